@@ -1,0 +1,1 @@
+"""Talk to a telescope mount from Twisted."""

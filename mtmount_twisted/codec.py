@@ -1,0 +1,98 @@
+"""Line <-> message: no Twisted, no I/O.
+
+`decode_command` and `decode_reply` read whole messages, for a library reader.
+`read_command_header` and `read_reply_header` read only as much as a relay needs, so that a
+message whose parameters or code we do not know can still be told apart and passed on.
+
+A line is bytes without its terminator.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import framing
+from .commands import NUM_HEADER_FIELDS, Command, parse_command
+from .enums import ReplyCode
+from .errors import LineError, MessageError
+from .fields import INT
+from .replies import Reply, parse_reply
+
+ANSWER_CODES = frozenset((ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE))
+"""The codes of the replies that answer one command; all others are events."""
+
+
+class CommandHeader(NamedTuple):
+    """What a relay knows of a command."""
+
+    sequence_id: int
+    code: int
+    source: int
+
+
+class ReplyHeader(NamedTuple):
+    """What a relay knows of a reply; an event answers no command and has None twice."""
+
+    code: int
+    sequence_id: int | None
+    source: int | None
+
+
+def decode_command(line: bytes) -> Command:
+    """The command that a line is.
+
+    :raises LineError: (a `ValueError`) if it is none; it holds the line.
+    """
+    try:
+        return parse_command(framing.split(line))
+    except MessageError as error:
+        raise LineError(line, str(error), error.field) from error
+
+
+def decode_reply(line: bytes) -> Reply:
+    """The reply that a line is.
+
+    :raises LineError: (a `ValueError`) if it is none; it holds the line.
+    """
+    try:
+        return parse_reply(framing.split(line))
+    except MessageError as error:
+        raise LineError(line, str(error), error.field) from error
+
+
+def read_command_header(line: bytes) -> CommandHeader:
+    """The header of a command, whatever its code and parameters.
+
+    :raises LineError: if the line has no such header.
+    """
+    fields = line.split(b"\n", NUM_HEADER_FIELDS)
+    if len(fields) < NUM_HEADER_FIELDS:
+        raise LineError(line, f"a command has at least {NUM_HEADER_FIELDS} fields, not {len(fields)}")
+    return CommandHeader(
+        _read_int(line, "sequence_id", fields[0]),
+        _read_int(line, "command_code", fields[1]),
+        _read_int(line, "source", fields[2]),
+    )
+
+
+def read_reply_header(line: bytes) -> ReplyHeader:
+    """The header of a reply, whatever its code and fields.
+
+    :raises LineError: if the line has no such header.
+    """
+    fields = line.split(b"\n", 3)
+    code = _read_int(line, "reply_code", fields[0])
+    if code not in ANSWER_CODES:
+        return ReplyHeader(code, None, None)
+    if len(fields) < 4:
+        raise LineError(line, f"an answer to a command has at least 4 fields, not {len(fields)}")
+    return ReplyHeader(
+        code, _read_int(line, "sequence_id", fields[1]), _read_int(line, "source", fields[2])
+    )
+
+
+def _read_int(line: bytes, field: str, text: bytes) -> int:
+    try:
+        return int(INT.read(text.decode("ascii")))
+    except ValueError:
+        raise LineError(line, f"{field}: expected {INT.expected}, got {text!r}", field) from None

@@ -1,0 +1,213 @@
+"""Every error that this package raises or fails a Deferred with.
+
+::
+
+    MTMountError
+    +-- MessageError            (ValueError)  a message can't be made or read
+    |   +-- FieldError                        one of its fields is at fault
+    |   +-- FieldCountError                   it has too few or too many fields
+    |   +-- UnknownCodeError                  no message class has its code
+    +-- LineError               (ValueError)  a received line is no message: holds the line
+    +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
+    +-- UnknownFieldError       (TypeError)   a message was given a name that it does not have
+    +-- NotConnectedError       (RuntimeError)            not connected before starting
+    +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
+    +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
+    +-- ListenError             (OSError)     the server can't listen
+    +-- BacklogError            (RuntimeError)  too many unfinished writes
+    +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
+    +-- CommandError            (RuntimeError)  a command ended otherwise than done
+        +-- CommandRefused                    the mount said NoAck instead of Ack
+        +-- CommandFailed                     the mount said NoAck after Ack
+        +-- CommandSuperseded                 a later command replaced it
+        +-- CommandTimedOut     (TimeoutError)            no Ack, or no Done, in time
+        +-- CommandOutcomeUnknown (ConnectionResetError)  the connection was lost before its end
+
+Each one is also the builtin that a caller expects, so that ``except ValueError`` works.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class MTMountError(Exception):
+    """The root of this package's errors."""
+
+
+class MessageError(MTMountError, ValueError):
+    """A message can't be made, or can't be read from its fields.
+
+    :ivar message_name: name of the message class, or ``"command"`` or ``"reply"``
+        where the class is not known.
+    :ivar field: name of the field at fault, or None.
+    :ivar value: what was given.
+    :ivar expected: what would have been right, in words.
+    """
+
+    def __init__(self, message_name: str, field: str | None, value: Any, expected: str) -> None:
+        super().__init__(message_name, field, value, expected)
+        self.message_name = message_name
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        where = self.message_name if self.field is None else f"{self.message_name}.{self.field}"
+        return f"{where}: expected {self.expected}, got {_brief(self.value)}"
+
+
+class FieldError(MessageError):
+    """A field has a value that its type does not allow, or none at all."""
+
+
+class FieldCountError(MessageError):
+    """A message has too few or too many fields; `value` is the list of them."""
+
+
+class UnknownCodeError(MessageError):
+    """A code that is not known, or that is known but has no message class."""
+
+
+class UnknownFieldError(MTMountError, TypeError):
+    """A message was given a parameter that it does not have.
+
+    :ivar message_name: name of the message class.
+    :ivar field: the name that it does not have.
+    :ivar value: what was given for it.
+    :ivar expected: the names that it has.
+    """
+
+    def __init__(self, message_name: str, field: str, value: Any, expected: tuple[str, ...]) -> None:
+        super().__init__(message_name, field, value, expected)
+        self.message_name = message_name
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        names = ", ".join(self.expected) or "none"
+        return f"{self.message_name} has no parameter {self.field!r} (got {_brief(self.value)}); it has: {names}"
+
+
+class LineError(MTMountError, ValueError):
+    """A received line is not a message. The cause is its ``__cause__``.
+
+    :ivar line: the line as received, without its terminator (bytes).
+    :ivar reason: what is wrong with it (str).
+    :ivar field: name of the field at fault, or None.
+    """
+
+    def __init__(self, line: bytes, reason: str, field: str | None = None) -> None:
+        super().__init__(line, reason, field)
+        self.line = line
+        self.reason = reason
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.reason}; the line is {_brief(self.line, 200)}"
+
+
+class LineTooLongError(MTMountError, ValueError):
+    """A peer sent more than `limit` bytes with no end of line.
+
+    :ivar start: the first bytes of that line.
+    :ivar limit: the most that a line may have, in bytes.
+    """
+
+    def __init__(self, start: bytes, limit: int) -> None:
+        super().__init__(start, limit)
+        self.start = start
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"a line of more than {self.limit} bytes; it begins with {_brief(self.start)}"
+
+
+class NotConnectedError(MTMountError, RuntimeError):
+    """Nothing is connected to read from or write to."""
+
+
+class ConnectionLostError(MTMountError, ConnectionResetError):
+    """The connection was lost while something waited for it."""
+
+
+class PairClosedError(MTMountError, ConnectionAbortedError):
+    """This side closed the connection while something waited for it."""
+
+
+class ListenError(MTMountError, OSError):
+    """The server can't listen.
+
+    :ivar host: where it was to listen.
+    :ivar port: the port that it was to have.
+    :ivar reason: what the system said.
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host = host
+        self.port = port
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"can't listen on {self.host or '*'}:{self.port}: {self.reason}"
+
+
+class BacklogError(MTMountError, RuntimeError):
+    """Too many writes wait for the peer to read; this one was not sent.
+
+    :ivar limit: how many may wait.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.limit} writes already wait for the peer to read: not sent"
+
+
+class TaiUnavailableError(MTMountError, RuntimeError):
+    """Neither the kernel nor a leap-second table can tell TAI."""
+
+
+class CommandError(MTMountError, RuntimeError):
+    """A command ended otherwise than done.
+
+    :ivar command: the command that was sent.
+    :ivar explanation: the mount's own words, or ours where the mount said nothing.
+    """
+
+    def __init__(self, command: Any, explanation: str) -> None:
+        super().__init__(command, explanation)
+        self.command = command
+        self.explanation = explanation
+
+    def __str__(self) -> str:
+        return f"{type(self.command).__name__} {self.command.sequence_id}: {self.explanation}"
+
+
+class CommandRefused(CommandError):
+    """The mount answered NoAck: it did not begin the command."""
+
+
+class CommandFailed(CommandError):
+    """The mount answered NoAck after Ack: it began the command and could not finish it."""
+
+
+class CommandSuperseded(CommandError):
+    """The mount answered NoAck after Ack because a later command replaced this one."""
+
+
+class CommandTimedOut(CommandError, TimeoutError):
+    """No Ack came in time, or no Done within the time that the Ack announced plus 2 s."""
+
+
+class CommandOutcomeUnknown(CommandError, ConnectionResetError):
+    """The connection was lost before the command ended: it may or may not have been done."""
+
+
+def _brief(value: Any, longest: int = 100) -> str:
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

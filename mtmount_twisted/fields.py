@@ -1,0 +1,226 @@
+"""One value <-> one wire string: the types that a field of a message may have.
+
+A `Kind` is a type of the protocol as plain data: how a value is checked when a message is
+made, how it is read from the wire, and how it is written. Nothing here knows of messages;
+a wrong value is a bare `ValueError`, and `messages` says which field of which message it was.
+
+Next to read: `framing` (fields <-> bytes), `messages` (fields with names).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any
+
+_INT_CHARACTERS = "0123456789+- "
+_FLOAT_CHARACTERS = "0123456789+-.eE "
+_FORBIDDEN_IN_TEXT = re.compile("[\r\n\0]")
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)T((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?", re.ASCII
+)
+_INFINITY = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type that a field may have.
+
+    :ivar name: what the protocol calls it: ``int``, ``float``, ``bool``, ``enum``, ``str``
+        or ``timestamp``.
+    :ivar dtype: the Python type of its values.
+    :ivar expected: what a right value is, in words, for error messages.
+    :ivar check: a value that a program gave -> the value to keep; `ValueError` if it is bad.
+    :ivar read: wire text -> value; `ValueError` if it is bad.
+    :ivar write: value -> wire text.
+    """
+
+    name: str
+    dtype: type
+    expected: str
+    check: Callable[[Any], Any]
+    read: Callable[[str], Any]
+    write: Callable[[Any], str]
+
+
+def check_int(value: Any) -> int:
+    """An int, or what Python takes as one (such as numpy's), but no bool."""
+    if isinstance(value, bool):
+        raise ValueError(value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(value) from None
+    str(number)  # a number too long to write is a ValueError now and not when it is sent
+    return number
+
+
+def read_int(text: str) -> int:
+    """ASCII decimal with an optional sign and surrounding spaces; `int` alone takes more."""
+    if text.strip(_INT_CHARACTERS):
+        raise ValueError(text)
+    return int(text)
+
+
+def check_float(value: Any) -> float:
+    """A finite float, or a number that converts to one, but no bool and no text."""
+    if isinstance(value, (bool, str, bytes, bytearray)):
+        raise ValueError(value)
+    try:
+        number = float(value)
+    except (TypeError, OverflowError):
+        raise ValueError(value) from None
+    return _finite(number)
+
+
+def read_float(text: str) -> float:
+    """ASCII decimal with an optional sign, exponent and surrounding spaces; must be finite."""
+    if text.strip(_FLOAT_CHARACTERS):
+        raise ValueError(text)
+    return _finite(float(text))
+
+
+def _finite(number: float) -> float:
+    if -_INFINITY < number < _INFINITY:
+        return number
+    raise ValueError(number)
+
+
+def check_bool(value: Any) -> bool:
+    """True or False, or the integers 1 or 0."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(value) from None
+    if number not in (0, 1):
+        raise ValueError(value)
+    return bool(number)
+
+
+def read_bool(text: str) -> bool:
+    """Any integer: zero is False, all others are True."""
+    return read_int(text) != 0
+
+
+def write_bool(value: bool) -> str:
+    """``1`` or ``0``."""
+    return "1" if value else "0"
+
+
+def check_str(value: Any) -> str:
+    r"""Text without ``\r``, ``\n`` or NUL, since the protocol has no escape, and encodable."""
+    if not isinstance(value, str) or _FORBIDDEN_IN_TEXT.search(value):
+        raise ValueError(value)
+    if not value.isascii():
+        value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+    return str(value)
+
+
+def check_timestamp(value: Any) -> datetime:
+    """An aware `datetime`, taken to UTC, or the wire's text for one."""
+    if isinstance(value, str):
+        return read_timestamp(value)
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ValueError(value)
+    if value.tzinfo is timezone.utc:
+        return value
+    try:
+        return value.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError(value) from None
+
+
+def read_timestamp(text: str) -> datetime:
+    """``2020-02-27T14:48:27.469``, UTC, with 0 to 9 decimals, kept to the microsecond.
+
+    A leap second, ``23:59:60.5``, is 23:59:59.5 with ``fold=1``: the second time that the
+    clock shows that second, which is also how Linux counts it. It is written back as it came.
+    """
+    # The form that the mount writes, told by its punctuation. `fromisoformat` checks the
+    # digits, but would take two things more: a week date, and in some Pythons hour 24.
+    if len(text) == 23 and text[10] == "T" and text[19] == "." and text[5] != "W" and text[11:13] != "24":
+        try:
+            return datetime.fromisoformat(text + "+00:00")
+        except ValueError:
+            pass  # also a leap second, read below
+    return _read_any_timestamp(text)
+
+
+def _read_any_timestamp(text: str) -> datetime:
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    date, hour_minute, second, decimals = match.groups()
+    leap = second == "60"
+    if leap and hour_minute != "23:59":
+        raise ValueError(text)
+    moment = datetime.fromisoformat(f"{date}T{hour_minute}:{'59' if leap else second}+00:00")
+    microsecond = int((decimals or "0").ljust(6, "0")[:6])
+    return moment.replace(microsecond=microsecond, fold=int(leap))
+
+
+def write_timestamp(value: datetime) -> str:
+    """ISO 8601 with three decimals and no zone; finer decimals are cut off."""
+    text = value.isoformat(timespec="milliseconds")[:23]
+    return text if not value.fold else _write_leap_second(text)
+
+
+def _write_leap_second(text: str) -> str:
+    return text[:17] + "60" + text[19:] if text[11:19] == "23:59:59" else text
+
+
+def utc_now() -> datetime:
+    """The current time in UTC, cut to the millisecond, which is what the wire can carry."""
+    now = datetime.now(timezone.utc)
+    return now - timedelta(microseconds=now.microsecond % 1000)
+
+
+INT = Kind("int", int, "an integer", check_int, read_int, str)
+FLOAT = Kind("float", float, "a finite number", check_float, read_float, str)
+BOOL = Kind("bool", bool, "a bool, 0 or 1", check_bool, read_bool, write_bool)
+STR = Kind("str", str, r"text without \r, \n or NUL that UTF-8 can encode", check_str, check_str, str)
+TIMESTAMP = Kind(
+    "timestamp",
+    datetime,
+    "an aware datetime, or UTC as 2020-02-27T14:48:27.469",
+    check_timestamp,
+    read_timestamp,
+    write_timestamp,
+)
+_PLAIN_KINDS = {kind.dtype: kind for kind in (INT, FLOAT, BOOL, STR, TIMESTAMP)}
+
+
+@lru_cache(maxsize=None)
+def kind_of(dtype: type) -> Kind:
+    """The kind whose values are of this Python type: a plain type or an `IntEnum`.
+
+    :raises TypeError: if the protocol has no such type.
+    """
+    if issubclass(dtype, IntEnum):
+        return _enum_kind(dtype)
+    try:
+        return _PLAIN_KINDS[dtype]
+    except KeyError:
+        raise TypeError(f"a field can't be a {dtype.__name__}") from None
+
+
+def _enum_kind(enum: type[IntEnum]) -> Kind:
+    by_text = {str(int(member)): member for member in enum}
+
+    def check(value: Any) -> IntEnum:
+        return value if isinstance(value, enum) else enum(check_int(value))
+
+    def read(text: str) -> IntEnum:
+        member = by_text.get(text)
+        return enum(read_int(text)) if member is None else member
+
+    def write(value: IntEnum) -> str:
+        return str(int(value))
+
+    members = ", ".join(f"{int(member)} {member.name}" for member in enum) if len(enum) < 20 else "its codes"
+    return Kind("enum", enum, f"a {enum.__name__} ({members})", check, read, write)

@@ -1,0 +1,309 @@
+"""What a message is: declared once, in a class body, and checked when it is made.
+
+A message class is a list of `parameter` lines. `MessageType`, its metaclass, turns them into
+slots and `FieldInfo` objects; everything else (making, reading, writing, ``repr``, equality)
+is a plain loop over those. The classes themselves are in `commands` and `replies`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+from . import framing
+from .errors import FieldCountError, FieldError, UnknownFieldError
+from .fields import STR, Kind, kind_of
+
+MAX_SEQUENCE_ID = 2147483647
+"""The largest `sequence_id`; the next one is 1."""
+
+Self = TypeVar("Self", bound="BaseMessage")
+
+
+def sequence_ids(start: int = 1) -> Iterator[int]:
+    """Sequence ids for ever: `start`, `start` + 1, ... `MAX_SEQUENCE_ID`, 1, 2, ..."""
+    yield from range(start, MAX_SEQUENCE_ID + 1)
+    while True:
+        yield from range(1, MAX_SEQUENCE_ID + 1)
+
+
+next_sequence_id: Callable[[], int] = sequence_ids().__next__
+"""The sequence id for the next command that is made without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """What is known of one field of a message class.
+
+    :ivar name: its name, which is also the attribute's.
+    :ivar doc: what it means, one sentence.
+    :ivar dtype: the Python type of its values.
+    :ivar default: the value when none is given; None where one must be given, or where
+        `factory` makes it.
+    :ivar unit: its unit, such as ``deg/s``; empty where it has none.
+    :ivar factory: called for the default of each new message, or None.
+    :ivar empty: what an empty field on the wire means, or None where it is an error.
+    :ivar constant: True for the code, which is the same in every message of the class.
+    :ivar kind: how its values are checked, read and written.
+    """
+
+    name: str
+    doc: str
+    dtype: type
+    default: Any
+    unit: str
+    factory: Callable[[], Any] | None
+    empty: Any
+    constant: bool
+    kind: Kind
+
+    @property
+    def required(self) -> bool:
+        """True if a message can't be made without a value for it."""
+        return self.default is None and self.factory is None
+
+    @property
+    def expected(self) -> str:
+        """What a right value is, in words."""
+        return f"{self.kind.expected} in {self.unit}" if self.unit else self.kind.expected
+
+    def check(self, message_name: str, value: Any) -> Any:
+        """The value to keep for one that a program gave.
+
+        :raises FieldError: if it is not of the field's type.
+        """
+        try:
+            return self.kind.check(value)
+        except ValueError:
+            raise FieldError(message_name, self.name, value, self.expected) from None
+
+    def read(self, message_name: str, text: str) -> Any:
+        """The value of a field on the wire.
+
+        :raises FieldError: if it is not of the field's type.
+        """
+        if self.empty is not None and not text:
+            return self.empty
+        try:
+            return self.kind.read(text)
+        except ValueError:
+            raise FieldError(message_name, self.name, text, self.expected) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """What `parameter` leaves in a class body for `MessageType` to find."""
+
+    doc: str
+    unit: str
+    default: Any
+    factory: Callable[[], Any] | None
+    empty: Any
+    role: str  # "parameter", "constant" or "extra"
+
+
+def parameter(
+    doc: str,
+    *,
+    unit: str = "",
+    default: Any = None,
+    factory: Callable[[], Any] | None = None,
+    empty: Any = None,
+) -> Any:
+    """Declare one field of a message; its type is the annotation. See `FieldInfo`."""
+    return _Parameter(doc, unit, default, factory, empty, "parameter")
+
+
+def code(doc: str, *, default: Any = None) -> Any:
+    """Declare the field that holds the message class's own code."""
+    return _Parameter(doc, "", default, None, None, "constant")
+
+
+def extra(doc: str, *, default: Any = ()) -> Any:
+    """Declare that any number of further text fields may follow, as a tuple of str."""
+    return _Parameter(doc, "", default, None, None, "extra")
+
+
+def _field_info(name: str, dtype: type, declared: _Parameter) -> FieldInfo:
+    kind = kind_of(dtype)
+    default = None if declared.default is None else kind.check(declared.default)
+    return FieldInfo(
+        name,
+        declared.doc,
+        dtype,
+        default,
+        declared.unit,
+        declared.factory,
+        declared.empty,
+        declared.role == "constant",
+        kind,
+    )
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter, code, extra))
+class MessageType(type):
+    """Turns the `parameter` lines of a class body into slots and `field_infos`."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> MessageType:
+        declared = {key: value for key, value in namespace.items() if isinstance(value, _Parameter)}
+        for key in declared:
+            del namespace[key]
+        namespace["__slots__"] = tuple(key for key in declared if declared[key].role != "constant")
+        cls = super().__new__(mcs, name, bases, namespace)
+        types = inspect.get_annotations(cls, eval_str=True)
+        own = tuple(
+            _field_info(key, types[key], declared[key]) for key in declared if declared[key].role != "extra"
+        )
+        inherited: tuple[FieldInfo, ...] = getattr(cls, "field_infos", ())
+        setattr(cls, "field_infos", tuple(_with_code(info, namespace) for info in inherited) + own)
+        names = tuple(info.name for info in getattr(cls, "field_infos"))
+        if any(declared[key].role == "extra" for key in declared):
+            setattr(cls, "has_extra_data", True)
+            names += ("extra_data",)
+        setattr(cls, "_names", names)
+        return cls
+
+
+def _with_code(info: FieldInfo, namespace: dict[str, Any]) -> FieldInfo:
+    """An inherited field, with the class's own code as its default if the class gives one."""
+    if not info.constant or info.name not in namespace:
+        return info
+    code = namespace[info.name]
+    return FieldInfo(info.name, info.doc, info.dtype, code, "", None, None, True, info.kind)
+
+
+class BaseMessage(metaclass=MessageType):
+    """The root of all messages: frozen, made by keyword, checked when made.
+
+    Two messages are equal if they are of one class and all their fields are equal.
+
+    :raises FieldError: (a `ValueError`) for a required parameter that is missing, and for a
+        value that is not of its field's type.
+    :raises UnknownFieldError: (a `TypeError`) for a name that the message does not have.
+    """
+
+    field_infos: ClassVar[tuple[FieldInfo, ...]] = ()
+    """The fields in the order of the wire, header first, without `extra_data`."""
+
+    has_extra_data: ClassVar[bool] = False
+    """True if further text fields may follow the declared ones."""
+
+    _names: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def extra_data(self) -> tuple[str, ...]:
+        """The text fields after the declared ones; always empty unless `has_extra_data`."""
+        return ()
+
+    def __init__(self, **values: Any) -> None:
+        cls = type(self)
+        for name in values:
+            if name not in cls._names:
+                raise UnknownFieldError(cls.__name__, name, values[name], cls._names)
+        for info in cls.field_infos:
+            if info.name in values:
+                value = info.check(cls.__name__, values[info.name])
+            elif info.factory is not None:
+                value = info.factory()
+            elif info.default is not None:
+                value = info.default
+            else:
+                raise FieldError(cls.__name__, info.name, None, f"{info.expected} (it is required)")
+            if not info.constant:
+                object.__setattr__(self, info.name, value)
+            elif value != info.default:
+                raise FieldError(cls.__name__, info.name, value, repr(info.default))
+        if cls.has_extra_data:
+            object.__setattr__(self, "extra_data", _check_extra(cls.__name__, values.get("extra_data", ())))
+
+    def str_fields(self) -> list[str]:
+        """The fields as text, in the order of the wire, `extra_data` included."""
+        texts = [info.kind.write(getattr(self, info.name)) for info in self.field_infos]
+        return texts + list(self.extra_data)
+
+    def encode(self) -> bytes:
+        """The message as it goes over the wire, terminator included."""
+        return framing.join(self.str_fields())
+
+    @classmethod
+    def from_str_fields(cls: type[Self], fields: Sequence[str]) -> Self:
+        """Make a message from its fields as text, header included.
+
+        :raises FieldCountError: if there are too few or too many.
+        :raises FieldError: if one can't be read.
+        """
+        infos = cls.field_infos
+        count = len(infos)
+        if len(fields) < count or (len(fields) > count and not cls.has_extra_data):
+            raise _count_error(cls, fields)
+        self = cls.__new__(cls)
+        for info, text in zip(infos, fields):
+            value = info.read(cls.__name__, text)
+            if not info.constant:
+                object.__setattr__(self, info.name, value)
+            elif value != info.default:
+                raise FieldError(cls.__name__, info.name, value, repr(info.default))
+        if cls.has_extra_data:
+            object.__setattr__(self, "extra_data", _check_extra(cls.__name__, fields[count:]))
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a message can't be changed: {type(self).__name__}.{name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a message can't be changed: {type(self).__name__}.{name}")
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, info.name) for info in self.field_infos) + (self.extra_data,)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{info.name}={_repr_value(getattr(self, info.name), info)}"
+            for info in self.field_infos
+            if not info.constant
+        ]
+        if self.has_extra_data:
+            parts.append(f"extra_data={self.extra_data!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (type(self), {name: getattr(self, name) for name in self._names})
+
+
+def _make(cls: type[BaseMessage], values: dict[str, Any]) -> BaseMessage:
+    return cls(**values)
+
+
+def _repr_value(value: Any, info: FieldInfo) -> str:
+    """As Python that makes the value again: an enum by name, a timestamp as its ISO text."""
+    if info.kind.name == "enum":
+        return f"{type(value).__name__}.{value.name}"
+    return repr(info.kind.write(value)) if info.kind.name == "timestamp" else repr(value)
+
+
+def _check_extra(message_name: str, values: Any) -> tuple[str, ...]:
+    expected = f"a sequence of {STR.expected}"
+    if isinstance(values, (str, bytes)):
+        raise FieldError(message_name, "extra_data", values, expected)
+    try:
+        return tuple(STR.check(value) for value in values)
+    except (TypeError, ValueError):
+        raise FieldError(message_name, "extra_data", values, expected) from None
+
+
+def _count_error(cls: type[BaseMessage], fields: Sequence[str]) -> FieldCountError:
+    names = [info.name for info in cls.field_infos]
+    few = len(fields) < len(names)
+    wanted = f"at least {len(names)}" if cls.has_extra_data else f"{len(names)}"
+    expected = f"{wanted} fields ({', '.join(names)}) and not {len(fields)}"
+    return FieldCountError(cls.__name__, names[len(fields)] if few else None, list(fields), expected)
