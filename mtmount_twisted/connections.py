@@ -1,0 +1,399 @@
+"""The two halves of a connection pair: how each comes and goes.
+
+`ClientHalf` connects out, again and again, for as long as it is not stopped. `ServerHalf`
+listens and takes one peer at a time. Each is a state machine, written with ``automat``, so
+that a wrong state can't be reached::
+
+    client:  idle --start--> trying --made--> connected --lost--> trying
+             trying --stop--> idle           connected --stop--> leaving --lost--> idle
+
+    server:  opening --listening--> waiting --made--> connected --lost--> waiting
+             opening --failed--> failed               any --close--> closed
+
+Next to read: `communicator`, which joins the two.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from automat import TypeMachineBuilder
+from twisted.internet import defer
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IConnector, IListeningPort
+from twisted.internet.protocol import Factory, ReconnectingClientFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .errors import ListenError
+from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+from .protocol import LineReader, LineWriter
+from .waiting import Waiters
+
+CONNECT_TIMEOUT = 5.0
+"""How long one attempt to connect may take, in seconds."""
+
+MAX_RETRY_INTERVAL = 5.0
+"""The longest time between two attempts to connect, in seconds."""
+
+RETRY_GROWTH = 1.5
+RETRY_SPREAD = 0.2
+"""Each time between attempts is up to this part shorter, by chance, so that many clients
+that lost one server do not come back all at once."""
+
+
+class WriterFactory(ReconnectingClientFactory):
+    """Makes a `LineWriter` per connection and connects again when it is lost.
+
+    The first retry comes after `retry_interval` seconds; then the time grows to at most
+    `MAX_RETRY_INTERVAL`, and goes back after a success.
+    """
+
+    noisy = False
+    maxDelay = MAX_RETRY_INTERVAL
+    factor: float = RETRY_GROWTH  # type: ignore[assignment]
+    jitter = 0  # Twisted's own would change the first delay, and could exceed the longest
+
+    def __init__(
+        self,
+        make_writer: Callable[[], LineWriter],
+        retry_interval: float,
+        clock: Any,
+        report_failure: Callable[[Failure], None],
+    ) -> None:
+        self.make_writer = make_writer
+        self.initialDelay = self.delay = retry_interval
+        self.clock = clock
+        self.report_failure = report_failure
+
+    def buildProtocol(self, addr: IAddress | None) -> LineWriter:
+        self.resetDelay()  # type: ignore[no-untyped-call]
+        return self.make_writer()
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if self.continueTrying and self.retries == 0:
+            self.report_failure(reason)
+        super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
+
+    def retry(self, connector: IConnector | None = None) -> None:
+        super().retry(connector)  # type: ignore[no-untyped-call]
+        if self.continueTrying:
+            self.delay *= random.uniform(1 - RETRY_SPREAD, 1)
+
+
+class OnePeerFactory(Factory[LineReader]):
+    """Makes a `LineReader` for one peer at a time; `make_reader` returns None to refuse one."""
+
+    noisy = False
+
+    def __init__(self, make_reader: Callable[[IAddress | None], LineReader | None]) -> None:
+        self.make_reader = make_reader
+
+    def buildProtocol(self, addr: IAddress | None) -> LineReader | None:
+        return self.make_reader(addr)
+
+
+Core = TypeVar("Core")
+
+
+def _machine(
+    inputs: Any, core: type[Core], table: Sequence[tuple[str, Any, str, Callable[..., None] | None]]
+) -> Callable[[Core], Any]:
+    """Build a state machine from rows of: state, input, next state, what the core does.
+
+    The first row's state is where it begins. An input that a state has no row for raises.
+    """
+    builder: TypeMachineBuilder[Any, Core] = TypeMachineBuilder(inputs, core)
+    states = {name: builder.state(name) for name in dict.fromkeys(row[0] for row in table)}
+    for state, given, after, action in table:
+        transition = states[state].upon(given).to(states[after])
+        transition(_output(f"{given.__name__} when {state}", action))
+    return builder.build()
+
+
+def _output(name: str, action: Callable[..., None] | None) -> Callable[..., None]:
+    def output(machine: Any, core: Any, *arguments: Any) -> None:
+        if action is not None:
+            action(core, *arguments)
+
+    output.__name__ = name  # automat tells outputs apart by it
+    return output
+
+
+@implementer(ILineWriterOwner)
+class ClientHalf:
+    """The client connection: what its state machine acts on.
+
+    :ivar writer: the `LineWriter` while it is connected, else None.
+    :ivar writes: who waits for the peer to read.
+    :ivar trying: True while it tries to connect.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        log: logging.Logger,
+        owner: IPairOwner,
+        retry_interval: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.reactor = reactor
+        self.log = log
+        self.owner = owner
+        self.retry_interval = retry_interval
+        self.writer: LineWriter | None = None
+        self.writes: Waiters[None] = Waiters()
+        self.trying = False
+        self._state: _ClientInputs = _build_client(self)
+        self._gone: Waiters[None] = Waiters()
+        self._leaving: LineWriter | None = None
+        self._attempt: tuple[WriterFactory, IConnector] | None = None
+
+    def start(self, host: str, port: int) -> None:
+        """Connect to `host`:`port`, and again whenever that fails or is lost."""
+        self._state.start(host, port)
+
+    def stop(self) -> Deferred[None]:
+        """Stop trying, or close; the Deferred fires when nothing is left."""
+        gone = self._gone.wait()
+        self._state.stop()
+        if self._leaving is None:
+            self._gone.fire(None)
+        return gone
+
+    def writer_connected(self, writer: LineWriter) -> None:
+        self._state.made(writer)
+        self.owner.client_changed(None)
+
+    def writer_lost(self, writer: LineWriter, reason: Failure) -> None:
+        was_connected = self.writer is writer
+        self._state.lost(writer)
+        if was_connected:
+            self.owner.client_changed(reason)
+        else:
+            self._gone.fire(None)
+
+    def begin(self, host: str, port: int) -> None:
+        """Try, for the first time or elsewhere than before."""
+        self.give_up()
+        factory = WriterFactory(self._make_writer, self.retry_interval(), self.reactor, self._report_failure)
+        self._attempt = factory, self.reactor.connectTCP(host, port, factory, timeout=CONNECT_TIMEOUT)
+        self.trying = True
+
+    def give_up(self) -> None:
+        """Try no longer; a connection that is up is not touched."""
+        if self._attempt is not None:
+            factory, connector = self._attempt
+            factory.stopTrying()  # type: ignore[no-untyped-call]
+            if self.trying:
+                connector.disconnect()
+        self._attempt = None
+        self.trying = False
+
+    def take(self, writer: LineWriter) -> None:
+        """The attempt succeeded."""
+        self.trying = False
+        self.writer = writer
+
+    def drop(self, writer: LineWriter) -> None:
+        """The connection was lost; the factory tries again."""
+        self.trying = True
+        self.writer = None
+
+    def leave(self) -> None:
+        """Close the connection, once all is written."""
+        self.give_up()
+        self._leaving, self.writer = self.writer, None
+        if self._leaving is not None:
+            self._leaving.close()
+
+    def left(self, writer: LineWriter) -> None:
+        """The closed connection is gone."""
+        self._leaving = None
+
+    def _make_writer(self) -> LineWriter:
+        return LineWriter(self, self.reactor, self.log, self.name, self.writes)
+
+    def _report_failure(self, reason: Failure) -> None:
+        self.log.info("%s: can't connect yet, will go on trying: %s", self.name, reason.getErrorMessage())
+
+
+class _ClientInputs(Protocol):
+    def start(self, host: str, port: int) -> None: ...
+    def made(self, writer: LineWriter) -> None: ...
+    def lost(self, writer: LineWriter) -> None: ...
+    def stop(self) -> None: ...
+
+
+_build_client = _machine(
+    _ClientInputs,
+    ClientHalf,
+    (
+        ("idle", _ClientInputs.start, "trying", ClientHalf.begin),
+        ("idle", _ClientInputs.stop, "idle", None),
+        ("trying", _ClientInputs.start, "trying", ClientHalf.begin),
+        ("trying", _ClientInputs.made, "connected", ClientHalf.take),
+        ("trying", _ClientInputs.stop, "idle", ClientHalf.give_up),
+        ("connected", _ClientInputs.lost, "trying", ClientHalf.drop),
+        ("connected", _ClientInputs.stop, "leaving", ClientHalf.leave),
+        ("leaving", _ClientInputs.stop, "leaving", None),
+        ("leaving", _ClientInputs.lost, "idle", ClientHalf.left),
+    ),
+)
+
+
+@implementer(ILineReaderOwner)
+class ServerHalf:
+    """The server connection: what its state machine acts on.
+
+    :ivar reader: the `LineReader` while a peer is connected, else None.
+    :ivar host: where it listens: as given until it does, then as bound.
+    :ivar port: likewise.
+    :ivar error: why it can't listen, or None.
+    :ivar listening: what it listens with, or None.
+    :ivar opened: who waits until it listens, or can't.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        log: logging.Logger,
+        owner: IPairOwner,
+        host: str,
+        port: int,
+        max_line: int,
+    ) -> None:
+        self.name = name
+        self.reactor = reactor
+        self.log = log
+        self.owner = owner
+        self.host = host
+        self.port = port
+        self.max_line = max_line
+        self.reader: LineReader | None = None
+        self.error: ListenError | None = None
+        self.listening: IListeningPort | None = None
+        self.opened: Waiters[int] = Waiters()
+        self._state: _ServerInputs = _build_server(self)
+        self._finding: Deferred[None] = Deferred.fromCoroutine(self._open())
+        self._gone: Waiters[None] = Waiters()
+        self._leaving: LineReader | None = None
+
+    async def _open(self) -> None:
+        """Listen on `host`; at once if it is an address, else when its name is resolved."""
+        try:
+            address = self.host
+            if address and not isIPAddress(address) and not isIPv6Address(address):
+                address = await self.reactor.resolve(address)
+            port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
+        except defer.CancelledError:
+            return
+        except (CannotListenError, OSError) as error:
+            reason = getattr(error, "socketError", error)
+            failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
+            self.log.error("%s: %s", self.name, failure)
+            self._state.failed(failure)
+            self.opened.fail(lambda: failure)
+        else:
+            self._state.listening(port)
+            self.opened.fire(self.port)
+
+    async def close(self) -> None:
+        """Stop listening, drop the peer, and return when both are gone."""
+        self._finding.cancel()
+        self._state.close()
+        if self.listening is not None:
+            await defer.maybeDeferred(self.listening.stopListening)
+        if self._leaving is not None:
+            await self._gone.wait()
+
+    def reader_connected(self, reader: LineReader) -> None:
+        self._state.made(reader)
+        if self.reader is reader:
+            self.owner.server_changed(None)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        self.owner.lines_received(lines)
+
+    def reader_lost(self, reader: LineReader, reason: Failure) -> None:
+        if reader.unfinished:
+            start = bytes(reader.unfinished[:100])
+            self.log.warning("%s: the peer left in the middle of a line, dropped: %r", self.name, start)
+        was_connected = self.reader is reader
+        self._state.lost(reader)
+        if was_connected:
+            self.owner.server_changed(reason)
+        self._gone.fire(None)
+
+    def opened_as(self, port: IListeningPort) -> None:
+        """It listens, on this port."""
+        self.listening = port
+        bound: Any = port.getHost()
+        self.host, self.port = bound.host, bound.port
+
+    def cannot_open(self, error: ListenError) -> None:
+        """It can't listen, for this reason."""
+        self.error = error
+
+    def take(self, reader: LineReader) -> None:
+        """A peer connected."""
+        self.reader = reader
+
+    def drop(self, reader: LineReader) -> None:
+        """The peer was lost."""
+        self.reader = None
+
+    def leave(self) -> None:
+        """Close the connection to the peer."""
+        self._leaving, self.reader = self.reader, None
+        if self._leaving is not None:
+            self._leaving.transport.loseConnection()
+
+    def refuse(self, reader: LineReader) -> None:
+        """A peer connected while this side was closing."""
+        self._leaving = reader
+        reader.transport.loseConnection()
+
+    def left(self, reader: LineReader) -> None:
+        """The closed connection is gone."""
+        self._leaving = None
+
+    def _make_reader(self, peer: IAddress | None) -> LineReader | None:
+        if self.reader is None:
+            return LineReader(self, self.max_line)
+        self.log.warning("%s: refused a second peer, %s; the first stays connected", self.name, peer)
+        return None
+
+
+class _ServerInputs(Protocol):
+    def listening(self, port: IListeningPort) -> None: ...
+    def failed(self, error: ListenError) -> None: ...
+    def made(self, reader: LineReader) -> None: ...
+    def lost(self, reader: LineReader) -> None: ...
+    def close(self) -> None: ...
+
+
+_build_server = _machine(
+    _ServerInputs,
+    ServerHalf,
+    (
+        ("opening", _ServerInputs.listening, "waiting", ServerHalf.opened_as),
+        ("opening", _ServerInputs.failed, "failed", ServerHalf.cannot_open),
+        ("opening", _ServerInputs.close, "closed", None),
+        ("failed", _ServerInputs.close, "closed", None),
+        ("waiting", _ServerInputs.made, "connected", ServerHalf.take),
+        ("waiting", _ServerInputs.close, "closed", None),
+        ("connected", _ServerInputs.lost, "waiting", ServerHalf.drop),
+        ("connected", _ServerInputs.close, "closed", ServerHalf.leave),
+        ("closed", _ServerInputs.made, "closed", ServerHalf.refuse),
+        ("closed", _ServerInputs.lost, "closed", ServerHalf.left),
+        ("closed", _ServerInputs.close, "closed", None),
+    ),
+)

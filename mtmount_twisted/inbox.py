@@ -1,0 +1,70 @@
+"""The lines that came and were not read yet, bounded, and the reads that wait for one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred, execute
+
+from .waiting import Waiters
+
+T = TypeVar("T")
+
+
+class Inbox(Generic[T]):
+    """A queue of lines, each decoded when it is read.
+
+    :param decode: line -> message; what it raises fails that one read.
+    :param limit: at this many lines `pause` is called, and `resume` when half of them are
+        read. It bounds the queue but for what one chunk from the network still holds.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[bytes], T],
+        limit: int,
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+    ) -> None:
+        self._decode = decode
+        self._limit = limit
+        self._pause = pause
+        self._resume = resume
+        self._lines: deque[bytes] = deque()
+        self._readers: Waiters[T] = Waiters()
+        self.paused = False
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def put(self, lines: list[bytes]) -> None:
+        """Add lines, in order, and serve the reads that wait."""
+        self._lines.extend(lines)
+        while self._readers and self._lines:
+            self._serve(self._readers.first())
+        if len(self._lines) >= self._limit and not self.paused:
+            self.paused = True
+            self._pause()
+
+    def _serve(self, reader: Deferred[T]) -> None:
+        execute(self._decode, self._lines.popleft()).chainDeferred(reader)
+
+    def get(self) -> Deferred[T]:
+        """The next message: at once if one waits and nobody waits for it, else when it comes."""
+        if not self._lines or self._readers:
+            return self._readers.wait()
+        return execute(self.take)
+
+    def take(self) -> T:
+        """The next message of those that wait; there must be one."""
+        line = self._lines.popleft()
+        if self.paused and len(self._lines) <= self._limit // 2:
+            self.paused = False
+            self._resume()
+        return self._decode(line)
+
+    def fail(self, make_error: Callable[[], Exception]) -> None:
+        """End the reads that wait with an error; the lines stay."""
+        self._readers.fail(make_error)

@@ -1,0 +1,49 @@
+"""The contracts between the rooms: what a part must offer to be handed to another.
+
+A room imports only from rooms to its left (see ``docs/architecture.rst``). Where a left room
+must tell a right one that something happened, it calls an object that it was handed, and what
+that object must offer is written down here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.python.failure import Failure
+from zope.interface import Interface
+
+
+class ILineWriterOwner(Interface):
+    """Who a `protocol.LineWriter` reports to."""
+
+    def writer_connected(writer: Any) -> None:
+        """`writer` can write now."""
+
+    def writer_lost(writer: Any, reason: Failure) -> None:
+        """`writer` is disconnected for good; `reason` is a `Failure`."""
+
+
+class ILineReaderOwner(Interface):
+    """Who a `protocol.LineReader` reports to."""
+
+    def reader_connected(reader: Any) -> None:
+        """`reader` can receive lines now."""
+
+    def lines_received(lines: list[bytes]) -> None:
+        """These lines came, in this order: a list of bytes without terminators."""
+
+    def reader_lost(reader: Any, reason: Failure) -> None:
+        """`reader` is disconnected for good; `reason` is a `Failure`."""
+
+
+class IPairOwner(Interface):
+    """Who the two halves of a connection pair (`connections`) report to."""
+
+    def client_changed(reason: Failure | None) -> None:
+        """The client connected (`reason` is None) or was lost (`reason` is a `Failure`)."""
+
+    def server_changed(reason: Failure | None) -> None:
+        """A peer connected to the server (`reason` is None) or was lost (a `Failure`)."""
+
+    def lines_received(lines: list[bytes]) -> None:
+        """These lines came on the server connection: a list of bytes without terminators."""
