@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 import nox
 
 nox.needs_version = ">=2025.2"
@@ -10,6 +14,19 @@ nox.options.reuse_venv = "yes"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 CHECKS = ["coverage", "lint", "types", "packaging", "architecture", "main-job"]
+
+
+def choose_all_of_pyenv() -> None:
+    """Let pyenv's shims start every Python that pyenv has: left alone, they start only the chosen one."""
+    if shutil.which("pyenv") is None:
+        return
+    chosen = subprocess.check_output(["pyenv", "version-name"], text=True).strip().split(":")
+    installed = subprocess.check_output(["pyenv", "versions", "--bare"], text=True).split()
+    ours = [version for version in installed if ".".join(version.split(".")[:2]) in PYTHONS]
+    os.environ["PYENV_VERSION"] = ":".join(dict.fromkeys(chosen + ours))
+
+
+choose_all_of_pyenv()
 
 
 @nox.session(python=PYTHONS)

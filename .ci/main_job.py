@@ -30,14 +30,22 @@ INSTALLED_WITHIN = 600.0
 SESSION_WITHIN = 60.0
 STOPPED_WITHIN = 5.0
 
+STOPPED = "Server Shut Down."
+"""What `twistd` logs last when every service has stopped."""
 
-def follow(daemon: subprocess.Popen[str], serving: threading.Event) -> None:
-    """Show the daemon's log until it ends, and say when it serves, or never will."""
+STATUSES = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+"""`twistd` ends itself with the signal that stopped it, once it has stopped; a shell adds 128."""
+
+
+def follow(daemon: subprocess.Popen[str], serving: threading.Event, stopped: threading.Event) -> None:
+    """Show the daemon's log until it ends; say when it serves, or never will, and when it has stopped."""
     assert daemon.stdout is not None
     for line in daemon.stdout:
         print("daemon|", line, end="", flush=True)
         if SERVING in line:
             serving.set()
+        if STOPPED in line:
+            stopped.set()
     serving.set()
 
 
@@ -74,16 +82,17 @@ def main(command: str) -> None:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    serving = threading.Event()
-    threading.Thread(target=follow, args=(daemon, serving), daemon=True).start()
+    serving, stopped = threading.Event(), threading.Event()
+    threading.Thread(target=follow, args=(daemon, serving, stopped), daemon=True).start()
     try:
         if not serving.wait(INSTALLED_WITHIN) or daemon.poll() is not None:
             sys.exit("main job: the daemon does not serve")
         hold_session()
         print("+ kill -TERM the daemon", flush=True)
         os.kill(int(PID_FILE.read_text()), signal.SIGTERM)
-        if status := daemon.wait(STOPPED_WITHIN):
-            sys.exit(f"main job: the daemon's exit status is {status}")
+        status = daemon.wait(STOPPED_WITHIN)
+        if status not in STATUSES or not stopped.wait(STOPPED_WITHIN):
+            sys.exit(f"main job: the daemon did not stop cleanly; its exit status is {status}")
         print("main job: done, and stopped cleanly", flush=True)
     except subprocess.TimeoutExpired as late:
         sys.exit(f"main job: {late}\n{late.stdout or ''}")
