@@ -232,6 +232,12 @@ class WatchWindowTests(SynchronousTestCase):
         self.stop()
         self.assertEqual(self.transport.aborted, [True])
 
+    def test_socket_closed_unnoticed(self) -> None:
+        """A watch that nobody stopped ends by itself once its socket tells nothing any more."""
+        self.sock.info = b""
+        self.clock.advance(0.5)
+        self.assertEqual((self.clock.getDelayedCalls(), self.transport.aborted), ([], []))
+
     def test_real_kernel(self) -> None:
         """On a real connection that fills up the kernel's account is read, and the peer is kept."""
         near, far = loopback_pair(self)
