@@ -55,8 +55,8 @@ class WriterFactory(ReconnectingClientFactory):
     """
 
     noisy = False
-    maxDelay = MAX_RETRY_INTERVAL
-    factor: float = RETRY_GROWTH  # type: ignore[assignment]
+    maxDelay: float = MAX_RETRY_INTERVAL  # type: ignore[assignment]
+    factor: float = RETRY_GROWTH
     jitter = 0  # Twisted's own would change the first delay, and could exceed the longest
 
     def __init__(

@@ -17,6 +17,7 @@
     +-- BacklogError            (RuntimeError)  too many unfinished writes
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
     +-- CommandError            (RuntimeError)  a command ended otherwise than done
+        +-- CommandNotSent                    it never left this side
         +-- CommandRefused                    the mount said NoAck instead of Ack
         +-- CommandFailed                     the mount said NoAck after Ack
         +-- CommandSuperseded                 a later command replaced it
@@ -87,7 +88,9 @@ class UnknownFieldError(MTMountError, TypeError):
 
     def __str__(self) -> str:
         names = ", ".join(self.expected) or "none"
-        return f"{self.message_name} has no parameter {self.field!r} (got {_brief(self.value)}); it has: {names}"
+        return (
+            f"{self.message_name} has no parameter {self.field!r} (got {_brief(self.value)}); it has: {names}"
+        )
 
 
 class LineError(MTMountError, ValueError):
@@ -145,10 +148,13 @@ class ListenError(MTMountError, OSError):
     """
 
     def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(host, port, reason)
+        super().__init__(reason)  # of two or three arguments OSError would make its errno
         self.host = host
         self.port = port
         self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.host, self.port, self.reason)
 
     def __str__(self) -> str:
         return f"can't listen on {self.host or '*'}:{self.port}: {self.reason}"
@@ -188,6 +194,10 @@ class CommandError(MTMountError, RuntimeError):
         return f"{type(self.command).__name__} {self.command.sequence_id}: {self.explanation}"
 
 
+class CommandNotSent(CommandError):
+    """The command never left this side: not connected, or too many writes wait."""
+
+
 class CommandRefused(CommandError):
     """The mount answered NoAck: it did not begin the command."""
 
@@ -209,5 +219,8 @@ class CommandOutcomeUnknown(CommandError, ConnectionResetError):
 
 
 def _brief(value: Any, longest: int = 100) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # such as an int of 5000 digits: the error must still be able to speak
+        text = f"a value of type {type(value).__name__} that can't be shown"
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

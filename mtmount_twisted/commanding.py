@@ -1,0 +1,261 @@
+"""Send a command and follow it to its end: Ack, then Done, or what went wrong.
+
+`Mount` is the mount as a commander sees it. It reads all that a `Communicator` receives: the
+answers go to the command that they answer, the events to whoever subscribed. ::
+
+    mount = Mount(communicator)
+    sent = mount.send(AzimuthAxisMove(position=10))
+    duration = await sent.acked   # seconds
+    await sent.done
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from .commands import Command
+from .communicator import Communicator
+from .errors import (
+    CommandError,
+    CommandFailed,
+    CommandNotSent,
+    CommandOutcomeUnknown,
+    CommandRefused,
+    CommandSuperseded,
+    CommandTimedOut,
+    ConnectionLostError,
+    LineError,
+    ListenError,
+    MTMountError,
+    NotConnectedError,
+    PairClosedError,
+)
+from .replies import AckReply, DoneReply, NoAckReply, Reply
+from .waiting import Waiters
+
+ACK_TIMEOUT = 5.0
+"""How long a command may wait for its Ack, in seconds; a bound of ours."""
+
+DONE_MARGIN = 2.0
+"""What a client adds to the time-out that an Ack announces, in seconds; from ``protocol.md``."""
+
+Answer = AckReply | NoAckReply | DoneReply
+
+
+class SentCommand:
+    """A command that was sent, followed to its end.
+
+    :ivar command: the command.
+    :ivar ended: True when nothing more will happen to it.
+    """
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.ended = False
+        self._duration: float | None = None
+        self._error: CommandError | None = None
+        self._acked: Waiters[float] = Waiters()
+        self._done: Waiters[None] = Waiters()
+        self._deadline: IDelayedCall | None = None
+
+    @property
+    def acked(self) -> Deferred[float]:
+        """A new Deferred of the expected duration in seconds, 0 if the Ack names none.
+
+        It fails with a `CommandError` if the command ends with no Ack: `CommandRefused`,
+        `CommandTimedOut`, `CommandNotSent` or `CommandOutcomeUnknown`.
+        """
+        if self._duration is not None:
+            return succeed(self._duration)
+        return self._acked.wait() if self._error is None else fail(self._error)
+
+    @property
+    def done(self) -> Deferred[None]:
+        """A new Deferred that fires with None when the command is done.
+
+        A track command is done when it is acknowledged. It fails with a `CommandError`:
+        one that `acked` fails with, or `CommandFailed` or `CommandSuperseded`.
+        """
+        if not self.ended:
+            return self._done.wait()
+        return succeed(None) if self._error is None else fail(self._error)
+
+    def _ack(self, duration: float) -> None:
+        self._duration = duration
+        self._acked.fire(duration)
+
+    def _end(self, error: CommandError | None) -> None:
+        self.ended = True
+        self._error = error
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        if error is None:
+            self._done.fire(None)
+        else:
+            self._acked.fail(lambda: error)
+            self._done.fail(lambda: error)
+
+
+class Mount:
+    """The mount, as a commander sees it over a `Communicator` that reads replies.
+
+    :param communicator: read by this object alone from now on.
+    :param clock: times the answers, an ``IReactorTime``; the communicator's reactor if None.
+    :param ack_timeout: how long a command may wait for its Ack, in seconds.
+    """
+
+    def __init__(
+        self, communicator: Communicator, *, clock: Any = None, ack_timeout: float = ACK_TIMEOUT
+    ) -> None:
+        self.communicator = communicator
+        self._log: logging.Logger = communicator.log
+        self._clock = communicator.reactor if clock is None else clock
+        self._ack_timeout = ack_timeout
+        self._in_flight: dict[int, SentCommand] = {}
+        self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Reply], ...]]] = {}
+        self._tasks = [
+            Deferred.fromCoroutine(task).addErrback(self._stopped)
+            for task in (self._read_replies(), self._watch_client())
+        ]
+
+    @property
+    def in_flight(self) -> tuple[SentCommand, ...]:
+        """The commands that were sent and did not end yet, oldest first."""
+        return tuple(self._in_flight.values())
+
+    def send(self, command: Command) -> SentCommand:
+        """Send a command, and follow it.
+
+        :raises ValueError: if a command with the same `sequence_id` is still in flight.
+        """
+        if command.sequence_id in self._in_flight:
+            raise ValueError(f"sequence_id: {command.sequence_id} is in flight already; expected another")
+        sent = SentCommand(command)
+        self._in_flight[command.sequence_id] = sent
+        sent._deadline = self._clock.callLater(self._ack_timeout, self._time_out, sent)
+        self.communicator.write(command).addErrback(self._not_written, sent)
+        return sent
+
+    def subscribe(self, subscriber: Callable[[Any], Any], *kinds: type[Reply]) -> Callable[[], None]:
+        """Have each event given to `subscriber`: every reply that answers no command.
+
+        :param kinds: only events of these classes; all if none is named.
+        :returns: call it to unsubscribe.
+        """
+        key = object()
+        self._subscribers[key] = (subscriber, kinds or (Reply,))
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(key, None)
+
+        return unsubscribe
+
+    def close(self) -> Deferred[None]:
+        """Close the communicator; commands in flight fail with `CommandOutcomeUnknown`.
+
+        :returns: a Deferred that fires with None when the sockets are gone.
+        """
+        closed = self.communicator.close()
+        for task in self._tasks:
+            task.cancel()
+        self._lose_all("this side closed the connection")
+        return closed
+
+    async def _read_replies(self) -> None:
+        while True:
+            try:
+                self._take(await self.communicator.read())
+            except LineError as error:
+                self._log.warning("%s: %s", self.communicator.name, error)
+            except ConnectionLostError as error:
+                self._lose_all(str(error))
+            except NotConnectedError:
+                await self.communicator.wait_connected()
+
+    async def _watch_client(self) -> None:
+        while True:
+            await self.communicator.wait_connected()
+            try:
+                await self.communicator.monitor_client_reader()
+            except NotConnectedError:
+                continue  # closed by whoever else waited for it
+            self._lose_all("the connection that commands are sent on was lost")
+
+    def _stopped(self, reason: Failure) -> None:
+        reason.trap(PairClosedError, ListenError, CancelledError)  # type: ignore[no-untyped-call]
+        self._lose_all(reason.getErrorMessage())
+
+    def _take(self, reply: Any) -> None:
+        if not isinstance(reply, Answer):
+            self._publish(reply)
+            return
+        sent = self._in_flight.get(reply.sequence_id)
+        if sent is None:
+            self._log.info("%s: answers no command in flight: %s", self.communicator.name, reply)
+        else:
+            _ANSWERED[type(reply)](self, sent, reply)
+
+    def _on_ack(self, sent: SentCommand, reply: AckReply) -> None:
+        duration = reply.timeout_ms / 1000
+        sent._ack(duration)
+        if sent.command.ack_only:
+            self._end(sent, None)
+        elif not sent.ended and sent._deadline is not None:
+            sent._deadline.reset(duration + DONE_MARGIN)
+
+    def _on_done(self, sent: SentCommand, reply: DoneReply) -> None:
+        if sent._duration is None:
+            sent._ack(0.0)
+        self._end(sent, None)
+
+    def _on_no_ack(self, sent: SentCommand, reply: NoAckReply) -> None:
+        kind: type[CommandError] = CommandFailed
+        if sent._duration is None:
+            kind = CommandRefused
+        elif "supersede" in reply.explanation.lower():
+            kind = CommandSuperseded
+        self._end(sent, kind(sent.command, reply.explanation))
+
+    def _time_out(self, sent: SentCommand) -> None:
+        if sent._duration is not None:
+            what = f"no Done within {sent._duration:g} s and {DONE_MARGIN:g} s more"
+        else:
+            what = f"no Ack within {self._ack_timeout:g} s"
+        self._end(sent, CommandTimedOut(sent.command, what))
+
+    def _not_written(self, reason: Failure, sent: SentCommand) -> None:
+        error = reason.value
+        if not isinstance(error, MTMountError):
+            reason.raiseException()
+        lost = isinstance(error, (ConnectionLostError, PairClosedError))
+        self._end(sent, (CommandOutcomeUnknown if lost else CommandNotSent)(sent.command, str(error)))
+
+    def _lose_all(self, why: str) -> None:
+        for sent in self.in_flight:
+            self._end(sent, CommandOutcomeUnknown(sent.command, why))
+
+    def _end(self, sent: SentCommand, error: CommandError | None) -> None:
+        if not sent.ended:
+            del self._in_flight[sent.command.sequence_id]
+            sent._end(error)
+
+    def _publish(self, event: Reply) -> None:
+        for subscriber, kinds in tuple(self._subscribers.values()):
+            if isinstance(event, kinds):
+                try:
+                    subscriber(event)
+                except Exception:
+                    self._log.exception("%s: a subscriber failed on %s", self.communicator.name, event)
+
+
+_ANSWERED: dict[type[Reply], Callable[[Mount, SentCommand, Any], None]] = {
+    AckReply: Mount._on_ack,
+    DoneReply: Mount._on_done,
+    NoAckReply: Mount._on_no_ack,
+}
