@@ -5,13 +5,13 @@ from twisted.application.service import ServiceMaker
 mtmount_bridge = ServiceMaker(
     "mtmount_twisted bridge",
     "mtmount_twisted.tap",
-    "Relay between a commander and a telescope mount, real or simulated.",
+    "Relay between a commander and a telescope mount.",
     "mtmount-bridge",
 )
 
 mtmount_simulator = ServiceMaker(
     "mtmount_twisted simulator",
     "mtmount_twisted.simulator.tap",
-    "Simulate a telescope mount that commanders can talk to.",
+    "Simulate a telescope mount for a commander.",
     "mtmount-simulator",
 )
