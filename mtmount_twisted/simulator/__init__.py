@@ -1,0 +1,10 @@
+"""A mount that isn't there: it answers commands over the wire as ``protocol.md`` says.
+
+* `motion`: paths of axes, exact at any time; pure.
+* `execution`: a command from its Ack to its end.
+* `devices` and `axis`: what each device does with each of its commands.
+* `mount`: `SimulatedMount`, all devices together, and who has command.
+* `service`: `SimulatorService`, the mount behind a `Communicator`.
+
+``docs/simulator.rst`` lists what is simplified.
+"""

@@ -1,0 +1,330 @@
+"""An axis: azimuth, elevation or camera cable wrap.
+
+An axis always has a `Path`, and it has a `Target` while it moves or tracks and after it has
+arrived. It has none, and so is not in position, once it was stopped for whatever reason.
+
+A target is refused outside the position limits. While tracking, the axis extrapolates the
+last target for ever; where that would take it over a position limit it stops at the limit.
+
+Next to read: `motion` (the paths), `mount` (who calls this).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+
+from ..commands import Command
+from ..enums import SubsystemId
+from ..errors import CommandRefused
+from ..replies import InPositionReply
+from .devices import ALL_DRIVES, Device
+from .execution import Execution, Part, Plan, World, instantly
+from .motion import Change, Path, State, Target, approach, bounded, brake, in_position_changes, rest
+
+IN_POSITION = 0.01
+"""How far an axis in position may be from its target, deg and deg/s (protocol.md)."""
+
+LEAST_RATE = 1e-6
+"""The least velocity (deg/s), acceleration (deg/s²) and jerk (deg/s³) that a move may ask for."""
+
+LONGEST = 86400.0
+"""The longest move that is accepted, and how far ahead in-position events are planned, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an axis can do: positions in deg, velocity in deg/s, acceleration in deg/s²."""
+
+    low: float
+    high: float
+    velocity: float
+    acceleration: float
+
+
+ELEVATION = Limits(20.0, 86.5, 3.5, 3.5)
+AZIMUTH = Limits(-270.0, 270.0, 7.0, 7.0)
+CAMERA_CABLE_WRAP = Limits(-90.0, 90.0, 3.5, 1.0)
+
+
+class InPositionWatch:
+    """Reports when an axis enters and leaves position, by one timer for the next change.
+
+    :param what: which axis an `InPositionReply` says it is, or None for one that has none.
+    :ivar in_position: True if the axis is in position now.
+    """
+
+    def __init__(self, world: World, what: int | None) -> None:
+        self._world = world
+        self._what = what
+        self._changes: list[Change] = []
+        self._timer: IDelayedCall | None = None
+        self.in_position = False
+
+    def follow(self, path: Path, target: Target) -> None:
+        """Watch a path that begins now."""
+        self.close()
+        first, *self._changes = in_position_changes(path, target, IN_POSITION, IN_POSITION)
+        self._report(first.in_position)
+        self._wait()
+
+    def forget(self) -> None:
+        """There is no target any more."""
+        self.close()
+        self._report(False)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        clock = self._world.clock
+        delay = self._changes[0].time - clock.seconds() if self._changes else LONGEST
+        if delay < LONGEST:
+            self._timer = clock.callLater(max(0.0, delay), self._next)
+
+    def _next(self) -> None:
+        self._timer = None
+        self._report(self._changes.pop(0).in_position)
+        self._wait()
+
+    def _report(self, in_position: bool) -> None:
+        if in_position == self.in_position:
+            return
+        self.in_position = in_position
+        if self._what is not None:
+            self._world.send(InPositionReply(what=self._what, in_position=in_position))
+
+
+class Axis(Device):
+    """One axis.
+
+    :param limits: in which moves and targets are accepted.
+    :param position: where it is at first, deg.
+    :param what: which axis its `InPositionReply` says it is, or None to send none.
+    :ivar powered: True if its power is on.
+    :ivar drive_enabled: True if its drive is enabled.
+    :ivar tracking: True if tracking is enabled.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        subsystem: SubsystemId,
+        world: World,
+        limits: Limits,
+        position: float,
+        what: int | None,
+    ) -> None:
+        super().__init__(prefix, subsystem, world)
+        self.limits = limits
+        self.powered = self.drive_enabled = self.tracking = False
+        self._velocity = limits.velocity * world.speed
+        self._acceleration = limits.acceleration * world.speed**2
+        self._path = rest(world.clock.seconds(), position)
+        self._part = Part(world.clock)
+        self.parts.append(self._part)
+        self._watch = InPositionWatch(world, what)
+        self.methods |= {
+            "Power": self.power,
+            "Stop": self.stop,
+            "Move": self.move,
+            "Track": self.track,
+            "Home": self.home,
+            "EnableTracking": self.enable_tracking,
+            "DriveReset": self.drive_reset,
+            "DriveEnable": self.drive_enable,
+        }
+
+    @property
+    def state(self) -> State:
+        """Where it is now (deg) and how fast it goes (deg/s of real time)."""
+        return self._path.at(self.world.clock.seconds())
+
+    @property
+    def in_position(self) -> bool:
+        """True if it is at its target, and as fast as that."""
+        return self._watch.in_position
+
+    def halt(self) -> None:
+        """Brake to a stop, disable tracking and forget the target."""
+        self.tracking = False
+        self._path = brake(self.world.clock.seconds(), self.state, self._acceleration)
+        self._watch.forget()
+
+    def close(self) -> None:
+        """Stop all timers."""
+        super().close()
+        self._watch.close()
+
+    def power(self, command: Any) -> Plan:
+        """Turn on, which also enables the drive, or off, which also stops it."""
+        if command.on:
+            self.check_no_alarm(command)
+            return instantly(lambda _: self._set_power())
+        return self._halting(self._clear_power)
+
+    def _set_power(self) -> None:
+        self.powered = self.drive_enabled = True
+
+    def _clear_power(self) -> None:
+        self.powered = self.drive_enabled = False
+
+    def drive_enable(self, command: Any) -> Plan:
+        """Enable or disable the drive; either way it stops."""
+        self._check_drive(command)
+        if command.on:
+            self._check_powered(command)
+            self.check_no_alarm(command)
+        return self._halting(lambda: setattr(self, "drive_enabled", command.on))
+
+    def drive_reset(self, command: Any) -> Plan:
+        """Reset the drive, which leaves it disabled and stops it."""
+        self._check_drive(command)
+        self._check_powered(command)
+        return self._halting(lambda: setattr(self, "drive_enabled", False))
+
+    def enable_tracking(self, command: Any) -> Plan:
+        """Enable or disable tracking; either way it stops."""
+        if command.on:
+            self._check_ready(command)
+        return self._halting(lambda: setattr(self, "tracking", command.on))
+
+    def _halting(self, action: Callable[[], None]) -> Plan:
+        """The plan of a command that first of all supersedes whatever goes on."""
+
+        def begin(command: Command) -> None:
+            self._part.supersede(command)
+            self.halt()
+            action()
+
+        return instantly(begin)
+
+    def stop(self, command: Command) -> Plan:
+        """Brake to a stop and disable tracking; done when it stands."""
+        self._check_ready(command)
+        duration = abs(self.state.velocity) / self._acceleration
+
+        def begin(execution: Execution) -> None:
+            self._part.supersede(command)
+            self.halt()
+            self._part.begin(execution, duration)
+
+        return Plan(duration, begin)
+
+    def home(self, command: Command) -> Plan:
+        """Move to zero, or to the nearest position to zero that the limits allow."""
+        position = min(max(0.0, self.limits.low), self.limits.high)
+        return self.plan_move(command, position)
+
+    def move(self, command: Any) -> Plan:
+        """Move to a position."""
+        self._rate(command, "jerk", command.jerk, None)
+        return self.plan_move(command, command.position, command.velocity, command.acceleration)
+
+    def track(self, command: Any) -> Plan:
+        """Follow a target from now on."""
+        return self.plan_track(command, command.position, command.velocity, command.tai)
+
+    def plan_move(
+        self, command: Command, position: float, velocity: float = 0.0, acceleration: float = 0.0
+    ) -> Plan:
+        """Move to a position.
+
+        :param position: deg.
+        :param velocity, acceleration: the most on the way, deg/s and deg/s²; 0 for the axis's limit.
+        :raises CommandRefused: if the axis can't now, or can't ever.
+        """
+        self._check_ready(command)
+        if self.tracking:
+            raise CommandRefused(command, f"{self.prefix} tracks: disable tracking first")
+        self._check_position(command, "position", position)
+        velocity = self._rate(command, "velocity", velocity, self.limits.velocity) * self.world.speed
+        acceleration = (
+            self._rate(command, "acceleration", acceleration, self.limits.acceleration) * self.world.speed**2
+        )
+        target = Target(self.world.clock.seconds(), position)
+        path = self._path_to(target, velocity, acceleration)
+        if path.duration > LONGEST:
+            raise CommandRefused(command, f"it would take {path.duration:.0f} s, longer than {LONGEST:.0f} s")
+
+        def begin(execution: Execution) -> None:
+            self._part.supersede(command)
+            self._follow(path, target)
+            self._part.begin(execution, path.duration)
+
+        return Plan(path.duration, begin)
+
+    def _path_to(self, target: Target, velocity: float, acceleration: float) -> Path:
+        """The path to a target at rest; harder than asked for if it would leave the position limits."""
+        path = approach(target.time, self.state, target, velocity, acceleration)
+        low, high = path.extent()
+        if low < self.limits.low or high > self.limits.high:
+            return approach(target.time, self.state, target, velocity, self._acceleration)
+        return path
+
+    def plan_track(self, command: Command, position: float, velocity: float, tai: float) -> Plan:
+        """Follow a target from now on.
+
+        :param position: where it is at `tai`, deg.
+        :param velocity: deg/s of real time.
+        :param tai: s since the unix epoch.
+        :raises CommandRefused: if the axis can't now, or can't ever.
+        """
+        self._check_ready(command)
+        if not self.tracking:
+            raise CommandRefused(command, f"{self.prefix} does not track: enable tracking first")
+        self._check_position(command, "position", position)
+        fastest = min(self.limits.velocity, self._velocity)
+        if abs(velocity) > fastest:
+            raise CommandRefused(command, f"velocity {velocity} deg/s is over the limit of {fastest} deg/s")
+        now = self.world.clock.seconds()
+        target = Target(now - (self.world.tai() - tai), position, velocity)
+        self._check_position(command, "position now", target.at(now).position)
+        path = approach(now, self.state, target, self._velocity, self._acceleration)
+        path = bounded(path, self.limits.low, self.limits.high, self._acceleration)
+
+        def begin(execution: Execution) -> None:
+            self._follow(path, target)
+            execution.finish_part()
+
+        return Plan(0.0, begin)
+
+    def _follow(self, path: Path, target: Target) -> None:
+        self._path = path
+        self._watch.follow(path, target)
+
+    def _check_powered(self, command: Command) -> None:
+        if not self.powered:
+            raise CommandRefused(command, f"{self.prefix} is off: turn its power on first")
+
+    def _check_ready(self, command: Command) -> None:
+        self._check_powered(command)
+        self.check_no_alarm(command)
+        if not self.drive_enabled:
+            raise CommandRefused(command, f"{self.prefix} drive is disabled: enable it first")
+
+    def _check_drive(self, command: Any) -> None:
+        if command.drive < ALL_DRIVES:
+            raise CommandRefused(command, f"{self.prefix} has no drive {command.drive}: {ALL_DRIVES} is all")
+
+    def _check_position(self, command: Command, name: str, position: float) -> None:
+        low, high = self.limits.low, self.limits.high
+        if not low <= position <= high:
+            outside = f"{name} {position} deg is outside the limits of {self.prefix}, {low} to {high} deg"
+            raise CommandRefused(command, outside)
+
+    def _rate(self, command: Command, name: str, value: float, limit: float | None) -> float:
+        """A velocity, acceleration or jerk of a command, or the limit in place of 0."""
+        if value == 0:
+            return limit or 0.0
+        if limit is not None and value > limit:
+            raise CommandRefused(command, f"{name} {value} is over the limit of {self.prefix}, {limit}")
+        if value < LEAST_RATE:
+            raise CommandRefused(command, f"{name} {value} is neither 0 nor at least {LEAST_RATE}")
+        return value

@@ -1,0 +1,276 @@
+"""Paths under limits of velocity and acceleration, exact at any time: pure, no clock.
+
+A `Path` is segments of constant acceleration, so position and velocity at any time are a
+polynomial of that time: nothing is stepped and nothing accumulates.
+
+`approach` is the one way to get anywhere. It works in the frame of the target, which moves
+evenly: there the goal is to be at rest at zero, and the mount's velocity limit becomes a
+limit that differs by direction. Accelerations are the same in both frames, so the shortest
+path in the target's frame is the shortest under the mount's limits too. A move is the case
+of a target that stands still.
+
+Times are seconds on any one clock, positions degrees (or %), and so on for the rates.
+
+Next to read: `axis`, which drives an axis along these paths.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+
+class State(NamedTuple):
+    """Where something is and how fast it goes."""
+
+    position: float
+    velocity: float
+
+
+class Target(NamedTuple):
+    """What to follow: a point that is at `position` at `time` and moves evenly."""
+
+    time: float
+    position: float
+    velocity: float = 0.0
+
+    def at(self, time: float) -> State:
+        """Where the target is at a time."""
+        return State(self.position + self.velocity * (time - self.time), self.velocity)
+
+
+class Change(NamedTuple):
+    """From `time` on it is, or is not, in position."""
+
+    time: float
+    in_position: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of constant acceleration that begins `offset` seconds after the path's start."""
+
+    offset: float
+    position: float
+    velocity: float
+    acceleration: float
+
+    def at(self, offset: float) -> State:
+        """The state at an offset from the path's start."""
+        t = offset - self.offset
+        return State(
+            self.position + (self.velocity + self.acceleration * t / 2) * t,
+            self.velocity + self.acceleration * t,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Position as a function of time.
+
+    :ivar start: when it begins, s; before that it stands for its first state.
+    :ivar segments: its pieces in the order of time; the last one has no end and no acceleration.
+    """
+
+    start: float
+    segments: tuple[Segment, ...]
+
+    @property
+    def duration(self) -> float:
+        """Time until the last segment, in which velocity no longer changes, s."""
+        return self.segments[-1].offset
+
+    @property
+    def end(self) -> float:
+        """When the last segment begins, s."""
+        return self.start + self.duration
+
+    def at(self, time: float) -> State:
+        """The state at a time."""
+        offset = max(0.0, time - self.start)
+        index = bisect_right(self.segments, offset, key=lambda segment: segment.offset) - 1
+        return self.segments[index].at(offset)
+
+    def extent(self) -> tuple[float, float]:
+        """The lowest and the highest position until the path's end."""
+        positions = [segment.position for segment in _split_at_reversals(self.segments)]
+        return min(positions), max(positions)
+
+
+def rest(time: float, position: float) -> Path:
+    """Stand still."""
+    return Path(time, (Segment(0.0, position, 0.0, 0.0),))
+
+
+def glide(time: float, position: float, goal: float, velocity: float) -> Path:
+    """Go to a goal at even velocity, with no time to speed up or slow down.
+
+    :param velocity: above 0, units/s.
+    """
+    if position == goal:
+        return rest(time, goal)
+    signed = math.copysign(velocity, goal - position)
+    duration = (goal - position) / signed
+    return Path(time, (Segment(0.0, position, signed, 0.0), Segment(duration, goal, 0.0, 0.0)))
+
+
+def brake(time: float, state: State, acceleration: float) -> Path:
+    """Come to rest as soon as possible.
+
+    :param acceleration: how hard to brake, above 0, units/s².
+    """
+    if state.velocity == 0:
+        return rest(time, state.position)
+    first = Segment(0.0, *state, -math.copysign(acceleration, state.velocity))
+    final = Segment(abs(state.velocity) / acceleration, _stop_position(state, acceleration), 0.0, 0.0)
+    return Path(time, (first, final))
+
+
+def approach(time: float, state: State, target: Target, velocity: float, acceleration: float) -> Path:
+    """The shortest path in time to a target, then along with it for ever.
+
+    A state that is faster than the limit is slowed to it at once. A target that is as fast as
+    the limit can't be caught from behind: the path then goes on at the limit.
+
+    :param state: where it begins, at any velocity.
+    :param velocity: limit, above 0 and not below the target's own, units/s.
+    :param acceleration: limit, above 0, units/s².
+    """
+    goal = target.at(time)
+    gap = goal.position - state.position
+    closing = state.velocity - goal.velocity
+    # The side of the target on which it would come to rest (in the target's frame) if it
+    # braked now says which way to go.
+    direction = math.copysign(1.0, gap - closing * abs(closing) / (2 * acceleration))
+    phases = _phases(direction * gap, direction * closing, velocity - direction * goal.velocity, acceleration)
+    segments = list(_integrate(state, ((duration, direction * a) for duration, a in phases)))
+    duration = sum(duration for duration, _ in phases)
+    if math.isfinite(duration):
+        segments.append(Segment(duration, *target.at(time + duration), 0.0))
+    return Path(time, tuple(segments))
+
+
+def _phases(gap: float, closing: float, limit: float, acceleration: float) -> list[tuple[float, float]]:
+    """(duration, acceleration) of speeding up, cruising and slowing down to rest at `gap`."""
+    peak = math.sqrt(max(0.0, acceleration * gap + closing * closing / 2))
+    cruise = 0.0
+    if peak > limit:
+        peak = limit
+        change = abs(peak - closing) * (peak + closing) / (2 * acceleration)
+        distance = gap - change - peak * peak / (2 * acceleration)
+        cruise = max(0.0, distance) / peak if peak > 0 else math.inf
+    speed_up = math.copysign(acceleration, peak - closing)
+    first, last = abs(peak - closing) / acceleration, peak / acceleration
+    phases = [(first, speed_up), (cruise, 0.0), (last, -acceleration)]
+    return [phase for phase in phases if phase[0] > 0]
+
+
+def _integrate(state: State, phases: Iterable[tuple[float, float]]) -> Iterator[Segment]:
+    offset = 0.0
+    for duration, acceleration in phases:
+        segment = Segment(offset, *state, acceleration)
+        yield segment
+        offset += duration
+        if not math.isfinite(offset):
+            return
+        state = segment.at(offset)
+
+
+def _stop_position(state: State, acceleration: float) -> float:
+    return state.position + state.velocity * abs(state.velocity) / (2 * acceleration)
+
+
+def bounded(path: Path, low: float, high: float, acceleration: float) -> Path:
+    """The path until it must brake so as to stop at a bound, then to a stop there.
+
+    :param path: one that begins where braking still stops it inside the bounds.
+    :param acceleration: how hard to brake; the path itself must not be harder, units/s².
+    """
+    segments = _split_at_reversals(path.segments)
+    for index, segment in enumerate(segments):
+        forward = segment.velocity > 0 or (segment.velocity == 0 and segment.acceleration > 0)
+        offset = _braking_offset(segment, high if forward else low, acceleration)
+        if index + 1 == len(segments) or offset < segments[index + 1].offset:
+            break
+    if math.isinf(offset):
+        return path
+    offset = max(segment.offset, offset)
+    stop = brake(path.start, segment.at(offset), acceleration).segments
+    moved = (Segment(s.offset + offset, s.position, s.velocity, s.acceleration) for s in stop)
+    before = segments[: index + 1] if offset > segment.offset else segments[:index]
+    return Path(path.start, (*before, *moved))
+
+
+def _braking_offset(segment: Segment, bound: float, acceleration: float) -> float:
+    """The offset from which braking stops at the bound; infinite if there is none.
+
+    Over a segment with velocity in one direction, the position where braking would stop
+    moves that way or stands still, and it is a square function of time.
+    """
+    direction = 1.0 if bound > segment.position else -1.0
+    speed, speed_up = direction * segment.velocity, direction * segment.acceleration
+    room = direction * (bound - _stop_position(State(segment.position, segment.velocity), acceleration))
+    growth = 1 + speed_up / acceleration
+    slope, curve = speed * growth, speed_up / 2 * growth
+    root = slope + math.sqrt(max(0.0, slope * slope + 4 * curve * room))
+    return segment.offset + 2 * max(0.0, room) / root if root > 1e-9 else math.inf
+
+
+def _split_at_reversals(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The same motion in segments in which velocity does not change its sign."""
+    pieces = []
+    ends = [segment.offset for segment in segments[1:]] + [math.inf]
+    for segment, end in zip(segments, ends):
+        pieces.append(segment)
+        if segment.velocity * segment.acceleration < 0:
+            turn = segment.offset - segment.velocity / segment.acceleration
+            if turn < end:
+                pieces.append(Segment(turn, segment.at(turn).position, 0.0, segment.acceleration))
+    return tuple(pieces)
+
+
+def in_position_changes(path: Path, target: Target, position: float, velocity: float) -> list[Change]:
+    """When a path comes within tolerances of a target, and when it leaves them.
+
+    :param position: how far it may be from the target's position.
+    :param velocity: how far it may be from the target's velocity.
+    :return: at least one: the first says how it is at the path's start.
+    """
+    changes: list[Change] = []
+    ends = [segment.offset for segment in path.segments[1:]] + [math.inf]
+    for segment, end in zip(path.segments, ends):
+        goal = target.at(path.start + segment.offset)
+        error = State(segment.position - goal.position, segment.velocity - goal.velocity)
+        length = end - segment.offset
+        crossings = _crossings(error, segment.acceleration, position, velocity)
+        times = [0.0, *sorted(t for t in crossings if 0 < t < length), length]
+        for begin, finish in pairwise(times):
+            middle = (begin + finish) / 2 if math.isfinite(finish) else begin + 1.0
+            now = Segment(0.0, *error, segment.acceleration).at(middle)
+            inside = abs(now.position) <= position and abs(now.velocity) <= velocity
+            if not changes or changes[-1].in_position != inside:
+                changes.append(Change(path.start + segment.offset + begin, inside))
+    return changes
+
+
+def _crossings(error: State, acceleration: float, position: float, velocity: float) -> Iterator[float]:
+    """Times at which an error that changes with this acceleration is just at a tolerance."""
+    for bound in (position, -position):
+        yield from _roots(error.position - bound, error.velocity, acceleration / 2)
+    for bound in (velocity, -velocity):
+        yield from _roots(error.velocity - bound, acceleration, 0.0)
+
+
+def _roots(c0: float, c1: float, c2: float) -> tuple[float, ...]:
+    """The real roots of c0 + c1 t + c2 t²; none for a constant."""
+    if c2 == 0:
+        return (-c0 / c1,) if c1 else ()
+    square = c1 * c1 - 4 * c2 * c0
+    if square < 0:
+        return ()
+    q = -(c1 + math.copysign(math.sqrt(square), c1)) / 2
+    return (q / c2, c0 / q) if q else (0.0,)

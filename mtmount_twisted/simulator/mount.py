@@ -1,0 +1,214 @@
+"""The whole mount: its devices, its table of commands, and who has command.
+
+A `SimulatedMount` takes commands and hands out replies; it knows nothing of connections.
+Time passes only as the clock that it was given says.
+
+Next to read: `devices` and `axis` (what each command does), `service` (the mount on a socket).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..commands import (
+    AskForCommand,
+    BothAxesMove,
+    BothAxesStop,
+    BothAxesTrack,
+    Command,
+    Commands,
+    Disable,
+    Enable,
+)
+from ..enums import Commander, Source, SubsystemId
+from ..errors import CommandRefused
+from ..replies import AckReply, OnStateInfoReply, Reply
+from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis
+from .devices import (
+    Chiller,
+    Device,
+    Interlock,
+    Method,
+    main_power_supply,
+    mirror_cover_locks,
+    mirror_covers,
+    oil_supply_system,
+)
+from .execution import Execution, Plan, World, instantly, no_ack, together
+
+COMMANDER_OF_SOURCE = {
+    Source.CSC: Commander.CSC,
+    Source.EUI: Commander.EUI,
+    Source.HHD: Commander.HHD,
+}
+"""Which commander a command comes from; the PXI is none."""
+
+
+SLOWEST, FASTEST = 0.01, 1000.0
+"""The range of the speed factor."""
+
+
+class SimulatedMount:
+    """A mount that executes commands.
+
+    :param clock: tells the time and calls later.
+    :param send: called with each reply and event, in order.
+    :param tai: tells TAI, s since the unix epoch; default `mtmount_twisted.tai.current_tai`.
+    :param initial_commander: who has command at first.
+    :param speed: how many times faster than the real one everything moves and warms up,
+        0.01 to 1000. TAI and tracking targets stay in real time, and so do announced time-outs.
+    :param realistic: True to warm up for as long as the real one; else that is done at once.
+    :raises ValueError: if `speed` is out of range.
+    :ivar commander: who has command.
+    :ivar enabled: what the last `Enable` or `Disable` made it.
+    :ivar devices: the devices by the beginning of their commands' names, such as ``AzimuthAxis``.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[Reply], None],
+        *,
+        tai: Callable[[], float] | None = None,
+        initial_commander: Commander = Commander.NONE,
+        speed: float = 1.0,
+        realistic: bool = False,
+    ) -> None:
+        if not SLOWEST <= speed <= FASTEST:
+            raise ValueError(f"speed: expected {SLOWEST} to {FASTEST}, got {speed}")
+        self._world = world = World(clock, send, tai or _default_tai(), speed, realistic)
+        self.commander = initial_commander
+        self.enabled = False
+        self.azimuth = Axis("AzimuthAxis", SubsystemId.AZIMUTH_AXIS, world, AZIMUTH, 0.0, 0)
+        self.elevation = Axis("ElevationAxis", SubsystemId.ELEVATION_AXIS, world, ELEVATION, 80.0, 1)
+        self.camera_cable_wrap = Axis(
+            "CameraCableWrap", SubsystemId.CAMERA_CABLE_WRAP, world, CAMERA_CABLE_WRAP, 0.0, None
+        )
+        self.mirror_covers = mirror_covers(world)
+        self.mirror_cover_locks = mirror_cover_locks(world)
+        self.main_power_supply = main_power_supply(world)
+        self.oil_supply_system = oil_supply_system(world)
+        self.top_end_chiller = Chiller(world)
+        self.interlock = Interlock(world)
+        found = (device for device in vars(self).values() if isinstance(device, Device))
+        self.devices: dict[str, Device] = {device.prefix: device for device in found}
+        self.methods = self._all_methods()
+        self._closed = False
+
+    def _all_methods(self) -> dict[type[Command], Method]:
+        """The method of every command class."""
+        methods: dict[type[Command], Method] = {
+            Enable: lambda command: instantly(lambda _: self._enable(True)),
+            Disable: lambda command: instantly(lambda _: self._enable(False)),
+            AskForCommand: self._ask_for_command,
+            BothAxesMove: self._both_axes_move,
+            BothAxesTrack: self._both_axes_track,
+            BothAxesStop: lambda command: together([axis.stop(command) for axis in self._axes]),
+        }
+        for command in Commands:
+            for prefix, device in self.devices.items():
+                if command.__name__.startswith(prefix):
+                    methods[command] = device.methods[command.__name__.removeprefix(prefix)]
+        return methods
+
+    @property
+    def _axes(self) -> tuple[Axis, Axis]:
+        return self.azimuth, self.elevation
+
+    def receive(self, command: Command) -> None:
+        """Execute a command, or refuse it; nothing happens after `close`."""
+        if self._closed:
+            return
+        try:
+            self._check_has_command(command)
+            plan = self.methods[type(command)](command)
+        except CommandRefused as error:
+            self._world.send(no_ack(command, error.explanation))
+            return
+        timeout_ms = math.ceil(plan.announced * 1000)
+        self._world.send(
+            AckReply(sequence_id=command.sequence_id, source=command.source, timeout_ms=timeout_ms)
+        )
+        plan.begin(Execution(command, plan.parts, self._world.send))
+
+    def raise_alarm(self, prefix: str, explanation: str = "simulated fault") -> None:
+        """Put a device in alarm until its reset-alarm command.
+
+        It stops, what it is busy with fails, and an `ErrorReply` says so; if it is in alarm
+        already, nothing happens.
+
+        :param prefix: which device: a key of `devices`, such as ``AzimuthAxis``.
+        :param explanation: what is wrong, for the error and for refusals.
+        :raises KeyError: if there is no such device.
+        """
+        self.devices[prefix].raise_alarm(explanation)
+
+    def close(self) -> None:
+        """Stop all timers; commands that are not done are never answered."""
+        self._closed = True
+        for device in self.devices.values():
+            device.close()
+
+    def _check_has_command(self, command: Command) -> None:
+        if isinstance(command, AskForCommand):
+            return
+        if self.commander == Commander.NONE:
+            raise CommandRefused(command, "nobody has command: ask for it first")
+        if COMMANDER_OF_SOURCE.get(command.source) != self.commander:
+            raise CommandRefused(
+                command, f"{command.source.name} does not have command: {self.commander.name} has it"
+            )
+
+    def _ask_for_command(self, command: AskForCommand) -> Plan:
+        given_up = command.commander == Commander.NONE and command.source == Source.HHD
+        if self.commander == Commander.HHD != command.commander and not given_up:
+            raise CommandRefused(command, "HHD has command, and nobody can take it from the HHD")
+        return instantly(lambda _: self._give_command(command.commander))
+
+    def _give_command(self, commander: Commander) -> None:
+        if commander != self.commander:
+            self.commander = commander
+            self._world.send(OnStateInfoReply(description=f"Commander{commander.name}"))
+
+    def _enable(self, enabled: bool) -> None:
+        if enabled != self.enabled:
+            self.enabled = enabled
+            self._world.send(OnStateInfoReply(description="Enabled" if enabled else "Disabled"))
+
+    def _both_axes_move(self, command: BothAxesMove) -> Plan:
+        azimuth = _sign(command) * command.azimuth
+        return together(
+            [
+                self.azimuth.plan_move(command, azimuth, command.azimuth_velocity),
+                self.elevation.plan_move(command, command.elevation, command.elevation_velocity),
+            ]
+        )
+
+    def _both_axes_track(self, command: BothAxesTrack) -> Plan:
+        sign = _sign(command)
+        azimuth, azimuth_velocity = sign * command.azimuth, sign * command.azimuth_velocity
+        return together(
+            [
+                self.azimuth.plan_track(command, azimuth, azimuth_velocity, command.tai),
+                self.elevation.plan_track(
+                    command, command.elevation, command.elevation_velocity, command.tai
+                ),
+            ]
+        )
+
+
+def _default_tai() -> Callable[[], float]:
+    from ..tai import current_tai
+
+    return current_tai
+
+
+def _sign(command: Any) -> int:
+    """What `negate_azimuth` multiplies azimuth by."""
+    if command.negate_azimuth not in (0, -1):
+        raise CommandRefused(command, f"negate_azimuth is 0 or -1, not {command.negate_azimuth}")
+    return -1 if command.negate_azimuth else 1
