@@ -86,9 +86,7 @@ def read_reply_header(line: bytes) -> ReplyHeader:
         return ReplyHeader(code, None, None)
     if len(fields) < 4:
         raise LineError(line, f"an answer to a command has at least 4 fields, not {len(fields)}")
-    return ReplyHeader(
-        code, _read_int(line, "sequence_id", fields[1]), _read_int(line, "source", fields[2])
-    )
+    return ReplyHeader(code, _read_int(line, "sequence_id", fields[1]), _read_int(line, "source", fields[2]))
 
 
 def _read_int(line: bytes, field: str, text: bytes) -> int:

@@ -26,7 +26,7 @@ class Command(BaseMessage):
         "Identifies the command in its replies: 1 to 2147483647, counted up if none is given.",
         factory=next_sequence_id,
     )
-    command_code: CommandCode = code("Which command it is.", default=None)
+    command_code: ClassVar[CommandCode] = code("Which command it is.")
     source: Source = parameter("Which component sends it.", default=Source.CSC)
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
 
@@ -52,8 +52,12 @@ class BothAxesMove(Command):
     command_code = CommandCode.BOTH_AXES_MOVE
     azimuth: float = parameter("Azimuth to move to.", unit="deg")
     elevation: float = parameter("Elevation to move to.", unit="deg")
-    azimuth_velocity: float = parameter("Largest azimuth velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0)
-    elevation_velocity: float = parameter("Largest elevation velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0)
+    azimuth_velocity: float = parameter(
+        "Largest azimuth velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0
+    )
+    elevation_velocity: float = parameter(
+        "Largest elevation velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0
+    )
     negate_azimuth: int = parameter("-1 to multiply azimuth by -1, else 0.", default=0)
 
 
@@ -94,9 +98,15 @@ class AzimuthAxisMove(Command):
 
     command_code = CommandCode.AZIMUTH_AXIS_MOVE
     position: float = parameter("Position to move to.", unit="deg")
-    velocity: float = parameter("Largest velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0)
-    acceleration: float = parameter("Largest acceleration on the way; 0 for the mount's own default.", unit="deg/s²", default=0)
-    jerk: float = parameter("Largest jerk on the way; 0 for the mount's own default.", unit="deg/s³", default=0)
+    velocity: float = parameter(
+        "Largest velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0
+    )
+    acceleration: float = parameter(
+        "Largest acceleration on the way; 0 for the mount's own default.", unit="deg/s²", default=0
+    )
+    jerk: float = parameter(
+        "Largest jerk on the way; 0 for the mount's own default.", unit="deg/s³", default=0
+    )
 
 
 class AzimuthAxisTrack(Command):
@@ -161,9 +171,15 @@ class ElevationAxisMove(Command):
 
     command_code = CommandCode.ELEVATION_AXIS_MOVE
     position: float = parameter("Position to move to.", unit="deg")
-    velocity: float = parameter("Largest velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0)
-    acceleration: float = parameter("Largest acceleration on the way; 0 for the mount's own default.", unit="deg/s²", default=0)
-    jerk: float = parameter("Largest jerk on the way; 0 for the mount's own default.", unit="deg/s³", default=0)
+    velocity: float = parameter(
+        "Largest velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0
+    )
+    acceleration: float = parameter(
+        "Largest acceleration on the way; 0 for the mount's own default.", unit="deg/s²", default=0
+    )
+    jerk: float = parameter(
+        "Largest jerk on the way; 0 for the mount's own default.", unit="deg/s³", default=0
+    )
 
 
 class ElevationAxisTrack(Command):
@@ -311,9 +327,15 @@ class CameraCableWrapMove(Command):
 
     command_code = CommandCode.CAMERA_CABLE_WRAP_MOVE
     position: float = parameter("Position to move to.", unit="deg")
-    velocity: float = parameter("Largest velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0)
-    acceleration: float = parameter("Largest acceleration on the way; 0 for the mount's own default.", unit="deg/s²", default=0)
-    jerk: float = parameter("Largest jerk on the way; 0 for the mount's own default.", unit="deg/s³", default=0)
+    velocity: float = parameter(
+        "Largest velocity on the way; 0 for the mount's own default.", unit="deg/s", default=0
+    )
+    acceleration: float = parameter(
+        "Largest acceleration on the way; 0 for the mount's own default.", unit="deg/s²", default=0
+    )
+    jerk: float = parameter(
+        "Largest jerk on the way; 0 for the mount's own default.", unit="deg/s³", default=0
+    )
 
 
 class CameraCableWrapTrack(Command):
@@ -426,8 +448,8 @@ CommandDict: dict[CommandCode, type[Command]] = {command.command_code: command f
 
 AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if command.ack_only
-)
-"""The codes of the track commands, which are answered by an Ack and nothing more."""
+) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK}
+"""The codes of the track commands, which are answered by an Ack and nothing more; one has no class."""
 
 
 def command_class(code_text: str) -> type[Command]:
@@ -444,7 +466,9 @@ def command_class(code_text: str) -> type[Command]:
         return CommandDict[number]
     if number in CommandCode.__members__.values():
         known = CommandCode(number).name
-        raise UnknownCodeError("command", "command_code", number, f"a code that has parameters, unlike {known}")
+        raise UnknownCodeError(
+            "command", "command_code", number, f"a code that has parameters, unlike {known}"
+        )
     raise UnknownCodeError("command", "command_code", number, "a known CommandCode")
 
 

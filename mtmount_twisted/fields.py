@@ -13,9 +13,9 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 _INT_CHARACTERS = "0123456789+- "
@@ -48,8 +48,14 @@ class Kind:
     write: Callable[[Any], str]
 
 
+def _plain(value: Any) -> Any:
+    """Python's own value for a scalar of numpy, told without importing numpy; else as it is."""
+    return value.item() if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 else value
+
+
 def check_int(value: Any) -> int:
     """An int, or what Python takes as one (such as numpy's), but no bool."""
+    value = _plain(value)
     if isinstance(value, bool):
         raise ValueError(value)
     try:
@@ -69,8 +75,9 @@ def read_int(text: str) -> int:
 
 def check_float(value: Any) -> float:
     """A finite float, or a number that converts to one, but no bool and no text."""
-    if isinstance(value, (bool, str, bytes, bytearray)):
-        raise ValueError(value)
+    value = _plain(value)
+    if isinstance(value, (bool, str)) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        raise ValueError(value)  # `float` alone would also read text out of any buffer
     try:
         number = float(value)
     except (TypeError, OverflowError):
@@ -94,7 +101,7 @@ def _finite(number: float) -> float:
 def check_bool(value: Any) -> bool:
     """True or False, or the integers 1 or 0."""
     try:
-        number = operator.index(value)
+        number = operator.index(_plain(value))
     except TypeError:
         raise ValueError(value) from None
     if number not in (0, 1):
@@ -118,7 +125,7 @@ def check_str(value: Any) -> str:
         raise ValueError(value)
     if not value.isascii():
         value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
-    return str(value)
+    return str.__str__(value)  # the text that was checked, whatever a subclass makes of `str`
 
 
 def check_timestamp(value: Any) -> datetime:
@@ -127,10 +134,10 @@ def check_timestamp(value: Any) -> datetime:
         return read_timestamp(value)
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ValueError(value)
-    if value.tzinfo is timezone.utc:
+    if value.tzinfo is UTC:
         return value
     try:
-        return value.astimezone(timezone.utc)
+        return value.astimezone(UTC)
     except OverflowError:
         raise ValueError(value) from None
 
@@ -176,7 +183,7 @@ def _write_leap_second(text: str) -> str:
 
 def utc_now() -> datetime:
     """The current time in UTC, cut to the millisecond, which is what the wire can carry."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     return now - timedelta(microseconds=now.microsecond % 1000)
 
 
@@ -195,7 +202,7 @@ TIMESTAMP = Kind(
 _PLAIN_KINDS = {kind.dtype: kind for kind in (INT, FLOAT, BOOL, STR, TIMESTAMP)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def kind_of(dtype: type) -> Kind:
     """The kind whose values are of this Python type: a plain type or an `IntEnum`.
 

@@ -8,9 +8,10 @@ is a plain loop over those. The classes themselves are in `commands` and `replie
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
 from . import framing
 from .errors import FieldCountError, FieldError, UnknownFieldError
@@ -23,10 +24,11 @@ Self = TypeVar("Self", bound="BaseMessage")
 
 
 def sequence_ids(start: int = 1) -> Iterator[int]:
-    """Sequence ids for ever: `start`, `start` + 1, ... `MAX_SEQUENCE_ID`, 1, 2, ..."""
-    yield from range(start, MAX_SEQUENCE_ID + 1)
-    while True:
-        yield from range(1, MAX_SEQUENCE_ID + 1)
+    """Sequence ids for ever: `start`, `start` + 1, ... `MAX_SEQUENCE_ID`, 1, 2, ...
+
+    Unlike a generator, a `map` over a `count` may be asked by several threads.
+    """
+    return map(lambda count: count % MAX_SEQUENCE_ID + 1, itertools.count(start - 1))
 
 
 next_sequence_id: Callable[[], int] = sequence_ids().__next__
@@ -116,13 +118,16 @@ def parameter(
     return _Parameter(doc, unit, default, factory, empty, "parameter")
 
 
-def code(doc: str, *, default: Any = None) -> Any:
-    """Declare the field that holds the message class's own code."""
-    return _Parameter(doc, "", default, None, None, "constant")
+def code(doc: str) -> Any:
+    """Declare the field that holds the message class's own code; annotate it as a `ClassVar`."""
+    return _Parameter(doc, "", None, None, None, "constant")
 
 
-def extra(doc: str, *, default: Any = ()) -> Any:
-    """Declare that any number of further text fields may follow, as a tuple of str."""
+def extra(doc: str, *, default: tuple[str, ...]) -> Any:
+    """Declare that any number of further text fields may follow, as a tuple of str.
+
+    Type checkers look for a `default` where it is called, so it has to stand there.
+    """
     return _Parameter(doc, "", default, None, None, "extra")
 
 
@@ -142,7 +147,7 @@ def _field_info(name: str, dtype: type, declared: _Parameter) -> FieldInfo:
     )
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter, code, extra))
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter, extra))
 class MessageType(type):
     """Turns the `parameter` lines of a class body into slots and `field_infos`."""
 
@@ -154,7 +159,9 @@ class MessageType(type):
         cls = super().__new__(mcs, name, bases, namespace)
         types = inspect.get_annotations(cls, eval_str=True)
         own = tuple(
-            _field_info(key, types[key], declared[key]) for key in declared if declared[key].role != "extra"
+            _field_info(key, _plain_type(types[key]), declared[key])
+            for key in declared
+            if declared[key].role != "extra"
         )
         inherited: tuple[FieldInfo, ...] = getattr(cls, "field_infos", ())
         setattr(cls, "field_infos", tuple(_with_code(info, namespace) for info in inherited) + own)
@@ -164,6 +171,12 @@ class MessageType(type):
             names += ("extra_data",)
         setattr(cls, "_names", names)
         return cls
+
+
+def _plain_type(annotation: Any) -> type:
+    """The annotated type, out of its `ClassVar` if it is in one."""
+    plain: type = get_args(annotation)[0] if get_origin(annotation) is ClassVar else annotation
+    return plain
 
 
 def _with_code(info: FieldInfo, namespace: dict[str, Any]) -> FieldInfo:
@@ -214,7 +227,7 @@ class BaseMessage(metaclass=MessageType):
             if not info.constant:
                 object.__setattr__(self, info.name, value)
             elif value != info.default:
-                raise FieldError(cls.__name__, info.name, value, repr(info.default))
+                raise _code_error(cls, info, value)
         if cls.has_extra_data:
             object.__setattr__(self, "extra_data", _check_extra(cls.__name__, values.get("extra_data", ())))
 
@@ -244,7 +257,7 @@ class BaseMessage(metaclass=MessageType):
             if not info.constant:
                 object.__setattr__(self, info.name, value)
             elif value != info.default:
-                raise FieldError(cls.__name__, info.name, value, repr(info.default))
+                raise _code_error(cls, info, value)
         if cls.has_extra_data:
             object.__setattr__(self, "extra_data", _check_extra(cls.__name__, fields[count:]))
         return self
@@ -299,6 +312,11 @@ def _check_extra(message_name: str, values: Any) -> tuple[str, ...]:
         return tuple(STR.check(value) for value in values)
     except (TypeError, ValueError):
         raise FieldError(message_name, "extra_data", values, expected) from None
+
+
+def _code_error(cls: type[BaseMessage], info: FieldInfo, value: Any) -> FieldError:
+    root = f"one of its subclasses to be made: {cls.__name__} has no {info.name}"
+    return FieldError(cls.__name__, info.name, value, root if info.default is None else repr(info.default))
 
 
 def _count_error(cls: type[BaseMessage], fields: Sequence[str]) -> FieldCountError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import ClassVar
 
 from .enums import ReplyCode, Source
 from .errors import FieldCountError, FieldError, UnknownCodeError
@@ -19,7 +20,7 @@ from .messages import BaseMessage, code, extra, parameter
 class Reply(BaseMessage):
     """What all replies begin with."""
 
-    reply_code: ReplyCode = code("Which reply it is.", default=None)
+    reply_code: ClassVar[ReplyCode] = code("Which reply it is.")
 
 
 class AckReply(Reply):
@@ -65,7 +66,7 @@ class ErrorReply(Reply):
     code: int = parameter("A `SubsystemId` plus a condition of that subsystem.")
     subsystem: str = parameter("Where it comes from: ``<SubsystemId>. <component>``.")
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
-    extra_data: tuple[str, ...] = extra("Whatever else the mount says of it.")
+    extra_data: tuple[str, ...] = extra("Whatever else the mount says of it.", default=())
 
 
 class WarningReply(Reply):
@@ -76,7 +77,7 @@ class WarningReply(Reply):
     code: int = parameter("A `SubsystemId` plus a condition of that subsystem.")
     subsystem: str = parameter("Where it comes from: ``<SubsystemId>. <component>``.")
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
-    extra_data: tuple[str, ...] = extra("Whatever else the mount says of it.")
+    extra_data: tuple[str, ...] = extra("Whatever else the mount says of it.", default=())
 
 
 class OnStateInfoReply(Reply):
