@@ -1,0 +1,83 @@
+"""What a person may call a command: its class name, or a short name derived from it.
+
+The short name is the code's name in lower case, with the long name of a device cut to the one
+that is said aloud: ``AZIMUTH_AXIS_MOVE`` is ``az_move``. Case and underscores do not matter.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from ..commands import NUM_HEADER_FIELDS, Command, Commands
+from ..errors import MessageError
+from ..messages import FieldInfo
+
+ABBREVIATIONS = {
+    "azimuth_axis_": "az_",
+    "elevation_axis_": "el_",
+    "both_axes_": "both_",
+    "camera_cable_wrap_": "ccw_",
+    "mirror_covers_": "covers_",
+    "mirror_cover_locks_": "locks_",
+    "main_power_supply_": "main_",
+    "oil_supply_system_": "oil_",
+    "top_end_chiller_": "chiller_",
+}
+"""How a device's name is cut short."""
+
+
+def snake_name(command: type[Command]) -> str:
+    """The class's name in snake case, such as ``azimuth_axis_move``."""
+    return command.command_code.name.lower()
+
+
+def short_name(command: type[Command]) -> str:
+    """The shortest name of a command, such as ``az_move``."""
+    name = snake_name(command)
+    for long, short in ABBREVIATIONS.items():
+        if name.startswith(long):
+            return short + name.removeprefix(long)
+    return name
+
+
+def parameters(command: type[Command]) -> tuple[FieldInfo, ...]:
+    """The fields that a person gives: all but the header."""
+    return command.field_infos[NUM_HEADER_FIELDS:]
+
+
+def is_optional(info: FieldInfo) -> bool:
+    """True if a person may leave this parameter out: it has a default, or it is the time."""
+    return not info.required or info.name == "tai"
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+SHORT_NAMES: dict[str, type[Command]] = {short_name(command): command for command in Commands}
+"""Every command by its short name, in the order of their codes."""
+
+_BY_KEY = {
+    _key(name): command
+    for command in Commands
+    for name in (command.__name__, snake_name(command), short_name(command))
+}
+
+
+def find_command(name: str) -> type[Command]:
+    """The command that a person calls `name`.
+
+    :raises MessageError: if there is none; it names those that read alike.
+    """
+    try:
+        return _BY_KEY[_key(name)]
+    except KeyError:
+        raise MessageError("command", None, name, _did_you_mean(name)) from None
+
+
+def _did_you_mean(name: str) -> str:
+    near = difflib.get_close_matches(_key(name), _BY_KEY, n=6)
+    guesses = list(dict.fromkeys(short_name(_BY_KEY[key]) for key in near))[:3]
+    if not guesses:
+        return "the name of a command ('help' lists them)"
+    return f"the name of a command (did you mean {' or '.join(guesses)}? 'help' lists all)"
