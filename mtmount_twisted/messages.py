@@ -301,7 +301,10 @@ def _repr_value(value: Any, info: FieldInfo) -> str:
     """As Python that makes the value again: an enum by name, a timestamp as its ISO text."""
     if info.kind.name == "enum":
         return f"{type(value).__name__}.{value.name}"
-    return repr(info.kind.write(value)) if info.kind.name == "timestamp" else repr(value)
+    if info.kind.name == "timestamp":
+        finer = value.microsecond % 1000  # than the wire can carry
+        return repr(info.kind.write(value) + (f"{finer:03}" if finer else ""))
+    return repr(value)
 
 
 def _check_extra(message_name: str, values: Any) -> tuple[str, ...]:

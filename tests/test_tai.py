@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -167,7 +169,26 @@ class Real(SynchronousTestCase):
         leap_seconds, source = tai._erfa_table()
         self.assertEqual(tuple(row for row in leap_seconds if row in TABLE), TABLE)
         self.assertEqual(list(leap_seconds), sorted(leap_seconds))
+        self.assertEqual(leap_seconds[0], TABLE[0])  # before 1972 the offsets were no whole seconds
         self.assertIn("pyerfa", source)
+
+    def test_table_that_has_not_expired(self) -> None:
+        """A table that was updated is named alone; an expired one with the date up to which it knows."""
+        rows = [{"year": 2017, "month": 1, "tai_utc": 37.0}]
+        for expired, source in [
+            (False, "pyerfa's leap-second table"),
+            (True, "pyerfa's leap-second table (no leap second known after 2027-06-28)"),
+        ]:
+            table = SimpleNamespace(get=lambda: rows, expired=expired, expires=datetime(2027, 6, 28))
+            with mock.patch.dict(sys.modules, {"erfa": SimpleNamespace(leap_seconds=table)}):
+                self.assertEqual(tai._erfa_table(), ((TABLE[-1],), source))
+
+    def test_pyerfa_is_not_installed(self) -> None:
+        """Without pyerfa, and without the kernel's clock, this machine can't tell TAI, and says why."""
+        clock = tai.TaiClock(time.time, None, tai._erfa_table)
+        with mock.patch.dict(sys.modules, {"erfa": None}):
+            self.assertIn("erfa", str(self.assertRaises(TaiUnavailableError, clock.tai)))
+        self.assertTrue(clock.tai() > time.time())
 
     def test_numpy_is_imported_late(self) -> None:
         """Importing the module imports neither erfa nor numpy."""
