@@ -1,0 +1,455 @@
+"""Test doubles for programs that use this package: a network in memory, and a far end to script.
+
+`MemoryReactor` is a ``Clock`` with TCP inside it: whatever takes a ``reactor`` runs on it with
+no sockets and no waiting. `connected_pair` gives a real `Communicator` on such a reactor, and
+the `FarEnd` that it is connected to, which says what the test tells it to::
+
+    communicator, far_end = connected_pair()
+    sent = Mount(communicator).send(AzimuthAxisMove(position=10))
+    [command] = far_end.written()
+    far_end.feed(AckReply(sequence_id=command.sequence_id, timeout_ms=5000))
+
+Only the network is pretended, so the double can't drift from the real thing; the tests of this
+package run one set of test bodies on both. See ``docs/testing.rst``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from errno import EADDRINUSE
+from os import strerror
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.base import BaseConnector
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
+from twisted.internet.interfaces import IConsumer, IListeningPort, IPushProducer, IReactorTCP, ITransport
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .codec import decode_command, decode_reply
+from .communicator import Communicator
+from .framing import TERMINATOR
+from .messages import BaseMessage
+
+BUFFER_SIZE = 2**16
+"""How many bytes may lie unread before a writer is told to pause."""
+
+HOST = "127.0.0.1"
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class MemoryTransport:
+    """One end of a connection in memory.
+
+    Data and ends of file arrive in a later turn of the reactor, as they do from a socket, and
+    not while the receiver pauses.
+
+    :ivar protocol: the protocol at this end.
+    :ivar other: the transport at the other end.
+    :ivar lost: called with the reason when the protocol knows of the loss.
+    :ivar disconnecting: True once this end was told to close.
+    """
+
+    other: MemoryTransport
+
+    def __init__(self, reactor: MemoryReactor, host: IPv4Address, peer: IPv4Address) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._peer = peer
+        self.protocol: Any = Protocol()
+        self.lost: Callable[[Failure], object] = lambda reason: None
+        self._incoming = bytearray()
+        self._end_of_file = False
+        self._reading = False
+        self._lost = False
+        self._producer: Any = None
+        self._producer_paused = False
+        self.disconnecting = False
+
+    def begin(self, protocol: Any) -> None:
+        """Connect this end to a protocol, or close it if that is None."""
+        if self.disconnecting:
+            return
+        if protocol is None:
+            self.loseConnection()
+            return
+        self.protocol = protocol
+        self.resumeProducing()
+        protocol.makeConnection(self)
+
+    def getHost(self) -> IPv4Address:
+        return self._host
+
+    def getPeer(self) -> IPv4Address:
+        return self._peer
+
+    def write(self, data: bytes) -> None:
+        if self.disconnecting or self.other._lost:
+            return
+        self.other._incoming += data
+        self._soon(self.other._receive)
+        if self._producer is not None and not self._producer_paused and not self._has_room:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._reading = False
+            self._soon(self._finish)
+
+    def abortConnection(self) -> None:
+        self.disconnecting = True
+        self._reading = False
+        self.other._incoming.clear()
+        self._soon(self._lose, ConnectionAborted())
+        self._soon(self.other._lose, ConnectionLost())
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    def pauseProducing(self) -> None:
+        self._reading = False
+
+    def resumeProducing(self) -> None:
+        if not self.disconnecting:
+            self._reading = True
+            self._soon(self._receive)
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self.other._incoming) <= BUFFER_SIZE
+
+    def _soon(self, what: Callable[..., None], *arguments: Any) -> None:
+        self._reactor.callLater(0, what, *arguments)
+
+    def _receive(self) -> None:
+        if self._reading and self._incoming:
+            data = bytes(self._incoming)
+            self._incoming.clear()
+            self.protocol.dataReceived(data)
+            self.other._drained()
+        if self._reading and self._end_of_file:
+            self._lose(ConnectionDone())
+
+    def _drained(self) -> None:
+        """The other end has read what was written here."""
+        if self.disconnecting:
+            self._finish()
+        elif self._producer_paused:
+            self._producer_paused = False
+            self._producer.resumeProducing()
+
+    def _finish(self) -> None:
+        """Close, if what the other end did not read is little enough for the system to keep."""
+        if self._has_room and not self._lost:
+            self._lose(ConnectionDone())
+            self.other._end_of_file = True
+            self._soon(self.other._receive)
+
+    def _lose(self, reason: Exception) -> None:
+        if not self._lost:
+            self._lost = self.disconnecting = True
+            self._reading = False
+            self.protocol.connectionLost(Failure(reason))
+            self.lost(Failure(reason))
+
+
+@implementer(IListeningPort)
+class MemoryPort:
+    """A port that listens in a `MemoryReactor`."""
+
+    def __init__(self, reactor: MemoryReactor, factory: Factory[Any], address: IPv4Address) -> None:
+        self._reactor = reactor
+        self._address = address
+        self.factory = factory
+        self.startListening()
+
+    def startListening(self) -> None:
+        self._reactor.ports[self._address.port] = self
+        self.factory.doStart()
+
+    def stopListening(self) -> Deferred[None]:
+        """Stop; the Deferred fires with None in the next turn of the reactor."""
+        if self._reactor.ports.pop(self._address.port, None) is not None:
+            self.factory.doStop()
+        stopped: Deferred[None] = Deferred()
+        self._reactor.callLater(0, stopped.callback, None)
+        return stopped
+
+    def getHost(self) -> IPv4Address:
+        return self._address
+
+
+class _Attempt:
+    """What a `BaseConnector` has for a transport until it is connected."""
+
+    def __init__(self, connector: MemoryConnector) -> None:
+        self._connector = connector
+        self._call = connector.reactor.callLater(0, connector.find_port)
+
+    def failIfNotConnected(self, reason: Exception) -> None:
+        """Give up."""
+        if self._call.active():
+            self._call.cancel()
+        self._connector.connectionFailed(Failure(reason))
+
+
+class MemoryConnector(BaseConnector):
+    """Connects to a `MemoryPort`, with the states and the time-out of Twisted's own connectors."""
+
+    reactor: Any
+
+    def __init__(self, reactor: Any, host: str, port: int, factory: Any, timeout: float) -> None:
+        super().__init__(factory, timeout, reactor)
+        self.host = host
+        self.port = port
+
+    def _makeTransport(self) -> Any:
+        return _Attempt(self)
+
+    def getDestination(self) -> IPv4Address:
+        return IPv4Address("TCP", self.host, self.port)
+
+    def find_port(self) -> None:
+        """Connect, or be refused when nobody listens; on a silent port nothing ever happens."""
+        if self.port in self.reactor.silent_ports:
+            return
+        if self.port not in self.reactor.ports:
+            self.connectionFailed(Failure(ConnectionRefusedError()))
+            return
+        near, far = self.reactor.link(self.host, self.port)
+        self.transport = near
+        near.lost = self.connectionLost
+        near.begin(self.buildProtocol(near.getPeer()))
+        self.reactor.callLater(0, self.accept, far)
+
+    def accept(self, far: MemoryTransport) -> None:
+        """What the listening side does, once this side is connected already."""
+        listening = self.reactor.ports.get(self.port)
+        far.begin(None if listening is None else listening.factory.buildProtocol(far.getPeer()))
+
+
+@implementer(IReactorTCP)
+class MemoryReactor(Clock):
+    """A ``Clock`` with TCP over IPv4 inside it: what it listens on can be connected to in it.
+
+    Nothing happens but in `advance`: ``advance(0)`` lets all happen that waits for no time to pass.
+
+    :ivar ports: what listens now, by number.
+    :ivar silent_ports: numbers on which an attempt to connect is neither accepted nor refused.
+    :ivar names: the host names that can be resolved, each with its address.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: dict[int, MemoryPort] = {}
+        self.silent_ports: set[int] = set()
+        self.names: dict[str, str] = {"localhost": HOST}
+        self._free_port = 49152
+
+    def listenTCP(
+        self, port: int, factory: Factory[Any], backlog: int = 50, interface: str = ""
+    ) -> MemoryPort:
+        number = port or self._next_port()
+        if number in self.ports:
+            raise CannotListenError(interface, number, OSError(EADDRINUSE, strerror(EADDRINUSE)))
+        return MemoryPort(self, factory, IPv4Address("TCP", interface or "0.0.0.0", number))
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> MemoryConnector:
+        connector = MemoryConnector(self, host, port, factory, timeout)
+        connector.connect()
+        return connector
+
+    def resolve(self, name: str, timeout: Sequence[int] = ()) -> Deferred[str]:
+        """The address of a name in `names`; it comes in the next turn of the reactor."""
+        address: Deferred[str] = Deferred()
+        if name in self.names:
+            self.callLater(0, address.callback, self.names[name])
+        else:
+            self.callLater(0, address.errback, DNSLookupError(f"no such host: {name}"))
+        return address
+
+    def link(self, host: str, port: int) -> tuple[MemoryTransport, MemoryTransport]:
+        """A new connection: the end that connects, and the end that listens on `port`."""
+        here = IPv4Address("TCP", HOST, self._next_port())
+        there = IPv4Address("TCP", host, port)
+        near, far = MemoryTransport(self, here, there), MemoryTransport(self, there, here)
+        near.other, far.other = far, near
+        return near, far
+
+    def _next_port(self) -> int:
+        self._free_port += 1
+        return self._free_port
+
+
+class _FarProtocol(Protocol):
+    """One connection as its far end sees it."""
+
+    transport: MemoryTransport
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.connected_now = False
+
+    def connectionMade(self) -> None:
+        self.connected_now = True
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.connected_now = False
+
+
+class FarEnd:
+    """What a `Communicator` in memory is connected to: it does what the test says.
+
+    "client" and "server" are the names of the communicator's own connections: it writes on the
+    client connection, and reads from the server connection. Each method lets all happen that
+    waits for no time to pass.
+
+    :param communicator: on a `MemoryReactor`, its ``client_port`` still to be known.
+    :ivar reactor: that reactor; its ``advance`` lets time pass.
+    :ivar port: where this end listens for the client.
+    """
+
+    def __init__(self, communicator: Communicator) -> None:
+        self.communicator = communicator
+        self.reactor: MemoryReactor = communicator.reactor
+        self.client = _FarProtocol()
+        self.server = _FarProtocol()
+        self._listening = self.reactor.listenTCP(0, Factory.forProtocol(self._accept))
+        self.port = self._listening.getHost().port
+
+    def _accept(self) -> _FarProtocol:
+        self.client = _FarProtocol()
+        return self.client
+
+    def settle(self) -> None:
+        """Let all happen that waits for no time to pass."""
+        self.reactor.advance(0)
+
+    def written(self) -> list[BaseMessage]:
+        """The messages that came on the client connection since the last call."""
+        decode = decode_command if self.communicator.read_replies else decode_reply
+        return [decode(line) for line in self.written_lines()]
+
+    def written_lines(self) -> list[bytes]:
+        """The same as lines, without their terminators."""
+        self.settle()
+        *lines, self.client.received = self.client.received.split(TERMINATOR)
+        return lines
+
+    def feed(self, *messages: BaseMessage | bytes) -> None:
+        """Send messages on the server connection; a bytes object goes as it is, whole line or not."""
+        for message in messages:
+            self.server.transport.write(message if isinstance(message, bytes) else message.encode())
+        self.settle()
+
+    def connect_server(self) -> bool:
+        """Connect to the communicator's server, and say whether that took this end."""
+        peer = _FarProtocol()
+        factory: Any = ClientFactory.forProtocol(lambda: peer)
+        self.settle()
+        self.reactor.connectTCP(HOST, self.communicator.server_port, factory)
+        self.settle()
+        if peer.connected_now:
+            self.server = peer
+        return peer.connected_now
+
+    def drop_server(self) -> None:
+        """Close the connection that the communicator reads from."""
+        self.server.transport.loseConnection()
+        self.settle()
+
+    def drop_client(self) -> None:
+        """Close the connection that the communicator writes on; it will connect again."""
+        self.client.transport.loseConnection()
+        self.settle()
+
+    def stop_reading(self) -> None:
+        """Read nothing from the client connection."""
+        self.client.transport.pauseProducing()
+
+    def start_reading(self) -> None:
+        """Read again."""
+        self.client.transport.resumeProducing()
+        self.settle()
+
+    def stop_listening(self) -> None:
+        """Refuse the client from now on; a connection that is up stays."""
+        self._listening.stopListening()
+        self.settle()
+
+    def start_listening(self) -> None:
+        """Accept the client again; it comes when its next attempt is due."""
+        self._listening.startListening()
+        self.settle()
+
+
+def connected_pair(
+    read_replies: bool = True,
+    connect_callback: Callable[[Communicator], Any] | None = None,
+    *,
+    connect: bool = True,
+    log: logging.Logger | None = None,
+    reactor: MemoryReactor | None = None,
+    **limits: int,
+) -> tuple[Communicator, FarEnd]:
+    """A real `Communicator` on a network in memory, and the far end that it is connected to.
+
+    :param read_replies: as for `Communicator`: True for a commander's side.
+    :param connect_callback: as for `Communicator`.
+    :param connect: False to leave both connections to the test.
+    :param log: ``logging.getLogger("test")`` if None.
+    :param reactor: a new one if None.
+    :param limits: ``max_unread``, ``max_line_length``.
+    """
+    communicator = Communicator(
+        "test",
+        HOST,
+        0,
+        HOST,
+        0,
+        log or logging.getLogger("test"),
+        read_replies,
+        False,
+        connect_callback,
+        reactor=reactor or MemoryReactor(),
+        **limits,
+    )
+    far_end = FarEnd(communicator)
+    communicator.client_port = far_end.port
+    if connect:
+        communicator.connect()
+        far_end.connect_server()
+    return communicator, far_end
