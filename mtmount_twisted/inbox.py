@@ -34,31 +34,37 @@ class Inbox(Generic[T]):
         self._resume = resume
         self._lines: deque[bytes] = deque()
         self._readers: Waiters[T] = Waiters()
+        self._serving = False
         self.paused = False
 
     def __len__(self) -> int:
-        return len(self._lines)
+        """How many lines are there for reads that are yet to come."""
+        return max(0, len(self._lines) - len(self._readers))
 
     def put(self, lines: list[bytes]) -> None:
         """Add lines, in order, and serve the reads that wait."""
         self._lines.extend(lines)
-        while self._readers and self._lines:
-            self._serve(self._readers.first())
+        self._serve()
         if len(self._lines) >= self._limit and not self.paused:
             self.paused = True
             self._pause()
 
-    def _serve(self, reader: Deferred[T]) -> None:
-        execute(self._decode, self._lines.popleft()).chainDeferred(reader)
-
     def get(self) -> Deferred[T]:
-        """The next message: at once if one waits and nobody waits for it, else when it comes."""
-        if not self._lines or self._readers:
-            return self._readers.wait()
-        return execute(self.take)
+        """The next message: at once if one is there and nobody waits for it, else when it comes."""
+        reader = self._readers.wait()
+        self._serve()
+        return reader
 
-    def take(self) -> T:
-        """The next message of those that wait; there must be one."""
+    def _serve(self) -> None:
+        """One loop serves all, so that a callback that reads again does not grow the stack."""
+        if self._serving:
+            return
+        self._serving = True
+        while self._readers and self._lines:
+            execute(self._take).chainDeferred(self._readers.first())
+        self._serving = False
+
+    def _take(self) -> T:
         line = self._lines.popleft()
         if self.paused and len(self._lines) <= self._limit // 2:
             self.paused = False
