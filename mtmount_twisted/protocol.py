@@ -78,9 +78,10 @@ class LineReader(LineReceiver):
         return lines
 
     def _up_to_an_overlong(self, lines: list[bytes]) -> list[bytes]:
-        for index, line in enumerate([*lines, bytes(self.unfinished)]):
-            # A last `\r` may be half of a terminator, and then is no part of the line.
-            if len(line) > self.MAX_LENGTH + line.endswith(b"\r"):
+        # The last `\r` of an unfinished line may be half of a terminator, and then is no part of it.
+        unfinished = self.unfinished.removesuffix(b"\r")
+        for index, line in enumerate([*lines, bytes(unfinished)]):
+            if len(line) > self.MAX_LENGTH:
                 self._ended = Failure(LineTooLongError(line[:100], self.MAX_LENGTH))  # type: ignore[no-untyped-call]
                 return lines[:index]
         return lines
@@ -119,6 +120,7 @@ class LineWriter(Protocol):
         self.max_waiting = max_waiting
         self.waiting = waiting
         self._has_room = True
+        self._without_room = 0  # written since; whoever cancels waiting leaves the data there
         self._abort: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -132,15 +134,15 @@ class LineWriter(Protocol):
 
         :returns: a Deferred that fires with None when the transport has room for more: at
             once, unless the peer does not read. It fails with `BacklogError`, and nothing is
-            sent, if `max_waiting` writes wait already. Cancelling it ends the waiting; the
+            sent, if `max_waiting` writes wait already, or did until they were cancelled. Cancelling it ends the waiting; the
             data stays written.
         """
-        if self._has_room:
-            self.transport.write(data)
-            return succeed(None) if self._has_room else self.waiting.wait()
-        if len(self.waiting) >= self.max_waiting:
+        if self._without_room >= self.max_waiting:
             return fail(BacklogError(self.max_waiting))
         self.transport.write(data)
+        if self._has_room:
+            return succeed(None)
+        self._without_room += 1
         return self.waiting.wait()
 
     def pauseProducing(self) -> None:
@@ -148,6 +150,7 @@ class LineWriter(Protocol):
 
     def resumeProducing(self) -> None:
         self._has_room = True
+        self._without_room = 0
         self.waiting.fire(None)
 
     def stopProducing(self) -> None:

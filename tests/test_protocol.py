@@ -1,0 +1,227 @@
+"""Tests of `mtmount_twisted.protocol`: bytes and lines, limits, and a peer that does not read."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from mtmount_twisted.errors import BacklogError, LineTooLongError
+from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
+from mtmount_twisted.protocol import CLOSE_TIMEOUT, LineReader, LineWriter
+from mtmount_twisted.waiting import Waiters
+
+
+@implementer(ILineReaderOwner, ILineWriterOwner)
+class Owner:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.events: list[str] = []
+        self.reason: Any = None
+
+    def reader_connected(self, reader: Any) -> None:
+        self.events.append("connected")
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        self.lines += lines
+
+    def reader_lost(self, reader: Any, reason: Failure) -> None:
+        self.events.append("lost")
+        self.reason = reason.value
+
+    writer_connected, writer_lost = reader_connected, reader_lost
+
+
+class LineReaderTests(SynchronousTestCase):
+    """Bytes in, lines out."""
+
+    def receive(self, *chunks: bytes, max_length: int = 100) -> LineReader:
+        """A reader that has received these chunks."""
+        self.owner = Owner()
+        self.transport = StringTransport()
+        reader = LineReader(self.owner, max_length)
+        reader.makeConnection(self.transport)
+        for chunk in chunks:
+            reader.dataReceived(chunk)
+        return reader
+
+    STREAM = b"a\nb\r\n\r\nlong line\r\r\n\n\r\n\r\rx\r\n"
+    LINES = [b"a\nb", b"", b"long line\r", b"\n", b"\r\rx"]
+
+    def test_whole(self) -> None:
+        """Only CR LF ends a line; CR or LF alone is part of it."""
+        self.receive(self.STREAM)
+        self.assertEqual(self.owner.lines, self.LINES)
+
+    def test_byte_by_byte(self) -> None:
+        """A trickle of single bytes gives the same lines."""
+        self.receive(*(self.STREAM[i : i + 1] for i in range(len(self.STREAM))))
+        self.assertEqual(self.owner.lines, self.LINES)
+
+    def test_every_two_splits(self) -> None:
+        """Wherever a stream is cut in two or three, also between CR and LF, the lines are the same."""
+        end = len(self.STREAM)
+        for i in range(end + 1):
+            for j in range(i, end + 1):
+                self.receive(self.STREAM[:i], self.STREAM[i:j], self.STREAM[j:])
+                self.assertEqual(self.owner.lines, self.LINES, (i, j))
+
+    def test_lines_come_a_chunk_at_a_time(self) -> None:
+        """The owner is called once for a chunk, and not for one that ends no line."""
+        calls: list[list[bytes]] = []
+        reader = self.receive()
+        self.owner.lines_received = calls.append  # type: ignore[method-assign]
+        reader.dataReceived(b"a\r\nb\r\nc")
+        reader.dataReceived(b"d")
+        reader.dataReceived(b"\r\n")
+        self.assertEqual(calls, [[b"a", b"b"], [b"cd"]])
+
+    def test_longest(self) -> None:
+        """A line of exactly the limit passes, however it is cut."""
+        data = b"x" * 10 + b"\r\n"
+        for i in range(len(data) + 1):
+            self.receive(data, data[:i], data[i:], max_length=10)
+            self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"x" * 10] * 2, False), i)
+
+    def test_overlong(self) -> None:
+        """One byte more ends the connection; lines before it are kept, those behind it are not."""
+        for line in (b"x" * 11, b"x" * 10 + b"\r", b"x" * 500):
+            data = b"before\r\n" + line + b"\r\nbehind\r\n"
+            for i in range(len(data) + 1):
+                reader = self.receive(data[:i], data[i:], max_length=10)
+                self.assertEqual(
+                    (self.owner.lines, self.transport.disconnected), ([b"before"], True), (line, i)
+                )
+                reader.connectionLost(Failure(ConnectionDone()))
+                self.assertIsInstance(self.owner.reason, LineTooLongError)
+                self.assertEqual(self.owner.reason.limit, 10)
+
+    def test_overlong_byte_by_byte(self) -> None:
+        """A trickle is cut off as soon as it is too long: at the byte that can't be half a terminator."""
+        reader = self.receive(max_length=3)
+        for byte, cut_off in ((b"x", False), (b"x", False), (b"x", False), (b"\r", False), (b"\r", True)):
+            reader.dataReceived(byte)
+            self.assertIs(self.transport.disconnecting, cut_off)
+
+    def test_unfinished_line_is_bounded(self) -> None:
+        """What comes behind an overlong line is not kept."""
+        reader = self.receive(b"x" * 11, max_length=10)
+        for _ in range(10):
+            reader.dataReceived(b"x" * 1000)
+        self.assertLess(len(reader.unfinished), 100)
+
+    def test_lost(self) -> None:
+        """The owner is told once that it came and once that it went, and why."""
+        reader = self.receive(b"half")
+        reason = ConnectionDone()
+        reader.connectionLost(Failure(reason))
+        self.assertEqual((self.owner.events, self.owner.lines), (["connected", "lost"], []))
+        self.assertIs(self.owner.reason, reason)
+
+
+class LineWriterTests(SynchronousTestCase):
+    """Messages out, and Deferreds that wait for room."""
+
+    def setUp(self) -> None:
+        self.owner = Owner()
+        self.clock = Clock()
+        self.waiting: Waiters[None] = Waiters()
+        self.log = logging.getLogger("tests.protocol")
+        self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.waiting, max_waiting=3)
+        self.transport = StringTransport()
+        self.writer.makeConnection(self.transport)
+
+    def test_write(self) -> None:
+        """With room, a write is done at once."""
+        self.assertIsNone(self.successResultOf(self.writer.write(b"a\r\n")))
+        self.assertEqual(self.transport.value(), b"a\r\n")
+
+    def test_waits_for_room(self) -> None:
+        """While the transport is full, writes wait; all of them end when it has room."""
+        self.writer.pauseProducing()
+        writes = [self.writer.write(data) for data in (b"a", b"b")]
+        self.assertEqual(self.transport.value(), b"ab")
+        for write in writes:
+            self.assertNoResult(write)
+        self.writer.resumeProducing()
+        self.assertEqual([self.successResultOf(write) for write in writes], [None, None])
+
+    def test_write_that_fills_it_waits(self) -> None:
+        """The very write that takes the last room waits too."""
+        self.transport.write = lambda data: self.writer.pauseProducing()  # type: ignore[method-assign]
+        write = self.writer.write(b"a")
+        self.assertNoResult(write)
+        self.writer.resumeProducing()
+        self.successResultOf(write)
+
+    def test_bound(self) -> None:
+        """Of too many writes that wait, one more fails, is not sent, and says how many there are."""
+        self.writer.pauseProducing()
+        for data in (b"a", b"b", b"c"):
+            self.assertNoResult(self.writer.write(data))
+        error = self.failureResultOf(self.writer.write(b"d"), BacklogError).value
+        self.assertEqual((error.limit, self.transport.value()), (3, b"abc"))
+        self.assertIsInstance(error, RuntimeError)
+        self.writer.resumeProducing()
+        self.successResultOf(self.writer.write(b"e"))
+
+    def test_bound_counts_what_was_cancelled(self) -> None:
+        """Who gives up waiting again and again can't fill the memory: what was written still counts."""
+        self.writer.pauseProducing()
+        for _ in range(3):
+            write = self.writer.write(b"x")
+            write.cancel()
+            self.failureResultOf(write, CancelledError)
+        self.failureResultOf(self.writer.write(b"x"), BacklogError)
+        self.assertEqual(self.transport.value(), b"xxx")
+
+    def test_cancel_keeps_the_rest(self) -> None:
+        """One write that is cancelled takes nothing from the others."""
+        self.writer.pauseProducing()
+        cancelled, other = self.writer.write(b"a"), self.writer.write(b"b")
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.writer.resumeProducing()
+        self.successResultOf(other)
+
+    def test_dropped_data_is_logged(self) -> None:
+        """Data from the far end is logged and dropped."""
+        with self.assertLogs(self.log, logging.WARNING) as logged:
+            self.writer.dataReceived(b"12345")
+        self.assertIn("pair: dropped 5 bytes", logged.output[0])
+
+    def test_close(self) -> None:
+        """Closing lets the transport finish; nothing is aborted once it is gone, and no timer stays."""
+        self.writer.close()
+        self.writer.close()
+        self.assertEqual((self.transport.disconnecting, self.transport.disconnected), (True, False))
+        self.writer.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.owner.events, ["connected", "lost"])
+
+    def test_close_against_a_peer_that_does_not_read(self) -> None:
+        """What is not written in time is given up."""
+        self.writer.pauseProducing()
+        self.writer.close()
+        self.clock.advance(CLOSE_TIMEOUT * 0.99)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(CLOSE_TIMEOUT * 0.01)
+        self.assertTrue(self.transport.disconnected)
+        self.writer.connectionLost(Failure(ConnectionDone()))
+
+    def test_lost(self) -> None:
+        """The owner is told of a loss, with the reason, and the transport's last call is harmless."""
+        self.writer.stopProducing()
+        reason = ConnectionDone()
+        self.writer.connectionLost(Failure(reason))
+        self.assertIs(self.owner.reason, reason)
+        self.assertEqual(self.owner.events, ["connected", "lost"])
