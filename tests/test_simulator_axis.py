@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtmount_twisted import commands as c
+from mtmount_twisted.errors import TaiUnavailableError
 from mtmount_twisted.replies import AckReply, DoneReply, InPositionReply
 
 from .test_simulator_mount import AXES, STARTS_AT, Bench, MountCase, make
@@ -261,6 +262,15 @@ class TestTracking(MountCase):
         ):
             command = c.AzimuthAxisTrack(position=position, velocity=velocity, tai=bench.tai() - age)
             self.assert_refused(bench, command, why)
+
+    def test_no_tai(self) -> None:
+        """Where TAI can't be told a target is refused."""
+
+        def no_tai() -> float:
+            raise TaiUnavailableError("no leap seconds")
+
+        bench = self.tracking("AzimuthAxis", tai=no_tai)
+        self.assert_refused(bench, c.AzimuthAxisTrack(position=0, velocity=0, tai=0), "no leap seconds")
 
     def test_slow_mount_refuses_fast_targets(self) -> None:
         """A speed factor below 1 lowers the velocity that can be tracked."""

@@ -38,7 +38,8 @@ class Bench:
         self.clock.advance(START)
         self.said: list[Reply] = []
         options.setdefault("initial_commander", Commander.CSC)
-        self.mount = SimulatedMount(self.clock, self.said.append, tai=self.tai, **options)
+        options.setdefault("tai", self.tai)
+        self.mount = SimulatedMount(self.clock, self.said.append, **options)
 
     def tai(self) -> float:
         return self.clock.seconds() + TAI_UTC

@@ -31,7 +31,7 @@ class ServiceCase(TestCase):
 
     async def start(self, **options: Any) -> SimulatorService:
         """A service that listens; a commander says with `connect` where its replies go."""
-        service = SimulatorService(command_port=0, reply_port=0, log=LOG, reactor=reactor, **options)
+        service = SimulatorService(command_port=0, reply_port=0, log=LOG, **options)
         service.startService()
         self.addCleanup(service.stopService)
         await service.wait_command_port()
@@ -137,6 +137,40 @@ class TestService(ServiceCase):
         await service.communicator.connect(reply_port)
         await connected
         self.assertIsInstance(await commander.read(), AckReply)
+
+    async def test_survives_a_fault(self) -> None:
+        """A fault inside the mount is logged with the command, and the next command is taken."""
+
+        def broken_tai() -> float:
+            raise ZeroDivisionError
+
+        service = await self.start(initial_commander=Commander.CSC, tai=broken_tai)
+        commander = await self.commander(service)
+        await self.ask(commander, c.AzimuthAxisPower(on=True), 2)
+        await self.ask(commander, c.AzimuthAxisEnableTracking(on=True), 2)
+        with self.assertLogs(LOG, logging.ERROR) as logged:
+            await commander.write(c.AzimuthAxisTrack(position=0, velocity=0, tai=0))
+            ack, *_ = await self.ask(commander, c.Enable(), 3)
+        self.assertIsInstance(ack, AckReply)
+        self.assertIn("failed in AzimuthAxisTrack", logged.output[0])
+
+    async def test_stop_while_commander_does_not_read(self) -> None:
+        """Stopping ends in spite of a commander that takes no replies."""
+        service = await self.start(initial_commander=Commander.CSC)
+        commander = await self.commander(service)
+        commander.server_writer.pauseProducing()
+        for _ in range(300):
+            service.mount.raise_alarm("Safety", "x" * 60000)
+            service.mount.receive(c.SafetyReset())
+        await commander.write(c.Enable())
+        await service.stopService()
+        self.assertFalse(service.communicator.connected)
+
+    async def test_connections_closed_from_outside(self) -> None:
+        """Closing the connections ends the serving, and stopping after that does no harm."""
+        service = await self.start()
+        await self.commander(service)
+        await service.communicator.close()
 
     def next_change(self, communicator: Communicator) -> Deferred[None]:
         """When a communicator next calls its connect_callback."""

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ..commands import Command
 from ..enums import SubsystemId
-from ..errors import CommandRefused
+from ..errors import CommandRefused, TaiUnavailableError
 from ..replies import InPositionReply
 from .devices import ALL_DRIVES, Device
 from .execution import Execution, Part, Plan, World, instantly
@@ -284,7 +284,7 @@ class Axis(Device):
         if abs(velocity) > fastest:
             raise CommandRefused(command, f"velocity {velocity} deg/s is over the limit of {fastest} deg/s")
         now = self.world.clock.seconds()
-        target = Target(now - (self.world.tai() - tai), position, velocity)
+        target = Target(now - (self._tai(command) - tai), position, velocity)
         self._check_position(command, "position now", target.at(now).position)
         path = approach(now, self.state, target, self._velocity, self._acceleration)
         path = bounded(path, self.limits.low, self.limits.high, self._acceleration)
@@ -294,6 +294,12 @@ class Axis(Device):
             execution.finish_part()
 
         return Plan(0.0, begin)
+
+    def _tai(self, command: Command) -> float:
+        try:
+            return self.world.tai()
+        except TaiUnavailableError as error:
+            raise CommandRefused(command, f"can't track without TAI: {error}") from None
 
     def _follow(self, path: Path, target: Target) -> None:
         self._path = path

@@ -191,18 +191,16 @@ def bounded(path: Path, low: float, high: float, acceleration: float) -> Path:
     :param acceleration: how hard to brake; the path itself must not be harder, units/s².
     """
     segments = _split_at_reversals(path.segments)
-    for index, segment in enumerate(segments):
+    ends = [segment.offset for segment in segments[1:]] + [math.inf]
+    for index, (segment, end) in enumerate(zip(segments, ends)):
         forward = segment.velocity > 0 or (segment.velocity == 0 and segment.acceleration > 0)
-        offset = _braking_offset(segment, high if forward else low, acceleration)
-        if index + 1 == len(segments) or offset < segments[index + 1].offset:
-            break
-    if math.isinf(offset):
-        return path
-    offset = max(segment.offset, offset)
-    stop = brake(path.start, segment.at(offset), acceleration).segments
-    moved = (Segment(s.offset + offset, s.position, s.velocity, s.acceleration) for s in stop)
-    before = segments[: index + 1] if offset > segment.offset else segments[:index]
-    return Path(path.start, (*before, *moved))
+        offset = max(segment.offset, _braking_offset(segment, high if forward else low, acceleration))
+        if offset < end:
+            stop = brake(path.start, segment.at(offset), acceleration).segments
+            moved = (Segment(s.offset + offset, s.position, s.velocity, s.acceleration) for s in stop)
+            kept = index + (offset > segment.offset)
+            return Path(path.start, (*segments[:kept], *moved))
+    return path
 
 
 def _braking_offset(segment: Segment, bound: float, acceleration: float) -> float:

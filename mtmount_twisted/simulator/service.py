@@ -95,7 +95,7 @@ class SimulatorService(Service):
         )
         super().startService()  # type: ignore[no-untyped-call]
         self._serving = Deferred.fromCoroutine(self._serve())
-        self._serving.addErrback(self._serving_ended)
+        self._serving.addErrback(_closed)
 
     def stopService(self) -> Deferred[None]:
         """Stop the mount and close its connections.
@@ -118,26 +118,31 @@ class SimulatorService(Service):
         changed, self._changed = self._changed, Deferred()
         changed.callback(None)
 
-    def _serving_ended(self, failure: Failure) -> None:
-        if not isinstance(failure.value, (CancelledError, PairClosedError)):
-            self._log.error("%s serves no more:\n%s", self.name, failure.getTraceback())
-
     async def _serve(self) -> None:
         """Take one command after another, each when the replies to those before are on their way."""
         communicator = self.communicator
-        while self.running:
+        while True:
             await self._written
             if communicator.server_connected and not communicator.client_connected:
                 await self._changed
                 continue
             try:
-                self.mount.receive(cast(Command, await communicator.read()))
+                command = cast(Command, await communicator.read())
             except LineError as error:
                 self._answer_unreadable(error)
             except NotConnectedError:
                 await self._changed
             except ConnectionLostError:
                 pass  # what the communicator has logged
+            else:
+                self._execute(command)
+
+    def _execute(self, command: Command) -> None:
+        """Hand a command to the mount; what fails in there must not end the serving."""
+        try:
+            self.mount.receive(command)
+        except Exception:
+            self._log.exception("%s: failed in %r", self.name, command)
 
     def _answer_unreadable(self, error: LineError) -> None:
         """NoAck to a line that is no command, if it can be told which one it should have been."""
@@ -159,5 +164,10 @@ class SimulatorService(Service):
         self._written = self.communicator.write(reply).addErrback(self._dropped, reply)
 
     def _dropped(self, failure: Failure, reply: Reply) -> None:
-        failure.trap(MTMountError, CancelledError)  # type: ignore[no-untyped-call]
+        failure.trap(MTMountError)
         self._log.debug("%s: dropped %r: %s", self.name, reply, failure.getErrorMessage())
+
+
+def _closed(failure: Failure) -> None:
+    """Serving ends by being cancelled, or by the closing of its connections."""
+    failure.trap(CancelledError, PairClosedError)
