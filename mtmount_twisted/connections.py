@@ -6,6 +6,7 @@ that a wrong state can't be reached::
 
     client:  idle --start--> trying --made--> connected --lost--> trying
              trying --stop--> idle           connected --stop--> leaving --lost--> idle
+             leaving --start--> returning --lost--> trying
 
     server:  opening --listening--> waiting --made--> connected --lost--> waiting
              opening --failed--> failed               any --close--> closed
@@ -18,6 +19,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, Protocol, TypeVar
 
 from automat import TypeMachineBuilder
@@ -50,7 +52,7 @@ that lost one server do not come back all at once."""
 class WriterFactory(ReconnectingClientFactory):
     """Makes a `LineWriter` per connection and connects again when it is lost.
 
-    The first retry comes after `retry_interval` seconds; then the time grows to at most
+    The first retry comes after `retry_interval()` seconds; then the time grows to at most
     `MAX_RETRY_INTERVAL`, and goes back after a success.
     """
 
@@ -62,12 +64,12 @@ class WriterFactory(ReconnectingClientFactory):
     def __init__(
         self,
         make_writer: Callable[[], LineWriter],
-        retry_interval: float,
+        retry_interval: Callable[[], float],
         clock: Any,
         report_failure: Callable[[Failure], None],
     ) -> None:
         self.make_writer = make_writer
-        self.initialDelay = self.delay = retry_interval
+        self.retry_interval = retry_interval
         self.clock = clock
         self.report_failure = report_failure
 
@@ -81,6 +83,8 @@ class WriterFactory(ReconnectingClientFactory):
         super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
 
     def retry(self, connector: IConnector | None = None) -> None:
+        if self.retries == 0:
+            self.delay = self.retry_interval()
         super().retry(connector)  # type: ignore[no-untyped-call]
         if self.continueTrying:
             self.delay *= random.uniform(1 - RETRY_SPREAD, 1)
@@ -154,6 +158,7 @@ class ClientHalf:
         self._gone: Waiters[None] = Waiters()
         self._leaving: LineWriter | None = None
         self._attempt: tuple[WriterFactory, IConnector] | None = None
+        self._return_to = ("", 0)
 
     def start(self, host: str, port: int) -> None:
         """Connect to `host`:`port`, and again whenever that fails or is lost."""
@@ -182,7 +187,7 @@ class ClientHalf:
     def begin(self, host: str, port: int) -> None:
         """Try, for the first time or elsewhere than before."""
         self.give_up()
-        factory = WriterFactory(self._make_writer, self.retry_interval(), self.reactor, self._report_failure)
+        factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
         self._attempt = factory, self.reactor.connectTCP(host, port, factory, timeout=CONNECT_TIMEOUT)
         self.trying = True
 
@@ -217,6 +222,15 @@ class ClientHalf:
         """The closed connection is gone."""
         self._leaving = None
 
+    def come_back(self, host: str, port: int) -> None:
+        """Connect again as soon as the closed connection is gone."""
+        self._return_to = host, port
+
+    def left_to_return(self, writer: LineWriter) -> None:
+        """The closed connection is gone; connect again."""
+        self.left(writer)
+        self.begin(*self._return_to)
+
     def _make_writer(self) -> LineWriter:
         return LineWriter(self, self.reactor, self.log, self.name, self.writes)
 
@@ -244,6 +258,10 @@ _build_client = _machine(
         ("connected", _ClientInputs.stop, "leaving", ClientHalf.leave),
         ("leaving", _ClientInputs.stop, "leaving", None),
         ("leaving", _ClientInputs.lost, "idle", ClientHalf.left),
+        ("leaving", _ClientInputs.start, "returning", ClientHalf.come_back),
+        ("returning", _ClientInputs.start, "returning", ClientHalf.come_back),
+        ("returning", _ClientInputs.stop, "leaving", None),
+        ("returning", _ClientInputs.lost, "trying", ClientHalf.left_to_return),
     ),
 )
 
@@ -295,12 +313,12 @@ class ServerHalf:
             port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
         except defer.CancelledError:
             return
-        except (CannotListenError, OSError) as error:
+        except (CannotListenError, OSError, ValueError) as error:  # ValueError: it can be no name at all
             reason = getattr(error, "socketError", error)
             failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
             self.log.error("%s: %s", self.name, failure)
             self._state.failed(failure)
-            self.opened.fail(lambda: failure)
+            self.opened.fail(lambda: copy(failure))
         else:
             self._state.listening(port)
             self.opened.fire(self.port)
