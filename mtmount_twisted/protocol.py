@@ -82,7 +82,7 @@ class LineReader(LineReceiver):
         unfinished = self.unfinished.removesuffix(b"\r")
         for index, line in enumerate([*lines, bytes(unfinished)]):
             if len(line) > self.MAX_LENGTH:
-                self._ended = Failure(LineTooLongError(line[:100], self.MAX_LENGTH))  # type: ignore[no-untyped-call]
+                self._ended = Failure(LineTooLongError(line[:100], self.MAX_LENGTH))
                 return lines[:index]
         return lines
 
@@ -134,8 +134,8 @@ class LineWriter(Protocol):
 
         :returns: a Deferred that fires with None when the transport has room for more: at
             once, unless the peer does not read. It fails with `BacklogError`, and nothing is
-            sent, if `max_waiting` writes wait already, or did until they were cancelled. Cancelling it ends the waiting; the
-            data stays written.
+            sent, if `max_waiting` writes wait already, or did until they were cancelled.
+            Cancelling it ends the waiting; the data stays written.
         """
         if self._without_room >= self.max_waiting:
             return fail(BacklogError(self.max_waiting))

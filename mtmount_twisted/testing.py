@@ -227,6 +227,7 @@ class MemoryConnector(BaseConnector):
         self.port = port
 
     def _makeTransport(self) -> Any:
+        self.reactor.attempts.append((self.reactor.seconds(), self.host, self.port))
         return _Attempt(self)
 
     def getDestination(self) -> IPv4Address:
@@ -259,6 +260,7 @@ class MemoryReactor(Clock):
 
     :ivar ports: what listens now, by number.
     :ivar silent_ports: numbers on which an attempt to connect is neither accepted nor refused.
+    :ivar attempts: when and to what host and port each attempt to connect began.
     :ivar names: the host names that can be resolved, each with its address.
     """
 
@@ -266,6 +268,7 @@ class MemoryReactor(Clock):
         super().__init__()
         self.ports: dict[int, MemoryPort] = {}
         self.silent_ports: set[int] = set()
+        self.attempts: list[tuple[float, str, int]] = []
         self.names: dict[str, str] = {"localhost": HOST}
         self._free_port = 49152
 
@@ -311,23 +314,23 @@ class MemoryReactor(Clock):
         return self._free_port
 
 
-class _FarProtocol(Protocol):
+class FarProtocol(Protocol):
     """One connection as its far end sees it."""
 
     transport: MemoryTransport
 
     def __init__(self) -> None:
         self.received = b""
-        self.connected_now = False
+        self.is_connected = False
 
     def connectionMade(self) -> None:
-        self.connected_now = True
+        self.is_connected = True
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.connected_now = False
+        self.is_connected = False
 
 
 class FarEnd:
@@ -345,13 +348,13 @@ class FarEnd:
     def __init__(self, communicator: Communicator) -> None:
         self.communicator = communicator
         self.reactor: MemoryReactor = communicator.reactor
-        self.client = _FarProtocol()
-        self.server = _FarProtocol()
+        self.client = FarProtocol()
+        self.server = FarProtocol()
         self._listening = self.reactor.listenTCP(0, Factory.forProtocol(self._accept))
         self.port = self._listening.getHost().port
 
-    def _accept(self) -> _FarProtocol:
-        self.client = _FarProtocol()
+    def _accept(self) -> FarProtocol:
+        self.client = FarProtocol()
         return self.client
 
     def settle(self) -> None:
@@ -377,14 +380,14 @@ class FarEnd:
 
     def connect_server(self) -> bool:
         """Connect to the communicator's server, and say whether that took this end."""
-        peer = _FarProtocol()
+        peer = FarProtocol()
         factory: Any = ClientFactory.forProtocol(lambda: peer)
         self.settle()
         self.reactor.connectTCP(HOST, self.communicator.server_port, factory)
         self.settle()
-        if peer.connected_now:
+        if peer.is_connected:
             self.server = peer
-        return peer.connected_now
+        return peer.is_connected
 
     def drop_server(self) -> None:
         """Close the connection that the communicator reads from."""

@@ -55,17 +55,17 @@ class LineReaderTests(SynchronousTestCase):
         return reader
 
     STREAM = b"a\nb\r\n\r\nlong line\r\r\n\n\r\n\r\rx\r\n"
-    LINES = [b"a\nb", b"", b"long line\r", b"\n", b"\r\rx"]
+    LINES = (b"a\nb", b"", b"long line\r", b"\n", b"\r\rx")
 
     def test_whole(self) -> None:
         """Only CR LF ends a line; CR or LF alone is part of it."""
         self.receive(self.STREAM)
-        self.assertEqual(self.owner.lines, self.LINES)
+        self.assertEqual(tuple(self.owner.lines), self.LINES)
 
     def test_byte_by_byte(self) -> None:
         """A trickle of single bytes gives the same lines."""
         self.receive(*(self.STREAM[i : i + 1] for i in range(len(self.STREAM))))
-        self.assertEqual(self.owner.lines, self.LINES)
+        self.assertEqual(tuple(self.owner.lines), self.LINES)
 
     def test_every_two_splits(self) -> None:
         """Wherever a stream is cut in two or three, also between CR and LF, the lines are the same."""
@@ -73,7 +73,7 @@ class LineReaderTests(SynchronousTestCase):
         for i in range(end + 1):
             for j in range(i, end + 1):
                 self.receive(self.STREAM[:i], self.STREAM[i:j], self.STREAM[j:])
-                self.assertEqual(self.owner.lines, self.LINES, (i, j))
+                self.assertEqual(tuple(self.owner.lines), self.LINES, (i, j))
 
     def test_lines_come_a_chunk_at_a_time(self) -> None:
         """The owner is called once for a chunk, and not for one that ends no line."""
