@@ -15,7 +15,7 @@ from . import framing
 from .commands import NUM_HEADER_FIELDS, Command, parse_command
 from .enums import ReplyCode
 from .errors import LineError, MessageError
-from .fields import INT
+from .fields import INT, check_str, utc_now, write_timestamp
 from .replies import Reply, parse_reply
 
 ANSWER_CODES = frozenset((ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE))
@@ -87,6 +87,13 @@ def read_reply_header(line: bytes) -> ReplyHeader:
     if len(fields) < 4:
         raise LineError(line, f"an answer to a command has at least 4 fields, not {len(fields)}")
     return ReplyHeader(code, _read_int(line, "sequence_id", fields[1]), _read_int(line, "source", fields[2]))
+
+
+def refusal(header: CommandHeader, explanation: str) -> bytes:
+    """The line of a NoAck to a command of which only the header is known."""
+    fields = [str(int(ReplyCode.NOACK)), str(header.sequence_id), str(header.source)]
+    line = framing.join([*fields, write_timestamp(utc_now()), check_str(explanation)])
+    return line.removesuffix(framing.TERMINATOR)
 
 
 def _read_int(line: bytes, field: str, text: bytes) -> int:

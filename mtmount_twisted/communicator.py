@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
+from copy import copy
 from typing import Any, Generic, TypeVar, cast
 
 from twisted.internet import defer
@@ -20,7 +21,7 @@ from zope.interface import implementer
 
 from .codec import decode_command, decode_reply
 from .connections import ClientHalf, ServerHalf
-from .errors import ConnectionLostError, NotConnectedError, PairClosedError
+from .errors import ConnectionLostError, ListenError, NotConnectedError, PairClosedError
 from .framing import MAX_LINE_LENGTH, TERMINATOR
 from .inbox import Inbox
 from .interfaces import IPairOwner
@@ -154,6 +155,11 @@ class ClientServerPair(Generic[M]):
         return self._server.port
 
     @property
+    def listen_error(self) -> ListenError | None:
+        """Why the server can't listen; None if it does, or will."""
+        return self._server.error
+
+    @property
     def server_reader(self) -> Protocol | None:
         """The connected server-side protocol, or None."""
         return self._server.reader
@@ -212,7 +218,7 @@ class ClientServerPair(Generic[M]):
         if self.closed:
             return fail(PairClosedError(f"{self.name}: closed"))
         if self._server.error is not None:
-            return fail(self._server.error)
+            return fail(copy(self._server.error))
         if self._server.listening is not None:
             return succeed(self._server.port)
         return self._server.opened.wait()

@@ -56,7 +56,8 @@ ROOMS: dict[str, Room] = {
     "bridge": room("bridge", LIBRARY),
     "web": room("web", f"{CORE} interfaces"),
     "commander": room("commander", f"{LIBRARY} package logs"),
-    "services": room("tap simulator.tap", f"{LIBRARY} package logs simulator bridge web"),
+    "daemon": room("daemon", f"{LIBRARY} logs"),
+    "services": room("tap simulator.tap", f"{LIBRARY} package logs daemon simulator bridge web"),
     "testing": room("testing", f"{LIBRARY} package simulator bridge"),
 }
 

@@ -1,0 +1,80 @@
+"""Passes lines between a commander's pair and the controller's, by header alone.
+
+Parameters are never decoded, so that a code that we do not know goes through byte for byte.
+A command that can't be passed on is answered with a NoAck of the bridge, whose explanation
+begins with ``not sent`` or ``outcome unknown``: no command ends in silence, and none is kept
+for a later connection, where nobody would expect it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from ..codec import read_command_header, read_reply_header, refusal
+from ..communicator import ClientServerPair
+from ..errors import ConnectionLostError, LineError, NotConnectedError, PairClosedError
+
+LinePair = ClientServerPair[bytes]
+
+
+async def relay_commands(commander: LinePair, controller: LinePair, log: logging.Logger) -> None:
+    """Pass on what the commander sends, until its pair is closed."""
+
+    async def pass_on(line: bytes) -> None:
+        header = read_command_header(line)
+        log.debug("command %s", header)
+        try:
+            await controller.write(line)
+        except NotConnectedError:
+            await commander.write(refusal(header, "not sent: the bridge is not connected to the controller"))
+        except (ConnectionLostError, PairClosedError):
+            await commander.write(refusal(header, "outcome unknown: the link to the controller was lost"))
+
+    await _for_each_line(commander, pass_on, log)
+
+
+async def relay_replies(controller: LinePair, commander: LinePair, log: logging.Logger) -> None:
+    """Pass on what the controller sends, until its pair is closed."""
+    dropped = 0
+
+    async def pass_on(line: bytes) -> None:
+        nonlocal dropped
+        log.debug("reply %s", read_reply_header(line))
+        try:
+            await commander.write(line)
+        except NotConnectedError:
+            dropped += 1
+            if dropped == 1:
+                log.info("no commander is connected: replies and events are dropped")
+        else:
+            if dropped:
+                log.info("%d replies and events were dropped while no commander was connected", dropped)
+            dropped = 0
+
+    await _for_each_line(controller, pass_on, log)
+
+
+async def _for_each_line(
+    pair: LinePair, pass_on: Callable[[bytes], Awaitable[None]], log: logging.Logger
+) -> None:
+    """Await `pass_on` for each line, through losses of the connection, until `pair` is closed."""
+    while not pair.closed:
+        try:
+            await pair.wait_connected()
+            async for line in pair:
+                await _guarded(pass_on, line, log)
+        except (ConnectionLostError, NotConnectedError, PairClosedError):
+            continue  # the pair connects again by itself, and logged the loss
+
+
+async def _guarded(pass_on: Callable[[bytes], Awaitable[None]], line: bytes, log: logging.Logger) -> None:
+    """One line that goes wrong is logged, and the others go on."""
+    try:
+        await pass_on(line)
+    except LineError as error:
+        log.warning("dropped a line that has no header: %s", error)
+    except (ConnectionLostError, NotConnectedError, PairClosedError) as error:
+        log.info("not delivered: %s: %r", error, line[:100])
+    except Exception:
+        log.exception("dropped a line: %r", line[:100])

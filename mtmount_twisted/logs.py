@@ -1,0 +1,36 @@
+"""From Python's `logging` to Twisted's log, so that a daemon has one log."""
+
+from __future__ import annotations
+
+import logging
+
+from twisted.logger import Logger, LogLevel
+
+ROOT = "mtmount_twisted"
+"""The `logging` name under which all that this package logs by itself is found."""
+
+_LEVELS = (
+    (logging.CRITICAL, LogLevel.critical),
+    (logging.ERROR, LogLevel.error),
+    (logging.WARNING, LogLevel.warn),
+    (logging.INFO, LogLevel.info),
+)
+
+
+class TwistedLogHandler(logging.Handler):
+    """Passes each record of `logging` on to `twisted.logger`, under the record's own name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = next((ours for least, ours in _LEVELS if record.levelno >= least), LogLevel.debug)
+        Logger(namespace=record.name).emit(level, "{text}", text=self.format(record))
+
+
+def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:
+    """Have all that is logged on `log` and below it end up in Twisted's log, once.
+
+    :param level: the least that is logged; below it a record costs next to nothing.
+    """
+    log.setLevel(level)
+    log.propagate = False
+    if not any(isinstance(handler, TwistedLogHandler) for handler in log.handlers):
+        log.addHandler(TwistedLogHandler())

@@ -1,0 +1,79 @@
+"""``twistd mtmount-simulator``: its options, and how they become a service."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService
+
+from .. import daemon
+from ..enums import Commander
+from .service import COMMAND_PORT, REPLY_PORT, SimulatorService
+
+DAEMON = "mtmount-simulator"
+
+
+def _commander(text: str) -> Commander:
+    try:
+        return Commander[text.upper()]
+    except KeyError:
+        names = ", ".join(member.name for member in Commander)
+        raise ValueError(f"expected one of {names}, got {text!r}") from None
+
+
+class Options(daemon.OneLineOptions):
+    """What ``twistd mtmount-simulator`` can be told."""
+
+    program = DAEMON
+    synopsis = "Usage: twistd [options] mtmount-simulator [options]"
+    longdesc = (
+        "Simulates a telescope mount for one commander. The commander sends its commands to --listen at "
+        "--command-port and listens for replies at --reply-host and --reply-port."
+    )
+    optParameters = [  # noqa: RUF012
+        ["listen", "l", "127.0.0.1", "address to listen on for commands"],
+        ["command-port", "p", COMMAND_PORT, "port to listen on for commands"],
+        ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
+        ["reply-port", "r", REPLY_PORT, "port where the commander listens for replies"],
+        ["commander", "c", "NONE", "who has command at first: NONE, CSC, EUI or HHD"],
+        ["speed", "s", 1.0, "how many times faster than a real mount it moves, 0.01 to 1000"],
+    ]  # fmt: skip
+    optFlags = [  # noqa: RUF012
+        ["realistic", None, "take minutes to warm up, as a real mount does"],
+        ["verbose", "v", "log more"],
+    ]
+    converters = {  # noqa: RUF012
+        "command-port": daemon.listen_port,
+        "reply-port": daemon.connect_port,
+        "commander": _commander,
+        "speed": daemon.number(0.01, 1000, float),
+    }
+
+
+class SimulatorDaemon(SimulatorService):
+    """The simulator; it ends the daemon if it can't listen after all."""
+
+    def startService(self) -> None:
+        """Start, or end the daemon with one line."""
+        super().startService()
+        daemon.check_listening(DAEMON, [self.communicator])
+
+
+def makeService(options: Options) -> IService:
+    """Check the options against this machine, and make the simulator.
+
+    :raises SystemExit: with one line, if a host does not resolve or a port can't be had.
+    """
+    from twisted.internet import reactor
+
+    log = daemon.begin(reactor, bool(options["verbose"]))
+    host, port = daemon.check_can_listen(DAEMON, "--command-port", options["listen"], options["command-port"])
+    daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"])
+    return SimulatorDaemon(
+        host=host,
+        command_port=port,
+        reply_host=options["reply-host"],
+        reply_port=options["reply-port"],
+        initial_commander=options["commander"],
+        speed=options["speed"],
+        realistic=bool(options["realistic"]),
+        log=log,
+    )

@@ -1,0 +1,122 @@
+"""``twistd mtmount-bridge``: its options, and the one place where its parts are put together."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.python import usage
+
+from . import daemon
+from .bridge.service import BridgeService
+from .communicator import ClientServerPair
+from .errors import PairClosedError
+from .simulator.service import SimulatorService
+
+DAEMON = "mtmount-bridge"
+
+
+class Options(daemon.OneLineOptions):
+    """What ``twistd mtmount-bridge`` can be told."""
+
+    program = DAEMON
+    synopsis = "Usage: twistd [options] mtmount-bridge [options]"
+    longdesc = (
+        "Holds the connection pair to a telescope mount and relays between it and a commander. "
+        "The commander sends its commands to --listen at --command-port and listens for replies at "
+        "--reply-host and --reply-port."
+    )
+    optParameters = [  # noqa: RUF012
+        ["controller", "c", None, "HOST:PORT where the mount takes commands [default: a built-in simulator]"],
+        ["controller-reply-host", None, None, "address to listen on for the mount's replies "
+         "[default: 127.0.0.1 if the controller is on this machine, else all addresses]"],
+        ["controller-reply-port", None, None, "port to listen on for the mount's replies "
+         "[default: the controller's PORT + 1]"],
+        ["listen", "l", "127.0.0.1", "address to listen on for the commander's commands"],
+        ["command-port", "p", 30005, "port to listen on for the commander's commands"],
+        ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
+        ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
+    ]  # fmt: skip
+    optFlags = [["verbose", "v", "log every message that passes"]]  # noqa: RUF012
+    converters = {  # noqa: RUF012
+        "controller": daemon.host_and_port,
+        "controller-reply-port": daemon.listen_port,
+        "command-port": daemon.listen_port,
+        "reply-port": daemon.connect_port,
+    }
+
+    def postOptions(self) -> None:
+        """Convert the options, and fill in the defaults that depend on others."""
+        super().postOptions()
+        if self["reply-port"] is None:
+            self["reply-port"] = _next_port("reply-port", self["command-port"])
+        if self["controller"] is not None and self["controller-reply-port"] is None:
+            self["controller-reply-port"] = _next_port("controller-reply-port", self["controller"][1])
+
+
+def _next_port(option: str, port: int) -> int:
+    """By convention replies go to one port above the commands' (``protocol.md``)."""
+    if not 1 <= port < 65535:
+        raise usage.UsageError(f"--{option}: there is no port one above {port}; name one")
+    return port + 1
+
+
+class BridgeDaemon(MultiService):
+    """The bridge and, with no controller configured, the simulator behind it."""
+
+    def __init__(
+        self, bridge: BridgeService, simulator: SimulatorService | None, log: logging.Logger
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._bridge = bridge
+        self._simulator = simulator
+        self._log = log
+        for service in (bridge, simulator):
+            if service is not None:
+                service.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Start the parts, and join bridge and simulator on the ports that the system chose."""
+        if self._simulator is not None:
+            self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
+        super().startService()  # type: ignore[no-untyped-call]
+        pairs: list[ClientServerPair[Any]] = [self._bridge.commander, self._bridge.controller]
+        if self._simulator is not None:
+            mount, controller = self._simulator.communicator, self._bridge.controller
+            pairs.append(mount)
+            for one, other in ((mount, controller), (controller, mount)):
+                one.connect(other.server_port).addErrback(lambda reason: reason.trap(PairClosedError))
+        daemon.check_listening(DAEMON, pairs)
+        self._log.info("serving %s", self._bridge.describe())
+
+
+def makeService(options: Options) -> IService:
+    """Check the options against this machine, and put the daemon together.
+
+    :raises SystemExit: with one line, if a host does not resolve or a port can't be had.
+    """
+    from twisted.internet import reactor
+
+    log = daemon.begin(reactor, bool(options["verbose"]))
+    commander = (
+        daemon.check_can_listen(DAEMON, "--command-port", options["listen"], options["command-port"]),
+        (options["reply-host"], options["reply-port"]),
+    )
+    daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"])
+    if options["controller"] is None:
+        system_choice = ("127.0.0.1", 0)
+        simulator = SimulatorService(command_port=0, reply_port=0, log=log)
+        return BridgeDaemon(BridgeService(commander, (system_choice, system_choice), log), simulator, log)
+    controller = (options["controller"], _controller_replies(options))
+    return BridgeDaemon(BridgeService(commander, controller, log), None, log)
+
+
+def _controller_replies(options: Options) -> tuple[str, int]:
+    """Where the controller's replies come in."""
+    address = daemon.check_resolves(DAEMON, "--controller", options["controller"][0])
+    host = options["controller-reply-host"]
+    if host is None:
+        host = "127.0.0.1" if ipaddress.ip_address(address).is_loopback else "0.0.0.0"
+    return daemon.check_can_listen(DAEMON, "--controller-reply-port", host, options["controller-reply-port"])
