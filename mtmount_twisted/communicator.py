@@ -187,12 +187,12 @@ class ClientServerPair(Generic[M]):
 
     async def _connect(self, port: int) -> None:
         _check_client_port(port)
-        moved, self.client_port = port != self.client_port, port
-        if not self._client.trying:
-            await self.close_client()
         if self.closed:
             raise PairClosedError(f"{self.name}: closed")
-        if moved or not self._client.trying:
+        if self.client_connected:
+            self.close_client()
+        if port != self.client_port or not self._client.trying:
+            self.client_port = port
             self._client.start(self.client_host, port)
         await self.wait_connected()
 
@@ -248,10 +248,7 @@ class ClientServerPair(Generic[M]):
         closed = self._closed.wait()
         if self._close_state == "open":
             self._close_state = "closing"
-            done = Deferred.fromCoroutine(self._close())
-            done.addErrback(
-                lambda reason: self.log.error("%s: closing: %s", self.name, reason.getTraceback())
-            )
+            Deferred.fromCoroutine(self._close())
         return closed
 
     async def _close(self) -> None:
@@ -268,7 +265,9 @@ class ClientServerPair(Generic[M]):
         self._inbox.fail(closed)
         self._connected.fail(closed)
         self._server.opened.fail(closed)
-        await defer.DeferredList([client_gone, server_gone], consumeErrors=True)
+        for _, result in await defer.DeferredList([client_gone, server_gone], consumeErrors=True):
+            if isinstance(result, Failure):
+                self.log.error("%s: closing: %s", self.name, result.getTraceback())
         self._close_state = "closed"
         self._closed.fire(None)
 

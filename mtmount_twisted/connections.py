@@ -309,11 +309,12 @@ class ServerHalf:
         try:
             address = self.host
             if address and not isIPAddress(address) and not isIPv6Address(address):
+                address.encode("idna")  # what can be no name would leave Twisted's resolver silent for ever
                 address = await self.reactor.resolve(address)
             port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
         except defer.CancelledError:
             return
-        except (CannotListenError, OSError, ValueError) as error:  # ValueError: it can be no name at all
+        except (CannotListenError, OSError, UnicodeError) as error:
             reason = getattr(error, "socketError", error)
             failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
             self.log.error("%s: %s", self.name, failure)

@@ -98,8 +98,9 @@ class MemoryTransport:
     def write(self, data: bytes) -> None:
         if self.disconnecting or self.other._lost:
             return
+        if not self.other._incoming:  # else it is on its way already, or the other end pauses
+            self._soon(self.other._receive)
         self.other._incoming += data
-        self._soon(self.other._receive)
         if self._producer is not None and not self._producer_paused and not self._has_room:
             self._producer_paused = True
             self._producer.pauseProducing()
