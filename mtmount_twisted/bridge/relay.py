@@ -13,13 +13,15 @@ from collections.abc import Awaitable, Callable
 
 from ..codec import read_command_header, read_reply_header, refusal
 from ..communicator import ClientServerPair
-from ..errors import ConnectionLostError, LineError, NotConnectedError, PairClosedError
+from ..errors import ConnectionLostError, LineError, ListenError, NotConnectedError, PairClosedError
 
 LinePair = ClientServerPair[bytes]
+PassOn = Callable[[bytes], Awaitable[None]]
 
 
 async def relay_commands(commander: LinePair, controller: LinePair, log: logging.Logger) -> None:
     """Pass on what the commander sends, until its pair is closed."""
+    deliver = _delivery(commander, log)
 
     async def pass_on(line: bytes) -> None:
         header = read_command_header(line)
@@ -27,20 +29,30 @@ async def relay_commands(commander: LinePair, controller: LinePair, log: logging
         try:
             await controller.write(line)
         except NotConnectedError:
-            await commander.write(refusal(header, "not sent: the bridge is not connected to the controller"))
+            await deliver(refusal(header, "not sent: the bridge is not connected to the controller"))
         except (ConnectionLostError, PairClosedError):
-            await commander.write(refusal(header, "outcome unknown: the link to the controller was lost"))
+            await deliver(refusal(header, "outcome unknown: the link to the controller was lost"))
 
     await _for_each_line(commander, pass_on, log)
 
 
 async def relay_replies(controller: LinePair, commander: LinePair, log: logging.Logger) -> None:
     """Pass on what the controller sends, until its pair is closed."""
-    dropped = 0
+    deliver = _delivery(commander, log)
 
     async def pass_on(line: bytes) -> None:
-        nonlocal dropped
         log.debug("reply %s", read_reply_header(line))
+        await deliver(line)
+
+    await _for_each_line(controller, pass_on, log)
+
+
+def _delivery(commander: LinePair, log: logging.Logger) -> PassOn:
+    """What gives lines to the commander, and tells once each time that it begins to drop them."""
+    dropped = 0
+
+    async def deliver(line: bytes) -> None:
+        nonlocal dropped
         try:
             await commander.write(line)
         except NotConnectedError:
@@ -52,23 +64,29 @@ async def relay_replies(controller: LinePair, commander: LinePair, log: logging.
                 log.info("%d replies and events were dropped while no commander was connected", dropped)
             dropped = 0
 
-    await _for_each_line(controller, pass_on, log)
+    return deliver
 
 
-async def _for_each_line(
-    pair: LinePair, pass_on: Callable[[bytes], Awaitable[None]], log: logging.Logger
-) -> None:
+async def _for_each_line(pair: LinePair, pass_on: PassOn, log: logging.Logger) -> None:
     """Await `pass_on` for each line, through losses of the connection, until `pair` is closed."""
+    unread = 0
     while not pair.closed:
         try:
             await pair.wait_connected()
             async for line in pair:
-                await _guarded(pass_on, line, log)
+                if pair.closed:
+                    unread += 1
+                else:
+                    await _guarded(pass_on, line, log)
         except (ConnectionLostError, NotConnectedError, PairClosedError):
             continue  # the pair connects again by itself, and logged the loss
+        except ListenError:
+            return  # the pair logged it, and will not listen again
+    if unread:
+        log.info("%s: closed with %d lines unread", pair.name, unread)
 
 
-async def _guarded(pass_on: Callable[[bytes], Awaitable[None]], line: bytes, log: logging.Logger) -> None:
+async def _guarded(pass_on: PassOn, line: bytes, log: logging.Logger) -> None:
     """One line that goes wrong is logged, and the others go on."""
     try:
         await pass_on(line)

@@ -39,6 +39,7 @@ class BridgeService(Service):
         self._controller_addresses = controller
         self._log = log
         self._reactor = reactor
+        self._pairs: list[LinePair] = []
         self._relays: list[Deferred[None]] = []
 
     def startService(self) -> None:
@@ -48,6 +49,7 @@ class BridgeService(Service):
         commands_out, replies_in = self._controller_addresses
         self.commander = self._pair("commander", replies_out, commands_in)
         self.controller = self._pair("controller", commands_out, replies_in)
+        self._pairs = [self.commander, self.controller]
         self._relays = [
             Deferred.fromCoroutine(relay)
             for relay in (
@@ -76,5 +78,5 @@ class BridgeService(Service):
     def stopService(self) -> Deferred[None]:
         """Close both pairs; fires when all sockets are gone."""
         super().stopService()  # type: ignore[no-untyped-call]
-        closing = [self.commander.close(), self.controller.close(), *self._relays]
+        closing = [*(pair.close() for pair in self._pairs), *self._relays]
         return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)
