@@ -9,6 +9,7 @@ import importlib.metadata
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -134,6 +135,7 @@ class Program:
         self.options = options
         self.complain = complain
         self.log = logging.Logger(__name__, logging.INFO)  # its own: no other handler shows it again
+        self.log.addHandler(logging.NullHandler())  # or logging itself would show what comes before _Shown
         self.link = Communicator(
             options.source.name,
             options.host,
@@ -183,18 +185,18 @@ class Program:
         """Converse with a person, connected or not."""
         from .prompt import converse, make_prompt
 
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C just between two prompts drops nothing
         waiting = self.link.wait_connected().addTimeout(self.options.connect_timeout, self.reactor)
         waiting.addErrback(self._still_waiting)
         talk = asyncio.ensure_future(
             converse(self.session, make_prompt(self.session, self.options.source.name))
         )
         try:
-            await Deferred.fromFuture(asyncio.shield(talk))
+            await Deferred.fromFuture(talk)  # if cancelled, it waits until the terminal is put right
+        except asyncio.CancelledError:
+            raise CancelledError from None
         finally:
             waiting.cancel()
-            if not talk.done():  # a signal ends the program: the terminal is put right first
-                talk.cancel()
-                await Deferred.fromFuture(asyncio.wait([talk]))  # type: ignore[arg-type]
         return 0
 
     @property
@@ -282,6 +284,6 @@ def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
         with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
             reactor.stop()
 
-    reactor.callWhenRunning(start)
+    reactor.callLater(0, start)  # and not when running: asyncio's loop is not yet running then
     reactor.run()
     return statuses[0] if statuses else INTERRUPTED

@@ -52,11 +52,11 @@ def printable(text: str) -> str:
 
 
 def command_text(command: Command) -> str:
-    """A command as a line that makes it again, without the parameters that have their default."""
+    """A command as a line that makes it again, without the numbers that have their default."""
     given = [
         f"{info.name}={value_text(info, getattr(command, info.name))}"
         for info in parameters(type(command))
-        if info.required or getattr(command, info.name) != info.default
+        if info.kind.name == "enum" or info.required or getattr(command, info.name) != info.default
     ]
     return " ".join([type(command).__name__, *given])
 

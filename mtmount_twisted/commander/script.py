@@ -77,7 +77,11 @@ async def run_script(
     """
     status = number = 0
     while not session.quitting:
-        line = await lines.next()
+        try:
+            line = await lines.next()
+        except OSError as error:
+            complain(f"can't read any more lines: {error}")
+            return MISUSED
         if line is None:
             break
         number += 1

@@ -83,8 +83,10 @@ class Session:
         running.addErrback(self._show_problem).addBoth(lambda _: self._started.discard(running))
 
     def close(self) -> None:
-        """End what `start` began, and show no more events."""
+        """End what `start` began, and show no more events; say what the mount is left to finish."""
         self._unsubscribe()
+        for sent in self._mount.in_flight:
+            self.show("LEFT", f"{report.numbered(sent.command)} has not ended; the mount may go on with it")
         for running in tuple(self._started):
             running.cancel()
 
@@ -102,7 +104,7 @@ class Session:
 
     async def _send(self, command: Command) -> bool:
         began = self._monotonic()
-        self.show("sent", f"#{command.sequence_id} {report.command_text(command)}")
+        self.show("command", f"#{command.sequence_id} {report.command_text(command)}")
         sent = self._mount.send(command)
         try:
             expected = await sent.acked
