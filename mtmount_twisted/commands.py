@@ -446,6 +446,8 @@ Commands: tuple[type[Command], ...] = tuple(Command.__subclasses__())
 CommandDict: dict[CommandCode, type[Command]] = {command.command_code: command for command in Commands}
 """The command class of each code that has one."""
 
+_CLASS_OF_TEXT = {str(int(code)): command for code, command in CommandDict.items()}
+
 AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if command.ack_only
 ) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK}
@@ -458,6 +460,8 @@ def command_class(code_text: str) -> type[Command]:
     :raises FieldError: if it is not an integer.
     :raises UnknownCodeError: if no class has that code.
     """
+    if code_text in _CLASS_OF_TEXT:
+        return _CLASS_OF_TEXT[code_text]
     try:
         number = INT.read(code_text)
     except ValueError:

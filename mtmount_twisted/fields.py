@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import operator
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import IntEnum
 from functools import cache
 from typing import Any
 
 _INT_CHARACTERS = "0123456789+- "
-_FLOAT_CHARACTERS = "0123456789+-.eE "
+NUMERIC_CHARACTERS = "0123456789+-.eE "
+"""All that a number on the wire may be made of; `int` and `float` alone take more."""
 _FORBIDDEN_IN_TEXT = re.compile("[\r\n\0]")
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)T((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?", re.ASCII
 )
+_TWO_DIGITS = tuple(f"{number:02}" for number in range(61))
+_THREE_DIGITS = tuple(f"{number:03}" for number in range(1000))
 _INFINITY = float("inf")
 
 
@@ -87,7 +91,7 @@ def check_float(value: Any) -> float:
 
 def read_float(text: str) -> float:
     """ASCII decimal with an optional sign, exponent and surrounding spaces; must be finite."""
-    if text.strip(_FLOAT_CHARACTERS):
+    if text.strip(NUMERIC_CHARACTERS):
         raise ValueError(text)
     return _finite(float(text))
 
@@ -173,18 +177,20 @@ def _read_any_timestamp(text: str) -> datetime:
 
 def write_timestamp(value: datetime) -> str:
     """ISO 8601 with three decimals and no zone; finer decimals are cut off."""
-    text = value.isoformat(timespec="milliseconds")[:23]
-    return text if not value.fold else _write_leap_second(text)
-
-
-def _write_leap_second(text: str) -> str:
-    return text[:17] + "60" + text[19:] if text[11:19] == "23:59:59" else text
+    # Thrice as fast as `isoformat`, and most of what encoding a message costs.
+    second = value.second
+    if value.fold and second == 59 and value.minute == 59 and value.hour == 23:
+        second = 60
+    return (
+        f"{value.year:04}-{_TWO_DIGITS[value.month]}-{_TWO_DIGITS[value.day]}"
+        f"T{_TWO_DIGITS[value.hour]}:{_TWO_DIGITS[value.minute]}:{_TWO_DIGITS[second]}"
+        f".{_THREE_DIGITS[value.microsecond // 1000]}"
+    )
 
 
 def utc_now() -> datetime:
     """The current time in UTC, cut to the millisecond, which is what the wire can carry."""
-    now = datetime.now(UTC)
-    return now - timedelta(microseconds=now.microsecond % 1000)
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 INT = Kind("int", int, "an integer", check_int, read_int, str)

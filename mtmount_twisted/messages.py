@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
-from . import framing
+from . import compiled, framing
 from .errors import FieldCountError, FieldError, UnknownFieldError
 from .fields import STR, Kind, kind_of
 
@@ -170,7 +170,25 @@ class MessageType(type):
             setattr(cls, "has_extra_data", True)
             names += ("extra_data",)
         setattr(cls, "_names", names)
+        if any(info.constant and info.default is not None for info in getattr(cls, "field_infos")):
+            _compile_when_used(cls)
         return cls
+
+
+def _compile_when_used(cls: Any) -> None:
+    """Give a class functions that put compiled ones in the place of all of them, when first called."""
+    read = classmethod(BaseMessage.from_str_fields.__func__).__get__(None, cls)  # type: ignore[attr-defined]
+
+    def first(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **values: Any) -> Any:
+            compiled.install(cls, BaseMessage.__init__, read)
+            return getattr(cls, name)(*arguments, **values)
+
+        return call
+
+    cls.__init__ = first("__init__")
+    cls.from_str_fields = staticmethod(first("from_str_fields"))
+    cls.encode = first("encode")
 
 
 def _plain_type(annotation: Any) -> type:

@@ -103,6 +103,8 @@ Replies: tuple[type[Reply], ...] = tuple(Reply.__subclasses__())
 ReplyDict: dict[ReplyCode, type[Reply]] = {reply.reply_code: reply for reply in Replies}
 """The reply class of each code."""
 
+_CLASS_OF_TEXT = {str(int(code)): reply for code, reply in ReplyDict.items()}
+
 
 def reply_class(code_text: str) -> type[Reply]:
     """The class of the reply whose `reply_code` field is this text.
@@ -110,6 +112,8 @@ def reply_class(code_text: str) -> type[Reply]:
     :raises FieldError: if it is not an integer.
     :raises UnknownCodeError: if no class has that code.
     """
+    if code_text in _CLASS_OF_TEXT:
+        return _CLASS_OF_TEXT[code_text]
     try:
         number = INT.read(code_text)
     except ValueError:

@@ -32,7 +32,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "names lines values messages codec"
+CORE = "names lines values compiled messages codec"
 WIRE = f"{CORE} waiting interfaces liveness protocol connections"
 LIBRARY = f"{WIRE} communicator commanding"
 
@@ -41,7 +41,8 @@ ROOMS: dict[str, Room] = {
     "names": room("errors enums"),
     "lines": room("framing", "names"),
     "values": room("fields tai", "names"),
-    "messages": room("messages commands replies", "names lines values"),
+    "compiled": room("compiled", "names lines values"),
+    "messages": room("messages commands replies", "names lines values compiled"),
     "codec": room("codec", "names lines values messages"),
     "waiting": room("waiting inbox", "names"),
     "interfaces": room("interfaces"),
