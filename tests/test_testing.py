@@ -1,0 +1,440 @@
+"""Tests of `mtmount_twisted.testing`: one set of test bodies, on the double and on real sockets.
+
+What holds in memory and not on sockets, or the other way round, would make the double a trap.
+"""
+
+from __future__ import annotations
+
+import doctest
+import logging
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IConsumer, IListeningPort, IPushProducer, IReactorTCP, IReactorTime
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted import protocol
+from mtmount_twisted.codec import decode_command, decode_reply
+from mtmount_twisted.commands import AzimuthAxisMove, Enable
+from mtmount_twisted.communicator import Communicator
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.replies import AckReply, DoneReply, OnStateInfoReply
+from mtmount_twisted.testing import BUFFER_SIZE, HOST, FarProtocol, MemoryReactor, connected_pair
+
+LOG = logging.getLogger("tests.quiet")
+LOG.addHandler(logging.NullHandler())
+LOG.propagate = False
+
+
+class MemoryWire:
+    """A communicator on the double, and its far end."""
+
+    def __init__(self, **options: Any) -> None:
+        self.communicator, self.far_end = connected_pair(log=LOG, **options)
+        self.messages: list[Any] = []
+
+    async def started(self) -> None:
+        """Both connections are up."""
+        assert self.communicator.connected
+
+    async def written(self) -> Any:
+        """The next message that the communicator wrote."""
+        self.messages += self.far_end.written()
+        return self.messages.pop(0)
+
+    def feed(self, data: bytes) -> None:
+        """Send these bytes to the communicator."""
+        self.far_end.feed(data)
+
+    async def second_peer(self) -> bool:
+        """Connect once more to the communicator's server: True if that connection stays."""
+        return self.far_end.connect_server()
+
+    def drop_client(self) -> None:
+        """Close the connection that the communicator writes on."""
+        self.far_end.drop_client()
+
+    def abort_client(self) -> None:
+        """Break the connection that the communicator writes on."""
+        self.far_end.client.transport.abortConnection()
+        self.far_end.settle()
+
+    def drop_server(self) -> None:
+        """Close the connection that the communicator reads from."""
+        self.far_end.drop_server()
+
+    def stop_reading(self) -> None:
+        """Read nothing of what the communicator writes."""
+        self.far_end.stop_reading()
+
+    def start_reading(self) -> None:
+        """Read it again."""
+        self.far_end.start_reading()
+
+    def until(self, deferred: Deferred[Any]) -> Deferred[Any]:
+        """Wait for what takes the reactor some turns, or seconds."""
+        for _ in range(20):
+            self.far_end.reactor.advance(0.1)
+        return deferred
+
+    async def stop(self) -> None:
+        """End it all."""
+        await self.until(self.communicator.close())
+        assert self.far_end.reactor.getDelayedCalls() == []
+
+
+class WriterPeer(LineReceiver):
+    """The far end of a real client connection."""
+
+    MAX_LENGTH = 10**6
+
+    def __init__(self, wire: SocketWire) -> None:
+        self.wire = wire
+
+    def connectionMade(self) -> None:
+        self.wire.client = self.transport
+
+    def lineReceived(self, line: bytes) -> None:
+        self.wire.lines.put(line)
+
+
+class ReaderPeer(Protocol):
+    """The far end of a real server connection."""
+
+    def __init__(self) -> None:
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
+class SocketWire:
+    """A communicator on real sockets, and its far end: the same methods as `MemoryWire`."""
+
+    def __init__(self, **options: Any) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.lines: DeferredQueue[bytes] = DeferredQueue()
+        self.port = self.reactor.listenTCP(0, Factory.forProtocol(lambda: WriterPeer(self)), interface=HOST)
+        self.read_replies = options.pop("read_replies", True)
+        self.communicator = Communicator(
+            "test", HOST, self.port.getHost().port, HOST, 0, LOG, self.read_replies, **options
+        )
+
+    async def started(self) -> None:
+        self.peer = ReaderPeer()
+        await self._connect(self.peer)
+        await self.communicator.wait_connected()
+
+    def _connect(self, peer: ReaderPeer) -> Deferred[Any]:
+        endpoint = TCP4ClientEndpoint(self.reactor, HOST, self.communicator.server_port)
+        return connectProtocol(endpoint, peer)
+
+    async def written(self) -> Any:
+        decode = decode_command if self.read_replies else decode_reply
+        return decode(await self.lines.get())
+
+    def feed(self, data: bytes) -> None:
+        self.peer.transport.write(data)
+
+    async def second_peer(self) -> bool:
+        peer = ReaderPeer()
+        await self._connect(peer)
+        await peer.lost
+        return False
+
+    def drop_client(self) -> None:
+        self.client.loseConnection()
+
+    def abort_client(self) -> None:
+        self.client.abortConnection()
+
+    def drop_server(self) -> None:
+        self.peer.transport.loseConnection()
+
+    def stop_reading(self) -> None:
+        self.client.pauseProducing()
+
+    def start_reading(self) -> None:
+        self.client.resumeProducing()
+
+    def until(self, deferred: Deferred[Any]) -> Deferred[Any]:
+        return deferred
+
+    async def stop(self) -> None:
+        await self.communicator.close()
+        await self.port.stopListening()
+        self.client.abortConnection()
+        if not self.peer.lost.called:
+            self.peer.transport.abortConnection()
+            await self.peer.lost
+
+
+class PromisesMixin:
+    """What a user may rely on, wherever it runs."""
+
+    timeout = 20
+    make_wire: Any
+
+    async def wire(self: Any, **options: Any) -> Any:
+        """A communicator that is connected, and what it is connected to."""
+        self.changes: DeferredQueue[tuple[bool, bool]] = DeferredQueue()
+        wire = self.make_wire(connect_callback=self.changed, **options)
+        await wire.started()
+        self.addCleanup(lambda: Deferred.fromCoroutine(wire.stop()))
+        first, second = await self.changes.get(), await self.changes.get()
+        self.assertEqual((sum(first), second), (1, (True, True)))
+        return wire
+
+    def changed(self, communicator: Communicator) -> None:
+        """Note each call of ``connect_callback``, and what it saw."""
+        self.changes.put((communicator.client_connected, communicator.server_connected))
+
+    async def test_messages_go_both_ways(self: Any) -> None:
+        """What is written arrives there, and what is sent from there is read, on either side."""
+        command, reply = AzimuthAxisMove(position=1.5), AckReply(sequence_id=3, timeout_ms=10)
+        for read_replies, out, back in ((True, command, reply), (False, reply, command)):
+            wire = await self.wire(read_replies=read_replies)
+            self.assertIsNone(await wire.communicator.write(out))
+            self.assertEqual(await wire.written(), out)
+            wire.feed(back.encode())
+            self.assertEqual(await wire.communicator.read(), back)
+
+    async def test_reads_are_served_in_order(self: Any) -> None:
+        """Several reads may wait; one that is cancelled takes no message, and none is lost."""
+        wire = await self.wire()
+        reads = [wire.communicator.read() for _ in range(4)]
+        reads[1].cancel()
+        await self.assertFailure(reads.pop(1), CancelledError)
+        wire.feed(b"".join(DoneReply(sequence_id=number).encode() for number in range(1, 5)))
+        reads.append(wire.communicator.read())
+        self.assertEqual([(await read).sequence_id for read in reads], [1, 2, 3, 4])
+
+    async def test_bad_line_fails_one_read(self: Any) -> None:
+        """A line that is no message fails one read, which holds the line; the next read goes on."""
+        wire = await self.wire()
+        wire.feed(b"no\nreply\r\n" + DoneReply(sequence_id=1).encode())
+        error = await self.assertFailure(wire.communicator.read(), ValueError)
+        self.assertIsInstance(error, LineError)
+        self.assertEqual(error.line, b"no\nreply")
+        self.assertEqual((await wire.communicator.read()).sequence_id, 1)
+
+    async def test_loss_while_reading(self: Any) -> None:
+        """Messages that came before a loss are read first; the callback comes before the failure."""
+        wire = await self.wire()
+        calls: list[object] = []
+        wire.communicator.connect_callback = lambda communicator: calls.append(communicator.server_connected)
+        reads = [wire.communicator.read(), wire.communicator.read(), wire.communicator.read()]
+        reads[1].addErrback(lambda reason: calls.append(reason.type) or reason)
+        wire.feed(DoneReply(sequence_id=1).encode() + b"half")
+        wire.drop_server()
+        self.assertEqual((await reads[0]).sequence_id, 1)
+        for read in reads[1:]:
+            error = await self.assertFailure(read, ConnectionResetError)
+        self.assertEqual(calls, [False, type(error)])
+        self.assertTrue(wire.communicator.client_connected)
+        await self.assertFailure(wire.communicator.read(), RuntimeError)
+
+    async def test_unread_messages_outlive_a_loss(self: Any) -> None:
+        """What came before a loss and was not read yet is read after it; then it is a RuntimeError."""
+        wire = await self.wire()
+        wire.feed(b"".join(DoneReply(sequence_id=number).encode() for number in (1, 2, 3)))
+        self.assertEqual((await wire.communicator.read()).sequence_id, 1)
+        wire.drop_server()
+        self.assertEqual(await self.changes.get(), (True, False))
+        for number in (2, 3):
+            self.assertEqual((await wire.communicator.read()).sequence_id, number)
+        await self.assertFailure(wire.communicator.read(), RuntimeError)
+
+    async def test_server_accepts_again(self: Any) -> None:
+        """After a loss the next peer is taken, and nothing of the first one's last half line stays."""
+        wire = await self.wire()
+        wire.feed(b"half a line")
+        wire.drop_server()
+        self.assertEqual(await self.changes.get(), (True, False))
+        await wire.started() if isinstance(wire, SocketWire) else wire.far_end.connect_server()
+        self.assertEqual(await self.changes.get(), (True, True))
+        wire.feed(DoneReply(sequence_id=7).encode())
+        self.assertEqual((await wire.communicator.read()).sequence_id, 7)
+
+    async def test_client_connects_again(self: Any) -> None:
+        """A lost client is one change, ends a monitor, and comes back by itself: one more change."""
+        wire = await self.wire()
+        monitor = wire.communicator.monitor_client_reader()
+        wire.drop_client()
+        self.assertEqual(await self.changes.get(), (False, True))
+        self.assertIsNone(await monitor)
+        await self.assertFailure(wire.communicator.write(Enable()), RuntimeError)
+        await self.assertFailure(wire.communicator.monitor_client_reader(), RuntimeError)
+        self.assertEqual(await wire.until(self.changes.get()), (True, True))
+        command = Enable()
+        await wire.communicator.write(command)
+        self.assertEqual(await wire.written(), command)
+        self.assertEqual(self.changes.pending, [])
+
+    async def test_second_peer_is_refused(self: Any) -> None:
+        """A second peer is turned away; the first is not disturbed, and nothing is reported."""
+        wire = await self.wire()
+        self.assertFalse(await wire.second_peer())
+        wire.feed(DoneReply(sequence_id=5).encode())
+        self.assertEqual((await wire.communicator.read()).sequence_id, 5)
+        self.assertEqual(self.changes.pending, [])
+
+    def fill(self: Any, wire: Any) -> list[Deferred[None]]:
+        """Write more than any system keeps, to a peer that does not read: the writes that wait."""
+        wire.stop_reading()
+        writes = [wire.communicator.write(OnStateInfoReply(description="x" * 60_000)) for _ in range(250)]
+        self.assertIsNone(self.successResultOf(writes.pop(0)))
+        self.assertFalse(any(write.called for write in writes))
+        return writes
+
+    async def assert_all_fail(self: Any, writes: list[Deferred[None]], error: type[Exception]) -> None:
+        """All writes that wait fail with this error."""
+        for write in writes:
+            await self.assertFailure(write, error)
+
+    def turn(self: Any, wire: Any) -> Deferred[None]:
+        """Let the reactor have its turn."""
+        turn: Deferred[None] = Deferred()
+        wire.communicator.reactor.callLater(0, turn.callback, None)
+        return wire.until(turn)
+
+    async def test_writing_to_a_peer_that_does_not_read(self: Any) -> None:
+        """A write waits while the peer does not read, and ends when it does; all arrives whole and in order."""
+        wire = await self.wire(read_replies=False)
+        writes = self.fill(wire)
+        more = [wire.communicator.write(AckReply(sequence_id=number)) for number in range(20)]
+        more[3].cancel()
+        await self.assertFailure(more.pop(3), CancelledError)
+        self.assertFalse(any(write.called for write in writes + more))
+        wire.start_reading()
+        for write in writes + more:
+            self.assertIsNone(await write)
+        for _ in range(1 + len(writes)):
+            self.assertEqual(len((await wire.written()).description), 60_000)
+        self.assertEqual([(await wire.written()).sequence_id for _ in range(20)], list(range(20)))
+
+    async def test_loss_while_writing(self: Any) -> None:
+        """A write that waits fails when the connection is lost, after the callback."""
+        wire = await self.wire(read_replies=False)
+        writes = self.fill(wire)
+        calls: list[object] = []
+        wire.communicator.connect_callback = lambda communicator: calls.append(communicator.client_connected)
+        writes[-1].addErrback(lambda reason: calls.append("failed") or reason)
+        wire.abort_client()
+        await self.assert_all_fail(writes, ConnectionResetError)
+        self.assertEqual(calls, [False, "failed"])
+
+    async def test_close_against_a_peer_that_does_not_read(self: Any) -> None:
+        """Closing ends all the same, and the write that waits fails."""
+        self.patch(protocol, "CLOSE_TIMEOUT", 0.01)
+        wire = await self.wire(read_replies=False)
+        writes = self.fill(wire)
+        closed = wire.communicator.close()
+        await self.assert_all_fail(writes, ConnectionAbortedError)
+        self.assertIsNone(await wire.until(closed))
+
+    async def test_backlog_is_bounded(self: Any) -> None:
+        """With too much unread the socket is not read, and when half of it is, it is: nothing is lost."""
+        wire = await self.wire(max_unread=10)
+        calls: DeferredQueue[str] = DeferredQueue()
+        transport = wire.communicator.server_writer
+        for name in ("pauseProducing", "resumeProducing"):
+            self.note_calls(transport, name, calls)
+        text = "x" * 1000
+        wire.feed(
+            b"".join(OnStateInfoReply(description=f"{number}{text}").encode() for number in range(3000))
+        )
+        self.assertEqual(await calls.get(), "pauseProducing")
+        for number in range(3000):
+            self.assertEqual((await wire.communicator.read()).description, f"{number}{text}")
+            await self.turn(wire) if number % 100 == 0 else None
+        self.assertEqual(await calls.get(), "resumeProducing")
+        wire.feed(DoneReply(sequence_id=1).encode())
+        self.assertEqual((await wire.communicator.read()).sequence_id, 1)
+
+    def note_calls(self, transport: Any, name: str, calls: DeferredQueue[str]) -> None:
+        """Put the name of a method into a queue whenever it is called."""
+        original = getattr(transport, name)
+
+        def noted() -> None:
+            calls.put(name)
+            original()
+
+        setattr(transport, name, noted)
+
+    async def test_close(self: Any) -> None:
+        """Every Deferred still out fails when the pair is closed; it is one change for each connection."""
+        wire = await self.wire()
+        communicator = wire.communicator
+        out = [communicator.read(), communicator.read(), communicator.monitor_client_reader()]
+        closed = [communicator.close(), communicator.close()]
+        for deferred in out:
+            await self.assertFailure(deferred, ConnectionAbortedError)
+        self.assertEqual([await self.changes.get(), await self.changes.get()], [(False, False)] * 2)
+        for deferred in closed:
+            self.assertIsNone(await wire.until(deferred))
+        self.assertIsNone(await communicator.close())
+        self.assertEqual((communicator.connected, self.changes.pending), (False, []))
+        for deferred in (
+            communicator.connect(),
+            communicator.wait_connected(),
+            communicator.wait_server_port(),
+        ):
+            await self.assertFailure(deferred, ConnectionAbortedError)
+        for deferred in (communicator.read(), communicator.write(Enable())):
+            await self.assertFailure(deferred, RuntimeError)
+
+    async def test_close_client(self: Any) -> None:
+        """Only the client is closed, without a call; `connect` brings it back, with one."""
+        wire = await self.wire()
+        await wire.until(wire.communicator.close_client())
+        self.assertEqual(
+            (wire.communicator.client_connected, wire.communicator.server_connected), (False, True)
+        )
+        self.assertIsNone(await wire.until(wire.communicator.connect()))
+        self.assertEqual(await self.changes.get(), (True, True))
+        self.assertEqual(self.changes.pending, [])
+
+    async def test_async_for(self: Any) -> None:
+        """``async for`` gives the messages, raises when the connection is lost, and ends at the close."""
+        wire = await self.wire()
+        wire.feed(DoneReply(sequence_id=1).encode())
+        seen: DeferredQueue[int] = DeferredQueue()
+
+        async def follow() -> str:
+            async for message in wire.communicator:
+                seen.put(message.sequence_id)
+            return "ended"
+
+        first = Deferred.fromCoroutine(follow())
+        wire.drop_server()
+        await self.assertFailure(first, ConnectionResetError)
+        await wire.started() if isinstance(wire, SocketWire) else wire.far_end.connect_server()
+        second = Deferred.fromCoroutine(follow())
+        wire.feed(DoneReply(sequence_id=2).encode() + DoneReply(sequence_id=3).encode())
+        self.assertEqual([await seen.get() for _ in range(3)], [1, 2, 3])
+        wire.communicator.close()
+        self.assertEqual(await second, "ended")
+
+
+class InMemoryTests(PromisesMixin, TestCase):
+    """The promises on the double."""
+
+    make_wire = MemoryWire
+
+
+class OnSocketsTests(PromisesMixin, TestCase):
+    """The same promises on real sockets."""
+
+    make_wire = SocketWire
