@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -119,10 +119,8 @@ class Mount:
         self._ack_timeout = ack_timeout
         self._in_flight: dict[int, SentCommand] = {}
         self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Reply], ...]]] = {}
-        self._tasks = [
-            Deferred.fromCoroutine(task).addErrback(self._stopped)
-            for task in (self._read_replies(), self._watch_client())
-        ]
+        self._client_watch: Deferred[None] | None = None
+        self._reading = Deferred.fromCoroutine(self._read_replies()).addErrback(self._stopped)
 
     @property
     def in_flight(self) -> tuple[SentCommand, ...]:
@@ -140,11 +138,13 @@ class Mount:
         self._in_flight[command.sequence_id] = sent
         sent._deadline = self._clock.callLater(self._ack_timeout, self._time_out, sent)
         self.communicator.write(command).addErrback(self._not_written, sent)
+        self._watch_client()
         return sent
 
     def subscribe(self, subscriber: Callable[[Any], Any], *kinds: type[Reply]) -> Callable[[], None]:
         """Have each event given to `subscriber`: every reply that answers no command.
 
+        :param subscriber: called with the event; may be ``async``. What it raises is logged.
         :param kinds: only events of these classes; all if none is named.
         :returns: call it to unsubscribe.
         """
@@ -162,34 +162,41 @@ class Mount:
         :returns: a Deferred that fires with None when the sockets are gone.
         """
         closed = self.communicator.close()
-        for task in self._tasks:
-            task.cancel()
+        self._reading.cancel()
         self._lose_all("this side closed the connection")
         return closed
 
     async def _read_replies(self) -> None:
         while True:
             try:
-                self._take(await self.communicator.read())
+                reply = await self.communicator.read()
             except LineError as error:
                 self._log.warning("%s: %s", self.communicator.name, error)
             except ConnectionLostError as error:
                 self._lose_all(str(error))
             except NotConnectedError:
                 await self.communicator.wait_connected()
+            else:
+                self._take_or_log(reply)
 
-    async def _watch_client(self) -> None:
-        while True:
-            await self.communicator.wait_connected()
-            try:
-                await self.communicator.monitor_client_reader()
-            except NotConnectedError:
-                continue  # closed by whoever else waited for it
-            self._lose_all("the connection that commands are sent on was lost")
+    def _watch_client(self) -> None:
+        """Notice the loss of the connection that commands go out on, from the first one on."""
+        if self._client_watch is None or self._client_watch.called:
+            self._client_watch = self.communicator.monitor_client_reader()
+            self._client_watch.addCallbacks(
+                lambda _: self._lose_all("the connection that commands are sent on was lost"), self._stopped
+            )
 
     def _stopped(self, reason: Failure) -> None:
-        reason.trap(PairClosedError, ListenError, CancelledError)  # type: ignore[no-untyped-call]
+        reason.trap(PairClosedError, ListenError, NotConnectedError, CancelledError)
         self._lose_all(reason.getErrorMessage())
+
+    def _take_or_log(self, reply: Any) -> None:
+        """One reply that makes no sense, such as a time-out of 10**400 ms, must not end the reading."""
+        try:
+            self._take(reply)
+        except Exception:
+            self._log.exception("%s: dropped %s", self.communicator.name, reply)
 
     def _take(self, reply: Any) -> None:
         if not isinstance(reply, Answer):
@@ -246,12 +253,14 @@ class Mount:
             sent._end(error)
 
     def _publish(self, event: Reply) -> None:
-        for subscriber, kinds in tuple(self._subscribers.values()):
-            if isinstance(event, kinds):
-                try:
-                    subscriber(event)
-                except Exception:
-                    self._log.exception("%s: a subscriber failed on %s", self.communicator.name, event)
+        for key, (subscriber, kinds) in tuple(self._subscribers.items()):
+            if key in self._subscribers and isinstance(event, kinds):
+                maybeDeferred(subscriber, event).addErrback(self._subscriber_failed, event)
+
+    def _subscriber_failed(self, reason: Failure, event: Reply) -> None:
+        self._log.error(
+            "%s: a subscriber failed on %s:\n%s", self.communicator.name, event, reason.getTraceback()
+        )
 
 
 _ANSWERED: dict[type[Reply], Callable[[Mount, SentCommand, Any], None]] = {
