@@ -10,16 +10,20 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.interfaces import IConsumer, IListeningPort, IPushProducer, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import (
+    IConsumer,
+    IListeningPort,
+    IPushProducer,
+    IReactorTCP,
+    IReactorTime,
+    ITransport,
+)
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted import protocol
@@ -28,7 +32,7 @@ from mtmount_twisted.commands import AzimuthAxisMove, Enable
 from mtmount_twisted.communicator import Communicator
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.replies import AckReply, DoneReply, OnStateInfoReply
-from mtmount_twisted.testing import BUFFER_SIZE, HOST, FarProtocol, MemoryReactor, connected_pair
+from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor, connected_pair
 
 LOG = logging.getLogger("tests.quiet")
 LOG.addHandler(logging.NullHandler())
@@ -310,7 +314,7 @@ class PromisesMixin:
         return wire.until(turn)
 
     async def test_writing_to_a_peer_that_does_not_read(self: Any) -> None:
-        """A write waits while the peer does not read, and ends when it does; all arrives whole and in order."""
+        """A write waits while the peer does not read, and ends when it does; all arrives, in order."""
         wire = await self.wire(read_replies=False)
         writes = self.fill(wire)
         more = [wire.communicator.write(AckReply(sequence_id=number)) for number in range(20)]
@@ -426,6 +430,123 @@ class PromisesMixin:
         self.assertEqual([await seen.get() for _ in range(3)], [1, 2, 3])
         wire.communicator.close()
         self.assertEqual(await second, "ended")
+
+
+class FarEndTests(SynchronousTestCase):
+    """What the double has that sockets do not."""
+
+    def test_interfaces(self) -> None:
+        """The reactor, its ports and its transports offer what Twisted's own do, by signature."""
+        communicator, far_end = connected_pair(log=LOG)
+        for interface in (IReactorTCP, IReactorTime):
+            verifyObject(interface, far_end.reactor)
+        verifyObject(IListeningPort, far_end.reactor.ports[communicator.server_port])
+        for end in (far_end.client.transport, far_end.server.transport):
+            for contract in (ITransport, IConsumer, IPushProducer):
+                verifyObject(contract, end)
+
+    def test_feed_takes_messages_and_bytes(self) -> None:
+        """Messages, lines and parts of lines can be fed, and are read as one stream."""
+        communicator, far_end = connected_pair(log=LOG)
+        reply = DoneReply(sequence_id=1)
+        data = reply.encode()
+        far_end.feed(reply, data[:5])
+        far_end.feed(data[5:])
+        read = [communicator.read(), communicator.read()]
+        self.assertEqual([self.successResultOf(deferred) for deferred in read], [reply, reply])
+
+    def test_written_is_what_is_new(self) -> None:
+        """Each call gives what came since the last one, as messages or as lines."""
+        communicator, far_end = connected_pair(log=LOG)
+        first, second = Enable(), Enable()
+        communicator.write(first)
+        self.assertEqual(far_end.written(), [first])
+        communicator.write(second)
+        self.assertEqual([line + b"\r\n" for line in far_end.written_lines()], [second.encode()])
+        self.assertEqual(far_end.written(), [])
+
+    def test_listening_again(self) -> None:
+        """A far end that is away for a while is found again, when the next attempt is due."""
+        communicator, far_end = connected_pair(log=LOG)
+        far_end.stop_listening()
+        self.assertTrue(communicator.client_connected)
+        far_end.drop_client()
+        far_end.reactor.advance(1)
+        self.assertFalse(communicator.client_connected)
+        far_end.start_listening()
+        far_end.reactor.advance(1)
+        self.assertTrue(communicator.client_connected)
+
+    def test_two_pairs_on_one_reactor(self) -> None:
+        """Two real pairs can talk in memory with no far end at all."""
+        reactor = MemoryReactor()
+        near = Communicator("near", HOST, 1, HOST, 4001, LOG, True, False, reactor=reactor)
+        far = Communicator("far", "localhost", 4001, "localhost", 4000, LOG, False, reactor=reactor)
+        connected = near.connect(4000)
+        reactor.advance(0)
+        self.successResultOf(connected)
+        near.write(Enable())
+        reactor.advance(0)
+        self.assertIsInstance(self.successResultOf(far.read()), Enable)
+
+    def test_close_with_little_unread(self) -> None:
+        """A little that the other end did not read does not hold up a close; it is read later."""
+        communicator, far_end = connected_pair(log=LOG)
+        far_end.stop_reading()
+        command = Enable()
+        communicator.write(command)
+        communicator.close()
+        far_end.settle()
+        self.assertTrue(far_end.client.is_connected)
+        far_end.start_reading()
+        self.assertEqual((far_end.written(), far_end.client.is_connected), ([command], False))
+
+    def test_transport_on_its_own(self) -> None:
+        """A transport writes sequences, knows both addresses, and drops what is written after its end."""
+        communicator, far_end = connected_pair(log=LOG)
+        transport = far_end.server.transport
+        self.assertEqual(transport.getPeer(), transport.other.getHost())
+        self.assertEqual(transport.getPeer().port, communicator.server_port)
+        data = DoneReply(sequence_id=1).encode()
+        transport.writeSequence([data[:3], data[3:]])
+        transport.stopProducing()
+        transport.write(data)
+        far_end.settle()
+        transport.resumeProducing()
+        transport.abortConnection()
+        far_end.settle()
+        self.successResultOf(communicator.read())
+        self.failureResultOf(communicator.read(), RuntimeError)
+
+    def test_factory_that_wants_no_connection(self) -> None:
+        """A client factory that makes no protocol has its connection closed."""
+        communicator, far_end = connected_pair(log=LOG, connect=False)
+        factory = ClientFactory()
+        factory.buildProtocol = lambda address: None  # type: ignore[method-assign]
+        connector = far_end.reactor.connectTCP(HOST, communicator.server_port, factory)
+        self.assertEqual(connector.getDestination().port, communicator.server_port)
+        far_end.settle()
+        self.assertEqual((connector.state, communicator.server_connected), ("disconnected", False))
+
+    def test_port_that_closes_in_between(self) -> None:
+        """A port that closes between connecting and accepting leaves a connection that ends."""
+        communicator, far_end = connected_pair(log=LOG, connect=False)
+        far_end.reactor.ports[communicator.server_port].stopListening().addCallback(lambda _: None)
+        near, far = far_end.reactor.link(HOST, communicator.server_port)
+        near.begin(FarProtocol())
+        far.begin(None)
+        far_end.settle()
+        self.assertFalse(near.protocol.is_connected)
+        far.begin(FarProtocol())
+        self.assertFalse(far.protocol.connected)
+
+    def test_guide(self) -> None:
+        """The examples of ``docs/testing.rst`` do what it says."""
+        guide = Path(__file__).parent.parent / "docs" / "testing.rst"
+        if not guide.exists():
+            self.skipTest("an installed package has no docs")
+        failed, tried = doctest.testfile(str(guide), module_relative=False, verbose=False)
+        self.assertEqual((failed, tried > 5), (0, True))
 
 
 class InMemoryTests(PromisesMixin, TestCase):
