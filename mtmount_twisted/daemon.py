@@ -6,16 +6,24 @@ begins: one line on standard error that says how to mend it, and a non-zero exit
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NoReturn
+from contextlib import ExitStack
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from twisted.python import usage
 
 from .communicator import ClientServerPair
 from .logs import ROOT, send_to_twisted
+
+_STARTED_AS = os.getpid()
+
+_HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)]|([^\[\]:]+)):([0-9]+)", re.ASCII)
 
 
 class OneLineOptions(usage.Options):
@@ -30,12 +38,19 @@ class OneLineOptions(usage.Options):
     converters: ClassVar[Mapping[str, Callable[[str], Any]]]
 
     def parseOptions(self, options: Any = None) -> None:
+        """Parse, or end the program with one line."""
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             stop(self.program, f"{error} (see twistd {self.program} --help)")
 
+    def parseArgs(self, *words: str) -> None:
+        """These daemons take options only."""
+        if words:
+            raise usage.UsageError(f"expected options only, got {words[0]!r}")
+
     def postOptions(self) -> None:
+        """Convert the options' texts to their values."""
         for name, convert in self.converters.items():
             if self[name] is not None:
                 try:
@@ -58,7 +73,7 @@ def number(least: float, most: float, kind: type[Any] = int) -> Callable[[str], 
         except ValueError:
             value = None
         if value is None or not least <= value <= most:
-            raise ValueError(f"expected a number from {least} to {most}, got {text!r}")
+            raise ValueError(f"expected a number from {least} to {most}, got {text[:50]!r}")
         return value
 
     return convert
@@ -68,42 +83,90 @@ connect_port = number(1, 65535)
 listen_port = number(0, 65535)
 
 
+def next_port(option: str, port: int) -> int:
+    """One above the commands' port, where by convention replies go (``protocol.md``).
+
+    :raises twisted.python.usage.UsageError: if there is none.
+    """
+    if not 1 <= port < 65535:
+        raise usage.UsageError(f"--{option}: there is no port one above {port}; name one")
+    return port + 1
+
+
 def host_and_port(text: str) -> tuple[str, int]:
     """``HOST:PORT`` or ``[IPV6]:PORT`` as a pair."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host:
-        raise ValueError(f"expected HOST:PORT, got {text!r}")
-    return host.removeprefix("[").removesuffix("]"), connect_port(port)
+    found = _HOST_AND_PORT.fullmatch(text)
+    try:
+        return found[1] or found[2], connect_port(found[3])  # type: ignore[index]
+    except (TypeError, ValueError):
+        expected = "HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
+        raise ValueError(f"expected {expected}, got {text[:50]!r}") from None
 
 
 def check_resolves(daemon: str, option: str, host: str) -> str:
-    """The first address that `host` has; stops the daemon if it has none."""
+    """The first address that `host` has; stops the daemon if it has none.
+
+    An IPv4 address goes first: Twisted connects to a name by no other.
+    """
     try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        reason = error.strerror or str(error)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # UnicodeError: it can be no name at all
+        reason = getattr(error, "strerror", None) or "not a host name"
         stop(daemon, f"{option}: host {host!r} does not resolve ({reason}); give a host name or an address")
+    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
 
 
-def check_can_listen(daemon: str, option: str, host: str, port: int) -> tuple[str, int]:
-    """The address and port to listen on; stops the daemon if it could not listen there."""
-    address = check_resolves(daemon, option, host)
+class Listen(NamedTuple):
+    """Where a daemon is to listen, and the options that say so."""
+
+    host_option: str
+    host: str
+    port_option: str
+    port: int
+
+
+def check_can_listen(daemon: str, wanted: Iterable[Listen]) -> list[tuple[str, int]]:
+    """The addresses and ports to listen on; stops the daemon if it could not listen on all at once."""
+    with ExitStack() as probes:
+        return [_check_can_listen(daemon, listen, probes) for listen in wanted]
+
+
+def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack) -> tuple[str, int]:
+    address = check_resolves(daemon, listen.host_option, listen.host)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    try:
+        probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-            probe.listen()
-        except OSError as error:
-            why = f"can't listen on {host}:{port}: {error.strerror}"
-            stop(daemon, f"{option}: {why}; is one running already? Give another port, or stop it")
-    return address, port
+        probe.bind((address, listen.port))
+        probe.listen()
+    except OSError as error:
+        option = listen.host_option if error.errno in _ADDRESS_FAULTS else listen.port_option
+        shown = f"[{listen.host}]" if ":" in listen.host else listen.host
+        why = f"can't listen on {shown}:{listen.port}: {error.strerror}"
+        stop(daemon, f"{option}: {why}; {_ADVICE.get(error.errno or 0, 'give another')}")
+    return address, listen.port
+
+
+_ADDRESS_FAULTS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_ADVICE = {
+    errno.EADDRINUSE: "is one running already? Give another port, or stop it",
+    errno.EACCES: "give a port above 1023",
+    errno.EADDRNOTAVAIL: "give an address of this machine",
+    errno.EAFNOSUPPORT: "give an IPv4 address",
+}
 
 
 def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None:
-    """Stop the daemon if one of these can't listen: a port was taken since it was checked."""
+    """Stop the daemon if one of these can't listen: a port was taken since it was checked.
+
+    :raises ListenError: in the background, where ``twistd`` has forked: it tells an error to the
+        terminal and ends with status 1, but would wait for ever after a `SystemExit`.
+    """
     for pair in pairs:
         if pair.listen_error is not None:
+            if os.getpid() != _STARTED_AS:
+                raise pair.listen_error
             stop(daemon, f"{pair.listen_error}; give another port, or stop what has it")
 
 

@@ -21,8 +21,14 @@ class TwistedLogHandler(logging.Handler):
     """Passes each record of `logging` on to `twisted.logger`, under the record's own name."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one record; a fault in it does not harm whoever logs it, as `logging` promises."""
         level = next((ours for least, ours in _LEVELS if record.levelno >= least), LogLevel.debug)
-        Logger(namespace=record.name).emit(level, "{text}", text=self.format(record))
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+        else:
+            Logger(namespace=record.name).emit(level, "{text}", text=text)
 
 
 def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.python import usage
 
 from . import daemon
 from .bridge.service import BridgeService
-from .communicator import ClientServerPair
 from .errors import PairClosedError
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
+SYSTEM_CHOICE = ("127.0.0.1", 0)
 
 
 class Options(daemon.OneLineOptions):
@@ -51,16 +49,9 @@ class Options(daemon.OneLineOptions):
         """Convert the options, and fill in the defaults that depend on others."""
         super().postOptions()
         if self["reply-port"] is None:
-            self["reply-port"] = _next_port("reply-port", self["command-port"])
+            self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
         if self["controller"] is not None and self["controller-reply-port"] is None:
-            self["controller-reply-port"] = _next_port("controller-reply-port", self["controller"][1])
-
-
-def _next_port(option: str, port: int) -> int:
-    """By convention replies go to one port above the commands' (``protocol.md``)."""
-    if not 1 <= port < 65535:
-        raise usage.UsageError(f"--{option}: there is no port one above {port}; name one")
-    return port + 1
+            self["controller-reply-port"] = daemon.next_port("controller-reply-port", self["controller"][1])
 
 
 class BridgeDaemon(MultiService):
@@ -82,13 +73,12 @@ class BridgeDaemon(MultiService):
         if self._simulator is not None:
             self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
         super().startService()  # type: ignore[no-untyped-call]
-        pairs: list[ClientServerPair[Any]] = [self._bridge.commander, self._bridge.controller]
+        daemon.check_listening(DAEMON, [self._bridge.commander, self._bridge.controller])
         if self._simulator is not None:
             mount, controller = self._simulator.communicator, self._bridge.controller
-            pairs.append(mount)
+            daemon.check_listening(DAEMON, [mount])
             for one, other in ((mount, controller), (controller, mount)):
                 one.connect(other.server_port).addErrback(lambda reason: reason.trap(PairClosedError))
-        daemon.check_listening(DAEMON, pairs)
         self._log.info("serving %s", self._bridge.describe())
 
 
@@ -100,23 +90,26 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     log = daemon.begin(reactor, bool(options["verbose"]))
-    commander = (
-        daemon.check_can_listen(DAEMON, "--command-port", options["listen"], options["command-port"]),
-        (options["reply-host"], options["reply-port"]),
-    )
     daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"])
+    replies_to = (options["reply-host"], options["reply-port"])
+    commands_in = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
     if options["controller"] is None:
-        system_choice = ("127.0.0.1", 0)
+        [listen] = daemon.check_can_listen(DAEMON, [commands_in])
         simulator = SimulatorService(command_port=0, reply_port=0, log=log)
-        return BridgeDaemon(BridgeService(commander, (system_choice, system_choice), log), simulator, log)
-    controller = (options["controller"], _controller_replies(options))
-    return BridgeDaemon(BridgeService(commander, controller, log), None, log)
+        controller = (SYSTEM_CHOICE, SYSTEM_CHOICE)
+    else:
+        listen, replies_in = daemon.check_can_listen(DAEMON, [commands_in, _controller_replies(options)])
+        simulator = None
+        controller = (options["controller"], replies_in)
+    return BridgeDaemon(BridgeService((listen, replies_to), controller, log), simulator, log)
 
 
-def _controller_replies(options: Options) -> tuple[str, int]:
+def _controller_replies(options: Options) -> daemon.Listen:
     """Where the controller's replies come in."""
-    address = daemon.check_resolves(DAEMON, "--controller", options["controller"][0])
-    host = options["controller-reply-host"]
-    if host is None:
-        host = "127.0.0.1" if ipaddress.ip_address(address).is_loopback else "0.0.0.0"
-    return daemon.check_can_listen(DAEMON, "--controller-reply-port", host, options["controller-reply-port"])
+    address = ipaddress.ip_address(daemon.check_resolves(DAEMON, "--controller", options["controller"][0]))
+    host = options["controller-reply-host"] or _NEAR_AND_FAR[address.version][not address.is_loopback]
+    port = options["controller-reply-port"]
+    return daemon.Listen("--controller-reply-host", host, "--controller-reply-port", port)
+
+
+_NEAR_AND_FAR = {4: ("127.0.0.1", "0.0.0.0"), 6: ("::1", "::")}

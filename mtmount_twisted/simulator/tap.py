@@ -6,7 +6,7 @@ from twisted.application.service import IService
 
 from .. import daemon
 from ..enums import Commander
-from .service import COMMAND_PORT, REPLY_PORT, SimulatorService
+from .service import COMMAND_PORT, SimulatorService
 
 DAEMON = "mtmount-simulator"
 
@@ -32,7 +32,7 @@ class Options(daemon.OneLineOptions):
         ["listen", "l", "127.0.0.1", "address to listen on for commands"],
         ["command-port", "p", COMMAND_PORT, "port to listen on for commands"],
         ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
-        ["reply-port", "r", REPLY_PORT, "port where the commander listens for replies"],
+        ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
         ["commander", "c", "NONE", "who has command at first: NONE, CSC, EUI or HHD"],
         ["speed", "s", 1.0, "how many times faster than a real mount it moves, 0.01 to 1000"],
     ]  # fmt: skip
@@ -47,14 +47,28 @@ class Options(daemon.OneLineOptions):
         "speed": daemon.number(0.01, 1000, float),
     }
 
+    def postOptions(self) -> None:
+        """Convert the options, and fill in the default that depends on another."""
+        super().postOptions()
+        if self["reply-port"] is None:
+            self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
+
 
 class SimulatorDaemon(SimulatorService):
-    """The simulator; it ends the daemon if it can't listen after all."""
+    """The simulator; it tells where it serves, or ends the daemon if it can't listen after all."""
 
     def startService(self) -> None:
         """Start, or end the daemon with one line."""
         super().startService()
-        daemon.check_listening(DAEMON, [self.communicator])
+        pair = self.communicator
+        daemon.check_listening(DAEMON, [pair])
+        pair.log.info(
+            "serving a commander on %s:%s, its replies go to %s:%s",
+            pair.server_host,
+            pair.server_port,
+            pair.client_host,
+            pair.client_port,
+        )
 
 
 def makeService(options: Options) -> IService:
@@ -65,8 +79,9 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     log = daemon.begin(reactor, bool(options["verbose"]))
-    host, port = daemon.check_can_listen(DAEMON, "--command-port", options["listen"], options["command-port"])
     daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"])
+    wanted = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
+    [(host, port)] = daemon.check_can_listen(DAEMON, [wanted])
     return SimulatorDaemon(
         host=host,
         command_port=port,
