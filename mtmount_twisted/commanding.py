@@ -32,7 +32,6 @@ from .errors import (
     ConnectionLostError,
     LineError,
     ListenError,
-    MTMountError,
     NotConnectedError,
     PairClosedError,
 )
@@ -237,11 +236,9 @@ class Mount:
         self._end(sent, CommandTimedOut(sent.command, what))
 
     def _not_written(self, reason: Failure, sent: SentCommand) -> None:
-        error = reason.value
-        if not isinstance(error, MTMountError):
-            reason.raiseException()
-        lost = isinstance(error, (ConnectionLostError, PairClosedError))
-        self._end(sent, (CommandOutcomeUnknown if lost else CommandNotSent)(sent.command, str(error)))
+        lost = reason.check(ConnectionLostError, PairClosedError) is not None
+        kind = CommandOutcomeUnknown if lost else CommandNotSent
+        self._end(sent, kind(sent.command, reason.getErrorMessage()))
 
     def _lose_all(self, why: str) -> None:
         for sent in self.in_flight:

@@ -271,6 +271,29 @@ class OutcomeTests(MountCase):
             self.failureResultOf(sent.done, CommandOutcomeUnknown)
         self.assertEqual(self.mount.in_flight, ())
 
+    def test_what_can_not_be_encoded(self) -> None:
+        """A command that turns out to have no bytes is not sent, and does not stay in flight."""
+
+        class Wrong:
+            sequence_id = 3
+
+            def encode(self) -> bytes:
+                raise ZeroDivisionError("no bytes")
+
+        sent = self.mount.send(Wrong())  # type: ignore[arg-type]
+        self.assertEqual(self.failureResultOf(sent.done, CommandNotSent).value.explanation, "no bytes")
+        self.assertEqual(self.mount.in_flight, ())
+
+    def test_times_out_before_it_is_written(self) -> None:
+        """A command that timed out while it waited for a peer to read stays timed out, whatever follows."""
+        self.far_end.stop_reading()
+        sents = [self.mount.send(Enable()) for _ in range(2000)]
+        self.clock.advance(ACK_TIMEOUT)
+        self.far_end.client.transport.abortConnection()
+        self.far_end.settle()
+        for sent in sents:
+            self.failureResultOf(sent.done, CommandTimedOut)
+
     def test_close(self) -> None:
         """Closing ends the commands in flight, and leaves nothing; a later command is not sent."""
         sent = self.send()

@@ -1,0 +1,67 @@
+"""Tests of `mtmount_twisted.interfaces`: who says that it keeps a contract keeps it, by signature."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory, IPushProducer
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import Interface
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted import interfaces
+from mtmount_twisted.communicator import Communicator
+from mtmount_twisted.connections import ClientHalf, OnePeerFactory, ServerHalf, WriterFactory
+from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+from mtmount_twisted.protocol import LineReader, LineWriter
+from mtmount_twisted.testing import HOST, MemoryReactor
+from mtmount_twisted.waiting import Waiters
+
+LOG = logging.getLogger("tests.interfaces")
+
+
+class InterfacesTests(SynchronousTestCase):
+    """Each contract, on a real object."""
+
+    def setUp(self) -> None:
+        reactor = MemoryReactor()
+        self.pair = Communicator("c", HOST, 1, HOST, 0, LOG, True, False, reactor=reactor)
+        self.client = ClientHalf("c", reactor, LOG, self.pair, lambda: 0.1)
+        self.server = ServerHalf("c", reactor, LOG, self.pair, HOST, 0, 100)
+        self.reader = LineReader(self.server)
+        self.writer = LineWriter(self.client, reactor, LOG, "c", Waiters())
+
+    def test_ours(self) -> None:
+        """The pair and its halves are what those to their left report to."""
+        for contract, provider in (
+            (IPairOwner, self.pair),
+            (ILineWriterOwner, self.client),
+            (ILineReaderOwner, self.server),
+        ):
+            self.assertTrue(verifyObject(contract, provider))
+
+    def test_twisted(self) -> None:
+        """Protocols and factories are Twisted's; neither half-closes, so an end of file is a loss."""
+        factories: list[Any] = [
+            WriterFactory(lambda: self.writer, lambda: 0.1, None, lambda reason: None),
+            OnePeerFactory(lambda address: self.reader),
+        ]
+        for factory in factories:
+            self.assertTrue(verifyObject(IProtocolFactory, factory))
+        for protocol in (self.reader, self.writer):
+            self.assertTrue(verifyObject(IProtocol, protocol))
+            self.assertFalse(IHalfCloseableProtocol.providedBy(protocol))
+        self.assertTrue(verifyObject(IPushProducer, self.writer))
+
+    def test_every_method_is_explained(self) -> None:
+        """Each contract says, in words, what it is and what each of its methods means."""
+        contracts = [
+            one for name, one in vars(interfaces).items() if name.startswith("I") and one is not Interface
+        ]
+        self.assertGreaterEqual(len(contracts), 3)
+        for contract in contracts:
+            self.assertTrue(inspect.cleandoc(contract.getDoc()))
+            for name, method in contract.namesAndDescriptions():
+                self.assertTrue(method.getDoc(), f"{contract.__name__}.{name}")
