@@ -427,7 +427,7 @@ def connected_pair(
     connect: bool = True,
     log: logging.Logger | None = None,
     reactor: MemoryReactor | None = None,
-    **limits: int,
+    **options: Any,
 ) -> tuple[Communicator, FarEnd]:
     """A real `Communicator` on a network in memory, and the far end that it is connected to.
 
@@ -436,7 +436,7 @@ def connected_pair(
     :param connect: False to leave both connections to the test.
     :param log: ``logging.getLogger("test")`` if None.
     :param reactor: a new one if None.
-    :param limits: ``max_unread``, ``max_line_length``.
+    :param options: the other keyword arguments of `Communicator`, such as ``max_unread``.
     """
     communicator = Communicator(
         "test",
@@ -449,7 +449,7 @@ def connected_pair(
         False,
         connect_callback,
         reactor=reactor or MemoryReactor(),
-        **limits,
+        **options,
     )
     far_end = FarEnd(communicator)
     communicator.client_port = far_end.port
