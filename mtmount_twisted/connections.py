@@ -145,12 +145,14 @@ class ClientHalf:
         log: logging.Logger,
         owner: IPairOwner,
         retry_interval: Callable[[], float],
+        send_at_once: bool = False,
     ) -> None:
         self.name = name
         self.reactor = reactor
         self.log = log
         self.owner = owner
         self.retry_interval = retry_interval
+        self.send_at_once = send_at_once
         self.writer: LineWriter | None = None
         self.writes: Waiters[None] = Waiters()
         self.trying = False
@@ -232,7 +234,9 @@ class ClientHalf:
         self.begin(*self._return_to)
 
     def _make_writer(self) -> LineWriter:
-        return LineWriter(self, self.reactor, self.log, self.name, self.writes)
+        return LineWriter(
+            self, self.reactor, self.log, self.name, self.writes, send_at_once=self.send_at_once
+        )
 
     def _report_failure(self, reason: Failure) -> None:
         self.log.info("%s: can't connect yet, will go on trying: %s", self.name, reason.getErrorMessage())

@@ -13,7 +13,7 @@ import logging
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IWriteDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -27,6 +27,9 @@ from .waiting import Waiters
 
 CLOSE_TIMEOUT = 1.0
 """How long a closing connection may take to write what is left, in seconds."""
+
+AT_ONCE_INTERVAL = 50e-6
+"""Least time between two writes that are sent at once, in seconds: about a turn of the reactor."""
 
 MAX_WAITING_WRITES = 10_000
 """How many writes may wait for a peer that does not read."""
@@ -100,6 +103,8 @@ class LineWriter(Protocol):
     :param name: what to call the connection in the log.
     :param waiting: where writes wait for the peer to read; the owner ends them after a loss.
     :param max_waiting: how many writes may wait for the peer to read.
+    :param send_at_once: send the first write of each turn of the reactor in that turn. Only
+        where the transport is a plain socket; under TLS, say, writes go out as always.
     """
 
     transport: Any
@@ -112,6 +117,7 @@ class LineWriter(Protocol):
         name: str,
         waiting: Waiters[None],
         max_waiting: int = MAX_WAITING_WRITES,
+        send_at_once: bool = False,
     ) -> None:
         self.owner = owner
         self.clock = clock
@@ -121,10 +127,13 @@ class LineWriter(Protocol):
         self.waiting = waiting
         self._has_room = True
         self._without_room = 0  # written since; whoever cancels waiting leaves the data there
+        self._send_at_once = send_at_once
+        self._sent_at = -AT_ONCE_INTERVAL
         self._abort: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         keep_alive(self.transport)
+        self._send_at_once = self._send_at_once and IWriteDescriptor.providedBy(self.transport)
         self._stop_watch = watch_window(self.transport, self.clock)
         self.transport.registerProducer(self, True)
         self.owner.writer_connected(self)
@@ -140,10 +149,23 @@ class LineWriter(Protocol):
         if self._without_room >= self.max_waiting:
             return fail(BacklogError(self.max_waiting))
         self.transport.write(data)
+        if self._send_at_once:
+            self._send()
         if self._has_room:
             return succeed(None)
         self._without_room += 1
         return self.waiting.wait()
+
+    def _send(self) -> None:
+        """Do now what the reactor would do in its next turn; what the socket does not take stays.
+
+        Not again within `AT_ONCE_INTERVAL`: many writes in one turn would be as many system
+        calls. An error that `doWrite` returns is left for the reactor to find.
+        """
+        now = self.clock.seconds()
+        if not 0 <= now - self._sent_at < AT_ONCE_INTERVAL:
+            self._sent_at = now
+            self.transport.doWrite()
 
     def pauseProducing(self) -> None:
         self._has_room = False

@@ -6,6 +6,7 @@ each one ends exactly once: with a result, with an error, or cancelled.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -19,28 +20,29 @@ class Waiters(Generic[T]):
 
     A cancelled one leaves the queue at once, so that it takes no result that another,
     or nobody yet, should have had.
+
+    :ivar waiting: those Deferreds, as keys; true if there is one. It takes from either end in
+        constant time, which a plain dict does not.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Deferred[T], None] = {}
+        self.waiting: OrderedDict[Deferred[T], None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def wait(self) -> Deferred[T]:
         """A new Deferred, at the end of the queue."""
         waiter: Deferred[T] = Deferred(self._leave)
-        self._waiting[waiter] = None
+        self.waiting[waiter] = None
         return waiter
 
     def _leave(self, waiter: Deferred[T]) -> None:
-        del self._waiting[waiter]
+        del self.waiting[waiter]
 
     def first(self) -> Deferred[T]:
         """Take the one that has waited longest out of the queue."""
-        waiter = next(iter(self._waiting))
-        del self._waiting[waiter]
-        return waiter
+        return self.waiting.popitem(last=False)[0]
 
     def fire(self, result: T) -> None:
         """End all that wait now with this result; those who begin to wait meanwhile stay."""
@@ -53,7 +55,7 @@ class Waiters(Generic[T]):
             waiter.errback(make_error())
 
     def _taking(self) -> Iterator[Deferred[T]]:
-        for waiter in tuple(self._waiting):
-            if waiter in self._waiting:  # else cancelled by what an earlier one did
-                del self._waiting[waiter]
+        for waiter in tuple(self.waiting):
+            if waiter in self.waiting:  # else cancelled by what an earlier one did
+                del self.waiting[waiter]
                 yield waiter
