@@ -34,7 +34,7 @@ from mtmount_twisted.replies import (
 )
 from mtmount_twisted.testing import HOST, connected_pair
 
-from .test_testing import LOG
+from .pairs import LOG
 
 
 class MountCase(SynchronousTestCase):
