@@ -170,6 +170,14 @@ def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None
             stop(daemon, f"{pair.listen_error}; give another port, or stop what has it")
 
 
+def announce(log: logging.Logger, text: str) -> None:
+    """Log a line when the reactor runs: who waits for the line may stop the daemon cleanly then."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    running.callWhenRunning(log.info, text)
+
+
 def begin(reactor: Any, verbose: bool) -> logging.Logger:
     """What a daemon does first: one log, and deadlines that no change of the clock can touch.
 

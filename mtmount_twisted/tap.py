@@ -6,6 +6,8 @@ import ipaddress
 import logging
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from . import daemon
 from .bridge.service import BridgeService
@@ -74,12 +76,22 @@ class BridgeDaemon(MultiService):
             self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
         super().startService()  # type: ignore[no-untyped-call]
         daemon.check_listening(DAEMON, [self._bridge.commander, self._bridge.controller])
-        if self._simulator is not None:
-            mount, controller = self._simulator.communicator, self._bridge.controller
-            daemon.check_listening(DAEMON, [mount])
-            for one, other in ((mount, controller), (controller, mount)):
-                one.connect(other.server_port).addErrback(lambda reason: reason.trap(PairClosedError))
-        self._log.info("serving %s", self._bridge.describe())
+        ready = succeed(None) if self._simulator is None else self._join(self._simulator)
+        ready.addCallbacks(
+            lambda joined: daemon.announce(self._log, f"serving {self._bridge.describe()}"), _closed
+        )
+
+    def _join(self, simulator: SimulatorService) -> Deferred[None]:
+        """Connect bridge and simulator to each other; fires when they are."""
+        mount, controller = simulator.communicator, self._bridge.controller
+        daemon.check_listening(DAEMON, [mount])
+        mount.connect(controller.server_port).addErrback(_closed)
+        return controller.connect(mount.server_port)
+
+
+def _closed(reason: Failure) -> None:
+    """The daemon was stopped before it was ready."""
+    reason.trap(PairClosedError)
 
 
 def makeService(options: Options) -> IService:

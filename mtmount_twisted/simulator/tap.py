@@ -62,12 +62,9 @@ class SimulatorDaemon(SimulatorService):
         super().startService()
         pair = self.communicator
         daemon.check_listening(DAEMON, [pair])
-        pair.log.info(
-            "serving a commander on %s:%s, its replies go to %s:%s",
-            pair.server_host,
-            pair.server_port,
-            pair.client_host,
-            pair.client_port,
+        served = f"a commander on {pair.server_host}:{pair.server_port}"
+        daemon.announce(
+            pair.log, f"serving {served}, its replies go to {pair.client_host}:{pair.client_port}"
         )
 
 
