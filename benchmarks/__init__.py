@@ -1,0 +1,9 @@
+"""How fast the package is, each figure beside its comparator in the same run: ``make bench``.
+
+* `runner` measures a `Case`: all its subjects in turn, again and again, and how they compare.
+* A module per group of cases: `codec` (with `by_hand`), `receiving`, `sending`, `one_way`,
+  `round_trip`, `starting`.
+* `simple_stack` and `far_end` are what they are compared with, and what runs in a second process.
+* `tables` makes the tables of ``docs/performance.rst`` from the file that a run writes.
+* `profiling` shows where the time goes: ``make profile``.
+"""

@@ -1,0 +1,86 @@
+"""What runs in the second process: ``python -m benchmarks.far_end KIND PORT COUNT``.
+
+It connects to PORT, prints where it listens itself, and sends COUNT Acks for each message that
+comes. With COUNT 1 each Ack is made anew and answers that message, as a mount's does.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from typing import Any
+
+from twisted.internet import defer, task
+from twisted.internet.protocol import ClientFactory
+from twisted.protocols.basic import LineReceiver
+
+from mtmount_twisted import ClientServerPair, Communicator
+from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.replies import AckReply
+from mtmount_twisted.testing import HOST
+
+from .simple_stack import encode
+from .stacks import ACK, ACK_LINE, LOG
+
+
+async def ours(port: int, count: int) -> None:
+    pair = Communicator("mount", HOST, 0, HOST, 0, LOG, False, False)
+    print(await pair.wait_server_port(), flush=True)
+    await pair.connect(port)
+    async for command in pair:
+        if count == 1:
+            await pair.write(AckReply(sequence_id=command.sequence_id, timeout_ms=5000))
+        else:
+            for _ in range(count):
+                await pair.write(ACK)
+
+
+async def lines(port: int, count: int) -> None:
+    pair: ClientServerPair[bytes] = ClientServerPair("mount", HOST, 0, HOST, 0, LOG, False)
+    print(await pair.wait_server_port(), flush=True)
+    await pair.connect(port)
+    line = ACK_LINE.removesuffix(TERMINATOR)
+    async for _ in pair:
+        await pair.write(line)
+
+
+class Simple(LineReceiver):
+    delimiter = TERMINATOR
+    count = 0
+
+    def lineReceived(self, line: bytes) -> None:
+        for _ in range(self.count):
+            self.transport.write(encode(ACK))
+
+
+async def simple(reactor: Any, port: int, count: int) -> None:
+    Simple.count = count
+    factory: Any = ClientFactory.forProtocol(Simple)
+    factory.noisy = False
+    reactor.connectTCP(HOST, port, factory)
+    print(0, flush=True)
+    await defer.Deferred()
+
+
+def raw(port: int) -> None:
+    with socket.create_connection((HOST, port)) as connection:
+        print(0, flush=True)
+        while connection.recv(65536):
+            connection.sendall(ACK_LINE)
+
+
+def main() -> None:
+    kind, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    logging.disable()
+    if kind == "raw":
+        raw(port)
+    elif kind == "simple":
+        task.react(lambda reactor: defer.Deferred.fromCoroutine(simple(reactor, port, count)))
+    else:
+        run = {"ours": ours, "lines": lines}[kind]
+        task.react(lambda reactor: defer.Deferred.fromCoroutine(run(port, count)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The simple stack: `LineReceiver` as it is, a `DeferredQueue`, and the codec that loops.
+
+It is what one writes first, and it is right: no checks are missing. It has no bound and no
+back-pressure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import DeferredQueue
+from twisted.protocols.basic import LineReceiver
+
+from mtmount_twisted import framing
+from mtmount_twisted.commands import CommandDict
+from mtmount_twisted.fields import INT
+from mtmount_twisted.messages import BaseMessage
+from mtmount_twisted.replies import Reply, ReplyDict
+
+_read_by_loop: Any = BaseMessage.from_str_fields.__func__  # type: ignore[attr-defined]
+
+
+def decode_reply(line: bytes) -> BaseMessage:
+    """The reply that a line is."""
+    fields = framing.split(line)
+    return _read_by_loop(ReplyDict[INT.read(fields[0])], fields)
+
+
+def decode_command(line: bytes) -> BaseMessage:
+    """The command that a line is."""
+    fields = framing.split(line)
+    return _read_by_loop(CommandDict[INT.read(fields[1])], fields)
+
+
+encode = BaseMessage.encode
+
+
+class SimpleStack(LineReceiver):
+    """Reads replies into `queue`."""
+
+    delimiter = framing.TERMINATOR
+
+    def __init__(self) -> None:
+        self.queue: DeferredQueue[BaseMessage] = DeferredQueue()
+
+    def lineReceived(self, line: bytes) -> None:
+        self.queue.put(decode_reply(line))
+
+    def write(self, message: Reply) -> None:
+        self.transport.write(encode(message))
