@@ -7,10 +7,12 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from mtmount_twisted.commands import AzimuthAxisMove, CameraCableWrapDriveReset, Enable
+from mtmount_twisted.communicator import ClientServerPair
 from mtmount_twisted.errors import BacklogError, LineError, NotConnectedError
 from mtmount_twisted.protocol import MAX_WAITING_WRITES
+from mtmount_twisted.testing import HOST
 
-from .pairs import PairCase, done
+from .pairs import LOG, PairCase, done
 
 
 class ReadTests(PairCase):
@@ -165,6 +167,31 @@ class WriteTests(PairCase):
         """It has a result."""
         self.assertTrue(deferred.called)
         return deferred
+
+    def test_write_many(self) -> None:
+        """Many at once arrive in order, as one work; with one that can't be encoded, none is written."""
+        communicator = self.start()
+        commands = [AzimuthAxisMove(position=number) for number in range(5)]
+        self.assertIsNone(self.successResultOf(communicator.write_many(iter(commands))))
+        self.assertIsNone(self.successResultOf(communicator.write_many([])))
+        self.assertEqual(self.far_end.written(), commands)
+        self.failureResultOf(communicator.write_many([Enable(), 3]), AttributeError)  # type: ignore[list-item]
+        self.assertEqual(self.far_end.written(), [])
+        communicator.close_client()
+        self.failureResultOf(communicator.write_many(commands), NotConnectedError)
+
+    def test_write_many_lines(self) -> None:
+        """The base class takes lines, and refuses all if one of them would be two."""
+        self.start(connect=False)
+        pair: ClientServerPair[bytes] = ClientServerPair(
+            "lines", HOST, self.communicator.server_port, HOST, 0, LOG, reactor=self.reactor
+        )
+        self.reactor.advance(0)
+        self.failureResultOf(pair.write_many([b"a", b"b\r\nc"]), ValueError)
+        self.successResultOf(pair.write_many([b"d\r", b"\ne"]))
+        self.reactor.advance(0)
+        lines = [self.failureResultOf(self.communicator.read(), LineError).value.line for _ in "de"]
+        self.assertEqual(lines, [b"d\r", b"\ne"])
 
     def test_bound(self) -> None:
         """Too many writes to a peer that does not read: BacklogError, and not sent."""

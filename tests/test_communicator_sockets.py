@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from select import select
+from socket import MSG_PEEK
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredQueue
@@ -98,6 +100,17 @@ class SocketTests(TestCase):
         await (await closing.get())
         await other.port.stopListening()
         other.client.abortConnection() if hasattr(other, "client") else None
+
+    async def test_send_at_once(self) -> None:
+        """With `send_at_once` a command is on its way before the reactor has its next turn."""
+        for at_once in (True, False):
+            wire = await self.wire(send_at_once=at_once)
+            command = Enable()
+            await wire.communicator.write(command)
+            peer = wire.client.getHandle()
+            arrived = peer.recv(1000, MSG_PEEK) if select([peer], [], [], 0)[0] else b""
+            self.assertEqual(arrived, command.encode() if at_once else b"")
+            self.assertEqual(await wire.written(), command)
 
     async def test_port_is_free_after_close(self) -> None:
         """When close is done, the port can be had again at once."""

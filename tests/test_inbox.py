@@ -81,6 +81,15 @@ class InboxTests(SynchronousTestCase):
         self.inbox.put(lines)
         self.assertEqual(read, [line.decode() for line in lines])
 
+    def test_lines_that_come_while_others_are_served(self) -> None:
+        """Lines that come because one was read are served behind those that were there."""
+        order: list[str] = []
+        self.inbox.get().addCallback(lambda line: order.append(line) or self.inbox.put([b"c"]))
+        for _ in "bc":
+            self.inbox.get().addCallback(order.append)
+        self.inbox.put([b"a", b"b"])
+        self.assertEqual(order, ["a", "b", "c"])
+
     def test_len_is_what_a_new_read_could_have(self) -> None:
         """Lines that reads already wait for do not count."""
         lengths: list[int] = []

@@ -9,7 +9,7 @@ import doctest
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
 from twisted.internet.interfaces import (
     IConsumer,
     IListeningPort,
@@ -144,17 +144,18 @@ class PromisesMixin:
         self.assertEqual(self.changes.pending, [])
 
     def fill(self: Any, wire: Any) -> list[Deferred[None]]:
-        """Write more than any system keeps, to a peer that does not read: the writes that wait."""
+        """Write more than any system keeps, to a peer that does not read: the last of them wait."""
         wire.stop_reading()
         writes = [wire.communicator.write(OnStateInfoReply(description="x" * 60_000)) for _ in range(250)]
-        self.assertIsNone(self.successResultOf(writes.pop(0)))
-        self.assertFalse(any(write.called for write in writes))
+        self.assertIsNone(self.successResultOf(writes[0]))
+        self.assertFalse(writes[-1].called)
         return writes
 
     async def assert_all_fail(self: Any, writes: list[Deferred[None]], error: type[Exception]) -> None:
-        """All writes that wait fail with this error."""
-        for write in writes:
-            await self.assertFailure(write, error)
+        """The writes that waited fail with this error, the last of them among them."""
+        outcomes = await DeferredList(writes, consumeErrors=True)
+        self.assertEqual({reason.check(error) for succeeded, reason in outcomes if not succeeded}, {error})
+        self.assertFalse(outcomes[-1][0])
 
     def turn(self: Any, wire: Any) -> Deferred[None]:
         """Let the reactor have its turn."""
@@ -169,11 +170,11 @@ class PromisesMixin:
         more = [wire.communicator.write(AckReply(sequence_id=number)) for number in range(20)]
         more[3].cancel()
         await self.assertFailure(more.pop(3), CancelledError)
-        self.assertFalse(any(write.called for write in writes + more))
+        self.assertFalse(any(write.called for write in more))
         wire.start_reading()
         for write in writes + more:
             self.assertIsNone(await write)
-        for _ in range(1 + len(writes)):
+        for _ in writes:
             self.assertEqual(len((await wire.written()).description), 60_000)
         self.assertEqual([(await wire.written()).sequence_id for _ in range(20)], list(range(20)))
 
@@ -408,3 +409,12 @@ class OnSocketsTests(PromisesMixin, TestCase):
     """The same promises on real sockets."""
 
     make_wire = SocketWire
+
+
+class SendAtOnceTests(PromisesMixin, TestCase):
+    """The same promises on real sockets, with writes that do not wait for the next turn."""
+
+    @staticmethod
+    def make_wire(**options: Any) -> SocketWire:
+        """A wire whose communicator sends at once."""
+        return SocketWire(send_at_once=True, **options)
