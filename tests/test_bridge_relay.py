@@ -146,12 +146,14 @@ class NotPassedOnTests(BridgeCase):
         self.assert_noack(third, 3, 1, "not sent")
 
     def test_refusals_with_nobody_to_take_them(self) -> None:
-        """Refusals that the commander does not take are dropped with one line in the log, not one each."""
-        self.start(controller=False)
-        self.commander.stop_listening()
-        self.commander.drop_client()
+        """Refusals and replies that nobody takes are dropped with one line in the log, not one each."""
+        self.start()
+        for far_end in (self.commander, self.controller):
+            far_end.stop_listening()
+            far_end.drop_client()
         with self.assertLogs(LOG, logging.INFO) as logged:
             self.send(*(command(number) for number in range(1, 51)))
+            self.reply(done(1))
         self.assertEqual(len(logged.records), 1, logged.output)
 
 

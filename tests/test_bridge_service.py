@@ -90,6 +90,7 @@ class ServiceTests(BridgeCase):
             self.stop()
         self.assert_nothing_left()
         self.assertLess(len(logged.records), 10)
+        self.assertIn("lines unread", logged.output[-1])
 
     def test_start_again(self) -> None:
         """After a stop it can be started again, and relays."""

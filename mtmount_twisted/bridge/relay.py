@@ -19,9 +19,10 @@ LinePair = ClientServerPair[bytes]
 PassOn = Callable[[bytes], Awaitable[None]]
 
 
-async def relay_commands(commander: LinePair, controller: LinePair, log: logging.Logger) -> None:
-    """Pass on what the commander sends, until its pair is closed."""
-    deliver = _delivery(commander, log)
+async def relay_commands(
+    commander: LinePair, controller: LinePair, deliver: PassOn, log: logging.Logger
+) -> None:
+    """Pass on what the commander sends, until its pair is closed; `deliver` takes refusals to it."""
 
     async def pass_on(line: bytes) -> None:
         header = read_command_header(line)
@@ -36,9 +37,8 @@ async def relay_commands(commander: LinePair, controller: LinePair, log: logging
     await _for_each_line(commander, pass_on, log)
 
 
-async def relay_replies(controller: LinePair, commander: LinePair, log: logging.Logger) -> None:
-    """Pass on what the controller sends, until its pair is closed."""
-    deliver = _delivery(commander, log)
+async def relay_replies(controller: LinePair, deliver: PassOn, log: logging.Logger) -> None:
+    """Give `deliver` what the controller sends, until its pair is closed."""
 
     async def pass_on(line: bytes) -> None:
         log.debug("reply %s", read_reply_header(line))
@@ -47,7 +47,7 @@ async def relay_replies(controller: LinePair, commander: LinePair, log: logging.
     await _for_each_line(controller, pass_on, log)
 
 
-def _delivery(commander: LinePair, log: logging.Logger) -> PassOn:
+def delivery(commander: LinePair, log: logging.Logger) -> PassOn:
     """What gives lines to the commander, and tells once each time that it begins to drop them."""
     dropped = 0
 

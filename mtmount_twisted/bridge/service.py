@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 
 from ..communicator import ClientServerPair
-from .relay import LinePair, relay_commands, relay_replies
+from .relay import LinePair, delivery, relay_commands, relay_replies
 
 Address = tuple[str, int]
 
@@ -50,11 +50,12 @@ class BridgeService(Service):
         self.commander = self._pair("commander", replies_out, commands_in)
         self.controller = self._pair("controller", commands_out, replies_in)
         self._pairs = [self.commander, self.controller]
+        deliver = delivery(self.commander, self._log)
         self._relays = [
             Deferred.fromCoroutine(relay)
             for relay in (
-                relay_commands(self.commander, self.controller, self._log),
-                relay_replies(self.controller, self.commander, self._log),
+                relay_commands(self.commander, self.controller, deliver, self._log),
+                relay_replies(self.controller, deliver, self._log),
             )
         ]
         for relay in self._relays:
