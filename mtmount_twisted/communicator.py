@@ -58,8 +58,8 @@ class ClientServerPair(Generic[M]):
     :param max_line_length: longest line that is received, in bytes without terminator.
     :param send_at_once: send the first write of each turn of the reactor in that turn, and not
         in the next one: a round trip takes less time, and each turn's work more.
-    :raises ValueError: if `connect` is true and `client_port` is 0, a port is out of
-        range, or a bound is below 1.
+    :raises ValueError: if `connect` is true and `client_port` is 0, `client_host`
+        can't be a host name, a port is out of range, or a bound is below 1.
     """
 
     connect_retry_interval = 0.1
@@ -83,6 +83,7 @@ class ClientServerPair(Generic[M]):
     ) -> None:
         if connect:
             _check_client_port(client_port)
+        _check_host("client_host", client_host)
         if not 0 <= server_port <= 65535:
             raise ValueError(f"server_port: expected 0 to 65535, got {server_port!r}")
         for bound, value in (("max_unread", max_unread), ("max_line_length", max_line_length)):
@@ -472,10 +473,12 @@ class Communicator(ClientServerPair[BaseMessage]):
         )
 
     def encode(self, message: BaseMessage) -> bytes:
+        if not isinstance(message, BaseMessage):  # a str, say, could be encoded but is no message
+            raise TypeError(f"message: expected a command or a reply, got {message!r}")
         return message.encode()
 
     def encode_many(self, messages: Iterable[BaseMessage]) -> bytes:
-        return b"".join([message.encode() for message in messages])
+        return b"".join([self.encode(message) for message in messages])
 
 
 class _Messages(Generic[M]):
@@ -498,6 +501,14 @@ class _Messages(Generic[M]):
             if self._pair.closed:
                 raise StopAsyncIteration from None
             raise
+
+
+def _check_host(name: str, host: str) -> None:
+    """Refuse what can't be a host name: a label too long, or empty."""
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"{name}: expected a host name or an address, got {host!r} ({error})") from None
 
 
 def _check_client_port(port: int) -> None:

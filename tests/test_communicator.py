@@ -86,10 +86,12 @@ class StateTests(PairCase):
             self.failureResultOf(deferred, OSError)
 
     def test_bad_arguments(self) -> None:
-        """Ports and bounds out of range are a ValueError that names them."""
+        """Ports and bounds out of range, and impossible hosts, are a ValueError that names them."""
         cases: list[tuple[str, tuple[Any, ...], dict[str, int]]] = [
             ("client_port", (HOST, 0, HOST, 0), {}),
             ("client_port", (HOST, 65536, HOST, 0), {}),
+            ("client_host", ("x" * 70, 1, HOST, 0), {}),
+            ("client_host", ("a..b", 1, HOST, 0), {}),
             ("server_port", (HOST, 1, HOST, -1), {}),
             ("server_port", (HOST, 1, HOST, 65536), {}),
             ("max_unread", (HOST, 1, HOST, 0), {"max_unread": 0}),

@@ -147,7 +147,8 @@ class WriteTests(PairCase):
     def test_what_can_not_be_encoded(self) -> None:
         """What is no message fails the write, and nothing is sent."""
         communicator = self.start()
-        self.failureResultOf(communicator.write(3), AttributeError)  # type: ignore[arg-type]
+        for content in (3, "text", b"1\n10\n1\n\r\n", None):
+            self.failureResultOf(communicator.write(content), TypeError)  # type: ignore[arg-type]
         self.assertEqual(self.far_end.written_lines(), [])
 
     def test_writes_never_interleave(self) -> None:
@@ -175,7 +176,7 @@ class WriteTests(PairCase):
         self.assertIsNone(self.successResultOf(communicator.write_many(iter(commands))))
         self.assertIsNone(self.successResultOf(communicator.write_many([])))
         self.assertEqual(self.far_end.written(), commands)
-        self.failureResultOf(communicator.write_many([Enable(), 3]), AttributeError)  # type: ignore[list-item]
+        self.failureResultOf(communicator.write_many([Enable(), 3]), TypeError)  # type: ignore[list-item]
         self.assertEqual(self.far_end.written(), [])
         communicator.close_client()
         self.failureResultOf(communicator.write_many(commands), NotConnectedError)
