@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job ci
+.PHONY: test coverage lint types packaging architecture main-job ci bench profile
 
 test:
 	bash .ci/run tests
@@ -9,3 +9,13 @@ coverage lint types packaging architecture main-job:
 
 ci:
 	bash .ci/run
+
+PYTHON = $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+
+# Where the ratios of a run stand: benchmarks/results.json, and the tables of docs/performance.rst.
+bench:
+	$(PYTHON) -m benchmarks
+	$(PYTHON) -m benchmarks.tables
+
+profile:
+	$(PYTHON) -m benchmarks.profiling

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet import defer, task
 
 from . import codec, one_way, receiving, round_trip, sending, starting
-from .runner import HEADINGS, RESULTS, WIDTHS, Run
+from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
     codec, receiving, sending, one_way, round_trip, starting
@@ -28,7 +28,7 @@ async def main(reactor: Any) -> None:
         parser.error(f"no group {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}")
     if options.groups and options.output == RESULTS:
         parser.error("some groups only: name another --output, to keep the file whole")
-    print("  ".join(heading.ljust(width) for heading, width in zip(HEADINGS, WIDTHS)))
+    print(joined(HEADINGS))
     run, start = Run(), perf_counter()
     for name in options.groups or GROUPS:
         await GROUPS[name].measure(run, reactor)

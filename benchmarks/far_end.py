@@ -15,34 +15,27 @@ from twisted.internet import defer, task
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.basic import LineReceiver
 
-from mtmount_twisted import ClientServerPair, Communicator
 from mtmount_twisted.framing import TERMINATOR
 from mtmount_twisted.replies import AckReply
 from mtmount_twisted.testing import HOST
 
 from .simple_stack import encode
-from .stacks import ACK, ACK_LINE, LOG
+from .stacks import ACK, ACK_LINE, pair_of
 
 
-async def ours(port: int, count: int) -> None:
-    pair = Communicator("mount", HOST, 0, HOST, 0, LOG, False, False)
+async def ours(kind: str, port: int, count: int) -> None:
+    pair = pair_of(kind, "mount", False)
     print(await pair.wait_server_port(), flush=True)
     await pair.connect(port)
+    line = ACK_LINE.removesuffix(TERMINATOR)
     async for command in pair:
-        if count == 1:
+        if kind.startswith("lines"):
+            await pair.write(line)
+        elif count == 1:
             await pair.write(AckReply(sequence_id=command.sequence_id, timeout_ms=5000))
         else:
             for _ in range(count):
                 await pair.write(ACK)
-
-
-async def lines(port: int, count: int) -> None:
-    pair: ClientServerPair[bytes] = ClientServerPair("mount", HOST, 0, HOST, 0, LOG, False)
-    print(await pair.wait_server_port(), flush=True)
-    await pair.connect(port)
-    line = ACK_LINE.removesuffix(TERMINATOR)
-    async for _ in pair:
-        await pair.write(line)
 
 
 class Simple(LineReceiver):
@@ -78,8 +71,7 @@ def main() -> None:
     elif kind == "simple":
         task.react(lambda reactor: defer.Deferred.fromCoroutine(simple(reactor, port, count)))
     else:
-        run = {"ours": ours, "lines": lines}[kind]
-        task.react(lambda reactor: defer.Deferred.fromCoroutine(run(port, count)))
+        task.react(lambda reactor: defer.Deferred.fromCoroutine(ours(kind, port, count)))
 
 
 if __name__ == "__main__":

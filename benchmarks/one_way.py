@@ -23,6 +23,7 @@ GOALS = (
     Goal("simple stack", "times faster, at least", 4, "read()"),
     Goal("simple stack", "times faster, at least", 4, "async for"),
 )
+JOINED = Goal("simple stack", "times faster, at least", subject="write_many, async for")
 
 
 async def read_simply(stack: SimpleStack, count: int) -> None:
@@ -33,6 +34,11 @@ async def read_simply(stack: SimpleStack, count: int) -> None:
 async def write_all(pair: Communicator) -> None:
     for _ in range(COUNT):
         await pair.write(ACK)
+
+
+async def write_joined(pair: Communicator) -> None:
+    for _ in range(COUNT // 100):
+        await pair.write_many([ACK] * 100)
 
 
 async def write_simply(stack: SimpleStack) -> None:
@@ -64,8 +70,9 @@ async def one_process(run: Run, reactor: Any) -> None:
         "read()": lambda: timed(read_all(commander, COUNT), write_all(mount)),
         "simple stack": lambda: timed(read_simply(far, COUNT), write_simply(near[0])),
         "async for": lambda: timed(iterate(commander, COUNT), write_all(mount)),
+        "write_many, async for": lambda: timed(iterate(commander, COUNT), write_joined(mount)),
     }
-    await run.measure(Case("one way", "in one process", "µs", subjects, GOALS))
+    await run.measure(Case("one way", "in one process", "µs", subjects, (*GOALS, JOINED)))
     connector.disconnect()
     for closing in (commander.close(), mount.close(), port.stopListening()):
         await closing

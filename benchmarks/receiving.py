@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import repeat
-from time import perf_counter
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.testing import StringTransport
 
 from mtmount_twisted import ClientServerPair, Communicator
@@ -99,27 +98,28 @@ def waiting_messages() -> Case:
     )
 
 
-def burst() -> Case:
-    """One burst of short lines of growing size: what a byte costs to cut and to read."""
+def burst(whole: bool) -> Case:
+    """A burst of short lines of growing size: what a byte costs to cut, and to read by one who waits.
+
+    :param whole: in one piece, as no socket gives it, or in pieces of 64 KiB, as sockets do.
+    """
     sizes = {"64 KiB": 2**16, "256 KiB": 2**18, "1 MiB": 2**20, "4 MiB": 2**22}
     pair, feed = in_memory(ClientServerPair)
 
     def sample(size: int) -> float:
-        count = size // len(SHORT_LINE)
-        data = SHORT_LINE * count
-        times = 2**22 // size
-
-        def receive() -> None:
-            for _ in range(times):
-                for start in range(0, len(data), 2**16):
-                    feed(data[start : start + 2**16])
-                now(iterate(pair, count))
-
-        return timed(receive, len(data) * times) * 1000
+        data = SHORT_LINE * (size // len(SHORT_LINE))
+        step = len(data) if whole else 2**16
+        pieces = [data[start : start + step] for start in range(0, len(data), step)]
+        times = 2**20 // size or 1
+        reading = Deferred.fromCoroutine(iterate(pair, times * (len(data) // len(SHORT_LINE))))
+        cost = timed(lambda: [feed(piece) for _ in range(times) for piece in pieces], len(data) * times)
+        assert reading.called
+        return cost * 1000
 
     subjects = {name: partial(sample, size) for name, size in sizes.items()}
     goals = tuple(Goal("64 KiB", "at most", 1.2, name) for name in list(sizes)[1:])
-    return Case("receiving", "burst of short lines, per byte", "ns", subjects, goals)
+    name = f"burst in {'one piece' if whole else 'pieces of 64 KiB'}, per byte"
+    return Case("receiving", name, "ns", subjects, goals)
 
 
 def backlog() -> Case:
@@ -180,7 +180,7 @@ def trickle() -> Case:
         return cost
 
     def ours_long() -> float:
-        line_pair, line_feed = in_memory(ClientServerPair)
+        _, line_feed = in_memory(ClientServerPair)
         return each(line_feed, long, len(long))
 
     def simply_long() -> float:
@@ -199,5 +199,6 @@ def trickle() -> Case:
 
 async def measure(run: Run, reactor: Any) -> None:
     """All of them."""
-    for case in (waiting_messages, burst, backlog, reading_a_backlog, trickle):
+    pieces, whole = partial(burst, False), partial(burst, True)
+    for case in (waiting_messages, pieces, whole, backlog, reading_a_backlog, trickle):
         await run.measure(case())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +21,13 @@ TRIPS = 1000
 
 COMMAND_LINE = MESSAGES[3][0].encode()
 
-GOALS = (Goal("no codec", "at most", 1.3), Goal("raw sockets", "at most", 4))
+GOALS = (
+    Goal("no codec", "at most", 1.3),
+    Goal("raw sockets", "at most", 4),
+    Goal("no codec, sent at once", "at most", 1.3, "ours, sent at once"),
+    Goal("raw sockets", "at most", 4, "ours, sent at once"),
+)
+COMPARISONS = tuple(replace(goal, limit=None) for goal in GOALS)
 
 
 def quantile(times: list[float], part: float) -> float:
@@ -62,26 +71,28 @@ async def raw(connection: socket.socket) -> list[float]:
 
 async def measure(run: Run, reactor: Any) -> None:
     """The median, and what one in a hundred exceeds."""
-    with one_core():
-        pair, peer = await pair_with("ours", 1)
-        lines, lines_peer = await pair_with("lines", 1)
+    with one_core(), ExitStack() as stack:
+        pairs = {}
+        for kind in ("ours", "lines", "ours at once", "lines at once"):
+            pairs[kind], peer = await pair_with(kind, 1)
+            stack.enter_context(peer)
         listening, port = raw_socket()
-        with peer, lines_peer, listening, Peer("raw", port, 1), listening.accept()[0] as connection:
-            trips: dict[str, Callable[[], Any]] = {
-                "ours": lambda: ours(pair),
-                "no codec": lambda: no_codec(lines),
-                "raw sockets": lambda: raw(connection),
-            }
-            for name, part in (("p50", 0.5), ("p99", 0.99)):
-
-                def sample(make: Callable[[], Any], part: float = part) -> Callable[[], Any]:
-                    async def one() -> float:
-                        return quantile(await make(), part)
-
-                    return one
-
-                subjects = {subject: sample(make) for subject, make in trips.items()}
-                goals = GOALS if part == 0.5 else tuple(Goal(goal.comparator) for goal in GOALS)
-                await run.measure(Case("round trip", f"command to Ack, {name}", "µs", subjects, goals, 9))
+        stack.enter_context(listening)
+        stack.enter_context(Peer("raw", port, 1))
+        connection = stack.enter_context(listening.accept()[0])
+        trips = {
+            "ours": partial(ours, pairs["ours"]),
+            "no codec": partial(no_codec, pairs["lines"]),
+            "raw sockets": partial(raw, connection),
+            "ours, sent at once": partial(ours, pairs["ours at once"]),
+            "no codec, sent at once": partial(no_codec, pairs["lines at once"]),
+        }
+        for name, part, goals in (("p50", 0.5, GOALS), ("p99", 0.99, COMPARISONS)):
+            subjects = {subject: partial(sample, trip, part) for subject, trip in trips.items()}
+            await run.measure(Case("round trip", f"command to Ack, {name}", "µs", subjects, goals, 9))
+    for pair in pairs.values():
         await pair.close()
-        await lines.close()
+
+
+async def sample(trip: Callable[[], Any], part: float) -> float:
+    return quantile(await trip(), part)

@@ -46,8 +46,7 @@ def in_memory(kind: Callable[..., Any], *arguments: Any) -> Any:
 
 async def in_one_process() -> tuple[Communicator, Communicator]:
     """A commander and a mount that are joined by TCP."""
-    commander = Communicator("commander", HOST, 0, HOST, 0, LOG, True, False)
-    mount = Communicator("mount", HOST, 0, HOST, 0, LOG, False, False)
+    commander, mount = pair_of("ours", "commander", True), pair_of("ours", "mount", False)
     ports = [await pair.wait_server_port() for pair in (commander, mount)]
     connecting = [commander.connect(ports[1]), mount.connect(ports[0])]
     for connected in connecting:
@@ -75,13 +74,17 @@ class Peer(AbstractContextManager["Peer"]):
         self._process.communicate()
 
 
+def pair_of(kind: str, name: str, read_replies: bool) -> Any:
+    """A pair to be connected: kind "ours", or "lines" for no codec; "... at once" sends at once."""
+    at_once = kind.endswith(" at once")
+    if kind.startswith("ours"):
+        return Communicator(name, HOST, 0, HOST, 0, LOG, read_replies, False, send_at_once=at_once)
+    return ClientServerPair(name, HOST, 0, HOST, 0, LOG, False, send_at_once=at_once)
+
+
 async def pair_with(kind: str, count: int) -> tuple[Any, Peer]:
-    """A pair and the other process that it is connected to: kind "ours", or "lines" for no codec."""
-    pair: Any
-    if kind == "ours":
-        pair = Communicator("commander", HOST, 0, HOST, 0, LOG, True, False)
-    else:
-        pair = ClientServerPair("commander", HOST, 0, HOST, 0, LOG, False)
+    """A pair, and the other process that it is connected to."""
+    pair = pair_of(kind, "commander", True)
     peer = Peer(kind, await pair.wait_server_port(), count)
     await pair.connect(peer.port)
     return pair, peer
@@ -115,7 +118,7 @@ def quiet(protocol: Callable[[], Protocol]) -> Any:
     return factory
 
 
-class one_core(AbstractContextManager[None]):  # noqa: N801
+class one_core(AbstractContextManager[None]):
     """Keeps this process, and those that it starts meanwhile, on one core, where that can be done."""
 
     def __enter__(self) -> None:

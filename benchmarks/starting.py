@@ -14,7 +14,7 @@ from typing import Any
 
 from .runner import ROOT, Case, Goal, Run
 
-IMPORT = "from time import perf_counter as now; start = now(); import {}; print(now() - start)"
+IMPORT = "from time import process_time as now; start = now(); import {}; print(now() - start)"
 
 BARE = """
 from twisted.application import internet, service
@@ -24,12 +24,14 @@ application = service.Application("bare")
 internet.TCPServer(0, Factory(), interface="127.0.0.1").setServiceParent(application)
 """
 
+TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
+
 SETTLE = 0.5
 """How long a daemon is left alone before its memory is taken, in seconds."""
 
 
 def import_time(module: str) -> float:
-    """How long an import takes in a fresh interpreter, in ms."""
+    """How long an import keeps a fresh interpreter busy, in ms."""
     command = [sys.executable, "-c", IMPORT.format(module)]
     return float(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout) * 1000
 
@@ -39,10 +41,8 @@ def daemon(arguments: list[str], listening: str) -> Iterator[tuple[int, float]]:
     """A daemon that listens: its process id, and how long it took until it said so, in ms."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        
-        [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", *arguments],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [*TWISTD, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         assert process.stdout is not None
         said = []

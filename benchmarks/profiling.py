@@ -1,0 +1,57 @@
+"""``make profile``: where decoding, and a message's way from `write` to `read`, spend their time."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+from typing import Any
+
+from twisted.internet import defer, task
+
+from mtmount_twisted.codec import decode_command, decode_reply
+from mtmount_twisted.replies import Reply
+
+from .by_hand import MESSAGES
+from .one_way import COUNT, timed, write_all
+from .receiving import iterate, read_all
+from .stacks import in_one_process
+
+LINES = 25
+
+
+def decode() -> None:
+    """Decode a message of each class."""
+    calls = [
+        (decode_reply if isinstance(message, Reply) else decode_command, message.encode()[:-2])
+        for message, _, _ in MESSAGES
+    ]
+    for _ in range(COUNT):
+        for call, line in calls:
+            call(line)
+
+
+def show(title: str, profile: cProfile.Profile) -> None:
+    """Print where the time went."""
+    print(f"\n{title}\n{'=' * len(title)}")
+    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(LINES)
+
+
+async def main(reactor: Any) -> None:
+    """Profile decoding, then one way with `read`, then with ``async for``."""
+    decode()
+    profile = cProfile.Profile()
+    profile.runcall(decode)
+    show(f"decoding {COUNT} messages of each of {len(MESSAGES)} classes", profile)
+    commander, mount = await in_one_process()
+    for name, take in (("read", read_all), ("async for", iterate)):
+        profile = cProfile.Profile()
+        profile.enable()
+        await timed(take(commander, COUNT), write_all(mount))
+        profile.disable()
+        show(f"one way in one process: {COUNT} messages through write and {name}", profile)
+    for pair in (commander, mount):
+        await pair.close()
+
+
+if __name__ == "__main__":
+    task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
