@@ -1,0 +1,401 @@
+"""The journal of the bridge: what happened, in SQLite, and never in the way of a message.
+
+`Journal.message`, `step` and `event` are called on the reactor's thread and only append to memory; a
+thread of its own takes what waits, some 50 ms later at most, and gives it to a `journal_store.Keeper`,
+which knows SQLite. What waits is bounded in bytes: past that, rows are counted instead of kept, and
+an event ``gap`` stands in their place. `NoJournal` is what a bridge has that keeps none.
+
+SQLite is imported when a journal is started, and not before. ``docs/journal.rst`` explains what is in
+the file; ``mtmount-journal`` reads it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from ..journal.schema import gap_text
+
+if TYPE_CHECKING:
+    from .journal_store import Keeper
+
+Row = tuple[Any, ...]
+"""A number that counts up within the run, and then the table's columns."""
+
+MAX_WAITING_BYTES = 32 * 2**20
+"""How much may wait in memory, in bytes: each row counts as `ROW_BYTES` plus its line or text."""
+
+ROW_BYTES = 300
+"""What a row that waits takes besides its line or text, in bytes, about."""
+
+GATHER = 0.04
+"""How long rows gather before they are written together, in seconds; they shall be kept within 0.1 s."""
+
+RETRY = 1.0
+"""After a fault, how long until the next attempt to write, in seconds."""
+
+IDLE = 60.0
+"""How often old rows are looked for while nothing happens, in seconds."""
+
+BATCH_ROWS = 5000
+"""The most rows that are written in one transaction."""
+
+
+class Waiting:
+    """Rows that wait for the thread: added on the reactor's thread, taken on another.
+
+    It needs no lock, because each attribute is written by one of the two threads only, and a `deque`
+    may be appended to on one side while it is taken from on the other.
+
+    :param wake: called, on the reactor's thread, when there is something to take again.
+    :param wall_clock: seconds, Unix time.
+    :param max_bytes: how much may wait.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        wall_clock: Callable[[], float] = time.time,
+        max_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
+        self.lost = 0
+        self._wake = wake
+        self._now = wall_clock
+        self._max_bytes = max_bytes
+        self._numbers = count(1)
+        self._messages: deque[Row] = deque()
+        self._steps: deque[Row] = deque()
+        self._events: deque[Row] = deque()
+        self._added = 0  # bytes, by the reactor's thread
+        self._freed = 0  # bytes, by the other
+        self._taken = 0
+        self._taken_since: float | None = None
+        self._woken = False
+        self._gap_rows = 0
+        self._gap_from = self._gap_to = 0.0
+
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        """Record a line.
+
+        :param peer: whose connection it came or went on.
+        :param direction: ``"from"`` the peer or ``"to"`` the peer.
+        :param epoch: the number of the connection to the controller, or of the peer's own.
+        :param line: its bytes, without the terminator.
+        """
+        now = self._now()
+        if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
+            return
+        self._added += ROW_BYTES + len(line)
+        self._messages.append((next(self._numbers), now, peer, direction, epoch, line))
+        if not self._woken:
+            self._woken = True
+            self._wake()
+
+    def step(
+        self,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str = "",
+    ) -> None:
+        """Record a step in a command's life.
+
+        :param key: the bridge's own number of the command, unique in this run.
+        :param step: ``received``, ``sent``, ``ack``, or an end: ``done``, ``noack``, ``refused`` ...
+        :param peer: the commander.
+        :param epoch: the number of the connection to the controller.
+        :param sequence_id: the command's own, as the commander sent it.
+        :param code: its `CommandCode`.
+        :param lease: the number of the lease under which it came, 0 for none.
+        :param explanation: why it ended so, if anybody said.
+        """
+        now = self._now()
+        if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
+            return
+        self._added += ROW_BYTES + len(explanation)
+        row = (next(self._numbers), now, key, step, peer, epoch, sequence_id, code, lease, explanation)
+        self._steps.append(row)
+        if not self._woken:
+            self._woken = True
+            self._wake()
+
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+        """Record what is neither a line nor a command: ``connected``, ``lease_granted``, ``gap`` ...
+
+        :param peer: who it is about, or ``""``.
+        :param epoch: the number of the connection to the controller.
+        :param detail: in words.
+        """
+        now = self._now()
+        if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
+            return
+        self._append_event(now, kind, peer, epoch, detail)
+
+    def _append_event(self, now: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+        self._added += ROW_BYTES + len(detail)
+        self._events.append((next(self._numbers), now, kind, peer, epoch, detail))
+        if not self._woken:
+            self._woken = True
+            self._wake()
+
+    def _lose(self, now: float) -> bool:
+        """True if there is no room: the row is counted. Once half is free, the gap is marked."""
+        if self._added - self._freed > self._max_bytes // 2:
+            self._gap_from = self._gap_from if self._gap_rows else now
+            self._gap_to = now
+            self._gap_rows += 1
+            self.lost += 1
+            return True
+        self.mark_gap()
+        return False
+
+    def mark_gap(self) -> None:
+        """Put an event ``gap`` in the place of the rows that were lost since the last one, if any were."""
+        rows, self._gap_rows = self._gap_rows, 0
+        if rows:
+            detail = gap_text(rows, self._gap_from, self._gap_to)
+            self._append_event(self._now(), "gap", "", 0, detail)
+
+    @property
+    def pending(self) -> int:
+        """How many rows are not yet in the file."""
+        return len(self._messages) + len(self._steps) + len(self._events) + self._taken
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest row that is not yet in the file was recorded (s, Unix time), or None."""
+        times = [] if self._taken_since is None else [self._taken_since]
+        for rows in (self._messages, self._steps, self._events):
+            try:
+                times.append(rows[0][1])
+            except IndexError:  # empty, perhaps since this very moment
+                continue
+        return min(times, default=None)
+
+    def take(self) -> tuple[list[Row], list[Row], list[Row]]:
+        """The oldest `BATCH_ROWS` rows that wait, by table. On the other thread.
+
+        They go on taking room in memory until `free` is told.
+        """
+        self._woken = False  # before looking, so that what comes after the look wakes again
+        ends = [(rows[0], rows[-1]) for rows in (self._messages, self._steps, self._events) if rows]
+        if not ends:
+            return [], [], []
+        # A number that is seen means that all smaller ones are there: no row overtakes another.
+        seen = max(last[0] for _, last in ends)
+        limit = min(seen + 1, min(first[0] for first, _ in ends) + BATCH_ROWS)
+        messages, steps, events = (
+            _take_below(limit, rows) for rows in (self._messages, self._steps, self._events)
+        )
+        self._taken_since = min(first[1] for first, _ in ends)
+        self._taken = len(messages) + len(steps) + len(events)
+        return messages, steps, events
+
+    def free(self, rows: Iterable[Row]) -> None:
+        """What was taken is written. On the other thread."""
+        self._freed += sum(ROW_BYTES + len(row[-1]) for row in rows)
+        self._taken, self._taken_since = 0, None
+
+
+def _take_below(limit: int, rows: deque[Row]) -> list[Row]:
+    taken = []
+    while rows and rows[0][0] < limit:
+        taken.append(rows.popleft())
+    return taken
+
+
+class Writer:
+    """Brings what waits into the file, turn by turn. On the journal's thread, or in a test on its own."""
+
+    def __init__(self, waiting: Waiting, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.written = 0
+        self._waiting = waiting
+        self._batch: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+
+    def turn(self) -> float:
+        """Write all that waits, as long as that succeeds; then have some old rows deleted.
+
+        :returns: how long until the next turn is due even if nothing happens, in seconds.
+        """
+        while True:
+            if not any(self._batch):
+                self._batch = self._waiting.take()
+            unwritable = self.keeper.unwritable
+            if not self.keeper.keep(self._batch):
+                return RETRY
+            rows = list(chain.from_iterable(self._batch))
+            self.written += len(rows) - (self.keeper.unwritable - unwritable)
+            self._batch = ([], [], [])
+            self._waiting.free(rows)
+            if not self._waiting.pending:
+                return 0.0 if self.keeper.trim() else IDLE
+
+
+class Journal(Waiting):
+    """Keeps what happens in a file. See `Waiting` for how to record.
+
+    :param path: the SQLite file; its folder is made if there is none.
+    :param log: where it says that the file can't be written, and that it can be again; once each.
+    :param keep_days: rows that are older are deleted; None keeps them.
+    :param keep_bytes: if the file gets larger, its oldest rows are deleted; None for no limit.
+    :param max_bytes: how much may wait in memory.
+    :param wall_clock: seconds, Unix time: when a row was recorded.
+    :param reactor: the reactor; the global one if None.
+
+    :ivar lost: how many rows could not be kept.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        log: logging.Logger,
+        *,
+        keep_days: float | None = 30.0,
+        keep_bytes: int | None = 4 * 2**30,
+        max_bytes: int = MAX_WAITING_BYTES,
+        wall_clock: Callable[[], float] = time.time,
+        reactor: Any = None,
+    ) -> None:
+        self._wake_up = threading.Event()
+        self._stopping = threading.Event()
+        super().__init__(self._wake_up.set, wall_clock, max_bytes)
+        self.path = Path(path)
+        self._log = log
+        self._limits = (keep_days, keep_bytes)
+        self._reactor = reactor
+        self._running = False
+        self._writer: Writer | None = None
+        self._written_before = 0
+        self._stopped: list[Deferred[None]] = []
+
+    @property
+    def written(self) -> int:
+        """How many rows were written to the file."""
+        return self._written_before + (0 if self._writer is None else self._writer.written)
+
+    @property
+    def run(self) -> int:
+        """The number of this run in the file; 0 until the file is open."""
+        return 0 if self._writer is None else self._writer.keeper.run or 0
+
+    @property
+    def fault(self) -> str:
+        """Why the file can't be written, or ``""`` while it can."""
+        return "" if self._writer is None else self._writer.keeper.fault
+
+    @property
+    def lag(self) -> float:
+        """How far the file is behind, in seconds."""
+        oldest = self.oldest
+        return 0.0 if oldest is None else max(0.0, self._now() - oldest)
+
+    def start(self) -> None:
+        """Begin to write what waits and what will come. Without effect if it is begun."""
+        if self._running:
+            return
+        from .journal_store import Keeper
+
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        days, size = self._limits
+        keeper = Keeper(self.path, self._tell, keep_days=days, keep_bytes=size, wall_clock=self._now)
+        self._written_before = self.written
+        self._writer = Writer(self, keeper)
+        self._running = True
+        self._stopping.clear()
+        self._wake_up.set()  # the file is opened at once, so that a fault in it is known at once
+        threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True).start()
+
+    def stop(self) -> Deferred[None]:
+        """Write what waits, and end the thread; what can't be written then is lost, and the log says so.
+
+        It can be called twice and at any time. If the file is locked, it takes 2 s.
+
+        :returns: fires when the file is closed.
+        """
+        if not self._running:
+            return succeed(None)
+        if not self._stopping.is_set():
+            self.mark_gap()
+            self._stopping.set()
+            self._wake_up.set()
+        self._stopped.append(Deferred())
+        return self._stopped[-1]
+
+    def _tell(self, level: int, text: str, *arguments: object) -> None:
+        self._reactor.callFromThread(self._log.log, level, text, *arguments)
+
+    def _work(self, writer: Writer) -> None:
+        """The thread."""
+        try:
+            wait = 0.0
+            while not self._stopping.is_set():
+                (self._stopping if writer.keeper.fault else self._wake_up).wait(wait)
+                self._stopping.wait(GATHER)
+                self._wake_up.clear()
+                wait = writer.turn()
+            writer.turn()
+        except Exception:
+            self._tell(logging.CRITICAL, "the journal's thread failed:\n%s", traceback.format_exc())
+        finally:
+            writer.keeper.close()
+            self._reactor.callFromThread(self._ended)
+
+    def _ended(self) -> None:
+        self._running = False
+        if self.pending:
+            self.lost += self.pending
+            self._log.error("the journal %s ends without the last %d rows", self.path, self.pending)
+        waiting, self._stopped = self._stopped, []
+        for stopped in waiting:
+            stopped.callback(None)
+
+
+class NoJournal:
+    """Keeps nothing: what a bridge has whose journal is turned off."""
+
+    written = lost = pending = run = 0
+    lag = 0.0
+    fault = ""
+
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        """See `Waiting.message`."""
+
+    def step(
+        self,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str = "",
+    ) -> None:
+        """See `Waiting.step`."""
+
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+        """See `Waiting.event`."""
+
+    def start(self) -> None:
+        """Nothing is begun."""
+
+    def stop(self) -> Deferred[None]:
+        """Nothing is to be ended: fires at once."""
+        return succeed(None)

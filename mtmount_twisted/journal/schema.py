@@ -1,0 +1,98 @@
+"""The journal's file: its tables, its version, where it is, and the words that stand in it.
+
+The bridge writes it (`bridge.journal_store`), ``mtmount-journal`` reads it (`journal.reading`), and both
+know it from here alone. Text and numbers only: nothing here opens the file. ``docs/journal.rst`` explains
+each column and word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..commands import AckOnlyCommandCodes
+
+APPLICATION_ID = 0x4D544D4A
+"""SQLite's ``application_id`` of a journal, "MTMJ": tells it from another program's database."""
+
+VERSION = 1
+"""SQLite's ``user_version``: counted up when a table changes."""
+
+CONTROLLER = "controller"
+"""The name, as a peer, of what takes the bridge's commands; every other peer is a commander."""
+
+OPEN_STEPS = ("received", "sent", "ack")
+"""The steps after which a command still goes on; each other step is an end of it."""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "message": ("time", "peer", "direction", "epoch", "line"),
+    "step": (
+        "time",
+        "key",
+        "step",
+        "peer",
+        "epoch",
+        "sequence_id",
+        "code",
+        "lease",
+        "explanation",
+    ),
+    "event": ("time", "kind", "peer", "epoch", "detail"),
+}
+"""What a row of each table says, in the order in which the bridge writes it, after ``id`` and ``run``."""
+
+_OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
+_ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
+
+# An end is a step that is not open, or the Ack of a command that gets no more than that.
+_IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
+
+SCHEMA = (
+    """CREATE TABLE run (
+        run INTEGER PRIMARY KEY, started REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL)""",
+    """CREATE TABLE message (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, peer TEXT NOT NULL,
+        direction TEXT NOT NULL, epoch INTEGER NOT NULL, line BLOB NOT NULL)""",
+    """CREATE TABLE step (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, key INTEGER NOT NULL,
+        step TEXT NOT NULL, peer TEXT NOT NULL, epoch INTEGER NOT NULL, sequence_id INTEGER NOT NULL,
+        code INTEGER NOT NULL, lease INTEGER NOT NULL, explanation TEXT NOT NULL)""",
+    """CREATE TABLE event (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL,
+        peer TEXT NOT NULL, epoch INTEGER NOT NULL, detail TEXT NOT NULL)""",
+    "CREATE INDEX message_time ON message (time)",
+    "CREATE INDEX step_time ON step (time)",
+    "CREATE INDEX event_time ON event (time)",
+    "CREATE INDEX step_key ON step (run, key)",
+    f"""CREATE VIEW command AS
+        SELECT s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
+            coalesce(
+                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {_IS_END}
+                    ORDER BY e.id LIMIT 1),
+                'open') AS outcome,
+            EXISTS (SELECT 1 FROM step e WHERE e.run = s.run AND e.key = s.key AND e.step = 'sent') AS sent,
+            (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) AS last_time
+        FROM step s
+        WHERE s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)""",
+    """CREATE VIEW unknown AS
+        SELECT run, key, time, peer, epoch, sequence_id, code, lease FROM command
+        WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+)
+"""What makes an empty file a journal; ``unknown`` holds what a daemon that died left without an end."""
+
+
+def default_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the journal is if nobody says otherwise: below ``XDG_STATE_HOME``, or ``~/.local/state``."""
+    state = environment.get("XDG_STATE_HOME", "")
+    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    return folder / "mtmount-bridge" / "journal.sqlite"
+
+
+def gap_text(rows: int, start: float, end: float) -> str:
+    """The detail of an event ``gap``."""
+    times = [datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] for when in (start, end)]
+    return f"{rows} rows lost from {times[0]} to {times[1]}"
