@@ -16,6 +16,7 @@
     +-- ListenError             (OSError)     the server can't listen
     +-- BacklogError            (RuntimeError)  too many unfinished writes
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
+    +-- ConfigError             (ValueError)  a configuration has problems: holds all of them
     +-- CommandError            (RuntimeError)  a command ended otherwise than done
         +-- CommandNotSent                    it never left this side
         +-- CommandRefused                    the mount said NoAck instead of Ack
@@ -176,6 +177,22 @@ class BacklogError(MTMountError, RuntimeError):
 
 class TaiUnavailableError(MTMountError, RuntimeError):
     """Neither the kernel nor a leap-second table can tell TAI."""
+
+
+class ConfigError(MTMountError, ValueError):
+    """A configuration can't be used.
+
+    :ivar where: what it came from, such as the file's name.
+    :ivar problems: what is wrong with it, a line each.
+    """
+
+    def __init__(self, where: str, problems: tuple[str, ...]) -> None:
+        super().__init__(where, problems)
+        self.where = where
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.where}: {problem}" for problem in self.problems)
 
 
 class CommandError(MTMountError, RuntimeError):

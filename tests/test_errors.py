@@ -44,6 +44,11 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
     "ListenError": (errors.ListenError("::1", 30006, "in use"), OSError, ["::1", "30006", "in use"]),
     "BacklogError": (errors.BacklogError(1000), RuntimeError, ["1000"]),
     "TaiUnavailableError": (errors.TaiUnavailableError("words"), RuntimeError, ["words"]),
+    "ConfigError": (
+        errors.ConfigError("a.toml", ("x: one", "y: two")),
+        ValueError,
+        ["a.toml: x: one\na.toml: y: two"],
+    ),
     "CommandError": (errors.CommandError(COMMAND, "words"), RuntimeError, ["AzimuthAxisMove", "17", "words"]),
     "CommandRefused": (errors.CommandRefused(COMMAND, "words"), RuntimeError, ["17", "words"]),
     "CommandFailed": (errors.CommandFailed(COMMAND, "words"), RuntimeError, ["17", "words"]),

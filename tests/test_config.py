@@ -1,0 +1,564 @@
+"""What the bridge can be told in a file, what it says of a file that is wrong, and the reference in docs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge import config
+from mtmount_twisted.bridge.tables import Key, Section, keys, sections
+from mtmount_twisted.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "bridge.toml"
+PAIR = '[[pair]]\nname = "csc"\ncommand_port = 30005\n'
+OFF = re.compile(r"^#(?=[\w\[])", re.MULTILINE)
+
+
+def problems(text: str) -> list[str]:
+    """What is wrong with a configuration, or nothing."""
+    try:
+        config.load(text)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def every_key() -> list[tuple[str, str, Key]]:
+    """Each section's name, and each of its keys."""
+    return [
+        (section, name, key)
+        for section, each in sections(config.Config).items()
+        for name, key in keys(each.cls).items()
+    ]
+
+
+class Loading(SynchronousTestCase):
+    """A file that is right."""
+
+    def test_default(self) -> None:
+        """With no file: the simulator, and a CSC pair on 127.0.0.1, ports 30005 and 30006."""
+        default = config.default_config()
+        [pair] = default.pairs
+        self.assertIsNone(default.controller)
+        self.assertEqual((pair.listen, pair.command_port, pair.source), ("127.0.0.1", 30005, "CSC"))
+        self.assertEqual((pair.reply_host, pair.reply_port), ("127.0.0.1", 30006))
+        self.assertEqual(default.ports, ())
+
+    def test_missing_sections_and_keys(self) -> None:
+        """What a file leaves out has its default."""
+        self.assertEqual(config.load(PAIR), config.default_config())
+        changed = config.load(PAIR + "[command]\nlease_grace = 1.5")
+        self.assertEqual(changed.command, config.CommandRules(lease_grace=1.5))
+
+    def test_everything(self) -> None:
+        """Each section ends up in its place, in the order of the file."""
+        loaded = config.load(
+            '[controller]\nhost = "::1"\ncommand_port = 60005\nreply_host = "::"\nreply_port = 0\n'
+            '[[pair]]\nname = "eui"\nsource = "EUI"\ncommand_port = 60005\nreply_port = 7\n'
+            + PAIR
+            + '[[port]]\nname = "all"\nendpoint = "tcp:0"\n'
+            '[[port]]\nname = "local"\nendpoint = "unix:/tmp/x"\nrole = "commander"\nsource = "HHD"\n'
+            '[clients]\nmax_behind_seconds = 3\n[journal]\nenabled = false\npath = "/tmp/j"\n'
+        )
+        self.assertEqual(
+            loaded.controller,
+            config.Controller(host="::1", command_port=60005, reply_host="::", reply_port=0),
+        )
+        self.assertEqual([pair.name for pair in loaded.pairs], ["eui", "csc"])
+        self.assertEqual([(port.name, port.role) for port in loaded.ports][1], ("local", "commander"))
+        self.assertEqual((loaded.ports[0].role, loaded.ports[0].source), ("observer", "CSC"))
+        self.assertEqual((loaded.journal.enabled, loaded.journal.path), (False, "/tmp/j"))
+        self.assertIs(type(loaded.clients.max_behind_seconds), float)
+
+    def test_reply_port_follows(self) -> None:
+        """A reply port that is left out is one above the command port, the controller's too."""
+        text = '[controller]\nhost = "192.0.2.1"\ncommand_port = 60005\n'
+        controller = config.load(PAIR.replace("30005", "40005") + text).controller
+        assert controller is not None
+        self.assertEqual((controller.reply_port, controller.reply_host), (60006, None))
+
+    def test_frozen(self) -> None:
+        """What was loaded can't be changed."""
+        with self.assertRaises(attrs.exceptions.FrozenInstanceError):
+            config.default_config().command.in_flight = 3  # type: ignore[misc]
+
+    def test_journal_path(self) -> None:
+        """The journal is in the state directory of the XDG specification, and ``~`` is the home directory."""
+        own = PAIR + '[journal]\npath = "~/j.sqlite"'
+        for state, expected in (("/state", "/state"), ("", "/home/me/.local/state"), ("x", None)):
+            with mock.patch.dict(os.environ, {"HOME": "/home/me", "XDG_STATE_HOME": state}):
+                self.assertEqual(
+                    config.load(PAIR).journal.path,
+                    f"{expected or '/home/me/.local/state'}/mtmount-bridge/journal.sqlite",
+                )
+                self.assertEqual(config.load(own).journal.path, "/home/me/j.sqlite")
+
+    def test_relative_path(self) -> None:
+        """A relative path is made absolute at once: ``twistd`` changes the directory as it starts."""
+        loaded = config.load(PAIR + '[journal]\npath = "j"')
+        self.assertEqual(loaded.journal.path, os.path.join(os.getcwd(), "j"))
+
+
+class Problems(SynchronousTestCase):
+    """A file that is wrong."""
+
+    def test_all_at_once(self) -> None:
+        """Every problem is told, a line each, with the path of its key."""
+        text = (
+            'contoller = 5\n[controller]\nhost = ""\n[[pair]]\nname = "a b"\ncommand_port = 70000\n'
+            '[command]\nin_fligth = 3\non_loss = "hope"'
+        )
+        found = problems(text)
+        self.assertEqual(
+            [line.split(":")[0] for line in found],
+            [
+                "contoller",
+                "controller.host",
+                "controller.command_port",
+                "pair[1].name",
+                "pair[1].command_port",
+                "command.in_fligth",
+                "command.on_loss",
+            ],
+        )
+        self.assertIn("pair[1].command_port: expected 0 to 65535, got 70000", found)
+
+    def test_error_names_the_file(self) -> None:
+        """The error's text has the file's name on each line."""
+        with self.assertRaises(ConfigError) as caught:
+            config.load("a = 1", "bridge.toml")
+        self.assertEqual(caught.exception.where, "bridge.toml")
+        for line in str(caught.exception).splitlines():
+            self.assertTrue(line.startswith("bridge.toml: "), line)
+
+    def test_unknown(self) -> None:
+        """An unknown section or key is told with the known one that is close, or with all there are."""
+        for text, expected in (
+            ("[journl]", "journl: unknown section, did you mean journal?"),
+            ("[clients]\nmax_behind_byte = 1", "did you mean max_behind_bytes?"),
+            ("[clients]\nq = 1", "expected one of max_behind_bytes, max_behind_seconds"),
+            ('[clients]\n"a\\nb" = 1', r"clients.'a\nb': unknown key"),
+        ):
+            [problem] = problems(PAIR + text)
+            self.assertIn(expected, problem)
+
+    def test_types_are_strict(self) -> None:
+        """No value is taken for one of another type, but a whole number for any number."""
+        values = {
+            str: '"5"',
+            int: "5",
+            float: "5.0",
+            bool: "true",
+            list: "[5]",
+            dict: "{}",
+            "d": "2020-01-01",
+        }
+        for section, name, key in every_key():
+            for kind, value in values.items():
+                text = f"{name} = {value}"
+                found = problems(
+                    f"[[{section}]]\n{text}" if section in ("pair", "port") else f"[{section}]\n{text}"
+                )
+                about = [line for line in found if re.match(rf"{section}(\[1])?\.{name}: ", line)]
+                right = kind is key.kind or (key.kind is float and kind is int)
+                if right:
+                    self.assertNotIn(_WORDS_OF_TYPE.get(key.kind, "no such"), "".join(about))
+                else:
+                    self.assertEqual(len(about), 1, (text, found))
+
+    def test_bounds(self) -> None:
+        """Each number is taken at its bounds, and not beyond; what is no number at all is not taken."""
+        checked = 0
+        for section, name, key in every_key():
+            if key.least is None or key.most is None:
+                continue
+            checked += 1
+            header = f"[[{section}]]" if section in ("pair", "port") else f"[{section}]"
+            for value, right in (
+                (key.least, True),
+                (key.most, True),
+                (key.least - 1, False),
+                (key.most + 1, False),
+            ):
+                told = [
+                    line for line in problems(f"{header}\n{name} = {value}") if f"{name}: expected" in line
+                ]
+                self.assertEqual(told == [], right, (section, name, value, told))
+            if key.kind is float:
+                for word in ("nan", "inf"):
+                    self.assertIn(f"got {word}", "".join(problems(f"{header}\n{name} = {word}")))
+        self.assertGreater(checked, 8)
+
+    def test_shape(self) -> None:
+        """A section that is no table, or that is one where there may be many, is one line."""
+        for text, expected in (
+            ("pair = 5", "pair: expected [[pair]], one for each, got 5"),
+            ('[pair]\nname = "x"', "pair: expected [[pair]], one for each, got a table"),
+            ("pair = [5]", "pair[1]: expected a table, got 5"),
+            (
+                "port = []\npair = [{name='a', command_port=1}]\ncommand = true",
+                "command: expected a table, got true",
+            ),
+            ("pair = [{name='a', command_port=1}]\n[[command]]", "command: expected a table, got an array"),
+        ):
+            self.assertEqual(problems(text), [expected])
+
+    def test_nothing_to_listen_on(self) -> None:
+        """A bridge that nobody could connect to is a problem."""
+        for text in ("", "[journal]\nenabled = false", "pair = []"):
+            [problem] = problems(text)
+            self.assertIn("[[pair]]", problem)
+
+    def test_names(self) -> None:
+        """A name is usable in a log line and is nobody else's."""
+        port = '[[port]]\nname = "{}"\nendpoint = "tcp:0"\n'
+        for name in ("", "a b", "ü", "a\\n", "a" * 65):
+            [problem] = problems(port.format(name))
+            self.assertIn("port[1].name: expected letters", problem)
+        self.assertEqual(problems(port.format("a-B_3")), [])
+        self.assertEqual(
+            problems(PAIR + port.format("csc")), ["port[1].name: 'csc' is the name of pair[1] already"]
+        )
+
+    def test_hosts(self) -> None:
+        """What can't be a host, such as one with a port, is told; addresses of both kinds are taken."""
+        for host in ("", "a b", "1.2.3.4:5", "a" * 70 + ".org", "[::1]", "a\\u0000"):
+            [problem] = problems(PAIR + f'reply_host = "{host}"')
+            self.assertIn("pair[1].reply_host: expected a host name or an address", problem)
+        for host in ("mount.example.org", "::1", "192.0.2.1", "my_host-2"):
+            self.assertEqual(problems(PAIR + f'reply_host = "{host}"'), [])
+
+    def test_no_port_above(self) -> None:
+        """A command port that has no next one needs a reply port."""
+        for port in (0, 65535):
+            text = PAIR.replace("30005", str(port))
+            self.assertEqual(
+                problems(text), [f"pair[1].reply_port: there is no port one above {port}; name one"]
+            )
+            self.assertEqual(problems(text + "reply_port = 5"), [])
+
+    def test_path(self) -> None:
+        """A path that can't be one is told."""
+        for path in ("", "~nobody-of-this-name/x", "a\\u0000"):
+            [problem] = problems(PAIR + f'[journal]\npath = "{path}"')
+            self.assertIn("journal.path: expected a path", problem)
+
+    def test_values_are_shown_in_one_short_line(self) -> None:
+        """A line stays one line, however long or odd the value."""
+        for value in ("0x" + "f" * 5000, '"' + "a" * 5000 + '"', '"a\\nb\\u2028c"', "1979-05-27T07:32:00Z"):
+            [problem] = problems(PAIR + f"[command]\non_loss = {value}")
+            self.assertEqual(len(problem.splitlines()), 1)
+            self.assertLess(len(problem), 200)
+
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.recursive(
+            st.one_of(st.integers(), st.floats(), st.booleans(), st.text(), st.none()),
+            lambda inner: st.one_of(
+                st.lists(inner, max_size=3),
+                st.dictionaries(
+                    st.sampled_from([*sections(config.Config), "name", "endpoint", "command_port", "x"]),
+                    inner,
+                    max_size=4,
+                ),
+            ),
+        )
+    )
+    def test_anything(self, value: Any) -> None:
+        """Whatever a file holds, what comes of it is a configuration or `ConfigError`, in single lines."""
+        tables = value if isinstance(value, dict) else {"pair": [value]}
+        with mock.patch("tomllib.loads", return_value=tables):
+            for problem in problems("(see the tables)"):
+                self.assertEqual(len(problem.splitlines()), 1, problem)
+
+
+_WORDS_OF_TYPE = {str: "expected a string", int: "whole number", float: "a number", bool: "true or false"}
+
+
+class Endpoints(SynchronousTestCase):
+    """Where a port listens."""
+
+    def problem(self, endpoint: str) -> str:
+        """What is wrong with an endpoint."""
+        return "".join(problems(f"[[port]]\nname = 'p'\nendpoint = '{endpoint}'"))
+
+    def test_right(self) -> None:
+        """What Twisted can listen on is taken as it is."""
+        for endpoint in ("tcp:30100", "tcp:0:interface=127.0.0.1", "unix:/tmp/x:mode=660", "tcp6:30100"):
+            self.assertEqual(self.problem(endpoint), "")
+
+    def test_wrong(self) -> None:
+        """What Twisted can't listen on is told, with the reason and an example."""
+        for endpoint, reason in (
+            ("tpc:1", "Unknown endpoint type: 'tpc'"),
+            ("", "Unknown endpoint type"),
+            ("tcp", "missing 1 required positional argument: 'port'"),
+            ("tcp:x", "'x'"),
+            ("tcp:70000", "a port from 0 to 65535"),
+            ("tcp:1:interfac=x", "'interfac'"),
+            ("unix", "'address'"),
+            ("tcp:\\", "StopIteration"),
+        ):
+            problem = self.problem(endpoint)
+            self.assertTrue(
+                problem.startswith("port[1].endpoint: expected a Twisted server endpoint"), problem
+            )
+            self.assertIn(reason, problem)
+            self.assertEqual(len(problem.splitlines()), 1)
+
+    def test_certificate(self) -> None:
+        """A certificate that is not there, or no package to read it, is told and no traceback."""
+        self.assertIn("port[1].endpoint: expected", self.problem("ssl:443:privateKey=/no/such/file"))
+
+    def test_nothing_is_opened(self) -> None:
+        """A socket's file is not made by asking."""
+        path = os.path.abspath(self.mktemp())
+        self.assertEqual(self.problem(f"unix:{path}"), "")
+        self.assertFalse(os.path.exists(path))
+
+
+class Clashes(SynchronousTestCase):
+    """What is used twice."""
+
+    def test_pairs(self) -> None:
+        """Two pairs can't listen on one address and port, in whatever spelling; nor reply to one."""
+        second = '[[pair]]\nname = "b"\nlisten = "{}"\ncommand_port = 30005\nreply_port = 9\n'
+        for listen in ("127.0.0.1", "localhost", "0.0.0.0"):
+            [problem] = problems(PAIR + second.format(listen))
+            self.assertTrue(problem.startswith("pair[2].command_port: "), problem)
+            self.assertIn("used by pair[1].command_port", problem)
+        for listen in ("127.0.0.2", "::1"):
+            self.assertEqual(problems(PAIR + second.format(listen)), [])
+        [problem] = problems(
+            PAIR + second.format("127.0.0.2").replace("reply_port = 9", "reply_port = 30006")
+        )
+        self.assertIn("pair[2].reply_port: 127.0.0.1:30006 is used by pair[1].reply_port", problem)
+
+    def test_controller(self) -> None:
+        """Where the controller's replies come in is nobody else's, though the file leaves out the address."""
+        for host in ("192.0.2.1", "127.0.0.1", "mount.example.org"):
+            text = f'[controller]\nhost = "{host}"\ncommand_port = 7\nreply_port = 30005\n' + PAIR
+            [problem] = problems(text)
+            self.assertIn("pair[1].command_port: 127.0.0.1:30005 is used by controller.reply_port", problem)
+
+    def test_itself(self) -> None:
+        """The bridge does not connect to where it listens: it would talk to itself."""
+        for text in (
+            '[controller]\nhost = "127.0.0.1"\ncommand_port = 30005\nreply_port = 7\n' + PAIR,
+            '[controller]\nhost = "192.0.2.1"\ncommand_port = 30005\n' + PAIR,
+            PAIR + '[[port]]\nname = "p"\nendpoint = "tcp:30006"\n',
+        ):
+            [problem] = problems(text)
+            self.assertIn("the bridge would connect to itself", problem)
+        self.assertEqual(problems(PAIR + 'reply_host = "192.0.2.7"\n' + "reply_port = 30005"), [])
+
+    def test_ports(self) -> None:
+        """Two ports can't have one endpoint; port 0 is the system's choice, each time another."""
+        port = '[[port]]\nname = "{}"\nendpoint = "{}"\n'
+        for first, second in (("tcp:5", "tcp:5:interface=127.0.0.1"), ("unix:/tmp/x", "unix:/tmp/a/../x")):
+            [problem] = problems(port.format("a", first) + port.format("b", second))
+            self.assertIn("port[2].endpoint: ", problem)
+        self.assertEqual(problems(port.format("a", "tcp:0") + port.format("b", "tcp:0")), [])
+
+    def test_told_beside_other_problems(self) -> None:
+        """A clash is told although other keys of the same sections are wrong."""
+        found = problems(PAIR + "source = 1\n" + PAIR.replace("csc", "b") + "reply_port = 9\nx = 1")
+        self.assertEqual(len(found), 3)
+
+
+class Syntax(SynchronousTestCase):
+    """What is no TOML."""
+
+    def test_position(self) -> None:
+        """One line says where."""
+        for text, start in (
+            ("a = 1\nb = = 2\n", "line 2, column 5: not TOML: "),
+            ("a = 1\na = 2\n", "line 2, column "),
+            ("a = 1\nb = '''x\n", "line 3, column 1: not TOML: "),
+        ):
+            [problem] = problems(text)
+            self.assertTrue(problem.startswith(start), problem)
+
+    def test_what_the_parser_chokes_on(self) -> None:
+        """A number or a nesting that is too much for the parser is one line too."""
+        for text in ("a = " + "9" * 5000, "a = " + "[" * 100_000):
+            [problem] = problems(text)
+            self.assertIn("not TOML", problem)
+
+
+class Files(SynchronousTestCase):
+    """A file, by its path."""
+
+    def problem(self, data: bytes) -> str:
+        """What is wrong with a file."""
+        path = Path(self.mktemp())
+        path.write_bytes(data)
+        with self.assertRaises(ConfigError) as caught:
+            config.load_file(path)
+        self.assertEqual(caught.exception.where, str(path))
+        return "\n".join(caught.exception.problems)
+
+    def test_read(self) -> None:
+        """A file is read, also with the mark that some editors begin it with and their line ends."""
+        path = Path(self.mktemp())
+        for data in (PAIR.encode(), b"\xef\xbb\xbf" + PAIR.replace("\n", "\r\n").encode()):
+            path.write_bytes(data)
+            self.assertEqual(config.load_file(path), config.default_config())
+            self.assertEqual(config.load_file(str(path)), config.default_config())
+
+    def test_unreadable(self) -> None:
+        """A file that is not there, or is a directory, is one line."""
+        for path, reason in ((self.mktemp(), "No such file"), ("/", "directory")):
+            with self.assertRaises(ConfigError) as caught:
+                config.load_file(path)
+            [problem] = caught.exception.problems
+            self.assertIn(reason, problem)
+
+    def test_not_utf8(self) -> None:
+        """A byte that is not UTF-8 is told with its place."""
+        self.assertEqual(
+            self.problem("# gut\n# ü".encode() + b"\xff"), "line 2, column 4: not UTF-8 (byte 0xff)"
+        )
+
+    def test_wrong(self) -> None:
+        """A file's problems are those of its text."""
+        self.assertIn("line 1, column 1", self.problem(b"="))
+
+
+class Checking(SynchronousTestCase):
+    """Values that a program changed."""
+
+    def test_right(self) -> None:
+        """What was loaded or made is right, and comes back equal."""
+        for each in (config.default_config(), config.load(OFF.sub("", REFERENCE.read_text()))):
+            self.assertEqual(config.check(each), each)
+
+    def test_wrong(self) -> None:
+        """A change by a program is held to the same rules."""
+        default = config.default_config()
+        changed = attrs.evolve(default, pairs=default.pairs * 2)
+        with self.assertRaises(ConfigError) as caught:
+            config.check(changed, "the command line")
+        self.assertEqual(caught.exception.where, "the command line")
+        self.assertEqual(len(caught.exception.problems), 3)  # name, command port and reply port
+
+
+class Importing(SynchronousTestCase):
+    """What a daemon with no file pays for."""
+
+    def test_light(self) -> None:
+        """The default needs no TOML parser, and nothing here imports the reactor."""
+        script = (
+            "import sys; from mtmount_twisted.bridge import config; config.default_config();"
+            "print([name for name in ('tomllib', 'twisted.internet.reactor') if name in sys.modules]);"
+            'config.load(\'[[port]]\\nname="a"\\nendpoint="tcp:0"\');'
+            "print('twisted.internet.reactor' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.stdout, done.stderr), ("[]\nFalse\n", ""))
+
+
+def toml_doc(key: Key) -> str:
+    """The comment above a key in the reference."""
+    default = "" if not key.default_words else f" Default: {key.default_words}.".replace("`", "")
+    words = f"{key.doc[0].upper()}{key.doc[1:]}. {key.expected[0].upper()}{key.expected[1:]}.{default}"
+    return textwrap.fill(words, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+def toml_value(value: Any) -> str:
+    """A default as TOML."""
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def table_row(name: str, key: Key) -> str:
+    """A key's row in the documentation."""
+    words = key.default_words.replace("`", "``")
+    if key.default is attrs.NOTHING:
+        words = "(required)"
+    elif not words:
+        words = f"``{toml_value(key.default)}``"
+    expected = re.sub(r'("\w+")', r"``\1``", key.expected)
+    return f"   * - ``{name}``\n     - {expected}\n     - {words}\n     - {key.doc}\n"
+
+
+class Reference(SynchronousTestCase):
+    """``docs/bridge.toml`` and ``docs/configuration.rst`` against the classes."""
+
+    def parts(self) -> dict[str, str]:
+        """The reference's text by section."""
+        pieces = re.split(
+            r"^#?\[{1,2}(\w+)\]{1,2}\n", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+        return dict(zip(pieces[1::2], pieces[2::2]))
+
+    def test_loads_to_the_default(self) -> None:
+        """As it stands, the reference is what holds with no file."""
+        self.assertEqual(config.load_file(REFERENCE), config.default_config())
+
+    def test_examples_are_right(self) -> None:
+        """With its examples turned on, the reference is right, and has every section."""
+        loaded = config.load(OFF.sub("", REFERENCE.read_text(encoding="utf-8")))
+        self.assertIsNotNone(loaded.controller)
+        self.assertEqual((len(loaded.pairs), len(loaded.ports)), (1, 1))
+
+    def test_sections(self) -> None:
+        """The reference has each section once, in the order of the classes."""
+        self.assertEqual(list(self.parts()), list(sections(config.Config)))
+
+    def test_every_key(self) -> None:
+        """Each key of the classes, and no other, is in the reference: its doc line, and its default."""
+        for section, each in sections(config.Config).items():
+            part = self.parts()[section]
+            self.assertEqual(re.findall(r"^#?(\w+) = ", part, re.MULTILINE), list(keys(each.cls)))
+            for name, key in keys(each.cls).items():
+                match = re.search(rf"^{re.escape(toml_doc(key))}\n#?{name} = (.+)$", part, re.MULTILINE)
+                self.assertIsNotNone(match, f"{section}.{name}: {toml_doc(key)}")
+                assert match is not None
+                if key.default is not attrs.NOTHING and not key.default_words:
+                    self.assertEqual(match[1], toml_value(key.default), name)
+
+    def test_documentation(self) -> None:
+        """Each section's table in the documentation has a row for each key, and no other row."""
+        text = (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
+        rows = re.findall(r"^   \* - ``\w+``\n(?:     - .+\n)+", text, re.MULTILINE)
+        self.assertEqual(rows, [table_row(name, key) for _, name, key in every_key()])
+        self.assertEqual(re.findall(r"^``\[+(\w+)\]+``$", text, re.MULTILINE), list(sections(config.Config)))
+        for section in sections(config.Config).values():
+            self.assertIn(first_words(section), text)
+
+    def test_shown_example(self) -> None:
+        """The documentation's example is right, and its problems are what is said of such a file."""
+        text = (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
+        example, told = re.findall(r"\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", text)[:2]
+        example = textwrap.dedent(example)
+        self.assertEqual(problems(example), [])
+        wrong = example.replace("60005", "70000").replace("command_port = 4", "comand_port = 4")
+        self.assertEqual(
+            [f"bridge.toml: {line}" for line in problems(wrong)], textwrap.dedent(told).split("\n")[:3]
+        )
+
+    def test_every_key_is_explained(self) -> None:
+        """Each key has words of its own, and each number its bounds."""
+        for section, name, key in every_key():
+            self.assertGreater(len(key.doc), 10, (section, name))
+            if key.kind in (int, float):
+                self.assertIsNotNone(key.least, (section, name))
+
+
+def first_words(section: Section) -> str:
+    """What a section's class says it is."""
+    return (section.cls.__doc__ or "").splitlines()[0]
