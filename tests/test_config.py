@@ -1,4 +1,4 @@
-"""What the bridge can be told in a file, what it says of a file that is wrong, and the reference in docs."""
+"""What the bridge can be told in a file, and what it says of a file that is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge import config
-from mtmount_twisted.bridge.tables import Key, Section, keys, sections
+from mtmount_twisted.bridge.tables import Key, keys, sections
 from mtmount_twisted.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -362,7 +361,24 @@ class Clashes(SynchronousTestCase):
         ):
             [problem] = problems(text)
             self.assertIn("the bridge would connect to itself", problem)
-        self.assertEqual(problems(PAIR + 'reply_host = "192.0.2.7"\n' + "reply_port = 30005"), [])
+        elsewhere = PAIR + 'reply_host = "192.0.2.7"\n' + "reply_port = 30005\n"
+        for listen in ("127.0.0.1", "0.0.0.0"):
+            self.assertEqual(problems(elsewhere + f'listen = "{listen}"'), [])
+
+    def test_replies_from_afar(self) -> None:
+        """A controller elsewhere sends its replies to all addresses, and one on this machine to its own."""
+        text = '[controller]\nhost = "{}"\ncommand_port = 7\nreply_port = 30005\n' + PAIR
+        text += 'listen = "192.0.2.1"\n'
+        self.assertEqual(len(problems(text.format("192.0.2.2"))), 1)
+        for host in ("127.0.0.1", "mount.example.org", "2001:db8::1"):
+            self.assertEqual(problems(text.format(host)), [])
+        for host in ("::1", "2001:db8::1"):
+            self.assertEqual(len(problems(text.format(host).replace("192.0.2.1", "::1"))), 1)
+        for one, other in (("0.0.0.0", "::1"), ("::", "127.0.0.1")):
+            second = '[[pair]]\nname = "b"\ncommand_port = 30005\nreply_port = 9\n'
+            self.assertEqual(
+                problems(PAIR + f'listen = "{one}"\n' + second + f'listen = "{other}"\n'), [], "two families"
+            )
 
     def test_ports(self) -> None:
         """Two ports can't have one endpoint; port 0 is the system's choice, each time another."""
@@ -470,95 +486,3 @@ class Importing(SynchronousTestCase):
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
         )
         self.assertEqual((done.stdout, done.stderr), ("[]\nFalse\n", ""))
-
-
-def toml_doc(key: Key) -> str:
-    """The comment above a key in the reference."""
-    default = "" if not key.default_words else f" Default: {key.default_words}.".replace("`", "")
-    words = f"{key.doc[0].upper()}{key.doc[1:]}. {key.expected[0].upper()}{key.expected[1:]}.{default}"
-    return textwrap.fill(words, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-
-
-def toml_value(value: Any) -> str:
-    """A default as TOML."""
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
-
-
-def table_row(name: str, key: Key) -> str:
-    """A key's row in the documentation."""
-    words = key.default_words.replace("`", "``")
-    if key.default is attrs.NOTHING:
-        words = "(required)"
-    elif not words:
-        words = f"``{toml_value(key.default)}``"
-    expected = re.sub(r'("\w+")', r"``\1``", key.expected)
-    return f"   * - ``{name}``\n     - {expected}\n     - {words}\n     - {key.doc}\n"
-
-
-class Reference(SynchronousTestCase):
-    """``docs/bridge.toml`` and ``docs/configuration.rst`` against the classes."""
-
-    def parts(self) -> dict[str, str]:
-        """The reference's text by section."""
-        pieces = re.split(
-            r"^#?\[{1,2}(\w+)\]{1,2}\n", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
-        )
-        return dict(zip(pieces[1::2], pieces[2::2]))
-
-    def test_loads_to_the_default(self) -> None:
-        """As it stands, the reference is what holds with no file."""
-        self.assertEqual(config.load_file(REFERENCE), config.default_config())
-
-    def test_examples_are_right(self) -> None:
-        """With its examples turned on, the reference is right, and has every section."""
-        loaded = config.load(OFF.sub("", REFERENCE.read_text(encoding="utf-8")))
-        self.assertIsNotNone(loaded.controller)
-        self.assertEqual((len(loaded.pairs), len(loaded.ports)), (1, 1))
-
-    def test_sections(self) -> None:
-        """The reference has each section once, in the order of the classes."""
-        self.assertEqual(list(self.parts()), list(sections(config.Config)))
-
-    def test_every_key(self) -> None:
-        """Each key of the classes, and no other, is in the reference: its doc line, and its default."""
-        for section, each in sections(config.Config).items():
-            part = self.parts()[section]
-            self.assertEqual(re.findall(r"^#?(\w+) = ", part, re.MULTILINE), list(keys(each.cls)))
-            for name, key in keys(each.cls).items():
-                match = re.search(rf"^{re.escape(toml_doc(key))}\n#?{name} = (.+)$", part, re.MULTILINE)
-                self.assertIsNotNone(match, f"{section}.{name}: {toml_doc(key)}")
-                assert match is not None
-                if key.default is not attrs.NOTHING and not key.default_words:
-                    self.assertEqual(match[1], toml_value(key.default), name)
-
-    def test_documentation(self) -> None:
-        """Each section's table in the documentation has a row for each key, and no other row."""
-        text = (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
-        rows = re.findall(r"^   \* - ``\w+``\n(?:     - .+\n)+", text, re.MULTILINE)
-        self.assertEqual(rows, [table_row(name, key) for _, name, key in every_key()])
-        self.assertEqual(re.findall(r"^``\[+(\w+)\]+``$", text, re.MULTILINE), list(sections(config.Config)))
-        for section in sections(config.Config).values():
-            self.assertIn(first_words(section), text)
-
-    def test_shown_example(self) -> None:
-        """The documentation's example is right, and its problems are what is said of such a file."""
-        text = (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
-        example, told = re.findall(r"\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", text)[:2]
-        example = textwrap.dedent(example)
-        self.assertEqual(problems(example), [])
-        wrong = example.replace("60005", "70000").replace("command_port = 4", "comand_port = 4")
-        self.assertEqual(
-            [f"bridge.toml: {line}" for line in problems(wrong)], textwrap.dedent(told).split("\n")[:3]
-        )
-
-    def test_every_key_is_explained(self) -> None:
-        """Each key has words of its own, and each number its bounds."""
-        for section, name, key in every_key():
-            self.assertGreater(len(key.doc), 10, (section, name))
-            if key.kind in (int, float):
-                self.assertIsNotNone(key.least, (section, name))
-
-
-def first_words(section: Section) -> str:
-    """What a section's class says it is."""
-    return (section.cls.__doc__ or "").splitlines()[0]
