@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import defer, task
-from twisted.internet.protocol import ClientFactory
+from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.protocols.basic import LineReceiver
 
 from mtmount_twisted.framing import TERMINATOR
@@ -40,20 +41,24 @@ async def ours(kind: str, port: int, count: int) -> None:
 
 class Simple(LineReceiver):
     delimiter = TERMINATOR
-    count = 0
+    count: int
 
     def lineReceived(self, line: bytes) -> None:
         for _ in range(self.count):
             self.transport.write(encode(ACK))
 
 
-async def simple(reactor: Any, port: int, count: int) -> None:
-    Simple.count = count
-    factory: Any = ClientFactory.forProtocol(Simple)
+async def connect(reactor: Any, protocol: Callable[[], Protocol], port: int) -> None:
+    factory: Any = ClientFactory.forProtocol(protocol)
     factory.noisy = False
     reactor.connectTCP(HOST, port, factory)
     print(0, flush=True)
     await defer.Deferred()
+
+
+class Bare(Protocol):
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(ACK_LINE)
 
 
 def raw(port: int) -> None:
@@ -68,10 +73,17 @@ def main() -> None:
     logging.disable()
     if kind == "raw":
         raw(port)
-    elif kind == "simple":
-        task.react(lambda reactor: defer.Deferred.fromCoroutine(simple(reactor, port, count)))
-    else:
-        task.react(lambda reactor: defer.Deferred.fromCoroutine(ours(kind, port, count)))
+        return
+    Simple.count = count
+    protocols: dict[str, Callable[[], Protocol]] = {"simple": Simple, "bare": Bare}
+
+    async def run(reactor: Any) -> None:
+        if kind in protocols:
+            await connect(reactor, protocols[kind], port)
+        else:
+            await ours(kind, port, count)
+
+    task.react(lambda reactor: defer.Deferred.fromCoroutine(run(reactor)))
 
 
 if __name__ == "__main__":

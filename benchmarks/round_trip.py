@@ -10,12 +10,15 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+
 from mtmount_twisted.commands import AzimuthAxisTrack
 from mtmount_twisted.framing import TERMINATOR
 
 from .by_hand import MESSAGES
 from .runner import Case, Goal, Run
-from .stacks import Peer, one_core, pair_with, raw_socket
+from .stacks import Peer, accept, one_core, pair_with, raw_socket
 
 TRIPS = 1000
 
@@ -26,6 +29,7 @@ GOALS = (
     Goal("raw sockets", "at most", 4),
     Goal("no codec, sent at once", "at most", 1.3, "ours, sent at once"),
     Goal("raw sockets", "at most", 4, "ours, sent at once"),
+    Goal("raw sockets", subject="bare Twisted"),
 )
 COMPARISONS = tuple(replace(goal, limit=None) for goal in GOALS)
 
@@ -58,6 +62,27 @@ async def no_codec(pair: Any) -> list[float]:
     return times
 
 
+class Bare(Protocol):
+    """Fires `answered` with what comes."""
+
+    answered: Deferred[bytes]
+
+    def dataReceived(self, data: bytes) -> None:
+        self.answered.callback(data)
+
+
+async def bare(protocol: Bare) -> list[float]:
+    """The same bytes, through Twisted and nothing else: no lines, no pair."""
+    times = []
+    for _ in range(TRIPS):
+        start = perf_counter()
+        protocol.answered = Deferred()
+        protocol.transport.write(COMMAND_LINE)
+        await protocol.answered
+        times.append(perf_counter() - start)
+    return times
+
+
 async def raw(connection: socket.socket) -> list[float]:
     """The same bytes, through sockets that block."""
     times = []
@@ -80,10 +105,13 @@ async def measure(run: Run, reactor: Any) -> None:
         stack.enter_context(listening)
         stack.enter_context(Peer("raw", port, 1))
         connection = stack.enter_context(listening.accept()[0])
+        bare_port, bare_end, peer = await accept(reactor, Bare, lambda port: Peer("bare", port, 1))
+        stack.enter_context(peer)
         trips = {
             "ours": partial(ours, pairs["ours"]),
             "no codec": partial(no_codec, pairs["lines"]),
             "raw sockets": partial(raw, connection),
+            "bare Twisted": partial(bare, bare_end),
             "ours, sent at once": partial(ours, pairs["ours at once"]),
             "no codec, sent at once": partial(no_codec, pairs["lines at once"]),
         }
@@ -92,6 +120,7 @@ async def measure(run: Run, reactor: Any) -> None:
             await run.measure(Case("round trip", f"command to Ack, {name}", "µs", subjects, goals, 9))
     for pair in pairs.values():
         await pair.close()
+    await bare_port.stopListening()
 
 
 async def sample(trip: Callable[[], Any], part: float) -> float:

@@ -61,8 +61,12 @@ def each(call: Callable[[Any], object], arguments: Iterable[Any], count: int) ->
 
 @dataclass
 class Run:
-    """What was measured so far."""
+    """What was measured so far.
 
+    :ivar say: is told each row of the table.
+    """
+
+    say: Callable[[str], object] = print
     results: list[dict[str, Any]] = field(default_factory=list)
 
     async def measure(self, case: Case) -> None:
@@ -85,7 +89,7 @@ class Run:
         }
         self.results.append(result)
         for compared in result["comparisons"]:
-            print(joined(row(result, compared)), flush=True)
+            self.say(joined(row(result, compared)))
 
     def write(self, path: Path, seconds: float) -> None:
         """Write all that was measured as JSON."""

@@ -68,7 +68,7 @@ class RunnerTests(SynchronousTestCase):
             return lambda: order.append(name) or next(costs[name])  # type: ignore[func-returns-value]
 
         case = Case("a group", "a figure", "µs", {name: sample(name) for name in costs}, goals, 3)
-        run = Run()
+        run = Run([].append)
         self.successResultOf(Deferred.fromCoroutine(run.measure(case)))
         self.assertEqual(order, ["ours", "theirs"] * 4)
         comparisons: list[dict[str, Any]] = run.results[0]["comparisons"]
