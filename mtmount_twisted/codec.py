@@ -16,9 +16,10 @@ from .commands import NUM_HEADER_FIELDS, Command, parse_command
 from .enums import ReplyCode
 from .errors import LineError, MessageError
 from .fields import INT, check_str, utc_now, write_timestamp
-from .replies import Reply, parse_reply
+from .messages import leaves
+from .replies import Answer, Reply, parse_reply
 
-ANSWER_CODES = frozenset((ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE))
+ANSWER_CODES = frozenset(answer.reply_code for answer in leaves(Answer))
 """The codes of the replies that answer one command; all others are events."""
 
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import ClassVar
 
 from .enums import CommandCode, Commander, Source
-from .errors import FieldCountError, FieldError, UnknownCodeError
-from .fields import INT, utc_now
-from .messages import BaseMessage, code, next_sequence_id, parameter
+from .errors import FieldCountError
+from .fields import utc_now
+from .messages import BaseMessage, ClassOfCode, code, leaves, next_sequence_id, parameter
 
 NUM_HEADER_FIELDS = 4
 """How many fields come before a command's parameters."""
@@ -440,13 +440,11 @@ class TopEndChillerResetAlarm(Command):
     command_code = CommandCode.TOP_END_CHILLER_RESET_ALARM
 
 
-Commands: tuple[type[Command], ...] = tuple(Command.__subclasses__())
+Commands: tuple[type[Command], ...] = leaves(Command)
 """Every command class, in the order of their codes."""
 
 CommandDict: dict[CommandCode, type[Command]] = {command.command_code: command for command in Commands}
 """The command class of each code that has one."""
-
-_CLASS_OF_TEXT = {str(int(code)): command for code, command in CommandDict.items()}
 
 AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if command.ack_only
@@ -454,26 +452,13 @@ AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
 """The codes of the track commands, which are answered by an Ack and nothing more; one has no class."""
 
 
-def command_class(code_text: str) -> type[Command]:
-    """The class of the command whose `command_code` field is this text.
-
-    :raises FieldError: if it is not an integer.
-    :raises UnknownCodeError: if no class has that code.
-    """
-    if code_text in _CLASS_OF_TEXT:
-        return _CLASS_OF_TEXT[code_text]
-    try:
-        number = INT.read(code_text)
-    except ValueError:
-        raise FieldError("command", "command_code", code_text, INT.expected) from None
-    if number in CommandDict:
-        return CommandDict[number]
+def _expected_code(number: int) -> str:
     if number in CommandCode.__members__.values():
-        known = CommandCode(number).name
-        raise UnknownCodeError(
-            "command", "command_code", number, f"a code that has parameters, unlike {known}"
-        )
-    raise UnknownCodeError("command", "command_code", number, "a known CommandCode")
+        return f"a code that has parameters, unlike {CommandCode(number).name}"
+    return "a known CommandCode"
+
+
+_CLASS_OF_CODE = ClassOfCode("command", CommandDict, _expected_code)
 
 
 def parse_command(fields: Sequence[str]) -> Command:
@@ -485,4 +470,4 @@ def parse_command(fields: Sequence[str]) -> Command:
     if len(fields) < NUM_HEADER_FIELDS:
         expected = f"at least the {NUM_HEADER_FIELDS} fields of the header"
         raise FieldCountError("command", None, list(fields), expected)
-    return command_class(fields[1]).from_str_fields(fields)
+    return _CLASS_OF_CODE[fields[1]].from_str_fields(fields)

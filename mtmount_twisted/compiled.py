@@ -77,14 +77,17 @@ class _Recipe:
     write: str
 
 
+_ONE_OF = _Recipe("type(NAME) is TYPE", "", "TYPE_of_text[NAME]", "{text_of_TYPE[self.NAME]}")
 _RECIPES = {
     "int": _Recipe("type(NAME) is int and -BIG < NAME < BIG", "", "int(NAME)", "{self.NAME}"),
     "float": _Recipe("type(NAME) is float and -INFINITY < NAME < INFINITY", "", "NAME", "{self.NAME!r}"),
-    "bool": _Recipe("type(NAME) is bool", "", "bool_of_text[NAME]", "{text_of_bool[self.NAME]}"),
-    "enum": _Recipe("type(NAME) is TYPE", "", "TYPE_of_text[NAME]", "{text_of_TYPE[self.NAME]}"),
+    "bool": _ONE_OF,
+    "enum": _ONE_OF,
     "str": _Recipe(
         "type(NAME) is str and NAME.isprintable()", "not NAME.isprintable()", "NAME", "{self.NAME}"
     ),
+    # The form that the mount writes, told by its punctuation. `fromisoformat` checks the digits,
+    # but would take a week date too, and in some Pythons hour 24. A leap second it refuses.
     "timestamp": _Recipe(
         "type(NAME) is datetime and NAME.tzinfo is UTC",
         'len(NAME) != 23 or NAME[4:22:3] != "--T::." or NAME[11:13] == "24"',
@@ -99,11 +102,9 @@ _NAMES: dict[str, Any] = {
     "INFINITY": float("inf"),
     "NUMERIC_CHARACTERS": NUMERIC_CHARACTERS,
     "UTC": UTC,
-    "bool_of_text": {"0": False, "1": True},
     "datetime": datetime,
     "fromisoformat": datetime.fromisoformat,
     "new": object.__new__,
-    "text_of_bool": {False: "0", True: "1"},
     "write_timestamp": write_timestamp,
 }
 
@@ -230,9 +231,8 @@ def _names(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> dic
     for info in cls.field_infos:
         names[f"default_{info.name}"] = info.default
         names[f"make_{info.name}"] = info.factory
-        if info.kind.name == "enum":
-            enum = info.dtype.__name__
-            names[enum] = info.dtype
-            names[f"{enum}_of_text"] = {str(int(member)): member for member in info.dtype}
-            names[f"text_of_{enum}"] = {member: str(int(member)) for member in info.dtype}
+        if info.kind.by_text:
+            names[info.dtype.__name__] = info.dtype
+            names[f"{info.dtype.__name__}_of_text"] = info.kind.by_text
+            names[f"text_of_{info.dtype.__name__}"] = info.kind.text_of
     return names

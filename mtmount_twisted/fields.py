@@ -12,8 +12,8 @@ from __future__ import annotations
 import operator
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import cache
@@ -24,7 +24,7 @@ NUMERIC_CHARACTERS = "0123456789+-.eE "
 """All that a number on the wire may be made of; `int` and `float` alone take more."""
 _FORBIDDEN_IN_TEXT = re.compile("[\r\n\0]")
 _TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)T((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d{1,9}))?", re.ASCII
+    r"\d{4}-\d\d-\d\dT(?:(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d|23:59:60)(?:\.\d{1,9})?", re.ASCII
 )
 _TWO_DIGITS = tuple(f"{number:02}" for number in range(61))
 _THREE_DIGITS = tuple(f"{number:03}" for number in range(1000))
@@ -42,6 +42,8 @@ class Kind:
     :ivar check: a value that a program gave -> the value to keep; `ValueError` if it is bad.
     :ivar read: wire text -> value; `ValueError` if it is bad.
     :ivar write: value -> wire text.
+    :ivar by_text: the wire's usual text -> value, where a value is one of a few; else empty.
+    :ivar text_of: the same the other way.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Kind:
     check: Callable[[Any], Any]
     read: Callable[[str], Any]
     write: Callable[[Any], str]
+    by_text: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    text_of: Mapping[Any, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def _plain(value: Any) -> Any:
@@ -118,11 +122,6 @@ def read_bool(text: str) -> bool:
     return read_int(text) != 0
 
 
-def write_bool(value: bool) -> str:
-    """``1`` or ``0``."""
-    return "1" if value else "0"
-
-
 def check_str(value: Any) -> str:
     r"""Text without ``\r``, ``\n`` or NUL, since the protocol has no escape, and encodable."""
     if not isinstance(value, str) or _FORBIDDEN_IN_TEXT.search(value):
@@ -152,27 +151,11 @@ def read_timestamp(text: str) -> datetime:
     A leap second, ``23:59:60.5``, is 23:59:59.5 with ``fold=1``: the second time that the
     clock shows that second, which is also how Linux counts it. It is written back as it came.
     """
-    # The form that the mount writes, told by its punctuation. `fromisoformat` checks the
-    # digits, but would take two things more: a week date, and in some Pythons hour 24.
-    if len(text) == 23 and text[10] == "T" and text[19] == "." and text[5] != "W" and text[11:13] != "24":
-        try:
-            return datetime.fromisoformat(text + "+00:00")
-        except ValueError:
-            pass  # also a leap second, read below
-    return _read_any_timestamp(text)
-
-
-def _read_any_timestamp(text: str) -> datetime:
-    match = _TIMESTAMP.fullmatch(text)
-    if match is None:
+    if _TIMESTAMP.fullmatch(text) is None:  # `fromisoformat` alone takes more
         raise ValueError(text)
-    date, hour_minute, second, decimals = match.groups()
-    leap = second == "60"
-    if leap and hour_minute != "23:59":
-        raise ValueError(text)
-    moment = datetime.fromisoformat(f"{date}T{hour_minute}:{'59' if leap else second}+00:00")
-    microsecond = int((decimals or "0").ljust(6, "0")[:6])
-    return moment.replace(microsecond=microsecond, fold=int(leap))
+    if text[17:19] == "60":
+        return datetime.fromisoformat(f"{text[:17]}59{text[19:]}+00:00").replace(fold=1)
+    return datetime.fromisoformat(text + "+00:00")
 
 
 def write_timestamp(value: datetime) -> str:
@@ -195,7 +178,6 @@ def utc_now() -> datetime:
 
 INT = Kind("int", int, "an integer", check_int, read_int, str)
 FLOAT = Kind("float", float, "a finite number", check_float, read_float, str)
-BOOL = Kind("bool", bool, "a bool, 0 or 1", check_bool, read_bool, write_bool)
 STR = Kind("str", str, r"text without \r, \n or NUL that UTF-8 can encode", check_str, check_str, str)
 TIMESTAMP = Kind(
     "timestamp",
@@ -205,6 +187,26 @@ TIMESTAMP = Kind(
     read_timestamp,
     write_timestamp,
 )
+
+
+def _one_of(
+    name: str,
+    dtype: type,
+    expected: str,
+    check: Callable[[Any], Any],
+    read: Callable[[str], Any],
+    by_text: dict[str, Any],
+) -> Kind:
+    """A kind with few values, each of them in `by_text`; `read` is for their unusual texts."""
+    text_of = {value: text for text, value in by_text.items()}
+
+    def read_usual(text: str) -> Any:
+        return by_text[text] if text in by_text else read(text)
+
+    return Kind(name, dtype, expected, check, read_usual, text_of.__getitem__, by_text, text_of)
+
+
+BOOL = _one_of("bool", bool, "a bool, 0 or 1", check_bool, read_bool, {"0": False, "1": True})
 _PLAIN_KINDS = {kind.dtype: kind for kind in (INT, FLOAT, BOOL, STR, TIMESTAMP)}
 
 
@@ -223,17 +225,12 @@ def kind_of(dtype: type) -> Kind:
 
 
 def _enum_kind(enum: type[IntEnum]) -> Kind:
-    by_text = {str(int(member)): member for member in enum}
-
     def check(value: Any) -> IntEnum:
         return value if isinstance(value, enum) else enum(check_int(value))
 
     def read(text: str) -> IntEnum:
-        member = by_text.get(text)
-        return enum(read_int(text)) if member is None else member
+        return enum(read_int(text))
 
-    def write(value: IntEnum) -> str:
-        return str(int(value))
-
+    by_text = {str(int(member)): member for member in enum}
     members = ", ".join(f"{int(member)} {member.name}" for member in enum) if len(enum) < 20 else "its codes"
-    return Kind("enum", enum, f"a {enum.__name__} ({members})", check, read, write)
+    return _one_of("enum", enum, f"a {enum.__name__} ({members})", check, read, by_text)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
 from . import compiled, framing
-from .errors import FieldCountError, FieldError, UnknownFieldError
-from .fields import STR, Kind, kind_of
+from .errors import FieldCountError, FieldError, UnknownCodeError, UnknownFieldError
+from .fields import INT, STR, Kind, kind_of
 
 MAX_SEQUENCE_ID = 2147483647
 """The largest `sequence_id`; the next one is 1."""
 
 Self = TypeVar("Self", bound="BaseMessage")
+M = TypeVar("M", bound="BaseMessage")
 
 
 def sequence_ids(start: int = 1) -> Iterator[int]:
@@ -346,3 +347,41 @@ def _count_error(cls: type[BaseMessage], fields: Sequence[str]) -> FieldCountErr
     wanted = f"at least {len(names)}" if cls.has_extra_data else f"{len(names)}"
     expected = f"{wanted} fields ({', '.join(names)}) and not {len(fields)}"
     return FieldCountError(cls.__name__, names[len(fields)] if few else None, list(fields), expected)
+
+
+def leaves(branch: type[M]) -> tuple[type[M], ...]:
+    """The message classes of a branch in the order of their declaration, without those between."""
+    below = branch.__subclasses__()
+    return tuple(leaf for cls in below for leaf in leaves(cls)) or (branch,)
+
+
+class ClassOfCode(dict[str, type[M]]):
+    """The message class of each code, by the text of the code on the wire.
+
+    A dict, so that the usual text costs one look-up; ``__missing__`` knows of all other texts.
+
+    :param branch: what the messages are: ``"command"`` or ``"reply"``.
+    :param classes: the classes by their codes.
+    :param expected: what would have been right instead of a code without a class, in words.
+    """
+
+    def __init__(self, branch: str, classes: Mapping[Any, type[M]], expected: Callable[[int], str]) -> None:
+        super().__init__((str(int(number)), cls) for number, cls in classes.items())
+        self._branch = branch
+        self._classes = classes
+        self._expected = expected
+
+    def __missing__(self, text: str) -> type[M]:
+        """The class for an unusual text, such as ``+10``.
+
+        :raises FieldError: if it is not an integer.
+        :raises UnknownCodeError: if no class has that code.
+        """
+        field = f"{self._branch}_code"
+        try:
+            number = INT.read(text)
+        except ValueError:
+            raise FieldError(self._branch, field, text, INT.expected) from None
+        if number not in self._classes:
+            raise UnknownCodeError(self._branch, field, number, self._expected(number))
+        return self._classes[number]

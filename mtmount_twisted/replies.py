@@ -1,8 +1,8 @@
 """The replies: what the mount says.
 
 Each class is one reply of ``protocol.md`` and its body is all there is to know of it.
-`AckReply`, `NoAckReply` and `DoneReply` answer one command; the others are events, meant for
-everyone, and come unasked.
+`AckReply`, `NoAckReply` and `DoneReply`, each an `Answer`, answer one command; the others are
+events, meant for everyone, and come unasked.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import ClassVar
 
 from .enums import ReplyCode, Source
-from .errors import FieldCountError, FieldError, UnknownCodeError
-from .fields import INT, utc_now
-from .messages import BaseMessage, code, extra, parameter
+from .errors import FieldCountError
+from .fields import utc_now
+from .messages import BaseMessage, ClassOfCode, code, extra, leaves, parameter
 
 
 class Reply(BaseMessage):
@@ -23,13 +23,18 @@ class Reply(BaseMessage):
     reply_code: ClassVar[ReplyCode] = code("Which reply it is.")
 
 
-class AckReply(Reply):
-    """The command was accepted."""
+class Answer(Reply):
+    """What all replies that answer one command begin with; each one ends with its parameters."""
 
-    reply_code = ReplyCode.ACK
     sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
     source: Source = parameter("The `source` of the command that it answers.", default=Source.CSC)
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+
+
+class AckReply(Answer):
+    """The command was accepted."""
+
+    reply_code = ReplyCode.ACK
     timeout_ms: int = parameter(
         "The command should be done within this time; a client adds 2 s of its own.",
         unit="ms",
@@ -38,23 +43,17 @@ class AckReply(Reply):
     )
 
 
-class NoAckReply(Reply):
+class NoAckReply(Answer):
     """The command was refused, or, after an Ack, failed or was superseded by a later command."""
 
     reply_code = ReplyCode.NOACK
-    sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
-    source: Source = parameter("The `source` of the command that it answers.", default=Source.CSC)
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
     explanation: str = parameter("Why, in the mount's own words.")
 
 
-class DoneReply(Reply):
+class DoneReply(Answer):
     """The command is finished."""
 
     reply_code = ReplyCode.DONE
-    sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
-    source: Source = parameter("The `source` of the command that it answers.", default=Source.CSC)
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
 
 
 class ErrorReply(Reply):
@@ -97,30 +96,13 @@ class InPositionReply(Reply):
     in_position: bool = parameter("True if it is in position.")
 
 
-Replies: tuple[type[Reply], ...] = tuple(Reply.__subclasses__())
+Replies: tuple[type[Reply], ...] = leaves(Reply)
 """Every reply class, in the order of their codes."""
 
 ReplyDict: dict[ReplyCode, type[Reply]] = {reply.reply_code: reply for reply in Replies}
 """The reply class of each code."""
 
-_CLASS_OF_TEXT = {str(int(code)): reply for code, reply in ReplyDict.items()}
-
-
-def reply_class(code_text: str) -> type[Reply]:
-    """The class of the reply whose `reply_code` field is this text.
-
-    :raises FieldError: if it is not an integer.
-    :raises UnknownCodeError: if no class has that code.
-    """
-    if code_text in _CLASS_OF_TEXT:
-        return _CLASS_OF_TEXT[code_text]
-    try:
-        number = INT.read(code_text)
-    except ValueError:
-        raise FieldError("reply", "reply_code", code_text, INT.expected) from None
-    if number in ReplyDict:
-        return ReplyDict[number]
-    raise UnknownCodeError("reply", "reply_code", number, "a known ReplyCode")
+_CLASS_OF_CODE = ClassOfCode("reply", ReplyDict, lambda number: "a known ReplyCode")
 
 
 def parse_reply(fields: Sequence[str]) -> Reply:
@@ -131,4 +113,4 @@ def parse_reply(fields: Sequence[str]) -> Reply:
     """
     if not fields:
         raise FieldCountError("reply", None, list(fields), "at least the reply_code")
-    return reply_class(fields[0]).from_str_fields(fields)
+    return _CLASS_OF_CODE[fields[0]].from_str_fields(fields)

@@ -6,14 +6,15 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import compiled
+from mtmount_twisted.fields import write_timestamp
 from mtmount_twisted.framing import split
 from mtmount_twisted.messages import BaseMessage
-from mtmount_twisted.replies import AckReply
+from mtmount_twisted.replies import AckReply, OnStateInfoReply
 
 from . import strategies
 
@@ -99,6 +100,32 @@ class EqualToTheLoops(SynchronousTestCase):
         cls = strategies.MESSAGE_CLASSES[2]
         fields = ["1", "30", "1", "2020-02-27T14:48:27.469", "1e308", "1e308", "0", "0", "0"]
         self.assertEqual(outcome(cls.from_str_fields, fields), outcome(read_by_loop, cls, fields))
+
+    _near_misses = st.from_regex(
+        r"[0-9]{4}-[0-9W]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}", fullmatch=True
+    )
+    _mangled = st.tuples(strategies.timestamps(), st.integers(0, 22), st.characters()).map(
+        lambda drawn: (text := write_timestamp(drawn[0]))[: drawn[1]] + drawn[2] + text[drawn[1] + 1 :]
+    )
+
+    @given(
+        _near_misses
+        | _mangled
+        | st.text(min_size=23, max_size=23)
+        | st.text("0123456789-:.TWZ+ ", min_size=17)
+    )
+    @example("2020-W09-4T14:48:27.469")
+    @example("2020-02-27T24:00:00.000")
+    @example("2016-12-31T23:59:60.500")
+    @example("2020-02-27T14:48:27.46Z")
+    @example("2020-02-27T14:48:27+010")
+    @example("2020-02-27T14+48+27.469")
+    def test_reading_timestamps(self, text: str) -> None:
+        """The short cut for the mount's own form takes, refuses and means what `read_timestamp` does."""
+        fields = ["5", text, "x"]
+        self.assertEqual(
+            outcome(OnStateInfoReply.from_str_fields, fields), outcome(read_by_loop, OnStateInfoReply, fields)
+        )
 
 
 class Source(SynchronousTestCase):

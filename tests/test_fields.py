@@ -189,7 +189,7 @@ class BoolsAndEnums(SynchronousTestCase):
 
     def test_bool_writes_0_or_1(self) -> None:
         """A bool is written as one digit."""
-        self.assertEqual([fields.write_bool(True), fields.write_bool(False)], ["1", "0"])
+        self.assertEqual([fields.BOOL.write(True), fields.BOOL.write(False)], ["1", "0"])
 
     def test_what_a_bool_is(self) -> None:
         """A program may give a bool, 0 or 1, and gets a bool; nothing that is merely truthy."""
@@ -374,34 +374,3 @@ class Timestamps(SynchronousTestCase):
         now = fields.utc_now()
         self.assertIs(now.tzinfo, UTC)
         self.assertEqual(fields.read_timestamp(fields.write_timestamp(now)), now)
-
-    _near_misses = st.from_regex(
-        r"[0-9]{4}-[0-9W]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}", fullmatch=True
-    )
-    _mangled = st.tuples(strategies.timestamps(), st.integers(0, 22), st.characters()).map(
-        lambda drawn: (text := fields.write_timestamp(drawn[0]))[: drawn[1]] + drawn[2] + text[drawn[1] + 1 :]
-    )
-
-    @given(
-        _near_misses
-        | _mangled
-        | st.text(min_size=23, max_size=23)
-        | st.text("0123456789-:.TWZ+ ", min_size=17)
-    )
-    @example("2020-W09-4T14:48:27.469")
-    @example("2020-02-27T24:00:00.000")
-    @example("2016-12-31T23:59:60.500")
-    @example("2020-02-27T14:48:27.46Z")
-    @example("2020-02-27T14:48:27+010")
-    @example("2020-02-27T14+48+27.469")
-    def test_short_cut_reads_the_same(self, text: str) -> None:
-        """The short cut for the mount's own form takes, refuses and means what the full reader does."""
-        self.assertEqual(_read(fields.read_timestamp, text), _read(fields._read_any_timestamp, text))
-
-
-def _read(reader: Any, text: str) -> tuple[Any, ...] | str:
-    try:
-        moment = reader(text)
-    except ValueError:
-        return "refused"
-    return moment, moment.fold, moment.tzinfo

@@ -76,6 +76,12 @@ class Facts(SynchronousTestCase):
             self.assertEqual(cls.has_extra_data, has_extra)
             self.assertEqual(cls.reply_code, number)
 
+    def test_answers(self) -> None:
+        """What answers a command is an `Answer`, which has no code and can't be made itself."""
+        answers = [cls.__name__ for cls in replies.Replies if issubclass(cls, replies.Answer)]
+        self.assertEqual(answers, ["AckReply", "NoAckReply", "DoneReply"])
+        self.assertRaises(ValueError, replies.Answer, sequence_id=1)
+
     def test_timeout(self) -> None:
         """An Ack's time-out is in ms, 0 if none is given."""
         self.assertEqual(replies.AckReply.field_infos[-1].unit, "ms")
@@ -128,3 +134,8 @@ class Parsing(SynchronousTestCase):
             error = self.assertRaises(FieldError, parse_reply, [text, WHEN, "x"])
             self.assertEqual((error.field, error.value), ("reply_code", text))
         self.assertRaises(FieldCountError, parse_reply, [])
+
+    def test_class_by_code(self) -> None:
+        """The code decides the class, however the wire writes the number."""
+        for text in ("2", " 2 ", "+2", "02"):
+            self.assertIsInstance(parse_reply([text, "7", "1", WHEN]), replies.DoneReply)
