@@ -23,6 +23,9 @@ VERSION = 1
 CONTROLLER = "controller"
 """The name, as a peer, of what takes the bridge's commands; every other peer is a commander."""
 
+EVERYONE = "everyone"
+"""The name, as a peer, of all commanders at once, to whom an event goes."""
+
 OPEN_STEPS = ("received", "sent", "ack")
 """The steps after which a command still goes on; each other step is an end of it."""
 
@@ -67,17 +70,19 @@ SCHEMA = (
     "CREATE INDEX event_time ON event (time)",
     "CREATE INDEX step_key ON step (run, key)",
     f"""CREATE VIEW command AS
-        SELECT s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
-            coalesce(
+        SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
+            CASE s.key WHEN 0 THEN s.step ELSE coalesce(
                 (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {_IS_END}
                     ORDER BY e.id LIMIT 1),
-                'open') AS outcome,
-            EXISTS (SELECT 1 FROM step e WHERE e.run = s.run AND e.key = s.key AND e.step = 'sent') AS sent,
-            (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) AS last_time
+                'open') END AS outcome,
+            s.key <> 0 AND EXISTS (
+                SELECT 1 FROM step e WHERE e.run = s.run AND e.key = s.key AND e.step = 'sent') AS sent,
+            CASE s.key WHEN 0 THEN s.time ELSE
+                (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) END AS last_time
         FROM step s
-        WHERE s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)""",
+        WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)""",
     """CREATE VIEW unknown AS
-        SELECT run, key, time, peer, epoch, sequence_id, code, lease FROM command
+        SELECT id, run, key, time, peer, epoch, sequence_id, code, lease FROM command
         WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",

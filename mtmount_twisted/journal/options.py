@@ -1,0 +1,164 @@
+"""The command line of ``mtmount-journal``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..commander.names import find_command
+from ..enums import CommandCode
+from ..errors import MessageError
+from .export import FORMATS
+from .reading import GOOD_OUTCOMES, OUTCOMES, Wanted
+from .schema import COLUMNS, default_path
+from .times import parse_time
+
+MISUSED = 2
+"""The exit status for bad usage, and for a journal that can't be read."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISUSED, f"{self.prog}: {message} (--help explains)\n")
+
+
+def parse_options(
+    arguments: Sequence[str] | None, wall_clock: Callable[[], float] = time.time
+) -> argparse.Namespace:
+    """The command line as attributes; ``do`` is the name of what is to be done.
+
+    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after ``--help``.
+    """
+    parser = _Parser(
+        prog="mtmount-journal",
+        description="Read what the bridge has recorded. All times are UTC.",
+        epilog="See docs/journal.rst. The exit status is 2 for bad usage, and if a journal can't be read.",
+        allow_abbrev=False,
+    )
+    kinds = parser.add_subparsers(dest="do", required=True, metavar="tail|show|export|replay")
+    when = partial(_time, now=wall_clock())
+    tail = _subparser(kinds, "tail", "the last entries, and with -f those that come", when)
+    tail.add_argument("-n", type=_count, default=20, metavar="N", help="how many of the last (%(default)s)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
+    _subparser(kinds, "show", "entries as lines for people", when)
+    export = _subparser(kinds, "export", "entries for other programs", when)
+    export.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(choices)s (%(default)s)")
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    _add_replay(_subparser(kinds, "replay", "send a commander's recorded commands again", when))
+    options = parser.parse_args(arguments)
+    if options.do == "replay" and len(options.peer) != 1:
+        parser.error("replay needs one --peer: whose commands to send")
+    return options
+
+
+def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = kinds.add_parser(
+        name, help=what, description=f"{name}: {what}.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--journal", type=Path, default=default_path(), metavar="FILE", help="the file (%(default)s)")
+    add("--since", type=when, metavar="TIME", help="2026-11-22T16:14, 16:14, '10 min ago' (all times UTC)")
+    add("--until", type=when, metavar="TIME", help="likewise")
+    add("--run", type=_count, metavar="N", help="of the daemon's run of this number only")
+    add("--peer", action="append", default=[], metavar="NAME", help="of this peer; may be given repeatedly")
+    add(
+        "--command",
+        type=_code,
+        action="append",
+        default=[],
+        metavar="NAME|CODE",
+        help="only what belongs to such commands; may be given repeatedly",
+    )
+    add(
+        "--outcome",
+        type=_outcomes,
+        action="extend",
+        default=[],
+        metavar="WORD,...",
+        help=f"only what belongs to commands that ended so: {', '.join(OUTCOMES)}; failed is all but the"
+        f" first {len(GOOD_OUTCOMES)}",
+    )
+    add("--only", choices=tuple(COLUMNS), action="append", default=[], help="only these entries")
+    return parser
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="where the commands go (%(default)s)")
+    add("--command-port", type=_port, default=30005, metavar="PORT", help="its port there (%(default)s)")
+    add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
+    add("--reply-port", type=_port, default=30006, metavar="PORT", help="its port (%(default)s)")
+    add("--speed", type=_positive, default=1.0, metavar="N", help="times the recorded pace (%(default)s)")
+    add("--keep-tai", action="store_true", help="leave the tai of track commands as recorded")
+    add("--patience", type=_positive, default=60.0, metavar="S", help="for the last answers (%(default)s s)")
+    add("--connect-timeout", type=_positive, default=10.0, metavar="S", help="(%(default)s s)")
+    add("--yes-to", metavar="HOST", help="needed, with the same name, for a host that is not this machine")
+
+
+def wanted_by(options: argparse.Namespace) -> Wanted:
+    """Which entries the options ask for."""
+    return Wanted(
+        options.since,
+        options.until,
+        tuple(options.peer),
+        tuple(dict.fromkeys(options.only)) or tuple(COLUMNS),
+        tuple(options.command),
+        tuple(options.outcome),
+        options.run,
+    )
+
+
+def _time(text: str, now: float) -> float:
+    try:
+        return parse_time(text, now)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _code(text: str) -> int:
+    if text.removeprefix("-").isdecimal():
+        return int(text)
+    if text.upper() in CommandCode.__members__:
+        return int(CommandCode[text.upper()])
+    try:
+        return int(find_command(text).command_code)
+    except MessageError as error:
+        raise argparse.ArgumentTypeError(f"no command {text!r}: expected {error.expected}") from None
+
+
+def _outcomes(text: str) -> list[str]:
+    words = [word.strip().lower().replace(" ", "_") for word in text.split(",")]
+    for word in words:
+        if word not in (*OUTCOMES, "failed"):
+            raise argparse.ArgumentTypeError(f"expected some of {', '.join(OUTCOMES)}, failed; got {word!r}")
+    bad = [word for word in OUTCOMES if word not in GOOD_OUTCOMES]
+    return [word for word in words if word != "failed"] + (bad if "failed" in words else [])
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) < 2**62:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if 0 < number < math.inf:
+        return number
+    raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")

@@ -1,0 +1,187 @@
+"""The program ``mtmount-journal``: what each of its words does."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
+
+from ..communicator import ClientServerPair
+from ..errors import MTMountError
+from .export import FORMATS
+from .options import MISUSED, parse_options, wanted_by
+from .reading import Entry, JournalError, follow, last_entries, open_journal, read_entries
+from .replay import Recorded, Replay, is_loopback, recorded_commands
+from .schema import CONTROLLER
+from .text import Teller
+
+INTERRUPTED = 130
+"""The exit status when Ctrl-C ended the program, as a shell has it."""
+
+LOOK_EVERY = 0.2
+"""How often ``tail -f`` looks whether the file has changed, in seconds."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run ``mtmount-journal``, and give its exit status."""
+    options = parse_options(arguments)
+    try:
+        return _DO[options.do](options)
+    except (JournalError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return complain(str(error))
+    except sqlite3.Error as error:
+        return complain(f"{options.journal} can't be read: {error}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def complain(text: str) -> int:
+    """Say in one line what is wrong.
+
+    :returns: the exit status for it.
+    """
+    sys.stderr.write(f"mtmount-journal: {text}\n")
+    return MISUSED
+
+
+@contextlib.contextmanager
+def _entries(options: argparse.Namespace) -> Iterator[Iterator[Entry]]:
+    with contextlib.closing(open_journal(options.journal)) as db:
+        yield read_entries(db, wanted_by(options))
+
+
+def _print(entries: Iterable[Entry], teller: Teller) -> int:
+    """Print entries; the id of the last."""
+    last = 0
+    for entry in entries:
+        last = entry.id
+        sys.stdout.write(teller.line(entry) + "\n")
+    sys.stdout.flush()
+    return last
+
+
+def _show(options: argparse.Namespace) -> int:
+    with _entries(options) as entries:
+        _print(entries, Teller())
+    return 0
+
+
+def _pause() -> None:
+    threading.Event().wait(LOOK_EVERY)
+
+
+def tail(options: argparse.Namespace, pause: Callable[[], None] = _pause) -> int:
+    """Do as ``tail`` says; `pause` waits between two looks at the file."""
+    wanted, teller = wanted_by(options), Teller()
+    with contextlib.closing(open_journal(options.journal)) as db:
+        (newest,) = db.execute(
+            "SELECT max(coalesce((SELECT max(id) FROM message), 0), coalesce((SELECT max(id) FROM step), 0),"
+            " coalesce((SELECT max(id) FROM event), 0))"
+        ).fetchone()
+        entries = [entry for entry in last_entries(db, wanted, options.n) if entry.id <= newest]
+    _print(entries, teller)
+    if options.follow:
+        for entry in follow(options.journal, wanted, newest, pause):
+            _print([entry], teller)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    with _entries(options) as entries:
+        if options.output is None:
+            FORMATS[options.format](entries, sys.stdout)
+        else:
+            with open(options.output, "w", encoding="utf-8", newline="") as file:
+                FORMATS[options.format](entries, file)
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if not is_loopback(options.host) and options.yes_to != options.host:
+        return complain(
+            f"{options.host} is not this machine, and what is sent there may move a telescope:"
+            f" --yes-to {options.host} says that it shall"
+        )
+    if options.peer == [CONTROLLER]:
+        return complain("the controller sends no commands: --peer names a commander")
+    with _entries(options) as entries:
+        commands = recorded_commands(entries)
+    if not commands:
+        return complain(f"no commands of {options.peer[0]} are recorded then")
+    from twisted.internet import reactor
+
+    return _run(reactor, options, commands)
+
+
+def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) -> int:
+    statuses: list[int] = []
+
+    def ended(result: Any) -> None:
+        if isinstance(result, Failure):
+            result = complain(f"a fault in the replay: {result.getTraceback()}")
+        statuses.append(result)
+        with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
+            reactor.stop()
+
+    def start() -> None:
+        Deferred.fromCoroutine(replay(reactor, options, commands, sys.stdout)).addBoth(ended)
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    return statuses[0] if statuses else INTERRUPTED
+
+
+async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recorded], output: TextIO) -> int:
+    """Connect, send the commands, and say how they ended.
+
+    :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if it can't begin.
+    """
+    teller = Teller()
+
+    def show(direction: str, line: bytes) -> None:
+        entry = Entry(0, 0, "message", time.time(), CONTROLLER, 0, direction, 0, 0, 0, 0, "", line)
+        output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
+
+    pair: ClientServerPair[bytes] = ClientServerPair(
+        *("replay", options.host, options.command_port, options.reply_host, options.reply_port, _LOG),
+        reactor=reactor,
+    )
+    try:
+        await pair.wait_server_port()
+        await pair.wait_connected().addTimeout(options.connect_timeout, reactor)
+        session = Replay(
+            *(reactor, pair, show, time.time),
+            speed=options.speed,
+            patience=options.patience,
+            keep_tai=options.keep_tai,
+        )
+        outcomes = await session.run(commands)
+    except TimeoutError:
+        where = f"{options.host}:{options.command_port}"
+        return complain(f"not connected both ways with {where} within {options.connect_timeout:g} s")
+    except MTMountError as error:
+        return complain(str(error))
+    finally:
+        await pair.close()
+    told = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+    output.write(f"{len(commands)} commands: {told}\n")
+    return 1 if outcomes["unanswered"] else 0
+
+
+_DO = {"tail": tail, "show": _show, "export": _export, "replay": _replay}
