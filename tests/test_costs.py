@@ -43,12 +43,12 @@ ITERATE_CALLS = 8
 """A message that waits, in ``async for``: the iterator, the inbox, decoding (5); no Deferred."""
 
 LIVE_DEFERREDS = 1
-LIVE_CALLS = 24
+LIVE_CALLS = 25
 """A message of a chunk that comes while somebody iterates: as if each were waited for. The Deferred
 is made, fired, and starts the coroutine again."""
 
 WRITE_DEFERREDS = 1
-WRITE_CALLS = 8
+WRITE_CALLS = 9
 """A `write`: of the pair and of the writer, encoding (2), and the Deferred, made and fired (3)."""
 
 WRITE_MANY_CALLS = 4
