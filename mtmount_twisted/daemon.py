@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 from twisted.python import usage
 
 from .communicator import ClientServerPair
+from .fields import INT, Kind
 from .logs import ROOT, send_to_twisted
 
 _STARTED_AS = os.getpid()
@@ -64,12 +65,12 @@ def stop(daemon: str, why: str) -> NoReturn:
     raise SystemExit(f"{daemon}: {why}")
 
 
-def number(least: float, most: float, kind: type[Any] = int) -> Callable[[str], Any]:
-    """A converter of an option's text to a number within bounds."""
+def number(least: float, most: float, kind: Kind = INT) -> Callable[[str], Any]:
+    """A converter of an option's text to a number within bounds, written as on the wire."""
 
     def convert(text: str) -> Any:
         try:
-            value = kind(text)
+            value = kind.read(text)
         except ValueError:
             value = None
         if value is None or not least <= value <= most:

@@ -1,8 +1,14 @@
-"""The protocol's enumerations, by the names and numbers of ``protocol.md``."""
+"""The protocol's enumerations and its ports, by the names and numbers of ``protocol.md``."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+
+COMMAND_PORT = 30005
+"""Where a CSC's commands come in."""
+
+REPLY_PORT = 30006
+"""Where a CSC listens for replies."""
 
 
 class CommandCode(IntEnum):

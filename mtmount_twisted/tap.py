@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from . import daemon
 from .bridge.service import BridgeService
+from .enums import COMMAND_PORT
 from .errors import PairClosedError
 from .simulator.service import SimulatorService
 
@@ -35,7 +36,7 @@ class Options(daemon.OneLineOptions):
         ["controller-reply-port", None, None, "port to listen on for the mount's replies "
          "[default: the controller's PORT + 1]"],
         ["listen", "l", "127.0.0.1", "address to listen on for the commander's commands"],
-        ["command-port", "p", 30005, "port to listen on for the commander's commands"],
+        ["command-port", "p", COMMAND_PORT, "port to listen on for the commander's commands"],
         ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
         ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
     ]  # fmt: skip

@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mtmount_twisted.commander.program import Program, main, parse_options
+from mtmount_twisted.commander.options import parse_options
+from mtmount_twisted.commander.program import Program, main
 from mtmount_twisted.commander.script import Lines
 from mtmount_twisted.commands import AzimuthAxisHome
 from mtmount_twisted.communicator import Communicator
@@ -59,9 +60,13 @@ class OptionsTests(SynchronousTestCase):
             (["--command-port", "0"], "--command-port: expected a port from 1 to 65535, got '0'"),
             (["--reply-port", "65536"], "--reply-port: expected a port from 0 to 65535"),
             (["--command-port", "x"], "got 'x'"),
+            (["--command-port", "30_005"], "got '30_005'"),
+            (["--reply-port", "9" * 5000], "--reply-port: expected a port from 0 to 65535"),
             (["--source", "PXI"], "--source: expected one of CSC, EUI, HHD, got 'PXI'"),
             (["--connect-timeout", "nan"], "a positive number of seconds, got 'nan'"),
             (["--connect-timeout", "soon"], "got 'soon'"),
+            (["--connect-timeout", "1_0"], "got '1_0'"),
+            (["--connect-timeout", "\uff15"], "got '\uff15'"),
             (["--prot", "1"], "--prot"),
             (["az_move", "10"], "az_move"),
         ):

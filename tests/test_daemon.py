@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import daemon
 from mtmount_twisted.communicator import ClientServerPair
 from mtmount_twisted.errors import ListenError
+from mtmount_twisted.fields import FLOAT
 from mtmount_twisted.logs import ROOT
 from mtmount_twisted.testing import HOST, MemoryReactor
 
@@ -64,6 +65,8 @@ class OptionsTests(DaemonCase):
             ("count", "x"),
             ("count", ""),
             ("count", "1.5"),
+            ("count", "1_0"),
+            ("count", "\uff15"),
             ("count", "9" * 5000),
             ("peer", "mount"),
             ("peer", ":5"),
@@ -99,9 +102,9 @@ class OptionsTests(DaemonCase):
 
     def test_number(self) -> None:
         """Floats within their bounds, and not a number at all refused."""
-        convert = daemon.number(0.5, 2, float)
+        convert = daemon.number(0.5, 2, FLOAT)
         self.assertEqual((convert("0.5"), convert("2")), (0.5, 2.0))
-        for text in ("nan", "inf", "0.49", "2.1", "-1"):
+        for text in ("nan", "inf", "0.49", "2.1", "-1", "1_0e-1", "\uff11"):
             self.assertRaises(ValueError, convert, text)
 
     def test_help(self) -> None:

@@ -14,10 +14,10 @@ from twisted.trial.unittest import TestCase
 
 from mtmount_twisted import commands as c
 from mtmount_twisted.communicator import ClientServerPair, Communicator
-from mtmount_twisted.enums import Commander, Source
+from mtmount_twisted.enums import COMMAND_PORT, REPLY_PORT, Commander, Source
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.replies import AckReply, DoneReply, OnStateInfoReply, Reply
-from mtmount_twisted.simulator.service import COMMAND_PORT, REPLY_PORT, SimulatorService
+from mtmount_twisted.simulator.service import SimulatorService
 
 HOST = "127.0.0.1"
 QUIET = logging.getLogger("mtmount_twisted.tests.commander")

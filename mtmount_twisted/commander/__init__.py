@@ -9,7 +9,7 @@
   `completion`, `report` (what the mount said -> text);
 * `session`: runs lines on a `Mount` and shows what comes of them;
 * `script`: lines from a pipe; `prompt`: lines from a person, with ``prompt_toolkit``;
-* `program`: options, and all of it put together.
+* `options`: the command line; `program`: all of it put together.
 
 It uses the library as any other program would, and nothing of the simulator or the bridge.
 ``docs/commander.rst`` is its manual.

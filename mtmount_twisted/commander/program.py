@@ -1,18 +1,20 @@
-"""The program: its options, its connection, and a prompt or a script on top of them."""
+"""The program: its connection, a prompt or a script on top of it, and the reactor below it.
+
+May touch the reactor, signals and the standard streams. Next to read: `session`, which runs the
+lines; `options`, the command line.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
-import importlib.metadata
 import logging
-import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ReactorNotRunning
@@ -20,8 +22,8 @@ from twisted.python.failure import Failure
 
 from ..commanding import Mount
 from ..communicator import Communicator
-from ..enums import Source
 from ..errors import ListenError
+from .options import parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
 from .session import Session
 
@@ -29,85 +31,6 @@ INTERRUPTED = 130
 """The exit status when a signal ended the program, as a shell has it for Ctrl-C."""
 
 Show = Callable[[str], Any]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {message} (--help explains)\n")
-
-
-def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line as attributes.
-
-    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after
-        ``--help`` or ``--version``.
-    """
-    parser = _Parser(
-        prog="mtmount-commander",
-        description="Command the telescope mount from a prompt, or with lines from a pipe.",
-        epilog="From a pipe, the exit status is 0 if every command was done, 1 if one was not, and 2 for bad"
-        " usage, a line that is no command, or no connection. See docs/commander.rst.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="where the mount takes commands: name or address (%(default)s)")
-    add("--command-port", type=_port, default=30005, metavar="PORT", help="its port there (%(default)s)")
-    add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
-    add("--reply-port", type=_reply_port, default=30006, metavar="PORT", help="0: any free one (%(default)s)")
-    add("--source", type=_source, default="CSC", help="who commands: CSC, EUI or HHD (%(default)s)")
-    add(
-        "--connect-timeout",
-        type=_seconds,
-        default=10.0,
-        metavar="SECONDS",
-        help="how long a script waits for the connection before it fails; a prompt says so and"
-        " goes on waiting (%(default)s)",
-    )
-    add("--stop-on-error", action="store_true", help="end a script at the first line that is not done")
-    add("--version", action="version", version=f"mtmount-commander {_version()}")
-    return parser.parse_args(arguments)
-
-
-def _port(text: str) -> int:
-    return _ranged_port(text, 1)
-
-
-def _reply_port(text: str) -> int:
-    return _ranged_port(text, 0)
-
-
-def _ranged_port(text: str, least: int) -> int:
-    if text.isascii() and text.isdecimal() and least <= int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a port from {least} to 65535, got {text!r}")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if 0 < seconds < math.inf:
-        return seconds
-    raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text!r}")
-
-
-def _source(text: str) -> Source:
-    commanders = (Source.CSC, Source.EUI, Source.HHD)
-    for source in commanders:
-        if text.upper() == source.name:
-            return source
-    names = ", ".join(source.name for source in commanders)
-    raise argparse.ArgumentTypeError(f"expected one of {names}, got {text!r}")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("mtmount_twisted")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 class _Shown(logging.Handler):

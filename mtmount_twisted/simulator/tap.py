@@ -5,8 +5,10 @@ from __future__ import annotations
 from twisted.application.service import IService
 
 from .. import daemon
-from ..enums import Commander
-from .service import COMMAND_PORT, SimulatorService
+from ..enums import COMMAND_PORT, Commander
+from ..fields import FLOAT
+from .mount import FASTEST, SLOWEST
+from .service import SimulatorService
 
 DAEMON = "mtmount-simulator"
 
@@ -34,7 +36,7 @@ class Options(daemon.OneLineOptions):
         ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
         ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
         ["commander", "c", "NONE", "who has command at first: NONE, CSC, EUI or HHD"],
-        ["speed", "s", 1.0, "how many times faster than a real mount it moves, 0.01 to 1000"],
+        ["speed", "s", 1.0, f"how many times faster than a real mount it moves, {SLOWEST:g} to {FASTEST:g}"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["realistic", None, "take minutes to warm up, as a real mount does"],
@@ -44,7 +46,7 @@ class Options(daemon.OneLineOptions):
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
         "commander": _commander,
-        "speed": daemon.number(0.01, 1000, float),
+        "speed": daemon.number(SLOWEST, FASTEST, FLOAT),
     }
 
     def postOptions(self) -> None:
