@@ -200,7 +200,8 @@ class Store:
         too_old = oldest is not None and self._delete_before(oldest)
         too_large = most_bytes is not None and self._size() > most_bytes and self._delete_first()
         if too_old or too_large:
-            self._db.execute(f"PRAGMA incremental_vacuum({TRIM_ROWS})").fetchall()
+            # A script, because `execute` takes one step of it, and a step gives back one page.
+            self._db.executescript(f"PRAGMA incremental_vacuum({TRIM_ROWS})")
         return too_old or too_large
 
     def _size(self) -> int:

@@ -1,0 +1,324 @@
+"""`mtmount_twisted.bridge.journal`: recording never waits, the thread writes, and its end loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from mtmount_twisted.bridge import journal as journal_module
+from mtmount_twisted.bridge.journal import BATCH_ROWS, IDLE, RETRY, ROW_BYTES, Journal, NoJournal, Waiting
+from mtmount_twisted.journal.schema import default_path
+
+from .journals import START, JournalCase, scratch_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class WaitingTests(SynchronousTestCase):
+    """Rows in memory."""
+
+    def setUp(self) -> None:
+        self.now = START
+        self.wakes = 0
+        self.waiting = Waiting(self.woken, lambda: self.now, 10 * (ROW_BYTES + 1))
+
+    def woken(self) -> None:
+        """There is something to take."""
+        self.wakes += 1
+
+    def record(self, number: int = 1) -> None:
+        """Record some lines of one byte, a second apart."""
+        for _ in range(number):
+            self.waiting.message("CSC", "from", 1, b"x")
+            self.now += 1
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """All that waits, as if it were written."""
+        batch = self.waiting.take()
+        rows = sorted(row for table in batch for row in table)
+        self.waiting.free(rows)
+        return rows
+
+    def test_wakes_once(self) -> None:
+        """The thread is woken by the first row after it has looked, and not by each."""
+        self.record(3)
+        self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
+        self.waiting.event("connected", "CSC", 1)
+        self.assertEqual(self.wakes, 1)
+        self.take()
+        for row in (
+            lambda: self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0),
+            lambda: self.waiting.event("connected", "CSC", 1),
+            self.record,
+        ):
+            wakes = self.wakes
+            row()
+            self.assertEqual(self.wakes, wakes + 1)
+            self.take()
+
+    def test_pending(self) -> None:
+        """What was taken and is not yet written still counts, and so does its age."""
+        self.assertEqual((self.waiting.pending, self.waiting.oldest), (0, None))
+        self.record(2)
+        batch = self.waiting.take()
+        self.record()
+        self.assertEqual((self.waiting.pending, self.waiting.oldest), (3, START))
+        self.waiting.free(batch[0])
+        self.assertEqual((self.waiting.pending, self.waiting.oldest), (1, START + 2))
+
+    def test_nothing_to_take(self) -> None:
+        """With nothing recorded there is nothing to take."""
+        self.assertEqual(self.take(), [])
+
+    def test_bound(self) -> None:
+        """Over the bound, rows of every kind are counted instead of kept."""
+        self.record(20)
+        self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
+        self.waiting.event("connected", "CSC", 1)
+        self.assertEqual((self.waiting.pending, self.waiting.lost), (11, 11))
+
+    def test_long_lines_count(self) -> None:
+        """The bound is one of bytes: one long line fills it."""
+        self.waiting.message("CSC", "from", 1, bytes(5000))
+        self.record()
+        self.assertEqual((self.waiting.pending, self.waiting.lost), (1, 1))
+
+    def test_gap(self) -> None:
+        """Where rows were lost, a gap tells how many, from when to when; each loss is told once."""
+        self.record(14)
+        self.take()
+        self.record(2)
+        kinds = [(row[2], row[-1]) for row in self.take()]
+        gap = "3 rows lost from 2026-11-22T16:04:14.000 to 2026-11-22T16:04:16.000"
+        self.assertEqual(kinds, [("gap", gap), ("CSC", b"x"), ("CSC", b"x")])
+
+    def test_gap_waits_until_there_is_room(self) -> None:
+        """Rows are kept again when half of the room is free, so that there is one gap and not many."""
+        self.record(12)
+        first = self.waiting.take()
+        self.waiting.free(first[0][:3])
+        self.record()
+        self.assertEqual(self.waiting.lost, 2)
+        self.waiting.free(first[0][3:])
+        self.record()
+        self.assertEqual((self.waiting.lost, self.waiting.pending), (2, 2))
+
+    def test_batches_in_order(self) -> None:
+        """A long wait is taken in batches, and no row overtakes one of another table."""
+        waiting = Waiting(self.woken, lambda: self.now)
+        for _ in range(BATCH_ROWS):
+            waiting.message("CSC", "from", 1, b"x")
+        waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
+        waiting.event("connected", "CSC", 1)
+        sizes = []
+        for _ in range(3):
+            batch = waiting.take()
+            waiting.free(row for table in batch for row in table)
+            sizes.append([len(table) for table in batch])
+        self.assertEqual(sizes, [[BATCH_ROWS, 0, 0], [0, 1, 1], [0, 0, 0]])
+
+
+class TurnTests(JournalCase):
+    """One turn of the thread."""
+
+    max_bytes = 2**23
+
+    def test_writes_all(self) -> None:
+        """A turn writes all that waits, however much, and is not due again for long."""
+        self.record(2 * BATCH_ROWS + 1)
+        self.assertEqual(self.writer.turn(), IDLE)
+        self.assertEqual((self.count(), self.writer.written), (2 * BATCH_ROWS + 1, 2 * BATCH_ROWS + 1))
+
+    def test_fault(self) -> None:
+        """After a fault the next turn is due soon, and begins with the same rows."""
+        self.record()
+        self.writer.turn()
+        lock = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(lock.close)
+        lock.execute("BEGIN EXCLUSIVE")
+        self.record(2)
+        self.assertEqual(self.writer.turn(), RETRY)
+        self.record(2)
+        lock.execute("ROLLBACK")
+        self.assertEqual(self.writer.turn(), IDLE)
+        times = [row[0] for row in self.rows("SELECT time FROM message ORDER BY id")]
+        self.assertEqual(len(times), 5)
+        self.assertEqual(times, sorted(times))
+
+
+class Lines(logging.Handler):
+    """Collects a log, and tells of each line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.first: Deferred[None] = Deferred()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        if len(self.lines) == 1:
+            self.first.callback(None)
+
+
+class JournalTests(TestCase):
+    """The thread."""
+
+    def setUp(self) -> None:
+        self.path = scratch_folder() / "journal.sqlite"
+        self.log = logging.Logger("tests.journal")
+        self.lines = Lines()
+        self.log.addHandler(self.lines)
+
+    def journal(self, **settings: Any) -> Journal:
+        """A journal that is stopped after the test."""
+        journal = Journal(self.path, self.log, **settings)
+        self.addCleanup(journal.stop)
+        return journal
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What another program reads in the file."""
+        db = sqlite3.connect(self.path)
+        try:
+            return db.execute(sql).fetchall()
+        finally:
+            db.close()
+
+    async def test_stop_writes_all(self) -> None:
+        """What was recorded before the start, and until the stop, is in the file when the stop fires."""
+        journal = self.journal()
+        journal.event("started", "", 0)
+        journal.start()
+        for number in range(10_000):
+            journal.message("CSC", "from", 1, b"%d" % number)
+        await journal.stop()
+        self.assertEqual(self.rows("SELECT count(*) FROM message"), [(10_000,)])
+        self.assertEqual((journal.written, journal.pending, journal.lost, journal.run), (10_001, 0, 0, 1))
+        self.assertEqual((journal.lag, journal.fault, self.lines.lines), (0.0, "", []))
+        self.assertNotIn("journal", [thread.name for thread in threading.enumerate() if thread.is_alive()])
+
+    async def test_writes_by_itself(self) -> None:
+        """Rows get into the file without a stop: the thread is woken by the first."""
+        written: Deferred[None] = Deferred()
+
+        class Told(journal_module.Writer):
+            def turn(self) -> float:
+                due = super().turn()
+                if self.written and not written.called:
+                    reactor.callFromThread(written.callback, None)  # type: ignore[attr-defined]
+                return due
+
+        self.patch(journal_module, "Writer", Told)
+        journal = self.journal()
+        journal.start()
+        journal.message("CSC", "from", 1, b"x")
+        await written
+        self.assertEqual(self.rows("SELECT line FROM message"), [(b"x",)])
+        await journal.stop()
+
+    async def test_stop_twice(self) -> None:
+        """It can be stopped twice, at once or later, and each time the Deferred fires."""
+        journal = self.journal()
+        journal.start()
+        first, second = journal.stop(), journal.stop()
+        await first
+        await second
+        await journal.stop()
+
+    async def test_stop_without_start(self) -> None:
+        """A journal that was never started can be stopped, and has made no file."""
+        await self.journal().stop()
+        self.assertFalse(self.path.exists())
+
+    async def test_start_again(self) -> None:
+        """After a stop it can be started again: a new run. A second start meanwhile changes nothing."""
+        journal = self.journal()
+        for _ in range(2):
+            journal.start()
+            journal.start()
+            journal.event("started", "", 0)
+            await journal.stop()
+        self.assertEqual(self.rows("SELECT run FROM event"), [(1,), (2,)])
+        self.assertEqual(journal.written, 2)
+
+    async def test_fault(self) -> None:
+        """A journal that can't be opened is told at once, nothing is raised, and what is lost is counted."""
+        self.path.mkdir()
+        journal = self.journal(reactor=reactor)
+        journal.start()
+        await self.lines.first
+        journal.message("CSC", "from", 1, b"x")
+        self.assertIn("can't be written", self.lines.lines[0])
+        self.assertNotEqual(journal.fault, "")
+        self.assertGreaterEqual(journal.lag, 0.0)
+        await journal.stop()
+        self.assertEqual(len(self.lines.lines), 2)
+        self.assertIn("without the last 1 rows", self.lines.lines[1])
+        self.assertEqual(journal.lost, 1)
+
+    async def test_gap_at_the_end(self) -> None:
+        """Rows that were lost just before the stop are marked too."""
+        journal = self.journal(max_bytes=1)
+        journal.message("CSC", "from", 1, b"x")
+        journal.message("CSC", "from", 1, b"x")
+        journal.start()
+        await journal.stop()
+        self.assertEqual(self.rows("SELECT kind FROM event"), [("gap",)])
+
+    async def test_own_fault(self) -> None:
+        """A fault of the thread itself is logged, and the stop fires all the same."""
+
+        class Broken(journal_module.Writer):
+            def turn(self) -> float:
+                raise LookupError("a fault of ours")
+
+        self.patch(journal_module, "Writer", Broken)
+        journal = self.journal()
+        journal.start()
+        await journal.stop()
+        self.assertIn("a fault of ours", self.lines.lines[0])
+
+
+class NoJournalTests(SynchronousTestCase):
+    """A bridge that keeps no journal."""
+
+    def test_same_names(self) -> None:
+        """It takes all that a journal takes, and keeps nothing."""
+        journal = NoJournal()
+        journal.start()
+        journal.message("CSC", "from", 1, b"x")
+        journal.step(1, "sent", "CSC", 1, 1, 10, 0)
+        journal.event("connected", "CSC", 1)
+        self.successResultOf(journal.stop())
+        public = {name for name in dir(Journal) if not name.startswith("_")} - {"take", "free", "oldest"}
+        self.assertEqual(public - {"mark_gap"} - set(dir(journal)), set())
+        self.assertEqual((journal.written, journal.lost, journal.pending, journal.lag), (0, 0, 0, 0.0))
+
+    def test_sqlite_is_not_imported(self) -> None:
+        """SQLite is imported when a journal is started, and not with the bridge."""
+        script = "import sys, mtmount_twisted.bridge.journal; print('sqlite3' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.stdout.strip(), done.stderr), ("False", ""))
+
+
+class PathTests(SynchronousTestCase):
+    """Where the journal is if nobody says otherwise."""
+
+    def test_default(self) -> None:
+        """It is below the user's state folder, wherever that is; a relative one is ignored, as XDG says."""
+        home = Path.home() / ".local/state/mtmount-bridge/journal.sqlite"
+        self.assertEqual(default_path({}), home)
+        self.assertEqual(default_path({"XDG_STATE_HOME": "state"}), home)
+        self.assertEqual(
+            default_path({"XDG_STATE_HOME": "/var/state"}), Path("/var/state/mtmount-bridge/journal.sqlite")
+        )

@@ -1,0 +1,412 @@
+"""`mtmount_twisted.bridge.journal_store`: rows come into the file, whatever the disk does."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from mtmount_twisted.bridge import journal_store
+from mtmount_twisted.bridge.journal_store import TRIM_EVERY, TRIM_ROWS, set_aside
+
+from .journals import START, JournalCase, scratch_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class WritingTests(JournalCase):
+    """What stands in the file."""
+
+    def test_message(self) -> None:
+        """A line stands there byte for byte, with when, whose, which way and in which epoch."""
+        self.waiting.message("CSC", "from", 3, b"1\n\xff\x00")
+        self.writer.turn()
+        self.assertEqual(
+            self.rows("SELECT run, time, peer, direction, epoch, line FROM message"),
+            [(1, START, "CSC", "from", 3, b"1\n\xff\x00")],
+        )
+
+    def test_step(self) -> None:
+        """A step stands there with all that it was told."""
+        self.waiting.step(7, "refused", "EUI", 3, 12, 103, 5, "why")
+        self.writer.turn()
+        self.assertEqual(
+            self.rows("SELECT * FROM step"), [(1, 1, START, 7, "refused", "EUI", 3, 12, 103, 5, "why")]
+        )
+
+    def test_order(self) -> None:
+        """Ids tell what came first, over all tables and from one batch to the next."""
+        for detail in ("a", "b"):
+            self.waiting.event("connected", "CSC", 1, detail)
+            self.record(70)
+            self.waiting.step(7, "sent", "CSC", 1, 1, 10, 0)
+            self.writer.turn()
+        self.assertEqual(self.rows("SELECT id FROM event"), [(1,), (73,)])
+        self.assertEqual(self.rows("SELECT id FROM step"), [(72,), (144,)])
+        self.assertEqual(self.rows("SELECT min(id), max(id), count(*) FROM message"), [(2, 143, 140)])
+
+    def test_write_ahead_log(self) -> None:
+        """The file is in SQLite's WAL mode, so that readers and the writer don't wait for each other."""
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.rows("PRAGMA journal_mode"), [("wal",)])
+        self.assertEqual(self.rows("PRAGMA user_version"), [(1,)])
+
+    def test_runs(self) -> None:
+        """Each start of the daemon is a run with a number of its own."""
+        for _ in range(2):
+            self.record()
+            self.writer.turn()
+            self.keeper.close()
+            self.open()
+        self.assertEqual(self.rows("SELECT DISTINCT run FROM message"), [(1,), (2,)])
+
+    def test_two_daemons(self) -> None:
+        """Two daemons that were given the same file keep both their rows, each in a run of its own."""
+        first = self.keeper, self.waiting, self.writer
+        self.record(3)
+        self.writer.turn()
+        self.open()
+        self.record(3)
+        self.writer.turn()
+        other = self.keeper
+        self.keeper, self.waiting, self.writer = first
+        self.record(3)
+        self.writer.turn()
+        other.close()
+        self.assertEqual(self.rows("SELECT run, count(*) FROM message GROUP BY run"), [(1, 6), (2, 3)])
+        self.assertEqual(self.told, [])
+
+    def test_unknown(self) -> None:
+        """After a crash, what was sent and has no end is found, and nothing else is."""
+        step = self.waiting.step
+        for key, steps, code in (
+            (1, ("received", "sent"), 103),
+            (2, ("received", "sent", "ack"), 103),
+            (3, ("received", "sent", "ack"), 105),
+            (4, ("received", "sent", "ack", "done"), 103),
+            (5, ("received",), 103),
+            (0, ("refused",), 103),
+            (0, ("local",), 2101),
+        ):
+            for name in steps:
+                step(key, name, "CSC", 1, key, code, 1)
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT key FROM unknown"), [])
+        self.keeper.close()
+        self.open()
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT key FROM unknown ORDER BY key"), [(1,), (2,)])
+
+
+class FaultTests(JournalCase):
+    """What goes wrong, is told once, and does not stop the rest."""
+
+    def assert_told_once(self, word: str) -> None:
+        """The log has one line on a fault, with a word in it."""
+        self.assertEqual(len(self.told), 1, self.told)
+        self.assertIn(word, self.told[0])
+        self.told.clear()
+
+    def assert_recovers(self, rows: int) -> None:
+        """What waited is written, and the log says once that all is well."""
+        self.writer.turn()
+        self.assertEqual((self.count(), self.waiting.pending, self.keeper.fault), (rows, 0, ""))
+        self.assert_told_once("written again")
+
+    def test_locked(self) -> None:
+        """While another program locks the file, rows wait; then they are written."""
+        self.record()
+        self.writer.turn()
+        lock = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(lock.close)
+        lock.execute("BEGIN EXCLUSIVE")
+        for _ in range(3):
+            self.record()
+            self.writer.turn()
+        self.assert_told_once("locked")
+        self.assertEqual(self.waiting.pending, 3)
+        lock.execute("ROLLBACK")
+        self.assert_recovers(4)
+
+    def test_disk_full(self) -> None:
+        """While the disk is full, rows wait; then they are written."""
+        self.record()
+        self.writer.turn()
+        self.faults.fill_disk()
+        for _ in range(3):
+            self.record(2000)
+            self.writer.turn()
+        self.assert_told_once("full")
+        self.assertEqual(self.count(), 1)
+        self.faults.empty_disk()
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT count(*) FROM message")[0][0] + self.waiting.lost, 6001)
+
+    def test_gap(self) -> None:
+        """Rows that had no room in memory are counted, and a gap stands where they would."""
+        self.record()
+        self.writer.turn()
+        self.faults.fill_disk()
+        self.record(2000)
+        self.writer.turn()
+        self.record(4000)
+        self.assertGreater(self.waiting.lost, 2000)
+        self.faults.empty_disk()
+        self.writer.turn()
+        self.record()
+        self.writer.turn()
+        ((number, detail),) = self.rows("SELECT id, detail FROM event WHERE kind = 'gap'")
+        self.assertTrue(detail.startswith(f"{self.waiting.lost} rows lost from 2026-11-22T16:04:0"), detail)
+        self.assertEqual(self.count() + self.waiting.lost, 6002)
+        self.assertEqual(self.rows("SELECT max(id) FROM message"), [(number + 1,)])
+
+    def test_corrupt_at_start(self) -> None:
+        """A file that is no database is set aside, and a fresh one is begun."""
+        self.path.parent.mkdir()
+        self.path.write_bytes(b"This is no database. " * 1000)
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.count(), 1)
+        (aside,) = self.path.parent.glob("journal.corrupt-20261122T160403Z.sqlite")
+        self.assertTrue(aside.read_bytes().startswith(b"This is no database"))
+        self.assert_told_once(str(aside))
+
+    def test_corrupt_meanwhile(self) -> None:
+        """A file that is damaged while the daemon runs is set aside, and the run goes on in a fresh one."""
+        self.record(2000)
+        self.writer.turn()
+        self.keeper.close()
+        with self.path.open("r+b") as file:
+            file.seek(100)
+            file.write(b"\xff" * 40000)
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.count(), 1)
+        self.assert_told_once("set aside")
+        self.assertEqual(self.waiting.pending, 0)
+
+    def test_corrupt_again(self) -> None:
+        """A disk that corrupts each file does not get filled up with files that are set aside."""
+        self.path.parent.mkdir()
+        for _ in range(3):
+            self.keeper.close()
+            self.path.write_bytes(b"This is no database. " * 1000)
+            self.record()
+            self.writer.turn()
+        self.assertEqual(len(list(self.path.parent.glob("journal.corrupt-*"))), 1)
+        self.assertEqual(len(self.told), 2)
+        self.now += 60
+        self.writer.turn()
+        self.assertEqual(self.count(), 2)
+        self.assertEqual(len(list(self.path.parent.glob("journal.corrupt-*"))), 2)
+
+    def test_cannot_be_set_aside(self) -> None:
+        """If a corrupt file can't be renamed, that is an ordinary fault."""
+        self.path.parent.mkdir()
+        self.path.write_bytes(b"This is no database. " * 1000)
+
+        def refuse(*arguments: object) -> Path:
+            raise PermissionError("not yours")
+
+        self.patch(journal_store, "set_aside", refuse)
+        self.record()
+        self.writer.turn()
+        self.assert_told_once("not yours")
+
+    def test_another_programs_database(self) -> None:
+        """A sound database of another program is left as it is."""
+        self.path.parent.mkdir()
+        self.rows("CREATE TABLE precious (x)")
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT name FROM sqlite_master"), [("precious",)])
+        self.assert_told_once("another program")
+
+    def test_later_version(self) -> None:
+        """A journal of a later version is left as it is."""
+        self.record()
+        self.writer.turn()
+        self.keeper.close()
+        self.rows("PRAGMA user_version = 99")
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.count(), 1)
+        self.assert_told_once("version 99")
+
+    def test_folder_cannot_be_made(self) -> None:
+        """A path that can't be is told, and nothing is raised."""
+        self.path.parent.write_text("a file where the folder should be")
+        self.record()
+        self.writer.turn()
+        self.assert_told_once("can't be written")
+        self.path.parent.unlink()
+        self.assert_recovers(1)
+
+    def test_removed(self) -> None:
+        """If somebody removes the file, a fresh one is begun and not the removed one filled."""
+        self.record()
+        self.writer.turn()
+        self.path.unlink()
+        self.record(2)
+        self.writer.turn()
+        self.assertEqual(self.count(), 2)
+        self.assert_told_once("removed")
+
+    def test_row_that_cannot_be_written(self) -> None:
+        """A row that SQLite can't hold is counted and marked as a gap; those beside it are kept."""
+        self.record()
+        self.waiting.step(1, "sent", "CSC", 1, 2**70, 10, 0)
+        self.waiting.step(2, "sent", "\udcff", 1, 1, 10, 0)
+        self.record()
+        self.writer.turn()
+        self.assertEqual((self.count(), self.count("step"), self.keeper.unwritable), (2, 0, 2))
+        self.assertEqual(self.writer.written, 2)
+        self.assertIn("2 rows lost", self.rows("SELECT detail FROM event WHERE kind = 'gap'")[0][0])
+        self.assert_told_once("can't hold 2 rows")
+        self.record()
+        self.writer.turn()
+        self.assertEqual((self.count(), self.told), (3, []))
+
+    def test_same_second(self) -> None:
+        """Two files that are set aside in one second get two names, and each takes its log along."""
+        self.path.parent.mkdir()
+        names = []
+        for _ in range(2):
+            self.path.write_text("old")
+            Path(f"{self.path}-wal").write_text("its log")
+            names.append(set_aside(self.path, "corrupt", START))
+        self.assertEqual(len(set(names)), 2)
+        self.assertEqual([Path(f"{name}-wal").read_text() for name in names], ["its log"] * 2)
+
+
+class RetentionTests(JournalCase):
+    """What gets too old or too large goes, the oldest first."""
+
+    def trim(self) -> int:
+        """Let the time come, and have old rows deleted until there are none; how many steps it took."""
+        self.now += TRIM_EVERY
+        steps = 0
+        while self.writer.turn() == 0.0:
+            steps += 1
+        return steps
+
+    def test_age(self) -> None:
+        """Rows older than the days to keep are deleted, a few at a time, and younger ones stay."""
+        self.open(keep_days=1)
+        for _ in range(2):
+            self.record(TRIM_ROWS)
+            self.writer.turn()
+        self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
+        self.waiting.event("connected", "CSC", 1)
+        self.writer.turn()
+        self.now += 86400 - 1
+        self.record(3)
+        self.assertEqual(self.trim(), 2)
+        self.assertEqual((self.count(), self.count("step"), self.count("event")), (3, 0, 0))
+
+    def test_size(self) -> None:
+        """A file that gets too large loses its oldest rows, and shrinks."""
+        self.open(keep_bytes=400_000)
+        self.record(3000)
+        self.writer.turn()
+        self.record(3000)
+        self.writer.turn()
+        self.assertGreater(self.trim(), 0)
+        self.keeper.close()
+        self.assertLess(self.path.stat().st_size, 400_000)
+        self.assertEqual(self.rows("SELECT max(id) FROM message"), [(6000,)])
+        self.assertGreater(self.count(), 1000)
+
+    def test_size_of_nothing(self) -> None:
+        """A file that is too large with nothing in it is left alone."""
+        self.open(keep_bytes=1)
+        self.writer.turn()
+        self.assertEqual(self.trim(), 0)
+
+    def test_no_limits(self) -> None:
+        """With no limits all rows stay."""
+        self.record(10)
+        self.writer.turn()
+        self.now += 10**9
+        self.assertEqual(self.trim(), 0)
+        self.assertEqual(self.count(), 10)
+
+    def test_fault(self) -> None:
+        """If old rows can't be deleted, the log says so once, and they go later."""
+        self.open(keep_days=1)
+        self.record()
+        self.writer.turn()
+        lock = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(lock.close)
+        lock.execute("BEGIN EXCLUSIVE")
+        self.now += 2 * 86400
+        self.trim()
+        self.assertEqual(len(self.told), 1)
+        lock.execute("ROLLBACK")
+        self.trim()
+        self.trim()
+        self.assertEqual(self.count(), 0)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from mtmount_twisted.bridge.journal_store import Store
+store = Store(Path(sys.argv[1]), None)
+for number in range(1, 10**6):
+    store.write(([(number, 1.0, "CSC", "from", 1, b"a line")], [], []))
+    print(number, flush=True)
+"""
+
+
+class Killed(ProcessProtocol):
+    """A process that is killed once it has said that it wrote many rows."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[int] = Deferred()
+        self.said = b""
+        self.complaints = b""
+
+    def outReceived(self, data: bytes) -> None:
+        self.said += data
+        if self.last > 200 and self.transport is not None:
+            self.transport.signalProcess("KILL")
+
+    def errReceived(self, data: bytes) -> None:
+        self.complaints += data
+
+    @property
+    def last(self) -> int:
+        """The number of the last row that it said it had committed."""
+        return int(([b"0"] + self.said.split(b"\n")[:-1])[-1])
+
+    def processEnded(self, reason: Failure) -> None:
+        reason.trap(ProcessTerminated)
+        self.ended.callback(reason.value.signal)
+
+
+class KilledTests(TestCase):
+    """A daemon that dies by ``kill -9``."""
+
+    async def test_kill(self) -> None:
+        """Every row that was committed is there, and the file is sound."""
+        path = scratch_folder() / "journal.sqlite"
+        process = Killed()
+        arguments = [sys.executable, "-c", CHILD, str(path)]
+        reactor.spawnProcess(process, sys.executable, arguments, env=None, path=str(ROOT))  # type: ignore[attr-defined]
+        self.assertEqual((await process.ended, process.complaints), (signal.SIGKILL, b""))
+        db = sqlite3.connect(path)
+        self.addCleanup(db.close)
+        self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+        ((rows, last),) = db.execute("SELECT count(*), max(id) FROM message").fetchall()
+        self.assertGreaterEqual(rows, process.last)
+        self.assertEqual(rows, last)
