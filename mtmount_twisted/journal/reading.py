@@ -106,15 +106,22 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
 def _connect(path: Path) -> sqlite3.Connection:
     uri = f"file:{quote(os.path.abspath(path))}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return _opened(uri)
     except sqlite3.OperationalError:
-        db.close()
         if Path(f"{path}-wal").exists():
             raise
         # Nobody has it open, and we may not write beside it, which a write-ahead log would need.
-        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+        return _opened(f"{uri}&immutable=1")
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
