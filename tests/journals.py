@@ -31,6 +31,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.most_pages = 0
+        self.most_values = 32766
         self.opened: list[sqlite3.Connection] = []
 
     def connect(self, path: Path, **options: Any) -> sqlite3.Connection:
@@ -38,6 +39,7 @@ class Faults:
         db = sqlite3.connect(path, **options | {"timeout": 0})
         if self.most_pages:
             db.execute(f"PRAGMA max_page_count = {self.most_pages}")
+        db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, self.most_values)
         self.opened.append(db)
         return db
 

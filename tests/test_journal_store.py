@@ -53,6 +53,13 @@ class WritingTests(JournalCase):
         self.assertEqual(self.rows("SELECT id FROM step"), [(72,), (144,)])
         self.assertEqual(self.rows("SELECT min(id), max(id), count(*) FROM message"), [(2, 143, 140)])
 
+    def test_old_sqlite(self) -> None:
+        """An SQLite that takes few values in a statement gets all rows, in smaller ones."""
+        self.faults.most_values = 999
+        self.record(600)
+        self.writer.turn()
+        self.assertEqual((self.count(), self.told), (600, []))
+
     def test_write_ahead_log(self) -> None:
         """The file is in SQLite's WAL mode, so that readers and the writer don't wait for each other."""
         self.record()

@@ -13,8 +13,8 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,14 @@ WAL_LIMIT = 16 * 2**20
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
-# One statement takes many rows, because each call of SQLite gives up the interpreter's lock and has to get
-# it back: beside a busy reactor that takes up to 5 ms each time.
-_ROWS_PER_STATEMENT = (64, 8, 1)
+# One statement takes many rows, and one that takes more than there are is filled up with rows of NULLs,
+# because each call of SQLite gives up the interpreter's lock and has to get it back: beside a reactor that
+# is all busy that takes up to 5 ms each time.
+_ROWS_PER_STATEMENT = (16, 64, 256)
+
+_MOST_COLUMNS = 1 + max(map(len, COLUMNS.values()))
+
+_LAST_ID = f"SELECT max({', '.join(f'coalesce((SELECT max(id) FROM {table}), 0)' for table in COLUMNS)})"
 
 
 class NotAJournalError(Exception):
@@ -76,6 +81,8 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        most = self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before 2020
+        self._sizes = [size for size in _ROWS_PER_STATEMENT if size * _MOST_COLUMNS + 2 <= most]
         try:
             self._prepare()
             self.run = self._begin_run(run, wall_clock())
@@ -169,19 +176,13 @@ class Store:
 
     def _base(self, batch: Batch) -> int:
         first: int = min(rows[0][0] for rows in batch if rows)
-        return self._last_id() + 1 - first
-
-    def _last_id(self) -> int:
-        return max(self._one(f"SELECT max(id) FROM {table}") for table in COLUMNS)
+        return self._one(_LAST_ID) + 1 - first
 
     def _insert(self, table: str, rows: Sequence[Row], base: int) -> None:
-        start = 0
-        for size in _ROWS_PER_STATEMENT:
-            sql = _INSERT[table, size]
-            while len(rows) - start >= size:
-                values = chain.from_iterable(rows[start : start + size])
-                self._db.execute(sql, (base, self.run, *values))
-                start += size
+        for start, size in _chunks(len(rows), self._sizes):
+            chunk = rows[start : start + size]
+            values = chain(*chunk, repeat(None, (size - len(chunk)) * (len(COLUMNS[table]) + 1)))
+            self._db.execute(_INSERT[table, size], (base, self.run, *values))
 
     def is_in_place(self) -> bool:
         """False once the file was removed or replaced: SQLite would go on writing into nowhere."""
@@ -242,8 +243,19 @@ def _insert_sql(table: str, size: int) -> str:
     row = f"({', '.join('?' * (len(columns) + 1))})"
     return (
         f"WITH here (base, run) AS (VALUES (?, ?)) INSERT INTO {table} (id, run, {', '.join(columns)}) "
-        f"SELECT base + column1, run, {names} FROM here, (VALUES {', '.join([row] * size)})"
+        f"SELECT base + column1, run, {names} FROM here, (VALUES {', '.join([row] * size)}) "
+        "WHERE column1 IS NOT NULL"
     )
+
+
+def _chunks(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where each statement begins, and how many rows it takes: few statements, and the last no larger
+    than it needs to be."""
+    start = 0
+    while start < rows:
+        size = next((size for size in sizes if size >= rows - start), sizes[-1])
+        yield start, size
+        start += size
 
 
 _INSERT = {(table, size): _insert_sql(table, size) for table in COLUMNS for size in _ROWS_PER_STATEMENT}
