@@ -1,0 +1,81 @@
+"""Who is connected, and what each of them is told.
+
+A client may come and go under one name. Each time that it is here is a *visit* with a number: an
+answer is for the visit that asked, so that a program that was started anew, and counts its
+commands from 1 again, never gets an answer to what its predecessor sent.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from ..framing import TERMINATOR
+from ..journal.schema import EVERYONE
+from .diary import Diary
+
+OBSERVERS = "observers"
+"""The name in the journal for all clients that only observe, to whom each answer goes too."""
+
+
+class Audience:
+    """The clients that are connected.
+
+    :ivar clients: by name.
+    """
+
+    def __init__(self, diary: Diary) -> None:
+        self.clients: dict[str, Any] = {}
+        self._diary = diary
+        self._observers: dict[str, Any] = {}
+        self._visits: dict[str, int] = {}
+        self._numbers = count(1)
+
+    def enter(self, client: Any) -> None:
+        """A client is here from now on."""
+        self.clients[client.name] = client
+        self._visits[client.name] = next(self._numbers)
+        if not client.may_command:
+            self._observers[client.name] = client
+
+    def leave(self, client: Any) -> None:
+        """A client is not here any longer, if it was."""
+        for table in (self.clients, self._visits, self._observers):
+            table.pop(client.name, None)
+
+    def is_here(self, client: Any) -> bool:
+        """True if this client is connected, and was neither dismissed nor cut off."""
+        return self.clients.get(client.name) is client
+
+    def visit_of(self, client: Any) -> int:
+        """The number of the visit that a client is on; 0 if it is not here."""
+        return self._visits.get(client.name, 0)
+
+    def tell(self, client: Any, line: bytes, visit: int | None = None) -> None:
+        """Give an answer to the client that it is for, and to those who only observe.
+
+        :param visit: when the question came; None for just now. If that visit is over, the client
+            does not get the answer.
+        """
+        data = line + TERMINATOR
+        if self.is_here(client) and (visit is None or visit == self._visits[client.name]):
+            self._diary.told(client.name, line)
+            client.send(data)
+        if self._observers:
+            self._diary.told(OBSERVERS, line)
+            for observer in tuple(self._observers.values()):
+                if observer is not client:
+                    observer.send(data)
+
+    def tell_one(self, client: Any, line: bytes) -> None:
+        """Give a line to one client and nobody else."""
+        self._diary.told(client.name, line)
+        client.send(line + TERMINATOR)
+
+    def tell_all(self, line: bytes) -> None:
+        """Give an event to everyone."""
+        if self.clients:
+            self._diary.told(EVERYONE, line)
+            data = line + TERMINATOR
+            for client in tuple(self.clients.values()):  # to send may be to cut off
+                client.send(data)

@@ -1,0 +1,226 @@
+"""The bridge's decisions: which command is taken, where each reply goes, how each command ends.
+
+`Bridge` is told what happens (a commander or the controller connects, says a line, is lost) and
+acts on objects that it was handed: clients, the controller's link, the journal. It knows neither
+sockets nor files. Every command that comes in ends exactly once for its commander: with the
+mount's own answer, or with a NoAck whose explanation begins with one of `REASONS`.
+
+Next to read: what it is made of, `audience` (who is here), `traffic` (commands in flight),
+`granting` (who has command), `known` (what a newcomer is told) and `diary` (what is written down);
+`commanders` and `link`, which tell it what happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..enums import CommandCode, Source
+from ..errors import LineError
+from ..journal.schema import CONTROLLER as CONTROLLER
+from .audience import Audience
+from .config import CommandRules
+from .diary import REASONS as REASONS
+from .diary import Diary
+from .flight import FlightTable
+from .granting import Granting
+from .header import STOP_CODES, DownHeader, read_answer, read_command, read_to_refuse, read_wanted
+from .known import Known
+from .lease import Lease
+from .traffic import Traffic
+
+MAX_EXEMPT = 1000
+"""How many stops and asks one commander may have in flight beyond what makes it busy: a stop is never
+refused because of moves, and yet a client that does nothing but stop can't fill the memory."""
+
+_ASK = int(CommandCode.ASK_FOR_COMMAND)
+_EXEMPT = STOP_CODES | {_ASK}
+
+
+class Bridge:
+    """Shares one controller among many clients.
+
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param log: where log records go.
+    :param journal: is told everything; see `interfaces.IJournal`.
+    :param rules: the site's rules; see `config.CommandRules`.
+    :param source: under which the bridge commands the controller.
+    :ivar lease: who has command.
+    :ivar known: what is known of the mount now.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        log: logging.Logger,
+        journal: Any,
+        rules: CommandRules,
+        source: Source = Source.CSC,
+    ) -> None:
+        self.lease = Lease()
+        self.known = Known()
+        self._log = log
+        self._rules = rules
+        self._closed = False
+        self._diary = diary = Diary(journal)
+        self._audience = audience = Audience(diary)
+        self._traffic = traffic = Traffic(clock, log, rules, diary, audience, self.lease, source)
+        self._granting = Granting(clock, log, rules, diary, audience, traffic, self.lease)
+
+    @property
+    def clients(self) -> dict[str, Any]:
+        """Who is connected, by name."""
+        return self._audience.clients
+
+    @property
+    def flights(self) -> FlightTable:
+        """The commands in flight."""
+        return self._traffic.flights
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often what happened."""
+        return self._diary.counts
+
+    @property
+    def epoch(self) -> int:
+        """Number of the last connection to the controller; 0 before the first."""
+        return self._diary.epoch
+
+    @property
+    def link(self) -> Any:
+        """The controller's link, from `link_up` to `link_down`, else None."""
+        return self._traffic.link
+
+    # Clients
+
+    def client_connected(self, client: Any) -> None:
+        """A client connected, or came back; it is told what is known."""
+        self._audience.enter(client)
+        self._diary.event("connected", client.name)
+        self._granting.came(client)
+        for line in self.known.lines:
+            self._audience.tell_one(client, line)
+
+    def client_lost(self, client: Any, why: str) -> None:
+        """A client is gone. What it sent goes on, and is answered to nobody but those who observe."""
+        self._audience.leave(client)
+        self._diary.event("disconnected", client.name, why)
+        if not self._closed:
+            self._granting.left(client)
+
+    def cut_off(self, client: Any, why: str) -> None:
+        """A client is about to be disconnected because it did not keep up; nothing it says counts."""
+        self._audience.leave(client)
+        self.counts["cut_off"] += 1
+        self._diary.event("cut_off", client.name, why)
+
+    def commanded(self, client: Any, line: bytes) -> None:
+        """A client sent a command. What comes after it was dismissed or cut off is not taken."""
+        self._diary.heard(client.name, line)
+        if not self._audience.is_here(client):
+            return
+        try:
+            header = read_command(line)
+            wanted = read_wanted(line) if header.code == _ASK else None
+        except LineError as error:
+            self._malformed(client, line, error)
+            return
+        why = self._why_not(client, header)
+        if why:
+            self._traffic.refuse(client, header, why)
+        elif wanted is not None:
+            self._granting.asked(client, header, wanted)
+        else:
+            self._traffic.begin(client, header)
+
+    def unheard(self, client: Any, lines: list[bytes]) -> None:
+        """Commands came from a client that has nowhere to be answered: none is taken.
+
+        Each is refused all the same, for the journal and for those who observe.
+        """
+        self._log.warning("%s: not taken, there is nowhere to answer: %d lines", client.name, len(lines))
+        for line in lines:
+            self._diary.heard(client.name, line)
+            header = read_to_refuse(line)
+            if header is not None:
+                self._traffic.refuse(client, header, "not sent: its connection for replies is not up")
+
+    def _malformed(self, client: Any, line: bytes, error: LineError) -> None:
+        """Close a connection that is out of step; if it can be told which command it was, it is refused."""
+        header = read_to_refuse(line)
+        if header is None:
+            self.counts["malformed"] += 1
+            self._diary.event("malformed", client.name, error.reason)
+        else:
+            self._traffic.refuse(client, header, f"malformed: {error.reason}")
+        self._audience.leave(client)
+        client.dismiss(f"malformed: {error}")
+
+    def _why_not(self, client: Any, header: DownHeader) -> str:
+        """Why a command is not taken; empty if it is."""
+        code, rules = header.code, self._rules
+        if not client.may_command:
+            return "refused: this client only observes"
+        if client.in_flight >= rules.in_flight + (MAX_EXEMPT if code in _EXEMPT else 0):
+            return f"busy: {client.in_flight} commands of {client.name} are in flight"
+        if self._closed:
+            return "not sent: the bridge ends"
+        if code == _ASK:
+            return ""
+        if self.lease.holder is not client and not (code in STOP_CODES and rules.anyone_may_stop):
+            return f"refused: {self.lease.describe()}"
+        return "" if self.link is not None else "not sent: the controller is not connected"
+
+    # The controller
+
+    def link_up(self, link: Any) -> None:
+        """Both connections to the controller are up: an epoch begins."""
+        self._traffic.link = link
+        self._diary.epoch += 1
+        self._diary.event("link_up", CONTROLLER)
+        self._log.info("the controller is connected (epoch %d); %s", self.epoch, self.lease.describe())
+        self._granting.link_up()
+
+    def link_down(self, why: str) -> None:
+        """A connection to the controller was lost: the epoch ends, and all that was in flight."""
+        self._traffic.link = None
+        self.known.forget()
+        self._diary.event("link_down", CONTROLLER, why)
+        in_flight = len(self.flights)
+        self._log.warning("lost the controller (epoch %d, %d in flight): %s", self.epoch, in_flight, why)
+        self._traffic.lose("the link to the controller was lost")
+        self._granting.link_down()
+
+    def said(self, lines: list[bytes]) -> None:
+        """The controller sent these lines."""
+        for line in lines:
+            self._diary.heard(CONTROLLER, line)
+            try:
+                answer = read_answer(line)
+            except LineError as error:
+                self.counts["unreadable"] += 1
+                self._log.warning("the controller said what is no reply, passed to nobody: %s", error)
+                continue
+            if answer is not None:
+                self._traffic.answer(answer)
+            else:
+                self.known.learn(line)
+                self._audience.tell_all(line)
+
+    def hand_over(self) -> None:
+        """Hand commands to the link for as long as it has room; to be called when it has room again."""
+        self._traffic.hand_over()
+
+    # The end
+
+    def close(self) -> None:
+        """End every command in flight, the lease, and every timer; what comes now is not sent."""
+        self._closed = True
+        self._granting.link_down()
+        self._traffic.lose("the bridge ends")
+        self._granting.close()
+        self._traffic.stop()

@@ -1,0 +1,104 @@
+"""The commands that are on their way and have not ended: whose they are, and till when."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..messages import MAX_SEQUENCE_ID
+from .header import STOP_CODES, DownHeader
+
+Then = Callable[[int | None, str], None]
+"""Called with the code and explanation of a command's last answer; no code if the bridge gave it up."""
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One command on its way.
+
+    :ivar key: the bridge's sequence id for it, by which the controller's answers name it.
+    :ivar client: the commander that sent it; the bridge itself for its own.
+    :ivar visit: during which visit of the commander's it came; see `audience`.
+    :ivar header: as the commander sent it.
+    :ivar lease: number of the lease that the commander held then; 0 for none.
+    :ivar deadline: when it times out, on the reactor's clock in seconds.
+    :ivar then: see `Then`; or None.
+    :ivar written: True once it was handed to the connection.
+    :ivar acked: True once an Ack came.
+    """
+
+    key: int
+    client: Any
+    visit: int
+    header: DownHeader
+    lease: int
+    deadline: float
+    then: Then | None = None
+    written: bool = False
+    acked: bool = False
+
+
+class FlightTable:
+    """All commands in flight, by key. A key that is in flight is never given out again.
+
+    :param first: the first key: 1 to 2147483647.
+    """
+
+    def __init__(self, first: int = 1) -> None:
+        self._next = first
+        self._flights: dict[int, Flight] = {}
+        self._urgent: OrderedDict[int, Flight] = OrderedDict()
+        self._waiting: OrderedDict[int, Flight] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(tuple(self._flights.values()))
+
+    def add(
+        self, client: Any, visit: int, header: DownHeader, lease: int, deadline: float, then: Then | None
+    ) -> Flight:
+        """Take a command in, under a key of its own; it waits to be written."""
+        while self._next in self._flights:
+            self._step()
+        flight = Flight(self._next, client, visit, header, lease, deadline, then)
+        self._flights[flight.key] = flight
+        self._queue_of(flight)[flight.key] = flight
+        self._step()
+        return flight
+
+    def _step(self) -> None:
+        self._next = self._next % MAX_SEQUENCE_ID + 1
+
+    def _queue_of(self, flight: Flight) -> OrderedDict[int, Flight]:
+        return self._urgent if flight.header.code in STOP_CODES else self._waiting
+
+    def get(self, key: int) -> Flight | None:
+        """The command with this key, or None."""
+        return self._flights.get(key)
+
+    def end(self, flight: Flight) -> bool:
+        """Take a command out; False if it was out already."""
+        if not flight.written:
+            self._queue_of(flight).pop(flight.key, None)
+        return self._flights.pop(flight.key, None) is not None
+
+    def next_to_write(self) -> Flight | None:
+        """The command that is to be written next, what stops something first; it waits no more."""
+        for queue in (self._urgent, self._waiting):
+            if queue:
+                flight = queue.popitem(last=False)[1]
+                flight.written = True
+                return flight
+        return None
+
+    def waiting(self) -> list[Flight]:
+        """Those that were not written yet, in the order in which they will be."""
+        return [*self._urgent.values(), *self._waiting.values()]
+
+    def due(self, now: float) -> list[Flight]:
+        """Those whose deadline has come."""
+        return [flight for flight in self._flights.values() if flight.deadline <= now]

@@ -1,0 +1,271 @@
+"""Who gets command, and when it ends: asks, hand-overs, and the time of grace for a holder that is gone.
+
+Command is granted and released here, and mirrored to the controller as the bridge's own: it is asked
+before the first grant and after each new connection, and told ``NONE`` at the last release. While
+the controller has not answered, those who ask wait, and get its answer; if it refuses, nobody has
+command.
+
+Where the rules are silent:
+
+* Who says ``NONE`` takes back what it asked for and did not get yet. ``NONE`` from one who neither
+  has command nor asks for it is refused while another has it, and is done if nobody has.
+* The HHD, too, must give command up before another gets it: while it has command, even its own
+  ask for another is refused, as ``protocol.md`` says.
+* While its holder is gone, command can be taken as ever. Nothing is stopped then: whoever took it
+  is in charge.
+* If the controller does not answer in time the asks time out, but a holder keeps its lease: every
+  command tells it what the controller thinks of that.
+* Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
+  be given up, and is not granted.
+
+Next to read: `lease`, the rules as a value; `traffic`, which sends what is asked of the controller.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..commands import (
+    AskForCommand,
+    BothAxesStop,
+    CameraCableWrapStop,
+    Command,
+    MirrorCoverLocksStop,
+    MirrorCoversStop,
+)
+from ..enums import Commander, ReplyCode
+from .audience import Audience
+from .config import CommandRules
+from .diary import Diary
+from .header import DownHeader, new_answer
+from .lease import Lease
+from .traffic import Traffic
+
+STOPS: tuple[type[Command], ...] = (
+    BothAxesStop,
+    CameraCableWrapStop,
+    MirrorCoversStop,
+    MirrorCoverLocksStop,
+)
+"""What stops all that moves."""
+
+
+@dataclass(slots=True, eq=False)
+class _Ask:
+    """An ``AskForCommand`` that waits for what the controller says."""
+
+    client: Any
+    visit: int
+    header: DownHeader
+    heir: Any
+
+
+class Granting:
+    """Keeps the lease."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        log: logging.Logger,
+        rules: CommandRules,
+        diary: Diary,
+        audience: Audience,
+        traffic: Traffic,
+        lease: Lease,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._rules = rules
+        self._diary = diary
+        self._audience = audience
+        self._traffic = traffic
+        self._lease = lease
+        self._asks: list[_Ask] = []
+        self._asking_upstream = False
+        self._has_upstream = False  # the controller said so
+        self._owes_upstream = False  # it may think so, and is to be told NONE
+        self._grace: IDelayedCall | None = None
+
+    # Asks
+
+    def asked(self, client: Any, header: DownHeader, wanted: Commander) -> None:
+        """A commander said who shall have command."""
+        if wanted == Commander.NONE:
+            self._give_back(client, header)
+            return
+        heir, why = self._heir(client, wanted)
+        why = why or self._lease.why_not(heir)
+        if why:
+            self._traffic.refuse(client, header, f"refused: {why}")
+        elif self._traffic.link is None:
+            self._traffic.refuse(client, header, "not sent: the controller is not connected")
+        elif self._has_upstream and self._lease.holder is not heir:
+            self._grant(_Ask(client, self._audience.visit_of(client), header, heir))
+        else:
+            self._asks.append(_Ask(client, self._audience.visit_of(client), header, heir))
+            client.in_flight += 1
+            self._ask_upstream()
+
+    def _heir(self, client: Any, wanted: Commander) -> tuple[Any, str]:
+        """Who is to have command, or why that can't be told."""
+        if int(wanted) == int(client.source):
+            return client, ""
+        heirs = [
+            other
+            for other in self._audience.clients.values()
+            if other.may_command and int(other.source) == int(wanted)
+        ]
+        if len(heirs) == 1:
+            return heirs[0], ""
+        which = "no" if not heirs else f"more than one ({len(heirs)})"
+        return None, f"{which} {wanted.name} is connected"
+
+    def _give_back(self, client: Any, header: DownHeader) -> None:
+        taken_back = [ask for ask in self._asks if client in (ask.client, ask.heir)]
+        self._drop(taken_back, "refused: it was given back before it was granted")
+        if self._lease.holder not in (None, client) and not taken_back:
+            self._traffic.refuse(client, header, f"refused: {self._lease.describe()}")
+            return
+        self._accept(client, header)
+        if self._lease.holder in (None, client):
+            self._release("given back")
+
+    def _drop(self, asks: list[_Ask], why: str) -> None:
+        """End asks that wait, whatever the controller will say."""
+        for ask in asks:
+            self._asks.remove(ask)
+            ask.client.in_flight -= 1
+            self._traffic.refuse(ask.client, ask.header, why, ask.visit)
+
+    # Grants
+
+    def _grant(self, ask: _Ask) -> None:
+        heir, lease = ask.heir, self._lease
+        why = lease.why_not(heir) or ("" if self._audience.is_here(heir) else f"{heir.name} is gone")
+        if why:
+            self._traffic.refuse(ask.client, ask.header, f"refused: {why}", ask.visit)
+            return
+        if lease.holder is not heir:
+            former, number = lease.holder, lease.number
+            self._stop_grace()
+            lease.grant(heir)
+            if former is not None:
+                self._ended(former, number, f"{heir.name} took it")
+            self._diary.event("lease_granted", heir.name, f"lease {lease.number}")
+            self._log.info("%s has command (lease %d)", heir.name, lease.number)
+        self._accept(ask.client, ask.header, ask.visit)
+
+    def _accept(self, client: Any, header: DownHeader, visit: int | None = None) -> None:
+        """Answer a command that the bridge itself carries out."""
+        self._diary.step("local", client, header, 0, self._lease.of(client))
+        for answer in (new_answer(ReplyCode.ACK, b"1000"), new_answer(ReplyCode.DONE)):
+            self._audience.tell(client, answer.rewritten(header.sequence_id, header.source), visit)
+
+    def _release(self, why: str) -> None:
+        """Nobody has command any more, here and upstream."""
+        self._stop_grace()
+        former, number = self._lease.holder, self._lease.number
+        if former is not None:
+            self._lease.release()
+            self._ended(former, number, why)
+        self._release_upstream()
+
+    def _ended(self, former: Any, number: int, why: str) -> None:
+        """A lease is over; what was sent under it and still waits is not what anybody expects now."""
+        self._traffic.withdraw(number, f"refused: {self._lease.describe()}")
+        self._diary.event("lease_released", former.name, f"lease {number}: {why}")
+        self._log.info("%s no longer has command (lease %d): %s", former.name, number, why)
+
+    # Upstream
+
+    def _ask_upstream(self) -> None:
+        """Ask the controller for command, unless it was asked already and has not answered."""
+        if not self._asking_upstream:
+            self._asking_upstream = self._owes_upstream = True
+            source = Commander(int(self._traffic.own.source))
+            self._traffic.command(AskForCommand(commander=source), self._upstream_answered)
+
+    def _upstream_answered(self, code: int | None, explanation: str) -> None:
+        self._asking_upstream = False
+        self._has_upstream = code == ReplyCode.DONE
+        asks, self._asks = self._asks, []
+        for ask in asks:
+            ask.client.in_flight -= 1
+        if code == ReplyCode.NOACK:
+            explanation = explanation or "the controller says no"
+            self._owes_upstream = False
+            self._release(f"the controller refused: {explanation}")
+            explanation = f"refused: {explanation}"
+        elif code is None:
+            self._log.warning("the controller was asked for command: %s", explanation)
+        for ask in asks:
+            if self._has_upstream:
+                self._grant(ask)
+            else:
+                self._traffic.refuse(ask.client, ask.header, explanation, ask.visit)
+        if self._lease.holder is None:
+            self._release_upstream()
+
+    def _release_upstream(self) -> None:
+        if self._owes_upstream and not self._asking_upstream and self._traffic.link is not None:
+            self._has_upstream = self._owes_upstream = False
+            self._traffic.command(AskForCommand(commander=Commander.NONE))
+
+    def link_up(self) -> None:
+        """A controller that was connected anew knows nothing of what was granted before."""
+        if self._lease.holder is not None:
+            self._ask_upstream()
+
+    def link_down(self) -> None:
+        """All that was asked of the controller has ended."""
+        self._has_upstream = self._owes_upstream = False
+
+    # A holder that is gone
+
+    def came(self, client: Any) -> None:
+        """A client is here."""
+        if self._lease.holder is client and self._grace is not None:
+            self._stop_grace()
+            self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)
+
+    def left(self, client: Any) -> None:
+        """A client is gone. If it had command it may come back for as long as the rules say."""
+        self._drop([ask for ask in self._asks if ask.heir is client], f"refused: {client.name} is gone")
+        if self._lease.holder is client and self._grace is None:
+            seconds = self._rules.lease_grace
+            self._log.warning("%s, which has command, is gone: waiting %g s for it", client.name, seconds)
+            self._grace = self._clock.callLater(seconds, self._grace_is_over, client)
+
+    def _grace_is_over(self, client: Any) -> None:
+        self._grace = None
+        rule = self._rules.on_loss
+        self._log.warning("%s did not come back: %s, and nobody has command", client.name, rule)
+        if rule == "stop":
+            self._traffic.withdraw(self._lease.number, f"refused: {client.name} is gone")
+            self._stop_all()
+        self._release("its holder is gone")
+
+    def _stop_all(self) -> None:
+        if self._traffic.link is None:
+            self._log.critical("can't stop the mount: the controller is not connected")
+            return
+        for stop in STOPS:
+            self._traffic.command(stop(), partial(self._stopped, stop.__name__))
+
+    def _stopped(self, stop: str, code: int | None, explanation: str) -> None:
+        if code != ReplyCode.DONE:
+            self._log.critical("%s, because the holder of command is gone, failed: %s", stop, explanation)
+
+    def _stop_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    def close(self) -> None:
+        """Nobody has command any more; the controller is told nothing, as after `link_down`."""
+        self._release("the bridge ends")

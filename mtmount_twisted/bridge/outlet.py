@@ -1,0 +1,100 @@
+"""The way out to one client, with a bound: a client that does not keep up is cut off.
+
+Nothing is dropped for a client that stays connected, and nothing waits for one that is slow.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+
+@implementer(IPushProducer)
+class Outlet:
+    """Writes to a transport while it has room, and keeps what comes meanwhile, up to a bound.
+
+    :param clock: times how long the client is behind.
+    :param max_bytes: how much may be kept beyond what the transport itself buffers.
+    :param max_seconds: how long the oldest of what the client has not read may wait. A client that
+        reads on is not cut off, however long there is always something left to read.
+    :param cut_off: called with the reason, once, when a bound is passed.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, max_bytes: int, max_seconds: float, cut_off: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+        self._cut_off = cut_off
+        self._transport: Any = None
+        self._has_room = False
+        self._kept: deque[tuple[float, bytes]] = deque()  # with when it came
+        self._kept_bytes = 0
+        self._deadline: IDelayedCall | None = None
+
+    def attach(self, transport: Any) -> None:
+        """Write to this transport from now on; its flow control is the outlet's."""
+        self._transport = transport
+        self._has_room = True
+        transport.registerProducer(self, True)
+
+    def detach(self) -> None:
+        """The transport is gone, and with it what was kept."""
+        self._transport = None
+        self._has_room = False
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._stop_timer()
+
+    def send(self, data: bytes) -> None:
+        """Send whole lines; to nobody if there is no transport."""
+        if self._has_room:
+            self._transport.write(data)
+        elif self._transport is not None:
+            self._kept.append((self._clock.seconds(), data))
+            self._kept_bytes += len(data)
+            if self._kept_bytes > self._max_bytes:
+                self._cut(f"more than {self._max_bytes} bytes behind")
+
+    def pauseProducing(self) -> None:
+        if self._transport is not None:
+            self._has_room = False
+            if self._deadline is None:
+                self._start_timer(self._clock.seconds())
+
+    def resumeProducing(self) -> None:
+        """All that was written has been read: write on, until there is no room again."""
+        if self._transport is None:  # told late by a transport that is closing
+            return
+        self._stop_timer()
+        self._has_room = True
+        oldest = self._kept[0][0] if self._kept else 0.0
+        while self._kept and self._has_room:
+            data = self._kept.popleft()[1]
+            self._kept_bytes -= len(data)
+            self._transport.write(data)
+        if not self._has_room:
+            self._start_timer(oldest)
+
+    def stopProducing(self) -> None:
+        """The connection is lost; its owner detaches."""
+
+    def _start_timer(self, since: float) -> None:
+        self._stop_timer()
+        rest = max(0.0, since + self._max_seconds - self._clock.seconds())
+        self._deadline = self._clock.callLater(rest, self._cut, f"not caught up for {self._max_seconds:g} s")
+
+    def _stop_timer(self) -> None:
+        if self._deadline is not None:
+            if self._deadline.active():
+                self._deadline.cancel()
+            self._deadline = None
+
+    def _cut(self, why: str) -> None:
+        self.detach()
+        self._cut_off(why)

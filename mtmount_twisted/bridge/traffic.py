@@ -1,0 +1,206 @@
+"""Commands on their way to the controller, from the moment they are taken until each has ended.
+
+`Traffic` hands commands to the controller's link for as long as it has room, what stops something
+first; finds the command that an answer is for; and ends what the controller does not.
+
+Next to read: `flight`, its table; `header`, how a line is rewritten; `core`, which it works for.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..codec import CommandHeader, refusal
+from ..commands import AckOnlyCommandCodes, Command
+from ..enums import ReplyCode, Source
+from ..framing import TERMINATOR
+from ..journal.schema import CONTROLLER
+from ..messages import MAX_SEQUENCE_ID
+from .audience import Audience
+from .config import CommandRules
+from .diary import Diary
+from .flight import Flight, FlightTable, Then
+from .header import STOP_CODES, DownHeader, UpHeader, ack_timeout, explanation_of, read_command
+from .lease import Lease
+
+SWEEP_INTERVAL = 0.25
+"""How often deadlines are looked at, in seconds; a command times out at most so much too late."""
+
+_STEPS = {int(ReplyCode.ACK): "ack", int(ReplyCode.NOACK): "noack", int(ReplyCode.DONE): "done"}
+
+
+class _Own:
+    """The bridge as the sender of its own commands; it is nowhere connected, so nothing is sent to it."""
+
+    name = "bridge"
+    may_command = True
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.in_flight = 0
+
+
+class Traffic:
+    """The commands in flight.
+
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param source: under which the bridge commands the controller.
+    :ivar link: the controller's link while it is up, else None.
+    :ivar own: the bridge as a sender of commands.
+
+    The first sequence id is a random one: a controller may still finish what an earlier process of
+    the bridge sent, and its answer must not be taken for the answer to one of ours.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        log: logging.Logger,
+        rules: CommandRules,
+        diary: Diary,
+        audience: Audience,
+        lease: Lease,
+        source: Source,
+    ) -> None:
+        self.link: Any = None
+        self.flights = FlightTable(random.randint(1, MAX_SEQUENCE_ID))
+        self.own = _Own(source)
+        self._clock = clock
+        self._log = log
+        self._rules = rules
+        self._diary = diary
+        self._audience = audience
+        self._lease = lease
+        self._sweep: IDelayedCall | None = None
+
+    # Down
+
+    def begin(self, client: Any, header: DownHeader, then: Then | None = None) -> None:
+        """Take a command into flight, and hand it over as soon as the link has room."""
+        deadline = self._clock.seconds() + self._rules.ack_timeout
+        visit, lease = self._audience.visit_of(client), self._lease.of(client)
+        flight = self.flights.add(client, visit, header, lease, deadline, then)
+        client.in_flight += 1
+        self._diary.step("received", client, header, flight.key, lease)
+        self._keep_sweeping()
+        self.hand_over()
+
+    def command(self, command: Command, then: Then | None = None) -> None:
+        """Send a command of the bridge's own."""
+        self.begin(self.own, read_command(command.encode().removesuffix(TERMINATOR)), then)
+
+    def hand_over(self) -> None:
+        """Hand commands to the link for as long as it has room."""
+        while self.link is not None and self.link.has_room:
+            flight = self.flights.next_to_write()
+            if flight is None:
+                return
+            line = flight.header.rewritten(flight.key, self.own.source)
+            flight.deadline = self._clock.seconds() + self._rules.ack_timeout
+            self._diary.told(CONTROLLER, line)
+            self._diary.step("sent", flight.client, flight.header, flight.key, flight.lease)
+            self.link.send(line + TERMINATOR)
+
+    # Up
+
+    def answer(self, answer: UpHeader) -> None:
+        """The controller answered a command.
+
+        A second Ack is passed on and announces a new time, as commanders take it.
+        """
+        flight = self.flights.get(answer.sequence_id)
+        if flight is None or not flight.written:
+            self._diary.counts["unmatched"] += 1
+            self._log.info("an answer to nothing in flight, passed to nobody: id %d", answer.sequence_id)
+            return
+        header, code, step = flight.header, answer.code, _STEPS[answer.code]
+        if code == ReplyCode.ACK:
+            flight.acked = True
+            flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
+        ends = code != ReplyCode.ACK or header.code in AckOnlyCommandCodes
+        why = explanation_of(answer) if code == ReplyCode.NOACK else ""
+        if ends:
+            self._take_out(flight)
+            self._diary.counts[step] += 1
+        self._diary.step(step, flight.client, header, flight.key, flight.lease, why)
+        if flight.client is not self.own:
+            line = answer.rewritten(header.sequence_id, header.source)
+            self._audience.tell(flight.client, line, flight.visit)
+        if ends and flight.then is not None:
+            flight.then(code, why)
+
+    # Ends that the bridge makes
+
+    def refuse(self, client: Any, header: DownHeader, why: str, visit: int | None = None) -> None:
+        """End a command that was not taken into flight.
+
+        :param why: begins with one of `diary.REASONS`.
+        :param visit: when it came; None for just now.
+        """
+        self._diary.given_up(client, header, 0, self._lease.of(client), why)
+        self._audience.tell(client, _refusal(header, why), visit)
+
+    def withdraw(self, lease: int, why: str) -> None:
+        """End what was sent under a lease that is over and still waits to be written.
+
+        Who has command now, or watches over nobody having it, does not expect it. A stop
+        goes on if nobody needs command for it.
+        """
+        for flight in self.flights.waiting():
+            stops = flight.header.code in STOP_CODES and self._rules.anyone_may_stop
+            if flight.lease == lease and not stops:
+                self._give_up(flight, why)
+
+    def lose(self, why: str) -> None:
+        """End all that is in flight: there is no controller any more to end it."""
+        for flight in self.flights:
+            self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
+
+    def _give_up(self, flight: Flight, why: str) -> None:
+        """End a command with a NoAck of the bridge, unless it ended while we came to it."""
+        if not self._take_out(flight):
+            return
+        self._diary.given_up(flight.client, flight.header, flight.key, flight.lease, why)
+        if flight.client is not self.own:
+            self._audience.tell(flight.client, _refusal(flight.header, why), flight.visit)
+        if flight.then is not None:
+            flight.then(None, why)
+
+    def _take_out(self, flight: Flight) -> bool:
+        was_in = self.flights.end(flight)
+        if was_in:
+            flight.client.in_flight -= 1
+        return was_in
+
+    # Time
+
+    def _keep_sweeping(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._clock.callLater(SWEEP_INTERVAL, self._look_at_deadlines)
+
+    def _look_at_deadlines(self) -> None:
+        self._sweep = None
+        for flight in self.flights.due(self._clock.seconds()):
+            if not flight.written:
+                why = f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
+            elif flight.acked:
+                why = "timed out: acknowledged, but not done in time"
+            else:
+                why = f"timed out: no Ack within {self._rules.ack_timeout:g} s"
+            self._give_up(flight, why)
+        if self.flights:
+            self._keep_sweeping()
+
+    def stop(self) -> None:
+        """Stop the timer; nothing is in flight any more."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+
+def _refusal(header: DownHeader, why: str) -> bytes:
+    return refusal(CommandHeader(header.sequence_id, header.code, header.source), why)

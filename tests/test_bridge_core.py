@@ -1,0 +1,505 @@
+"""`mtmount_twisted.bridge.core`: where commands and replies go, and how each command ends."""
+
+from __future__ import annotations
+
+import logging
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted.bridge.core import MAX_EXEMPT, REASONS
+from mtmount_twisted.bridge.flight import FlightTable
+from mtmount_twisted.bridge.header import LONGEST_REST
+from mtmount_twisted.codec import read_command_header
+from mtmount_twisted.enums import CommandCode, ReplyCode, Source
+from mtmount_twisted.framing import MAX_LINE_LENGTH
+from mtmount_twisted.interfaces import IClient, IJournal
+from mtmount_twisted.messages import MAX_SEQUENCE_ID
+
+from .commanders import MOVE, STAMP, STATE, STOP, TRACK, House, RecordingClient, Told, command, told
+
+ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
+
+
+class RoutingTests(SynchronousTestCase):
+    """What goes where."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.csc = self.house.holder()
+        self.link = self.house.link
+        self.link.read()
+
+    def test_doubles_keep_the_contracts(self) -> None:
+        """The clients and the journal of these tests are what the bridge may expect."""
+        self.assertTrue(verifyObject(IClient, self.csc))
+        self.assertTrue(verifyObject(IJournal, self.house.journal))
+
+    def test_byte_for_byte(self) -> None:
+        """Behind the header nothing is touched, whatever the code, on the way down and on the way up."""
+        for code in (MOVE, 104, 9999, -1):
+            rest = b"no stamp\nx\n\n\xff\xfe\0\r"
+            self.csc.say(b"7\n%d\n2\n" % code + rest)
+            (line,) = self.link.read()
+            sequence_id, sent_code, source, sent_rest = line.split(b"\n", 3)
+            self.assertEqual((sent_code, source, sent_rest), (b"%d" % code, b"1", rest))
+            self.link.say(b"2\n" + sequence_id + b"\n1\nwhen\nand\xff more")
+            self.assertEqual(self.csc.read(), [b"2\n7\n2\nwhen\nand\xff more"])
+
+    def test_ids_never_meet(self) -> None:
+        """Two commanders, and one alone, may use an id twice: each gets its own answers under its own id."""
+        eui = self.house.client("eui", Source.EUI)
+        self.csc.command(MOVE, sequence_id=5)
+        self.csc.command(TRACK, sequence_id=5)
+        eui.command(STOP, sequence_id=5)
+        move, track, stop = self.link.read()
+        self.assertEqual(len({read_command_header(line).sequence_id for line in (move, track, stop)}), 3)
+        self.link.finish(stop)
+        self.assertEqual(eui.answers(), [Told(0, 5, 2, "1000"), Told(2, 5, 2, "")])
+        self.assertEqual(self.csc.read(), [])
+        self.link.refuse(move, b"no")
+        self.link.ack(track, b"9")
+        self.assertEqual(self.csc.answers(), [Told(1, 5, 1, "no"), Told(0, 5, 1, "9")])
+        self.assertEqual(eui.read(), [])
+
+    def test_observers(self) -> None:
+        """Who only observes gets every answer and event once, its own refusals included."""
+        watch = self.house.client("watch", may_command=False)
+        self.csc.command(MOVE, sequence_id=3)
+        self.link.finish(*self.link.read())
+        self.link.say(STATE)
+        self.assertEqual([line.split(b"\n")[:2] for line in watch.read()[:2]], [[b"0", b"3"], [b"2", b"3"]])
+        self.assertEqual(self.csc.read()[-1], STATE)
+        watch.command(STOP)
+        self.assertEqual(watch.explanations(), ["refused: this client only observes"])
+        self.assertEqual((self.link.read(), self.csc.read()), ([], []))
+
+    def test_events_reach_everyone(self) -> None:
+        """An event goes to everyone, whoever has command."""
+        others = [self.house.client("eui", Source.EUI), self.house.client("watch", may_command=False)]
+        self.link.say(STATE, b"99\nunheard of")
+        for client in (self.csc, *others):
+            self.assertEqual(client.read(), [STATE, b"99\nunheard of"])
+
+    def test_what_matches_nothing(self) -> None:
+        """An answer that is late, repeated or to an unknown id goes to nobody, and is counted and kept."""
+        self.csc.command(MOVE)
+        (line,) = self.link.read()
+        self.link.finish(line)
+        self.csc.read()
+        self.link.finish(line)
+        self.link.say(b"1\n0\n1\nwhen\nwhy", b"1\n-1\n1\nwhen\nwhy")
+        self.assertEqual(self.csc.read(), [])
+        self.assertEqual(self.house.bridge.counts["unmatched"], 4)
+        self.assertEqual(self.house.journal.messages[-1][1:], ("from", 1, b"1\n-1\n1\nwhen\nwhy"))
+
+    def test_not_answered_before_it_is_written(self) -> None:
+        """An answer to a command that still waits is an answer to nothing."""
+        self.link.room = 0
+        self.csc.command(MOVE)
+        (flight,) = self.house.bridge.flights
+        self.link.say(b"2\n%d\n1\nwhen" % flight.key)
+        self.assertEqual(self.csc.read(), [])
+
+    def test_garbage_of_the_controller(self) -> None:
+        """What is no reply goes to nobody, is counted, and the lines after it are heard."""
+        self.link.say(b"", b"x", b"0\n1", b"1\nx\n1\nt", b"\xff", STATE)
+        self.assertEqual(self.csc.read(), [STATE])
+        self.assertEqual(self.house.bridge.counts["unreadable"], 5)
+
+    def test_ids_wrap(self) -> None:
+        """After 2147483647 comes 1, and an id in flight is skipped."""
+        table = FlightTable(MAX_SEQUENCE_ID - 1)
+        self.house.bridge._traffic.flights = table
+        for _ in range(3):
+            self.csc.command(MOVE)
+        keys = [flight.key for flight in table]
+        self.assertEqual(keys, [MAX_SEQUENCE_ID - 1, MAX_SEQUENCE_ID, 1])
+        sent = self.link.read()
+        self.link.finish(sent[1])
+        table._next = MAX_SEQUENCE_ID - 1
+        for _ in range(2):
+            self.csc.command(MOVE)
+        self.assertEqual(sorted(flight.key for flight in table), [1, 2, *keys[:2]])
+
+    def test_first_id_differs(self) -> None:
+        """Two bridges do not begin with the same id: neither takes the other's answers for its own."""
+        firsts = set()
+        for _ in range(3):
+            house = House()
+            house.client("csc").command(STOP)
+            firsts.add(read_command_header(house.link.read()[0]).sequence_id)
+        self.assertGreater(len(firsts), 1)
+
+    def test_stop_overtakes(self) -> None:
+        """Every stop goes before all that waits, in the order of the stops; the rest keeps its order."""
+        self.link.room = 0
+        for code in (MOVE, 103, STOP, 104, 1502, 7):
+            self.csc.command(code)
+        self.link.give_room(4)
+        self.assertEqual(self.link.codes(), [STOP, 1502, 7, MOVE])
+        self.link.give_room(10)
+        self.assertEqual(self.link.codes(), [103, 104])
+        self.link.give_room(10)
+        self.assertEqual(self.link.codes(), [])
+
+    def test_answers_are_for_the_visit_that_asked(self) -> None:
+        """A commander that was lost and is back gets no answer to what it sent before; who observes does."""
+        watch = self.house.client("watch", may_command=False)
+        self.csc.command(MOVE, sequence_id=1)
+        (old,) = self.link.read()
+        self.csc.go()
+        self.csc.come()
+        self.csc.command(MOVE, sequence_id=1)
+        (new,) = self.link.read()
+        self.link.finish(old)
+        self.assertEqual(self.csc.answers(), [])
+        self.assertEqual(len(watch.answers()), 2)
+        self.link.refuse(new, b"no")
+        self.assertEqual(self.csc.explanations(), ["no"])
+
+    def test_journal(self) -> None:
+        """Each line stands in the journal once for each who said it or was told it, and each step once."""
+        self.house.client("watch", may_command=False)
+        journal = self.house.journal
+        journal.messages.clear()
+        journal.steps.clear()
+        self.csc.command(MOVE, sequence_id=4)
+        (line,) = self.link.read()
+        self.link.finish(line)
+        self.link.say(STATE)
+        self.assertEqual(
+            [message[:3] for message in journal.messages],
+            [
+                ("csc", "from", 1),
+                ("controller", "to", 1),
+                *[("controller", "from", 1), ("csc", "to", 1), ("observers", "to", 1)] * 2,
+                ("controller", "from", 1),
+                ("everyone", "to", 1),
+            ],
+        )
+        key = read_command_header(line).sequence_id
+        self.assertEqual(
+            journal.steps,
+            [(key, step, "csc", 1, 4, MOVE, 1, "") for step in ("received", "sent", "ack", "done")],
+        )
+
+
+class EndsTests(SynchronousTestCase):
+    """How commands end that the mount does not end."""
+
+    def setUp(self) -> None:
+        self.house = House(in_flight=3)
+        self.csc = self.house.holder()
+        self.link = self.house.link
+        self.link.read()
+
+    def test_not_connected(self) -> None:
+        """With no controller a command is not sent, then or ever."""
+        self.house.bridge.link_down("gone")
+        for code in (MOVE, STOP):
+            self.csc.command(code)
+        self.assertEqual(self.csc.explanations(), ["not sent: the controller is not connected"] * 2)
+        link = self.house.connect()
+        self.assertEqual(link.codes(), [CommandCode.ASK_FOR_COMMAND])  # for the holder, who still is
+        self.assertEqual(self.house.bridge.counts["not_sent"], 2)
+
+    def test_link_lost(self) -> None:
+        """What was sent has an unknown outcome, what waited was not sent, and neither is sent again."""
+        self.link.room = 1
+        sent, waiting = self.csc.command(MOVE), self.csc.command(MOVE)
+        self.house.bridge.link_down("gone")
+        ends = {answer.sequence_id: answer.text for answer in self.csc.answers()}
+        self.assertEqual(
+            ends,
+            {
+                sent: "outcome unknown: the link to the controller was lost",
+                waiting: "not sent: the link to the controller was lost",
+            },
+        )
+        self.assertEqual(self.csc.in_flight, 0)
+        old = self.link.read()[0]
+        link = self.house.connect()
+        link.finish_all()
+        link.finish(old)
+        link.give_room()
+        self.assertEqual((link.codes(), self.csc.read()), ([], []))
+
+    def test_epochs(self) -> None:
+        """Each connection to the controller is an epoch of its own in the journal."""
+        self.house.bridge.link_down("gone")
+        self.house.connect().say(STATE)
+        self.assertEqual(self.house.bridge.epoch, 2)
+        self.assertEqual([message[2] for message in self.house.journal.messages[-2:]], [2, 2])
+        kinds = [event[::2] for event in self.house.journal.events if event[1] == "controller"]
+        self.assertEqual(kinds, [("link_up", 1), ("link_down", 1), ("link_up", 2)])
+
+    def test_no_ack_in_time(self) -> None:
+        """With no Ack in time a command times out, once, and its late answer goes to nobody."""
+        self.csc.command(MOVE)
+        self.house.advance(4.9)
+        self.assertEqual(self.csc.answers(), [])
+        self.house.advance(0.4)
+        self.assertEqual(self.csc.explanations(), ["timed out: no Ack within 5 s"])
+        self.link.finish(*self.link.read())
+        self.house.advance(60)
+        self.assertEqual(self.csc.answers(), [])
+
+    def test_no_done_in_time(self) -> None:
+        """A command has the time that its Ack announced and 2 s more; what names no time counts as 0."""
+        for timeout, seconds in ((b"3000", 5.0), (b"", 2.0), (b"x", 2.0), (b"-5", 2.0), (b"9" * 400, 2.0)):
+            self.csc.command(MOVE)
+            self.link.ack(*self.link.read(), timeout)
+            self.csc.read()
+            self.house.advance(seconds - 0.1)
+            self.assertEqual(self.csc.answers(), [], timeout)
+            self.house.advance(0.4)
+            self.assertEqual(self.csc.explanations(), ["timed out: acknowledged, but not done in time"])
+        self.link.say(b"0\n1\n1\nwhen")  # an Ack that lacks the field
+
+    def test_second_ack(self) -> None:
+        """A second Ack is passed on, and announces a new time."""
+        self.csc.command(MOVE)
+        (line,) = self.link.read()
+        self.link.ack(line, b"1000")
+        self.house.advance(2)
+        self.link.ack(line, b"9000")
+        self.house.advance(10)
+        self.link.answer(DONE, line)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, ACK, DONE])
+
+    def test_track(self) -> None:
+        """A track command ends with its Ack; one that is refused, with the NoAck."""
+        for code in (TRACK, 105, 405, 1004, 305):
+            self.csc.command(code)
+            self.link.ack(*self.link.read())
+            self.assertEqual(self.csc.in_flight, 0)
+        self.csc.command(TRACK)
+        self.link.refuse(*self.link.read(), b"off")
+        self.house.advance(20)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK] * 5 + [NOACK])
+        self.assertEqual(self.house.clock.getDelayedCalls(), [])
+
+    def test_controller_takes_nothing(self) -> None:
+        """What waits for room too long was not sent, and is not when there is room again."""
+        self.link.room = 0
+        self.csc.command(MOVE)
+        self.csc.command(STOP)
+        self.house.advance(5.3)
+        self.assertEqual(self.csc.explanations(), ["not sent: the controller took nothing for 5 s"] * 2)
+        self.link.give_room()
+        self.assertEqual((self.link.codes(), len(self.house.bridge.flights)), ([], 0))
+
+    def test_time_to_ack_begins_when_written(self) -> None:
+        """The wait for room is not part of the wait for the Ack."""
+        self.link.room = 0
+        self.csc.command(MOVE)
+        self.house.advance(4)
+        self.link.give_room()
+        self.house.advance(4)
+        self.link.finish(*self.link.read())
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE])
+
+    def test_busy(self) -> None:
+        """One more than the setting is refused, for this commander alone; each end makes room for one."""
+        eui = self.house.client("eui", Source.EUI)
+        for _ in range(4):
+            self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["busy: 3 commands of csc are in flight"])
+        eui.command(STOP)
+        self.assertEqual(eui.explanations(), [])
+        self.link.finish(self.link.read()[0])
+        self.csc.command(MOVE)
+        self.assertEqual(len(self.link.read()), 1)
+
+    def test_busy_may_stop(self) -> None:
+        """A busy commander may stop and give up command, and yet not fill the memory with that."""
+        for _ in range(3):
+            self.csc.command(MOVE)
+        self.link.read()
+        for _ in range(MAX_EXEMPT + 1):
+            self.csc.command(STOP)
+        self.assertEqual(len(self.link.read()), MAX_EXEMPT)
+        self.assertEqual([text.split(":")[0] for text in self.csc.explanations()], ["busy"])
+
+    def test_busy_may_ask(self) -> None:
+        """A busy commander may give command back."""
+        for _ in range(3):
+            self.csc.command(MOVE)
+        self.csc.ask(0)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE])
+
+    def test_lost_commander(self) -> None:
+        """What a lost commander sent goes on, is answered to nobody, and counts until it ends."""
+        self.link.room = 1
+        self.csc.command(MOVE)
+        self.csc.command(MOVE)
+        self.csc.go()
+        self.link.give_room()
+        lines = self.link.read()
+        self.assertEqual((len(lines), self.csc.in_flight), (2, 2))
+        for line in lines:
+            self.link.finish(line)
+        self.assertEqual((self.csc.in_flight, self.csc.read()), (0, []))
+
+    def test_close(self) -> None:
+        """The end of the bridge ends every command and timer, and nothing is taken or begun after it."""
+        self.link.room = 1
+        self.csc.command(MOVE)
+        self.csc.command(MOVE)
+        self.house.bridge.close()
+        texts = self.csc.explanations()
+        self.assertEqual(sorted(text.split(":")[0] for text in texts), ["not sent", "outcome unknown"])
+        for code in (MOVE, STOP):
+            self.csc.command(code)
+        self.csc.ask()
+        self.assertEqual(self.csc.explanations(), ["not sent: the bridge ends"] * 3)
+        self.csc.go()
+        self.house.bridge.link_down("closed")
+        self.house.bridge.close()
+        self.assertEqual(self.house.clock.getDelayedCalls(), [])
+        self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))
+        self.assertEqual(len(self.link.read()), 1)
+
+    def test_reasons(self) -> None:
+        """Each count of an end has the name of a documented reason."""
+        self.assertEqual(
+            REASONS, ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
+        )
+
+
+class MalformedTests(SynchronousTestCase):
+    """Lines that are no commands."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.csc = self.house.holder()
+        self.house.link.read()
+
+    def one(self, line: bytes) -> list[Told]:
+        """What a commander that says a line is told before it is dismissed, once."""
+        client = self.house.client("other", Source.EUI)
+        client.say(line)
+        self.assertEqual([why.split(":")[0] for why in client.dismissals], ["malformed"], line)
+        client.go()
+        return client.answers()
+
+    def test_no_header(self) -> None:
+        """A line without a header closes the connection; where id and source stand, they get a NoAck."""
+        for line in (
+            b"",
+            b"\n\n\n",
+            b"x\n30\n1\nt",
+            b"1\n30",
+            b"1\n30\nx\nt",
+            b"1_0\n30\n1\nt",
+            b"\xff\n1\n1\nt",
+        ):
+            self.assertEqual(self.one(line), [], line)
+        for line in (b"8\n30\n2", b"8\nx\n2\nt", b" +8 \n\xff\n 2\nt\n5"):
+            (answer,) = self.one(line)
+            self.assertEqual(answer[:3], (NOACK, 8, 2))
+            self.assertTrue(answer.text.startswith("malformed: "), answer)
+        self.assertEqual(self.house.bridge.counts["malformed"], 10)
+        self.assertEqual(self.house.link.read(), [])
+
+    def test_numbers_that_fit_nowhere(self) -> None:
+        """A header whose numbers neither the journal nor a controller can hold is malformed."""
+        for line in (b"%d\n32\n1\nt" % 2**63, b"1\n%d\n1\nt" % 10**30, b"1\n32\n%d\nt" % -(2**70)):
+            self.one(line)
+        self.one(b"1\n" + b"0" * 5000 + b"32\n1\nt")
+        self.one(b"9" * 5000 + b"\n32\n1\nt")
+        self.assertEqual(self.house.link.read(), [])
+
+    def test_longest(self) -> None:
+        """A line that would be too long for the controller under the bridge's header is not passed on."""
+        self.one(b"1\n32\n1\n" + b"x" * (LONGEST_REST + 1))
+        self.csc.say(b"1\n32\n1\n" + b"x" * LONGEST_REST)
+        (line,) = self.house.link.read()
+        self.assertLessEqual(len(line), MAX_LINE_LENGTH)
+
+    def test_asks_for_nobody(self) -> None:
+        """An AskForCommand that does not say for whom is malformed too."""
+        for parameters in ((), (b"",), (b"7",), (b"x",), (b"1", b"1"), (b"\xff\r\0",)):
+            (answer,) = self.one(command(3, CommandCode.ASK_FOR_COMMAND, 2, *parameters))
+            self.assertTrue(answer.text.startswith("malformed: "), answer)
+            self.assertEqual(answer[:3], (NOACK, 3, 2))
+
+    def test_the_rest_of_the_chunk(self) -> None:
+        """What a commander sends after a malformed line is not taken, until it is connected anew."""
+        self.csc.say(b"garbage")
+        self.csc.command(STOP)
+        self.csc.say(b"garbage")
+        self.house.link.say(STATE)
+        self.assertEqual((self.house.link.read(), self.csc.read(), len(self.csc.dismissals)), ([], [], 1))
+        self.csc.go()
+        self.csc.come()
+        self.csc.command(STOP)
+        self.assertEqual(self.house.link.codes(), [STOP])
+
+    def test_cut_off(self) -> None:
+        """Who was cut off is neither heard nor told anything, and is counted; the others go on."""
+        other = self.house.client("eui", Source.EUI)
+        self.house.bridge.cut_off(self.csc, "slow")
+        self.csc.command(STOP)
+        self.house.link.say(STATE)
+        self.assertEqual((self.csc.read(), other.read(), self.house.link.read()), ([], [STATE], []))
+        self.assertEqual(self.house.bridge.counts["cut_off"], 1)
+        self.assertIn(("cut_off", "csc", 1, "slow"), self.house.journal.events)
+
+    def test_cut_off_while_it_is_told(self) -> None:
+        """To send to a client may be to lose it: the others are told all the same."""
+        clients = [LeavingClient(self.house.bridge, f"c{number}", Source.CSC).come() for number in range(3)]
+        self.house.link.say(STATE)
+        self.assertEqual([client.read() for client in clients], [[STATE]] * 3)
+        self.assertEqual(list(self.house.bridge.clients), ["csc"])
+
+    def test_nowhere_to_answer(self) -> None:
+        """What comes while a pair can't be answered is not taken, and stands in the journal as not sent."""
+        pair = RecordingClient(self.house.bridge, "pair", Source.CSC)
+        watch = self.house.client("watch", may_command=False)
+        with self.assertLogs("tests.bridge", logging.WARNING) as logs:
+            self.house.bridge.unheard(pair, [command(1, STOP, 1), b"x"])
+        self.assertEqual(len(logs.records), 1)
+        self.assertEqual((pair.read(), self.house.link.read()), ([], []))
+        self.assertTrue(told(watch.read()[0]).text.startswith("not sent: "))
+        self.assertEqual(self.house.journal.steps[-1][1:3], ("not_sent", "pair"))
+
+
+class LeavingClient(RecordingClient):
+    """A client that is cut off by the first thing that it is sent."""
+
+    def send(self, data: bytes) -> None:
+        """Be cut off, and be lost."""
+        super().send(data)
+        self._bridge.cut_off(self, "slow")
+        self.go()
+
+
+class NewcomerTests(SynchronousTestCase):
+    """What a newcomer sees."""
+
+    def test_what_is_known(self) -> None:
+        """A newcomer, and who comes back, is told what is known, and nobody else is told again."""
+        house = House()
+        old = house.client("csc")
+        warning = b"4\n1\n901\n900. a\n" + STAMP
+        house.link.say(STATE, warning)
+        old.read()
+        self.assertEqual(house.client("eui", Source.EUI).read(), [STATE, warning])
+        self.assertEqual(house.client("watch", may_command=False).read(), [STATE, warning])
+        self.assertEqual(old.read(), [])
+        old.go()
+        self.assertEqual(old.come().read(), [STATE, warning])
+        self.assertIn(("csc", "to", 1, warning), house.journal.messages)
+
+    def test_stale(self) -> None:
+        """What a lost connection said is not told as if it held, with the link down or up again."""
+        house = House()
+        house.link.say(STATE)
+        house.bridge.link_down("gone")
+        self.assertEqual(house.client("a").read(), [])
+        house.connect()
+        self.assertEqual(house.client("b").read(), [])
+        house.link.say(STATE)
+        self.assertEqual(house.client("c").read(), [STATE])

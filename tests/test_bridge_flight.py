@@ -1,0 +1,80 @@
+"""`mtmount_twisted.bridge.flight`: the table of the commands in flight."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.flight import Flight, FlightTable
+from mtmount_twisted.bridge.header import read_command
+from mtmount_twisted.messages import MAX_SEQUENCE_ID
+
+from .commanders import MOVE, STOP, command
+
+
+def add(table: FlightTable, code: int = MOVE, deadline: float = 1.0) -> Flight:
+    """Take a command in."""
+    return table.add(None, 0, read_command(command(1, code, 1)), 0, deadline, None)
+
+
+class FlightTests(SynchronousTestCase):
+    """Keys, order and ends."""
+
+    def test_keys_wrap(self) -> None:
+        """Keys count up to 2147483647 and go on at 1."""
+        table = FlightTable(MAX_SEQUENCE_ID - 1)
+        self.assertEqual([add(table).key for _ in range(3)], [MAX_SEQUENCE_ID - 1, MAX_SEQUENCE_ID, 1])
+
+    def test_keys_in_flight_are_skipped(self) -> None:
+        """At the wrap a key in flight is not given out, one that ended is."""
+        table = FlightTable(1)
+        first, second, third = (add(table) for _ in range(3))
+        table.end(second)
+        table._next = MAX_SEQUENCE_ID
+        self.assertEqual([add(table).key for _ in range(3)], [MAX_SEQUENCE_ID, second.key, 4])
+        self.assertIs(table.get(first.key), first)
+        self.assertIs(table.get(third.key), third)
+
+    def test_order(self) -> None:
+        """Stops are written first; each is written once."""
+        table = FlightTable()
+        move, stop, track = add(table, MOVE), add(table, STOP), add(table, 31)
+        self.assertEqual(table.waiting(), [stop, move, track])
+        self.assertEqual([table.next_to_write() for _ in range(4)], [stop, move, track, None])
+        self.assertTrue(move.written)
+        self.assertEqual((table.waiting(), len(table)), ([], 3))
+
+    def test_ends_once(self) -> None:
+        """A command ends once, and one that waited is not written after it."""
+        table = FlightTable()
+        for code in (MOVE, STOP):
+            flight = add(table, code)
+            self.assertTrue(table.end(flight))
+            self.assertFalse(table.end(flight))
+        self.assertIsNone(table.next_to_write())
+        self.assertEqual(list(table), [])
+
+    def test_due(self) -> None:
+        """Those are due whose deadline has come."""
+        table = FlightTable()
+        flights = [add(table, deadline=seconds) for seconds in (1.0, 2.0, 3.0)]
+        self.assertEqual(table.due(2.0), flights[:2])
+
+    @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30))))
+    def test_nothing_is_left(self, steps: list[tuple[bool, int]]) -> None:
+        """However commands come, are written and end, no key is used twice at a time and none is left."""
+        table = FlightTable(MAX_SEQUENCE_ID - 3)
+        flights: list[Flight] = []
+        for comes, number in steps:
+            if comes:
+                table._next = MAX_SEQUENCE_ID - number % 3
+                flights.append(add(table, STOP if number % 2 else MOVE))
+                self.assertEqual(len({flight.key for flight in flights}), len(flights))
+            elif number % 3 == 0:
+                table.next_to_write()
+            elif flights:
+                table.end(flights.pop(number % len(flights)))
+        for flight in flights:
+            table.end(flight)
+        self.assertEqual((len(table), table.waiting(), table.next_to_write()), (0, [], None))

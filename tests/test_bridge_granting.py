@@ -1,0 +1,524 @@
+"""`mtmount_twisted.bridge.granting`: who gets command, and what happens when its holder is gone."""
+
+from __future__ import annotations
+
+import logging
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.enums import CommandCode, Commander, ReplyCode, Source
+
+from .commanders import ASK, LOG, MOVE, STOP, House, RecordingClient, Told, ask
+
+ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
+STOPS = [
+    CommandCode.BOTH_AXES_STOP,
+    CommandCode.CAMERA_CABLE_WRAP_STOP,
+    CommandCode.MIRROR_COVERS_STOP,
+    CommandCode.MIRROR_COVER_LOCKS_STOP,
+]
+
+
+class Case(SynchronousTestCase):
+    """A house with a CSC, an EUI and an HHD; nobody has command."""
+
+    def setUp(self, **rules: object) -> None:
+        self.house = House(**rules)
+        self.csc = self.house.client("csc")
+        self.eui = self.house.client("eui", Source.EUI)
+        self.hhd = self.house.client("hhd", Source.HHD)
+
+    @property
+    def holder(self) -> RecordingClient | None:
+        """Who has command."""
+        holder: RecordingClient | None = self.house.bridge.lease.holder
+        return holder
+
+    def granted(self, client: RecordingClient) -> None:
+        """A client was told that its ask is done, and has command."""
+        self.assertEqual([answer.code for answer in client.answers()], [ACK, DONE])
+        self.assertIs(self.holder, client)
+
+
+class AskTests(Case):
+    """AskForCommand."""
+
+    def test_at_start(self) -> None:
+        """At start nobody has command, and a command is refused with a NoAck that says so."""
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: nobody has command"])
+        self.assertEqual(self.house.link.read(), [])
+
+    def test_first_grant(self) -> None:
+        """The first grant is asked of the controller under the bridge's own source, and told when it is."""
+        number = self.eui.ask()
+        (line,) = self.house.link.read()
+        self.assertEqual(line.split(b"\n")[1:3] + line.split(b"\n")[4:], [b"2101", b"1", b"1"])
+        self.assertEqual((self.eui.read(), self.holder), ([], None))
+        self.house.link.finish(line)
+        self.assertEqual(self.eui.answers(), [Told(0, number, 2, "1000"), Told(2, number, 2, "")])
+        self.assertIs(self.holder, self.eui)
+        self.assertEqual(self.csc.read(), [])
+
+    def test_refused_by_name(self) -> None:
+        """Any other command from one who does not have command is refused, and says who has it."""
+        self.house.give(self.eui)
+        for code in (MOVE, 9999):
+            self.csc.command(code)
+        self.assertEqual(self.csc.explanations(), ["refused: eui has command"] * 2)
+        self.eui.command(MOVE)
+        self.assertEqual(self.house.link.codes(), [MOVE])
+
+    def test_taken(self) -> None:
+        """Whoever asks takes command from the CSC or EUI, at once and without the controller."""
+        self.house.give(self.csc)
+        for client in (self.eui, self.csc, self.hhd):
+            client.ask()
+            self.granted(client)
+        self.assertEqual(self.house.link.read(), [])
+        self.assertEqual(
+            self.house.leases()[:3],
+            [("lease_granted", "csc"), ("lease_released", "csc"), ("lease_granted", "eui")],
+        )
+        self.assertEqual(self.house.bridge.lease.number, 4)
+
+    def test_hhd(self) -> None:
+        """Command of the HHD can't be taken, given away by others or handed on, only given up."""
+        self.house.give(self.hhd)
+        for client, wanted in ((self.csc, 1), (self.eui, 2), (self.csc, 2), (self.hhd, 1), (self.csc, 0)):
+            client.ask(wanted)
+            (text,) = client.explanations()
+            self.assertTrue(text.startswith("refused: hhd has command"), text)
+        self.assertIs(self.holder, self.hhd)
+        self.hhd.ask(0)
+        self.assertEqual([answer.code for answer in self.hhd.answers()], [ACK, DONE])
+        self.house.give(self.csc)
+        self.assertIs(self.holder, self.csc)
+
+    def test_hand_over(self) -> None:
+        """An ask for another source hands command to the one commander of it, and tells who asked."""
+        self.house.give(self.csc)
+        self.csc.ask(Commander.EUI)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE])
+        self.assertEqual(self.eui.read(), [])
+        self.assertIs(self.holder, self.eui)
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: eui has command"])
+
+    def test_hand_over_to_nobody(self) -> None:
+        """An ask for another source is refused if it has no connected commander, or more than one."""
+        self.house.client("watch", Source.EUI, may_command=False)
+        self.eui.go()
+        self.csc.ask(Commander.EUI)
+        self.assertEqual(self.csc.explanations(), ["refused: no EUI is connected"])
+        self.eui.come()
+        self.house.client("eui2", Source.EUI)
+        self.csc.ask(Commander.EUI)
+        self.assertEqual(self.csc.explanations(), ["refused: more than one (2) EUI is connected"])
+        self.assertEqual((self.house.link.read(), self.holder), ([], None))
+
+    def test_two_of_a_source(self) -> None:
+        """Two commanders of one source are two: each asks for itself, and takes it from the other."""
+        other = self.house.client("csc2")
+        self.house.give(self.csc)
+        other.ask()
+        self.granted(other)
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: csc2 has command"])
+
+    def test_source_is_the_bridges_word(self) -> None:
+        """Which rules apply is the configuration's word; the source in the line is given back as it came."""
+        self.house.give(self.hhd)
+        self.csc.say(ask(9, Source.HHD, Commander.CSC))
+        (answer,) = self.csc.answers()
+        self.assertEqual(answer[:3], (NOACK, 9, Source.HHD))
+        self.assertIs(self.holder, self.hhd)
+
+    def test_asks_again(self) -> None:
+        """A holder that asks again has the controller asked again, and keeps its lease."""
+        self.house.give(self.csc)
+        self.csc.ask()
+        self.assertEqual(len(self.house.link.finish_all()), 1)
+        self.granted(self.csc)
+        self.assertEqual(self.house.bridge.lease.number, 1)
+
+    def test_release(self) -> None:
+        """NONE gives command up, here and upstream; again, or from one who has nothing, it is done too."""
+        self.house.give(self.csc)
+        for client in (self.csc, self.csc, self.eui):
+            client.ask(0)
+            self.assertEqual([answer.code for answer in client.answers()], [ACK, DONE])
+        (line,) = self.house.link.read()
+        self.assertEqual(line.split(b"\n")[4:], [b"0"])
+        self.assertIsNone(self.holder)
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: nobody has command"])
+        self.house.give(self.eui)
+        self.assertIs(self.holder, self.eui)
+
+    def test_release_of_anothers(self) -> None:
+        """NONE from one who does not have command takes it from nobody."""
+        self.house.give(self.csc)
+        self.eui.ask(0)
+        self.assertEqual(self.eui.explanations(), ["refused: csc has command"])
+        self.assertIs(self.holder, self.csc)
+
+    def test_waiting_commands_end_with_the_lease(self) -> None:
+        """What the former holder sent and the controller did not read yet is refused; its stops go on."""
+        self.house.give(self.csc)
+        self.house.link.room = 0
+        for code in (MOVE, STOP, 104):
+            self.csc.command(code)
+        self.hhd.ask()
+        self.granted(self.hhd)
+        self.assertEqual(self.csc.explanations(), ["refused: hhd has command"] * 2)
+        self.hhd.command(MOVE)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [STOP, MOVE])
+
+
+class UpstreamTests(Case):
+    """What the controller has to say to it."""
+
+    def test_refusal_is_passed_on(self) -> None:
+        """The controller's refusal is the asker's, with the controller's own explanation."""
+        for why, text in (
+            (b"the operator has it", "refused: the operator has it"),
+            (b"busy elsewhere\nand\r\0\xff", r"refused: busy elsewhere and \xff"),
+            (b"", "refused: the controller says no"),
+        ):
+            self.csc.ask()
+            self.house.link.refuse(*self.house.link.read(), why)
+            self.assertEqual(self.csc.explanations(), [text])
+            self.assertIsNone(self.holder)
+        self.assertEqual(self.house.bridge.counts["refused"], 3)
+        self.house.advance(10)
+        self.assertEqual(self.house.link.read(), [])
+
+    def test_refused_after_ack(self) -> None:
+        """An Ack alone grants nothing; a NoAck after it refuses."""
+        self.csc.ask()
+        (line,) = self.house.link.read()
+        self.house.link.ack(line)
+        self.assertEqual((self.csc.read(), self.holder), ([], None))
+        self.house.link.refuse(line, b"no")
+        self.assertEqual(self.csc.explanations(), ["refused: no"])
+
+    def test_ask_while_asking(self) -> None:
+        """Those who ask while the controller is asked get its one answer, in their order."""
+        for client in (self.csc, self.eui):
+            client.ask()
+        self.assertEqual(len(self.house.link.finish_all()), 1)
+        for client in (self.csc, self.eui):
+            self.assertEqual([answer.code for answer in client.answers()], [ACK, DONE])
+        self.assertIs(self.holder, self.eui)
+        self.assertEqual(self.csc.in_flight, 0)
+
+    def test_hhd_asks_first(self) -> None:
+        """Who asks after the HHD, while the controller is asked, is refused."""
+        for client in (self.csc, self.hhd, self.eui):
+            client.ask()
+        self.house.link.finish_all()
+        self.granted(self.hhd)
+        self.assertEqual(len(self.eui.explanations()), 1)
+
+    def test_asker_gone(self) -> None:
+        """An asker that left gets nothing, even if it is back; what the controller gave is given back."""
+        self.csc.ask()
+        (line,) = self.house.link.read()
+        self.csc.go()
+        self.csc.come()
+        self.house.link.finish(line)
+        self.assertEqual((self.csc.read(), self.holder, self.csc.in_flight), ([], None, 0))
+        (line,) = self.house.link.read()
+        self.assertEqual(line.split(b"\n")[4:], [b"0"])
+
+    def test_heir_gone(self) -> None:
+        """Who asked for another that left meanwhile is told at once."""
+        self.csc.ask(Commander.EUI)
+        self.eui.go()
+        self.assertEqual(self.csc.explanations(), ["refused: eui is gone"])
+        self.house.link.finish_all()
+        self.assertEqual((self.csc.read(), self.holder), ([], None))
+
+    def test_heir_dismissed(self) -> None:
+        """Who was dismissed while it asked does not get command, even before its connection is lost."""
+        self.csc.ask()
+        self.csc.say(b"garbage")
+        self.house.link.finish_all()
+        self.assertEqual((self.csc.answers(), self.holder), ([], None))
+
+    def test_asker_gone_heir_here(self) -> None:
+        """Who was asked for gets command though the asker left."""
+        self.csc.ask(Commander.EUI)
+        self.csc.go()
+        self.house.link.finish_all()
+        self.assertIs(self.holder, self.eui)
+
+    def test_link_lost_while_asking(self) -> None:
+        """An ask ends with the connection: nobody has command, and the next one knows nothing of it."""
+        self.csc.ask()
+        self.house.bridge.link_down("gone")
+        (text,) = self.csc.explanations()
+        self.assertTrue(text.startswith("outcome unknown: "), text)
+        self.assertEqual(self.house.connect().read(), [])
+        self.assertIsNone(self.holder)
+
+    def test_no_answer(self) -> None:
+        """If the controller does not answer, the ask times out, and what it may have given is given back."""
+        self.csc.ask()
+        self.house.link.read()
+        self.house.advance(5.3)
+        (text,) = self.csc.explanations()
+        self.assertTrue(text.startswith("timed out: "), text)
+        (line,) = self.house.link.read()
+        self.assertEqual(line.split(b"\n")[4:], [b"0"])
+        self.house.advance(10)
+        self.assertEqual((self.house.link.read(), self.house.clock.getDelayedCalls()), ([], []))
+
+    def test_taken_back_while_asking(self) -> None:
+        """NONE while the controller is asked takes the ask back: both end, and nobody gets command."""
+        first, second = self.csc.ask(), self.csc.ask(0)
+        answers = self.csc.answers()
+        self.assertEqual([answer[:2] for answer in answers], [(NOACK, first), (ACK, second), (DONE, second)])
+        sent = self.house.link.finish_all()
+        self.assertEqual([line.split(b"\n")[4] for line in sent], [b"1", b"0"])
+        self.assertIsNone(self.holder)
+
+    def test_one_takes_back_another_gets(self) -> None:
+        """Who takes its ask back leaves those of others alone."""
+        self.csc.ask()
+        self.eui.ask()
+        self.csc.ask(0)
+        self.assertEqual(len(self.house.link.finish_all()), 1)
+        self.granted(self.eui)
+
+    def test_not_connected(self) -> None:
+        """With the link down nothing is granted, and command can be given up."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        for client in (self.csc, self.eui):
+            client.ask()
+            self.assertEqual(client.explanations(), ["not sent: the controller is not connected"])
+        self.csc.ask(0)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE])
+        self.assertEqual(self.house.connect().read(), [])
+
+    def test_link_returns(self) -> None:
+        """A holder keeps its lease through a lost link; the new one is asked before its commands go out."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        link = self.house.connect()
+        self.csc.command(MOVE)
+        self.assertEqual(link.codes(), [ASK, MOVE])
+        self.assertEqual(self.house.bridge.lease.number, 1)
+
+    def test_link_returns_and_refuses(self) -> None:
+        """If the new connection refuses, nobody has command any more."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        link = self.house.connect()
+        link.refuse(*link.read(), b"no")
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: nobody has command"])
+
+    def test_link_returns_and_says_nothing(self) -> None:
+        """If the new connection does not answer in time, the holder keeps its lease."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        link = self.house.connect()
+        link.read()
+        self.house.advance(6)
+        self.assertIs(self.holder, self.csc)
+        self.csc.ask(0)
+        self.assertEqual(link.codes(), [ASK])
+
+    def test_release_while_the_link_is_asked_again(self) -> None:
+        """A holder that gives up while the new connection is asked is not given command by its answer."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        link = self.house.connect()
+        self.csc.ask(0)
+        sent = link.finish_all()
+        self.assertEqual([line.split(b"\n")[4] for line in sent], [b"1", b"0"])
+        self.assertIsNone(self.holder)
+
+    def test_asks_are_bounded(self) -> None:
+        """A client can't fill the memory with asks while the controller does not answer."""
+        for _ in range(1200):
+            self.csc.ask()
+        self.assertEqual(len(self.csc.explanations()), 100)
+
+    def test_asker_from_another_source(self) -> None:
+        """Who takes back an ask that another made for it keeps that other from waiting."""
+        number = self.csc.ask(Commander.EUI)
+        self.eui.ask(0)
+        self.assertEqual([answer[:2] for answer in self.csc.answers()], [(NOACK, number)])
+        self.house.link.finish_all()
+        self.assertIsNone(self.holder)
+
+
+class GraceTests(Case):
+    """A holder that is gone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.house.give(self.csc)
+
+    def test_stops(self) -> None:
+        """After 5 s all that moves is stopped, then command is given up upstream, and the next may ask."""
+        self.csc.go()
+        self.house.advance(4.9)
+        self.assertEqual((self.house.link.read(), self.holder), ([], self.csc))
+        self.house.advance(0.2)
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))
+        self.house.give(self.eui)
+        self.assertEqual(self.house.bridge.lease.number, 2)
+
+    def test_back_in_time(self) -> None:
+        """A holder that is back in time keeps its lease, each time that it is gone."""
+        for _ in range(3):
+            self.csc.go()
+            self.house.advance(4)
+            self.csc.come()
+        self.house.advance(10)
+        self.csc.command(MOVE)
+        self.assertEqual(self.house.link.codes(), [MOVE])
+        self.assertEqual(self.house.bridge.lease.number, 1)
+        self.csc.go()
+        self.house.advance(5.1)
+        self.assertIsNone(self.holder)
+
+    def test_too_late(self) -> None:
+        """A holder that is back too late has lost command."""
+        self.csc.go()
+        self.house.advance(5.1)
+        self.csc.come()
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: nobody has command"])
+
+    def test_other_asks(self) -> None:
+        """Another may take command meanwhile: nothing is stopped, then or later."""
+        self.csc.go()
+        self.eui.ask()
+        self.granted(self.eui)
+        self.csc.come()
+        self.house.advance(10)
+        self.assertEqual(self.house.link.read(), [])
+        self.assertIs(self.holder, self.eui)
+
+    def test_hhd_gone(self) -> None:
+        """Command of an HHD that is gone can't be taken before its time is over."""
+        self.hhd.ask()
+        self.hhd.read()
+        self.hhd.go()
+        self.eui.ask()
+        self.assertEqual(len(self.eui.explanations()), 1)
+        self.house.advance(5.1)
+        self.house.link.finish_all()
+        self.eui.ask()
+        self.house.link.finish_all()
+        self.granted(self.eui)
+
+    def test_none_meanwhile(self) -> None:
+        """Others can't give up what the one that is gone has."""
+        self.csc.go()
+        self.eui.ask(0)
+        self.assertEqual(len(self.eui.explanations()), 1)
+
+    def test_link_down(self) -> None:
+        """With the link down nothing can be stopped: the log says so, and nothing is sent later."""
+        self.house.bridge.link_down("gone")
+        self.csc.go()
+        with self.assertLogs(LOG, logging.CRITICAL) as logs:
+            self.house.advance(5.1)
+        self.assertEqual(len(logs.records), 1)
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.connect().read(), [])
+
+    def test_stop_fails(self) -> None:
+        """A stop that the mount refuses, or does not answer, is told in the log."""
+        self.csc.go()
+        self.house.advance(5.1)
+        with self.assertLogs(LOG, logging.CRITICAL) as logs:
+            self.house.link.refuse(self.house.link.read()[0], b"jammed")
+            self.house.advance(6)
+        self.assertEqual(len(logs.records), 4)
+        self.assertIn("BothAxesStop", logs.output[0])
+        self.assertIn("jammed", logs.output[0])
+
+    def test_port_client(self) -> None:
+        """Another client under another name is not the one that is gone."""
+        self.csc.go()
+        self.house.client("csc/2")
+        self.house.advance(5.1)
+        self.assertIsNone(self.holder)
+
+
+class OtherRulesTests(Case):
+    """What a site may set."""
+
+    def make(self, **rules: object) -> RecordingClient:
+        """Set rules, and give the CSC command."""
+        self.setUp(**rules)
+        self.house.give(self.csc)
+        return self.csc
+
+    def test_release_only(self) -> None:
+        """With ``release`` nothing is stopped."""
+        self.make(on_loss="release", lease_grace=1.0).go()
+        self.house.advance(1.1)
+        self.assertEqual(self.house.link.codes(), [ASK])
+        self.assertIsNone(self.holder)
+
+    def test_no_grace(self) -> None:
+        """With no time of grace command is lost at once, though not before the next turn."""
+        self.make(lease_grace=0.0).go()
+        self.house.clock.advance(0)
+        self.assertIsNone(self.holder)
+
+    def test_nothing_follows_the_stops(self) -> None:
+        """What the holder that is gone sent and still waits is refused, and does not follow the stops."""
+        csc = self.make(lease_grace=1.0)
+        self.house.link.room = 0
+        csc.command(MOVE)
+        csc.go()
+        self.house.advance(1.1)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+        self.assertEqual(self.house.bridge.counts["refused"], 1)
+
+    def test_anyone_may_stop(self) -> None:
+        """By default any commander may stop, whoever has command, the HHD included, or nobody."""
+        self.make()
+        self.house.give(self.hhd)
+        for code in (STOP, 102, 402, 902, 1002, 1502, 7, 302, 1102, 1202, 1402):
+            self.eui.command(code)
+            self.assertEqual(self.house.link.codes(), [code])
+        self.assertEqual(self.eui.answers(), [])
+
+    def test_holder_alone_may_stop(self) -> None:
+        """With the setting off only the holder may stop, and what waits of a former holder's is refused."""
+        csc = self.make(anyone_may_stop=False)
+        self.eui.command(STOP)
+        self.assertEqual(self.eui.explanations(), ["refused: csc has command"])
+        self.house.link.room = 0
+        csc.command(STOP)
+        self.hhd.ask()
+        self.assertEqual(csc.explanations(), ["refused: hhd has command"])
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [])
+
+    def test_a_strangers_stop_outlives_the_lease(self) -> None:
+        """A stop from one who does not have command is nobody's lease's, and is sent though that ends."""
+        csc = self.make()
+        self.house.link.room = 0
+        self.eui.command(STOP)
+        csc.ask(0)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [STOP, ASK])
+        self.assertEqual(self.house.journal.steps[-2][6], 0)
