@@ -122,7 +122,7 @@ class WaitingTests(SynchronousTestCase):
         sizes = []
         for _ in range(3):
             batch = waiting.take()
-            waiting.free(row for table in batch for row in table)
+            waiting.free([row for table in batch for row in table])
             sizes.append([len(table) for table in batch])
         self.assertEqual(sizes, [[BATCH_ROWS, 0, 0], [0, 1, 1], [0, 0, 0]])
 

@@ -16,8 +16,9 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import chain, count
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ IDLE = 60.0
 
 BATCH_ROWS = 5000
 """The most rows that are written in one transaction."""
+
+
+_LAST = itemgetter(-1)
 
 
 class Waiting:
@@ -204,9 +208,9 @@ class Waiting:
         self._taken = len(messages) + len(steps) + len(events)
         return messages, steps, events
 
-    def free(self, rows: Iterable[Row]) -> None:
+    def free(self, rows: Sequence[Row]) -> None:
         """What was taken is written. On the other thread."""
-        self._freed += sum(ROW_BYTES + len(row[-1]) for row in rows)
+        self._freed += ROW_BYTES * len(rows) + sum(map(len, map(_LAST, rows)))
         self._taken, self._taken_since = 0, None
 
 
