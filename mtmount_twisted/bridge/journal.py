@@ -283,6 +283,7 @@ class Journal(Waiting):
         self._reactor = reactor
         self._running = False
         self._writer: Writer | None = None
+        self._thread: threading.Thread | None = None
         self._written_before = 0
         self._stopped: list[Deferred[None]] = []
 
@@ -324,7 +325,8 @@ class Journal(Waiting):
         self._running = True
         self._stopping.clear()
         self._wake_up.set()  # the file is opened at once, so that a fault in it is known at once
-        threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True)
+        self._thread.start()
 
     def stop(self) -> Deferred[None]:
         """Write what waits, and end the thread; what can't be written then is lost, and the log says so.
@@ -362,6 +364,8 @@ class Journal(Waiting):
             self._reactor.callFromThread(self._ended)
 
     def _ended(self) -> None:
+        if self._thread is not None:
+            self._thread.join()  # this call was the last thing that it did
         self._running = False
         if self.pending:
             self.lost += self.pending
