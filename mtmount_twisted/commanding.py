@@ -7,15 +7,19 @@ answers go to the command that they answer, the events to whoever subscribed. ::
     sent = mount.send(AzimuthAxisMove(position=10))
     duration = await sent.acked   # seconds
     await sent.done
+
+Touches the network through that `Communicator` only, and the clock that it is handed. Next to read:
+`errors`, for the ways in which a command can end; `replies`, for the events.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -54,14 +58,15 @@ class SentCommand:
     :ivar ended: True when nothing more will happen to it.
     """
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, deadline: IDelayedCall) -> None:
         self.command = command
         self.ended = False
+        self._handed_out = self._asked_for = False
+        self._deadline = deadline
         self._duration: float | None = None
         self._error: CommandError | None = None
         self._acked: Waiters[float] = Waiters()
         self._done: Waiters[None] = Waiters()
-        self._deadline: IDelayedCall | None = None
 
     @property
     def acked(self) -> Deferred[float]:
@@ -70,9 +75,10 @@ class SentCommand:
         It fails with a `CommandError` if the command ends with no Ack: `CommandRefused`,
         `CommandTimedOut`, `CommandNotSent` or `CommandOutcomeUnknown`.
         """
+        self._asked_for = True
         if self._duration is not None:
             return succeed(self._duration)
-        return self._acked.wait() if self._error is None else fail(self._error)
+        return self._acked.wait() if self._error is None else fail(copy(self._error))
 
     @property
     def done(self) -> Deferred[None]:
@@ -81,9 +87,10 @@ class SentCommand:
         A track command is done when it is acknowledged. It fails with a `CommandError`:
         one that `acked` fails with, or `CommandFailed` or `CommandSuperseded`.
         """
+        self._asked_for = True
         if not self.ended:
             return self._done.wait()
-        return succeed(None) if self._error is None else fail(self._error)
+        return succeed(None) if self._error is None else fail(copy(self._error))
 
     def _ack(self, duration: float) -> None:
         self._duration = duration
@@ -92,13 +99,13 @@ class SentCommand:
     def _end(self, error: CommandError | None) -> None:
         self.ended = True
         self._error = error
-        if self._deadline is not None and self._deadline.active():
+        if self._deadline.active():
             self._deadline.cancel()
         if error is None:
             self._done.fire(None)
         else:
-            self._acked.fail(lambda: error)
-            self._done.fail(lambda: error)
+            self._acked.fail(lambda: copy(error))
+            self._done.fail(lambda: copy(error))
 
 
 class Mount:
@@ -119,7 +126,10 @@ class Mount:
         self._in_flight: dict[int, SentCommand] = {}
         self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Reply], ...]]] = {}
         self._client_watch: Deferred[None] | None = None
-        self._reading = Deferred.fromCoroutine(self._read_replies()).addErrback(self._stopped)
+        reading = communicator.each(self._take, self._on_bad_line, self._on_loss)
+        Deferred.fromCoroutine(reading).addCallbacks(
+            lambda _: self._lose_all("this side closed the connection"), self._stopped
+        )
 
     @property
     def in_flight(self) -> tuple[SentCommand, ...]:
@@ -129,15 +139,20 @@ class Mount:
     def send(self, command: Command) -> SentCommand:
         """Send a command, and follow it.
 
+        A failure is logged if nobody asked for `SentCommand.acked` or `SentCommand.done` until then,
+        or until the next turn of the reactor if it comes at once.
+
         :raises ValueError: if a command with the same `sequence_id` is still in flight.
         """
         if command.sequence_id in self._in_flight:
             raise ValueError(f"sequence_id: {command.sequence_id} is in flight already; expected another")
-        sent = SentCommand(command)
-        self._in_flight[command.sequence_id] = sent
-        sent._deadline = self._clock.callLater(self._ack_timeout, self._time_out, sent)
+        deadline = self._clock.callLater(self._ack_timeout, self._time_out, command.sequence_id)
+        sent = self._in_flight[command.sequence_id] = SentCommand(command, deadline)
         self.communicator.write(command).addErrback(self._not_written, sent)
         self._watch_client()
+        if sent.ended:
+            self._clock.callLater(0, self._log_unless_asked_for, sent)
+        sent._handed_out = True
         return sent
 
     def subscribe(self, subscriber: Callable[[Any], Any], *kinds: type[Reply]) -> Callable[[], None]:
@@ -160,23 +175,13 @@ class Mount:
 
         :returns: a Deferred that fires with None when the sockets are gone.
         """
-        closed = self.communicator.close()
-        self._reading.cancel()
-        self._lose_all("this side closed the connection")
-        return closed
+        return self.communicator.close()
 
-    async def _read_replies(self) -> None:
-        while True:
-            try:
-                reply = await self.communicator.read()
-            except LineError as error:
-                self._log.warning("%s: %s", self.communicator.name, error)
-            except ConnectionLostError as error:
-                self._lose_all(str(error))
-            except NotConnectedError:
-                await self.communicator.wait_connected()
-            else:
-                self._take_or_log(reply)
+    def _on_bad_line(self, error: LineError) -> None:
+        self._log.warning("%s: %s", self.communicator.name, error)
+
+    def _on_loss(self, error: ConnectionLostError) -> None:
+        self._lose_all(str(error))
 
     def _watch_client(self) -> None:
         """Notice the loss of the connection that commands go out on, from the first one on."""
@@ -187,15 +192,9 @@ class Mount:
             )
 
     def _stopped(self, reason: Failure) -> None:
-        reason.trap(PairClosedError, ListenError, NotConnectedError, CancelledError)
+        if not reason.check(PairClosedError, ListenError, NotConnectedError):
+            self._log.error("%s: no longer reads: %s", self.communicator.name, reason.getTraceback())
         self._lose_all(reason.getErrorMessage())
-
-    def _take_or_log(self, reply: Any) -> None:
-        """One reply that makes no sense, such as a time-out of 10**400 ms, must not end the reading."""
-        try:
-            self._take(reply)
-        except Exception:
-            self._log.exception("%s: dropped %s", self.communicator.name, reply)
 
     def _take(self, reply: Any) -> None:
         if not isinstance(reply, Answer):
@@ -212,7 +211,7 @@ class Mount:
         sent._ack(duration)
         if sent.command.ack_only:
             self._end(sent, None)
-        elif not sent.ended and sent._deadline is not None:
+        elif not sent.ended:
             sent._deadline.reset(duration + DONE_MARGIN)
 
     def _on_done(self, sent: SentCommand, reply: DoneReply) -> None:
@@ -224,11 +223,12 @@ class Mount:
         kind: type[CommandError] = CommandFailed
         if sent._duration is None:
             kind = CommandRefused
-        elif "supersede" in reply.explanation.lower():
+        elif "supersede" in reply.explanation.lower():  # protocol.md has no words for it: a guess
             kind = CommandSuperseded
         self._end(sent, kind(sent.command, reply.explanation))
 
-    def _time_out(self, sent: SentCommand) -> None:
+    def _time_out(self, sequence_id: int) -> None:
+        sent = self._in_flight[sequence_id]
         if sent._duration is not None:
             what = f"no Done within {sent._duration:g} s and {DONE_MARGIN:g} s more"
         else:
@@ -248,6 +248,13 @@ class Mount:
         if not sent.ended:
             del self._in_flight[sent.command.sequence_id]
             sent._end(error)
+            if sent._handed_out:
+                self._log_unless_asked_for(sent)
+
+    def _log_unless_asked_for(self, sent: SentCommand) -> None:
+        error = sent._error
+        if error is not None and not sent._asked_for:
+            self._log.warning("%s: %s: %s", self.communicator.name, type(error).__name__, error)
 
     def _publish(self, event: Reply) -> None:
         for key, (subscriber, kinds) in tuple(self._subscribers.items()):

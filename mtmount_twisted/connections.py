@@ -11,7 +11,8 @@ that a wrong state can't be reached::
     server:  opening --listening--> waiting --made--> connected --lost--> waiting
              opening --failed--> failed               any --close--> closed
 
-Next to read: `communicator`, which joins the two.
+What can't be a host or a port is refused here, before any of that. May touch the network, through
+the reactor that it is handed. Next to read: `communicator`, which joins the two.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .errors import ListenError
+from .framing import MAX_LINE_LENGTH
 from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
-from .protocol import LineReader, LineWriter
+from .protocol import MAX_UNSENT, LineReader, LineWriter
 from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0
@@ -47,6 +49,28 @@ RETRY_GROWTH = 1.5
 RETRY_SPREAD = 0.2
 """Each time between attempts is up to this part shorter, by chance, so that many clients
 that lost one server do not come back all at once."""
+
+
+def check_destination(host: str, port: int) -> None:
+    """Refuse what can't be connected to.
+
+    :raises ValueError: naming ``client_host`` or ``client_port``.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"client_port: expected 1 to 65535 to connect to, got {port!r}")
+    _check_host("client_host", host)
+
+
+def _check_host(name: str, host: str) -> None:
+    """Refuse what can be no host: Twisted's resolver would be silent about it for ever."""
+    if isIPAddress(host) or isIPv6Address(host):
+        return
+    try:
+        encoded = host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"{name}: expected a host name or an address, got {host!r} ({error})") from None
+    if not encoded:
+        raise ValueError(f"{name}: expected a host name or an address, got {host!r}")
 
 
 class WriterFactory(ReconnectingClientFactory):
@@ -135,7 +159,7 @@ class ClientHalf:
 
     :ivar writer: the `LineWriter` while it is connected, else None.
     :ivar writes: who waits for the peer to read.
-    :ivar trying: True while it tries to connect.
+    :raises ValueError: if `max_unsent` is below 1.
     """
 
     def __init__(
@@ -145,25 +169,32 @@ class ClientHalf:
         log: logging.Logger,
         owner: IPairOwner,
         retry_interval: Callable[[], float],
+        max_unsent: int = MAX_UNSENT,
         send_at_once: bool = False,
     ) -> None:
+        if max_unsent < 1:
+            raise ValueError(f"max_unsent: expected 1 or more, got {max_unsent!r}")
         self.name = name
         self.reactor = reactor
         self.log = log
         self.owner = owner
         self.retry_interval = retry_interval
+        self.max_unsent = max_unsent
         self.send_at_once = send_at_once
         self.writer: LineWriter | None = None
         self.writes: Waiters[None] = Waiters()
-        self.trying = False
         self._state: _ClientInputs = _build_client(self)
         self._gone: Waiters[None] = Waiters()
         self._leaving: LineWriter | None = None
-        self._attempt: tuple[WriterFactory, IConnector] | None = None
-        self._return_to = ("", 0)
+        self._factory: WriterFactory
+        self._connector: IConnector
+        self._target = ("", 0)
 
     def start(self, host: str, port: int) -> None:
-        """Connect to `host`:`port`, and again whenever that fails or is lost."""
+        """Connect to `host`:`port`, and again whenever that fails or is lost.
+
+        While it tries that already, nothing changes. It can't be connected: `stop` it first.
+        """
         self._state.start(host, port)
 
     def stop(self) -> Deferred[None]:
@@ -175,10 +206,12 @@ class ClientHalf:
         return gone
 
     def writer_connected(self, writer: LineWriter) -> None:
+        """As in `ILineWriterOwner`."""
         self._state.made(writer)
         self.owner.client_changed(None)
 
     def writer_lost(self, writer: LineWriter, reason: Failure) -> None:
+        """As in `ILineWriterOwner`."""
         was_connected = self.writer is writer
         self._state.lost(writer)
         if was_connected:
@@ -187,35 +220,34 @@ class ClientHalf:
             self._gone.fire(None)
 
     def begin(self, host: str, port: int) -> None:
-        """Try, for the first time or elsewhere than before."""
-        self.give_up()
+        """Begin to try."""
+        self._target = host, port
         factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
-        self._attempt = factory, self.reactor.connectTCP(host, port, factory, timeout=CONNECT_TIMEOUT)
-        self.trying = True
+        self._factory = factory
+        self._connector = self.reactor.connectTCP(host, port, factory, timeout=CONNECT_TIMEOUT)
+
+    def go_elsewhere(self, host: str, port: int) -> None:
+        """Try that from now on, if it is not what is tried already."""
+        if (host, port) != self._target:
+            self.give_up()
+            self.begin(host, port)
 
     def give_up(self) -> None:
-        """Try no longer; a connection that is up is not touched."""
-        if self._attempt is not None:
-            factory, connector = self._attempt
-            factory.stopTrying()  # type: ignore[no-untyped-call]
-            if self.trying:
-                connector.disconnect()
-        self._attempt = None
-        self.trying = False
+        """Try no longer."""
+        self._factory.stopTrying()  # type: ignore[no-untyped-call]
+        self._connector.disconnect()
 
     def take(self, writer: LineWriter) -> None:
         """The attempt succeeded."""
-        self.trying = False
         self.writer = writer
 
     def drop(self, writer: LineWriter) -> None:
         """The connection was lost; the factory tries again."""
-        self.trying = True
         self.writer = None
 
     def leave(self) -> None:
         """Close the connection, once all is written."""
-        self.give_up()
+        self._factory.stopTrying()  # type: ignore[no-untyped-call]
         self._leaving, self.writer = self.writer, None
         if self._leaving is not None:
             self._leaving.close()
@@ -226,16 +258,16 @@ class ClientHalf:
 
     def come_back(self, host: str, port: int) -> None:
         """Connect again as soon as the closed connection is gone."""
-        self._return_to = host, port
+        self._target = host, port
 
     def left_to_return(self, writer: LineWriter) -> None:
         """The closed connection is gone; connect again."""
         self.left(writer)
-        self.begin(*self._return_to)
+        self.begin(*self._target)
 
     def _make_writer(self) -> LineWriter:
         return LineWriter(
-            self, self.reactor, self.log, self.name, self.writes, send_at_once=self.send_at_once
+            self, self.reactor, self.log, self.name, self.writes, self.max_unsent, self.send_at_once
         )
 
     def _report_failure(self, reason: Failure) -> None:
@@ -255,7 +287,7 @@ _build_client = _machine(
     (
         ("idle", _ClientInputs.start, "trying", ClientHalf.begin),
         ("idle", _ClientInputs.stop, "idle", None),
-        ("trying", _ClientInputs.start, "trying", ClientHalf.begin),
+        ("trying", _ClientInputs.start, "trying", ClientHalf.go_elsewhere),
         ("trying", _ClientInputs.made, "connected", ClientHalf.take),
         ("trying", _ClientInputs.stop, "idle", ClientHalf.give_up),
         ("connected", _ClientInputs.lost, "trying", ClientHalf.drop),
@@ -274,6 +306,10 @@ _build_client = _machine(
 class ServerHalf:
     """The server connection: what its state machine acts on.
 
+    It begins to listen when it is made.
+
+    :raises ValueError: naming ``server_host``, ``server_port`` or ``max_line_length``.
+
     :ivar reader: the `LineReader` while a peer is connected, else None.
     :ivar host: where it listens: as given until it does, then as bound.
     :ivar port: likewise.
@@ -290,8 +326,14 @@ class ServerHalf:
         owner: IPairOwner,
         host: str,
         port: int,
-        max_line: int,
+        max_line: int = MAX_LINE_LENGTH,
     ) -> None:
+        if host:
+            _check_host("server_host", host)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"server_port: expected 0 to 65535, got {port!r}")
+        if max_line < 1:
+            raise ValueError(f"max_line_length: expected 1 or more, got {max_line!r}")
         self.name = name
         self.reactor = reactor
         self.log = log
@@ -304,21 +346,20 @@ class ServerHalf:
         self.listening: IListeningPort | None = None
         self.opened: Waiters[int] = Waiters()
         self._state: _ServerInputs = _build_server(self)
-        self._finding: Deferred[None] = Deferred.fromCoroutine(self._open())
         self._gone: Waiters[None] = Waiters()
-        self._leaving: LineReader | None = None
+        self._leaving: set[LineReader] = set()
+        self._opening: Deferred[None] = Deferred.fromCoroutine(self._open())
 
     async def _open(self) -> None:
         """Listen on `host`; at once if it is an address, else when its name is resolved."""
         try:
             address = self.host
             if address and not isIPAddress(address) and not isIPv6Address(address):
-                address.encode("idna")  # what can be no name would leave Twisted's resolver silent for ever
                 address = await self.reactor.resolve(address)
             port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
         except defer.CancelledError:
             return
-        except (CannotListenError, OSError, UnicodeError) as error:
+        except (CannotListenError, OSError) as error:
             reason = getattr(error, "socketError", error)
             failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
             self.log.error("%s: %s", self.name, failure)
@@ -330,30 +371,34 @@ class ServerHalf:
 
     async def close(self) -> None:
         """Stop listening, drop the peer, and return when both are gone."""
-        self._finding.cancel()
+        self._opening.cancel()
         self._state.close()
         if self.listening is not None:
             await defer.maybeDeferred(self.listening.stopListening)
-        if self._leaving is not None:
+        if self._leaving:
             await self._gone.wait()
 
     def reader_connected(self, reader: LineReader) -> None:
+        """As in `ILineReaderOwner`."""
         self._state.made(reader)
         if self.reader is reader:
             self.owner.server_changed(None)
 
     def lines_received(self, lines: list[bytes]) -> None:
+        """As in `ILineReaderOwner`."""
         self.owner.lines_received(lines)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
-        if reader.unfinished:
-            start = bytes(reader.unfinished[:100])
-            self.log.warning("%s: the peer left in the middle of a line, dropped: %r", self.name, start)
+        """As in `ILineReaderOwner`."""
         was_connected = self.reader is reader
         self._state.lost(reader)
         if was_connected:
+            if reader.unfinished:
+                start = bytes(reader.unfinished[:100])
+                self.log.warning("%s: the peer left in the middle of a line, dropped: %r", self.name, start)
             self.owner.server_changed(reason)
-        self._gone.fire(None)
+        if not self._leaving:
+            self._gone.fire(None)
 
     def opened_as(self, port: IListeningPort) -> None:
         """It listens, on this port."""
@@ -375,18 +420,18 @@ class ServerHalf:
 
     def leave(self) -> None:
         """Close the connection to the peer."""
-        self._leaving, self.reader = self.reader, None
-        if self._leaving is not None:
-            self._leaving.transport.loseConnection()
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            self.refuse(reader)
 
     def refuse(self, reader: LineReader) -> None:
         """A peer connected while this side was closing."""
-        self._leaving = reader
+        self._leaving.add(reader)
         reader.transport.loseConnection()
 
     def left(self, reader: LineReader) -> None:
         """The closed connection is gone."""
-        self._leaving = None
+        self._leaving.discard(reader)
 
     def _make_reader(self, peer: IAddress | None) -> LineReader | None:
         if self.reader is None:

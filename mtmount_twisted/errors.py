@@ -14,7 +14,7 @@
     +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
     +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
     +-- ListenError             (OSError)     the server can't listen
-    +-- BacklogError            (RuntimeError)  too many unfinished writes
+    +-- BacklogError            (RuntimeError)  too much is written and not sent
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
     +-- ConfigError             (ValueError)  a configuration has problems: holds all of them
     +-- CommandError            (RuntimeError)  a command ended otherwise than done
@@ -162,9 +162,9 @@ class ListenError(MTMountError, OSError):
 
 
 class BacklogError(MTMountError, RuntimeError):
-    """Too many writes wait for the peer to read; this one was not sent.
+    """Too much waits for the peer to read; this write was not sent.
 
-    :ivar limit: how many may wait.
+    :ivar limit: how much may wait, in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -172,7 +172,7 @@ class BacklogError(MTMountError, RuntimeError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"{self.limit} writes already wait for the peer to read: not sent"
+        return f"the peer does not read, and more than {self.limit} bytes would wait for it: not sent"
 
 
 class TaiUnavailableError(MTMountError, RuntimeError):

@@ -1,13 +1,19 @@
-"""The lines that came and were not read yet, bounded, and the reads that wait for one."""
+"""The lines that came and were not read yet, bounded, and the reads that wait for one.
+
+`Inbox` is the queue; `Messages` goes through it in an ``async for``, without a Deferred for what
+is there already. Neither knows of connections: whoever makes an inbox pauses and resumes the
+socket for it. May touch no network. Next to read: `communicator`, which has one per pair.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from .errors import NotConnectedError, PairClosedError
 from .waiting import Waiters
 
 T = TypeVar("T")
@@ -18,10 +24,12 @@ class Inbox(Generic[T]):
 
     :param decode: line -> message; what it raises fails that one read.
     :param limit: at this many lines `pause` is called, and `resume` when half of them are
-        read. It bounds the queue but for what one chunk from the network still holds.
+        read; at least 1. It bounds the queue but for what one chunk from the network still holds.
+    :raises ValueError: if `limit` is below 1; it is named as the user knows it, ``max_unread``.
     :ivar lines: what was not read yet, oldest first.
     :ivar readers: who waits for a line.
     :ivar serving: True while those who wait are given lines.
+    :ivar paused: True from `pause` to `resume`.
     """
 
     def __init__(
@@ -31,6 +39,8 @@ class Inbox(Generic[T]):
         pause: Callable[[], None],
         resume: Callable[[], None],
     ) -> None:
+        if limit < 1:
+            raise ValueError(f"max_unread: expected 1 or more, got {limit!r}")
         self._decode = decode
         self._limit = limit
         self._pause = pause
@@ -52,6 +62,19 @@ class Inbox(Generic[T]):
             self.paused = True
             self._pause()
 
+    def clear(self) -> int:
+        """Drop all lines; how many those were."""
+        dropped = len(self.lines)
+        self.lines.clear()
+        if self.paused:
+            self.paused = False
+            self._resume()
+        return dropped
+
+    def may_take(self) -> bool:
+        """True if a line is there that nobody waits for, so that `take` is fair."""
+        return bool(self.lines) and not self.readers.waiting and not self.serving
+
     def take(self) -> T:
         """The next message of those that are there; there must be one."""
         line = self.lines.popleft()
@@ -62,7 +85,7 @@ class Inbox(Generic[T]):
 
     def get(self) -> Deferred[T]:
         """The next message: at once if one is there and nobody waits for it, else when it comes."""
-        if not self.lines or self.readers.waiting or self.serving:
+        if not self.may_take():
             return self.readers.wait()
         try:
             return succeed(self.take())
@@ -91,3 +114,30 @@ class Inbox(Generic[T]):
     def fail(self, make_error: Callable[[], Exception]) -> None:
         """End the reads that wait with an error; the lines stay."""
         self.readers.fail(make_error)
+
+
+class Messages(Generic[T]):
+    """What ``async for`` goes through: the messages of an inbox, until its pair is closed.
+
+    :param inbox: where messages are taken from with no Deferred, if they are there already.
+    :param read: waits for the next one, if not.
+    :param closed: is the pair closed?
+    """
+
+    def __init__(self, inbox: Inbox[T], read: Callable[[], Deferred[T]], closed: Callable[[], bool]) -> None:
+        self._inbox = inbox
+        self._read = read
+        self._closed = closed
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._inbox.may_take():
+            return self._inbox.take()
+        try:
+            return await self._read()
+        except (PairClosedError, NotConnectedError):
+            if self._closed():
+                raise StopAsyncIteration from None
+            raise

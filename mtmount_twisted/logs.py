@@ -1,4 +1,8 @@
-"""From Python's `logging` to Twisted's log, so that a daemon has one log."""
+"""From Python's `logging` to Twisted's log, so that a daemon has one log.
+
+The library itself only logs to the `logging.Logger` that it was handed; what runs as a daemon calls
+`send_to_twisted` once. Touches both logs and nothing else. Next to read: `daemon`, which calls it.
+"""
 
 from __future__ import annotations
 

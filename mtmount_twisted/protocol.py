@@ -2,9 +2,10 @@
 
 Each connection of the pair carries data one way only, so there are two protocols:
 `LineReader`, on the server connection, cuts what comes into lines; `LineWriter`, on the client
-connection, writes and keeps count of whether the peer reads. Neither knows what a message is.
+connection, writes and knows whether the peer reads. Neither knows what a message is.
 
-Next to read: `connections`, which makes these and follows their coming and going.
+Each may touch its own transport. Next to read: `connections`, which makes these and follows their
+coming and going.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IWriteDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -31,8 +31,11 @@ CLOSE_TIMEOUT = 1.0
 AT_ONCE_INTERVAL = 50e-6
 """Least time between two writes that are sent at once, in seconds: about a turn of the reactor."""
 
-MAX_WAITING_WRITES = 10_000
-"""How many writes may wait for a peer that does not read."""
+MAX_UNSENT = 16 * 2**20
+"""How many bytes may be written while a peer does not read."""
+
+WRITE_OVERHEAD = 500
+"""What each such write counts for beside its data, in bytes: about what its Deferred takes."""
 
 
 class LineReader(LineReceiver):
@@ -86,6 +89,7 @@ class LineReader(LineReceiver):
         for index, line in enumerate([*lines, bytes(unfinished)]):
             if len(line) > self.MAX_LENGTH:
                 self._ended = Failure(LineTooLongError(line[:100], self.MAX_LENGTH))
+                self.unfinished = bytearray()
                 return lines[:index]
         return lines
 
@@ -102,9 +106,12 @@ class LineWriter(Protocol):
     :param log: told of data that comes in, since none is expected.
     :param name: what to call the connection in the log.
     :param waiting: where writes wait for the peer to read; the owner ends them after a loss.
-    :param max_waiting: how many writes may wait for the peer to read.
-    :param send_at_once: send the first write of each turn of the reactor in that turn. Only
-        where the transport is a plain socket; under TLS, say, writes go out as always.
+    :param max_unsent: how many bytes may be written while there is no room, at least 1.
+    :param send_at_once: send a write in its own turn of the reactor, unless another was sent so
+        within the last `AT_ONCE_INTERVAL`. Only where the transport is a plain socket; under TLS,
+        say, writes go out as always.
+    :ivar has_room: False from when the transport has enough to send until it has sent that;
+        who waits in `waiting` is told then.
     """
 
     transport: Any
@@ -116,17 +123,17 @@ class LineWriter(Protocol):
         log: logging.Logger,
         name: str,
         waiting: Waiters[None],
-        max_waiting: int = MAX_WAITING_WRITES,
+        max_unsent: int = MAX_UNSENT,
         send_at_once: bool = False,
     ) -> None:
         self.owner = owner
         self.clock = clock
         self.log = log
         self.name = name
-        self.max_waiting = max_waiting
+        self.max_unsent = max_unsent
         self.waiting = waiting
-        self._has_room = True
-        self._without_room = 0  # written since; whoever cancels waiting leaves the data there
+        self.has_room = True
+        self._unsent = 0  # written without room; whoever cancels waiting leaves the data there
         self._send_at_once = send_at_once
         self._sent_at = -AT_ONCE_INTERVAL
         self._abort: IDelayedCall | None = None
@@ -138,25 +145,22 @@ class LineWriter(Protocol):
         self.transport.registerProducer(self, True)
         self.owner.writer_connected(self)
 
-    def write(self, data: bytes) -> Deferred[None]:
-        """Hand one or more whole messages to the transport.
+    def send(self, data: bytes) -> None:
+        """Hand one or more whole messages to the transport; `has_room` tells whether it has had enough.
 
-        :returns: a Deferred that fires with None when the transport has room for more: at
-            once, unless the peer does not read. It fails with `BacklogError`, and nothing is
-            sent, if `max_waiting` writes wait already, or did until they were cancelled.
-            Cancelling it ends the waiting; the data stays written.
+        :raises BacklogError: and nothing is sent, if there is no room and `max_unsent` bytes
+            were written since there was, with `WRITE_OVERHEAD` for each call. While there is
+            room, data of any size is taken.
         """
-        if self._without_room >= self.max_waiting:
-            return fail(BacklogError(self.max_waiting))
+        if self._unsent + len(data) > self.max_unsent and not self.has_room:
+            raise BacklogError(self.max_unsent)
         self.transport.write(data)
         if self._send_at_once:
-            self._send()
-        if self._has_room:
-            return succeed(None)
-        self._without_room += 1
-        return self.waiting.wait()
+            self._send_now()
+        if not self.has_room:
+            self._unsent += len(data) + WRITE_OVERHEAD
 
-    def _send(self) -> None:
+    def _send_now(self) -> None:
         """Do now what the reactor would do in its next turn; what the socket does not take stays.
 
         Not again within `AT_ONCE_INTERVAL`: many writes in one turn would be as many system
@@ -168,11 +172,11 @@ class LineWriter(Protocol):
             self.transport.doWrite()
 
     def pauseProducing(self) -> None:
-        self._has_room = False
+        self.has_room = False
 
     def resumeProducing(self) -> None:
-        self._has_room = True
-        self._without_room = 0
+        self.has_room = True
+        self._unsent = 0
         self.waiting.fire(None)
 
     def stopProducing(self) -> None:

@@ -438,19 +438,9 @@ def connected_pair(
     :param reactor: a new one if None.
     :param options: the other keyword arguments of `Communicator`, such as ``max_unread``.
     """
-    communicator = Communicator(
-        "test",
-        HOST,
-        0,
-        HOST,
-        0,
-        log or logging.getLogger("test"),
-        read_replies,
-        False,
-        connect_callback,
-        reactor=reactor or MemoryReactor(),
-        **options,
-    )
+    options.update(connect=False, connect_callback=connect_callback, reactor=reactor or MemoryReactor())
+    log = log or logging.getLogger("test")
+    communicator = Communicator("test", HOST, 0, HOST, 0, log, read_replies, **options)
     far_end = FarEnd(communicator)
     communicator.client_port = far_end.port
     if connect:

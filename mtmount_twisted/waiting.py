@@ -1,7 +1,10 @@
 """`Waiters`: the Deferreds that wait for one thing, served in order and cancellable.
 
-Wherever this package gives out a Deferred that may have to wait, it comes from here, so that
-each one ends exactly once: with a result, with an error, or cancelled.
+Where several may wait for one event (a message, room to write, a connection, the end of a close),
+their Deferreds come from here, so that each one ends exactly once: with a result, with an error, or
+cancelled. The other Deferreds of this package come from coroutines that await these.
+
+Touches nothing but Deferreds. Next to read: `inbox`, `protocol` and `connections`, which have some.
 """
 
 from __future__ import annotations

@@ -131,6 +131,7 @@ class NotPassedOnTests(BridgeCase):
         self.send(command(1))
         self.controller.start_listening()
         self.pass_time(6)
+        self.assertTrue(self.controller.connect_server())
         self.send(command(2))
         self.assertEqual(self.controller.written_lines(), [command(2)])
 
@@ -219,14 +220,27 @@ class ComingAndGoingTests(BridgeCase):
         self.assertEqual(self.commander.written_lines(), [done(2)])
 
     def test_commands_before_the_reply_side(self) -> None:
-        """A command that comes before the commander takes replies is passed on when it does."""
+        """A command waits for the way to reply, and is dropped, not passed on later, if its sender leaves."""
         self.start(commander=False)
         self.assertTrue(self.commander.connect_server())
         self.send(command(1))
-        self.assertEqual(self.controller.written_lines(), [])
+        self.pass_time(60)
+        self.commander.drop_server()
         self.commander.start_listening()
+        self.assertTrue(self.commander.connect_server())
+        self.send(command(2))
+        self.assertEqual(self.controller.written_lines(), [])
         self.pass_time(6)
-        self.assertEqual(self.controller.written_lines(), [command(1)])
+        self.assertEqual(self.controller.written_lines(), [command(2)])
+
+    def test_commands_before_the_controller_can_reply(self) -> None:
+        """A command whose answers could not come back is refused, and not passed on later."""
+        self.start()
+        self.controller.drop_server()
+        self.send(command(1))
+        self.assertIn(b"not sent", self.commander.written_lines()[0])
+        self.assertTrue(self.controller.connect_server())
+        self.assertEqual(self.controller.written_lines(), [])
 
     def test_last_words(self) -> None:
         """What a side sent before it left is still passed on."""

@@ -1,4 +1,4 @@
-"""Tests of `mtmount_twisted.commanding`: every way in which a command can end, and the events."""
+"""Tests of `mtmount_twisted.commanding`: every way in which a command can end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commanding import ACK_TIMEOUT, DONE_MARGIN, Mount, SentCommand
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesTrack, Command, Enable
@@ -25,68 +24,11 @@ from mtmount_twisted.errors import (
 from mtmount_twisted.replies import (
     AckReply,
     DoneReply,
-    ErrorReply,
-    InPositionReply,
-    NoAckReply,
-    OnStateInfoReply,
-    Reply,
-    WarningReply,
 )
-from mtmount_twisted.testing import HOST, connected_pair
+from mtmount_twisted.testing import HOST
 
+from .mounts import MountCase
 from .pairs import LOG
-
-
-class MountCase(SynchronousTestCase):
-    """A mount in memory."""
-
-    def setUp(self) -> None:
-        self.start()
-
-    def start(self, connect: bool = True, **options: Any) -> None:
-        """Be connected, unless the test sees to that."""
-        self.communicator, self.far_end = connected_pair(log=LOG, connect=connect)
-        self.clock = self.far_end.reactor
-        self.mount = Mount(self.communicator, **options)
-
-    def send(self, command: Command | None = None) -> SentCommand:
-        """Send a command, which arrives as it is."""
-        command = Enable() if command is None else command
-        sent = self.mount.send(command)
-        self.assertEqual(self.far_end.written(), [command])
-        self.assertEqual(self.mount.in_flight, (sent,))
-        return sent
-
-    def ack(self, sent: SentCommand, milliseconds: int = 0) -> None:
-        """The mount accepts the command."""
-        self.far_end.feed(AckReply(sequence_id=sent.command.sequence_id, timeout_ms=milliseconds))
-
-    def refuse(self, sent: SentCommand, explanation: str) -> None:
-        """The mount says NoAck."""
-        self.far_end.feed(NoAckReply(sequence_id=sent.command.sequence_id, explanation=explanation))
-
-    def done(self, sent: SentCommand) -> None:
-        """The mount says Done."""
-        self.far_end.feed(DoneReply(sequence_id=sent.command.sequence_id))
-
-    def assert_nothing_left(self) -> None:
-        """No command is in flight and no timer runs."""
-        self.far_end.settle()
-        self.assertEqual((self.mount.in_flight, self.clock.getDelayedCalls()), ((), []))
-
-    def assert_ended(
-        self, sent: SentCommand, acked: Deferred[float], done: Deferred[None], error: type[CommandError]
-    ) -> str:
-        """Both Deferreds failed with this error, and so does one asked for now: its explanation."""
-        explanations = set()
-        for deferred in (acked, done, sent.acked, sent.done):
-            reason = self.failureResultOf(deferred, error).value
-            self.assertIs(reason.command, sent.command)
-            explanations.add(reason.explanation)
-        self.assertTrue(sent.ended)
-        self.assert_nothing_left()
-        [explanation] = explanations
-        return explanation
 
 
 class OutcomeTests(MountCase):
@@ -365,6 +307,56 @@ class OutcomeTests(MountCase):
         self.clock.advance(ACK_TIMEOUT)
         self.failureResultOf(sent.done, CommandTimedOut)
 
+    def test_failure_that_nobody_asked_for(self) -> None:
+        """A command that fails with nobody looking is one line in the log; a success is none."""
+        sent = self.send()
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            self.refuse(sent, "not now")
+        self.assertEqual(len(logged.records), 1)
+        self.assertIn("CommandRefused: Enable", logged.output[0])
+        self.assertIn("not now", logged.output[0])
+        with self.assertNoLogs(LOG, logging.WARNING):
+            sent = self.send()
+            self.done(sent)
+
+    def test_failure_at_once(self) -> None:
+        """Who asks in the turn in which a command fails is told, and who does not finds it in the log."""
+        self.start(connect=False)
+        with self.assertNoLogs(LOG, logging.WARNING):
+            self.failureResultOf(self.mount.send(Enable()).done, CommandNotSent)
+            self.assert_nothing_left()
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            self.mount.send(Enable())
+            self.assert_nothing_left()
+        self.assertIn("CommandNotSent", logged.output[0])
+        self.assertEqual(len(logged.records), 1)
+
+    def test_failures_are_told_to_each_on_its_own(self) -> None:
+        """No two who are told of a failure get the same exception object, early or late."""
+        sent = self.send()
+        waits = [sent.acked, sent.done, sent.done]
+        self.refuse(sent, "no")
+        errors = [self.failureResultOf(wait).value for wait in [*waits, sent.acked, sent.done]]
+        self.assertEqual(len({id(error) for error in errors}), 5)
+        self.assertEqual({(type(error), str(error)) for error in errors}, {(CommandRefused, str(errors[0]))})
+
+    def test_reading_that_breaks(self) -> None:
+        """Should the reading itself end, the log says so at once, and commands in flight end."""
+
+        async def broken(*arguments: Any) -> None:
+            await trigger
+            raise ZeroDivisionError
+
+        trigger: Deferred[None] = Deferred()
+        self.patch(Communicator, "each", broken)
+        self.start()
+        sent = self.send()
+        done = sent.done
+        with self.assertLogs(LOG, logging.ERROR) as logged:
+            trigger.callback(None)
+        self.failureResultOf(done, CommandOutcomeUnknown)
+        self.assertIn("ZeroDivisionError", logged.output[0])
+
     def test_only_one_is_looked_at(self) -> None:
         """Who looks at one Deferred, or at none, finds no unhandled error in the log."""
         for name in ("acked", "done", None):
@@ -413,76 +405,3 @@ class OutcomeTests(MountCase):
             AckReply(sequence_id=number, timeout_ms=1500).encode() + DoneReply(sequence_id=number).encode()
         )
         self.assertEqual(self.successResultOf(following), 1.5)
-
-
-class EventTests(MountCase):
-    """Replies that answer no command."""
-
-    EVENTS: tuple[Reply, ...] = (
-        WarningReply(active=True, code=101, subsystem="100. x"),
-        ErrorReply(on=True, active=True, code=202, subsystem="200. y", extra_data=("a", "b")),
-        InPositionReply(what=0, in_position=True),
-        OnStateInfoReply(description="PublishOnlyWaitingForCommand"),
-    )
-
-    def test_all_events(self) -> None:
-        """A subscriber who names no kind gets every event, in order, and no answer."""
-        seen: list[Reply] = []
-        self.mount.subscribe(seen.append)
-        sent = self.send()
-        self.ack(sent)
-        self.far_end.feed(*self.EVENTS)
-        self.done(sent)
-        self.assertEqual(tuple(seen), self.EVENTS)
-
-    def test_kinds(self) -> None:
-        """A subscriber gets the kinds that it names, and several may name the same."""
-        seen: list[Reply] = []
-        alarms: list[Reply] = []
-        self.mount.subscribe(alarms.append, WarningReply, ErrorReply)
-        self.mount.subscribe(seen.append, ErrorReply)
-        self.far_end.feed(*self.EVENTS)
-        self.assertEqual((tuple(alarms), tuple(seen)), (self.EVENTS[:2], self.EVENTS[1:2]))
-
-    def test_unsubscribe(self) -> None:
-        """Who unsubscribes, once or twice, gets no more; who subscribed twice is still there."""
-        seen: list[Reply] = []
-        first = self.mount.subscribe(seen.append)
-        self.mount.subscribe(seen.append)
-        self.far_end.feed(self.EVENTS[0])
-        first()
-        first()
-        self.far_end.feed(self.EVENTS[1])
-        self.assertEqual(tuple(seen), (self.EVENTS[0], self.EVENTS[0], self.EVENTS[1]))
-
-    def test_unsubscribe_meanwhile(self) -> None:
-        """Who is unsubscribed by an earlier subscriber does not even get this event."""
-        seen: list[Reply] = []
-        self.mount.subscribe(lambda event: unsubscribe())
-        unsubscribe = self.mount.subscribe(seen.append)
-        self.far_end.feed(self.EVENTS[0])
-        self.assertEqual(seen, [])
-
-    def test_failing_subscriber(self) -> None:
-        """A subscriber that fails, plainly or as ``async def``, is logged and stops nobody."""
-        seen: list[Reply] = []
-
-        async def later(event: Reply) -> None:
-            raise ZeroDivisionError
-
-        self.mount.subscribe(lambda event: 1 / 0)
-        self.mount.subscribe(later)
-        self.mount.subscribe(seen.append)
-        with self.assertLogs(LOG, logging.ERROR) as logged:
-            self.far_end.feed(*self.EVENTS[:2])
-        self.assertEqual((len(seen), len(logged.records)), (2, 4))
-        self.assertIn("ZeroDivisionError", logged.output[0])
-
-    def test_events_outlive_a_loss(self) -> None:
-        """Who subscribed before a loss gets the events after it."""
-        seen: list[Reply] = []
-        self.mount.subscribe(seen.append)
-        self.far_end.drop_server()
-        self.far_end.connect_server()
-        self.far_end.feed(self.EVENTS[0])
-        self.assertEqual(len(seen), 1)

@@ -1,19 +1,19 @@
 """Tests of `mtmount_twisted.communicator`: what a user notices, promise by promise.
 
-Reading, writing, closing and real sockets have modules of their own, beside this one; what holds on
-sockets and in memory alike is in `test_testing`, and runs on both.
+Callbacks, reading, writing, closing and real sockets have modules of their own, beside this one; what
+holds on sockets and in memory alike is in `test_testing`, and runs on both.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import ReconnectingClientFactory
 from zope.interface.verify import verifyObject
 
+from mtmount_twisted.carriage import Carriage
 from mtmount_twisted.commands import Enable
 from mtmount_twisted.communicator import ClientServerPair, Communicator
 from mtmount_twisted.errors import LineError, ListenError, PairClosedError
@@ -92,14 +92,30 @@ class StateTests(PairCase):
             ("client_port", (HOST, 65536, HOST, 0), {}),
             ("client_host", ("x" * 70, 1, HOST, 0), {}),
             ("client_host", ("a..b", 1, HOST, 0), {}),
+            ("client_host", ("", 1, HOST, 0), {}),
+            ("server_host", (HOST, 1, "x" * 70, 0), {}),
+            ("server_host", (HOST, 1, "a..b", 0), {}),
             ("server_port", (HOST, 1, HOST, -1), {}),
             ("server_port", (HOST, 1, HOST, 65536), {}),
             ("max_unread", (HOST, 1, HOST, 0), {"max_unread": 0}),
             ("max_line_length", (HOST, 1, HOST, 0), {"max_line_length": 0}),
+            ("max_unsent", (HOST, 1, HOST, 0), {"max_unsent": 0}),
         ]
         for name, arguments, limits in cases:
+            reactor = MemoryReactor()
             with self.assertRaisesRegex(ValueError, f"^{name}: expected"):
-                Communicator("c", *arguments, LOG, True, reactor=MemoryReactor(), **limits)  # type: ignore[misc]
+                Communicator("c", *arguments, LOG, True, reactor=reactor, **limits)  # type: ignore[misc]
+            self.assertEqual((reactor.ports, reactor.attempts), ({}, []), name)
+
+    def test_unknown_argument(self) -> None:
+        """An argument that there is not is a TypeError."""
+        with self.assertRaises(TypeError):
+            Communicator("c", HOST, 1, HOST, 0, LOG, True, reactor=MemoryReactor(), colour="red")  # type: ignore
+
+    def test_client_host_is_looked_at_when_it_is_needed(self) -> None:
+        """With ``connect=False`` an impossible client host is refused by `connect` and not before."""
+        communicator = Communicator("c", "a..b", 1, HOST, 0, LOG, True, False, reactor=MemoryReactor())
+        self.assertIn("client_host", str(self.failureResultOf(communicator.connect(), ValueError).value))
 
     def test_base_carries_lines(self) -> None:
         """The base class carries lines as they are, and refuses what would be two."""
@@ -117,11 +133,75 @@ class StateTests(PairCase):
         reactor.advance(0)
         error = self.failureResultOf(self.communicator.read(), LineError).value
         self.assertEqual((error.line, sent), (b"no reply", []))
-        self.assertEqual(pair.decode(b"line"), b"line")
+
+    def test_carries(self) -> None:
+        """What travels on a pair is a value: one of a caller's own is used both ways, one or many."""
+        upper: Carriage[str] = Carriage(
+            lambda text: text.upper().encode() + b"\r\n",
+            lambda texts: b"".join(text.upper().encode() + b"\r\n" for text in texts),
+            lambda line: line.decode().lower(),
+        )
+        reactor = MemoryReactor()
+        pair: ClientServerPair[str] = ClientServerPair(
+            "c", HOST, 4000, HOST, 4001, LOG, reactor=reactor, carries=upper
+        )
+        other: ClientServerPair[bytes] = ClientServerPair("o", HOST, 4001, HOST, 4000, LOG, reactor=reactor)
+        reactor.advance(0.1)
+        pair.write("one")
+        pair.write_many(["two", "three"])
+        other.write(b"FOUR")
+        reactor.advance(0)
+        lines = [self.successResultOf(other.read()) for _ in range(3)]
+        self.assertEqual(lines, [b"ONE", b"TWO", b"THREE"])
+        self.assertEqual(self.successResultOf(pair.read()), "four")
 
 
 class ConnectTests(PairCase):
     """Coming and going of the client."""
+
+    def test_connect_again_while_trying(self) -> None:
+        """A `connect` to where the client is trying to go changes nothing: it waits with the others."""
+        communicator = self.start(connect=False)
+        self.far_end.connect_server()
+        self.far_end.stop_listening()
+        connects = [communicator.connect()]
+        self.reactor.advance(0)
+        attempts = len(self.reactor.attempts)
+        connects.append(communicator.connect())
+        self.reactor.advance(0.05)
+        self.assertEqual(len(self.reactor.attempts), attempts)
+        self.far_end.start_listening()
+        self.reactor.advance(1)
+        self.assertEqual([self.successResultOf(connect) for connect in connects], [None, None])
+
+    def test_wait_peer(self) -> None:
+        """It fires when there is a peer to read from, whether or not the client is connected."""
+        communicator = self.start(connect=False)
+        waits = [communicator.wait_peer(), communicator.wait_peer()]
+        waits[0].cancel()
+        self.failureResultOf(waits[0], CancelledError)
+        self.assertNoResult(waits[1])
+        self.far_end.connect_server()
+        self.assertEqual(
+            [self.successResultOf(waits[1]), self.successResultOf(communicator.wait_peer())], [None] * 2
+        )
+        self.far_end.drop_server()
+        lost = communicator.wait_peer()
+        self.assertNoResult(lost)
+        self.closed()
+        self.failureResultOf(lost, PairClosedError)
+
+    def test_writer(self) -> None:
+        """What writes on the client connection is there while it is connected, and sends with no Deferred."""
+        communicator = self.start(connect=False)
+        self.assertIsNone(communicator.writer)
+        communicator.connect()
+        self.reactor.advance(0)
+        command = Enable()
+        communicator.writer.send(command.encode())
+        self.assertEqual((self.far_end.written(), communicator.writer.has_room), ([command], True))
+        communicator.close_client()
+        self.assertIsNone(communicator.writer)
 
     def test_connect_waits_for_both(self) -> None:
         """`connect` fires when both connections are up, in whichever order they come."""
@@ -283,135 +363,3 @@ class ConnectTests(PairCase):
         reactor.connectTCP = lambda host, port, factory, timeout: factories.append(factory)  # type: ignore
         Communicator("c", HOST, 1, HOST, 0, LOG, True, reactor=reactor)
         self.assertIsInstance(factories[0], ReconnectingClientFactory)
-
-
-class CallbackTests(PairCase):
-    """`connect_callback`: once per change, and it can do no harm."""
-
-    def test_once_per_change(self) -> None:
-        """Each change is one call, which sees the change made."""
-        self.start()
-        self.assertEqual(self.calls, [(True, False), (True, True)])
-        self.far_end.drop_server()
-        self.far_end.drop_client()
-        self.reactor.advance(0.1)
-        self.far_end.connect_server()
-        self.assertEqual(self.calls[2:], [(True, False), (False, False), (True, False), (True, True)])
-        self.far_end.client.transport.abortConnection()
-        self.far_end.server.transport.abortConnection()
-        self.far_end.settle()
-        self.assertEqual(self.calls[6:], [(False, True), (False, False)])
-
-    def test_arguments_are_ignored(self) -> None:
-        """`call_connect_callback` takes anything and passes the communicator."""
-        seen: list[object] = []
-        communicator = self.start(connect=False, connect_callback=seen.append)
-        communicator.call_connect_callback(1, "two", three=3)
-        self.assertEqual(seen, [communicator])
-        communicator.connect_callback = None
-        communicator.call_connect_callback()
-
-    def test_errors_are_logged(self) -> None:
-        """What it raises, at once, by its Deferred or as ``async def``, is logged and goes no further."""
-
-        def plain(communicator: object) -> None:
-            raise ZeroDivisionError("plain")
-
-        def later(communicator: object) -> Deferred[None]:
-            deferred: Deferred[None] = Deferred()
-            self.far_end.reactor.callLater(0, deferred.errback, ZeroDivisionError("later"))
-            return deferred
-
-        async def coroutine(communicator: object) -> None:
-            raise ZeroDivisionError("coroutine")
-
-        for callback in (plain, later, coroutine):
-            self.start()
-            self.communicator.connect_callback = callback
-            with self.assertLogs(LOG, logging.ERROR) as logged:
-                self.far_end.drop_server()
-                self.assertTrue(self.far_end.connect_server())
-            self.assertEqual(len(logged.records), 2)
-            self.assertIn(f"ZeroDivisionError: {callback.__name__}", logged.output[0])
-            self.assertTrue(self.communicator.connected)
-
-    def test_close_in_the_callback(self) -> None:
-        """Whatever the change, closing in the callback closes, and `connect` fails."""
-        changes: list[Callable[[], object]] = [
-            lambda: self.far_end.drop_client(),
-            lambda: self.far_end.drop_server(),
-            lambda: self.connect(),
-        ]
-        for change in changes:
-            self.start()
-            out = [self.communicator.read(), self.communicator.monitor_client_reader()]
-            closing: list[Deferred[None]] = []
-
-            def close(communicator: Communicator, closing: list[Any] = closing) -> None:
-                closing.append(communicator.close())
-
-            self.communicator.connect_callback = close
-            change()
-            self.reactor.advance(10)
-            self.assertGreaterEqual(len(closing), 1)
-            for deferred in closing:
-                self.successResultOf(deferred)
-            for deferred in out + self.connects:
-                self.assertTrue(deferred.called)
-                deferred.addErrback(lambda reason: reason.trap(ConnectionAbortedError, ConnectionResetError))
-            self.closed()
-
-    def test_close_in_the_callback_of_the_first_connection(self) -> None:
-        """A pair may be closed by the first thing that happens to it."""
-        closing: list[Deferred[None]] = []
-        communicator = self.start(
-            connect=False, connect_callback=lambda communicator: closing.append(communicator.close())
-        )
-        connect = communicator.connect()
-        self.reactor.advance(0)
-        self.failureResultOf(connect, PairClosedError)
-        self.assertFalse(self.far_end.connect_server())
-        self.assertEqual([self.successResultOf(deferred) for deferred in closing], [None, None])
-        self.closed()
-
-    def test_connect_in_the_callback(self) -> None:
-        """Connecting again, here or elsewhere, may be what the callback does about a loss."""
-        for elsewhere in (False, True):
-            self.start()
-            port = FarEnd(self.communicator).port if elsewhere else None
-            connects: list[Deferred[None]] = []
-
-            def again(
-                communicator: Communicator, port: int | None = port, connects: list[Any] = connects
-            ) -> None:
-                if not communicator.client_connected:
-                    connects.append(communicator.connect(port))
-
-            self.communicator.connect_callback = again
-            self.far_end.drop_client()
-            self.reactor.advance(0.1)
-            self.assertEqual([self.successResultOf(connect) for connect in connects], [None])
-            self.assertTrue(self.communicator.connected)
-
-    def test_close_client_in_the_callback(self) -> None:
-        """A client that is closed because it came, or because it went, stays away."""
-        for when_connected in (False, True):
-            self.start(connect=False)
-
-            def leave(communicator: Communicator, when: bool = when_connected) -> None:
-                if communicator.client_connected is when:
-                    communicator.close_client()
-
-            self.communicator.connect()
-            if when_connected:
-                self.communicator.connect_callback = leave
-                self.reactor.advance(0)
-            else:
-                self.reactor.advance(0)
-                self.communicator.connect_callback = leave
-                self.far_end.drop_client()
-            attempts = len(self.reactor.attempts)
-            self.reactor.advance(6)
-            self.assertEqual(
-                (self.communicator.client_connected, len(self.reactor.attempts)), (False, attempts)
-            )

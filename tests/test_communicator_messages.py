@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 
 from mtmount_twisted.commands import AzimuthAxisMove, CameraCableWrapDriveReset, Enable
 from mtmount_twisted.communicator import ClientServerPair
 from mtmount_twisted.errors import BacklogError, LineError, NotConnectedError
-from mtmount_twisted.protocol import MAX_WAITING_WRITES
+from mtmount_twisted.protocol import WRITE_OVERHEAD
 from mtmount_twisted.testing import HOST
 
 from .pairs import LOG, PairCase, done
@@ -93,10 +95,14 @@ class ReadTests(PairCase):
         """A line over the limit ends the connection; what came before it is read first."""
         communicator = self.start(max_line_length=100)
         first, second = communicator.read(), communicator.read()
-        self.far_end.feed(done(1), b"x" * 101)
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.far_end.feed(done(1), b"x" * 101)
         self.successResultOf(first)
         reason = self.failureResultOf(second, ConnectionResetError)
         self.assertIn("a line of more than 100 bytes", str(reason.value))
+        warned = [record.getMessage() for record in logged.records if record.levelno >= logging.WARNING]
+        self.assertEqual(len(warned), 1, warned)
+        self.assertIn("a line of more than 100 bytes", warned[0])
         self.assertTrue(self.far_end.connect_server())
 
     def test_commands_side(self) -> None:
@@ -135,6 +141,130 @@ class ReadTests(PairCase):
         self.assertEqual(len(seen), 2)
 
 
+class EachTests(PairCase):
+    """Reading until the end, through losses."""
+
+    def follow(self, take: Callable[[Any], Any] | None = None) -> Deferred[None]:
+        """Read each message; what came of it is noted."""
+        self.seen: list[Any] = []
+        run = self.communicator.each(take or self.note, self.seen.append, self.seen.append)
+        return Deferred.fromCoroutine(run)
+
+    def note(self, message: Any) -> None:
+        """Note the number of a message."""
+        self.seen.append(message.sequence_id)
+
+    def test_through_losses(self) -> None:
+        """Messages come in order whatever is lost between; each loss is told, and closing ends it."""
+        self.start(connect=False)
+        each = self.follow()
+        for number in (1, 2):
+            self.far_end.connect_server()
+            self.far_end.feed(done(number))
+            self.far_end.drop_server()
+        self.assertEqual([self.seen[0], self.seen[2]], [1, 2])
+        for loss in (self.seen[1], self.seen[3]):
+            self.assertIsInstance(loss, ConnectionResetError)
+        self.assertNoResult(each)
+        self.closed()
+        self.assertIsNone(self.successResultOf(each))
+
+    def test_bad_lines(self) -> None:
+        """A line that is no message is told, and the next is read."""
+        self.start()
+        self.follow()
+        self.far_end.feed(done(1), b"bad\r\n", done(2))
+        self.assertEqual((self.seen[0], self.seen[1].line, self.seen[2]), (1, b"bad", 2))
+
+    def test_one_after_the_other(self) -> None:
+        """The next message is taken when what was returned for the one before has ended."""
+        taken: list[Deferred[None]] = []
+        self.start()
+        self.follow(lambda message: taken.append(Deferred()) or taken[-1])
+        self.far_end.feed(done(1, 2))
+        self.assertEqual(len(taken), 1)
+        taken[0].callback(None)
+        self.assertEqual(len(taken), 2)
+
+    def test_what_goes_wrong_is_logged(self) -> None:
+        """What fails, at once or later, is logged with the message, and the next is taken."""
+
+        async def later(message: Any) -> None:
+            raise ZeroDivisionError(message)
+
+        for take in (lambda message: 1 / 0, later):
+            self.start()
+            each = self.follow(take)
+            with self.assertLogs(LOG, logging.ERROR) as logged:
+                self.far_end.feed(done(7), done(8))
+            self.assertEqual(len(logged.records), 2)
+            self.assertIn("sequence_id=7", logged.output[0])
+            self.assertIn("ZeroDivisionError", logged.output[0])
+            self.assertNoResult(each)
+
+    def test_closed_meanwhile(self) -> None:
+        """What is unread when the pair closes stays unread, which the log says."""
+        self.start()
+        each = self.follow(lambda message: self.communicator.close() and None)
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.far_end.feed(done(1, 2, 3))
+        self.successResultOf(each)
+        self.assertIn("closed with 2 lines unread", logged.output[-1])
+        self.assertEqual(self.read_number(), 2)
+
+    def test_cancel(self) -> None:
+        """It can be cancelled while it waits for a peer, for a message, or for what takes it."""
+        self.start(connect=False)
+        never: list[Deferred[None]] = []
+        each = [self.follow()]
+        each[0].cancel()
+        self.far_end.connect_server()
+        each.append(self.follow())
+        each[1].cancel()
+        each.append(self.follow(lambda message: never.append(Deferred()) or never[-1]))
+        self.far_end.feed(done(1, 2))
+        each[2].cancel()
+        for deferred in each:
+            self.failureResultOf(deferred, CancelledError)
+        self.assertEqual((len(never), self.read_number()), (1, 2))
+
+    def test_answering(self) -> None:
+        """Who answers takes messages while there is a way to answer; when nobody is left they are dropped."""
+        self.start(connect=False)
+        run = self.communicator.each(self.note, self.note, answering=True)
+        self.seen: list[Any] = []
+        each = Deferred.fromCoroutine(run)
+        self.far_end.connect_server()
+        self.far_end.feed(done(1, 2, 3))
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            self.far_end.drop_server()
+        self.assertIn("dropped 3 unread lines", logged.output[0])
+        self.far_end.connect_server()
+        self.far_end.feed(done(4))
+        self.assertEqual(self.seen, [])
+        self.communicator.connect()
+        self.far_end.feed(done(5))
+        self.assertEqual(self.seen, [4, 5])
+        self.far_end.stop_listening()
+        self.far_end.drop_client()
+        self.far_end.feed(done(6))
+        self.far_end.start_listening()
+        self.reactor.advance(1)
+        self.assertEqual(self.seen, [4, 5, 6])
+        self.communicator.close_client()
+        self.closed()
+        self.assertIsNone(self.successResultOf(each))
+
+    def test_port_taken(self) -> None:
+        """On a pair that can't listen it fails with the reason."""
+        taken = self.start().server_port
+        second: ClientServerPair[bytes] = ClientServerPair(
+            "second", HOST, 1, HOST, taken, LOG, False, reactor=self.reactor
+        )
+        run = second.each(self.note, self.note)  # type: ignore[arg-type]
+        self.failureResultOf(Deferred.fromCoroutine(run), OSError)
+
+
 class WriteTests(PairCase):
     """Writing."""
 
@@ -159,15 +289,11 @@ class WriteTests(PairCase):
         writes = [communicator.write(command) for command in commands]
         for write in writes[::7]:
             write.cancel()
-            write.addErrback(lambda reason: reason.trap(CancelledError))
+            write.addErrback(lambda reason: reason.trap(CancelledError) and None)
         self.far_end.start_reading()
         self.assertEqual(self.far_end.written(), commands)
-        DeferredList([self.assertEnded(write) for write in writes])
-
-    def assertEnded(self, deferred: Deferred[Any]) -> Deferred[Any]:
-        """It has a result."""
-        self.assertTrue(deferred.called)
-        return deferred
+        for write in writes:
+            self.assertIsNone(self.successResultOf(write))
 
     def test_write_many(self) -> None:
         """Many at once arrive in order, as one work; with one that can't be encoded, none is written."""
@@ -195,17 +321,22 @@ class WriteTests(PairCase):
         self.assertEqual(lines, [b"d\r", b"\ne"])
 
     def test_bound(self) -> None:
-        """Too many writes to a peer that does not read: BacklogError, and not sent."""
-        communicator = self.start()
-        self.far_end.stop_reading()
+        """Too much written to a peer that does not read, in small or large writes: BacklogError, not sent."""
         command = Enable()
-        waiting = 0
-        while (write := communicator.write(command)) is not None:
-            if write.called and waiting:
-                break
-            waiting += not write.called
-        self.assertEqual(self.failureResultOf(write, BacklogError).value.limit, waiting)
-        self.assertEqual(waiting, MAX_WAITING_WRITES)
+        size = len(command.encode())
+        for many in (1, 100):
+            communicator = self.start(max_unsent=1_000_000)
+            self.far_end.stop_reading()
+            waiting = 0
+            while (write := communicator.write_many([command] * many)) is not None:
+                if write.called and waiting:
+                    break
+                waiting += not write.called
+            self.assertEqual(self.failureResultOf(write, BacklogError).value.limit, 1_000_000)
+            each = many * size + WRITE_OVERHEAD
+            self.assertLess(abs(waiting * each - 1_000_000), 2 * each)
+            self.far_end.start_reading()
+            self.assertIsNone(self.successResultOf(communicator.write(command)))
 
     def test_write_after_a_loss_and_back(self) -> None:
         """A new connection begins with room, whatever waited on the old one."""

@@ -124,6 +124,19 @@ class InboxTests(SynchronousTestCase):
         inbox.get()
         self.assertEqual(self.calls, ["pause", "resume"])
 
+    def test_bad_limit(self) -> None:
+        """A limit below 1 would never let anything in: it is refused, by the name that users give it."""
+        with self.assertRaisesRegex(ValueError, "^max_unread: expected 1 or more"):
+            self.make(0)
+
+    def test_may_take(self) -> None:
+        """A line may be taken when it is there and neither waited for nor being handed out."""
+        allowed: list[bool] = [self.inbox.may_take()]
+        self.inbox.get().addCallback(lambda line: allowed.append(self.inbox.may_take()))
+        self.inbox.put([b"a", b"b"])
+        allowed.append(self.inbox.may_take())
+        self.assertEqual(allowed, [False, False, True])
+
     def test_fail_keeps_the_lines(self) -> None:
         """Reads that wait fail; lines that come later are not lost with them."""
         read = self.inbox.get()

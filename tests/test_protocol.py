@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IWriteDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -15,7 +15,13 @@ from zope.interface import implementer
 
 from mtmount_twisted.errors import BacklogError, LineTooLongError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
-from mtmount_twisted.protocol import CLOSE_TIMEOUT, LineReader, LineWriter
+from mtmount_twisted.protocol import (
+    AT_ONCE_INTERVAL,
+    CLOSE_TIMEOUT,
+    WRITE_OVERHEAD,
+    LineReader,
+    LineWriter,
+)
 from mtmount_twisted.waiting import Waiters
 
 
@@ -117,7 +123,7 @@ class LineReaderTests(SynchronousTestCase):
         reader = self.receive(b"x" * 11, max_length=10)
         for _ in range(10):
             reader.dataReceived(b"x" * 1000)
-        self.assertLess(len(reader.unfinished), 100)
+        self.assertEqual(reader.unfinished, b"")
 
     def test_lost(self) -> None:
         """The owner is told once that it came and once that it went, and why."""
@@ -128,6 +134,18 @@ class LineReaderTests(SynchronousTestCase):
         self.assertIs(self.owner.reason, reason)
 
 
+@implementer(IWriteDescriptor)
+class DescriptorTransport(StringTransport):
+    """Like a socket's transport, it can be told to send; it notes all that it had each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def doWrite(self) -> None:
+        self.sent.append(self.value())
+
+
 class LineWriterTests(SynchronousTestCase):
     """Messages out, and Deferreds that wait for room."""
 
@@ -136,62 +154,86 @@ class LineWriterTests(SynchronousTestCase):
         self.clock = Clock()
         self.waiting: Waiters[None] = Waiters()
         self.log = logging.getLogger("tests.protocol")
-        self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.waiting, max_waiting=3)
+        self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.waiting, 1000)
         self.transport = StringTransport()
         self.writer.makeConnection(self.transport)
 
-    def test_write(self) -> None:
-        """With room, a write is done at once."""
-        self.assertIsNone(self.successResultOf(self.writer.write(b"a\r\n")))
-        self.assertEqual(self.transport.value(), b"a\r\n")
+    def at_once(self, transport: Any, clock: Clock) -> LineWriter:
+        """A writer that sends at once, on this transport."""
+        writer = LineWriter(self.owner, clock, self.log, "pair", self.waiting, send_at_once=True)
+        writer.makeConnection(transport)
+        return writer
 
-    def test_waits_for_room(self) -> None:
-        """While the transport is full, writes wait; all of them end when it has room."""
+    def test_send(self) -> None:
+        """What is sent is the transport's at once."""
+        self.writer.send(b"a\r\n")
+        self.assertEqual((self.transport.value(), self.writer.has_room), (b"a\r\n", True))
+
+    def test_room(self) -> None:
+        """While the transport is full there is no room; who waits is told when there is."""
         self.writer.pauseProducing()
-        writes = [self.writer.write(data) for data in (b"a", b"b")]
-        self.assertEqual(self.transport.value(), b"ab")
-        for write in writes:
-            self.assertNoResult(write)
+        self.assertFalse(self.writer.has_room)
+        waits = [self.waiting.wait(), self.waiting.wait()]
+        self.writer.send(b"a")
+        self.assertEqual(self.transport.value(), b"a")
         self.writer.resumeProducing()
-        self.assertEqual([self.successResultOf(write) for write in writes], [None, None])
-
-    def test_write_that_fills_it_waits(self) -> None:
-        """The very write that takes the last room waits too."""
-        self.transport.write = lambda data: self.writer.pauseProducing()  # type: ignore[method-assign]
-        write = self.writer.write(b"a")
-        self.assertNoResult(write)
-        self.writer.resumeProducing()
-        self.successResultOf(write)
+        self.assertTrue(self.writer.has_room)
+        self.assertEqual([self.successResultOf(wait) for wait in waits], [None, None])
 
     def test_bound(self) -> None:
-        """Of too many writes that wait, one more fails, is not sent, and says how many there are."""
+        """Too many bytes without room are refused and not sent, until there is room again."""
         self.writer.pauseProducing()
-        for data in (b"a", b"b", b"c"):
-            self.assertNoResult(self.writer.write(data))
-        error = self.failureResultOf(self.writer.write(b"d"), BacklogError).value
-        self.assertEqual((error.limit, self.transport.value()), (3, b"abc"))
+        self.writer.send(b"x" * 400)
+        error = self.assertRaises(BacklogError, self.writer.send, b"y" * (601 - WRITE_OVERHEAD))
+        self.assertEqual((error.limit, self.transport.value()), (1000, b"x" * 400))
         self.assertIsInstance(error, RuntimeError)
+        self.writer.send(b"z" * (600 - WRITE_OVERHEAD))
+        self.assertRaises(BacklogError, self.writer.send, b"")
         self.writer.resumeProducing()
-        self.successResultOf(self.writer.write(b"e"))
+        self.writer.send(b"e")
 
-    def test_bound_counts_what_was_cancelled(self) -> None:
-        """Who gives up waiting again and again can't fill the memory: what was written still counts."""
+    def test_bound_counts_many_small_writes(self) -> None:
+        """Writes of next to nothing are bounded too, by what each costs beside its data."""
         self.writer.pauseProducing()
+        for _ in range(1000 // WRITE_OVERHEAD):
+            self.writer.send(b"x")
+        self.assertRaises(BacklogError, self.writer.send, b"x")
+
+    def test_what_fills_it_counts(self) -> None:
+        """With room any size is taken; if that fills the transport, it counts."""
+        write = self.transport.write
+        self.transport.write = lambda data: (write(data), self.writer.pauseProducing())  # type: ignore
+        self.writer.send(b"x" * 5000)
+        self.assertRaises(BacklogError, self.writer.send, b"x")
+
+    def test_at_once(self) -> None:
+        """Two writes in a turn are one sending at once; after 50 µs there is another."""
+        clock, transport = Clock(), DescriptorTransport()
+        writer = self.at_once(transport, clock)
         for _ in range(3):
-            write = self.writer.write(b"x")
-            write.cancel()
-            self.failureResultOf(write, CancelledError)
-        self.failureResultOf(self.writer.write(b"x"), BacklogError)
-        self.assertEqual(self.transport.value(), b"xxx")
+            writer.send(b"a")
+        self.assertEqual(transport.sent, [b"a"])
+        clock.advance(AT_ONCE_INTERVAL)
+        writer.send(b"b")
+        self.assertEqual(transport.sent, [b"a", b"aaab"])
 
-    def test_cancel_keeps_the_rest(self) -> None:
-        """One write that is cancelled takes nothing from the others."""
-        self.writer.pauseProducing()
-        cancelled, other = self.writer.write(b"a"), self.writer.write(b"b")
-        cancelled.cancel()
-        self.failureResultOf(cancelled, CancelledError)
-        self.writer.resumeProducing()
-        self.successResultOf(other)
+    def test_at_once_when_the_clock_went_back(self) -> None:
+        """A clock that is set back does not stop what is sent at once for as long as it went back."""
+        clock, transport = Clock(), DescriptorTransport()
+        clock.advance(1000)
+        writer = self.at_once(transport, clock)
+        writer.send(b"a")
+        clock.rightNow -= 500
+        writer.send(b"b")
+        self.assertEqual(len(transport.sent), 2)
+
+    def test_at_once_where_it_can_not_be(self) -> None:
+        """On a transport that is no socket of the reactor's, as under TLS, writes go out as always."""
+        transport = StringTransport()
+        writer = self.at_once(transport, Clock())
+        writer.send(b"a")
+        writer.send(b"b")
+        self.assertEqual(transport.value(), b"ab")
 
     def test_dropped_data_is_logged(self) -> None:
         """Data from the far end is logged and dropped."""

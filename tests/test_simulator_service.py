@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
@@ -18,6 +17,7 @@ from mtmount_twisted.enums import COMMAND_PORT, REPLY_PORT, Commander, Source
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.replies import AckReply, DoneReply, OnStateInfoReply, Reply
 from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.testing import FarEnd, MemoryReactor
 
 HOST = "127.0.0.1"
 QUIET = logging.getLogger("mtmount_twisted.tests.commander")
@@ -119,24 +119,48 @@ class TestService(ServiceCase):
         self.assertEqual([record.levelname for record in logged.records], ["DEBUG"])
         self.assertIn("dropped ErrorReply", logged.output[0])
 
-    async def test_commands_wait_for_the_reply_side(self) -> None:
-        """A command that comes before the commander takes replies is answered when it does."""
-        service = await self.start()
-        port = await service.wait_command_port()
-        commander = Communicator(
-            "commander", HOST, port, HOST, 0, QUIET, True, connect=False, reactor=reactor
+    def test_commands_wait_for_the_reply_side(self) -> None:
+        """A command waits until it can be answered; it is dropped, not executed, if its sender leaves."""
+        memory = MemoryReactor()
+        service = SimulatorService(command_port=0, reply_port=0, log=LOG, reactor=memory)
+        service.startService()
+        far_end = FarEnd(service.communicator)
+        for leaves, commander in ((True, Commander.EUI), (False, Commander.HHD)):
+            self.assertTrue(far_end.connect_server())
+            far_end.feed(c.AskForCommand(commander=commander))
+            memory.advance(60)
+            far_end.drop_server() if leaves else None
+        self.assertEqual(service.mount.commander, Commander.NONE)
+        service.communicator.connect(far_end.port)
+        memory.advance(2)
+        self.assertEqual(
+            [type(reply) for reply in far_end.written()], [AckReply, OnStateInfoReply, DoneReply]
         )
-        self.addCleanup(commander.close)
-        reply_port = await commander.wait_server_port()
-        sees_peer = self.next_change(service.communicator)
-        sees_mount = self.next_change(commander)
-        connected = commander.connect()
-        await sees_mount
-        await commander.write(c.AskForCommand())
-        await sees_peer
-        await service.communicator.connect(reply_port)
-        await connected
-        self.assertIsInstance(await commander.read(), AckReply)
+        self.assertEqual(service.mount.commander, Commander.HHD)
+        stopped = service.stopService()
+        memory.advance(2)
+        self.successResultOf(stopped)
+        self.assertEqual(memory.getDelayedCalls(), [])
+
+    async def test_stop_before_the_start(self) -> None:
+        """A service that was not started can be stopped, and started after that."""
+        service = SimulatorService(command_port=0, reply_port=0, log=LOG)
+        self.assertIsNone(await service.stopService())
+        service.startService()
+        self.addCleanup(service.stopService)
+        self.assertGreater(await service.wait_command_port(), 0)
+
+    async def test_serving_that_breaks(self) -> None:
+        """Should the serving itself end, the log says so at once."""
+
+        async def broken(*arguments: Any, answering: bool) -> None:
+            raise ZeroDivisionError
+
+        self.patch(Communicator, "each", broken)
+        with self.assertLogs(LOG, logging.CRITICAL) as logged:
+            await self.start()
+        self.assertIn("no longer serves", logged.output[0])
+        self.assertIn("ZeroDivisionError", logged.output[0])
 
     async def test_survives_a_fault(self) -> None:
         """A fault inside the mount is logged with the command, and the next command is taken."""
@@ -152,7 +176,7 @@ class TestService(ServiceCase):
             await commander.write(c.AzimuthAxisTrack(position=0, velocity=0, tai=0))
             ack, *_ = await self.ask(commander, c.Enable(), 3)
         self.assertIsInstance(ack, AckReply)
-        self.assertIn("failed in AzimuthAxisTrack", logged.output[0])
+        self.assertIn("failed on AzimuthAxisTrack", logged.output[0])
 
     async def test_stop_while_commander_does_not_read(self) -> None:
         """Stopping ends in spite of a commander that takes no replies."""
@@ -171,19 +195,6 @@ class TestService(ServiceCase):
         service = await self.start()
         await self.commander(service)
         await service.communicator.close()
-
-    def next_change(self, communicator: Communicator) -> Deferred[None]:
-        """When a communicator next calls its connect_callback."""
-        changed: Deferred[None] = Deferred()
-        callback = communicator.connect_callback
-
-        def call(changing: Communicator) -> None:
-            communicator.connect_callback = callback
-            communicator.call_connect_callback()
-            changed.callback(None)
-
-        communicator.connect_callback = call
-        return changed
 
     def test_defaults(self) -> None:
         """By default it takes a CSC's ports, as ``protocol.md`` has them."""

@@ -1,15 +1,17 @@
 """Passes lines between a commander's pair and the controller's, by header alone.
 
 Parameters are never decoded, so that a code that we do not know goes through byte for byte.
-A command that can't be passed on is answered with a NoAck of the bridge, whose explanation
-begins with ``not sent`` or ``outcome unknown``: no command ends in silence, and none is kept
-for a later connection, where nobody would expect it.
+A command that can't be passed on, or whose answers could not come back, is refused with a NoAck of
+the bridge, whose explanation begins with ``not sent`` or ``outcome unknown``. One that comes before
+there is a way to reply waits for that, for as long as its commander stays; none is kept for a later
+commander, who would not expect it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from ..codec import read_command_header, read_reply_header, refusal
 from ..communicator import ClientServerPair
@@ -27,14 +29,15 @@ async def relay_commands(
     async def pass_on(line: bytes) -> None:
         header = read_command_header(line)
         log.debug("command %s", header)
+        if not controller.connected:
+            await deliver(refusal(header, "not sent: the bridge is not connected to the controller"))
+            return
         try:
             await controller.write(line)
-        except NotConnectedError:
-            await deliver(refusal(header, "not sent: the bridge is not connected to the controller"))
         except (ConnectionLostError, PairClosedError):
             await deliver(refusal(header, "outcome unknown: the link to the controller was lost"))
 
-    await _for_each_line(commander, pass_on, log)
+    await _for_each_line(commander, pass_on, log, answering=True)
 
 
 async def relay_replies(controller: LinePair, deliver: PassOn, log: logging.Logger) -> None:
@@ -67,32 +70,18 @@ def delivery(commander: LinePair, log: logging.Logger) -> PassOn:
     return deliver
 
 
-async def _for_each_line(pair: LinePair, pass_on: PassOn, log: logging.Logger) -> None:
+async def _for_each_line(
+    pair: LinePair, pass_on: PassOn, log: logging.Logger, answering: bool = False
+) -> None:
     """Await `pass_on` for each line, through losses of the connection, until `pair` is closed."""
-    unread = 0
-    while not pair.closed:
+
+    async def guarded(line: bytes) -> None:
         try:
-            await pair.wait_connected()
-            async for line in pair:
-                if pair.closed:
-                    unread += 1
-                else:
-                    await _guarded(pass_on, line, log)
-        except (ConnectionLostError, NotConnectedError, PairClosedError):
-            continue  # the pair connects again by itself, and logged the loss
-        except ListenError:
-            return  # the pair logged it, and will not listen again
-    if unread:
-        log.info("%s: closed with %d lines unread", pair.name, unread)
+            await pass_on(line)
+        except LineError as error:
+            log.warning("dropped a line that has no header: %s", error)
+        except (ConnectionLostError, PairClosedError) as error:
+            log.info("not delivered: %s: %r", error, line[:100])
 
-
-async def _guarded(pass_on: PassOn, line: bytes, log: logging.Logger) -> None:
-    """One line that goes wrong is logged, and the others go on."""
-    try:
-        await pass_on(line)
-    except LineError as error:
-        log.warning("dropped a line that has no header: %s", error)
-    except (ConnectionLostError, NotConnectedError, PairClosedError) as error:
-        log.info("not delivered: %s: %r", error, line[:100])
-    except Exception:
-        log.exception("dropped a line: %r", line[:100])
+    with suppress(ListenError):  # the pair logged it, and will not listen again
+        await pair.each(guarded, lambda error: None, answering=answering)

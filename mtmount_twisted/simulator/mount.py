@@ -27,6 +27,7 @@ from ..commands import (
 from ..enums import Commander, Source, SubsystemId
 from ..errors import CommandRefused
 from ..replies import AckReply, OnStateInfoReply, Reply
+from ..tai import current_tai
 from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis
 from .devices import (
     Chiller,
@@ -73,14 +74,14 @@ class SimulatedMount:
         clock: IReactorTime,
         send: Callable[[Reply], None],
         *,
-        tai: Callable[[], float] | None = None,
+        tai: Callable[[], float] = current_tai,
         initial_commander: Commander = Commander.NONE,
         speed: float = 1.0,
         realistic: bool = False,
     ) -> None:
         if not SLOWEST <= speed <= FASTEST:
             raise ValueError(f"speed: expected {SLOWEST} to {FASTEST}, got {speed}")
-        self._world = world = World(clock, send, tai or _default_tai(), speed, realistic)
+        self._world = world = World(clock, send, tai, speed, realistic)
         self.commander = initial_commander
         self.enabled = False
         self.azimuth = Axis("AzimuthAxis", SubsystemId.AZIMUTH_AXIS, world, AZIMUTH, 0.0, 0)
@@ -199,12 +200,6 @@ class SimulatedMount:
                 ),
             ]
         )
-
-
-def _default_tai() -> Callable[[], float]:
-    from ..tai import current_tai
-
-    return current_tai
 
 
 def _sign(command: Any) -> int:

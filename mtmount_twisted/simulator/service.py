@@ -1,7 +1,9 @@
 """The simulated mount on its sockets, as a Twisted service.
 
 `SimulatorService` owns one `SimulatedMount` and one `Communicator`, for one commander at a
-time. The commander may come and go: the mount keeps its state, also who has command.
+time. The commander may come and go: the mount keeps its state, also who has command. Commands wait
+until replies can be delivered, but no longer than their commander stays; a reply that can't be
+delivered is dropped.
 
 May touch sockets, through its `Communicator` only. Next to read: `mount`.
 """
@@ -13,22 +15,21 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..codec import read_command_header
-from ..commands import Command, CommandDict
+from ..commands import CommandDict
 from ..communicator import Communicator
 from ..enums import COMMAND_PORT, REPLY_PORT, Commander, Source
-from ..errors import ConnectionLostError, LineError, MTMountError, NotConnectedError, PairClosedError
+from ..errors import LineError, ListenError, MTMountError
 from ..replies import NoAckReply, Reply
+from ..tai import current_tai
 from .mount import SimulatedMount
 
 
 class SimulatorService(Service):
     """Serves one commander with a simulated mount.
-
-    Commands are taken while replies can be delivered; a reply that can't be is dropped.
 
     :param host: address to listen on for commands.
     :param command_port: port to listen on, 0 for one of the system's choice.
@@ -55,7 +56,7 @@ class SimulatorService(Service):
         initial_commander: Commander = Commander.NONE,
         speed: float = 1.0,
         realistic: bool = False,
-        tai: Callable[[], float] | None = None,
+        tai: Callable[[], float] = current_tai,
         log: logging.Logger | None = None,
         reactor: Any = None,
     ) -> None:
@@ -69,8 +70,6 @@ class SimulatorService(Service):
         self._log = log or logging.getLogger(__name__)
         self._reactor = reactor
         self._written: Deferred[None] = succeed(None)
-        self._changed: Deferred[None] = Deferred()
-        self._serving: Deferred[None] = succeed(None)
 
     def startService(self) -> None:
         """Make the mount, begin to listen and, unless `reply_port` is 0, to connect."""
@@ -84,21 +83,21 @@ class SimulatorService(Service):
             log=self._log,
             read_replies=False,
             connect=self._addresses[1] != 0,
-            connect_callback=self._connection_changed,
             reactor=reactor,
         )
         super().startService()  # type: ignore[no-untyped-call]
-        self._serving = Deferred.fromCoroutine(self._serve())
-        self._serving.addErrback(_closed)
+        serving = self.communicator.each(self._take, self._answer_unreadable, answering=True)
+        Deferred.fromCoroutine(serving).addErrback(self._stopped)
 
     def stopService(self) -> Deferred[None]:
-        """Stop the mount and close its connections.
+        """Stop the mount and close its connections; may be called before the start, and again.
 
         :return: a Deferred that fires with None when the sockets are gone.
         """
         super().stopService()  # type: ignore[no-untyped-call]
+        if not hasattr(self, "communicator"):
+            return succeed(None)
         self.mount.close()
-        self._serving.cancel()
         return self.communicator.close()
 
     def wait_command_port(self) -> Deferred[int]:
@@ -108,35 +107,15 @@ class SimulatorService(Service):
         """
         return self.communicator.wait_server_port()
 
-    def _connection_changed(self, communicator: Communicator) -> None:
-        changed, self._changed = self._changed, Deferred()
-        changed.callback(None)
+    def _take(self, command: Any) -> Deferred[None]:
+        """Execute a command; the next one is taken when the replies to this one are on their way."""
+        self.mount.receive(command)
+        return self._written
 
-    async def _serve(self) -> None:
-        """Take one command after another, each when the replies to those before are on their way."""
-        communicator = self.communicator
-        while True:
-            await self._written
-            if communicator.server_connected and not communicator.client_connected:
-                await self._changed
-                continue
-            try:
-                command = cast(Command, await communicator.read())
-            except LineError as error:
-                self._answer_unreadable(error)
-            except NotConnectedError:
-                await self._changed
-            except ConnectionLostError:
-                pass  # what the communicator has logged
-            else:
-                self._execute(command)
-
-    def _execute(self, command: Command) -> None:
-        """Hand a command to the mount; what fails in there must not end the serving."""
-        try:
-            self.mount.receive(command)
-        except Exception:
-            self._log.exception("%s: failed in %r", self.name, command)
+    def _stopped(self, failure: Failure) -> None:
+        """It serves nobody any more. That it can't listen was logged already."""
+        if not failure.check(ListenError):
+            self._log.critical("%s: no longer serves: %s", self.name, failure.getTraceback())
 
     def _answer_unreadable(self, error: LineError) -> None:
         """NoAck to a line that is no command, if it can be told which one it should have been."""
@@ -160,8 +139,3 @@ class SimulatorService(Service):
     def _dropped(self, failure: Failure, reply: Reply) -> None:
         failure.trap(MTMountError)
         self._log.debug("%s: dropped %r: %s", self.name, reply, failure.getErrorMessage())
-
-
-def _closed(failure: Failure) -> None:
-    """Serving ends by being cancelled, or by the closing of its connections."""
-    failure.trap(CancelledError, PairClosedError)
