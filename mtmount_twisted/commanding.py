@@ -39,7 +39,7 @@ from .errors import (
     NotConnectedError,
     PairClosedError,
 )
-from .replies import AckReply, DoneReply, NoAckReply, Reply
+from .replies import AckReply, Answer, DoneReply, NoAckReply, Reply
 from .waiting import Waiters
 
 ACK_TIMEOUT = 5.0
@@ -47,8 +47,6 @@ ACK_TIMEOUT = 5.0
 
 DONE_MARGIN = 2.0
 """What a client adds to the time-out that an Ack announces, in seconds; from ``protocol.md``."""
-
-Answer = AckReply | NoAckReply | DoneReply
 
 
 class SentCommand:
