@@ -166,9 +166,19 @@ def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None
     """
     for pair in pairs:
         if pair.listen_error is not None:
-            if os.getpid() != _STARTED_AS:
-                raise pair.listen_error
-            stop(daemon, f"{pair.listen_error}; give another port, or stop what has it")
+            _end(daemon, pair.listen_error)
+
+
+def check_failures(daemon: str, failures: Iterable[str]) -> None:
+    """Stop the daemon because of the first of these, if there is one; as `check_listening` does."""
+    for failure in failures:
+        _end(daemon, OSError(failure))
+
+
+def _end(daemon: str, error: OSError) -> NoReturn:
+    if os.getpid() != _STARTED_AS:
+        raise error
+    stop(daemon, f"{error}; give another port, or stop what has it")
 
 
 def announce(log: logging.Logger, text: str) -> None:

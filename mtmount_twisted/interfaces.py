@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.python.failure import Failure
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 
 class ILineWriterOwner(Interface):
@@ -47,3 +47,40 @@ class IPairOwner(Interface):
 
     def lines_received(lines: list[bytes]) -> None:
         """These lines came on the server connection: a list of bytes without terminators."""
+
+
+class IClient(Interface):
+    """A client of the bridge: a commander, or one that only observes."""
+
+    name = Attribute("What the log and the journal call it: str, unlike any other's.")
+    source = Attribute("The `enums.Source` whose rules apply to it.")
+    may_command = Attribute("False if it only observes.")
+    in_flight = Attribute("How many of its commands have not ended; the bridge counts.")
+
+    def send(data: bytes) -> None:
+        """Send it whole lines, terminators included."""
+
+    def dismiss(why: str) -> None:
+        """Close its connection because of what it did."""
+
+
+class IJournal(Interface):
+    """Where the bridge records what happens. No method blocks or raises."""
+
+    def message(peer: str, direction: str, epoch: int, line: bytes) -> None:
+        """A line came ``"from"`` a peer, or went ``"to"`` one."""
+
+    def step(
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str = "",
+    ) -> None:
+        """A step in the life of a command."""
+
+    def event(kind: str, peer: str, epoch: int, detail: str = "") -> None:
+        """Something happened that is neither."""

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
+from typing import Any
 
+import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from . import daemon
+from .bridge.config import Config, Controller, PairCommander, check, default_config, load_file
+from .bridge.places import replies_by_default
 from .bridge.service import BridgeService
-from .enums import COMMAND_PORT
-from .errors import PairClosedError
+from .errors import ConfigError, PairClosedError
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
-SYSTEM_CHOICE = ("127.0.0.1", 0)
 
 
 class Options(daemon.OneLineOptions):
     """What ``twistd mtmount-bridge`` can be told."""
 
     program = DAEMON
-    synopsis = "Usage: twistd [options] mtmount-bridge [options]"
+    synopsis = "[options]"
     longdesc = (
-        "Holds the connection pair to a telescope mount and relays between it and a commander. "
-        "The commander sends its commands to --listen at --command-port and listens for replies at "
-        "--reply-host and --reply-port."
+        "Holds the connection pair to a telescope mount, shares it among commanders, and decides who has "
+        "command. A commander sends its commands to --listen at --command-port and listens for replies at "
+        "--reply-host and --reply-port; more of them, and all else, come from a file (docs/configuration.rst)."
     )
     optParameters = [  # noqa: RUF012
+        ["config", "f", None, "file that tells all of this and more; the other options win over it"],
         ["controller", "c", None, "HOST:PORT where the mount takes commands [default: a built-in simulator]"],
         ["controller-reply-host", None, None, "address to listen on for the mount's replies "
          "[default: 127.0.0.1 if the controller is on this machine, else all addresses]"],
         ["controller-reply-port", None, None, "port to listen on for the mount's replies "
          "[default: the controller's PORT + 1]"],
-        ["listen", "l", "127.0.0.1", "address to listen on for the commander's commands"],
-        ["command-port", "p", COMMAND_PORT, "port to listen on for the commander's commands"],
-        ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
-        ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
+        ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
+        ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
+        ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
+        ["reply-port", "r", None, "port where it listens for replies [default: command port + 1]"],
+        ["journal", "j", None, "file of the journal, or 'none' [default: see docs/journal.rst]"],
     ]  # fmt: skip
-    optFlags = [["verbose", "v", "log every message that passes"]]  # noqa: RUF012
+    optFlags = [  # noqa: RUF012
+        ["check-config", None, "only say whether file and options are right"],
+        ["verbose", "v", "log more"],
+    ]
     converters = {  # noqa: RUF012
         "controller": daemon.host_and_port,
         "controller-reply-port": daemon.listen_port,
@@ -49,23 +55,81 @@ class Options(daemon.OneLineOptions):
     }
 
     def postOptions(self) -> None:
-        """Convert the options, and fill in the defaults that depend on others."""
+        """Convert the options, and make the configuration of them and the file."""
         super().postOptions()
-        if self["reply-port"] is None:
-            self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
-        if self["controller"] is not None and self["controller-reply-port"] is None:
-            self["controller-reply-port"] = daemon.next_port("controller-reply-port", self["controller"][1])
+        try:
+            self.config = configured(self)
+        except ConfigError as error:
+            raise SystemExit("\n".join(f"{DAEMON}: {error.where}: {why}" for why in error.problems)) from None
+        if self["check-config"]:
+            print(f"{DAEMON}: the configuration is right")  # noqa: T201
+            raise SystemExit(0)
+
+
+def configured(options: Any) -> Config:
+    """The file's configuration, or the default one, with the options put over it.
+
+    :raises ConfigError: with all that is wrong.
+    """
+    config = default_config() if options["config"] is None else load_file(options["config"])
+    config = attrs.evolve(
+        config,
+        controller=_controller(options, config.controller),
+        pairs=_pairs(options, config.pairs),
+        journal=_journal(options, config.journal),
+    )
+    return check(config, "options" if options["config"] is None else options["config"])
+
+
+def _controller(options: Any, controller: Controller | None) -> Controller | None:
+    replies = _given(options, reply_host="controller-reply-host", reply_port="controller-reply-port")
+    if options["controller"] is not None:
+        host, port = options["controller"]
+        if "reply_port" not in replies:
+            replies["reply_port"] = daemon.next_port("controller-reply-port", port)
+        return Controller(host=host, command_port=port, **replies)
+    return attrs.evolve(controller, **replies) if controller is not None else None
+
+
+def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommander, ...]:
+    given = _given(
+        options,
+        listen="listen",
+        command_port="command-port",
+        reply_host="reply-host",
+        reply_port="reply-port",
+    )
+    if not given:
+        return pairs
+    if "command_port" in given and "reply_port" not in given:
+        given["reply_port"] = daemon.next_port("reply-port", given["command_port"])
+    first = pairs[0] if pairs else default_config().pairs[0]
+    return attrs.evolve(first, **given), *pairs[1:]
+
+
+def _journal(options: Any, journal: Any) -> Any:
+    if options["journal"] is None:
+        return journal
+    if options["journal"] == "none":
+        return attrs.evolve(journal, enabled=False)
+    return attrs.evolve(journal, enabled=True, path=options["journal"])
+
+
+def _given(options: Any, **names: str) -> dict[str, Any]:
+    """The options that were given, by the names of the fields that they are for."""
+    return {field: options[option] for field, option in names.items() if options[option] is not None}
 
 
 class BridgeDaemon(MultiService):
-    """The bridge and, with no controller configured, the simulator behind it."""
+    """The bridge, its journal, and with no controller configured the simulator behind it."""
 
     def __init__(
-        self, bridge: BridgeService, simulator: SimulatorService | None, log: logging.Logger
+        self, bridge: BridgeService, simulator: SimulatorService | None, journal: Any, log: logging.Logger
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
         self._simulator = simulator
+        self._journal = journal
         self._log = log
         for service in (bridge, simulator):
             if service is not None:
@@ -75,8 +139,11 @@ class BridgeDaemon(MultiService):
         """Start the parts, and join bridge and simulator on the ports that the system chose."""
         if self._simulator is not None:
             self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
+        if self._journal is not None:
+            self._journal.start()
         super().startService()  # type: ignore[no-untyped-call]
-        daemon.check_listening(DAEMON, [self._bridge.commander, self._bridge.controller])
+        daemon.check_listening(DAEMON, self._bridge.all_pairs)
+        daemon.check_failures(DAEMON, self._bridge.port_failures)
         ready = succeed(None) if self._simulator is None else self._join(self._simulator)
         ready.addCallbacks(
             lambda joined: daemon.announce(self._log, f"serving {self._bridge.describe()}"), _closed
@@ -84,10 +151,19 @@ class BridgeDaemon(MultiService):
 
     def _join(self, simulator: SimulatorService) -> Deferred[None]:
         """Connect bridge and simulator to each other; fires when they are."""
-        mount, controller = simulator.communicator, self._bridge.controller
+        mount, link = simulator.communicator, self._bridge.link
         daemon.check_listening(DAEMON, [mount])
-        mount.connect(controller.server_port).addErrback(_closed)
-        return controller.connect(mount.server_port)
+        mount.connect(link.server_port).addErrback(_closed)
+        return link.connect(mount.server_port)
+
+    async def _stop(self) -> None:
+        await super().stopService()  # type: ignore[no-untyped-call]
+        if self._journal is not None:
+            await self._journal.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the parts, the journal last; fires when all is closed and written."""
+        return Deferred.fromCoroutine(self._stop())
 
 
 def _closed(reason: Failure) -> None:
@@ -96,33 +172,41 @@ def _closed(reason: Failure) -> None:
 
 
 def makeService(options: Options) -> IService:
-    """Check the options against this machine, and put the daemon together.
+    """Check the configuration against this machine, and put the daemon together.
 
     :raises SystemExit: with one line, if a host does not resolve or a port can't be had.
     """
     from twisted.internet import reactor
 
     log = daemon.begin(reactor, bool(options["verbose"]))
-    daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"])
-    replies_to = (options["reply-host"], options["reply-port"])
-    commands_in = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
-    if options["controller"] is None:
-        [listen] = daemon.check_can_listen(DAEMON, [commands_in])
-        simulator = SimulatorService(command_port=0, reply_port=0, log=log)
-        controller = (SYSTEM_CHOICE, SYSTEM_CHOICE)
-    else:
-        listen, replies_in = daemon.check_can_listen(DAEMON, [commands_in, _controller_replies(options)])
-        simulator = None
-        controller = (options["controller"], replies_in)
-    return BridgeDaemon(BridgeService((listen, replies_to), controller, log), simulator, log)
+    config = _on_this_machine(options.config)
+    journal = None
+    if config.journal.enabled:
+        from .bridge.journal import Journal
+
+        settings = config.journal
+        journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
+    simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
+    return BridgeDaemon(BridgeService(config, log, journal), simulator, journal, log)
 
 
-def _controller_replies(options: Options) -> daemon.Listen:
-    """Where the controller's replies come in."""
-    address = ipaddress.ip_address(daemon.check_resolves(DAEMON, "--controller", options["controller"][0]))
-    host = options["controller-reply-host"] or _NEAR_AND_FAR[address.version][not address.is_loopback]
-    port = options["controller-reply-port"]
-    return daemon.Listen("--controller-reply-host", host, "--controller-reply-port", port)
-
-
-_NEAR_AND_FAR = {4: ("127.0.0.1", "0.0.0.0"), 6: ("::1", "::")}
+def _on_this_machine(config: Config) -> Config:
+    """The configuration with the addresses of the names to listen on; stops the daemon if one is no good."""
+    wanted = []
+    for pair in config.pairs:
+        daemon.check_resolves(DAEMON, "--reply-host", pair.reply_host)
+        wanted.append(daemon.Listen("--listen", pair.listen, "--command-port", pair.command_port))
+    controller = config.controller
+    if controller is not None:
+        address = daemon.check_resolves(DAEMON, "--controller", controller.host)
+        host = controller.reply_host or replies_by_default(address)
+        wanted.append(
+            daemon.Listen("--controller-reply-host", host, "--controller-reply-port", controller.reply_port)
+        )
+    found = daemon.check_can_listen(DAEMON, wanted)
+    if controller is not None:
+        controller = attrs.evolve(controller, reply_host=found[-1][0])
+    pairs = tuple(
+        attrs.evolve(pair, listen=address) for pair, (address, _) in zip(config.pairs, found, strict=False)
+    )
+    return attrs.evolve(config, controller=controller, pairs=pairs)

@@ -144,7 +144,7 @@ class ProgramCase(TestCase):
 
     async def serving(self, program: Program) -> int:
         """The port on which it says that it serves."""
-        return int((await program.line(rf"serving a commander on {HOST}:(\d+), ")).group(1))
+        return int((await program.line(rf"serving commander csc on {HOST}:(\d+), ")).group(1))
 
     def free_port(self) -> int:
         """A port that was free just now."""

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
 
+from ..interfaces import IJournal
 from ..journal.schema import gap_text
 
 if TYPE_CHECKING:
@@ -249,6 +251,7 @@ class Writer:
                 return 0.0 if self.keeper.trim() else IDLE
 
 
+@implementer(IJournal)
 class Journal(Waiting):
     """Keeps what happens in a file. See `Waiting` for how to record.
 
@@ -375,6 +378,7 @@ class Journal(Waiting):
             stopped.callback(None)
 
 
+@implementer(IJournal)
 class NoJournal:
     """Keeps nothing: what a bridge has whose journal is turned off."""
 

@@ -25,7 +25,7 @@ class Options(daemon.OneLineOptions):
     """What ``twistd mtmount-simulator`` can be told."""
 
     program = DAEMON
-    synopsis = "Usage: twistd [options] mtmount-simulator [options]"
+    synopsis = "[options]"
     longdesc = (
         "Simulates a telescope mount for one commander. The commander sends its commands to --listen at "
         "--command-port and listens for replies at --reply-host and --reply-port."

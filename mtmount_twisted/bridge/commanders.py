@@ -1,0 +1,221 @@
+"""The bridge's clients: a commander's connection pair, and the connections to a port.
+
+Both offer `core.Bridge` the same (`interfaces.IClient`). A pair is one commander that comes and
+goes under one name; each connection to a port is a client of its own, under a numbered name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..communicator import ClientServerPair
+from ..enums import Source
+from ..interfaces import IClient, ILineReaderOwner
+from ..protocol import LineReader
+from .config import ClientLimits, PairCommander, PortCommanders
+from .core import Bridge
+from .outlet import Outlet
+
+HOLD_TIME = 1.0
+"""How long a command may wait for the connection on which it can be answered, in seconds."""
+
+MAX_HELD = 100
+"""How many commands may wait for it."""
+
+
+@implementer(IClient)
+class PairClient(ClientServerPair[bytes]):
+    """A commander as in the protocol: commands come in on one connection, answers go out on another.
+
+    It counts as connected, and its commands are taken, while both are up; losing one drops both.
+    A command that comes while there is no way to answer it yet is held for `HOLD_TIME`, since a
+    commander may know sooner than we that its other connection is up; then it is dropped, as it
+    is when its sender is gone: whoever connects next must not set off what another one left.
+    """
+
+    may_command = True
+
+    def __init__(
+        self, settings: PairCommander, bridge: Bridge, limits: ClientLimits, log: logging.Logger, reactor: Any
+    ) -> None:
+        self.source = Source[settings.source]
+        self.in_flight = 0
+        self._bridge = bridge
+        self._here = False
+        self._held: list[bytes] = []
+        self._dropping: IDelayedCall | None = None
+        self._outlet = Outlet(reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
+        self.send: Callable[[bytes], None] = self._outlet.send
+        super().__init__(
+            settings.name,
+            settings.reply_host,
+            settings.reply_port,
+            settings.listen,
+            settings.command_port,
+            log,
+            reactor=reactor,
+        )
+
+    def dismiss(self, why: str) -> None:
+        """Drop this commander's connections; it may connect again."""
+        self.log.warning("%s: closed: %s", self.name, why)
+        self.drop_connections()
+
+    def close(self) -> Deferred[None]:
+        """As in `ClientServerPair`; what is held is dropped."""
+        self._drop_held()
+        self._outlet.detach()
+        return super().close()
+
+    def _cut_off(self, why: str) -> None:
+        self._bridge.cut_off(self, why)
+        self.dismiss(f"cut off: {why}")
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """Pass on what the commander says, until it says what closes its connection."""
+        if not self._here:
+            self._hold(lines)
+            return
+        for line in lines:
+            self._bridge.commanded(self, line)
+            if not self._here:
+                return
+
+    def _hold(self, lines: list[bytes]) -> None:
+        self._held += lines
+        if self._dropping is None:
+            self._dropping = self.reactor.callLater(HOLD_TIME, self._drop_held)
+        if len(self._held) > MAX_HELD:
+            self._drop_held()
+
+    def _drop_held(self) -> None:
+        if held := self._take_held():
+            self._bridge.unheard(self, held)
+
+    def _take_held(self) -> list[bytes]:
+        held, self._held = self._held, []
+        if self._dropping is not None and self._dropping.active():
+            self._dropping.cancel()
+        self._dropping = None
+        return held
+
+    def client_changed(self, reason: Failure | None) -> None:
+        """The connection that answers go out on is up, or lost."""
+        super().client_changed(reason)
+        if self.writer is not None:
+            self.writer.transport.unregisterProducer()
+            self._outlet.attach(self.writer.transport)
+        else:
+            self._outlet.detach()
+        self._changed_to(reason)
+
+    def server_changed(self, reason: Failure | None) -> None:
+        """The connection that commands come in on is up, or lost."""
+        super().server_changed(reason)
+        self._changed_to(reason)
+
+    def _changed_to(self, reason: Failure | None) -> None:
+        if self.connected and not self._here:
+            self._here = True
+            self._bridge.client_connected(self)
+            self.lines_received(self._take_held())
+        elif reason is not None:
+            self._drop_held()
+            if self._here:
+                self._here = False
+                self._bridge.client_lost(self, reason.getErrorMessage())
+            self.drop_connections()
+
+
+@implementer(IClient, ILineReaderOwner)
+class PortClient:
+    """One connection to a port: commands in, replies and events out."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: PortCommanders,
+        bridge: Bridge,
+        limits: ClientLimits,
+        log: logging.Logger,
+        clock: Any,
+    ) -> None:
+        self.name = name
+        self.source = Source[settings.source]
+        self.may_command = settings.role == "commander"
+        self.in_flight = 0
+        self._bridge = bridge
+        self._log = log
+        self._reader: LineReader | None = None
+        self._outlet = Outlet(clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
+        self.send: Callable[[bytes], None] = self._outlet.send
+
+    def dismiss(self, why: str) -> None:
+        """Drop the connection."""
+        self._log.warning("%s: closed: %s", self.name, why)
+        reader = self._reader
+        if reader is not None:
+            self._lost(why)
+            reader.transport.abortConnection()
+
+    def _cut_off(self, why: str) -> None:
+        self._bridge.cut_off(self, why)
+        self.dismiss(f"cut off: {why}")
+
+    def reader_connected(self, reader: LineReader) -> None:
+        """The connection is up."""
+        self._reader = reader
+        self._outlet.attach(reader.transport)
+        self._log.info("%s: connected", self.name)
+        self._bridge.client_connected(self)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """Pass on what the client says, until it says what closes its connection."""
+        for line in lines:
+            self._bridge.commanded(self, line)
+            if self._reader is None:
+                return
+
+    def reader_lost(self, reader: LineReader, reason: Failure) -> None:
+        """The connection is lost."""
+        if self._reader is not None:
+            self._log.info("%s: gone: %s", self.name, reason.getErrorMessage())
+            self._lost(reason.getErrorMessage())
+
+    def _lost(self, why: str) -> None:
+        self._reader = None
+        self._outlet.detach()
+        self._bridge.client_lost(self, why)
+
+
+class PortFactory(Factory[LineReader]):
+    """Makes a client of each connection to a port, named after the port and numbered.
+
+    :ivar connected: the protocols of the connections that are up.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        settings: PortCommanders,
+        bridge: Bridge,
+        limits: ClientLimits,
+        log: logging.Logger,
+        clock: Any,
+    ) -> None:
+        self._settings = settings
+        self._shared = (settings, bridge, limits, log, clock)
+        self._count = 0
+
+    def buildProtocol(self, addr: IAddress | None) -> LineReader:
+        self._count += 1
+        return LineReader(PortClient(f"{self._settings.name}/{self._count}", *self._shared))

@@ -1,0 +1,87 @@
+"""The bridge's link to the controller: one connection pair, up as a whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from ..communicator import ClientServerPair
+from .core import CONTROLLER, Bridge
+
+MAX_EARLY = 1000
+"""How many lines that come before the link is up are kept; beyond it, the newest."""
+
+
+class ControllerLink(ClientServerPair[bytes]):
+    """Tells a bridge when both connections are up, what the controller says, and of a loss.
+
+    Losing either connection drops both, so that nothing of one epoch is taken for the next.
+    Reading from the controller never pauses while the link is up.
+
+    :param commands_out: host and port where the controller takes commands; port 0 if `connect`
+        gives it later.
+    :param replies_in: address and port to listen on for its replies.
+    """
+
+    def __init__(
+        self,
+        commands_out: tuple[str, int],
+        replies_in: tuple[str, int],
+        bridge: Bridge,
+        log: logging.Logger,
+        reactor: Any,
+    ) -> None:
+        self._bridge = bridge
+        self._up = False
+        self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
+        super().__init__(
+            CONTROLLER, *commands_out, *replies_in, log, connect=commands_out[1] != 0, reactor=reactor
+        )
+
+    @property
+    def has_room(self) -> bool:
+        """True if a command can be handed over now."""
+        return self.writer is not None and self.writer.has_room
+
+    def send(self, data: bytes) -> None:
+        """Hand over a command, terminator included, while `has_room`."""
+        writer = self.writer
+        if writer is None:
+            return
+        writer.send(data)
+        if not writer.has_room:
+            writer.waiting.wait().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """Pass on what the controller says; what it says too early, when the link is up."""
+        if self._up:
+            self._bridge.said(lines)
+        else:
+            self._early.extend(lines)
+
+    def client_changed(self, reason: Failure | None) -> None:
+        """The connection that commands go out on is up, or lost."""
+        super().client_changed(reason)
+        self._changed_to(reason)
+
+    def server_changed(self, reason: Failure | None) -> None:
+        """The connection that replies come in on is up, or lost."""
+        super().server_changed(reason)
+        self._changed_to(reason)
+
+    def _changed_to(self, reason: Failure | None) -> None:
+        if self.connected and not self._up:
+            self._up = True
+            early = list(self._early)
+            self._early.clear()
+            self._bridge.link_up(self)
+            self._bridge.said(early)
+        elif reason is not None:
+            self._early.clear()
+            if self._up:
+                self._up = False
+                self._bridge.link_down(reason.getErrorMessage())
+            self.drop_connections()
