@@ -39,10 +39,10 @@ def quantile(times: list[float], part: float) -> float:
     return sorted(times)[int(part * len(times))] * 1e6
 
 
-async def ours(pair: Any) -> list[float]:
+async def ours(pair: Any, count: int = TRIPS) -> list[float]:
     """A command is made, sent, and its Ack awaited."""
     times = []
-    for _ in range(TRIPS):
+    for _ in range(count):
         start = perf_counter()
         await pair.write(AzimuthAxisTrack(position=123.456789, velocity=0.0041, tai=1582814944.469))
         await pair.read()

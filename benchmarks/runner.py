@@ -168,5 +168,7 @@ def show(spread: Mapping[str, float]) -> str:
 
 def number(value: float) -> str:
     """A number to three digits, without an exponent."""
+    if not value:
+        return "0"
     decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4
     return f"{value:.{decimals}f}"

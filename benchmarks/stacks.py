@@ -119,12 +119,19 @@ def quiet(protocol: Callable[[], Protocol]) -> Any:
 
 
 class one_core(AbstractContextManager[None]):
-    """Keeps this process, and those that it starts meanwhile, on one core, where that can be done."""
+    """Keeps this process, and those that it starts meanwhile, on one core, where that can be done.
+
+    :param others: on all cores but that one, if there are any.
+    """
+
+    def __init__(self, others: bool = False) -> None:
+        self._others = others
 
     def __enter__(self) -> None:
         self._before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
         if self._before:
-            os.sched_setaffinity(0, {max(self._before)})
+            core = {max(self._before)}
+            os.sched_setaffinity(0, (self._before - core or core) if self._others else core)
 
     def __exit__(self, *error: object) -> None:
         if self._before:

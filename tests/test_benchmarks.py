@@ -7,9 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import tables
+from benchmarks.bridge import Takes
+from benchmarks.bridge_daemon import Copying
+from benchmarks.bridge_event import EVENT, event, sent_at
 from benchmarks.by_hand import MESSAGES
 from benchmarks.runner import RESULTS, Case, Goal, Run
 from benchmarks.simple_stack import decode_command, decode_reply
@@ -46,6 +51,37 @@ class ComparatorTests(SynchronousTestCase):
                         ours(message)(line)
                     except ValueError:
                         self.assertRaises((ValueError, KeyError), decode, line)
+
+
+class BridgeTests(SynchronousTestCase):
+    """What the bridge is measured with."""
+
+    def test_relay_copies(self) -> None:
+        """The relay gives what comes to everyone who joined, as it came, and nothing to who left."""
+        hearers: set[Protocol] = set()
+        ends = [Copying(hearers, set()) for _ in range(3)]
+        transports = [StringTransport() for _ in ends]
+        for end, transport in zip(ends, transports):
+            transport.setTcpNoDelay = lambda on: None  # type: ignore[attr-defined]
+            end.makeConnection(transport)
+        ends[2].connectionLost()
+        Copying(set(), hearers).dataReceived(b"half a li")
+        self.assertEqual([transport.value() for transport in transports], [b"half a li"] * 2 + [b""])
+
+    def test_event_tells_when_it_was_sent(self) -> None:
+        """Events are of one length, are replies that the package reads, and age by the machine's clock."""
+        first, second = event(), event()
+        self.assertEqual({len(first), len(second)}, {len(EVENT)})
+        codec.decode_reply(first.removesuffix(b"\r\n"))
+        self.assertLessEqual(sent_at(first + second), sent_at(second))
+
+    def test_one_measurement_gives_several_figures(self) -> None:
+        """Figures that belong together come from the same measurements, in the same order."""
+        measured = iter([{"a": 1.0, "b": 10.0}, {"a": 2.0, "b": 20.0}])
+        takes = Takes(lambda: next(measured))
+        order = ["a", "a", "b", "b"]
+        got = [self.successResultOf(Deferred.fromCoroutine(takes(figure))) for figure in order]
+        self.assertEqual(got, [1, 2, 10, 20])
 
 
 def damaged(fields: list[str]) -> list[bytes]:

@@ -1,0 +1,140 @@
+"""What stands between commanders and mount: ``python -m benchmarks.bridge_daemon KIND REPLY_PORT [PATH]``.
+
+KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``profile``, which writes
+what ``cProfile`` saw to PATH when it is terminated; or ``relay``, which only copies bytes. REPLY_PORT is
+where the one commander with a pair listens for replies, 0 for none. It prints its ports as JSON (see
+`Ports`), and reads from standard input where the mount takes commands.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import logging
+import sys
+from typing import Any, TypedDict
+
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
+
+from mtmount_twisted.testing import HOST
+
+BACKLOG = 1000
+"""So that a crowd that connects at once waits for nobody."""
+
+
+class Ports(TypedDict):
+    """Where a daemon listens.
+
+    :ivar commands: for the commands of the commander with a pair; 0 if there is none.
+    :ivar replies: for what the mount says.
+    :ivar clients: for any number of clients that receive all.
+    """
+
+    commands: int
+    replies: int
+    clients: int
+
+
+class Copying(Protocol):
+    """Writes what comes to all of some others.
+
+    :param joins: where this one is put, to be written to.
+    :param others: those that it writes to.
+    """
+
+    def __init__(self, joins: set[Protocol], others: set[Protocol]) -> None:
+        self.joins = joins
+        self.others = others
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.joins.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        for other in self.others:
+            other.transport.write(data)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.joins.discard(self)
+
+
+class Relay:
+    """Copies bytes: what commanders say to the mount, what the mount says to everyone."""
+
+    def __init__(self, reactor: Any, reply_port: int) -> None:
+        self._reactor = reactor
+        self._mounts: set[Protocol] = set()
+        self._hearers: set[Protocol] = set()
+        nobody: set[Protocol] = set()
+        self.ports = Ports(
+            commands=self._listen(nobody, self._mounts),
+            replies=self._listen(nobody, self._hearers),
+            clients=self._listen(self._hearers, self._mounts),
+        )
+        if reply_port:
+            self._connect(reply_port, self._hearers)
+
+    def _listen(self, joins: set[Protocol], others: set[Protocol]) -> int:
+        factory: Any = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda address: Copying(joins, others)
+        port: int = self._reactor.listenTCP(0, factory, BACKLOG, HOST).getHost().port
+        return port
+
+    def _connect(self, port: int, joins: set[Protocol]) -> None:
+        factory: Any = ClientFactory()
+        factory.noisy = False
+        factory.buildProtocol = lambda address: Copying(joins, set())
+        self._reactor.connectTCP(HOST, port, factory)
+
+    def connect(self, port: int) -> None:
+        """Connect to where the mount takes commands."""
+        self._connect(port, self._mounts)
+
+
+class Bridged:
+    """The package's bridge, offered like the relay."""
+
+    def __init__(self, reactor: Any, reply_port: int, path: str) -> None:
+        from mtmount_twisted.bridge.config import Config, PairCommander, PortCommanders
+        from mtmount_twisted.bridge.journal import Journal
+        from mtmount_twisted.bridge.service import BridgeService
+
+        log = logging.getLogger("benchmarks")
+        journal = Journal(path, log, reactor=reactor) if path else None
+        if journal is not None:
+            journal.start()
+        pair = PairCommander(name="csc", command_port=0, reply_port=reply_port or 1)
+        port = PortCommanders(name="port", endpoint=f"tcp:0:interface={HOST}:backlog={BACKLOG}")
+        config = Config(pairs=(pair,) if reply_port else (), ports=(port,))
+        service = BridgeService(config, log, journal, reactor)
+        service.startService()
+        commands = service.pairs[0].server_port if reply_port else 0
+        clients = service.ports[0].getHost().port  # type: ignore[attr-defined]
+        self.ports = Ports(commands=commands, replies=service.link.server_port, clients=clients)
+        self.connect = service.link.connect
+
+
+def main() -> None:
+    kind, reply_port, path = sys.argv[1], int(sys.argv[2]), "".join(sys.argv[3:])
+    logging.disable()
+    from twisted.internet import reactor
+
+    between: Relay | Bridged
+    if kind == "relay":
+        between = Relay(reactor, reply_port)
+    else:
+        between = Bridged(reactor, reply_port, path if kind == "journal" else "")
+    print(json.dumps(between.ports), flush=True)
+    between.connect(int(sys.stdin.readline()))
+    run: Any = reactor.run  # type: ignore[attr-defined]
+    if kind != "profile":
+        run()
+        return
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    profile.dump_stats(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The event that the crowd gets: it says when it was sent, and is always of one length."""
+
+from __future__ import annotations
+
+import time
+
+from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.replies import OnStateInfoReply
+
+from .by_hand import SENT
+
+_STAMP = "%020d"
+_PATTERN = OnStateInfoReply(timestamp=SENT, description=_STAMP).encode()
+
+
+def event() -> bytes:
+    """An event of now, terminator included."""
+    return _PATTERN % time.monotonic_ns()
+
+
+EVENT = event()
+
+
+def sent_at(data: bytes) -> float:
+    """When the first event in what came was sent, on the machine's monotonic clock, in seconds."""
+    end = len(EVENT) - len(TERMINATOR)
+    return int(data[end - 20 : end]) / 1e9
