@@ -45,6 +45,9 @@ from .waiting import Waiters
 ACK_TIMEOUT = 5.0
 """How long a command may wait for its Ack, in seconds; a bound of ours."""
 
+LONGEST_TIMEOUT = 86_400.0
+"""An Ack that announces more is believed no more than this, in seconds; a bound of ours."""
+
 DONE_MARGIN = 2.0
 """What a client adds to the time-out that an Ack announces, in seconds; from ``protocol.md``."""
 
@@ -199,7 +202,7 @@ class Mount:
             self._publish(reply)
             return
         sent = self._in_flight.get(reply.sequence_id)
-        if sent is None:
+        if sent is None or reply.source != sent.command.source:
             self._log.info("%s: answers no command in flight: %s", self.communicator.name, reply)
         else:
             _ANSWERED[type(reply)](self, sent, reply)
@@ -210,7 +213,7 @@ class Mount:
         if sent.command.ack_only:
             self._end(sent, None)
         elif not sent.ended:
-            sent._deadline.reset(duration + DONE_MARGIN)
+            sent._deadline.reset(min(duration, LONGEST_TIMEOUT) + DONE_MARGIN)
 
     def _on_done(self, sent: SentCommand, reply: DoneReply) -> None:
         if sent._duration is None:

@@ -45,6 +45,12 @@ CONNECT_TIMEOUT = 5.0
 MAX_RETRY_INTERVAL = 5.0
 """The longest time between two attempts to connect, in seconds."""
 
+STEADY_AFTER = 1.0
+"""How long a connection has to last to count as a success, in seconds."""
+
+PATIENCE = 5
+"""How many connections in a row may be shorter than that before the time between them grows."""
+
 RETRY_GROWTH = 1.5
 RETRY_SPREAD = 0.2
 """Each time between attempts is up to this part shorter, by chance, so that many clients
@@ -77,7 +83,8 @@ class WriterFactory(ReconnectingClientFactory):
     """Makes a `LineWriter` per connection and connects again when it is lost.
 
     The first retry comes after `retry_interval()` seconds; then the time grows to at most
-    `MAX_RETRY_INTERVAL`, and goes back after a success.
+    `MAX_RETRY_INTERVAL`, and goes back after a success. More than `PATIENCE` connections in a
+    row that are lost within `STEADY_AFTER` are no success: that is how a server refuses a peer.
     """
 
     noisy = False
@@ -96,10 +103,19 @@ class WriterFactory(ReconnectingClientFactory):
         self.retry_interval = retry_interval
         self.clock = clock
         self.report_failure = report_failure
+        self._made_at = 0.0
+        self._short_lived = 0
 
     def buildProtocol(self, addr: IAddress | None) -> LineWriter:
         self.resetDelay()  # type: ignore[no-untyped-call]
+        self._made_at = self.clock.seconds()
         return self.make_writer()
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        steady = self.clock.seconds() - self._made_at >= STEADY_AFTER
+        self._short_lived = 0 if steady else self._short_lived
+        super().clientConnectionLost(connector, reason)  # type: ignore[no-untyped-call]
+        self._short_lived += 1
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if self.continueTrying and self.retries == 0:
@@ -108,7 +124,9 @@ class WriterFactory(ReconnectingClientFactory):
 
     def retry(self, connector: IConnector | None = None) -> None:
         if self.retries == 0:
-            self.delay = self.retry_interval()
+            self.delay = min(
+                self.retry_interval() * self.factor ** max(0, self._short_lived - PATIENCE), self.maxDelay
+            )
         super().retry(connector)  # type: ignore[no-untyped-call]
         if self.continueTrying:
             self.delay *= random.uniform(1 - RETRY_SPREAD, 1)
@@ -205,6 +223,10 @@ class ClientHalf:
             self._gone.fire(None)
         return gone
 
+    def hurry(self) -> None:
+        """Try at once, if it waits to try again: something shows that the far end is there."""
+        self._state.hurry()
+
     def writer_connected(self, writer: LineWriter) -> None:
         """As in `ILineWriterOwner`."""
         self._state.made(writer)
@@ -231,6 +253,12 @@ class ClientHalf:
         if (host, port) != self._target:
             self.give_up()
             self.begin(host, port)
+
+    def try_now(self) -> None:
+        """Begin to try anew, unless an attempt is under way: that may have succeeded already."""
+        if getattr(self._connector, "state", None) == "disconnected":
+            self.give_up()
+            self.begin(*self._target)
 
     def give_up(self) -> None:
         """Try no longer."""
@@ -279,6 +307,7 @@ class _ClientInputs(Protocol):
     def made(self, writer: LineWriter) -> None: ...
     def lost(self, writer: LineWriter) -> None: ...
     def stop(self) -> None: ...
+    def hurry(self) -> None: ...
 
 
 _build_client = _machine(
@@ -290,6 +319,7 @@ _build_client = _machine(
         ("trying", _ClientInputs.start, "trying", ClientHalf.go_elsewhere),
         ("trying", _ClientInputs.made, "connected", ClientHalf.take),
         ("trying", _ClientInputs.stop, "idle", ClientHalf.give_up),
+        ("trying", _ClientInputs.hurry, "trying", ClientHalf.try_now),
         ("connected", _ClientInputs.lost, "trying", ClientHalf.drop),
         ("connected", _ClientInputs.stop, "leaving", ClientHalf.leave),
         ("leaving", _ClientInputs.stop, "leaving", None),
@@ -298,6 +328,10 @@ _build_client = _machine(
         ("returning", _ClientInputs.start, "returning", ClientHalf.come_back),
         ("returning", _ClientInputs.stop, "leaving", None),
         ("returning", _ClientInputs.lost, "trying", ClientHalf.left_to_return),
+        *(
+            (state, _ClientInputs.hurry, state, None)
+            for state in ("idle", "connected", "leaving", "returning")
+        ),
     ),
 )
 

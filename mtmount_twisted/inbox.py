@@ -18,6 +18,9 @@ from .waiting import Waiters
 
 T = TypeVar("T")
 
+MAX_DIRECT = 20
+"""How many reads in a row a callback may have answered at once while it is being served itself."""
+
 
 class Inbox(Generic[T]):
     """A queue of lines, each decoded when it is read.
@@ -49,6 +52,7 @@ class Inbox(Generic[T]):
         self.readers: Waiters[T] = Waiters()
         self.serving = False
         self.paused = False
+        self._direct = 0  # reads answered at once within the callback of the one that is served
 
     def __len__(self) -> int:
         """How many lines are there for reads that are yet to come."""
@@ -73,7 +77,7 @@ class Inbox(Generic[T]):
 
     def may_take(self) -> bool:
         """True if a line is there that nobody waits for, so that `take` is fair."""
-        return bool(self.lines) and not self.readers.waiting and not self.serving
+        return bool(self.lines) and not self.readers.waiting
 
     def take(self) -> T:
         """The next message of those that are there; there must be one."""
@@ -85,23 +89,26 @@ class Inbox(Generic[T]):
 
     def get(self) -> Deferred[T]:
         """The next message: at once if one is there and nobody waits for it, else when it comes."""
-        if not self.may_take():
+        if not self.may_take() or self._direct >= MAX_DIRECT:
             return self.readers.wait()
+        self._direct += self.serving
         try:
             return succeed(self.take())
         except Exception:
             return fail()
 
     def _serve(self) -> None:
-        """One loop serves all, so that a callback that reads again does not grow the stack."""
+        """One loop serves all, so that callbacks that read again grow the stack by `MAX_DIRECT` at most."""
         if self.serving:
             return
         self.serving = True
         try:
             while self.lines and self.readers.waiting:
+                self._direct = 0
                 self._serve_one(self.readers.first())
         finally:
             self.serving = False
+            self._direct = 0
 
     def _serve_one(self, reader: Deferred[T]) -> None:
         try:

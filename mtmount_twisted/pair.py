@@ -446,6 +446,7 @@ class ClientServerPair(Generic[M]):
             self.log.info("%s: a peer connected to port %s", self.name, self.server_port)
             if self._inbox.paused:
                 self._pause()
+            self._client.hurry()
         else:
             level = logging.WARNING if reason.check(LineTooLongError) else logging.INFO
             why = reason.getErrorMessage()

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from mtmount_twisted.commanding import ACK_TIMEOUT, DONE_MARGIN, Mount, SentCommand
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesTrack, Command, Enable
 from mtmount_twisted.communicator import Communicator
+from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import (
     BacklogError,
     CommandError,
@@ -212,6 +213,25 @@ class OutcomeTests(MountCase):
         for sent in sents:
             self.failureResultOf(sent.done, CommandOutcomeUnknown)
         self.assertEqual(self.mount.in_flight, ())
+
+    def test_answer_to_another_source(self) -> None:
+        """An answer to a command of another source with the same id ends nothing of ours."""
+        sent = self.send()
+        number = sent.command.sequence_id
+        with self.assertLogs(LOG, logging.INFO):
+            self.far_end.feed(DoneReply(sequence_id=number, source=Source.EUI))
+        self.assertEqual(self.mount.in_flight, (sent,))
+        self.done(sent)
+        self.successResultOf(sent.done)
+
+    def test_absurd_time_out(self) -> None:
+        """An Ack that announces years is believed for a day, and then the command times out."""
+        sent = self.send()
+        self.ack(sent, 10**200)
+        done = sent.done
+        self.clock.advance(86_403)
+        self.failureResultOf(done, CommandTimedOut)
+        self.assert_nothing_left()
 
     def test_what_can_not_be_encoded(self) -> None:
         """What turns out to be no command is not sent, and does not stay in flight."""

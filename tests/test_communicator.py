@@ -343,6 +343,18 @@ class ConnectTests(PairCase):
         self.assertNoResult(monitor)
         self.assertTrue(communicator.connected)
 
+    def test_a_peer_that_comes_is_tried_at_once(self) -> None:
+        """A peer that connects shows that it is there: the client does not wait to try again."""
+        communicator = self.start()
+        self.far_end.stop_listening()
+        self.far_end.drop_client()
+        self.far_end.drop_server()
+        self.reactor.advance(20)
+        self.far_end.start_listening()
+        self.assertFalse(communicator.client_connected)
+        self.far_end.connect_server()
+        self.assertTrue(communicator.connected)
+
     def test_retry_interval(self) -> None:
         """The first retry comes after 0.1 s, or after what the class or the instance says."""
         self.assertEqual(ClientServerPair.connect_retry_interval, 0.1)

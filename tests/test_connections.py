@@ -142,6 +142,49 @@ class ClientHalfTests(HalfCase):
         self.assertEqual(self.owner.changes, ["connected", "lost", "connected"])
         self.assertAlmostEqual(self.reactor.attempts[-1][0] - lost_at, 0.1)
 
+    def test_a_server_that_refuses_is_not_pestered(self) -> None:
+        """Connections that are lost at once, again and again, are tried ever less often."""
+        self.listen()
+        self.half.start(HOST, PORT)
+        for _ in range(30):
+            self.go(MAX_RETRY_INTERVAL)
+            self.drop()
+        intervals = self.intervals()
+        self.assertAlmostEqual(intervals[0], 0.1 + MAX_RETRY_INTERVAL)
+        self.reactor.attempts.clear()
+        for _ in range(30):
+            self.go(0.0)
+            while len(self.accepted) and self.half.writer is None:
+                self.reactor.advance(self.next_due() - self.reactor.seconds())
+            self.drop()
+        self.assertAlmostEqual(self.intervals()[0], 0.1)
+        self.assertGreater(self.intervals()[-1], MAX_RETRY_INTERVAL * (1 - RETRY_SPREAD) - 1e-6)
+
+    def test_hurry(self) -> None:
+        """Told to hurry while it waits to try again, it tries at once; else nothing changes."""
+        self.half.hurry()
+        self.half.start(HOST, PORT)
+        self.run_attempts(10)
+        self.listen()
+        self.half.hurry()
+        self.go()
+        self.half.hurry()
+        self.go()
+        self.assertEqual((self.owner.changes, len(self.accepted)), (["connected"], 1))
+        stopped = self.half.stop()
+        self.half.hurry()
+        self.go()
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.accepted), 1)
+
+    def test_hurry_does_not_disturb_an_attempt(self) -> None:
+        """An attempt that is under way goes on."""
+        self.listen()
+        self.half.start(HOST, PORT)
+        self.half.hurry()
+        self.go()
+        self.assertEqual(len(self.reactor.attempts), 1)
+
     def test_interval_is_asked_for_when_it_is_needed(self) -> None:
         """An interval that changes after the start holds from the next loss on."""
         self.listen()

@@ -350,8 +350,21 @@ class TestBothAxes(MountCase):
         self.assert_refused(bench, c.BothAxesMove(azimuth=10, elevation=10), "ElevationAxis")
         bench.wait(5)
         self.assertEqual(bench.mount.azimuth.state, (0, 0))
+
+    def test_stop_stops_what_can_be_stopped(self) -> None:
+        """An axis that is off does not keep the other from being stopped; with both off it is refused."""
+        bench = self.both()
         self.assert_done(bench, c.ElevationAxisPower(on=False))
-        self.assert_refused(bench, c.BothAxesStop(), "ElevationAxis is off")
+        bench.ask(move := c.AzimuthAxisMove(position=200))
+        bench.wait(5)
+        bench.ask(stop := c.BothAxesStop())
+        self.assert_ends(bench, move, "superseded by BothAxesStop")
+        bench.wait(5)
+        self.assertEqual([type(r) for r in bench.answers(stop)], [AckReply, DoneReply])
+        self.assertEqual(bench.mount.azimuth.state.velocity, 0)
+        self.assertLess(bench.mount.azimuth.state.position, 100)
+        self.assert_done(bench, c.AzimuthAxisPower(on=False))
+        self.assert_refused(bench, c.BothAxesStop(), "AzimuthAxis is off")
 
     def test_negate_azimuth(self) -> None:
         """-1 multiplies azimuth, and while tracking its velocity, by -1; other values are refused."""

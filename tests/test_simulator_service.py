@@ -227,6 +227,7 @@ class TestUnreadable(ServiceCase):
             (header % (42, 104) + b"\n1.0", b"unknown command code 104"),
             (header % (43, 103) + b"\nnowhere", b"AzimuthAxisMove"),
             (header % (44, 101) + b"\nperhaps", b"AzimuthAxisPower.on"),
+            (b"45\n101\n99\n2020-02-27T14:48:27.469\n1", b"AzimuthAxisPower.source"),
         ):
             await pair.write(line)
             fields = (await pair.read()).split(b"\n")
@@ -235,11 +236,11 @@ class TestUnreadable(ServiceCase):
             self.assertIn(why, fields[4])
 
     async def test_logged_if_it_has_none(self) -> None:
-        """A line with no header or from no known source is only logged, and the next is taken."""
+        """A line with no header is only logged, and the next is taken."""
         _, pair = await self.lines()
         with self.assertLogs(LOG, logging.WARNING) as logged:
             await pair.write(b"rubbish")
-            await pair.write(b"7\n101\n99\n2020-02-27T14:48:27.469\n1")
+            await pair.write(b"seven\n101\n1\n2020-02-27T14:48:27.469\n1")
             await pair.write(c.Enable(sequence_id=77).encode().removesuffix(b"\r\n"))
             fields = (await pair.read()).split(b"\n")
         self.assertEqual(fields[:2], [b"0", b"77"])

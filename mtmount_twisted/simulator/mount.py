@@ -108,7 +108,7 @@ class SimulatedMount:
             AskForCommand: self._ask_for_command,
             BothAxesMove: self._both_axes_move,
             BothAxesTrack: self._both_axes_track,
-            BothAxesStop: lambda command: together([axis.stop(command) for axis in self._axes]),
+            BothAxesStop: self._both_axes_stop,
         }
         for command in Commands:
             for prefix, device in self.devices.items():
@@ -179,6 +179,18 @@ class SimulatedMount:
         if enabled != self.enabled:
             self.enabled = enabled
             self._world.send(OnStateInfoReply(description="Enabled" if enabled else "Disabled"))
+
+    def _both_axes_stop(self, command: BothAxesStop) -> Plan:
+        """Stop each axis that can be stopped: one that is off must not keep the other moving."""
+        plans, refusals = [], []
+        for axis in self._axes:
+            try:
+                plans.append(axis.stop(command))
+            except CommandRefused as refusal:
+                refusals.append(refusal)
+        if not plans:
+            raise refusals[0]
+        return together(plans)
 
     def _both_axes_move(self, command: BothAxesMove) -> Plan:
         azimuth = _sign(command) * command.azimuth

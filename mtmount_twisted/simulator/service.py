@@ -18,12 +18,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ..codec import read_command_header
+from ..codec import read_command_header, refusal
 from ..commands import CommandDict
 from ..communicator import Communicator
-from ..enums import COMMAND_PORT, REPLY_PORT, Commander, Source
+from ..enums import COMMAND_PORT, REPLY_PORT, Commander
 from ..errors import LineError, ListenError, MTMountError
-from ..replies import NoAckReply, Reply
+from ..framing import TERMINATOR
+from ..replies import Reply
 from ..tai import current_tai
 from .mount import SimulatedMount
 
@@ -118,20 +119,17 @@ class SimulatorService(Service):
             self._log.critical("%s: no longer serves: %s", self.name, failure.getTraceback())
 
     def _answer_unreadable(self, error: LineError) -> None:
-        """NoAck to a line that is no command, if it can be told which one it should have been."""
+        """NoAck to a line that is no command, if it has a header to tell which one it should have been."""
         self._log.warning("%s: %s", self.name, error)
         try:
             header = read_command_header(error.line)
-            known = header.code in CommandDict
-            explanation = str(error.reason) if known else f"unknown command code {header.code}"
-            reply = NoAckReply(
-                sequence_id=header.sequence_id,
-                source=Source(header.source),
-                explanation=explanation,
-            )
-        except ValueError:
+        except LineError:
             return
-        self._send(reply)
+        known = header.code in CommandDict
+        explanation = str(error.reason) if known else f"unknown command code {header.code}"
+        writer = self.communicator.writer
+        if writer is not None and writer.has_room:
+            writer.send(refusal(header, explanation) + TERMINATOR)
 
     def _send(self, reply: Reply) -> None:
         self._written = self.communicator.write(reply).addErrback(self._dropped, reply)
