@@ -1,73 +1,180 @@
-"""A `BridgeService` in memory, between a commander and a controller that do as the test says."""
+"""A `BridgeService` in memory, between commanders and a controller that do as the test says."""
 
 from __future__ import annotations
 
-import logging
 from types import SimpleNamespace
 from typing import Any, cast
 
+import attrs
+from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.bridge.config import ClientLimits, Config, Controller, PairCommander, PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
-from mtmount_twisted.testing import HOST, FarEnd, MemoryReactor
+from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.testing import HOST, FarEnd, FarProtocol, MemoryReactor
 
-LOG = logging.getLogger("tests.bridge")
-STAMP = b"2020-02-27T14:48:27.469"
+from .commanders import LOG, STAMP, RecordingJournal, ask, command
 
-
-def command(sequence_id: int, code: int = 10, source: int = 1, *more: bytes) -> bytes:
-    """The line of a command, whatever its code and source."""
-    return b"\n".join([b"%d\n%d\n%d" % (sequence_id, code, source), STAMP, *more])
+TCP = f"tcp:0:interface={HOST}"
 
 
-def done(sequence_id: int) -> bytes:
-    """The line of a Done."""
-    return b"2\n%d\n1\n%s" % (sequence_id, STAMP)
+def reply(code: int, asked: bytes, *more: bytes) -> bytes:
+    """The controller's answer to a command that it read."""
+    sequence_id, _, source, *_ = asked.split(b"\n")
+    return b"\n".join([b"%d" % code, sequence_id, source, STAMP, *more])
+
+
+def explanation(line: bytes) -> str:
+    """Why a NoAck says no."""
+    code, *_, text = line.decode().split("\n")
+    assert code == "1", line
+    return text
+
+
+class PortEnd(FarProtocol):
+    """A client of a port, as the test plays it."""
+
+    def say(self, *lines: bytes) -> None:
+        """Send lines in one chunk."""
+        self.transport.write(b"".join(line + TERMINATOR for line in lines))
+        self.settle()
+
+    def heard(self) -> list[bytes]:
+        """The lines that came since the last call."""
+        self.settle()
+        *lines, self.received = self.received.split(TERMINATOR)
+        return lines
+
+    def leave(self) -> None:
+        """Close."""
+        self.transport.loseConnection()
+        self.settle()
+
+    def settle(self) -> None:
+        """Let all happen that waits for no time to pass."""
+        cast(Any, self.transport)._reactor.advance(0)
+
+
+class PairEnd(FarEnd):
+    """A commander's pair, or the controller's, as the test plays it."""
+
+    def __init__(self, reactor: MemoryReactor) -> None:
+        super().__init__(cast(Any, SimpleNamespace(reactor=reactor)))
+
+    def say(self, *lines: bytes) -> None:
+        """Send lines in one chunk."""
+        self.feed(b"".join(line + TERMINATOR for line in lines))
+
+    def heard(self) -> list[bytes]:
+        """The lines that came since the last call."""
+        return self.written_lines()
+
+    @property
+    def is_connected(self) -> bool:
+        """True if anything is."""
+        return self.client.is_connected or self.server.is_connected
+
+    def serve(self) -> list[bytes]:
+        """As the controller: finish what came, and give its lines."""
+        lines = self.heard()
+        for line in lines:
+            self.say(reply(0, line, b"1000"), reply(2, line))
+        return lines
 
 
 class BridgeCase(SynchronousTestCase):
-    """A bridge; `commander` and `controller` are the far ends of its two pairs."""
+    """A bridge; `csc` and `eui` have a pair each, `desk` is a port for commanders, `hall` one for observers.
+
+    :cvar limits: how far a client may be behind.
+    """
+
+    limits = ClientLimits()
 
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
-        self.commander = FarEnd(cast(Any, SimpleNamespace(reactor=self.reactor)))
-        self.controller = FarEnd(cast(Any, SimpleNamespace(reactor=self.reactor)))
-        self.service = BridgeService(
-            ((HOST, 0), (HOST, self.commander.port)),
-            ((HOST, self.controller.port), (HOST, 0)),
-            LOG,
-            self.reactor,
+        self.csc, self.eui, self.controller = (PairEnd(self.reactor) for _ in range(3))
+        self.journal = RecordingJournal()
+        self.config = Config(
+            controller=Controller(
+                host=HOST, command_port=self.controller.port, reply_host=HOST, reply_port=0
+            ),
+            pairs=(
+                PairCommander(name="csc", command_port=0, reply_port=self.csc.port),
+                PairCommander(name="eui", source="EUI", command_port=0, reply_port=self.eui.port),
+            ),
+            ports=(
+                PortCommanders(name="desk", endpoint=TCP, source="EUI", role="commander"),
+                PortCommanders(name="hall", endpoint=TCP),
+            ),
+            clients=self.limits,
         )
+        self.make()
 
-    def start(self, commander: bool = True, controller: bool = True) -> None:
-        """Start the service, and connect the far ends to it."""
+    def make(self, **changes: Any) -> None:
+        """Make the service, with these changes to the configuration."""
+        self.config = attrs.evolve(self.config, **changes)
+        self.service = BridgeService(self.config, LOG, self.journal, self.reactor)
+
+    def start(self, *connected: PairEnd) -> None:
+        """Start the service; these pairs connect to it, and to the others it does not get through."""
         self.service.startService()
-        self.commander.communicator = cast(Any, self.service.commander)
-        self.controller.communicator = cast(Any, self.service.controller)
-        self.reactor.advance(0)
-        for far_end, wanted in ((self.commander, commander), (self.controller, controller)):
-            if wanted:
-                self.assertTrue(far_end.connect_server())
-            else:
+        pairs = dict(zip((self.controller, self.csc, self.eui), self.service.all_pairs, strict=False))
+        for far_end, pair in pairs.items():
+            far_end.communicator = cast(Any, pair)
+            if far_end not in connected:
                 far_end.stop_listening()
-                far_end.drop_client()
+        self.reactor.advance(0)
+        for far_end in connected:
+            self.assertTrue(far_end.connect_server())
+
+    def start_all(self) -> None:
+        """Start the service with everyone connected."""
+        self.start(self.controller, self.csc, self.eui)
+
+    def join(self, port: int = 0) -> PortEnd:
+        """A new client of a port: 0 of the desk, 1 of the hall."""
+        client = PortEnd()
+        factory: Any = ClientFactory.forProtocol(lambda: client)
+        self.reactor.connectTCP(HOST, self.service.ports[port].getHost().port, factory)  # type: ignore[attr-defined]
+        self.reactor.advance(0)
+        self.assertTrue(client.is_connected)
+        return client
+
+    def grant(self, commander: Any, source: int = 1) -> None:
+        """Give command to a commander; what was said for that is read away."""
+        commander.say(ask(900, source, source))
+        self.controller.serve()
+        *_, acked, done = commander.heard()
+        self.assertEqual((acked[:6], done[:6]), (b"0\n900\n", b"2\n900\n"))
 
     def stop(self) -> None:
         """Stop the service, and see that it has stopped before long."""
         stopped = self.service.stopService()
-        self.reactor.advance(0)
-        self.reactor.advance(1.5)
+        self.pass_time(1.5)
         self.successResultOf(stopped)
-
-    def send(self, *lines: bytes) -> None:
-        """The commander sends lines."""
-        self.commander.feed(*(line + b"\r\n" for line in lines))
-
-    def reply(self, *lines: bytes) -> None:
-        """The controller sends lines."""
-        self.controller.feed(*(line + b"\r\n" for line in lines))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, in steps short enough for all that repeats."""
+        self.reactor.advance(0)
         for _ in range(round(seconds * 20)):
             self.reactor.advance(0.05)
+
+    def assert_nothing_left(self) -> None:
+        """Only the far ends' own ports are there still, and no timer is."""
+        own = {far_end.port for far_end in (self.controller, self.csc, self.eui)}
+        self.assertLessEqual(set(self.reactor.ports), own)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+__all__ = [
+    "LOG",
+    "STAMP",
+    "BridgeCase",
+    "PairEnd",
+    "PortEnd",
+    "ask",
+    "command",
+    "explanation",
+    "reply",
+]

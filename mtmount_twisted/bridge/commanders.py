@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..communicator import ClientServerPair
 from ..enums import Source
+from ..errors import LineTooLongError
 from ..interfaces import IClient, ILineReaderOwner
-from ..protocol import LineReader
+from ..protocol import CLOSE_TIMEOUT, LineReader
+from ..waiting import Waiters
 from .config import ClientLimits, PairCommander, PortCommanders
 from .core import Bridge
 from .outlet import Outlet
@@ -65,19 +67,31 @@ class PairClient(ClientServerPair[bytes]):
         )
 
     def dismiss(self, why: str) -> None:
-        """Drop this commander's connections; it may connect again."""
+        """Read no more, and drop this commander's connections once it was told all; it may connect again."""
         self.log.warning("%s: closed: %s", self.name, why)
-        self.drop_connections()
+        self._lost(why)
+        self._outlet.finish()
+        if self.server_writer is not None:
+            cast(IPushProducer, self.server_writer).pauseProducing()
+        if self.writer is not None:
+            self.writer.close()
 
     def close(self) -> Deferred[None]:
         """As in `ClientServerPair`; what is held is dropped."""
         self._drop_held()
-        self._outlet.detach()
+        self._outlet.finish()
+        self._lost("closed")
         return super().close()
 
     def _cut_off(self, why: str) -> None:
         self._bridge.cut_off(self, why)
-        self.dismiss(f"cut off: {why}")
+        self.log.warning("%s: closed: cut off: %s", self.name, why)
+        self.drop_connections()
+
+    def _lost(self, why: str) -> None:
+        if self._here:
+            self._here = False
+            self._bridge.client_lost(self, why)
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on what the commander says, until it says what closes its connection."""
@@ -129,9 +143,7 @@ class PairClient(ClientServerPair[bytes]):
             self.lines_received(self._take_held())
         elif reason is not None:
             self._drop_held()
-            if self._here:
-                self._here = False
-                self._bridge.client_lost(self, reason.getErrorMessage())
+            self._lost(reason.getErrorMessage())
             self.drop_connections()
 
 
@@ -147,34 +159,52 @@ class PortClient:
         limits: ClientLimits,
         log: logging.Logger,
         clock: Any,
+        connected: set[PortClient],
     ) -> None:
         self.name = name
+        self._connected = connected
         self.source = Source[settings.source]
         self.may_command = settings.role == "commander"
         self.in_flight = 0
         self._bridge = bridge
         self._log = log
+        self._clock = clock
         self._reader: LineReader | None = None
+        self._abort: IDelayedCall | None = None
+        self._gone: Waiters[None] = Waiters()
         self._outlet = Outlet(clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
         self.send: Callable[[bytes], None] = self._outlet.send
 
     def dismiss(self, why: str) -> None:
-        """Drop the connection."""
-        self._log.warning("%s: closed: %s", self.name, why)
+        """Read no more, and close the connection once all is sent, or after `CLOSE_TIMEOUT`."""
         reader = self._reader
         if reader is not None:
+            self._log.warning("%s: closed: %s", self.name, why)
+            self._outlet.finish()
             self._lost(why)
-            reader.transport.abortConnection()
+            self._abort = self._clock.callLater(CLOSE_TIMEOUT, reader.transport.abortConnection)
+            reader.transport.loseConnection()
+
+    def close(self, why: str) -> Deferred[None]:
+        """As `dismiss`; fires when the connection is gone, which it must not be yet."""
+        gone = self._gone.wait()
+        self.dismiss(why)
+        return gone
 
     def _cut_off(self, why: str) -> None:
         self._bridge.cut_off(self, why)
-        self.dismiss(f"cut off: {why}")
+        reader = self._reader
+        if reader is not None:
+            self._log.warning("%s: closed: cut off: %s", self.name, why)
+            self._lost(why)
+            reader.transport.abortConnection()
 
     def reader_connected(self, reader: LineReader) -> None:
         """The connection is up."""
         self._reader = reader
         self._outlet.attach(reader.transport)
         self._log.info("%s: connected", self.name)
+        self._connected.add(self)
         self._bridge.client_connected(self)
 
     def lines_received(self, lines: list[bytes]) -> None:
@@ -187,8 +217,13 @@ class PortClient:
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
         """The connection is lost."""
         if self._reader is not None:
-            self._log.info("%s: gone: %s", self.name, reason.getErrorMessage())
+            level = logging.WARNING if reason.check(LineTooLongError) else logging.INFO
+            self._log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
             self._lost(reason.getErrorMessage())
+        if self._abort is not None and self._abort.active():
+            self._abort.cancel()
+        self._connected.discard(self)
+        self._gone.fire(None)
 
     def _lost(self, why: str) -> None:
         self._reader = None
@@ -199,7 +234,7 @@ class PortClient:
 class PortFactory(Factory[LineReader]):
     """Makes a client of each connection to a port, named after the port and numbered.
 
-    :ivar connected: the protocols of the connections that are up.
+    :ivar connected: the clients whose connections are up, those included that are being closed.
     """
 
     noisy = False
@@ -213,9 +248,15 @@ class PortFactory(Factory[LineReader]):
         clock: Any,
     ) -> None:
         self._settings = settings
-        self._shared = (settings, bridge, limits, log, clock)
+        self.connected: set[PortClient] = set()
+        self._shared = (settings, bridge, limits, log, clock, self.connected)
         self._count = 0
 
     def buildProtocol(self, addr: IAddress | None) -> LineReader:
         self._count += 1
         return LineReader(PortClient(f"{self._settings.name}/{self._count}", *self._shared))
+
+    def close(self, why: str) -> Deferred[None]:
+        """Close all connections; fires when they are gone."""
+        closing = [client.close(why) for client in tuple(self.connected)]
+        return DeferredList(closing).addCallback(lambda results: None)

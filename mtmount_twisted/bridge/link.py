@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
@@ -72,6 +73,11 @@ class ControllerLink(ClientServerPair[bytes]):
         super().server_changed(reason)
         self._changed_to(reason)
 
+    def close(self) -> Deferred[None]:
+        """As in `ClientServerPair`; the bridge is told that the link is down."""
+        self._down("closed")
+        return super().close()
+
     def _changed_to(self, reason: Failure | None) -> None:
         if self.connected and not self._up:
             self._up = True
@@ -80,8 +86,11 @@ class ControllerLink(ClientServerPair[bytes]):
             self._bridge.link_up(self)
             self._bridge.said(early)
         elif reason is not None:
-            self._early.clear()
-            if self._up:
-                self._up = False
-                self._bridge.link_down(reason.getErrorMessage())
+            self._down(reason.getErrorMessage())
             self.drop_connections()
+
+    def _down(self, why: str) -> None:
+        self._early.clear()
+        if self._up:
+            self._up = False
+            self._bridge.link_down(why)

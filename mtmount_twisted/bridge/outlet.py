@@ -51,6 +51,13 @@ class Outlet:
         self._kept_bytes = 0
         self._stop_timer()
 
+    def finish(self) -> None:
+        """Hand all that was kept to the transport, for which there is no time to wait any more; and detach."""
+        if self._transport is not None:
+            self._transport.unregisterProducer()
+            self._transport.write(b"".join(data for _, data in self._kept))
+        self.detach()
+
     def send(self, data: bytes) -> None:
         """Send whole lines; to nobody if there is no transport."""
         if self._has_room:

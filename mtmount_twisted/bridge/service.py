@@ -50,6 +50,7 @@ class BridgeService(Service):
         self.pairs: list[PairClient] = []
         self.ports: list[IListeningPort] = []
         self.port_failures: list[str] = []
+        self._factories: list[PortFactory] = []
 
     def startService(self) -> None:
         """Listen, and connect."""
@@ -66,8 +67,10 @@ class BridgeService(Service):
             replies_in = controller.reply_host or "", controller.reply_port
         self.link = ControllerLink(commands_out, replies_in, self.bridge, log, reactor)
         self.pairs = [PairClient(pair, self.bridge, config.clients, log, reactor) for pair in config.pairs]
+        self._factories, self.port_failures = [], []
         for port in config.ports:
             factory = PortFactory(port, self.bridge, config.clients, log, reactor)
+            self._factories.append(factory)
             listening = endpoints.serverFromString(reactor, port.endpoint).listen(factory)
             listening.addCallbacks(self.ports.append, self._port_failed, errbackArgs=(port.name,))
 
@@ -98,9 +101,8 @@ class BridgeService(Service):
             super().stopService()  # type: ignore[no-untyped-call]
             self.bridge.close()
             closing += [port.stopListening() for port in self.ports]
-            for client in tuple(self.bridge.clients.values()):
-                client.dismiss("the bridge ends")
             self.ports = []
+        closing += [factory.close("the bridge ends") for factory in self._factories]
         if self.pairs or hasattr(self, "link"):
             closing += [pair.close() for pair in self.all_pairs]
         return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)
