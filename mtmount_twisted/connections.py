@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import copy
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from automat import TypeMachineBuilder
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
@@ -36,6 +35,7 @@ from zope.interface import implementer
 from .errors import ListenError
 from .framing import MAX_LINE_LENGTH
 from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+from .machines import machine
 from .protocol import MAX_UNSENT, LineReader, LineWriter
 from .waiting import Waiters
 
@@ -103,16 +103,17 @@ class WriterFactory(ReconnectingClientFactory):
         self.retry_interval = retry_interval
         self.clock = clock
         self.report_failure = report_failure
+        self._seconds: Callable[[], float] = clock.seconds
         self._made_at = 0.0
         self._short_lived = 0
 
     def buildProtocol(self, addr: IAddress | None) -> LineWriter:
         self.resetDelay()  # type: ignore[no-untyped-call]
-        self._made_at = self.clock.seconds()
+        self._made_at = self._seconds()
         return self.make_writer()
 
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
-        steady = self.clock.seconds() - self._made_at >= STEADY_AFTER
+        steady = self._seconds() - self._made_at >= STEADY_AFTER
         self._short_lived = 0 if steady else self._short_lived
         super().clientConnectionLost(connector, reason)  # type: ignore[no-untyped-call]
         self._short_lived += 1
@@ -142,33 +143,6 @@ class OnePeerFactory(Factory[LineReader]):
 
     def buildProtocol(self, addr: IAddress | None) -> LineReader | None:
         return self.make_reader(addr)
-
-
-Core = TypeVar("Core")
-
-
-def _machine(
-    inputs: Any, core: type[Core], table: Sequence[tuple[str, Any, str, Callable[..., None] | None]]
-) -> Callable[[Core], Any]:
-    """Build a state machine from rows of: state, input, next state, what the core does.
-
-    The first row's state is where it begins. An input that a state has no row for raises.
-    """
-    builder: TypeMachineBuilder[Any, Core] = TypeMachineBuilder(inputs, core)
-    states = {name: builder.state(name) for name in dict.fromkeys(row[0] for row in table)}
-    for state, given, after, action in table:
-        transition = states[state].upon(given).to(states[after])
-        transition(_output(f"{given.__name__} when {state}", action))
-    return builder.build()
-
-
-def _output(name: str, action: Callable[..., None] | None) -> Callable[..., None]:
-    def output(machine: Any, core: Any, *arguments: Any) -> None:
-        if action is not None:
-            action(core, *arguments)
-
-    output.__name__ = name  # automat tells outputs apart by it
-    return output
 
 
 @implementer(ILineWriterOwner)
@@ -310,7 +284,7 @@ class _ClientInputs(Protocol):
     def hurry(self) -> None: ...
 
 
-_build_client = _machine(
+_build_client = machine(
     _ClientInputs,
     ClientHalf,
     (
@@ -482,7 +456,7 @@ class _ServerInputs(Protocol):
     def close(self) -> None: ...
 
 
-_build_server = _machine(
+_build_server = machine(
     _ServerInputs,
     ServerHalf,
     (

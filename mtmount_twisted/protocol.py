@@ -152,7 +152,7 @@ class LineWriter(Protocol):
             were written since there was, with `WRITE_OVERHEAD` for each call. While there is
             room, data of any size is taken.
         """
-        if self._unsent + len(data) > self.max_unsent and not self.has_room:
+        if not self.has_room and self._unsent + len(data) > self.max_unsent:
             raise BacklogError(self.max_unsent)
         self.transport.write(data)
         if self._send_at_once:

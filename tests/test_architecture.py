@@ -44,10 +44,11 @@ ROOMS: dict[str, Room] = {
     "messages": room("messages commands replies", "names lines values compiled"),
     "codec": room("codec", "names lines values messages"),
     "waiting": room("waiting inbox", "names"),
+    "machines": room("machines"),
     "interfaces": room("interfaces"),
     "liveness": room("liveness"),
     "protocol": room("protocol", "names lines waiting interfaces liveness"),
-    "connections": room("connections", "names lines waiting interfaces protocol"),
+    "connections": room("connections", "names lines waiting machines interfaces protocol"),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
