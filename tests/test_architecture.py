@@ -57,15 +57,16 @@ ROOMS: dict[str, Room] = {
     "commanding": room("commanding", "names messages waiting communicator"),
     "package": room("__init__", "values messages communicator commanding"),
     "logs": room("logs"),
-    "simulator": room("simulator", "names values messages codec communicator"),
+    "simulator": room("simulator", "names lines values messages codec communicator"),
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
-        "bridge", "names lines values messages codec interfaces protocol communicator journal_file"
+        "bridge",
+        "names lines values messages codec waiting interfaces protocol communicator journal_file",
     ),
     "commander": room("commander", "names lines values messages communicator commanding"),
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
     "daemon": room("daemon", "values communicator logs"),
-    "services": room("tap simulator.tap", "names values simulator bridge daemon"),
+    "services": room("tap simulator.tap", "names values interfaces simulator bridge daemon"),
     "testing": room("testing", "lines messages codec communicator"),
 }
 
