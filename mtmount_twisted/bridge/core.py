@@ -165,15 +165,16 @@ class Bridge:
         code, rules = header.code, self._rules
         if not client.may_command:
             return "refused: this client only observes"
-        if client.in_flight >= rules.in_flight + (MAX_EXEMPT if code in _EXEMPT else 0):
-            return f"busy: {client.in_flight} commands of {client.name} are in flight"
         if self._closed:
             return "not sent: the bridge ends"
-        if code == _ASK:
-            return ""
-        if self.lease.holder is not client and not (code in STOP_CODES and rules.anyone_may_stop):
-            return f"refused: {self.lease.describe()}"
-        return "" if self.link is not None else "not sent: the controller is not connected"
+        if code != _ASK:
+            if self.lease.holder is not client and not (code in STOP_CODES and rules.anyone_may_stop):
+                return f"refused: {self.lease.describe()}"
+            if self.link is None:
+                return "not sent: the controller is not connected"
+        if client.in_flight >= rules.in_flight + (MAX_EXEMPT if code in _EXEMPT else 0):
+            return f"busy: {client.in_flight} commands of {client.name} are in flight"
+        return ""
 
     # The controller
 

@@ -1,0 +1,340 @@
+"""The rules of the bridge as a small model: what each client is told, and what the controller is sent.
+
+It is written from the rules, with lists and names in place of tables and timers: slow, and easy to
+see through. ``test_bridge_model`` plays both, and compares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mtmount_twisted.commands import AckOnlyCommandCodes
+from mtmount_twisted.enums import CommandCode
+
+from .commanders import ASK
+
+STOPS = {int(code) for code in CommandCode if "STOP" in code.name}
+ALL_STOPS = (32, 1002, 902, 1502)
+LIMIT, GRACE, ACK_TIME, MARGIN, SWEEP = 3, 4.125, 5.0, 2.0, 0.25
+ACK, NOACK, DONE = 0, 1, 2
+Answer = tuple[object, ...]
+
+
+@dataclass(eq=False)
+class Cmd:
+    """A command; `who` is empty for the bridge's own."""
+
+    who: str
+    visit: int
+    number: int
+    source: int
+    code: int
+    rest: bytes | None = None  # None: the bridge's own stops, whose timestamp is not known
+    lease: int = 0
+    deadline: float = 0.0
+    acked: bool = False
+    then: Callable[[int | None, str], None] | None = None
+    key: int = 0  # what the bridge called it on the wire
+    heir: str = ""  # of an ask that waits
+
+
+@dataclass
+class Model:
+    """All that the rules speak of.
+
+    :ivar to: what each client is to be told since the last look.
+    :ivar down: what the controller is to be sent since the last look.
+    """
+
+    sources: dict[str, int]
+    anyone_may_stop: bool
+    stops_on_loss: bool
+    to: dict[str, list[Answer]] = field(default_factory=dict)
+    down: list[Cmd] = field(default_factory=list)
+    now: float = 0.0
+    up: bool = False
+    room: int | None = None
+    visits: dict[str, int] = field(default_factory=dict)  # of who is here
+    comings: int = 0
+    holder: str = ""
+    leases: int = 0
+    has: bool = False
+    owes: bool = False
+    asking: bool = False
+    asks: list[Cmd] = field(default_factory=list)
+    urgent: list[Cmd] = field(default_factory=list)
+    waiting: list[Cmd] = field(default_factory=list)
+    written: list[Cmd] = field(default_factory=list)
+    in_flight: Counter[str] = field(default_factory=Counter)
+    known: dict[object, bytes] = field(default_factory=dict)
+    timers: list[tuple[float, str]] = field(default_factory=list)  # in the order of their making
+
+    # Being told
+
+    def tell(self, cmd: Cmd, code: int, text: str) -> None:
+        """Its commander, if it is still the one that asked, and the observer read an answer."""
+        answer = (code, cmd.number, cmd.source, text)
+        if cmd.who and self.visits.get(cmd.who) == cmd.visit:
+            self.to.setdefault(cmd.who, []).append(answer)
+        if cmd.who and "watch" in self.visits and cmd.who != "watch":
+            self.to.setdefault("watch", []).append(answer)
+
+    def event(self, about: object, line: bytes, lasts: bool) -> None:
+        """The mount said something to everyone."""
+        self.known.pop(about, None)
+        if about is not None and lasts:
+            self.known[about] = line
+        for who in self.visits:
+            self.to.setdefault(who, []).append(("event", line))
+
+    # Commanders
+
+    def come(self, who: str) -> None:
+        """A client is here, and told what is known."""
+        self.comings += 1
+        self.visits[who] = self.comings
+        self.to.setdefault(who, []).extend(("event", line) for line in self.known.values())
+        if self.holder == who:
+            self.stop_timer("grace")
+
+    def go(self, who: str) -> None:
+        """A client's connection is lost."""
+        self.visits.pop(who, None)
+        for ask in [ask for ask in self.asks if ask.heir == who]:
+            self.drop(ask)
+        if self.holder == who and not any(name == "grace" for _, name in self.timers):
+            self.timers.append((self.now + GRACE, "grace"))
+
+    def say(self, cmd: Cmd, wanted: int = 0) -> None:
+        """A client that is here sends a command."""
+        stops = cmd.code in STOPS
+        if cmd.who == "watch":
+            self.tell(cmd, NOACK, "refused")
+        elif cmd.code == ASK:
+            self.ask(cmd, wanted)
+        elif self.holder != cmd.who and not (stops and self.anyone_may_stop):
+            self.tell(cmd, NOACK, "refused")
+        elif not self.up:
+            self.tell(cmd, NOACK, "not sent")
+        elif self.in_flight[cmd.who] >= LIMIT and not stops:
+            self.tell(cmd, NOACK, "busy")
+        else:
+            cmd.lease = self.leases if self.holder == cmd.who else 0
+            self.begin(cmd)
+
+    def malformed(self, cmd: Cmd | None, who: str) -> None:
+        """A client sends what is none: it is shut out."""
+        if cmd is not None:
+            self.tell(cmd, NOACK, "malformed")
+        del self.visits[who]
+
+    # The way down
+
+    def begin(self, cmd: Cmd) -> None:
+        """A command is taken."""
+        cmd.deadline = self.now + ACK_TIME
+        self.in_flight[cmd.who] += 1
+        (self.urgent if cmd.code in STOPS else self.waiting).append(cmd)
+        self.start_sweep()
+        self.hand_over()
+
+    def own(
+        self, code: int, rest: bytes | None, then: Callable[[int | None, str], None] | None = None
+    ) -> None:
+        """The bridge sends a command of its own."""
+        self.begin(Cmd("", 0, 0, 0, code, rest, then=then))
+
+    def hand_over(self) -> None:
+        """The controller takes what it has room for, stops first."""
+        while self.up and self.room != 0 and (self.urgent or self.waiting):
+            cmd = (self.urgent or self.waiting).pop(0)
+            cmd.deadline = self.now + ACK_TIME
+            self.written.append(cmd)
+            self.down.append(cmd)
+            if self.room is not None:
+                self.room -= 1
+
+    # The way up, and other ends
+
+    def answered(self, cmd: Cmd, code: int, text: str, seconds: float) -> None:
+        """The mount answers a command that it was sent."""
+        if cmd not in self.written:
+            return
+        self.tell(cmd, code, text)
+        if code == ACK:
+            cmd.acked, cmd.deadline = True, self.now + seconds + MARGIN
+        if code != ACK or cmd.code in AckOnlyCommandCodes:
+            self.end(cmd)
+            if cmd.then is not None:
+                cmd.then(code, text)
+
+    def end(self, cmd: Cmd) -> None:
+        """A command has ended."""
+        for place in (self.urgent, self.waiting, self.written):
+            if cmd in place:
+                place.remove(cmd)
+        self.in_flight[cmd.who] -= 1
+
+    def give_up(self, cmd: Cmd, word: str) -> None:
+        """The bridge ends a command."""
+        if cmd in self.urgent + self.waiting + self.written:
+            self.end(cmd)
+            self.tell(cmd, NOACK, word)
+            if cmd.then is not None:
+                cmd.then(None, word)
+
+    def link_up(self) -> None:
+        """The controller is connected."""
+        self.up, self.room = True, None
+        if self.holder:
+            self.ask_upstream()
+
+    def link_down(self) -> None:
+        """The controller is lost."""
+        self.up = False
+        self.known.clear()
+        for cmd in self.urgent + self.waiting:
+            self.give_up(cmd, "not sent")
+        for cmd in list(self.written):
+            self.give_up(cmd, "outcome unknown")
+        self.has = self.owes = False
+
+    # Command
+
+    def ask(self, cmd: Cmd, wanted: int) -> None:
+        """Somebody says who shall have command."""
+        heirs = [who for who in self.visits if who != "watch" and self.sources[who] == wanted]
+        if wanted == self.sources[cmd.who]:
+            heirs = [cmd.who]
+        if wanted == 0:
+            self.give_back(cmd)
+        elif len(heirs) != 1 or (self.holder == "hhd" and heirs != ["hhd"]):
+            self.tell(cmd, NOACK, "refused")
+        elif not self.up:
+            self.tell(cmd, NOACK, "not sent")
+        else:
+            cmd.heir = heirs[0]
+            if self.has and self.holder != cmd.heir:
+                self.grant(cmd)
+            else:
+                self.asks.append(cmd)
+                self.in_flight[cmd.who] += 1
+                self.ask_upstream()
+
+    def give_back(self, cmd: Cmd) -> None:
+        """Somebody gives up what it has, or asked for."""
+        mine = [ask for ask in self.asks if cmd.who in (ask.who, ask.heir)]
+        for ask in mine:
+            self.drop(ask)
+        if self.holder and self.holder != cmd.who and not mine:
+            self.tell(cmd, NOACK, "refused")
+            return
+        self.accept(cmd)
+        if self.holder in ("", cmd.who):
+            self.release()
+
+    def drop(self, ask: Cmd) -> None:
+        """An ask is not waited for any longer."""
+        self.asks.remove(ask)
+        self.in_flight[ask.who] -= 1
+        self.tell(ask, NOACK, "refused")
+
+    def grant(self, ask: Cmd) -> None:
+        """Somebody gets command, if it is here and the HHD does not have it."""
+        if ask.heir not in self.visits or (self.holder == "hhd" and ask.heir != "hhd"):
+            self.tell(ask, NOACK, "refused")
+            return
+        if self.holder != ask.heir:
+            former, self.holder = self.holder, ask.heir
+            self.stop_timer("grace")
+            if former:
+                self.lease_over()
+            self.leases += 1
+        self.accept(ask)
+
+    def accept(self, cmd: Cmd) -> None:
+        """The bridge does it itself."""
+        self.tell(cmd, ACK, "1000")
+        self.tell(cmd, DONE, "")
+
+    def lease_over(self) -> None:
+        """What was sent under the last lease and waits is refused."""
+        for cmd in self.urgent + self.waiting:
+            if cmd.lease == self.leases and not (cmd.code in STOPS and self.anyone_may_stop):
+                self.give_up(cmd, "refused")
+
+    def release(self) -> None:
+        """Nobody has command."""
+        self.stop_timer("grace")
+        if self.holder:
+            self.holder = ""
+            self.lease_over()
+        self.release_upstream()
+
+    def ask_upstream(self) -> None:
+        """The controller is asked, once."""
+        if not self.asking:
+            self.asking = self.owes = True
+            self.own(ASK, b"1", self.upstream_answered)
+
+    def upstream_answered(self, code: int | None, text: str) -> None:
+        """The controller answered for all who wait."""
+        self.asking, self.has = False, code == DONE
+        asks, self.asks = self.asks, []
+        for ask in asks:
+            self.in_flight[ask.who] -= 1
+        if code == NOACK:
+            self.owes = False
+            self.release()
+        for ask in asks:
+            if self.has:
+                self.grant(ask)
+            else:
+                self.tell(ask, NOACK, "refused" if code == NOACK else text)
+        if not self.holder:
+            self.release_upstream()
+
+    def release_upstream(self) -> None:
+        """The controller is told that nobody needs it."""
+        if self.owes and not self.asking and self.up:
+            self.owes = self.has = False
+            self.own(ASK, b"0")
+
+    # Time
+
+    def stop_timer(self, name: str) -> None:
+        """A timer does not ring."""
+        self.timers = [timer for timer in self.timers if timer[1] != name]
+
+    def start_sweep(self) -> None:
+        """Deadlines are looked at, now and then."""
+        if not any(name == "sweep" for _, name in self.timers):
+            self.timers.append((self.now + SWEEP, "sweep"))
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, in steps no longer than between two timers."""
+        self.now += seconds
+        while due := [timer for timer in self.timers if timer[0] <= self.now]:
+            first = min(due, key=lambda timer: timer[0])
+            self.timers.remove(first)
+            (self.sweep if first[1] == "sweep" else self.grace_over)()
+
+    def sweep(self) -> None:
+        """What is overdue ends."""
+        for cmd in [cmd for cmd in self.urgent + self.waiting if cmd.deadline <= self.now]:
+            self.give_up(cmd, "not sent")
+        for cmd in [cmd for cmd in self.written if cmd.deadline <= self.now]:
+            self.give_up(cmd, "timed out")
+        if self.urgent or self.waiting or self.written:
+            self.start_sweep()
+
+    def grace_over(self) -> None:
+        """The holder did not come back."""
+        if self.stops_on_loss:
+            self.lease_over()
+            if self.up:
+                for code in ALL_STOPS:
+                    self.own(code, None)
+        self.release()

@@ -1,0 +1,412 @@
+"""The bridge against a model of its rules: commanders, the controller, the network and time play anything.
+
+`bridge_model` says what each client is to be told and what the controller is to be sent. Besides,
+what must never be otherwise is looked at with no model at all.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.config import CommandRules
+from mtmount_twisted.bridge.core import REASONS, Bridge
+from mtmount_twisted.codec import read_command_header
+from mtmount_twisted.enums import Source
+
+from .bridge_model import ACK, ACK_TIME, DONE, GRACE, LIMIT, MARGIN, NOACK, Answer, Cmd, Model
+from .commanders import (
+    ASK,
+    LOG,
+    MOVE,
+    STAMP,
+    STOP,
+    TRACK,
+    Clock,
+    RecordingClient,
+    RecordingJournal,
+    RecordingLink,
+    told,
+)
+
+SOURCES = {"csc": Source.CSC, "csc2": Source.CSC, "eui": Source.EUI, "hhd": Source.HHD, "watch": Source.EUI}
+COMMANDERS = [name for name in SOURCES if name != "watch"]
+CODES = [MOVE, MOVE, TRACK, 105, 9999, 104, STOP, 102, 902]
+EVENTS: list[tuple[object, bytes, bool]] = [
+    ("state", b"5\n" + STAMP + b"\nA", True),
+    ("state", b"5\n" + STAMP + b"\nB", True),
+    ("az", b"6\n" + STAMP + b"\n0\n1", True),
+    ("az", b"6\n" + STAMP + b"\n0\n0", True),
+    ("el", b"6\n" + STAMP + b"\n1\n0", True),
+    ("w1", b"4\n1\n901\n900. a\n" + STAMP, True),
+    ("w1", b"4\n0\n901\n900. a\n" + STAMP, False),
+    ("w2", b"4\n1\n902\n900. a\n" + STAMP + b"\nextra", True),
+    ("e1", b"3\n1\n1\n901\n900. a\n" + STAMP, True),
+    ("e1", b"3\n1\n0\n901\n900. a\n" + STAMP, True),
+    ("e1", b"3\n0\n0\n901\n900. a\n" + STAMP, False),
+    (None, b"42\nwho knows", False),
+]
+GARBAGE = [b"", b"x", b"0\n1", b"1\nx\n1\nt\nwhy", b"\xff\xfe"]
+
+who = st.sampled_from(COMMANDERS)
+numbers = st.sampled_from([1, 2, 2147483647, -3])
+sources = st.sampled_from([1, 2, 3, 77])
+picks = st.integers(0, 1000)
+
+
+class BridgeMachine(RuleBasedStateMachine):
+    """A day with the bridge."""
+
+    bridge: Bridge
+    model: Model
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.tokens = itertools.count(1)
+        self.links: list[RecordingLink] = []
+        self.sent: list[list[tuple[Cmd, bytes]]] = []  # of each link: what it was sent
+        self.connected: set[str] = set()
+        self.asked: Counter[tuple[str, int]] = Counter()  # commands, by client and visit
+        self.ended: Counter[tuple[str, int]] = Counter()  # their final answers
+        self.track_numbers: Counter[tuple[str, int]] = Counter()
+
+    @initialize(anyone=st.booleans(), stop=st.booleans(), first=st.sampled_from(["", *COMMANDERS]))
+    def begin(self, anyone: bool, stop: bool, first: str) -> None:
+        """Set the rules of the site; most days begin with all here, and one who has command."""
+        rules = CommandRules(
+            in_flight=LIMIT,
+            lease_grace=GRACE,
+            on_loss="stop" if stop else "release",
+            anyone_may_stop=anyone,
+            ack_timeout=ACK_TIME,
+            done_margin=MARGIN,
+        )
+        self.bridge = Bridge(self.clock, LOG, RecordingJournal(), rules)
+        self.model = Model({name: int(source) for name, source in SOURCES.items()}, anyone, stop)
+        self.clients = {
+            name: RecordingClient(self.bridge, name, source, name != "watch")
+            for name, source in SOURCES.items()
+        }
+        if first:
+            self.connect()
+            self.all_come()
+            self.take(first)
+
+    # The controller comes and goes
+
+    @precondition(lambda self: not self.model.up)
+    @rule()
+    def connect(self) -> None:
+        """The controller is connected."""
+        self.links.append(RecordingLink(self.bridge))
+        self.sent.append([])
+        self.model.link_up()
+        self.bridge.link_up(self.links[-1])
+
+    @precondition(lambda self: self.model.up)
+    @rule(back=st.booleans())
+    def disconnect(self, back: bool) -> None:
+        """The controller is lost, and perhaps back at once."""
+        self.model.link_down()
+        self.bridge.link_down("gone")
+        if back:
+            self.check()
+            self.connect()
+
+    @precondition(lambda self: self.model.up)
+    @rule(room=st.sampled_from([0, 0, 1, 2, None]))
+    def have_room(self, room: int | None) -> None:
+        """The controller reads so many commands, and then none until it reads on."""
+        self.model.room = room
+        self.model.hand_over()
+        self.links[-1].give_room(room)
+
+    # Clients come and go
+
+    def come(self, name: str) -> None:
+        """A client connects."""
+        self.connected.add(name)
+        self.model.come(name)
+        self.clients[name].come()
+
+    @precondition(lambda self: len(self.connected) < len(SOURCES))
+    @rule()
+    def all_come(self) -> None:
+        """Whoever is not here connects."""
+        for name in SOURCES:
+            if name not in self.connected:
+                self.come(name)
+
+    @rule(name=st.sampled_from(list(SOURCES)), back=st.booleans())
+    def go(self, name: str, back: bool) -> None:
+        """A client is lost, and perhaps back at once; or one that was lost is back."""
+        if name in self.connected:
+            self.connected.remove(name)
+            self.model.go(name)
+            self.clients[name].go()
+        if back:
+            self.check()
+            self.come(name)
+
+    @precondition(lambda self: self.model.holder in self.connected)
+    @rule(seconds=st.sampled_from([0, 3, 5]), back=st.booleans())
+    def holder_goes(self, seconds: int, back: bool) -> None:
+        """Who has command is lost, for some time or longer."""
+        name = self.model.holder
+        self.go(name, False)
+        self.wait(seconds)
+        if back:
+            self.check()
+            self.come(name)
+
+    @rule(name=st.sampled_from(list(SOURCES)), unlucky=st.integers(0, 3))
+    def cut_off(self, name: str, unlucky: int) -> None:
+        """A client does not keep up."""
+        if name in self.model.visits and not unlucky:
+            del self.model.visits[name]
+            self.bridge.cut_off(self.clients[name], "slow")
+
+    # Commanders
+
+    def say(self, name: str, code: int, number: int, source: int, wanted: int | None = None) -> None:
+        """A client says a command; its rest names it."""
+        rest = STAMP + b"\n%d" % (next(self.tokens) if wanted is None else wanted)
+        if name not in self.connected:
+            self.come(name)
+        if name in self.model.visits:
+            visit = self.model.visits[name]
+            self.asked[name, visit] += 1
+            self.track_numbers[name, visit] += code in (TRACK, 105)
+            cmd = Cmd(name, visit, number, source, code, rest)
+            self.model.say(cmd, wanted or 0)
+        self.clients[name].say(b"%d\n%d\n%d\n%b" % (number, code, source, rest))
+
+    @rule(name=st.sampled_from(list(SOURCES)), code=st.sampled_from(CODES), number=numbers, source=sources)
+    def command(self, name: str, code: int, number: int, source: int) -> None:
+        """Anyone commands."""
+        self.say(name, code, number, source)
+
+    @precondition(lambda self: self.model.holder in self.connected)
+    @rule(codes=st.lists(st.sampled_from(CODES), min_size=1, max_size=5), number=numbers, source=sources)
+    def holder_commands(self, codes: list[int], number: int, source: int) -> None:
+        """Who has command commands."""
+        for code in codes:
+            self.say(self.model.holder, code, number, source)
+
+    @rule(name=who, wanted=st.sampled_from([0, 1, 2, 3]), number=numbers, source=sources)
+    def ask(self, name: str, wanted: int, number: int, source: int) -> None:
+        """Anyone says who shall have command."""
+        self.say(name, ASK, number, source, wanted)
+
+    @precondition(lambda self: self.model.up)
+    @rule(name=who)
+    def take(self, name: str) -> None:
+        """Someone asks for itself, and the controller agrees to whatever it is asked."""
+        self.say(name, ASK, 5, 5, int(SOURCES[name]))
+        self.check()
+        for cmd, _ in list(self.sent[-1]):
+            if cmd in self.model.written and cmd.code == ASK:
+                self.mount_says(cmd, DONE, b"")
+
+    @precondition(lambda self: self.model.up and self.model.holder in self.connected)
+    @rule(
+        room=st.integers(0, 2),
+        codes=st.lists(st.sampled_from(CODES), min_size=1, max_size=5),
+        stranger=who,
+        then=st.sampled_from(["", "take", "ask", "release", "go", "lose", "wait", "leave"]),
+    )
+    def crowd(self, room: int, codes: list[int], stranger: str, then: str) -> None:
+        """Much is sent while the controller reads little; something happens; then it reads on."""
+        self.have_room(room)
+        self.holder_commands(codes, 1, 2)
+        self.say(stranger, STOP, 8, 8)
+        if then == "take":
+            self.take(stranger)
+        elif then == "ask":
+            self.say(stranger, ASK, 7, 7, int(SOURCES[stranger]))
+        elif then == "release":
+            self.say(self.model.holder, ASK, 7, 7, 0)
+        elif then == "go":
+            self.holder_goes(5, True)
+        elif then == "leave":
+            self.go(self.model.holder, True)
+        elif then == "lose":
+            self.disconnect(True)
+        elif then == "wait":
+            self.wait(4)
+        self.check()
+        self.have_room(None)
+
+    @precondition(lambda self: self.model.holder in self.connected)
+    @rule()
+    def give_up(self) -> None:
+        """Who has command gives it up."""
+        self.say(self.model.holder, ASK, 6, 6, 0)
+
+    @rule(name=st.sampled_from(list(SOURCES)), readable=st.booleans(), unlucky=st.integers(0, 3))
+    def malformed(self, name: str, readable: bool, unlucky: int) -> None:
+        """A client says what is no command."""
+        if name in self.connected and not unlucky:
+            if name in self.model.visits:
+                visit = self.model.visits[name]
+                cmd = Cmd(name, visit, 9, 3, 0) if readable else None
+                self.asked[name, visit] += readable
+                self.model.malformed(cmd, name)
+            self.clients[name].say(b"9\nx\n3\nt" if readable else b"garbage")
+
+    # The controller says something
+
+    def mount_says(self, cmd: Cmd, code: int, field: bytes) -> None:
+        """The controller answers a command, now or once more, whatever became of it."""
+        seconds = int(field) / 1000 if code == ACK and field.isdigit() else 0.0
+        line = b"%d\n%d\n88\n%b" % (code, cmd.key, STAMP)
+        if code != DONE:
+            line += b"\n" + field
+        self.model.answered(cmd, code, field.decode() if code != DONE else "", seconds)
+        self.links[-1].say(line)
+
+    @precondition(lambda self: self.model.up and self.model.written)
+    @rule(
+        pick=picks,
+        code=st.sampled_from([ACK, ACK, DONE, NOACK]),
+        field=st.sampled_from([b"0", b"3000", b"20000", b"", b"x"]),
+    )
+    def answer(self, pick: int, code: int, field: bytes) -> None:
+        """The controller answers something in flight."""
+        cmd = self.model.written[pick % len(self.model.written)]
+        self.mount_says(cmd, code, b"mount: no" if code == NOACK else field)
+
+    @precondition(lambda self: self.model.up and any(self.sent))
+    @rule(pick=picks, code=st.sampled_from([ACK, DONE, NOACK]))
+    def answer_again(self, pick: int, code: int) -> None:
+        """The controller answers whatever it was sent, on this connection or another, for a second time."""
+        everything = [cmd for sent in self.sent for cmd, _ in sent]
+        cmd = everything[pick % len(everything)]
+        self.mount_says(cmd, code, b"mount: again" if code == NOACK else b"1000")
+
+    @precondition(lambda self: self.model.up)
+    @rule(pick=picks, code=st.sampled_from([ACK, DONE, NOACK]))
+    def answer_what_waits(self, pick: int, code: int) -> None:
+        """The controller answers ids that it was never sent, those of commands that wait among them."""
+        used = {cmd.key for sent in self.sent for cmd, _ in sent}
+        keys = [flight.key for flight in self.bridge.flights if flight.key not in used]
+        key = [*keys, 0, -1, 10**25][pick % (len(keys) + 3)]
+        self.links[-1].say(b"%d\n%d\n1\n%b\n1" % (code, key, STAMP))
+
+    @precondition(lambda self: self.model.up)
+    @rule(events=st.lists(st.sampled_from(EVENTS), min_size=1, max_size=6))
+    def events(self, events: list[tuple[object, bytes, bool]]) -> None:
+        """The mount tells everyone."""
+        for event in events:
+            self.model.event(*event)
+        self.links[-1].say(*(line for _, line, _ in events))
+
+    @precondition(lambda self: self.model.up)
+    @rule(line=st.sampled_from(GARBAGE))
+    def garbage(self, line: bytes) -> None:
+        """The controller says what is nothing."""
+        self.links[-1].say(line)
+
+    @rule(seconds=st.sampled_from([1, 2, 5, 8]))
+    def wait(self, seconds: int) -> None:
+        """Time passes."""
+        for _ in range(seconds * 8):
+            self.model.advance(0.125)
+            self.clock.advance(0.125)
+
+    # What must hold
+
+    @invariant()
+    def check(self) -> None:
+        """What was told and sent is what the model says; ids and sources are their commanders' own."""
+        if not hasattr(self, "bridge"):
+            return
+        expected_down, self.model.down = self.model.down, []
+        actual_down = self.links[-1].read() if self.links else []
+        assert len(actual_down) == len(expected_down), (actual_down, expected_down)
+        for cmd, line in zip(expected_down, actual_down):
+            header, rest = read_command_header(line), line.split(b"\n", 3)[3]
+            assert (header.code, header.source) == (cmd.code, Source.CSC)
+            if cmd.who:
+                assert rest == cmd.rest
+            elif cmd.rest is not None:
+                assert rest.split(b"\n")[1:] == [cmd.rest]
+            cmd.key = header.sequence_id
+            self.sent[-1].append((cmd, rest))
+        for name, client in self.clients.items():
+            actual = [self.seen(name, line) for line in client.read()]
+            assert Counter(actual) == Counter(self.model.to.pop(name, [])), (name, actual)
+
+    def seen(self, name: str, line: bytes) -> Answer:
+        """A line that a client read, as the model says it; final answers are counted."""
+        if line.split(b"\n")[0] not in (b"0", b"1", b"2"):
+            return ("event", line)
+        answer = told(line)
+        text = answer.text
+        if answer.code == NOACK and not text.startswith("mount:"):
+            text = text.split(":")[0]
+            assert text in REASONS, answer
+        if answer.code != ACK and name in self.model.visits:
+            self.ended[name, self.model.visits[name]] += 1
+        return (answer.code, answer.sequence_id, answer.source, text)
+
+    @invariant()
+    def tables(self) -> None:
+        """One holder at most, the model's; the tables hold what is in flight, under ids of their own."""
+        if not hasattr(self, "bridge"):
+            return
+        holder = self.bridge.lease.holder
+        assert (holder.name if holder else "") == self.model.holder
+        assert self.bridge.lease.number == self.model.leases
+        for name, client in self.clients.items():
+            assert client.in_flight == self.model.in_flight[name], name
+        in_flight = [*self.model.urgent, *self.model.waiting, *self.model.written]
+        assert len(self.bridge.flights) == len(in_flight)
+        assert set(self.bridge.clients) == set(self.model.visits)
+        for old in self.links[: len(self.links) - self.model.up]:
+            assert not old.lines  # nothing goes to a connection that is lost
+        tokens = [cmd.rest for sent in self.sent for cmd, _ in sent if cmd.who]
+        assert len(set(tokens)) == len(tokens)  # nothing is sent twice
+        keys = [cmd.key for sent in self.sent for cmd, _ in sent]
+        assert len(set(keys)) == len(keys)  # nor under an id that was another's
+
+    def teardown(self) -> None:
+        """When all has ended nothing is left, and each command got one final answer."""
+        if not hasattr(self, "bridge"):
+            return
+        if self.model.up:
+            self.disconnect(False)
+        self.wait(8)
+        self.check()
+        assert not self.clock.getDelayedCalls()
+        assert not len(self.bridge.flights) and not self.bridge.flights.waiting()
+        assert all(client.in_flight == 0 for client in self.clients.values())
+        for (name, visit), number in self.asked.items():
+            if self.model.visits.get(name) == visit and name != "watch":
+                ends = self.ended[name, visit]
+                # a track command that was done has an Ack for its end, or else a NoAck
+                assert number - self.track_numbers[name, visit] <= ends <= number, (name, number, ends)
+        self.bridge.close()
+        assert not self.clock.getDelayedCalls()
+
+
+class ModelTests(SynchronousTestCase):
+    """The machine, as a test."""
+
+    def test_any_day(self) -> None:
+        """Whatever happens, everybody is told and sent what the rules say, and nothing is left over."""
+        days = settings(max_examples=300, stateful_step_count=60)
+        run_state_machine_as_test(BridgeMachine, settings=days)  # type: ignore[no-untyped-call]
