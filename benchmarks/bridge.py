@@ -270,7 +270,7 @@ async def steady(run: Run) -> None:
             subject: Takes(partial(sustained, stack.enter_context(Stage(KINDS[subject], CROWDS[-1]))))
             for subject in ("bridge", "plain relay")
         }
-        none = (Goal("plain relay", "more, at most", 0, "bridge"),)
+        none = (Goal("plain relay", "by itself, at most", 0, "bridge"),)
         known = (Goal("plain relay", subject="bridge"),)
         wanted = [
             ("lost", f"{title}, cut off", "clients", none),
@@ -303,5 +303,5 @@ async def measure(run: Run, reactor: Any) -> None:
         await crowds(run, folder)
     await steady(run)
     kinds = {subject: partial(memory, KINDS[subject]) for subject in ("bridge", "plain relay")}
-    goal = Goal("plain relay", subject="bridge")
+    goal = Goal("plain relay", "by itself, at most", 100, "bridge")
     await run.measure(Case("bridge", "memory of a client", "kB", kinds, (goal,), 5))

@@ -25,6 +25,7 @@ COMPARE: dict[str, tuple[Callable[[float, float], float], Callable[[float, float
     "at most": (lambda ours, theirs: ours / theirs, lambda got, limit: got <= limit),
     "times faster, at least": (lambda ours, theirs: theirs / ours, lambda got, limit: got >= limit),
     "more, at most": (lambda ours, theirs: ours - theirs, lambda got, limit: got <= limit),
+    "by itself, at most": (lambda ours, theirs: ours, lambda got, limit: got <= limit),
 }
 """How two costs compare, and whether that meets a limit."""
 

@@ -81,8 +81,9 @@ async def measure(run: Run, reactor: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder, "bare.py")
         bare.write_text(BARE)
+        journal = f"--journal={Path(folder, 'journal.sqlite')}"
         daemons = {
-            "ours": (["mtmount-bridge", "--command-port=0", "--reply-port=1"], "serving"),
+            "ours": (["mtmount-bridge", "--command-port=0", "--reply-port=1", journal], "serving"),
             "bare twistd": (["-y", str(bare)], "starting on"),
         }
         for name, unit, sample, goal in (

@@ -113,6 +113,7 @@ class RunnerTests(SynchronousTestCase):
     def test_ratios(self) -> None:
         """Each kind of goal compares neighbouring turns, the first round apart, and takes the median."""
         kinds = [("at most", 0.5), ("times faster, at least", 2.0), ("more, at most", -1.0)]
+        kinds.append(("by itself, at most", 2.0))
         found = self.measured(*(Goal("theirs", kind) for kind, _ in kinds))
         for (_, median), compared in zip(kinds, found):
             self.assertEqual((compared["result"]["median"], compared["met"]), (median, None))
@@ -124,8 +125,10 @@ class RunnerTests(SynchronousTestCase):
             Goal("theirs", "at most", 0.49),
             Goal("theirs", "times faster, at least", 2),
             Goal("theirs", "times faster, at least", 2.1),
+            Goal("theirs", "by itself, at most", 2),
+            Goal("theirs", "by itself, at most", 1.9),
         )
-        self.assertEqual([compared["met"] for compared in found], [True, False, True, False])
+        self.assertEqual([compared["met"] for compared in found], [True, False] * 3)
 
 
 class PageTests(SynchronousTestCase):
