@@ -1,7 +1,7 @@
 """Run the README's main job for a few seconds: start the daemon, send it a session, stop it.
 
 The one argument is the README's command, which is run as it stands: it installs the package and then
-stays in the foreground as the daemon on its default ports.
+stays in the foreground as the daemon on its default ports. Its journal goes to a temporary folder.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PID_FILE = ROOT / "twistd.pid"
+JOURNAL = Path("mtmount-bridge", "journal.sqlite")
 COMMANDER = ROOT / ".venv" / "bin" / "mtmount-commander"
 
 SERVING = "30005"
@@ -69,13 +71,17 @@ def hold_session() -> None:
         sys.exit(f"main job: {outcomes} of {len(SESSION.splitlines())} commands were done")
 
 
-def main(command: str) -> None:
-    """Start, hold a session, stop; whatever happens, leave nothing running."""
+def main(command: str, state: str) -> None:
+    """Start, hold a session, stop; whatever happens, leave nothing running.
+
+    :param state: a folder for what the daemon keeps.
+    """
     PID_FILE.unlink(missing_ok=True)
     print("+", command, flush=True)
     daemon = subprocess.Popen(
         ["bash", "-c", command],
         cwd=ROOT,
+        env={**os.environ, "XDG_STATE_HOME": state},
         text=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -93,6 +99,8 @@ def main(command: str) -> None:
         status = daemon.wait(STOPPED_WITHIN)
         if status not in STATUSES or not stopped.wait(STOPPED_WITHIN):
             sys.exit(f"main job: the daemon did not stop cleanly; its exit status is {status}")
+        if not Path(state, JOURNAL).is_file():
+            sys.exit("main job: the daemon kept no journal")
         print("main job: done, and stopped cleanly", flush=True)
     except subprocess.TimeoutExpired as late:
         sys.exit(f"main job: {late}\n{late.stdout or ''}")
@@ -102,4 +110,5 @@ def main(command: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with tempfile.TemporaryDirectory(prefix="mtmount-main-job-") as folder:
+        main(sys.argv[1], folder)

@@ -66,8 +66,12 @@ def try_install(name: str, arguments: list[str | Path], folder: Path) -> None:
     for cwd in (elsewhere, ROOT):
         require(run(programs / "twistd", "--help", cwd=cwd), "mtmount-bridge", "mtmount-simulator")
     require(run(programs / "twistd", "mtmount-bridge", "--help", cwd=elsewhere), "--controller")
+    reference = ROOT / "docs" / "bridge.toml"
+    words = ("mtmount-bridge", "--config", reference, "--check-config")
+    require(run(programs / "twistd", *words, cwd=elsewhere), "the configuration is right")
     require(run(programs / "twistd", "mtmount-simulator", "--help", cwd=elsewhere), "Options:")
     require(run(programs / "mtmount-commander", "--help", cwd=elsewhere), "mtmount-commander")
+    require(run(programs / "mtmount-journal", "--help", cwd=elsewhere), "mtmount-journal")
     require(run(programs / "python", "-m", "mtmount_twisted.commander", "--help", cwd=elsewhere), "usage")
 
 

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from . import daemon
 from .bridge.config import Config, Controller, PairCommander, check, default_config, load_file
-from .bridge.places import replies_by_default
+from .bridge.journal import Journal, NoJournal
+from .bridge.places import parse_endpoint, replies_by_default
 from .bridge.service import BridgeService
 from .errors import ConfigError, PairClosedError
+from .interfaces import IJournal
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
+
+_OPTION_FOR = {
+    "controller.host": "controller",
+    "controller.command_port": "controller",
+    "controller.reply_host": "controller-reply-host",
+    "controller.reply_port": "controller-reply-port",
+    "pair[1].listen": "listen",
+    "pair[1].command_port": "command-port",
+    "pair[1].reply_host": "reply-host",
+    "pair[1].reply_port": "reply-port",
+    "journal.path": "journal",
+}
+"""The option that says what a key of the configuration says."""
 
 
 class Options(daemon.OneLineOptions):
@@ -28,7 +46,7 @@ class Options(daemon.OneLineOptions):
     longdesc = (
         "Holds the connection pair to a telescope mount, shares it among commanders, and decides who has "
         "command. A commander sends its commands to --listen at --command-port and listens for replies at "
-        "--reply-host and --reply-port; more of them, and all else, come from a file (docs/configuration.rst)."
+        "--reply-host and --reply-port. More of them, and the rest: in a file (docs/configuration.rst)."
     )
     optParameters = [  # noqa: RUF012
         ["config", "f", None, "file that tells all of this and more; the other options win over it"],
@@ -60,7 +78,7 @@ class Options(daemon.OneLineOptions):
         try:
             self.config = configured(self)
         except ConfigError as error:
-            raise SystemExit("\n".join(f"{DAEMON}: {error.where}: {why}" for why in error.problems)) from None
+            raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in _in_options(self, error))) from None
         if self["check-config"]:
             print(f"{DAEMON}: the configuration is right")  # noqa: T201
             raise SystemExit(0)
@@ -79,6 +97,24 @@ def configured(options: Any) -> Config:
         journal=_journal(options, config.journal),
     )
     return check(config, "options" if options["config"] is None else options["config"])
+
+
+def _in_options(options: Any, error: ConfigError) -> list[str]:
+    """What is wrong, a line each, in the words of who gave it: a file's key, or without one an option."""
+    if options["config"] is not None:
+        return [f"{error.where}: {why}" for why in error.problems]
+    return [
+        re.sub(r"[a-z]+(?:\[\d+])?\.[a-z_]+", lambda found: _place(options, found[0]), why)
+        for why in error.problems
+    ]
+
+
+def _place(options: Any, key: str) -> str:
+    """Where a key's value was given: an option, or the file."""
+    option = _OPTION_FOR.get(key)
+    if option is not None and (options["config"] is None or options[option] is not None):
+        return f"--{option}"
+    return key if options["config"] is None else f"{options['config']}: {key}"
 
 
 def _controller(options: Any, controller: Controller | None) -> Controller | None:
@@ -171,6 +207,39 @@ def _closed(reason: Failure) -> None:
     reason.trap(PairClosedError)
 
 
+@implementer(IJournal)
+class LoggedJournal:
+    """Passes all on to a journal, if there is one, and to the log: what ``--verbose`` shows."""
+
+    def __init__(self, journal: Any, log: logging.Logger) -> None:
+        self._journal = NoJournal() if journal is None else journal
+        self._log = log
+
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        """A line came or went."""
+        self._log.debug("%s %s: %r", direction, peer, line)
+        self._journal.message(peer, direction, epoch, line)
+
+    def step(
+        self,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str = "",
+    ) -> None:
+        """A step in the life of a command."""
+        self._log.debug("%s's command %d with id %d: %s %s", peer, code, sequence_id, step, explanation)
+        self._journal.step(key, step, peer, epoch, sequence_id, code, lease, explanation)
+
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+        """Something else happened, which the log says anyhow where it matters."""
+        self._journal.event(kind, peer, epoch, detail)
+
+
 def makeService(options: Options) -> IService:
     """Check the configuration against this machine, and put the daemon together.
 
@@ -178,35 +247,50 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    log = daemon.begin(reactor, bool(options["verbose"]))
-    config = _on_this_machine(options.config)
+    verbose = bool(options["verbose"])
+    log = daemon.begin(reactor, verbose)
+    config = _on_this_machine(options)
     journal = None
     if config.journal.enabled:
-        from .bridge.journal import Journal
-
         settings = config.journal
         journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
-    return BridgeDaemon(BridgeService(config, log, journal), simulator, journal, log)
+    bridge = BridgeService(config, log, LoggedJournal(journal, log) if verbose else journal)
+    return BridgeDaemon(bridge, simulator, journal, log)
 
 
-def _on_this_machine(config: Config) -> Config:
+def _on_this_machine(options: Options) -> Config:
     """The configuration with the addresses of the names to listen on; stops the daemon if one is no good."""
-    wanted = []
-    for pair in config.pairs:
-        daemon.check_resolves(DAEMON, "--reply-host", pair.reply_host)
-        wanted.append(daemon.Listen("--listen", pair.listen, "--command-port", pair.command_port))
+    config = options.config
+    for number, pair in enumerate(config.pairs, 1):
+        daemon.check_resolves(DAEMON, _place(options, f"pair[{number}].reply_host"), pair.reply_host)
     controller = config.controller
     if controller is not None:
-        address = daemon.check_resolves(DAEMON, "--controller", controller.host)
-        host = controller.reply_host or replies_by_default(address)
-        wanted.append(
-            daemon.Listen("--controller-reply-host", host, "--controller-reply-port", controller.reply_port)
-        )
-    found = daemon.check_can_listen(DAEMON, wanted)
+        address = daemon.check_resolves(DAEMON, _place(options, "controller.host"), controller.host)
+        controller = attrs.evolve(controller, reply_host=controller.reply_host or replies_by_default(address))
+    found = daemon.check_can_listen(DAEMON, _listens(options, controller))
     if controller is not None:
-        controller = attrs.evolve(controller, reply_host=found[-1][0])
+        controller = attrs.evolve(controller, reply_host=found[0][0])
+        del found[0]
     pairs = tuple(
         attrs.evolve(pair, listen=address) for pair, (address, _) in zip(config.pairs, found, strict=False)
     )
     return attrs.evolve(config, controller=controller, pairs=pairs)
+
+
+def _listens(options: Options, controller: Controller | None) -> Iterator[daemon.Listen]:
+    """Where it will listen: for the controller's replies, for each pair, and on the ports that are TCP's."""
+
+    def listen(host_key: str, host: str, port_key: str, port: int) -> daemon.Listen:
+        return daemon.Listen(_place(options, host_key), host, _place(options, port_key), port)
+
+    if controller is not None:
+        host, port = str(controller.reply_host), controller.reply_port
+        yield listen("controller.reply_host", host, "controller.reply_port", port)
+    for number, pair in enumerate(options.config.pairs, 1):
+        path = f"pair[{number}]"
+        yield listen(f"{path}.listen", pair.listen, f"{path}.command_port", pair.command_port)
+    for number, clients in enumerate(options.config.ports, 1):
+        path, (place, where) = f"port[{number}].endpoint", parse_endpoint(clients.endpoint)
+        if isinstance(where, int):
+            yield listen(path, place, path, where)
