@@ -70,6 +70,15 @@ class PairEnd(FarEnd):
         """The lines that came since the last call."""
         return self.written_lines()
 
+    def come_back_at_once(self) -> FarProtocol:
+        """Close the server connection and connect it anew, both before the bridge hears of either."""
+        old, self.server = self.server, FarProtocol()
+        factory: Any = ClientFactory.forProtocol(lambda: self.server)
+        old.transport.loseConnection()
+        self.reactor.connectTCP(HOST, self.communicator.server_port, factory)
+        self.settle()
+        return self.server
+
     @property
     def is_connected(self) -> bool:
         """True if anything is."""

@@ -61,7 +61,7 @@ ROOMS: dict[str, Room] = {
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
         "bridge",
-        "names lines values messages codec waiting interfaces protocol communicator journal_file",
+        "names lines values messages codec waiting interfaces liveness protocol communicator journal_file",
     ),
     "commander": room("commander", "names lines values messages communicator commanding"),
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),

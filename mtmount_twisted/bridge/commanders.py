@@ -16,15 +16,16 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..communicator import ClientServerPair
 from ..enums import Source
 from ..errors import LineTooLongError
 from ..interfaces import IClient, ILineReaderOwner
+from ..liveness import watch_window
 from ..protocol import CLOSE_TIMEOUT, LineReader
 from ..waiting import Waiters
 from .config import ClientLimits, PairCommander, PortCommanders
 from .core import Bridge
 from .outlet import Outlet
+from .whole import WholePair
 
 HOLD_TIME = 1.0
 """How long a command may wait for the connection on which it can be answered, in seconds."""
@@ -34,7 +35,7 @@ MAX_HELD = 100
 
 
 @implementer(IClient)
-class PairClient(ClientServerPair[bytes]):
+class PairClient(WholePair):
     """A commander as in the protocol: commands come in on one connection, answers go out on another.
 
     It counts as connected, and its commands are taken, while both are up; losing one drops both.
@@ -51,9 +52,8 @@ class PairClient(ClientServerPair[bytes]):
         self.source = Source[settings.source]
         self.in_flight = 0
         self._bridge = bridge
-        self._here = False
         self._held: list[bytes] = []
-        self._dropping: IDelayedCall | None = None
+        self._holding: IDelayedCall | None = None
         self._outlet = Outlet(reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
         self.send: Callable[[bytes], None] = self._outlet.send
         super().__init__(
@@ -69,44 +69,31 @@ class PairClient(ClientServerPair[bytes]):
     def dismiss(self, why: str) -> None:
         """Read no more, and drop this commander's connections once it was told all; it may connect again."""
         self.log.warning("%s: closed: %s", self.name, why)
-        self._lost(why)
-        self._outlet.finish()
+        self._go_down(why)
         if self.server_writer is not None:
             cast(IPushProducer, self.server_writer).pauseProducing()
         if self.writer is not None:
             self.writer.close()
-
-    def close(self) -> Deferred[None]:
-        """As in `ClientServerPair`; what is held is dropped."""
-        self._drop_held()
-        self._outlet.finish()
-        self._lost("closed")
-        return super().close()
 
     def _cut_off(self, why: str) -> None:
         self._bridge.cut_off(self, why)
         self.log.warning("%s: closed: cut off: %s", self.name, why)
         self.drop_connections()
 
-    def _lost(self, why: str) -> None:
-        if self._here:
-            self._here = False
-            self._bridge.client_lost(self, why)
-
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on what the commander says, until it says what closes its connection."""
-        if not self._here:
+        if not self.up:
             self._hold(lines)
             return
         for line in lines:
             self._bridge.commanded(self, line)
-            if not self._here:
+            if not self.up:
                 return
 
     def _hold(self, lines: list[bytes]) -> None:
         self._held += lines
-        if self._dropping is None:
-            self._dropping = self.reactor.callLater(HOLD_TIME, self._drop_held)
+        if self._holding is None:
+            self._holding = self.reactor.callLater(HOLD_TIME, self._drop_held)
         if len(self._held) > MAX_HELD:
             self._drop_held()
 
@@ -116,35 +103,31 @@ class PairClient(ClientServerPair[bytes]):
 
     def _take_held(self) -> list[bytes]:
         held, self._held = self._held, []
-        if self._dropping is not None and self._dropping.active():
-            self._dropping.cancel()
-        self._dropping = None
+        if self._holding is not None and self._holding.active():
+            self._holding.cancel()
+        self._holding = None
         return held
 
     def client_changed(self, reason: Failure | None) -> None:
         """The connection that answers go out on is up, or lost."""
-        super().client_changed(reason)
         if self.writer is not None:
             self.writer.transport.unregisterProducer()
             self._outlet.attach(self.writer.transport)
         else:
             self._outlet.detach()
-        self._changed_to(reason)
+        super().client_changed(reason)
 
-    def server_changed(self, reason: Failure | None) -> None:
-        """The connection that commands come in on is up, or lost."""
-        super().server_changed(reason)
-        self._changed_to(reason)
+    def came_up(self) -> None:
+        """The commander is here; what it said too early is taken."""
+        self._bridge.client_connected(self)
+        self.lines_received(self._take_held())
 
-    def _changed_to(self, reason: Failure | None) -> None:
-        if self.connected and not self._here:
-            self._here = True
-            self._bridge.client_connected(self)
-            self.lines_received(self._take_held())
-        elif reason is not None:
-            self._drop_held()
-            self._lost(reason.getErrorMessage())
-            self.drop_connections()
+    def went_down(self, why: str) -> None:
+        """The commander is gone, told of all that ended; what is held is dropped."""
+        self._drop_held()
+        self._outlet.finish()
+        if self.up:
+            self._bridge.client_lost(self, why)
 
 
 @implementer(IClient, ILineReaderOwner)
@@ -205,6 +188,7 @@ class PortClient:
         self._outlet.attach(reader.transport)
         self._log.info("%s: connected", self.name)
         self._connected.add(self)
+        self._stop_watch = watch_window(reader.transport, self._clock)
         self._bridge.client_connected(self)
 
     def lines_received(self, lines: list[bytes]) -> None:
@@ -220,6 +204,7 @@ class PortClient:
             level = logging.WARNING if reason.check(LineTooLongError) else logging.INFO
             self._log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
             self._lost(reason.getErrorMessage())
+        self._stop_watch()
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
         self._connected.discard(self)

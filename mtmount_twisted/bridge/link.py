@@ -6,20 +6,16 @@ import logging
 from collections import deque
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
-from ..communicator import ClientServerPair
 from .core import CONTROLLER, Bridge
+from .whole import WholePair
 
 MAX_EARLY = 1000
 """How many lines that come before the link is up are kept; beyond it, the newest."""
 
 
-class ControllerLink(ClientServerPair[bytes]):
+class ControllerLink(WholePair):
     """Tells a bridge when both connections are up, what the controller says, and of a loss.
 
-    Losing either connection drops both, so that nothing of one epoch is taken for the next.
     Reading from the controller never pauses while the link is up.
 
     :param commands_out: host and port where the controller takes commands; port 0 if `connect`
@@ -36,7 +32,6 @@ class ControllerLink(ClientServerPair[bytes]):
         reactor: Any,
     ) -> None:
         self._bridge = bridge
-        self._up = False
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         super().__init__(
             CONTROLLER, *commands_out, *replies_in, log, connect=commands_out[1] != 0, reactor=reactor
@@ -58,39 +53,20 @@ class ControllerLink(ClientServerPair[bytes]):
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on what the controller says; what it says too early, when the link is up."""
-        if self._up:
+        if self.up:
             self._bridge.said(lines)
         else:
             self._early.extend(lines)
 
-    def client_changed(self, reason: Failure | None) -> None:
-        """The connection that commands go out on is up, or lost."""
-        super().client_changed(reason)
-        self._changed_to(reason)
-
-    def server_changed(self, reason: Failure | None) -> None:
-        """The connection that replies come in on is up, or lost."""
-        super().server_changed(reason)
-        self._changed_to(reason)
-
-    def close(self) -> Deferred[None]:
-        """As in `ClientServerPair`; the bridge is told that the link is down."""
-        self._down("closed")
-        return super().close()
-
-    def _changed_to(self, reason: Failure | None) -> None:
-        if self.connected and not self._up:
-            self._up = True
-            early = list(self._early)
-            self._early.clear()
-            self._bridge.link_up(self)
-            self._bridge.said(early)
-        elif reason is not None:
-            self._down(reason.getErrorMessage())
-            self.drop_connections()
-
-    def _down(self, why: str) -> None:
+    def came_up(self) -> None:
+        """An epoch begins."""
+        early = list(self._early)
         self._early.clear()
-        if self._up:
-            self._up = False
+        self._bridge.link_up(self)
+        self._bridge.said(early)
+
+    def went_down(self, why: str) -> None:
+        """The epoch ends, if there was one; what was said before it is forgotten."""
+        self._early.clear()
+        if self.up:
             self._bridge.link_down(why)

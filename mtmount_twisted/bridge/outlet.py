@@ -52,7 +52,7 @@ class Outlet:
         self._stop_timer()
 
     def finish(self) -> None:
-        """Hand all that was kept to the transport, for which there is no time to wait any more; and detach."""
+        """Hand all that was kept to the transport, room or not, and detach."""
         if self._transport is not None:
             self._transport.unregisterProducer()
             self._transport.write(b"".join(data for _, data in self._kept))
