@@ -48,6 +48,7 @@ def follow(daemon: subprocess.Popen[str], serving: threading.Event, stopped: thr
             serving.set()
         if STOPPED in line:
             stopped.set()
+    daemon.wait()
     serving.set()
 
 
