@@ -6,6 +6,7 @@ import logging
 from typing import Any, NamedTuple
 
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from mtmount_twisted.bridge.config import CommandRules
@@ -257,3 +258,24 @@ class House:
     def leases(self) -> list[tuple[str, str]]:
         """The lease changes in the journal: what, and whose."""
         return [(kind, peer) for kind, peer, _, _ in self.journal.events if kind.startswith("lease_")]
+
+
+class CommandCase(SynchronousTestCase):
+    """A house with a CSC, an EUI and an HHD; nobody has command."""
+
+    def setUp(self, **rules: object) -> None:
+        self.house = House(**rules)
+        self.csc = self.house.client("csc")
+        self.eui = self.house.client("eui", Source.EUI)
+        self.hhd = self.house.client("hhd", Source.HHD)
+
+    @property
+    def holder(self) -> RecordingClient | None:
+        """Who has command."""
+        holder: RecordingClient | None = self.house.bridge.lease.holder
+        return holder
+
+    def granted(self, client: RecordingClient) -> None:
+        """A client was told that its ask is done, and has command."""
+        self.assertEqual([answer.code for answer in client.answers()], [ReplyCode.ACK, ReplyCode.DONE])
+        self.assertIs(self.holder, client)

@@ -162,15 +162,56 @@ class BridgeMachine(RuleBasedStateMachine):
             self.come(name)
 
     @precondition(lambda self: self.model.holder in self.connected)
-    @rule(seconds=st.sampled_from([0, 3, 5]), back=st.booleans())
-    def holder_goes(self, seconds: int, back: bool) -> None:
-        """Who has command is lost, for some time or longer."""
+    @rule(
+        seconds=st.sampled_from([0, 3, 5]), back=st.booleans(), taker=st.sampled_from(["", "", *COMMANDERS])
+    )
+    def holder_goes(self, seconds: int, back: bool, taker: str = "") -> None:
+        """Who has command is lost, for some time or longer; perhaps another asks for it meanwhile."""
         name = self.model.holder
         self.go(name, False)
+        if taker and taker != name and self.model.up:
+            self.take(taker)
         self.wait(seconds)
-        if back:
+        if back and name not in self.connected:
             self.check()
             self.come(name)
+
+    @precondition(lambda self: self.model.up and self.model.holder in self.connected)
+    @rule(code=st.sampled_from([MOVE, TRACK, STOP]), answer=st.sampled_from([ACK, DONE, NOACK]))
+    def comes_back_and_repeats(self, code: int, answer: int) -> None:
+        """A holder's program is started anew, counts from 1 again, and the mount answers what it was sent."""
+        name = self.model.holder
+        self.say(name, code, 1, 1)
+        self.check()
+        sent = [cmd for cmd in self.model.written if cmd.who == name]
+        self.go(name, True)
+        self.check()
+        self.say(name, code, 1, 1)
+        self.check()
+        for cmd in sent:
+            self.mount_says(cmd, answer, b"3000" if answer == ACK else b"mount: late")
+
+    @precondition(lambda self: self.model.up)
+    @rule(
+        asks=st.lists(st.tuples(who, st.sampled_from([0, 1, 1, 2, 2, 3, 3])), min_size=2, max_size=5),
+        leaver=st.sampled_from(["", *COMMANDERS]),
+        how=st.sampled_from(["go", "back", "cut"]),
+        answer=st.sampled_from([DONE, DONE, NOACK]),
+    )
+    def rush(self, asks: list[tuple[str, int]], leaver: str, how: str, answer: int) -> None:
+        """Several ask while the controller is asked anew, somebody leaves, and the controller answers."""
+        self.disconnect(True)
+        self.check()
+        for name, wanted in asks:
+            self.say(name, ASK, 4, 4, wanted)
+        if leaver in self.connected:
+            if how == "cut":
+                self.cut_off(leaver, 0)
+            else:
+                self.go(leaver, how == "back")
+        self.check()
+        for cmd in [cmd for cmd in self.model.written if cmd.code == ASK]:
+            self.mount_says(cmd, answer, b"mount: no")
 
     @rule(name=st.sampled_from(list(SOURCES)), unlucky=st.integers(0, 3))
     def cut_off(self, name: str, unlucky: int) -> None:
@@ -285,9 +326,21 @@ class BridgeMachine(RuleBasedStateMachine):
         field=st.sampled_from([b"0", b"3000", b"20000", b"", b"x"]),
     )
     def answer(self, pick: int, code: int, field: bytes) -> None:
-        """The controller answers something in flight."""
-        cmd = self.model.written[pick % len(self.model.written)]
-        self.mount_says(cmd, code, b"mount: no" if code == NOACK else field)
+        """The controller answers something in flight, more often a commander's than the bridge's own."""
+        theirs = [cmd for cmd in self.model.written if cmd.who]
+        some = theirs if theirs and pick % 4 else self.model.written
+        self.mount_says(some[pick % len(some)], code, b"mount: no" if code == NOACK else field)
+
+    @precondition(lambda self: self.model.up and self.model.written)
+    @rule(
+        answers=st.lists(st.tuples(picks, st.sampled_from([ACK, ACK, DONE, NOACK])), min_size=2, max_size=8)
+    )
+    def work(self, answers: list[tuple[int, int]]) -> None:
+        """The controller answers much of what is in flight."""
+        for pick, code in answers:
+            if self.model.written:
+                self.answer(pick, code, b"3000")
+                self.check()
 
     @precondition(lambda self: self.model.up and any(self.sent))
     @rule(pick=picks, code=st.sampled_from([ACK, DONE, NOACK]))

@@ -1,0 +1,190 @@
+"""`mtmount_twisted.bridge.granting`: a holder of command that is gone, and what a site may set."""
+
+from __future__ import annotations
+
+import logging
+
+from mtmount_twisted.enums import CommandCode, ReplyCode
+
+from .commanders import ASK, LOG, MOVE, STOP, CommandCase, RecordingClient
+
+ACK, DONE = ReplyCode.ACK, ReplyCode.DONE
+STOPS = [
+    CommandCode.BOTH_AXES_STOP,
+    CommandCode.CAMERA_CABLE_WRAP_STOP,
+    CommandCode.MIRROR_COVERS_STOP,
+    CommandCode.MIRROR_COVER_LOCKS_STOP,
+]
+
+
+class GraceTests(CommandCase):
+    """A holder that is gone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.house.give(self.csc)
+
+    def test_stops(self) -> None:
+        """After 5 s all that moves is stopped, then command is given up upstream, and the next may ask."""
+        self.csc.go()
+        self.house.advance(4.9)
+        self.assertEqual((self.house.link.read(), self.holder), ([], self.csc))
+        self.house.advance(0.2)
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))
+        self.house.give(self.eui)
+        self.assertEqual(self.house.bridge.lease.number, 2)
+
+    def test_back_in_time(self) -> None:
+        """A holder that is back in time keeps its lease, each time that it is gone."""
+        for _ in range(3):
+            self.csc.go()
+            self.house.advance(4)
+            self.csc.come()
+        self.house.advance(10)
+        self.csc.command(MOVE)
+        self.assertEqual(self.house.link.codes(), [MOVE])
+        self.assertEqual(self.house.bridge.lease.number, 1)
+        self.csc.go()
+        self.house.advance(5.1)
+        self.assertIsNone(self.holder)
+
+    def test_lost_twice(self) -> None:
+        """To be told of a loss twice is to be told once."""
+        self.csc.go()
+        self.csc.go()
+        self.csc.come()
+        self.house.advance(10)
+        self.assertIs(self.holder, self.csc)
+        self.assertEqual(self.house.clock.getDelayedCalls(), [])
+
+    def test_too_late(self) -> None:
+        """A holder that is back too late has lost command."""
+        self.csc.go()
+        self.house.advance(5.1)
+        self.csc.come()
+        self.csc.command(MOVE)
+        self.assertEqual(self.csc.explanations(), ["refused: nobody has command"])
+
+    def test_other_asks(self) -> None:
+        """Another may take command meanwhile: nothing is stopped, then or later."""
+        self.csc.go()
+        self.eui.ask()
+        self.granted(self.eui)
+        self.csc.come()
+        self.house.advance(10)
+        self.assertEqual(self.house.link.read(), [])
+        self.assertIs(self.holder, self.eui)
+
+    def test_hhd_gone(self) -> None:
+        """Command of an HHD that is gone can't be taken before its time is over."""
+        self.hhd.ask()
+        self.hhd.read()
+        self.hhd.go()
+        self.eui.ask()
+        self.assertEqual(len(self.eui.explanations()), 1)
+        self.house.advance(5.1)
+        self.house.link.finish_all()
+        self.eui.ask()
+        self.house.link.finish_all()
+        self.granted(self.eui)
+
+    def test_none_meanwhile(self) -> None:
+        """Others can't give up what the one that is gone has."""
+        self.csc.go()
+        self.eui.ask(0)
+        self.assertEqual(len(self.eui.explanations()), 1)
+
+    def test_link_down(self) -> None:
+        """With the link down nothing can be stopped: the log says so, and nothing is sent later."""
+        self.house.bridge.link_down("gone")
+        self.csc.go()
+        with self.assertLogs(LOG, logging.CRITICAL) as logs:
+            self.house.advance(5.1)
+        self.assertEqual(len(logs.records), 1)
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.connect().read(), [])
+
+    def test_stop_fails(self) -> None:
+        """A stop that the mount refuses, or does not answer, is told in the log."""
+        self.csc.go()
+        self.house.advance(5.1)
+        with self.assertLogs(LOG, logging.CRITICAL) as logs:
+            self.house.link.refuse(self.house.link.read()[0], b"jammed")
+            self.house.advance(6)
+        self.assertEqual(len(logs.records), 4)
+        self.assertIn("BothAxesStop", logs.output[0])
+        self.assertIn("jammed", logs.output[0])
+
+    def test_port_client(self) -> None:
+        """Another client under another name is not the one that is gone."""
+        self.csc.go()
+        self.house.client("csc/2")
+        self.house.advance(5.1)
+        self.assertIsNone(self.holder)
+
+
+class OtherRulesTests(CommandCase):
+    """What a site may set."""
+
+    def make(self, **rules: object) -> RecordingClient:
+        """Set rules, and give the CSC command."""
+        self.setUp(**rules)
+        self.house.give(self.csc)
+        return self.csc
+
+    def test_release_only(self) -> None:
+        """With ``release`` nothing is stopped."""
+        self.make(on_loss="release", lease_grace=1.0).go()
+        self.house.advance(1.1)
+        self.assertEqual(self.house.link.codes(), [ASK])
+        self.assertIsNone(self.holder)
+
+    def test_no_grace(self) -> None:
+        """With no time of grace command is lost at once, though not before the next turn."""
+        self.make(lease_grace=0.0).go()
+        self.house.clock.advance(0)
+        self.assertIsNone(self.holder)
+
+    def test_nothing_follows_the_stops(self) -> None:
+        """What the holder that is gone sent and still waits is refused, and does not follow the stops."""
+        csc = self.make(lease_grace=1.0)
+        self.house.link.room = 0
+        csc.command(MOVE)
+        csc.go()
+        self.house.advance(1.1)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+        self.assertEqual(self.house.bridge.counts["refused"], 1)
+
+    def test_anyone_may_stop(self) -> None:
+        """By default any commander may stop, whoever has command, the HHD included, or nobody."""
+        self.make()
+        self.house.give(self.hhd)
+        for code in (STOP, 102, 402, 902, 1002, 1502, 7, 302, 1102, 1202, 1402):
+            self.eui.command(code)
+            self.assertEqual(self.house.link.codes(), [code])
+        self.assertEqual(self.eui.answers(), [])
+
+    def test_holder_alone_may_stop(self) -> None:
+        """With the setting off only the holder may stop, and what waits of a former holder's is refused."""
+        csc = self.make(anyone_may_stop=False)
+        self.eui.command(STOP)
+        self.assertEqual(self.eui.explanations(), ["refused: csc has command"])
+        self.house.link.room = 0
+        csc.command(STOP)
+        self.hhd.ask()
+        self.assertEqual(csc.explanations(), ["refused: hhd has command"])
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [])
+
+    def test_a_strangers_stop_outlives_the_lease(self) -> None:
+        """A stop from one who does not have command is nobody's lease's, and is sent though that ends."""
+        csc = self.make()
+        self.house.link.room = 0
+        self.eui.command(STOP)
+        csc.ask(0)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [STOP, ASK])
+        self.assertEqual(self.house.journal.steps[-2][6], 0)
