@@ -9,8 +9,9 @@ import sys
 import textwrap
 
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from mtmount_twisted.bridge.config import load
 from mtmount_twisted.simulator.service import SimulatorService
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -38,6 +39,22 @@ def example(name: str) -> str:
     """A file of ``examples/``, as text."""
     with open(os.path.join(ROOT, "examples", name), encoding="utf-8") as file:
         return file.read()
+
+
+class BridgeSetUp(SynchronousTestCase):
+    """The set-up of ``docs/bridge.rst``."""
+
+    def test_three_commanders(self) -> None:
+        """The file that is shown is right, and serves who the text says."""
+        with open(os.path.join(ROOT, "docs", "bridge.rst"), encoding="utf-8") as page:
+            match = re.search(r"\.\. code-block:: toml\n\n((?:   .*\n|\n)+)", page.read())
+        assert match is not None
+        config = load(textwrap.dedent(match[1]))
+        self.assertEqual(
+            [(pair.name, pair.source, pair.command_port, pair.reply_port) for pair in config.pairs],
+            [("csc", "CSC", 30005, 30006), ("eui", "EUI", 60005, 60006), ("hhd", "HHD", 40005, 40006)],
+        )
+        self.assertEqual([port.role for port in config.ports], ["observer"])
 
 
 class Examples(TestCase):
