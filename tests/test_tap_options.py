@@ -73,9 +73,8 @@ class FileTests(ProgramCase):
 
     async def test_good_file(self) -> None:
         """``--check-config`` says that a file is right, exits with 0, and leaves nothing behind."""
-        program = self.twistd(
-            "mtmount-bridge", "--config", str(ROOT / "docs" / "bridge.toml"), "--check-config"
-        )
+        words = ("mtmount-bridge", "--config", str(ROOT / "docs" / "bridge.toml"), "--check-config")
+        program = self.twistd("-n", *words)
         self.assertEqual(await program.ended, 0, program.output)
         self.assertEqual(program.output, "mtmount-bridge: the configuration is right\n")
         self.assertFalse(self.state.exists())
