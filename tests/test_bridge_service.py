@@ -19,7 +19,7 @@ from mtmount_twisted.bridge.config import Config, PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.testing import HOST
 
-from .bridges import LOG, TCP, BridgeCase, PairEnd, PortEnd, ask, command, explanation, reply
+from .bridges import LOG, TCP, BridgeCase, PortEnd, ask, command, explanation
 from .commanders import MOVE, STATE, STOP, RecordingJournal
 
 
@@ -254,6 +254,3 @@ class SocketTests(TestCase):
         path = os.path.join(tempfile.mkdtemp(), "bridge")
         await self.use(self.bridge(f"unix:{path}"), f"unix:{path}")
         self.assertFalse(os.path.exists(path))
-
-
-__all__ = ["PairEnd", "reply"]

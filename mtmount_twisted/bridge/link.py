@@ -45,11 +45,10 @@ class ControllerLink(WholePair):
     def send(self, data: bytes) -> None:
         """Hand over a command, terminator included, while `has_room`."""
         writer = self.writer
-        if writer is None:
-            return
-        writer.send(data)
-        if not writer.has_room:
-            writer.waiting.wait().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
+        if writer is not None:
+            writer.send(data)
+            if not writer.has_room:
+                writer.waiting.wait().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on what the controller says; what it says too early, when the link is up."""

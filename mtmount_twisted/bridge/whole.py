@@ -25,11 +25,9 @@ class WholePair(ClientServerPair[bytes]):
 
     def came_up(self) -> None:
         """Both connections are up."""
-        raise NotImplementedError
 
     def went_down(self, why: str) -> None:
         """What came on the connections is over; `up` tells whether they were up."""
-        raise NotImplementedError
 
     def close(self) -> Deferred[None]:
         """As in `ClientServerPair`."""
