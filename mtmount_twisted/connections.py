@@ -103,7 +103,6 @@ class WriterFactory(ReconnectingClientFactory):
         self.retry_interval = retry_interval
         self.clock = clock
         self.report_failure = report_failure
-        self._seconds: Callable[[], float] = clock.seconds
         self._made_at = 0.0
         self._short_lived = 0
 
@@ -111,6 +110,10 @@ class WriterFactory(ReconnectingClientFactory):
         self.resetDelay()  # type: ignore[no-untyped-call]
         self._made_at = self._seconds()
         return self.make_writer()
+
+    def _seconds(self) -> float:
+        clock: Any = self.clock
+        return float(clock.seconds())
 
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
         steady = self._seconds() - self._made_at >= STEADY_AFTER

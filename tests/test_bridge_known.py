@@ -102,6 +102,14 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual(lines[:3], kept)
         self.assertEqual(lines[-1], warning(1, MAX_KNOWN + 49))
 
+    def test_bound_of_bytes(self) -> None:
+        """What a newcomer is told is shorter than what would cut it off; the state is kept longest."""
+        known = state(b"Ready")
+        lines = self.told(
+            known, *(warning(1, code, b"x" * 20_000) for code in range(9)), warning(1, 9, b"y" * 60_000)
+        )
+        self.assertEqual(lines, [known, warning(1, 7, b"x" * 20_000), warning(1, 8, b"x" * 20_000)])
+
     def test_bound_of_axes(self) -> None:
         """A mount that invents axes without end does not fill the memory either."""
         self.assertEqual(len(self.told(*(position(axis, 1) for axis in range(MAX_KNOWN + 50)))), MAX_KNOWN)

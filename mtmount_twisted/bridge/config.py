@@ -39,9 +39,15 @@ SourceName = Literal["CSC", "EUI", "HHD"]
 LONGEST_NAME = 64
 
 
+RESERVED_NAMES = ("bridge", "controller", "everyone", "observers")
+"""What the log and the journal call those who are no commander."""
+
+
 def _name(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]+", text) is None or len(text) > LONGEST_NAME:
         raise ValueError(f"letters, digits, - and _, at most {LONGEST_NAME}")
+    if text in RESERVED_NAMES:
+        raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which the journal uses for others")
     return text
 
 

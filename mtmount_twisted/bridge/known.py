@@ -14,6 +14,10 @@ from ..fields import BOOL, INT
 MAX_KNOWN = 1000
 """How many events are kept; beyond it the warning or error that was renewed longest ago is forgotten."""
 
+MAX_KNOWN_BYTES = 56 * 1024
+"""How long they may be together: less than the least that a client may be behind, so that what a
+newcomer is told does not cut it off."""
+
 _Fields = list[bytes]
 
 
@@ -65,6 +69,7 @@ class Known:
 
     def __init__(self) -> None:
         self._lines: dict[tuple[int, Hashable], bytes] = {}
+        self._bytes = 0
 
     def learn(self, line: bytes) -> None:
         """Take note of an event. One that we can't read is passed on like any, and changes nothing here."""
@@ -76,19 +81,21 @@ class Known:
             about, lasts = _KINDS[code](fields)
         except (IndexError, ValueError):
             return
-        self._lines.pop((code, about), None)
-        if lasts:
+        self._drop((code, about))
+        if lasts and len(line) <= MAX_KNOWN_BYTES:
             self._lines[code, about] = line
-            if len(self._lines) > MAX_KNOWN:
-                self._forget_one()
+            self._bytes += len(line)
+            while len(self._lines) > MAX_KNOWN or self._bytes > MAX_KNOWN_BYTES:
+                alarms = (key for key in self._lines if key[0] in _ALARMS)
+                self._drop(next(alarms, next(iter(self._lines))))
 
-    def _forget_one(self) -> None:
-        alarms = (key for key in self._lines if key[0] in _ALARMS)
-        del self._lines[next(alarms, next(iter(self._lines)))]
+    def _drop(self, key: tuple[int, Hashable]) -> None:
+        self._bytes -= len(self._lines.pop(key, b""))
 
     def forget(self) -> None:
         """The connection is lost: nothing is known any more."""
         self._lines.clear()
+        self._bytes = 0
 
     @property
     def lines(self) -> list[bytes]:

@@ -126,7 +126,8 @@ class Replay:
         except (TimeoutError, *_LOST):
             pass  # what is open is counted below
         finally:
-            reading.addErrback(lambda reason: reason.trap(CancelledError)).cancel()
+            reading.addErrback(lambda reason: reason.trap(CancelledError))
+            self._reactor.callLater(0, reading.cancel)  # not at once: it may be what brought us here
         self.outcomes["unanswered"] += len(commands) - self.outcomes.total()
         return +self.outcomes
 
