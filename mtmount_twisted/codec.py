@@ -101,4 +101,4 @@ def _read_int(line: bytes, field: str, text: bytes) -> int:
     try:
         return int(INT.read(text.decode("ascii")))
     except ValueError:
-        raise LineError(line, f"{field}: expected {INT.expected}, got {text!r}", field) from None
+        raise LineError(line, f"{field}: expected {INT.expected}, got {text[:100]!r}", field) from None

@@ -12,7 +12,7 @@ that a wrong state can't be reached::
              opening --failed--> failed               any --close--> closed
 
 What can't be a host or a port is refused here, before any of that. May touch the network, through
-the reactor that it is handed. Next to read: `communicator`, which joins the two.
+the reactor that it is handed. Next to read: `pair`, which joins the two.
 """
 
 from __future__ import annotations

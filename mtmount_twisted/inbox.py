@@ -2,7 +2,7 @@
 
 `Inbox` is the queue; `Messages` goes through it in an ``async for``, without a Deferred for what
 is there already. Neither knows of connections: whoever makes an inbox pauses and resumes the
-socket for it. May touch no network. Next to read: `communicator`, which has one per pair.
+socket for it. May touch no network. Next to read: `pair`, which has one.
 """
 
 from __future__ import annotations

@@ -121,6 +121,15 @@ class BothShapes(BridgeCase):
         self.assertTrue(self.eui.is_connected)
         self.grant(self.eui, 2)
 
+    def test_malformed_and_long(self) -> None:
+        """What is wrong is told in a short line, however long it is: others read it as well."""
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            self.one.say(b"3\n" + b"x" * 60_000 + b"\n1\nnow")
+        [refusal] = self.one.heard()
+        self.assertTrue(explanation(refusal).startswith("malformed"))
+        self.assertLess(len(refusal), 1200)
+        self.assertLess(max(map(len, logged.output)), 2000)
+
     def test_malformed_and_more(self) -> None:
         """Nor is what comes in later chunks, and the next connection is welcome."""
         self.one.say(b"\x00")

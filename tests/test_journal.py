@@ -154,6 +154,20 @@ class TurnTests(JournalCase):
         self.assertEqual(len(times), 5)
         self.assertEqual(times, sorted(times))
 
+    def test_fault_of_trimming(self) -> None:
+        """Old rows that can't be deleted make the next turn due soon: new rows are not kept waiting."""
+        self.record()
+        self.writer.turn()
+        self.record()
+
+        def locked() -> bool:
+            self.writer.keeper.fault = "database is locked"
+            return False
+
+        self.patch(self.writer.keeper, "trim", locked)
+        self.assertEqual(self.writer.turn(), RETRY)
+        self.assertEqual(self.count(), 2)
+
 
 class Lines(logging.Handler):
     """Collects a log, and tells of each line."""
@@ -285,6 +299,20 @@ class JournalTests(TestCase):
         journal.start()
         await journal.stop()
         self.assertIn("a fault of ours", self.lines.lines[0])
+
+    async def test_lost_rows_are_counted_once(self) -> None:
+        """What waited when the thread failed is lost, and is not kept for another start."""
+
+        class Broken(journal_module.Writer):
+            def turn(self) -> float:
+                raise LookupError("a fault of ours")
+
+        self.patch(journal_module, "Writer", Broken)
+        journal = self.journal()
+        journal.message("CSC", "from", 1, b"x")
+        journal.start()
+        await journal.stop()
+        self.assertEqual((journal.lost, journal.pending), (1, 0))
 
 
 class NoJournalTests(SynchronousTestCase):

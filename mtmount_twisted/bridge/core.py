@@ -192,7 +192,8 @@ class Bridge:
         self.known.forget()
         self._diary.event("link_down", CONTROLLER, why)
         in_flight = len(self.flights)
-        self._log.warning("lost the controller (epoch %d, %d in flight): %s", self.epoch, in_flight, why)
+        level = logging.INFO if self._closed else logging.WARNING
+        self._log.log(level, "lost the controller (epoch %d, %d in flight): %s", self.epoch, in_flight, why)
         self._traffic.lose("the link to the controller was lost")
         self._granting.link_down()
 

@@ -1,7 +1,8 @@
 """Who gets command, and when it ends: asks, hand-overs, and the time of grace for a holder that is gone.
 
 Command is granted and released here, and mirrored to the controller as the bridge's own: it is asked
-before the first grant and after each new connection, and told ``NONE`` at the last release. While
+before the first grant, after each new connection, and when the holder asks again, and told ``NONE``
+at the last release. While
 the controller has not answered, those who ask wait, and get its answer; if it refuses, nobody has
 command.
 

@@ -248,7 +248,8 @@ class Writer:
             self._batch = ([], [], [])
             self._waiting.free(rows)
             if not self._waiting.pending:
-                return 0.0 if self.keeper.trim() else IDLE
+                more = self.keeper.trim()
+                return 0.0 if more else RETRY if self.keeper.fault else IDLE
 
 
 @implementer(IJournal)
@@ -371,8 +372,10 @@ class Journal(Waiting):
             self._thread.join()  # this call was the last thing that it did
         self._running = False
         if self.pending:
-            self.lost += self.pending
-            self._log.error("the journal %s ends without the last %d rows", self.path, self.pending)
+            lost = self.pending
+            self.free(list(chain.from_iterable(self.take())))
+            self.lost += lost
+            self._log.error("the journal %s ends without the last %d rows", self.path, lost)
         waiting, self._stopped = self._stopped, []
         for stopped in waiting:
             stopped.callback(None)

@@ -30,6 +30,10 @@ from .lease import Lease
 SWEEP_INTERVAL = 0.25
 """How often deadlines are looked at, in seconds; a command times out at most so much too late."""
 
+LONGEST_WHY = 1000
+"""How long the explanation of a NoAck of the bridge may be, in characters: a line that others read
+must not be made too long for them by what one client, or the controller, put into it."""
+
 _STEPS = {int(ReplyCode.ACK): "ack", int(ReplyCode.NOACK): "noack", int(ReplyCode.DONE): "done"}
 
 
@@ -203,4 +207,4 @@ class Traffic:
 
 
 def _refusal(header: DownHeader, why: str) -> bytes:
-    return refusal(CommandHeader(header.sequence_id, header.code, header.source), why)
+    return refusal(CommandHeader(header.sequence_id, header.code, header.source), why[:LONGEST_WHY])
