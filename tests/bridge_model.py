@@ -63,6 +63,7 @@ class Model:
     has: bool = False
     owes: bool = False
     asking: bool = False
+    owes_stop: bool = False
     asks: list[Cmd] = field(default_factory=list)
     urgent: list[Cmd] = field(default_factory=list)
     waiting: list[Cmd] = field(default_factory=list)
@@ -190,6 +191,9 @@ class Model:
         self.up, self.room = True, None
         if self.holder:
             self.ask_upstream()
+        elif self.owes_stop:
+            self.ask_upstream()
+            self.stop_all()
 
     def link_down(self) -> None:
         """The controller is lost."""
@@ -334,7 +338,12 @@ class Model:
         """The holder did not come back."""
         if self.stops_on_loss:
             self.lease_over()
-            if self.up:
-                for code in ALL_STOPS:
-                    self.own(code, None)
+            self.stop_all()
         self.release()
+
+    def stop_all(self) -> None:
+        """All that moves is stopped: now, or when the controller is connected."""
+        self.owes_stop = not self.up
+        if self.up:
+            for code in ALL_STOPS:
+                self.own(code, None)

@@ -97,13 +97,16 @@ class GraceTests(CommandCase):
         self.assertEqual(len(self.eui.explanations()), 1)
 
     def test_link_down(self) -> None:
-        """With the link down nothing can be stopped: the log says so, and nothing is sent later."""
+        """With the link down nothing can be stopped: the log says so, and it is done when the link is up."""
         self.house.bridge.link_down("gone")
         self.csc.go()
         with self.assertLogs(LOG, logging.CRITICAL) as logs:
             self.house.advance(5.1)
         self.assertEqual(len(logs.records), 1)
         self.assertIsNone(self.holder)
+        link = self.house.connect()
+        self.assertEqual(link.codes(), [ASK, *STOPS])
+        self.house.bridge.link_down("gone")
         self.assertEqual(self.house.connect().read(), [])
 
     def test_stop_fails(self) -> None:

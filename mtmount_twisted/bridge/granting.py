@@ -19,6 +19,9 @@ Where the rules are silent:
 * Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
   be given up, and is not granted.
 
+* If the time of grace ends while the controller is gone, the mount is stopped as soon as that is
+  connected again: nobody else would.
+
 Next to read: `lease`, the rules as a value; `traffic`, which sends what is asked of the controller.
 """
 
@@ -90,6 +93,7 @@ class Granting:
         self._asking_upstream = False
         self._has_upstream = False  # the controller said so
         self._owes_upstream = False  # it may think so, and is to be told NONE
+        self._owes_stop = False  # its holder went while the controller was gone, too
         self._grace: IDelayedCall | None = None
 
     # Asks
@@ -221,6 +225,9 @@ class Granting:
         """A controller that was connected anew knows nothing of what was granted before."""
         if self._lease.holder is not None:
             self._ask_upstream()
+        elif self._owes_stop:
+            self._ask_upstream()  # the controller takes commands from who has command
+            self._stop_all()
 
     def link_down(self) -> None:
         """All that was asked of the controller has ended."""
@@ -252,8 +259,9 @@ class Granting:
         self._release("its holder is gone")
 
     def _stop_all(self) -> None:
-        if self._traffic.link is None:
-            self._log.critical("can't stop the mount: the controller is not connected")
+        self._owes_stop = self._traffic.link is None
+        if self._owes_stop:
+            self._log.critical("can't stop the mount until the controller is connected")
             return
         for stop in STOPS:
             self._traffic.command(stop(), partial(self._stopped, stop.__name__))
