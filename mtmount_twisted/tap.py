@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -177,6 +178,7 @@ class BridgeDaemon(MultiService):
             self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
         if self._journal is not None:
             self._journal.start()
+            self._journal.event("started", "", 0, f"pid {os.getpid()}")
         super().startService()  # type: ignore[no-untyped-call]
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
         daemon.check_failures(DAEMON, self._bridge.port_failures)
@@ -195,6 +197,7 @@ class BridgeDaemon(MultiService):
     async def _stop(self) -> None:
         await super().stopService()  # type: ignore[no-untyped-call]
         if self._journal is not None:
+            self._journal.event("stopped", "", 0)
             await self._journal.stop()
 
     def stopService(self) -> Deferred[None]:

@@ -113,6 +113,8 @@ class BridgeTests(ProgramCase):
             rows = journal.execute("SELECT outcome FROM command WHERE peer = 'csc' AND sequence_id = 77")
             self.assertEqual(rows.fetchall(), [("done",)])
             [(lines,)] = journal.execute("SELECT count(*) FROM message WHERE peer = 'csc'")
+            kinds = [kind for (kind,) in journal.execute("SELECT kind FROM event ORDER BY id")]
+        self.assertEqual((kinds[0], kinds[-1]), ("started", "stopped"))
         self.assertEqual(lines, 6, "two commands, two answers to each")
         self.assertFalse(self.default_journal.exists())
 
