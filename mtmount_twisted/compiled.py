@@ -141,7 +141,7 @@ def _init(shape: _Class) -> Iterator[str]:
         body.append(f"    set_{info.name}(self, {value})")
     if shape.has_extra:
         parameters.append("extra_data=()")
-        wrong.append("extra_data != ()")
+        wrong.append("type(extra_data) is not tuple or extra_data")
         body.append("    set_extra_data(self, ())")
     yield f"def __init__(self, *, {', '.join(parameters)}, **others):"
     yield from _if_any(["others", *wrong], "    ", "make_all(self, others, locals())")

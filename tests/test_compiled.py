@@ -5,13 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import compiled
-from mtmount_twisted.fields import write_timestamp
+from mtmount_twisted.fields import utc_now, write_timestamp
 from mtmount_twisted.framing import split
 from mtmount_twisted.messages import BaseMessage
 from mtmount_twisted.replies import AckReply, OnStateInfoReply
@@ -94,6 +95,15 @@ class EqualToTheLoops(SynchronousTestCase):
     def test_writing(self, message: BaseMessage) -> None:
         """A message is written as by the loop, to the byte."""
         self.assertEqual(message.encode(), BaseMessage.encode(message))
+
+    def test_extra_data_that_claims_to_be_none(self) -> None:
+        """Extra data is judged by its type: what only compares equal to nothing is refused, as by the loop."""
+        cls = next(cls for cls in strategies.MESSAGE_CLASSES if cls.__name__ == "ErrorReply")
+        moment = utc_now()
+        values = {"on": True, "active": True, "code": 1, "subsystem": "900. a", "timestamp": moment}
+        for odd in (ANY, (), [], ["a"], 3):
+            given_values = values | {"extra_data": odd}
+            self.assertEqual(outcome(cls, **given_values), outcome(made_by_loop, cls, given_values))
 
     def test_numbers_that_add_up_to_too_much(self) -> None:
         """Finite numbers are read, also where their sum is not finite."""
