@@ -97,7 +97,7 @@ class EqualToTheLoops(SynchronousTestCase):
         self.assertEqual(message.encode(), BaseMessage.encode(message))
 
     def test_extra_data_that_claims_to_be_none(self) -> None:
-        """Extra data is judged by its type: what only compares equal to nothing is refused, as by the loop."""
+        """Extra data is judged by its type: what only compares equal to nothing is refused."""
         cls = next(cls for cls in strategies.MESSAGE_CLASSES if cls.__name__ == "ErrorReply")
         moment = utc_now()
         values = {"on": True, "active": True, "code": 1, "subsystem": "900. a", "timestamp": moment}
