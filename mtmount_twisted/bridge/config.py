@@ -22,6 +22,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from ..errors import ConfigError
+from ..journal.schema import default_path
 from .places import (
     Place,
     canonical,
@@ -67,10 +68,11 @@ def _next_port(section: Any) -> int:
 
 
 def _journal_path() -> str:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):  # which the XDG specification says to ignore
-        state = "~/.local/state"
-    return _path(os.path.join(state, "mtmount-bridge", "journal.sqlite"))
+    """Where ``mtmount-journal`` looks, too."""
+    try:
+        return str(default_path())
+    except RuntimeError:
+        raise ValueError("a path; there is no home directory for the default") from None
 
 
 CONNECT_PORT = {"least": 1, "most": 65535}
