@@ -96,8 +96,9 @@ class Bridged:
     """The package's bridge, offered like the relay."""
 
     def __init__(self, reactor: Any, reply_port: int, path: str) -> None:
-        from mtmount_twisted.bridge.config import Config, PairCommander, PortCommanders
+        from mtmount_twisted.bridge.config import Config
         from mtmount_twisted.bridge.journal import Journal
+        from mtmount_twisted.bridge.sections import PairCommander, PortCommanders
         from mtmount_twisted.bridge.service import BridgeService
 
         log = logging.getLogger("benchmarks")

@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from . import daemon
-from .bridge.config import Config, Controller, PairCommander, check, default_config, load_file
+from .bridge.config import Config, check, default_config, load_file
 from .bridge.journal import Journal, NoJournal
 from .bridge.places import parse_endpoint, replies_by_default
+from .bridge.sections import Controller, PairCommander
 from .bridge.service import BridgeService
 from .errors import ConfigError, PairClosedError
 from .interfaces import IJournal

@@ -9,7 +9,8 @@ import attrs
 from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.config import ClientLimits, Config, Controller, PairCommander, PortCommanders
+from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.sections import ClientLimits, Controller, PairCommander, PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.framing import TERMINATOR
 from mtmount_twisted.testing import HOST, FarEnd, FarProtocol, MemoryReactor

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from mtmount_twisted.bridge.config import CommandRules
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.framing import TERMINATOR

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge import commanders
 from mtmount_twisted.bridge.commanders import HOLD_TIME, MAX_HELD
-from mtmount_twisted.bridge.config import ClientLimits
+from mtmount_twisted.bridge.sections import ClientLimits
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner, IPairOwner
 
 from .bridges import LOG, BridgeCase, PairEnd, PortEnd, ask, command, explanation, reply

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.config import CommandRules
 from mtmount_twisted.bridge.core import REASONS, Bridge
+from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import Source
 

@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.bridge.config import Config, PortCommanders
+from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.sections import PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.testing import HOST
 

@@ -22,9 +22,9 @@ from ..interfaces import IClient, ILineReaderOwner
 from ..liveness import watch_window
 from ..protocol import CLOSE_TIMEOUT, LineReader
 from ..waiting import Waiters
-from .config import ClientLimits, PairCommander, PortCommanders
 from .core import Bridge
 from .outlet import Outlet
+from .sections import ClientLimits, PairCommander, PortCommanders
 from .whole import WholePair
 
 HOLD_TIME = 1.0

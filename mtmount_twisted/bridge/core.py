@@ -22,7 +22,6 @@ from ..enums import CommandCode, Source
 from ..errors import LineError
 from ..journal.schema import CONTROLLER as CONTROLLER
 from .audience import Audience
-from .config import CommandRules
 from .diary import REASONS as REASONS
 from .diary import Diary
 from .flight import FlightTable
@@ -30,6 +29,7 @@ from .granting import Granting
 from .header import STOP_CODES, DownHeader, read_answer, read_command, read_to_refuse, read_wanted
 from .known import Known
 from .lease import Lease
+from .sections import CommandRules
 from .traffic import Traffic
 
 MAX_EXEMPT = 1000

@@ -44,10 +44,10 @@ from ..commands import (
 )
 from ..enums import Commander, ReplyCode
 from .audience import Audience
-from .config import CommandRules
 from .diary import Diary
 from .header import DownHeader, new_answer
 from .lease import Lease
+from .sections import CommandRules
 from .traffic import Traffic
 
 STOPS: tuple[type[Command], ...] = (

@@ -21,11 +21,11 @@ from ..framing import TERMINATOR
 from ..journal.schema import CONTROLLER
 from ..messages import MAX_SEQUENCE_ID
 from .audience import Audience
-from .config import CommandRules
 from .diary import Diary
 from .flight import Flight, FlightTable, Then
 from .header import STOP_CODES, DownHeader, UpHeader, ack_timeout, explanation_of, read_command
 from .lease import Lease
+from .sections import CommandRules
 
 SWEEP_INTERVAL = 0.25
 """How often deadlines are looked at, in seconds; a command times out at most so much too late."""
