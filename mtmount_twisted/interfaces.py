@@ -65,9 +65,12 @@ class IClient(Interface):
 
 
 class IJournal(Interface):
-    """Where the bridge records what happens. No method blocks or raises."""
+    """Where the bridge records what happens. No method blocks or raises.
 
-    def message(peer: str, direction: str, epoch: int, line: bytes) -> None:
+    Each gives the number of what it records, which counts up by one; 0 if it is not kept.
+    """
+
+    def message(peer: str, direction: str, epoch: int, line: bytes) -> int:
         """A line came ``"from"`` a peer, or went ``"to"`` one."""
 
     def step(
@@ -79,8 +82,8 @@ class IJournal(Interface):
         code: int,
         lease: int,
         explanation: str = "",
-    ) -> None:
+    ) -> int:
         """A step in the life of a command."""
 
-    def event(kind: str, peer: str, epoch: int, detail: str = "") -> None:
+    def event(kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """Something happened that is neither."""

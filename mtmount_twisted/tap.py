@@ -219,10 +219,10 @@ class LoggedJournal:
         self._journal = NoJournal() if journal is None else journal
         self._log = log
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
         """A line came or went."""
         self._log.debug("%s %s: %r", direction, peer, line)
-        self._journal.message(peer, direction, epoch, line)
+        return self._journal.message(peer, direction, epoch, line)
 
     def step(
         self,
@@ -234,14 +234,14 @@ class LoggedJournal:
         code: int,
         lease: int,
         explanation: str = "",
-    ) -> None:
+    ) -> int:
         """A step in the life of a command."""
         self._log.debug("%s's command %d with id %d: %s %s", peer, code, sequence_id, step, explanation)
-        self._journal.step(key, step, peer, epoch, sequence_id, code, lease, explanation)
+        return self._journal.step(key, step, peer, epoch, sequence_id, code, lease, explanation)
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """Something else happened, which the log says anyhow where it matters."""
-        self._journal.event(kind, peer, epoch, detail)
+        return self._journal.event(kind, peer, epoch, detail)
 
 
 def makeService(options: Options) -> IService:

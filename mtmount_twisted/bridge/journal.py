@@ -89,9 +89,10 @@ class Waiting:
         self._gap_rows = 0
         self._gap_from = self._gap_to = 0.0
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        """Record a line.
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
+        """Record a line; so are `step` and `event` for what they record.
 
+        :returns: the row's number, which counts up by one within the run; 0 if it is not kept.
         :param peer: whose connection it came or went on.
         :param direction: ``"from"`` the peer or ``"to"`` the peer.
         :param epoch: the number of the connection to the controller, or of the peer's own.
@@ -99,12 +100,14 @@ class Waiting:
         """
         now = self._now()
         if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
-            return
+            return 0
         self._added += ROW_BYTES + len(line)
-        self._messages.append((next(self._numbers), now, peer, direction, epoch, line))
+        number = next(self._numbers)
+        self._messages.append((number, now, peer, direction, epoch, line))
         if not self._woken:
             self._woken = True
             self._wake()
+        return number
 
     def step(
         self,
@@ -116,7 +119,7 @@ class Waiting:
         code: int,
         lease: int,
         explanation: str = "",
-    ) -> None:
+    ) -> int:
         """Record a step in a command's life.
 
         :param key: the bridge's own number of the command, unique in this run.
@@ -130,15 +133,16 @@ class Waiting:
         """
         now = self._now()
         if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
-            return
+            return 0
         self._added += ROW_BYTES + len(explanation)
-        row = (next(self._numbers), now, key, step, peer, epoch, sequence_id, code, lease, explanation)
-        self._steps.append(row)
+        number = next(self._numbers)
+        self._steps.append((number, now, key, step, peer, epoch, sequence_id, code, lease, explanation))
         if not self._woken:
             self._woken = True
             self._wake()
+        return number
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """Record what is neither a line nor a command: ``connected``, ``lease_granted``, ``gap`` ...
 
         :param peer: who it is about, or ``""``.
@@ -147,15 +151,17 @@ class Waiting:
         """
         now = self._now()
         if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
-            return
-        self._append_event(now, kind, peer, epoch, detail)
+            return 0
+        return self._append_event(now, kind, peer, epoch, detail)
 
-    def _append_event(self, now: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+    def _append_event(self, now: float, kind: str, peer: str, epoch: int, detail: str) -> int:
         self._added += ROW_BYTES + len(detail)
-        self._events.append((next(self._numbers), now, kind, peer, epoch, detail))
+        number = next(self._numbers)
+        self._events.append((number, now, kind, peer, epoch, detail))
         if not self._woken:
             self._woken = True
             self._wake()
+        return number
 
     def _lose(self, now: float) -> bool:
         """True if there is no room: the row is counted. Once half is free, the gap is marked."""
@@ -389,8 +395,9 @@ class NoJournal:
     lag = 0.0
     fault = ""
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
         """See `Waiting.message`."""
+        return 0
 
     def step(
         self,
@@ -402,11 +409,13 @@ class NoJournal:
         code: int,
         lease: int,
         explanation: str = "",
-    ) -> None:
+    ) -> int:
         """See `Waiting.step`."""
+        return 0
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """See `Waiting.event`."""
+        return 0
 
     def start(self) -> None:
         """Nothing is begun."""
