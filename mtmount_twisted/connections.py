@@ -445,9 +445,12 @@ class ServerHalf:
         self._leaving.discard(reader)
 
     def _make_reader(self, peer: IAddress | None) -> LineReader | None:
-        if self.reader is None:
+        if why := self.owner.refusal_of(peer):
+            self.log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
+        elif self.reader is not None:
+            self.log.warning("%s: refused a second peer, %s; the first stays connected", self.name, peer)
+        else:
             return LineReader(self, self.max_line)
-        self.log.warning("%s: refused a second peer, %s; the first stays connected", self.name, peer)
         return None
 
 

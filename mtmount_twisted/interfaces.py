@@ -48,6 +48,9 @@ class IPairOwner(Interface):
     def lines_received(lines: list[bytes]) -> None:
         """These lines came on the server connection: a list of bytes without terminators."""
 
+    def refusal_of(peer: Any) -> str:
+        """Why a peer at this ``IAddress`` may not connect to the server; empty if it may."""
+
 
 class IClient(Interface):
     """A client of the bridge: a commander, or one that only observes."""
@@ -62,6 +65,31 @@ class IClient(Interface):
 
     def dismiss(why: str) -> None:
         """Close its connection because of what it did."""
+
+
+class IBridge(Interface):
+    """The bridge as the web sees it."""
+
+    clients = Attribute("Who is connected: `IClient` by name.")
+    lease = Attribute("Who has command: `holder`, an `IClient` or None, and `number`, an int.")
+    grace = Attribute("True while who has command is gone, and is waited for.")
+    known = Attribute("Its `entries()` are what the mount said last, each with `line`, `time` and `stale`.")
+    flights = Attribute("The commands in flight, an iterable of `bridge.flight.Flight`.")
+    epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
+    link = Attribute("The controller's link; None while it is down.")
+    counts = Attribute("How often what happened: a `Counter` of str.")
+
+    def commanded(client: Any, line: bytes) -> None:
+        """A client sent a command: its line without the terminator."""
+
+    def client_connected(client: Any) -> None:
+        """A client, an `IClient`, is here."""
+
+    def client_lost(client: Any, why: str) -> None:
+        """A client is gone."""
+
+    def hand_command(holder: Any, heir_name: str) -> str:
+        """Who has command gives it to the connected client of this name; empty if done, else why not."""
 
 
 class IJournal(Interface):

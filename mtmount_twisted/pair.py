@@ -468,6 +468,10 @@ class ClientServerPair(Generic[M]):
         """As in `IPairOwner`."""
         self._inbox.put(lines)
 
+    def refusal_of(self, peer: Any) -> str:
+        """As in `IPairOwner`: anyone may connect; for subclasses to refuse some."""
+        return ""
+
     def _changed(self) -> None:
         if self._answering and not (self.client_connected or self.server_connected) and self._inbox:
             self.log.warning("%s: dropped %d unread lines: nobody is left", self.name, self._inbox.clear())

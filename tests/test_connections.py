@@ -33,6 +33,7 @@ class Owner:
     def __init__(self) -> None:
         self.changes: list[str] = []
         self.lines: list[bytes] = []
+        self.refusal = ""
 
     def client_changed(self, reason: Failure | None) -> None:
         self.changes.append("connected" if reason is None else "lost")
@@ -41,6 +42,9 @@ class Owner:
 
     def lines_received(self, lines: list[bytes]) -> None:
         self.lines += lines
+
+    def refusal_of(self, peer: object) -> str:
+        return self.refusal
 
 
 class HalfCase(SynchronousTestCase):
@@ -354,6 +358,17 @@ class ServerHalfTests(HalfCase):
         first.transport.write(b"still here\r\n")
         self.go()
         self.assertEqual((self.owner.lines, self.owner.changes), ([b"still here"], ["connected"]))
+
+    def test_unwelcome_peer_is_refused(self) -> None:
+        """A peer that the owner refuses is turned away with a line in the log; the next one is taken."""
+        self.serve()
+        self.owner.refusal = "not on the list"
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            first = self.peer()
+        self.assertIn("not on the list", logged.output[0])
+        self.owner.refusal = ""
+        second = self.peer()
+        self.assertEqual((first.is_connected, second.is_connected), (False, True))
 
     def test_accepts_again_after_a_loss(self) -> None:
         """When the peer has gone, the next one is taken."""

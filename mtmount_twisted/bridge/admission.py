@@ -1,0 +1,71 @@
+"""Who may connect, by address: values only.
+
+`networks` makes them of the texts in a configuration, `admits` asks. Next to read: `commanders` and `link`,
+which ask before they take a connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK = ("127.0.0.0/8", "::1")
+"""This machine's own addresses that nobody else can send from."""
+
+
+_MAPPED_BITS = 96  # of an IPv4 address that is written as an IPv6 one
+
+
+def network(text: str) -> Network:
+    """One address, or a network as ``ADDRESS/BITS``.
+
+    :raises ValueError: with what was expected.
+    """
+    try:
+        found = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("an address or a network such as 10.1.0.0/16 or fd00::/8") from None
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is not None and found.prefixlen >= _MAPPED_BITS:
+        return ipaddress.ip_network((mapped, found.prefixlen - _MAPPED_BITS))
+    return found
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Addresses and networks.
+
+    :raises ValueError: as `network` does.
+    """
+    return tuple(network(text) for text in texts)
+
+
+def address_of(peer: Any) -> str:
+    """The address in a Twisted ``IAddress``; empty for one that has none, as a Unix socket's."""
+    return str(getattr(peer, "host", ""))
+
+
+def admits(allowed: Iterable[Network], address: str) -> bool:
+    """Whether a peer at this address may connect. Who has no address is on this machine and may.
+
+    An IPv4 address that comes in on an IPv6 socket counts as itself.
+    """
+    if not address:
+        return True
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if found.version == 6 and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return any(found.version == each.version and found in each for each in allowed)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address to listen on, or a host that stands for one."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
