@@ -15,7 +15,7 @@ from .commanders import MOVE, STOP, command
 
 def add(table: FlightTable, code: int = MOVE, deadline: float = 1.0) -> Flight:
     """Take a command in."""
-    return table.add(None, 0, read_command(command(1, code, 1)), 0, deadline, None)
+    return table.add(None, 0, read_command(command(1, code, 1)), 0, 0.0, deadline, None)
 
 
 class FlightTests(SynchronousTestCase):

@@ -26,10 +26,13 @@ class GraceTests(CommandCase):
 
     def test_stops(self) -> None:
         """After 5 s all that moves is stopped, then command is given up upstream, and the next may ask."""
+        self.assertFalse(self.house.bridge.grace)
         self.csc.go()
         self.house.advance(4.9)
         self.assertEqual((self.house.link.read(), self.holder), ([], self.csc))
+        self.assertTrue(self.house.bridge.grace)
         self.house.advance(0.2)
+        self.assertFalse(self.house.bridge.grace)
         self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
         self.assertIsNone(self.holder)
         self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtmount_twisted.enums import Commander, ReplyCode, Source
 
-from .commanders import ASK, MOVE, STOP, CommandCase, Told, ask
+from .commanders import ASK, MOVE, STOP, CommandCase, RecordingClient, Told, ask
 
 ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
 
@@ -356,3 +356,58 @@ class UpstreamTests(CommandCase):
         self.assertEqual([answer[:2] for answer in self.csc.answers()], [(NOACK, number)])
         self.house.link.finish_all()
         self.assertIsNone(self.holder)
+
+
+class HandCommandTests(CommandCase):
+    """Command handed on by name."""
+
+    def hand(self, holder: RecordingClient, heir: str) -> str:
+        """Hand command on, and tell why not."""
+        return self.house.bridge.hand_command(holder, heir)
+
+    def test_by_name(self) -> None:
+        """The holder names one of several of a source; what it sent and waits is refused; nobody is asked."""
+        self.house.give(self.csc)
+        self.house.client("eui2", Source.EUI)
+        self.house.link.room = 0
+        self.csc.command(MOVE)
+        self.assertEqual(self.hand(self.csc, "eui2"), "")
+        self.assertEqual(self.csc.explanations(), ["refused: eui2 has command"])
+        assert self.holder is not None
+        self.assertEqual((self.holder.name, self.house.link.codes()), ("eui2", []))
+        self.assertEqual(
+            self.house.leases(),
+            [("lease_granted", "csc"), ("lease_released", "csc"), ("lease_granted", "eui2")],
+        )
+        self.assertEqual(self.hand(self.holder, "eui2"), "")
+        self.assertEqual(self.house.bridge.lease.number, 2)
+
+    def test_refused(self) -> None:
+        """Who does not have command can't hand it on; nor can anyone to who is not there, or observes."""
+        self.house.client("watch", may_command=False)
+        self.assertIn("nobody has command", self.hand(self.csc, "eui"))
+        self.house.give(self.csc)
+        self.assertIn("csc has command", self.hand(self.hhd, "eui"))
+        for nobody in ("watch", "eui9", "\n"):
+            self.assertEqual(self.hand(self.csc, nobody), f"no commander {nobody!a} is connected")
+        self.csc.go()
+        self.assertNotEqual(self.hand(self.csc, "eui"), "")
+        self.assertIs(self.holder, self.csc)
+
+    def test_hhd(self) -> None:
+        """The HHD has to give command up before another gets it, as with an ask."""
+        self.house.give(self.hhd)
+        self.assertIn("nobody can take it from the HHD", self.hand(self.hhd, "eui"))
+        self.assertEqual(self.hand(self.hhd, "hhd"), "")
+        self.assertIs(self.holder, self.hhd)
+
+    def test_controller(self) -> None:
+        """With the link down, or the controller not heard yet, command stays where it is; so at the end."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        self.assertIn("the controller is not connected", self.hand(self.csc, "eui"))
+        self.house.connect()
+        self.assertIn("was not heard", self.hand(self.csc, "eui"))
+        self.house.link.finish_all()
+        self.house.bridge.close()
+        self.assertEqual(self.hand(self.csc, "eui"), "the bridge ends")

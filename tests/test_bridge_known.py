@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.known import MAX_KNOWN, Known
+from mtmount_twisted.bridge.known import MAX_KNOWN, Known, KnownEntry
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, WarningReply
 
 from .commanders import STAMP
@@ -114,12 +114,32 @@ class KnownTests(SynchronousTestCase):
         """A mount that invents axes without end does not fill the memory either."""
         self.assertEqual(len(self.told(*(position(axis, 1) for axis in range(MAX_KNOWN + 50)))), MAX_KNOWN)
 
-    def test_forget(self) -> None:
-        """Nothing is known after a connection is lost."""
-        known = Known()
-        known.learn(state(b"a"))
-        known.forget()
+    def test_stale(self) -> None:
+        """What a lost connection said is kept as stale, and is current for nobody, until it is said anew."""
+        times = iter((1.5, 2.5, 3.5, 4.5))
+        known = Known(lambda: next(times))
+        for line in (state(b"a"), warning(1, 901), position(0, 1)):
+            known.learn(line)
+        known.link_down()
         self.assertEqual(known.lines, [])
+        known.learn(warning(0, 901))
+        known.learn(state(b"b"))
+        self.assertEqual(
+            known.entries(),
+            [KnownEntry(position(0, 1), 3.5, True), KnownEntry(state(b"b"), 4.5, False)],
+        )
+        self.assertEqual(known.lines, [state(b"b")])
+
+    def test_stale_goes_first(self) -> None:
+        """What is stale makes room for what is not, be it the state itself."""
+        known = Known()
+        for line in (state(b"a"), position(0, 1)):
+            known.learn(line)
+        known.link_down()
+        lines = [warning(1, code) for code in range(MAX_KNOWN)]
+        for line in lines:
+            known.learn(line)
+        self.assertEqual([entry.line for entry in known.entries()], lines)
 
     def test_as_the_library_writes(self) -> None:
         """Every kind of event that the library writes is understood."""

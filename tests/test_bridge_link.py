@@ -126,6 +126,18 @@ class LinkTests(BridgeCase):
         self.controller.client.transport.write(STATE + b"\r\n")
         self.assertEqual(self.csc.heard(), [])
 
+    def test_behind(self) -> None:
+        """How far a commander is behind can be asked, and is nothing once it has read on."""
+        self.link()
+        pair = self.service.pairs[0]
+        self.csc.stop_reading()
+        for _ in range(100):
+            self.controller.say(STATE + b"x" * 1000)
+        self.assertGreater(pair.behind, 10_000)
+        self.csc.start_reading()
+        self.csc.heard()
+        self.assertEqual(pair.behind, 0)
+
     def test_reading_never_pauses(self) -> None:
         """The controller's words are all read, whoever does not read theirs."""
         self.link()

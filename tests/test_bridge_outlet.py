@@ -92,9 +92,11 @@ class OutletTests(SynchronousTestCase):
     def test_too_much(self) -> None:
         """Over the bound it is cut off, once, and gets nothing more; exactly at it, not."""
         self.send(101)
+        self.assertEqual(self.outlet.behind, 0)
         self.send(1000)
-        self.assertEqual(self.cuts, [])
+        self.assertEqual((self.cuts, self.outlet.behind), ([], 1000))
         self.send(1)
+        self.assertEqual(self.outlet.behind, 0)
         self.send(1)
         self.assertEqual(self.cuts, ["more than 1000 bytes behind"])
         self.transport.take_all()

@@ -66,6 +66,11 @@ class PairClient(WholePair):
             reactor=reactor,
         )
 
+    @property
+    def behind(self) -> int:
+        """How many bytes wait for it to read, beyond what its transport buffers."""
+        return self._outlet.behind
+
     def dismiss(self, why: str) -> None:
         """Read no more, and drop this commander's connections once it was told all; it may connect again."""
         self.log.warning("%s: closed: %s", self.name, why)
@@ -157,6 +162,11 @@ class PortClient:
         self._gone: Waiters[None] = Waiters()
         self._outlet = Outlet(clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
         self.send: Callable[[bytes], None] = self._outlet.send
+
+    @property
+    def behind(self) -> int:
+        """How many bytes wait for it to read, beyond what its transport buffers."""
+        return self._outlet.behind
 
     def dismiss(self, why: str) -> None:
         """Read no more, and close the connection once all is sent, or after `CLOSE_TIMEOUT`."""

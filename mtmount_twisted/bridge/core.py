@@ -13,13 +13,17 @@ Next to read: what it is made of, `audience` (who is here), `traffic` (commands 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
 
 from ..enums import CommandCode, Source
 from ..errors import LineError
+from ..interfaces import IBridge
 from ..journal.schema import CONTROLLER as CONTROLLER
 from .audience import Audience
 from .diary import REASONS as REASONS
@@ -40,6 +44,7 @@ _ASK = int(CommandCode.ASK_FOR_COMMAND)
 _EXEMPT = STOP_CODES | {_ASK}
 
 
+@implementer(IBridge)
 class Bridge:
     """Shares one controller among many clients.
 
@@ -48,6 +53,7 @@ class Bridge:
     :param journal: is told everything; see `interfaces.IJournal`.
     :param rules: the site's rules; see `config.CommandRules`.
     :param source: under which the bridge commands the controller.
+    :param wall_clock: tells the time in Unix seconds, for what is known.
     :ivar lease: who has command.
     :ivar known: what is known of the mount now.
     """
@@ -59,9 +65,10 @@ class Bridge:
         journal: Any,
         rules: CommandRules,
         source: Source = Source.CSC,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.lease = Lease()
-        self.known = Known()
+        self.known = Known(wall_clock)
         self._log = log
         self._rules = rules
         self._closed = False
@@ -94,6 +101,20 @@ class Bridge:
     def link(self) -> Any:
         """The controller's link, from `link_up` to `link_down`, else None."""
         return self._traffic.link
+
+    @property
+    def grace(self) -> bool:
+        """True while who has command is gone, and is waited for."""
+        return self._granting.grace
+
+    def hand_command(self, holder: Any, heir_name: str) -> str:
+        """Give command to a commander by its name, where `AskForCommand` names but a source.
+
+        :param holder: the client that has command.
+        :param heir_name: the name of the connected client that shall have it.
+        :return: empty if that one has command now; else why not.
+        """
+        return "the bridge ends" if self._closed else self._granting.hand_command(holder, heir_name)
 
     # Clients
 
@@ -189,7 +210,7 @@ class Bridge:
     def link_down(self, why: str) -> None:
         """A connection to the controller was lost: the epoch ends, and all that was in flight."""
         self._traffic.link = None
-        self.known.forget()
+        self.known.link_down()
         self._diary.event("link_down", CONTROLLER, why)
         in_flight = len(self.flights)
         level = logging.INFO if self._closed else logging.WARNING

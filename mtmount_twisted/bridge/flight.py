@@ -23,6 +23,7 @@ class Flight:
     :ivar visit: during which visit of the commander's it came; see `audience`.
     :ivar header: as the commander sent it.
     :ivar lease: number of the lease that the commander held then; 0 for none.
+    :ivar since: when it was taken, on the reactor's clock in seconds.
     :ivar deadline: when it times out, on the reactor's clock in seconds.
     :ivar then: see `Then`; or None.
     :ivar written: True once it was handed to the connection.
@@ -34,6 +35,7 @@ class Flight:
     visit: int
     header: DownHeader
     lease: int
+    since: float
     deadline: float
     then: Then | None = None
     written: bool = False
@@ -59,12 +61,19 @@ class FlightTable:
         return iter(tuple(self._flights.values()))
 
     def add(
-        self, client: Any, visit: int, header: DownHeader, lease: int, deadline: float, then: Then | None
+        self,
+        client: Any,
+        visit: int,
+        header: DownHeader,
+        lease: int,
+        since: float,
+        deadline: float,
+        then: Then | None,
     ) -> Flight:
         """Take a command in, under a key of its own; it waits to be written."""
         while self._next in self._flights:
             self._step()
-        flight = Flight(self._next, client, visit, header, lease, deadline, then)
+        flight = Flight(self._next, client, visit, header, lease, since, deadline, then)
         self._flights[flight.key] = flight
         self._queue_of(flight)[flight.key] = flight
         self._step()

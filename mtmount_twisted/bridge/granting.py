@@ -156,14 +156,38 @@ class Granting:
             self._traffic.refuse(ask.client, ask.header, f"refused: {why}", ask.visit)
             return
         if lease.holder is not heir:
-            former, number = lease.holder, lease.number
-            self._stop_grace()
-            lease.grant(heir)
-            if former is not None:
-                self._ended(former, number, f"{heir.name} took it")
-            self._diary.event("lease_granted", heir.name, f"lease {lease.number}")
-            self._log.info("%s has command (lease %d)", heir.name, lease.number)
+            self._pass_to(heir, f"{heir.name} took it")
         self._accept(ask.client, ask.header, ask.visit)
+
+    def _pass_to(self, heir: Any, why: str) -> None:
+        """Command goes to a client that does not have it."""
+        lease = self._lease
+        former, number = lease.holder, lease.number
+        self._stop_grace()
+        lease.grant(heir)
+        if former is not None:
+            self._ended(former, number, why)
+        self._diary.event("lease_granted", heir.name, f"lease {lease.number}")
+        self._log.info("%s has command (lease %d)", heir.name, lease.number)
+
+    def hand_command(self, holder: Any, heir_name: str) -> str:
+        """As `Bridge.hand_command`."""
+        heir = self._audience.clients.get(heir_name)
+        if self._lease.holder is not holder or not self._audience.is_here(holder):
+            return f"{holder.name} does not have command: {self._lease.describe()}"
+        if heir is None or not heir.may_command:
+            return f"no commander {heir_name!a} is connected"
+        if not self._has_upstream:
+            return "the controller is not connected, or was not heard yet on who has command"
+        why = self._lease.why_not(heir)
+        if not why and heir is not holder:
+            self._pass_to(heir, f"{holder.name} gave it to {heir.name}")
+        return why
+
+    @property
+    def grace(self) -> bool:
+        """As `Bridge.grace`."""
+        return self._grace is not None
 
     def _accept(self, client: Any, header: DownHeader, visit: int | None = None) -> None:
         """Answer a command that the bridge itself carries out."""

@@ -1,24 +1,41 @@
 """What is known of the mount now, in its own words: what a newcomer is told.
 
-Only what the mount said over the connection that is up counts; of what a lost connection said,
-nobody knows whether it still holds.
+Only what the mount said over the connection that is up counts as current. Of what a lost connection
+said, nobody knows whether it still holds: it is kept as *stale* until the mount says something else
+about the same thing, for who shows it as such, and told to no newcomer.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 from ..enums import ReplyCode
 from ..fields import BOOL, INT
 
 MAX_KNOWN = 1000
-"""How many events are kept; beyond it the warning or error that was renewed longest ago is forgotten."""
+"""How many events are kept; beyond it what is stale is forgotten first, and then the warning or error
+that was renewed longest ago."""
 
 MAX_KNOWN_BYTES = 56 * 1024
 """How long they may be together: less than the least that a client may be behind, so that what a
 newcomer is told does not cut it off."""
 
 _Fields = list[bytes]
+
+
+class KnownEntry(NamedTuple):
+    """Something that is known.
+
+    :ivar line: the mount's own words.
+    :ivar time: when they came, in Unix seconds by the system's clock.
+    :ivar stale: True if the connection on which they came is lost.
+    """
+
+    line: bytes
+    time: float
+    stale: bool
 
 
 def _int(text: bytes) -> int:
@@ -65,11 +82,14 @@ class Known:
     """The last state, the last in-position of each axis, and every active warning and error.
 
     An error that is latched counts as active until it is reset.
+
+    :param wall_clock: tells the time in Unix seconds.
     """
 
-    def __init__(self) -> None:
-        self._lines: dict[tuple[int, Hashable], bytes] = {}
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
         self._bytes = 0
+        self._now = wall_clock
 
     def learn(self, line: bytes) -> None:
         """Take note of an event. One that we can't read is passed on like any, and changes nothing here."""
@@ -83,21 +103,31 @@ class Known:
             return
         self._drop((code, about))
         if lasts and len(line) <= MAX_KNOWN_BYTES:
-            self._lines[code, about] = line
+            self._entries[code, about] = KnownEntry(line, self._now(), False)
             self._bytes += len(line)
-            while len(self._lines) > MAX_KNOWN or self._bytes > MAX_KNOWN_BYTES:
-                alarms = (key for key in self._lines if key[0] in _ALARMS)
-                self._drop(next(alarms, next(iter(self._lines))))
+            while len(self._entries) > MAX_KNOWN or self._bytes > MAX_KNOWN_BYTES:
+                self._drop(self._first_to_go())
+
+    def _first_to_go(self) -> tuple[int, Hashable]:
+        stale = (key for key, entry in self._entries.items() if entry.stale)
+        alarms = (key for key in self._entries if key[0] in _ALARMS)
+        return next(stale, None) or next(alarms, None) or next(iter(self._entries))
 
     def _drop(self, key: tuple[int, Hashable]) -> None:
-        self._bytes -= len(self._lines.pop(key, b""))
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(entry.line)
 
-    def forget(self) -> None:
-        """The connection is lost: nothing is known any more."""
-        self._lines.clear()
-        self._bytes = 0
+    def link_down(self) -> None:
+        """The connection is lost: nothing that is known counts as current any more."""
+        for key, entry in self._entries.items():
+            self._entries[key] = entry._replace(stale=True)
+
+    def entries(self) -> list[KnownEntry]:
+        """What is known, stale or not, the oldest news first."""
+        return list(self._entries.values())
 
     @property
     def lines(self) -> list[bytes]:
-        """What is known, the oldest news first."""
-        return list(self._lines.values())
+        """What is current, the oldest news first."""
+        return [entry.line for entry in self._entries.values() if not entry.stale]

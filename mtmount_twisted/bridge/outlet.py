@@ -37,6 +37,11 @@ class Outlet:
         self._kept_bytes = 0
         self._deadline: IDelayedCall | None = None
 
+    @property
+    def behind(self) -> int:
+        """How many bytes are kept here, beyond what the transport itself buffers."""
+        return self._kept_bytes
+
     def attach(self, transport: Any) -> None:
         """Write to this transport from now on; its flow control is the outlet's."""
         self._transport = transport

@@ -85,9 +85,9 @@ class Traffic:
 
     def begin(self, client: Any, header: DownHeader, then: Then | None = None) -> None:
         """Take a command into flight, and hand it over as soon as the link has room."""
-        deadline = self._clock.seconds() + self._rules.ack_timeout
+        now = self._clock.seconds()
         visit, lease = self._audience.visit_of(client), self._lease.of(client)
-        flight = self.flights.add(client, visit, header, lease, deadline, then)
+        flight = self.flights.add(client, visit, header, lease, now, now + self._rules.ack_timeout, then)
         client.in_flight += 1
         self._diary.step("received", client, header, flight.key, lease)
         self._keep_sweeping()
