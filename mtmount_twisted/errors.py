@@ -9,6 +9,7 @@
     |   +-- UnknownCodeError                  no message class has its code
     +-- LineError               (ValueError)  a received line is no message: holds the line
     +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
+    +-- UnfinishedLineError     (TimeoutError)  a peer began a line and did not end it
     +-- UnknownFieldError       (TypeError)   a message was given a name that it does not have
     +-- NotConnectedError       (RuntimeError)            not connected before starting
     +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
@@ -126,6 +127,22 @@ class LineTooLongError(MTMountError, ValueError):
 
     def __str__(self) -> str:
         return f"a line of more than {self.limit} bytes; it begins with {_brief(self.start)}"
+
+
+class UnfinishedLineError(MTMountError, TimeoutError):
+    """A peer began a line and did not end it in time.
+
+    :ivar start: the first bytes of that line.
+    :ivar seconds: how long it was given.
+    """
+
+    def __init__(self, start: bytes, seconds: float) -> None:
+        super().__init__(start, seconds)
+        self.start = start
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"a line was not ended within {self.seconds:g} s; it begins with {_brief(self.start)}"
 
 
 class NotConnectedError(MTMountError, RuntimeError):

@@ -19,7 +19,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .errors import BacklogError, LineTooLongError
+from .errors import BacklogError, LineTooLongError, UnfinishedLineError
 from .framing import MAX_LINE_LENGTH, TERMINATOR
 from .interfaces import ILineReaderOwner, ILineWriterOwner
 from .liveness import keep_alive, watch_window
@@ -54,6 +54,17 @@ class LineReader(LineReceiver):
         self.MAX_LENGTH = max_length
         self.unfinished = bytearray()
         self._ended: Failure | None = None
+        self._clock: IReactorTime | None = None
+        self._patience = 0.0
+        self._began: float | None = None  # when the first byte of the unfinished line came
+        self._timer: IDelayedCall | None = None
+
+    def limit_unfinished(self, clock: IReactorTime, seconds: float) -> None:
+        """Drop a peer that takes longer than this from the first byte of a line to its end.
+
+        However it trickles: the time is absolute.
+        """
+        self._clock, self._patience = clock, seconds
 
     def connectionMade(self) -> None:
         keep_alive(self.transport)
@@ -70,6 +81,29 @@ class LineReader(LineReceiver):
         if lines:
             self.owner.lines_received(lines)
         if self._ended is not None:
+            self.transport.abortConnection()
+        elif self._clock is not None:
+            self._time_unfinished(self._clock, bool(lines))
+
+    def _time_unfinished(self, clock: IReactorTime, ended_one: bool) -> None:
+        """Only take the time, since this is done for each chunk; the timer finds out whether it is up."""
+        if not self.unfinished:
+            self._began = None
+        elif ended_one or self._began is None:
+            self._began = clock.seconds()
+            if self._timer is None:
+                self._timer = clock.callLater(self._patience, self._look_at_unfinished, clock)
+
+    def _look_at_unfinished(self, clock: IReactorTime) -> None:
+        self._timer = None
+        if self._began is None:
+            return
+        rest = self._began + self._patience - clock.seconds()
+        if rest > 0:
+            self._timer = clock.callLater(rest, self._look_at_unfinished, clock)
+        else:
+            self._ended = Failure(UnfinishedLineError(bytes(self.unfinished[:100]), self._patience))
+            self.unfinished = bytearray()
             self.transport.abortConnection()
 
     def _split(self, data: bytes) -> list[bytes]:
@@ -94,6 +128,10 @@ class LineReader(LineReceiver):
         return lines
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._clock = None
         self.owner.reader_lost(self, self._ended or reason)
 
 

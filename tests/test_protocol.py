@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from mtmount_twisted.errors import BacklogError, LineTooLongError
+from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.protocol import (
     AT_ONCE_INTERVAL,
@@ -124,6 +124,44 @@ class LineReaderTests(SynchronousTestCase):
         for _ in range(10):
             reader.dataReceived(b"x" * 1000)
         self.assertEqual(reader.unfinished, b"")
+
+    def test_a_line_that_is_not_ended(self) -> None:
+        """With a limit on it, a line that trickles is cut off when its time from the first byte is up."""
+        clock = Clock()
+        reader = self.receive(max_length=1000)
+        reader.limit_unfinished(clock, 10)
+        reader.dataReceived(b"whole\r\n")
+        clock.advance(60)
+        for _ in range(9):
+            reader.dataReceived(b"x")
+            clock.advance(1)
+        reader.dataReceived(b"\r\nnext")  # has 10 s of its own
+        clock.advance(9)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"whole", b"x" * 9], False))
+        reader.dataReceived(b" one")
+        clock.advance(1)
+        self.assertTrue(self.transport.disconnecting)
+        reader.dataReceived(b"\r\nbehind\r\n")
+        reader.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(self.owner.lines), 2)
+        self.assertIsInstance(self.owner.reason, UnfinishedLineError)
+        self.assertIn("10 s; it begins with b'next one'", str(self.owner.reason))
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_an_idle_peer_is_kept(self) -> None:
+        """The limit is on lines that are begun: who says nothing, or ends its lines, is left alone."""
+        clock = Clock()
+        reader = self.receive()
+        reader.limit_unfinished(clock, 10)
+        for _ in range(5):
+            reader.dataReceived(b"a")
+            clock.advance(9)
+            reader.dataReceived(b"b\r\n")
+            clock.advance(9)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"ab"] * 5, False))
+        reader.dataReceived(b"half")
+        reader.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_lost(self) -> None:
         """The owner is told once that it came and once that it went, and why."""
