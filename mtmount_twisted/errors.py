@@ -137,9 +137,12 @@ class UnfinishedLineError(MTMountError, TimeoutError):
     """
 
     def __init__(self, start: bytes, seconds: float) -> None:
-        super().__init__(start, seconds)
+        super().__init__(start)  # of two arguments OSError would make its errno
         self.start = start
         self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.start, self.seconds)
 
     def __str__(self) -> str:
         return f"a line was not ended within {self.seconds:g} s; it begins with {_brief(self.start)}"
