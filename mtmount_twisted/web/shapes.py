@@ -1,0 +1,146 @@
+"""What is recorded, as JSON: one shape for live events and for history. Values only.
+
+A row of the journal, or one that is on its way there, is a `journal.reading.Entry`; `shape` makes the
+JSON object of it that ``docs/web_events.rst`` explains. Next to read: `feed`, `history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from ..codec import decode_command, decode_reply, read_command_header, read_reply_header
+from ..commands import CommandDict
+from ..enums import CommandCode, ReplyCode
+from ..errors import LineError
+from ..fields import write_timestamp
+from ..journal.reading import Entry, is_command
+from ..journal.times import iso as iso
+from ..messages import BaseMessage
+
+MAX_TEXT = 4096
+"""The longest ``text`` of a message, in characters."""
+
+UNREADABLE = "unreadable"
+"""The kind of a message that has not even a code."""
+
+TYPES = {"message": "message", "step": "step", "event": "change"}
+"""What a table of the journal holds, as the API calls it."""
+
+_COMMANDS: dict[int, str] = {int(code): code.name for code in CommandCode}
+_REPLIES: dict[int, str] = {int(code): code.name for code in ReplyCode}
+_CLASSES: dict[int, str] = _COMMANDS | {int(code): cls.__name__ for code, cls in CommandDict.items()}
+
+
+def event_id(run: int, row: int) -> str | None:
+    """What a row is called: ``RUN.ROWID``; None for one that has no id in the file."""
+    return f"{run}.{row}" if row else None
+
+
+def command_name(code: int) -> str:
+    """A command's code as its class is called, else by its name, else ``code 1234``."""
+    return _CLASSES.get(code) or f"code {code}"
+
+
+def header_of(entry: Entry) -> tuple[str, int | None]:
+    """What kind of message a message is, such as ``ACK``, and its sequence id if it has one."""
+    line = entry.line or b""
+    try:
+        if is_command(entry):
+            command = read_command_header(line)
+            return _COMMANDS.get(command.code) or f"code {command.code}", command.sequence_id
+        reply = read_reply_header(line)
+    except LineError:
+        return UNREADABLE, None
+    return _REPLIES.get(reply.code) or f"code {reply.code}", reply.sequence_id
+
+
+def shape(entry: Entry) -> dict[str, Any]:
+    """The JSON object of a row; an id of 0 is one that is not in the file."""
+    common = {
+        "id": event_id(entry.run, entry.id),
+        "time": iso(entry.time),
+        "type": TYPES[entry.table],
+        "peer": entry.peer,
+        "epoch": entry.epoch,
+    }
+    return common | _SHAPES[entry.table](entry)
+
+
+def _message(entry: Entry) -> dict[str, Any]:
+    line = entry.line or b""
+    kind, sequence_id = header_of(entry)
+    text, truncated = text_of(line)
+    command = is_command(entry)
+    return {
+        "direction": entry.what,
+        "kind": kind,
+        "is_command": command,
+        "sequence_id": sequence_id,
+        "fields": _fields(line, command),
+        "text": text,
+        "truncated": truncated,
+    }
+
+
+def _step(entry: Entry) -> dict[str, Any]:
+    return {
+        "command": command_name(entry.code),
+        "code": entry.code,
+        "key": entry.key,
+        "sequence_id": entry.sequence_id,
+        "step": entry.what,
+        "lease": entry.lease,
+        "explanation": entry.text,
+    }
+
+
+def _change(entry: Entry) -> dict[str, Any]:
+    return {"kind": entry.what, "detail": entry.text}
+
+
+_SHAPES = {"message": _message, "step": _step, "event": _change}
+
+
+def text_of(line: bytes) -> tuple[str, bool]:
+    r"""A line for people, at most `MAX_TEXT` characters, and whether there was more.
+
+    Fields are joined with ``" | "``; what is not printable ASCII becomes ``\xNN``.
+    """
+    text = line[:MAX_TEXT].decode("ascii", "backslashreplace").replace("\n", " | ")
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return text[:MAX_TEXT], len(line) > MAX_TEXT or len(text) > MAX_TEXT
+
+
+def _fields(line: bytes, command: bool) -> dict[str, Any] | None:
+    try:
+        message: BaseMessage = (decode_command if command else decode_reply)(line)
+    except LineError:
+        return None
+    cls = type(message)
+    fields = {
+        info.name: _PLAIN.get(info.kind.name, _same)(getattr(message, info.name))
+        for info in cls.field_infos
+        if not info.constant
+    }
+    if cls.has_extra_data:
+        fields["extra_data"] = list(message.extra_data)
+    return fields
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _name(value: IntEnum) -> str:
+    return value.name
+
+
+def _time(value: datetime) -> str:
+    return write_timestamp(value) + "Z"  # as on the wire, where a leap second is one
+
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {"enum": _name, "timestamp": _time}
