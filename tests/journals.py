@@ -103,6 +103,12 @@ class JournalCase(SynchronousTestCase):
         finally:
             db.close()
 
+    def change(self, sql: str) -> None:
+        """What another program does to the file."""
+        db = sqlite3.connect(self.path, isolation_level=None)
+        db.execute(sql)
+        db.close()
+
     def count(self, table: str = "message") -> int:
         """How many rows a table has."""
         return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])

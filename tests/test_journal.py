@@ -219,6 +219,15 @@ class JournalTests(TestCase):
         self.assertEqual((journal.lag, journal.fault, self.lines.lines), (0.0, "", []))
         self.assertNotIn("journal", [thread.name for thread in threading.enumerate() if thread.is_alive()])
 
+    async def test_base(self) -> None:
+        """What is added to a row's number to get its id is known once the file is open."""
+        journal = self.journal()
+        journal.start()
+        number = journal.event("started", "", 0)
+        await journal.stop()
+        self.assertEqual(self.rows("SELECT id FROM event"), [((journal.base or 0) + number,)])
+        self.assertIsNone(self.journal().base)
+
     async def test_writes_by_itself(self) -> None:
         """Rows get into the file without a stop: the thread is woken by the first."""
         written: Deferred[None] = Deferred()
@@ -326,9 +335,14 @@ class NoJournalTests(SynchronousTestCase):
         journal.step(1, "sent", "CSC", 1, 1, 10, 0)
         journal.event("connected", "CSC", 1)
         self.successResultOf(journal.stop())
-        public = {name for name in dir(Journal) if not name.startswith("_")} - {"take", "free", "oldest"}
+        public = {"path"} | {name for name in dir(Journal) if not name.startswith("_")} - {
+            "take",
+            "free",
+            "oldest",
+        }
         self.assertEqual(public - {"mark_gap"} - set(dir(journal)), set())
         self.assertEqual((journal.written, journal.lost, journal.pending, journal.lag), (0, 0, 0, 0.0))
+        self.assertEqual((journal.base, journal.path), (None, None))
 
     def test_sqlite_is_not_imported(self) -> None:
         """SQLite is imported when a journal is started, and not with the bridge."""

@@ -210,7 +210,7 @@ class FollowTests(SessionCase):
         with self.assertRaises(KeyboardInterrupt):
             for entry in follow(self.path, Wanted(), 21, pause):
                 told.append(entry)
-        self.assertEqual([entry.id for entry in told], [22, 23, 24, 25, 1])
+        self.assertEqual([entry.id for entry in told], [22, 23, 24, 25, 26])
 
     def nothing(self) -> None:
         """Nothing happens."""

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from mtmount_twisted.bridge import journal_store
 from mtmount_twisted.bridge.journal_store import TRIM_EVERY, TRIM_ROWS, set_aside
+from mtmount_twisted.journal.schema import RUN_IDS
 
 from .journals import START, JournalCase, scratch_folder
 
@@ -76,6 +77,66 @@ class WritingTests(JournalCase):
             self.open()
         self.assertEqual(self.rows("SELECT DISTINCT run FROM message"), [(1,), (2,)])
 
+    def test_base(self) -> None:
+        """A row's id is the number that it got when it was recorded, and what the run began with."""
+        self.assertIsNone(self.keeper.base)
+        numbers = [self.waiting.event("connected", "CSC", 1) for _ in range(2)]
+        self.writer.turn()
+        base = self.keeper.base or 0
+        self.record(5)
+        self.writer.turn()
+        numbers.append(self.waiting.event("connected", "CSC", 1))
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT id FROM event"), [(base + number,) for number in numbers])
+        self.assertEqual((base, self.keeper.base), (0, 0))
+        self.keeper.close()
+        self.open()
+        number = self.waiting.event("connected", "CSC", 1)
+        self.writer.turn()
+        self.assertEqual(self.keeper.base, RUN_IDS)
+        self.assertEqual(self.rows("SELECT max(id) FROM event"), [(RUN_IDS + number,)])
+
+    def test_more_ids_than_a_run_has(self) -> None:
+        """A run that comes after one with more rows than any should have begins after its last."""
+        self.record()
+        self.writer.turn()
+        self.keeper.close()
+        self.change(f"UPDATE message SET id = {RUN_IDS + 7}")
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT max(id) FROM message"), [(RUN_IDS + 8,)])
+
+    def test_base_is_kept(self) -> None:
+        """A fresh file in the place of one that is gone goes on with the run, its number and its ids."""
+        for damage in (self.path.unlink, lambda: self.path.write_bytes(b"no database" * 500)):
+            self.record(3)
+            self.writer.turn()
+            self.keeper.close()
+            damage()
+            number = self.waiting.event("connected", "CSC", 1)
+            self.writer.turn()
+            self.assertEqual(self.rows("SELECT id, run FROM event WHERE kind = 'connected'"), [(number, 1)])
+            self.assertEqual((self.keeper.base, self.keeper.run), (0, 1))
+
+    def test_replaced_by_another_journal(self) -> None:
+        """A file that another run has written is not mixed up with this one's: a run of its own begins."""
+        self.record(3)
+        self.writer.turn()
+        self.keeper.close()
+        other = self.path.with_name("other.sqlite")
+        other.write_bytes(self.path.read_bytes())
+        self.path.unlink()
+        self.now += 1
+        self.open()
+        self.record(3)
+        self.writer.turn()
+        other.replace(self.path)
+        self.record(3)
+        self.writer.turn()
+        self.assertEqual(self.rows("SELECT run, count(*) FROM message GROUP BY run"), [(1, 3), (2, 3)])
+        self.assertEqual((self.keeper.run, self.keeper.base, self.keeper.unwritable), (2, RUN_IDS, 0))
+
     def test_two_daemons(self) -> None:
         """Two daemons that were given the same file keep both their rows, each in a run of its own."""
         first = self.keeper, self.waiting, self.writer
@@ -90,7 +151,7 @@ class WritingTests(JournalCase):
         self.writer.turn()
         other.close()
         self.assertEqual(self.rows("SELECT run, count(*) FROM message GROUP BY run"), [(1, 6), (2, 3)])
-        self.assertEqual(self.told, [])
+        self.assertEqual((self.told, self.keeper.unwritable), ([], 0))
 
     def test_unknown(self) -> None:
         """After a crash, what was sent and has no end is found, and nothing else is."""
@@ -279,9 +340,10 @@ class FaultTests(JournalCase):
         self.assertEqual(self.writer.written, 2)
         self.assertIn("2 rows lost", self.rows("SELECT detail FROM event WHERE kind = 'gap'")[0][0])
         self.assert_told_once("can't hold 2 rows")
-        self.record()
+        number = self.waiting.event("connected", "CSC", 1)
         self.writer.turn()
-        self.assertEqual((self.count(), self.told), (3, []))
+        self.assertEqual(self.rows("SELECT id, kind FROM event"), [(2, "gap"), (number, "connected")])
+        self.assertEqual(self.told, [])
 
     def test_same_second(self) -> None:
         """Two files that are set aside in one second get two names, and each takes its log along."""

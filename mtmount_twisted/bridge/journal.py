@@ -305,7 +305,15 @@ class Journal(Waiting):
     @property
     def run(self) -> int:
         """The number of this run in the file; 0 until the file is open."""
-        return 0 if self._writer is None else self._writer.keeper.run or 0
+        return 0 if self._writer is None else self._writer.keeper.run
+
+    @property
+    def base(self) -> int | None:
+        """What is added to a row's number to get its id in the file; None until the file is open.
+
+        It stays the same while the run goes on, also in a fresh file that takes the place of another.
+        """
+        return None if self._writer is None else self._writer.keeper.base
 
     @property
     def fault(self) -> str:
@@ -394,6 +402,7 @@ class NoJournal:
     written = lost = pending = run = 0
     lag = 0.0
     fault = ""
+    base = path = None
 
     def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
         """See `Waiting.message`."""

@@ -15,10 +15,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..journal.schema import APPLICATION_ID, COLUMNS, SCHEMA, VERSION, gap_text
+from ..journal.schema import APPLICATION_ID, COLUMNS, RUN_IDS, SCHEMA, VERSION, gap_text
 
 Row = tuple[Any, ...]
 """A number that counts up within the run, and then the table's `COLUMNS`."""
@@ -61,9 +62,23 @@ Batch = tuple[list[Row], list[Row], list[Row]]
 """Rows that are written together: of each table in the order of `COLUMNS`, as they were recorded."""
 
 
+class Run(NamedTuple):
+    """A run of the daemon, as it stands in a file.
+
+    :ivar number: counts up in the file.
+    :ivar base: what is added to the number of a row to get its id.
+    :ivar started: when (s, Unix time): tells it from another journal's run of the same number.
+    """
+
+    number: int
+    base: int
+    started: float
+
+
 class Store:
     """One open journal file.
 
+    :param run: the run that goes on, if one does.
     :param connect: opens a database; for tests.
     :raises sqlite3.Error: if it can't be opened, as `write` and `trim` do if they can't do their work.
     :raises OSError: if its folder can't be made.
@@ -73,7 +88,7 @@ class Store:
     def __init__(
         self,
         path: Path,
-        run: int | None,
+        run: Run | None,
         *,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
         wall_clock: Callable[[], float] = time.time,
@@ -86,7 +101,7 @@ class Store:
         try:
             self._prepare()
             self.run = self._begin_run(run, wall_clock())
-            self._file = os.stat(path)
+            self._file, self._log_file = os.stat(path), os.stat(f"{path}-wal")
         except BaseException:
             self.close()
             raise
@@ -107,16 +122,26 @@ class Store:
         if is_new:
             self._in_transaction(lambda: [execute(statement) for statement in SCHEMA])
 
-    def _begin_run(self, run: int | None, now: float) -> int:
+    def _begin_run(self, run: Run | None, now: float) -> Run:
+        """The run that goes on if the file has it, or has none yet; else one that begins."""
+
         def begin() -> None:
             nonlocal run
-            run = run or self._one("SELECT max(run) FROM run") + 1
-            values = (run, now, os.getpid(), _version())
-            self._db.execute("INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?)", values)
+            if run is not None and self._has(run):
+                return
+            last = self._one("SELECT max(run) FROM run")
+            if run is None or last:
+                run = Run(last + 1, max(self._one(_LAST_ID), last * RUN_IDS), now)
+            values = (run.number, run.started, os.getpid(), _version())
+            self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
 
         self._in_transaction(begin)
         assert run is not None
         return run
+
+    def _has(self, run: Run) -> bool:
+        sql = "SELECT 1 FROM run WHERE run = ? AND started = ?"
+        return self._db.execute(sql, (run.number, run.started)).fetchone() is not None
 
     def _one(self, sql: str) -> int:
         (value,) = self._db.execute(sql).fetchone()
@@ -138,58 +163,56 @@ class Store:
     def write(self, batch: Batch) -> None:
         """Write all rows of a batch, or none.
 
-        Their ids go on from the largest in any table, so that sorting by id tells what came first.
+        Their ids are their numbers and the run's base: sorting by id tells what came first in a run.
         """
 
         def insert() -> None:
-            base = self._base(batch)
             for table, rows in zip(COLUMNS, batch):
-                self._insert(table, rows, base)
+                self._insert(table, rows)
 
         self._in_transaction(insert)
 
     def write_each(self, batch: Batch) -> list[Row]:
         """Write the rows of a batch that can be written.
 
-        :returns: those that never can be, because of what they hold; an event ``gap`` tells of them.
+        :returns: those that never can be, because of what they hold; an event ``gap`` stands in the
+            place of the first of them.
         """
         bad: list[Row] = []
 
         def insert() -> None:
-            base = self._base(batch)
             for table, rows in zip(COLUMNS, batch):
                 for row in rows:
                     try:
-                        self._insert(table, [row], base)
+                        self._insert(table, [row])
                     except Exception as error:
                         if not is_rows_own(error):
                             raise
                         bad.append(row)
             if bad:
-                times = [row[1] for row in bad]
-                last = max(row[0] for rows in batch for row in rows)
-                gap = (last + 1, times[0], "gap", "", 0, gap_text(len(bad), times[0], times[-1]))
-                self._insert("event", [gap], base)
+                bad.sort(key=itemgetter(0))
+                (number, start), end = bad[0][:2], bad[-1][1]
+                self._insert("event", [(number, start, "gap", "", 0, gap_text(len(bad), start, end))])
 
         self._in_transaction(insert)
         return bad
 
-    def _base(self, batch: Batch) -> int:
-        first: int = min(rows[0][0] for rows in batch if rows)
-        return self._one(_LAST_ID) + 1 - first
-
-    def _insert(self, table: str, rows: Sequence[Row], base: int) -> None:
+    def _insert(self, table: str, rows: Sequence[Row]) -> None:
         for start, size in _chunks(len(rows), self._sizes):
             chunk = rows[start : start + size]
             values = chain(*chunk, repeat(None, (size - len(chunk)) * (len(COLUMNS[table]) + 1)))
-            self._db.execute(_INSERT[table, size], (base, self.run, *values))
+            self._db.execute(_INSERT[table, size], (self.run.base, self.run.number, *values))
 
     def is_in_place(self) -> bool:
         """False once the file was removed or replaced: SQLite would go on writing into nowhere."""
-        try:
-            return os.path.samestat(os.stat(self.path), self._file)
-        except OSError:
-            return False
+        return _is(self.path, self._file)
+
+    def remove_log(self) -> None:
+        """Once it is closed and not in place: remove its write-ahead log, which SQLite would take for that
+        of the file which is in its place now."""
+        if _is(f"{self.path}-wal", self._log_file):
+            for end in ("-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
 
     def trim(self, oldest: float | None, most_bytes: int | None) -> bool:
         """Delete some of the oldest rows if they are too old or the file is too large.
@@ -228,6 +251,13 @@ class Store:
     def close(self) -> None:
         """Close the file; the last one that has it open folds its write-ahead log into it."""
         self._db.close()
+
+
+def _is(path: str | Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), file)
+    except OSError:
+        return False
 
 
 def _version() -> str:
@@ -313,7 +343,6 @@ class Keeper:
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self.path = path
-        self.run: int | None = None
         self.fault = ""
         self.unwritable = 0
         self._tell = tell
@@ -322,10 +351,21 @@ class Keeper:
         self._clock = clock
         self._wall_clock = wall_clock
         self._connect = connect
+        self._run: Run | None = None
         self._store: Store | None = None
         self._failing_since = 0.0
         self._set_aside_at: float | None = None
         self._trim_at = clock()
+
+    @property
+    def run(self) -> int:
+        """The number of this run in the file; 0 until the file is open."""
+        return 0 if self._run is None else self._run.number
+
+    @property
+    def base(self) -> int | None:
+        """What is added to a row's number to get its id; None until the file is open."""
+        return None if self._run is None else self._run.base
 
     def keep(self, batch: Batch) -> bool:
         """Write a batch.
@@ -343,12 +383,14 @@ class Keeper:
         return True
 
     def _open(self) -> Store:
-        if self._store is not None and not self._store.is_in_place():
+        store = self._store
+        if store is not None and not store.is_in_place():
             self.close()
+            store.remove_log()
             self._tell(logging.WARNING, "the journal %s was removed: a fresh one is begun", self.path)
         if self._store is None:
-            self._store = Store(self.path, self.run, connect=self._connect, wall_clock=self._wall_clock)
-            self.run = self._store.run
+            self._store = Store(self.path, self._run, connect=self._connect, wall_clock=self._wall_clock)
+            self._run = self._store.run
         return self._store
 
     def _write(self, batch: Batch) -> None:

@@ -20,6 +20,9 @@ APPLICATION_ID = 0x4D544D4A
 VERSION = 1
 """SQLite's ``user_version``: counted up when a table changes."""
 
+RUN_IDS = 2**36
+"""How many ids a run has for itself, so that two daemons in one file never meet. They fit into a double."""
+
 CONTROLLER = "controller"
 """The name, as a peer, of what takes the bridge's commands; every other peer is a commander."""
 
