@@ -1,0 +1,141 @@
+"""`catalogue`: every command and reply as JSON Schema (2020-12), made from their declarations alone.
+
+Values stand in JSON as `json_value` writes them: an enumeration's member by name, a timestamp as
+``2020-02-27T14:48:27.469Z``. Units, which JSON Schema does not know, are ``x-unit``; the names and numbers
+of an enumeration are ``x-enum``. Next to read: `judging`, which takes what a command's schema takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+from ..commands import AckOnlyCommandCodes, Command, Commands
+from ..enums import CommandCode
+from ..fields import Kind
+from ..messages import BaseMessage, FieldInfo
+from ..replies import Replies
+from .calls import Answer, Call, Route
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+STOP_CODES = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
+"""The commands that stop something; a test compares them with the bridge's own."""
+
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "int": {"type": "integer"},
+    "float": {"type": "number", "format": "double"},
+    "bool": {"type": "boolean"},
+    "str": {"type": "string", "pattern": "^[^\\r\\n\\u0000]*$"},
+    "timestamp": {"type": "string", "format": "date-time"},
+}
+
+_WRITERS: dict[str, Callable[[Kind, Any], Any]] = {
+    "enum": lambda kind, value: value.name,
+    "timestamp": lambda kind, value: f"{kind.write(value)}Z",
+}
+
+
+def json_value(kind: Kind, value: Any) -> Any:
+    """A field's value as JSON has it."""
+    write = _WRITERS.get(kind.name)
+    return value if write is None else write(kind, value)
+
+
+def parameters_in(cls: type[Command]) -> tuple[FieldInfo, ...]:
+    """What a commander chooses of a command: its fields behind the header."""
+    return cls.field_infos[len(Command.field_infos) :]
+
+
+def _field_schema(info: FieldInfo) -> dict[str, Any]:
+    schema: dict[str, Any] = {"description": info.doc}
+    if info.kind.name == "enum":
+        numbers = {member.name: int(member) for member in info.dtype}  # type: ignore[attr-defined]
+        schema |= {"enum": [*numbers, *numbers.values()], "title": info.dtype.__name__, "x-enum": numbers}
+    else:
+        schema |= _SCHEMAS[info.kind.name]
+    if info.unit:
+        schema["x-unit"] = info.unit
+    if info.default is not None:
+        schema["default"] = json_value(info.kind, info.default)
+    return schema
+
+
+def _fields_schema(infos: Iterable[FieldInfo]) -> dict[str, Any]:
+    infos = tuple(infos)
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {info.name: _field_schema(info) for info in infos},
+        "additionalProperties": False,
+    }
+    if required := [info.name for info in infos if info.required]:
+        schema["required"] = required
+    return schema
+
+
+def _message(cls: type[BaseMessage], fields: dict[str, Any]) -> dict[str, Any]:
+    code = next(info.default for info in cls.field_infos if info.constant)
+    return {"code": int(code), "code_name": code.name, "doc": cls.__doc__, "fields": fields}
+
+
+def _command(cls: type[Command]) -> dict[str, Any]:
+    """A command; its ``fields`` are those that a commander gives, as ``parameters``."""
+    entry = _message(cls, _fields_schema(parameters_in(cls)))
+    entry["parameters"] = entry.pop("fields")
+    code = cls.command_code
+    return {**entry, "stop": code in STOP_CODES, "ack_only": code in AckOnlyCommandCodes}
+
+
+def _reply(cls: type[BaseMessage]) -> dict[str, Any]:
+    schema = _fields_schema(info for info in cls.field_infos if not info.constant)
+    if cls.has_extra_data:
+        extra = {"description": "Whatever else the mount says of it.", "type": "array"}
+        schema["properties"]["extra_data"] = extra | {"items": _SCHEMAS["str"], "default": []}
+    return _message(cls, schema)
+
+
+def _request(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a body that sends one command; without ``parameters`` if it needs none."""
+    needed = ["command", "parameters"] if parameters.get("required") else ["command"]
+    return {
+        "title": name,
+        "type": "object",
+        "properties": {"command": {"const": name}, "parameters": parameters},
+        "required": needed,
+        "additionalProperties": False,
+    }
+
+
+@cache
+def catalogue() -> dict[str, Any]:
+    """All commands and replies by name.
+
+    ``commands`` and ``replies`` hold, for each class, ``code``, ``code_name``, ``doc`` and the JSON Schema of
+    its ``parameters`` or ``fields``, in the order of the wire; a command also ``stop`` (it stops something)
+    and ``ack_only`` (an Ack is its whole answer). ``request`` is the schema of what ``POST /api/v1/commands``
+    takes.
+    """
+    commands = {cls.__name__: _command(cls) for cls in Commands}
+    requests = [_request(name, entry["parameters"]) for name, entry in commands.items()]
+    return {
+        "commands": commands,
+        "replies": {cls.__name__: _reply(cls) for cls in Replies},
+        "request": {"$schema": DIALECT, "oneOf": requests},
+    }
+
+
+@cache
+def _encoded() -> bytes:
+    return json.dumps(catalogue(), ensure_ascii=False).encode()
+
+
+async def _respond(call: Call) -> Answer:
+    return Answer(_encoded(), headers={"content-type": "application/json"})
+
+
+def routes() -> list[Route]:
+    """The catalogue's route."""
+    doc = "Every command and reply with its parameters, units, defaults and docs, as JSON Schema."
+    return [Route("GET", "/api/v1/catalogue", _respond, "observe", doc)]
