@@ -1,0 +1,248 @@
+"""From a request to the handler of its route, and from its answer, or whatever went wrong, to HTTP.
+
+`Router` asks the guard first, then finds the route, who is asking, and the body; a handler sees a `Call`
+only when all that is right. Nothing here knows what is served. Next to read: `guard`, who may ask; `site`,
+how requests come in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from .calls import Answer, Call, Problem, Role, Route, User
+
+DEEPEST = 32
+"""How deep the arrays and objects of a body may be in each other."""
+
+WRITES = ("POST", "PUT", "PATCH")
+"""The methods that need a body's type even without a body: a form of another site's page can send these."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""What every answer has; an answer's own headers win."""
+
+
+class Gate(Protocol):
+    """Who says whether a request is let in, and who made it."""
+
+    def admit(self, request: Any) -> None:
+        """Raises `Problem` if the request is not to be looked at further."""
+
+    def user(self, request: Any, role: Role | None) -> User:
+        """Who made it; raises `Problem` if that user lacks the role."""
+
+
+class Router:
+    """Answers requests.
+
+    :param routes: what there is to answer.
+    :param gate: who lets requests in.
+    :param log: where faults of handlers go.
+    """
+
+    def __init__(self, routes: Iterable[Route], gate: Gate, log: logging.Logger) -> None:
+        self._gate = gate
+        self._log = log
+        self._paths: dict[tuple[str, ...], dict[str, Route]] = {}
+        for route in routes:
+            self._paths.setdefault(tuple(route.path.split("/")), {})[route.method] = route
+
+    def respond(self, request: Any) -> None:
+        """Answer one request, now or later; if its connection is lost, the handler is cancelled."""
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        finished = request.notifyFinish()
+        answering = Deferred.fromCoroutine(self._outcome(request))
+        gone = False
+
+        def lost(reason: Failure) -> None:
+            nonlocal gone
+            gone = True
+            answering.cancel()
+
+        def answered(answer: Answer | None) -> None:
+            if answer is not None and not gone:
+                write(request, answer)
+
+        answering.addCallback(answered)
+        finished.addErrback(lost)
+
+    async def _outcome(self, request: Any) -> Answer | None:
+        """What is to be written, whatever happens; None if the handler has written by itself."""
+        try:
+            answer = await self._answer(request)
+            return None if answer.streams else Answer(payload(answer), answer.status, _typed(answer))
+        except Problem as problem:
+            answer = problem.answer()
+        except CancelledError:
+            answer = Problem(503, "the daemon ends").answer()
+        except Exception:
+            answer = Problem(500, "the daemon failed to answer; its log says why").answer()
+            where = request.path[:200].decode("ascii", "replace")
+            self._log.exception("web: can't answer %s %r", request.method.decode("ascii", "replace"), where)
+        return Answer(payload(answer), answer.status, _typed(answer))
+
+    async def _answer(self, request: Any) -> Answer:
+        self._gate.admit(request)
+        method = request.method.decode("ascii", "replace")
+        route, parts = self.find(method, request.path)
+        user = self._gate.user(request, route.role)
+        headers = {
+            name.decode("latin-1").lower(): values[-1].decode("latin-1")
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        }
+        sent = request.uri.partition(b"?")[2].decode("latin-1")
+        query = dict(parse_qsl(sent, keep_blank_values=True))
+        body = read_body(method, headers.get("content-type"), request.content.read())
+        return await route.respond(Call(user, parts, query, body, headers, request))
+
+    def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
+        """The route of a path, and what stands in the path where the route has names in braces.
+
+        :raises Problem: if there is none, or none for this method.
+        """
+        given = [unquote(segment.decode("latin-1"), errors="replace") for segment in path.split(b"/")]
+        fitting = [
+            (parts, methods)
+            for pattern, methods in self._paths.items()
+            if (parts := match(pattern, given)) is not None
+        ]
+        if not fitting:
+            raise Problem(404, "nothing is at this path")
+        parts, methods = min(fitting, key=lambda each: len(each[0]))  # what is written out goes first
+        if method not in methods:
+            raise Problem(
+                405, f"this path does not take {method[:20]}", headers={"Allow": ", ".join(methods)}
+            )
+        return methods[method], parts
+
+
+def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
+    """What stands for each name in braces, or None if the path is another."""
+    if len(pattern) != len(given):
+        return None
+    parts = {}
+    for wanted, segment in zip(pattern, given, strict=True):
+        if wanted.startswith("{") and segment:
+            parts[wanted[1:-1]] = segment
+        elif wanted != segment:
+            return None
+    return parts
+
+
+def payload(answer: Answer) -> bytes:
+    """An answer's body as it is sent."""
+    if isinstance(answer.body, bytes):
+        return answer.body
+    if answer.body is None:
+        return b""
+    return json.dumps(answer.body, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _typed(answer: Answer) -> dict[str, str]:
+    """An answer's headers, with the type of a JSON body."""
+    is_json = answer.body is not None and not isinstance(answer.body, bytes)
+    return {**({"Content-Type": "application/json"} if is_json else {}), **answer.headers}
+
+
+def write(request: Any, answer: Answer) -> None:
+    """Send an answer whose body is bytes; one that comes after a stream has begun ends its connection."""
+    if request.startedWriting:
+        request.loseConnection()
+        return
+    request.setResponseCode(answer.status)
+    if answer.status != 204:
+        request.setHeader("Content-Length", str(len(answer.body)))
+    for name, value in answer.headers.items():
+        request.setHeader(name, value)
+    request.write(answer.body)
+    request.finish()
+
+
+def read_body(method: str, content_type: str | None, data: bytes) -> Any:
+    """The JSON value of a request's body, or None if there is no body.
+
+    :raises Problem: if it is of another type, or no JSON that is safe to use.
+    """
+    if method == "GET" or not (data or method in WRITES):
+        return None
+    kind, _, charset = (content_type or "").lower().replace(" ", "").replace('"', "").partition(";")
+    if kind != "application/json" or charset not in ("", "charset=utf-8"):
+        raise Problem(415, f"expected Content-Type: application/json, got {(content_type or 'none')[:80]!r}")
+    return parse_json(data) if data else None
+
+
+def parse_json(data: bytes) -> Any:
+    """A JSON value in UTF-8, with no key twice, no NaN or infinity, and not nested too deeply.
+
+    :raises Problem: with the place, where there is one.
+    """
+    try:
+        value = json.loads(
+            data.decode(), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+        )
+        _check(value, DEEPEST)
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the body is not UTF-8: byte {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        why = f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise Problem(400, why) from None
+    except RecursionError:
+        raise Problem(400, _TOO_DEEP) from None
+    except ValueError as error:  # such as a number of 5000 digits
+        raise Problem(400, f"the body can't be read: {error}") from None
+    return value
+
+
+_TOO_DEEP = f"the body is nested more than {DEEPEST} deep"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Problem(400, f"the body has the key {name[:80]!r} twice in one object")
+        found[name] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise Problem(400, f"the body has {name}, which is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise Problem(400, f"the body has a number beyond what can be held: {text[:40]}")
+    return value
+
+
+def _check(value: Any, left: int) -> None:
+    """Raise if a value is nested too deeply, or has text that is none: half of a surrogate pair."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Problem(400, "the body has half of a surrogate pair, which is no character") from None
+    elif isinstance(value, list | Mapping):
+        if left == 0:
+            raise Problem(400, _TOO_DEEP)
+        for each in (*value, *value.values()) if isinstance(value, Mapping) else value:
+            _check(each, left - 1)

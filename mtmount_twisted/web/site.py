@@ -1,0 +1,252 @@
+"""How requests come in: connections with absolute deadlines, a bounded body, and a bounded number of them.
+
+Twisted's own time-out is one of idleness, so that a byte a second keeps a connection for ever: there is
+none of it here. The request line and headers have `Limits.deadline` from when the connection was made, or
+the answer before was finished; the body as long from its headers. An answer has no deadline: a stream goes
+on for days. Next to read: `routing`, which answers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress
+from twisted.web import http
+
+from .routing import HEADERS, Router
+
+CLOSING = 1.0
+"""How long a connection may take to close when the service ends, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take up.
+
+    :ivar deadline: for the headers, and again for the body, s.
+    :ivar max_body: bytes.
+    :ivar max_connections: at once, from everywhere.
+    :ivar max_connections_per_address: at once, from one address.
+    """
+
+    deadline: float = 10.0
+    max_body: int = 65_536
+    max_connections: int = 256
+    max_connections_per_address: int = 16
+
+
+class WebRequest(http.Request):
+    """A request with a bounded body; no form is parsed, no cookie read, and no server named."""
+
+    channel: Any
+
+    def __init__(self, channel: Any, queued: object = False) -> None:
+        super().__init__(channel, queued, parsePOSTFormSubmission=False)
+        self._length = 0
+
+    def parseCookies(self) -> None:
+        """There are none."""
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are there."""
+        self.content = BytesIO()  # and never a file: it is bounded
+        self.channel.body_begins(length or 0)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A part of the body came."""
+        self._length += len(data)
+        if self.channel.accepts_body(self._length):
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """All of it is there."""
+        if not self.channel.refused:
+            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+
+    def process(self) -> None:
+        """Have it answered."""
+        self.channel.site.router.respond(self)
+
+
+class Connection(http.HTTPChannel):
+    """One connection, with one deadline at a time.
+
+    :ivar refused: True once a request can't be read on: what comes then is thrown away.
+    """
+
+    requestFactory: Any = WebRequest
+    site: WebSite
+    transport: Any
+    _networkProducer: Any
+    refused = False
+    _closing = False
+    _timer: Any = None
+    timeOut = None
+
+    def connectionMade(self) -> None:
+        """The first request may begin."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self._set_deadline(self.site.limits.deadline)
+
+    def _set_deadline(self, delay: float | None) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None if delay is None else self.site.reactor.callLater(delay, self._too_late)
+
+    def _too_late(self) -> None:
+        if self._closing:
+            self.transport.abortConnection()
+        elif self.requests:
+            self.refuse(408, f"the request took longer than {self.site.limits.deadline:g} s")
+        else:
+            self.close(self.site.limits.deadline)
+
+    def body_begins(self, length: int) -> None:
+        """The headers are there, and say how long the body will be; 0 if they don't."""
+        self._set_deadline(self.site.limits.deadline)
+        self.accepts_body(length)
+
+    def accepts_body(self, length: int) -> bool:
+        """Whether a body of so many bytes is taken; if not, the request is refused."""
+        if length > self.site.limits.max_body and not self.refused:
+            self.refuse(413, f"the body is longer than {self.site.limits.max_body} bytes")
+        return not self.refused
+
+    def allContentReceived(self) -> None:
+        """A request is there: what is left is to answer it."""
+        self._set_deadline(None)
+        super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def requestDone(self, request: Any) -> None:
+        """It was answered: the next may begin, or the connection closes."""
+        self._closing = self._closing or not self.persistent
+        self._set_deadline(self.site.limits.deadline)
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+
+    def refuse(self, status: int, why: str) -> None:
+        """Answer what can't be read to its end, and read no further.
+
+        What still comes is thrown away until the peer closes: to close with data unread would reset the
+        connection, and the peer might never see why.
+        """
+        self.refused = self._closing = True
+        self.persistent = False
+        body = json.dumps({"error": why}).encode()
+        headers = {
+            **HEADERS,
+            "Content-Type": "application/json",
+            "Content-Length": len(body),
+            "Connection": "close",
+        }
+        lines = [f"HTTP/1.1 {status} {http.RESPONSES.get(status, b'').decode()}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
+        self._set_deadline(self.site.limits.deadline)
+        half_close = getattr(self.transport, "loseWriteConnection", None)
+        if half_close is None:
+            self.loseConnection()  # type: ignore[no-untyped-call]
+        else:
+            self._networkProducer.unregisterProducer()
+            half_close()
+
+    def close(self, within: float) -> None:
+        """Close the connection; what the peer has not read by then is lost."""
+        self._closing = True
+        self._set_deadline(within)
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of the headers came."""
+        if not self.refused:
+            super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """A part of a body came, or of what follows it."""
+        if not self.refused:
+            super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line is too long to be one of a request."""
+        self.clearLineBuffer()  # type: ignore[no-untyped-call]
+        self.refuse(431, "the request line or a header is too long")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        if not self.refused:
+            self.refuse(400, "not a request that can be read")
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """It is gone; who answers on it is told."""
+        self._set_deadline(None)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.site.forget(self)
+
+
+class WebSite(http.HTTPFactory):
+    """Makes connections, and counts them.
+
+    :param router: answers.
+    :param limits: what one client may take up.
+    :param log: where it says that connections are refused.
+    :ivar connections: those that are open, each with its peer's address.
+    :ivar refused: how many were refused because there were too many.
+    """
+
+    def __init__(self, router: Router, limits: Limits, log: logging.Logger, reactor: Any) -> None:
+        super().__init__(reactor=reactor)
+        self.router = router
+        self.limits = limits
+        self.connections: dict[Connection, str] = {}
+        self.refused = 0
+        self._log = log
+        self._by_address: Counter[str] = Counter()
+        self._refusing = False
+        self._gone: Deferred[None] | None = None
+
+    def startFactory(self) -> None:
+        """There is no access log: it would hold what users ask, and the journal has what they did."""
+
+    def stopFactory(self) -> None:
+        """So there is none to close."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A connection, or None if there are too many: it is closed at once."""
+        address = str(getattr(addr, "host", ""))  # a unix: socket's clients have none, and share the total
+        limits = self.limits
+        full = len(self.connections) >= limits.max_connections or self._gone is not None
+        if full or (address and self._by_address[address] >= limits.max_connections_per_address):
+            self.refused += 1
+            if not self._refusing:
+                self._log.warning("web: too many connections, refusing %s", address or "one more")
+            self._refusing = True
+            return None
+        self._refusing = False
+        connection = Connection()  # type: ignore[no-untyped-call]
+        connection.site = self
+        self.connections[connection] = address
+        self._by_address[address] += 1
+        return connection
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        address = self.connections.pop(connection, None)
+        if address is not None:
+            self._by_address[address] -= 1
+            self._by_address += Counter()  # keeps what is above zero
+        if not self.connections and self._gone is not None:
+            gone, self._gone = self._gone, None
+            gone.callback(None)
+
+    def close(self) -> Deferred[None]:
+        """Close all connections; fires when they are gone, in `CLOSING` seconds at most."""
+        if not self.connections:
+            return succeed(None)
+        gone = self._gone = Deferred()
+        for connection in tuple(self.connections):
+            connection.close(CLOSING)
+        return gone
