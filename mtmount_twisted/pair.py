@@ -32,6 +32,7 @@ from .errors import (
     ListenError,
     NotConnectedError,
     PairClosedError,
+    UnfinishedLineError,
 )
 from .framing import MAX_LINE_LENGTH
 from .inbox import Inbox, Messages
@@ -455,7 +456,7 @@ class ClientServerPair(Generic[M]):
                 self._pause()
             self._client.hurry()
         else:
-            level = logging.WARNING if reason.check(LineTooLongError) else logging.INFO
+            level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
             why = reason.getErrorMessage()
             self.log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
         self._changed()

@@ -13,7 +13,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IWriteDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+    IWriteDescriptor,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -133,6 +139,22 @@ class LineReader(LineReceiver):
             self._timer = None
         self._clock = None
         self.owner.reader_lost(self, self._ended or reason)
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloseReader(LineReader):
+    """A `LineReader` whose owner decides what becomes of a peer that shuts its way in and still listens.
+
+    :param owner: an `ILineReaderOwner` that is told so by ``reader_finished(reader)``.
+    """
+
+    owner: Any
+
+    def readConnectionLost(self) -> None:
+        self.owner.reader_finished(self)
+
+    def writeConnectionLost(self) -> None:
+        """We never shut our own way out alone."""
 
 
 @implementer(IPushProducer)

@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..enums import Source
-from ..errors import LineTooLongError
+from ..errors import LineTooLongError, UnfinishedLineError
 from ..interfaces import IClient, ILineReaderOwner
 from ..liveness import watch_window
-from ..protocol import CLOSE_TIMEOUT, LineReader
+from ..protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
 from ..waiting import Waiters
 from .core import Bridge
 from .outlet import Outlet
@@ -32,6 +32,9 @@ HOLD_TIME = 1.0
 
 MAX_HELD = 100
 """How many commands may wait for it."""
+
+LINE_TIME = 10.0
+"""How long a line may take from its first byte to its end, in seconds."""
 
 
 @implementer(IClient)
@@ -124,6 +127,7 @@ class PairClient(WholePair):
 
     def came_up(self) -> None:
         """The commander is here; what it said too early is taken."""
+        cast(LineReader, self.server_reader).limit_unfinished(self.reactor, LINE_TIME)
         self._bridge.client_connected(self)
         self.lines_received(self._take_held())
 
@@ -170,9 +174,12 @@ class PortClient:
 
     def dismiss(self, why: str) -> None:
         """Read no more, and close the connection once all is sent, or after `CLOSE_TIMEOUT`."""
+        self._leave(why, logging.WARNING)
+
+    def _leave(self, why: str, level: int) -> None:
         reader = self._reader
         if reader is not None:
-            self._log.warning("%s: closed: %s", self.name, why)
+            self._log.log(level, "%s: closed: %s", self.name, why)
             self._outlet.finish()
             self._lost(why)
             self._abort = self._clock.callLater(CLOSE_TIMEOUT, reader.transport.abortConnection)
@@ -198,6 +205,7 @@ class PortClient:
         self._outlet.attach(reader.transport)
         self._log.info("%s: connected", self.name)
         self._connected.add(self)
+        reader.limit_unfinished(self._clock, LINE_TIME)
         self._stop_watch = watch_window(reader.transport, self._clock)
         self._bridge.client_connected(self)
 
@@ -208,10 +216,31 @@ class PortClient:
             if self._reader is None:
                 return
 
+    def reader_finished(self, reader: LineReader) -> None:
+        """The client says no more, and may still listen: it is told how its commands end, then closed.
+
+        One that only observes goes on.
+        """
+        if self._reader is None:
+            return
+        if reader.unfinished:
+            self._log.warning("%s: %s", self.name, unfinished(reader))
+        if self.may_command and not self.in_flight:
+            self._leave("it said no more", logging.INFO)
+        elif self.may_command:
+            self._log.info("%s: says no more, %d of its commands in flight", self.name, self.in_flight)
+            self._bridge.client_finished(self)
+            self.send = self._send_last
+
+    def _send_last(self, data: bytes) -> None:
+        self._outlet.send(data)
+        if not self.in_flight:
+            self._leave("it said no more, and its commands have ended", logging.INFO)
+
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
         """The connection is lost."""
         if self._reader is not None:
-            level = logging.WARNING if reason.check(LineTooLongError) else logging.INFO
+            level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
             self._log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
             self._lost(reason.getErrorMessage())
         self._stop_watch()
@@ -224,6 +253,11 @@ class PortClient:
         self._reader = None
         self._outlet.detach()
         self._bridge.client_lost(self, why)
+
+
+def unfinished(reader: LineReader) -> str:
+    """What is said of a peer that left in the middle of a line."""
+    return f"it left in the middle of a line, dropped: {bytes(reader.unfinished[:100])!r}"
 
 
 class PortFactory(Factory[LineReader]):
@@ -249,7 +283,7 @@ class PortFactory(Factory[LineReader]):
 
     def buildProtocol(self, addr: IAddress | None) -> LineReader:
         self._count += 1
-        return LineReader(PortClient(f"{self._settings.name}/{self._count}", *self._shared))
+        return HalfCloseReader(PortClient(f"{self._settings.name}/{self._count}", *self._shared))
 
     def close(self, why: str) -> Deferred[None]:
         """Close all connections; fires when they are gone."""

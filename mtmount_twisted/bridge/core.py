@@ -34,6 +34,7 @@ from .header import STOP_CODES, DownHeader, read_answer, read_command, read_to_r
 from .known import Known
 from .lease import Lease
 from .sections import CommandRules
+from .seldom import Seldom
 from .traffic import Traffic
 
 MAX_EXEMPT = 1000
@@ -72,6 +73,7 @@ class Bridge:
         self._log = log
         self._rules = rules
         self._closed = False
+        self._unreadable = Seldom(clock, log, logging.WARNING)
         self._diary = diary = Diary(journal)
         self._audience = audience = Audience(diary)
         self._traffic = traffic = Traffic(clock, log, rules, diary, audience, self.lease, source)
@@ -130,6 +132,15 @@ class Bridge:
         """A client is gone. What it sent goes on, and is answered to nobody but those who observe."""
         self._audience.leave(client)
         self._diary.event("disconnected", client.name, why)
+        if not self._closed:
+            self._granting.left(client)
+
+    def client_finished(self, client: Any) -> None:
+        """A client says no more, and still listens: it has command for as long as one that is gone.
+
+        It is told its answers, and all else, until it is lost.
+        """
+        self._diary.event("finished", client.name)
         if not self._closed:
             self._granting.left(client)
 
@@ -226,7 +237,7 @@ class Bridge:
                 answer = read_answer(line)
             except LineError as error:
                 self.counts["unreadable"] += 1
-                self._log.warning("the controller said what is no reply, passed to nobody: %s", error)
+                self._unreadable.say("the controller said what is no reply, passed to nobody: %s", error)
                 continue
             if answer is not None:
                 self._traffic.answer(answer)
@@ -241,9 +252,13 @@ class Bridge:
     # The end
 
     def close(self) -> None:
-        """End every command in flight, the lease, and every timer; what comes now is not sent."""
+        """End every command in flight, the lease, and every timer; what comes now is not sent.
+
+        If the controller may think that the bridge has command it is told ``NONE``: that is handed to the
+        link now, if that has room, and goes out as long as the link still writes what it was handed.
+        """
         self._closed = True
-        self._granting.link_down()
         self._traffic.lose("the bridge ends")
         self._granting.close()
+        self._traffic.lose("the bridge ends")
         self._traffic.stop()
