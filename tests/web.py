@@ -63,6 +63,19 @@ def site_of(
     return make_site(routes, LetIn(user), LOG, clock or Clock(), limits)
 
 
+class Pipe(StringTransport):
+    """The site's end of a connection.
+
+    :ivar aborted: True once the site has cut it, whatever was still to be sent.
+    """
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        """Cut."""
+        self.aborted = True
+
+
 class Wire:
     """A client's connection to a site.
 
@@ -71,7 +84,7 @@ class Wire:
 
     def __init__(self, site: WebSite, address: str = "127.0.0.1") -> None:
         peer = IPv4Address("TCP", address, 50_000)
-        self.transport = StringTransport(hostAddress=IPv4Address("TCP", "127.0.0.1", 8080), peerAddress=peer)
+        self.transport = Pipe(hostAddress=IPv4Address("TCP", "127.0.0.1", 8080), peerAddress=peer)
         self.protocol: Any = site.buildProtocol(peer)
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)
@@ -135,9 +148,10 @@ class Wire:
         return Got(status, headers, body)
 
     def lose(self) -> None:
-        """The client goes away, or the connection's end is reached."""
-        self.transport.disconnected = True
-        self.protocol.connectionLost(Failure(ConnectionDone()))
+        """The client goes away, or the connection's end is reached; once."""
+        if not self.transport.disconnected:
+            self.transport.disconnected = True
+            self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 def _head(head: bytes) -> tuple[int, dict[str, str]]:

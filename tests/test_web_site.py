@@ -1,0 +1,237 @@
+"""Connections to the web site: their deadlines, bounds and ends, in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.web.calls import Answer, Call, Route
+from mtmount_twisted.web.routing import HEADERS
+from mtmount_twisted.web.site import CLOSING, Limits
+
+from .web import Wire, site_of
+
+CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
+
+
+class SiteCase(SynchronousTestCase):
+    """A site with an echo and a wait, and a clock."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.waiting: list[Deferred[str]] = []
+
+        async def echo(call: Call) -> Answer:
+            return Answer({"body": call.body})
+
+        async def wait(call: Call) -> Answer:
+            self.waiting.append(Deferred())
+            return Answer(await self.waiting[-1])
+
+        self.site = site_of(
+            [
+                Route("GET", "/", echo, "observe", "Echo."),
+                Route("POST", "/", echo, "observe", "Echo."),
+                Route("GET", "/wait", wait, "observe", "Wait."),
+            ],
+            clock=self.clock,
+            limits=Limits(max_body=100, max_connections=5, max_connections_per_address=3),
+        )
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def wire(self, address: str = "127.0.0.1") -> Wire:
+        """A connection that ends with the test."""
+        wire = Wire(self.site, address)
+        if wire.protocol is not None:
+            self.addCleanup(wire.lose)
+        return wire
+
+    def assert_refused(self, wire: Wire, status: int) -> None:
+        """The last that the client gets is a refusal, with the headers of every answer."""
+        got = wire.answer()
+        assert got is not None, wire.data
+        self.assertEqual(got.status, status)
+        self.assertIn("error", got.json)
+        self.assertEqual(got.headers["connection"], "close")
+        for name, value in HEADERS.items():
+            self.assertEqual(got.headers[name.lower()], value)
+        self.assertTrue(wire.closed)
+
+
+class Deadlines(SiteCase):
+    """How long a client may take."""
+
+    def test_headers(self) -> None:
+        """Headers that are not there in time are refused, however they trickle; then the end is cut short."""
+        wire = self.wire()
+        wire.send(b"GET / HTTP/1.1\r\n")
+        for _ in range(9):
+            self.clock.advance(1)
+            wire.send(b"X-A: b\r\n")
+        self.assertFalse(wire.closed)
+        self.clock.advance(1)
+        self.assert_refused(wire, 408)
+        self.clock.advance(10)
+        self.assertTrue(wire.transport.aborted)
+
+    def test_nothing(self) -> None:
+        """A connection on which nothing is asked is closed without a word."""
+        wire = self.wire()
+        self.clock.advance(10)
+        self.assertEqual((wire.closed, wire.data), (True, b""))
+
+    def test_body(self) -> None:
+        """The body has as long again, from the end of the headers."""
+        wire = self.wire()
+        self.clock.advance(9)
+        wire.ask("POST", "/", b"[", {"Content-Type": "application/json", "Content-Length": "50"})
+        for _ in range(9):
+            self.clock.advance(1)
+            wire.send(b" ")
+        self.assertFalse(wire.closed)
+        self.clock.advance(1)
+        self.assert_refused(wire, 408)
+
+    def test_between_requests(self) -> None:
+        """A connection that is kept for the next request has one deadline until the end of its headers."""
+        wire = self.wire()
+        for _ in range(3):
+            self.clock.advance(9)
+            wire.ask("GET", "/")
+            got = wire.answer()
+            self.assertEqual(got and got.status, 200)
+        self.clock.advance(5)
+        wire.send(b"GET /")
+        self.clock.advance(5)
+        self.assertTrue(wire.closed)
+
+    def test_answer(self) -> None:
+        """An answer may take as long as it takes; the next request's time begins after it."""
+        wire = self.wire()
+        wire.ask("GET", "/wait")
+        self.clock.advance(1000)
+        self.assertFalse(wire.closed)
+        self.waiting[0].callback("late")
+        got = wire.answer()
+        self.assertEqual(got and got.json, "late")
+        self.clock.advance(9)
+        self.assertFalse(wire.closed)
+        self.clock.advance(1)
+        self.assertTrue(wire.closed)
+
+    def test_answer_that_is_not_read(self) -> None:
+        """A client that wants its connection closed, and does not read the answer, is cut off in the end."""
+        wire = self.wire()
+        wire.ask("GET", "/", headers={"Connection": "close"})
+        self.assertTrue(wire.closed)
+        self.clock.advance(10)
+        self.assertTrue(wire.transport.aborted)
+
+
+class Bounds(SiteCase):
+    """How much a client may send."""
+
+    def test_body(self) -> None:
+        """A body is taken up to its bound; a longer one is refused before it is sent."""
+        wire = self.wire()
+        wire.ask("POST", "/", b'"' + b"x" * 98 + b'"', {"Content-Type": "application/json"})
+        got = wire.answer()
+        self.assertEqual(got and got.status, 200)
+        wire.ask("POST", "/", b"", {"Content-Type": "application/json", "Content-Length": "101"})
+        self.assert_refused(wire, 413)
+        wire.send(b"x" * 101 + b"GET / HTTP/1.1\r\n\r\n")
+        self.assertIsNone(wire.answer())
+
+    def test_chunked(self) -> None:
+        """A body in chunks is refused when it grows beyond the bound, in one piece or byte by byte."""
+        chunks = b"".join(b"%x\r\n%s\r\n" % (9, b"        1") for _ in range(20)) + b"0\r\n\r\n"
+        for pieces in ([chunks], [bytes([byte]) for byte in chunks]):
+            wire = self.wire()
+            wire.ask("POST", "/", headers=CHUNKED)
+            for piece in pieces:
+                wire.send(piece)
+            self.assert_refused(wire, 413)
+            self.assertIsNone(wire.answer())
+
+    def test_chunked_within(self) -> None:
+        """A body in chunks is a body."""
+        wire = self.wire()
+        wire.ask("POST", "/", headers=CHUNKED)
+        wire.send(b"2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n")
+        got = wire.answer()
+        self.assertEqual(got and got.json, {"body": [1]})
+
+    def test_no_request(self) -> None:
+        """What is no request is refused once, with the same headers as any answer."""
+        for data, status in (
+            (b"hello\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 501 + b"\r\n", 400),
+            (b"GET / HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 431),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+        ):
+            wire = self.wire()
+            wire.send(data)
+            self.assert_refused(wire, status)
+            wire.send(b"GET / HTTP/1.1\r\n\r\n")
+            self.assertIsNone(wire.answer())
+            wire.lose()
+
+    def test_refusal_can_be_read(self) -> None:
+        """Where the transport can, only the way out is closed: what still comes does not reset it."""
+        wire = self.wire()
+        closed: list[bool] = []
+        wire.transport.loseWriteConnection = lambda: closed.append(True)  # type: ignore[attr-defined]
+        wire.send(b"hello\r\n")
+        self.assertEqual((closed, wire.closed), ([True], False))
+        self.assertIsNone(wire.transport.producer)
+        self.clock.advance(10)
+        self.assertTrue(wire.transport.aborted)
+
+
+class Connections(SiteCase):
+    """How many there may be."""
+
+    def test_one_address(self) -> None:
+        """One address has its share, and gets it back when a connection ends."""
+        wires = [Wire(self.site) for _ in range(3)]
+        with self.assertLogs("tests.web", "WARNING") as caught:
+            for _ in range(3):
+                self.assertIsNone(Wire(self.site).protocol)
+        self.assertEqual((len(caught.output), self.site.refused), (1, 3))
+        other = Wire(self.site, "127.0.0.2")
+        wires[0].lose()
+        wires[0] = Wire(self.site)
+        for wire in (*wires, other):
+            wire.ask("GET", "/")
+            got = wire.answer()
+            self.assertEqual(got and got.status, 200)
+            wire.lose()
+        self.assertEqual(self.site.connections, {})
+
+    def test_total(self) -> None:
+        """All together have a bound, too; the clients of a file's socket have only that one."""
+        protocols: list[Any] = [self.site.buildProtocol(UNIXAddress(b"/tmp/x")) for _ in range(5)]
+        self.assertNotIn(None, protocols)
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(self.site.buildProtocol(UNIXAddress(b"/tmp/x")))
+
+    def test_close(self) -> None:
+        """The end of the site is the end of all connections, and of all waits; no new one is taken."""
+        self.assertIsNone(self.successResultOf(self.site.close()))
+        wires = [Wire(self.site), Wire(self.site)]
+        wires[0].ask("GET", "/wait")
+        gone = self.site.close()
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(Wire(self.site).protocol)
+        self.clock.advance(CLOSING)
+        for wire in wires:
+            self.assertTrue(wire.closed and wire.transport.aborted)
+            self.assertNoResult(gone)
+            wire.lose()
+        self.assertIsNone(self.successResultOf(gone))
