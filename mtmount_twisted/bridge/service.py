@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet import endpoints
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
 from ..interfaces import IJournal
@@ -17,8 +20,49 @@ from .config import Config
 from .core import Bridge
 from .journal import NoJournal
 from .link import ControllerLink
+from .sections import PairCommander, PortCommanders
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
+
+
+class OpenPort:
+    """A port of the configuration: listened on from when this is made until `close`.
+
+    :ivar listening: with what, once it is.
+    :ivar failure: why it can't be listened on; empty if it can.
+    """
+
+    def __init__(
+        self, settings: PortCommanders, factory: PortFactory, log: logging.Logger, reactor: Any
+    ) -> None:
+        self._name = settings.name
+        self._log = log
+        self.listening: IListeningPort | None = None
+        self.failure = ""
+        self._factory = factory
+        self._closed = False
+        listening = endpoints.serverFromString(reactor, settings.endpoint).listen(factory)
+        listening.addCallbacks(self._opened, self._failed)
+
+    def _opened(self, listening: IListeningPort) -> None:
+        if self._closed:
+            maybeDeferred(listening.stopListening)
+        else:
+            self.listening = listening
+
+    def _failed(self, reason: Failure) -> None:
+        self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"
+        self._log.error(self.failure)
+
+    def close(self, why: str) -> Deferred[Any]:
+        """Listen no more and close all connections; fires when they are gone.
+
+        An endpoint that is not open yet is closed when it is: cancelled, some open all the same.
+        """
+        self._closed = True
+        listening, self.listening = self.listening, None
+        stopped = [] if listening is None else [maybeDeferred(listening.stopListening)]
+        return DeferredList([*stopped, self._factory.close(why)], consumeErrors=True)
 
 
 class BridgeService(Service):
@@ -31,9 +75,6 @@ class BridgeService(Service):
     :param reactor: the reactor; the global one if None.
     :ivar bridge: decides; from `startService` on, and so are the others.
     :ivar link: the connection pair to the controller.
-    :ivar pairs: the commanders that have a pair each.
-    :ivar ports: where clients of the configured ports connect, in their order.
-    :ivar port_failures: why a port can't be listened on, one line for each that can't.
     """
 
     name = "mtmount-bridge"
@@ -43,40 +84,75 @@ class BridgeService(Service):
     def __init__(
         self, config: Config, log: logging.Logger, journal: IJournal | None = None, reactor: Any = None
     ) -> None:
-        self._config = config
+        self.config = config
         self._log = log
         self._journal: Any = NoJournal() if journal is None else journal
         self._reactor = reactor
-        self.pairs: list[PairClient] = []
-        self.ports: list[IListeningPort] = []
-        self.port_failures: list[str] = []
-        self._factories: list[PortFactory] = []
+        self._pairs: dict[PairCommander, PairClient] = {}
+        self._ports: dict[PortCommanders, OpenPort] = {}
 
     def startService(self) -> None:
         """Listen, and connect."""
         super().startService()  # type: ignore[no-untyped-call]
-        reactor = self._reactor
-        if reactor is None:
+        if self._reactor is None:
             from twisted.internet import reactor
-        config, log = self._config, self._log
+
+            self._reactor = reactor
+        config = self.config
         controller = config.controller
-        self.bridge = Bridge(reactor, log, self._journal, config.command)
+        self.bridge = Bridge(self._reactor, self._log, self._journal, config.command)
         commands_out, replies_in = SYSTEM_CHOICE, SYSTEM_CHOICE
         if controller is not None:
             commands_out = controller.host, controller.command_port
             replies_in = controller.reply_host or "", controller.reply_port
-        self.link = ControllerLink(commands_out, replies_in, self.bridge, log, reactor)
-        self.pairs = [PairClient(pair, self.bridge, config.clients, log, reactor) for pair in config.pairs]
-        self._factories, self.port_failures = [], []
-        for port in config.ports:
-            factory = PortFactory(port, self.bridge, config.clients, log, reactor)
-            self._factories.append(factory)
-            listening = endpoints.serverFromString(reactor, port.endpoint).listen(factory)
-            listening.addCallbacks(self.ports.append, self._port_failed, errbackArgs=(port.name,))
+        self.link = ControllerLink(commands_out, replies_in, self.bridge, self._log, self._reactor)
+        self._open(config.pairs, config.ports)
 
-    def _port_failed(self, reason: Any, name: str) -> None:
-        self._log.error("%s: can't listen: %s", name, reason.getErrorMessage())
-        self.port_failures.append(f"{name}: can't listen: {reason.getErrorMessage()}")
+    def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:
+        shared = self.bridge, self.config.clients, self._log, self._reactor
+        for pair in pairs:
+            self._pairs[pair] = PairClient(pair, *shared)
+        for port in ports:
+            self._ports[port] = OpenPort(port, PortFactory(port, *shared), self._log, self._reactor)
+
+    async def reload(self, config: Config) -> None:
+        """Serve the commanders of another configuration, from when those that are not in it are gone.
+
+        Who is in both keeps its connections, and so does the controller. What else has changed is
+        told in the log, and needs a new start.
+        """
+        old, self.config = self.config, attrs.evolve(self.config, pairs=config.pairs, ports=config.ports)
+        for section in ("controller", "command", "clients", "journal"):
+            if getattr(old, section) != getattr(config, section):
+                self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
+        gone_pairs = [self._pairs.pop(pair) for pair in old.pairs if pair not in config.pairs]
+        gone_ports = [self._ports.pop(port) for port in old.ports if port not in config.ports]
+        self._log.info(
+            "the configuration was read anew: %d commanders and ports go", len(gone_pairs) + len(gone_ports)
+        )
+        why = "it is not in the configuration any more"
+        await DeferredList(
+            [*(pair.close() for pair in gone_pairs), *(port.close(why) for port in gone_ports)]
+        )
+        if self.running:
+            added = [pair for pair in config.pairs if pair not in self._pairs]
+            self._open(added, [port for port in config.ports if port not in self._ports])
+            self._log.info("now serving %s", self.describe())
+
+    @property
+    def pairs(self) -> list[PairClient]:
+        """The commanders that have a pair each."""
+        return list(self._pairs.values())
+
+    @property
+    def ports(self) -> list[IListeningPort]:
+        """Where clients of the configured ports connect, in their order."""
+        return [port.listening for port in self._ports.values() if port.listening is not None]
+
+    @property
+    def port_failures(self) -> list[str]:
+        """Why a port can't be listened on, one line for each that can't."""
+        return [port.failure for port in self._ports.values() if port.failure]
 
     @property
     def all_pairs(self) -> list[ClientServerPair[bytes]]:
@@ -91,18 +167,15 @@ class BridgeService(Service):
                 f"its replies go to {pair.client_host}:{pair.client_port}"
                 for pair in self.pairs
             ]
-            + [f"port {port.name} on {port.endpoint}" for port in self._config.ports]
+            + [f"port {port.name} on {port.endpoint}" for port in self._ports]
         )
 
     def stopService(self) -> Deferred[None]:
         """End all commands and close everything; fires when all sockets are gone."""
-        closing: list[Any] = []
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
             self.bridge.close()
-            closing += [port.stopListening() for port in self.ports]
-            self.ports = []
-        closing += [factory.close("the bridge ends") for factory in self._factories]
+        closing: list[Any] = [port.close("the bridge ends") for port in self._ports.values()]
         if self.pairs or hasattr(self, "link"):
             closing += [pair.close() for pair in self.all_pairs]
         return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)

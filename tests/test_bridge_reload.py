@@ -1,0 +1,134 @@
+"""`BridgeService.reload`: commanders come and go with the configuration, the controller's link stays."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from mtmount_twisted.bridge import service
+from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.sections import CommandRules, PairCommander, PortCommanders
+
+from .bridges import LOG, TCP, BridgeCase, PairEnd, command
+from .commanders import STATE, STOP
+
+
+class ReloadTests(BridgeCase):
+    """A bridge that runs is told a new configuration."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_all()
+
+    def tearDown(self) -> None:
+        self.stop()
+        self.assert_nothing_left()
+
+    def reload(self, config: Config) -> None:
+        """Tell it, and give it the time to close what is to be closed."""
+        reloaded = Deferred.fromCoroutine(self.service.reload(config))
+        self.pass_time(1.5)
+        self.successResultOf(reloaded)
+
+    def test_added(self) -> None:
+        """A pair and a port that are new are served, and nobody else notices."""
+        hhd = PairEnd(self.reactor)
+        self.addCleanup(hhd.stop_listening)
+        pair = PairCommander(name="hhd", source="HHD", command_port=0, reply_port=hhd.port)
+        port = PortCommanders(name="new", endpoint=TCP)
+        config = self.config
+        self.reload(attrs.evolve(config, pairs=(*config.pairs, pair), ports=(*config.ports, port)))
+        hhd.communicator = self.service.pairs[-1]  # type: ignore[assignment]
+        self.assertTrue(hhd.connect_server())
+        seer = self.join(2)
+        self.controller.say(STATE)
+        for far_end in (hhd, seer, self.csc, self.eui):
+            self.assertEqual(far_end.heard(), [STATE])
+        self.assertEqual(self.service.bridge.epoch, 1)
+
+    def test_removed(self) -> None:
+        """Who is not in it any more is closed, with the end of its commands; the others stay."""
+        desk, seer = self.join(), self.join(1)
+        desk.say(command(1, STOP, 2))
+        self.reload(attrs.evolve(self.config, pairs=self.config.pairs[:1], ports=self.config.ports[1:]))
+        self.assertEqual([self.eui.is_connected, desk.is_connected], [False, False])
+        self.assertEqual(list(self.service.bridge.clients), ["csc", "hall/1"])
+        self.controller.say(STATE)
+        self.assertEqual((self.csc.heard(), seer.heard()[-1]), ([STATE], STATE))
+        self.assertEqual(self.service.bridge.epoch, 1)
+        self.assertEqual(len(self.service.ports), 1)
+
+    def test_removed_holder(self) -> None:
+        """If it had command, that is as if it were gone: the mount is stopped, and nobody has command."""
+        self.grant(self.csc)
+        self.reload(attrs.evolve(self.config, pairs=self.config.pairs[1:]))
+        self.assertIsNotNone(self.service.bridge.lease.holder)
+        self.pass_time(5)
+        self.assertIsNone(self.service.bridge.lease.holder)
+        self.assertGreater(len(self.controller.serve()), 1)
+        self.controller.serve()
+
+    def test_changed(self) -> None:
+        """A commander that is configured otherwise is closed, and served as it is now, on the same port."""
+        [csc, eui] = self.config.pairs
+        port = self.service.pairs[1].server_port
+        fixed = attrs.evolve(self.config, pairs=(csc, attrs.evolve(eui, command_port=port)))
+        self.reload(fixed)
+        self.assertFalse(self.eui.server.is_connected)
+        self.assertEqual(self.service.pairs[1].server_port, port)
+        self.reload(attrs.evolve(fixed, pairs=(csc, attrs.evolve(eui, command_port=port, source="HHD"))))
+        self.assertEqual(self.service.pairs[1].server_port, port)
+        self.assertEqual(self.service.pairs[1].source.name, "HHD")
+
+    def test_the_rest(self) -> None:
+        """What can't be changed in a daemon that runs is named in the log, and stays as it was."""
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.reload(attrs.evolve(self.config, command=CommandRules(in_flight=1)))
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn("[command] has changed: that needs a new start", logged.output[0])
+        self.assertEqual(self.service.config.command.in_flight, 100)
+
+    def test_stopped_meanwhile(self) -> None:
+        """A bridge that is stopped while those who go are closed does not begin to listen again."""
+        self.join().transport.pauseProducing()
+        config = attrs.evolve(self.config, ports=(PortCommanders(name="new", endpoint=TCP),))
+        reloaded = Deferred.fromCoroutine(self.service.reload(config))
+        stopped = self.service.stopService()
+        self.pass_time(1.5)
+        self.successResultOf(stopped)
+        self.successResultOf(reloaded)
+        self.assertEqual(self.service.ports, [])
+
+
+class LateEndpoint:
+    """An endpoint that takes its time."""
+
+    def __init__(self) -> None:
+        self.opened: Deferred[Any] = Deferred()
+        self.stopped = 0
+
+    def listen(self, factory: object) -> Deferred[Any]:
+        """It will be open later."""
+        return self.opened
+
+    def stopListening(self) -> None:  # Twisted's name
+        """Closed."""
+        self.stopped += 1
+
+
+class LateTests(BridgeCase):
+    """Endpoints that do not listen at once."""
+
+    def test_opened_after_the_stop(self) -> None:
+        """One that is open only after the bridge was stopped is closed then."""
+        late = LateEndpoint()
+        with patch.object(service.endpoints, "serverFromString", return_value=late):
+            self.make(ports=self.config.ports[:1])
+            self.start(self.csc)
+        self.stop()
+        late.opened.callback(late)
+        self.assertEqual(late.stopped, 1)
+        self.assertEqual((self.service.ports, self.service.port_failures), ([], []))
