@@ -1,0 +1,230 @@
+"""What became of each command that was sent through the web, and who waits to be told.
+
+`Lives` is told each step by the tee, and finds the command by its commander and sequence id. A step comes
+in the middle of what the bridge does, so those who wait are told in a turn of their own. The last 10,000
+lives are kept; the ids of one daemon never come again in another. Nothing here knows HTTP.
+
+Next to read: `commanders`, which sends the commands.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal, NamedTuple
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..commands import AckOnlyCommandCodes, Command
+from .judging import parameters_of
+from .shapes import iso
+
+Until = Literal["ack", "done"]
+"""What can be waited for: that a command is acknowledged, or that it ended. An end is both."""
+
+MAX_LIVES = 10_000
+"""How many lives are kept; beyond it the one that ended longest ago is forgotten. Those that go on are
+kept, and the bridge bounds how many they are."""
+
+MAX_STEPS = 16
+"""How many steps of one command are kept: a mount may acknowledge it again and again."""
+
+FAILURES = frozenset(["noack", "refused", "not_sent", "timed_out", "outcome_unknown", "busy", "malformed"])
+"""The states in which a command ended and was not done, or nobody knows whether it was."""
+
+_GOING_ON = ("open", "acked")
+_STATES = {"received": "open", "sent": "open", "ack": "acked", "local": "done"}
+
+
+class Key(NamedTuple):
+    """What a sender calls a command, so that to send it again is harmless.
+
+    :ivar digest: stands for what was sent, to tell the same from something else.
+    """
+
+    text: str
+    digest: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """A command, and what became of it.
+
+    :ivar commander: whose it is, by the name that the bridge knows.
+    :ivar state: ``open``, ``acked``, or how it ended.
+    :ivar steps: name and time (Unix s) of each.
+    :ivar ack_timeout: within how long it should be done by the last Ack, in seconds; None if no Ack said.
+    :ivar key: by which its sender finds it again; or None.
+    :ivar waiters: who waits, and what for.
+    """
+
+    id: str
+    command: Command
+    commander: str
+    key: Key | None = None
+    state: str = "open"
+    explanation: str = ""
+    steps: list[tuple[str, float]] = field(default_factory=list)
+    ack_timeout: float | None = None
+    waiters: dict[Deferred[bool], Until] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """True if nothing more will become of it."""
+        return self.state not in _GOING_ON
+
+    def reached(self, until: Until) -> bool:
+        """True if who waits for this need wait no more."""
+        return self.ended or (until == "ack" and self.state == "acked")
+
+    def shape(self) -> dict[str, Any]:
+        """The life as JSON."""
+        return {
+            "id": self.id,
+            "command": type(self.command).__name__,
+            "parameters": parameters_of(self.command),
+            "commander": self.commander,
+            "sequence_id": self.command.sequence_id,
+            "state": self.state,
+            "explanation": self.explanation,
+            "steps": [{"step": step, "time": iso(time)} for step, time in self.steps],
+            "ack_timeout": self.ack_timeout,
+        }
+
+
+class Lives:
+    """The commands that were sent through the web.
+
+    :param tee: a `bridge.tee.Tee`; what happens is heard from it until `close`.
+    :param clock: an ``IReactorTime``.
+    """
+
+    def __init__(self, tee: Any, clock: IReactorTime, most: int = MAX_LIVES) -> None:
+        self._tee = tee
+        self._clock = clock
+        self._most = most
+        self._closed = False
+        self._boot = secrets.token_hex(4)
+        self._numbers = count(1)
+        self._lives: dict[str, Life] = {}
+        self._by_sequence: dict[tuple[str, int], Life] = {}
+        self._by_key: dict[tuple[str, str], Life] = {}
+        self._ended: deque[Life] = deque()
+        self._moved: dict[Life, None] = {}
+        self._telling: IDelayedCall | None = None
+        tee.on_step.append(self._step)
+
+    def __len__(self) -> int:
+        return len(self._lives)
+
+    def get(self, id: str) -> Life | None:
+        """The life with this id; None if there is none, or none any more."""
+        return self._lives.get(id)
+
+    def keyed(self, commander: str, key: str) -> Life | None:
+        """The life that a commander began with this key; None if there is none, or none any more."""
+        return self._by_key.get((commander, key))
+
+    def goes_on(self, commander: str, sequence_id: int) -> bool:
+        """True if a commander has a command of this id that has not ended."""
+        life = self._by_sequence.get((commander, sequence_id))
+        return life is not None and not life.ended
+
+    def begin(self, commander: str, command: Command, key: Key | None = None) -> Life:
+        """Expect the steps of a command that is about to be sent; none with its id goes on."""
+        life = Life(f"{self._boot}-{next(self._numbers)}", command, commander, key)
+        self._lives[life.id] = life
+        self._by_sequence[commander, command.sequence_id] = life
+        if key is not None:
+            self._by_key[commander, key.text] = life
+        while len(self._lives) > self._most and self._ended:
+            self._forget(self._ended.popleft())
+        return life
+
+    def _forget(self, life: Life) -> None:
+        del self._lives[life.id]
+        sequence = (life.commander, life.command.sequence_id)
+        if self._by_sequence.get(sequence) is life:
+            del self._by_sequence[sequence]
+        if life.key is not None:
+            del self._by_key[life.commander, life.key.text]
+
+    # What happens
+
+    def _step(
+        self,
+        number: int,
+        time: float,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str,
+    ) -> None:
+        life = self._by_sequence.get((peer, sequence_id))
+        if life is None or life.ended:
+            return
+        if len(life.steps) < MAX_STEPS:
+            life.steps.append((step, time))
+        life.explanation = explanation or life.explanation
+        life.state = "ack" if step == "ack" and code in AckOnlyCommandCodes else _STATES.get(step, step)
+        if life.ended:
+            self._ended.append(life)
+        if life.waiters:
+            self._moved[life] = None
+            if self._telling is None:
+                self._telling = self._clock.callLater(0, self._tell)
+
+    def acknowledged(self, commander: str, sequence_id: int, timeout: float) -> None:
+        """An Ack said within how long a command should be done (s); its step was told before."""
+        life = self._by_sequence.get((commander, sequence_id))
+        if life is not None:
+            life.ack_timeout = timeout
+
+    # Who waits
+
+    def wait(self, life: Life, until: Until, seconds: float) -> Deferred[bool]:
+        """Fires with True once what is waited for came; with False after so many seconds, or at `close`."""
+        if life.reached(until) or self._closed:
+            return succeed(life.reached(until))
+        waiter: Deferred[bool] = Deferred(lambda waiter: _leave(life, waiter))
+        life.waiters[waiter] = until
+        return waiter.addTimeout(seconds, self._clock, lambda result, timeout: False)
+
+    def _tell(self) -> None:
+        self._telling = None
+        moved, self._moved = self._moved, {}
+        for life in moved:
+            _fire(life)
+
+    def close(self) -> None:
+        """Hear no more, and let nobody wait any more; what was sent goes on. It can be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tee.on_step.remove(self._step)
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        for life in tuple(self._lives.values()):
+            _fire(life, everyone=True)
+
+
+def _leave(life: Life, waiter: Deferred[bool]) -> None:
+    del life.waiters[waiter]
+
+
+def _fire(life: Life, everyone: bool = False) -> None:
+    """End the waits of those who need to wait no more; they are told whether what they wait for came."""
+    for waiter, until in tuple(life.waiters.items()):
+        if waiter in life.waiters and (
+            everyone or life.reached(until)
+        ):  # else cancelled by what an earlier one did
+            del life.waiters[waiter]
+            waiter.callback(life.reached(until))

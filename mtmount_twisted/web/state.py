@@ -1,0 +1,225 @@
+"""All that is known now, as one JSON object: links, who has command, what the mount said last, what goes on.
+
+What the mount said is decoded when somebody asks, never while it comes in, and each line only once.
+Next to read: `bridge.known`, what is kept of what the mount said; `leases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..codec import decode_reply
+from ..enums import SubsystemId
+from ..errors import LineError
+from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
+from .calls import Answer, Call, Route, User
+from .commanders import Commanders
+from .leases import Leases
+from .shapes import command_name, iso
+
+AXES = {0: "azimuth", 1: "elevation"}
+"""What an axis is called, by the number that the mount has for it in `InPositionReply`."""
+
+_SUBSYSTEMS = {str(int(subsystem)): subsystem.name for subsystem in SubsystemId}
+_LATEST = 253_402_300_799.0  # the end of the year 9999, the last that ISO 8601 can write plainly
+_LINKS = ("link_up", "link_down")
+_NOTHING_SAID = {"description": None, "time": None, "stale": False}
+
+Shown = tuple[str, str, dict[str, Any]]
+"""Where something that is known stands in the state: its member, its name in there, and it itself."""
+
+
+class State:
+    """The state of everything.
+
+    :param bridge: an `IBridge`.
+    :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`.
+    :param link: a `bridge.link.ControllerLink`.
+    :param journal: a `bridge.journal.Journal` or ``NoJournal``.
+    :param clock: an ``IReactorTime``, the one that the bridge has.
+    :param wall_clock: seconds, Unix time.
+    """
+
+    def __init__(
+        self,
+        bridge: Any,
+        tee: Any,
+        link: Any,
+        journal: Any,
+        leases: Leases,
+        commanders: Commanders,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._bridge = bridge
+        self._tee = tee
+        self._link = link
+        self._journal = journal
+        self._leases = leases
+        self._commanders = commanders
+        self._clock = clock
+        self._now = wall_clock
+        self._said = Said()
+        self._link_since: float | None = None
+        tee.on_event.append(self._event)
+
+    def close(self) -> None:
+        """Hear no more. It can be called twice."""
+        if self._event in self._tee.on_event:
+            self._tee.on_event.remove(self._event)
+
+    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+        if kind in _LINKS:
+            self._link_since = time
+
+    def routes(self) -> list[Route]:
+        """To see the state."""
+        return [Route("GET", "/api/v1/state", self.get, "observe", "The state of everything, now.")]
+
+    async def get(self, call: Call) -> Answer:
+        """The state, as this user sees it."""
+        self._commanders.seen(call.user)
+        return Answer(self.shape(call.user))
+
+    def shape(self, user: User) -> dict[str, Any]:
+        """The state as JSON."""
+        bridge = self._bridge
+        return {
+            "time": iso(self._now()),
+            "controller": self._controller(),
+            "lease": self._leases.shape(),
+            "you": self._you(user),
+            "commanders": [_commander(client) for client in bridge.clients.values()],
+            **self._said.shape(bridge.known.entries()),
+            "in_flight": [self._flight(flight) for flight in bridge.flights],
+            "journal": self._kept(),
+            "counts": dict(bridge.counts),
+        }
+
+    def _controller(self) -> dict[str, Any]:
+        link = self._link
+        host = f"[{link.client_host}]" if ":" in link.client_host else link.client_host
+        return {
+            "connected": self._bridge.link is not None,
+            "epoch": self._bridge.epoch,
+            "since": None if self._link_since is None else iso(self._link_since),
+            "command_connection": link.client_connected,
+            "reply_connection": link.server_connected,
+            "address": f"{host}:{link.client_port}",
+        }
+
+    def _you(self, user: User) -> dict[str, Any]:
+        holder = self._bridge.lease.holder
+        return {
+            "name": user.name,
+            "commander": user.commander,
+            "roles": sorted(user.roles),
+            "source": user.source.name,
+            "has_command": holder is not None and holder.name == user.commander,
+        }
+
+    def _flight(self, flight: Any) -> dict[str, Any]:
+        ahead = self._now() - self._clock.seconds()
+        return {
+            "commander": flight.client.name,
+            "command": command_name(flight.header.code),
+            "code": flight.header.code,
+            "sequence_id": flight.header.sequence_id,
+            "since": iso(ahead + flight.since),
+            "sent": flight.written,
+            "acked": flight.acked,
+            "deadline": iso(min(ahead + flight.deadline, _LATEST)),
+        }
+
+    def _kept(self) -> dict[str, Any]:
+        journal = self._journal
+        path = getattr(journal, "path", None)
+        return {
+            "path": None if path is None else str(path),
+            "lag": journal.lag,
+            "lost": journal.lost,
+            "fault": journal.fault,
+        }
+
+
+def _commander(client: Any) -> dict[str, Any]:
+    return {
+        "name": client.name,
+        "source": client.source.name,
+        "may_command": client.may_command,
+        "in_flight": client.in_flight,
+        "behind_bytes": getattr(client, "behind", 0),
+    }
+
+
+# What the mount said
+
+
+class Said:
+    """What the mount said last, by what it is about; what can't be decoded is left out."""
+
+    def __init__(self) -> None:
+        self._shown: dict[Any, Shown | None] = {}
+
+    def shape(self, entries: list[Any]) -> dict[str, Any]:
+        """As members of the state.
+
+        :param entries: what is known, as `bridge.known.Known` has it: tuples of line, time, stale.
+        """
+        before = self._shown
+        self._shown = {entry: before[entry] if entry in before else _show(*entry) for entry in entries}
+        state: dict[str, Any] = {"axes": {}, "mount": _NOTHING_SAID, "warnings": [], "errors": []}
+        for member, name, about in filter(None, self._shown.values()):
+            if member == "axes":
+                state["axes"][name] = about
+            elif member == "mount":
+                state["mount"] = about
+            else:
+                state[member].append(about)
+        return state
+
+
+def _show(line: bytes, time: float, stale: bool) -> Shown | None:
+    try:
+        reply = decode_reply(line)
+    except LineError:
+        return None
+    member, name, about = _KINDS[type(reply)](reply)
+    return member, name, {**about, "time": iso(time), "stale": stale}
+
+
+def _axis(reply: InPositionReply) -> Shown:
+    return "axes", AXES.get(reply.what, f"axis {reply.what}"), {"in_position": reply.in_position}
+
+
+def _mount(reply: OnStateInfoReply) -> Shown:
+    return "mount", "", {"description": reply.description}
+
+
+def _warning(reply: WarningReply) -> Shown:
+    return "warnings", "", _alarm(reply)
+
+
+def _error(reply: ErrorReply) -> Shown:
+    return "errors", "", {**_alarm(reply), "latched": reply.on}
+
+
+def _alarm(alarm: WarningReply | ErrorReply) -> dict[str, Any]:
+    return {
+        "code": alarm.code,
+        "subsystem": _SUBSYSTEMS.get(alarm.subsystem.partition(".")[0]),
+        "what": alarm.subsystem,
+        "description": "; ".join(alarm.extra_data),
+        "active": alarm.active,
+    }
+
+
+_KINDS: dict[type[Reply], Callable[[Any], Shown]] = {
+    InPositionReply: _axis,
+    OnStateInfoReply: _mount,
+    WarningReply: _warning,
+    ErrorReply: _error,
+}
