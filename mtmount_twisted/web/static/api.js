@@ -1,0 +1,79 @@
+// Speaks with the daemon's API: one function per thing that the page asks for.
+//
+// It touches the network and, for the token, sessionStorage: a token leaves with its tab, travels in the
+// Authorization header and stands in no URL and no cookie.
+
+const TOKEN = "mtmount-token";
+const PATIENCE = 10_000; // ms until a request counts as failed
+
+// What the daemon answered instead of what was asked for; status 0 if it did not answer.
+export class ApiError extends Error {
+  constructor(status, title, body = {}) {
+    super(title);
+    this.status = status;
+    this.body = body;
+    this.faults = Array.isArray(body.faults) ? body.faults : [];
+  }
+}
+
+export const keepToken = (token) => sessionStorage.setItem(TOKEN, token);
+export const dropToken = () => sessionStorage.removeItem(TOKEN);
+export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
+
+// A request with the token, if there is one; relative to the page, so that it works below any path.
+export async function request(path, options = {}) {
+  const headers = new Headers(options.headers);
+  const token = sessionStorage.getItem(TOKEN);
+  if (token !== null) headers.set("Authorization", `Bearer ${token}`);
+  return fetch(new URL(path, document.baseURI), {
+    cache: "no-store",
+    credentials: "omit",
+    redirect: "error",
+    ...options,
+    headers,
+  });
+}
+
+async function body(response) {
+  try {
+    return (await response.json()) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+// The error that a response stands for.
+export async function failure(response) {
+  const said = await body(response);
+  return new ApiError(response.status, said.error ?? `the daemon answered ${response.status}`, said);
+}
+
+async function ask(method, path, value, headers = {}) {
+  const options = { method, headers, signal: AbortSignal.timeout(PATIENCE) };
+  if (value !== undefined) {
+    options.body = JSON.stringify(value);
+    options.headers = { ...headers, "Content-Type": "application/json" };
+  }
+  let response;
+  try {
+    response = await request(path, options);
+  } catch (error) {
+    const late = error.name === "TimeoutError";
+    throw new ApiError(0, late ? `no answer within ${PATIENCE / 1000} s` : "the daemon can't be reached");
+  }
+  if (!response.ok) throw await failure(response);
+  return body(response);
+}
+
+export const getState = () => ask("GET", "api/v1/state");
+export const getCatalogue = () => ask("GET", "api/v1/catalogue");
+export const getLife = (id) => ask("GET", `api/v1/commands/${encodeURIComponent(id)}`);
+export const takeCommand = () => ask("POST", "api/v1/lease", {});
+export const requestCommand = () => ask("POST", "api/v1/lease", { request: true });
+export const grantCommand = (name) => ask("POST", "api/v1/lease", { grant: name });
+export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
+export const getMessages = (query) => ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
+
+// The life of a command that the daemon took. Sent again with the same key it is not done again.
+export const postCommand = (command, parameters, key) =>
+  ask("POST", "api/v1/commands", { command, parameters }, { "Idempotency-Key": key });

@@ -1,0 +1,50 @@
+// Time as the page shows it: the daemon's clock, since this machine's may be wrong; UTC; durations.
+//
+// It touches no page and no network. A browser's clock is used only for how much time has passed.
+
+let ahead = 0; // by how many ms the daemon's clock is ahead of performance.now()
+let known = false;
+
+// The daemon said what time it is.
+export function setDaemonTime(iso) {
+  const there = Date.parse(iso);
+  if (!Number.isFinite(there)) return;
+  ahead = there - performance.now();
+  known = true;
+}
+
+// The daemon's time now, in ms since 1970.
+export function now() {
+  return known ? performance.now() + ahead : Date.now();
+}
+
+const two = (number) => String(number).padStart(2, "0");
+
+// The time of day, UTC.
+export function timeOfDay(time, milliseconds = false) {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return "unknown time";
+  return date.toISOString().slice(11, milliseconds ? 23 : 19);
+}
+
+// How long, at a glance: 4 s, 2:05 min, 1:02:05 h, 3 d 4 h.
+export function duration(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (seconds < 60) return `${seconds} s`;
+  if (hours < 1) return `${minutes}:${two(seconds % 60)} min`;
+  if (hours < 24) return `${hours}:${two(minutes)}:${two(seconds % 60)} h`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+// How long ago, or how long since, a time that the daemon gave as text; "" if it gave none.
+export function since(iso) {
+  const time = Date.parse(iso ?? "");
+  return Number.isFinite(time) ? duration(now() - time) : "";
+}
+
+// A span too short for duration().
+export function span(milliseconds) {
+  if (milliseconds < 10) return `${milliseconds.toFixed(1)} ms`;
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}

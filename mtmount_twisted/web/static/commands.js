@@ -1,0 +1,95 @@
+// Sends commands and follows each to its end.
+//
+// It touches the store, and the network by api.js. A command's life is kept by the daemon; it is read again
+// when an event tells of a step of this commander's, and, while the page is not live, every two seconds.
+
+import { ApiError, getLife, postCommand } from "./api.js";
+import { hasEnded } from "./store.js";
+
+const APART = 2000; // ms
+
+export class Commands {
+  constructor(store) {
+    this.store = store;
+    this.number = 0;
+    store.on("entry", (entry) => {
+      if (entry?.type === "step" && entry.peer === store.state?.you?.commander) this.readOpen();
+    });
+    store.on("live", () => this.readOpen());
+    setInterval(() => store.live.is || this.readOpen(), APART);
+  }
+
+  // Gives the life; throws ApiError if it is not the command's own fate that is told, such as a wrong value.
+  async send(command, parameters = {}) {
+    const mark = ++this.number;
+    const begun = performance.now();
+    const set = (life) => this.store.setLife({ command, parameters, mark, begun, ...life });
+    set({ state: "sending" });
+    try {
+      set(await postCommand(command, parameters, newKey()));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      const life = error.body.command;
+      const ended = typeof life === "object" && life !== null && hasEnded(life);
+      // A request that had no answer may have been obeyed: only the daemon's word tells that it was not.
+      const state = error.status === 0 ? "outcome_unknown" : "failed";
+      set(ended ? life : { state, explanation: error.message });
+      if (!ended) throw error;
+    }
+    this.readOpen(); // a step may have come before the answer did
+    return this.store.lives.find((life) => life.mark === mark);
+  }
+
+  async readOpen() {
+    if (this.reading) {
+      this.again = true;
+      return;
+    }
+    this.reading = true;
+    do {
+      this.again = false;
+      const open = this.store.lives.filter((life) => life.id !== undefined && !hasEnded(life));
+      await Promise.allSettled(open.map((life) => this.readOne(life)));
+    } while (this.again);
+    this.reading = false;
+  }
+
+  async readOne(life) {
+    const { mark, begun } = life;
+    try {
+      this.store.setLife({ mark, begun, ...(await getLife(life.id)) });
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      this.store.setLife({ ...life, state: "outcome_unknown", explanation: "the daemon knows it no more" });
+    }
+  }
+}
+
+// Not crypto.randomUUID, which browsers keep from pages without TLS.
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+const SAID = {
+  sending: "sending",
+  open: "sent",
+  acked: "acknowledged",
+  ack: "acknowledged",
+  done: "done",
+  noack: "refused by the mount",
+  refused: "refused",
+  not_sent: "not sent",
+  timed_out: "timed out",
+  outcome_unknown: "outcome unknown",
+  busy: "busy",
+  malformed: "malformed",
+  failed: "not taken",
+};
+const GOOD = new Set(["done", "ack"]);
+
+// How a life goes, in words; whether it ended, and well.
+export function fate(life) {
+  const ended = hasEnded(life);
+  return { text: SAID[life.state] ?? life.state, ended, good: GOOD.has(life.state) };
+}

@@ -1,0 +1,153 @@
+// A form for any command of the catalogue: units, defaults, and each fault at its field.
+//
+// It touches its own form, the API's catalogue, and sends by commands.js.
+
+import { ApiError, getCatalogue } from "./api.js";
+import { fate } from "./commands.js";
+import { byId, make, write } from "./dom.js";
+import { fieldsOf, groups, hint, read, words } from "./schema.js";
+
+export function form(store, commands) {
+  const chooser = byId("command");
+  const status = byId("form-status");
+  let catalogue = {};
+  let fields = [];
+  let mark = null;
+
+  async function load() {
+    if (chooser.options.length) return;
+    catalogue = (await getCatalogue()).commands;
+    const option = (name) => make("option", { value: name }, words(name));
+    for (const { group, names } of groups(catalogue)) {
+      chooser.append(make("optgroup", { label: group }, ...names.map(option)));
+    }
+    choose();
+  }
+
+  function choose() {
+    const command = catalogue[chooser.value];
+    fields = fieldsOf(command);
+    write(byId("command-doc"), command.doc);
+    byId("parameters").replaceChildren(...fields.map(fieldset));
+    tell("", false);
+    mark = null;
+  }
+
+  function tell(text, bad) {
+    status.classList.toggle("bad", bad);
+    write(status, text);
+  }
+
+  // Marks the fields that are wrong, clears the others; gives what no field is for.
+  function showFaults(faults) {
+    for (const field of fields) {
+      const why = faults.get(field.name) ?? "";
+      write(byId(`fault-${field.name}`), why);
+      for (const input of inputs(field)) input.setAttribute("aria-invalid", String(why !== ""));
+      faults.delete(field.name);
+    }
+    byId("parameters").querySelector("[aria-invalid=true]")?.focus();
+    return [...faults].map(([where, why]) => `${where}: ${why}`);
+  }
+
+  async function submit(event) {
+    event.preventDefault();
+    const parameters = {};
+    const faults = new Map();
+    for (const field of fields) {
+      const { value, fault } = read(field, typed(field));
+      if (fault) faults.set(field.name, fault);
+      else if (value !== undefined) parameters[field.name] = value;
+    }
+    const wrong = faults.size;
+    showFaults(faults);
+    if (wrong) return tell("Not sent: see the fields.", true);
+    await send(chooser.value, parameters);
+  }
+
+  async function send(name, parameters) {
+    tell(`${words(name)}: sending`, false);
+    mark = null;
+    try {
+      const life = await commands.send(name, parameters);
+      mark = life.mark;
+      follow(life);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      const faults = new Map(error.faults.map(({ where, why }) => [where.replace(/^parameters\./, ""), why]));
+      const others = showFaults(faults);
+      tell(`Not sent: ${[error.message, ...others].join("; ")}.`, true);
+    }
+  }
+
+  function follow(life) {
+    if (life.mark !== mark) return;
+    const { text, ended, good } = fate(life);
+    tell(`${words(life.command)}: ${text}${life.explanation ? ` (${life.explanation})` : ""}`, ended && !good);
+  }
+
+  store.on("lives", follow);
+  store.on("state", () => {
+    byId("send").disabled = !store.state.you.roles.some((role) => role !== "observe");
+  });
+  chooser.addEventListener("change", choose);
+  byId("command-form").addEventListener("submit", submit);
+  return { load };
+}
+
+const inputs = (field) => document.querySelectorAll(`#parameters [name="${CSS.escape(field.name)}"]`);
+
+function typed(field) {
+  const all = [...inputs(field)];
+  return (field.type === "boolean" ? all.find((input) => input.checked) : all[0])?.value ?? "";
+}
+
+function fieldset(field) {
+  const [doc, fault] = [`doc-${field.name}`, `fault-${field.name}`];
+  const about = [field.doc, hint(field)].filter(Boolean).join(" ");
+  const name = field.label[0].toUpperCase() + field.label.slice(1);
+  const tail = [make("p", { class: "doc", id: doc }, about), make("p", { class: "fault", id: fault })];
+  const common = { name: field.name, "aria-describedby": `${doc} ${fault}`, "aria-invalid": "false" };
+  if (field.type === "boolean") return choices(field, name, common, tail);
+  const entry = field.type === "enum" ? menu(field, common) : line(field, common);
+  const unit = field.unit ? make("span", { id: `unit-${field.name}` }, field.unit) : null;
+  const label = make("label", { for: `value-${field.name}` }, name, field.required ? "" : " (optional)");
+  return make("div", { class: "field" }, label, make("div", { class: "entry" }, entry, unit), ...tail);
+}
+
+function line(field, common) {
+  const described = field.unit ? `unit-${field.name} ${common["aria-describedby"]}` : common["aria-describedby"];
+  return make("input", {
+    ...common,
+    "aria-describedby": described,
+    id: `value-${field.name}`,
+    type: "text",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-required": String(field.required),
+    placeholder: field.default === undefined ? null : String(field.default),
+  });
+}
+
+function menu(field, common) {
+  const chosen = (choice) => choice === field.default;
+  const options = field.choices.map((choice) => make("option", { value: choice, selected: chosen(choice) }, choice));
+  if (field.default === undefined) options.unshift(make("option", { value: "" }, "choose"));
+  return make("select", { ...common, id: `value-${field.name}` }, ...options);
+}
+
+function choices(field, name, common, tail) {
+  const choice = (value, text) => {
+    const checked = field.default === (value === "true");
+    const input = make("input", { ...common, type: "radio", value, checked });
+    return make("label", { class: "choice" }, input, text);
+  };
+  const both = field.name === "on" ? ["on", "off"] : ["yes", "no"];
+  return make(
+    "fieldset",
+    { class: "field" },
+    make("legend", {}, name),
+    make("div", { class: "entry" }, choice("true", both[0]), choice("false", both[1])),
+    ...tail,
+  );
+}

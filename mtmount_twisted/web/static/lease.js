@@ -1,0 +1,95 @@
+// Who has command: take it, ask for it, give it up, grant it to who asks.
+//
+// It touches its own panel and the API's lease. To take command from another asks to be pressed twice.
+
+import { ApiError, giveUpCommand, grantCommand, requestCommand, takeCommand } from "./api.js";
+import { since } from "./clock.js";
+import { byId, fill, make, write } from "./dom.js";
+
+const ARMED = 5000; // ms in which the second press counts
+
+export function lease(store, refresh) {
+  const status = byId("lease-status");
+
+  async function run(action, text) {
+    status.classList.remove("bad");
+    write(status, "asking the daemon");
+    try {
+      await action();
+      write(status, text);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      status.classList.add("bad");
+      write(status, error.message);
+    }
+    refresh();
+  }
+
+  const button = (text, action, done, kind = "") =>
+    make("button", { type: "button", class: kind, click: () => run(action, done) }, text);
+
+  // Press twice.
+  function armedButton(text, sure, action, done) {
+    let timer = null;
+    const relax = () => {
+      clearTimeout(timer);
+      timer = null;
+      made.classList.remove("armed");
+      made.textContent = text;
+    };
+    const press = () => {
+      if (timer !== null) {
+        relax();
+        run(action, done);
+        return;
+      }
+      made.classList.add("armed");
+      made.textContent = sure;
+      timer = setTimeout(relax, ARMED);
+    };
+    const made = make("button", { type: "button", click: press }, text);
+    return made;
+  }
+
+  function buttons({ lease: { holder }, you }) {
+    if (!you.roles.includes("command")) return [];
+    if (you.has_command) return [button("Give up command", giveUpCommand, "You gave up command.")];
+    if (holder === null) return [button("Take command", takeCommand, "You have command.", "first")];
+    return [
+      button(`Ask ${holder} for command`, requestCommand, `${holder} was asked.`, "first"),
+      armedButton(`Take it from ${holder}`, `Press again to take it from ${holder}`, takeCommand, "You have command."),
+    ];
+  }
+
+  function requests({ lease: { requests: all }, you }) {
+    return all.map(({ by, time }) =>
+      make(
+        "p",
+        {},
+        make("strong", {}, by),
+        ` has asked for command at ${time.slice(11, 19)} UTC. `,
+        you.has_command ? button(`Grant it to ${by}`, () => grantCommand(by), `${by} has command.`) : "",
+      ),
+    );
+  }
+
+  function draw() {
+    const { state } = store;
+    if (state === null) return;
+    const { lease: { holder, source, requests: all }, you } = state;
+    write(byId("lease-text"), sentence(state));
+    const key = JSON.stringify([holder, source, you]);
+    fill(byId("lease-buttons"), key, () => buttons(state));
+    fill(byId("lease-requests"), JSON.stringify([all, you.has_command]), () => requests(state));
+  }
+  store.on("state tick", draw);
+}
+
+function sentence({ lease: { holder, since: from, number, holder_gone: gone }, you }) {
+  const may = you.roles.includes("command") ? "" : " You may not command.";
+  if (holder === null) return `Nobody has command.${may}`;
+  const who = you.has_command ? `You have command as ${holder}` : `${holder} has command`;
+  const long = from ? `, for ${since(from)}` : "";
+  const lost = gone ? ` ${holder} is not connected: if it is not back soon, the mount is stopped.` : "";
+  return `${who} (lease ${number}${long}).${lost}${may}`;
+}

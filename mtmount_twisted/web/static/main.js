@@ -1,0 +1,43 @@
+// Puts the page together: the store, what keeps it true, and a view for each panel.
+//
+// It touches what the parts touch, and the one timer of the clocks on the page.
+
+import { acks } from "./acks.js";
+import { alarms } from "./alarms.js";
+import { Commands } from "./commands.js";
+import { facts } from "./facts.js";
+import { flights } from "./flights.js";
+import { Follower } from "./follow.js";
+import { form } from "./form.js";
+import { lease } from "./lease.js";
+import { lives } from "./lives.js";
+import { stop } from "./stop.js";
+import { Store } from "./store.js";
+import { tail } from "./tail.js";
+import { tokenForm } from "./token.js";
+import { topbar } from "./topbar.js";
+
+const store = new Store();
+const commands = new Commands(store);
+const askForToken = tokenForm(() => follower.start());
+const follower = new Follower(store, (error) => {
+  follower.stop("a token is needed");
+  askForToken(error);
+});
+
+stop(store, commands);
+topbar(store, () => follower.hurry());
+alarms(store);
+lease(store, () => follower.refresh());
+const { load } = form(store, commands);
+lives(store);
+flights(store);
+facts(store);
+acks(store);
+tail(store);
+
+store.on("live", () => store.live.is && load());
+setInterval(() => store.tell("tick"), 1000);
+addEventListener("online", () => follower.hurry());
+document.addEventListener("visibilitychange", () => document.hidden || follower.hurry());
+follower.start();

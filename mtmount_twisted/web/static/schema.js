@@ -1,0 +1,81 @@
+// From the catalogue's JSON Schema to the fields of a form, and from what was typed to JSON values.
+//
+// Pure: values only. The daemon judges again; this is so that a slip is told before anything is sent.
+
+const NOT_HERE = new Set(["AskForCommand"]); // who has command is the business of another panel
+
+// The words of a name: AzimuthAxisMove -> Azimuth axis move; azimuth_velocity -> azimuth velocity.
+export function words(name) {
+  const parts = name.replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").split(" ");
+  return parts.map((part, index) => (index ? part.toLowerCase() : part)).join(" ");
+}
+
+// The commands in groups of what they are about, as [{group, names}]; what is alone is "Other".
+export function groups(commands) {
+  const found = new Map();
+  for (const [name, { code }] of Object.entries(commands)) {
+    if (NOT_HERE.has(name)) continue;
+    const hundred = Math.floor(code / 100);
+    found.set(hundred, [...(found.get(hundred) ?? []), name]);
+  }
+  const result = new Map();
+  for (const names of found.values()) {
+    const group = names.length > 1 ? words(commonWords(names)) || "Mount" : "Other";
+    result.set(group, [...(result.get(group) ?? []), ...names]);
+  }
+  return [...result].map(([group, names]) => ({ group, names }));
+}
+
+function commonWords(names) {
+  const split = names.map((name) => name.match(/[A-Z][a-z]*/g) ?? [name]);
+  const first = split[0].slice(0, -1);
+  const length = first.findIndex((word, index) => split.some((other) => other[index] !== word));
+  return first.slice(0, length < 0 ? first.length : length).join("");
+}
+
+// What a form needs to know of each parameter, in the order of the declaration.
+export function fieldsOf(command) {
+  const { properties = {}, required = [] } = command.parameters;
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    label: words(name),
+    type: schema["x-enum"] || schema.enum ? "enum" : schema.type,
+    choices: schema["x-enum"] ? Object.keys(schema["x-enum"]) : (schema.enum ?? []),
+    unit: schema["x-unit"] ?? "",
+    doc: schema.description ?? "",
+    required: required.includes(name),
+    default: schema.default,
+    minimum: schema.minimum,
+    maximum: schema.maximum,
+  }));
+}
+
+// What may be entered, in words; "" if the field shows it by itself.
+export function hint(field) {
+  const said = [];
+  if (field.minimum !== undefined && field.maximum !== undefined) {
+    said.push(`${field.minimum} to ${field.maximum}`);
+  } else if (field.minimum !== undefined) said.push(`at least ${field.minimum}`);
+  else if (field.maximum !== undefined) said.push(`at most ${field.maximum}`);
+  if (field.type === "integer") said.push("a whole number");
+  if (field.default !== undefined && field.type !== "boolean") said.push(`${field.default} if left empty`);
+  return said.join(", ");
+}
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
+
+// What was typed -> {value}, {fault}, or {} for a default that is left to the daemon.
+export function read(field, typed) {
+  const text = typed.trim();
+  if (text === "") return field.required ? { fault: "It is needed." } : {};
+  if (field.type === "boolean") return { value: text === "true" };
+  if (field.type === "enum" || field.type === "string") return { value: text };
+  const number = NUMBER.test(text.replace("−", "-")) ? Number(text.replace("−", "-")) : NaN;
+  if (!Number.isFinite(number)) return { fault: `A number is needed${inUnit(field)}, such as 12.5.` };
+  if (field.type === "integer" && !Number.isSafeInteger(number)) return { fault: "A whole number is needed." };
+  if (number < field.minimum) return { fault: `It is at least ${field.minimum}${inUnit(field, "")}.` };
+  if (number > field.maximum) return { fault: `It is at most ${field.maximum}${inUnit(field, "")}.` };
+  return { value: number };
+}
+
+const inUnit = (field, before = " in") => (field.unit ? `${before} ${field.unit}` : "");

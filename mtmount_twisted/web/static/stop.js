@@ -1,0 +1,61 @@
+// STOP: the button, its key, and what became of the last one.
+//
+// It touches the button and its status line. The key is listened for on the window before any element hears
+// of it, so that nothing on the page can take it away; held down it stops once.
+
+import { timeOfDay, now } from "./clock.js";
+import { fate } from "./commands.js";
+import { byId, write } from "./dom.js";
+
+const COMMAND = "BothAxesStop";
+
+// Ctrl+Shift+S: three keys, so never by accident. By its letter, or by its place where no Latin is typed.
+export function isStopKey(event) {
+  if (!event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return false;
+  return event.key.toLowerCase() === "s" || (event.code === "KeyS" && !/^[a-z]$/i.test(event.key));
+}
+
+export function stop(store, commands) {
+  const status = byId("stop-status");
+  let latest = null;
+
+  function tell(text, bad) {
+    status.dataset.mood = bad ? "bad" : "";
+    write(status, text);
+  }
+
+  async function press() {
+    const at = timeOfDay(now());
+    latest = { at, mark: null };
+    const mine = latest;
+    tell(`STOP of ${at}: sending`, false);
+    try {
+      const life = await commands.send(COMMAND);
+      mine.mark = life.mark;
+      if (latest === mine) follow(life);
+    } catch (error) {
+      if (latest === mine) tell(`STOP of ${at} FAILED: ${error.message}`, true);
+    }
+  }
+
+  function follow(life) {
+    if (latest === null || latest.mark !== life.mark) return;
+    const { text, ended, good } = fate(life);
+    const failed = ended && !good;
+    const why = life.explanation ? ` (${life.explanation})` : "";
+    tell(`STOP of ${latest.at}${failed ? " FAILED" : ""}: ${text}${why}`, failed);
+  }
+
+  store.on("lives", follow);
+  byId("stop").addEventListener("click", press);
+  addEventListener(
+    "keydown",
+    (event) => {
+      if (!isStopKey(event)) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      if (!event.repeat) press();
+    },
+    { capture: true },
+  );
+}

@@ -1,0 +1,94 @@
+// Follows the daemon's events for as long as the page is open: connects, notices silence, connects again.
+//
+// It touches the network through the function it is given, and timers. What an event means is not known here.
+// It resumes behind the last event that came; what the daemon can no longer give it says so itself.
+
+import { SseParser } from "./sse.js";
+
+const SILENCE = 35_000; // ms: the daemon says something at least every 15 s
+const FIRST_DELAY = 500; // ms until it is tried again; doubled each time
+const LONGEST_DELAY = 10_000;
+
+export class EventStream {
+  // connect(headers, signal) gives a Response, or throws; an error whose `isFinal` is true ends it all.
+  // on: {event(event), alive(), lost(why)}; alive is called for whatever comes, lost once per loss.
+  constructor(connect, on) {
+    this.connect = connect;
+    this.on = on;
+    this.lastId = "";
+    this.delay = FIRST_DELAY;
+    this.stop();
+  }
+
+  start() {
+    this.stop();
+    this.wanted = true;
+    this.run();
+  }
+
+  stop() {
+    this.wanted = false;
+    clearTimeout(this.timer);
+    clearTimeout(this.watch);
+    this.abort?.abort();
+    this.abort = null;
+  }
+
+  // Try at once, if it waits to try again.
+  hurry() {
+    if (this.wanted && this.abort === null) {
+      clearTimeout(this.timer);
+      this.run();
+    }
+  }
+
+  async run() {
+    const abort = (this.abort = new AbortController());
+    let why = "the daemon closed the stream";
+    try {
+      await this.read(abort);
+    } catch (error) {
+      why = abort.signal.reason?.message ?? error.message;
+      if (error.isFinal) this.wanted = this.abort === abort ? false : this.wanted;
+    }
+    if (this.abort !== abort) return; // stopped, or started anew
+    this.abort = null;
+    clearTimeout(this.watch);
+    abort.abort();
+    this.on.lost(why);
+    if (this.wanted) this.again();
+  }
+
+  again() {
+    this.timer = setTimeout(() => this.run(), this.delay * (0.75 + Math.random() / 2));
+    this.delay = Math.min(2 * this.delay, LONGEST_DELAY);
+  }
+
+  async read(abort) {
+    this.listen(abort);
+    const headers = this.lastId ? { "Last-Event-ID": this.lastId } : {};
+    const response = await this.connect(headers, abort.signal);
+    const parser = new SseParser((event) => this.take(event));
+    parser.lastId = this.lastId;
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || this.abort !== abort) return;
+      this.delay = FIRST_DELAY;
+      this.listen(abort);
+      parser.feed(value);
+      this.on.alive();
+    }
+  }
+
+  take(event) {
+    this.lastId = event.id || this.lastId;
+    this.on.event(event);
+  }
+
+  // Whoever says nothing for so long is gone, whatever TCP says.
+  listen(abort) {
+    clearTimeout(this.watch);
+    this.watch = setTimeout(() => abort.abort(new Error("the daemon fell silent")), SILENCE);
+  }
+}

@@ -1,0 +1,113 @@
+// The top bar: who has command, whether the mount answers, what it said last, and whether that is so still.
+//
+// It touches the top bar's elements and reads the store. What changes in it is announced in few words.
+
+import { duration, now, since, span, timeOfDay } from "./clock.js";
+import { byId, make, show, write } from "./dom.js";
+import { word } from "./words.js";
+
+const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
+
+export function topbar(store, onTryNow) {
+  const draw = () => {
+    holder(store.state);
+    mount(store);
+    lastWord(store);
+    write(byId("utc"), timeOfDay(now()));
+  };
+  store.on("state tick live acks", draw);
+  store.on("entry", () => lastWord(store));
+  store.on("state live", () => link(store));
+  store.on("live", () => liveness(store));
+  store.on("state live", announcer(store));
+  byId("try-now").addEventListener("click", onTryNow);
+}
+
+function mood(tile, name) {
+  byId(tile).dataset.mood = name;
+}
+
+function holder(state) {
+  if (state === null) return;
+  const { lease, you } = state;
+  const name = lease.holder ?? "nobody";
+  write(byId("holder"), you.has_command ? `you (${name})` : name);
+  const more = [lease.source, lease.since && `for ${since(lease.since)}`];
+  if (lease.holder_gone) more.unshift("its connection is gone");
+  if (lease.requests.length) more.push(`${lease.requests.map(({ by }) => by).join(", ")} asks for it`);
+  write(byId("holder-more"), lease.holder === null ? "command is free" : more.filter(Boolean).join(" · "));
+  mood("tile-command", lease.holder_gone ? "bad" : you.has_command ? "yours" : "");
+  write(byId("who"), `you are ${you.commander}`);
+}
+
+const upOrDown = (is) => (is ? "up" : "DOWN");
+
+function mount(store) {
+  if (store.state === null) return;
+  const { controller } = store.state;
+  const [text, how] = answers(store, controller);
+  write(byId("answers"), text);
+  mood("tile-mount", how);
+  const parts = [
+    `commands ${upOrDown(controller.command_connection)}, replies ${upOrDown(controller.reply_connection)}`,
+    `epoch ${controller.epoch}`,
+    controller.since && `${controller.connected ? "up" : "down"} for ${since(controller.since)}`,
+  ];
+  write(byId("sockets"), parts.filter(Boolean).join(" · "));
+}
+
+function answers(store, controller) {
+  if (!controller.connected) return ["Link down", "bad"];
+  const waits = store.state.in_flight.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
+  const longest = now() - Math.min(...waits);
+  if (store.live.is && longest > SLOW) return [`No Ack for ${duration(longest)}`, "bad"];
+  const last = store.acks.at(-1);
+  return last ? [`Answers in ${span(last.ms)}`, "good"] : ["Connected", "good"];
+}
+
+function lastWord({ lastWord: entry }) {
+  if (entry === null) return;
+  write(byId("word"), word(entry));
+  write(byId("word-more"), `${since(entry.time)} ago · ${timeOfDay(entry.time)}`);
+}
+
+function link({ state, live }) {
+  const down = byId("link-down");
+  const is = state !== null && !state.controller.connected && live.is;
+  if (is && down.hidden) {
+    const at = state.controller.since ? ` since ${timeOfDay(state.controller.since)} UTC` : "";
+    down.replaceChildren(
+      make("p", {}, make("strong", {}, `THE LINK TO THE MOUNT IS DOWN${at}.`), " Nothing can be sent, STOP neither."),
+    );
+  }
+  show(down, is);
+}
+
+function liveness({ live }) {
+  document.body.dataset.live = live.is ? "yes" : "no";
+  const text = byId("not-live-text");
+  if (!live.is) {
+    const at = live.since === null ? "" : ` since ${timeOfDay(live.since)} UTC`;
+    const said = `NOT LIVE${at}: ${live.why}. What is shown may be over.`;
+    if (text.textContent !== said) {
+      text.replaceChildren(make("strong", {}, `NOT LIVE${at}:`), ` ${live.why}. What is shown may be over.`);
+    }
+  }
+  show(byId("not-live"), !live.is);
+  document.title = live.is ? "Mount" : "NOT LIVE: Mount";
+}
+
+// Says changes to who can't see them: not the clocks, which would never be silent.
+function announcer(store) {
+  let last = "";
+  return () => {
+    const { state, live } = store;
+    if (state === null || !live.is) return;
+    const who = state.you.has_command ? "You have command." : `${state.lease.holder ?? "Nobody"} has command.`;
+    const asks = state.lease.requests.map(({ by }) => ` ${by} asks for command.`).join("");
+    const alarms = state.errors.length + state.warnings.length;
+    const text = `${who}${asks} ${alarms} warnings and errors.`;
+    if (text !== last) write(byId("announcer"), text);
+    last = text;
+  };
+}
