@@ -1,0 +1,392 @@
+"""`Metrics`: figures of the bridge for a monitoring system, in Prometheus' exposition format.
+
+What happens is counted in plain dicts as the tee tells of it; `FIGURES` says what each figure is and how it
+is read when somebody scrapes. Label values are bounded: a kind of message that we don't know is ``other``,
+and a commander is told by its name in the configuration, which for ``desk/3`` is ``desk``.
+
+The only module that needs ``prometheus_client``. Next to read: `health`, ``docs/web_metrics.rst``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from twisted.internet.interfaces import IReactorTime
+
+from ..commands import AckOnlyCommandCodes
+from ..enums import CommandCode, ReplyCode
+from ..journal.reading import OUTCOMES
+from ..journal.schema import CONTROLLER, EVERYONE, OPEN_STEPS
+from .calls import Answer, Call, Route
+from .health import LoopWatch, Spread
+
+PREFIX = "mtmount_bridge_"
+
+TIMES = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0),
+)
+"""Between which times an Ack or Done is counted, in seconds."""
+
+OTHER = "other"
+"""The kind of a message whose code we don't know, or can't read at once."""
+
+_PEERS = frozenset([CONTROLLER, EVERYONE, "observers"])
+_COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
+_REPLY_KINDS = {b"%d" % code: code.name for code in ReplyCode}
+_ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "open")
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+"""Values of one figure by the values of its labels."""
+
+
+def label_of(client: str) -> str:
+    """What a client is called in a label: its port's name, if it is one of a port's."""
+    return client.partition("/")[0]
+
+
+class Metrics(Collector):
+    """Counts what happens, and answers who scrapes.
+
+    :param bridge: the bridge; see `interfaces.IBridge`.
+    :param tee: what is recorded is heard from it, from now on until `close`.
+    :param link: the connection pair to the controller.
+    :param journal: the journal, or what a bridge has that keeps none.
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param watch: measures the event loop's lag.
+    :ivar registry: holds these figures alone.
+    """
+
+    def __init__(
+        self, bridge: Any, tee: Any, link: Any, journal: Any, clock: IReactorTime, watch: LoopWatch
+    ) -> None:
+        self.bridge = bridge
+        self.link = link
+        self.journal = journal
+        self.watch = watch
+        self.messages: Counter[tuple[str, ...]] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.cut_off: Counter[str] = Counter()
+        self.to_ack = Spread(TIMES)
+        self.to_done = Spread(TIMES)
+        self.gaps = 0
+        self.seen: set[str] = {label_of(name) for name in bridge.clients}
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._clock = clock
+        self._sent: dict[int, float] = {}
+        self._acked: set[int] = set()
+        self._in_gap = False
+        self._hooks: list[tuple[list[Any], Any]] = [
+            (tee.on_message, self._message),
+            (tee.on_step, self._step),
+            (tee.on_event, self._event),
+        ]
+        for watchers, watch_it in self._hooks:
+            watchers.append(watch_it)
+
+    def close(self) -> None:
+        """Count no more. It can be called twice."""
+        hooks, self._hooks = self._hooks, []
+        for watchers, watch_it in hooks:
+            watchers.remove(watch_it)
+
+    def routes(self) -> list[Route]:
+        """``/metrics``."""
+        doc = "Figures of the bridge in Prometheus' exposition format."
+        return [Route("GET", "/metrics", self._respond, "observe", doc)]
+
+    async def _respond(self, call: Call) -> Answer:
+        encode, content_type = choose_encoder(call.headers.get("accept", ""))
+        return Answer(encode(self.registry), headers={"content-type": content_type})
+
+    def collect(self) -> Iterator[Metric]:
+        """Every figure as it is now."""
+        for figure in FIGURES:
+            yield figure.family(self)
+
+    # What happens: in the way of each message, so this only counts
+
+    def _message(self, number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        fields = line.split(b"\n", 2)
+        if (peer == CONTROLLER) == (direction == "to"):
+            kind = _COMMAND_KINDS.get(fields[1], OTHER) if len(fields) > 1 else OTHER
+        else:
+            kind = _REPLY_KINDS.get(fields[0], OTHER)
+        self.messages[peer if peer in _PEERS else "commander", direction, kind] += 1
+        self._kept(number)
+
+    def _step(
+        self,
+        number: int,
+        time: float,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str,
+    ) -> None:
+        self._kept(number)
+        if step == "sent":
+            self._sent[key] = self._clock.seconds()
+        elif step == "ack" and key in self._sent and key not in self._acked:
+            self._acked.add(key)
+            self.to_ack.add(self._clock.seconds() - self._sent[key])
+        elif step == "done" and key in self._sent:
+            self.to_done.add(self._clock.seconds() - self._sent[key])
+        if step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes):
+            self.outcomes[step] += 1
+            self._sent.pop(key, None)
+            self._acked.discard(key)
+
+    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+        self._kept(number)
+        if kind == "connected":
+            self.seen.add(label_of(peer))
+        elif kind == "cut_off":
+            self.cut_off[label_of(peer)] += 1
+
+    def _kept(self, number: int) -> None:
+        """Count where the journal begins to lose rows; one that keeps none loses none, and has no gaps."""
+        if number:
+            self._in_gap = False
+        elif not self._in_gap:
+            self._in_gap = True
+            self.gaps += 1
+
+    # What is read when somebody scrapes
+
+    def of_clients(self, figure: Callable[[Any], float]) -> Samples:
+        """The sum of a figure of each client, by commander; 0 for those that are not here now."""
+        sums = dict.fromkeys(sorted(self.seen), 0.0)
+        for client in self.bridge.clients.values():
+            label = label_of(client.name)
+            sums[label] = sums.get(label, 0.0) + figure(client)
+        return [((label,), value) for label, value in sums.items()]
+
+    def has_command(self) -> Samples:
+        """Who has command, by commander: it has it, too, while it is gone and is waited for."""
+        holder = self.bridge.lease.holder
+        held_by = None if holder is None else label_of(holder.name)
+        return [((name,), name == held_by) for name in sorted(self.seen)]
+
+    def in_flight(self) -> Samples:
+        """How many commands are in flight, by commander and state."""
+        labels = [*sorted(self.seen), "bridge"]
+        states = ("waiting", "sent", "acked")
+        sums = {(label, state): 0.0 for label in labels for state in states}
+        for flight in self.bridge.flights:
+            state = states[flight.written + flight.acked]
+            where = label_of(flight.client.name), state
+            sums[where] = sums.get(where, 0.0) + 1
+        return sums.items()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one figure is.
+
+    :ivar name: without `PREFIX`, and without the ``_total`` of a counter.
+    :ivar doc: what it tells; with its unit, if the name does not end with it.
+    :ivar read: gives its samples; of a histogram its `Spread`.
+    :ivar labels: their names.
+    """
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    doc: str
+    read: Callable[[Metrics], Any]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """Its name as it is scraped; that of a histogram gets its usual endings there."""
+        return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
+
+    def family(self, metrics: Metrics) -> Metric:
+        """Its values now."""
+        if self.kind == "histogram":
+            return self._histogram(self.read(metrics))
+        families: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+        family: Any = families[self.kind](PREFIX + self.name, self.doc, labels=self.labels)
+        value = self.read(metrics)
+        for labels, sample in value if self.labels else [((), value)]:
+            family.add_metric(labels, sample)
+        return family  # type: ignore[no-any-return]
+
+    def _histogram(self, spread: Spread) -> HistogramMetricFamily:
+        bounds = [*map(str, spread.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
+        return HistogramMetricFamily(PREFIX + self.name, self.doc, buckets=buckets, sum_value=spread.total)
+
+
+FIGURES = (
+    Figure(
+        "controller_up",
+        "gauge",
+        "1 while both connections to the controller are up, else 0.",
+        lambda metrics: metrics.bridge.link is not None,
+    ),
+    Figure(
+        "connection_up",
+        "gauge",
+        "1 while this connection to the controller is up: command or reply.",
+        lambda metrics: [
+            (("command",), metrics.link.client_connected),
+            (("reply",), metrics.link.server_connected),
+        ],
+        ("connection",),
+    ),
+    Figure(
+        "epoch",
+        "gauge",
+        "Number of the last connection to the controller; 0 before the first.",
+        lambda metrics: metrics.bridge.epoch,
+    ),
+    Figure(
+        "reconnections",
+        "counter",
+        "How often the controller was connected again.",
+        lambda metrics: max(0, metrics.bridge.epoch - 1),
+    ),
+    Figure(
+        "messages",
+        "counter",
+        "Messages from and to the controller, a commander, everyone at once or the observers; the "
+        "kind is the code's name, or other.",
+        lambda metrics: metrics.messages.items(),
+        ("peer", "direction", "kind"),
+    ),
+    Figure(
+        "unmatched_answers",
+        "counter",
+        "Answers of the controller to nothing that was in flight.",
+        lambda metrics: metrics.bridge.counts["unmatched"],
+    ),
+    Figure(
+        "unreadable_replies",
+        "counter",
+        "Lines of the controller that were no reply.",
+        lambda metrics: metrics.bridge.counts["unreadable"],
+    ),
+    Figure(
+        "commands",
+        "counter",
+        "Commands that ended, by outcome; ack is the end of a track command, local what the bridge "
+        "carried out itself.",
+        lambda metrics: [((outcome,), metrics.outcomes[outcome]) for outcome in _ENDS],
+        ("outcome",),
+    ),
+    Figure(
+        "ack_seconds",
+        "histogram",
+        "Time from sending a command to the controller to its first Ack.",
+        lambda metrics: metrics.to_ack,
+    ),
+    Figure(
+        "done_seconds",
+        "histogram",
+        "Time from sending a command to the controller to its Done.",
+        lambda metrics: metrics.to_done,
+    ),
+    Figure(
+        "commands_in_flight",
+        "gauge",
+        "Commands that have not ended: waiting to be sent, sent, or acked.",
+        Metrics.in_flight,
+        ("commander", "state"),
+    ),
+    Figure(
+        "clients_connected",
+        "gauge",
+        "Clients that are connected.",
+        lambda metrics: metrics.of_clients(lambda client: 1.0),
+        ("commander",),
+    ),
+    Figure(
+        "client_behind_bytes",
+        "gauge",
+        "What waits for clients to read it.",
+        lambda metrics: metrics.of_clients(lambda client: getattr(client, "behind", 0)),
+        ("commander",),
+    ),
+    Figure(
+        "clients_cut_off",
+        "counter",
+        "Clients that were disconnected because they did not keep up.",
+        lambda metrics: [((name,), metrics.cut_off[name]) for name in sorted(metrics.seen)],
+        ("commander",),
+    ),
+    Figure(
+        "has_command",
+        "gauge",
+        "1 for the commander that has command, 0 for the others.",
+        Metrics.has_command,
+        ("commander",),
+    ),
+    Figure(
+        "lease_number",
+        "gauge",
+        "Number of the last lease; 0 before the first.",
+        lambda metrics: metrics.bridge.lease.number,
+    ),
+    Figure(
+        "journal_up",
+        "gauge",
+        "1 while the journal can be written, or none is kept, else 0.",
+        lambda metrics: not metrics.journal.fault,
+    ),
+    Figure(
+        "journal_lag_seconds",
+        "gauge",
+        "How far the journal's file is behind.",
+        lambda metrics: metrics.journal.lag,
+    ),
+    Figure(
+        "journal_pending_rows",
+        "gauge",
+        "Rows that are not yet in the journal's file.",
+        lambda metrics: metrics.journal.pending,
+    ),
+    Figure(
+        "journal_written_rows",
+        "counter",
+        "Rows that were written to the journal's file.",
+        lambda metrics: metrics.journal.written,
+    ),
+    Figure(
+        "journal_lost_rows",
+        "counter",
+        "Rows that the journal could not keep.",
+        lambda metrics: metrics.journal.lost,
+    ),
+    Figure(
+        "journal_gaps",
+        "counter",
+        "How often the journal began to lose rows.",
+        lambda metrics: metrics.gaps if metrics.journal.lost else 0,
+    ),
+    Figure(
+        "event_loop_lag_seconds",
+        "histogram",
+        "How late the event loop called what was due.",
+        lambda metrics: metrics.watch.lags,
+    ),
+)
+"""What is exposed, in this order."""
