@@ -1,21 +1,10 @@
-"""Test doubles for programs that use this package: a network in memory, and a far end to script.
+"""TCP in memory, on a clock: a reactor, its ports and its transports.
 
-`MemoryReactor` is a ``Clock`` with TCP inside it: whatever takes a ``reactor`` runs on it with
-no sockets and no waiting. `connected_pair` gives a real `Communicator` on such a reactor, and
-the `FarEnd` that it is connected to, which says what the test tells it to::
-
-    communicator, far_end = connected_pair()
-    sent = Mount(communicator).send(AzimuthAxisMove(position=10))
-    [command] = far_end.written()
-    far_end.feed(AckReply(sequence_id=command.sequence_id, timeout_ms=5000))
-
-Only the network is pretended, so the double can't drift from the real thing; the tests of this
-package run one set of test bodies on both. See ``docs/testing.rst``.
+Touches nothing of ours and no socket. Next to read: `far_end`, which plays the other side of a pair on it.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from errno import EADDRINUSE
 from os import strerror
@@ -32,16 +21,18 @@ from twisted.internet.error import (
     ConnectionRefusedError,
     DNSLookupError,
 )
-from twisted.internet.interfaces import IConsumer, IListeningPort, IPushProducer, IReactorTCP, ITransport
-from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IPushProducer,
+    IReactorTCP,
+    ITransport,
+)
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
-
-from .codec import decode_command, decode_reply
-from .communicator import Communicator
-from .framing import TERMINATOR
-from .messages import BaseMessage
 
 BUFFER_SIZE = 2**16
 """How many bytes may lie unread before a writer is told to pause."""
@@ -72,6 +63,7 @@ class MemoryTransport:
         self.lost: Callable[[Failure], object] = lambda reason: None
         self._incoming = bytearray()
         self._end_of_file = False
+        self._write_ended = False
         self._reading = False
         self._lost = False
         self._producer: Any = None
@@ -96,7 +88,10 @@ class MemoryTransport:
         return self._peer
 
     def write(self, data: bytes) -> None:
-        if self.disconnecting or self.other._lost:
+        if self.disconnecting or self._write_ended:
+            return
+        if self.other._lost:
+            self._soon(self._lose, ConnectionLost())  # unless the end of file says so first
             return
         if not self.other._incoming:  # else it is on its way already, or the other end pauses
             self._soon(self.other._receive)
@@ -113,6 +108,18 @@ class MemoryTransport:
             self.disconnecting = True
             self._reading = False
             self._soon(self._finish)
+
+    def loseWriteConnection(self) -> None:
+        """Write no more; what the other end still writes is received."""
+        if not self.disconnecting and not self._write_ended:
+            self._write_ended = True
+            self._soon(self._end_writing)
+
+    def _end_writing(self) -> None:
+        self.other._end()
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is not None and not self._lost:
+            half.writeConnectionLost()
 
     def abortConnection(self) -> None:
         self.disconnecting = True
@@ -152,7 +159,22 @@ class MemoryTransport:
             self.protocol.dataReceived(data)
             self.other._drained()
         if self._reading and self._end_of_file:
+            self._end_reading()
+
+    def _end(self) -> None:
+        """Nothing more will come."""
+        self._end_of_file = True
+        self._soon(self._receive)
+
+    def _end_reading(self) -> None:
+        """The end of file closes the connection, unless the protocol wants to go on writing."""
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is None:
             self._lose(ConnectionDone())
+            self.other._end()
+        else:
+            self._reading = self._end_of_file = False
+            half.readConnectionLost()
 
     def _drained(self) -> None:
         """The other end has read what was written here."""
@@ -166,8 +188,7 @@ class MemoryTransport:
         """Close, if what the other end did not read is little enough for the system to keep."""
         if self._has_room and not self._lost:
             self._lose(ConnectionDone())
-            self.other._end_of_file = True
-            self._soon(self.other._receive)
+            self.other._end()
 
     def _lose(self, reason: Exception) -> None:
         if not self._lost:
@@ -313,137 +334,3 @@ class MemoryReactor(Clock):
     def _next_port(self) -> int:
         self._free_port += 1
         return self._free_port
-
-
-class FarProtocol(Protocol):
-    """One connection as its far end sees it."""
-
-    transport: MemoryTransport
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.is_connected = False
-
-    def connectionMade(self) -> None:
-        self.is_connected = True
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.is_connected = False
-
-
-class FarEnd:
-    """What a `Communicator` in memory is connected to: it does what the test says.
-
-    "client" and "server" are the names of the communicator's own connections: it writes on the
-    client connection, and reads from the server connection. Each method lets all happen that
-    waits for no time to pass.
-
-    :param communicator: on a `MemoryReactor`, its ``client_port`` still to be known.
-    :ivar reactor: that reactor; its ``advance`` lets time pass.
-    :ivar port: where this end listens for the client.
-    """
-
-    def __init__(self, communicator: Communicator) -> None:
-        self.communicator = communicator
-        self.reactor: MemoryReactor = communicator.reactor
-        self.client = FarProtocol()
-        self.server = FarProtocol()
-        self._listening = self.reactor.listenTCP(0, Factory.forProtocol(self._accept))
-        self.port = self._listening.getHost().port
-
-    def _accept(self) -> FarProtocol:
-        self.client = FarProtocol()
-        return self.client
-
-    def settle(self) -> None:
-        """Let all happen that waits for no time to pass."""
-        self.reactor.advance(0)
-
-    def written(self) -> list[BaseMessage]:
-        """The messages that came on the client connection since the last call."""
-        decode = decode_command if self.communicator.read_replies else decode_reply
-        return [decode(line) for line in self.written_lines()]
-
-    def written_lines(self) -> list[bytes]:
-        """The same as lines, without their terminators."""
-        self.settle()
-        *lines, self.client.received = self.client.received.split(TERMINATOR)
-        return lines
-
-    def feed(self, *messages: BaseMessage | bytes) -> None:
-        """Send messages on the server connection; a bytes object goes as it is, whole line or not."""
-        for message in messages:
-            self.server.transport.write(message if isinstance(message, bytes) else message.encode())
-        self.settle()
-
-    def connect_server(self) -> bool:
-        """Connect to the communicator's server, and say whether that took this end."""
-        peer = FarProtocol()
-        factory: Any = ClientFactory.forProtocol(lambda: peer)
-        self.settle()
-        self.reactor.connectTCP(HOST, self.communicator.server_port, factory)
-        self.settle()
-        if peer.is_connected:
-            self.server = peer
-        return peer.is_connected
-
-    def drop_server(self) -> None:
-        """Close the connection that the communicator reads from."""
-        self.server.transport.loseConnection()
-        self.settle()
-
-    def drop_client(self) -> None:
-        """Close the connection that the communicator writes on; it will connect again."""
-        self.client.transport.loseConnection()
-        self.settle()
-
-    def stop_reading(self) -> None:
-        """Read nothing from the client connection."""
-        self.client.transport.pauseProducing()
-
-    def start_reading(self) -> None:
-        """Read again."""
-        self.client.transport.resumeProducing()
-        self.settle()
-
-    def stop_listening(self) -> None:
-        """Refuse the client from now on; a connection that is up stays."""
-        self._listening.stopListening()
-        self.settle()
-
-    def start_listening(self) -> None:
-        """Accept the client again; it comes when its next attempt is due."""
-        self._listening.startListening()
-        self.settle()
-
-
-def connected_pair(
-    read_replies: bool = True,
-    connect_callback: Callable[[Communicator], Any] | None = None,
-    *,
-    connect: bool = True,
-    log: logging.Logger | None = None,
-    reactor: MemoryReactor | None = None,
-    **options: Any,
-) -> tuple[Communicator, FarEnd]:
-    """A real `Communicator` on a network in memory, and the far end that it is connected to.
-
-    :param read_replies: as for `Communicator`: True for a commander's side.
-    :param connect_callback: as for `Communicator`.
-    :param connect: False to leave both connections to the test.
-    :param log: ``logging.getLogger("test")`` if None.
-    :param reactor: a new one if None.
-    :param options: the other keyword arguments of `Communicator`, such as ``max_unread``.
-    """
-    options.update(connect=False, connect_callback=connect_callback, reactor=reactor or MemoryReactor())
-    log = log or logging.getLogger("test")
-    communicator = Communicator("test", HOST, 0, HOST, 0, log, read_replies, **options)
-    far_end = FarEnd(communicator)
-    communicator.client_port = far_end.port
-    if connect:
-        communicator.connect()
-        far_end.connect_server()
-    return communicator, far_end

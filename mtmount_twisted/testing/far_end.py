@@ -1,0 +1,153 @@
+"""The other side of a pair in memory: it says what the test tells it to, and shows what it was told.
+
+Runs on a `MemoryReactor` and touches nothing else. Next to read: `memory`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from ..codec import decode_command, decode_reply
+from ..communicator import Communicator
+from ..framing import TERMINATOR
+from ..messages import BaseMessage
+from .memory import HOST, MemoryReactor, MemoryTransport
+
+
+class FarProtocol(Protocol):
+    """One connection as its far end sees it."""
+
+    transport: MemoryTransport
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.is_connected = False
+
+    def connectionMade(self) -> None:
+        self.is_connected = True
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.is_connected = False
+
+
+class FarEnd:
+    """What a `Communicator` in memory is connected to: it does what the test says.
+
+    "client" and "server" are the names of the communicator's own connections: it writes on the
+    client connection, and reads from the server connection. Each method lets all happen that
+    waits for no time to pass.
+
+    :param communicator: on a `MemoryReactor`, its ``client_port`` still to be known.
+    :ivar reactor: that reactor; its ``advance`` lets time pass.
+    :ivar port: where this end listens for the client.
+    """
+
+    def __init__(self, communicator: Communicator) -> None:
+        self.communicator = communicator
+        self.reactor: MemoryReactor = communicator.reactor
+        self.client = FarProtocol()
+        self.server = FarProtocol()
+        self._listening = self.reactor.listenTCP(0, Factory.forProtocol(self._accept))
+        self.port = self._listening.getHost().port
+
+    def _accept(self) -> FarProtocol:
+        self.client = FarProtocol()
+        return self.client
+
+    def settle(self) -> None:
+        """Let all happen that waits for no time to pass."""
+        self.reactor.advance(0)
+
+    def written(self) -> list[BaseMessage]:
+        """The messages that came on the client connection since the last call."""
+        decode = decode_command if self.communicator.read_replies else decode_reply
+        return [decode(line) for line in self.written_lines()]
+
+    def written_lines(self) -> list[bytes]:
+        """The same as lines, without their terminators."""
+        self.settle()
+        *lines, self.client.received = self.client.received.split(TERMINATOR)
+        return lines
+
+    def feed(self, *messages: BaseMessage | bytes) -> None:
+        """Send messages on the server connection; a bytes object goes as it is, whole line or not."""
+        for message in messages:
+            self.server.transport.write(message if isinstance(message, bytes) else message.encode())
+        self.settle()
+
+    def connect_server(self) -> bool:
+        """Connect to the communicator's server, and say whether that took this end."""
+        peer = FarProtocol()
+        factory: Any = ClientFactory.forProtocol(lambda: peer)
+        self.settle()
+        self.reactor.connectTCP(HOST, self.communicator.server_port, factory)
+        self.settle()
+        if peer.is_connected:
+            self.server = peer
+        return peer.is_connected
+
+    def drop_server(self) -> None:
+        """Close the connection that the communicator reads from."""
+        self.server.transport.loseConnection()
+        self.settle()
+
+    def drop_client(self) -> None:
+        """Close the connection that the communicator writes on; it will connect again."""
+        self.client.transport.loseConnection()
+        self.settle()
+
+    def stop_reading(self) -> None:
+        """Read nothing from the client connection."""
+        self.client.transport.pauseProducing()
+
+    def start_reading(self) -> None:
+        """Read again."""
+        self.client.transport.resumeProducing()
+        self.settle()
+
+    def stop_listening(self) -> None:
+        """Refuse the client from now on; a connection that is up stays."""
+        self._listening.stopListening()
+        self.settle()
+
+    def start_listening(self) -> None:
+        """Accept the client again; it comes when its next attempt is due."""
+        self._listening.startListening()
+        self.settle()
+
+
+def connected_pair(
+    read_replies: bool = True,
+    connect_callback: Callable[[Communicator], Any] | None = None,
+    *,
+    connect: bool = True,
+    log: logging.Logger | None = None,
+    reactor: MemoryReactor | None = None,
+    **options: Any,
+) -> tuple[Communicator, FarEnd]:
+    """A real `Communicator` on a network in memory, and the far end that it is connected to.
+
+    :param read_replies: as for `Communicator`: True for a commander's side.
+    :param connect_callback: as for `Communicator`.
+    :param connect: False to leave both connections to the test.
+    :param log: ``logging.getLogger("test")`` if None.
+    :param reactor: a new one if None.
+    :param options: the other keyword arguments of `Communicator`, such as ``max_unread``.
+    """
+    options.update(connect=False, connect_callback=connect_callback, reactor=reactor or MemoryReactor())
+    log = log or logging.getLogger("test")
+    communicator = Communicator("test", HOST, 0, HOST, 0, log, read_replies, **options)
+    far_end = FarEnd(communicator)
+    communicator.client_port = far_end.port
+    if connect:
+        communicator.connect()
+        far_end.connect_server()
+    return communicator, far_end
