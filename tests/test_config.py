@@ -226,7 +226,7 @@ class Problems(SynchronousTestCase):
         for name in ("", "a b", "ü", "a\\n", "a" * 65):
             [problem] = problems(port.format(name))
             self.assertIn("port[1].name: expected letters", problem)
-        for name in ("bridge", "controller", "everyone", "observers"):
+        for name in ("bridge", "controller", "everyone", "observers", "web"):
             [problem] = problems(port.format(name))
             self.assertIn("port[1].name: expected none of bridge, controller", problem)
         self.assertEqual(problems(port.format("a-B_3")), [])
@@ -395,6 +395,68 @@ class Clashes(SynchronousTestCase):
         """A clash is told although other keys of the same sections are wrong."""
         found = problems(PAIR + "source = 1\n" + PAIR.replace("csc", "b") + "reply_port = 9\nx = 1")
         self.assertEqual(len(found), 3)
+
+
+class Web(SynchronousTestCase):
+    """What is served over HTTP, and where."""
+
+    def web(self, *lines: str) -> list[str]:
+        """What is wrong with a section ``[web]``."""
+        return problems("\n".join((PAIR, "[web]", *lines)))
+
+    def test_default(self) -> None:
+        """With no word of it, neither whether nor where it is served is said."""
+        web = config.default_config().web
+        self.assertEqual((web.enabled, web.endpoint, web.tokens), (None, None, None))
+        self.assertEqual((web.max_body, web.deadline, web.max_connections), (65536, 10.0, 256))
+
+    def test_lists(self) -> None:
+        """A list is kept as a tuple; what is no list, or holds something that can't be, is told."""
+        loaded = config.load(
+            PAIR + "[web]\nallowed_hosts = ['mount', '::1']\nallowed_origins = ['https://mount.example.org', "
+            "'http://[::1]:8080']"
+        )
+        self.assertEqual(loaded.web.allowed_hosts, ("mount", "::1"))
+        self.assertEqual(config.check(loaded), loaded)
+        for line, expected in (
+            ("allowed_hosts = 'mount'", "expected a list of strings, got 'mount'"),
+            ("allowed_hosts = ['mount', 5]", "expected a list of strings, got an array"),
+            ("allowed_hosts = ['mount:8080']", "expected a host name or an address, without a port"),
+            ("allowed_origins = ['mount.example.org']", "expected origins such as"),
+            ("allowed_origins = ['https://mount/path']", "expected origins such as"),
+            ("allowed_origins = ['*']", "expected origins such as"),
+        ):
+            [problem] = self.web(line)
+            self.assertIn(expected, problem)
+
+    def test_beyond_this_machine(self) -> None:
+        """Nobody beyond this machine is served without tokens, unless that is asked for."""
+        for endpoint in (
+            "tcp:8080",
+            "tcp:8080:interface=192.0.2.1",
+            "tcp:0:interface=\\:\\:",
+        ):
+            line = f"endpoint = '{endpoint}'"
+            [problem] = self.web(line)
+            self.assertIn(f"web.endpoint: {endpoint} can be reached from other machines", problem)
+            for mended in ("insecure = true", "tokens = 'x'", "enabled = false"):
+                self.assertEqual(self.web(line, mended), [])
+        for endpoint in (
+            "tcp:0:interface=127.0.0.1",
+            "tcp:0:interface=127.9.9.9",
+            "unix:/tmp/x",
+            "tcp:0:interface=\\:\\:1",
+        ):
+            self.assertEqual(self.web(f"endpoint = '{endpoint}'"), [])
+
+    def test_taken(self) -> None:
+        """Where it is asked to listen is nobody else's; where it would by default may be."""
+        port = '[[port]]\nname = "all"\nendpoint = "tcp:8080"\n'
+        line = "endpoint = 'tcp:8080:interface=127.0.0.1'"
+        [problem] = self.web(line, port)
+        self.assertIn("8080 is used by web.endpoint", problem)
+        self.assertEqual(self.web(port), [])
+        self.assertEqual(self.web(line, "enabled = false", port), [])
 
 
 class Syntax(SynchronousTestCase):

@@ -24,6 +24,8 @@ def toml_doc(key: Key) -> str:
 
 def toml_value(value: Any) -> str:
     """A default as TOML."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml_value(each) for each in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 

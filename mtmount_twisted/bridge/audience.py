@@ -11,11 +11,8 @@ from itertools import count
 from typing import Any
 
 from ..framing import TERMINATOR
-from ..journal.schema import EVERYONE
+from ..journal.schema import EVERYONE, OBSERVERS
 from .diary import Diary
-
-OBSERVERS = "observers"
-"""The name in the journal for all clients that only observe, to whom each answer goes too."""
 
 
 class Audience:

@@ -19,8 +19,16 @@ from typing import Any
 from attrs import field, frozen
 
 from ..errors import ConfigError
-from .places import Place, canonical, clashes, parse_endpoint, replies_by_default
-from .sections import ClientLimits, CommandRules, Controller, JournalSettings, PairCommander, PortCommanders
+from .places import Place, canonical, clashes, is_near, parse_endpoint, replies_by_default
+from .sections import (
+    ClientLimits,
+    CommandRules,
+    Controller,
+    JournalSettings,
+    PairCommander,
+    PortCommanders,
+    WebSettings,
+)
 from .tables import Entry, as_tables, build, read
 
 
@@ -34,6 +42,7 @@ class Config:
     :param command: how commands, and the right to command, are dealt with.
     :param clients: how far a client may be behind.
     :param journal: what is kept of it all, and where.
+    :param web: what is served over HTTP, and where.
     """
 
     controller: Controller | None = field(default=None, metadata={"section": "controller"})
@@ -42,6 +51,7 @@ class Config:
     command: CommandRules = field(factory=CommandRules, metadata={"section": "command"})
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
+    web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
 
 
 def default_config() -> Config:
@@ -103,6 +113,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
         problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
     problems += _same_names(entries)
     problems += clashes([place for entry in entries for place in _places(entry)])
+    problems += [problem for entry in entries for problem in _open_web(entry.section, entry.values)]
     if problems:
         raise ConfigError(where, tuple(problems))
     config: Config = build(Config, entries)
@@ -117,9 +128,21 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
             yield f"{entry.path}.name: {name!r} is the name of {first[name]} already"
 
 
+def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Nobody beyond this machine commands a mount without a token, unless somebody wants that."""
+    endpoint = values.get("endpoint")
+    if section != "web" or not endpoint or values.get("tokens") or values.get("enabled") is False:
+        return
+    if not values.get("insecure") and not is_near(parse_endpoint(endpoint)[0]):
+        yield (
+            f"web.endpoint: {endpoint} can be reached from other machines: give a file of tokens "
+            "(web.tokens), listen at interface=127.0.0.1, or let anyone command it (web.insecure = true)"
+        )
+
+
 def _places(entry: Entry) -> Iterator[Place]:
     values = entry.values
-    if "endpoint" in values:
+    if values.get("endpoint") and values.get("enabled") is not False:
         host, port = parse_endpoint(values["endpoint"])
         yield Place(f"{entry.path}.endpoint", host, port, listens=True)
     for host_key, port_key, listens in _PLACES.get(entry.section, ()):

@@ -68,8 +68,7 @@ def _meet(one: Place, other: Place) -> bool:
     if one.listens and other.listens:
         return any(place.host in _ALL for place in (one, other))
     listening, connecting = (one, other) if one.listens else (other, one)
-    near = _is_address(connecting.host) and ipaddress.ip_address(connecting.host).is_loopback
-    return listening.listens and listening.host in _ALL and near
+    return listening.listens and listening.host in _ALL and is_near(connecting.host)
 
 
 _ALL = ("0.0.0.0", "::")
@@ -82,7 +81,7 @@ def replies_by_default(controller: str) -> str:
     """
     host = canonical(controller)
     near, far = ("::1", "::") if ":" in host else ("127.0.0.1", "0.0.0.0")
-    return far if _is_address(host) and not ipaddress.ip_address(host).is_loopback else near
+    return far if _is_address(host) and not is_near(host) else near
 
 
 def parse_endpoint(text: str) -> tuple[str, int | str]:
@@ -111,6 +110,11 @@ def canonical(host: str) -> str:
     """One spelling for each address."""
     host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host.lower())
     return str(ipaddress.ip_address(host)) if _is_address(host) else host
+
+
+def is_near(host: str) -> bool:
+    """Whether only this machine can reach what listens at a host of `parse_endpoint`'s."""
+    return host == "unix" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_address(host: str) -> bool:

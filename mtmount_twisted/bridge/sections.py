@@ -15,25 +15,11 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
-from ..journal.schema import default_path
+from ..journal.schema import default_path, usable_name
 from .places import usable_endpoint, usable_host
 
 SourceName = Literal["CSC", "EUI", "HHD"]
 """The sources of ``protocol.md`` that may command, by name."""
-
-LONGEST_NAME = 64
-
-
-RESERVED_NAMES = ("bridge", "controller", "everyone", "observers")
-"""What the log and the journal call those who are no commander."""
-
-
-def _name(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_-]+", text) is None or len(text) > LONGEST_NAME:
-        raise ValueError(f"letters, digits, - and _, at most {LONGEST_NAME}")
-    if text in RESERVED_NAMES:
-        raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which the journal uses for others")
-    return text
 
 
 def _path(text: str) -> str:
@@ -41,6 +27,17 @@ def _path(text: str) -> str:
     if not path or "\0" in path or path.startswith("~"):
         raise ValueError("a path; one that begins with ~ needs a home directory")
     return os.path.abspath(path)
+
+
+def _origin(text: str) -> str:
+    if (
+        re.fullmatch(
+            r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", text
+        )
+        is None
+    ):
+        raise ValueError("origins such as https://mount.example.org or http://192.0.2.1:8080")
+    return text
 
 
 def _next_port(section: Any) -> int:
@@ -59,10 +56,16 @@ def _journal_path() -> str:
         raise ValueError("a path; there is no home directory for the default") from None
 
 
+WEB_ENDPOINT = "tcp:8080:interface=127.0.0.1"
+"""Where the page is if nobody says otherwise."""
+
 CONNECT_PORT = {"least": 1, "most": 65535}
 LISTEN_PORT = {"least": 0, "most": 65535}
 NEXT_PORT = {"default_words": "`command_port` + 1"}
-COMMANDER_NAME = {"doc": "what the log and the journal call it; no other commander's name", "check": _name}
+COMMANDER_NAME = {
+    "doc": "what the log and the journal call it; no other commander's name",
+    "check": usable_name,
+}
 SOURCE = {"doc": "which of the protocol's rules apply to it"}
 
 
@@ -222,4 +225,84 @@ class JournalSettings:
     keep_bytes: int = field(
         default=2**30,
         metadata={"doc": "how large the file may get", "unit": "bytes", "least": 2**20, "most": 2**50},
+    )
+
+
+@frozen(kw_only=True)
+class WebSettings:
+    """What people and programs see over HTTP: the page, the API and the metrics."""
+
+    enabled: bool | None = field(
+        default=None,
+        metadata={
+            "doc": "whether it is served",
+            "default_words": "where `prometheus_client` is installed, as `mtmount_twisted[web]` does",
+        },
+    )
+    endpoint: str | None = field(
+        default=None,
+        metadata={
+            "doc": "where to listen, as a Twisted server endpoint: tcp:, unix:, ssl:",
+            "check": usable_endpoint,
+            "default_words": f"`{WEB_ENDPOINT}`, if it can be had",
+        },
+    )
+    tokens: str | None = field(
+        default=None,
+        metadata={
+            "doc": "file of the tokens, which only its owner may read",
+            "check": _path,
+            "default_words": "none: anyone may look and command",
+        },
+    )
+    insecure: bool = field(
+        default=False, metadata={"doc": "whether to listen beyond this machine although there are no tokens"}
+    )
+    source: SourceName = field(
+        default="CSC",
+        metadata={"doc": "which of the protocol's rules apply to anyone, if there are no tokens"},
+    )
+    allowed_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "what this machine is called in addresses of the page, besides localhost and the address "
+            "that it listens on, without port",
+            "check": usable_host,
+        },
+    )
+    allowed_origins: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "where pages may come from that ask, besides this one's own address, "
+            "such as https://mount.example.org",
+            "check": _origin,
+        },
+    )
+    deadline: float = field(
+        default=10.0,
+        metadata={
+            "doc": "how long a request's headers may take, and its body again",
+            "unit": "s",
+            "least": 0.1,
+            "most": 3600,
+        },
+    )
+    max_body: int = field(
+        default=65_536,
+        metadata={"doc": "how long a request's body may be", "unit": "bytes", "least": 1024, "most": 2**24},
+    )
+    max_connections: int = field(
+        default=256, metadata={"doc": "how many connections there may be", "least": 1, "most": 65_536}
+    )
+    max_connections_per_address: int = field(
+        default=16, metadata={"doc": "how many of them from one address", "least": 1, "most": 65_536}
+    )
+    absent_after: float = field(
+        default=30.0,
+        metadata={
+            "doc": "how long after its last request or event stream one who has command counts as gone",
+            "unit": "s",
+            "least": 1,
+            "most": 3600,
+        },
     )

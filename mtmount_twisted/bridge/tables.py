@@ -8,7 +8,7 @@ by the names that `Key` has. `read` goes through a file's tables; `build` makes 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from types import SimpleNamespace
@@ -30,10 +30,10 @@ class Section(NamedTuple):
 class Key:
     """What a key of the file may hold.
 
-    :param kind: str, int, float or bool, or the strings to choose from.
+    :param kind: str, int, float, bool, tuple for a list of strings, or the strings to choose from.
     :param default: the default, as attrs knows it.
     :param default_words: the default in words, where it is computed.
-    :param check: gives the value to use, or raises `ValueError` with what was expected.
+    :param check: gives the value to use, of each of a list, or raises `ValueError` with what was expected.
     """
 
     kind: type[Any] | tuple[str, ...]
@@ -70,11 +70,25 @@ class Key:
             raise ValueError(self.expected)
         if self.least is not None and self.most is not None and not self.least <= given <= self.most:
             raise ValueError(self.bounds)
+        if self.kind is tuple:
+            return tuple(self._read_each(given))
         return self.kind(given) if self.check is None else self.check(given)
 
+    def _read_each(self, given: Iterable[Any]) -> Iterator[str]:
+        for each in given:
+            if not isinstance(each, str):
+                raise ValueError(self.expected)
+            yield each if self.check is None else self.check(each)
 
-_WORDS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
-_ACCEPTED: dict[type[Any], tuple[type[Any], ...]] = {float: (int, float)}
+
+_WORDS = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list of strings",
+}
+_ACCEPTED: dict[type[Any], tuple[type[Any], ...]] = {float: (int, float), tuple: (list, tuple)}
 
 
 def sections(file_class: Any) -> dict[str, Section]:
@@ -102,6 +116,8 @@ def keys(cls: Any) -> dict[str, Key]:
 def _kind(hint: Any) -> Any:
     if get_origin(hint) is Literal:
         return get_args(hint)
+    if get_origin(hint) is tuple:
+        return tuple
     [kind] = set(get_args(hint) or (hint,)) - {type(None)}
     return kind
 

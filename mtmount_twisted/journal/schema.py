@@ -1,6 +1,6 @@
 """The journal's file: its tables, its version, where it is, and the words that stand in it.
 
-The bridge writes it (`bridge.journal_store`), ``mtmount-journal`` reads it (`journal.reading`), and both
+The bridge writes it (`bridge.journal_file`), ``mtmount-journal`` reads it (`journal.reading`), and both
 know it from here alone. Text and numbers only: nothing here opens the file. ``docs/journal.rst`` explains
 each column and word.
 """
@@ -8,6 +8,7 @@ each column and word.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,11 @@ from ..commands import AckOnlyCommandCodes
 APPLICATION_ID = 0x4D544D4A
 """SQLite's ``application_id`` of a journal, "MTMJ": tells it from another program's database."""
 
-VERSION = 1
+VERSION = 2
 """SQLite's ``user_version``: counted up when a table changes."""
+
+SPAN_IDS = 2**11
+"""How many ids a row of ``span`` stands for: an index on time that costs one row in so many."""
 
 RUN_IDS = 2**36
 """How many ids a run has for itself, so that two daemons in one file never meet. They fit into a double."""
@@ -28,6 +32,14 @@ CONTROLLER = "controller"
 
 EVERYONE = "everyone"
 """The name, as a peer, of all commanders at once, to whom an event goes."""
+
+OBSERVERS = "observers"
+"""The name, as a peer, of all clients that only observe, to whom each answer goes too."""
+
+RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
+"""The names that no commander has: they, or what begins with one and ``/``, stand for others."""
+
+LONGEST_NAME = 64
 
 OPEN_STEPS = ("received", "sent", "ack")
 """The steps after which a command still goes on; each other step is an end of it."""
@@ -49,11 +61,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What a row of each table says, in the order in which the bridge writes it, after ``id`` and ``run``."""
 
+_SPAN = "CREATE TABLE span (span INTEGER PRIMARY KEY, low REAL NOT NULL, high REAL NOT NULL)"
+
 _OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
 _ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
 
 # An end is a step that is not open, or the Ack of a command that gets no more than that.
-_IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
+IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
 
 SCHEMA = (
     """CREATE TABLE run (
@@ -68,14 +82,12 @@ SCHEMA = (
     """CREATE TABLE event (
         id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL,
         peer TEXT NOT NULL, epoch INTEGER NOT NULL, detail TEXT NOT NULL)""",
-    "CREATE INDEX message_time ON message (time)",
-    "CREATE INDEX step_time ON step (time)",
-    "CREATE INDEX event_time ON event (time)",
+    _SPAN,
     "CREATE INDEX step_key ON step (run, key)",
     f"""CREATE VIEW command AS
         SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
             CASE s.key WHEN 0 THEN s.step ELSE coalesce(
-                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {_IS_END}
+                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {IS_END}
                     ORDER BY e.id LIMIT 1),
                 'open') END AS outcome,
             s.key <> 0 AND EXISTS (
@@ -91,6 +103,30 @@ SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 """What makes an empty file a journal; ``unknown`` holds what a daemon that died left without an end."""
+
+
+def usable_name(text: str) -> str:
+    """The text, if it can be a commander's name.
+
+    :raises ValueError: with what was expected.
+    """
+    if re.fullmatch(r"[A-Za-z0-9_-]+", text) is None or len(text) > LONGEST_NAME:
+        raise ValueError(f"letters, digits, - and _, at most {LONGEST_NAME}")
+    if text in RESERVED_NAMES:
+        raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which the journal uses for others")
+    return text
+
+MIGRATIONS = {
+    1: (
+        *(f"DROP INDEX {table}_time" for table in COLUMNS),
+        _SPAN,
+        f"INSERT INTO span SELECT id / {SPAN_IDS}, min(time), max(time) FROM ("
+        + " UNION ALL ".join(f"SELECT id, time FROM {table}" for table in COLUMNS)
+        + ") GROUP BY 1",
+        "PRAGMA user_version = 2",
+    ),
+}
+"""What makes a journal of a version one of the next."""
 
 
 def default_path(environment: Mapping[str, str] = os.environ) -> Path:

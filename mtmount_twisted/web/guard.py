@@ -1,0 +1,112 @@
+"""Who is let in: requests that are meant for this daemon, that no other site's page has made, with a token.
+
+A browser takes every page to every address, so `Guard.admit` asks of all requests, whatever they are for,
+whether they name this daemon as their host (another name may be made to point here) and whether the page
+that made them is one of its own. `Guard.user` tells who asks. Next to read: `tokens`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .calls import Problem, Role, User
+from .tokens import Tokens
+
+ANYONE = "anyone"
+"""The name of the one user where there are no tokens."""
+
+NOBODY = "nobody"
+"""The name of a user who has shown no token, where none is asked for."""
+
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+"""The hosts that requests may always be meant for."""
+
+TOKEN_WORDS = frozenset(
+    ("token", "access_token", "auth", "authorization", "bearer", "api_key", "apikey", "secret", "password")
+)
+"""What a parameter with a token in it may be called."""
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a request may be addressed to, and where it may come from.
+
+    :ivar hosts: names and addresses of this daemon, besides `LOCAL`; an IPv6 address in brackets.
+    :ivar origins: of the pages that may ask, besides its own.
+    """
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+class Guard:
+    """A `routing.Gate`.
+
+    :param doors: what requests may be meant for.
+    :param tokens: who may ask; None if anyone may.
+    :param anyone: who asks if there are no tokens.
+    """
+
+    def __init__(self, doors: Doors, tokens: Tokens | None, anyone: User) -> None:
+        self._hosts = frozenset(host.lower() for host in (*LOCAL, *doors.hosts))
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in doors.origins)
+        self._tokens = tokens
+        self._anyone = anyone
+        self._nobody = User(NOBODY, frozenset(), anyone.source)
+
+    def admit(self, request: Any) -> None:
+        """Look at where a request goes and comes from.
+
+        :raises Problem: if it is not to be looked at further.
+        """
+        host = self._host(request.requestHeaders.getRawHeaders("host", []))
+        for origin in request.requestHeaders.getRawHeaders("origin", []):
+            if not self._may_ask(origin.lower(), host, request.isSecure()):
+                raise Problem(403, f"a page of {origin[:100]!r} may not ask here")
+        self._no_token_in(request.args)
+
+    def _host(self, given: list[str]) -> str:
+        host = given[0].lower() if len(given) == 1 else ""
+        found = _HOST.fullmatch(host)
+        if found is None or found[1] not in self._hosts:
+            raise Problem(
+                421, f"not a host that this daemon answers for: {host[:100]!r} (see web.allowed_hosts)"
+            )
+        return host
+
+    def _may_ask(self, origin: str, host: str, secure: bool) -> bool:
+        own = (f"https://{host}",) if secure else (f"http://{host}", f"https://{host}")  # as a proxy has TLS
+        return origin in own or origin in self._origins
+
+    def _no_token_in(self, query: Mapping[bytes, Iterable[bytes]]) -> None:
+        names = {name.decode(errors="replace").lower() for name in query}
+        values = [value.decode(errors="replace") for given in query.values() for value in given]
+        if names & TOKEN_WORDS or (self._tokens and any(self._tokens.user(value) for value in values)):
+            raise Problem(400, "a token in a URL ends up in logs: send it as 'Authorization: Bearer TOKEN'")
+
+    def user(self, request: Any, role: Role | None) -> User:
+        """Who asks for something that takes a role, or none.
+
+        :raises Problem: if that is not known, or that user lacks the role.
+        """
+        user = self._anyone if self._tokens is None else self._who(request)
+        if role is None:
+            return user or self._nobody
+        if user is None:
+            challenge = {"WWW-Authenticate": 'Bearer realm="mtmount"'}
+            raise Problem(401, "a token is needed: 'Authorization: Bearer TOKEN'", headers=challenge)
+        if role not in user.roles:
+            raise Problem(403, f"the token {user.name!r} has not the role {role!r}")
+        return user
+
+    def _who(self, request: Any) -> User | None:
+        given = request.requestHeaders.getRawHeaders("authorization", [])
+        kind, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        if kind.lower() != "bearer" or self._tokens is None:
+            return None
+        return self._tokens.user(secret.strip())

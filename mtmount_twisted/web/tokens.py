@@ -1,0 +1,155 @@
+"""The file of tokens: who may ask, with what secret, for what; read once, as the daemon starts.
+
+.. code-block:: toml
+
+    [[token]]
+    name = "night"
+    secret = "a-long-random-text"
+    roles = ["command"]
+    source = "EUI"
+
+Nobody but its owner may read it. Next to read: `guard`, which asks `Tokens` whose a secret is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from ..enums import Source
+from ..errors import ConfigError
+from ..journal.schema import usable_name
+from ..secret import Secret
+from .calls import Role, User
+
+SHORTEST = 16
+"""How many characters a secret has at least."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+SOURCES = {"CSC": Source.CSC, "EUI": Source.EUI, "HHD": Source.HHD}
+KEYS = ("name", "secret", "roles", "source")
+
+
+class Token(NamedTuple):
+    """A user, and what proves to be that user."""
+
+    user: User
+    secret: Secret
+
+
+class Tokens:
+    """All tokens."""
+
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self._tokens = tokens
+
+    def user(self, secret: str) -> User | None:
+        """Whose secret this is, or None; every token is compared, whichever fits."""
+        fitting = [token.user for token in self._tokens if token.secret.is_said_by(secret)]
+        return fitting[0] if fitting else None
+
+
+def load_file(path: str | os.PathLike[str]) -> Tokens:
+    """Read a file of tokens.
+
+    :raises ConfigError: if it can't be read, others may read it too, or with all that is wrong with it.
+        No secret is in the error.
+    """
+    where = os.fspath(path)
+    try:
+        mode = os.stat(path).st_mode
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        problem = (
+            f"others may read or change it (mode {stat.S_IMODE(mode):o}); mend it with: chmod 600 {where}"
+        )
+        raise ConfigError(where, (problem,))
+    return load(data, where)
+
+
+def load(data: bytes, where: str = "<tokens>") -> Tokens:
+    """Read tokens from the bytes of a file.
+
+    :raises ConfigError: with all that is wrong.
+    """
+    import tomllib
+
+    try:
+        tables = tomllib.loads(data.decode())
+    except (ValueError, RecursionError):  # whose text may quote a line, and so a secret
+        raise ConfigError(where, ("not TOML in UTF-8",)) from None
+    problems = list(_problems(tables))
+    if problems:
+        raise ConfigError(where, tuple(problems))
+    return Tokens(tuple(_token(table) for table in tables["token"]))
+
+
+def _token(table: dict[str, Any]) -> Token:
+    roles = frozenset(table["roles"])
+    if "command" in roles:
+        roles = frozenset(ROLES)
+    return Token(
+        User(table["name"], roles, SOURCES[table.get("source", "CSC")]),
+        Secret(table["secret"]),
+    )
+
+
+def _problems(tables: dict[str, Any]) -> Iterator[str]:
+    """What is wrong, a line each."""
+    given = tables.get("token")
+    if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
+        yield "expected [[token]], one for each"
+        return
+    yield from (f"{name}: unknown section; expected [[token]]" for name in tables if name != "token")
+    names: set[str] = set()
+    secrets: set[str] = set()
+    for number, table in enumerate(given, 1):
+        path = f"token[{number}]"
+        yield from (
+            f"{path}.{key}: unknown key; expected one of {', '.join(KEYS)}"
+            for key in table
+            if key not in KEYS
+        )
+        yield from (f"{path}.{why}" for why in _name_problems(table.get("name"), names))
+        yield from (f"{path}.{why}" for why in _secret_problems(table.get("secret"), secrets))
+        yield from (f"{path}.{why}" for why in _right_problems(table))
+
+
+def _name_problems(name: Any, others: set[str]) -> Iterator[str]:
+    try:
+        usable_name(name if isinstance(name, str) else "")
+    except ValueError as error:
+        yield f"name: expected {error}"
+        return
+    if name in others:
+        yield f"name: {name!r} is another token's already"
+    others.add(name)
+
+
+def _secret_problems(secret: Any, others: set[str]) -> Iterator[str]:
+    if (
+        not isinstance(secret, str)
+        or len(secret) < SHORTEST
+        or not secret.isascii()
+        or not secret.isprintable()
+    ):
+        yield f"secret: expected at least {SHORTEST} printable ASCII characters"
+    elif secret != secret.strip() or " " in secret:
+        yield "secret: expected no spaces"
+    elif secret in others:
+        yield "secret: is another token's already"
+    else:
+        others.add(secret)
+
+
+def _right_problems(table: dict[str, Any]) -> Iterator[str]:
+    roles, source = table.get("roles"), table.get("source", "CSC")
+    if not isinstance(roles, list) or not roles or not all(role in ROLES for role in roles):
+        yield f"roles: expected a list of {', '.join(ROLES)}"
+    if source not in tuple(SOURCES):
+        yield f"source: expected {' or '.join(SOURCES)}"

@@ -1,0 +1,159 @@
+"""Who is let in to the web site, and who is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.enums import Source
+from mtmount_twisted.web.calls import Answer, Call, Role, Route, User
+from mtmount_twisted.web.guard import ANYONE, Doors, Guard
+from mtmount_twisted.web.service import make_site
+from mtmount_twisted.web.tokens import Tokens, load
+
+from .web import LOG, Got, ask
+
+SECRETS = {"night": "night-0123456789", "wall": "wall-01234567890", "panic": "panic-0123456789"}
+ROLES = {"night": "command", "wall": "observe", "panic": "stop"}
+TOKENS = load(
+    "".join(
+        f'[[token]]\nname = "{name}"\nsecret = "{secret}"\nroles = ["{ROLES[name]}"]\n'
+        for name, secret in SECRETS.items()
+    ).encode()
+)
+
+
+async def who(call: Call) -> Answer:
+    """Answer who asks."""
+    return Answer(call.user.name)
+
+
+def route(path: str, role: Role | None, method: str = "GET") -> Route:
+    """A route that needs a role."""
+    return Route(method, path, who, role, "For the test.")
+
+
+class GuardCase(SynchronousTestCase):
+    """A site behind a guard."""
+
+    tokens: Tokens | None = None
+
+    def setUp(self) -> None:
+        routes = [
+            route("/", None),
+            route("/look", "observe"),
+            route("/move", "command", "POST"),
+            route("/stop", "stop", "POST"),
+        ]
+        anyone = User(ANYONE, frozenset(("observe", "command", "stop")), Source.EUI)
+        doors = Doors(("mount.example.org", "[2001:db8::1]"), ("https://proxy.example.org",))
+        self.site = make_site(routes, Guard(doors, self.tokens, anyone), LOG, Clock())
+
+    def ask(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Got:
+        """One request."""
+        return ask(self.site, method, path, {} if method == "POST" else None, headers)
+
+
+class Doorways(GuardCase):
+    """Where a request goes, and where it comes from."""
+
+    def test_hosts(self) -> None:
+        """A request is for a name or an address of this daemon, whatever the port; all others are refused."""
+        for host in (
+            *("localhost", "localhost:8080", "LocalHost:9000", "127.0.0.1:8080", "[::1]", "[::1]:8080"),
+            *("mount.example.org", "mount.example.org:443", "[2001:db8::1]:8080"),
+        ):
+            self.assertEqual(self.ask("/", {"Host": host}).status, 200, host)
+        for host in (
+            *(
+                "evil.example.org",
+                "localhost.evil.example.org",
+                "127.0.0.1.evil.example.org",
+                "127.0.0.2",
+                "",
+            ),
+            *("localhost:80:80", "localhost@evil.example.org", "::1", "mount.example.org.", "localhost:x"),
+        ):
+            for path in ("/", "/look", "/nothing"):
+                got = self.ask(path, {"Host": host})
+                self.assertEqual(got.status, 421, host)
+        self.assertIn("web.allowed_hosts", got.json["error"])
+
+    def test_two_hosts(self) -> None:
+        """A request with two hosts, or none, is for nobody."""
+        self.assertEqual(self.ask("/", {"Host": "localhost", "HOST": "evil"}).status, 421)
+        self.assertEqual(self.ask("/", {"Host": "localhost", "HOST": "localhost"}).status, 421)
+
+    def test_origins(self) -> None:
+        """A page of this daemon may ask, and one that the configuration names; no other may, for anything."""
+        for origin in ("http://127.0.0.1:8080", "https://127.0.0.1:8080", "https://proxy.example.org"):
+            self.assertEqual(self.ask("/", {"Origin": origin}).status, 200, origin)
+        for origin in (
+            *("http://evil.example.org", "null", "", "http://127.0.0.1", "http://127.0.0.1:3000"),
+            *("http://localhost:8080", "http://proxy.example.org", "https://proxy.example.org.evil.org"),
+        ):
+            for path, method in (("/", "GET"), ("/look", "GET"), ("/move", "POST"), ("/nothing", "PUT")):
+                got = self.ask(path, {"Origin": origin}, method)
+                self.assertEqual(got.status, 403, origin)
+                self.assertNotIn("access-control-allow-origin", got.headers)
+
+    def test_preflight(self) -> None:
+        """A browser that asks whether another site's page may ask is told no."""
+        got = self.ask("/move", {"Origin": "http://evil.example.org"}, "OPTIONS")
+        self.assertEqual(got.status, 403)
+
+    def test_anyone(self) -> None:
+        """Without tokens, anyone may do anything, whatever token is shown."""
+        for headers in ({}, {"Authorization": "Bearer x"}):
+            self.assertEqual(self.ask("/move", headers, "POST").json, "anyone")
+
+
+class WithTokens(GuardCase):
+    """Who asks."""
+
+    tokens = TOKENS
+
+    def bearer(self, name: str) -> dict[str, str]:
+        """The header of a token's owner."""
+        return {"Authorization": f"Bearer {SECRETS[name]}"}
+
+    def test_roles(self) -> None:
+        """Each may do what its roles are for, and is told which one it lacks."""
+        for name, allowed in (("night", ("look", "move", "stop")), ("wall", ("look",)), ("panic", ("stop",))):
+            for path, method in (("look", "GET"), ("move", "POST"), ("stop", "POST")):
+                got = self.ask(f"/{path}", self.bearer(name), method)
+                self.assertEqual(got.status, 200 if path in allowed else 403, (name, path))
+        self.assertEqual(got.json, "panic")
+        refused = self.ask("/look", self.bearer("panic"))
+        self.assertEqual(refused.json["error"], "the token 'panic' has not the role 'observe'")
+
+    def test_no_token(self) -> None:
+        """Without a token that is known, a browser or program is told to send one."""
+        for headers in (
+            *({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong-0123456789"}),
+            *({"Authorization": f"Basic {SECRETS['night']}"}, {"Authorization": SECRETS["night"]}),
+            {"Authorization": f"Bearer {SECRETS['night']}", "AUTHORIZATION": "Bearer x"},
+        ):
+            got = self.ask("/look", headers)
+            self.assertEqual((got.status, got.headers["www-authenticate"]), (401, 'Bearer realm="mtmount"'))
+            self.assertEqual(self.ask("/", headers).status, 200, "what is for all needs none")
+        self.assertEqual(self.ask("/").json, "nobody")
+        self.assertEqual(self.ask("/", self.bearer("wall")).json, "wall")
+        lower = {"authorization": f"bearer  {SECRETS['wall']}"}
+        self.assertEqual(self.ask("/look", lower).status, 200)
+
+    def test_token_in_url(self) -> None:
+        """A token in an address is refused, whatever it is called, and said nowhere."""
+        for query in ("token=x", "access_token=", "q=1&API_KEY=y", f"q={SECRETS['wall']}"):
+            for path in ("/", "/look"):
+                got = self.ask(f"{path}?{query}", self.bearer("wall"))
+                self.assertEqual(got.status, 400, query)
+                self.assertNotIn(SECRETS["wall"].encode(), got.body)
+        self.assertEqual(self.ask("/look?q=wall", self.bearer("wall")).status, 200)
+
+    def test_nothing_there(self) -> None:
+        """That nothing is at a path is told without a token."""
+        got: Any = self.ask("/nothing")
+        self.assertEqual(got.status, 404)

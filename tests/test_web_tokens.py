@@ -1,0 +1,128 @@
+"""The file of tokens, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.enums import Source
+from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.web import tokens
+
+SECRET = "0123456789abcdef"
+RIGHT = f'[[token]]\nname = "night"\nsecret = "{SECRET}"\nroles = ["command"]\n'
+
+
+def problems(text: str) -> list[str]:
+    """What is wrong with a file of tokens, or nothing."""
+    try:
+        tokens.load(text.encode())
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+class Loading(SynchronousTestCase):
+    """What is right."""
+
+    def test_users(self) -> None:
+        """Each secret is one user's, with the roles and the source that are said; nobody's is no user."""
+        other = SECRET[::-1]
+        text = f'[[token]]\nname = "wall"\nsecret = "{other}"\nroles = ["observe"]\nsource = "EUI"\n'
+        loaded = tokens.load((RIGHT + text).encode())
+        night, wall = loaded.user(SECRET), loaded.user(other)
+        assert night is not None and wall is not None
+        self.assertEqual((night.commander, night.source), ("web/night", Source.CSC))
+        self.assertEqual((wall.name, wall.roles, wall.source), ("wall", {"observe"}, Source.EUI))
+        for secret in ("", SECRET[:-1], SECRET + "0", "\ud800"):
+            self.assertIsNone(loaded.user(secret))
+
+    def test_roles(self) -> None:
+        """Who may command may do the rest; who may stop can be one who may not look."""
+        for given, expected in (
+            ('["command"]', {"observe", "command", "stop"}),
+            ('["stop"]', {"stop"}),
+            ('["observe", "stop"]', {"observe", "stop"}),
+        ):
+            user = tokens.load(RIGHT.replace('["command"]', given).encode()).user(SECRET)
+            self.assertEqual(user and user.roles, expected)
+
+    def test_file(self) -> None:
+        """A file is read that only its owner may read; of another, the line says how to mend it."""
+        path = Path(self.mktemp())
+        path.write_text(RIGHT)
+        path.chmod(0o600)
+        self.assertIsNotNone(tokens.load_file(path).user(SECRET))
+        for mode in (0o640, 0o604, 0o620, 0o677):
+            path.chmod(mode)
+            with self.assertRaises(ConfigError) as caught:
+                tokens.load_file(path)
+            [problem] = caught.exception.problems
+            self.assertIn(f"mode {mode:o}", problem)
+            self.assertIn(f"chmod 600 {path}", problem)
+
+    def test_no_file(self) -> None:
+        """A file that is not there is one line."""
+        with self.assertRaises(ConfigError) as caught:
+            tokens.load_file(self.mktemp())
+        self.assertEqual(caught.exception.problems, ("can't be read: No such file or directory",))
+
+
+class Problems(SynchronousTestCase):
+    """What is wrong, told without any secret."""
+
+    def test_each(self) -> None:
+        """Each fault is a line with its place."""
+        for change, to, expected in (
+            ('name = "night"', "", "token[1].name: expected letters"),
+            ('"night"', '"a b"', "token[1].name: expected letters"),
+            ('"night"', '"controller"', "token[1].name: expected none of bridge"),
+            (f'"{SECRET}"', f'"{SECRET[1:]}"', "token[1].secret: expected at least 16"),
+            (f'"{SECRET}"', "1234567890123456", "token[1].secret: expected at least 16"),
+            (f'"{SECRET}"', '"0123456789ábcdef"', "token[1].secret: expected at least 16"),
+            (f'"{SECRET}"', f'"{SECRET} x"', "token[1].secret: expected no spaces"),
+            ('["command"]', '"command"', "token[1].roles: expected a list of observe, command, stop"),
+            ('["command"]', "[]", "token[1].roles: expected a list"),
+            ('["command"]', '["comand"]', "token[1].roles: expected a list"),
+            ('["command"]', "[[]]", "token[1].roles: expected a list"),
+            ("roles", 'source = "BRIDGE"\nroles', "token[1].source: expected CSC or EUI or HHD"),
+            ("roles", "source = []\nroles", "token[1].source: expected CSC or EUI or HHD"),
+            ("roles", "role = 1\nroles", "token[1].role: unknown key; expected one of name, secret"),
+        ):
+            found = problems(RIGHT.replace(change, to))
+            self.assertEqual(len(found), 1, (to, found))
+            self.assertTrue(found[0].startswith(expected), found)
+
+    def test_twice(self) -> None:
+        """Neither name nor secret may be another token's."""
+        self.assertEqual(
+            problems(RIGHT * 2),
+            [
+                "token[2].name: 'night' is another token's already",
+                "token[2].secret: is another token's already",
+            ],
+        )
+
+    def test_shape(self) -> None:
+        """A file without tokens, or with something else, is told."""
+        for text in ("", "token = 5", "token = [5]", "token = []", '[token]\nname = "x"'):
+            self.assertEqual(problems(text), ["expected [[token]], one for each"])
+        self.assertEqual(problems(RIGHT + "[tokens]"), ["tokens: unknown section; expected [[token]]"])
+
+    def test_no_secret_is_told(self) -> None:
+        """Whatever is wrong, no secret is in the error."""
+        for text in (
+            RIGHT.replace("secret = ", "secret "),
+            RIGHT.replace('"0', "0"),
+            RIGHT * 2,
+            RIGHT.replace("secret", "secrets"),
+            RIGHT.replace(SECRET, f"{SECRET} é"),
+        ):
+            found = problems(text)
+            self.assertNotEqual(found, [])
+            self.assertNotIn(SECRET[1:], "".join(found))
+        with self.assertRaises(ConfigError) as caught:
+            tokens.load(b"\xff" + RIGHT.encode())
+        self.assertIsNone(caught.exception.__cause__)
+        self.assertEqual(caught.exception.problems, ("not TOML in UTF-8",))
