@@ -1,0 +1,57 @@
+"""``systemd/mtmount-bridge.service``: what systemd thinks of it, and that it fits the daemon."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from mtmount_twisted.tap import Options
+
+UNIT = Path(__file__).resolve().parent.parent / "systemd" / "mtmount-bridge.service"
+MOST_EXPOSED = 2.0
+"""Systemd's own figure of how exposed a service is: 10 is bare, 2 and less is "OK" and better."""
+
+
+class UnitFile(SynchronousTestCase):
+    """The unit file."""
+
+    def analyze(self, *words: str) -> str:
+        """What ``systemd-analyze`` says of the unit, with a program that is there for the daemon."""
+        program = shutil.which("systemd-analyze")
+        if program is None:
+            raise SkipTest("there is no systemd-analyze here")
+        unit = Path(tempfile.mkdtemp()) / UNIT.name
+        unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/mtmount/bin/twistd", "/bin/true"))
+        done = subprocess.run(
+            [program, *words, str(unit)], capture_output=True, text=True, check=False, timeout=60
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_verify(self) -> None:
+        """Systemd finds nothing to complain about."""
+        self.assertNotIn(UNIT.name, self.analyze("verify"))
+
+    def test_hardened(self) -> None:
+        """By systemd's own figure it is exposed little."""
+        said = self.analyze("security", "--offline=true", "--no-pager")
+        found = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+        self.assertIsNotNone(found, said)
+        self.assertLessEqual(float(found[1]), MOST_EXPOSED)  # type: ignore[index]
+
+    def test_command(self) -> None:
+        """The daemon takes the options that it is started with."""
+        unit = configparser.ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read(UNIT, encoding="utf-8")
+        words = shlex.split(unit["Service"]["ExecStart"])
+        given = words[words.index("mtmount-bridge") + 1 :]
+        known = {"--" + option.rstrip("=") for option in Options().longOpt}  # type: ignore[attr-defined]
+        self.assertLessEqual({word for word in given if word.startswith("--")}, known)
