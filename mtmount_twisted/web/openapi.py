@@ -1,0 +1,398 @@
+"""`document`: the whole API as OpenAPI 3.1, made from the table of routes, `ROWS` and the catalogue.
+
+`ROWS` says of each route what the table of routes does not: parameters, body and answers. A test fails when
+a route has no row or a row no route, and another sends requests that it makes from the document to a daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..enums import Source
+from ..journal.reading import OUTCOMES
+from .calls import Answer, Call, Route
+from .catalogue import catalogue
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+NAME: Schema = {"type": "string", "minLength": 1}
+WHOLE: Schema = {"type": "integer"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+SECONDS: Schema = {"type": "number", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+ROLE: Schema = {"enum": ["observe", "command", "stop"]}
+SOURCE: Schema = {"enum": [source.name for source in Source]}
+EVENT_ID: Schema = {"type": "string", "pattern": "^[0-9]+\\.[0-9]+$"}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _list(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+def _map(schema: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": schema}
+
+
+def _object(optional: Iterable[str] = (), /, **members: Schema) -> Schema:
+    """An object with these members and no others."""
+    required = [name for name in members if name not in set(optional)]
+    return {"type": "object", "properties": members, "required": required, "additionalProperties": False}
+
+
+def _entry(entry_type: str, /, **members: Schema) -> Schema:
+    common = {
+        "id": _or_null(EVENT_ID),
+        "time": TIME,
+        "type": {"const": entry_type},
+        "peer": TEXT,
+        "epoch": COUNT,
+    }
+    return _object(**common, **members)
+
+
+_SAID = {"time": TIME, "stale": FLAG}
+_ALARM = {
+    "code": WHOLE,
+    "subsystem": _or_null(TEXT),
+    "what": TEXT,
+    "description": TEXT,
+    "active": FLAG,
+    **_SAID,
+}
+_STATES = ["open", "acked", *(outcome for outcome in OUTCOMES if outcome not in ("open", "local"))]
+
+SCHEMAS: dict[str, Schema] = {
+    "Problem": {
+        "description": "What is wrong, in a line; and each fault in the request.",
+        "type": "object",
+        "properties": {
+            "error": TEXT,
+            "faults": _list(_object(where=TEXT, why=TEXT)),
+            "command": _ref("Life"),
+            "lease": _ref("Lease"),
+        },
+        "required": ["error"],
+    },
+    "Life": {
+        "description": "A command, and what became of it.",
+        **_object(
+            id=NAME,
+            command=NAME,
+            parameters=_map({}),
+            commander=NAME,
+            sequence_id={"type": "integer", "minimum": 1},
+            state={"enum": _STATES},
+            explanation=TEXT,
+            steps=_list(_object(step=NAME, time=TIME)),
+            ack_timeout=_or_null(SECONDS),
+        ),
+    },
+    "Lease": {
+        "description": "Who has command, and who asks for it.",
+        **_object(
+            holder=_or_null(NAME),
+            source=_or_null(SOURCE),
+            number=COUNT,
+            since=_or_null(TIME),
+            holder_gone=FLAG,
+            requests=_list(_object(by=NAME, time=TIME)),
+        ),
+    },
+    "Ask": {
+        "description": "{} takes command; else ask its holder for it, or give it to a commander.",
+        "oneOf": [
+            _object(),
+            _object(request={"const": True}),
+            _object(grant={"type": "string", "minLength": 1, "maxLength": 100}),
+        ],
+    },
+    "Message": {
+        "description": "A line that came from a peer or went to one.",
+        **_entry(
+            "message",
+            direction={"enum": ["from", "to"]},
+            kind=TEXT,
+            is_command=FLAG,
+            sequence_id=_or_null(WHOLE),
+            fields=_or_null(_map({})),
+            text=TEXT,
+            truncated=FLAG,
+        ),
+    },
+    "Step": {
+        "description": "A step in the life of a command.",
+        **_entry(
+            "step",
+            command=TEXT,
+            code=WHOLE,
+            key=COUNT,
+            sequence_id=WHOLE,
+            step=TEXT,
+            lease=COUNT,
+            explanation=TEXT,
+        ),
+    },
+    "Change": {
+        "description": "A connection, a lease or a link changed.",
+        **_entry("change", kind=TEXT, detail=TEXT),
+    },
+    "Entry": {"oneOf": [_ref("Message"), _ref("Step"), _ref("Change")]},
+    "Page": _object(entries=_list(_ref("Entry")), next=_or_null(EVENT_ID)),
+    "State": {
+        "description": "All that is known now; what is stale was said before the link was lost.",
+        **_object(
+            time=TIME,
+            controller=_object(
+                connected=FLAG,
+                epoch=COUNT,
+                since=_or_null(TIME),
+                command_connection=FLAG,
+                reply_connection=FLAG,
+                address=TEXT,
+            ),
+            lease=_ref("Lease"),
+            you=_object(name=NAME, commander=NAME, roles=_list(ROLE), source=SOURCE, has_command=FLAG),
+            commanders=_list(
+                _object(name=NAME, source=SOURCE, may_command=FLAG, in_flight=COUNT, behind_bytes=COUNT)
+            ),
+            axes=_map(_object(in_position=FLAG, **_SAID)),
+            mount=_object(description=_or_null(TEXT), time=_or_null(TIME), stale=FLAG),
+            warnings=_list(_object(**_ALARM)),
+            errors=_list(_object(**_ALARM, latched=FLAG)),
+            in_flight=_list(
+                _object(
+                    commander=NAME,
+                    command=TEXT,
+                    code=WHOLE,
+                    sequence_id=WHOLE,
+                    since=TIME,
+                    sent=FLAG,
+                    acked=FLAG,
+                    deadline=TIME,
+                )
+            ),
+            journal=_object(path=_or_null(TEXT), lag=SECONDS, lost=COUNT, fault=TEXT),
+            counts=_map(COUNT),
+        ),
+    },
+    "Described": {
+        "type": "object",
+        "properties": {
+            "code": WHOLE,
+            "code_name": NAME,
+            "doc": TEXT,
+            "stop": FLAG,
+            "ack_only": FLAG,
+            "parameters": _map({}),
+            "fields": _map({}),
+        },
+        "required": ["code", "code_name", "doc"],
+        "additionalProperties": False,
+    },
+    "Catalogue": _object(commands=_map(_ref("Described")), replies=_map(_ref("Described")), request=_map({})),
+    "Alive": _object(ok={"const": True}),
+    "Ready": _object(ready={"const": True}, lacks=_list(TEXT)),
+    "Command": {"description": "A command and its parameters; see the catalogue."},
+}
+"""The document's components; ``Command`` is filled in from the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a request: where it is, what it may be, and what it is for."""
+
+    name: str
+    place: str
+    schema: Schema
+    doc: str
+
+    def shape(self) -> Schema:
+        """As OpenAPI has it."""
+        return {
+            "name": self.name,
+            "in": self.place,
+            "required": self.place == "path",
+            "schema": self.schema,
+            "description": self.doc,
+        }
+
+
+def _query(name: str, schema: Schema, doc: str) -> Parameter:
+    return Parameter(name, "query", schema, doc)
+
+
+_WAIT = (
+    _query("wait", {"enum": ["ack", "done"]}, "Answer when the command is acknowledged, or has ended."),
+    _query("timeout", {"type": "number", "minimum": 0, "maximum": 300, "default": 30}, "How long, in s."),
+    Parameter(
+        "Idempotency-Key",
+        "header",
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        "Sent again with the same body, nothing is done anew, and the first one's life is answered.",
+    ),
+)
+_SELECTION = (
+    _query("kind", TEXT, "message, step, change or names of codes such as ACK, with commas between."),
+    _query("peer", TEXT, "Names of peers, with commas between."),
+)
+_HISTORY = (
+    _query("since", TEXT, "A time: ISO 8601, 16:14, or '10 min ago'."),
+    _query("until", TEXT, "A time, as since."),
+    *_SELECTION,
+    _query("command", TEXT, "Names or codes of commands, with commas between."),
+    _query("outcome", TEXT, f"failed, {', '.join(OUTCOMES)}, with commas between."),
+    _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "Entries at most."),
+    _query("before", EVENT_ID, "Only what came before this id, the last first."),
+    _query("after", EVENT_ID, "Only what came after this id, the first first."),
+)
+_RESUME = (
+    Parameter("Last-Event-ID", "header", EVENT_ID, "Begin with what came after this event."),
+    _query("last_event_id", EVENT_ID, "The same, for who can't send the header."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the document says of a route beyond the route itself.
+
+    :ivar answers: what is answered if all is well, by status: the name of a schema, or a media type.
+    :ivar problems: the statuses of a `Problem` beyond those that each route has.
+    :ivar body: the name of the body's schema; empty if it takes none.
+    """
+
+    answers: dict[int, str]
+    problems: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = field(default=())
+    body: str = ""
+    body_required: bool = True
+
+
+ROWS: dict[tuple[str, str], Row] = {
+    ("GET", "/"): Row({200: "text/html"}),
+    ("GET", "/static/{name}"): Row(
+        {200: "*/*"}, (404,), (Parameter("name", "path", NAME, "A file of the dashboard's."),)
+    ),
+    ("GET", "/healthz"): Row({200: "Alive"}),
+    ("GET", "/readyz"): Row({200: "Ready"}, (503,)),
+    ("GET", "/metrics"): Row({200: "text/plain"}),
+    ("GET", "/api/v1/state"): Row({200: "State"}),
+    ("GET", "/api/v1/catalogue"): Row({200: "Catalogue"}),
+    ("GET", "/api/v1/openapi.json"): Row({200: "application/json"}),
+    ("POST", "/api/v1/commands"): Row(
+        {200: "Life", 202: "Life"}, (409, 422, 429, 503), _WAIT, body="Command"
+    ),
+    ("GET", "/api/v1/commands/{id}"): Row(
+        {200: "Life"}, (404,), (Parameter("id", "path", NAME, "The id of a life."),)
+    ),
+    ("GET", "/api/v1/lease"): Row({200: "Lease"}),
+    ("POST", "/api/v1/lease"): Row(
+        {200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask", body_required=False
+    ),
+    ("DELETE", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 429, 503, 504)),
+    ("GET", "/api/v1/events"): Row({200: "text/event-stream"}, (422, 429, 503), (*_SELECTION, *_RESUME)),
+    ("GET", "/api/v1/messages"): Row({200: "Page"}, (422, 429, 503), _HISTORY),
+}
+"""What there is at each method and path."""
+
+_EVERYWHERE = (400, 403, 421)
+_REASONS = {
+    200: "As asked.",
+    202: "Begun; it goes on.",
+    400: "A request that can't be read.",
+    401: "No token, or an unknown one.",
+    403: "Not allowed to this token, or to this origin.",
+    404: "There is no such thing.",
+    409: "Refused: another has command, or the like.",
+    413: "The body is too long.",
+    415: "The body is no application/json.",
+    421: "Not a host that this daemon answers for.",
+    422: "The request has faults: each is told.",
+    429: "Too much of it at once.",
+    503: "The daemon or the controller is not ready for it.",
+    504: "The controller did not answer in time.",
+}
+
+
+def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """The OpenAPI document of these routes.
+
+    :param version: the package's.
+    :raises KeyError: for a route that has no row in `ROWS`.
+    """
+    paths: dict[str, Any] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    bearer = {"type": "http", "scheme": "bearer", "description": "Needed where the daemon has tokens."}
+    schemas = {**SCHEMAS, "Command": {**SCHEMAS["Command"], "oneOf": catalogue()["request"]["oneOf"]}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mtmount-bridge",
+            "version": version,
+            "description": "Who has command of the mount, what it says, and commands to it.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": {"bearer": bearer}},
+    }
+
+
+def _operation(route: Route) -> Schema:
+    row = ROWS[route.method, route.path]
+    problems = {*_EVERYWHERE, *row.problems, *([401] if route.role else [])}
+    if row.body:
+        problems |= {413, 415, 422}
+    operation: Schema = {
+        "summary": route.doc,
+        "operationId": _id_of(route),
+        "x-role": route.role,
+        "security": [{"bearer": []}, {}] if route.role else [{}],
+        "responses": {str(status): _answer(status, kind) for status, kind in row.answers.items()},
+    }
+    operation["responses"] |= {str(status): _answer(status, "Problem") for status in sorted(problems)}
+    if row.parameters:
+        operation["parameters"] = [parameter.shape() for parameter in row.parameters]
+    if row.body:
+        content = {"application/json": {"schema": _ref(row.body)}}
+        operation["requestBody"] = {"required": row.body_required, "content": content}
+    return operation
+
+
+def _id_of(route: Route) -> str:
+    """A name for programs that are made from the document: ``post_commands``, ``get_commands_id``."""
+    path = route.path.removeprefix("/api/v1").replace("{", "").replace("}", "")
+    words = path.replace(".", "/").strip("/").replace("/", "_") or "dashboard"
+    return f"{route.method.lower()}_{words}"
+
+
+def _answer(status: int, kind: str) -> Schema:
+    media, schema = (kind, {}) if "/" in kind else ("application/json", _ref(kind))
+    return {"description": _REASONS[status], "content": {media: {"schema": schema} if schema else {}}}
+
+
+def routes(every: Sequence[Route], version: str) -> list[Route]:
+    """The document's own route.
+
+    :param every: all routes, its own included by the time that it is asked; see `document`.
+    """
+    made: list[dict[str, Any]] = []
+
+    async def respond(call: Call) -> Answer:
+        if not made:
+            made.append(document(every, version))
+        return Answer(made[0])
+
+    return [Route("GET", "/api/v1/openapi.json", respond, None, "This API, as an OpenAPI 3.1 document.")]

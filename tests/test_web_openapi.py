@@ -1,0 +1,154 @@
+"""The OpenAPI document: valid, complete, and true of what is answered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from twisted.internet.defer import Deferred
+
+from mtmount_twisted.codec import decode_command
+from mtmount_twisted.commands import AzimuthAxisMove
+from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.web import catalogue, openapi
+from mtmount_twisted.web.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.web.shapes import shape
+
+from .strategies import line_of
+from .web_houses import WebCase, user
+
+
+async def respond(call: Call) -> Answer:
+    """Answer nothing of interest."""
+    return Answer()
+
+
+def every_route() -> list[Route]:
+    """A route for each row."""
+    open_to_all = ("/", "/static/{name}", "/healthz", "/readyz", "/api/v1/openapi.json")
+    return [
+        Route(method, path, respond, None if path in open_to_all else "observe", "Does it.")
+        for method, path in openapi.ROWS
+    ]
+
+
+class DocumentTests(WebCase):
+    """The document."""
+
+    def setUp(self, **rules: Any) -> None:
+        super().setUp(**rules)
+        self.document = openapi.document(every_route(), "1.2")
+
+    def schema(self, name: str) -> Draft202012Validator:
+        """What judges a value by one of the document's schemas."""
+        whole = {"$ref": f"#/components/schemas/{name}", "components": self.document["components"]}
+        return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+    def check(self, name: str, value: Any) -> None:
+        """A value is as a schema says."""
+        errors = [f"{error.json_path}: {error.message}" for error in self.schema(name).iter_errors(value)]
+        self.assertEqual(errors, [])
+
+    def test_valid(self) -> None:
+        """It is a valid OpenAPI 3.1 document, and JSON."""
+        OpenAPIV31SpecValidator(self.document).validate()
+        json.dumps(self.document, allow_nan=False)
+        for schema in self.document["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+
+    def test_operations(self) -> None:
+        """Each operation has a name of its own, the route's doc, and a security that fits its role."""
+        operations = [operation for path in self.document["paths"].values() for operation in path.values()]
+        self.assertEqual(len(operations), len(openapi.ROWS))
+        self.assertEqual(len({operation["operationId"] for operation in operations}), len(operations))
+        self.assertEqual({operation["summary"] for operation in operations}, {"Does it."})
+        paths = self.document["paths"]
+        self.assertEqual(paths["/healthz"]["get"]["security"], [{}])
+        self.assertNotIn("401", paths["/healthz"]["get"]["responses"])
+        self.assertEqual(paths["/api/v1/state"]["get"]["security"], [{"bearer": []}, {}])
+        self.assertIn("401", paths["/api/v1/state"]["get"]["responses"])
+
+    def test_command_body(self) -> None:
+        """What is taken for a command is what the catalogue says."""
+        body = self.document["paths"]["/api/v1/commands"]["post"]["requestBody"]
+        reference = body["content"]["application/json"]["schema"]["$ref"]
+        self.assertEqual((reference, body["required"]), ("#/components/schemas/Command", True))
+        known = self.document["components"]["schemas"]["Command"]["oneOf"]
+        self.assertIs(known, catalogue.catalogue()["request"]["oneOf"])
+
+    def test_unknown_route(self) -> None:
+        """A route that `ROWS` does not know can't be documented."""
+        self.assertRaises(KeyError, openapi.document, [Route("GET", "/new", respond, None, "New.")], "1.2")
+
+    def test_route(self) -> None:
+        """The document's own route needs no token, and is in the document."""
+        routes: list[Route] = []
+        routes += openapi.routes(routes, "1.2")
+        (route,) = routes
+        self.assertEqual((route.path, route.role), ("/api/v1/openapi.json", None))
+        answers = [
+            self.successResultOf(Deferred.fromCoroutine(cast(Any, route.respond(Call(user()))))) for _ in "ab"
+        ]
+        self.assertEqual(list(answers[0].body["paths"]), ["/api/v1/openapi.json"])
+        self.assertIs(answers[0].body, answers[1].body)
+
+    # What is answered, against the document's schemas
+
+    def test_catalogue(self) -> None:
+        """The catalogue is as its schema says."""
+        self.check("Catalogue", catalogue.catalogue())
+
+    def test_problem(self) -> None:
+        """A problem is as its schema says."""
+        self.check("Problem", Problem(422, "no", (Fault("a", "b"),)).answer().body)
+        self.assertFalse(self.schema("Problem").is_valid({"why": "no error in it"}))
+
+    def test_life_lease_and_state(self) -> None:
+        """What a user is told of commands, the lease and the state is as their schemas say."""
+        self.check("State", self.state())
+        self.take()
+        sent = self.told(self.post("AzimuthAxisMove", position=10)).body
+        self.check("Life", sent)
+        self.house.link.say(
+            b"4\n1\n101\n100. Drive\n2020-02-27T14:48:27.469\nhot",
+            b"3\n1\n1\n102\n100. Drive\n2020-02-27T14:48:27.469\nvery",
+            b"6\n2020-02-27T14:48:27.469\n0\n1",
+            b"5\n2020-02-27T14:48:27.469\nEnabled",
+        )
+        state = self.state()
+        self.assertTrue(all(state[name] for name in ("warnings", "errors", "axes", "in_flight")))
+        self.check("State", state)
+        self.house.link.finish_all()
+        self.check("Life", self.life(sent["id"]))
+        self.assertEqual(self.life(sent["id"])["state"], "done")
+        self.check("Lease", self.state()["lease"])
+        self.house.bridge.link_down("gone")
+        self.check("State", self.state())
+        refused = self.told(self.post("AzimuthAxisMove", position=10))
+        self.assertEqual(refused.status, 503)
+        self.check("Problem", refused.body)
+
+    def test_lease_bodies(self) -> None:
+        """What the lease's schema takes is taken, and what it refuses is refused."""
+        self.take()
+        for body in ({}, {"request": True}, {"grant": "web/other"}, {"request": False}, {"grant": ""}, [], 1):
+            answering = self.lease(body)
+            self.house.link.finish_all()
+            refused = self.told(answering).status == 422
+            self.assertEqual(self.schema("Ask").is_valid(body), not refused, body)
+
+    def test_entries(self) -> None:
+        """Messages, steps and changes, whole or broken, are as their schemas say."""
+        line = line_of(AzimuthAxisMove(position=1.5))
+        self.assertEqual(decode_command(line).command_code, 103)
+        rows = [
+            Entry(5, 1, "message", 1.8e9, "csc", 1, "from", 0, 0, 0, 0, "", line),
+            Entry(0, 1, "message", 1.8e9, "controller", 1, "from", 0, 0, 0, 0, "", b"\xff"),
+            Entry(6, 1, "step", 1.8e9, "csc", 1, "sent", 7, 3, 103, 1, "", None),
+            Entry(7, 1, "event", 1.8e9, "csc", 1, "connected", 0, 0, 0, 0, "", None),
+        ]
+        entries = [shape(row) for row in rows]
+        self.check("Page", {"entries": entries, "next": "1.7"})
+        self.assertFalse(self.schema("Entry").is_valid({**entries[3], "more": 1}))
