@@ -30,7 +30,7 @@ export function acks(store) {
 }
 
 export function summary(recent) {
-  const answered = recent.filter((ack) => !ack.refused).map((ack) => ack.ms);
+  const answered = recent.filter((ack) => ack.step === "ack").map((ack) => ack.ms);
   const refused = recent.length - answered.length;
   if (recent.length === 0) return "No command was answered.";
   const not = refused ? ` ${refused} got no Ack.` : "";
@@ -73,8 +73,8 @@ function mark(minutes) {
   return draw("text", { x, y: HEIGHT - 6, "text-anchor": anchor }, minutes ? `−${minutes} min` : "now");
 }
 
-function dot({ time, ms, refused }) {
+function dot({ time, ms, step }) {
   const [x, y] = [across(time), height(ms)];
-  if (!refused) return draw("circle", { class: "answer", cx: x, cy: y, r: 4 });
+  if (step === "ack") return draw("circle", { class: "answer", cx: x, cy: y, r: 4 });
   return draw("path", { class: "refusal", d: `M${x - 4} ${y - 4}l8 8m0 -8l-8 8` });
 }

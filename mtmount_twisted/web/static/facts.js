@@ -45,7 +45,7 @@ function table(commanders) {
     make(
       "tr",
       {},
-      cell(one.name),
+      cell(one.name, "long"),
       cell(one.source ?? ""),
       cell(one.may_command ? "command" : "observe"),
       cell(one.in_flight, "number"),

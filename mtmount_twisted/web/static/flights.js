@@ -35,8 +35,8 @@ function row(flight) {
   return make(
     "tr",
     {},
-    make("td", {}, `${words(flight.command)} #${flight.sequence_id}`),
-    make("td", {}, flight.commander),
+    make("td", { class: "long" }, `${words(flight.command)} #${flight.sequence_id}`),
+    make("td", { class: "long" }, flight.commander),
     make("td", {}, flight.acked ? "yes" : "not yet"),
     make("td", { class: "number", "data-since": flight.since }),
     make("td", { class: "number", "data-deadline": flight.deadline }),

@@ -1,5 +1,8 @@
 // A form for any command of the catalogue: units, defaults, and each fault at its field.
 //
+// It has lists and radio buttons and no menus: while a menu is open the browser keeps every key from the
+// page, that of STOP too.
+//
 // It touches its own form, the API's catalogue, and sends by commands.js.
 
 import { ApiError, getCatalogue } from "./api.js";
@@ -17,15 +20,32 @@ export function form(store, commands) {
   async function load() {
     if (chooser.options.length) return;
     catalogue = (await getCatalogue()).commands;
-    const option = (name) => make("option", { value: name }, words(name));
-    for (const { group, names } of groups(catalogue)) {
-      chooser.append(make("optgroup", { label: group }, ...names.map(option)));
-    }
+    list();
+    chooser.selectedIndex = 0;
+    choose();
+  }
+
+  // The commands whose name holds what was typed; the one that is chosen stays while it is there.
+  function list() {
+    const chosen = chooser.value;
+    const wanted = byId("command-find").value.toLowerCase().replaceAll(" ", "");
+    const option = (name) => make("option", { value: name, selected: name === chosen }, words(name));
+    const found = groups(catalogue).map(({ group, names }) => {
+      const fitting = names.filter((name) => name.toLowerCase().includes(wanted));
+      return fitting.length ? make("optgroup", { label: group }, ...fitting.map(option)) : null;
+    });
+    chooser.replaceChildren(...found.filter(Boolean));
+  }
+
+  function find() {
+    list();
+    if (chooser.selectedIndex < 0) chooser.selectedIndex = 0;
     choose();
   }
 
   function choose() {
     const command = catalogue[chooser.value];
+    if (command === undefined) return;
     fields = fieldsOf(command);
     write(byId("command-doc"), command.doc);
     byId("parameters").replaceChildren(...fields.map(fieldset));
@@ -52,6 +72,7 @@ export function form(store, commands) {
 
   async function submit(event) {
     event.preventDefault();
+    if (!(chooser.value in catalogue)) return tell("No command is chosen.", true);
     const parameters = {};
     const faults = new Map();
     for (const field of fields) {
@@ -91,6 +112,7 @@ export function form(store, commands) {
     byId("send").disabled = !store.state.you.roles.some((role) => role !== "observe");
   });
   chooser.addEventListener("change", choose);
+  byId("command-find").addEventListener("input", find);
   byId("command-form").addEventListener("submit", submit);
   return { load };
 }
@@ -99,7 +121,7 @@ const inputs = (field) => document.querySelectorAll(`#parameters [name="${CSS.es
 
 function typed(field) {
   const all = [...inputs(field)];
-  return (field.type === "boolean" ? all.find((input) => input.checked) : all[0])?.value ?? "";
+  return (isChoice(field) ? all.find((input) => input.checked) : all[0])?.value ?? "";
 }
 
 function fieldset(field) {
@@ -108,11 +130,10 @@ function fieldset(field) {
   const name = field.label[0].toUpperCase() + field.label.slice(1);
   const tail = [make("p", { class: "doc", id: doc }, about), make("p", { class: "fault", id: fault })];
   const common = { name: field.name, "aria-describedby": `${doc} ${fault}`, "aria-invalid": "false" };
-  if (field.type === "boolean") return choices(field, name, common, tail);
-  const entry = field.type === "enum" ? menu(field, common) : line(field, common);
+  if (isChoice(field)) return choices(field, name, common, tail);
   const unit = field.unit ? make("span", { id: `unit-${field.name}` }, field.unit) : null;
   const label = make("label", { for: `value-${field.name}` }, name, field.required ? "" : " (optional)");
-  return make("div", { class: "field" }, label, make("div", { class: "entry" }, entry, unit), ...tail);
+  return make("div", { class: "field" }, label, make("div", { class: "entry" }, line(field, common), unit), ...tail);
 }
 
 function line(field, common) {
@@ -129,25 +150,15 @@ function line(field, common) {
   });
 }
 
-function menu(field, common) {
-  const chosen = (choice) => choice === field.default;
-  const options = field.choices.map((choice) => make("option", { value: choice, selected: chosen(choice) }, choice));
-  if (field.default === undefined) options.unshift(make("option", { value: "" }, "choose"));
-  return make("select", { ...common, id: `value-${field.name}` }, ...options);
-}
+const isChoice = (field) => field.type === "boolean" || field.type === "enum";
 
 function choices(field, name, common, tail) {
-  const choice = (value, text) => {
-    const checked = field.default === (value === "true");
-    const input = make("input", { ...common, type: "radio", value, checked });
-    return make("label", { class: "choice" }, input, text);
-  };
   const both = field.name === "on" ? ["on", "off"] : ["yes", "no"];
-  return make(
-    "fieldset",
-    { class: "field" },
-    make("legend", {}, name),
-    make("div", { class: "entry" }, choice("true", both[0]), choice("false", both[1])),
-    ...tail,
-  );
+  const all = field.type === "enum" ? field.choices.map((choice) => [choice, choice]) : [["true", both[0]], ["false", both[1]]];
+  const buttons = all.map(([value, text]) => {
+    const input = make("input", { ...common, type: "radio", value, checked: String(field.default) === value });
+    return make("label", { class: "choice" }, input, text);
+  });
+  const legend = make("legend", {}, name);
+  return make("fieldset", { class: "field" }, legend, make("div", { class: "entry" }, ...buttons), ...tail);
 }

@@ -37,7 +37,7 @@ acks(store);
 tail(store);
 
 store.on("live", () => store.live.is && load());
-setInterval(() => store.tell("tick"), 1000);
+setInterval(() => store.live.is && store.tell("tick"), 1000); // a clock that stands shows a page that is not live
 addEventListener("online", () => follower.hurry());
 document.addEventListener("visibilitychange", () => document.hidden || follower.hurry());
 follower.start();

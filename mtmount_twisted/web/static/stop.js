@@ -8,6 +8,7 @@ import { fate } from "./commands.js";
 import { byId, write } from "./dom.js";
 
 const COMMAND = "BothAxesStop";
+const SHOWN = 20_000; // ms that a stop which was done is shown; one that failed is shown until the next
 
 // Ctrl+Shift+S: three keys, so never by accident. By its letter, or by its place where no Latin is typed.
 export function isStopKey(event) {
@@ -18,9 +19,11 @@ export function isStopKey(event) {
 export function stop(store, commands) {
   const status = byId("stop-status");
   let latest = null;
+  let timer = null;
 
   function tell(text, bad) {
     status.dataset.mood = bad ? "bad" : "";
+    clearTimeout(timer);
     write(status, text);
   }
 
@@ -44,6 +47,7 @@ export function stop(store, commands) {
     const failed = ended && !good;
     const why = life.explanation ? ` (${life.explanation})` : "";
     tell(`STOP of ${latest.at}${failed ? " FAILED" : ""}: ${text}${why}`, failed);
+    if (ended && good) timer = setTimeout(() => tell("", false), SHOWN);
   }
 
   store.on("lives", follow);

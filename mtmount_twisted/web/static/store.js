@@ -10,6 +10,8 @@ const MOST_LIVES = 20;
 const MOST_UNANSWERED = 1000;
 export const ACK_WINDOW = 10 * 60_000; // ms that the plot shows
 
+const ANSWERS = new Set(["ack", "noack", "timed_out"]);
+
 const keepLast = (list, most) => list.length > most && list.splice(0, list.length - most);
 
 export class Store {
@@ -19,7 +21,7 @@ export class Store {
     this.state = null;
     this.entries = []; // oldest first
     this.lastWord = null; // what the mount said last
-    this.acks = []; // {time, ms, command, refused}; oldest first
+    this.acks = []; // {time, ms, step}; oldest first
     this.lives = []; // newest first
     this.unanswered = new Map(); // a command's key -> when it was sent, ms
   }
@@ -63,7 +65,8 @@ export class Store {
     this.tell("entry", null);
   }
 
-  measure({ key, step, time, command }) {
+  // An answer, or that there was none in time; a link that was lost says nothing of the mount.
+  measure({ key, step, time }) {
     if (step === "sent") {
       this.unanswered.set(key, Date.parse(time));
       if (this.unanswered.size > MOST_UNANSWERED) this.unanswered.delete(this.unanswered.keys().next().value);
@@ -73,7 +76,8 @@ export class Store {
     if (sent === undefined) return;
     this.unanswered.delete(key);
     const answered = Date.parse(time);
-    this.acks.push({ time: answered, ms: Math.max(0, answered - sent), command, refused: step !== "ack" });
+    if (!ANSWERS.has(step)) return;
+    this.acks.push({ time: answered, ms: Math.max(0, answered - sent), step });
     keepLast(this.acks, MOST_ACKS);
     this.tell("acks");
   }

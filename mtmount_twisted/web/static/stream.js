@@ -48,7 +48,7 @@ export class EventStream {
     try {
       await this.read(abort);
     } catch (error) {
-      why = abort.signal.reason?.message ?? error.message;
+      why = abort.signal.reason?.message ?? explain(error);
       if (error.isFinal) this.wanted = this.abort === abort ? false : this.wanted;
     }
     if (this.abort !== abort) return; // stopped, or started anew
@@ -92,3 +92,6 @@ export class EventStream {
     this.watch = setTimeout(() => abort.abort(new Error("the daemon fell silent")), SILENCE);
   }
 }
+
+// A browser's own words for a failed connection say nothing to people.
+const explain = (error) => (error instanceof TypeError ? "the daemon can't be reached" : error.message);

@@ -23,7 +23,7 @@ export function tail(store) {
   let [paused, missed, queue] = [false, 0, []];
 
   const chosen = () => {
-    const fits = KINDS[byId("tail-kind").value];
+    const fits = KINDS[byId("tail-form").elements.kind.value];
     const text = byId("tail-filter").value.trim().toLowerCase();
     return (entry) => fits(entry) && (text === "" || cells(entry).join(" ").toLowerCase().includes(text));
   };
@@ -58,8 +58,7 @@ export function tail(store) {
 
   store.on("entry", take);
   store.on("tick", () => paused && tell());
-  byId("tail-kind").addEventListener("change", all);
-  byId("tail-filter").addEventListener("input", all);
+  byId("tail-form").addEventListener("input", all);
   byId("tail-form").addEventListener("submit", (event) => event.preventDefault());
   pause.addEventListener("click", () => {
     paused = !paused;

@@ -3,7 +3,7 @@
 // It touches the top bar's elements and reads the store. What changes in it is announced in few words.
 
 import { duration, now, since, span, timeOfDay } from "./clock.js";
-import { byId, make, show, write } from "./dom.js";
+import { byId, fill, make, show, write } from "./dom.js";
 import { word } from "./words.js";
 
 const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
@@ -38,6 +38,7 @@ function holder(state) {
   write(byId("holder-more"), lease.holder === null ? "command is free" : more.filter(Boolean).join(" · "));
   mood("tile-command", lease.holder_gone ? "bad" : you.has_command ? "yours" : "");
   write(byId("who"), `you are ${you.commander}`);
+  write(byId("address"), state.controller.address);
 }
 
 const upOrDown = (is) => (is ? "up" : "DOWN");
@@ -62,7 +63,8 @@ function answers(store, controller) {
   const longest = now() - Math.min(...waits);
   if (store.live.is && longest > SLOW) return [`No Ack for ${duration(longest)}`, "bad"];
   const last = store.acks.at(-1);
-  return last ? [`Answers in ${span(last.ms)}`, "good"] : ["Connected", "good"];
+  if (last === undefined) return ["Connected", "good"];
+  return last.step === "timed_out" ? ["Does not answer", "bad"] : [`Answers in ${span(last.ms)}`, "good"];
 }
 
 function lastWord({ lastWord: entry }) {
@@ -74,11 +76,10 @@ function lastWord({ lastWord: entry }) {
 function link({ state, live }) {
   const down = byId("link-down");
   const is = state !== null && !state.controller.connected && live.is;
-  if (is && down.hidden) {
+  if (is) {
     const at = state.controller.since ? ` since ${timeOfDay(state.controller.since)} UTC` : "";
-    down.replaceChildren(
-      make("p", {}, make("strong", {}, `THE LINK TO THE MOUNT IS DOWN${at}.`), " Nothing can be sent, STOP neither."),
-    );
+    const title = `THE LINK TO THE MOUNT IS DOWN${at}.`;
+    fill(down, title, () => [make("p", {}, make("strong", {}, title), " Nothing can be sent, STOP neither.")]);
   }
   show(down, is);
 }
@@ -88,10 +89,8 @@ function liveness({ live }) {
   const text = byId("not-live-text");
   if (!live.is) {
     const at = live.since === null ? "" : ` since ${timeOfDay(live.since)} UTC`;
-    const said = `NOT LIVE${at}: ${live.why}. What is shown may be over.`;
-    if (text.textContent !== said) {
-      text.replaceChildren(make("strong", {}, `NOT LIVE${at}:`), ` ${live.why}. What is shown may be over.`);
-    }
+    const [title, rest] = [`NOT LIVE${at}:`, ` ${live.why}. What is shown may have changed.`];
+    fill(text, title + rest, () => [make("strong", {}, title), rest]);
   }
   show(byId("not-live"), !live.is);
   document.title = live.is ? "Mount" : "NOT LIVE: Mount";
