@@ -236,9 +236,10 @@ class ClientTests(MetricsCase):
         self.assertEqual(self.samples("has_command"), {"commander=csc": 0})
 
     def test_cut_off(self) -> None:
-        """Who is cut off is counted."""
+        """Who is cut off is counted, also one that only listened to events."""
         self.bridge.cut_off(self.client("desk/7"), "behind")
-        self.assertEqual(self.samples("clients_cut_off_total"), {"commander=desk": 1})
+        self.tee.event("cut_off", "web/night", 1, "event stream: behind")
+        self.assertEqual(self.samples("clients_cut_off_total"), {"commander=desk": 1, "commander=web": 1})
 
     def test_who_has_command(self) -> None:
         """Who has command can be told, also while it is gone and is waited for, and which lease it is."""

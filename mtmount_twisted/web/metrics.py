@@ -160,6 +160,7 @@ class Metrics(Collector):
         if kind == "connected":
             self.seen.add(label_of(peer))
         elif kind == "cut_off":
+            self.seen.add(label_of(peer))  # who only listens to events never was a client of the bridge
             self.cut_off[label_of(peer)] += 1
 
     def _kept(self, number: int) -> None:

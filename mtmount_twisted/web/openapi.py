@@ -301,7 +301,7 @@ ROWS: dict[tuple[str, str], Row] = {
         {200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask", body_required=False
     ),
     ("DELETE", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 429, 503, 504)),
-    ("GET", "/api/v1/events"): Row({200: "text/event-stream"}, (422, 429, 503), (*_SELECTION, *_RESUME)),
+    ("GET", "/api/v1/events"): Row({200: "text/event-stream"}, (422, 503), (*_SELECTION, *_RESUME)),
     ("GET", "/api/v1/messages"): Row({200: "Page"}, (422, 429, 503), _HISTORY),
 }
 """What there is at each method and path."""
