@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.web.guard import ANYONE, Doors, Guard
-from mtmount_twisted.web.service import make_site
+from mtmount_twisted.web.site import make_site
 from mtmount_twisted.web.tokens import Tokens, load
 
 from .web import LOG, Got, ask
@@ -48,7 +48,7 @@ class GuardCase(SynchronousTestCase):
             route("/stop", "stop", "POST"),
         ]
         anyone = User(ANYONE, frozenset(("observe", "command", "stop")), Source.EUI)
-        doors = Doors(("mount.example.org", "[2001:db8::1]"), ("https://proxy.example.org",))
+        doors = Doors(("mount.example.org", "2001:db8::1"), ("https://proxy.example.org",))
         self.site = make_site(routes, Guard(doors, self.tokens, anyone), LOG, Clock())
 
     def ask(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Got:

@@ -19,8 +19,7 @@ from twisted.python.failure import Failure
 
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Problem, Role, Route, User
-from mtmount_twisted.web.service import make_site
-from mtmount_twisted.web.site import Limits, WebSite
+from mtmount_twisted.web.site import Limits, WebSite, make_site
 
 LOG = logging.getLogger("tests.web")
 ANYONE = User("anyone", frozenset(("observe", "command", "stop")), Source.CSC)

@@ -21,8 +21,8 @@ ANYONE = "anyone"
 NOBODY = "nobody"
 """The name of a user who has shown no token, where none is asked for."""
 
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
-"""The hosts that requests may always be meant for."""
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""The hosts that requests may always be meant for; and so is the address at which they arrive."""
 
 TOKEN_WORDS = frozenset(
     ("token", "access_token", "auth", "authorization", "bearer", "api_key", "apikey", "secret", "password")
@@ -36,7 +36,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII
 class Doors:
     """What a request may be addressed to, and where it may come from.
 
-    :ivar hosts: names and addresses of this daemon, besides `LOCAL`; an IPv6 address in brackets.
+    :ivar hosts: names and addresses of this daemon, besides `LOCAL`.
     :ivar origins: of the pages that may ask, besides its own.
     """
 
@@ -64,16 +64,18 @@ class Guard:
 
         :raises Problem: if it is not to be looked at further.
         """
-        host = self._host(request.requestHeaders.getRawHeaders("host", []))
+        host = self._host(request)
         for origin in request.requestHeaders.getRawHeaders("origin", []):
             if not self._may_ask(origin.lower(), host, request.isSecure()):
                 raise Problem(403, f"a page of {origin[:100]!r} may not ask here")
         self._no_token_in(request.args)
 
-    def _host(self, given: list[str]) -> str:
+    def _host(self, request: Any) -> str:
+        given = request.requestHeaders.getRawHeaders("host", [])
         host = given[0].lower() if len(given) == 1 else ""
         found = _HOST.fullmatch(host)
-        if found is None or found[1] not in self._hosts:
+        here = getattr(request.getHost(), "host", "")  # an address, which no other name can stand for
+        if found is None or found[1].strip("[]") not in (*self._hosts, here):
             raise Problem(
                 421, f"not a host that this daemon answers for: {host[:100]!r} (see web.allowed_hosts)"
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -19,7 +20,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.web import http
 
-from .routing import HEADERS, Router
+from .calls import Route
+from .routing import HEADERS, Gate, Router
 
 CLOSING = 1.0
 """How long a connection may take to close when the service ends, s."""
@@ -250,3 +252,10 @@ class WebSite(http.HTTPFactory):
         for connection in tuple(self.connections):
             connection.close(CLOSING)
         return gone
+
+
+def make_site(
+    routes: Iterable[Route], gate: Gate, log: logging.Logger, reactor: Any, limits: Limits | None = None
+) -> WebSite:
+    """What answers these routes."""
+    return WebSite(Router(routes, gate, log), limits or Limits(), log, reactor)
