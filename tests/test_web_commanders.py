@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge import header
@@ -15,11 +22,14 @@ from mtmount_twisted.enums import ReplyCode, Source
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.messages import MAX_SEQUENCE_ID
 from mtmount_twisted.web.commanders import STOP_CODES, WebCommander
+from mtmount_twisted.web.guard import Doors, Guard
+from mtmount_twisted.web.service import make_site
 
-from .commanders import LOG, STATE
-from .web_houses import WebCase, user
+from .commanders import LOG, STATE, RecordingLink
+from .web_houses import WebCase, WebHouse, user
 
 MOVE = "AzimuthAxisMove"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class WebCommanderTests(SynchronousTestCase):
@@ -385,3 +395,74 @@ class KeyTests(WebCase):
         first = self.told(self.post("BothAxesStop", key="a"))
         other = self.told(self.post("BothAxesStop", user("other"), key="a"))
         self.assertNotEqual(first.body["id"], other.body["id"])
+
+
+class ObedientLink(RecordingLink):
+    """A controller that does at once what it is told."""
+
+    clock: Any = None
+
+    def send(self, data: bytes) -> None:
+        """Finish a command, in a turn of its own."""
+        super().send(data)
+        self.clock.callLater(0, self.finish_all)
+
+
+class ExampleTests(TestCase):
+    """What is shown to a newcomer runs as it stands, over real sockets."""
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.house = house = WebHouse(reactor)
+        house.link = ObedientLink(house.bridge)
+        house.link.clock = reactor
+        house.bridge.link_up(house.link)
+        areas = (house.commands, house.leases, house.state)
+        routes = [route for area in areas for route in area.routes()]
+        site = make_site(routes, Guard(Doors(), None, user("anyone")), LOG, reactor)
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{port.getHost().port}"
+        self.addCleanup(port.stopListening)
+        self.addCleanup(house.bridge.close)
+        self.addCleanup(house.close)
+
+    async def run_program(self, program: str, *arguments: str) -> list[str]:
+        """What a program prints; it must not fail."""
+        environment = {**os.environ, "no_proxy": "127.0.0.1"}
+        out, err, status = await getProcessOutputAndValue(program, arguments, env=environment)
+        self.assertEqual((err, status), (b"", 0))
+        return out.decode().splitlines()
+
+    def steps(self) -> list[str]:
+        """How each command of the user ended."""
+        return [str(step[1]) for step in self.house.journal.steps if step[2] == "web/anyone"]
+
+    async def test_python(self) -> None:
+        """The example takes command, powers the axis, moves it, and gives command up."""
+        lines = await self.run_program(sys.executable, str(ROOT / "examples" / "web_command.py"), self.url)
+        done = [f"{name}: done " for name in ("AzimuthAxisPower", MOVE)]
+        self.assertEqual(lines, ["web/anyone has command", *done])
+        self.assertEqual(self.steps(), ["local", *["received", "sent", "ack", "done"] * 2, "local"])
+
+    async def test_python_is_told_why_not(self) -> None:
+        """If the daemon says no, the example ends with what it said."""
+        self.house.bridge.link_down("lost")
+        script = str(ROOT / "examples" / "web_command.py")
+        _, err, status = await getProcessOutputAndValue(
+            sys.executable, [script, self.url], env={**os.environ, "no_proxy": "127.0.0.1"}
+        )
+        why = b"POST /api/v1/lease: not sent: the controller is not connected\n"
+        self.assertEqual((err, status), (why, 1))
+
+    async def test_curl(self) -> None:
+        """So do the lines for curl that the page shows."""
+        shell = shutil.which("sh")
+        if shell is None or shutil.which("curl") is None:
+            raise SkipTest("there is no curl here")
+        page = (ROOT / "docs" / "web_commands.rst").read_text(encoding="utf-8")
+        shown = re.search(r"to each::\n\n((?:    .*\n|\n)+)", page)
+        assert shown is not None
+        script = textwrap.dedent(shown[1]).replace("http://127.0.0.1:8080", self.url)
+        await self.run_program(shell, "-c", script)
+        self.assertEqual(self.steps(), ["local", *["received", "sent", "ack", "done"] * 2, "local"])

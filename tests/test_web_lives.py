@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, Command
-from mtmount_twisted.web.lives import MAX_STEPS, Key, Life, Lives
+from mtmount_twisted.web.lives import LONGEST_EXPLANATION, MAX_STEPS, Key, Life, Lives
+
+from . import strategies  # noqa: F401 - it sets Hypothesis's profile
 
 ME = "web/night"
 
@@ -88,6 +94,12 @@ class LifeTests(LivesCase):
         life = self.begin()
         self.step(life, *["ack"] * 100, "done")
         self.assertEqual((len(life.steps), life.state), (MAX_STEPS, "done"))
+
+    def test_long_explanation(self) -> None:
+        """Of an explanation as long as a line, so much is kept."""
+        life = self.begin()
+        self.step(life, "noack", why="x" * 60_000)
+        self.assertEqual(life.explanation, "x" * LONGEST_EXPLANATION)
 
     def test_ack_timeout(self) -> None:
         """The time that an Ack announces is kept, even if it ended with it; an unknown id is nobody's."""
@@ -227,3 +239,37 @@ class WaitingTests(LivesCase):
         self.assertTrue(self.successResultOf(told))
         self.assertEqual((self.tee.on_step, self.clock.getDelayedCalls()), ([], []))
         self.assertFalse(self.successResultOf(self.lives.wait(life, "done", 30)))
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["ack", "done", "step", "end", "cancel", "turn", "pass"]), st.integers(0, 3)
+            ),
+            max_size=40,
+        )
+    )
+    def test_each_wait_ends_once(self, acts: list[tuple[str, int]]) -> None:
+        """Whatever happens in whatever order, each who waits is told once, and nothing is left at the end."""
+        LivesCase.setUp(self)
+        lives = [self.begin(), self.begin()]
+        told: list[int] = []
+        waiters: list[Deferred[Any]] = []
+
+        def note(result: object, which: int) -> None:
+            told.append(which)
+
+        for act, number in acts:
+            life = lives[number % 2]
+            if act in ("ack", "done"):
+                waiter = self.lives.wait(life, "ack" if act == "ack" else "done", 1 + number)
+                waiters.append(waiter.addBoth(note, len(waiters)))
+            elif act == "cancel":
+                for waiter in waiters[number : number + 1]:
+                    waiter.cancel()
+            elif act in ("turn", "pass"):
+                self.clock.advance(0 if act == "turn" else 1)
+            else:
+                self.step(life, "ack" if act == "step" else "done")
+        self.lives.close()
+        self.assertEqual(sorted(told), list(range(len(waiters))))
+        self.assertEqual(self.clock.getDelayedCalls(), [])

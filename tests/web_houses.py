@@ -38,8 +38,8 @@ class Link:
 class WebHouse(House):
     """A bridge, the controller connected to it, and the web's commanding parts."""
 
-    def __init__(self, **rules: Any) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Any = None, **rules: Any) -> None:
+        self.clock = clock or Clock()
         self.journal = RecordingJournal()
         self.tee = Tee(self.journal, self.wall_clock)
         self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules(**rules), wall_clock=self.wall_clock)

@@ -32,8 +32,8 @@ kept, and the bridge bounds how many they are."""
 MAX_STEPS = 16
 """How many steps of one command are kept: a mount may acknowledge it again and again."""
 
-FAILURES = frozenset(["noack", "refused", "not_sent", "timed_out", "outcome_unknown", "busy", "malformed"])
-"""The states in which a command ended and was not done, or nobody knows whether it was."""
+LONGEST_EXPLANATION = 4096
+"""How much of an explanation is kept, in characters: a mount's may be as long as a line."""
 
 _GOING_ON = ("open", "acked")
 _STATES = {"received": "open", "sent": "open", "ack": "acked", "local": "done"}
@@ -172,7 +172,7 @@ class Lives:
             return
         if len(life.steps) < MAX_STEPS:
             life.steps.append((step, time))
-        life.explanation = explanation or life.explanation
+        life.explanation = explanation[:LONGEST_EXPLANATION] or life.explanation
         life.state = "ack" if step == "ack" and code in AckOnlyCommandCodes else _STATES.get(step, step)
         if life.ended:
             self._ended.append(life)
