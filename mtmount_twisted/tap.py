@@ -6,22 +6,23 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from . import daemon
+from .bridge import here
 from .bridge.config import Config, check, default_config, load_file
 from .bridge.journal import Journal, NoJournal
 from .bridge.places import parse_endpoint, replies_by_default
-from .bridge.sections import Controller, PairCommander
+from .bridge.sections import WEB_ENDPOINT, Controller, PairCommander, WebSettings
 from .bridge.service import BridgeService
+from .bridge.tee import Tee
 from .errors import ConfigError, PairClosedError
-from .interfaces import IJournal
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
@@ -36,6 +37,7 @@ _OPTION_FOR = {
     "pair[1].reply_host": "reply-host",
     "pair[1].reply_port": "reply-port",
     "journal.path": "journal",
+    "web.endpoint": "web",
 }
 """The option that says what a key of the configuration says."""
 
@@ -62,6 +64,8 @@ class Options(daemon.OneLineOptions):
         ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
         ["reply-port", "r", None, "port where it listens for replies [default: command port + 1]"],
         ["journal", "j", None, "file of the journal, or 'none' [default: see docs/journal.rst]"],
+        ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
+         "or 'none' [default: see docs/web.rst]"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["check-config", None, "only say whether file and options are right"],
@@ -82,6 +86,7 @@ class Options(daemon.OneLineOptions):
         except ConfigError as error:
             raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in _in_options(self, error))) from None
         if self["check-config"]:
+            _check_here(self)
             print(f"{DAEMON}: the configuration is right")  # noqa: T201
             raise SystemExit(0)
 
@@ -97,6 +102,7 @@ def configured(options: Any) -> Config:
         controller=_controller(options, config.controller),
         pairs=_pairs(options, config.pairs),
         journal=_journal(options, config.journal),
+        web=_web(options, config.web),
     )
     return check(config, "options" if options["config"] is None else options["config"])
 
@@ -153,23 +159,43 @@ def _journal(options: Any, journal: Any) -> Any:
     return attrs.evolve(journal, enabled=True, path=options["journal"])
 
 
+def _web(options: Any, web: WebSettings) -> WebSettings:
+    if options["web"] is None:
+        return web
+    if options["web"] == "none":
+        return attrs.evolve(web, enabled=False)
+    return attrs.evolve(web, enabled=True, endpoint=options["web"])
+
+
 def _given(options: Any, **names: str) -> dict[str, Any]:
     """The options that were given, by the names of the fields that they are for."""
     return {field: options[option] for field, option in names.items() if options[option] is not None}
 
 
 class BridgeDaemon(MultiService):
-    """The bridge, its journal, and with no controller configured the simulator behind it."""
+    """The bridge, its journal, what shows it over HTTP, and with no controller configured the simulator.
+
+    :param web: a `web.service.WebService`, or None.
+    :param needs_web: whether it is an end of the daemon if that can't listen.
+    """
 
     def __init__(
-        self, bridge: BridgeService, simulator: SimulatorService | None, journal: Any, log: logging.Logger
+        self,
+        bridge: BridgeService,
+        simulator: SimulatorService | None,
+        journal: Any,
+        web: Any,
+        needs_web: bool,
+        log: logging.Logger,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
         self._simulator = simulator
         self._journal = journal
+        self._web = web
+        self._needs_web = needs_web
         self._log = log
-        for service in (bridge, simulator):
+        for service in (bridge, web, simulator):
             if service is not None:
                 service.setServiceParent(self)  # type: ignore[no-untyped-call]
 
@@ -182,11 +208,25 @@ class BridgeDaemon(MultiService):
             self._journal.event("started", "", 0, f"pid {os.getpid()}")
         super().startService()  # type: ignore[no-untyped-call]
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
-        daemon.check_failures(DAEMON, self._bridge.port_failures)
+        daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
         ready = succeed(None) if self._simulator is None else self._join(self._simulator)
-        ready.addCallbacks(
-            lambda joined: daemon.announce(self._log, f"serving {self._bridge.describe()}"), _closed
-        )
+        ready.addCallbacks(lambda joined: daemon.announce(self._log, f"serving {self._describe()}"), _closed)
+
+    def _web_failures(self) -> list[str]:
+        """Why the page can't be, if it has to be; if it only may be, the mount goes before it."""
+        failure = "" if self._web is None else self._web.failure
+        if failure and not self._needs_web:
+            self._log.warning(
+                "no page, no API: %s; give another place with --web tcp:PORT:interface=127.0.0.1, "
+                "or --web none",
+                failure,
+            )
+            return []
+        return [f"web: {failure}"] if failure else []
+
+    def _describe(self) -> str:
+        page = "" if self._web is None else self._web.address
+        return self._bridge.describe() + (f"; page on {page}" if page else "")
 
     def _join(self, simulator: SimulatorService) -> Deferred[None]:
         """Connect bridge and simulator to each other; fires when they are."""
@@ -211,37 +251,18 @@ def _closed(reason: Failure) -> None:
     reason.trap(PairClosedError)
 
 
-@implementer(IJournal)
-class LoggedJournal:
-    """Passes all on to a journal, if there is one, and to the log: what ``--verbose`` shows."""
+def show_traffic(tee: Tee, log: logging.Logger) -> None:
+    """Have all that is recorded logged, too: what ``--verbose`` shows. Events the log has anyhow."""
 
-    def __init__(self, journal: Any, log: logging.Logger) -> None:
-        self._journal = NoJournal() if journal is None else journal
-        self._log = log
+    def on_message(number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        log.debug("%s %s: %r", direction, peer, line)
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
-        """A line came or went."""
-        self._log.debug("%s %s: %r", direction, peer, line)
-        return self._journal.message(peer, direction, epoch, line)
+    def on_step(number: int, time: float, key: int, step: str, peer: str, *row: Any) -> None:
+        _, sequence_id, code, _, explanation = row
+        log.debug("%s's command %d with id %d: %s %s", peer, code, sequence_id, step, explanation)
 
-    def step(
-        self,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-    ) -> int:
-        """A step in the life of a command."""
-        self._log.debug("%s's command %d with id %d: %s %s", peer, code, sequence_id, step, explanation)
-        return self._journal.step(key, step, peer, epoch, sequence_id, code, lease, explanation)
-
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
-        """Something else happened, which the log says anyhow where it matters."""
-        return self._journal.event(kind, peer, epoch, detail)
+    tee.on_message.append(on_message)
+    tee.on_step.append(on_step)
 
 
 def makeService(options: Options) -> IService:
@@ -259,8 +280,67 @@ def makeService(options: Options) -> IService:
         settings = config.journal
         journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
-    bridge = BridgeService(config, log, LoggedJournal(journal, log) if verbose else journal)
-    return BridgeDaemon(bridge, simulator, journal, log)
+    tee = Tee(NoJournal() if journal is None else journal)
+    if verbose:
+        show_traffic(tee, log)
+    bridge = BridgeService(config, log, tee)
+    web = _web_service(options, bridge, tee, log) if _web_is_on(options) else None
+    return BridgeDaemon(bridge, simulator, journal, web, _needs_web(config.web), log)
+
+
+def _needs_web(settings: WebSettings) -> bool:
+    """Whether the page was asked for; else it is only there if it can be."""
+    return bool(settings.enabled) or (settings.enabled is None and settings.endpoint is not None)
+
+
+def _web_is_on(options: Options) -> bool:
+    """Whether there is to be a page; stops the daemon if it was asked for and can't be."""
+    settings = options.config.web
+    if settings.enabled is False:
+        return False
+    installed = find_spec("prometheus_client") is not None
+    if not installed and _needs_web(settings):
+        why = "prometheus_client is not installed: pip install 'mtmount_twisted[web]', or say --web none"
+        daemon.stop(DAEMON, f"{_place(options, 'web.endpoint')}: {why}")
+    return installed
+
+
+def _tokens(options: Options) -> Any:
+    """The `web.tokens.Tokens` of the configured file, or None; stops the daemon if it is no good."""
+    path = options.config.web.tokens
+    if path is None:
+        return None
+    from .web.tokens import load_file
+
+    try:
+        return load_file(path)
+    except ConfigError as error:
+        raise SystemExit("\n".join(f"{DAEMON}: {line}" for line in str(error).splitlines())) from None
+
+
+def _web_service(options: Options, bridge: BridgeService, tee: Tee, log: logging.Logger) -> Any:
+    """What shows the bridge over HTTP: imported only here, when it is wanted."""
+    from .web.service import Parts, WebService
+
+    config = options.config
+    settings = config.web
+    tokens = _tokens(options)
+    if tokens is None and settings.insecure:
+        log.warning("web.insecure = true: whoever can reach the page can command the mount")
+    parts = Parts(bridge, tee, tee.journal, config.clients)
+    return WebService(settings, settings.endpoint or WEB_ENDPOINT, tokens, parts, log)
+
+
+def _check_here(options: Options) -> None:
+    """What ``--check-config`` looks at besides the file: what this machine has for it."""
+    if _web_is_on(options):
+        _tokens(options)
+    wrong = [
+        f"{_place(options, key)}: {why}"
+        for key, _, why in (problem.partition(": ") for problem in here.problems(options.config))
+    ]
+    if wrong:
+        raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in wrong))
 
 
 def _on_this_machine(options: Options) -> Config:
@@ -272,29 +352,33 @@ def _on_this_machine(options: Options) -> Config:
     if controller is not None:
         address = daemon.check_resolves(DAEMON, _place(options, "controller.host"), controller.host)
         controller = attrs.evolve(controller, reply_host=controller.reply_host or replies_by_default(address))
-    found = daemon.check_can_listen(DAEMON, _listens(options, controller))
+    wanted = dict(_listens(options, controller))
+    found = dict(zip(wanted, daemon.check_can_listen(DAEMON, wanted.values()), strict=True))
     if controller is not None:
-        controller = attrs.evolve(controller, reply_host=found[0][0])
-        del found[0]
+        controller = attrs.evolve(controller, reply_host=found["controller"][0])
     pairs = tuple(
-        attrs.evolve(pair, listen=address) for pair, (address, _) in zip(config.pairs, found, strict=False)
+        attrs.evolve(pair, listen=found[f"pair[{number}]"][0]) for number, pair in enumerate(config.pairs, 1)
     )
     return attrs.evolve(config, controller=controller, pairs=pairs)
 
 
-def _listens(options: Options, controller: Controller | None) -> Iterator[daemon.Listen]:
-    """Where it will listen: for the controller's replies, for each pair, and on the ports that are TCP's."""
+def _listens(options: Options, controller: Controller | None) -> Iterator[tuple[str, daemon.Listen]]:
+    """Where it will have to listen, by the section that says so, of what is TCP's."""
 
-    def listen(host_key: str, host: str, port_key: str, port: int) -> daemon.Listen:
-        return daemon.Listen(_place(options, host_key), host, _place(options, port_key), port)
+    def listen(section: str, host_key: str, host: str, port_key: str, port: int) -> tuple[str, daemon.Listen]:
+        places = [_place(options, f"{section}.{key}") for key in (host_key, port_key)]
+        return section, daemon.Listen(places[0], host, places[1], port)
 
+    config = options.config
     if controller is not None:
-        host, port = str(controller.reply_host), controller.reply_port
-        yield listen("controller.reply_host", host, "controller.reply_port", port)
-    for number, pair in enumerate(options.config.pairs, 1):
-        path = f"pair[{number}]"
-        yield listen(f"{path}.listen", pair.listen, f"{path}.command_port", pair.command_port)
-    for number, clients in enumerate(options.config.ports, 1):
-        path, (place, where) = f"port[{number}].endpoint", parse_endpoint(clients.endpoint)
+        replies = str(controller.reply_host), controller.reply_port
+        yield listen("controller", "reply_host", replies[0], "reply_port", replies[1])
+    for number, pair in enumerate(config.pairs, 1):
+        yield listen(f"pair[{number}]", "listen", pair.listen, "command_port", pair.command_port)
+    endpoints = {f"port[{number}]": port.endpoint for number, port in enumerate(config.ports, 1)}
+    if config.web.endpoint is not None and config.web.enabled is not False:
+        endpoints["web"] = config.web.endpoint
+    for section, endpoint in endpoints.items():
+        place, where = parse_endpoint(endpoint)
         if isinstance(where, int):
-            yield listen(path, place, path, where)
+            yield listen(section, "endpoint", place, "endpoint", where)

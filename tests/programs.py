@@ -104,7 +104,12 @@ class ProgramCase(TestCase):
         self.default_journal = self.state / "mtmount-bridge" / "journal.sqlite"
 
     def twistd(self, *words: str) -> Program:
-        """Start ``twistd``; it is killed after the test if it is still there."""
+        """Start ``twistd``; it is killed after the test if it is still there.
+
+        A bridge serves no page, which would be on one port for all tests, unless ``--web`` is among `words`.
+        """
+        if "mtmount-bridge" in words and "--web" not in words:
+            words = (*words, "--web", "none")
         folder = self.mktemp()
         os.makedirs(folder)
         program = Program()

@@ -37,7 +37,7 @@ class PagesTests(SynchronousTestCase):
         self.assertEqual(ask(routes, "GET", "/", headers={"If-None-Match": '"x"'}).status, 200)
 
     def test_nothing_else(self) -> None:
-        """Nothing outside the folder is served, however the way there is written; nor another kind of file."""
+        """Nothing outside the folder is served, however the way is written; nor another kind of file."""
         folder = Path(self.mktemp())
         folder.mkdir()
         (folder / "a.css").write_text("a")

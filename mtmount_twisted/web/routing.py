@@ -168,7 +168,7 @@ def write(request: Any, answer: Answer) -> None:
         request.loseConnection()
         return
     request.setResponseCode(answer.status)
-    if answer.status != 204:
+    if answer.status not in (204, 304):
         request.setHeader("Content-Length", str(len(answer.body)))
     for name, value in answer.headers.items():
         request.setHeader(name, value)

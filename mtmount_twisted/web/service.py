@@ -1,23 +1,210 @@
 """`WebService`: what the bridge shows over HTTP, put together from its areas.
 
-Each area has a module of its own and offers `routes`; here they are joined, behind one guard, on one site.
-It is handed the parts of the daemon (`Parts`), and imports none of them. Next to read: `routing`, then the
-area that you are after.
+Each area has a module of its own and offers `routes`; `Areas` makes them, and `make_site` puts them behind
+one guard. They are handed the parts of the daemon (`Parts`), and import none of them. Next to read:
+`routing`, then the area that you are after.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from .calls import Route
-from .routing import Gate, Router
-from .site import Limits, WebSite
+from twisted.application.service import Service
+from twisted.internet import endpoints
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.python.failure import Failure
+
+from ..enums import Source
+from . import catalogue, openapi
+from .calls import Route, User
+from .commanders import Commanders, CommandRoutes
+from .feed import Feed, Turns
+from .guard import ANYONE, Doors, Guard
+from .health import Health, LoopWatch
+from .history import History, Shelf
+from .leases import Leases
+from .lives import Lives
+from .metrics import Metrics
+from .pages import Pages
+from .site import Limits, WebSite, make_site
+from .state import State
+from .streams import Bounds, Streams
+from .tokens import ROLES, Tokens
 
 
-def make_site(
-    routes: Iterable[Route], gate: Gate, log: logging.Logger, reactor: Any, limits: Limits | None = None
-) -> WebSite:
-    """What answers these routes."""
-    return WebSite(Router(routes, gate, log), limits or Limits(), log, reactor)
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What there is to show.
+
+    :ivar served: a `bridge.service.BridgeService`; when it was started, it has ``bridge`` and ``link``.
+    :ivar tee: a `bridge.tee.Tee`, where all that happens is heard.
+    :ivar journal: a `bridge.journal.Journal`, or ``NoJournal``.
+    :ivar clients: a `bridge.sections.ClientLimits`: how far behind who listens may be.
+    """
+
+    served: Any
+    tee: Any
+    journal: Any
+    clients: Any
+
+
+class Areas:
+    """All that answers, and what must be closed with it.
+
+    :param settings: a `bridge.sections.WebSettings`.
+    :ivar routes: of all areas.
+    """
+
+    def __init__(
+        self, parts: Parts, settings: Any, log: logging.Logger, reactor: Any, wall_clock: Callable[[], float]
+    ) -> None:
+        served, tee, journal = parts.served, parts.tee, parts.journal
+        bridge, link = served.bridge, served.link
+        turns = Turns(reactor)
+        feed = Feed(tee, journal, reactor, turns)
+        shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
+        lives = Lives(tee, reactor)
+        commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
+        leases = Leases(bridge, tee, feed.publish, commanders, reactor, wall_clock, log)
+        state = State(bridge, tee, link, journal, leases, commanders, reactor, wall_clock)
+        bounds = _bounds(settings, parts.clients)
+        streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds)
+        watch = LoopWatch(reactor)
+        watch.start()
+        metrics = Metrics(bridge, tee, link, journal, reactor, watch)
+        history = History(shelf, turns, wall_clock)
+        answering = (
+            *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
+            *(streams, history, Health(served, journal), metrics),
+        )
+        self.routes: list[Route] = [route for area in answering for route in area.routes()]
+        self.routes += openapi.routes(self.routes, _version())
+        closing = (streams, commanders, leases, state, lives, metrics, feed, shelf, turns)
+        self._closing = (watch.stop, *(part.close for part in closing))
+
+    def close(self) -> None:
+        """End all waits and hear no more."""
+        for close in self._closing:
+            close()
+
+
+def _version() -> str:
+    try:
+        return version("mtmount_twisted")
+    except PackageNotFoundError:  # it runs from a checkout
+        return "0"
+
+
+def _bounds(settings: Any, clients: Any) -> Bounds:
+    """How much is too much for who listens: it may be as far behind as any client of the bridge."""
+    return Bounds(
+        max_behind_bytes=clients.max_behind_bytes,
+        max_behind_seconds=clients.max_behind_seconds,
+        per_user=settings.max_connections_per_address,
+        total=settings.max_connections,
+    )
+
+
+class WebService(Service):
+    """Serves what the bridge shows.
+
+    :param settings: a `bridge.sections.WebSettings`.
+    :param endpoint: where to listen, as a Twisted server endpoint.
+    :param tokens: who may ask; None if anyone may.
+    :param parts: what there is to show; the bridge is started before this service.
+    :param log: where log records go.
+    :param reactor: the reactor; the global one if None.
+    :ivar failure: why it can't listen, or "".
+    """
+
+    name = "mtmount-web"
+
+    def __init__(
+        self,
+        settings: Any,
+        endpoint: str,
+        tokens: Tokens | None,
+        parts: Parts,
+        log: logging.Logger,
+        reactor: Any = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.failure = ""
+        self._settings = settings
+        self._endpoint = endpoint
+        self._tokens = tokens
+        self._parts = parts
+        self._log = log
+        self._reactor = reactor
+        self._wall_clock = wall_clock
+        self._areas: Areas | None = None
+        self._site: WebSite | None = None
+        self._port: Any = None
+
+    def startService(self) -> None:
+        """Listen."""
+        super().startService()  # type: ignore[no-untyped-call]
+        reactor = self._reactor
+        if reactor is None:
+            from twisted.internet import reactor
+        self.failure = ""
+        settings = self._settings
+        self._areas = Areas(self._parts, settings, self._log, reactor, self._wall_clock)
+        limits = Limits(
+            settings.deadline,
+            settings.max_body,
+            settings.max_connections,
+            settings.max_connections_per_address,
+        )
+        site = self._site = make_site(self._areas.routes, self._guard(), self._log, reactor, limits)
+        listening = endpoints.serverFromString(reactor, self._endpoint).listen(site)
+        listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
+
+    def _guard(self) -> Guard:
+        settings = self._settings
+        anyone = User(ANYONE, frozenset(ROLES), Source[settings.source])
+        return Guard(Doors(settings.allowed_hosts, settings.allowed_origins), self._tokens, anyone)
+
+    def _listens(self, port: Any, site: WebSite) -> None:
+        if self._site is site:
+            self._port = port
+        else:  # it was stopped meanwhile
+            port.stopListening()
+
+    def _failed(self, reason: Failure, site: WebSite) -> None:
+        if self._site is site:
+            self.failure = f"can't listen on {self._endpoint}: {reason.getErrorMessage()}"
+            self._close_areas()
+
+    def _close_areas(self) -> None:
+        areas, self._areas = self._areas, None
+        if areas is not None:
+            areas.close()
+
+    @property
+    def address(self) -> str:
+        """Where the page is, for people; "" if it is nowhere."""
+        if self._port is None:
+            return ""
+        host = self._port.getHost()
+        if not hasattr(host, "port"):
+            return self._endpoint
+        scheme = "http" if self._endpoint.startswith("tcp") else "https"
+        return f"{scheme}://{f'[{host.host}]' if ':' in host.host else host.host}:{host.port}"
+
+    def stopService(self) -> Deferred[None]:
+        """End all streams and waits, and close everything; fires when all sockets are gone."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        site, self._site = self._site, None
+        port, self._port = self._port, None
+        closing = [] if port is None else [maybeDeferred(port.stopListening)]
+        self._close_areas()
+        if site is not None:
+            closing.append(site.close())
+        return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)

@@ -73,6 +73,7 @@ class WebRequest(http.Request):
 
     def process(self) -> None:
         """Have it answered."""
+        self.setHeader(b"Date", http.datetimeToString())
         self.channel.site.router.respond(self)
 
 
