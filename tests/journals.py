@@ -72,7 +72,7 @@ class JournalCase(SynchronousTestCase):
         """Begin a run of the daemon."""
         self.waiting = Waiting(self.woken, lambda: self.now, self.max_bytes)
         self.keeper = Keeper(
-            *(self.path, self.tell),
+            *(self.path, self.tell, self.waiting.number),
             clock=lambda: self.now,
             wall_clock=lambda: self.now,
             connect=self.faults.connect,

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mtmount_twisted.communicator import ClientServerPair
 from mtmount_twisted.journal import main, program
 from mtmount_twisted.journal.options import parse_options, wanted_by
-from mtmount_twisted.journal.reading import OUTCOMES, Entry
+from mtmount_twisted.journal.reading import OUTCOMES, UNKNOWN, Entry
 from mtmount_twisted.journal.replay import Recorded, Replay, is_loopback, recorded_commands, renewed
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.simulator.service import SimulatorService
@@ -143,7 +143,7 @@ class ProgramTests(SessionCase):
         )
         wanted = wanted_by(options)
         self.assertEqual(wanted.codes, (104, 103, -1))
-        self.assertEqual(set(wanted.outcomes), (set(OUTCOMES) - {"open", "ack", "local"}))
+        self.assertEqual(set(wanted.outcomes), ({*OUTCOMES, UNKNOWN} - {"open", "ack", "local"}))
         self.assertEqual(wanted.since, START - 60)
 
 

@@ -13,11 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.export import export_csv, export_jsonl
+from mtmount_twisted.journal.following import follow
 from mtmount_twisted.journal.reading import (
     Entry,
     JournalError,
     Wanted,
-    follow,
     last_entries,
     open_journal,
     read_entries,
@@ -210,7 +210,7 @@ class FollowTests(SessionCase):
         with self.assertRaises(KeyboardInterrupt):
             for entry in follow(self.path, Wanted(), 21, pause):
                 told.append(entry)
-        self.assertEqual([entry.id for entry in told], [22, 23, 24, 25, 26])
+        self.assertEqual([entry.id for entry in told], [22, 23, 24, 25, 26, 27])
 
     def nothing(self) -> None:
         """Nothing happens."""

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from mtmount_twisted.bridge import journal_store
-from mtmount_twisted.bridge.journal_store import TRIM_EVERY, TRIM_ROWS, set_aside
-from mtmount_twisted.journal.schema import RUN_IDS
+from mtmount_twisted.bridge.journal_store import TEND_EVERY, set_aside
+from mtmount_twisted.journal.schema import RUN_IDS, SPAN_IDS, VERSION
 
 from .journals import START, JournalCase, scratch_folder
 
@@ -66,7 +66,7 @@ class WritingTests(JournalCase):
         self.record()
         self.writer.turn()
         self.assertEqual(self.rows("PRAGMA journal_mode"), [("wal",)])
-        self.assertEqual(self.rows("PRAGMA user_version"), [(1,)])
+        self.assertEqual(self.rows("PRAGMA user_version"), [(VERSION,)])
 
     def test_runs(self) -> None:
         """Each start of the daemon is a run with a number of its own."""
@@ -362,7 +362,7 @@ class RetentionTests(JournalCase):
 
     def trim(self) -> int:
         """Let the time come, and have old rows deleted until there are none; how many steps it took."""
-        self.now += TRIM_EVERY
+        self.now += TEND_EVERY
         steps = 0
         while self.writer.turn() == 0.0:
             steps += 1
@@ -372,26 +372,26 @@ class RetentionTests(JournalCase):
         """Rows older than the days to keep are deleted, a few at a time, and younger ones stay."""
         self.open(keep_days=1)
         for _ in range(2):
-            self.record(TRIM_ROWS)
+            self.record(SPAN_IDS)
             self.writer.turn()
         self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
         self.waiting.event("connected", "CSC", 1)
         self.writer.turn()
         self.now += 86400 - 1
         self.record(3)
-        self.assertEqual(self.trim(), 2)
+        self.assertEqual(self.trim(), 3)
         self.assertEqual((self.count(), self.count("step"), self.count("event")), (3, 0, 0))
 
     def test_size(self) -> None:
         """A file that gets too large loses its oldest rows, and shrinks."""
-        self.open(keep_bytes=400_000)
+        self.open(keep_bytes=300_000)
         self.record(3000)
         self.writer.turn()
         self.record(3000)
         self.writer.turn()
         self.assertGreater(self.trim(), 0)
         self.keeper.close()
-        self.assertLess(self.path.stat().st_size, 400_000)
+        self.assertLess(self.path.stat().st_size, 300_000)
         self.assertEqual(self.rows("SELECT max(id) FROM message"), [(6000,)])
         self.assertGreater(self.count(), 1000)
 
@@ -429,8 +429,8 @@ class RetentionTests(JournalCase):
 CHILD = """
 import sys
 from pathlib import Path
-from mtmount_twisted.bridge.journal_store import Store
-store = Store(Path(sys.argv[1]), None)
+from mtmount_twisted.bridge.journal_file import Store
+store = Store(Path(sys.argv[1]), None, int)
 for number in range(1, 10**6):
     store.write(([(number, 1.0, "CSC", "from", 1, b"a line")], [], []))
     print(number, flush=True)

@@ -1,7 +1,7 @@
 """The journal of the bridge: what happened, in SQLite, and never in the way of a message.
 
 `Journal.message`, `step` and `event` are called on the reactor's thread and only append to memory; a
-thread of its own takes what waits, some 50 ms later at most, and gives it to a `journal_store.Keeper`,
+thread of its own takes what waits, some 70 ms later, and gives it to a `journal_store.Keeper`,
 which knows SQLite. What waits is bounded in bytes: past that, rows are counted instead of kept, and
 an event ``gap`` stands in their place. `NoJournal` is what a bridge has that keeps none.
 
@@ -40,7 +40,7 @@ MAX_WAITING_BYTES = 32 * 2**20
 ROW_BYTES = 300
 """What a row that waits takes besides its line or text, in bytes, about."""
 
-GATHER = 0.04
+GATHER = 0.07
 """How long rows gather before they are written together, in seconds; they shall be kept within 0.1 s."""
 
 RETRY = 1.0
@@ -50,7 +50,7 @@ IDLE = 60.0
 """How often old rows are looked for while nothing happens, in seconds."""
 
 BATCH_ROWS = 5000
-"""The most rows that are written in one transaction."""
+"""The most rows that are written in one transaction, about."""
 
 
 _LAST = itemgetter(-1)
@@ -59,8 +59,10 @@ _LAST = itemgetter(-1)
 class Waiting:
     """Rows that wait for the thread: added on the reactor's thread, taken on another.
 
-    It needs no lock, because each attribute is written by one of the two threads only, and a `deque`
-    may be appended to on one side while it is taken from on the other.
+    It needs no lock. A `deque` may be appended to on one side while it is taken from on the other, and a
+    `count` asked on both. Each attribute is written by one of the two threads only, but for ``_woken``: the
+    other thread clears it before it looks for rows, so that a row which comes later wakes it again, and one
+    which comes in between is either seen or wakes it for nothing.
 
     :param wake: called, on the reactor's thread, when there is something to take again.
     :param wall_clock: seconds, Unix time.
@@ -181,6 +183,10 @@ class Waiting:
             detail = gap_text(rows, self._gap_from, self._gap_to)
             self._append_event(self._now(), "gap", "", 0, detail)
 
+    def number(self) -> int:
+        """The number of a row that will not wait here. On either thread."""
+        return next(self._numbers)
+
     @property
     def pending(self) -> int:
         """How many rows are not yet in the file."""
@@ -239,23 +245,35 @@ class Writer:
         self._batch: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
 
     def turn(self) -> float:
-        """Write all that waits, as long as that succeeds; then have some old rows deleted.
+        """Write what waits, as long as that succeeds, and have the file tended.
+
+        What comes meanwhile is left to gather, but if it is as much as a batch.
 
         :returns: how long until the next turn is due even if nothing happens, in seconds.
         """
-        while True:
-            if not any(self._batch):
-                self._batch = self._waiting.take()
-            unwritable = self.keeper.unwritable
-            if not self.keeper.keep(self._batch):
-                return RETRY
-            rows = list(chain.from_iterable(self._batch))
-            self.written += len(rows) - (self.keeper.unwritable - unwritable)
-            self._batch = ([], [], [])
-            self._waiting.free(rows)
-            if not self._waiting.pending:
-                more = self.keeper.trim()
+        behind = any(self._batch)  # which could not be written in an earlier turn
+        while self._write_batch():
+            if self._waiting.pending < (1 if behind else BATCH_ROWS):
+                more = self.keeper.tend() or self._waiting.pending
                 return 0.0 if more else RETRY if self.keeper.fault else IDLE
+        return RETRY
+
+    def finish(self) -> None:
+        """Write all that waits, as long as that succeeds."""
+        while self._write_batch() and self._waiting.pending:
+            pass
+
+    def _write_batch(self) -> bool:
+        if not any(self._batch):
+            self._batch = self._waiting.take()
+        unwritable = self.keeper.unwritable
+        if not self.keeper.keep(self._batch):
+            return False
+        rows = list(chain.from_iterable(self._batch))
+        self.written += len(rows) - (self.keeper.unwritable - unwritable)
+        self._batch = ([], [], [])
+        self._waiting.free(rows)
+        return True
 
 
 @implementer(IJournal)
@@ -264,7 +282,7 @@ class Journal(Waiting):
 
     :param path: the SQLite file; its folder is made if there is none.
     :param log: where it says that the file can't be written, and that it can be again; once each.
-    :param keep_days: rows that are older are deleted; None keeps them.
+    :param keep_days: rows that are older are deleted; None keeps them. The daemon's is in the configuration.
     :param keep_bytes: if the file gets larger, its oldest rows are deleted; None for no limit.
     :param max_bytes: how much may wait in memory.
     :param wall_clock: seconds, Unix time: when a row was recorded.
@@ -278,8 +296,8 @@ class Journal(Waiting):
         path: str | Path,
         log: logging.Logger,
         *,
-        keep_days: float | None = 30.0,
-        keep_bytes: int | None = 4 * 2**30,
+        keep_days: float | None = None,
+        keep_bytes: int | None = None,
         max_bytes: int = MAX_WAITING_BYTES,
         wall_clock: Callable[[], float] = time.time,
         reactor: Any = None,
@@ -292,6 +310,7 @@ class Journal(Waiting):
         self._limits = (keep_days, keep_bytes)
         self._reactor = reactor
         self._running = False
+        self._broken = ""
         self._writer: Writer | None = None
         self._thread: threading.Thread | None = None
         self._written_before = 0
@@ -317,8 +336,8 @@ class Journal(Waiting):
 
     @property
     def fault(self) -> str:
-        """Why the file can't be written, or ``""`` while it can."""
-        return "" if self._writer is None else self._writer.keeper.fault
+        """Why the file is not written, or ``""`` while it is."""
+        return self._broken or ("" if self._writer is None else self._writer.keeper.fault)
 
     @property
     def lag(self) -> float:
@@ -337,10 +356,12 @@ class Journal(Waiting):
 
             self._reactor = reactor
         days, size = self._limits
-        keeper = Keeper(self.path, self._tell, keep_days=days, keep_bytes=size, wall_clock=self._now)
+        keeper = Keeper(
+            *(self.path, self._tell, self.number), keep_days=days, keep_bytes=size, wall_clock=self._now
+        )
         self._written_before = self.written
         self._writer = Writer(self, keeper)
-        self._running = True
+        self._running, self._broken = True, ""
         self._stopping.clear()
         self._wake_up.set()  # the file is opened at once, so that a fault in it is known at once
         self._thread = threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True)
@@ -374,8 +395,9 @@ class Journal(Waiting):
                 self._stopping.wait(GATHER)
                 self._wake_up.clear()
                 wait = writer.turn()
-            writer.turn()
-        except Exception:
+            writer.finish()
+        except Exception as error:
+            self._broken = f"the journal's thread failed: {error!r}"
             self._tell(logging.CRITICAL, "the journal's thread failed:\n%s", traceback.format_exc())
         finally:
             writer.keeper.close()

@@ -14,7 +14,7 @@ from ..commander.names import find_command
 from ..enums import CommandCode
 from ..errors import MessageError
 from .export import FORMATS
-from .reading import GOOD_OUTCOMES, OUTCOMES, Wanted
+from .reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
 from .schema import COLUMNS, default_path
 from .times import parse_time
 
@@ -83,7 +83,7 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
         default=[],
         metavar="WORD,...",
         help=f"only what belongs to commands that ended so: {', '.join(OUTCOMES)}; failed is all but the"
-        f" first {len(GOOD_OUTCOMES)}",
+        f" first {len(GOOD_OUTCOMES)}; {UNKNOWN} is what a killed bridge had sent",
     )
     add("--only", choices=tuple(COLUMNS), action="append", default=[], help="only these entries")
     return parser
@@ -136,9 +136,10 @@ def _code(text: str) -> int:
 def _outcomes(text: str) -> list[str]:
     words = [word.strip().lower().replace(" ", "_") for word in text.split(",")]
     for word in words:
-        if word not in (*OUTCOMES, "failed"):
-            raise argparse.ArgumentTypeError(f"expected some of {', '.join(OUTCOMES)}, failed; got {word!r}")
-    bad = [word for word in OUTCOMES if word not in GOOD_OUTCOMES]
+        if word not in (*OUTCOMES, UNKNOWN, "failed"):
+            words_known = ", ".join((*OUTCOMES, UNKNOWN))
+            raise argparse.ArgumentTypeError(f"expected some of {words_known}, failed; got {word!r}")
+    bad = [word for word in (*OUTCOMES, UNKNOWN) if word not in GOOD_OUTCOMES]
     return [word for word in words if word != "failed"] + (bad if "failed" in words else [])
 
 

@@ -20,8 +20,9 @@ from twisted.python.failure import Failure
 from ..communicator import ClientServerPair
 from ..errors import MTMountError
 from .export import FORMATS
+from .following import follow
 from .options import MISUSED, parse_options, wanted_by
-from .reading import Entry, JournalError, follow, last_entries, open_journal, read_entries
+from .reading import Entry, JournalError, first_and_last, last_entries, open_journal, read_entries
 from .replay import Recorded, Replay, is_loopback, recorded_commands
 from .schema import CONTROLLER
 from .text import Teller
@@ -90,10 +91,7 @@ def tail(options: argparse.Namespace, pause: Callable[[], None] = _pause) -> int
     """Do as ``tail`` says; `pause` waits between two looks at the file."""
     wanted, teller = wanted_by(options), Teller()
     with contextlib.closing(open_journal(options.journal)) as db:
-        (newest,) = db.execute(
-            "SELECT max(coalesce((SELECT max(id) FROM message), 0), coalesce((SELECT max(id) FROM step), 0),"
-            " coalesce((SELECT max(id) FROM event), 0))"
-        ).fetchone()
+        _, newest = first_and_last(db)
         entries = [entry for entry in last_entries(db, wanted, options.n) if entry.id <= newest]
     _print(entries, teller)
     if options.follow:

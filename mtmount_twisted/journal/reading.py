@@ -1,22 +1,24 @@
 """The journal's file -> entries, in the order in which they were recorded.
 
 It is opened read-only, and read in pages of rows: between two pages no transaction is open, so that the
-bridge's write-ahead log can be folded into the file however slowly somebody reads.
+bridge's write-ahead log can be folded into the file however slowly somebody reads. A connection is used in
+the thread that opened it. `following` goes on with what comes.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..codec import read_command_header, read_reply_header
 from ..errors import LineError
-from .schema import APPLICATION_ID, COLUMNS, CONTROLLER, VERSION
+from .schema import APPLICATION_ID, COLUMNS, CONTROLLER, MIGRATIONS, SPAN_IDS, VERSION
 
 PAGE_ROWS = 1000
 """How many rows are read in one transaction."""
@@ -29,6 +31,9 @@ OUTCOMES = (
     *("noack", "refused", "not_sent", "outcome_unknown", "timed_out", "busy", "malformed"),
 )
 """How a command may have ended; ``open`` if it has not."""
+
+UNKNOWN = "unknown"
+"""What may be asked for like an outcome: the daemon was killed after it had sent them; they are ``open``, too."""
 
 SLACK = 0.5
 """How long before its first step and after its last a command's lines may stand, in seconds."""
@@ -73,6 +78,16 @@ class Wanted:
     outcomes: tuple[str, ...] = ()
     run: int | None = None
 
+    @property
+    def by_command(self) -> bool:
+        """True if entries are given for the commands that they belong to."""
+        return bool(self.codes or self.outcomes)
+
+
+def without_commands(wanted: Wanted) -> Wanted:
+    """The same, with no regard to what belongs to which command."""
+    return replace(wanted, codes=(), outcomes=())
+
 
 _SELECT = {
     "message": "SELECT id, run, 'message', time, peer, epoch, direction, 0, 0, 0, 0, '', line FROM message",
@@ -98,7 +113,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
     if application != APPLICATION_ID:
         db.close()
         raise JournalError(f"{path} is no journal of the bridge")
-    if version != VERSION:
+    if version not in (VERSION, *MIGRATIONS):  # an older one is read without its index on time
         db.close()
         raise JournalError(f"{path} is of version {version}, this program reads version {VERSION}")
     return db
@@ -133,7 +148,7 @@ class _Story(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Stories:
+class Stories:
     """The commands that are asked for: their steps, and by whom and when their lines were said."""
 
     steps: set[int] = field(default_factory=set)
@@ -141,6 +156,7 @@ class _Stories:
     lines: dict[tuple[int, str, int], list[_Story]] = field(default_factory=dict)
 
     def add(self, row: Any) -> None:
+        """A command, as `find_commands` gives it."""
         number, run, key, peer, sequence_id, start, end = row
         story = _Story(start - SLACK, end + SLACK)
         self.steps.add(number)
@@ -173,20 +189,26 @@ def sequence_id_of(entry: Entry) -> int | None:
         return None
 
 
-def _stories(db: sqlite3.Connection, wanted: Wanted) -> _Stories | None:
-    if not (wanted.codes or wanted.outcomes):
-        return None
-    clauses = ["time >= ?", "time <= ?"]
-    values: list[Any] = [*_period(wanted)]
+def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> list[Any]:
+    """The commands that are asked for and have a step in a range of ids, by their first steps."""
+    clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
+    values: list[Any] = [low, high, *_period(wanted)]
     if wanted.codes:
         clauses.append(f"code IN ({_marks(wanted.codes)})")
         values += wanted.codes
     if wanted.outcomes:
-        clauses.append(f"outcome IN ({_marks(wanted.outcomes)})")
+        unknown = " OR id IN (SELECT id FROM unknown)" if UNKNOWN in wanted.outcomes else ""
+        clauses.append(f"(outcome IN ({_marks(wanted.outcomes)}){unknown})")
         values += wanted.outcomes
     sql = "SELECT id, run, key, peer, sequence_id, time, last_time FROM command WHERE "
-    stories = _Stories()
-    for row in db.execute(sql + " AND ".join(clauses), values).fetchall():
+    return db.execute(sql + " AND ".join(clauses), values).fetchall()
+
+
+def _stories(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Stories | None:
+    if not wanted.by_command:
+        return None
+    stories = Stories()
+    for row in find_commands(db, wanted, low, high):
         stories.add(row)
     return stories
 
@@ -196,24 +218,23 @@ def _period(wanted: Wanted) -> tuple[float, float]:
     return since, float("inf") if wanted.until is None else wanted.until
 
 
+def _one(db: sqlite3.Connection, sql: str) -> Any:
+    return db.execute(sql).fetchone()[0]
+
+
 def _marks(values: tuple[Any, ...]) -> str:
     return ", ".join("?" * len(values))
 
 
 def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
-    """Between which ids all that is asked for stands: found with the index on time alone."""
-    if wanted.since is None and wanted.until is None:
-        return 0, 2**62
-    found = [
-        db.execute(
-            f"SELECT min(id), max(id) FROM {table} WHERE time >= ? AND time <= ?", _period(wanted)
-        ).fetchone()
-        for table in wanted.tables
-    ]
-    ranges = [(low, high) for low, high in found if low is not None]
-    if not ranges:
-        return 1, 0
-    return min(low for low, _ in ranges), max(high for _, high in ranges)
+    """Between which ids all that is asked for stands, about: found without a look at the rows."""
+    all_ids = 0, 2**62
+    if (wanted.since is None and wanted.until is None) or _one(db, "PRAGMA user_version") != VERSION:
+        return all_ids
+    since, until = _period(wanted)
+    sql = "SELECT min(span), max(span) FROM span WHERE high >= ? AND low <= ?"
+    low, high = db.execute(sql, (since, until)).fetchone()
+    return (1, 0) if low is None else (low * SPAN_IDS, (high + 1) * SPAN_IDS - 1)
 
 
 def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
@@ -231,18 +252,33 @@ def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards
 
 
 def read_entries(
-    db: sqlite3.Connection, wanted: Wanted, after: int = 0, *, backwards: bool = False
+    db: sqlite3.Connection,
+    wanted: Wanted,
+    after: int = 0,
+    *,
+    before: int | None = None,
+    limit: int | None = None,
+    backwards: bool = False,
 ) -> Iterator[Entry]:
     """The entries that are asked for.
 
     :param after: only those with a larger id.
+    :param before: only those with a smaller id.
+    :param limit: at most so many.
     :param backwards: the last first.
     :raises JournalError: if the file is damaged, or was locked for long.
     """
+    entries = _read(db, wanted, after, before, backwards)
+    return entries if limit is None else islice(entries, limit)
+
+
+def _read(
+    db: sqlite3.Connection, wanted: Wanted, after: int, before: int | None, backwards: bool
+) -> Iterator[Entry]:
     try:
-        stories = _stories(db, wanted)
         low, high = _id_range(db, wanted)
-        low = max(low, after + 1)
+        stories = _stories(db, wanted, low, high)
+        low, high = max(low, after + 1), high if before is None else min(high, before - 1)
         while page := _page(db, wanted, low, high, backwards):
             yield from (entry for entry in page if stories is None or stories.hold(entry))
             if backwards:
@@ -253,33 +289,20 @@ def read_entries(
         raise JournalError(f"the journal can't be read further: {error}") from None
 
 
+def run_of(db: sqlite3.Connection, number: int) -> int | None:
+    """The run of the row with an id; None if there is no such row."""
+    sql = " UNION ALL ".join(f"SELECT run FROM {table} WHERE id = ?" for table in COLUMNS)
+    found = db.execute(sql, [number] * len(COLUMNS)).fetchone()
+    return None if found is None else int(found[0])
+
+
+def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
+    """The lowest and the highest id in the file; both 0 if it has no rows."""
+    ends = " UNION ALL ".join(f"SELECT min(id) low, max(id) high FROM {table}" for table in COLUMNS)
+    low, high = db.execute(f"SELECT min(low), max(high) FROM ({ends})").fetchone()
+    return low or 0, high or 0
+
+
 def last_entries(db: sqlite3.Connection, wanted: Wanted, number: int) -> list[Entry]:
     """The last so many of the entries that are asked for, the first of them first."""
-    entries = read_entries(db, wanted, backwards=True)
-    return [entry for entry, _ in zip(entries, range(number))][::-1]
-
-
-def follow(path: Path, wanted: Wanted, after: int, pause: Callable[[], None]) -> Iterator[Entry]:
-    """The entries that come after one, for ever; `pause` is called between two looks at the file.
-
-    If the file is replaced by a fresh one, that one is followed.
-    """
-    db = open_journal(path)
-    file, version = path.stat(), -1
-    try:
-        while True:
-            if path.exists() and not os.path.samestat(path.stat(), file):
-                db.close()
-                db = open_journal(path)
-                file, version, after = path.stat(), -1, 0
-            (now,) = db.execute("PRAGMA data_version").fetchone()
-            if now != version:
-                version = now
-                for entry in read_entries(db, wanted, after):
-                    after = entry.id
-                    yield entry
-            pause()
-    except sqlite3.Error as error:
-        raise JournalError(f"the journal can't be read further: {error}") from None
-    finally:
-        db.close()
+    return list(read_entries(db, wanted, limit=number, backwards=True))[::-1]

@@ -66,8 +66,8 @@ _SPAN = "CREATE TABLE span (span INTEGER PRIMARY KEY, low REAL NOT NULL, high RE
 _OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
 _ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
 
-# An end is a step that is not open, or the Ack of a command that gets no more than that.
 IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
+"""In SQL, that a row ``e`` of ``step`` is an end: not open, or the Ack of a command that gets no more."""
 
 SCHEMA = (
     """CREATE TABLE run (
@@ -115,6 +115,7 @@ def usable_name(text: str) -> str:
     if text in RESERVED_NAMES:
         raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which the journal uses for others")
     return text
+
 
 MIGRATIONS = {
     1: (

@@ -1,0 +1,358 @@
+"""One open file of the journal: batches of rows -> SQLite. All of it runs in the journal's thread.
+
+`Store` writes a batch in one transaction, or raises. What is done about that is in `journal_store`; what is
+in the file, in `journal.schema`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ..journal.schema import (
+    APPLICATION_ID,
+    COLUMNS,
+    IS_END,
+    MIGRATIONS,
+    RUN_IDS,
+    SCHEMA,
+    SPAN_IDS,
+    VERSION,
+    gap_text,
+)
+
+Row = tuple[Any, ...]
+"""A number that counts up within the run, and then the table's `COLUMNS`."""
+
+Batch = tuple[list[Row], list[Row], list[Row]]
+"""Rows that are written together: of each table in the order of `COLUMNS`, as they were recorded."""
+
+BUSY_TIMEOUT = 2.0
+"""How long another program's lock is waited for before it counts as a fault, in seconds."""
+
+VACUUM_PAGES = 2000
+"""The most pages that one step of `Store.trim` gives back to the system."""
+
+CHECKED_SPANS = 16
+"""How many spans one `Store.check` looks through: some 3 MB."""
+
+LOOK_BACK = 1_000_000
+"""Among how many of the last ids commands without an end are looked for at a start: that takes 0.1 s."""
+
+WAL_LIMIT = 16 * 2**20
+"""To what the write-ahead log is cut after a burst, in bytes."""
+
+# One statement takes many rows, and one that takes more than there are is filled up with rows of NULLs,
+# which it ignores, because each call of SQLite gives up the interpreter's lock and has to get it back: beside
+# a reactor that is all busy that takes up to 5 ms each time.
+_ROWS_PER_STATEMENT = (16, 64, 256)
+
+_WIDTHS = {table: 1 + len(columns) for table, columns in COLUMNS.items()}
+
+_LAST_ID = f"SELECT max({', '.join(f'coalesce((SELECT max(id) FROM {table}), 0)' for table in COLUMNS)})"
+
+_UNKNOWN = f"""SELECT count(*) FROM (SELECT 1 FROM step e
+    WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND e.run = ? AND e.key <> 0
+    GROUP BY e.key HAVING sum(e.step = 'sent') AND NOT sum({IS_END}))"""
+
+_NOTE_TIMES = """INSERT INTO span VALUES (?, ?, ?)
+    ON CONFLICT (span) DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high)"""
+
+
+class NotAJournalError(Exception):
+    """The file is a sound database, and not a journal that this version can write."""
+
+
+class Run(NamedTuple):
+    """A run of the daemon, as it stands in a file.
+
+    :ivar number: counts up in the file.
+    :ivar base: what is added to the number of a row to get its id.
+    :ivar started: when (s, Unix time): tells it from another journal's run of the same number.
+    """
+
+    number: int
+    base: int
+    started: float
+
+
+class Store:
+    """One open journal file.
+
+    :param run: the run that goes on, if one does.
+    :param number: gives the number of a row that is written here without having been recorded.
+    :param connect: opens a database; for tests.
+    :ivar left_unknown: which run, if this one has just begun and others were before, left how many commands
+        that were sent without an end.
+    :raises sqlite3.Error: if it can't be opened, as all methods do if they can't do their work.
+    :raises OSError: if its folder can't be made.
+    :raises NotAJournalError: if it is something else, or a later version's.
+    """
+
+    run: Run
+
+    def __init__(
+        self,
+        path: Path,
+        run: Run | None,
+        number: Callable[[], int],
+        *,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = path
+        self.left_unknown = 0, 0
+        self._checked = -1
+        self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        most = self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before 2020
+        self._sizes = [size for size in _ROWS_PER_STATEMENT if size * max(_WIDTHS.values()) <= most]
+        try:
+            self._prepare()
+            self._in_transaction(lambda: self._begin_run(run, number, wall_clock()))
+            self._file, self._log_file = os.stat(path), os.stat(f"{path}-wal")
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        execute = self._db.execute
+        application, version = self._pragma("application_id"), self._pragma("user_version")
+        is_new = self._one("SELECT count(*) FROM sqlite_master") == 0
+        if not is_new and application != APPLICATION_ID:
+            raise NotAJournalError("it is a database of another program")
+        if not is_new and version not in (VERSION, *MIGRATIONS):
+            raise NotAJournalError(f"it is of version {version}, this program writes version {VERSION}")
+        if is_new:
+            execute("PRAGMA auto_vacuum = INCREMENTAL")  # can't be chosen once there is a table
+        execute("PRAGMA journal_mode = WAL").fetchall()
+        execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing that was committed
+        execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}").fetchall()
+        steps = [SCHEMA] if is_new else [MIGRATIONS[each] for each in range(version, VERSION)]
+        if steps:
+            self._in_transaction(lambda: [execute(statement) for statement in chain(*steps)])
+
+    def _begin_run(self, run: Run | None, number: Callable[[], int], now: float) -> None:
+        """The run goes on if the file has it, or has none yet; else one begins."""
+        last = self._one("SELECT max(run) FROM run")
+        begins = run is None or (bool(last) and not self._has(run))
+        if run is None or begins:
+            run = Run(last + 1, max(self._one(_LAST_ID), last * RUN_IDS), now)
+        self.run = run
+        self._statements = {
+            (table, size): _insert_sql(table, size, run) for table in COLUMNS for size in self._sizes
+        }
+        if begins or not last:
+            values = (run.number, run.started, os.getpid(), _version())
+            self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
+        if begins and last:
+            self._report_unknown(last, number, now)
+
+    def _has(self, run: Run) -> bool:
+        sql = "SELECT 1 FROM run WHERE run = ? AND started = ?"
+        return self._db.execute(sql, (run.number, run.started)).fetchone() is not None
+
+    def _report_unknown(self, run: int, number: Callable[[], int], now: float) -> None:
+        (unknown,) = self._db.execute(_UNKNOWN, (run,)).fetchone()
+        if unknown:
+            self.left_unknown = run, unknown
+            detail = f"{unknown} commands of run {run} were sent and have no end"
+            self._insert(([], [], [(number(), now, "unknown", "", 0, detail)]))
+
+    def _one(self, sql: str) -> int:
+        (value,) = self._db.execute(sql).fetchone()
+        return int(value or 0)
+
+    def _pragma(self, name: str) -> int:
+        return self._one(f"PRAGMA {name}")
+
+    def _in_transaction(self, work: Callable[[], object]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            work()
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # after some errors SQLite itself has rolled back
+                self._db.execute("ROLLBACK")
+            raise
+
+    def write(self, batch: Batch) -> None:
+        """Write all rows of a batch, or none.
+
+        Their ids are their numbers and the run's base: sorting by id tells what came first in a run.
+        """
+        self._in_transaction(lambda: self._insert(batch))
+
+    def write_each(self, batch: Batch) -> list[Row]:
+        """Write the rows of a batch that can be written.
+
+        :returns: those that never can be, because of what they hold; an event ``gap`` stands in the
+            place of the first of them.
+        """
+        bad: list[Row] = []
+
+        def insert() -> None:
+            for place, rows in enumerate(batch):
+                for row in rows:
+                    alone: Batch = ([], [], [])
+                    alone[place].append(row)
+                    try:
+                        self._insert(alone)
+                    except Exception as error:
+                        if not is_rows_own(error):
+                            raise
+                        bad.append(row)
+            if bad:
+                bad.sort(key=itemgetter(0))
+                (number, start), end = bad[0][:2], bad[-1][1]
+                gap = (number, start, "gap", "", 0, gap_text(len(bad), start, end))
+                self._insert(([], [], [gap]))
+
+        self._in_transaction(insert)
+        return bad
+
+    def _insert(self, batch: Batch) -> None:
+        for table, rows in zip(COLUMNS, batch):
+            self._insert_into(table, rows)
+        ids = [self.run.base + rows[end][0] for rows in batch if rows for end in (0, -1)]
+        times = list(map(itemgetter(1), chain(*batch)))
+        low, high = min(times), max(times)
+        for span in range(min(ids) // SPAN_IDS, max(ids) // SPAN_IDS + 1):
+            self._db.execute(_NOTE_TIMES, (span, low, high))
+
+    def _insert_into(self, table: str, rows: Sequence[Row]) -> None:
+        width = _WIDTHS[table]
+        for start, size in _chunks(len(rows), self._sizes):
+            chunk = rows[start : start + size]
+            values: list[Any] = list(chain.from_iterable(chunk))
+            if (
+                table == "message"
+            ):  # `sqlite3` takes a `bytearray` as it is, and looks long at what `bytes` are
+                values[width - 1 :: width] = map(bytearray, values[width - 1 :: width])
+            values += [None] * ((size - len(chunk)) * width)
+            written = self._db.execute(self._statements[table, size], values).rowcount
+            if written != len(chunk):
+                raise sqlite3.IntegrityError(f"{len(chunk) - written} rows of {table} were not taken")
+
+    def is_in_place(self) -> bool:
+        """False once the file was removed or replaced: SQLite would go on writing into nowhere."""
+        return _is(self.path, self._file)
+
+    def remove_log(self) -> None:
+        """Once it is closed and not in place: remove its write-ahead log, which SQLite would take for that
+        of the file which is in its place now."""
+        if _is(f"{self.path}-wal", self._log_file):
+            for end in ("-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Look through a part of the file as another program sees it: its head, its last rows, and in turn
+        a few of the others, so that what was damaged behind our back is noticed."""
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=ro"
+        # A connection of its own: this one has in memory what it read before.
+        with contextlib.closing(sqlite3.connect(uri, timeout=0, isolation_level=None, uri=True)) as db:
+            sql = f"SELECT span FROM span WHERE span > ? ORDER BY span LIMIT {CHECKED_SPANS}"
+            spans = db.execute(sql, (self._checked,)).fetchall()
+            self._checked = spans[-1][0] if len(spans) == CHECKED_SPANS else -1
+            last = db.execute("SELECT max(span) FROM span").fetchall()
+            for (span,) in chain(spans, last):
+                for table, columns in COLUMNS.items():
+                    sql = f"SELECT count(*), sum(length({columns[-1]})) FROM {table} WHERE id >= ? AND id < ?"
+                    db.execute(sql, _ids(span or 0)).fetchone()
+
+    def trim(self, oldest: float | None, most_bytes: int | None) -> bool:
+        """Delete some of the oldest rows if they are too old or the file is too large.
+
+        :param oldest: rows before this time go (s, Unix time); None keeps all.
+        :param most_bytes: how large the tables may be; None for as large as they get.
+        :returns: True if there may be more to delete.
+        """
+        deleted = False
+        if oldest is not None:
+            deleted = self._delete(oldest)
+        if most_bytes is not None and self._size() > most_bytes:
+            deleted = self._delete(float("inf")) or deleted
+        if deleted:
+            # A script, because `execute` takes one step of it, and a step gives back one page.
+            self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        return deleted
+
+    def _size(self) -> int:
+        pages = self._pragma("page_count") - self._pragma("freelist_count")
+        return pages * self._pragma("page_size")
+
+    def _delete(self, before: float) -> bool:
+        """Delete what is older in the first span that has something older; False if there is none."""
+        sql = "SELECT span FROM span WHERE low < ? ORDER BY span LIMIT 1"
+        found = self._db.execute(sql, (before,)).fetchone()
+        if found is None:
+            return False
+        self._in_transaction(lambda: self._delete_in(found[0], before))
+        return True
+
+    def _delete_in(self, span: int, before: float) -> None:
+        ids = _ids(span)
+        lows = []
+        for table in COLUMNS:
+            self._db.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ? AND time < ?", (*ids, before))
+            lows += self._db.execute(
+                f"SELECT min(time) FROM {table} WHERE id >= ? AND id < ?", ids
+            ).fetchone()
+        low = min((low for low in lows if low is not None), default=None)
+        if low is None:
+            self._db.execute("DELETE FROM span WHERE span = ?", (span,))
+        else:
+            self._db.execute("UPDATE span SET low = ? WHERE span = ?", (low, span))
+
+    def close(self) -> None:
+        """Close the file; the last one that has it open folds its write-ahead log into it."""
+        self._db.close()
+
+
+def _ids(span: int) -> tuple[int, int]:
+    return span * SPAN_IDS, (span + 1) * SPAN_IDS
+
+
+def _is(path: str | Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), file)
+    except OSError:
+        return False
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("mtmount_twisted")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _insert_sql(table: str, size: int, run: Run) -> str:
+    columns = COLUMNS[table]
+    row = f"(? + {run.base}, {run.number}{', ?' * len(columns)})"
+    return f"INSERT OR IGNORE INTO {table} (id, run, {', '.join(columns)}) VALUES {', '.join([row] * size)}"
+
+
+def _chunks(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where each statement begins, and how many rows it takes: few statements, and the last no larger
+    than it needs to be."""
+    start = 0
+    while start < rows:
+        size = next((size for size in sizes if size >= rows - start), sizes[-1])
+        yield start, size
+        start += size
+
+
+def is_rows_own(error: Exception) -> bool:
+    """True if a value is at fault and the file is not: the same row would fail for ever."""
+    own = (sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.IntegrityError)
+    return isinstance(error, (*own, ArithmeticError, TypeError, ValueError))
