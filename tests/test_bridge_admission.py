@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.admission import LOOPBACK, address_of, admits, is_loopback, network, networks
+from mtmount_twisted.testing import HOST, FarProtocol
+
+from .bridges import LOG, BridgeCase, PortEnd
 
 
 class Admission(SynchronousTestCase):
@@ -52,3 +59,61 @@ class Admission(SynchronousTestCase):
         for host in ("0.0.0.0", "::", "10.0.0.1", "mount.example", ""):
             self.assertFalse(is_loopback(host), host)
         self.assertTrue(admits(networks(LOOPBACK), "127.0.0.7"))
+
+
+class Peers(BridgeCase):
+    """Whom a bridge takes; all peers here are on this machine."""
+
+    FAR = "192.0.2.10"
+
+    def tearDown(self) -> None:
+        self.stop()
+        self.assert_nothing_left()
+
+    def configure(self, **changes: Any) -> None:
+        """Have the controller and the first pair far away, and start."""
+        controller: Any = self.config.controller
+        [csc, eui] = self.config.pairs
+        self.make(
+            controller=evolve(controller, host=self.FAR, replies_from=changes.get("replies_from", ())),
+            pairs=(evolve(csc, reply_host=self.FAR, allow=changes.get("allow", ())), eui),
+            ports=(evolve(self.config.ports[0], allow=changes.get("port", ())), self.config.ports[1]),
+        )
+        self.start()
+
+    def comes_in(self, number: int) -> bool:
+        """Whether a peer on this machine can connect to the controller's or a commander's listening side."""
+        peer = FarProtocol()
+        factory: Any = ClientFactory.forProtocol(lambda: peer)
+        self.reactor.connectTCP(HOST, self.service.all_pairs[number].server_port, factory)
+        self.reactor.advance(0)
+        self.reactor.advance(0)
+        return peer.is_connected
+
+    def test_elsewhere(self) -> None:
+        """Replies are taken from the controller's address alone, commands from where their replies go."""
+        self.configure()
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.assertEqual([self.comes_in(number) for number in (0, 1)], [False, False])
+        self.assertEqual(len(logged.output), 2)
+        self.assertIn(f"refused a peer, IPv4Address(type='TCP', host='{HOST}'", logged.output[0])
+        self.assertIn(f"may come from {self.FAR} only", logged.output[0])
+        self.assertTrue(self.comes_in(2))
+
+    def test_listed(self) -> None:
+        """A list lets others in, too."""
+        self.configure(replies_from=("127.0.0.0/8",), allow=(HOST,))
+        self.assertEqual([self.comes_in(number) for number in (0, 1, 2)], [True] * 3)
+
+    def test_port(self) -> None:
+        """A port with a list refuses who is not on it; one without takes anyone who can reach it."""
+        self.configure(port=("192.0.2.0/24",))
+        client = PortEnd()
+        factory: Any = ClientFactory.forProtocol(lambda: client)
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.reactor.connectTCP(HOST, self.service.ports[0].getHost().port, factory)  # type: ignore[attr-defined]
+            self.reactor.advance(0)
+            self.reactor.advance(0)
+        self.assertFalse(client.is_connected)
+        self.assertIn("it is not on the list", logged.output[0])
+        self.assertTrue(self.join(1).is_connected)

@@ -67,7 +67,7 @@ class Loading(SynchronousTestCase):
             '[controller]\nhost = "::1"\ncommand_port = 60005\nreply_host = "::"\nreply_port = 0\n'
             '[[pair]]\nname = "eui"\nsource = "EUI"\ncommand_port = 60005\nreply_port = 7\n'
             + PAIR
-            + '[[port]]\nname = "all"\nendpoint = "tcp:0"\n'
+            + '[[port]]\nname = "all"\nendpoint = "tcp:0"\ninsecure = true\n'
             '[[port]]\nname = "local"\nendpoint = "unix:/tmp/x"\nrole = "commander"\nsource = "HHD"\n'
             '[clients]\nmax_behind_seconds = 3\n[journal]\nenabled = false\npath = "/tmp/j"\n'
         )
@@ -222,7 +222,7 @@ class Problems(SynchronousTestCase):
 
     def test_names(self) -> None:
         """A name is usable in a log line and is nobody else's."""
-        port = '[[port]]\nname = "{}"\nendpoint = "tcp:0"\n'
+        port = '[[port]]\nname = "{}"\nendpoint = "tcp:0"\ninsecure = true\n'
         for name in ("", "a b", "ü", "a\\n", "a" * 65):
             [problem] = problems(port.format(name))
             self.assertIn("port[1].name: expected letters", problem)
@@ -294,7 +294,7 @@ class Endpoints(SynchronousTestCase):
 
     def problem(self, endpoint: str) -> str:
         """What is wrong with an endpoint."""
-        return "".join(problems(f"[[port]]\nname = 'p'\nendpoint = '{endpoint}'"))
+        return "".join(problems(f"[[port]]\nname = 'p'\nendpoint = '{endpoint}'\ninsecure = true\n"))
 
     def test_right(self) -> None:
         """What Twisted can listen on is taken as it is."""
@@ -312,6 +312,7 @@ class Endpoints(SynchronousTestCase):
             ("tcp:1:interfac=x", "'interfac'"),
             ("unix", "'address'"),
             ("tcp:\\", "StopIteration"),
+            ("ssl:443:sslmethod=TLSv1_METHOD", "no sslmethod: TLS 1.2 or newer is used"),
         ):
             problem = self.problem(endpoint)
             self.assertTrue(
@@ -319,6 +320,36 @@ class Endpoints(SynchronousTestCase):
             )
             self.assertIn(reason, problem)
             self.assertEqual(len(problem.splitlines()), 1)
+
+    def test_open_to_others(self) -> None:
+        """A port that other machines can reach needs a list, an authority, or the word insecure."""
+        port = "[[port]]\nname = 'p'\nendpoint = '{}'\n"
+        for endpoint in ("tcp:1", "tcp:1:interface=192.0.2.1", "tcp6:1", "tcp:1:interface=\\:\\:"):
+            text = port.format(endpoint)
+            [problem] = problems(text)
+            self.assertTrue(problem.startswith("port[1].endpoint: "), problem)
+            for word in ("port[1].allow", "port[1].client_ca", "interface=127.0.0.1", "insecure = true"):
+                self.assertIn(word, problem)
+            for more in ("allow = ['192.0.2.0/24']", "insecure = true", "certificate='a'\nclient_ca='b'"):
+                self.assertEqual(problems(text + more), [])
+        for endpoint in ("tcp:1:interface=127.0.0.1", "tcp6:1:interface=\\:\\:1", "unix:/tmp/x"):
+            self.assertEqual(problems(port.format(endpoint)), [])
+
+    def test_keys_without_certificate(self) -> None:
+        """A key or an authority without a certificate of this side's would be to no effect."""
+        port = "[[port]]\nname = 'p'\nendpoint = 'tcp:1:interface=127.0.0.1'\n"
+        for key in ("private_key", "client_ca"):
+            [problem] = problems(port + f"{key} = 'x'")
+            self.assertTrue(problem.startswith(f"port[1].{key}: without port[1].certificate"), problem)
+
+    def test_networks(self) -> None:
+        """Who may connect is listed as addresses and networks; what is none of those is told."""
+        self.assertEqual(problems(PAIR + "allow = ['10.0.0.0/8', 'fd00::/8', '192.0.2.7']"), [])
+        for wrong in ("host", "10.0.0.1/8"):
+            [problem] = problems(PAIR + f"allow = ['192.0.2.7', '{wrong}']")
+            self.assertIn("pair[1].allow[2]: ", problem)
+            self.assertIn(repr(wrong), problem)
+            self.assertIn("10.1.0.0/16", problem)
 
     def test_certificate(self) -> None:
         """A certificate that is not there, or no package to read it, is told and no traceback."""
@@ -360,7 +391,7 @@ class Clashes(SynchronousTestCase):
         for text in (
             '[controller]\nhost = "127.0.0.1"\ncommand_port = 30005\nreply_port = 7\n' + PAIR,
             '[controller]\nhost = "192.0.2.1"\ncommand_port = 30005\n' + PAIR,
-            PAIR + '[[port]]\nname = "p"\nendpoint = "tcp:30006"\n',
+            PAIR + '[[port]]\nname = "p"\nendpoint = "tcp:30006"\ninsecure = true\n',
         ):
             [problem] = problems(text)
             self.assertIn("the bridge would connect to itself", problem)
@@ -385,7 +416,7 @@ class Clashes(SynchronousTestCase):
 
     def test_ports(self) -> None:
         """Two ports can't have one endpoint; port 0 is the system's choice, each time another."""
-        port = '[[port]]\nname = "{}"\nendpoint = "{}"\n'
+        port = '[[port]]\nname = "{}"\nendpoint = "{}"\ninsecure = true\n'
         for first, second in (("tcp:5", "tcp:5:interface=127.0.0.1"), ("unix:/tmp/x", "unix:/tmp/a/../x")):
             [problem] = problems(port.format("a", first) + port.format("b", second))
             self.assertIn("port[2].endpoint: ", problem)
@@ -451,7 +482,7 @@ class Web(SynchronousTestCase):
 
     def test_taken(self) -> None:
         """Where it is asked to listen is nobody else's; where it would by default may be."""
-        port = '[[port]]\nname = "all"\nendpoint = "tcp:8080"\n'
+        port = '[[port]]\nname = "all"\nendpoint = "tcp:8080"\ninsecure = true\n'
         line = "endpoint = 'tcp:8080:interface=127.0.0.1'"
         [problem] = self.web(line, port)
         self.assertIn("8080 is used by web.endpoint", problem)
@@ -545,7 +576,7 @@ class Importing(SynchronousTestCase):
             "import sys; sys.modules.pop('tomllib', None)\n"  # coverage has used it
             "from mtmount_twisted.bridge import config; config.default_config();"
             "print([name for name in ('tomllib', 'twisted.internet.reactor') if name in sys.modules]);"
-            'config.load(\'[[port]]\\nname="a"\\nendpoint="tcp:0"\');'
+            'config.load(\'[[port]]\\nname="a"\\nendpoint="tcp:0:interface=127.0.0.1"\');'
             "print('twisted.internet.reactor' in sys.modules)"
         )
         done = subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -34,12 +35,30 @@ def network(text: str) -> Network:
     return found
 
 
+def usable_network(text: str) -> str:
+    """The text, if it is one address or a network.
+
+    :raises ValueError: as `network` does.
+    """
+    network(text)
+    return text
+
+
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Addresses and networks.
 
     :raises ValueError: as `network` does.
     """
     return tuple(network(text) for text in texts)
+
+
+def known_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Those of the texts that are addresses or networks; host names among them are left out."""
+    found = []
+    for text in texts:
+        with suppress(ValueError):
+            found.append(network(text))
+    return tuple(found)
 
 
 def address_of(peer: Any) -> str:

@@ -22,6 +22,7 @@ from ..interfaces import IClient, ILineReaderOwner
 from ..liveness import watch_window
 from ..protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
 from ..waiting import Waiters
+from .admission import address_of, admits, networks
 from .core import Bridge
 from .outlet import Outlet
 from .sections import ClientLimits, PairCommander, PortCommanders
@@ -53,6 +54,7 @@ class PairClient(WholePair):
         self, settings: PairCommander, bridge: Bridge, limits: ClientLimits, log: logging.Logger, reactor: Any
     ) -> None:
         self.source = Source[settings.source]
+        self.allowed = networks(settings.allow)
         self.in_flight = 0
         self._bridge = bridge
         self._held: list[bytes] = []
@@ -199,9 +201,15 @@ class PortClient:
             self._lost(why)
             reader.transport.abortConnection()
 
+    @property
+    def is_here(self) -> bool:
+        """True while its connection is up, or is being closed."""
+        return self in self._connected
+
     def reader_connected(self, reader: LineReader) -> None:
         """The connection is up."""
         self._reader = reader
+        self.send = self._outlet.send
         self._outlet.attach(reader.transport)
         self._log.info("%s: connected", self.name)
         self._connected.add(self)
@@ -261,9 +269,10 @@ def unfinished(reader: LineReader) -> str:
 
 
 class PortFactory(Factory[LineReader]):
-    """Makes a client of each connection to a port, named after the port and numbered.
+    """Makes a client of each connection to a port that may be made, named after the port and numbered.
 
     :ivar connected: the clients whose connections are up, those included that are being closed.
+    :ivar unproven: the connections that have yet to prove whose they are; see `certified`.
     """
 
     noisy = False
@@ -277,15 +286,33 @@ class PortFactory(Factory[LineReader]):
         clock: Any,
     ) -> None:
         self._settings = settings
+        self._log = log
+        self._allowed = networks(settings.allow)
         self.connected: set[PortClient] = set()
+        self.unproven: set[LineReader] = set()
         self._shared = (settings, bridge, limits, log, clock, self.connected)
         self._count = 0
 
-    def buildProtocol(self, addr: IAddress | None) -> LineReader:
+    def buildProtocol(self, addr: IAddress | None) -> LineReader | None:
+        if not self.admits(addr):
+            return None
         self._count += 1
-        return HalfCloseReader(PortClient(f"{self._settings.name}/{self._count}", *self._shared))
+        return HalfCloseReader(self.make_client(str(self._count)))
+
+    def admits(self, peer: IAddress | None) -> bool:
+        """Whether a peer at this address may connect; if not, the log says so."""
+        if not self._allowed or admits(self._allowed, address_of(peer)):
+            return True
+        self._log.warning("%s: refused a peer, %s: it is not on the list", self._settings.name, peer)
+        return False
+
+    def make_client(self, name: str) -> PortClient:
+        """A client of this port, of this name within the port's."""
+        return PortClient(f"{self._settings.name}/{name}", *self._shared)
 
     def close(self, why: str) -> Deferred[None]:
         """Close all connections; fires when they are gone."""
+        for reader in tuple(self.unproven):
+            reader.transport.abortConnection()
         closing = [client.close(why) for client in tuple(self.connected)]
         return DeferredList(closing).addCallback(lambda results: None)

@@ -113,7 +113,9 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
         problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
     problems += _same_names(entries)
     problems += clashes([place for entry in entries for place in _places(entry)])
-    problems += [problem for entry in entries for problem in _open_web(entry.section, entry.values)]
+    for entry in entries:
+        problems += _open_web(entry.section, entry.values)
+        problems += _open_port(entry)
     if problems:
         raise ConfigError(where, tuple(problems))
     config: Config = build(Config, entries)
@@ -137,6 +139,25 @@ def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"web.endpoint: {endpoint} can be reached from other machines: give a file of tokens "
             "(web.tokens), listen at interface=127.0.0.1, or let anyone command it (web.insecure = true)"
+        )
+
+
+def _open_port(entry: Entry) -> Iterator[str]:
+    """Who may connect from beyond this machine is said, by address or by certificate."""
+    values, path = entry.values, entry.path
+    if entry.section != "port":
+        return
+    if values.get("client_ca") and not values.get("certificate"):
+        yield f"{path}.client_ca: without {path}.certificate nobody is asked for a certificate"
+    if values.get("private_key") and not values.get("certificate"):
+        yield f"{path}.private_key: without {path}.certificate it is a key to nothing"
+    if not values.get("endpoint") or any(values.get(key) for key in ("allow", "client_ca", "insecure")):
+        return
+    if not is_near(parse_endpoint(values["endpoint"])[0]):
+        yield (
+            f"{path}.endpoint: {values['endpoint']} can be reached from other machines: say who may connect "
+            f"({path}.allow or {path}.client_ca), listen at interface=127.0.0.1, or let in anyone "
+            f"({path}.insecure = true)"
         )
 
 

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from typing import Any
 
+from .admission import Network
 from .core import CONTROLLER, Bridge
 from .whole import WholePair
 
@@ -21,6 +22,7 @@ class ControllerLink(WholePair):
     :param commands_out: host and port where the controller takes commands; port 0 if `connect`
         gives it later.
     :param replies_in: address and port to listen on for its replies.
+    :param allowed: from where else than there its replies may come.
     """
 
     def __init__(
@@ -30,8 +32,10 @@ class ControllerLink(WholePair):
         bridge: Bridge,
         log: logging.Logger,
         reactor: Any,
+        allowed: tuple[Network, ...] = (),
     ) -> None:
         self._bridge = bridge
+        self.allowed = allowed
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         super().__init__(
             CONTROLLER, *commands_out, *replies_in, log, connect=commands_out[1] != 0, reactor=reactor

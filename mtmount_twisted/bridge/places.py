@@ -36,6 +36,8 @@ def usable_endpoint(text: str) -> str:
 
     :raises ValueError: with what was expected.
     """
+    if "sslmethod" in text:
+        raise ValueError(f"{ENDPOINT} (no sslmethod: TLS 1.2 or newer is used)")
     port = parse_endpoint(text)[1]
     if isinstance(port, int) and not 0 <= port <= 65535:
         raise ValueError(f"{ENDPOINT} (a port from 0 to 65535)")

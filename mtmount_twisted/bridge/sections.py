@@ -16,6 +16,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from ..journal.schema import default_path, usable_name
+from .admission import usable_network
 from .places import usable_endpoint, usable_host
 
 SourceName = Literal["CSC", "EUI", "HHD"]
@@ -91,6 +92,13 @@ class Controller:
             **NEXT_PORT,
         },
     )
+    replies_from: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "addresses and networks that its replies may come from, besides its own",
+            "check": usable_network,
+        },
+    )
 
 
 @frozen(kw_only=True)
@@ -116,6 +124,13 @@ class PairCommander:
         default=Factory(_next_port, takes_self=True),
         metadata={"doc": "port where it listens for replies", **CONNECT_PORT, **NEXT_PORT},
     )
+    allow: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "addresses and networks that its commands may come from, besides where its replies go",
+            "check": usable_network,
+        },
+    )
 
 
 @frozen(kw_only=True)
@@ -134,6 +149,45 @@ class PortCommanders:
     role: Literal["observer", "commander"] = field(
         default="observer",
         metadata={"doc": "whether each client only receives, or is a commander of its own"},
+    )
+    allow: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "doc": "addresses and networks that may connect; an empty list is no limit",
+            "check": usable_network,
+        },
+    )
+    certificate: str | None = field(
+        default=None,
+        metadata={
+            "doc": "file of the certificate that this side shows, with those between it and its authority's, "
+            "in PEM: with it, connections are encrypted (TLS 1.2 or newer)",
+            "check": _path,
+            "default_words": "none: not encrypted",
+        },
+    )
+    private_key: str | None = field(
+        default=None,
+        metadata={
+            "doc": "file of its key, in PEM",
+            "check": _path,
+            "default_words": "the certificate's file",
+        },
+    )
+    client_ca: str | None = field(
+        default=None,
+        metadata={
+            "doc": "file of the certificates, in PEM, of the authority that clients must have theirs from: "
+            "the common name in a client's is its name",
+            "check": _path,
+            "default_words": "none: clients need no certificate",
+        },
+    )
+    insecure: bool = field(
+        default=False,
+        metadata={
+            "doc": "whether anyone beyond this machine may connect, with neither a list nor a certificate"
+        },
     )
 
 

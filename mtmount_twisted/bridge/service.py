@@ -10,11 +10,13 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
 from ..interfaces import IJournal
+from .admission import Network, networks
+from .certified import encrypted
 from .commanders import PairClient, PortFactory
 from .config import Config
 from .core import Bridge
@@ -41,8 +43,12 @@ class OpenPort:
         self.failure = ""
         self._factory = factory
         self._closed = False
-        listening = endpoints.serverFromString(reactor, settings.endpoint).listen(factory)
-        listening.addCallbacks(self._opened, self._failed)
+        Deferred.fromCoroutine(self._open(settings, reactor)).addCallbacks(self._opened, self._failed)
+
+    async def _open(self, settings: PortCommanders, reactor: Any) -> IListeningPort:
+        factory = encrypted(settings, self._factory, self._log, reactor)
+        endpoint: IStreamServerEndpoint = endpoints.serverFromString(reactor, settings.endpoint)
+        return await endpoint.listen(factory)
 
     def _opened(self, listening: IListeningPort) -> None:
         if self._closed:
@@ -101,11 +107,13 @@ class BridgeService(Service):
         config = self.config
         controller = config.controller
         self.bridge = Bridge(self._reactor, self._log, self._journal, config.command)
-        commands_out, replies_in = SYSTEM_CHOICE, SYSTEM_CHOICE
+        where = SYSTEM_CHOICE, SYSTEM_CHOICE
+        replies_from: tuple[Network, ...] = ()
         if controller is not None:
             commands_out = controller.host, controller.command_port
-            replies_in = controller.reply_host or "", controller.reply_port
-        self.link = ControllerLink(commands_out, replies_in, self.bridge, self._log, self._reactor)
+            where = commands_out, (controller.reply_host or "", controller.reply_port)
+            replies_from = networks(controller.replies_from)
+        self.link = ControllerLink(*where, self.bridge, self._log, self._reactor, replies_from)
         self._open(config.pairs, config.ports)
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:

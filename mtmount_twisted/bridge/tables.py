@@ -75,10 +75,26 @@ class Key:
         return self.kind(given) if self.check is None else self.check(given)
 
     def _read_each(self, given: Iterable[Any]) -> Iterator[str]:
-        for each in given:
+        for number, each in enumerate(given, 1):
             if not isinstance(each, str):
-                raise ValueError(self.expected)
-            yield each if self.check is None else self.check(each)
+                raise ItemError(number, each, self.expected)
+            try:
+                yield each if self.check is None else self.check(each)
+            except ValueError as error:
+                raise ItemError(number, each, str(error)) from None
+
+
+class ItemError(ValueError):
+    """What is wrong with one string of a list.
+
+    :ivar number: which of them, counted from 1.
+    :ivar given: it.
+    """
+
+    def __init__(self, number: int, given: Any, expected: str) -> None:
+        super().__init__(expected)
+        self.number = number
+        self.given = given
 
 
 _WORDS = {
@@ -196,6 +212,8 @@ def _read_table(path: str, cls: Any, table: dict[str, Any], problems: list[str])
             continue
         try:
             values[name] = key.read(given)
+        except ItemError as error:
+            problems.append(f"{path}.{name}[{error.number}]: expected {error}, got {_shown(error.given)}")
         except ValueError as error:
             problems.append(f"{path}.{name}: expected {error}, got {_shown(given)}")
     for name in [each for each in known if each not in table]:

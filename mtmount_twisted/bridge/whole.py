@@ -5,10 +5,13 @@ Touches the network only through its base class. Next to read: `commanders` and 
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
+from .admission import LOOPBACK, Network, address_of, admits, is_loopback, known_networks
 
 
 class WholePair(ClientServerPair[bytes]):
@@ -17,9 +20,13 @@ class WholePair(ClientServerPair[bytes]):
     A peer may connect anew before both of its old connections are gone: it is kept, and the pair is
     up when the other connection is made anew as well.
 
+    Only a peer at the client connection's host, or on a list, may connect; see `admission`.
+
+    :ivar allowed: that list.
     :ivar up: True while both connections are those of one session.
     """
 
+    allowed: tuple[Network, ...] = ()
     up = False
     _dropping = False  # one connection was lost, and the other one, broken off, is not gone yet
 
@@ -33,6 +40,20 @@ class WholePair(ClientServerPair[bytes]):
         """As in `ClientServerPair`."""
         self._go_down("closed")
         return super().close()
+
+    def refusal_of(self, peer: Any) -> str:
+        """Why a peer may not connect; see `interfaces.IPairOwner`."""
+        address = address_of(peer)
+        if admits(self.allowed, address) or admits(self._far_end(), address):
+            return ""
+        return f"it may come from {self.client_host} only, and from what is on the list for that"
+
+    def _far_end(self) -> tuple[Network, ...]:
+        """Where the client connection goes; by that itself, too, where the host is a name."""
+        hosts = LOOPBACK if is_loopback(self.client_host) else (self.client_host,)
+        if self.writer is not None:
+            hosts = *hosts, address_of(self.writer.transport.getPeer())
+        return known_networks(hosts)
 
     def client_changed(self, reason: Failure | None) -> None:
         """The connection that this side writes on is up, or lost."""

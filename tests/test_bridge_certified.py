@@ -1,0 +1,243 @@
+"""`mtmount_twisted.bridge.certified`: commanders who prove who they are, on real sockets."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString, connectProtocol, wrapClientTLS
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+
+from mtmount_twisted.bridge import certified
+from mtmount_twisted.bridge.certified import HANDSHAKE_TIME, CertifiedReader
+from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.sections import PortCommanders
+from mtmount_twisted.bridge.service import BridgeService
+from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.testing import HOST
+
+from .bridges import LOG, TCP, ask
+from .certificates import Authority
+from .commanders import RecordingJournal
+from .test_bridge_service import Collector
+
+try:
+    from twisted.internet import ssl
+except ImportError:  # the extra is not installed
+    ssl = None  # type: ignore[assignment]
+
+
+class CertifiedTests(TestCase):
+    """A port that asks for certificates."""
+
+    def setUp(self) -> None:
+        if ssl is None:
+            raise SkipTest("mtmount_twisted[tls] is not installed")
+        folder = Path(tempfile.mkdtemp())
+        self.authority = Authority(folder)
+        port = PortCommanders(
+            name="desk",
+            endpoint=TCP,
+            role="commander",
+            certificate=str(self.authority.issue("bridge")),
+            client_ca=str(self.authority.ca),
+        )
+        self.service = BridgeService(Config(ports=(port,)), LOG, RecordingJournal())
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+        self.assertEqual(self.service.port_failures, [])
+        self.port = self.service.ports[0].getHost().port  # type: ignore[attr-defined]
+        self.lost_ones = LostOnes(self)
+
+    async def connect(self, certificate: Path | None, **tls: Any) -> Any:
+        """A client that shows this certificate, connected as far as TLS goes."""
+        from twisted.internet import reactor
+
+        own = None if certificate is None else ssl.PrivateCertificate.loadPEM(certificate.read_bytes())
+        trust = ssl.Certificate.loadPEM(self.authority.ca.read_bytes())
+        options: Any = ssl.optionsForClientTLS(HOST, trustRoot=trust, clientCertificate=own, **tls)
+        endpoint = wrapClientTLS(options, clientFromString(reactor, f"tcp:{HOST}:{self.port}"))
+        return await connectProtocol(endpoint, Collector())
+
+    async def test_name(self) -> None:
+        """Who shows a certificate of the authority's is the commander that it names."""
+        client = await self.connect(self.authority.issue("alice"))
+        client.say(ask(7, 1, 1))
+        await client.lines(1)
+        self.assertEqual(list(self.service.bridge.clients), ["desk/alice"])
+
+    async def test_once(self) -> None:
+        """A second connection under a name is refused while the first is there, and welcome after."""
+        certificate = self.authority.issue("alice")
+        first = await self.connect(certificate)
+        first.say(ask(7, 1, 1))
+        await first.lines(1)
+        client = self.service.bridge.clients["desk/alice"]
+        with self.assertLogs(LOG, "WARNING") as logged:
+            second = await self.connect(certificate)
+            await second.lost
+        self.assertIn("desk/alice is connected already", logged.output[0])
+        self.assertEqual(list(self.service.bridge.clients), ["desk/alice"])
+        await self.lost_ones.next()
+        first.transport.abortConnection()
+        await self.lost_ones.next()
+        self.assertFalse(client.is_here)
+        third = await self.connect(certificate)
+        third.say(ask(8, 1, 1))
+        await third.lines(1)
+        self.assertIs(self.service.bridge.clients["desk/alice"], client, "so that it comes back to its lease")
+
+    async def refused(self, certificate: Path | None, word: str, **tls: Any) -> None:
+        """Connect, and see that it is closed with a line in the log."""
+        with self.assertLogs(LOG, "WARNING") as logged:
+            client = await self.connect(certificate, **tls)
+            client.transport.write(ask(7, 1, 1) + b"\r\n")
+            await client.lost
+            await self.lost_ones.next()
+        self.assertEqual(client.heard(), [])
+        self.assertEqual(self.service.bridge.clients, {})
+        self.assertIn(word, logged.output[0])
+
+    async def test_none(self) -> None:
+        """Who shows no certificate is refused."""
+        await self.refused(None, "no proof of who it is")
+
+    async def test_another_authority(self) -> None:
+        """Who shows one of another authority's is refused."""
+        other = Authority(Path(tempfile.mkdtemp()), "somebody else")
+        await self.refused(other.issue("alice"), "no proof of who it is")
+
+    async def test_bad_names(self) -> None:
+        """A certificate whose name can't be a commander's is refused, and the log says what can."""
+        for name in ("", "al ice", "a/b", "\u00e9"):
+            await self.refused(self.authority.issue(name), "letters, digits")
+
+    async def test_old_tls(self) -> None:
+        """TLS older than 1.2 is refused."""
+        old = ssl.TLSVersion.TLSv1_1
+        await self.refused(
+            self.authority.issue("alice"),
+            "no proof of who it is",
+            extraCertificateOptions={"insecurelyLowerMinimumTo": old, "lowerMaximumSecurityTo": old},
+        )
+
+    async def test_plain_words(self) -> None:
+        """Who does not speak TLS is refused, and nothing of what it says is taken."""
+        from twisted.internet import reactor
+
+        with self.assertLogs(LOG, "WARNING"):
+            client = await connectProtocol(clientFromString(reactor, f"tcp:{HOST}:{self.port}"), Collector())
+            client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+            await client.lost
+            await self.lost_ones.next()
+        self.assertEqual(self.service.bridge.clients, {})
+
+    async def test_stop(self) -> None:
+        """Who is still at its handshake when the bridge ends does not hold it up."""
+        from twisted.internet import reactor
+
+        client = await connectProtocol(clientFromString(reactor, f"tcp:{HOST}:{self.port}"), Collector())
+        await self.service.stopService()
+        await client.lost
+
+
+class LostOnes:
+    """Notes when the bridge's side of a connection has ended."""
+
+    def __init__(self, case: TestCase) -> None:
+        self._waiting: Deferred[None] | None = None
+        self._count = 0
+        original = CertifiedReader.connectionLost
+
+        def lost(reader: CertifiedReader, *reason: Any) -> None:
+            original(reader, *reason)
+            self._count += 1
+            if self._waiting is not None:
+                self._waiting.callback(None)
+
+        case.patch(CertifiedReader, "connectionLost", lost)
+
+    async def next(self) -> None:
+        """Wait until one more has ended than at the last call."""
+        if not self._count:
+            self._waiting = Deferred()
+            await self._waiting
+            self._waiting = None
+        self._count -= 1
+
+
+class DeadlineTests(SynchronousTestCase):
+    """In memory: how long a proof may take."""
+
+    def test_too_slow(self) -> None:
+        """Who has not proven who it is 5 s after it connected is cut off."""
+        clock, unproven = Clock(), set[Any]()
+        reader = CertifiedReader(lambda name: "nobody", None, LOG, clock, unproven)
+        unproven.add(reader)
+        transport = StringTransportWithDisconnection()
+        transport.protocol = reader
+        transport.abortConnection = transport.loseConnection  # type: ignore[method-assign]
+        reader.makeConnection(transport)
+        clock.advance(HANDSHAKE_TIME - 0.1)
+        self.assertTrue(transport.connected)
+        with self.assertLogs(LOG, "WARNING") as logged:
+            clock.advance(0.2)
+        self.assertIn("no proof of who it is within 5 s", logged.output[0])
+        self.assertFalse(transport.connected)
+        self.assertEqual((unproven, clock.getDelayedCalls()), (set(), []))
+
+    def test_crowd(self) -> None:
+        """Only so many may be at it at the same time."""
+        from mtmount_twisted.bridge.commanders import PortFactory
+        from mtmount_twisted.bridge.sections import ClientLimits
+
+        settings = PortCommanders(name="desk", endpoint=TCP)
+        clock: Any = Clock()
+        bridge: Any = None
+        port = PortFactory(settings, bridge, ClientLimits(), LOG, clock)
+        factory = certified.CertifiedFactory(port, LOG, clock)
+        for _ in range(certified.MAX_UNPROVEN):
+            self.assertIsNotNone(factory.buildProtocol(None))
+        with self.assertLogs(LOG, "WARNING"):
+            self.assertIsNone(factory.buildProtocol(None))
+
+
+class FileTests(SynchronousTestCase):
+    """Files that are none."""
+
+    def setUp(self) -> None:
+        if ssl is None:
+            raise SkipTest("mtmount_twisted[tls] is not installed")
+        self.folder = Path(tempfile.mkdtemp())
+        self.good = str(Authority(self.folder).issue("bridge"))
+
+    def problem(self, *files: str) -> str:
+        """What is said of these files."""
+        return str(self.assertRaises(ConfigError, certified.context, *files))
+
+    def test_missing(self) -> None:
+        """A file that is not there is named, with the reason."""
+        missing = str(self.folder / "missing.pem")
+        for files in ((missing, self.good, ""), (self.good, missing, ""), (self.good, self.good, missing)):
+            self.assertIn(f"{missing}: can't be read: No such file", self.problem(*files))
+
+    def test_wrong(self) -> None:
+        """One that holds something else is named, with what was expected."""
+        wrong = self.folder / "wrong.pem"
+        for text in (
+            b"",
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ):
+            wrong.write_bytes(text)
+            self.assertIn("expected a certificate, in PEM", self.problem(str(wrong), self.good, ""))
+            self.assertIn("expected a private key", self.problem(self.good, str(wrong), ""))
+
+    def test_another_key(self) -> None:
+        """A key that is not the certificate's is told."""
+        other = str(Authority(Path(tempfile.mkdtemp())).issue("other"))
+        self.assertIn("is not the key of", self.problem(self.good, other, ""))
