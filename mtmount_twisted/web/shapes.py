@@ -6,6 +6,7 @@ JSON object of it that ``docs/web_events.rst`` explains. Next to read: `feed`, `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import IntEnum
@@ -23,6 +24,11 @@ from ..messages import BaseMessage
 MAX_TEXT = 4096
 """The longest ``text`` of a message, in characters."""
 
+MAX_ROW = 2**63 - 1
+"""The largest id that SQLite can have."""
+
+_EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,19})", re.ASCII)
+
 UNREADABLE = "unreadable"
 """The kind of a message that has not even a code."""
 
@@ -39,9 +45,25 @@ def event_id(run: int, row: int) -> str | None:
     return f"{run}.{row}" if row else None
 
 
+def read_event_id(text: str) -> tuple[int, int]:
+    """The run and the row that an event id names.
+
+    :raises ValueError: if it is none, in words for a person.
+    """
+    found = _EVENT_ID.fullmatch(text)
+    if found is None or int(found[2]) > MAX_ROW:
+        raise ValueError(f"expected RUN.ROW as events have it, such as 3.206158430215, got {text[:80]!r}")
+    return int(found[1]), int(found[2])
+
+
 def command_name(code: int) -> str:
     """A command's code as its class is called, else by its name, else ``code 1234``."""
     return _CLASSES.get(code) or f"code {code}"
+
+
+def command_kind(code: int) -> str:
+    """The name of a command's code, or ``code 1234``."""
+    return _COMMANDS.get(code) or f"code {code}"
 
 
 def header_of(entry: Entry) -> tuple[str, int | None]:
@@ -50,7 +72,7 @@ def header_of(entry: Entry) -> tuple[str, int | None]:
     try:
         if is_command(entry):
             command = read_command_header(line)
-            return _COMMANDS.get(command.code) or f"code {command.code}", command.sequence_id
+            return command_kind(command.code), command.sequence_id
         reply = read_reply_header(line)
     except LineError:
         return UNREADABLE, None

@@ -1,0 +1,172 @@
+"""How a stream of events comes from where it was up to what happens now, with nothing missed or told twice.
+
+What the ring in memory still has comes from there, what it has no longer from the journal, in pages; the
+journal is up to 0.1 s behind, so there is a wait for what is in neither. What can't be given is told by an
+event ``gone``. Next to read: `feed`, whose positions these are; `history`, which reads the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from ..journal.reading import PAGE_ROWS, Entry, JournalError, Wanted, read_entries
+from ..journal.schema import COLUMNS
+from .feed import ROWS_PER_TURN, Feed, Listener, Turns, framed, gone
+from .history import Shelf
+from .selection import kind_of
+
+PAUSE = 0.05
+"""How long to wait at a time for what is not yet in the file, or not yet told to others, in seconds."""
+
+MAX_WAIT = 5.0
+"""How long the file is waited for altogether, in seconds."""
+
+NOT_THERE = "these rows are not in the journal any more, or never could be"
+ANOTHER = "that id is not of this journal"
+
+
+class Slow(Listener, Protocol):
+    """Who is told, and can say when to go on.
+
+    :ivar ended: True once it takes nothing any more.
+    """
+
+    ended: bool
+
+    def room(self) -> Deferred[None]:
+        """Fires when all that was sent is on its way."""
+
+
+class Found(NamedTuple):
+    """What the file has.
+
+    :ivar run: of the row that was asked about; None if it is not there.
+    :ivar last: the largest id.
+    """
+
+    run: int | None
+    last: int
+    entries: list[Entry]
+
+
+def rows_after(db: sqlite3.Connection, row: int) -> Found:
+    """A page of rows after one, and what is known of that one."""
+    one = " UNION ALL ".join(f"SELECT run FROM {table} WHERE id = ?" for table in COLUMNS)
+    found = db.execute(one, [row] * len(COLUMNS)).fetchone()
+    most = ", ".join(f"coalesce((SELECT max(id) FROM {table}), 0)" for table in COLUMNS)
+    (last,) = db.execute(f"SELECT max({most})").fetchone()
+    return Found(found and found[0], last, list(islice(read_entries(db, Wanted(), row), PAGE_ROWS)))
+
+
+class Resumption:
+    """Brings one stream up to now, and attaches it to the feed.
+
+    :param run: with `row`, the id of the last event that it had.
+    """
+
+    def __init__(
+        self, stream: Slow, feed: Feed, shelf: Shelf, turns: Turns, clock: Any, run: int, row: int
+    ) -> None:
+        self._stream = stream
+        self._feed = feed
+        self._shelf = shelf
+        self._turns = turns
+        self._clock = clock
+        self._run, self._row = run, row
+        self._certain = False  # that the id is of this journal
+        self._there = True  # that its row is in the file
+        self._waited = 0.0
+
+    async def go(self) -> None:
+        """Until the stream is attached."""
+        try:
+            while not await self._step():
+                pass
+        except JournalError as error:
+            self._stream.send(gone(None, str(error)))
+        if not self._stream.ended:
+            self._feed.attach(self._stream)
+
+    async def _step(self) -> bool:
+        """True if the stream has all up to the edge of the feed, at this very moment."""
+        await self._stream.room()
+        await self._turns.turn()
+        feed = self._feed
+        self._certain = self._certain or feed.knows(self._run, self._row)
+        position = feed.position_after(self._row) if self._certain else None
+        if position is None:
+            await self._from_journal()
+            return False
+        if position > feed.edge:  # the file had what the others will be told in a moment
+            await deferLater(self._clock, PAUSE)
+            return False
+        return await self._from_ring(position)
+
+    async def _from_ring(self, position: int) -> bool:
+        feed = self._feed
+        while feed.start <= position < feed.edge:
+            entries = feed.entries(position, min(position + ROWS_PER_TURN, feed.edge))
+            position += len(entries)
+            for entry in entries:
+                await self._send(entry)
+            await self._turns.turn()
+        return position == feed.edge
+
+    async def _from_journal(self) -> None:
+        row = self._row
+        found = await self._shelf.read(lambda db: rows_after(db, row))
+        if not self._certain:
+            self._judge(found)
+        run = self._feed.journal.run
+        entries = [entry for entry in found.entries if entry.run <= run or not run]
+        for first in range(0, len(entries), ROWS_PER_TURN):
+            for entry in entries[first : first + ROWS_PER_TURN]:
+                self._look_for_holes(entry)
+                await self._send(entry)
+            await self._turns.turn()
+        if entries:
+            self._waited = 0.0
+        else:
+            await self._wait()
+
+    def _judge(self, found: Found) -> None:
+        """Raise if the id can't be of this journal."""
+        next_run = found.entries[0].run if found.entries else self._run
+        if found.run not in (None, self._run) or (found.run is None and next_run < self._run):
+            raise JournalError(ANOTHER)
+        if self._row > found.last:
+            raise JournalError(f"{ANOTHER}, or the journal lost its end: it is later than all that is there")
+        self._certain, self._there = True, found.run is not None
+
+    def _look_for_holes(self, entry: Entry) -> None:
+        """In one run ids count up by one; of the end of a run that is not there nobody knows."""
+        missing = entry.id - self._row - 1 if entry.run == self._run else None
+        if missing or (missing is None and not self._there):
+            self._stream.send(gone(missing, NOT_THERE))
+
+    async def _send(self, entry: Entry) -> None:
+        if entry.id:
+            self._run, self._row, self._there = entry.run, entry.id, True
+        if self._stream.selection.takes(entry, kind_of(entry)):
+            self._stream.send(framed(entry))
+            await self._stream.room()
+
+    async def _wait(self) -> None:
+        """For what is in neither: the journal's thread is about to write it."""
+        feed = self._feed
+        if self._waited < MAX_WAIT and not feed.journal.fault:
+            self._waited += PAUSE
+            await deferLater(self._clock, PAUSE)
+            return
+        first = feed.first_row
+        why = f"the journal is not written: {feed.journal.fault or 'it is far behind'}"
+        if first is None:
+            raise JournalError(why)
+        missing = first - 1 - self._row if self._run == feed.journal.run else None
+        self._stream.send(gone(missing, why))
+        self._run, self._row = feed.journal.run, first - 1
