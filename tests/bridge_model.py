@@ -37,7 +37,7 @@ class Cmd:
     acked: bool = False
     then: Callable[[int | None, str], None] | None = None
     key: int = 0  # what the bridge called it on the wire
-    heir: str = ""  # of an ask that waits
+    heir: str = ""  # of an ask that waits; what waits behind one has none
 
 
 @dataclass
@@ -103,26 +103,45 @@ class Model:
     def go(self, who: str) -> None:
         """A client's connection is lost."""
         self.visits.pop(who, None)
-        for ask in [ask for ask in self.asks if ask.heir == who]:
-            self.drop(ask)
+        self.drop([ask for ask in self.asks if ask.heir == who])
         if self.holder == who and not any(name == "grace" for _, name in self.timers):
             self.timers.append((self.now + GRACE, "grace"))
 
     def say(self, cmd: Cmd, wanted: int = 0) -> None:
         """A client that is here sends a command."""
         stops = cmd.code in STOPS
+        free = stops and self.anyone_may_stop
+        behind = not free and self.waits(cmd.who)
         if cmd.who == "watch":
             self.tell(cmd, NOACK, "refused")
         elif cmd.code == ASK:
             self.ask(cmd, wanted)
-        elif self.holder != cmd.who and not (stops and self.anyone_may_stop):
+        elif self.holder != cmd.who and not free and not behind:
             self.tell(cmd, NOACK, "refused")
         elif not self.up:
             self.tell(cmd, NOACK, "not sent")
         elif self.in_flight[cmd.who] >= LIMIT and not stops:
             self.tell(cmd, NOACK, "busy")
+        elif behind:
+            self.asks.append(cmd)
+            self.in_flight[cmd.who] += 1
         else:
             cmd.lease = self.leases if self.holder == cmd.who else 0
+            self.begin(cmd)
+
+    def waits(self, who: str) -> bool:
+        """What this client commands waits behind an ask by which it may get command."""
+        if any(cmd.who == who and not cmd.heir for cmd in self.asks):
+            return True
+        return self.holder != who and any(ask.heir == who for ask in self.asks)
+
+    def decide(self, cmd: Cmd, word: str = "") -> None:
+        """A command that waited behind an ask is taken or not."""
+        self.in_flight[cmd.who] -= 1
+        if word or self.holder != cmd.who:
+            self.tell(cmd, NOACK, word or "refused")
+        else:
+            cmd.lease = self.leases
             self.begin(cmd)
 
     def malformed(self, cmd: Cmd | None, who: str) -> None:
@@ -161,7 +180,7 @@ class Model:
 
     def answered(self, cmd: Cmd, code: int, text: str, seconds: float) -> None:
         """The mount answers a command that it was sent."""
-        if cmd not in self.written:
+        if cmd not in self.written or (code == ACK and cmd.acked):
             return
         self.tell(cmd, code, text)
         if code == ACK:
@@ -199,11 +218,21 @@ class Model:
         """The controller is lost."""
         self.up = False
         self.known.clear()
+        self.lose()
+        self.has = self.owes = False
+
+    def lose(self) -> None:
+        """All that is in flight ends."""
         for cmd in self.urgent + self.waiting:
             self.give_up(cmd, "not sent")
         for cmd in list(self.written):
             self.give_up(cmd, "outcome unknown")
-        self.has = self.owes = False
+
+    def close(self) -> None:
+        """The bridge ends, and tells the controller that it gives command up."""
+        self.lose()
+        self.release()
+        self.lose()
 
     # Command
 
@@ -229,9 +258,8 @@ class Model:
 
     def give_back(self, cmd: Cmd) -> None:
         """Somebody gives up what it has, or asked for."""
-        mine = [ask for ask in self.asks if cmd.who in (ask.who, ask.heir)]
-        for ask in mine:
-            self.drop(ask)
+        mine = [ask for ask in self.asks if ask.heir and cmd.who in (ask.who, ask.heir)]
+        self.drop(mine)
         if self.holder and self.holder != cmd.who and not mine:
             self.tell(cmd, NOACK, "refused")
             return
@@ -239,11 +267,16 @@ class Model:
         if self.holder in ("", cmd.who):
             self.release()
 
-    def drop(self, ask: Cmd) -> None:
-        """An ask is not waited for any longer."""
-        self.asks.remove(ask)
-        self.in_flight[ask.who] -= 1
-        self.tell(ask, NOACK, "refused")
+    def drop(self, asks: list[Cmd]) -> None:
+        """Asks are not waited for any longer, nor is by what has no other to wait for."""
+        for ask in asks:
+            self.asks.remove(ask)
+            self.in_flight[ask.who] -= 1
+            self.tell(ask, NOACK, "refused")
+        heirs = {ask.heir for ask in self.asks}
+        for cmd in [cmd for cmd in self.asks if not cmd.heir and cmd.who not in heirs]:
+            self.asks.remove(cmd)
+            self.decide(cmd)
 
     def grant(self, ask: Cmd) -> None:
         """Somebody gets command, if it is here and the HHD does not have it."""
@@ -251,12 +284,26 @@ class Model:
             self.tell(ask, NOACK, "refused")
             return
         if self.holder != ask.heir:
-            former, self.holder = self.holder, ask.heir
-            self.stop_timer("grace")
-            if former:
-                self.lease_over()
-            self.leases += 1
+            self.pass_to(ask.heir)
         self.accept(ask)
+
+    def pass_to(self, heir: str) -> None:
+        """Somebody has command from now on."""
+        former, self.holder = self.holder, heir
+        self.stop_timer("grace")
+        if former:
+            self.lease_over()
+        self.leases += 1
+
+    def hand(self, holder: str, heir: str) -> bool:
+        """A client gives command to another by its name."""
+        if self.holder != holder or not {holder, heir} <= set(self.visits) or heir == "watch":
+            return False
+        if not self.has or (holder == "hhd" and heir != "hhd"):
+            return False
+        if heir != holder:
+            self.pass_to(heir)
+        return True
 
     def accept(self, cmd: Cmd) -> None:
         """The bridge does it itself."""
@@ -288,12 +335,14 @@ class Model:
         self.asking, self.has = False, code == DONE
         asks, self.asks = self.asks, []
         for ask in asks:
-            self.in_flight[ask.who] -= 1
+            self.in_flight[ask.who] -= bool(ask.heir)
         if code == NOACK:
             self.owes = False
             self.release()
         for ask in asks:
-            if self.has:
+            if not ask.heir:
+                self.decide(ask, "not sent" if code is None else "")
+            elif self.has:
                 self.grant(ask)
             else:
                 self.tell(ask, NOACK, "refused" if code == NOACK else text)

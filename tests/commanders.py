@@ -118,6 +118,16 @@ class RecordingClient:
         return [answer.text for answer in self.answers() if answer.code == ReplyCode.NOACK]
 
 
+class LeavingClient(RecordingClient):
+    """A client that is cut off by the first thing that it is sent."""
+
+    def send(self, data: bytes) -> None:
+        """Be cut off, and be lost."""
+        super().send(data)
+        self._bridge.cut_off(self, "slow")
+        self.go()
+
+
 class RecordingLink:
     """The controller's link, and the test's way to be the controller.
 

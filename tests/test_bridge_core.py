@@ -15,7 +15,19 @@ from mtmount_twisted.framing import MAX_LINE_LENGTH
 from mtmount_twisted.interfaces import IBridge, IClient, IJournal
 from mtmount_twisted.messages import MAX_SEQUENCE_ID
 
-from .commanders import MOVE, STAMP, STATE, STOP, TRACK, House, RecordingClient, Told, command, told
+from .commanders import (
+    MOVE,
+    STAMP,
+    STATE,
+    STOP,
+    TRACK,
+    House,
+    LeavingClient,
+    RecordingClient,
+    Told,
+    command,
+    told,
+)
 
 ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
 
@@ -112,6 +124,16 @@ class RoutingTests(SynchronousTestCase):
         self.link.say(b"", b"x", b"0\n1", b"1\nx\n1\nt", b"\xff", STATE)
         self.assertEqual(self.csc.read(), [STATE])
         self.assertEqual(self.house.bridge.counts["unreadable"], 5)
+
+    def test_a_bad_night(self) -> None:
+        """A controller that says the same nonsense all night is logged once a minute, with how often."""
+        with self.assertLogs("tests.bridge", logging.INFO) as logs:
+            for _ in range(200):
+                self.link.say(b"junk", b"2\n0\n1\nwhen")
+                self.house.clock.advance(1)
+        texts = [record.getMessage() for record in logs.records]
+        self.assertEqual((len([text for text in texts if "junk" in text]), len(texts)), (4, 8))
+        self.assertEqual(self.house.bridge.counts["unreadable"], 200)
 
     def test_ids_wrap(self) -> None:
         """After 2147483647 comes 1, and an id in flight is skipped."""
@@ -287,16 +309,6 @@ class MalformedTests(SynchronousTestCase):
         self.assertEqual((pair.read(), self.house.link.read()), ([], []))
         self.assertTrue(told(watch.read()[0]).text.startswith("not sent: "))
         self.assertEqual(self.house.journal.steps[-1][1:3], ("not_sent", "pair"))
-
-
-class LeavingClient(RecordingClient):
-    """A client that is cut off by the first thing that it is sent."""
-
-    def send(self, data: bytes) -> None:
-        """Be cut off, and be lost."""
-        super().send(data)
-        self._bridge.cut_off(self, "slow")
-        self.go()
 
 
 class NewcomerTests(SynchronousTestCase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import MAX_EXEMPT, REASONS
+from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 
 from .commanders import MOVE, STATE, STOP, TRACK, House
@@ -85,15 +86,19 @@ class EndsTests(SynchronousTestCase):
         self.link.say(b"0\n1\n1\nwhen")  # an Ack that lacks the field
 
     def test_second_ack(self) -> None:
-        """A second Ack is passed on, and announces a new time."""
+        """A repeated Ack goes to nobody, is counted as an answer to nothing, and announces no new time."""
+        watch = self.house.client("watch", may_command=False)
         self.csc.command(MOVE)
         (line,) = self.link.read()
-        self.link.ack(line, b"1000")
-        self.house.advance(2)
-        self.link.ack(line, b"9000")
-        self.house.advance(10)
-        self.link.answer(DONE, line)
-        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, ACK, DONE])
+        for timeout in (b"1000", b"9000"):
+            self.link.ack(line, timeout)
+        self.assertEqual([answer.text for answer in self.csc.answers()], ["1000"])
+        self.assertEqual(len(watch.answers()), 1)
+        self.assertEqual(self.house.bridge.counts["unmatched"], 1)
+        self.house.advance(3.3)
+        self.assertEqual(self.csc.explanations(), ["timed out: acknowledged, but not done in time"])
+        steps = [step[1] for step in self.house.journal.steps if step[5] == MOVE]
+        self.assertEqual(steps, ["received", "sent", "ack", "timed_out"])
 
     def test_track(self) -> None:
         """A track command ends with its Ack; one that is refused, with the NoAck."""
@@ -186,7 +191,37 @@ class EndsTests(SynchronousTestCase):
         self.house.bridge.close()
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
         self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))
-        self.assertEqual(len(self.link.read()), 1)
+        self.assertEqual(len(self.house.bridge.flights), 0)
+
+    def test_close_gives_command_up(self) -> None:
+        """The controller is told that the bridge gives command up, after all that it was sent."""
+        self.csc.command(MOVE)
+        self.house.bridge.close()
+        move, none = self.link.read()
+        self.assertEqual(read_command_header(move).code, MOVE)
+        self.assertEqual(none.split(b"\n")[1:3] + none.split(b"\n")[4:], [b"2101", b"1", b"0"])
+        self.house.bridge.link_down("closed")
+        self.house.bridge.close()
+        self.assertEqual((self.link.read(), len(self.house.bridge.flights)), ([], 0))
+
+    def test_close_while_the_controller_is_asked(self) -> None:
+        """What it may grant still is given up too, and who asked is told how it ended, once."""
+        house = House()
+        eui = house.client("eui", Source.EUI)
+        eui.ask()
+        house.bridge.close()
+        self.assertEqual([line.split(b"\n")[4] for line in house.link.read()], [b"1", b"0"])
+        self.assertEqual(eui.explanations(), ["outcome unknown: the bridge ends"])
+        self.assertEqual((eui.in_flight, house.clock.getDelayedCalls()), (0, []))
+
+    def test_close_with_nothing_to_give_up(self) -> None:
+        """A controller that was asked for nothing is told nothing; nor is one that takes nothing now."""
+        house = House()
+        house.bridge.close()
+        self.assertEqual(house.link.read(), [])
+        self.link.room = 0
+        self.house.bridge.close()
+        self.assertEqual((self.link.read(), len(self.house.bridge.flights)), ([], 0))
 
     def test_reasons(self) -> None:
         """Each count of an end has the name of a documented reason."""

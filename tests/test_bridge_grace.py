@@ -113,15 +113,34 @@ class GraceTests(CommandCase):
         self.assertEqual(self.house.connect().read(), [])
 
     def test_stop_fails(self) -> None:
-        """A stop that the mount refuses, or does not answer, is told in the log."""
+        """A stop that the mount refuses is a warning in its words: what is off does not move. One that
+        it does not answer is critical."""
+        self.csc.go()
+        self.house.advance(5.1)
+        with self.assertLogs(LOG, logging.WARNING) as logs:
+            stops = self.house.link.read()[:4]
+            self.house.link.refuse(stops[0], b"power is off")
+            self.house.link.finish(stops[1])
+            self.house.link.ack(stops[2])
+            self.house.advance(6)
+        told = [(record.levelno, record.getMessage()) for record in logs.records]
+        self.assertEqual([level for level, _ in told], [logging.WARNING, *[logging.CRITICAL] * 2])
+        for (_, text), words in zip(
+            told,
+            ["BothAxesStop, power is off", "MirrorCoversStop, not done in", "MirrorCoverLocksStop, no Ack"],
+            strict=True,
+        ):
+            for word in words.split(", "):
+                self.assertIn(word, text)
+
+    def test_stop_lost(self) -> None:
+        """A stop that waits or was sent when the link is lost is critical: nobody knows what moves."""
+        self.house.link.room = 1
         self.csc.go()
         self.house.advance(5.1)
         with self.assertLogs(LOG, logging.CRITICAL) as logs:
-            self.house.link.refuse(self.house.link.read()[0], b"jammed")
-            self.house.advance(6)
+            self.house.bridge.link_down("gone")
         self.assertEqual(len(logs.records), 4)
-        self.assertIn("BothAxesStop", logs.output[0])
-        self.assertIn("jammed", logs.output[0])
 
     def test_port_client(self) -> None:
         """Another client under another name is not the one that is gone."""

@@ -120,6 +120,15 @@ class LinkTests(BridgeCase):
         self.assertTrue(self.controller.connect_server())
         self.assertEqual(self.service.bridge.epoch, 2)
 
+    def test_end(self) -> None:
+        """When the service stops the controller reads that command is given up, then the link ends."""
+        self.link()
+        self.grant(self.csc)
+        self.stop()
+        (line,) = self.controller.heard()
+        self.assertEqual((line.split(b"\n")[1], line.split(b"\n")[4]), (b"2101", b"0"))
+        self.assertFalse(self.controller.is_connected)
+
     def test_bytes_on_the_wrong_connection(self) -> None:
         """What comes where nothing is expected is dropped."""
         self.link()

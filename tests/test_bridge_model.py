@@ -83,9 +83,15 @@ class BridgeMachine(RuleBasedStateMachine):
         self.ended: Counter[tuple[str, int]] = Counter()  # their final answers
         self.track_numbers: Counter[tuple[str, int]] = Counter()
 
-    @initialize(anyone=st.booleans(), stop=st.booleans(), first=st.sampled_from(["", *COMMANDERS]))
-    def begin(self, anyone: bool, stop: bool, first: str) -> None:
+    @initialize(
+        anyone=st.booleans(),
+        stop=st.booleans(),
+        first=st.sampled_from(["", *COMMANDERS]),
+        ends_linked=st.booleans(),
+    )
+    def begin(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
         """Set the rules of the site; most days begin with all here, and one who has command."""
+        self.ends_linked = ends_linked
         rules = CommandRules(
             in_flight=LIMIT,
             lease_grace=GRACE,
@@ -193,6 +199,42 @@ class BridgeMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.up)
     @rule(
+        name=who,
+        words=st.lists(st.sampled_from([*CODES, ASK, ASK]), min_size=1, max_size=6),
+        wanted=st.sampled_from([0, 1, 2]),
+        other=who,
+        then=st.sampled_from(["", "other", "hand", "back", "none", "go", "lose", "wait", "commands"]),
+        answer=st.sampled_from([DONE, DONE, NOACK]),
+    )
+    def burst(self, name: str, words: list[int], wanted: int, other: str, then: str, answer: int) -> None:
+        """Somebody asks and commands in one breath, something happens, and the controller answers."""
+        self.say(name, ASK, 3, 4, int(SOURCES[name]))
+        for number, code in enumerate(words):
+            self.say(name, code, number, 4, wanted if code == ASK else None)
+        if then == "other":
+            self.say(other, ASK, 1, 1, int(SOURCES[other]))
+            self.say(other, MOVE, 2, 1)
+        elif then == "hand":
+            self.take(other)
+            self.say(name, MOVE, 2, 1)
+            self.hand(other, name, 0)
+            self.say(name, MOVE, 2, 1)
+        elif then == "none":
+            self.say(name, ASK, 9, 4, 0)
+        elif then in ("go", "back"):
+            self.go(name, then == "back")
+        elif then == "lose":
+            self.disconnect(True)
+        elif then == "wait":
+            self.wait(5)
+        self.check()
+        for cmd in [cmd for cmd in self.model.written if cmd.code == ASK]:
+            self.mount_says(cmd, answer, b"mount: no")
+        if then == "commands":
+            self.say(name, MOVE, 8, 4)
+
+    @precondition(lambda self: self.model.up)
+    @rule(
         asks=st.lists(st.tuples(who, st.sampled_from([0, 1, 1, 2, 2, 3, 3])), min_size=2, max_size=5),
         leaver=st.sampled_from(["", *COMMANDERS]),
         how=st.sampled_from(["go", "back", "cut"]),
@@ -251,6 +293,14 @@ class BridgeMachine(RuleBasedStateMachine):
     def ask(self, name: str, wanted: int, number: int, source: int) -> None:
         """Anyone says who shall have command."""
         self.say(name, ASK, number, source, wanted)
+
+    @precondition(lambda self: self.model.holder)
+    @rule(name=who, heir=st.sampled_from(list(SOURCES)), unlucky=st.integers(0, 3))
+    def hand(self, name: str, heir: str, unlucky: int) -> None:
+        """Who has command gives it to another by its name; or another tries to."""
+        holder = name if not unlucky else self.model.holder
+        why = self.bridge.hand_command(self.clients[holder], heir)
+        assert (not why) == self.model.hand(holder, heir), why
 
     @precondition(lambda self: self.model.up)
     @rule(name=who)
@@ -440,9 +490,13 @@ class BridgeMachine(RuleBasedStateMachine):
         """When all has ended nothing is left, and each command got one final answer."""
         if not hasattr(self, "bridge"):
             return
-        if self.model.up:
-            self.disconnect(False)
-        self.wait(8)
+        if self.model.up and self.ends_linked:
+            self.model.close()
+            self.bridge.close()
+        else:
+            if self.model.up:
+                self.disconnect(False)
+            self.wait(8)
         self.check()
         assert not self.clock.getDelayedCalls()
         assert not len(self.bridge.flights) and not self.bridge.flights.waiting()

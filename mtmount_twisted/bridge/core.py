@@ -166,6 +166,8 @@ class Bridge:
             self._traffic.refuse(client, header, why)
         elif wanted is not None:
             self._granting.asked(client, header, wanted)
+        elif self._granting.defers(client) and not self._is_free(header.code):
+            self._granting.defer(client, header)
         else:
             self._traffic.begin(client, header)
 
@@ -194,19 +196,24 @@ class Bridge:
 
     def _why_not(self, client: Any, header: DownHeader) -> str:
         """Why a command is not taken; empty if it is."""
-        code, rules = header.code, self._rules
+        code = header.code
         if not client.may_command:
             return "refused: this client only observes"
         if self._closed:
             return "not sent: the bridge ends"
         if code != _ASK:
-            if self.lease.holder is not client and not (code in STOP_CODES and rules.anyone_may_stop):
+            has_command = self.lease.holder is client or self._granting.defers(client)
+            if not has_command and not self._is_free(code):
                 return f"refused: {self.lease.describe()}"
             if self.link is None:
                 return "not sent: the controller is not connected"
-        if client.in_flight >= rules.in_flight + (MAX_EXEMPT if code in _EXEMPT else 0):
+        if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if code in _EXEMPT else 0):
             return f"busy: {client.in_flight} commands of {client.name} are in flight"
         return ""
+
+    def _is_free(self, code: int) -> bool:
+        """True if one needs no command for it."""
+        return code in STOP_CODES and self._rules.anyone_may_stop
 
     # The controller
 

@@ -2,7 +2,7 @@
 
 Command is granted and released here, and mirrored to the controller as the bridge's own: it is asked
 before the first grant, after each new connection, and when the holder asks again, and told ``NONE``
-at the last release. While
+at the last release and when the bridge ends. While
 the controller has not answered, those who ask wait, and get its answer; if it refuses, nobody has
 command.
 
@@ -16,6 +16,9 @@ Where the rules are silent:
   is in charge.
 * If the controller does not answer in time the asks time out, but a holder keeps its lease: every
   command tells it what the controller thinks of that.
+* What a commander sends behind an ask by which it may get command waits until that ask has ended, and
+  is judged then: a program need not wait for the Done of its ask. It counts as in flight. A stop that
+  needs no command does not wait.
 * Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
   be given up, and is not granted.
 
@@ -60,13 +63,17 @@ STOPS: tuple[type[Command], ...] = (
 
 
 @dataclass(slots=True, eq=False)
-class _Ask:
-    """An ``AskForCommand`` that waits for what the controller says."""
+class _Waiting:
+    """What waits for what the controller says.
+
+    :ivar visit: during which visit of the client's it came; see `audience`.
+    :ivar heir: who is to have command, if it is an ``AskForCommand``; None if it is a command behind one.
+    """
 
     client: Any
     visit: int
     header: DownHeader
-    heir: Any
+    heir: Any = None
 
 
 class Granting:
@@ -89,7 +96,7 @@ class Granting:
         self._audience = audience
         self._traffic = traffic
         self._lease = lease
-        self._asks: list[_Ask] = []
+        self._waiting: list[_Waiting] = []  # in the order in which they came
         self._asking_upstream = False
         self._has_upstream = False  # the controller said so
         self._owes_upstream = False  # it may think so, and is to be told NONE
@@ -110,10 +117,9 @@ class Granting:
         elif self._traffic.link is None:
             self._traffic.refuse(client, header, "not sent: the controller is not connected")
         elif self._has_upstream and self._lease.holder is not heir:
-            self._grant(_Ask(client, self._audience.visit_of(client), header, heir))
+            self._grant(_Waiting(client, self._audience.visit_of(client), header, heir))
         else:
-            self._asks.append(_Ask(client, self._audience.visit_of(client), header, heir))
-            client.in_flight += 1
+            self.defer(client, header, heir)
             self._ask_upstream()
 
     def _heir(self, client: Any, wanted: Commander) -> tuple[Any, str]:
@@ -131,7 +137,8 @@ class Granting:
         return None, f"{which} {wanted.name} is connected"
 
     def _give_back(self, client: Any, header: DownHeader) -> None:
-        taken_back = [ask for ask in self._asks if client in (ask.client, ask.heir)]
+        asks = [each for each in self._waiting if each.heir is not None]
+        taken_back = [ask for ask in asks if client in (ask.client, ask.heir)]
         self._drop(taken_back, "refused: it was given back before it was granted")
         if self._lease.holder not in (None, client) and not taken_back:
             self._traffic.refuse(client, header, f"refused: {self._lease.describe()}")
@@ -140,16 +147,54 @@ class Granting:
         if self._lease.holder in (None, client):
             self._release("given back")
 
-    def _drop(self, asks: list[_Ask], why: str) -> None:
-        """End asks that wait, whatever the controller will say."""
+    def _drop(self, asks: list[_Waiting], why: str) -> None:
+        """End asks that wait, whatever the controller will say, and what has no other to wait for."""
         for ask in asks:
-            self._asks.remove(ask)
-            ask.client.in_flight -= 1
+            self._take_out(ask)
             self._traffic.refuse(ask.client, ask.header, why, ask.visit)
+        heirs = [each.heir for each in self._waiting]
+        for each in [each for each in self._waiting if each.heir is None and each.client not in heirs]:
+            self._take_out(each)
+            self._decide(each)
+
+    def _take_out(self, each: _Waiting) -> None:
+        self._waiting.remove(each)
+        each.client.in_flight -= 1
+
+    # Commands behind an ask
+
+    def defers(self, client: Any) -> bool:
+        """True if what this client commands waits behind an ask by which it may get command."""
+        if not self._waiting:
+            return False
+        has_command = self._lease.holder is client
+        return any(
+            each.client is client if each.heir is None else each.heir is client and not has_command
+            for each in self._waiting
+        )
+
+    def defer(self, client: Any, header: DownHeader, heir: Any = None) -> None:
+        """Let a command, or an ask with an heir, wait for what the controller says."""
+        self._waiting.append(_Waiting(client, self._audience.visit_of(client), header, heir))
+        client.in_flight += 1
+
+    def _decide(self, each: _Waiting, why: str = "") -> None:
+        """Take a command that waited behind an ask, or refuse it.
+
+        :param why: begins with one of `diary.REASONS`; empty if who has command decides.
+        """
+        if not why and self._lease.holder is not each.client:
+            why = f"refused: {self._lease.describe()}"
+        elif not why and self._traffic.link is None:  # the link is just being lost
+            why = "not sent: the controller is not connected"
+        if why:
+            self._traffic.refuse(each.client, each.header, why, each.visit)
+        else:
+            self._traffic.begin(each.client, each.header, visit=each.visit)
 
     # Grants
 
-    def _grant(self, ask: _Ask) -> None:
+    def _grant(self, ask: _Waiting) -> None:
         heir, lease = ask.heir, self._lease
         why = lease.why_not(heir) or ("" if self._audience.is_here(heir) else f"{heir.name} is gone")
         if why:
@@ -222,9 +267,10 @@ class Granting:
     def _upstream_answered(self, code: int | None, explanation: str) -> None:
         self._asking_upstream = False
         self._has_upstream = code == ReplyCode.DONE
-        asks, self._asks = self._asks, []
-        for ask in asks:
-            ask.client.in_flight -= 1
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.client.in_flight -= 1
+        not_granted = ""
         if code == ReplyCode.NOACK:
             explanation = explanation or "the controller says no"
             self._owes_upstream = False
@@ -232,11 +278,14 @@ class Granting:
             explanation = f"refused: {explanation}"
         elif code is None:
             self._log.warning("the controller was asked for command: %s", explanation)
-        for ask in asks:
-            if self._has_upstream:
-                self._grant(ask)
+            not_granted = f"not sent: command was not granted: {explanation.partition(': ')[2]}"
+        for each in waiting:
+            if each.heir is None:
+                self._decide(each, not_granted)
+            elif self._has_upstream:
+                self._grant(each)
             else:
-                self._traffic.refuse(ask.client, ask.header, explanation, ask.visit)
+                self._traffic.refuse(each.client, each.header, explanation, each.visit)
         if self._lease.holder is None:
             self._release_upstream()
 
@@ -267,7 +316,7 @@ class Granting:
 
     def left(self, client: Any) -> None:
         """A client is gone. If it had command it may come back for as long as the rules say."""
-        self._drop([ask for ask in self._asks if ask.heir is client], f"refused: {client.name} is gone")
+        self._drop([each for each in self._waiting if each.heir is client], f"refused: {client.name} is gone")
         if self._lease.holder is client and self._grace is None:
             seconds = self._rules.lease_grace
             self._log.warning("%s, which has command, is gone: waiting %g s for it", client.name, seconds)
@@ -291,8 +340,12 @@ class Granting:
             self._traffic.command(stop(), partial(self._stopped, stop.__name__))
 
     def _stopped(self, stop: str, code: int | None, explanation: str) -> None:
+        """A stop has ended. The mount refuses one for what is off, and so does not move; that nobody knows
+        what came of one is worse.
+        """
         if code != ReplyCode.DONE:
-            self._log.critical("%s, because the holder of command is gone, failed: %s", stop, explanation)
+            level = logging.CRITICAL if code is None else logging.WARNING
+            self._log.log(level, "%s, because the holder of command is gone, failed: %s", stop, explanation)
 
     def _stop_grace(self) -> None:
         if self._grace is not None:
@@ -300,5 +353,5 @@ class Granting:
             self._grace = None
 
     def close(self) -> None:
-        """Nobody has command any more; the controller is told nothing, as after `link_down`."""
+        """Nobody has command any more, here and upstream; what was asked of the controller has ended."""
         self._release("the bridge ends")

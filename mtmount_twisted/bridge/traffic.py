@@ -26,6 +26,7 @@ from .flight import Flight, FlightTable, Then
 from .header import STOP_CODES, DownHeader, UpHeader, ack_timeout, explanation_of, read_command
 from .lease import Lease
 from .sections import CommandRules
+from .seldom import Seldom
 
 SWEEP_INTERVAL = 0.25
 """How often deadlines are looked at, in seconds; a command times out at most so much too late."""
@@ -74,19 +75,25 @@ class Traffic:
         self.flights = FlightTable(random.randint(1, MAX_SEQUENCE_ID))
         self.own = _Own(source)
         self._clock = clock
-        self._log = log
         self._rules = rules
         self._diary = diary
         self._audience = audience
         self._lease = lease
         self._sweep: IDelayedCall | None = None
+        self._unmatched = Seldom(clock, log, logging.INFO)
 
     # Down
 
-    def begin(self, client: Any, header: DownHeader, then: Then | None = None) -> None:
-        """Take a command into flight, and hand it over as soon as the link has room."""
-        now = self._clock.seconds()
-        visit, lease = self._audience.visit_of(client), self._lease.of(client)
+    def begin(
+        self, client: Any, header: DownHeader, then: Then | None = None, visit: int | None = None
+    ) -> None:
+        """Take a command into flight, and hand it over as soon as the link has room.
+
+        :param visit: when it came; None for just now.
+        """
+        now, lease = self._clock.seconds(), self._lease.of(client)
+        if visit is None:
+            visit = self._audience.visit_of(client)
         flight = self.flights.add(client, visit, header, lease, now, now + self._rules.ack_timeout, then)
         client.in_flight += 1
         self._diary.step("received", client, header, flight.key, lease)
@@ -114,14 +121,16 @@ class Traffic:
     def answer(self, answer: UpHeader) -> None:
         """The controller answered a command.
 
-        A second Ack is passed on and announces a new time, as commanders take it.
+        A second Ack to one command answers nothing: whoever waits for it was told already, and a
+        controller that repeats itself must not keep it from timing out.
         """
         flight = self.flights.get(answer.sequence_id)
-        if flight is None or not flight.written:
+        code = answer.code
+        if flight is None or not flight.written or (flight.acked and code == ReplyCode.ACK):
             self._diary.counts["unmatched"] += 1
-            self._log.info("an answer to nothing in flight, passed to nobody: id %d", answer.sequence_id)
+            self._unmatched.say("an answer to nothing in flight, passed to nobody: id %d", answer.sequence_id)
             return
-        header, code, step = flight.header, answer.code, _STEPS[answer.code]
+        header, step = flight.header, _STEPS[code]
         if code == ReplyCode.ACK:
             flight.acked = True
             flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
