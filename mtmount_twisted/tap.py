@@ -197,7 +197,7 @@ class BridgeDaemon(MultiService):
         self._log = log
         for service in (bridge, web, simulator):
             if service is not None:
-                service.setServiceParent(self)  # type: ignore[no-untyped-call]
+                service.setServiceParent(self)
 
     def startService(self) -> None:
         """Start the parts, and join bridge and simulator on the ports that the system chose."""

@@ -73,7 +73,7 @@ class WebRequest(http.Request):
 
     def process(self) -> None:
         """Have it answered."""
-        self.setHeader(b"Date", http.datetimeToString())
+        self.setHeader(b"Date", http.datetimeToString())  # type: ignore[no-untyped-call]
         self.channel.site.router.respond(self)
 
 

@@ -1,0 +1,250 @@
+"""All that is served over HTTP, put together: in memory with a bridge, and once on real sockets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from typing import Any
+
+import attrs
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from mtmount_twisted.bridge.config import load
+from mtmount_twisted.bridge.journal import NoJournal
+from mtmount_twisted.bridge.sections import WebSettings
+from mtmount_twisted.bridge.service import BridgeService
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.web import service as web_service
+from mtmount_twisted.web.service import Parts, WebService
+from mtmount_twisted.web.site import CLOSING
+from mtmount_twisted.web.tokens import load as load_tokens
+
+from .web import LOG, Got, Wire, ask
+
+CONFIG = load('[[port]]\nname = "desk"\nendpoint = "tcp:0:interface=127.0.0.1"\nrole = "commander"\n')
+ENDPOINT = "tcp:8080:interface=127.0.0.1"
+
+
+def web_of(
+    on: Any, endpoint: str = ENDPOINT, tokens: Any = None, **settings: Any
+) -> tuple[BridgeService, WebService]:
+    """A bridge with no controller, and what shows it; the bridge is started."""
+    tee = Tee(NoJournal())
+    bridge = BridgeService(CONFIG, LOG, tee, reactor=on)
+    bridge.startService()
+    parts = Parts(bridge, tee, tee.journal, CONFIG.clients)
+    changed = attrs.evolve(WebSettings(), **settings)
+    return bridge, WebService(changed, endpoint, tokens, parts, LOG, on)
+
+
+class InMemory(SynchronousTestCase):
+    """The service on a reactor in memory."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+
+    def start(self, tokens: Any = None, **settings: Any) -> WebService:
+        """The service, started."""
+        self.bridge, service = web_of(self.reactor, tokens=tokens, **settings)
+        service.startService()
+        self.service = service
+        return service
+
+    @property
+    def site(self) -> Any:
+        """What listens."""
+        [site] = [server[1] for server in self.reactor.tcpServers if server[0] == 8080]
+        return site
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Got:
+        """One request to all that is served."""
+        return ask(self.site, method, path, body, headers)
+
+    def test_every_area(self) -> None:
+        """What each area offers is there, and is in the document of the API."""
+        self.start()
+        for path in ("/", "/static/main.js", "/healthz", "/metrics"):
+            self.assertEqual(self.ask("GET", path).status, 200, path)
+        for name in ("state", "catalogue", "lease", "openapi.json"):
+            self.assertEqual(self.ask("GET", f"/api/v1/{name}").status, 200, name)
+        paths = self.ask("GET", "/api/v1/openapi.json").json["paths"]
+        for path in ("/api/v1/commands", "/api/v1/events", "/api/v1/messages", "/readyz"):
+            self.assertIn(path, paths)
+        self.assertEqual(self.ask("GET", "/readyz").status, 503, "there is no controller")
+
+    def test_anyone(self) -> None:
+        """Without tokens the one user has all roles, and the source of the settings."""
+        self.start(source="EUI")
+        you = self.ask("GET", "/api/v1/state").json["you"]
+        self.assertEqual((you["commander"], you["source"]), ("web/anyone", "EUI"))
+        self.assertEqual(sorted(you["roles"]), ["command", "observe", "stop"])
+
+    def test_tokens(self) -> None:
+        """With tokens nothing but the page and the two questions for its health is open."""
+        secret = "0123456789abcdef"
+        text = f'[[token]]\nname = "wall"\nsecret = "{secret}"\nroles = ["observe"]\n'
+        self.start(load_tokens(text.encode()))
+        for path in ("/api/v1/state", "/api/v1/events", "/api/v1/messages", "/api/v1/catalogue", "/metrics"):
+            self.assertEqual(self.ask("GET", path).status, 401, path)
+        for path in ("/", "/healthz", "/api/v1/openapi.json"):
+            self.assertEqual(self.ask("GET", path).status, 200, path)
+        wall = {"Authorization": f"Bearer {secret}"}
+        self.assertEqual(self.ask("GET", "/metrics", **wall).status, 200)
+        self.assertEqual(self.ask("POST", "/api/v1/lease", {}, **wall).status, 403)
+        self.assertEqual(self.ask("DELETE", "/api/v1/lease").status, 401)
+
+    def test_settings(self) -> None:
+        """The limits and names of the settings are those that hold."""
+        self.start(max_body=1024, allowed_hosts=("mount", "2001:db8::1"), max_connections_per_address=1)
+        self.assertEqual(self.ask("POST", "/api/v1/lease", b" " * 1025).status, 413)
+        for host in ("mount:8080", "[2001:db8::1]"):
+            self.assertEqual(self.ask("GET", "/healthz", Host=host).status, 200)
+        self.assertEqual(self.ask("GET", "/healthz", Host="other").status, 421)
+        wire = Wire(self.site)
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(Wire(self.site).protocol)
+        wire.lose()
+
+    def test_stop(self) -> None:
+        """The end ends event streams and connections, and leaves nothing to happen later."""
+        quiet = len(self.reactor.getDelayedCalls())
+        service = self.start()
+        stream, idle = Wire(self.site), Wire(self.site)
+        stream.ask("GET", "/api/v1/events")
+        self.assertEqual(stream.stream().status, 200)
+        stopped = service.stopService()
+        self.assertTrue(stream.closed and idle.closed)
+        self.assertNoResult(stopped)
+        self.reactor.advance(CLOSING)
+        for wire in (stream, idle):
+            self.assertTrue(wire.transport.aborted)
+            wire.lose()
+        self.successResultOf(stopped)
+        self.assertEqual(service.address, "")
+        self.successResultOf(service.stopService())
+        self.bridge.stopService()
+        self.reactor.advance(60)
+        self.assertLessEqual(len(self.reactor.getDelayedCalls()), quiet)
+        tee = service._parts.tee
+        self.assertEqual((tee.on_message, tee.on_step, tee.on_event), ([], [], []))
+
+    def test_start_again(self) -> None:
+        """What was stopped can be started."""
+        service = self.start()
+        service.stopService()
+        self.reactor.tcpServers.clear()
+        service.startService()
+        self.assertEqual(self.ask("GET", "/healthz").status, 200)
+
+    def test_can_not_listen(self) -> None:
+        """Where it can't listen it says why, hears nothing, and can be stopped."""
+
+        def refuse(*words: Any, **more: Any) -> Any:
+            raise CannotListenError("127.0.0.1", 8080, OSError("taken"))
+
+        self.reactor.listenTCP = refuse
+        _, service = web_of(MemoryReactorClock())
+        service._reactor = self.reactor
+        service.startService()
+        self.assertIn(f"can't listen on {ENDPOINT}: ", service.failure)
+        self.assertIn("taken", service.failure)
+        self.assertEqual(service._parts.tee.on_message, [])
+        self.successResultOf(service.stopService())
+
+    def test_listens_too_late(self) -> None:
+        """An endpoint that listens, or fails to, only after the service was stopped leaves nothing behind."""
+        listening: list[Deferred[Any]] = []
+        closed: list[bool] = []
+
+        class Port:
+            def stopListening(self) -> Deferred[None]:
+                closed.append(True)
+                return succeed(None)
+
+        class Slow:
+            def listen(self, factory: Any) -> Deferred[Any]:
+                listening.append(Deferred())
+                return listening[-1]
+
+        _, service = web_of(self.reactor)
+        self.patch(web_service.endpoints, "serverFromString", lambda *words: Slow())
+        for _ in range(2):
+            service.startService()
+            self.assertEqual(service.address, "")
+            self.successResultOf(service.stopService())
+        listening[0].callback(Port())
+        listening[1].errback(OSError("too late"))
+        self.assertEqual((closed, service.failure), ([True], ""))
+
+
+class OnSockets(TestCase):
+    """The service as programs meet it."""
+
+    async def test_stream_and_end(self) -> None:
+        """A reader of events gets what happens meanwhile, and the end of the service is its end."""
+        bridge, service = web_of(reactor, "tcp:0:interface=127.0.0.1")
+        self.addCleanup(bridge.stopService)
+        service.startService()
+        port = int(service.address.rpartition(":")[2])
+        client = await TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Factory.forProtocol(Client))
+        client.transport.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.until(b"event: hello")
+        desk = await TCP4ClientEndpoint(reactor, "127.0.0.1", bridge.ports[0].getHost().port).connect(
+            Factory.forProtocol(Protocol)
+        )
+        await client.until(b"connected")
+        desk.transport.loseConnection()
+        await client.until(b"disconnected")
+        await service.stopService()
+        await client.lost
+
+    async def test_address(self) -> None:
+        """It says where the page is, as one types it."""
+        folder = tempfile.mkdtemp()  # mktemp's would be too long for a socket
+        self.addCleanup(shutil.rmtree, folder)
+        unix = f"unix:{folder}/page"
+        for endpoint, pattern in (
+            ("tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),
+            ("tcp6:0:interface=\\:\\:1", r"http://\[::1\]:\d+"),
+            (unix, re.escape(unix)),
+        ):
+            bridge, service = web_of(reactor, endpoint)
+            self.assertEqual(service.address, "")
+            service.startService()
+            self.assertRegex(service.address, f"^{pattern}$")
+            await service.stopService()
+            await bridge.stopService()
+            self.assertEqual(service.address, "")
+
+
+class Client(Protocol):
+    """What a client got."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost: Deferred[None] = Deferred()
+        self._wanted: list[tuple[bytes, Deferred[None]]] = []
+
+    def until(self, text: bytes) -> Deferred[None]:
+        """Fires when this is among it."""
+        found: Deferred[None] = Deferred()
+        self._wanted.append((text, found))
+        self.dataReceived(b"")
+        return found
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        for entry in self._wanted[:]:
+            if entry[0] in self.data:
+                self._wanted.remove(entry)
+                entry[1].callback(None)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.lost.callback(None)
