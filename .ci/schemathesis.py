@@ -30,9 +30,10 @@ CHECKS = (
     "status_code_conformance",
     "content_type_conformance",
     "response_schema_conformance",
+    "unsupported_method",
 )
 
-EXAMPLES = 25
+EXAMPLES = 100
 """How many requests are made for an operation, beyond those that cover each constraint once."""
 
 SEED = 20261122

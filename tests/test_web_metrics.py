@@ -29,6 +29,12 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "web_metrics.rst"
 POSITION = b"10", b"45", b"0", b"0", b"0"
 
 
+class Readers(list[str]):
+    """The readers of events."""
+
+    behind = 0
+
+
 class MetricsCase(SynchronousTestCase):
     """A bridge between clients and a controller that the test plays, watched by `Metrics`."""
 
@@ -42,12 +48,13 @@ class MetricsCase(SynchronousTestCase):
         self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules())
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
+        self.streams = Readers()
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 
     def make(self, journal: Any) -> Metrics:
         """What is tested."""
-        return Metrics(self.bridge, self.tee, self.pair, journal, self.clock, self.watch)
+        return Metrics(self.bridge, self.tee, self.pair, journal, self.clock, self.watch, self.streams)
 
     def scrape(self, accept: str = "") -> Answer:
         """What is answered to who scrapes."""
@@ -241,6 +248,12 @@ class ClientTests(MetricsCase):
         self.tee.event("cut_off", "web/night", 1, "event stream: behind")
         self.assertEqual(self.samples("clients_cut_off_total"), {"commander=desk": 1, "commander=web": 1})
 
+    def test_event_streams(self) -> None:
+        """How many read events, and what waits for them, can be told."""
+        self.streams += ["web/night", "web/night"]
+        self.streams.behind = 700
+        self.assertEqual((self.value("event_streams"), self.value("event_streams_behind_bytes")), (2, 700))
+
     def test_who_has_command(self) -> None:
         """Who has command can be told, also while it is gone and is waited for, and which lease it is."""
         self.client("eui")
@@ -277,7 +290,7 @@ class JournalTests(MetricsCase):
     def test_no_journal(self) -> None:
         """A bridge that keeps no journal has no gaps in it."""
         tee = Tee(NoJournal())
-        self.metrics = Metrics(self.bridge, tee, self.pair, NoJournal(), self.clock, self.watch)
+        self.metrics = Metrics(self.bridge, tee, self.pair, NoJournal(), self.clock, self.watch, self.streams)
         tee.event("connected", "csc", 0)
         self.assertEqual((self.value("journal_gaps_total"), self.value("journal_lag_seconds")), (0, 0))
 

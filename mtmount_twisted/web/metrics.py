@@ -67,16 +67,25 @@ class Metrics(Collector):
     :param journal: the journal, or what a bridge has that keeps none.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param watch: measures the event loop's lag.
+    :param streams: the readers of events: its length is how many, its `behind` what waits for them.
     :ivar registry: holds these figures alone.
     """
 
     def __init__(
-        self, bridge: Any, tee: Any, link: Any, journal: Any, clock: IReactorTime, watch: LoopWatch
+        self,
+        bridge: Any,
+        tee: Any,
+        link: Any,
+        journal: Any,
+        clock: IReactorTime,
+        watch: LoopWatch,
+        streams: Any,
     ) -> None:
         self.bridge = bridge
         self.link = link
         self.journal = journal
         self.watch = watch
+        self.streams = streams
         self.messages: Counter[tuple[str, ...]] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
@@ -333,6 +342,18 @@ FIGURES = (
         "Clients that were disconnected because they did not keep up.",
         lambda metrics: [((name,), metrics.cut_off[name]) for name in sorted(metrics.seen)],
         ("commander",),
+    ),
+    Figure(
+        "event_streams",
+        "gauge",
+        "Event streams that are open.",
+        lambda metrics: len(metrics.streams),
+    ),
+    Figure(
+        "event_streams_behind_bytes",
+        "gauge",
+        "What waits for the readers of event streams.",
+        lambda metrics: metrics.streams.behind,
     ),
     Figure(
         "has_command",

@@ -7,7 +7,7 @@ a route has no row or a row no route, and another sends requests that it makes f
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..enums import Source
@@ -35,6 +35,10 @@ def _ref(name: str) -> Schema:
 
 def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _such_as(*examples: str) -> Schema:
+    return {"type": "string", "examples": list(examples)}
 
 
 def _list(schema: Schema) -> Schema:
@@ -244,15 +248,19 @@ _WAIT = (
     ),
 )
 _SELECTION = (
-    _query("kind", TEXT, "message, step, change or names of codes such as ACK, with commas between."),
-    _query("peer", TEXT, "Names of peers, with commas between."),
+    _query(
+        "kind",
+        _such_as("message,step", "ACK"),
+        "Types of entry and names of codes, with commas between.",
+    ),
+    _query("peer", _such_as("controller"), "Names of peers, with commas between."),
 )
 _HISTORY = (
-    _query("since", TEXT, "A time: ISO 8601, 16:14, or '10 min ago'."),
-    _query("until", TEXT, "A time, as since."),
+    _query("since", _such_as("10 min ago"), "A time: ISO 8601, 16:14, or '10 min ago'."),
+    _query("until", _such_as("now"), "A time, as since."),
     *_SELECTION,
-    _query("command", TEXT, "Names or codes of commands, with commas between."),
-    _query("outcome", TEXT, f"failed, {', '.join(OUTCOMES)}, with commas between."),
+    _query("command", _such_as("AzimuthAxisMove,103"), "Names or codes of commands, with commas between."),
+    _query("outcome", _such_as("failed", "done,ack"), f"failed, {', '.join(OUTCOMES)}, with commas between."),
     _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "Entries at most."),
     _query("before", EVENT_ID, "Only what came before this id, the last first."),
     _query("after", EVENT_ID, "Only what came after this id, the first first."),
@@ -267,22 +275,24 @@ _RESUME = (
 class Row:
     """What the document says of a route beyond the route itself.
 
-    :ivar answers: what is answered if all is well, by status: the name of a schema, or a media type.
+    :ivar answers: what is answered if all is well, by status: the name of a schema, or a media type;
+        empty if there is no body.
     :ivar problems: the statuses of a `Problem` beyond those that each route has.
     :ivar body: the name of the body's schema; empty if it takes none.
     """
 
     answers: dict[int, str]
     problems: tuple[int, ...] = ()
-    parameters: tuple[Parameter, ...] = field(default=())
+    parameters: tuple[Parameter, ...] = ()
     body: str = ""
-    body_required: bool = True
 
 
 ROWS: dict[tuple[str, str], Row] = {
-    ("GET", "/"): Row({200: "text/html"}),
+    ("GET", "/"): Row({200: "text/html", 304: ""}),
     ("GET", "/static/{name}"): Row(
-        {200: "*/*"}, (404,), (Parameter("name", "path", NAME, "A file of the dashboard's."),)
+        {200: "*/*", 304: ""},
+        (404,),
+        (Parameter("name", "path", _such_as("style.css"), "A file of the dashboard's."),),
     ),
     ("GET", "/healthz"): Row({200: "Alive"}),
     ("GET", "/readyz"): Row({200: "Ready"}, (503,)),
@@ -297,9 +307,7 @@ ROWS: dict[tuple[str, str], Row] = {
         {200: "Life"}, (404,), (Parameter("id", "path", NAME, "The id of a life."),)
     ),
     ("GET", "/api/v1/lease"): Row({200: "Lease"}),
-    ("POST", "/api/v1/lease"): Row(
-        {200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask", body_required=False
-    ),
+    ("POST", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask"),
     ("DELETE", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 429, 503, 504)),
     ("GET", "/api/v1/events"): Row({200: "text/event-stream"}, (422, 503), (*_SELECTION, *_RESUME)),
     ("GET", "/api/v1/messages"): Row({200: "Page"}, (422, 429, 503), _HISTORY),
@@ -310,6 +318,7 @@ _EVERYWHERE = (400, 403, 421)
 _REASONS = {
     200: "As asked.",
     202: "Begun; it goes on.",
+    304: "As you have it.",
     400: "A request that can't be read.",
     401: "No token, or an unknown one.",
     403: "Not allowed to this token, or to this origin.",
@@ -367,7 +376,7 @@ def _operation(route: Route) -> Schema:
         operation["parameters"] = [parameter.shape() for parameter in row.parameters]
     if row.body:
         content = {"application/json": {"schema": _ref(row.body)}}
-        operation["requestBody"] = {"required": row.body_required, "content": content}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -379,8 +388,12 @@ def _id_of(route: Route) -> str:
 
 
 def _answer(status: int, kind: str) -> Schema:
-    media, schema = (kind, {}) if "/" in kind else ("application/json", _ref(kind))
-    return {"description": _REASONS[status], "content": {media: {"schema": schema} if schema else {}}}
+    answer: Schema = {"description": _REASONS[status]}
+    if "/" in kind:
+        answer["content"] = {kind: {}}
+    elif kind:
+        answer["content"] = {"application/json": {"schema": _ref(kind)}}
+    return answer
 
 
 def routes(every: Sequence[Route], version: str) -> list[Route]:

@@ -77,7 +77,7 @@ class Areas:
         streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds)
         watch = LoopWatch(reactor)
         watch.start()
-        metrics = Metrics(bridge, tee, link, journal, reactor, watch)
+        metrics = Metrics(bridge, tee, link, journal, reactor, watch, streams)
         history = History(shelf, turns, wall_clock)
         answering = (
             *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
