@@ -39,10 +39,11 @@ class Loading(SynchronousTestCase):
             self.assertIsNone(loaded.user(secret))
 
     def test_roles(self) -> None:
-        """Who may command may do the rest; who may stop can be one who may not look."""
+        """Who may command may do the rest, and who may stop may look."""
         for given, expected in (
             ('["command"]', {"observe", "command", "stop"}),
-            ('["stop"]', {"stop"}),
+            ('["stop"]', {"observe", "stop"}),
+            ('["observe"]', {"observe"}),
             ('["observe", "stop"]', {"observe", "stop"}),
         ):
             user = tokens.load(RIGHT.replace('["command"]', given).encode()).user(SECRET)

@@ -29,6 +29,13 @@ SHORTEST = 16
 """How many characters a secret has at least."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
+INCLUDED: dict[Role, frozenset[Role]] = {
+    "observe": frozenset(("observe",)),
+    "stop": frozenset(("observe", "stop")),
+    "command": frozenset(ROLES),
+}
+"""What each role allows."""
+
 SOURCES = {"CSC": Source.CSC, "EUI": Source.EUI, "HHD": Source.HHD}
 KEYS = ("name", "secret", "roles", "source")
 
@@ -90,9 +97,7 @@ def load(data: bytes, where: str = "<tokens>") -> Tokens:
 
 
 def _token(table: dict[str, Any]) -> Token:
-    roles = frozenset(table["roles"])
-    if "command" in roles:
-        roles = frozenset(ROLES)
+    roles: frozenset[Role] = frozenset().union(*(INCLUDED[role] for role in table["roles"]))
     return Token(
         User(table["name"], roles, SOURCES[table.get("source", "CSC")]),
         Secret(table["secret"]),
