@@ -5,13 +5,13 @@ time. The commander may come and go: the mount keeps its state, also who has com
 until replies can be delivered, but no longer than their commander stays; a reply that can't be
 delivered is dropped.
 
-May touch sockets, through its `Communicator` only. Next to read: `mount`.
+May touch sockets, through its `Communicator` only. Next to read: `mount`, `voice`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -22,11 +22,12 @@ from ..codec import read_command_header, refusal
 from ..commands import CommandDict
 from ..communicator import Communicator
 from ..enums import COMMAND_PORT, REPLY_PORT, Commander
-from ..errors import LineError, ListenError, MTMountError
+from ..errors import LineError, ListenError, PairClosedError
 from ..framing import TERMINATOR
-from ..replies import Reply
 from ..tai import current_tai
+from .faults import Fault, Faults
 from .mount import SimulatedMount
+from .voice import Voice
 
 
 class SimulatorService(Service):
@@ -38,7 +39,10 @@ class SimulatorService(Service):
     :param reply_port: port there; 0 to connect only when ``communicator.connect(port)`` is called.
     :param reactor: the reactor; the global one if None.
     :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed` and `realistic`.
+    :param faults: what goes wrong from the start.
+    :param fault_seed: of the chance with which it does.
     :raises ValueError: from `startService`, if an option is out of range.
+    :ivar faults: what goes wrong; may be changed at any time.
     :ivar mount: the mount, from `startService` on; a new one at each start.
     :ivar communicator: its connections, from `startService` on.
     """
@@ -58,6 +62,8 @@ class SimulatorService(Service):
         speed: float = 1.0,
         realistic: bool = False,
         tai: Callable[[], float] = current_tai,
+        faults: Iterable[Fault] = (),
+        fault_seed: int = 0,
         log: logging.Logger | None = None,
         reactor: Any = None,
     ) -> None:
@@ -70,22 +76,27 @@ class SimulatorService(Service):
         }
         self._log = log or logging.getLogger(__name__)
         self._reactor = reactor
-        self._written: Deferred[None] = succeed(None)
+        self.faults = Faults(faults, fault_seed)
+        self.faults.changed = self._refuse_or_connect
 
     def startService(self) -> None:
         """Make the mount, begin to listen and, unless `reply_port` is 0, to connect."""
         reactor = self._reactor
         if reactor is None:
             from twisted.internet import reactor
-        self.mount = SimulatedMount(reactor, self._send, **cast(Any, self._options))
+        self.faults.forget()
+        self._refused = self.faults.refusing
+        self._voice = Voice(self.faults, reactor, self._log)
+        self.mount = SimulatedMount(reactor, self._voice.say, **cast(Any, self._options))
         self.communicator = Communicator(
             self.name,
             *self._addresses,
             log=self._log,
             read_replies=False,
-            connect=self._addresses[1] != 0,
+            connect=self._addresses[1] != 0 and not self._refused,
             reactor=reactor,
         )
+        self._voice.mount, self._voice.communicator = self.mount, self.communicator
         super().startService()  # type: ignore[no-untyped-call]
         serving = self.communicator.each(self._take, self._answer_unreadable, answering=True)
         Deferred.fromCoroutine(serving).addErrback(self._stopped)
@@ -99,6 +110,7 @@ class SimulatorService(Service):
         if not hasattr(self, "communicator"):
             return succeed(None)
         self.mount.close()
+        self._voice.close()
         return self.communicator.close()
 
     def wait_command_port(self) -> Deferred[int]:
@@ -110,8 +122,9 @@ class SimulatorService(Service):
 
     def _take(self, command: Any) -> Deferred[None]:
         """Execute a command; the next one is taken when the replies to this one are on their way."""
+        self.faults.commanded(command)
         self.mount.receive(command)
-        return self._written
+        return self._voice.written
 
     def _stopped(self, failure: Failure) -> None:
         """It serves nobody any more. That it can't listen was logged already."""
@@ -128,12 +141,15 @@ class SimulatorService(Service):
         known = header.code in CommandDict
         explanation = str(error.reason) if known else f"unknown command code {header.code}"
         writer = self.communicator.writer
-        if writer is not None and writer.has_room:
+        if writer is not None and writer.has_room and not self.faults.silent:
             writer.send(refusal(header, explanation) + TERMINATOR)
 
-    def _send(self, reply: Reply) -> None:
-        self._written = self.communicator.write(reply).addErrback(self._dropped, reply)
-
-    def _dropped(self, failure: Failure, reply: Reply) -> None:
-        failure.trap(MTMountError)
-        self._log.debug("%s: dropped %r: %s", self.name, reply, failure.getErrorMessage())
+    def _refuse_or_connect(self) -> None:
+        """Have the connection for replies, or not, as the faults say."""
+        if not self.running or self._refused == self.faults.refusing:
+            return
+        self._refused = self.faults.refusing
+        if self._refused:
+            self.communicator.close_client()
+        elif self.communicator.client_port:
+            self.communicator.connect().addErrback(lambda failure: failure.trap(PairClosedError, ListenError))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from twisted.application.service import IService
+from twisted.python import usage
 
 from .. import daemon
 from ..enums import COMMAND_PORT, Commander
 from ..fields import FLOAT
+from .faults import parse_fault
 from .mount import FASTEST, SLOWEST
 from .service import SimulatorService
 
@@ -36,6 +38,7 @@ class Options(daemon.OneLineOptions):
         ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
         ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
         ["commander", "c", "NONE", "who has command at first: NONE, CSC, EUI or HHD"],
+        ["fault-seed", None, 0, "seed of the chance with which faults happen"],
         ["speed", "s", 1.0, f"how many times faster than a real mount it moves, {SLOWEST:g} to {FASTEST:g}"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
@@ -46,11 +49,20 @@ class Options(daemon.OneLineOptions):
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
         "commander": _commander,
+        "fault-seed": daemon.number(0, 2**63),
         "speed": daemon.number(SLOWEST, FASTEST, FLOAT),
     }
 
+    def opt_fault(self, text: str) -> None:
+        """What goes wrong: KIND or KIND:NAME=VALUE,... (docs/simulator.rst); may be repeated."""
+        try:
+            self.setdefault("faults", []).append(parse_fault(text))
+        except ValueError as error:
+            raise usage.UsageError(f"--fault: {error}") from None
+
     def postOptions(self) -> None:
         """Convert the options, and fill in the default that depends on another."""
+        self.setdefault("faults", [])
         super().postOptions()
         if self["reply-port"] is None:
             self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
@@ -89,5 +101,7 @@ def makeService(options: Options) -> IService:
         initial_commander=options["commander"],
         speed=options["speed"],
         realistic=bool(options["realistic"]),
+        faults=options["faults"],
+        fault_seed=options["fault-seed"],
         log=log,
     )

@@ -1,0 +1,419 @@
+r"""What goes wrong between the simulator's answers and the wire: values in, bytes and delays out.
+
+A `Fault` says what goes wrong and with which commands; `Faults` has those that are in force, and makes of
+each reply a list of `Piece`: which bytes go out, how much later, and what happens then. The mount knows
+nothing of it: it executes a command as ever, only what is said of that differs.
+
+Pure: no clock, no socket. Next to read: `voice`, which does what the pieces say; ``docs/simulator.rst``,
+which tells what each kind is for.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from ..commands import Command
+from ..enums import CommandCode
+from ..fields import FLOAT, INT
+from ..framing import MAX_LINE_LENGTH, TERMINATOR
+from ..replies import AckReply, Answer, DoneReply, NoAckReply, OnStateInfoReply, Reply
+
+GARBAGE = b"\x00\xff\xfe no\nreply" + TERMINATOR
+"""A line that is no reply, and not UTF-8 either."""
+
+TICK = 0.02
+"""A flood comes in a burst every so many seconds, or one event at a time if there are fewer."""
+
+MAX_FLOOD = 200_000
+"""How many events a flood may have."""
+
+Key = tuple[int, int]
+"""Source and sequence id of a command."""
+
+
+class Close(NamedTuple):
+    """The connection on which replies go out is closed behind these bytes."""
+
+
+class Alarm(NamedTuple):
+    """What a command is about raises an alarm, or a warning, if the command is not done by then.
+
+    :ivar key: which command.
+    :ivar command: the name of its class.
+    :ivar is_warning: True for a warning, with which the device works on.
+    """
+
+    key: Key
+    command: str
+    is_warning: bool
+
+
+class Piece(NamedTuple):
+    """What goes out.
+
+    :ivar delay: how much later, in s.
+    :ivar data: the bytes, whole lines or not.
+    :ivar then: what happens behind them.
+    """
+
+    delay: float
+    data: bytes = b""
+    then: Close | Alarm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong.
+
+    :ivar kind: what: a key of `KINDS`.
+    :ivar reply: with which replies: "ack", "done", "noack" or "any".
+    :ivar code: with commands of this code only; None for all.
+    :ivar count: with so many commands, 1 or more, and then no more; None for ever.
+    :ivar probability: with how many of these commands, by chance: more than 0, at most 1.
+    :ivar seconds: how late, how far into the move, or how long, 0 to 86400 s.
+    :ivar times: how many more times a reply is repeated, 1 to 1000.
+    :ivar offset: what is added to the sequence id.
+    :ivar size: the bytes of the long line, without its terminator: 60 to 2**24.
+    :ivar rate: events of a flood per second, 1 to 100,000.
+    :raises ValueError: if a value is out of range, or is one that the kind has no use for.
+    """
+
+    kind: str
+    reply: str = "any"
+    code: int | None = None
+    count: int | None = None
+    probability: float = 1.0
+    seconds: float = 1.0
+    times: int = 1
+    offset: int = 1000
+    size: int = MAX_LINE_LENGTH + 1
+    rate: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}")
+        for declared in fields(self):
+            name, value = declared.name, getattr(self, declared.name)
+            if name not in ALWAYS | KINDS[self.kind].takes and value != declared.default:
+                allowed = ", ".join(sorted(ALWAYS | KINDS[self.kind].takes))
+                raise ValueError(f"{name}: {self.kind} does not take it; it takes {allowed}")
+            if name in _RANGES and value is not None and not _RANGES[name].holds(value):
+                raise ValueError(f"{name}: expected {_RANGES[name].expected}, got {value!r}")
+        if self.kind == "flood" and self.rate * self.seconds > MAX_FLOOD:
+            raise ValueError(
+                f"rate: expected at most {MAX_FLOOD} events in all, got {self.rate * self.seconds:g}"
+            )
+
+
+class Kind(NamedTuple):
+    """What one kind of fault does.
+
+    :ivar change: the pieces that a reply has become so far -> what becomes of them. None where `Faults`
+        itself sees to it.
+    :ivar takes: the parameters that it has, beside those that say with which commands.
+    """
+
+    change: Callable[[Fault, list[Piece]], list[Piece]] | None
+    takes: frozenset[str]
+
+
+def _late(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    return [piece._replace(delay=piece.delay + fault.seconds) for piece in pieces]
+
+
+def _repeated(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    return pieces * (1 + fault.times)
+
+
+def _missing(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    return []
+
+
+def _wrong_id(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    return [piece._replace(data=_with_other_id(piece.data, fault.offset)) for piece in pieces]
+
+
+def _with_other_id(line: bytes, offset: int) -> bytes:
+    answer = _ANSWER.match(line)
+    if answer is None:
+        return line
+    return b"%b%d%b" % (answer[1], int(answer[2]) + offset, line[answer.end() :])
+
+
+_ANSWER = re.compile(rb"([012]\n)(\d+)")
+
+
+def _garbage(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    return [Piece(0.0, GARBAGE), *pieces]
+
+
+def _cut(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    return [piece._replace(data=piece.data[: len(piece.data) // 2], then=Close()) for piece in pieces]
+
+
+def _long(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    empty = len(OnStateInfoReply(description="").encode()) - len(TERMINATOR)
+    line = OnStateInfoReply(description="x" * (fault.size - empty)).encode()
+    return [Piece(0.0, line), *pieces]
+
+
+def _flood(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+    """Numbered events, so that who gets them can tell whether one is lacking."""
+    beginning = OnStateInfoReply(description="Flood ").encode().removesuffix(TERMINATOR)
+    total = int(fault.rate * fault.seconds)
+    burst = max(1, int(fault.rate * TICK))
+    ticks = [
+        Piece(
+            first / fault.rate,
+            b"".join(
+                b"%b%d%b" % (beginning, number, TERMINATOR)
+                for number in range(first, min(first + burst, total))
+            ),
+        )
+        for first in range(0, total, burst)
+    ]
+    return pieces + ticks
+
+
+_REPLY = frozenset(["reply"])
+
+KINDS: Mapping[str, Kind] = {
+    "late": Kind(_late, _REPLY | {"seconds"}),
+    "repeated": Kind(_repeated, _REPLY | {"times"}),
+    "missing": Kind(_missing, _REPLY),
+    "wrong_id": Kind(_wrong_id, _REPLY | {"offset"}),
+    "done_first": Kind(None, frozenset()),
+    "swapped": Kind(None, _REPLY),
+    "alarm": Kind(None, frozenset(["seconds"])),
+    "warning": Kind(None, frozenset(["seconds"])),
+    "garbage": Kind(_garbage, _REPLY),
+    "cut": Kind(_cut, _REPLY),
+    "long": Kind(_long, _REPLY | {"size"}),
+    "flood": Kind(_flood, frozenset(["rate", "seconds"])),
+    "silence": Kind(None, frozenset()),
+    "refusal": Kind(None, frozenset()),
+}
+"""Every kind of fault."""
+
+ALWAYS = frozenset(["kind", "code", "count", "probability"])
+"""The parameters that every kind has."""
+
+
+class _Range(NamedTuple):
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+_REPLIES: Mapping[str, type[Reply]] = {"ack": AckReply, "done": DoneReply, "noack": NoAckReply}
+
+_RANGES: Mapping[str, _Range] = {
+    "reply": _Range(lambda value: value == "any" or value in _REPLIES, f"any, {', '.join(_REPLIES)}"),
+    "count": _Range(lambda value: value >= 1, "1 or more"),
+    "probability": _Range(lambda value: 0 < value <= 1, "more than 0 and at most 1"),
+    "seconds": _Range(lambda value: 0 <= value <= 86400, "0 to 86400 seconds"),
+    "times": _Range(lambda value: 1 <= value <= 1000, "1 to 1000"),
+    "size": _Range(lambda value: 60 <= value <= 2**24, f"60 to {2**24} bytes"),
+    "rate": _Range(lambda value: 1 <= value <= 100_000, "1 to 100000 events per second"),
+}
+
+
+def _read_code(text: str) -> int:
+    return int(CommandCode[text.upper()] if text.upper() in CommandCode.__members__ else INT.read(text))
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "reply": str,
+    "code": _read_code,
+    "probability": FLOAT.read,
+    "seconds": FLOAT.read,
+    "rate": FLOAT.read,
+    **dict.fromkeys(("count", "times", "offset", "size"), INT.read),
+}
+
+
+def parse_fault(text: str) -> Fault:
+    """A fault as an option says it: ``KIND`` or ``KIND:NAME=VALUE,NAME=VALUE``.
+
+    :raises ValueError: if it is none; it names what is wrong and what was expected.
+    """
+    kind, _, rest = text.partition(":")
+    values: dict[str, Any] = {}
+    for word in filter(None, rest.split(",")):
+        name, equals, value = word.partition("=")
+        if not equals or name not in _READ:
+            raise ValueError(
+                f"{text[:100]!r}: expected NAME=VALUE with one of {', '.join(_READ)}, got {word!r}"
+            )
+        try:
+            values[name] = _READ[name](value)
+        except ValueError:
+            raise ValueError(f"{text[:100]!r}: {name}: expected a number, got {value!r}") from None
+    try:
+        return Fault(kind, **values)
+    except ValueError as error:
+        raise ValueError(f"{text[:100]!r}: {error}") from None
+
+
+class Faults:
+    """The faults that are in force: the control object of a simulator that runs.
+
+    A fault with nothing that says with which commands is in force for all of them, and silence and refusal
+    then begin at once; with `code`, `count` or `probability` they begin with the first such command.
+
+    :param faults: those in force at first.
+    :param seed: of the chance that `Fault.probability` asks for.
+    :ivar silent: True while nothing at all is said.
+    :ivar refusing: True while the connection for replies is not made.
+    :ivar injected: how often each kind was there, by its name: for one that changes replies, how many.
+    :ivar changed: called when `refusing` may have changed.
+    """
+
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+        self._random = random.Random(seed)
+        self._left: dict[Fault, int | None] = {}
+        self._struck: dict[Key, _Struck] = {}
+        self._held: list[Piece] = []
+        self.silent = self.refusing = False
+        self.injected: Counter[str] = Counter()
+        self.changed: Callable[[], None] = lambda: None
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault in force; one that is equal to it starts anew."""
+        self._left[fault] = fault.count
+        if fault.code is None and fault.count is None and fault.probability == 1:
+            self._begin(fault)
+
+    def clear(self) -> None:
+        """Put none in force any more. What is late still comes, and a flood goes on to its end."""
+        self._left.clear()
+        self.forget()
+        self.silent = self.refusing = False
+        self.changed()
+
+    def forget(self) -> None:
+        """Forget the commands that are not done yet; what was held back of their replies is lost."""
+        self._struck.clear()
+        self._held.clear()
+
+    @property
+    def in_force(self) -> tuple[Fault, ...]:
+        """The faults in force."""
+        return tuple(self._left)
+
+    @property
+    def are_none(self) -> bool:
+        """True if replies go out as they are."""
+        return not (self._struck or self._held or self.silent)
+
+    def commanded(self, command: Command) -> None:
+        """Decide what goes wrong with a command, before the mount takes it."""
+        struck = [fault for fault in self.in_force if self._strikes(fault, command)]
+        for fault in struck:
+            self._begin(fault)
+        if struck:
+            self._struck[_key(command)] = _Struck(command.ack_only, type(command).__name__, struck)
+
+    def _strikes(self, fault: Fault, command: Command) -> bool:
+        if fault.code is not None and fault.code != command.command_code:
+            return False
+        if fault.probability < 1 and self._random.random() >= fault.probability:
+            return False
+        left = self._left[fault]
+        if left == 1:
+            del self._left[fault]
+        elif left is not None:
+            self._left[fault] = left - 1
+        return True
+
+    def _begin(self, fault: Fault) -> None:
+        """Silence and refusal are there from now on, and not with one reply."""
+        if fault.kind == "silence" and not self.silent:
+            self.silent = True
+            self.injected["silence"] += 1
+        elif fault.kind == "refusal" and not self.refusing:
+            self.refusing = True
+            self.injected["refusal"] += 1
+            self.changed()
+
+    def said(self, reply: Reply) -> list[Piece]:
+        """What goes out for a reply of the mount; events are only ever silenced."""
+        if self.silent:
+            return []
+        pieces = [Piece(0.0, reply.encode())]
+        if not isinstance(reply, Answer):
+            return pieces
+        struck = self._struck.get(_key(reply))
+        hold = False
+        if struck is not None:
+            fitting = [fault for fault in struck.faults if _fits(fault, reply, struck.is_new)]
+            for fault in fitting:
+                pieces = self._changed(fault, pieces, _key(reply), struck)
+            hold = any(fault.kind == "swapped" for fault in fitting)
+            struck.is_new = False
+            if struck.ack_only or not isinstance(reply, AckReply):
+                pieces += struck.acks
+                del self._struck[_key(reply)]
+        return self._swapped(pieces, hold)
+
+    def _changed(self, fault: Fault, pieces: list[Piece], key: Key, struck: _Struck) -> list[Piece]:
+        change = KINDS[fault.kind].change
+        if change is not None:
+            self.injected[fault.kind] += 1
+            return change(fault, pieces)
+        if fault.kind == "done_first" and not struck.ack_only:
+            self.injected[fault.kind] += 1
+            struck.acks += pieces
+            return []
+        if fault.kind in ("alarm", "warning"):
+            alarm = Alarm(key, struck.command, fault.kind == "warning")
+            return [*pieces, Piece(fault.seconds, then=alarm)]
+        return pieces
+
+    def _swapped(self, pieces: list[Piece], hold: bool) -> list[Piece]:
+        """Hold these back until the next answer went out; those that are held back go out behind these."""
+        held, self._held = self._held, []
+        if held or not hold:
+            return pieces + held
+        self.injected["swapped"] += 1
+        self._held = pieces
+        return []
+
+    def is_due(self, alarm: Alarm) -> bool:
+        """True, and counted, if the command of an alarm is not done yet."""
+        if alarm.key not in self._struck:
+            return False
+        self.injected["warning" if alarm.is_warning else "alarm"] += 1
+        return True
+
+
+@dataclass(slots=True)
+class _Struck:
+    """A command with which something goes wrong, until it is done.
+
+    :ivar is_new: True until its first answer.
+    :ivar acks: what is held back until it is done.
+    """
+
+    ack_only: bool
+    command: str
+    faults: list[Fault]
+    is_new: bool = True
+    acks: list[Piece] = field(default_factory=list)
+
+
+def _key(message: Command | Answer) -> Key:
+    return int(message.source), message.sequence_id
+
+
+def _fits(fault: Fault, answer: Answer, is_first: bool) -> bool:
+    """Whether a fault is one of this answer: those that name no reply are of the first, or of the Ack."""
+    if "reply" in KINDS[fault.kind].takes:
+        return fault.reply == "any" or isinstance(answer, _REPLIES[fault.reply])
+    return is_first and (fault.kind == "flood" or isinstance(answer, AckReply))
