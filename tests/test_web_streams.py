@@ -1,0 +1,544 @@
+"""Streams of events, and how one resumes: `mtmount_twisted.web.streams`, `mtmount_twisted.web.resuming`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.interfaces import IPushProducer
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted.bridge.journal import NoJournal
+from mtmount_twisted.enums import Source
+from mtmount_twisted.web import resuming
+from mtmount_twisted.web.calls import Problem, User
+from mtmount_twisted.web.resuming import MAX_WAIT
+from mtmount_twisted.web.streams import KEEP_ALIVE, PARAMETERS, Bounds
+
+from . import strategies  # noqa: F401 - it sets Hypothesis's profile
+from .feeds import Event, Request, World
+from .journals import STAMP
+
+
+class StreamsCase(SynchronousTestCase):
+    """Readers of a daemon that runs."""
+
+    bounds: Bounds | None = None
+
+    def setUp(self) -> None:
+        self.world = World(self.bounds)
+        self.world.write()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        """Nothing is left that is due."""
+        self.world.stop()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
+class StreamTests(StreamsCase):
+    """What a reader gets."""
+
+    def test_headers(self) -> None:
+        """The answer is a stream of events that nobody between may keep."""
+        wanted = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        self.assertEqual(self.world.read().headers, wanted)
+
+    def test_hello(self) -> None:
+        """The first event says where the stream begins, with the id to resume from."""
+        self.world.record(3)
+        self.world.write()
+        last = self.world.id_of(3)
+        data = {"run": 1, "last_id": last, "epoch": 4}
+        self.assertEqual(self.world.read().events, [Event("hello", last, data)])
+
+    def test_hello_of_an_empty_journal(self) -> None:
+        """If nothing happened yet, there is no id."""
+        self.assertEqual(self.world.read().events[0][1:], (None, {"run": 1, "last_id": None, "epoch": 4}))
+
+    def test_live(self) -> None:
+        """All that happens from the hello on is told, each with its id; nothing from before."""
+        self.world.record(2)
+        first = self.world.read()
+        self.world.record(2)
+        second = self.world.read()
+        self.world.record(2)
+        self.world.wait()
+        self.assertEqual(first.sequence_ids, [3, 4, 5, 6])
+        self.assertEqual(second.events[0].data["last_id"], self.world.id_of(2))
+        self.assertEqual(second.sequence_ids, [3, 4, 5, 6])
+
+    def test_what_a_mount_says_can_not_break_the_framing(self) -> None:
+        """Text with line feeds or with what looks like an event stays one event's data."""
+        reader = self.world.read()
+        for text in (b"x\rdata: y", b"data: x\n\nevent: gone\ndata: {}", "\u2028é".encode(), b"\xff\x00"):
+            self.world.tee.message("controller", "from", 4, b"5\n" + STAMP + b"\n" + text)
+        self.world.wait()
+        self.assertEqual([event.name for event in reader.events], ["hello", *["message"] * 4])
+        self.assertEqual(reader.named("message")[0]["fields"], None)
+
+    def test_keep_alive(self) -> None:
+        """Every 15 s each reader gets a comment, until nobody is there."""
+        readers = [self.world.read() for _ in range(3)]
+        for _ in range(2):
+            self.world.wait(KEEP_ALIVE)
+        for reader in readers:
+            self.assertEqual(reader.read.count(b":\n\n"), 2)
+            reader.leave()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_who_reads_keeps_a_commander_present(self) -> None:
+        """A user's commander is held present by each stream until that ends."""
+        readers = [self.world.read() for _ in range(2)]
+        self.assertEqual((self.world.presence.held, len(self.world.streams)), (["night"] * 2, 2))
+        for reader in readers:
+            reader.leave()
+            reader.leave()
+        self.assertEqual((self.world.presence.held, len(self.world.streams)), ([], 0))
+        self.world.record()
+        self.world.wait()
+
+    def test_selection(self) -> None:
+        """Only what is asked for is told, live and from what was; hello always is."""
+        self.world.record(2)
+        self.world.write()
+        for resumes in (False, True):
+            last = self.world.id_of(self.world.feed._last_number) if resumes else None
+            reader = self.world.read(last, kind="step,ACK", peer="csc, controller")
+            self.world.wait()
+            self.world.record()
+            self.world.tee.step(9, "sent", "csc", 4, 1, 32, 2)
+            self.world.tee.message("controller", "from", 4, b"0\n1\n1\n" + STAMP + b"\n100")
+            self.world.tee.message("eui", "to", 4, b"0\n1\n1\n" + STAMP + b"\n100")
+            self.world.wait()
+            self.assertEqual([event.name for event in reader.events], ["hello", "step", "message"])
+
+    def test_faults(self) -> None:
+        """A query that can't be understood is refused with each fault and what was expected."""
+        call = self.world.call(Request(), kind="ack,bogus", peer=",", colour="red")
+        problem = self.failureResultOf(call, Problem).value
+        faults = {fault.where: fault.why for fault in problem.faults}
+        self.assertEqual(problem.status, 422)
+        self.assertEqual(set(faults), {"query.kind", "query.peer", "query.colour"})
+        self.assertIn("IN_POSITION", faults["query.kind"])
+        self.assertIn(", ".join(PARAMETERS), faults["query.colour"])
+        many = self.world.call(Request(), kind=",".join(["ACK"] * 101))
+        self.assertEqual(self.failureResultOf(many, Problem).value.status, 422)
+        self.assertEqual(len(self.world.streams), 0)
+
+    def test_known_kinds(self) -> None:
+        """Types, names of codes and numbers of those without a name can be asked for."""
+        kinds = "message,step,change,request,ACK,AZIMUTH_AXIS_MOVE,code 4711,code -5"
+        self.world.read(kind=kinds)
+
+    def test_malformed_last_id(self) -> None:
+        """A last id that is none is refused, from header and query, and says how one looks."""
+        for text in ("x", "1", "1.", "1.2.3", "1.99999999999999999999", "\u0661.\u0661", "-1.5"):
+            for call in (
+                self.world.call(Request(), last=text),
+                self.world.call(Request(), last_event_id=text),
+            ):
+                problem = self.failureResultOf(call, Problem).value
+                self.assertEqual(problem.status, 400, text)
+                self.assertIn("RUN.ROW", problem.faults[0].why)
+
+    def test_close(self) -> None:
+        """When the service ends, every stream ends as it should, and no other begins."""
+        readers = [self.world.read(), self.world.read("1.1")]
+        self.world.record()
+        for _ in range(2):
+            self.world.streams.close()
+        self.assertTrue(all(reader.finished for reader in readers))
+        self.assertEqual((len(self.world.streams), self.world.presence.held), (0, []))
+        problem = self.failureResultOf(self.world.call(Request()), Problem).value
+        self.assertEqual(problem.status, 503)
+
+
+class BoundsTests(StreamsCase):
+    """How many streams there may be, and how far behind."""
+
+    bounds = Bounds(max_behind_bytes=5000, max_behind_seconds=10, per_user=2, total=3)
+
+    def test_per_user(self) -> None:
+        """One user has so many streams, and may have another when one ends."""
+        readers = [self.world.read() for _ in range(2)]
+        problem = self.failureResultOf(self.world.call(Request()), Problem).value
+        self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
+        readers[0].leave()
+        self.world.read()
+
+    def test_total(self) -> None:
+        """There are so many streams altogether."""
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
+        for user in users[:3]:
+            self.world.read(user=user)
+        problem = self.failureResultOf(self.world.call(Request(), users[3]), Problem).value
+        self.assertEqual(problem.status, 503)
+
+    def test_too_many_bytes_behind(self) -> None:
+        """A reader that leaves too much unread is cut off, which is counted and recorded; others are not."""
+        slow, quick = self.world.read(room=1000), self.world.read()
+        for _ in range(20):
+            self.world.record()
+            self.world.wait(0.05)
+        self.assertTrue(slow.aborted)
+        self.assertEqual((self.world.streams.cut_off, len(self.world.streams)), (1, 1))
+        self.assertEqual(quick.sequence_ids, list(range(1, 21)))
+        (change,) = quick.named("change")
+        self.assertEqual((change["kind"], change["peer"], change["epoch"]), ("cut_off", "web/night", 4))
+        self.assertEqual(change["detail"], "event stream: more than 5000 bytes behind")
+
+    def test_too_long_behind(self) -> None:
+        """A reader that reads nothing for too long is cut off."""
+        slow = self.world.read(room=100)
+        self.world.record()
+        self.world.wait(0.1)
+        self.world.wait(9)
+        self.assertFalse(slow.aborted)
+        self.assertGreaterEqual(self.world.streams.behind, 0)
+        self.world.wait(1.1)
+        self.assertTrue(slow.aborted)
+
+    def test_slow_but_reading(self) -> None:
+        """A reader that always has something left to read, and reads on, gets all of it."""
+        slow = self.world.read(room=300)
+        for _ in range(40):
+            self.world.record(2)
+            self.world.wait(0.1)
+            self.world.wait(8)
+            slow.take()
+        self.world.wait()
+        for _ in range(100):
+            slow.take()
+        self.assertEqual(slow.sequence_ids, list(range(1, 81)))
+
+    def test_cut_off_and_resumed(self) -> None:
+        """Who was cut off resumes where it was, and misses nothing."""
+        slow = self.world.read(room=1000)
+        for _ in range(20):
+            self.world.record()
+            self.world.wait(0.05)
+        slow._room = None
+        slow.take()
+        again = self.world.read(slow.events[-1].id)
+        self.world.wait()
+        self.assertEqual(slow.sequence_ids + again.sequence_ids, list(range(1, 21)))
+
+    def test_slow_while_resuming(self) -> None:
+        """Who is slow while it resumes is waited for, and cut off by the same rule."""
+        self.world.record(100)
+        self.world.write()
+        slow = self.world.read(self.world.id_of(1), room=600)
+        for _ in range(80):
+            self.world.wait(1)
+            slow.take()
+        stuck = self.world.read(self.world.id_of(1), room=600)
+        self.world.wait(0.1)
+        self.world.wait(11)
+        self.assertEqual(slow.sequence_ids, list(range(2, 101)))
+        self.assertTrue(stuck.aborted)
+
+    def test_push_producer(self) -> None:
+        """A stream is what a transport asks of one that writes to it; told late, it does nothing."""
+        reader = self.world.read()
+        stream = reader.producer
+        verifyObject(IPushProducer, stream)
+        reader.leave()
+        for told in (stream.pauseProducing, stream.resumeProducing, stream.stopProducing):
+            told()
+        stream.send(b"late")
+        self.failureResultOf(stream.room())
+
+
+class ResumeTests(SynchronousTestCase):
+    """From where a reader was up to now."""
+
+    def world(self, **ring: int) -> World:
+        """A daemon that runs."""
+        world = World(**ring)
+        self.addCleanup(world.stop)
+        world.write()
+        return world
+
+    def test_from_the_ring(self) -> None:
+        """What is in memory comes from there: no thread reads the file."""
+        world = self.world()
+        world.synchronous = False
+        world.record(50)
+        reader = world.read(world.id_of(10))
+        world.wait()
+        self.assertEqual(reader.sequence_ids, list(range(11, 51)))
+        self.assertEqual(list(world.threads), [])
+        world.record()
+        world.wait()
+        self.assertEqual(reader.sequence_ids[-1], 51)
+        self.assertEqual([event.name for event in reader.events if event.name != "message"], ["hello"])
+
+    def test_from_query(self) -> None:
+        """The id can stand in the query, for who can't set headers."""
+        world = self.world()
+        world.record(3)
+        reader = world.read(last_event_id=world.id_of(2))
+        world.wait()
+        self.assertEqual(reader.sequence_ids, [3])
+
+    def test_hello_does_not_skip(self) -> None:
+        """A reader that resumes and is interrupted at once is not moved on by the hello."""
+        world = self.world()
+        world.record(3)
+        self.assertEqual(world.read(world.id_of(1)).events[0].id, None)
+
+    def test_from_the_journal(self) -> None:
+        """What memory has no longer comes from the file, and then from memory."""
+        world = self.world(max_rows=10)
+        world.record(2500)
+        world.write()
+        world.record(5)
+        reader = world.read(world.id_of(3))
+        world.wait(1)
+        self.assertEqual(reader.sequence_ids, list(range(4, 2506)))
+        self.assertEqual(reader.named("gone"), [])
+
+    def test_over_a_restart(self) -> None:
+        """A reader resumes after the daemon was started anew."""
+        world = self.world()
+        world.record(5)
+        world.write()
+        last = world.id_of(2)
+        world.restart()
+        world.record(2)
+        reader = world.read(last)
+        world.write()
+        world.record(1)
+        world.wait()
+        self.assertEqual((reader.sequence_ids, reader.named("gone")), ([3, 4, 5, 6, 7, 8], []))
+
+    def test_before_the_file_is_open(self) -> None:
+        """A daemon that has only begun is waited for, and so is its file."""
+        world = self.world()
+        world.record(3)
+        world.write()
+        last = world.id_of(1)
+        world.restart()
+        reader = world.read(last)
+        self.assertIsNone(world.journal.base)
+        world.wait()
+        world.record()
+        world.wait(0.01)
+        world.write()
+        world.wait()
+        self.assertEqual((reader.sequence_ids, reader.named("gone")), ([2, 3, 4], []))
+
+    def test_trimmed(self) -> None:
+        """Rows that were deleted since are told as gone, with their number."""
+        world = self.world(max_rows=5)
+        world.record(100)
+        world.write()
+        last = world.id_of(10)
+        world.journal.keeper._store._db.execute(
+            "DELETE FROM message WHERE id <= ?", (world.journal.base + 40,)
+        )
+        reader = world.read(last)
+        world.wait()
+        self.assertEqual([event.name for event in reader.events[:2]], ["hello", "gone"])
+        self.assertEqual(reader.named("gone"), [{"rows": 30, "why": resuming.NOT_THERE}])
+        self.assertEqual(reader.sequence_ids, list(range(41, 101)))
+
+    def test_trimmed_to_another_run(self) -> None:
+        """If all of a run was deleted, nobody knows how many rows it had left."""
+        world = self.world()
+        world.record(5)
+        world.write()
+        last = world.id_of(2)
+        world.restart()
+        world.record(1)
+        world.write()
+        world.journal.keeper._store._db.execute("DELETE FROM message WHERE run = 1")
+        reader = world.read(last)
+        world.wait()
+        self.assertEqual(
+            ([gone["rows"] for gone in reader.named("gone")], reader.sequence_ids), ([None], [6])
+        )
+
+    def assert_goes_live(self, world: World, last: str, why: str) -> None:
+        """A reader is told that something unknown is gone, and then what comes."""
+        reader = world.read(last)
+        world.wait(MAX_WAIT + 1)
+        (gone,) = reader.named("gone")
+        self.assertIsNone(gone["rows"])
+        self.assertIn(why, gone["why"])
+        world.record()
+        world.wait()
+        self.assertEqual(reader.sequence_ids, [world.recorded])
+
+    def test_another_journal(self) -> None:
+        """Ids of another file, and such as are yet to come, are told as gone; then it is live."""
+        world = self.world()
+        world.record(5)
+        world.write()
+        for last in ("7.3", "1.2000", "1.999999999999", f"{world.journal.run + 1}.{world.journal.base + 2}"):
+            self.assert_goes_live(world, last, "not of this journal")
+
+    def test_no_journal(self) -> None:
+        """With the journal turned off, the reader is told so."""
+        world = self.world()
+        world.shelf.path = None
+        world.feed.journal = NoJournal()
+        self.assert_goes_live(world, "1.5", "turned off")
+
+    def test_unreadable_journal(self) -> None:
+        """If the file can't be read, the reader is told why."""
+        world = self.world()
+        world.shelf.path = world.path.with_name("other.sqlite")
+        self.assert_goes_live(world, "1.5", "there is no journal")
+
+    def test_journal_that_is_not_written(self) -> None:
+        """What is in neither memory nor file is waited for so long, and then told as gone."""
+        for fault, why in (("", "far behind"), ("disk full", "disk full")):
+            world = self.world(max_rows=5)
+            world.record(5)
+            world.write()
+            last = world.id_of(5)
+            world.record(20)
+            world.journal.fault = fault
+            reader = world.read(last)
+            world.wait(0.01)
+            for _ in range(110):
+                world.wait(0.05)
+            (gone,) = reader.named("gone")
+            self.assertEqual(gone["rows"], 15)
+            self.assertIn(why, gone["why"])
+            self.assertEqual(reader.sequence_ids, list(range(21, 26)))
+
+    def test_journal_that_is_not_opened(self) -> None:
+        """If the file of this run is never opened, the reader is told so and is live."""
+        world = self.world()
+        world.record(3)
+        world.write()
+        last = world.id_of(3)
+        world.restart()
+        world.journal.fault = "locked"
+        self.assert_goes_live(world, last, "locked")
+
+    def test_who_goes_while_resuming(self) -> None:
+        """A reader that goes while it resumes is sent nothing more, and nothing is left of it."""
+        world = self.world(max_rows=5)
+        world.record(100)
+        world.write()
+        world.synchronous = False
+        for turn in range(4):
+            reader = world.read(world.id_of(1))
+            for _ in range(turn):
+                world.wait(0.001)
+                world.run_thread()
+            reader.leave()
+            size = len(reader.read)
+            world.wait()
+            world.run_thread()
+            world.wait()
+            self.assertEqual(len(reader.read), size)
+        self.assertEqual((len(world.feed.listeners), world.clock.getDelayedCalls()), (0, []))
+
+    def test_row_that_was_not_kept(self) -> None:
+        """A row that the journal had no room for is told live, with no id, and to who resumes soon after."""
+        world = self.world()
+        world.record()
+        live = world.read()
+        number = world.journal.message
+        world.journal.message = lambda *row: 0
+        world.record()
+        world.journal.message = number
+        world.record()
+        world.wait()
+        reader = world.read(world.id_of(1))
+        world.wait()
+        self.assertEqual((live.sequence_ids, reader.sequence_ids), ([2, 3], [2, 3]))
+        self.assertEqual([event.id for event in live.events][1:], [None, world.id_of(2)])
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("record"), st.integers(1, 6)),
+        st.tuples(st.sampled_from(["write", "thread", "take", "live"]), st.none()),
+        st.tuples(st.just("wait"), st.sampled_from([0.001, 0.02, 0.05])),
+    ),
+    max_size=25,
+)
+
+
+END: Any = [("write", None), ("thread", None), ("wait", 0.05), ("take", None)]
+
+
+class InterleavingTests(SynchronousTestCase):
+    """Resuming, whatever happens meanwhile and in whatever order."""
+
+    @given(
+        before=st.tuples(STEPS, st.booleans(), STEPS),
+        after=STEPS,
+        rows=st.integers(1, 12),
+        page=st.integers(1, 5),
+        point=st.integers(0, 1000),
+        room=st.sampled_from([None, 100, 700]),
+    )
+    def test_nothing_is_missed_or_told_twice(
+        self, before: Any, after: Any, rows: int, page: int, point: int, room: int | None
+    ) -> None:
+        """From any id on, a reader gets every row once and in order, or is told how many it does not get."""
+        self.patch(resuming, "PAGE_ROWS", page)
+        self.patch(resuming, "ROWS_PER_TURN", 2)
+        world = World(max_rows=rows)
+        world.synchronous = False
+        ids: list[str] = []
+        try:
+            first, restarts, second = before
+            play(world, first, ids)
+            world.write()
+            note(world, ids)
+            if restarts:
+                world.restart()
+                world.write()
+            play(world, second, ids)
+            if not ids:
+                return
+            start = point % len(ids)
+            reader = world.read(ids[start], room=room)
+            play(world, after, ids, reader)
+            while True:
+                told = len(reader.read)
+                for _ in range(4):
+                    play(world, END, ids, reader)
+                if len(reader.read) == told:
+                    break
+            got, wanted = reader.sequence_ids, range(start + 2, world.recorded + 1)
+            gone = sum(each["rows"] for each in reader.named("gone"))
+            self.assertEqual(got, sorted(set(got) & set(wanted)))
+            self.assertEqual(len(wanted) - len(got), gone)
+            self.assertLessEqual(gone, world.feed.lost)  # only what a ring so small could not hold
+        finally:
+            world.stop()
+
+
+def play(world: World, steps: Any, ids: list[str], reader: Request | None = None) -> None:
+    """Have things happen."""
+    actions = {
+        "record": world.record,
+        "write": lambda _: world.write(),
+        "thread": lambda _: world.run_thread(),
+        "wait": world.wait,
+        "take": lambda _: reader and reader.take(),
+        "live": lambda _: len(world.streams) < 5 and world.read(),
+    }
+    for action, value in steps:
+        actions[action](value)
+        note(world, ids)
+
+
+def note(world: World, ids: list[str]) -> None:
+    """Remember the ids of what was recorded, as far as they are known."""
+    base = world.journal.base
+    if base is not None:
+        for row in world.feed._rows:
+            if int((row[11] or b"0").split(b"\n")[0]) == len(ids) + 1:
+                ids.append(world.id_of(row[0]))
