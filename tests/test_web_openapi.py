@@ -9,13 +9,18 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from twisted.internet.defer import Deferred
 
+from mtmount_twisted.bridge.journal import NoJournal
+from mtmount_twisted.bridge.sections import WebSettings
+from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.codec import decode_command
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.web import catalogue, openapi
 from mtmount_twisted.web.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.web.service import Areas, Parts
 from mtmount_twisted.web.shapes import shape
 
+from .bridges import LOG, BridgeCase
 from .strategies import line_of
 from .web_houses import WebCase, user
 
@@ -32,6 +37,33 @@ def every_route() -> list[Route]:
         Route(method, path, respond, None if path in open_to_all else "observe", "Does it.")
         for method, path in openapi.ROWS
     ]
+
+
+class RoutesTests(BridgeCase):
+    """The document, and what the daemon serves."""
+
+    def test_every_route_has_a_row(self) -> None:
+        """Each route of the daemon is in the document, and nothing else is."""
+        self.start()
+        tee = Tee(NoJournal())
+        areas = Areas(
+            Parts(self.service, tee, tee.journal, self.limits),
+            WebSettings(),
+            LOG,
+            self.reactor,
+            lambda: 1.8e9,
+        )
+        areas.close()
+        served = {(route.method, route.path) for route in areas.routes}
+        self.assertEqual(served, set(openapi.ROWS), "each route has a row in openapi.ROWS")
+        documented = {
+            (method.upper(), path)
+            for path, operations in openapi.document(areas.routes, "1.2")["paths"].items()
+            for method in operations
+        }
+        self.assertEqual(documented, served)
+        self.stop()
+        self.assert_nothing_left()
 
 
 class DocumentTests(WebCase):
