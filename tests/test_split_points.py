@@ -34,7 +34,7 @@ LOG.addHandler(logging.NullHandler())
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """The bytes of 200 lines: messages, some of them spoilt; some lines have half a terminator, or nothing."""
+    """The bytes of 200 lines: messages, some of them spoilt, and half terminators and empty lines."""
     texts = st.sampled_from([b"", b"\r", b"\n", b"x\rx", b"x\n", b"\r\r", b"\xff\xfe", b"1\n2101"])
     few = draw(st.lists(any_message().map(line_of) | mutated_lines() | texts, min_size=12, max_size=24))
     whole = [line for line in few if TERMINATOR not in line]
