@@ -68,6 +68,7 @@ class RecordingClient:
         self.may_command = may_command
         self.in_flight = 0
         self.lines: list[bytes] = []
+        self.pieces: list[bytes] = []
         self.dismissals: list[str] = []
         self._bridge = bridge
         self._ids = iter(range(1, 100_000))
@@ -76,6 +77,7 @@ class RecordingClient:
         """Note each line."""
         assert data.endswith(TERMINATOR)
         self.lines += data.split(TERMINATOR)[:-1]
+        self.pieces.append(data)
 
     def dismiss(self, why: str) -> None:
         """Note why; the loss of the connection is told by the test."""

@@ -99,6 +99,40 @@ class RoutingTests(SynchronousTestCase):
         for client in (self.csc, *others):
             self.assertEqual(client.read(), [STATE, b"99\nunheard of"])
 
+    def test_events_in_one_piece(self) -> None:
+        """What the mount says in one chunk goes to each client in one piece, answers in their place."""
+        eui = self.house.client("eui", Source.EUI)
+        number = self.csc.command(MOVE)
+        (line,) = self.link.read()
+        sequence_id = line.split(b"\n")[0]
+        ack = b"0\n" + sequence_id + b"\n1\nwhen\n9"
+        events = [STATE + b"%d" % number for number in range(5)]
+        self.csc.pieces.clear()
+        eui.pieces.clear()
+        self.link.say(*events[:3], b"junk", ack, *events[3:])
+        own_ack = b"0\n%d\n1\nwhen\n9" % number
+        self.assertEqual(self.csc.read(), [*events[:3], own_ack, *events[3:]])
+        self.assertEqual(eui.read(), events)
+        self.assertEqual((len(self.csc.pieces), len(eui.pieces)), (3, 2))
+        rows = [message for message in self.house.journal.messages if message[0] == "everyone"]
+        self.assertEqual([row[3] for row in rows], events)
+
+    def test_pieces_are_bounded(self) -> None:
+        """Very much in one chunk is sent in pieces, none much longer than a line may be, and whole lines."""
+        eui = self.house.client("eui", Source.EUI)
+        lines = [STATE + b"x" * 30_000, *[STATE + b"%d" % number for number in range(3000)]] * 3
+        self.link.say(*lines)
+        self.assertEqual(eui.read(), lines)
+        self.assertLess(max(len(piece) for piece in eui.pieces), MAX_LINE_LENGTH + 100)
+        self.assertLess(len(eui.pieces), 10)
+
+    def test_cut_off_amid_pieces(self) -> None:
+        """Who is cut off by one piece gets no other."""
+        leaver = LeavingClient(self.house.bridge, "leaver", Source.EUI).come()
+        lines = [STATE + b"x" * 50_000, STATE + b"y" * 50_000]
+        self.link.say(*lines)
+        self.assertEqual((leaver.read(), self.csc.read()), (lines[:1], lines))
+
     def test_what_matches_nothing(self) -> None:
         """An answer that is late, repeated or to an unknown id goes to nobody, and is counted and kept."""
         self.csc.command(MOVE)

@@ -7,12 +7,17 @@ commands from 1 again, never gets an answer to what its predecessor sent.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from ..framing import TERMINATOR
+from ..framing import MAX_LINE_LENGTH, TERMINATOR
 from ..journal.schema import EVERYONE, OBSERVERS
 from .diary import Diary
+
+MAX_PIECE = MAX_LINE_LENGTH
+"""How many bytes are given to a client at once, unless one line is longer: one chunk of a socket's may be
+the end of a much longer one, and what is given at once is held once for each client."""
 
 
 class Audience:
@@ -64,15 +69,30 @@ class Audience:
                 if observer is not client:
                     observer.send(data)
 
-    def tell_one(self, client: Any, line: bytes) -> None:
-        """Give a line to one client and nobody else."""
-        self._diary.told(client.name, line)
-        client.send(line + TERMINATOR)
+    def tell_one(self, client: Any, lines: list[bytes]) -> None:
+        """Give lines to one client and nobody else."""
+        for line in lines:
+            self._diary.told(client.name, line)
+        for piece in _pieces(lines):
+            client.send(piece)
 
-    def tell_all(self, line: bytes) -> None:
-        """Give an event to everyone."""
+    def tell_all(self, lines: list[bytes]) -> None:
+        """Give events to everyone, in as few pieces as may be: to send is the dearest part of an event."""
         if self.clients:
-            self._diary.told(EVERYONE, line)
-            data = line + TERMINATOR
-            for client in tuple(self.clients.values()):  # to send may be to cut off
-                client.send(data)
+            for line in lines:
+                self._diary.told(EVERYONE, line)
+            for piece in _pieces(lines):
+                for client in tuple(self.clients.values()):  # to send may be to cut off
+                    client.send(piece)
+
+
+def _pieces(lines: list[bytes]) -> Iterator[bytes]:
+    """Lines with their terminators, joined up to `MAX_PIECE`."""
+    start = size = 0
+    for index, line in enumerate(lines):
+        if size and size + len(line) > MAX_PIECE:
+            yield TERMINATOR.join(lines[start:index]) + TERMINATOR
+            start, size = index, 0
+        size += len(line) + len(TERMINATOR)
+    if size:
+        yield TERMINATOR.join(lines[start:]) + TERMINATOR

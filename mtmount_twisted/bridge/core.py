@@ -18,7 +18,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from ..enums import CommandCode, Source
@@ -70,9 +72,11 @@ class Bridge:
     ) -> None:
         self.lease = Lease()
         self.known = Known(wall_clock)
+        self._clock = clock
         self._log = log
         self._rules = rules
         self._closed = False
+        self._ending = False  # it takes only what stops something
         self._unreadable = Seldom(clock, log, logging.WARNING)
         self._diary = diary = Diary(journal)
         self._audience = audience = Audience(diary)
@@ -125,8 +129,7 @@ class Bridge:
         self._audience.enter(client)
         self._diary.event("connected", client.name)
         self._granting.came(client)
-        for line in self.known.lines:
-            self._audience.tell_one(client, line)
+        self._audience.tell_one(client, self.known.lines)
 
     def client_lost(self, client: Any, why: str) -> None:
         """A client is gone. What it sent goes on, and is answered to nobody but those who observe."""
@@ -199,7 +202,7 @@ class Bridge:
         code = header.code
         if not client.may_command:
             return "refused: this client only observes"
-        if self._closed:
+        if self._closed or (self._ending and code not in STOP_CODES):
             return "not sent: the bridge ends"
         if code != _ASK:
             has_command = self.lease.holder is client or self._granting.defers(client)
@@ -237,7 +240,8 @@ class Bridge:
         self._granting.link_down()
 
     def said(self, lines: list[bytes]) -> None:
-        """The controller sent these lines."""
+        """The controller sent these lines: what is meant for everyone is passed on together."""
+        events: list[bytes] = []
         for line in lines:
             self._diary.heard(CONTROLLER, line)
             try:
@@ -246,17 +250,41 @@ class Bridge:
                 self.counts["unreadable"] += 1
                 self._unreadable.say("the controller said what is no reply, passed to nobody: %s", error)
                 continue
-            if answer is not None:
-                self._traffic.answer(answer)
-            else:
+            if answer is None:
                 self.known.learn(line)
-                self._audience.tell_all(line)
+                events.append(line)
+            else:
+                self._audience.tell_all(events)  # before the answer, as they came
+                events = []
+                self._traffic.answer(answer)
+        self._audience.tell_all(events)
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room; to be called when it has room again."""
         self._traffic.hand_over()
 
     # The end
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """Take no more commands but what stops something, and wait for the ends of those in flight.
+
+        :param seconds: how long to wait for them, at most.
+        :returns: fires when nothing is in flight, the time is up, or it is cancelled. Never fails.
+        """
+        self._ending = True
+        if not self.flights:
+            return succeed(None)
+        self._log.info("%d commands in flight: waiting %g s for their ends", len(self.flights), seconds)
+        emptied = self.flights.emptied.wait()
+        late = self._clock.callLater(seconds, emptied.cancel)
+        # The commander of the last one is told in the turn in which it ends.
+        emptied.addCallback(lambda nothing: deferLater(self._clock, 0))
+
+        def ended(result: object) -> None:
+            if late.active():
+                late.cancel()
+
+        return emptied.addBoth(ended)
 
     def close(self) -> None:
         """End every command in flight, the lease, and every timer; what comes now is not sent.
