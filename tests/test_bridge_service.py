@@ -20,7 +20,7 @@ from mtmount_twisted.bridge.sections import PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.testing import HOST
 
-from .bridges import LOG, TCP, BridgeCase, PortEnd, ask, command, explanation
+from .bridges import LOG, TCP, BridgeCase, PortEnd, ask, command, explanation, reply
 from .commanders import MOVE, STATE, STOP, RecordingJournal
 
 
@@ -84,9 +84,10 @@ class ServiceTests(BridgeCase):
         self.grant(self.csc)
         self.csc.say(command(1, MOVE, 1))
         desk.say(command(2, STOP, 2))
+        self.controller.say(*[reply(0, line, b"60000") for line in self.controller.heard()])
         self.stop()
         for commander, number in ((self.csc, 1), (desk, 2)):
-            [line] = commander.heard()
+            [_, line] = commander.heard()
             self.assertEqual(line.split(b"\n")[1], b"%d" % number)
             self.assertTrue(explanation(line).startswith("outcome unknown"), line)
         self.assertEqual(len(self.service.bridge.flights), 0)

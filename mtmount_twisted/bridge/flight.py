@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..messages import MAX_SEQUENCE_ID
+from ..waiting import Waiters
 from .header import STOP_CODES, DownHeader
 
 Then = Callable[[int | None, str], None]
@@ -46,9 +47,11 @@ class FlightTable:
     """All commands in flight, by key. A key that is in flight is never given out again.
 
     :param first: the first key: 1 to 2147483647.
+    :ivar emptied: who waits until nothing is in flight; told before the last one's commander is.
     """
 
     def __init__(self, first: int = 1) -> None:
+        self.emptied: Waiters[None] = Waiters()
         self._next = first
         self._flights: dict[int, Flight] = {}
         self._urgent: OrderedDict[int, Flight] = OrderedDict()
@@ -93,7 +96,10 @@ class FlightTable:
         """Take a command out; False if it was out already."""
         if not flight.written:
             self._queue_of(flight).pop(flight.key, None)
-        return self._flights.pop(flight.key, None) is not None
+        was_in = self._flights.pop(flight.key, None) is not None
+        if was_in and not self._flights:
+            self.emptied.fire(None)
+        return was_in
 
     def next_to_write(self) -> Flight | None:
         """The command that is to be written next, what stops something first; it waits no more."""

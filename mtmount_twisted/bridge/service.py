@@ -9,12 +9,13 @@ from typing import Any
 import attrs
 from twisted.application.service import Service
 from twisted.internet import endpoints
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
 from ..interfaces import IJournal
+from ..waiting import Waiters
 from .admission import Network, networks
 from .certified import encrypted
 from .commanders import PairClient, PortFactory
@@ -25,6 +26,10 @@ from .link import ControllerLink
 from .sections import PairCommander, PortCommanders
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
+
+DRAIN_TIME = 3.0
+"""How long the commands in flight have to end when the bridge is stopped, in seconds: then its connections
+have 1 s to close, and the daemon is to be gone within 5."""
 
 
 class OpenPort:
@@ -96,6 +101,9 @@ class BridgeService(Service):
         self._reactor = reactor
         self._pairs: dict[PairCommander, PairClient] = {}
         self._ports: dict[PortCommanders, OpenPort] = {}
+        self._is_open = False
+        self._draining: Deferred[None] = succeed(None)
+        self._stops: Waiters[None] = Waiters()
 
     def startService(self) -> None:
         """Listen, and connect."""
@@ -104,6 +112,7 @@ class BridgeService(Service):
             from twisted.internet import reactor
 
             self._reactor = reactor
+        self._is_open = True
         config = self.config
         controller = config.controller
         self.bridge = Bridge(self._reactor, self._log, self._journal, config.command)
@@ -179,11 +188,23 @@ class BridgeService(Service):
         )
 
     def stopService(self) -> Deferred[None]:
-        """End all commands and close everything; fires when all sockets are gone."""
+        """End all commands and close everything; fires when all sockets are gone.
+
+        Commands in flight have `DRAIN_TIME` to end; a second call gives them no more.
+        """
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
-            self.bridge.close()
+            self._draining = self.bridge.drain(DRAIN_TIME)
+            Deferred.fromCoroutine(self._close(self._draining))
+        else:
+            self._draining.cancel()
+        return self._stops.wait() if self._is_open else succeed(None)
+
+    async def _close(self, draining: Deferred[None]) -> None:
+        await draining
+        self.bridge.close()
         closing: list[Any] = [port.close("the bridge ends") for port in self._ports.values()]
-        if self.pairs or hasattr(self, "link"):
-            closing += [pair.close() for pair in self.all_pairs]
-        return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)
+        closing += [pair.close() for pair in self.all_pairs]
+        await DeferredList(closing, consumeErrors=True)
+        self._is_open = False
+        self._stops.fire(None)

@@ -1,0 +1,68 @@
+"""How a bridge ends while commands are in flight: they have 3 s to end, or none if it is told twice."""
+
+from __future__ import annotations
+
+from mtmount_twisted.bridge.service import DRAIN_TIME
+
+from .bridges import BridgeCase, command, explanation, reply
+from .commanders import MOVE, STOP
+
+
+class DrainTests(BridgeCase):
+    """A bridge that is stopped in the middle of a move."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_all()
+        self.grant(self.csc)
+        self.csc.say(command(1, MOVE, 1))
+        [self.move] = self.controller.heard()
+        self.controller.say(reply(0, self.move, b"60000"))
+        self.csc.heard()
+        self.stopped = self.service.stopService()
+
+    def tearDown(self) -> None:
+        self.service.stopService()
+        self.pass_time(1.5)
+        self.successResultOf(self.stopped)
+        self.assert_nothing_left()
+
+    def test_waits(self) -> None:
+        """What ends in time ends as the mount says, and then the bridge does not wait on."""
+        self.pass_time(DRAIN_TIME - 1)
+        self.controller.say(reply(2, self.move))
+        self.assertEqual([line[:4] for line in self.csc.heard()], [b"2\n1\n"])
+        self.pass_time(0.5)
+        self.successResultOf(self.stopped)
+
+    def test_no_longer(self) -> None:
+        """What does not is unknown after 3 s."""
+        self.pass_time(DRAIN_TIME - 0.2)
+        self.assertEqual(self.csc.heard(), [])
+        self.assertNoResult(self.stopped)
+        self.pass_time(0.5)
+        [line] = self.csc.heard()
+        self.assertEqual(explanation(line), "outcome unknown: the bridge ends")
+
+    def test_twice(self) -> None:
+        """A second stop waits for nothing: what is in flight is unknown at once."""
+        second = self.service.stopService()
+        self.reactor.advance(0)
+        [line] = self.csc.heard()
+        self.assertEqual(explanation(line), "outcome unknown: the bridge ends")
+        self.pass_time(1.5)
+        self.successResultOf(second)
+
+    def test_new_commands(self) -> None:
+        """Nothing new is taken meanwhile but what stops something."""
+        self.csc.say(command(2, MOVE, 1), command(3, STOP, 1))
+        [refusal] = self.csc.heard()
+        self.assertEqual(explanation(refusal), "not sent: the bridge ends")
+        self.assertEqual(len(self.controller.serve()), 1)
+
+    def test_nothing_in_flight(self) -> None:
+        """Once nothing is in flight any more, the controller is told that nobody has command."""
+        self.controller.say(reply(2, self.move))
+        self.pass_time(0.5)
+        told = [line.split(b"\n")[1] for line in self.controller.heard()]
+        self.assertEqual(told, [b"2101"])
