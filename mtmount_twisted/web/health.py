@@ -51,7 +51,7 @@ class LoopWatch:
         self.lags = Spread((0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
         self.last = 0.0
         self._clock = clock
-        self._due = 0.0
+        self._since = self._due = 0.0
         self._turns = LoopingCall(self._turn)
         self._turns.clock = clock
 
@@ -60,7 +60,8 @@ class LoopWatch:
 
         :returns: fires when `stop` is called.
         """
-        self._due = self._clock.seconds() + INTERVAL
+        self._since = self._clock.seconds()
+        self._due = self._since + INTERVAL
         return self._turns.start(INTERVAL, now=False)
 
     def stop(self) -> None:
@@ -73,7 +74,7 @@ class LoopWatch:
         self.last = max(0.0, now - self._due)
         self.lags.add(self.last)
         # A loop that is late is called next when a multiple of the interval has passed since its start.
-        self._due += INTERVAL * (1 + int(self.last / INTERVAL))
+        self._due = self._since + INTERVAL * (1 + (now - self._since) // INTERVAL)
 
 
 class Health:

@@ -275,8 +275,8 @@ _RESUME = (
 class Row:
     """What the document says of a route beyond the route itself.
 
-    :ivar answers: what is answered if all is well, by status: the name of a schema, or a media type;
-        empty if there is no body.
+    :ivar answers: what is answered if all is well, by status: the name of a schema, or media types
+        with commas between; empty if there is no body.
     :ivar problems: the statuses of a `Problem` beyond those that each route has.
     :ivar body: the name of the body's schema; empty if it takes none.
     """
@@ -296,7 +296,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ),
     ("GET", "/healthz"): Row({200: "Alive"}),
     ("GET", "/readyz"): Row({200: "Ready"}, (503,)),
-    ("GET", "/metrics"): Row({200: "text/plain"}),
+    ("GET", "/metrics"): Row({200: "text/plain, application/openmetrics-text"}),
     ("GET", "/api/v1/state"): Row({200: "State"}),
     ("GET", "/api/v1/catalogue"): Row({200: "Catalogue"}),
     ("GET", "/api/v1/openapi.json"): Row({200: "application/json"}),
@@ -390,7 +390,7 @@ def _id_of(route: Route) -> str:
 def _answer(status: int, kind: str) -> Schema:
     answer: Schema = {"description": _REASONS[status]}
     if "/" in kind:
-        answer["content"] = {kind: {}}
+        answer["content"] = {media: {} for media in kind.split(", ")}
     elif kind:
         answer["content"] = {"application/json": {"schema": _ref(kind)}}
     return answer
