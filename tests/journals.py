@@ -43,6 +43,10 @@ class Faults:
         self.opened.append(db)
         return db
 
+    def refuse(self, *arguments: object, **options: object) -> sqlite3.Connection:
+        """As `sqlite3.connect` where no file can be opened."""
+        raise sqlite3.OperationalError("unable to open database file")
+
     def fill_disk(self) -> None:
         """From now on a file can't grow."""
         self.most_pages = 1

@@ -318,6 +318,7 @@ class JournalTests(TestCase):
         journal.start()
         await journal.stop()
         self.assertIn("a fault of ours", self.lines.lines[0])
+        self.assertIn("a fault of ours", journal.fault)
 
     async def test_lost_rows_are_counted_once(self) -> None:
         """What waited when the thread failed is lost, and is not kept for another start."""

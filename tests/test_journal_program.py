@@ -110,6 +110,8 @@ class ProgramTests(SessionCase):
             ("replay", "--peer", "CSC", "--speed", "0"),
             ("replay", "--peer", "CSC", "--speed", "fast"),
             ("replay", "--peer", "nobody"),
+            ("replay", "--peer", "nobody", "--all"),
+            ("replay", "--peer", "EUI"),
             ("replay", "--peer", CONTROLLER),
             ("replay", "--peer", "CSC", "--host", "192.0.2.1"),
             ("replay", "--peer", "CSC", "--host", "192.0.2.1", "--yes-to", "192.0.2.2"),
@@ -182,7 +184,23 @@ class LineTests(SynchronousTestCase):
             entry("CSC", "sent", None),
             entry(CONTROLLER, "from", TRACK),
         ]
-        self.assertEqual(recorded_commands(entries), [Recorded(START, 105, TRACK)])
+        commands = recorded_commands(entries, also_refused=True)
+        self.assertEqual(commands, [Recorded(START, 105, TRACK)])
+
+    def test_what_was_sent(self) -> None:
+        """What the bridge refused or could not send is left out, unless it is asked for, too."""
+        entries = []
+        for number, steps in enumerate(
+            (("received", "sent", "ack"), ("refused",), ("local",), ("not_sent",))
+        ):
+            line = b"2\n%d\n1\n%s" % (100 + number, STAMP)
+            rows = [("message", "from", line), *(("step", step, None) for step in steps)]
+            for table, what, text in rows:
+                row = (len(entries) + 1, 1, table, START, "CSC", 1, what, 7, 2, 100 + number, 0, "", text)
+                entries.append(Entry(*row))
+        self.assertEqual([command.code for command in recorded_commands(entries)], [100, 102])
+        everything = recorded_commands(entries, also_refused=True)
+        self.assertEqual([command.code for command in everything], [100, 101, 102, 103])
 
     def test_loopback(self) -> None:
         """Only this machine by its own name counts as a place where no telescope is."""

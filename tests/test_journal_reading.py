@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sqlite3
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.journal import reading
+from mtmount_twisted.journal import following, reading
 from mtmount_twisted.journal.export import export_csv, export_jsonl
 from mtmount_twisted.journal.following import follow
 from mtmount_twisted.journal.reading import (
     Entry,
     JournalError,
     Wanted,
+    first_and_last,
     last_entries,
     open_journal,
     read_entries,
+    run_of,
 )
 from mtmount_twisted.journal.text import Teller
 from mtmount_twisted.journal.times import iso, parse_time
@@ -114,6 +117,68 @@ class ReadingTests(SessionCase):
         self.assertEqual(self.ids(outcomes=("open",)), [18, 19, 20, 21])
         self.assertEqual(self.ids(outcomes=("done",), codes=(32,)), [])
 
+    def test_unknown(self) -> None:
+        """What a daemon had sent when it was killed is found, once another has begun."""
+        self.assertEqual(self.ids(outcomes=("unknown",)), [])
+        self.keeper.close()
+        self.open()
+        self.writer.turn()
+        self.assertEqual(self.ids(outcomes=("unknown",)), [18, 19, 20, 21])
+        self.assertEqual(self.ids(outcomes=("unknown", "refused")), list(range(15, 22)))
+
+    def test_clock_steps(self) -> None:
+        """Entries are found by their times, wherever in the file a clock that was set has put them."""
+        for step in (3600.0, -7200.0, 3600.0):
+            self.now += step
+            for _ in range(3):
+                self.record(1000)
+                self.writer.turn()
+        times = [time for (time,) in self.rows("SELECT time FROM message ORDER BY id")]
+        self.assertGreater(len(times), 9000)
+        for since, until in (
+            (START, START + 100),
+            (START + 3000, START + 4000),
+            (START - 4000, START - 3599),
+        ):
+            wanted = [time for time in times if since <= time <= until]
+            period = Wanted(since, until, tables=("message",))
+            self.assertEqual([entry.time for entry in read_entries(self.db, period)], wanted)
+
+    def test_first_version(self) -> None:
+        """A journal of version 1, which has no spans, gives the same."""
+        self.keeper.close()
+        self.change("DROP TABLE span")
+        self.change("PRAGMA user_version = 1")
+        self.db = open_journal(self.path)
+        self.addCleanup(self.db.close)
+        self.assertEqual(self.ids(since=START + 0.0025, until=START + 0.0045), [3, 4])
+
+    def test_part(self) -> None:
+        """What comes after an entry, or before one, a few at a time."""
+        self.patch(reading, "PAGE_ROWS", 4)
+
+        def part(**settings: Any) -> list[int]:
+            return [entry.id for entry in read_entries(self.db, Wanted(), **settings)]
+
+        self.assertEqual(part(after=20), [21, 22, 23])
+        self.assertEqual(part(after=5, limit=2), [6, 7])
+        self.assertEqual(part(before=7, limit=2, backwards=True), [6, 5])
+        self.assertEqual(part(after=5, before=12), list(range(6, 12)))
+        self.assertEqual(part(limit=0), [])
+
+    def test_which_row(self) -> None:
+        """Whether a row is there, and in which run, and the ends of what is there."""
+        self.assertEqual(
+            [run_of(self.db, number) for number in (0, 1, 2, 4, 23, 24)], [None, 1, 1, 1, 1, None]
+        )
+        self.assertEqual(first_and_last(self.db), (1, 23))
+        self.change("DELETE FROM message WHERE id < 21")
+        self.change("DELETE FROM step")
+        self.change("DELETE FROM event")
+        self.assertEqual(first_and_last(self.db), (22, 22))
+        self.change("DELETE FROM message")
+        self.assertEqual(first_and_last(self.db), (0, 0))
+
     def test_last(self) -> None:
         """The last few of those that are asked for, in order."""
         self.patch(reading, "PAGE_ROWS", 4)
@@ -197,20 +262,21 @@ class OpeningTests(SessionCase):
 class FollowTests(SessionCase):
     """What comes after."""
 
-    def test_follow(self) -> None:
-        """New entries come as they are written, and a fresh file is followed from its beginning."""
-        told: list[Entry] = []
-        steps = [self.nothing, self.more, self.replace, self.missing]
+    def follow(self, *steps: Callable[[], object], after: int = 21, **wanted: Any) -> list[list[int]]:
+        """The ids that are given before each step, and after the last one."""
+        told: list[list[int]] = [[]]
+        to_do = list(steps)
 
         def pause() -> None:
-            if not steps:
+            if not to_do:
                 raise KeyboardInterrupt
-            steps.pop(0)()
+            to_do.pop(0)()
+            told.append([])
 
         with self.assertRaises(KeyboardInterrupt):
-            for entry in follow(self.path, Wanted(), 21, pause):
-                told.append(entry)
-        self.assertEqual([entry.id for entry in told], [22, 23, 24, 25, 26, 27])
+            for entry in follow(self.path, Wanted(**wanted), after, pause):
+                told[-1].append(entry.id)
+        return told
 
     def nothing(self) -> None:
         """Nothing happens."""
@@ -226,9 +292,101 @@ class FollowTests(SessionCase):
         self.record()
         self.writer.turn()
 
-    def missing(self) -> None:
-        """The file is not there for a while."""
-        os.rename(self.path, self.path.with_name("gone.sqlite"))
+    def step(self, *names: str, key: int = 2000, code: int = 103) -> None:
+        """Steps of a command, and a line of it."""
+        for name in names:
+            self.waiting.step(key, name, "CSC", 1, key, code, 1)
+        self.waiting.message("controller", "to", 1, b"%d\n%d\n1\n%s" % (key, code, STAMP))
+        self.writer.turn()
+        self.now += 0.1
+
+    def test_follow(self) -> None:
+        """New entries come as they are written, and a fresh file is followed from its beginning."""
+        told = self.follow(self.nothing, self.more, self.replace, self.more)
+        self.assertEqual(told, [[22, 23], [], [24, 25], [26, 27], [28, 29]])
+
+    def test_missing(self) -> None:
+        """A file that is not there for a while is waited for."""
+        gone = self.path.with_name("gone.sqlite")
+
+        def back() -> None:
+            gone.rename(self.path)
+            self.more()
+
+        told = self.follow(lambda: self.path.rename(gone), *[self.nothing] * 300, back)
+        self.assertEqual((told[0], told[-1]), ([22, 23], [24, 25]))
+        self.assertEqual(sum(map(len, told)), 4)
+
+    def test_unreadable_for_a_while(self) -> None:
+        """A file that can't be read for a while, because it is being made, say, is tried again."""
+        other = self.path.with_name("other.sqlite")
+        steps = [self.replace_by_rubbish, *[self.nothing] * 100, lambda: other.replace(self.path)]
+        other.write_bytes(self.path.read_bytes())
+        self.keeper.close()
+        other.write_bytes(self.path.read_bytes())
+        told = self.follow(*steps)
+        self.assertEqual((told[0], told[-1]), ([22, 23], list(range(1, 24))))
+
+    def replace_by_rubbish(self) -> None:
+        """Something else has its name."""
+        rubbish = self.path.with_name("rubbish")
+        rubbish.write_text("This is no database. " * 100)
+        rubbish.replace(self.path)
+
+    def test_unreadable_for_good(self) -> None:
+        """A file that can't be read for long ends it, in words."""
+        self.keeper.close()
+        steps = [self.replace_by_rubbish]
+        entries = follow(self.path, Wanted(), 23, lambda: steps.pop()() if steps else None)
+        with self.assertRaisesRegex(JournalError, "can't be read further: .*not a database"):
+            next(entries)
+
+    def test_by_peer(self) -> None:
+        """With a filter, too, each look reads only what is new."""
+        looks: list[int] = []
+        read = following.read_entries
+
+        def reading(db: Any, wanted: Wanted, after: int, **settings: Any) -> Any:
+            looks.append(after)
+            return read(db, wanted, after, **settings)
+
+        self.patch(following, "read_entries", reading)
+        told = self.follow(self.more, self.nothing, self.more, peers=("EUI",), after=10)
+        self.assertEqual((told, looks), ([[15, 16, 17], [], [], []], [10, 23, 25]))
+
+    def test_by_code(self) -> None:
+        """What belongs to commands of a code is given as it comes, and nothing else is."""
+        told = self.follow(
+            partial(self.step, "received", "sent"),  # 24, 25, 26
+            partial(self.step, "received", key=2001, code=32),  # 27, 28
+            partial(self.step, "done"),  # 29, 30
+            self.more,  # 31, 32
+            codes=(103,),
+        )
+        self.assertEqual(told, [[], [24, 25, 26], [], [29, 30], []])
+
+    def test_by_outcome(self) -> None:
+        """What belongs to a command is given as soon as it has the outcome that is asked for: all of it."""
+        told = self.follow(
+            partial(self.step, "received", "sent"),  # 24, 25, 26
+            partial(self.step, "refused", key=0, code=32),  # 27, 28
+            partial(self.step, "done"),  # 29, 30
+            self.more,  # 31, 32
+            outcomes=("done",),
+        )
+        self.assertEqual(told, [[], [], [], [24, 25, 26, 29, 30], []])
+        self.assertEqual(self.follow(after=14, outcomes=("refused",)), [[15, 16, 17, 27]])
+
+    def test_stories_are_bounded(self) -> None:
+        """Only so many commands are remembered for what comes of them."""
+        self.patch(following, "MOST_STORIES", 1)
+        told = self.follow(
+            partial(self.step, "received"),  # 24, 25
+            partial(self.step, "received", key=2001),  # 26, 27
+            self.more,
+            codes=(103,),
+        )
+        self.assertEqual(told, [[], [24, 25], [26, 27], []])
 
 
 class TextTests(SessionCase):

@@ -14,9 +14,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from mtmount_twisted.bridge import journal_store
+from mtmount_twisted.bridge import journal_file, journal_store
 from mtmount_twisted.bridge.journal_store import TEND_EVERY, set_aside
-from mtmount_twisted.journal.schema import RUN_IDS, SPAN_IDS, VERSION
+from mtmount_twisted.journal.schema import COLUMNS, RUN_IDS, SPAN_IDS, VERSION
 
 from .journals import START, JournalCase, scratch_folder
 
@@ -153,9 +153,8 @@ class WritingTests(JournalCase):
         self.assertEqual(self.rows("SELECT run, count(*) FROM message GROUP BY run"), [(1, 6), (2, 3)])
         self.assertEqual((self.told, self.keeper.unwritable), ([], 0))
 
-    def test_unknown(self) -> None:
-        """After a crash, what was sent and has no end is found, and nothing else is."""
-        step = self.waiting.step
+    def leave_commands(self) -> None:
+        """A run that is killed with two commands in flight."""
         for key, steps, code in (
             (1, ("received", "sent"), 103),
             (2, ("received", "sent", "ack"), 103),
@@ -166,13 +165,64 @@ class WritingTests(JournalCase):
             (0, ("local",), 2101),
         ):
             for name in steps:
-                step(key, name, "CSC", 1, key, code, 1)
+                self.waiting.step(key, name, "CSC", 1, key, code, 1)
         self.writer.turn()
-        self.assertEqual(self.rows("SELECT key FROM unknown"), [])
+
+    def restart(self) -> None:
+        """The daemon is killed, and started again."""
         self.keeper.close()
         self.open()
         self.writer.turn()
+
+    def test_unknown(self) -> None:
+        """After a crash, what was sent and has no end is found, and nothing else is."""
+        self.leave_commands()
+        self.assertEqual(self.rows("SELECT key FROM unknown"), [])
+        self.restart()
         self.assertEqual(self.rows("SELECT key FROM unknown ORDER BY key"), [(1,), (2,)])
+
+    def test_unknown_is_reported(self) -> None:
+        """The start after a crash says how many commands that left unknown, once: not each start does."""
+        self.leave_commands()
+        self.assertEqual(self.told, [])
+        for _ in range(2):
+            self.restart()
+            self.assertEqual(
+                self.rows("SELECT run, detail FROM event WHERE kind = 'unknown'"),
+                [(2, "2 commands of run 1 were sent and have no end")],
+            )
+        (line,) = self.told
+        self.assertIn("killed with 2 commands in flight", line)
+        self.assertTrue(line.endswith(f"show --journal {self.path} --run 1 --outcome unknown"), line)
+
+    def test_first_version(self) -> None:
+        """A journal of version 1 is made into one of this version, and goes on."""
+        self.record(SPAN_IDS + 5)
+        self.writer.turn()
+        self.keeper.close()
+        self.change("DROP TABLE span")
+        for table in ("message", "step", "event"):
+            self.change(f"CREATE INDEX {table}_time ON {table} (time)")
+        self.change("PRAGMA user_version = 1")
+        self.now += 7
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assertEqual((self.told, self.count()), ([], SPAN_IDS + 6))
+        self.assertEqual(self.rows("PRAGMA user_version"), [(VERSION,)])
+        spans = self.rows("SELECT span, low < high FROM span")
+        self.assertEqual(spans, [(0, 1), (1, 1), (RUN_IDS // SPAN_IDS, 0)])
+        self.assertEqual(self.rows("SELECT name FROM sqlite_master WHERE name LIKE '%_time'"), [])
+
+    def test_no_version(self) -> None:
+        """A journal of a version that never was is left as it is."""
+        self.record()
+        self.writer.turn()
+        self.keeper.close()
+        self.change("PRAGMA user_version = 0")
+        self.record()
+        self.writer.turn()
+        self.assertEqual((self.count(), len(self.told)), (1, 1))
 
 
 class FaultTests(JournalCase):
@@ -261,6 +311,76 @@ class FaultTests(JournalCase):
         self.assertEqual(self.count(), 1)
         self.assert_told_once("set aside")
         self.assertEqual(self.waiting.pending, 0)
+
+    def damage(self, name: str) -> None:
+        """Somebody damages the file, while the daemon has it open."""
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = self.path.stat().st_size
+        with self.path.open("r+b") as file:
+            if name == "truncated":
+                file.truncate(8192)
+            else:
+                start, end = {"head": (0, 100), "middle": (size // 2, size // 2 + 9000)}[name]
+                file.seek(start)
+                file.write(b"\xa5" * (end - start))
+
+    def test_damage_is_noticed(self) -> None:
+        """A file that is damaged behind the daemon's back is set aside within a few looks, though nothing is
+        recorded; a gap tells of it, and ids go on."""
+        for number, name in enumerate(("head", "middle", "truncated"), 1):
+            self.record(3000)
+            self.writer.finish()
+            self.damage(name)
+            self.now += 61
+            for _ in range(3):
+                self.now += TEND_EVERY
+                self.writer.turn()
+            self.assert_told_once("is corrupt")
+            self.assertEqual((self.count(), self.keeper.fault, self.keeper.run), (0, "", 1), name)
+            (detail,) = self.rows("SELECT detail FROM event WHERE kind = 'gap'")[0]
+            self.assertTrue(
+                detail.startswith("the file was corrupt: what was in it is in journal.corr"), detail
+            )
+            self.record()
+            self.writer.turn()
+            self.assertEqual(self.rows("SELECT id FROM message"), [(number * 3002,)])
+
+    def test_sound_file_is_looked_through(self) -> None:
+        """All looks at a sound file find nothing, nor does one at a file that another program locks, or that
+        is not there."""
+        for _ in range(14):
+            self.record(3000)
+            self.writer.finish()
+        for _ in range(3):
+            self.now += TEND_EVERY
+            self.writer.turn()
+        self.patch(journal_file.sqlite3, "connect", self.faults.refuse)
+        self.now += TEND_EVERY
+        self.writer.turn()
+        self.assertEqual(self.told, [])
+
+    def test_deleted_by_somebody(self) -> None:
+        """Rows that somebody has deleted are no damage."""
+        self.record(3000)
+        self.writer.finish()
+        self.change("DELETE FROM message WHERE id % 2")
+        self.now += TEND_EVERY
+        self.writer.turn()
+        self.assertEqual((self.told, self.count()), ([], 1500))
+
+    def test_spans(self) -> None:
+        """The file says of each span of ids how many rows it has, and of when they are."""
+        self.waiting.event("connected", "CSC", 1)
+        self.record(SPAN_IDS)
+        self.waiting.step(7, "sent", "CSC", 1, 1, 10, 0)
+        self.writer.turn()
+        self.record()
+        self.writer.turn()
+        ids = " UNION ALL ".join(f"SELECT id FROM {table}" for table in COLUMNS)
+        counts = self.rows(f"SELECT id / {SPAN_IDS}, count(*) FROM ({ids}) GROUP BY 1")
+        self.assertEqual(self.rows("SELECT span, rows FROM span"), counts)
+        ((low, high),) = self.rows("SELECT min(low), max(high) FROM span")
+        self.assertEqual((low, high), (START, self.now))
 
     def test_corrupt_again(self) -> None:
         """A disk that corrupts each file does not get filled up with files that are set aside."""

@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import sqlite3
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -64,8 +65,8 @@ _UNKNOWN = f"""SELECT count(*) FROM (SELECT 1 FROM step e
     WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND e.run = ? AND e.key <> 0
     GROUP BY e.key HAVING sum(e.step = 'sent') AND NOT sum({IS_END}))"""
 
-_NOTE_TIMES = """INSERT INTO span VALUES (?, ?, ?)
-    ON CONFLICT (span) DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high)"""
+_NOTE = """INSERT INTO span VALUES (?, ?, ?, ?) ON CONFLICT (span) DO UPDATE SET
+    rows = rows + excluded.rows, low = min(low, excluded.low), high = max(high, excluded.high)"""
 
 
 class NotAJournalError(Exception):
@@ -227,7 +228,12 @@ class Store:
         times = list(map(itemgetter(1), chain(*batch)))
         low, high = min(times), max(times)
         for span in range(min(ids) // SPAN_IDS, max(ids) // SPAN_IDS + 1):
-            self._db.execute(_NOTE_TIMES, (span, low, high))
+            start, end = (number - self.run.base for number in _ids(span))
+            count = sum(
+                bisect_left(rows, end, key=itemgetter(0)) - bisect_left(rows, start, key=itemgetter(0))
+                for rows in batch
+            )
+            self._db.execute(_NOTE, (span, count, low, high))
 
     def _insert_into(self, table: str, rows: Sequence[Row]) -> None:
         width = _WIDTHS[table]
@@ -256,18 +262,24 @@ class Store:
 
     def check(self) -> None:
         """Look through a part of the file as another program sees it: its head, its last rows, and in turn
-        a few of the others, so that what was damaged behind our back is noticed."""
+        a few of the others, so that what was damaged behind our back is noticed.
+
+        :raises sqlite3.DatabaseError: with SQLite's code for a corrupt file, or another if it can't look.
+        """
         uri = f"file:{quote(str(self.path.absolute()))}?mode=ro"
         # A connection of its own: this one has in memory what it read before.
         with contextlib.closing(sqlite3.connect(uri, timeout=0, isolation_level=None, uri=True)) as db:
-            sql = f"SELECT span FROM span WHERE span > ? ORDER BY span LIMIT {CHECKED_SPANS}"
+            db.execute("BEGIN")
+            sql = f"SELECT span, rows FROM span WHERE span > ? ORDER BY span LIMIT {CHECKED_SPANS}"
             spans = db.execute(sql, (self._checked,)).fetchall()
             self._checked = spans[-1][0] if len(spans) == CHECKED_SPANS else -1
-            last = db.execute("SELECT max(span) FROM span").fetchall()
-            for (span,) in chain(spans, last):
-                for table, columns in COLUMNS.items():
-                    sql = f"SELECT count(*), sum(length({columns[-1]})) FROM {table} WHERE id >= ? AND id < ?"
-                    db.execute(sql, _ids(span or 0)).fetchone()
+            spans += db.execute("SELECT span, rows FROM span ORDER BY span DESC LIMIT 1").fetchall()
+            if any(_count(db, span) != rows for span, rows in spans):  # damaged, or somebody deleted some
+                (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    error = sqlite3.DatabaseError(found)
+                    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                    raise error
 
     def trim(self, oldest: float | None, most_bytes: int | None) -> bool:
         """Delete some of the oldest rows if they are too old or the file is too large.
@@ -300,8 +312,7 @@ class Store:
         return True
 
     def _delete_in(self, span: int, before: float) -> None:
-        ids = _ids(span)
-        lows = []
+        ids, lows = _ids(span), []
         for table in COLUMNS:
             self._db.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ? AND time < ?", (*ids, before))
             lows += self._db.execute(
@@ -311,7 +322,8 @@ class Store:
         if low is None:
             self._db.execute("DELETE FROM span WHERE span = ?", (span,))
         else:
-            self._db.execute("UPDATE span SET low = ? WHERE span = ?", (low, span))
+            values = (_count(self._db, span), low, span)
+            self._db.execute("UPDATE span SET rows = ?, low = ? WHERE span = ?", values)
 
     def close(self) -> None:
         """Close the file; the last one that has it open folds its write-ahead log into it."""
@@ -320,6 +332,16 @@ class Store:
 
 def _ids(span: int) -> tuple[int, int]:
     return span * SPAN_IDS, (span + 1) * SPAN_IDS
+
+
+def _count(db: sqlite3.Connection, span: int) -> int:
+    """How many rows a span has."""
+    sql = "SELECT count(*), sum(length({0})) FROM {1} WHERE id >= ? AND id < ?"  # so that each row is read
+    found = [
+        db.execute(sql.format(columns[-1], table), _ids(span)).fetchone()
+        for table, columns in COLUMNS.items()
+    ]
+    return sum(count for count, _ in found)
 
 
 def _is(path: str | Path, file: os.stat_result) -> bool:

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .reading import (
     Entry,
@@ -47,7 +48,7 @@ class Follower:
         self._wanted = wanted
         self._seen = after
         self._version = -1
-        self._told: dict[int, tuple[object, ...]] = {}  # commands by the id of their first step
+        self._told: dict[int, Any] = {}  # commands by the id of their first step
 
     def look(self) -> Iterator[Entry]:
         """The entries that came since the last look."""
@@ -79,9 +80,10 @@ class Follower:
             told.add(row)
         yield from filter(told.hold, read_entries(self._db, rows, seen, before=last + 1))
 
-    def _commands(self, seen: int, last: int) -> list[tuple[object, ...]]:
+    def _commands(self, seen: int, last: int) -> list[Any]:
         """The commands that are asked for and have new steps."""
-        sql = """SELECT min(f.id) FROM (SELECT DISTINCT run, key FROM step WHERE id > ? AND id <= ? AND key <> 0) n
+        sql = """SELECT min(f.id) FROM
+                (SELECT DISTINCT run, key FROM step WHERE id > ? AND id <= ? AND key <> 0) n
             JOIN step f ON f.run = n.run AND f.key = n.key GROUP BY n.run, n.key
             UNION ALL SELECT id FROM step WHERE id > ? AND id <= ? AND key = 0"""
         firsts = self._db.execute(sql, (seen, last) * 2).fetchall()

@@ -95,6 +95,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     add("--command-port", type=_port, default=30005, metavar="PORT", help="its port there (%(default)s)")
     add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
     add("--reply-port", type=_port, default=30006, metavar="PORT", help="its port (%(default)s)")
+    add("--all", action="store_true", help="also what the bridge refused, or could not send to the mount")
     add("--speed", type=_positive, default=1.0, metavar="N", help="times the recorded pace (%(default)s)")
     add("--keep-tai", action="store_true", help="leave the tai of track commands as recorded")
     add("--patience", type=_positive, default=60.0, metavar="S", help="for the last answers (%(default)s s)")

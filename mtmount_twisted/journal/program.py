@@ -118,10 +118,12 @@ def _replay(options: argparse.Namespace) -> int:
         )
     if options.peer == [CONTROLLER]:
         return complain("the controller sends no commands: --peer names a commander")
+    options.only = ["message", "step"]
     with _entries(options) as entries:
-        commands = recorded_commands(entries)
+        commands = recorded_commands(entries, also_refused=options.all)
     if not commands:
-        return complain(f"no commands of {options.peer[0]} are recorded then")
+        which = "commands" if options.all else "commands that were sent to the mount (--all for the others)"
+        return complain(f"of {options.peer[0]} no {which} are recorded then")
     from twisted.internet import reactor
 
     return _run(reactor, options, commands)

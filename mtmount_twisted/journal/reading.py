@@ -33,7 +33,7 @@ OUTCOMES = (
 """How a command may have ended; ``open`` if it has not."""
 
 UNKNOWN = "unknown"
-"""What may be asked for like an outcome: the daemon was killed after it had sent them; they are ``open``, too."""
+"""What may be asked for like an outcome: sent by a daemon that was then killed; they are ``open``, too."""
 
 SLACK = 0.5
 """How long before its first step and after its last a command's lines may stand, in seconds."""

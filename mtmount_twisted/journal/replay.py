@@ -25,6 +25,9 @@ from .reading import Entry, is_command
 
 FIRST_SEQUENCE_ID = 1
 
+_TAKEN = ("sent", "local")
+"""The steps of a command that had an effect: on the mount, or on who has command."""
+
 _LOST = (ConnectionLostError, NotConnectedError, PairClosedError)
 
 _TAI_FIELD = {
@@ -42,17 +45,27 @@ class Recorded(NamedTuple):
     line: bytes
 
 
-def recorded_commands(entries: Iterable[Entry]) -> list[Recorded]:
-    """What the entries hold of commands, as their commanders sent them."""
-    commands = []
+def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -> list[Recorded]:
+    """What the entries hold of commands, as their commanders sent them.
+
+    :param entries: lines and steps.
+    :param also_refused: True for those, too, that the bridge neither passed on nor followed itself.
+    """
+    commands: dict[int, Recorded] = {}
+    last: dict[tuple[int, str, int], int] = {}  # the line's id by run, peer and sequence id
+    taken: set[int] = set()
     for entry in entries:
+        if entry.what in _TAKEN and entry.table == "step":
+            taken.add(last.get((entry.run, entry.peer, entry.sequence_id), 0))
         if entry.line is None or entry.what != "from" or not is_command(entry):
             continue
         try:
-            commands.append(Recorded(entry.time, read_command_header(entry.line).code, entry.line))
+            header = read_command_header(entry.line)
         except LineError:
             continue  # the bridge did not take it either
-    return commands
+        commands[entry.id] = Recorded(entry.time, header.code, entry.line)
+        last[entry.run, entry.peer, header.sequence_id] = entry.id
+    return [command for number, command in commands.items() if also_refused or number in taken]
 
 
 def is_loopback(host: str) -> bool:

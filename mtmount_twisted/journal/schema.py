@@ -61,7 +61,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What a row of each table says, in the order in which the bridge writes it, after ``id`` and ``run``."""
 
-_SPAN = "CREATE TABLE span (span INTEGER PRIMARY KEY, low REAL NOT NULL, high REAL NOT NULL)"
+_SPAN = """CREATE TABLE span (
+    span INTEGER PRIMARY KEY, rows INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL)"""
 
 _OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
 _ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
@@ -121,7 +122,7 @@ MIGRATIONS = {
     1: (
         *(f"DROP INDEX {table}_time" for table in COLUMNS),
         _SPAN,
-        f"INSERT INTO span SELECT id / {SPAN_IDS}, min(time), max(time) FROM ("
+        f"INSERT INTO span SELECT id / {SPAN_IDS}, count(*), min(time), max(time) FROM ("
         + " UNION ALL ".join(f"SELECT id, time FROM {table}" for table in COLUMNS)
         + ") GROUP BY 1",
         "PRAGMA user_version = 2",
