@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,6 +29,7 @@ from mtmount_twisted.web.tokens import load as load_tokens
 
 from .web import LOG, Got, Wire, ask
 
+ROOT = Path(__file__).resolve().parent.parent
 CONFIG = load('[[port]]\nname = "desk"\nendpoint = "tcp:0:interface=127.0.0.1"\nrole = "commander"\n')
 ENDPOINT = "tcp:8080:interface=127.0.0.1"
 
@@ -78,6 +80,20 @@ class InMemory(SynchronousTestCase):
         for path in ("/api/v1/commands", "/api/v1/events", "/api/v1/messages", "/readyz"):
             self.assertIn(path, paths)
         self.assertEqual(self.ask("GET", "/readyz").status, 503, "there is no controller")
+
+    def test_documentation(self) -> None:
+        """The page on the web names each path, and the role that it needs."""
+        self.start()
+        text = (ROOT / "docs" / "web.rst").read_text(encoding="utf-8")
+        rows = dict(re.findall(r"^``(/[\w./]*)``[^ ]* .*?(``\w+``|none) ", text, re.MULTILINE))
+        rows["/readyz"] = rows["/healthz"]
+        areas = self.service._areas
+        assert areas is not None
+        for route in areas.routes:
+            path = re.sub(r"(/static)?/\{\w+\}", "", route.path) or "/"
+            self.assertIn(path, rows)
+            if path != "/api/v1/lease":
+                self.assertIn(rows[path].strip("`"), (route.role or "none", "stop"), path)
 
     def test_anyone(self) -> None:
         """Without tokens the one user has all roles, and the source of the settings."""

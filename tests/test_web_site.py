@@ -6,8 +6,10 @@ from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from mtmount_twisted.web.calls import Answer, Call, Route
 from mtmount_twisted.web.routing import HEADERS
@@ -192,6 +194,11 @@ class Bounds(SiteCase):
         self.assertIsNone(wire.transport.producer)
         self.clock.advance(10)
         self.assertTrue(wire.transport.aborted)
+        secure = self.wire()
+        secure.transport.loseWriteConnection = lambda: closed.append(True)  # type: ignore[attr-defined]
+        alsoProvides(secure.transport, ISSLTransport)
+        secure.send(b"hello\r\n")
+        self.assertEqual((closed, secure.closed), ([True], True))
 
 
 class Connections(SiteCase):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +12,7 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.web import tokens
 
+ROOT = Path(__file__).resolve().parent.parent
 SECRET = "0123456789abcdef"
 RIGHT = f'[[token]]\nname = "night"\nsecret = "{SECRET}"\nroles = ["command"]\n'
 
@@ -62,6 +65,12 @@ class Loading(SynchronousTestCase):
             [problem] = caught.exception.problems
             self.assertIn(f"mode {mode:o}", problem)
             self.assertIn(f"chmod 600 {path}", problem)
+
+    def test_documentation(self) -> None:
+        """The file that the documentation shows is right."""
+        text = (ROOT / "docs" / "web.rst").read_text(encoding="utf-8")
+        [example] = re.findall(r"\.\. code-block:: toml\n\n((?:    .*\n|\n)+)", text)
+        self.assertEqual(problems(textwrap.dedent(example)), [])
 
     def test_no_file(self) -> None:
         """A file that is not there is one line."""

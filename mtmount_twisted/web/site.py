@@ -152,7 +152,7 @@ class Connection(http.HTTPChannel):
         self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
         self._set_deadline(self.site.limits.deadline)
         half_close = getattr(self.transport, "loseWriteConnection", None)
-        if half_close is None:
+        if half_close is None or self.isSecure():  # TLS would have it close the socket under it
             self.loseConnection()  # type: ignore[no-untyped-call]
         else:
             self._networkProducer.unregisterProducer()
