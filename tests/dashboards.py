@@ -1,0 +1,150 @@
+"""The whole daemon on sockets of 127.0.0.1, in the test's process, and a browser that looks at its page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import blockingCallFromThread
+from twisted.trial.unittest import TestCase
+
+from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.journal import Journal
+from mtmount_twisted.bridge.sections import PortCommanders, WebSettings
+from mtmount_twisted.bridge.service import BridgeService
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.replies import Reply
+from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.testing import HOST
+
+from .browsers import browser, missing
+
+reactor: Any = _reactor
+LOG = logging.getLogger("mtmount_twisted.tests.dashboard")
+
+
+class House:
+    """A bridge with a journal, a simulated mount and the web.
+
+    :param journal: the journal's file.
+    :param speed: how many times faster than a real one the mount moves.
+    """
+
+    def __init__(self, journal: str, tokens: Any = None, speed: float = 1.0) -> None:
+        from mtmount_twisted.web.service import Parts, WebService
+
+        self._speed = speed
+        self._mount_port = self._web_port = 0
+        self.journal = Journal(journal, LOG)
+        tee = Tee(self.journal)
+        hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
+        config = Config(controller=None, pairs=(), ports=(hall,))
+        self.served = BridgeService(config, LOG, tee)
+        parts = Parts(self.served, tee, self.journal, config.clients)
+
+        def make_web() -> Any:
+            return WebService(WebSettings(), f"tcp:{self._web_port}:interface={HOST}", tokens, parts, LOG)
+
+        self._make_web = make_web
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{HOST}:{self._web_port}/"
+
+    async def start(self) -> None:
+        """Start everything."""
+        self.journal.start()
+        self.served.startService()
+        await self.start_mount()
+        await self.start_web()
+
+    async def start_mount(self) -> None:
+        """Start the mount, where it was before if it was; wait until the bridge is connected to it."""
+        link = self.served.link
+        self.mount = SimulatorService(command_port=self._mount_port, reply_port=0, speed=self._speed, log=LOG)
+        self.mount.startService()
+        port = await self.mount.wait_command_port()
+        connecting = self.mount.communicator.connect(link.server_port)
+        if not self._mount_port:
+            link.connect(port)
+        self._mount_port = port
+        await connecting
+
+    async def stop_mount(self) -> None:
+        """The mount is gone, and both its connections with it."""
+        await self.mount.stopService()
+
+    async def start_web(self) -> None:
+        """Serve the page, where it was before if it was."""
+        self.web = self._make_web()
+        self.web.startService()
+        assert not self.web.failure, self.web.failure
+        self._web_port = int(self.web.address.rpartition(":")[2])
+
+    async def stop_web(self) -> None:
+        """Serve the page no more."""
+        await self.web.stopService()
+
+    async def stop(self) -> None:
+        """Stop everything; what was stopped already stays so."""
+        await self.web.stopService()
+        await self.mount.stopService()
+        await self.served.stopService()
+        await self.journal.stop()
+
+    async def say(self, *replies: Reply) -> None:
+        """The mount says something unasked."""
+        for reply in replies:
+            await self.mount.communicator.write(reply)
+
+
+class DashboardCase(TestCase):
+    """A house for each test.
+
+    :cvar speed: of the mount.
+    """
+
+    timeout = 60
+    skip = missing() or None
+    speed = 1.0
+
+    async def setUp(self) -> None:
+        """Start the house."""
+        self.house = House(self.mktemp(), self.tokens(), self.speed)
+        await self.house.start()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> Deferred[None]:
+        """Stop the house."""
+        return Deferred.fromCoroutine(self.house.stop())
+
+    def tokens(self) -> Any:
+        """Who may ask: anyone, unless a test says otherwise."""
+        return None
+
+    def do(self, work: Callable[..., Any], *args: Any) -> Any:
+        """From the browser's thread: do something on the reactor's, and wait for its end."""
+        return blockingCallFromThread(
+            reactor, lambda: maybeDeferred(lambda: Deferred.fromCoroutine(work(*args)))
+        )
+
+    def browse(self, work: Callable[[Any], None], live: bool = True, **options: Any) -> Deferred[None]:
+        """Open the page and do something with it, which also fails if a script of the page's did.
+
+        :param live: whether to wait until what the page shows is live.
+        """
+
+        def whole(page: Any) -> None:
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.goto(self.house.url)
+            if live:
+                page.wait_for_selector("body[data-live=yes]")
+            work(page)
+            assert not errors, errors
+
+        return browser().run(reactor, whole, **options)

@@ -1,0 +1,455 @@
+"""The page of ``mtmount_twisted/web/static``, in a real Chromium, over the whole daemon."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.static import Data
+
+from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply
+from mtmount_twisted.testing import HOST
+
+from .dashboards import DashboardCase, reactor
+
+TAG = "<img src=x onerror=\"window.broken=1;document.title='broken'\">"
+SERIOUS = ("serious", "critical")
+ALARMS = (
+    WarningReply(active=True, code=901, subsystem="900. Covers/Motor", extra_data=("hot", "61.2")),
+    ErrorReply(on=True, active=True, code=812, subsystem="800. Oil", extra_data=("low pressure",)),
+)
+
+
+def expect(locator: Any) -> Any:
+    """What is to hold of a part of the page before long."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def choose(page: Any, command: str, **values: str) -> None:
+    """Fill in the form."""
+    page.select_option("#command", command)
+    for name, value in values.items():
+        field = page.locator(f"#parameters [name={name}]")
+        if field.first.get_attribute("type") == "radio":
+            page.check(f"#parameters [name={name}][value={value}]")
+        else:
+            field.fill(value)
+
+
+def send(page: Any, command: str, **values: str) -> None:
+    """Send a command with the form."""
+    choose(page, command, **values)
+    page.click("#send")
+
+
+def take_command(page: Any) -> None:
+    """Take command while nobody has it."""
+    page.get_by_role("button", name="Take command").click()
+    expect(page.locator("#holder")).to_have_text("you (web/anyone)")
+
+
+def power_on(page: Any) -> None:
+    """Take command, and power on the azimuth axis."""
+    take_command(page)
+    send(page, "AzimuthAxisPower", on="true")
+    expect(page.locator("#form-status")).to_have_text("Azimuth axis power: done")
+
+
+def faults(page: Any) -> list[str]:
+    """What axe finds that is serious."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary']}"
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
+
+
+class TestCommanding(DashboardCase):
+    """Who has command, and what becomes of commands."""
+
+    speed = 20.0
+
+    def test_command_to_its_end(self) -> Deferred[None]:
+        """Command is taken, an axis powered and moved, and its Ack, its Done and its place are shown."""
+
+        def work(page: Any) -> None:
+            expect(page.locator("#holder")).to_have_text("nobody")
+            power_on(page)
+            send(page, "AzimuthAxisMove", position="2")
+            expect(page.locator("#form-status")).to_have_text("Azimuth axis move: done")
+            expect(page.locator("#lives li").first).to_contain_text("Azimuth axis move position 2")
+            expect(page.locator("#tail")).to_contain_text("DONE")
+            expect(page.locator("#tail")).to_contain_text("acknowledged")
+            expect(page.locator("#acks-text")).to_contain_text(
+                re.compile(r"\d commands acknowledged: median")
+            )
+            expect(page.locator("#acks svg circle").first).to_be_visible()
+            expect(page.locator("#answers")).to_have_text(re.compile("Answers in "))
+            expect(page.locator("#axes")).to_contain_text("in position")
+
+        return self.browse(work)
+
+    def test_command_is_given_up(self) -> Deferred[None]:
+        """Command that is given up is nobody's, and a command without it is refused in words."""
+
+        def work(page: Any) -> None:
+            power_on(page)
+            page.get_by_role("button", name="Give up command").click()
+            expect(page.locator("#holder")).to_have_text("nobody")
+            send(page, "AzimuthAxisMove", position="2")
+            expect(page.locator("#form-status")).to_contain_text("refused")
+
+        return self.browse(work)
+
+    def test_fault_at_its_field(self) -> Deferred[None]:
+        """A wrong value is told at its field, by the page or by the daemon, and nothing is sent."""
+
+        def work(page: Any) -> None:
+            choose(page, "AzimuthAxisMove", position="north", velocity="1")
+            page.press("#value-velocity", "Enter")
+            fault = page.locator("#fault-position")
+            expect(fault).to_have_text("A number is needed in deg, such as 12.5.")
+            expect(page.locator("#value-position")).to_be_focused()
+            expect(page.locator("#value-position")).to_have_attribute("aria-invalid", "true")
+            page.fill("#value-position", "")
+            page.click("#send")
+            expect(fault).to_have_text("It is needed.")
+            expect(page.locator("#tail")).not_to_contain_text("Move")
+
+        return self.browse(work)
+
+    def test_fault_that_only_the_daemon_finds(self) -> Deferred[None]:
+        """What the page let pass and the daemon refuses is told at its field, in the daemon's words."""
+
+        def loosen(route: Any) -> None:
+            answer = route.fetch()
+            catalogue = answer.json()
+            position = catalogue["commands"]["AzimuthAxisMove"]["parameters"]["properties"]["position"]
+            position["type"] = "string"
+            route.fulfill(response=answer, json=catalogue)
+
+        def work(page: Any) -> None:
+            page.route("**/api/v1/catalogue", loosen)
+            page.reload()
+            send(page, "AzimuthAxisMove", position="north")
+            expect(page.locator("#fault-position")).to_contain_text(
+                'expected a finite number in deg, got "north"'
+            )
+            expect(page.locator("#value-position")).to_be_focused()
+            expect(page.locator("#form-status")).to_contain_text("Not sent")
+
+        return self.browse(work)
+
+    def test_every_command_has_a_form(self) -> Deferred[None]:
+        """Each command of the catalogue but that for the lease is there, with a field for each parameter."""
+
+        def work(page: Any) -> None:
+            path = f"{self.house.url}api/v1/catalogue"
+            catalogue = page.evaluate("path => fetch(path).then(answer => answer.json())", path)
+            offered = page.locator("#command option").evaluate_all("all => all.map(one => one.value)")
+            assert sorted([*offered, "AskForCommand"]) == sorted(catalogue["commands"])
+            for name in offered:
+                page.select_option("#command", name)
+                fields = page.locator("#parameters input").evaluate_all("all => all.map(one => one.name)")
+                assert [*dict.fromkeys(fields)] == [*catalogue["commands"][name]["parameters"]["properties"]]
+
+        return self.browse(work)
+
+    def test_find_a_command(self) -> Deferred[None]:
+        """The list shows the commands whose name holds what is typed, and the form is that of the first."""
+
+        def work(page: Any) -> None:
+            page.fill("#command-find", "elevation axis h")
+            assert page.locator("#command option").all_text_contents() == ["Elevation axis home"]
+            expect(page.locator("#command-doc")).to_have_text("Home the elevation axis.")
+
+        return self.browse(work)
+
+
+class TestStop(DashboardCase):
+    """STOP."""
+
+    def test_stop_by_keyboard(self) -> Deferred[None]:
+        """Ctrl+Shift+S stops a move, from within a field too, and what became of both is shown."""
+
+        def work(page: Any) -> None:
+            power_on(page)
+            send(page, "AzimuthAxisMove", position="200")
+            expect(page.locator("#flights")).to_contain_text("yes")
+            page.focus("#tail-filter")
+            page.keyboard.press("Control+Shift+S")
+            expect(page.locator("#stop-status")).to_have_text(re.compile(r"STOP of .*: done"))
+            expect(page.locator("#form-status")).to_contain_text("refused by the mount")
+            expect(page.locator("#flights")).to_have_text("Nothing.")
+
+        return self.browse(work)
+
+    def test_stop_needs_no_command(self) -> Deferred[None]:
+        """The first key that moves the focus reaches STOP, and it works for one who does not have command."""
+
+        def work(page: Any) -> None:
+            page.keyboard.press("Tab")
+            expect(page.locator("#stop")).to_be_focused()
+            page.keyboard.press("Enter")
+            expect(page.locator("#stop-status")).to_contain_text("STOP of")
+            expect(page.locator("#tail")).to_contain_text("BothAxesStop")
+
+        return self.browse(work)
+
+    def test_no_menu_keeps_the_key(self) -> Deferred[None]:
+        """Nothing on the page opens a menu, in which the browser would keep every key to itself."""
+
+        def work(page: Any) -> None:
+            assert page.locator("select:not([size]), input[list]").count() == 0
+
+        return self.browse(work)
+
+    def test_stop_that_fails(self) -> Deferred[None]:
+        """A stop that can't be sent, for want of the mount or of the daemon, is shown to have failed."""
+
+        def work(page: Any) -> None:
+            self.do(self.house.stop_mount)
+            expect(page.locator("#link-down")).to_be_visible()
+            page.click("#stop")
+            expect(page.locator("#stop-status")).to_have_text(re.compile("STOP of .* FAILED: not sent"))
+            self.do(self.house.stop_web)
+            expect(page.locator("#not-live")).to_be_visible()
+            page.click("#stop")
+            expect(page.locator("#stop-status")).to_have_text(
+                re.compile("STOP of .* FAILED: the daemon can't be reached")
+            )
+
+        return self.browse(work)
+
+
+class TestTruth(DashboardCase):
+    """What the page shows is so, or it says that it may not be."""
+
+    def test_link_lost_and_back(self) -> Deferred[None]:
+        """A lost link to the mount is told, what it said is stale, and all is well when it is back."""
+
+        def work(page: Any) -> None:
+            down = page.locator("#link-down")
+            self.do(self.house.say, OnStateInfoReply(description="Tracking"))
+            expect(page.locator("#axes")).to_contain_text("Tracking")
+            self.do(self.house.stop_mount)
+            expect(down).to_contain_text("THE LINK TO THE MOUNT IS DOWN since")
+            expect(page.locator("#answers")).to_have_text("Link down")
+            expect(page.locator("#sockets")).to_contain_text("commands DOWN, replies DOWN")
+            self.do(self.house.start_mount)
+            expect(down).to_be_hidden()
+            expect(page.locator("#sockets")).to_contain_text("commands up, replies up · epoch 2")
+            power_on(page)
+
+        return self.browse(work)
+
+    def test_daemon_lost_and_back(self) -> Deferred[None]:
+        """Without the daemon the page says since when it is not live; it resumes with what it missed."""
+
+        def work(page: Any) -> None:
+            self.do(self.house.say, OnStateInfoReply(description="Before"))
+            expect(page.locator("#tail")).to_contain_text("Before")
+            self.do(self.house.stop_web)
+            banner = page.locator("#not-live")
+            expect(banner).to_contain_text(re.compile(r"NOT LIVE since \d\d:\d\d:\d\d UTC"))
+            expect(page).to_have_title("NOT LIVE: Mount")
+            self.do(self.house.say, OnStateInfoReply(description="Meanwhile"))
+            self.do(self.house.start_web)
+            page.click("#try-now")
+            expect(banner).to_be_hidden()
+            expect(page.locator("#tail")).to_contain_text("Meanwhile")
+            once = [text for text in page.locator("#tail .row").all_text_contents() if "Before" in text]
+            assert len(once) == 1, once
+
+        return self.browse(work)
+
+    def test_text_is_text(self) -> Deferred[None]:
+        """A tag in what the mount says is shown as it was typed, wherever it is shown, and never made."""
+
+        def work(page: Any) -> None:
+            alarm = ErrorReply(on=True, active=True, code=812, subsystem=TAG, extra_data=(TAG,))
+            self.do(self.house.say, alarm, OnStateInfoReply(description=TAG))
+            for part in ("#word", "#alarms", "#axes", "#tail"):
+                expect(page.locator(part)).to_contain_text(TAG)
+            assert page.locator("img").count() == 0
+            assert page.evaluate("window.broken") is None
+
+        return self.browse(work)
+
+    def test_alarms_first(self) -> Deferred[None]:
+        """Errors stand before warnings, with what the mount said of them, and go when they are over."""
+
+        def work(page: Any) -> None:
+            rows = page.locator("#alarms .alarm")
+            expect(page.locator("#alarms")).to_have_text("None.")
+            self.do(self.house.say, *ALARMS)
+            expect(rows).to_have_count(2)
+            expect(rows.nth(0)).to_contain_text("ERROR812 800. Oil: low pressure (latched)")
+            expect(rows.nth(1)).to_contain_text("WARNING901 900. Covers/Motor: hot")
+            self.do(self.house.say, WarningReply(active=False, code=901, subsystem="900. Covers/Motor"))
+            expect(rows).to_have_count(1)
+
+        return self.browse(work)
+
+    def test_tail(self) -> Deferred[None]:
+        """The tail filters and pauses, holds no more than 500 rows, and the newest stands first."""
+
+        def work(page: Any) -> None:
+            rows = page.locator("#tail .row")
+            said = [OnStateInfoReply(description=f"number {number}.") for number in range(700)]
+            self.do(self.house.say, *said)
+            expect(rows.first).to_contain_text("number 699.")
+            assert rows.count() <= 500
+            page.fill("#tail-filter", "number 650.")
+            expect(rows).to_have_count(1)
+            page.fill("#tail-filter", "")
+            page.click("#tail-pause")
+            self.do(self.house.say, OnStateInfoReply(description="while paused"))
+            expect(page.locator("#word")).to_have_text("while paused")
+            expect(page.locator("#tail-count")).to_contain_text("paused; 1 came since")
+            expect(rows.first).to_contain_text("number 699.")
+            page.click("#tail-pause")
+            expect(rows.first).to_contain_text("while paused")
+
+        return self.browse(work)
+
+    def test_past_is_shown(self) -> Deferred[None]:
+        """A page that is opened later shows what was before, from the journal."""
+
+        def before(page: Any) -> None:
+            power_on(page)
+            self.do(self.house.say, OnStateInfoReply(description="Before it was opened"))
+            expect(page.locator("#tail")).to_contain_text("Before it was opened")
+
+        def work(page: Any) -> None:
+            expect(page.locator("#tail")).to_contain_text("Before it was opened")
+            expect(page.locator("#acks-text")).to_contain_text("acknowledged")
+
+        return self.browse(before).addCallback(lambda done: self.browse(work))
+
+
+class TestStrangers(DashboardCase):
+    """Other sites' pages in the same browser."""
+
+    def setUp(self) -> Any:
+        """Serve another site's page, too."""
+        root = Resource()
+        root.putChild(b"", Data(b"<!doctype html><title>Elsewhere</title>", "text/html"))
+        self.site = Site(root, reactor=reactor)
+
+        async def whole() -> None:
+            await super(TestStrangers, self).setUp()
+            endpoint = endpoints.TCP4ServerEndpoint(reactor, 0, interface=HOST)
+            self.elsewhere = await endpoint.listen(self.site)
+            self.addCleanup(self.elsewhere.stopListening)
+
+        return Deferred.fromCoroutine(whole())
+
+    def test_cross_origin_post_is_refused(self) -> Deferred[None]:
+        """What a page of another origin posts changes nothing, whatever it says its body is."""
+        post = """async ([url, type]) => {
+            const options = {method: "POST", headers: {"Content-Type": type}, body: "{}"};
+            try { return (await fetch(url, options)).status; } catch (error) { return error.name; }
+        }"""
+        blind = """async (url) => (await fetch(url, {method: "POST", mode: "no-cors", body: "{}"})).type"""
+
+        def work(page: Any) -> None:
+            lease = f"{self.house.url}api/v1/lease"
+            stranger = page.context.new_page()
+            stranger.goto(f"http://{HOST}:{self.elsewhere.getHost().port}/")
+            for kind in ("application/json", "text/plain"):
+                assert stranger.evaluate(post, [lease, kind]) == "TypeError", kind
+            assert stranger.evaluate(blind, lease) == "opaque"
+            assert self.house.served.bridge.lease.holder is None
+            take_command(page)  # the page's own is not refused
+
+        return self.browse(work)
+
+
+class TestPolicy(DashboardCase):
+    """What the page may do, and what it keeps."""
+
+    def test_offline_and_strict(self) -> Deferred[None]:
+        """Everything comes from the daemon, under a policy that lets nothing else in and no script inline."""
+
+        def work(page: Any) -> None:
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            answer = page.reload()
+            page.wait_for_selector("body[data-live=yes]")
+            assert [url for url in asked if not url.startswith((self.house.url, "data:"))] == []
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert page.evaluate("document.cookie") == ""
+            page.evaluate(
+                "document.body.append(Object.assign(document.createElement('script'), "
+                "{textContent: 'window.broken = 1'}))"
+            )
+            assert page.evaluate("window.broken") is None
+
+        return self.browse(work)
+
+    def test_theme(self) -> Deferred[None]:
+        """The theme is the system's until one is chosen, which holds when the page is opened again."""
+
+        def work(page: Any) -> None:
+            theme = page.locator("html")
+            expect(theme).to_have_attribute("data-theme", "night")
+            page.emulate_media(color_scheme="light")
+            expect(theme).to_have_attribute("data-theme", "day")
+            page.get_by_role("button", name="Night theme").click()
+            expect(theme).to_have_attribute("data-theme", "night")
+            page.reload()
+            expect(theme).to_have_attribute("data-theme", "night")
+
+        return self.browse(work, color_scheme="dark")
+
+    def test_accessible(self) -> Deferred[None]:
+        """Axe finds nothing serious: in both themes, with alarms and faults, live or not."""
+
+        def both(page: Any, when: str) -> None:
+            for theme in ("day", "night"):
+                page.emulate_media(color_scheme="light" if theme == "day" else "dark")
+                expect(page.locator("html")).to_have_attribute("data-theme", theme)
+                found = faults(page)
+                assert not found, (theme, when, found)
+
+        def work(page: Any) -> None:
+            power_on(page)
+            self.do(self.house.say, *ALARMS)
+            expect(page.locator("#alarms .alarm")).to_have_count(2)
+            send(page, "AzimuthAxisMove")
+            expect(page.locator("#form-status")).to_contain_text("Not sent")
+            both(page, "live")
+            self.do(self.house.stop_mount)
+            expect(page.locator("#link-down")).to_be_visible()
+            both(page, "link down")
+            self.do(self.house.stop_web)
+            expect(page.locator("#not-live")).to_be_visible()
+            both(page, "not live")
+
+        return self.browse(work)
+
+    def test_phone(self) -> Deferred[None]:
+        """On a phone nothing is wider than the screen, STOP is in reach, and axe is content."""
+
+        def work(page: Any) -> None:
+            self.do(self.house.say, *ALARMS)
+            expect(page.locator("#alarms .alarm")).to_have_count(2)
+            choose(page, "BothAxesMove", azimuth="10", elevation="30")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            expect(page.locator("#stop")).to_be_in_viewport()
+            assert not faults(page)
+
+        return self.browse(work, viewport={"width": 390, "height": 844})
