@@ -152,7 +152,8 @@ class Connection(http.HTTPChannel):
         self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
         self._set_deadline(self.site.limits.deadline)
         half_close = getattr(self.transport, "loseWriteConnection", None)
-        if half_close is None or self.isSecure():  # TLS would have it close the socket under it
+        # Under TLS it would be the socket's own, whose end would come before what TLS has still to send.
+        if half_close is None or self.isSecure():  # type: ignore[no-untyped-call]
             self.loseConnection()  # type: ignore[no-untyped-call]
         else:
             self._networkProducer.unregisterProducer()
