@@ -6,8 +6,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -53,6 +57,27 @@ class Transport:
         """Let the client read until nothing is left."""
         while self._buffer:
             self.take(len(self._buffer))
+
+
+class Socket(FileDescriptor):
+    """As much of a plain socket as writing to it takes.
+
+    :param room: how many bytes the system takes.
+    :ivar sent: what the system took.
+    """
+
+    connected = True
+
+    def __init__(self, room: int = 100_000) -> None:
+        super().__init__(MemoryReactorClock())
+        self.sent = b""
+        self._room = room
+
+    def writeSomeData(self, data: bytes) -> int:
+        """Take what there is room for."""
+        part = bytes(data)[: self._room - len(self.sent)]
+        self.sent += part
+        return len(part)
 
 
 class OutletTests(SynchronousTestCase):
@@ -168,6 +193,38 @@ class OutletTests(SynchronousTestCase):
         self.send(1)
         self.clock.advance(60)
         self.assertEqual((self.cuts, self.clock.getDelayedCalls()), ([], []))
+
+    def test_sent_at_once(self) -> None:
+        """To a plain socket data goes in the same turn, but not twice within 50 µs; all in its order."""
+        socket = Socket()
+        self.outlet.attach(socket)
+        for data, sent in ((b"a", b"a"), (b"b", b"a"), (b"c", b"a")):
+            self.outlet.send(data)
+            self.assertEqual(socket.sent, sent)
+        self.clock.advance(0.0001)
+        self.outlet.send(b"d")
+        self.assertEqual(socket.sent, b"abcd")
+
+    def test_socket_with_little_room(self) -> None:
+        """What a socket does not take stays, with the same bounds; it counts once the buffer is full."""
+        socket = Socket(room=10)
+        self.outlet.attach(socket)
+        self.outlet.send(b"x" * 70_000)
+        self.outlet.send(b"y" * 1000)
+        self.assertEqual((len(socket.sent), self.outlet.behind, self.cuts), (10, 1000, []))
+        self.clock.advance(10.1)
+        self.assertEqual(self.cuts, ["not caught up for 10 s"])
+
+    def test_not_at_once_when_wrapped(self) -> None:
+        """A transport that only wraps a socket, as TLS does, is left to send when it will."""
+        socket = Socket()
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.makeConnection(socket)
+        self.outlet.attach(wrapper)
+        self.outlet.send(b"a")
+        self.assertEqual(socket.sent, b"")
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"a")
 
     @given(
         st.lists(

@@ -38,7 +38,13 @@ class ControllerLink(WholePair):
         self.allowed = allowed
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         super().__init__(
-            CONTROLLER, *commands_out, *replies_in, log, connect=commands_out[1] != 0, reactor=reactor
+            CONTROLLER,
+            *commands_out,
+            *replies_in,
+            log,
+            connect=commands_out[1] != 0,
+            reactor=reactor,
+            send_at_once=True,
         )
 
     @property

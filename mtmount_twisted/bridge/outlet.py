@@ -1,6 +1,8 @@
 """The way out to one client, with a bound: a client that does not keep up is cut off.
 
-Nothing is dropped for a client that stays connected, and nothing waits for one that is slow.
+Nothing is dropped for a client that stays connected, and nothing waits for one that is slow. While there
+is room what is sent goes out at once: whoever sends much in one turn joins it, since each piece may be a
+system call.
 """
 
 from __future__ import annotations
@@ -9,8 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
+
+from ..protocol import AT_ONCE_INTERVAL
 
 
 @implementer(IPushProducer)
@@ -33,6 +38,8 @@ class Outlet:
         self._cut_off = cut_off
         self._transport: Any = None
         self._has_room = False
+        self._sends_at_once = False
+        self._sent_at = -AT_ONCE_INTERVAL
         self._kept: deque[tuple[float, bytes]] = deque()  # with when it came
         self._kept_bytes = 0
         self._deadline: IDelayedCall | None = None
@@ -46,6 +53,7 @@ class Outlet:
         """Write to this transport from now on; its flow control is the outlet's."""
         self._transport = transport
         self._has_room = True
+        self._sends_at_once = isinstance(transport, FileDescriptor)
         transport.registerProducer(self, True)
 
     def detach(self) -> None:
@@ -67,11 +75,23 @@ class Outlet:
         """Send whole lines; to nobody if there is no transport."""
         if self._has_room:
             self._transport.write(data)
+            if self._sends_at_once:
+                self._send_now()
         elif self._transport is not None:
             self._kept.append((self._clock.seconds(), data))
             self._kept_bytes += len(data)
             if self._kept_bytes > self._max_bytes:
                 self._cut(f"more than {self._max_bytes} bytes behind")
+
+    def _send_now(self) -> None:
+        """What the reactor would do in its next turn, as `protocol.LineWriter` does.
+
+        Not for what only wraps a socket: TLS has its own idea of when to write, and of how to end.
+        """
+        now = self._clock.seconds()
+        if not 0 <= now - self._sent_at < AT_ONCE_INTERVAL:
+            self._sent_at = now
+            self._transport.doWrite()
 
     def pauseProducing(self) -> None:
         if self._transport is not None:
