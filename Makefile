@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job ci bench profile
+.PHONY: test coverage lint types packaging architecture main-job ci bench profile fuzz
 
 test:
 	bash .ci/run tests
@@ -19,3 +19,10 @@ bench:
 
 profile:
 	$(PYTHON) -m benchmarks.profiling
+
+# So many inputs for each parser, in so many seconds at most; needs the extra `fuzz`.
+RUNS = 1000000
+SECONDS = 1800
+
+fuzz:
+	$(PYTHON) -m fuzz --runs $(RUNS) --seconds $(SECONDS)

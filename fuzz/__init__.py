@@ -1,0 +1,10 @@
+"""Feeds every parser that faces a socket, or a file, with what nobody should send.
+
+``make fuzz`` runs each of `targets.TARGETS` with atheris (the extra ``fuzz``) over what `corpus` has of real
+lines, and prints how many inputs each took. ``tests/test_fuzz.py`` gives the same targets to Hypothesis.
+
+* `targets`: what is done with an input, and what may come out of it.
+* `corpus`: what an input looks like at first.
+* `one`: one target under atheris, in a process of its own.
+* `__main__`: all of them, and the table.
+"""

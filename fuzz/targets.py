@@ -1,0 +1,207 @@
+"""What is done with an input: each target takes bytes, and raises only if a parser is at fault.
+
+A parser may refuse an input with the error that it says it raises, and with no other. What it takes is
+looked at once more: what is read and written again must be the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
+
+from mtmount_twisted.bridge import header
+from mtmount_twisted.bridge.config import check, load
+from mtmount_twisted.codec import decode_command, decode_reply, read_command_header, read_reply_header
+from mtmount_twisted.enums import Source
+from mtmount_twisted.errors import ConfigError, LineError
+from mtmount_twisted.fields import check_str
+from mtmount_twisted.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.protocol import LineReader
+from mtmount_twisted.web import tokens
+from mtmount_twisted.web.calls import Answer, Call, Problem, Route, User
+from mtmount_twisted.web.guard import Doors, Guard
+from mtmount_twisted.web.history import read_query
+from mtmount_twisted.web.judging import judge, parameters_of
+from mtmount_twisted.web.routing import parse_json, payload
+from mtmount_twisted.web.site import make_site
+from mtmount_twisted.web.streams import read_call
+
+ANYONE = User("anyone", frozenset(("observe", "command", "stop")), Source.CSC)
+ADDRESS = IPv4Address("TCP", "127.0.0.1", 8080)
+NOW = 1.6e9
+
+
+def line(data: bytes) -> None:
+    """A line, as the library reads it: a message, which is written the same when it was read again."""
+    for decode in (decode_command, decode_reply):
+        with suppress(LineError):
+            wire = decode(data).encode()
+            assert decode(wire.removesuffix(TERMINATOR)).encode() == wire
+    for read_header in (read_command_header, read_reply_header):
+        with suppress(LineError):
+            read_header(data)
+
+
+def relayed(data: bytes) -> None:
+    """A line, as the bridge reads it: one that it passes on fits in a line, and can be read there."""
+    data = data.replace(TERMINATOR, b"")
+    with suppress(LineError):
+        command = header.read_command(data)
+        passed_on = command.rewritten(2**31 - 1, 100)
+        assert len(passed_on) <= MAX_LINE_LENGTH
+        assert header.read_command(passed_on)[:3] == (2**31 - 1, command.code, 100)
+    refused = header.read_to_refuse(data)
+    assert refused is None or max(map(abs, refused[:3])) < 2**63
+    with suppress(LineError):
+        header.read_wanted(data)
+    with suppress(LineError):
+        answer = header.read_answer(data)
+        if answer is not None:
+            assert header.ack_timeout(answer) >= 0
+            check_str(header.explanation_of(answer))
+            read_reply_header(answer.rewritten(1, 1))
+
+
+class Lines:
+    """What a `LineReader` reports to; it keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def reader_connected(self, reader: Any) -> None:
+        """As in `ILineReaderOwner`."""
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """As in `ILineReaderOwner`."""
+        self.lines += lines
+
+    def reader_lost(self, reader: Any, reason: Failure) -> None:
+        """As in `ILineReaderOwner`."""
+
+
+def stream(data: bytes) -> None:
+    """A stream in chunks, whose size the first byte says: the same lines as in one piece."""
+    size, data = data[:1], data[1:]
+    taken = []
+    for step in (len(data) or 1, size[0] % 7 + 1 if size else 1):
+        owner = Lines()
+        reader: Any = LineReader(cast(Any, owner), 40)
+        reader.makeConnection(StringTransport())
+        for at in range(0, len(data), step):
+            reader.dataReceived(data[at : at + step])
+        taken.append(owner.lines)
+    assert taken[0] == taken[1]
+    assert all(len(each) <= 40 for each in taken[0])
+
+
+def body(data: bytes) -> None:
+    """The body of a request for a command: the command can be told in JSON, and is then the same."""
+    with suppress(Problem):
+        value = parse_json(data)
+        try:
+            command = judge(value, Source.CSC, 1)
+        except Problem as problem:
+            payload(problem.answer())
+        else:
+            told = {"command": type(command).__name__, "parameters": parameters_of(command)}
+            again = judge(parse_json(payload(Answer(told))), Source.CSC, 1)
+            assert parameters_of(again) == parameters_of(command)
+
+
+def query(data: bytes) -> None:
+    """The parameters of a request for messages, and of one for events."""
+    given = dict(parse_qsl(data.decode("latin-1"), keep_blank_values=True))
+    with suppress(Problem):
+        read_query(given, NOW)
+    with suppress(Problem):
+        read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}))
+
+
+_FAULTS: list[BaseException] = []
+
+
+class _Handler(logging.Handler):
+    """Keeps what a fault is logged with."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            _FAULTS.append(record.exc_info[1])
+
+
+def _observe(event: Mapping[str, Any]) -> None:
+    if event.get("log_level") is LogLevel.critical and event.get("log_failure") is not None:
+        _FAULTS.append(event["log_failure"].value)
+
+
+async def _command(call: Call) -> Answer:
+    return Answer(parameters_of(judge(call.body, call.user.source, 1)))
+
+
+async def _messages(call: Call) -> Answer:
+    return Answer({"limit": read_query(call.query, NOW).limit})
+
+
+_ROUTES = (
+    Route("POST", "/api/v1/commands", _command, "command", "Sends a command."),
+    Route("GET", "/api/v1/messages", _messages, "observe", "What passed."),
+    Route("GET", "/api/v1/commands/{id}", _messages, None, "One command."),
+)
+_LOG = logging.getLogger("mtmount_twisted.fuzz")
+_LOG.propagate = False
+_LOG.addHandler(_Handler())
+
+
+globalLogPublisher.addObserver(cast(Any, _observe))
+
+
+def http(data: bytes) -> None:
+    """What comes on a connection to the web, in chunks whose size the first byte says: no handler fails."""
+    clock = Clock()
+    site = make_site(_ROUTES, Guard(Doors(), None, ANYONE), _LOG, clock)
+    connection = site.buildProtocol(ADDRESS)
+    connection.makeConnection(StringTransport(hostAddress=ADDRESS, peerAddress=ADDRESS))
+    step, data = (data[0] + 1 if data else 1), data[1:]
+    for at in range(0, len(data), step):
+        connection.dataReceived(data[at : at + step])
+    connection.connectionLost(Failure(ConnectionDone()))
+    assert not site.connections and not clock.getDelayedCalls()
+    if _FAULTS:
+        fault = _FAULTS[0]
+        _FAULTS.clear()
+        raise fault
+
+
+def config(data: bytes) -> None:
+    """The bridge's configuration: one that was read is right as it is, too."""
+    with suppress(ConfigError):
+        read = load(data.decode("utf-8", "replace"))
+        assert check(read) == read
+
+
+def token_file(data: bytes) -> None:
+    """The file of the web's tokens."""
+    with suppress(ConfigError):
+        tokens.load(data)
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "line": line,
+    "relayed": relayed,
+    "stream": stream,
+    "body": body,
+    "query": query,
+    "http": http,
+    "config": config,
+    "tokens": token_file,
+}
+"""Every target by its name."""

@@ -1,0 +1,120 @@
+"""The targets of ``make fuzz`` with inputs that Hypothesis makes of the same seeds, and the program itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from fuzz.__main__ import NAMES, Outcome, table
+from fuzz.corpus import ROOT, seeds, wires
+from fuzz.targets import TARGETS
+
+from . import strategies  # noqa: F401  # for the profile
+
+
+@st.composite
+def inputs(draw: st.DrawFn, name: str) -> bytes:
+    """A seed with some bytes changed, dropped, repeated or added; or bytes of any kind."""
+    data = draw(st.sampled_from(seeds(name)) | st.binary(max_size=200))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        new = draw(
+            st.binary(max_size=8) | st.sampled_from([b"\r\n", b"\n", b"1e999", b"\xff", b"9" * 30, b'"'])
+        )
+        data = data[:at] + new + data[at + draw(st.integers(0, 8)) :]
+    return data
+
+
+class TargetTests(SynchronousTestCase):
+    """No input makes a parser raise what it does not say that it raises."""
+
+    def check(self, name: str, count: int = 150) -> None:
+        """Give some inputs to a target; its assertions are those of this test."""
+        target = TARGETS[name]
+
+        @settings(max_examples=count)
+        @given(inputs(name))
+        def each(data: bytes) -> None:
+            target(data)
+
+        for seed in seeds(name):
+            target(seed)
+        each()
+
+    def test_line(self) -> None:
+        """Lines, as the library reads them."""
+        self.check("line")
+
+    def test_relayed(self) -> None:
+        """Lines, as the bridge reads them."""
+        self.check("relayed")
+
+    def test_stream(self) -> None:
+        """Streams in chunks."""
+        self.check("stream")
+
+    def test_body(self) -> None:
+        """Bodies of requests."""
+        self.check("body")
+
+    def test_query(self) -> None:
+        """Parameters of requests."""
+        self.check("query")
+
+    def test_config(self) -> None:
+        """Configurations."""
+        self.check("config", 50)
+
+    def test_tokens(self) -> None:
+        """Files of tokens."""
+        self.check("tokens")
+
+    def test_http(self) -> None:
+        """Whole connections to the web."""
+        for seed in seeds("http"):
+            TARGETS["http"](seed)
+
+    def test_seeds_are_taken(self) -> None:
+        """Each target has seeds, and the table of targets is whole."""
+        for name in NAMES:
+            self.assertTrue(seeds(name), name)
+        self.assertGreater(len(wires()), 300)
+        self.assertEqual(set(NAMES), set(TARGETS))
+
+
+class ProgramTests(SynchronousTestCase):
+    """``python -m fuzz``."""
+
+    def test_table(self) -> None:
+        """A line for each parser: inputs, seconds, crashes."""
+        text = table([Outcome("line", 1_000_000, 61, False, ""), Outcome("http", 192, 0, True, "")])
+        self.assertEqual([line.split() for line in text.splitlines()][1:], [
+            ["line", "1,000,000", "61", "0"], ["http", "192", "0", "1"],
+        ])  # fmt: skip
+
+    def test_unknown_target(self) -> None:
+        """A target that there is not is one line, and exit status 2."""
+        done = self.run_it("lines")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("expected some of line, relayed, ", done.stderr)
+
+    def test_run(self) -> None:
+        """A short run says how many inputs there were; without atheris it says what to install."""
+        done = self.run_it("line", "--runs", "500")
+        if find_spec("atheris") is None:
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("pip install '.[fuzz]'", done.stderr)
+        else:
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"line\s+\d+\s+\d+\s+0\n")
+
+    def run_it(self, *words: str) -> Any:
+        """Run it in a process of its own."""
+        command = [sys.executable, "-m", "fuzz", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
