@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet import reactor
+from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
@@ -27,6 +27,7 @@ from mtmount_twisted.web.service import Parts, WebService
 from mtmount_twisted.web.site import CLOSING
 from mtmount_twisted.web.tokens import load as load_tokens
 
+from .certificates import Authority
 from .web import LOG, Got, Wire, ask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,6 +222,37 @@ class OnSockets(TestCase):
         await service.stopService()
         await client.lost
 
+    async def test_encrypted(self) -> None:
+        """Under TLS a browser, which says what it could speak, is answered, and so is who says too much."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        authority = Authority(folder)
+        file = authority.issue("mount").absolute()
+        bridge, service = web_of(reactor, f"ssl:0:privateKey={file}:interface=127.0.0.1", max_body=1024)
+        self.addCleanup(bridge.stopService)
+        service.startService()
+        self.assertTrue(service.address.startswith("https://127.0.0.1:"))
+        port = int(service.address.rpartition(":")[2])
+        trusted = ssl.Certificate.loadPEM(authority.ca.read_bytes())
+        options = ssl.optionsForClientTLS("127.0.0.1", trusted, acceptableProtocols=[b"h2", b"http/1.1"])
+        plain = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+        for origin, body, expected in (
+            (f"https://127.0.0.1:{port}", b"{", b"the body is not JSON"),
+            (f"http://127.0.0.1:{port}", b"{}", b"may not ask here"),
+            (f"https://127.0.0.1:{port}", b"x" * 50_000, b"the body is longer than 1024 bytes"),
+        ):
+            client = await wrapClientTLS(options, plain).connect(Factory.forProtocol(Client))
+            lines = [
+                "POST /api/v1/lease HTTP/1.1",
+                f"Host: 127.0.0.1:{port}",
+                "Content-Type: application/json",
+            ]
+            lines += [f"Origin: {origin}", f"Content-Length: {len(body)}", "Connection: close", "", ""]
+            client.transport.write("\r\n".join(lines).encode() + body)
+            await client.until(expected)
+            await client.lost
+        await service.stopService()
+
     async def test_address(self) -> None:
         """It says where the page is, as one types it."""
         folder = tempfile.mkdtemp()  # mktemp's would be too long for a socket
@@ -263,4 +295,6 @@ class Client(Protocol):
                 entry[1].callback(None)
 
     def connectionLost(self, reason: Any = None) -> None:
+        for text, found in self._wanted:
+            found.errback(AssertionError(f"the connection ended without {text!r}: {self.data!r}, {reason}"))
         self.lost.callback(None)

@@ -17,8 +17,9 @@ from io import BytesIO
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.web import http
+from zope.interface import implementer
 
 from .calls import Route
 from .routing import HEADERS, Gate, Router
@@ -191,6 +192,7 @@ class Connection(http.HTTPChannel):
         self.site.forget(self)
 
 
+@implementer(IProtocolNegotiationFactory)
 class WebSite(http.HTTPFactory):
     """Makes connections, and counts them.
 
@@ -211,6 +213,10 @@ class WebSite(http.HTTPFactory):
         self._by_address: Counter[str] = Counter()
         self._refusing = False
         self._gone: Deferred[None] | None = None
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is spoken under TLS: without an answer to that, a browser's or curl's handshake fails."""
+        return [b"http/1.1"]
 
     def startFactory(self) -> None:
         """There is no access log: it would hold what users ask, and the journal has what they did."""
