@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -179,6 +180,14 @@ def _end(daemon: str, error: OSError) -> NoReturn:
     if os.getpid() != _STARTED_AS:
         raise error
     stop(daemon, f"{error}; give another port, or stop what has it")
+
+
+def on_signal(number: int, do: Callable[[], None]) -> None:
+    """Have this called, by the reactor, when a signal comes."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    signal.signal(number, lambda number, frame: running.callFromThread(do))
 
 
 def announce(log: logging.Logger, text: str) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import attrs
-from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred, succeed
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from . import daemon
 from .bridge import here
+from .bridge.certified import context
 from .bridge.config import Config, check, default_config, load_file
 from .bridge.journal import Journal, NoJournal
 from .bridge.places import parse_endpoint, replies_by_default
@@ -81,8 +84,10 @@ class Options(daemon.OneLineOptions):
     def postOptions(self) -> None:
         """Convert the options, and make the configuration of them and the file."""
         super().postOptions()
+        path = self["config"]
+        self.config_file = None if path is None else os.path.abspath(path)  # twistd may go elsewhere
         try:
-            self.config = configured(self)
+            self.config = configured(self, path)
         except ConfigError as error:
             raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in _in_options(self, error))) from None
         if self["check-config"]:
@@ -91,12 +96,12 @@ class Options(daemon.OneLineOptions):
             raise SystemExit(0)
 
 
-def configured(options: Any) -> Config:
-    """The file's configuration, or the default one, with the options put over it.
+def configured(options: Any, path: str | None) -> Config:
+    """The configuration in a file, or without one the default, with the options put over it.
 
     :raises ConfigError: with all that is wrong.
     """
-    config = default_config() if options["config"] is None else load_file(options["config"])
+    config = default_config() if path is None else load_file(path)
     config = attrs.evolve(
         config,
         controller=_controller(options, config.controller),
@@ -104,7 +109,7 @@ def configured(options: Any) -> Config:
         journal=_journal(options, config.journal),
         web=_web(options, config.web),
     )
-    return check(config, "options" if options["config"] is None else options["config"])
+    return check(config, "options" if path is None else path)
 
 
 def _in_options(options: Any, error: ConfigError) -> list[str]:
@@ -177,6 +182,10 @@ class BridgeDaemon(MultiService):
 
     :param web: a `web.service.WebService`, or None.
     :param needs_web: whether it is an end of the daemon if that can't listen.
+    :param reread: gives the configuration as its file has it now, of the one that holds.
+
+    SIGHUP has the configuration read again. A first SIGTERM leaves the commands in flight some time to
+    end, a second one none.
     """
 
     def __init__(
@@ -187,8 +196,10 @@ class BridgeDaemon(MultiService):
         web: Any,
         needs_web: bool,
         log: logging.Logger,
+        reread: Callable[[Config], Config],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._reread = reread
         self._bridge = bridge
         self._simulator = simulator
         self._journal = journal
@@ -211,6 +222,7 @@ class BridgeDaemon(MultiService):
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
         ready = succeed(None) if self._simulator is None else self._join(self._simulator)
         ready.addCallbacks(lambda joined: daemon.announce(self._log, f"serving {self._describe()}"), _closed)
+        daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _web_failures(self) -> list[str]:
         """Why the page can't be, if it has to be; if it only may be, the mount goes before it."""
@@ -235,15 +247,37 @@ class BridgeDaemon(MultiService):
         mount.connect(link.server_port).addErrback(_closed)
         return link.connect(mount.server_port)
 
+    def reload(self) -> None:
+        """Serve the commanders of the configuration as it is now; one with a fault is refused whole."""
+        try:
+            config = self._reread(self._bridge.config)
+        except (ConfigError, SystemExit) as error:
+            for why in str(error).splitlines():
+                self._log.error("the configuration stays as it was: %s", why)
+        else:
+            Deferred.fromCoroutine(self._bridge.reload(config)).addErrback(
+                lambda reason: self._log.error("the configuration: %s", reason.getTraceback())
+            )
+
     async def _stop(self) -> None:
-        await super().stopService()  # type: ignore[no-untyped-call]
+        """The bridge goes first: the commands in flight need the others to end."""
+        Service.stopService(self)
+        await self._bridge.stopService()
+        others = [part for part in (self._web, self._simulator) if part is not None]
+        await DeferredList([maybeDeferred(part.stopService) for part in others], consumeErrors=True)
         if self._journal is not None:
             self._journal.event("stopped", "", 0)
             await self._journal.stop()
 
     def stopService(self) -> Deferred[None]:
         """Stop the parts, the journal last; fires when all is closed and written."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon.on_signal(number, self._hurry)
         return Deferred.fromCoroutine(self._stop())
+
+    def _hurry(self) -> None:
+        self._log.warning("told to end once more: waiting for no command")
+        self._bridge.stopService()
 
 
 def _closed(reason: Failure) -> None:
@@ -274,18 +308,31 @@ def makeService(options: Options) -> IService:
 
     verbose = bool(options["verbose"])
     log = daemon.begin(reactor, verbose)
-    config = _on_this_machine(options)
+    config = _on_this_machine(options, options.config)
     journal = None
     if config.journal.enabled:
         settings = config.journal
         journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
-    tee = Tee(NoJournal() if journal is None else journal)
+    tee = Tee(NoJournal() if journal is None else journal, log=log)
     if verbose:
         show_traffic(tee, log)
     bridge = BridgeService(config, log, tee)
     web = _web_service(options, bridge, tee, log) if _web_is_on(options) else None
-    return BridgeDaemon(bridge, simulator, journal, web, _needs_web(config.web), log)
+    return BridgeDaemon(
+        bridge, simulator, journal, web, _needs_web(config.web), log, partial(_reread, options)
+    )
+
+
+def _reread(options: Options, old: Config) -> Config:
+    """The configuration as it is now, checked against this machine.
+
+    :raises ConfigError: with all that is wrong with it.
+    :raises SystemExit: with one line, as at the start.
+    """
+    config = configured(options, options.config_file)
+    have = [(listen.host, listen.port) for _, listen in _listens(options, old)]
+    return _on_this_machine(options, config, have)
 
 
 def _needs_web(settings: WebSettings) -> bool:
@@ -335,6 +382,7 @@ def _check_here(options: Options) -> None:
     """What ``--check-config`` looks at besides the file: what this machine has for it."""
     if _web_is_on(options):
         _tokens(options)
+    _check_certificates(options, options.config)
     wrong = [
         f"{_place(options, key)}: {why}"
         for key, _, why in (problem.partition(": ") for problem in here.problems(options.config))
@@ -343,33 +391,69 @@ def _check_here(options: Options) -> None:
         raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in wrong))
 
 
-def _on_this_machine(options: Options) -> Config:
-    """The configuration with the addresses of the names to listen on; stops the daemon if one is no good."""
-    config = options.config
-    for number, pair in enumerate(config.pairs, 1):
-        daemon.check_resolves(DAEMON, _place(options, f"pair[{number}].reply_host"), pair.reply_host)
+def _on_this_machine(options: Options, config: Config, have: Collection[tuple[str, int]] = ()) -> Config:
+    """The configuration with the addresses of the names in it; stops the daemon if one is no good.
+
+    :param have: hosts and ports that it listens on already.
+    """
+    _check_certificates(options, config)
     controller = config.controller
     if controller is not None:
         address = daemon.check_resolves(DAEMON, _place(options, "controller.host"), controller.host)
-        controller = attrs.evolve(controller, reply_host=controller.reply_host or replies_by_default(address))
-    wanted = dict(_listens(options, controller))
-    found = dict(zip(wanted, daemon.check_can_listen(DAEMON, wanted.values()), strict=True))
+        controller = attrs.evolve(
+            controller,
+            reply_host=controller.reply_host or replies_by_default(address),
+            replies_from=(*controller.replies_from, address),
+        )
+    pairs = []
+    for number, pair in enumerate(config.pairs, 1):
+        place = _place(options, f"pair[{number}].reply_host")
+        address = daemon.check_resolves(DAEMON, place, pair.reply_host)
+        pairs.append(attrs.evolve(pair, allow=(*pair.allow, address)))
+    config = attrs.evolve(config, controller=controller, pairs=tuple(pairs))
+    wanted = dict(_listens(options, config))
+    found = {
+        section: daemon.check_resolves(DAEMON, listen.host_option, listen.host)
+        for section, listen in wanted.items()
+    }
+    new = [listen for section, listen in wanted.items() if (found[section], listen.port) not in have]
+    daemon.check_can_listen(DAEMON, new)
+    return _bound(config, found)
+
+
+def _bound(config: Config, found: dict[str, str]) -> Config:
+    """The configuration with these addresses to listen on, by section."""
+    controller = config.controller
     if controller is not None:
-        controller = attrs.evolve(controller, reply_host=found["controller"][0])
+        controller = attrs.evolve(controller, reply_host=found["controller"])
     pairs = tuple(
-        attrs.evolve(pair, listen=found[f"pair[{number}]"][0]) for number, pair in enumerate(config.pairs, 1)
+        attrs.evolve(pair, listen=found[f"pair[{number}]"]) for number, pair in enumerate(config.pairs, 1)
     )
     return attrs.evolve(config, controller=controller, pairs=pairs)
 
 
-def _listens(options: Options, controller: Controller | None) -> Iterator[tuple[str, daemon.Listen]]:
+def _check_certificates(options: Options, config: Config) -> None:
+    """Stop the daemon if a port is to be encrypted and can't be."""
+    for number, port in enumerate(config.ports, 1):
+        if port.certificate is None:
+            continue
+        place = _place(options, f"port[{number}].certificate")
+        if find_spec("OpenSSL") is None:
+            daemon.stop(DAEMON, f"{place}: pyOpenSSL is not installed: pip install 'mtmount_twisted[tls]'")
+        try:
+            context(port.certificate, port.private_key or port.certificate, port.client_ca or "")
+        except ConfigError as error:
+            daemon.stop(DAEMON, f"{place}: {error}")
+
+
+def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Listen]]:
     """Where it will have to listen, by the section that says so, of what is TCP's."""
 
     def listen(section: str, host_key: str, host: str, port_key: str, port: int) -> tuple[str, daemon.Listen]:
         places = [_place(options, f"{section}.{key}") for key in (host_key, port_key)]
         return section, daemon.Listen(places[0], host, places[1], port)
 
-    config = options.config
+    controller = config.controller
     if controller is not None:
         replies = str(controller.reply_host), controller.reply_port
         yield listen("controller", "reply_host", replies[0], "reply_port", replies[1])

@@ -1,11 +1,13 @@
 """`Tee`: what the bridge records goes to the journal, and on to whoever watches.
 
 It stands where the bridge expects its journal. Who watches is called at once, with the row's number in
-the journal and the time, and must neither block nor raise nor take long: it is in the way of a command.
+the journal and the time, and must neither block nor take long: it is in the way of a command. One that
+raises is told nothing more, and the log says why; the command goes on.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,11 +32,18 @@ class Tee:
 
     :param journal: an `IJournal`.
     :param wall_clock: seconds, Unix time.
+    :param log: where it says that one who watches failed.
     :ivar on_message: who is told of each line; and so are `on_step` and `on_event`.
     """
 
-    def __init__(self, journal: Any, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        journal: Any,
+        wall_clock: Callable[[], float] = time.time,
+        log: logging.Logger | None = None,
+    ) -> None:
         self.journal = journal
+        self._log = log or logging.getLogger(__name__)
         self.on_message: list[OnMessage] = []
         self.on_step: list[OnStep] = []
         self.on_event: list[OnEvent] = []
@@ -44,9 +53,7 @@ class Tee:
         """A line came or went."""
         number: int = self.journal.message(peer, direction, epoch, line)
         if self.on_message:
-            now = self._now()
-            for watch in self.on_message:
-                watch(number, now, peer, direction, epoch, line)
+            self._tell(self.on_message, number, self._now(), peer, direction, epoch, line)
         return number
 
     def step(
@@ -61,16 +68,23 @@ class Tee:
         explanation: str = "",
     ) -> int:
         """A step in the life of a command."""
-        number: int = self.journal.step(key, step, peer, epoch, sequence_id, code, lease, explanation)
-        now = self._now()
-        for watch in self.on_step:
-            watch(number, now, key, step, peer, epoch, sequence_id, code, lease, explanation)
+        row = key, step, peer, epoch, sequence_id, code, lease, explanation
+        number: int = self.journal.step(*row)
+        if self.on_step:
+            self._tell(self.on_step, number, self._now(), *row)
         return number
 
     def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """Something happened that is neither."""
         number: int = self.journal.event(kind, peer, epoch, detail)
-        now = self._now()
-        for watch in self.on_event:
-            watch(number, now, kind, peer, epoch, detail)
+        if self.on_event:
+            self._tell(self.on_event, number, self._now(), kind, peer, epoch, detail)
         return number
+
+    def _tell(self, watching: list[Any], *row: Any) -> None:
+        for watch in tuple(watching):
+            try:
+                watch(*row)
+            except Exception:
+                watching.remove(watch)
+                self._log.exception("what watches the bridge failed, and is told nothing more: %r", watch)
