@@ -240,9 +240,7 @@ class Store:
         for start, size in _chunks(len(rows), self._sizes):
             chunk = rows[start : start + size]
             values: list[Any] = list(chain.from_iterable(chunk))
-            if (
-                table == "message"
-            ):  # `sqlite3` takes a `bytearray` as it is, and looks long at what `bytes` are
+            if table == "message":  # `sqlite3` takes a `bytearray` as it is, but looks long at `bytes`
                 values[width - 1 :: width] = map(bytearray, values[width - 1 :: width])
             values += [None] * ((size - len(chunk)) * width)
             written = self._db.execute(self._statements[table, size], values).rowcount

@@ -42,8 +42,8 @@ class Follower:
     """
 
     def __init__(self, path: Path, wanted: Wanted, after: int) -> None:
+        self._file = os.stat(path)  # first: if it is replaced now, that is seen later
         self._db = open_journal(path)
-        self._file = os.stat(path)
         self._path = path
         self._wanted = wanted
         self._seen = after
@@ -55,12 +55,14 @@ class Follower:
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
-        self._version = version
-        seen, (_, self._seen) = self._seen, first_and_last(self._db)
+        _, last = first_and_last(self._db)
         if self._wanted.by_command:
-            yield from self._of_commands(seen, self._seen)
+            yield from self._of_commands(self._seen, last)
         else:
-            yield from read_entries(self._db, self._wanted, seen, before=self._seen + 1)
+            for entry in read_entries(self._db, self._wanted, self._seen, before=last + 1):
+                self._seen = entry.id
+                yield entry
+        self._seen, self._version = last, version  # now, so that a look that fails is taken again
 
     def _of_commands(self, seen: int, last: int) -> Iterator[Entry]:
         found = {row[0]: row for row in self._commands(seen, last)}
@@ -122,7 +124,7 @@ def follow(path: Path, wanted: Wanted, after: int, pause: Callable[[], None]) ->
                 if follower is not None:
                     yield from follower.look()
                 failures = 0
-            except (JournalError, sqlite3.Error) as error:
+            except (JournalError, sqlite3.Error, OSError) as error:
                 failures += 1
                 if failures > MOST_FAILURES:
                     raise JournalError(f"the journal can't be read further: {error}") from None
