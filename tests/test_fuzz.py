@@ -1,4 +1,4 @@
-"""The targets of ``make fuzz`` with inputs that Hypothesis makes of the same seeds, and the program itself."""
+"""The targets of ``make fuzz``, with inputs that Hypothesis makes of the same seeds, and the program."""
 
 from __future__ import annotations
 
