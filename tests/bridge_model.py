@@ -10,16 +10,48 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.commands import AckOnlyCommandCodes
-from mtmount_twisted.enums import CommandCode
+from mtmount_twisted.enums import CommandCode, Source
 
-from .commanders import ASK
+from .commanders import ASK, MOVE, STAMP, STOP, TRACK
 
 STOPS = {int(code) for code in CommandCode if "STOP" in code.name}
 ALL_STOPS = (32, 1002, 902, 1502)
 LIMIT, GRACE, ACK_TIME, MARGIN, SWEEP = 3, 4.125, 5.0, 2.0, 0.25
 ACK, NOACK, DONE = 0, 1, 2
 Answer = tuple[object, ...]
+
+SOURCES = {"csc": Source.CSC, "csc2": Source.CSC, "eui": Source.EUI, "hhd": Source.HHD, "watch": Source.EUI}
+COMMANDERS = [name for name in SOURCES if name != "watch"]
+CODES = [MOVE, MOVE, TRACK, 105, 9999, 104, STOP, 102, 902]
+EVENTS: list[tuple[object, bytes, bool]] = [
+    ("state", b"5\n" + STAMP + b"\nA", True),
+    ("state", b"5\n" + STAMP + b"\nB", True),
+    ("az", b"6\n" + STAMP + b"\n0\n1", True),
+    ("az", b"6\n" + STAMP + b"\n0\n0", True),
+    ("el", b"6\n" + STAMP + b"\n1\n0", True),
+    ("w1", b"4\n1\n901\n900. a\n" + STAMP, True),
+    ("w1", b"4\n0\n901\n900. a\n" + STAMP, False),
+    ("w2", b"4\n1\n902\n900. a\n" + STAMP + b"\nextra", True),
+    ("e1", b"3\n1\n1\n901\n900. a\n" + STAMP, True),
+    ("e1", b"3\n1\n0\n901\n900. a\n" + STAMP, True),
+    ("e1", b"3\n0\n0\n901\n900. a\n" + STAMP, False),
+    (None, b"42\nwho knows", False),
+]
+GARBAGE = [b"", b"x", b"0\n1", b"1\nx\n1\nt\nwhy", b"\xff\xfe"]
+
+
+def site_rules(anyone_may_stop: bool, stops_on_loss: bool) -> CommandRules:
+    """What the bridge is set to."""
+    return CommandRules(
+        in_flight=LIMIT,
+        lease_grace=GRACE,
+        on_loss="stop" if stops_on_loss else "release",
+        anyone_may_stop=anyone_may_stop,
+        ack_timeout=ACK_TIME,
+        done_margin=MARGIN,
+    )
 
 
 @dataclass(eq=False)

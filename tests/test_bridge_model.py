@@ -22,11 +22,23 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import REASONS, Bridge
-from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import Source
 
-from .bridge_model import ACK, ACK_TIME, DONE, GRACE, LIMIT, MARGIN, NOACK, Answer, Cmd, Model
+from .bridge_model import (
+    ACK,
+    CODES,
+    COMMANDERS,
+    DONE,
+    EVENTS,
+    GARBAGE,
+    NOACK,
+    SOURCES,
+    Answer,
+    Cmd,
+    Model,
+    site_rules,
+)
 from .commanders import (
     ASK,
     LOG,
@@ -41,29 +53,11 @@ from .commanders import (
     told,
 )
 
-SOURCES = {"csc": Source.CSC, "csc2": Source.CSC, "eui": Source.EUI, "hhd": Source.HHD, "watch": Source.EUI}
-COMMANDERS = [name for name in SOURCES if name != "watch"]
-CODES = [MOVE, MOVE, TRACK, 105, 9999, 104, STOP, 102, 902]
-EVENTS: list[tuple[object, bytes, bool]] = [
-    ("state", b"5\n" + STAMP + b"\nA", True),
-    ("state", b"5\n" + STAMP + b"\nB", True),
-    ("az", b"6\n" + STAMP + b"\n0\n1", True),
-    ("az", b"6\n" + STAMP + b"\n0\n0", True),
-    ("el", b"6\n" + STAMP + b"\n1\n0", True),
-    ("w1", b"4\n1\n901\n900. a\n" + STAMP, True),
-    ("w1", b"4\n0\n901\n900. a\n" + STAMP, False),
-    ("w2", b"4\n1\n902\n900. a\n" + STAMP + b"\nextra", True),
-    ("e1", b"3\n1\n1\n901\n900. a\n" + STAMP, True),
-    ("e1", b"3\n1\n0\n901\n900. a\n" + STAMP, True),
-    ("e1", b"3\n0\n0\n901\n900. a\n" + STAMP, False),
-    (None, b"42\nwho knows", False),
-]
-GARBAGE = [b"", b"x", b"0\n1", b"1\nx\n1\nt\nwhy", b"\xff\xfe"]
-
 who = st.sampled_from(COMMANDERS)
 numbers = st.sampled_from([1, 2, 2147483647, -3])
 sources = st.sampled_from([1, 2, 3, 77])
 picks = st.integers(0, 1000)
+either = st.booleans()
 
 
 class BridgeMachine(RuleBasedStateMachine):
@@ -83,24 +77,11 @@ class BridgeMachine(RuleBasedStateMachine):
         self.ended: Counter[tuple[str, int]] = Counter()  # their final answers
         self.track_numbers: Counter[tuple[str, int]] = Counter()
 
-    @initialize(
-        anyone=st.booleans(),
-        stop=st.booleans(),
-        first=st.sampled_from(["", *COMMANDERS]),
-        ends_linked=st.booleans(),
-    )
+    @initialize(anyone=either, stop=either, first=st.sampled_from(["", *COMMANDERS]), ends_linked=either)
     def begin(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
         """Set the rules of the site; most days begin with all here, and one who has command."""
         self.ends_linked = ends_linked
-        rules = CommandRules(
-            in_flight=LIMIT,
-            lease_grace=GRACE,
-            on_loss="stop" if stop else "release",
-            anyone_may_stop=anyone,
-            ack_timeout=ACK_TIME,
-            done_margin=MARGIN,
-        )
-        self.bridge = Bridge(self.clock, LOG, RecordingJournal(), rules)
+        self.bridge = Bridge(self.clock, LOG, RecordingJournal(), site_rules(anyone, stop))
         self.model = Model({name: int(source) for name, source in SOURCES.items()}, anyone, stop)
         self.clients = {
             name: RecordingClient(self.bridge, name, source, name != "watch")
