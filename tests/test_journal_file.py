@@ -98,7 +98,7 @@ class DamageTests(JournalCase):
         self.assertEqual((low, high), (START, self.now))
 
     def test_taken_ids(self) -> None:
-        """A row whose id somebody else has taken is not passed over: a gap stands for it, and the log tells."""
+        """A row whose id somebody else has taken leaves a gap in its place, and the log tells."""
         self.record()
         self.writer.turn()
         self.change("INSERT INTO message SELECT id + 1, run, time, peer, direction, epoch, line FROM message")

@@ -94,7 +94,8 @@ class Waiting:
     def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
         """Record a line; so are `step` and `event` for what they record.
 
-        :returns: the row's number, which counts up by one within the run; 0 if it is not kept.
+        :returns: the row's number, which counts up by one within the run, rows of the journal's own
+            (``gap``, ``unknown``) included; 0 if it is not kept.
         :param peer: whose connection it came or went on.
         :param direction: ``"from"`` the peer or ``"to"`` the peer.
         :param epoch: the number of the connection to the controller, or of the peer's own.
@@ -124,7 +125,7 @@ class Waiting:
     ) -> int:
         """Record a step in a command's life.
 
-        :param key: the bridge's own number of the command, unique in this run.
+        :param key: the bridge's own number of the command, which comes again only after 2**31 others.
         :param step: ``received``, ``sent``, ``ack``, or an end: ``done``, ``noack``, ``refused`` ...
         :param peer: the commander.
         :param epoch: the number of the connection to the controller.
