@@ -72,7 +72,8 @@ class Voice:
         self._later.add(call)
 
     def _say_now(self, piece: Piece) -> None:
-        self.write(piece.data)
+        if piece.data:
+            self.write(piece.data)
         writer = self.communicator.writer
         if isinstance(piece.then, Close) and writer is not None:
             writer.close()
@@ -81,18 +82,17 @@ class Voice:
 
     def write(self, data: bytes) -> None:
         """Send bytes, whole lines or not."""
-        writer = self.communicator.writer
-        if not data or writer is None:
-            self.written = succeed(None)
+        writer, what = self.communicator.writer, f"{len(data)} bytes"
+        self.written = succeed(None)
+        if writer is None:
+            self._log.debug("%s: dropped %s: not connected", self.communicator.name, what)
             return
         try:
             writer.send(data)
         except BacklogError as error:
-            self._log.debug("%s: dropped %d bytes: %s", self.communicator.name, len(data), error)
-        if writer.has_room:
-            self.written = succeed(None)
-        else:
-            self.written = writer.waiting.wait().addErrback(self._dropped, f"{len(data)} bytes")
+            self._log.debug("%s: dropped %s: %s", self.communicator.name, what, error)
+        if not writer.has_room:
+            self.written = writer.waiting.wait().addErrback(self._dropped, what)
 
     def _dropped(self, failure: Failure, what: str) -> None:
         failure.trap(MTMountError)
