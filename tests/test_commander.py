@@ -330,6 +330,12 @@ class ProcessTests(TestCase):
         self.assertEqual(await self.status(process), 0)
         self.assertEqual(self.mount.names, [])
 
+    async def test_closed_output(self) -> None:
+        """With the standard output closed the commands are sent all the same, and the status tells."""
+        process = await self.commander('printf "enable\\n" | "$@" >&-')
+        self.assertEqual(await self.status(process), 0)
+        self.assertEqual(self.mount.names, ["Enable"])
+
     async def test_bad_line(self) -> None:
         """A line that is no command is told with its number, and status 2."""
         process = await self.commander('"$@" <<END\n\nnothing of the kind\nEND\n')

@@ -171,6 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdin is None:
         _complain("the standard input is closed: there are no lines to read")
         return MISUSED
+    if sys.stdout is None:  # closed: the commands go on with nobody to read what comes of them
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     interactive = sys.stdin.isatty()
     if interactive:
         from twisted.internet import asyncioreactor
