@@ -77,7 +77,7 @@ class Key:
     def _read_each(self, given: Iterable[Any]) -> Iterator[str]:
         for number, each in enumerate(given, 1):
             if not isinstance(each, str):
-                raise ItemError(number, each, self.expected)
+                raise ItemError(number, each, _WORDS[str])
             try:
                 yield each if self.check is None else self.check(each)
             except ValueError as error:

@@ -182,7 +182,7 @@ class Connection(http.HTTPChannel):
         self.refuse(431, "the request line or a header is too long")
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        if not self.refused:
+        if not self.refused:  # else it was told why already
             self.refuse(400, "not a request that can be read")
 
     def connectionLost(self, reason: Any = None) -> None:
@@ -202,6 +202,8 @@ class WebSite(http.HTTPFactory):
     :ivar connections: those that are open, each with its peer's address.
     :ivar refused: how many were refused because there were too many.
     """
+
+    noisy = False
 
     def __init__(self, router: Router, limits: Limits, log: logging.Logger, reactor: Any) -> None:
         super().__init__(reactor=reactor)
