@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionDone
@@ -16,8 +18,9 @@ from zope.interface import implementer
 from mtmount_twisted.commands import Enable
 from mtmount_twisted.communicator import Communicator
 from mtmount_twisted.replies import DoneReply
-from mtmount_twisted.testing import BUFFER_SIZE, HOST, ChaosPair, ChaosProxy, Conditions, MemoryReactor
+from mtmount_twisted.testing import BUFFER_SIZE, HOST, ChaosPair, ChaosProxy, Conditions, Lane, MemoryReactor
 
+from . import strategies  # noqa: F401  # for the profile
 from .pairs import LOG
 
 
@@ -432,6 +435,96 @@ class HalfCloseTests(ProxyCase):
         self.send(self.far, b"anybody there?")
         self.reactor.advance(0)
         self.assertTrue(self.far.lost)
+
+
+CONDITIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "latency": st.sampled_from([0, 0.3]),
+        "bandwidth": st.sampled_from([None, 10, 100_000]),
+        "slices": st.sampled_from([None, 1, 1000]),
+        "limit": st.sampled_from([None, 3, 150_000]),
+        "hang": st.booleans(),
+        "swallow": st.booleans(),
+    },
+)
+SIDES = st.sampled_from(["near", "far"])
+STEPS = st.lists(
+    st.tuples(st.just("send"), SIDES, st.integers(1, 100_000))
+    | st.tuples(st.just("set"), SIDES, CONDITIONS)
+    | st.tuples(st.just("wait"), SIDES, st.sampled_from([0, 0.1, 1]))
+    | st.tuples(
+        st.sampled_from(
+            ["pause", "resume", "half_close", "close", "abort", "cut", "reset", "shut", "connect"]
+        ),
+        SIDES,
+        st.none(),
+    ),
+    max_size=25,
+)
+
+
+class Line:
+    """A connection through a proxy, and what was sent from either end of it."""
+
+    def __init__(self, near: End, far: End) -> None:
+        self.ends = {"near": near, "far": far}
+        self.sent = {"near": b"", "far": b""}
+
+    def send(self, side: str, count: int) -> None:
+        """Write bytes that tell where they belong, if this end writes still."""
+        end, sent = self.ends[side], self.sent[side]
+        if not end.transport.disconnecting and "written" not in end.ends:
+            data = bytes((len(sent) + at) % 251 for at in range(count))
+            self.sent[side] += data
+            end.transport.write(data)
+
+
+class AnyOrderTests(SynchronousTestCase):
+    """Whatever is done to it, in whatever order."""
+
+    @settings(max_examples=200)
+    @given(STEPS)
+    def test_any_order(self, steps: list[tuple[str, str, Any]]) -> None:
+        """Each end gets a beginning of what the other sent, all is accounted for, and nothing is left."""
+        case = ProxyCase()
+        case.end_class = HalfEnd
+        case.setUp()
+        lines, lanes = (
+            [Line(case.near, case.far)],
+            {"near": case.proxy.upstream, "far": case.proxy.downstream},
+        )
+        for what, side, value in steps:
+            if what == "connect":
+                lines.append(Line(*case.connect()))
+            else:
+                self.do(case, what, lines[-1], side, lanes[side], value)
+            case.reactor.advance(0)
+        swallows = any(what == "set" and "swallow" in value for what, _, value in steps)
+        for line in lines:
+            for here, there in (("near", "far"), ("far", "near")):
+                received = line.ends[there].received
+                self.assertTrue(swallows or line.sent[here].startswith(received), (here, len(received)))
+        case.tearDown()
+        for lane in lanes.values():
+            self.assertEqual(lane.read, lane.forwarded + lane.dropped)
+
+    def do(self, case: ProxyCase, what: str, line: Line, side: str, lane: Lane, value: Any) -> None:
+        """One step at one end."""
+        transport = line.ends[side].transport
+        {
+            "send": lambda: line.send(side, value),
+            "set": lambda: lane.set(**value),
+            "wait": lambda: case.reactor.advance(value),
+            "pause": transport.pauseProducing,
+            "resume": transport.resumeProducing,
+            "half_close": transport.loseWriteConnection,
+            "close": transport.loseConnection,
+            "abort": transport.abortConnection,
+            "cut": lane.half_close,
+            "reset": case.proxy.reset,
+            "shut": case.proxy.close,
+        }[what]()
 
 
 class PairTests(SynchronousTestCase):
