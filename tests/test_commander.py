@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -332,7 +333,10 @@ class ProcessTests(TestCase):
 
     async def test_closed_output(self) -> None:
         """With the standard output closed the commands are sent all the same, and the status tells."""
-        process = await self.commander('printf "enable\\n" | "$@" >&-')
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = str(listening.getsockname()[1])
+        said = f'echo "link        replies come to 127.0.0.1:{port} "'  # for it, since it can't
+        process = await self.commander(f'{said}; printf "enable\\n" | "$@" >&-', "--reply-port", port)
         self.assertEqual(await self.status(process), 0)
         self.assertEqual(self.mount.names, ["Enable"])
 
