@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport
@@ -199,6 +202,38 @@ class Bounds(SiteCase):
         alsoProvides(secure.transport, ISSLTransport)
         secure.send(b"hello\r\n")
         self.assertEqual((closed, secure.closed), ([True], True))
+
+
+GOOD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n[1]"
+
+
+class AnyBytes(SynchronousTestCase):
+    """Whatever a client sends."""
+
+    def sent(self, pieces: list[bytes]) -> tuple[bytes, bool]:
+        """What the site answers to it, without dates, and whether it closes the connection."""
+
+        async def echo(call: Call) -> Answer:
+            return Answer({"body": call.body})
+
+        site = site_of([Route("POST", "/", echo, "observe", "Echo.")], limits=Limits(max_body=100))
+        wire = Wire(site)
+        for piece in pieces:
+            wire.send(piece)
+        wire.lose()
+        self.assertEqual(site.connections, {})
+        return re.sub(rb"Date: .*?\r\n", b"", wire.data), wire.closed
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.one_of(st.binary(max_size=300), st.sampled_from((GOOD * 2, GOOD[:-1], GOOD + b"GET"))),
+        st.integers(0, len(GOOD)),
+        st.binary(max_size=6),
+    )
+    def test_in_pieces(self, data: bytes, place: int, noise: bytes) -> None:
+        """It is the same whether it comes at once or byte by byte, and nothing is left behind."""
+        for each in (data, data[:place] + noise + data[place:]):
+            self.assertEqual(self.sent([each]), self.sent([bytes([byte]) for byte in each]))
 
 
 class Connections(SiteCase):
