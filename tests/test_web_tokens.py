@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from pathlib import Path
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -65,6 +67,16 @@ class Loading(SynchronousTestCase):
             [problem] = caught.exception.problems
             self.assertIn(f"mode {mode:o}", problem)
             self.assertIn(f"chmod 600 {path}", problem)
+
+    def test_credential(self) -> None:
+        """A file that systemd keeps for the daemon may look as if its group could read it."""
+        path = Path(self.mktemp()).absolute()
+        path.write_text(RIGHT)
+        path.chmod(0o440)
+        with mock.patch.dict(os.environ, {"CREDENTIALS_DIRECTORY": str(path.parent)}):
+            self.assertIsNotNone(tokens.load_file(path).user(SECRET))
+        with mock.patch.dict(os.environ, {"CREDENTIALS_DIRECTORY": str(path.parent.parent)}):
+            self.assertRaises(ConfigError, tokens.load_file, path)
 
     def test_documentation(self) -> None:
         """The file that the documentation shows is right."""

@@ -8,7 +8,7 @@
     roles = ["command"]
     source = "EUI"
 
-Nobody but its owner may read it. Next to read: `guard`, which asks `Tokens` whose a secret is.
+Nobody but its owner may read it, or systemd keeps it. Next to read: `guard`, which asks `Tokens` whose a secret is.
 """
 
 from __future__ import annotations
@@ -71,12 +71,21 @@ def load_file(path: str | os.PathLike[str]) -> Tokens:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_credential(where):
         problem = (
             f"others may read or change it (mode {stat.S_IMODE(mode):o}); mend it with: chmod 600 {where}"
         )
         raise ConfigError(where, (problem,))
     return load(data, where)
+
+
+def _is_credential(path: str) -> bool:
+    """Whether systemd keeps the file for this daemon alone (``LoadCredential=``).
+
+    It lets the daemon's user read it by an access list, whose mask looks like a right of the group.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(str(folder))
 
 
 def load(data: bytes, where: str = "<tokens>") -> Tokens:
