@@ -2,9 +2,8 @@
 
 Command is granted and released here, and mirrored to the controller as the bridge's own: it is asked
 before the first grant, after each new connection, and when the holder asks again, and told ``NONE``
-at the last release and when the bridge ends. While
-the controller has not answered, those who ask wait, and get its answer; if it refuses, nobody has
-command.
+at the last release and when the bridge ends. While the controller has not answered, those who ask
+wait, and get its answer; if it refuses, nobody has command.
 
 Where the rules are silent:
 
@@ -21,7 +20,6 @@ Where the rules are silent:
   needs no command does not wait.
 * Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
   be given up, and is not granted.
-
 * If the time of grace ends while the controller is gone, the mount is stopped as soon as that is
   connected again: nobody else would.
 
