@@ -8,7 +8,8 @@
     roles = ["command"]
     source = "EUI"
 
-Nobody but its owner may read it, or systemd keeps it. Next to read: `guard`, which asks `Tokens` whose a secret is.
+Nobody but its owner may read it, or systemd keeps it. Next to read: `guard`, which asks `Tokens` whose a
+secret is.
 """
 
 from __future__ import annotations
