@@ -55,11 +55,15 @@ def fuzz(name: str, runs: int, seconds: int) -> Outcome:
     return Outcome(name, inputs, took, done.returncode != 0, output)
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each target."""
-    rows = [("parser", "inputs", "seconds", "crashes")]
-    rows += [(each.name, f"{each.inputs:,}", str(each.seconds), str(int(each.crashed))) for each in outcomes]
-    return "\n".join(f"{a:<10}{b:>12}{c:>10}{d:>10}" for a, b, c, d in rows)
+def row(parser: str, inputs: str, seconds: str, crashes: str) -> str:
+    """A line of the table."""
+    return f"{parser:<10}{inputs:>12}{seconds:>10}{crashes:>10}\n"
+
+
+def show(outcome: Outcome) -> str:
+    """The line of a target, below the end of its output if it crashed."""
+    line = row(outcome.name, f"{outcome.inputs:,}", str(outcome.seconds), str(int(outcome.crashed)))
+    return f"== {outcome.name}\n{outcome.output[-4000:]}\n{line}" if outcome.crashed else line
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -76,11 +80,12 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.exit(2, "fuzz: atheris is not installed: pip install '.[fuzz]'\n")
     with ThreadPoolExecutor(options.jobs) as pool:
         jobs = [pool.submit(fuzz, name, options.runs, options.seconds) for name in options.targets or NAMES]
-        outcomes = [job.result() for job in jobs]
-    for each in outcomes:
-        if each.crashed:
-            sys.stdout.write(f"== {each.name}\n{each.output[-4000:]}\n")
-    sys.stdout.write(table(outcomes) + "\n")
+        sys.stdout.write(row("parser", "inputs", "seconds", "crashes"))
+        outcomes = []
+        for job in jobs:
+            outcomes.append(job.result())
+            sys.stdout.write(show(outcomes[-1]))
+            sys.stdout.flush()
     return int(any(each.crashed for each in outcomes))
 
 

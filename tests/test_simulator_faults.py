@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import commands as c
@@ -28,23 +32,31 @@ from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.simulator.tap import Options
 from mtmount_twisted.testing import FarEnd, MemoryReactor
 
+from . import strategies  # noqa: F401  # for the profile
+
 LOG = logging.getLogger("mtmount_twisted.tests.simulator_faults")
 LOG.propagate = False
 LOG.addHandler(logging.NullHandler())
 
+STAMP = datetime(2020, 2, 27, 14, 48, 27, tzinfo=UTC)
 QUIET_STATE = OnStateInfoReply(description="Quiet")
 
 
+def header(command: c.Command) -> Any:
+    """What every answer to a command begins with."""
+    return {"sequence_id": command.sequence_id, "source": command.source, "timestamp": STAMP}
+
+
 def ack(command: c.Command) -> AckReply:
-    return AckReply(sequence_id=command.sequence_id, source=command.source, timeout_ms=5000)
+    return AckReply(**header(command), timeout_ms=5000)
 
 
 def done(command: c.Command) -> DoneReply:
-    return DoneReply(sequence_id=command.sequence_id, source=command.source)
+    return DoneReply(**header(command))
 
 
 def no_ack(command: c.Command) -> NoAckReply:
-    return NoAckReply(sequence_id=command.sequence_id, source=command.source, explanation="no")
+    return NoAckReply(**header(command), explanation="no")
 
 
 def plain(*replies: Reply) -> list[Piece]:
@@ -278,6 +290,51 @@ class WhichTests(FaultCase):
         self.assertEqual(faults.said(ack(command)), plain(ack(command)))
 
 
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "reply": st.sampled_from(["any", "ack", "done", "noack"]),
+    "code": st.sampled_from([None, CommandCode.ENABLE, CommandCode.DISABLE]),
+    "count": st.none() | st.integers(1, 3),
+    "probability": st.sampled_from([0.5, 1.0]),
+    "seconds": st.floats(0, 2),
+    "times": st.integers(1, 3),
+    "offset": st.integers(-5, 5),
+    "size": st.integers(60, 200),
+    "rate": st.floats(1, 200),
+}
+
+
+@st.composite
+def any_fault(draw: st.DrawFn) -> Fault:
+    """A fault of any kind, with some of what it takes."""
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    takes = sorted((ALWAYS | KINDS[kind].takes) - {"kind"})
+    names = draw(st.lists(st.sampled_from(takes), unique=True))
+    return Fault(kind, **{name: draw(VALUES[name]) for name in names})
+
+
+class AnyFaultsTests(SynchronousTestCase):
+    """Any faults together."""
+
+    @settings(max_examples=200)
+    @given(st.lists(any_fault(), max_size=5), st.lists(st.booleans(), max_size=8))
+    def test_any_faults(self, in_force: list[Fault], refused: list[bool]) -> None:
+        """Whatever is in force, what goes out is bytes, none before its time, and nothing stays."""
+        faults = Faults(in_force)
+        commands = [c.Enable() if number % 2 else c.Disable() for number in range(len(refused))]
+        for command in commands:
+            faults.commanded(command)
+        pieces = []
+        for command, is_refused in zip(commands, refused, strict=True):
+            for reply in [no_ack(command)] if is_refused else [ack(command), QUIET_STATE, done(command)]:
+                pieces += faults.said(reply)
+        for piece in pieces:
+            self.assertTrue(piece.delay >= 0 and (piece.data or piece.then), piece)
+        faults.clear()
+        self.assertEqual((faults.are_none, faults.in_force), (True, ()))
+        for command in commands:
+            self.assertEqual(faults.said(ack(command)), plain(ack(command)))
+
+
 class ParsingTests(SynchronousTestCase):
     """Faults as options."""
 
@@ -329,8 +386,6 @@ class ParsingTests(SynchronousTestCase):
 
     def test_documented(self) -> None:
         """Each kind has its row in ``docs/simulator.rst``, with all that it takes."""
-        from pathlib import Path
-
         page = (Path(__file__).parent.parent / "docs" / "simulator.rst").read_text()
         for name, kind in KINDS.items():
             [row] = [line for line in page.splitlines() if line.startswith(f"``{name}``")]

@@ -18,6 +18,8 @@ networks do: see `Conditions`. `ChaosPair` is one for each connection of a pair.
 Next to read: ``docs/testing.rst``; `memory`, `far_end`, `chaos`, `flow`.
 """
 
+from __future__ import annotations
+
 from .chaos import ChaosPair, ChaosProxy
 from .far_end import FarEnd, FarProtocol, connected_pair
 from .flow import Conditions, Lane
