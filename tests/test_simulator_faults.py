@@ -180,6 +180,11 @@ class KindTests(FaultCase):
         self.assertTrue(self.done.encode().startswith(piece.data))
         self.assertLess(len(piece.data), len(self.done.encode()) - 2)
 
+    def test_cut_leaves_an_alarm(self) -> None:
+        """What is due later and is no line can't be cut."""
+        pieces = self.outcome(Fault("alarm", seconds=3), Fault("cut"))
+        self.assertEqual([type(piece.then) for piece in pieces], [Close, Alarm, Close])
+
     def test_long(self) -> None:
         """A whole event of just that many bytes; by default one more than may be."""
         for options, size in (({}, MAX_LINE_LENGTH + 1), ({"size": MAX_LINE_LENGTH}, MAX_LINE_LENGTH)):

@@ -36,7 +36,8 @@ Key = tuple[int, int]
 """Source and sequence id of a command."""
 
 
-class Close(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Close:
     """The connection on which replies go out is closed behind these bytes."""
 
 
@@ -153,7 +154,10 @@ def _garbage(fault: Fault, pieces: list[Piece]) -> list[Piece]:
 
 
 def _cut(fault: Fault, pieces: list[Piece]) -> list[Piece]:
-    return [piece._replace(data=piece.data[: len(piece.data) // 2], then=Close()) for piece in pieces]
+    return [
+        piece._replace(data=piece.data[: len(piece.data) // 2], then=Close()) if piece.data else piece
+        for piece in pieces
+    ]
 
 
 def _long(fault: Fault, pieces: list[Piece]) -> list[Piece]:
