@@ -66,3 +66,24 @@ class DrainTests(BridgeCase):
         self.pass_time(0.5)
         told = [line.split(b"\n")[1] for line in self.controller.heard()]
         self.assertEqual(told, [b"2101"])
+
+
+class GoneHolderTests(BridgeCase):
+    """A bridge that is stopped while it waits for a holder of command that is gone."""
+
+    def test_stops(self) -> None:
+        """The mount is stopped at once instead of a few seconds later, and the end waits for that."""
+        self.start_all()
+        self.grant(self.csc)
+        self.csc.drop_server()
+        self.pass_time(1)
+        stopped = self.service.stopService()
+        self.reactor.advance(0)
+        told = self.controller.heard()
+        codes = [line.split(b"\n")[1] for line in told]
+        self.assertEqual((len(codes), codes[-1]), (5, b"2101"))  # four stops, then nobody has command
+        self.assertNoResult(stopped)
+        self.controller.say(*[reply(2, line) for line in told])
+        self.pass_time(1.5)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()

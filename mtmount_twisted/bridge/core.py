@@ -268,10 +268,13 @@ class Bridge:
     def drain(self, seconds: float) -> Deferred[None]:
         """Take no more commands but what stops something, and wait for the ends of those in flight.
 
+        A holder of command that is gone is waited for no longer.
+
         :param seconds: how long to wait for them, at most.
         :returns: fires when nothing is in flight, the time is up, or it is cancelled. Never fails.
         """
         self._ending = True
+        self._granting.end_grace()
         if not self.flights:
             return succeed(None)
         self._log.info("%d commands in flight: waiting %g s for their ends", len(self.flights), seconds)

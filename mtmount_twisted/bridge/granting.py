@@ -320,6 +320,12 @@ class Granting:
             self._log.warning("%s, which has command, is gone: waiting %g s for it", client.name, seconds)
             self._grace = self._clock.callLater(seconds, self._grace_is_over, client)
 
+    def end_grace(self) -> None:
+        """If a holder is waited for, wait no longer: nobody will be here to stop the mount later."""
+        if self._grace is not None:
+            self._stop_grace()
+            self._grace_is_over(self._lease.holder)
+
     def _grace_is_over(self, client: Any) -> None:
         self._grace = None
         rule = self._rules.on_loss
