@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -165,6 +166,20 @@ class ReadingTests(SessionCase):
         self.assertEqual(part(before=7, limit=2, backwards=True), [6, 5])
         self.assertEqual(part(after=5, before=12), list(range(6, 12)))
         self.assertEqual(part(limit=0), [])
+
+    def test_cost_of_a_run(self) -> None:
+        """To read a run page by page costs as much for each row, however long it is."""
+        self.patch(reading, "PAGE_ROWS", 100)
+        costs = []
+        for _ in range(2):
+            for number in range(2000):
+                self.waiting.step(number, "sent", "CSC", 1, 1, 103, 0)
+            self.writer.finish()
+            steps = count()
+            self.db.set_progress_handler(lambda steps=steps: next(steps) < 0, 100)  # type: ignore[misc]
+            rows = len(self.ids(run=1))
+            costs.append(next(steps) / rows)
+        self.assertLess(costs[1], 1.2 * costs[0])
 
     def test_which_row(self) -> None:
         """Whether a row is there, and in which run, and the ends of what is there."""

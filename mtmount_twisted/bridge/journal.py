@@ -46,8 +46,8 @@ GATHER = 0.07
 RETRY = 1.0
 """After a fault, how long until the next attempt to write, in seconds."""
 
-IDLE = 60.0
-"""How often old rows are looked for while nothing happens, in seconds."""
+IDLE = 10.0
+"""How often the file is tended while nothing happens, in seconds."""
 
 BATCH_ROWS = 5000
 """The most rows that are written in one transaction, about."""

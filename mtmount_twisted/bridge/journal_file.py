@@ -47,7 +47,7 @@ CHECKED_SPANS = 16
 """How many spans one `Store.check` looks through: some 3 MB."""
 
 LOOK_BACK = 1_000_000
-"""Among how many of the last ids commands without an end are looked for at a start: that takes 0.1 s."""
+"""Among how many of the last ids commands without an end are looked for at a start: that takes some 0.3 s."""
 
 WAL_LIMIT = 16 * 2**20
 """To what the write-ahead log is cut after a burst, in bytes."""
@@ -62,7 +62,7 @@ _WIDTHS = {table: 1 + len(columns) for table, columns in COLUMNS.items()}
 _LAST_ID = f"SELECT max({', '.join(f'coalesce((SELECT max(id) FROM {table}), 0)' for table in COLUMNS)})"
 
 _UNKNOWN = f"""SELECT count(*) FROM (SELECT 1 FROM step e
-    WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND e.run = ? AND e.key <> 0
+    WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND +e.run = ? AND e.key <> 0
     GROUP BY e.key HAVING sum(e.step = 'sent') AND NOT sum({IS_END}))"""
 
 _NOTE = """INSERT INTO span VALUES (?, ?, ?, ?) ON CONFLICT (span) DO UPDATE SET

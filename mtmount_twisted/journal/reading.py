@@ -189,16 +189,26 @@ def sequence_id_of(entry: Entry) -> int | None:
         return None
 
 
+_OF_RUN = "+run = ?"  # the sign keeps SQLite from the index on run and key, which has all of a run to sort
+
+_IS_UNKNOWN = (
+    "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"  # as the view `unknown` has it
+)
+
+
 def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> list[Any]:
     """The commands that are asked for and have a step in a range of ids, by their first steps."""
     clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
     values: list[Any] = [low, high, *_period(wanted)]
+    if wanted.run is not None:
+        clauses.append(_OF_RUN)
+        values.append(wanted.run)
     if wanted.codes:
         clauses.append(f"code IN ({_marks(wanted.codes)})")
         values += wanted.codes
     if wanted.outcomes:
-        unknown = " OR id IN (SELECT id FROM unknown)" if UNKNOWN in wanted.outcomes else ""
-        clauses.append(f"(outcome IN ({_marks(wanted.outcomes)}){unknown})")
+        unknown = _IS_UNKNOWN if UNKNOWN in wanted.outcomes else "0"
+        clauses.append(f"(outcome IN ({_marks(wanted.outcomes)}) OR {unknown})")
         values += wanted.outcomes
     sql = "SELECT id, run, key, peer, sequence_id, time, last_time FROM command WHERE "
     return db.execute(sql + " AND ".join(clauses), values).fetchall()
@@ -244,7 +254,7 @@ def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards
         clauses += f" AND peer IN ({_marks(wanted.peers)})"
         values += wanted.peers
     if wanted.run is not None:
-        clauses += " AND run = ?"
+        clauses += f" AND {_OF_RUN}"
         values.append(wanted.run)
     selects = [f"{_SELECT[table]} WHERE {clauses}" for table in wanted.tables]
     sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {PAGE_ROWS}"
