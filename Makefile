@@ -1,10 +1,10 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job ci bench profile fuzz
+.PHONY: test coverage lint types packaging architecture main-job browser api chaos-short ci bench profile fuzz
 
 test:
 	bash .ci/run tests
 
-coverage lint types packaging architecture main-job:
+coverage lint types packaging architecture main-job browser api:
 	bash .ci/run $@
 
 ci:

@@ -15,6 +15,8 @@ INSTALLED = """
 import base64, hashlib, importlib.metadata as metadata, importlib.resources as resources
 import mtmount_twisted
 assert resources.files("mtmount_twisted").joinpath("py.typed").is_file(), "py.typed is not shipped"
+page = resources.files("mtmount_twisted").joinpath("web", "static", "index.html")
+assert page.is_file(), "the page is not shipped"
 for file in metadata.files("mtmount_twisted"):
     assert not (file.parts[0] == "twisted" and file.name == "__init__.py"), f"we ship {file}"
 for file in metadata.files("Twisted"):
