@@ -174,6 +174,15 @@ class RequestTests(WebCase):
         self.assertEqual((answer.status, answer.body["error"]), (409, "nobody has command: take it"))
         self.assertEqual(self.house.published, [])
 
+    def test_grant_to_who_may_not_command(self) -> None:
+        """Command is not given to a user whose token is for stops alone: nobody could move the mount."""
+        self.take()
+        self.house.commanders.enter(user("guard", "stop"))
+        answer = self.told(self.lease({"grant": "web/guard"}))
+        self.assertEqual(answer.status, 409)
+        self.assertIn("web/guard may only stop things", answer.body["error"])
+        self.assertEqual(answer.body["lease"]["holder"], "web/night")
+
     def test_grant_is_refused(self) -> None:
         """Nobody gives what another has, nor to one who is not there."""
         answer = self.told(self.lease({"grant": "web/day"}, self.day))

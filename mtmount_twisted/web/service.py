@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,9 +90,10 @@ class Areas:
         self._closing = (watch.stop, *(part.close for part in closing))
 
     def close(self) -> None:
-        """End all waits and hear no more."""
-        for close in self._closing:
-            close()
+        """End all waits and hear no more; all of them, even if one fails to."""
+        with ExitStack() as closing:
+            for close in reversed(self._closing):
+                closing.callback(close)
 
 
 def _version() -> str:
@@ -204,7 +206,7 @@ class WebService(Service):
         site, self._site = self._site, None
         port, self._port = self._port, None
         closing = [] if port is None else [maybeDeferred(port.stopListening)]
-        self._close_areas()
+        closing.append(maybeDeferred(self._close_areas))  # those who wait are answered, then closed
         if site is not None:
             closing.append(site.close())
         return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)
