@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job browser api chaos-short ci bench profile fuzz
+.PHONY: test coverage lint types packaging architecture main-job browser api chaos-short ci bench profile fuzz chaos
 
 test:
 	bash .ci/run tests
@@ -26,3 +26,11 @@ SECONDS = 1800
 
 fuzz:
 	$(PYTHON) -m fuzz --runs $(RUNS) --seconds $(SECONDS)
+
+# What becomes of every command when things break: chaos/results.json, and the tables of docs/reliability.rst.
+chaos:
+	$(PYTHON) -m chaos --json chaos/results.json
+	$(PYTHON) -m chaos.tables
+
+chaos-short:
+	$(PYTHON) -m chaos --short

@@ -1,0 +1,155 @@
+"""Commanders and observers, in this process: what they send is in the ledger, and what they are told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from mtmount_twisted.codec import decode_reply
+from mtmount_twisted.commands import Command
+from mtmount_twisted.communicator import Communicator
+from mtmount_twisted.enums import Source
+from mtmount_twisted.errors import MTMountError
+from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.testing import HOST, ChaosPair
+
+from .ledger import Entry, Ledger
+from .waits import until
+
+LOG = logging.getLogger("chaos")
+
+
+class Observer(Protocol):
+    """A client of a port that only counts what it is told.
+
+    :ivar received: bytes.
+    :ivar lines: how many.
+    :ivar is_open: True while it is connected.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.received = self.lines = 0
+        self.is_open = False
+
+    def connectionMade(self) -> None:
+        self.is_open = True
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += len(data)
+        self.lines += data.count(TERMINATOR)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.is_open = False
+
+    async def closed(self, reactor: Any) -> None:
+        """Wait until its connection is gone."""
+        await until(reactor, lambda: not self.is_open, "its connection is closed")
+
+
+class Desk(Observer):
+    """A commander with one connection to a port."""
+
+    source = Source.EUI
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._mine: list[Entry] = []
+        self._unfinished = b""
+
+    def line(self, kind: type[Command], **parameters: Any) -> tuple[Entry, bytes]:
+        """A command that is in the ledger, and its line; to be sent by who asks."""
+        entry, command = self._ledger.enter(kind, source=self.source, **parameters)
+        self._mine.append(entry)
+        entry.orphan = not self.is_open
+        return entry, command.encode()
+
+    def send(self, kind: type[Command], **parameters: Any) -> Entry:
+        """Send a command."""
+        entry, line = self.line(kind, **parameters)
+        self.transport.write(line)
+        return entry
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        *lines, self._unfinished = (self._unfinished + data).split(TERMINATOR)
+        for line in lines:
+            self._ledger.heard(decode_reply(line))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        for entry in self._mine:
+            entry.orphan = not entry.ends
+        super().connectionLost(reason)
+
+
+class Csc:
+    """A commander with a connection pair, as in the protocol, behind a proxy for each connection."""
+
+    def __init__(self, reactor: Any, ledger: Ledger, command_port: int) -> None:
+        self.network = ChaosPair(reactor, command_port)
+        self._ledger = ledger
+        self._mine: list[Entry] = []
+        self.pair = Communicator("csc", HOST, self.network.commands.port, HOST, 0, LOG, True, reactor=reactor)
+        self.pair.connect_callback = self._changed
+        Deferred.fromCoroutine(self.pair.each(self._heard, lambda error: None)).addErrback(self._closed)
+
+    async def listen(self) -> None:
+        """Until the bridge can connect back."""
+        self.network.replies.target_port = await self.pair.wait_server_port()
+
+    async def break_off(self, reactor: Any, which: Literal["commands", "replies"]) -> None:
+        """Reset one of its connections, and wait until both were made anew."""
+        proxies = self.network.commands, self.network.replies
+        before = [proxy.accepted for proxy in proxies]
+
+        def is_back() -> bool:
+            anew = all(proxy.accepted > count for proxy, count in zip(proxies, before, strict=True))
+            return anew and self.pair.connected
+
+        self.network.drop(which)
+        await until(reactor, is_back, "the pair is back")
+
+    def _heard(self, reply: Any) -> None:
+        self._ledger.heard(reply)
+
+    def _changed(self, pair: Any) -> None:
+        if not pair.connected:
+            for entry in self._mine:
+                entry.orphan = entry.orphan or not entry.ends
+
+    def _closed(self, reason: Failure) -> None:
+        reason.trap(MTMountError, OSError)
+
+    def send(self, kind: type[Command], **parameters: Any) -> Entry:
+        """Send a command; one that can't go out is an orphan."""
+        entry, command = self._ledger.enter(kind, source=Source.CSC, **parameters)
+        self._mine.append(entry)
+        entry.orphan = not self.pair.connected
+        self.pair.write(command).addErrback(self._unsent, entry)
+        return entry
+
+    def _unsent(self, reason: Failure, entry: Entry) -> None:
+        reason.trap(MTMountError, OSError)
+        entry.orphan = not entry.ends
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self.pair.close()
+        await self.network.stop()
+
+
+P = TypeVar("P", bound=Protocol)
+
+
+async def connect(reactor: Any, port: int, make: Callable[[], P]) -> P:
+    """A protocol that is connected to a port of this machine."""
+    made: P = await connectProtocol(TCP4ClientEndpoint(reactor, HOST, port, timeout=5), make())
+    return made

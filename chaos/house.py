@@ -1,0 +1,271 @@
+"""One daemon, and all that stands around it: a simulated mount, commanders, observers, proxies, a journal.
+
+::
+
+    Csc -- its two proxies --\\                  /-- two proxies -- simulator
+    Desk -------- proxy ------ daemon (process)
+    Observer -----------------/                 (all but the daemon are in this process)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mtmount_twisted.commands import AskForCommand, Enable
+from mtmount_twisted.enums import Commander
+from mtmount_twisted.simulator.faults import Fault
+from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy
+
+from . import records
+from .clients import Csc, Desk, Observer, connect
+from .ledger import Entry, Ledger
+from .outcome import Outcome
+from .process import Daemon
+from .waits import pause, until
+from .web import Web
+
+CONFIG = """\
+[controller]
+host = "127.0.0.1"
+command_port = {controller}
+reply_port = {replies}
+
+[[pair]]
+name = "csc"
+command_port = {csc}
+reply_port = {csc_replies}
+
+[[port]]
+name = "desk"
+endpoint = "tcp:{desk}:interface=127.0.0.1"
+role = "commander"
+source = "EUI"
+
+[[port]]
+name = "hall"
+endpoint = "tcp:{hall}:interface=127.0.0.1"
+
+[command]
+ack_timeout = {ack_timeout}
+done_margin = 0.5
+lease_grace = {lease_grace}
+
+[clients]
+max_behind_seconds = 3.0
+
+[web]
+endpoint = "tcp:{web}:interface=127.0.0.1"
+max_connections = 1000
+max_connections_per_address = 1000
+"""
+
+MEMORY_ROOM = 24 * 2**20
+"""How much more memory than at the beginning the daemon may have when a fault is over, in bytes."""
+
+LAG_LIMIT = 0.2
+"""How late the daemon's event loop may be, in seconds."""
+
+SIMULATOR_LOG = logging.getLogger("chaos.simulator")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free just now, below those that the system chooses from for others."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
+            found.add(port)
+    return list(found)
+
+
+class House:
+    """All that stands around one daemon; see `open`.
+
+    :ivar controller: the proxies between the daemon and the simulator.
+    :ivar csc: the commander with a pair.
+    :ivar desk: the commander with a connection to a port, through `desk_proxy`.
+    :ivar hall: who only observes.
+    :ivar whole: False once the journal can't have everything.
+    """
+
+    desk: Desk
+    hall: Observer
+    csc: Csc
+    daemon: Daemon
+
+    def __init__(self, reactor: Any, folder: Path, outcome: Outcome) -> None:
+        self.reactor = reactor
+        self.folder = folder
+        self.outcome = outcome
+        self.ledger = Ledger()
+        self.whole = True
+        names = ("replies", "csc", "desk", "hall", "web")
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self.controller = ChaosPair(reactor, 0, self.ports["replies"])
+        self.desk_proxy = ChaosProxy(reactor, self.ports["desk"])
+        self.web = Web(reactor, self.ports["web"])
+        self.config = folder / "bridge.toml"
+        self.journal = folder / "mtmount-bridge" / "journal.sqlite"
+
+    async def open(self, *, ack_timeout: float = 5.0, lease_grace: float = 5.0, **environment: str) -> None:
+        """Start everything, and wait until the mount can be commanded from the desk."""
+        await self.start_simulator()
+        self.csc = Csc(self.reactor, self.ledger, self.ports["csc"])
+        await self.csc.listen()
+        self.config.write_text(self.configured(ack_timeout=ack_timeout, lease_grace=lease_grace))
+        await self.start(**environment)
+        await self.join()
+        await self.note()
+
+    async def note(self) -> None:
+        """Note what the daemon takes up now, once its journal is open."""
+        log = Path(f"{self.journal}-shm")
+        await until(self.reactor, log.exists, "the journal is open")
+        await self.answers()
+        await pause(self.reactor, 0.2)
+        self.files, self.memory = self.daemon.files(), self.daemon.memory()
+
+    def configured(self, **numbers: float) -> str:
+        """The text of the configuration."""
+        proxies = {
+            "controller": self.controller.commands.port,
+            "csc_replies": self.csc.network.replies.port,
+        }
+        return CONFIG.format(**self.ports, **proxies, **numbers)
+
+    async def start_simulator(self) -> None:
+        """A mount that finishes at once what takes no motion."""
+        self.simulator = SimulatorService(
+            command_port=0,
+            reply_port=self.controller.replies.port,
+            speed=1000.0,
+            log=SIMULATOR_LOG,
+            reactor=self.reactor,
+        )
+        self.simulator.startService()
+        self.controller.commands.target_port = await self.simulator.wait_command_port()
+        receive = self.simulator.mount.receive
+
+        def received(command: Any) -> None:
+            self.ledger.came(command)
+            receive(command)
+
+        self.simulator.mount.receive = received  # type: ignore[method-assign]
+
+    async def start(self, **environment: str) -> None:
+        """Start a daemon with this house's configuration and journal, and wait until it serves."""
+        self.daemon = Daemon(self.reactor, self.folder, self.config, environment)
+        await self.daemon.said("serving ")
+
+    async def join(self) -> None:
+        """Connect desk, observer and the pair, and take command for the desk."""
+        await self.linked()
+        self.desk = await self.visit()
+        self.hall = await connect(self.reactor, self.ports["hall"], Observer)
+        await until(self.reactor, lambda: self.csc.pair.connected, "the pair's commander is connected")
+        await self.take()
+
+    async def visit(self) -> Desk:
+        """One more commander at the desk's port, through its proxy."""
+        return await connect(self.reactor, self.desk_proxy.port, lambda: Desk(self.ledger))
+
+    async def take(self) -> None:
+        """Take command for the desk."""
+        await self.ends([self.desk.send(AskForCommand, commander=Commander.EUI)])
+
+    async def linked(self, seconds: float = 10.0) -> float:
+        """Wait until the controller is connected; how long that took, in seconds."""
+        began = self.reactor.seconds()
+        while not (await self.web.state())["controller"]["connected"]:
+            if self.reactor.seconds() - began > seconds:
+                self.outcome.problems.append(f"the controller was not back within {seconds:g} s")
+                break
+            await pause(self.reactor, 0.02)
+        return float(self.reactor.seconds() - began)
+
+    # Commanding
+
+    async def ends(self, entries: Iterable[Entry], seconds: float = 10.0) -> float:
+        """Wait until these have ended; how long that took, in seconds."""
+        wanted = list(entries)
+        return await until(self.reactor, lambda: self.ledger.has_ended(wanted), "the commands end", seconds)
+
+    async def in_flight(self, count: int, who: Any = None, **fault: Any) -> list[Entry]:
+        """Commands that the mount got and will not answer, or not as `fault` says."""
+        self.simulator.faults.add(Fault("missing", **fault))
+        sender = self.desk if who is None else who
+        entries = [sender.send(Enable) for _ in range(count)]
+        await self.arrive(entries)
+        return entries
+
+    async def arrive(self, entries: Iterable[Entry]) -> None:
+        """Wait until the mount got these."""
+        wanted = [entry.id for entry in entries]
+        await until(
+            self.reactor, lambda: all(self.ledger.arrived[number] for number in wanted), "the mount gets them"
+        )
+
+    async def answers(self) -> bool:
+        """Whether a command of the desk is done."""
+        entry = self.desk.send(Enable)
+        await self.ends([entry])
+        return entry.ends == ["done"]
+
+    # The end of a fault
+
+    async def calm(self) -> None:
+        """Wait until the daemon is as it was before: nothing in flight, no more files, memory near."""
+        problems = self.outcome.problems
+        deadline = self.reactor.seconds() + 10.0
+        while True:
+            state = await self.web.state()
+            await pause(self.reactor, 0.02)  # until the daemon has closed the question's connection
+            files = self.daemon.files()
+            is_calm = not state["in_flight"] and len(state["commanders"]) == 3 and files <= self.files
+            if is_calm or self.reactor.seconds() > deadline:
+                break
+        if not is_calm:
+            problems.append(
+                f"not calm: {len(state['in_flight'])} in flight, {len(state['commanders'])} clients, "
+                f"{files} files after {self.files}"
+            )
+        grown = self.daemon.memory() - self.memory
+        if grown > MEMORY_ROOM:
+            problems.append(f"{grown / 2**20:.0f} MiB more memory than before")
+
+    async def close(self) -> None:
+        """End the daemon, judge what is left, and close everything."""
+        try:
+            if self.daemon.exit is None:
+                await self.daemon.end()
+            self._judge()
+        finally:
+            self.daemon.signal("KILL") if self.daemon.exit is None else None
+            for observer in (getattr(self, name, None) for name in ("desk", "hall")):
+                if observer is not None and observer.is_open:
+                    observer.transport.abortConnection()
+            await self.csc.close()
+            await self.simulator.stopService()
+            await self.controller.stop()
+            await self.desk_proxy.stop()
+
+    def _judge(self) -> None:
+        outcome = self.outcome
+        most, own = self.daemon.lag()
+        outcome.figures["lag"] = max(outcome.figures["lag"], round(own * 1000))
+        outcome.figures["lag_with_others"] = max(outcome.figures["lag_with_others"], round(most * 1000))
+        if own > LAG_LIMIT:
+            outcome.problems.append(f"the event loop was {own * 1000:.0f} ms late")
+        lost = self.ledger.lost()
+        if self.whole and self.journal.exists():
+            lost += records.lost(self.journal, self.ledger)
+        outcome.lost += len(lost)
+        outcome.problems += lost[:3]
+        outcome.figures["commands"] += len(self.ledger.entries)

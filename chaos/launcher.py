@@ -1,0 +1,130 @@
+"""``python -m chaos.launcher``: ``twistd``, with a look inside; what is broken inside is broken here.
+
+The package is as it is. Around it, in this order:
+
+* `time.time` and `time.time_ns` are ahead by a number of hours that SIGUSR1 counts up and SIGUSR2 down;
+* with ``CHAOS_RAISE=NAME`` a callable of ours raises for what `RAISES` says;
+* the event loop is watched every `PERIOD`, and the longest that it was late is kept in the file
+  ``CHAOS_LAG``, also without what the system gave the processor to others meanwhile.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+HOUR = 3600.0
+
+PERIOD = 0.02
+"""In seconds."""
+
+LAG = struct.Struct("=dd")
+"""The longest lag, in seconds: as it was, and without the waits for a processor."""
+
+POISON = b"\n1801\n"
+"""What is in the line of the command that the broken callable raises for: ``SafetyReset``."""
+
+
+class WallClock:
+    """The wall clock, that can be set."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._time = time.time
+        time.time = self.read
+        time.time_ns = lambda: int(self.read() * 1e9)
+        signal.signal(signal.SIGUSR1, lambda number, frame: self.set(HOUR))
+        signal.signal(signal.SIGUSR2, lambda number, frame: self.set(-HOUR))
+
+    def read(self) -> float:
+        """As `time.time`."""
+        return self._time() + self._ahead
+
+    def set(self, seconds: float) -> None:
+        """Move on, or back."""
+        self._ahead += seconds
+
+
+def _raise_in_bridge() -> None:
+    """What takes each client's command raises."""
+    from mtmount_twisted.bridge.core import Bridge
+
+    commanded = Bridge.commanded
+
+    def broken(self: Any, client: Any, line: bytes) -> None:
+        if POISON in line:
+            raise RuntimeError("chaos: broken on purpose")
+        commanded(self, client, line)
+
+    Bridge.commanded = broken  # type: ignore[method-assign]
+
+
+def _raise_in_web() -> None:
+    """What answers ``GET /api/v1/lease`` raises."""
+    from mtmount_twisted.web.leases import Leases
+
+    async def broken(self: Any, call: Any) -> Any:
+        raise RuntimeError("chaos: broken on purpose")
+
+    Leases.get = broken  # type: ignore[method-assign]
+
+
+RAISES = {"bridge": _raise_in_bridge, "web": _raise_in_web}
+
+
+class LagWatch:
+    """Measures how late the event loop is, into a file."""
+
+    def __init__(self, path: str, reactor: Any) -> None:
+        with open(path, "wb") as file:
+            file.write(LAG.pack(0, 0))
+        with open(path, "r+b") as file:
+            self._kept = mmap.mmap(file.fileno(), LAG.size)
+        self._reactor = reactor
+        self._most = (0.0, 0.0)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._due = self._reactor.seconds() + PERIOD
+        self._waited = _waited_for_a_processor()
+        self._reactor.callLater(PERIOD, self._look)
+
+    def _look(self) -> None:
+        lag = self._reactor.seconds() - self._due
+        own = lag - (_waited_for_a_processor() - self._waited)
+        if lag > self._most[0] or own > self._most[1]:
+            self._most = max(lag, self._most[0]), max(own, self._most[1])
+            LAG.pack_into(self._kept, 0, *self._most)
+        self._begin()
+
+
+def _waited_for_a_processor() -> float:
+    """How long this thread was ready to run and did not, so far, in seconds; 0 where that is not known."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def main() -> None:
+    """Run ``twistd`` with the words that this was given."""
+    WallClock()
+    broken = os.environ.get("CHAOS_RAISE")
+    if broken:
+        RAISES[broken]()
+    from twisted.internet import reactor
+    from twisted.scripts.twistd import run
+
+    running: Any = reactor
+    path = os.environ["CHAOS_LAG"]
+    running.callWhenRunning(lambda: LagWatch(path, reactor))
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Faults of a commander, and of the network between it and the daemon."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from mtmount_twisted.commands import AskForCommand, BothAxesStop, Enable
+from mtmount_twisted.enums import Commander
+from mtmount_twisted.simulator.faults import Fault
+
+from . import cable
+from .clients import Observer, connect
+from .house import House
+from .stage import Stage
+from .waits import pause, until
+
+GRACE = 0.5
+"""How long a commander that is gone keeps command in these houses, in seconds."""
+
+LATE = 0.3
+"""How late the mount answers while a commander is lost, in seconds."""
+
+
+LONG = 60_000
+"""How much the mount says with each Ack to one that does not read, in bytes."""
+
+MOST_SAID = 400 * LONG
+"""How much it may say in all until that one is cut off."""
+
+
+async def _holder(house: House) -> str | None:
+    lease = (await house.web.state())["lease"]
+    name: str | None = lease["holder"]
+    return name
+
+
+async def _lose(house: House, lose: Callable[[], object], noticed: float) -> None:
+    """Lose the desk, which has command, while its commands are in flight."""
+    outcome, stops = house.outcome, house.ledger.stops
+    house.simulator.faults.add(Fault("late", seconds=LATE))
+    entries = [house.desk.send(Enable) for _ in range(10)]
+    await house.arrive(entries)
+    house.simulator.faults.clear()
+    outcome.inject()
+    lose()
+    took = await until(
+        house.reactor, lambda: house.ledger.stops > stops, "the mount is stopped", noticed + GRACE + 5.0
+    )
+    outcome.see("stopped after the grace", took + LATE >= GRACE and took < noticed + GRACE + 1.0)
+    await pause(house.reactor, 0.1)
+    outcome.see("command released", await _holder(house) is None)
+    if house.desk.is_open:
+        house.desk.transport.abortConnection()
+        house.desk_proxy.reset()
+    house.desk = await house.visit()
+    await house.take()
+    outcome.see("next one commands", await house.answers())
+    await house.calm()
+
+
+async def dies(stage: Stage, times: int) -> None:
+    """Its connection is reset."""
+    house = await stage.house(lease_grace=GRACE)
+    for _ in range(times):
+        await _lose(house, house.desk_proxy.reset, 1.0)
+
+
+async def cut_off(stage: Stage, times: int) -> None:
+    """Its cable is cut."""
+    house = await stage.house(lease_grace=GRACE)
+    for _ in range(times):
+        await _lose(house, lambda: cable.cut(house.desk_proxy), 5.0)
+
+
+async def comes_back(stage: Stage, times: int) -> None:
+    """The pair's network breaks, and is there again within the grace."""
+    house = await stage.house(lease_grace=5.0)
+    outcome, csc = house.outcome, house.csc
+    await house.ends([csc.send(AskForCommand, commander=Commander.CSC)])
+    for number in range(times):
+        outcome.inject()
+        await csc.break_off(house.reactor, "commands" if number % 2 else "replies")
+        await house.linked()
+        entry = csc.send(Enable)
+        await house.ends([entry])
+        outcome.see("keeps command", await _holder(house) == "csc" and entry.ended("done"))
+        outcome.see("nothing stopped", house.ledger.stops == 0)
+        outcome.figures["reconnections"] += 1
+    await house.take()
+    await house.calm()
+
+
+async def half_closes(stage: Stage, times: int) -> None:
+    """It says no more behind its commands, and still listens."""
+    house = await stage.house(lease_grace=GRACE)
+    outcome = house.outcome
+    for _ in range(times):
+        outcome.inject()
+        house.simulator.faults.add(Fault("late", seconds=LATE))
+        visitor = await house.visit()
+        entries = [visitor.send(BothAxesStop) for _ in range(10)]
+        visitor.transport.loseWriteConnection()
+        await house.ends(entries)
+        outcome.see("replies delivered", not any(entry.orphan for entry in entries))
+        await visitor.closed(house.reactor)
+        outcome.see("then closed")
+        house.simulator.faults.clear()
+        await house.calm()
+
+
+async def hangs(stage: Stage, times: int) -> None:
+    """A client reads no more while the mount says much; another one listens."""
+    house = await stage.house()
+    outcome = house.outcome
+    for number in range(times):
+        outcome.inject()
+        deaf = await connect(house.reactor, house.ports["hall"], Observer)
+        deaf.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.transport.pauseProducing()
+        heard, said, served = house.hall.received, 0, True
+        house.simulator.faults.add(Fault("long", reply="ack", size=LONG))
+        while house.daemon.says("closed: cut off: ") <= number and said < MOST_SAID:
+            entries = [house.desk.send(Enable) for _ in range(50)]
+            await house.ends(entries)
+            served = served and all(entry.ended("done") for entry in entries)
+            said += 50 * LONG
+        house.simulator.faults.clear()
+        outcome.see("cut off", house.daemon.says("closed: cut off: ") == number + 1)
+        outcome.see("others heard all", house.hall.received - heard > said)
+        outcome.see("others command", served)
+        deaf.transport.abortConnection()
+        await house.calm()

@@ -1,0 +1,65 @@
+"""What a row of the table expects, and what it has seen: values only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Outcome:
+    """What one row has seen.
+
+    :ivar injected: how often the fault was there.
+    :ivar seen: how often each thing that can be expected was seen.
+    :ivar lost: commands that did not end exactly once.
+    :ivar problems: what is not as it should be besides, in words.
+    :ivar figures: what is added up over all rows, or the largest taken: see `report.FIGURES`.
+    """
+
+    injected: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    problems: list[str] = field(default_factory=list)
+    figures: Counter[str] = field(default_factory=Counter)
+
+    def inject(self) -> None:
+        """The fault is there once more."""
+        self.injected += 1
+
+    def see(self, word: str, holds: bool = True) -> None:
+        """Something was seen, if it holds."""
+        if holds:
+            self.seen[word] += 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, and what must happen.
+
+    :ivar fault: what is injected, in words.
+    :ivar run: injects it so many times.
+    :ivar full: how many times in the full run.
+    :ivar short: how many times in the short one; 0 to leave it out.
+    :ivar expected: what must be seen each time.
+    """
+
+    fault: str
+    run: Callable[[Any, int], Awaitable[None]]
+    full: int
+    short: int
+    expected: tuple[str, ...]
+
+    def is_met(self, outcome: Outcome) -> bool:
+        """Whether all was as expected."""
+        seen = all(outcome.seen[word] == outcome.injected for word in self.expected)
+        return bool(outcome.injected) and seen and not outcome.lost and not outcome.problems
+
+    def shortfalls(self, outcome: Outcome) -> list[str]:
+        """What was not seen each time, with how often it was."""
+        counts = [(word, outcome.seen[word]) for word in self.expected]
+        return [
+            f"{word}: {count} of {outcome.injected}" for word, count in counts if count != outcome.injected
+        ]

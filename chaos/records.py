@@ -1,0 +1,82 @@
+"""What the journal's file says, read as any program would: read-only, while the bridge runs or after."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from mtmount_twisted.journal.schema import COLUMNS, IS_END
+
+from .ledger import Ledger
+
+_ENDS = f"""SELECT sequence_id, run, key, sum({IS_END}), sum(step = 'sent') FROM step e
+    WHERE peer <> 'bridge' GROUP BY sequence_id, run, key"""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file, read-only."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2)) as db:
+        yield db
+
+
+def rows(path: Path) -> dict[str, tuple[int, int]]:
+    """Of each table how many rows are committed, and the last id, at one moment."""
+    with opened(path) as db:
+        db.execute("BEGIN")
+        return {
+            table: db.execute(f"SELECT count(*), coalesce(max(id), 0) FROM {table}").fetchone()
+            for table in COLUMNS
+        }
+
+
+def missing(path: Path, before: dict[str, tuple[int, int]]) -> int:
+    """How many rows are not there that were."""
+    with opened(path) as db:
+        now = [
+            db.execute(f"SELECT count(*) FROM {table} WHERE id <= ?", (last,)).fetchone()[0]
+            for table, (_, last) in before.items()
+        ]
+    return sum(max(0, count - found) for (count, _), found in zip(before.values(), now, strict=True))
+
+
+def is_sound(path: Path) -> bool:
+    """What ``PRAGMA integrity_check`` says."""
+    with opened(path) as db:
+        return bool(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
+
+
+def count(path: Path, sql: str) -> int:
+    """A number."""
+    with opened(path) as db:
+        return int(db.execute(sql).fetchone()[0] or 0)
+
+
+def details(path: Path, kind: str) -> list[str]:
+    """The details of all events of a kind."""
+    with opened(path) as db:
+        return [detail for (detail,) in db.execute("SELECT detail FROM event WHERE kind = ?", (kind,))]
+
+
+def lost(path: Path, ledger: Ledger) -> list[str]:
+    """Which commands have not exactly one end in the journal, in words.
+
+    What a daemon that was killed left open is an end too, if a later run says so (the view ``unknown``).
+    A command that the bridge never read is in no journal, and must not have come to the mount.
+    """
+    with opened(path) as db:
+        found: dict[int, list[int]] = {}
+        for sequence_id, _, _, ends, _ in db.execute(_ENDS):
+            found.setdefault(sequence_id, []).append(ends)
+        unknown = {row[0] for row in db.execute("SELECT sequence_id FROM unknown")}
+    wrong = []
+    for entry in ledger.entries.values():
+        ends = found.get(entry.id)
+        if ends is None:
+            if ledger.arrived[entry.id] or (entry.ends and not entry.orphan):
+                wrong.append(f"command {entry.id} is not in the journal")
+        elif sum(ends) + (entry.id in unknown) != 1 or len(ends) > 1:
+            wrong.append(f"command {entry.id} has the ends {ends} in the journal")
+    return wrong

@@ -1,0 +1,89 @@
+"""The table and the figures, as they are printed and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .outcome import Outcome, Row
+
+RESULTS = Path(__file__).resolve().parent / "results.json"
+
+HEADINGS = ("fault", "times", "expected", "seen", "lost")
+WIDTHS = (58, 7, 58, 20, 4)
+
+FIGURES = {
+    "kill": "kill cycles",
+    "reconnections": "reconnections",
+    "clients": "simultaneous clients",
+    "hours": "simulated hours",
+    "commands": "commands",
+    "lag": "event loop late, most (ms)",
+    "lag_with_others": "the same, with waits for a processor (ms)",
+    "lost": "lost",
+}
+"""What is printed below the table; the others are sums."""
+
+LARGEST = ("clients", "lag", "lag_with_others")
+"""Of which figures the largest counts, and not the sum."""
+
+
+def result(row: Row, outcome: Outcome) -> dict[str, Any]:
+    """A row as it is written."""
+    return {
+        "fault": row.fault,
+        "times": outcome.injected,
+        "expected": list(row.expected),
+        "seen": dict(outcome.seen),
+        "lost": outcome.lost,
+        "problems": outcome.problems,
+        "met": row.is_met(outcome),
+    }
+
+
+def cells(result: dict[str, Any]) -> list[str]:
+    """A result as a row of the table."""
+    counts = [(word, result["seen"].get(word, 0)) for word in result["expected"]]
+    short = [f"{word}: {count} of {result['times']}" for word, count in counts if count != result["times"]]
+    seen = "; ".join([*short, *result["problems"]]) if short or result["problems"] else "each time"
+    return [
+        result["fault"],
+        f"{result['times']:,}",
+        ", ".join(result["expected"]),
+        seen,
+        str(result["lost"]),
+    ]
+
+
+def joined(texts: Sequence[str]) -> str:
+    """A row as it is printed."""
+    return "  ".join(text.ljust(width) for text, width in zip(texts, WIDTHS, strict=True)).rstrip()
+
+
+def figures(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """The figures of all rows together."""
+    total: Counter[str] = Counter()
+    for outcome in outcomes:
+        for name, value in outcome.figures.items():
+            total[name] = max(total[name], value) if name in LARGEST else total[name] + value
+    total["lost"] = sum(outcome.lost for outcome in outcomes)
+    return {name: total[name] for name in FIGURES}
+
+
+def write(path: Path, results: Sequence[dict[str, Any]], figures: dict[str, int], seconds: float) -> None:
+    """Write all as JSON."""
+    machine = {
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "twisted": version("Twisted"),
+        "seconds": round(seconds),
+    }
+    content = {"machine": machine, "figures": figures, "results": list(results)}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,74 @@
+"""What a row's function is given: houses, which are judged and closed behind it."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
+
+from .house import House
+from .outcome import Outcome, Row
+from .waits import TooLate
+
+ROW_TIME = 150.0
+"""How long one row may take, in seconds."""
+
+
+class Stage:
+    """The houses of one row.
+
+    :ivar outcome: what the row has seen.
+    :ivar folder: for whatever it keeps; removed afterwards.
+    """
+
+    def __init__(self, reactor: Any, folder: Path) -> None:
+        self.reactor = reactor
+        self.folder = folder
+        self.outcome = Outcome()
+        self.houses: list[House] = []
+
+    def bare_house(self) -> House:
+        """A house in which nothing runs yet."""
+        folder = self.folder / str(len(self.houses))
+        folder.mkdir()
+        house = House(self.reactor, folder, self.outcome)
+        self.houses.append(house)
+        return house
+
+    async def house(self, **options: Any) -> House:
+        """A house in which everything runs; see `House.open`."""
+        house = self.bare_house()
+        await house.open(**options)
+        return house
+
+    async def close(self) -> None:
+        """Close all houses, and judge what is left of them."""
+        for house in self.houses:
+            await house.close()
+
+
+async def play(reactor: Any, row: Row, times: int) -> Outcome:
+    """Inject a row's fault so many times; whatever goes wrong is in the outcome."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        stage = Stage(reactor, Path(folder))
+
+        async def run() -> None:
+            try:
+                await row.run(stage, times)
+            finally:
+                await stage.close()
+
+        try:
+            running = Deferred.fromCoroutine(run())
+            running.addTimeout(ROW_TIME, reactor)
+            await running
+        except (TooLate, ConnectError) as error:
+            stage.outcome.problems.append(str(error))
+        except Exception as error:
+            traceback.print_exc()
+            stage.outcome.problems.append(f"{type(error).__name__}: {error}")
+        return stage.outcome

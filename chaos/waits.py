@@ -1,0 +1,36 @@
+"""Waiting in real time, each wait with a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+STEP = 0.01
+"""How often a condition is looked at, in seconds."""
+
+
+class TooLate(Exception):
+    """What was waited for did not come."""
+
+
+def pause(reactor: Any, seconds: float) -> Deferred[None]:
+    """Fires after so many seconds."""
+    return deferLater(reactor, seconds, lambda: None)
+
+
+async def until(reactor: Any, holds: Callable[[], object], what: str, seconds: float = 10.0) -> float:
+    """Wait until something holds.
+
+    :param what: what is waited for, in words.
+    :returns: how long that took, in seconds.
+    :raises TooLate: if it does not hold in time.
+    """
+    began = reactor.seconds()
+    while not holds():
+        if reactor.seconds() - began > seconds:
+            raise TooLate(f"not within {seconds:g} s: {what}")
+        await pause(reactor, STEP)
+    return float(reactor.seconds() - began)

@@ -1,0 +1,69 @@
+"""Asking the daemon over HTTP: its state and its figures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.web.client import Agent, ResponseDone, readBody
+
+from mtmount_twisted.testing import HOST
+
+
+class Web:
+    """The daemon's web, on a port of this machine."""
+
+    def __init__(self, reactor: Any, port: int) -> None:
+        self._agent = Agent(reactor, connectTimeout=5)
+        self._base = f"http://{HOST}:{port}"
+
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """The status and the body."""
+        response = await self._agent.request(b"GET", f"{self._base}{path}".encode())
+        return int(response.code), await readBody(response)
+
+    async def state(self) -> dict[str, Any]:
+        """What ``/api/v1/state`` says."""
+        state: dict[str, Any] = json.loads((await self.get("/api/v1/state"))[1])
+        return state
+
+    async def figure(self, name: str) -> float:
+        """The sum of all samples of a figure of ``/metrics``."""
+        text = (await self.get("/metrics"))[1].decode()
+        wanted = f"mtmount_bridge_{name}"
+        samples = [line for line in text.splitlines() if line.partition("{")[0].split(" ")[0] == wanted]
+        return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+    async def events(self) -> Stream:
+        """A stream of all events, once its response has begun."""
+        response = await self._agent.request(b"GET", f"{self._base}/api/v1/events".encode())
+        stream = Stream()
+        response.deliverBody(stream)
+        return stream
+
+
+class Stream(Protocol):
+    """One reader of events, who counts.
+
+    :ivar events: how many came.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.is_open = True
+        self.gone: Deferred[bool] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.events += data.count(b"\ndata: ") + data.startswith(b"data: ")
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.is_open = False
+        self.gone.callback(bool(reason.check(ResponseDone)))
+
+    def close(self) -> None:
+        """Go away."""
+        self.transport.loseConnection()
