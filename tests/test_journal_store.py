@@ -183,7 +183,7 @@ class WritingTests(JournalCase):
                 [(2, "2 commands of run 1 were sent and have no end")],
             )
         (line,) = self.told
-        self.assertIn("killed with 2 commands in flight", line)
+        self.assertIn("outcome is unknown: 2;", line)
         self.assertTrue(line.endswith(f"show --journal {self.path} --run 1 --outcome unknown"), line)
 
     def test_first_version(self) -> None:

@@ -136,7 +136,7 @@ class Keeper:
     def _tell_of_unknown(self, run: int, commands: int) -> None:
         if commands:
             text = (
-                "the bridge was killed with %d commands in flight, whose outcome is unknown:"
+                "commands in flight when the bridge was killed, whose outcome is unknown: %d;"
                 " mtmount-journal show --journal %s --run %d --outcome unknown"
             )
             self._tell(logging.WARNING, text, commands, self.path, run)
