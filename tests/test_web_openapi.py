@@ -165,7 +165,7 @@ class DocumentTests(WebCase):
     def test_lease_bodies(self) -> None:
         """What the lease's schema takes is taken, and what it refuses is refused."""
         self.take()
-        for body in ({}, {"request": True}, {"grant": "web/other"}, {"request": False}, {"grant": ""}, [], 1):
+        for body in ({}, {"take": True}, {"grant": "web/other"}, {"take": False}, {"grant": ""}, [], 1):
             answering = self.lease(body)
             self.house.link.finish_all()
             refused = self.told(answering).status == 422

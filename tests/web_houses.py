@@ -124,7 +124,7 @@ class WebCase(SynchronousTestCase):
 
     def take(self, by: User | None = None) -> None:
         """A user takes command."""
-        answering = self.lease(by=by)
+        answering = self.lease({"take": True}, by)
         self.house.link.finish_all()
         self.assertEqual(self.told(answering).status, 200)
 

@@ -113,11 +113,14 @@ class Leases:
         return await self._ask(call, Commander.NONE)
 
     async def post(self, call: Call) -> Answer:
-        """Take command; or request it, or grant it, as the body says."""
-        heir = _read(call.body)
-        if heir is None:
+        """Take command or ask its holder for it; or take it from its holder, or grant it: as the body says."""
+        wish, heir = _read(call.body)
+        if wish == "grant":
+            return self._grant(call, heir)
+        holder = self._bridge.lease.holder
+        if wish == "take" or holder is None or holder.name == call.user.commander:
             return await self._ask(call, Commander(int(call.user.source)))
-        return self._grant(call, heir) if heir else self._request(call)
+        return self._request(call, holder)
 
     async def _ask(self, call: Call, wanted: Commander) -> Answer:
         """Send an ``AskForCommand``, and wait for its end."""
@@ -129,12 +132,8 @@ class Leases:
         more = {"lease": self.shape(), "command": life.shape()}
         raise Problem(_STATUSES.get(life.state, 409), life.explanation, more=more)
 
-    def _request(self, call: Call) -> Answer:
+    def _request(self, call: Call, holder: Any) -> Answer:
         commander = self._commanders.enter(call.user)
-        holder = self._bridge.lease.holder
-        if holder in (None, commander):
-            why = "nobody has command: take it" if holder is None else f"{holder.name} has command already"
-            raise self._refused(why)
         now = self._now()
         self._requests[commander.name] = now, self._clock.seconds() + REQUEST_TIME
         self._log.info("%s requests command, which %s has", commander.name, holder.name)
@@ -160,19 +159,21 @@ def _ask(call: Call, wanted: Commander, sequence_id: int) -> AskForCommand:
     return AskForCommand(sequence_id=sequence_id, source=call.user.source, commander=wanted)
 
 
-def _read(body: Any) -> str | None:
-    """Whom to give command to; empty to request it, None to take it.
+def _read(body: Any) -> tuple[str, str]:
+    """What is wished for: ``""``, ``"take"`` or ``"grant"``, and whom command is to be given to.
 
     :raises Problem: with each thing that is wrong.
     """
     if body is None or body == {}:
-        return None
-    if body == {"request": True} and body["request"] is True:
-        return ""
+        return "", ""
+    if isinstance(body, dict) and body.keys() == {"take"} and body["take"] is True:
+        return "take", ""
     if isinstance(body, dict) and body.keys() == {"grant"} and _is_name(body["grant"]):
-        name: str = body["grant"]
-        return name
-    expected = '{} to take command, {"request": true} to ask its holder, {"grant": "web/NAME"} to give it'
+        return "grant", body["grant"]
+    expected = (
+        '{} to take command or ask its holder for it, {"take": true} to take it from its holder, '
+        '{"grant": "web/NAME"} to give it'
+    )
     raise Problem(422, "the request has faults", (Fault("body", f"expected {expected}"),))
 
 

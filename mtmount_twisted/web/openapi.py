@@ -115,10 +115,10 @@ SCHEMAS: dict[str, Schema] = {
         ),
     },
     "Ask": {
-        "description": "{} takes command; else ask its holder for it, or give it to a commander.",
+        "description": "{} takes command if nobody has it, and else asks its holder; or take it, or give it.",
         "oneOf": [
             _object(),
-            _object(request={"const": True}),
+            _object(take={"const": True}),
             _object(grant={"type": "string", "minLength": 1, "maxLength": 100}),
         ],
     },

@@ -68,8 +68,8 @@ async function ask(method, path, value, headers = {}) {
 export const getState = () => ask("GET", "api/v1/state");
 export const getCatalogue = () => ask("GET", "api/v1/catalogue");
 export const getLife = (id) => ask("GET", `api/v1/commands/${encodeURIComponent(id)}`);
-export const takeCommand = () => ask("POST", "api/v1/lease", {});
-export const requestCommand = () => ask("POST", "api/v1/lease", { request: true });
+export const takeCommand = () => ask("POST", "api/v1/lease", { take: true });
+export const requestCommand = () => ask("POST", "api/v1/lease", {});
 export const grantCommand = (name) => ask("POST", "api/v1/lease", { grant: name });
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
 export const getMessages = (query) => ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
