@@ -1,0 +1,224 @@
+"""History in pages: `mtmount_twisted.web.history`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from unittest.mock import patch
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from mtmount_twisted.enums import Source
+from mtmount_twisted.journal.reading import JournalError
+from mtmount_twisted.web import history
+from mtmount_twisted.web.calls import Call, Problem, User
+from mtmount_twisted.web.feed import Turns
+from mtmount_twisted.web.history import MAX_LIMIT, PER_USER, History, Shelf
+
+from .feeds import NIGHT
+from .journals import SessionCase, scratch_folder
+
+
+class HistoryTests(SessionCase):
+    """A journal that holds a short night."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.threads: list[Any] = []
+        self.shelf = Shelf(self.path, self.clock, maybeDeferred, self.clock.seconds)
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
+
+    def ask(self, user: User = NIGHT, **query: str) -> Any:
+        """What comes of a request."""
+        (route,) = self.history.routes()
+        answering: Any = Deferred.fromCoroutine(route.respond(Call(user, query=query)))  # type: ignore[arg-type]
+        self.clock.advance(0)
+        return answering
+
+    def page(self, **query: str) -> dict[str, Any]:
+        """A page."""
+        body: dict[str, Any] = self.successResultOf(self.ask(**query)).body
+        return body
+
+    def entries(self, **query: str) -> list[dict[str, Any]]:
+        """The entries of a page."""
+        found: list[dict[str, Any]] = self.page(**query)["entries"]
+        return found
+
+    def faults_of(self, **query: str) -> dict[str, str]:
+        """What is wrong with a request."""
+        problem = self.failureResultOf(self.ask(**query), Problem).value
+        self.assertEqual(problem.status, 422)
+        return {fault.where: fault.why for fault in problem.faults}
+
+    def test_all(self) -> None:
+        """With nothing asked for, the last entries come, the last first, as live events look."""
+        page = self.page()
+        self.assertEqual((len(page["entries"]), page["next"]), (23, None))
+        self.assertEqual(page["entries"][0]["kind"], "link_down")
+        self.assertEqual({entry["type"] for entry in page["entries"]}, {"message", "step", "change"})
+        ids = [int(entry["id"].split(".")[1]) for entry in page["entries"]]
+        self.assertEqual(ids, sorted(ids, reverse=True))
+
+    def test_pages_backwards(self) -> None:
+        """With `next` as `before`, pages hold each entry once, down to the first."""
+        found, query = [], {"limit": "7"}
+        while True:
+            page = self.page(**query)
+            found += page["entries"]
+            if page["next"] is None:
+                break
+            query["before"] = page["next"]
+        self.assertEqual(found, self.entries())
+
+    def test_pages_forwards(self) -> None:
+        """With `after`, entries come the first first, and `next` goes on; its end is the file's."""
+        everything = self.entries()[::-1]
+        found, query = [everything[0]], {"limit": "5", "after": everything[0]["id"]}
+        while True:
+            page = self.page(**query)
+            found += page["entries"]
+            if page["next"] is None:
+                break
+            query["after"] = page["next"]
+        self.assertEqual(found, everything)
+
+    def test_by_peer_and_kind(self) -> None:
+        """Peers, types and kinds select as they do for live events."""
+        self.assertEqual({entry["peer"] for entry in self.entries(peer="EUI")}, {"EUI"})
+        self.assertEqual({entry["type"] for entry in self.entries(kind="step")}, {"step"})
+        kinds = {entry.get("kind", entry["type"]) for entry in self.entries(kind="ACK,step")}
+        self.assertEqual(kinds, {"ACK", "step"})
+        self.assertEqual(len(self.entries(kind="AZIMUTH_AXIS_MOVE", peer="CSC")), 5)
+
+    def test_by_time(self) -> None:
+        """Times are as `mtmount-journal` takes them."""
+        self.assertEqual(len(self.entries(until="2026-11-22T16:04:30")), 14)
+        self.assertEqual(len(self.entries(since="30 s ago")), 9)
+        self.assertEqual(self.entries(since="16:04", until="16:04:03"), [])
+
+    def test_by_command_and_outcome(self) -> None:
+        """All that belongs to a command can be had, by its name in any spelling, or by how it ended."""
+        for name in ("BothAxesStop", "both_axes_stop", "32"):
+            self.assertEqual(len(self.entries(command=name)), 3)
+        self.assertEqual(len(self.entries(outcome="failed")), 3)
+        self.assertEqual(len(self.entries(outcome="refused,done")), 13)
+
+    def test_all_faults_at_once(self) -> None:
+        """Every parameter that is wrong is told, with what was expected."""
+        wrong = {"since": "noon", "until": "x", "limit": "1001", "before": "7", "after": "x.y"}
+        wrong |= {"command": "dance", "outcome": "good", "kind": "bogus", "peer": "", "colour": "red"}
+        faults = self.faults_of(**wrong)
+        self.assertEqual(set(faults), {f"query.{name}" for name in wrong})
+        for name, why in faults.items():
+            self.assertIn("expected", why, name)
+
+    def test_faults_of_two(self) -> None:
+        """What is wrong only together is told, too."""
+        self.assertEqual(set(self.faults_of(before="1.1", after="1.2")), {"query.after"})
+        self.assertEqual(set(self.faults_of(since="16:05", until="16:04")), {"query.until"})
+        self.assertEqual(set(self.faults_of(kind="request")), {"query.kind"})
+        for limit in ("0", "-1", "x", "1e2", "\u0661", ""):
+            self.assertEqual(set(self.faults_of(limit=limit)), {"query.limit"})
+
+    def test_bounds_of_a_page(self) -> None:
+        """A page ends after so many bytes or rows looked at, and the next one goes on."""
+        for name, value in (("MAX_PAGE_BYTES", 60), ("MAX_SCANNED", 4)):
+            with patch.object(history, name, value):
+                found, query = [], {"peer": "CSC", "limit": str(MAX_LIMIT)}
+                for _ in range(30):
+                    page = self.page(**query)
+                    found += page["entries"]
+                    if page["next"] is None:
+                        break
+                    query["before"] = page["next"]
+            self.assertEqual(found, self.entries(peer="CSC"))
+
+    def test_rare_kinds_end_too(self) -> None:
+        """A page that finds nothing in the rows it may look at is empty, and says where to go on."""
+        with patch.object(history, "MAX_SCANNED", 3):
+            page = self.page(kind="ERROR")
+        self.assertEqual(page["entries"], [])
+        self.assertIsNotNone(page["next"])
+
+    def test_off(self) -> None:
+        """With no journal, the answer says how to have one."""
+        self.shelf.path = None
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertEqual(problem.status, 503)
+        self.assertIn("[journal]", problem.title)
+
+    def test_damaged(self) -> None:
+        """A journal that can't be read is told with the reason."""
+        self.keeper.close()
+        self.path.write_bytes(b"rubbish" * 1000)
+        self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 503)
+        self.path.unlink()
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertIn("there is no journal", problem.title)
+
+    def test_too_many_at_once(self) -> None:
+        """A user has so many queries at once, until one is read, also if nobody waits for it any more."""
+        waiting: list[tuple[Deferred[Any], Any]] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            waiting.append((Deferred(), work))
+            return waiting[-1][0]
+
+        self.shelf._in_thread = in_thread
+        asked = [self.ask() for _ in range(PER_USER)]
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertEqual((problem.status, problem.headers), (429, {"Retry-After": "1"}))
+        self.assertNoResult(self.ask(User("other", frozenset(["observe"]), Source.CSC)))
+        asked[0].cancel()
+        self.failureResultOf(asked[0])
+        self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 429)
+        deferred, work = waiting[0]
+        maybeDeferred(work).addErrback(lambda reason: None).chainDeferred(deferred)
+        self.assertNoResult(self.ask())
+
+    def test_patience(self) -> None:
+        """A reading that takes too long, or that nobody waits for when the daemon ends, is ended."""
+        loop = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+        def late() -> float:
+            self.now += 1
+            return self.now
+
+        self.shelf._now = late
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: db.execute(loop).fetchone()))
+        self.assertIn("interrupted", str(self.failureResultOf(reading, JournalError).value))
+        self.shelf.close()
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None))
+        self.assertIn("ends", str(self.failureResultOf(reading, JournalError).value))
+
+
+class ThreadTests(TestCase):
+    """The real threads."""
+
+    async def test_in_a_thread(self) -> None:
+        """The file is read in a thread that is not the reactor's, and that ends with the shelf."""
+        from twisted.internet import reactor
+
+        shelf = Shelf(scratch_folder() / "none.sqlite", reactor)
+        self.addCleanup(shelf.close)
+        found = await shelf._in_pool(threading.current_thread)
+        self.assertIsNot(found, threading.current_thread())
+        with self.assertRaises(JournalError):
+            await shelf.read(lambda db: None)
+        shelf.close()
+        found.join()
+        self.assertIsInstance(found, threading.Thread)
+
+
+class ShelfTests(SynchronousTestCase):
+    """A shelf that was never used."""
+
+    def test_close(self) -> None:
+        """It can be closed, and twice."""
+        shelf = Shelf(None, Clock())
+        for _ in range(2):
+            shelf.close()
