@@ -2,6 +2,7 @@
 
 * `schema`: the file's tables and words; the bridge, which writes it, knows this one alone;
 * `times`: what a person writes for a time; `reading`: the file -> entries, by what is asked for;
+* `following`: the entries that come, for ``tail -f``;
 * `text`: an entry -> a line for people; `export`: entries -> JSON lines or CSV;
 * `replay`: a commander's recorded commands -> a simulator;
 * `program`: options, and all of it put together.
