@@ -114,6 +114,7 @@ class Store:
         self.path = path
         self.left_unknown = 0, 0
         self._checked = -1
+        _make_private(path)
         self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         most = self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before 2020
         self._sizes = [size for size in _ROWS_PER_STATEMENT if size * max(_WIDTHS.values()) <= most]
@@ -340,6 +341,15 @@ def _count(db: sqlite3.Connection, span: int) -> int:
         for table, columns in COLUMNS.items()
     ]
     return sum(count for count, _ in found)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, if there is none, for its owner alone: all that was commanded is in it.
+
+    SQLite gives what it keeps beside it the same mode. If that can't be done, SQLite says why.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _is(path: str | Path, file: os.stat_result) -> bool:
