@@ -13,6 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any
 
@@ -22,7 +23,7 @@ from twisted.python.failure import Failure
 REQUIRED = os.environ.get("MTMOUNT_BROWSER_TESTS") == "required"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 20_000.0
-"""How long the browser waits for what a test expects, in milliseconds; only a test that fails waits so long."""
+"""How long the browser waits for what a test expects, in milliseconds; who passes does not wait so long."""
 
 
 @cache
@@ -35,11 +36,9 @@ def missing() -> str:
     """What keeps tests from a browser; empty if nothing does, or if they are to fail for it."""
     if REQUIRED:
         return ""
-    try:
-        import axe_playwright_python
-        import playwright  # noqa: F401
-    except ImportError as error:
-        return f"no {error.name}: install mtmount_twisted[browser]"
+    for package in ("playwright", "axe_playwright_python"):
+        if find_spec(package) is None:
+            return f"no {package}: install mtmount_twisted[browser]"
     return "" if program() else f"no browser: none of {', '.join(PROGRAMS)} is installed"
 
 

@@ -58,6 +58,7 @@ class House:
     async def start(self) -> None:
         """Start everything."""
         self.journal.start()
+        self.journal.event("started", "", 0)
         self.served.startService()
         await self.start_mount()
         await self.start_web()

@@ -9,10 +9,12 @@ from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Site
-from twisted.web.static import Data
 
 from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply
 from mtmount_twisted.testing import HOST
+from mtmount_twisted.web.calls import Problem
+from mtmount_twisted.web.guard import Guard
+from mtmount_twisted.web.tokens import load
 
 from .dashboards import DashboardCase, reactor
 
@@ -338,38 +340,150 @@ class TestTruth(DashboardCase):
         return self.browse(before).addCallback(lambda done: self.browse(work))
 
 
+class TestTokens(DashboardCase):
+    """A daemon with tokens: one of the night's who may command, one of a guest who may look and stop."""
+
+    def tokens(self) -> Any:
+        """The two."""
+        return load(
+            b"""
+            [[token]]
+            name = "night"
+            secret = "the-secret-of-the-night"
+            roles = ["command"]
+            [[token]]
+            name = "day"
+            secret = "the-secret-of-the-day"
+            roles = ["command"]
+            [[token]]
+            name = "guest"
+            secret = "the-secret-of-the-guest"
+            roles = ["observe", "stop"]
+            """
+        )
+
+    def enter(self, page: Any, name: str) -> None:
+        """Give a token to the page, which asks for it."""
+        page.fill("#token", f"the-secret-of-the-{name}")
+        page.click("#token-form button")
+        page.wait_for_selector("body[data-live=yes]")
+
+    def test_token_is_asked_for(self) -> Deferred[None]:
+        """The page asks for a token and for another if it is wrong; it is kept in the tab and in no URL."""
+        secret = "the-secret-of-the-night"
+
+        def work(page: Any) -> None:
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            expect(page.locator("#not-live")).to_contain_text("a token is needed")
+            expect(page.locator("#token")).to_be_focused()
+            page.fill("#token", "the-secret-of-nobody")
+            page.press("#token", "Enter")
+            expect(page.locator("#token-why")).to_contain_text("The token was not taken")
+            self.enter(page, "night")
+            expect(page.locator("#token-panel")).to_be_hidden()
+            expect(page.locator("#who")).to_have_text("you are web/night")
+            page.reload()
+            page.wait_for_selector("body[data-live=yes]")
+            assert not [url for url in asked if "secret" in url]
+            kept = page.evaluate("[JSON.stringify(localStorage), document.cookie, document.body.innerHTML]")
+            assert secret not in "".join(kept)
+            assert secret in page.evaluate("JSON.stringify(sessionStorage)")
+
+        return self.browse(work, live=False)
+
+    def test_command_is_asked_for_and_granted(self) -> Deferred[None]:
+        """Who asks for command is shown to its holder, who grants it; to take it needs two presses."""
+
+        def work(page: Any) -> None:
+            self.enter(page, "night")
+            page.get_by_role("button", name="Take command").click()
+            expect(page.locator("#holder")).to_have_text("you (web/night)")
+            other = page.context.browser.new_context().new_page()
+            other.goto(self.house.url)
+            self.enter(other, "day")
+            expect(other.locator("#holder")).to_have_text("web/night")
+            other.get_by_role("button", name="Ask web/night for command").click()
+            expect(page.locator("#holder-more")).to_contain_text("web/day asks for it")
+            page.get_by_role("button", name="Grant it to web/day").click()
+            expect(other.locator("#holder")).to_have_text("you (web/day)")
+            page.get_by_role("button", name="Take it from web/day").click()
+            page.get_by_role("button", name="Press again to take it from web/day").click()
+            expect(other.locator("#holder")).to_have_text("web/night")
+            other.context.close()
+
+        return self.browse(work, live=False)
+
+    def test_guest(self) -> Deferred[None]:
+        """Who may not command is told so and gets no button for it, but can stop."""
+
+        def work(page: Any) -> None:
+            self.enter(page, "guest")
+            expect(page.locator("#lease-text")).to_have_text("Nobody has command. You may not command.")
+            expect(page.locator("#lease-buttons button")).to_have_count(0)
+            page.click("#stop")
+            expect(page.locator("#tail")).to_contain_text("BothAxesStop")
+
+        return self.browse(work, live=False)
+
+
+class Elsewhere(Resource):
+    """Another site: each path is an empty page."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        """The page, on a connection that ends with it."""
+        request.setHeader("Connection", "close")
+        return b"<!doctype html><title>Elsewhere</title>"
+
+
 class TestStrangers(DashboardCase):
     """Other sites' pages in the same browser."""
 
     def setUp(self) -> Any:
         """Serve another site's page, too."""
-        root = Resource()
-        root.putChild(b"", Data(b"<!doctype html><title>Elsewhere</title>", "text/html"))
-        self.site = Site(root, reactor=reactor)
+        site = Site(Elsewhere(), reactor=reactor)
 
         async def whole() -> None:
             await super(TestStrangers, self).setUp()
             endpoint = endpoints.TCP4ServerEndpoint(reactor, 0, interface=HOST)
-            self.elsewhere = await endpoint.listen(self.site)
+            self.elsewhere = await endpoint.listen(site)
             self.addCleanup(self.elsewhere.stopListening)
 
         return Deferred.fromCoroutine(whole())
 
+    def watch_refusals(self) -> list[tuple[bytes, int]]:
+        """The methods and statuses of the requests that are not let in from now on."""
+        refused = []
+        admit = Guard.admit
+
+        def watched(guard: Guard, request: Any) -> None:
+            try:
+                admit(guard, request)
+            except Problem as problem:
+                refused.append((request.method, problem.status))
+                raise
+
+        self.patch(Guard, "admit", watched)
+        return refused
+
     def test_cross_origin_post_is_refused(self) -> Deferred[None]:
-        """What a page of another origin posts changes nothing, whatever it says its body is."""
-        post = """async ([url, type]) => {
-            const options = {method: "POST", headers: {"Content-Type": type}, body: "{}"};
+        """What a page of another origin posts is refused before it is looked at, whatever it says it is."""
+        post = """async ([url, mode, type]) => {
+            const options = {method: "POST", mode, headers: {"Content-Type": type}, body: "{}"};
             try { return (await fetch(url, options)).status; } catch (error) { return error.name; }
         }"""
-        blind = """async (url) => (await fetch(url, {method: "POST", mode: "no-cors", body: "{}"})).type"""
+        kinds = [("cors", "application/json"), ("cors", "text/plain"), ("no-cors", "text/plain")]
+        refused = self.watch_refusals()
 
         def work(page: Any) -> None:
             lease = f"{self.house.url}api/v1/lease"
             stranger = page.context.new_page()
             stranger.goto(f"http://{HOST}:{self.elsewhere.getHost().port}/")
-            for kind in ("application/json", "text/plain"):
-                assert stranger.evaluate(post, [lease, kind]) == "TypeError", kind
-            assert stranger.evaluate(blind, lease) == "opaque"
+            for mode, kind in kinds:
+                assert stranger.evaluate(post, [lease, mode, kind]) == "TypeError", (mode, kind)
+            assert refused == [(b"OPTIONS", 403), (b"POST", 403), (b"POST", 403)], refused
             assert self.house.served.bridge.lease.holder is None
             take_command(page)  # the page's own is not refused
 
@@ -453,3 +567,113 @@ class TestPolicy(DashboardCase):
             assert not faults(page)
 
         return self.browse(work, viewport={"width": 390, "height": 844})
+
+
+class TestModules(DashboardCase):
+    """The page's modules that are pure, called as they are."""
+
+    def call(self, script: str, given: Any, wanted: Any) -> Deferred[None]:
+        """Call a function that gets the modules and a value; compare what it gives."""
+
+        def work(page: Any) -> None:
+            names = "sse schema stop acks clock"
+            loads = ", ".join(f"{name}: await import('./static/{name}.js')" for name in names.split())
+            got = page.evaluate(f"async (given) => ({script})({{{loads}}}, given)", given)
+            assert got == wanted, got
+
+        return self.browse(work)
+
+    def test_events_in_any_pieces(self) -> Deferred[None]:
+        """However a stream is cut into pieces, the same events come out of it."""
+        stream = (
+            ": hi\r\nid: 1.7\nevent: step\ndata: a\ndata:b\n\rdata: c\r\n\r\nevent: gone\n\ndata\n\ndata: x"
+        )
+        script = """({ sse }, [stream, most]) => Array.from({length: most}, (_, index) => {
+            const found = [];
+            const parser = new sse.SseParser(({type, data, id}) => found.push([type, data, id].join("/")));
+            const size = index + 1;
+            for (let at = 0; at < stream.length; at += size) parser.feed(stream.slice(at, at + size));
+            return found.join(" ");
+        }).filter((one, index, all) => all.indexOf(one) === index)"""
+        return self.call(script, [stream, 60], ["step/a\nb/1.7 message/c/1.7 message//1.7"])
+
+    def test_endless_event(self) -> Deferred[None]:
+        """An event that has no end is an error, and not all of the machine's memory."""
+        script = """({ sse }, line) => {
+            const parser = new sse.SseParser(() => {});
+            try {
+                for (let count = 0; count < 100; count++) parser.feed(line);
+            } catch (error) {
+                return error.message;
+            }
+        }"""
+        return self.call(script, "data: " + 65536 * "x" + "\n", "an event without an end")
+
+    def test_values_that_are_typed(self) -> Deferred[None]:
+        """What is typed becomes JSON's value or a fault; what is left out is the daemon's default."""
+        script = """({ schema }, cases) => cases.map(([field, typed]) => {
+            const { value, fault } = schema.read(field, typed);
+            return fault ?? value ?? null;
+        })"""
+        angle = {"type": "number", "unit": "deg", "minimum": -90, "maximum": 90, "required": True}
+        drive = {"type": "integer", "unit": "", "required": False}
+        cases: list[tuple[Any, str, Any]] = [
+            (angle, " 12.5 ", 12.5),
+            (angle, "\u221290", -90),
+            (angle, "1e1", 10),
+            (angle, "90.5", "It is at most 90 deg."),
+            (angle, "-91", "It is at least -90 deg."),
+            (angle, "0x10", "A number is needed in deg, such as 12.5."),
+            (angle, "1e999", "A number is needed in deg, such as 12.5."),
+            (angle, "", "It is needed."),
+            (drive, "", None),
+            (drive, "3", 3),
+            (drive, "2.5", "A whole number is needed."),
+            ({"type": "boolean", "required": True}, "false", False),
+            ({"type": "enum", "required": True}, "CSC", "CSC"),
+        ]
+        return self.call(script, [case[:2] for case in cases], [case[2] for case in cases])
+
+    def test_bounds_in_words(self) -> Deferred[None]:
+        """Bounds and defaults that the catalogue has are told at the field."""
+        script = """({ schema }, fields) => fields.map(schema.hint)"""
+        fields = [
+            {"type": "number", "minimum": -90, "maximum": 90},
+            {"type": "integer", "minimum": 0, "default": 1},
+            {"type": "number", "maximum": 5},
+        ]
+        wanted = ["-90 to 90", "at least 0, a whole number, 1 if left empty", "at most 5"]
+        return self.call(script, fields, wanted)
+
+    def test_key_of_stop(self) -> Deferred[None]:
+        """The key is Ctrl+Shift+S by its letter, or by its place where no Latin letters are typed."""
+        script = """({ stop }, keys) => keys.map(([ctrlKey, shiftKey, key, code]) =>
+            stop.isStopKey({ctrlKey, shiftKey, altKey: false, metaKey: false, key, code}))"""
+        keys = [
+            (True, True, "S", "KeyS"),
+            (True, True, "S", "Semicolon"),
+            (True, True, "\u042b", "KeyS"),
+            (True, True, "O", "KeyS"),
+            (True, False, "s", "KeyS"),
+            (False, True, "S", "KeyS"),
+        ]
+        return self.call(script, keys, [True, True, True, False, False, False])
+
+    def test_acks_in_words(self) -> Deferred[None]:
+        """The plot of the times to Ack says the same in words."""
+        script = """({ acks }, all) => all.map(acks.summary)"""
+        good = [{"step": "ack", "ms": ms} for ms in (3, 900, 20)]
+        wanted = [
+            "No command was answered.",
+            "No command was acknowledged. 1 got no Ack.",
+            "3 commands acknowledged: median 20 ms, slowest 900 ms. 1 got no Ack.",
+        ]
+        return self.call(
+            script, [[], [{"step": "timed_out", "ms": 5}], [*good, {"step": "noack", "ms": 1}]], wanted
+        )
+
+    def test_durations(self) -> Deferred[None]:
+        """Durations are told in the units that a glance wants."""
+        script = """({ clock }, all) => all.map(clock.duration)"""
+        wanted = ["4 s", "2:05 min", "1:02:05 h", "3 d 4 h", "0 s"]
+        return self.call(script, [4999, 125_000, 3_725_000, 273_600_000, -5], wanted)

@@ -46,6 +46,7 @@ export class Follower {
       headers: { ...headers, Accept: "text/event-stream" },
       signal,
     });
+    this.resumes = "Last-Event-ID" in headers;
     if (response.ok) return response;
     const error = await failure(response);
     error.isFinal = error.status === 401 || error.status === 403;
@@ -73,7 +74,9 @@ export class Follower {
 
   take({ type, data }) {
     const value = JSON.parse(data);
-    if (type === "gone") {
+    if (type === "hello") {
+      this.stream.lastId ||= value.last_id ?? ""; // whatever is lost from here on can be asked for
+    } else if (type === "gone") {
       const text = `${value.rows ?? "some"} entries can't be shown: ${value.why ?? "they are gone"}`;
       this.store.addEntry({ type: "change", kind: "gap", time: new Date(now()).toISOString(), detail: text });
     } else if (type === "message" || type === "step" || type === "change") {
@@ -114,21 +117,17 @@ export class Follower {
   nowLive() {
     this.store.setLive(true, now());
     if (this.dirty) this.refresh();
-    if (!this.told) this.past();
-    this.told = true;
+    if (!this.resumes) this.past();
   }
 
-  // What was before the page was open. A daemon that keeps no journal has none: the page does without.
+  // What was before the stream was, if it does not begin where an earlier one ended. A daemon that keeps no journal has none: the page does without.
   async past() {
     const from = new Date(now() - ACK_WINDOW).toISOString();
     try {
-      this.store.addHistory(inOrder(await getMessages({ limit: 200 })));
-      this.store.addPastSteps(inOrder(await getMessages({ since: from, kind: "step", limit: 1000 })));
+      this.store.addHistory((await getMessages({ limit: 200 })).entries);
+      this.store.addPastSteps((await getMessages({ since: from, kind: "step", limit: 1000 })).entries);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
     }
   }
 }
-
-const inOrder = ({ entries }) =>
-  [...entries].sort((one, other) => Date.parse(one.time) - Date.parse(other.time));

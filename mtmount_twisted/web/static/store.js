@@ -56,12 +56,12 @@ export class Store {
     this.tell("entry", entry);
   }
 
-  // History is older than what came live meanwhile.
+  // History is what was before; some of it may have come live, too.
   addHistory(entries) {
-    const known = new Set(this.entries.map((entry) => entry.id).filter(Boolean));
-    const older = entries.filter((entry) => !known.has(entry.id));
-    this.entries = [...older, ...this.entries].slice(-MOST_ENTRIES);
-    this.lastWord ??= older.findLast(isWord) ?? null;
+    const known = new Set(this.entries.map(looks));
+    const all = [...entries.filter((entry) => !known.has(looks(entry))), ...this.entries];
+    this.entries = all.sort(byTime).slice(-MOST_ENTRIES);
+    this.lastWord = this.entries.findLast(isWord) ?? this.lastWord;
     this.tell("entry", null);
   }
 
@@ -82,11 +82,11 @@ export class Store {
     this.tell("acks");
   }
 
-  // The steps of the last minutes, oldest first, from before the page was open.
+  // The steps of the last minutes, from before the page was open.
   addPastSteps(steps) {
     const live = this.acks;
     this.acks = [];
-    for (const entry of steps) this.measure(entry);
+    for (const entry of steps.sort(byTime)) this.measure(entry);
     this.acks = [...this.acks, ...live.filter((ack) => !this.acks.some((old) => old.time === ack.time))];
     this.tell("acks");
   }
@@ -100,6 +100,13 @@ export class Store {
     this.tell("lives", life);
   }
 }
+
+// Within one millisecond the number of the row tells.
+const row = ({ id }) => Number(id?.split(".")[1] ?? Infinity);
+const byTime = (one, other) => Date.parse(one.time) - Date.parse(other.time) || row(one) - row(other) || 0;
+
+// An entry without its id, which one that has just come may not have yet.
+const looks = ({ id, ...rest }) => JSON.stringify(rest);
 
 // What the mount says to all, or to one; not what is said to it, nor what a line was passed on to.
 function isWord(entry) {
