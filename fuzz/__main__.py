@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from .corpus import ROOT, seeds
+from .corpus import ROOT, seeds, words
 
 NAMES = ("line", "relayed", "stream", "body", "query", "http", "config", "tokens")
 """The keys of `targets.TARGETS`, without the import of all that they need."""
@@ -37,10 +37,19 @@ class Outcome(NamedTuple):
 def fuzz(name: str, runs: int, seconds: int) -> Outcome:
     """Run one target in a process of its own, from its seeds."""
     FOUND.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile("w") as dictionary:
+        for word in words(name):
+            dictionary.write('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n')
+        dictionary.flush()
         for number, seed in enumerate(seeds(name)):
             Path(folder, f"seed-{number}").write_bytes(seed)
-        limits = [f"-runs={runs}", f"-max_total_time={seconds}", "-timeout=10", "-max_len=2048"]
+        limits = [
+            f"-dict={dictionary.name}",
+            f"-runs={runs}",
+            f"-max_total_time={seconds}",
+            "-timeout=10",
+            "-max_len=2048",
+        ]
         done = subprocess.run(
             [sys.executable, "-m", "fuzz.one", name, folder, *limits, f"-artifact_prefix={FOUND}/{name}-"],
             cwd=ROOT,
