@@ -346,10 +346,11 @@ def _count(db: sqlite3.Connection, span: int) -> int:
 def _make_private(path: Path) -> None:
     """Make the file, if there is none, for its owner alone: all that was commanded is in it.
 
-    SQLite gives what it keeps beside it the same mode. If that can't be done, SQLite says why.
+    SQLite gives what it keeps beside it the same mode. If that can't be done, SQLite says why. A file that
+    is there is not opened: to close it would end the locks that this process has on it, a reader's, say.
     """
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _is(path: str | Path, file: os.stat_result) -> bool:
