@@ -113,7 +113,7 @@ class Leases:
         return await self._ask(call, Commander.NONE)
 
     async def post(self, call: Call) -> Answer:
-        """Take command or ask its holder for it; or take it from its holder, or grant it: as the body says."""
+        """Take command or ask its holder for it; or take it from its holder, or give it, as the body says."""
         wish, heir = _read(call.body)
         if wish == "grant":
             return self._grant(call, heir)
