@@ -21,6 +21,12 @@ _LEVELS = (
 )
 
 
+_SHOWN = {
+    number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"
+}
+"""Control characters that a peer's words may hold: a terminal that shows the log must not obey them."""
+
+
 class TwistedLogHandler(logging.Handler):
     """Passes each record of `logging` on to `twisted.logger`, under the record's own name."""
 
@@ -32,7 +38,7 @@ class TwistedLogHandler(logging.Handler):
         except Exception:
             self.handleError(record)
         else:
-            Logger(namespace=record.name).emit(level, "{text}", text=text)
+            Logger(namespace=record.name).emit(level, "{text}", text=text.translate(_SHOWN))
 
 
 def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:

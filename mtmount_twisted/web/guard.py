@@ -2,15 +2,17 @@
 
 A browser takes every page to every address, so `Guard.admit` asks of all requests, whatever they are for,
 whether they name this daemon as their host (another name may be made to point here) and whether the page
-that made them is one of its own. `Guard.user` tells who asks. Next to read: `tokens`.
+that made them is one of its own. `Guard.user` tells who asks, and refuses what another site's page asks
+without saying where it comes from: a picture's address, say. Next to read: `tokens`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from .calls import Problem, Role, User
 from .tokens import Tokens
@@ -68,7 +70,7 @@ class Guard:
         for origin in request.requestHeaders.getRawHeaders("origin", []):
             if not self._may_ask(origin.lower(), host, request.isSecure()):
                 raise Problem(403, f"a page of {origin[:100]!r} may not ask here")
-        self._no_token_in(request.args)
+        self._no_token_in(request.uri.decode("latin-1"))
 
     def _host(self, request: Any) -> str:
         given = request.requestHeaders.getRawHeaders("host", [])
@@ -85,10 +87,12 @@ class Guard:
         own = (f"https://{host}",) if secure else (f"http://{host}", f"https://{host}")  # as a proxy has TLS
         return origin in own or origin in self._origins
 
-    def _no_token_in(self, query: Mapping[bytes, Iterable[bytes]]) -> None:
-        names = {name.decode(errors="replace").lower() for name in query}
-        values = [value.decode(errors="replace") for given in query.values() for value in given]
-        if names & TOKEN_WORDS or (self._tokens and any(self._tokens.user(value) for value in values)):
+    def _no_token_in(self, url: str) -> None:
+        path, _, query = url.partition("?")
+        given = parse_qsl(query, keep_blank_values=True)
+        texts = [*map(unquote, path.split("/")), *chain.from_iterable(given)]
+        named_so = TOKEN_WORDS.intersection(name.lower() for name, _ in given)
+        if named_so or (self._tokens and any(self._tokens.user(text) for text in texts)):
             raise Problem(400, "a token in a URL ends up in logs: send it as 'Authorization: Bearer TOKEN'")
 
     def user(self, request: Any, role: Role | None) -> User:
@@ -99,6 +103,8 @@ class Guard:
         user = self._anyone if self._tokens is None else self._who(request)
         if role is None:
             return user or self._nobody
+        if _is_from_elsewhere(request.requestHeaders):
+            raise Problem(403, "a page of another site may not ask here")
         if user is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="mtmount"'}
             raise Problem(401, "a token is needed: 'Authorization: Bearer TOKEN'", headers=challenge)
@@ -112,3 +118,12 @@ class Guard:
         if kind.lower() != "bearer" or self._tokens is None:
             return None
         return self._tokens.user(secret.strip())
+
+
+def _is_from_elsewhere(headers: Any) -> bool:
+    """Whether a browser says that another site's page asks, and not which: no answer is for that.
+
+    The answer would tell it nothing, but to ask keeps a user present, and so what that has command of.
+    """
+    sites = {site.lower() for site in headers.getRawHeaders("sec-fetch-site", [])}
+    return bool(sites & {"cross-site", "same-site"}) and not headers.hasHeader("origin")

@@ -107,6 +107,7 @@ class Router:
         headers = {
             name.decode("latin-1").lower(): values[-1].decode("latin-1")
             for name, values in request.requestHeaders.getAllRawHeaders()
+            if name.lower() != b"authorization"  # the token was for the gate alone
         }
         sent = request.uri.partition(b"?")[2].decode("latin-1")
         query = dict(parse_qsl(sent, keep_blank_values=True))
