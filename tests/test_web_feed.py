@@ -180,6 +180,15 @@ class FeedTests(SynchronousTestCase):
         self.world.wait()
         self.assertEqual([event.data["sequence_id"] for event in ear.events], list(range(1, 1201)))
 
+    def test_long_lines_are_told_in_pieces(self) -> None:
+        """What is sent in one piece is bounded, also if each line is long."""
+        ear = self.ear()
+        for _ in range(20):
+            self.world.tee.message("controller", "from", 4, b"5\n" + STAMP + b"\n" + b"x" * 20_000)
+        self.world.wait()
+        self.assertEqual(len(ear.events), 20)
+        self.assertLess(max(map(len, ear.heard)), 120_000)
+
     def test_too_much_at_once(self) -> None:
         """Rows that the ring can't hold until they are told are counted, and everybody is told how many."""
         world = World(max_rows=10)

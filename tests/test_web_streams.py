@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, serverFromString
 from twisted.internet.interfaces import IPushProducer
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.journal import NoJournal
@@ -15,10 +19,13 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.web import resuming
 from mtmount_twisted.web.calls import Problem, User
 from mtmount_twisted.web.resuming import MAX_WAIT
+from mtmount_twisted.web.routing import Router
+from mtmount_twisted.web.selection import Selection
+from mtmount_twisted.web.site import Limits, WebSite
 from mtmount_twisted.web.streams import KEEP_ALIVE, PARAMETERS, Bounds
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
-from .feeds import Event, Request, World
+from .feeds import NIGHT, Event, Request, World
 from .journals import STAMP
 
 
@@ -301,6 +308,21 @@ class ResumeTests(SynchronousTestCase):
         self.assertEqual(reader.sequence_ids, list(range(4, 2506)))
         self.assertEqual(reader.named("gone"), [])
 
+    def test_file_ahead_of_the_feed(self) -> None:
+        """What the file has before the others are told of it is told once."""
+        world = self.world(max_rows=3)
+        live = world.read()
+        world.record(10)
+        world.wait()
+        world.record(2)
+        world.write()
+        reader = world.read(world.id_of(1))
+        world.wait()
+        world.record()
+        world.wait()
+        self.assertEqual(reader.sequence_ids, list(range(2, 14)))
+        self.assertEqual(live.sequence_ids[-3:], [11, 12, 13])
+
     def test_over_a_restart(self) -> None:
         """A reader resumes after the daemon was started anew."""
         world = self.world()
@@ -456,6 +478,84 @@ class ResumeTests(SynchronousTestCase):
         world.wait()
         self.assertEqual((live.sequence_ids, reader.sequence_ids), ([2, 3], [2, 3]))
         self.assertEqual([event.id for event in live.events][1:], [None, world.id_of(2)])
+
+
+class Client(Protocol):
+    """A browser that asks for events and then reads nothing.
+
+    :ivar gone: fires when its connection is lost.
+    """
+
+    def __init__(self) -> None:
+        self.read = b""
+        self.greeted: Deferred[None] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.read += data
+        if b"event: hello" in self.read and not self.greeted.called:
+            self.transport.pauseProducing()
+            self.greeted.callback(None)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.gone.callback(None)
+
+
+class Sayer:
+    """Has the mount say more each time that something is told, until somebody is cut off."""
+
+    selection = Selection()
+
+    def __init__(self, world: World, cut: Deferred[str]) -> None:
+        self._world = world
+        self._cut = cut
+
+    def send(self, data: bytes) -> None:
+        """Something was told."""
+        for _ in range(0 if self._cut.called else 20):
+            line = b"5\n" + STAMP + b"\n" + b"x" * 60_000
+            self._world.tee.message("controller", "from", self._world.epoch, line)
+
+
+class Gate:
+    """Lets everybody in."""
+
+    def admit(self, request: object) -> None:
+        """Anything goes."""
+
+    def user(self, request: object, role: object) -> User:
+        """Everybody is one."""
+        return NIGHT
+
+
+class SocketTests(TestCase):
+    """Over TCP, whose buffers are what a reader leaves its events in."""
+
+    async def test_who_does_not_read(self) -> None:
+        """A reader that reads nothing is cut off, and its connection is gone; the streams are none."""
+        from twisted.internet import reactor
+
+        world = World(Bounds(max_behind_bytes=2**20), reactor)
+        log = logging.getLogger("tests.web")
+        site = WebSite(Router(world.streams.routes(), Gate(), log), Limits(), log, reactor)
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
+        self.addCleanup(port.stopListening)
+        self.addCleanup(world.stop)
+        cut: Deferred[str] = Deferred()
+        world.tee.on_event.append(lambda *row: cut.callback(row[-1]))
+        end = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        client = await connectProtocol(end, Client())
+        await client.greeted
+        world.feed.attach(Sayer(world, cut))
+        world.record()
+        self.assertIn("bytes behind", await cut)
+        self.assertEqual((len(world.streams), world.presence.held), (0, []))
+        client.transport.resumeProducing()
+        await client.gone
+        self.assertIn(b"HTTP/1.1 200 OK", client.read)
 
 
 STEPS = st.lists(

@@ -28,8 +28,9 @@ GATHER = 0.04
 MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
 """How many rows the ring holds, in how many bytes, each row counted as so many besides its line or text."""
 
-BATCH_ROWS = 500
-"""How many rows are told together."""
+BATCH_ROWS, BATCH_BYTES = 500, 2**16
+"""How many rows are told together, and of how many bytes of lines: what is sent to one who listens in one
+piece is copied for each, and what waits for who is slow in pieces is not."""
 
 ROWS_PER_TURN = 20
 """How many rows are made into events in one turn of the reactor."""
@@ -110,6 +111,16 @@ def framed(entry: Entry) -> bytes:
 def gone(rows: int | None, why: str) -> bytes:
     """The event that says what can't be given; None for an unknown number of rows."""
     return frame("gone", json.dumps({"rows": rows, "why": why}))
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """The first of some rows: as many as are told together, and one at least."""
+    size = 0
+    for number, entry in enumerate(entries, 1):
+        size += len(entry.line or b"")
+        if size >= BATCH_BYTES:
+            return entries[:number]
+    return entries
 
 
 class Batch:
@@ -322,7 +333,7 @@ class Feed:
             start = max(self._told, self.start)
             lost = start - self._told
             self.lost += lost
-            entries = self.entries(start, start + BATCH_ROWS)
+            entries = _fitting(self.entries(start, start + BATCH_ROWS))
             batch, after = Batch(entries, lost), start + len(entries)
             for first in range(0, len(entries), ROWS_PER_TURN):
                 selections = {listener.selection for listener in self.listeners}
