@@ -234,7 +234,8 @@ class World:
 
     def wait(self, seconds: float = 0.2) -> None:
         """Time passes."""
-        self.clock.advance(seconds)
+        for _ in range(20):
+            self.clock.advance(seconds / 20)
 
     def id_of(self, number: int) -> str:
         """The event id of a row of this run."""

@@ -1,9 +1,9 @@
 """What the bridge records, to all who listen: live, in batches, and never in the way of a command.
 
-`Feed` stands on the `tee`. While something happens it only appends to a ring in memory. Some 40 ms later
-what gathered is made into server-sent events, once for all who listen, and given to a few of them in each
-turn of the reactor (`Turns`), so that a command waits for no more than such a slice. The ring also serves
-who resumes after a short while. Next to read: `streams`, who listens; `resuming`, how one catches up.
+`Feed` stands on the `tee`. While something happens it only appends to a ring in memory. Some 25 to 50 ms
+later what gathered is made into server-sent events, once for all who listen, and given to a few of them in
+each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. The ring also
+serves who resumes after a short while. Next to read: `streams`, who listens; `resuming`, how one catches up.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.python import log
 from twisted.python.failure import Failure
 
@@ -22,8 +23,12 @@ from ..journal.reading import Entry
 from .selection import NOTICE, Selection, kind_of
 from .shapes import TYPES, event_id, shape
 
-GATHER = 0.04
+GATHER = 0.025
 """How long rows gather before they are told, in seconds."""
+
+SPREAD = 0.02
+"""Over how long the telling is spread, in seconds: slices one right after the other would delay a command by
+one at each of its steps."""
 
 MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
 """How many rows the ring holds, in how many bytes, each row counted as so many besides its line or text."""
@@ -35,7 +40,7 @@ piece is copied for each, and what waits for who is slow in pieces is not."""
 ROWS_PER_TURN = 20
 """How many rows are made into events in one turn of the reactor."""
 
-STREAMS_PER_TURN = 20
+STREAMS_PER_TURN = 8
 """To how many who listen something is sent in one turn of the reactor."""
 
 Row = tuple[int, str, float, str, int, str, int, int, int, int, str, bytes | None]
@@ -344,8 +349,10 @@ class Feed:
 
     async def _send(self, batch: Batch) -> None:
         listeners = tuple(self.listeners)
+        pause = SPREAD * STREAMS_PER_TURN / max(1, len(listeners))
         for first in range(0, len(listeners), STREAMS_PER_TURN):
             if first:
+                await deferLater(self._clock, pause)
                 await self._turns.turn(first=True)
             for listener in listeners[first : first + STREAMS_PER_TURN]:
                 if listener in self.listeners and (data := batch.data(listener.selection)):
@@ -362,3 +369,5 @@ class Feed:
                 hooks.remove(hook)
         for listener in tuple(self.listeners):
             self.detach(listener)
+        if self._telling is not None:
+            self._telling.cancel()
