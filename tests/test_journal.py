@@ -334,6 +334,26 @@ class JournalTests(TestCase):
         await journal.stop()
         self.assertEqual((journal.lost, journal.pending), (1, 0))
 
+    async def test_all_that_waits_is_let_go(self) -> None:
+        """However many rows could not be written, all of them are lost once, take no room any more, and are
+        not written by another start."""
+        rows = 2 * BATCH_ROWS + 2000
+        self.path.mkdir()
+        journal = self.journal(max_bytes=rows * (ROW_BYTES + 1))
+        for _ in range(rows):
+            journal.message("CSC", "from", 1, b"x")
+        journal.start()
+        await self.lines.first
+        await journal.stop()
+        self.assertEqual((journal.lost, journal.pending, journal.oldest), (rows, 0, None))
+        self.path.rmdir()
+        for _ in range(rows):
+            journal.message("CSC", "from", 1, b"y")
+        self.assertEqual((journal.lost, journal.pending), (rows, rows))
+        journal.start()
+        await journal.stop()
+        self.assertEqual(self.rows("SELECT line, count(*) FROM message GROUP BY 1"), [(b"y", rows)])
+
 
 class NoJournalTests(SynchronousTestCase):
     """A bridge that keeps no journal."""

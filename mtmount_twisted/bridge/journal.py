@@ -264,17 +264,35 @@ class Writer:
         while self._write_batch() and self._waiting.pending:
             pass
 
+    def abandon(self) -> int:
+        """Let go of all that waits, what could not be written included. Once the thread has ended.
+
+        :returns: how many rows.
+        """
+        rows = 0
+        while self._fill_batch():
+            rows += self._free_batch()
+        return rows
+
     def _write_batch(self) -> bool:
-        if not any(self._batch):
-            self._batch = self._waiting.take()
+        self._fill_batch()
         unwritable = self.keeper.unwritable
         if not self.keeper.keep(self._batch):
             return False
+        self.written += self._free_batch() - (self.keeper.unwritable - unwritable)
+        return True
+
+    def _fill_batch(self) -> bool:
+        """What could not be written yet comes before what waits. False if there is neither."""
+        if not any(self._batch):
+            self._batch = self._waiting.take()
+        return any(self._batch)
+
+    def _free_batch(self) -> int:
         rows = list(chain.from_iterable(self._batch))
-        self.written += len(rows) - (self.keeper.unwritable - unwritable)
         self._batch = ([], [], [])
         self._waiting.free(rows)
-        return True
+        return len(rows)
 
 
 @implementer(IJournal)
@@ -402,15 +420,13 @@ class Journal(Waiting):
             self._tell(logging.CRITICAL, "the journal's thread failed:\n%s", traceback.format_exc())
         finally:
             writer.keeper.close()
-            self._reactor.callFromThread(self._ended)
+            self._reactor.callFromThread(self._ended, writer)
 
-    def _ended(self) -> None:
+    def _ended(self, writer: Writer) -> None:
         if self._thread is not None:
             self._thread.join()  # this call was the last thing that it did
         self._running = False
-        if self.pending:
-            lost = self.pending
-            self.free(list(chain.from_iterable(self.take())))
+        if lost := writer.abandon():
             self.lost += lost
             self._log.error("the journal %s ends without the last %d rows", self.path, lost)
         waiting, self._stopped = self._stopped, []
