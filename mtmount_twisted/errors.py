@@ -18,6 +18,8 @@
     +-- BacklogError            (RuntimeError)  too much is written and not sent
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
     +-- ConfigError             (ValueError)  a configuration has problems: holds all of them
+    +-- JournalError            (OSError)     the journal's file can't be read
+    |   +-- NotAJournalError                    it is something else, or a later version's
     +-- CommandError            (RuntimeError)  a command ended otherwise than done
         +-- CommandNotSent                    it never left this side
         +-- CommandRefused                    the mount said NoAck instead of Ack
@@ -213,6 +215,14 @@ class ConfigError(MTMountError, ValueError):
 
     def __str__(self) -> str:
         return "\n".join(f"{self.where}: {problem}" for problem in self.problems)
+
+
+class JournalError(MTMountError, OSError):
+    """The journal can't be read, or not further; in words for a person."""
+
+
+class NotAJournalError(JournalError):
+    """The file is a sound database, and not a journal that this version can use."""
 
 
 class CommandError(MTMountError, RuntimeError):

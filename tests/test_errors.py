@@ -50,6 +50,8 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
         ValueError,
         ["a.toml: x: one\na.toml: y: two"],
     ),
+    "JournalError": (errors.JournalError("words"), OSError, ["words"]),
+    "NotAJournalError": (errors.NotAJournalError("words"), errors.JournalError, ["words"]),
     "CommandError": (errors.CommandError(COMMAND, "words"), RuntimeError, ["AzimuthAxisMove", "17", "words"]),
     "CommandRefused": (errors.CommandRefused(COMMAND, "words"), RuntimeError, ["17", "words"]),
     "CommandFailed": (errors.CommandFailed(COMMAND, "words"), RuntimeError, ["17", "words"]),

@@ -194,6 +194,15 @@ class ReadingTests(SessionCase):
         self.change("DELETE FROM message")
         self.assertEqual(first_and_last(self.db), (0, 0))
 
+    def test_ends_of_a_large_file(self) -> None:
+        """The ends of a file are found without a look at what is between them, however large it is."""
+        steps = count()
+        self.record(3000)
+        self.writer.finish()
+        self.db.set_progress_handler(lambda: next(steps) < 0, 100)
+        self.assertEqual(first_and_last(self.db), (1, 3023))
+        self.assertLess(next(steps), 10)
+
     def test_last(self) -> None:
         """The last few of those that are asked for, in order."""
         self.patch(reading, "PAGE_ROWS", 4)

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from ..errors import NotAJournalError
 from ..journal.schema import (
     APPLICATION_ID,
     COLUMNS,
+    FIRST_AND_LAST_ID,
     IS_END,
     MIGRATIONS,
     RUN_IDS,
@@ -59,18 +61,12 @@ _ROWS_PER_STATEMENT = (16, 64, 256)
 
 _WIDTHS = {table: 1 + len(columns) for table, columns in COLUMNS.items()}
 
-_LAST_ID = f"SELECT max({', '.join(f'coalesce((SELECT max(id) FROM {table}), 0)' for table in COLUMNS)})"
-
 _UNKNOWN = f"""SELECT count(*) FROM (SELECT 1 FROM step e
     WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND +e.run = ? AND e.key <> 0
     GROUP BY e.key HAVING sum(e.step = 'sent') AND NOT sum({IS_END}))"""
 
 _NOTE = """INSERT INTO span VALUES (?, ?, ?, ?) ON CONFLICT (span) DO UPDATE SET
     rows = rows + excluded.rows, low = min(low, excluded.low), high = max(high, excluded.high)"""
-
-
-class NotAJournalError(Exception):
-    """The file is a sound database, and not a journal that this version can write."""
 
 
 class Run(NamedTuple):
@@ -148,7 +144,8 @@ class Store:
         last = self._one("SELECT max(run) FROM run")
         begins = run is None or (bool(last) and not self._has(run))
         if run is None or begins:
-            run = Run(last + 1, max(self._one(_LAST_ID), last * RUN_IDS), now)
+            _, last_id = self._db.execute(FIRST_AND_LAST_ID).fetchone()
+            run = Run(last + 1, max(last_id, last * RUN_IDS), now)
         self.run = run
         self._statements = {
             (table, size): _insert_sql(table, size, run) for table in COLUMNS for size in self._sizes

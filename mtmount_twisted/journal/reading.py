@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..codec import read_command_header, read_reply_header
-from ..errors import LineError
-from .schema import APPLICATION_ID, COLUMNS, CONTROLLER, MIGRATIONS, SPAN_IDS, VERSION
+from ..errors import JournalError as JournalError
+from ..errors import LineError, NotAJournalError
+from .schema import APPLICATION_ID, COLUMNS, CONTROLLER, FIRST_AND_LAST_ID, MIGRATIONS, SPAN_IDS, VERSION
 
 PAGE_ROWS = 1000
 """How many rows are read in one transaction."""
@@ -37,10 +38,6 @@ UNKNOWN = "unknown"
 
 SLACK = 0.5
 """How long before its first step and after its last a command's lines may stand, in seconds."""
-
-
-class JournalError(Exception):
-    """The journal can't be read; in words for a person."""
 
 
 class Entry(NamedTuple):
@@ -100,7 +97,8 @@ _SELECT = {
 def open_journal(path: Path) -> sqlite3.Connection:
     """Open a journal to read it.
 
-    :raises JournalError: if there is none, or it is something else.
+    :raises JournalError: if there is none, or it can't be read; `NotAJournalError` if it is something else,
+        or a later version's.
     """
     if not path.is_file():
         raise JournalError(f"there is no journal {path}")
@@ -112,10 +110,10 @@ def open_journal(path: Path) -> sqlite3.Connection:
         raise JournalError(f"{path} can't be read: {error}") from None
     if application != APPLICATION_ID:
         db.close()
-        raise JournalError(f"{path} is no journal of the bridge")
+        raise NotAJournalError(f"{path} is no journal of the bridge")
     if version not in (VERSION, *MIGRATIONS):  # an older one is read without its index on time
         db.close()
-        raise JournalError(f"{path} is of version {version}, this program reads version {VERSION}")
+        raise NotAJournalError(f"{path} is of version {version}, this program reads version {VERSION}")
     return db
 
 
@@ -308,9 +306,8 @@ def run_of(db: sqlite3.Connection, number: int) -> int | None:
 
 def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
     """The lowest and the highest id in the file; both 0 if it has no rows."""
-    ends = " UNION ALL ".join(f"SELECT min(id) low, max(id) high FROM {table}" for table in COLUMNS)
-    low, high = db.execute(f"SELECT min(low), max(high) FROM ({ends})").fetchone()
-    return low or 0, high or 0
+    low, high = db.execute(FIRST_AND_LAST_ID).fetchone()
+    return low, high
 
 
 def last_entries(db: sqlite3.Connection, wanted: Wanted, number: int) -> list[Entry]:

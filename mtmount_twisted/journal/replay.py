@@ -16,12 +16,13 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from ..codec import read_command_header, read_reply_header
-from ..commands import AckOnlyCommandCodes, CommandDict
+from ..commands import CommandDict
 from ..communicator import ClientServerPair
 from ..enums import ReplyCode
 from ..errors import ConnectionLostError, LineError, MTMountError, NotConnectedError, PairClosedError
 from ..fields import utc_now, write_timestamp
 from .reading import Entry, is_command
+from .schema import is_end
 
 FIRST_SEQUENCE_ID = 1
 
@@ -172,10 +173,11 @@ class Replay:
         code = self._open.get(header.sequence_id or 0)
         if code is None:
             return
-        if header.code == ReplyCode.ACK and code not in AckOnlyCommandCodes:
+        step = ReplyCode(header.code).name.lower()
+        if not is_end(step, code):
             return
         del self._open[header.sequence_id or 0]
-        self.outcomes[ReplyCode(header.code).name.lower()] += 1
+        self.outcomes[step] += 1
         self._look_whether_over()
 
     def _look_whether_over(self) -> None:

@@ -42,7 +42,7 @@ RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
 LONGEST_NAME = 64
 
 OPEN_STEPS = ("received", "sent", "ack")
-"""The steps after which a command still goes on; each other step is an end of it."""
+"""The steps after which a command still goes on, but for the Ack that is an end: see `is_end`."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "message": ("time", "peer", "direction", "epoch", "line"),
@@ -61,14 +61,31 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What a row of each table says, in the order in which the bridge writes it, after ``id`` and ``run``."""
 
+FIRST_AND_LAST_ID = f"""SELECT coalesce(min(low), 0), coalesce(max(high), 0) FROM ({
+    " UNION ALL ".join(
+        f"SELECT (SELECT min(id) FROM {table}) low, (SELECT max(id) FROM {table}) high" for table in COLUMNS
+    )
+})"""
+"""In SQL, the lowest and the highest id of the file, 0 if it has no rows. An aggregate of its own for each:
+SQLite finds one at once, and goes through the whole table for two."""
+
 _SPAN = """CREATE TABLE span (
     span INTEGER PRIMARY KEY, rows INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL)"""
 
 _OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
 _ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
 
+
+def is_end(step: str, code: int) -> bool:
+    """True if a step is an end of its command: not open, or the Ack of a command that gets no more.
+
+    :param code: the command's.
+    """
+    return step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes)
+
+
 IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
-"""In SQL, that a row ``e`` of ``step`` is an end: not open, or the Ack of a command that gets no more."""
+"""In SQL, what `is_end` says of a row ``e`` of ``step``."""
 
 SCHEMA = (
     """CREATE TABLE run (

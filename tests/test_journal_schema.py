@@ -1,0 +1,35 @@
+"""`mtmount_twisted.journal.schema`: what stands in the file means the same to all who read it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.enums import CommandCode
+from mtmount_twisted.journal.reading import OUTCOMES
+from mtmount_twisted.journal.schema import IS_END, OPEN_STEPS, is_end
+
+STEPS = {*OPEN_STEPS, *OUTCOMES} - {"open"}
+
+
+class EndTests(SynchronousTestCase):
+    """Which step is the end of a command."""
+
+    def test_ends(self) -> None:
+        """A Done and every failure are an end; an Ack is one of a track command alone."""
+        move, track = CommandCode.AZIMUTH_AXIS_MOVE, CommandCode.AZIMUTH_AXIS_TRACK
+        going_on = {step for step in STEPS if not is_end(step, move)}
+        self.assertEqual(going_on, {"received", "sent", "ack"})
+        self.assertEqual({step for step in STEPS if not is_end(step, track)}, going_on - {"ack"})
+
+    def test_sql_says_the_same(self) -> None:
+        """The file's views and a program that hears each step agree, of every step of every command."""
+        sql = f"SELECT {IS_END} FROM (SELECT ? step, ? code) e"
+        codes = (*map(int, CommandCode), 0, -1, 2**40)
+        with closing(sqlite3.connect(":memory:")) as db:
+            for step in sorted(STEPS):
+                for code in codes:
+                    (found,) = db.execute(sql, (step, code)).fetchone()
+                    self.assertEqual(bool(found), is_end(step, code), (step, code))
