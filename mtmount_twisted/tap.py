@@ -13,7 +13,8 @@ from typing import Any
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred, succeed
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from . import daemon
@@ -200,6 +201,7 @@ class BridgeDaemon(MultiService):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reread = reread
+        self._reloading = DeferredLock()
         self._bridge = bridge
         self._simulator = simulator
         self._journal = journal
@@ -249,15 +251,18 @@ class BridgeDaemon(MultiService):
 
     def reload(self) -> None:
         """Serve the commanders of the configuration as it is now; one with a fault is refused whole."""
+        reloaded = self._reloading.run(lambda: Deferred.fromCoroutine(self._reload()))
+        reloaded.addErrback(lambda reason: self._log.error("the configuration: %s", reason.getTraceback()))
+
+    async def _reload(self) -> None:
         try:
-            config = self._reread(self._bridge.config)
+            # In a thread, since to look names up may take long, and commands must not wait for it.
+            config = await deferToThread(self._reread, self._bridge.config)
         except (ConfigError, SystemExit) as error:
             for why in str(error).splitlines():
                 self._log.error("the configuration stays as it was: %s", why)
         else:
-            Deferred.fromCoroutine(self._bridge.reload(config)).addErrback(
-                lambda reason: self._log.error("the configuration: %s", reason.getTraceback())
-            )
+            await self._bridge.reload(config)
 
     async def _stop(self) -> None:
         """The bridge goes first: the commands in flight need the others to end."""
@@ -403,13 +408,13 @@ def _on_this_machine(options: Options, config: Config, have: Collection[tuple[st
         controller = attrs.evolve(
             controller,
             reply_host=controller.reply_host or replies_by_default(address),
-            replies_from=(*controller.replies_from, address),
+            addresses=(address,),
         )
     pairs = []
     for number, pair in enumerate(config.pairs, 1):
         place = _place(options, f"pair[{number}].reply_host")
         address = daemon.check_resolves(DAEMON, place, pair.reply_host)
-        pairs.append(attrs.evolve(pair, allow=(*pair.allow, address)))
+        pairs.append(attrs.evolve(pair, addresses=(address,)))
     config = attrs.evolve(config, controller=controller, pairs=tuple(pairs))
     wanted = dict(_listens(options, config))
     found = {

@@ -65,7 +65,7 @@ class RecordingClient:
     def __init__(self, bridge: Bridge, name: str, source: Source, may_command: bool = True) -> None:
         self.name = name
         self.source = source
-        self.may_command = may_command
+        self.may_command = self.may_have_command = may_command
         self.in_flight = 0
         self.lines: list[bytes] = []
         self.pieces: list[bytes] = []

@@ -117,3 +117,22 @@ class Peers(BridgeCase):
         self.assertFalse(client.is_connected)
         self.assertIn("it is not on the list", logged.output[0])
         self.assertTrue(self.join(1).is_connected)
+
+    def test_too_many(self) -> None:
+        """A port takes so many clients and no more, with one line in the log; one that leaves makes room."""
+        self.make(ports=(evolve(self.config.ports[0], max_clients=2), self.config.ports[1]))
+        self.start()
+        first, _ = self.join(), self.join()
+        with self.assertLogs(LOG, "WARNING") as logged:
+            for _ in range(3):
+                client = PortEnd()
+                factory: Any = ClientFactory.forProtocol(lambda client=client: client)
+                self.reactor.connectTCP(HOST, self.service.ports[0].getHost().port, factory)  # type: ignore[attr-defined]
+                self.reactor.advance(0)
+                self.reactor.advance(0)
+                self.assertFalse(client.is_connected)
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn("2 are connected already (max_clients)", logged.output[0])
+        first.leave()
+        self.reactor.advance(0)
+        self.join()

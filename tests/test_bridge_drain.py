@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtmount_twisted.bridge.service import DRAIN_TIME
 
-from .bridges import BridgeCase, command, explanation, reply
+from .bridges import BridgeCase, ask, command, explanation, reply
 from .commanders import MOVE, STOP
 
 
@@ -87,3 +87,41 @@ class GoneHolderTests(BridgeCase):
         self.pass_time(1.5)
         self.successResultOf(stopped)
         self.assert_nothing_left()
+
+    def test_goes_meanwhile(self) -> None:
+        """A holder that goes while the bridge waits for its commands is not waited for either."""
+        self.start_all()
+        self.grant(self.csc)
+        self.csc.say(command(1, MOVE, 1))
+        [move] = self.controller.heard()
+        self.controller.say(reply(0, move, b"60000"))
+        stopped = self.service.stopService()
+        self.reactor.advance(0)
+        self.csc.drop_server()
+        self.reactor.advance(0)
+        told = self.controller.heard()
+        self.assertEqual(len(told), 5)  # four stops, then nobody has command
+        self.pass_time(5)
+        self.successResultOf(stopped)
+        self.assert_nothing_left()
+
+
+class BehindAnAskTests(BridgeCase):
+    """A bridge that is stopped while a command waits behind its ask."""
+
+    def test_goes_on(self) -> None:
+        """What begins when the controller has granted the ask has its time to end, too."""
+        self.start_all()
+        self.csc.say(ask(1, 1, 1), command(2, MOVE, 1))
+        [upstream] = self.controller.heard()
+        stopped = self.service.stopService()
+        self.controller.say(reply(2, upstream))
+        self.pass_time(0.5)
+        [move] = self.controller.heard()
+        self.assertNoResult(stopped)
+        self.controller.say(reply(2, move))
+        self.pass_time(0.5)
+        self.assertEqual([line[:4] for line in self.csc.heard()], [b"0\n1\n", b"2\n1\n", b"2\n2\n"])
+        self.controller.serve()
+        self.pass_time(1.5)
+        self.successResultOf(stopped)

@@ -411,3 +411,27 @@ class HandCommandTests(CommandCase):
         self.house.link.finish_all()
         self.house.bridge.close()
         self.assertEqual(self.hand(self.csc, "eui"), "the bridge ends")
+
+
+class StopsOnlyTests(CommandCase):
+    """A commander that may send stops at the most, as a user of the web can be."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.guard = self.house.client("guard", Source.HHD)
+        self.guard.may_have_command = False
+
+    def test_is_given_none(self) -> None:
+        """It gets command neither by asking, nor from another by source or by name."""
+        self.house.give(self.csc)
+        self.guard.ask()
+        [why] = self.guard.explanations()
+        self.assertIn("guard may only stop things", why)
+        self.assertIn("guard may only stop", self.house.bridge.hand_command(self.csc, "guard"))
+        self.csc.ask(Source.HHD)  # there are two, and the other one gets it
+        self.assertEqual(self.house.bridge.lease.holder.name, "hhd")
+
+    def test_stops(self) -> None:
+        """It can stop."""
+        self.guard.command(STOP)
+        self.assertEqual(self.house.link.codes(), [STOP])

@@ -29,7 +29,7 @@ class ReloadTests(BridgeCase):
 
     def reload(self, config: Config) -> None:
         """Tell it, and give it the time to close what is to be closed."""
-        reloaded = Deferred.fromCoroutine(self.service.reload(config))
+        reloaded = self.service.reload(config)
         self.pass_time(1.5)
         self.successResultOf(reloaded)
 
@@ -91,11 +91,35 @@ class ReloadTests(BridgeCase):
         self.assertIn("[command] has changed: that needs a new start", logged.output[0])
         self.assertEqual(self.service.config.command.in_flight, 100)
 
+    def test_twice_at_once(self) -> None:
+        """A second configuration that comes while the first is being put in force goes after it, whole."""
+        first = attrs.evolve(
+            self.config, pairs=self.config.pairs[:1], ports=(PortCommanders(name="new", endpoint=TCP),)
+        )
+        second = attrs.evolve(
+            self.config, pairs=self.config.pairs[:1], ports=(PortCommanders(name="newer", endpoint=TCP),)
+        )
+        self.join().transport.pauseProducing()
+        told = [self.service.reload(config) for config in (first, second)]
+        self.pass_time(3)
+        for each in told:
+            self.successResultOf(each)
+        self.assertEqual((len(self.service.pairs), len(self.service.ports)), (1, 1))
+        self.assertIn("port newer", self.service.describe())
+        self.assertFalse(self.eui.is_connected)
+
+    def test_addresses_are_no_difference(self) -> None:
+        """A host whose name has another address by now does not cost its commander the connection."""
+        [csc, eui] = self.config.pairs
+        self.reload(attrs.evolve(self.config, pairs=(attrs.evolve(csc, addresses=("192.0.2.1",)), eui)))
+        self.assertTrue(self.csc.is_connected)
+        self.assertTrue(self.csc.server.is_connected)
+
     def test_stopped_meanwhile(self) -> None:
         """A bridge that is stopped while those who go are closed does not begin to listen again."""
         self.join().transport.pauseProducing()
         config = attrs.evolve(self.config, ports=(PortCommanders(name="new", endpoint=TCP),))
-        reloaded = Deferred.fromCoroutine(self.service.reload(config))
+        reloaded = self.service.reload(config)
         stopped = self.service.stopService()
         self.pass_time(1.5)
         self.successResultOf(stopped)

@@ -26,6 +26,7 @@ from .admission import address_of, admits, networks
 from .core import Bridge
 from .outlet import Outlet
 from .sections import ClientLimits, PairCommander, PortCommanders
+from .seldom import Seldom
 from .whole import WholePair
 
 HOLD_TIME = 1.0
@@ -48,13 +49,13 @@ class PairClient(WholePair):
     is when its sender is gone: whoever connects next must not set off what another one left.
     """
 
-    may_command = True
+    may_command = may_have_command = True
 
     def __init__(
         self, settings: PairCommander, bridge: Bridge, limits: ClientLimits, log: logging.Logger, reactor: Any
     ) -> None:
         self.source = Source[settings.source]
-        self.allowed = networks(settings.allow)
+        self.allowed = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
         self._bridge = bridge
         self._held: list[bytes] = []
@@ -158,7 +159,7 @@ class PortClient:
         self.name = name
         self._connected = connected
         self.source = Source[settings.source]
-        self.may_command = settings.role == "commander"
+        self.may_command = self.may_have_command = settings.role == "commander"
         self.in_flight = 0
         self._bridge = bridge
         self._log = log
@@ -205,6 +206,11 @@ class PortClient:
     def is_here(self) -> bool:
         """True while its connection is up, or is being closed."""
         return self in self._connected
+
+    @property
+    def is_needed(self) -> bool:
+        """True while it is here, or has left something that it may come back to."""
+        return self.is_here or self.in_flight > 0 or self._bridge.lease.holder is self
 
     def reader_connected(self, reader: LineReader) -> None:
         """The connection is up."""
@@ -286,7 +292,7 @@ class PortFactory(Factory[LineReader]):
         clock: Any,
     ) -> None:
         self._settings = settings
-        self._log = log
+        self._refused = Seldom(clock, log, logging.WARNING)
         self._allowed = networks(settings.allow)
         self.connected: set[PortClient] = set()
         self.unproven: set[LineReader] = set()
@@ -301,17 +307,21 @@ class PortFactory(Factory[LineReader]):
 
     def admits(self, peer: IAddress | None) -> bool:
         """Whether a peer at this address may connect; if not, the log says so."""
-        if not self._allowed or admits(self._allowed, address_of(peer)):
-            return True
-        self._log.warning("%s: refused a peer, %s: it is not on the list", self._settings.name, peer)
-        return False
+        why = ""
+        if self._allowed and not admits(self._allowed, address_of(peer)):
+            why = "it is not on the list"
+        elif len(self.connected) >= self._settings.max_clients:
+            why = f"{len(self.connected)} are connected already (max_clients)"
+        if why:
+            self._refused.say("%s: refused a peer, %s: %s", self._settings.name, peer, why)
+        return not why
 
     def make_client(self, name: str) -> PortClient:
         """A client of this port, of this name within the port's."""
         return PortClient(f"{self._settings.name}/{name}", *self._shared)
 
     def close(self, why: str) -> Deferred[None]:
-        """Close all connections; fires when they are gone."""
+        """Close all connections; fires when those of clients are gone."""
         for reader in tuple(self.unproven):
             reader.transport.abortConnection()
         closing = [client.close(why) for client in tuple(self.connected)]

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -275,19 +275,22 @@ class Bridge:
         """
         self._ending = True
         self._granting.end_grace()
-        if not self.flights:
-            return succeed(None)
-        self._log.info("%d commands in flight: waiting %g s for their ends", len(self.flights), seconds)
-        emptied = self.flights.emptied.wait()
-        late = self._clock.callLater(seconds, emptied.cancel)
-        # The commander of the last one is told in the turn in which it ends.
-        emptied.addCallback(lambda nothing: deferLater(self._clock, 0))
+        if self.flights:
+            self._log.info("%d commands in flight: waiting %g s for their ends", len(self.flights), seconds)
+        draining = Deferred.fromCoroutine(self._drained())
+        late = self._clock.callLater(seconds, draining.cancel)
 
         def ended(result: object) -> None:
             if late.active():
                 late.cancel()
 
-        return emptied.addBoth(ended)
+        return draining.addBoth(ended)
+
+    async def _drained(self) -> None:
+        while self.flights:
+            await self.flights.emptied.wait()
+            # In that turn the last one's commander is told, and what waited behind it begins.
+            await deferLater(self._clock, 0)
 
     def close(self) -> None:
         """End every command in flight, the lease, and every timer; what comes now is not sent.

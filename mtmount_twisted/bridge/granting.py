@@ -98,6 +98,7 @@ class Granting:
         self._asking_upstream = False
         self._has_upstream = False  # the controller said so
         self._owes_upstream = False  # it may think so, and is to be told NONE
+        self._ending = False  # nobody is waited for
         self._owes_stop = False  # its holder went while the controller was gone, too
         self._grace: IDelayedCall | None = None
 
@@ -123,11 +124,11 @@ class Granting:
     def _heir(self, client: Any, wanted: Commander) -> tuple[Any, str]:
         """Who is to have command, or why that can't be told."""
         if int(wanted) == int(client.source):
-            return client, ""
+            return client, "" if client.may_have_command else _stops_only(client)
         heirs = [
             other
             for other in self._audience.clients.values()
-            if other.may_command and int(other.source) == int(wanted)
+            if other.may_have_command and int(other.source) == int(wanted)
         ]
         if len(heirs) == 1:
             return heirs[0], ""
@@ -220,6 +221,8 @@ class Granting:
             return f"{holder.name} does not have command: {self._lease.describe()}"
         if heir is None or not heir.may_command:
             return f"no commander {heir_name!a} is connected"
+        if not heir.may_have_command:
+            return _stops_only(heir)
         if not self._has_upstream:
             return "the controller is not connected, or was not heard yet on who has command"
         why = self._lease.why_not(heir)
@@ -316,12 +319,16 @@ class Granting:
         """A client is gone. If it had command it may come back for as long as the rules say."""
         self._drop([each for each in self._waiting if each.heir is client], f"refused: {client.name} is gone")
         if self._lease.holder is client and self._grace is None:
+            if self._ending:
+                self._grace_is_over(client)
+                return
             seconds = self._rules.lease_grace
             self._log.warning("%s, which has command, is gone: waiting %g s for it", client.name, seconds)
             self._grace = self._clock.callLater(seconds, self._grace_is_over, client)
 
     def end_grace(self) -> None:
-        """If a holder is waited for, wait no longer: nobody will be here to stop the mount later."""
+        """Wait for no holder that is gone any longer: nobody will be here to stop the mount later."""
+        self._ending = True
         if self._grace is not None:
             self._stop_grace()
             self._grace_is_over(self._lease.holder)
@@ -359,3 +366,7 @@ class Granting:
     def close(self) -> None:
         """Nobody has command any more, here and upstream; what was asked of the controller has ended."""
         self._release("the bridge ends")
+
+
+def _stops_only(client: Any) -> str:
+    return f"{client.name} may only stop things, and could do nothing with command"

@@ -60,6 +60,12 @@ def _journal_path() -> str:
 WEB_ENDPOINT = "tcp:8080:interface=127.0.0.1"
 """Where the page is if nobody says otherwise."""
 
+
+def _addresses() -> Any:
+    """A field for the addresses that a host's name was found to have: no key, nor a difference."""
+    return field(default=(), eq=False)
+
+
 CONNECT_PORT = {"least": 1, "most": 65535}
 LISTEN_PORT = {"least": 0, "most": 65535}
 NEXT_PORT = {"default_words": "`command_port` + 1"}
@@ -99,6 +105,7 @@ class Controller:
             "check": usable_network,
         },
     )
+    addresses: tuple[str, ...] = _addresses()
 
 
 @frozen(kw_only=True)
@@ -131,6 +138,7 @@ class PairCommander:
             "check": usable_network,
         },
     )
+    addresses: tuple[str, ...] = _addresses()
 
 
 @frozen(kw_only=True)
@@ -149,6 +157,10 @@ class PortCommanders:
     role: Literal["observer", "commander"] = field(
         default="observer",
         metadata={"doc": "whether each client only receives, or is a commander of its own"},
+    )
+    max_clients: int = field(
+        default=1000,
+        metadata={"doc": "how many may be connected; one more is refused", "least": 1, "most": 65_536},
     )
     allow: tuple[str, ...] = field(
         default=(),

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from twisted.application.service import Service
 from twisted.internet import endpoints
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
@@ -104,6 +104,7 @@ class BridgeService(Service):
         self._is_open = False
         self._draining: Deferred[None] = succeed(None)
         self._stops: Waiters[None] = Waiters()
+        self._changes = DeferredLock()  # of who is served
 
     def startService(self) -> None:
         """Listen, and connect."""
@@ -121,7 +122,7 @@ class BridgeService(Service):
         if controller is not None:
             commands_out = controller.host, controller.command_port
             where = commands_out, (controller.reply_host or "", controller.reply_port)
-            replies_from = networks(controller.replies_from)
+            replies_from = networks((*controller.replies_from, *controller.addresses))
         self.link = ControllerLink(*where, self.bridge, self._log, self._reactor, replies_from)
         self._open(config.pairs, config.ports)
 
@@ -132,25 +133,31 @@ class BridgeService(Service):
         for port in ports:
             self._ports[port] = OpenPort(port, PortFactory(port, *shared), self._log, self._reactor)
 
-    async def reload(self, config: Config) -> None:
+    def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration, from when those that are not in it are gone.
 
         Who is in both keeps its connections, and so does the controller. What else has changed is
         told in the log, and needs a new start.
+
+        :returns: fires when they are served; after those of an earlier call.
         """
-        old, self.config = self.config, attrs.evolve(self.config, pairs=config.pairs, ports=config.ports)
-        for section in ("controller", "command", "clients", "journal"):
-            if getattr(old, section) != getattr(config, section):
+        return self._changes.run(lambda: Deferred.fromCoroutine(self._reload(config)))
+
+    async def _reload(self, config: Config) -> None:
+        if not self.running:
+            return
+        for field in attrs.fields(Config):
+            if field.name not in ("pairs", "ports") and (
+                getattr(config, field.name) != getattr(self.config, field.name)
+            ):
+                section = field.metadata["section"]
                 self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
-        gone_pairs = [self._pairs.pop(pair) for pair in old.pairs if pair not in config.pairs]
-        gone_ports = [self._ports.pop(port) for port in old.ports if port not in config.ports]
-        self._log.info(
-            "the configuration was read anew: %d commanders and ports go", len(gone_pairs) + len(gone_ports)
-        )
+        self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports)
         why = "it is not in the configuration any more"
-        await DeferredList(
-            [*(pair.close() for pair in gone_pairs), *(port.close(why) for port in gone_ports)]
-        )
+        going = [self._pairs.pop(pair).close() for pair in set(self._pairs) - set(config.pairs)]
+        going += [self._ports.pop(port).close(why) for port in set(self._ports) - set(config.ports)]
+        self._log.info("the configuration was read anew: %d commanders and ports go", len(going))
+        await DeferredList(going, consumeErrors=True)
         if self.running:
             added = [pair for pair in config.pairs if pair not in self._pairs]
             self._open(added, [port for port in config.ports if port not in self._ports])
@@ -202,9 +209,12 @@ class BridgeService(Service):
 
     async def _close(self, draining: Deferred[None]) -> None:
         await draining
+        await self._changes.run(lambda: Deferred.fromCoroutine(self._close_all()))
+        self._is_open = False
+        self._stops.fire(None)
+
+    async def _close_all(self) -> None:
         self.bridge.close()
         closing: list[Any] = [port.close("the bridge ends") for port in self._ports.values()]
         closing += [pair.close() for pair in self.all_pairs]
         await DeferredList(closing, consumeErrors=True)
-        self._is_open = False
-        self._stops.fire(None)

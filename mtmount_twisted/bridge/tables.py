@@ -119,13 +119,14 @@ def sections(file_class: Any) -> dict[str, Section]:
 
 
 def keys(cls: Any) -> dict[str, Key]:
-    """The keys of a section's class, by name."""
+    """The keys of a section's class, by name; a field with no metadata is none."""
     hints = get_type_hints(cls)
     return {
         attribute.name: Key(
             kind=_kind(hints[attribute.name]), default=attribute.default, **attribute.metadata
         )
         for attribute in attrs.fields(cls)
+        if attribute.metadata
     }
 
 
@@ -178,7 +179,9 @@ def as_tables(config: Any) -> dict[str, Any]:
     """The tables that `config` would come from."""
 
     def table(section: Any) -> dict[str, Any]:
-        return attrs.asdict(section, filter=lambda attribute, value: value is not None)
+        return attrs.asdict(
+            section, filter=lambda attribute, value: bool(attribute.metadata) and value is not None
+        )
 
     tables: dict[str, Any] = {}
     for name, section in sections(type(config)).items():

@@ -57,7 +57,7 @@ class WebCommander:
     def __init__(self, user: User, lives: Lives, dismissed: Callable[[str], None]) -> None:
         self.name = user.commander
         self.source = user.source
-        self.roles = user.roles
+        self.may_have_command = "command" in user.roles
         self.in_flight = 0
         self.dismiss = dismissed
         self._lives = lives
@@ -160,7 +160,7 @@ class Commanders:
         if self._closed:
             raise Problem(503, "the daemon ends")
         presence = self._presence(user)
-        presence.commander.source, presence.commander.roles = user.source, user.roles
+        presence.commander.source = user.source
         if not presence.here:
             presence.here = True
             self._log.info("%s: is here", user.commander)
