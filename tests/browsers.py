@@ -36,9 +36,9 @@ def missing() -> str:
     """What keeps tests from a browser; empty if nothing does, or if they are to fail for it."""
     if REQUIRED:
         return ""
-    for package in ("playwright", "axe_playwright_python"):
+    for package in ("playwright", "axe_playwright_python", "prometheus_client"):
         if find_spec(package) is None:
-            return f"no {package}: install mtmount_twisted[browser]"
+            return f"no {package}: install mtmount_twisted[browser,web]"
     return "" if program() else f"no browser: none of {', '.join(PROGRAMS)} is installed"
 
 
@@ -83,12 +83,14 @@ class Browser:
         self._work.put(end)
         closed.wait(10)
 
-    def run(self, reactor: Any, work: Callable[[Any], None], **options: Any) -> Deferred[None]:
+    def run(self, work: Callable[[Any], None], **options: Any) -> Deferred[None]:
         """Open a page as of a new user, do something with it, and close it.
 
         :param options: of the browser's context: ``viewport``, ``color_scheme`` and so on.
         :return: fires with None when all is done; fails with what the work raised.
         """
+        from twisted.internet import reactor
+
         done: Deferred[None] = Deferred()
 
         def whole() -> None:
@@ -96,7 +98,7 @@ class Browser:
                 result: Any = self._run(work, options)
             except BaseException:
                 result = Failure()
-            reactor.callFromThread(done.callback, result)
+            reactor.callFromThread(done.callback, result)  # type: ignore[attr-defined]
 
         self._work.put(whole)
         return done

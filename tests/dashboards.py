@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import TestCase
 
@@ -24,6 +24,8 @@ from .browsers import browser, missing
 
 reactor: Any = _reactor
 LOG = logging.getLogger("mtmount_twisted.tests.dashboard")
+LOG.propagate = False
+LOG.addHandler(logging.NullHandler())
 
 
 class House:
@@ -92,15 +94,20 @@ class House:
 
     async def stop(self) -> None:
         """Stop everything; what was stopped already stays so."""
+        await self.served.stopService()
         await self.web.stopService()
         await self.mount.stopService()
-        await self.served.stopService()
         await self.journal.stop()
 
     async def say(self, *replies: Reply) -> None:
         """The mount says something unasked."""
         for reply in replies:
             await self.mount.communicator.write(reply)
+
+
+def on_reactor(work: Callable[..., Any], *args: Any) -> None:
+    """From the browser's thread: do something on the reactor's, and wait for its end."""
+    blockingCallFromThread(reactor, lambda: Deferred.fromCoroutine(work(*args)))
 
 
 class DashboardCase(TestCase):
@@ -127,12 +134,6 @@ class DashboardCase(TestCase):
         """Who may ask: anyone, unless a test says otherwise."""
         return None
 
-    def do(self, work: Callable[..., Any], *args: Any) -> Any:
-        """From the browser's thread: do something on the reactor's, and wait for its end."""
-        return blockingCallFromThread(
-            reactor, lambda: maybeDeferred(lambda: Deferred.fromCoroutine(work(*args)))
-        )
-
     def browse(self, work: Callable[[Any], None], live: bool = True, **options: Any) -> Deferred[None]:
         """Open the page and do something with it, which also fails if a script of the page's did.
 
@@ -148,4 +149,4 @@ class DashboardCase(TestCase):
             work(page)
             assert not errors, errors
 
-        return browser().run(reactor, whole, **options)
+        return browser().run(whole, **options)

@@ -16,7 +16,7 @@ from mtmount_twisted.web.calls import Problem
 from mtmount_twisted.web.guard import Guard
 from mtmount_twisted.web.tokens import load
 
-from .dashboards import DashboardCase, reactor
+from .dashboards import DashboardCase, on_reactor, reactor
 
 TAG = "<img src=x onerror=\"window.broken=1;document.title='broken'\">"
 SERIOUS = ("serious", "critical")
@@ -53,7 +53,7 @@ def send(page: Any, command: str, **values: str) -> None:
 def take_command(page: Any) -> None:
     """Take command while nobody has it."""
     page.get_by_role("button", name="Take command").click()
-    expect(page.locator("#holder")).to_have_text("you (web/anyone)")
+    expect(page.locator("#holder")).to_have_text("you")
 
 
 def power_on(page: Any) -> None:
@@ -106,8 +106,9 @@ class TestCommanding(DashboardCase):
 
         def work(page: Any) -> None:
             power_on(page)
-            page.get_by_role("button", name="Give up command").click()
+            page.get_by_role("button", name="Give up command").press("Enter")
             expect(page.locator("#holder")).to_have_text("nobody")
+            expect(page.locator("#lease-name")).to_be_focused()
             send(page, "AzimuthAxisMove", position="2")
             expect(page.locator("#form-status")).to_contain_text("refused")
 
@@ -216,15 +217,37 @@ class TestStop(DashboardCase):
 
         return self.browse(work)
 
+    def test_stop_over_a_broken_connection(self) -> Deferred[None]:
+        """A connection that breaks as STOP is pressed costs nothing: it is sent again, and done once."""
+
+        def work(page: Any) -> None:
+            keys: list[str] = []
+
+            def break_first(route: Any) -> None:
+                keys.append(route.request.headers["idempotency-key"])
+                if len(keys) == 1:
+                    route.abort("connectionreset")
+                else:
+                    route.continue_()
+
+            power_on(page)
+            page.route("**/api/v1/commands", break_first)
+            page.click("#stop")
+            expect(page.locator("#stop-status")).to_have_text(re.compile(r"STOP of .*: done"))
+            assert len(keys) == 2, keys
+            assert len(set(keys)) == 1, keys
+
+        return self.browse(work)
+
     def test_stop_that_fails(self) -> Deferred[None]:
         """A stop that can't be sent, for want of the mount or of the daemon, is shown to have failed."""
 
         def work(page: Any) -> None:
-            self.do(self.house.stop_mount)
+            on_reactor(self.house.stop_mount)
             expect(page.locator("#link-down")).to_be_visible()
             page.click("#stop")
             expect(page.locator("#stop-status")).to_have_text(re.compile("STOP of .* FAILED: not sent"))
-            self.do(self.house.stop_web)
+            on_reactor(self.house.stop_web)
             expect(page.locator("#not-live")).to_be_visible()
             page.click("#stop")
             expect(page.locator("#stop-status")).to_have_text(
@@ -242,13 +265,13 @@ class TestTruth(DashboardCase):
 
         def work(page: Any) -> None:
             down = page.locator("#link-down")
-            self.do(self.house.say, OnStateInfoReply(description="Tracking"))
+            on_reactor(self.house.say, OnStateInfoReply(description="Tracking"))
             expect(page.locator("#axes")).to_contain_text("Tracking")
-            self.do(self.house.stop_mount)
+            on_reactor(self.house.stop_mount)
             expect(down).to_contain_text("THE LINK TO THE MOUNT IS DOWN since")
             expect(page.locator("#answers")).to_have_text("Link down")
             expect(page.locator("#sockets")).to_contain_text("commands DOWN, replies DOWN")
-            self.do(self.house.start_mount)
+            on_reactor(self.house.start_mount)
             expect(down).to_be_hidden()
             expect(page.locator("#sockets")).to_contain_text("commands up, replies up · epoch 2")
             power_on(page)
@@ -259,14 +282,14 @@ class TestTruth(DashboardCase):
         """Without the daemon the page says since when it is not live; it resumes with what it missed."""
 
         def work(page: Any) -> None:
-            self.do(self.house.say, OnStateInfoReply(description="Before"))
+            on_reactor(self.house.say, OnStateInfoReply(description="Before"))
             expect(page.locator("#tail")).to_contain_text("Before")
-            self.do(self.house.stop_web)
+            on_reactor(self.house.stop_web)
             banner = page.locator("#not-live")
             expect(banner).to_contain_text(re.compile(r"NOT LIVE since \d\d:\d\d:\d\d UTC"))
             expect(page).to_have_title("NOT LIVE: Mount")
-            self.do(self.house.say, OnStateInfoReply(description="Meanwhile"))
-            self.do(self.house.start_web)
+            on_reactor(self.house.say, OnStateInfoReply(description="Meanwhile"))
+            on_reactor(self.house.start_web)
             page.click("#try-now")
             expect(banner).to_be_hidden()
             expect(page.locator("#tail")).to_contain_text("Meanwhile")
@@ -280,7 +303,7 @@ class TestTruth(DashboardCase):
 
         def work(page: Any) -> None:
             alarm = ErrorReply(on=True, active=True, code=812, subsystem=TAG, extra_data=(TAG,))
-            self.do(self.house.say, alarm, OnStateInfoReply(description=TAG))
+            on_reactor(self.house.say, alarm, OnStateInfoReply(description=TAG))
             for part in ("#word", "#alarms", "#axes", "#tail"):
                 expect(page.locator(part)).to_contain_text(TAG)
             assert page.locator("img").count() == 0
@@ -294,11 +317,11 @@ class TestTruth(DashboardCase):
         def work(page: Any) -> None:
             rows = page.locator("#alarms .alarm")
             expect(page.locator("#alarms")).to_have_text("None.")
-            self.do(self.house.say, *ALARMS)
+            on_reactor(self.house.say, *ALARMS)
             expect(rows).to_have_count(2)
             expect(rows.nth(0)).to_contain_text("ERROR812 800. Oil: low pressure (latched)")
             expect(rows.nth(1)).to_contain_text("WARNING901 900. Covers/Motor: hot")
-            self.do(self.house.say, WarningReply(active=False, code=901, subsystem="900. Covers/Motor"))
+            on_reactor(self.house.say, WarningReply(active=False, code=901, subsystem="900. Covers/Motor"))
             expect(rows).to_have_count(1)
 
         return self.browse(work)
@@ -309,14 +332,14 @@ class TestTruth(DashboardCase):
         def work(page: Any) -> None:
             rows = page.locator("#tail .row")
             said = [OnStateInfoReply(description=f"number {number}.") for number in range(700)]
-            self.do(self.house.say, *said)
+            on_reactor(self.house.say, *said)
             expect(rows.first).to_contain_text("number 699.")
             assert rows.count() <= 500
             page.fill("#tail-filter", "number 650.")
             expect(rows).to_have_count(1)
             page.fill("#tail-filter", "")
             page.click("#tail-pause")
-            self.do(self.house.say, OnStateInfoReply(description="while paused"))
+            on_reactor(self.house.say, OnStateInfoReply(description="while paused"))
             expect(page.locator("#word")).to_have_text("while paused")
             expect(page.locator("#tail-count")).to_contain_text("paused; 1 came since")
             expect(rows.first).to_contain_text("number 699.")
@@ -330,7 +353,7 @@ class TestTruth(DashboardCase):
 
         def before(page: Any) -> None:
             power_on(page)
-            self.do(self.house.say, OnStateInfoReply(description="Before it was opened"))
+            on_reactor(self.house.say, OnStateInfoReply(description="Before it was opened"))
             expect(page.locator("#tail")).to_contain_text("Before it was opened")
 
         def work(page: Any) -> None:
@@ -398,7 +421,7 @@ class TestTokens(DashboardCase):
         def work(page: Any) -> None:
             self.enter(page, "night")
             page.get_by_role("button", name="Take command").click()
-            expect(page.locator("#holder")).to_have_text("you (web/night)")
+            expect(page.locator("#holder")).to_have_text("you")
             other = page.context.browser.new_context().new_page()
             other.goto(self.house.url)
             self.enter(other, "day")
@@ -406,7 +429,7 @@ class TestTokens(DashboardCase):
             other.get_by_role("button", name="Ask web/night for command").click()
             expect(page.locator("#holder-more")).to_contain_text("web/day asks for it")
             page.get_by_role("button", name="Grant it to web/day").click()
-            expect(other.locator("#holder")).to_have_text("you (web/day)")
+            expect(other.locator("#holder")).to_have_text("you")
             page.get_by_role("button", name="Take it from web/day").click()
             page.get_by_role("button", name="Press again to take it from web/day").click()
             expect(other.locator("#holder")).to_have_text("web/night")
@@ -541,15 +564,18 @@ class TestPolicy(DashboardCase):
 
         def work(page: Any) -> None:
             power_on(page)
-            self.do(self.house.say, *ALARMS)
+            on_reactor(self.house.say, *ALARMS)
             expect(page.locator("#alarms .alarm")).to_have_count(2)
             send(page, "AzimuthAxisMove")
             expect(page.locator("#form-status")).to_contain_text("Not sent")
             both(page, "live")
-            self.do(self.house.stop_mount)
+            send(page, "MirrorCoversPower")
+            expect(page.locator("#fault-on")).to_have_text("It is needed.")
+            both(page, "radio buttons")
+            on_reactor(self.house.stop_mount)
             expect(page.locator("#link-down")).to_be_visible()
             both(page, "link down")
-            self.do(self.house.stop_web)
+            on_reactor(self.house.stop_web)
             expect(page.locator("#not-live")).to_be_visible()
             both(page, "not live")
 
@@ -559,7 +585,7 @@ class TestPolicy(DashboardCase):
         """On a phone nothing is wider than the screen, STOP is in reach, and axe is content."""
 
         def work(page: Any) -> None:
-            self.do(self.house.say, *ALARMS)
+            on_reactor(self.house.say, *ALARMS)
             expect(page.locator("#alarms .alarm")).to_have_count(2)
             choose(page, "BothAxesMove", azimuth="10", elevation="30")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -59,7 +59,8 @@ async function ask(method, path, value, headers = {}) {
     response = await request(path, options);
   } catch (error) {
     const late = error.name === "TimeoutError";
-    throw new ApiError(0, late ? `no answer within ${PATIENCE / 1000} s` : "the daemon can't be reached");
+    const why = late ? `no answer within ${PATIENCE / 1000} s` : "the daemon can't be reached";
+    throw Object.assign(new ApiError(0, why), { late });
   }
   if (!response.ok) throw await failure(response);
   return body(response);
@@ -74,6 +75,14 @@ export const grantCommand = (name) => ask("POST", "api/v1/lease", { grant: name 
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
 export const getMessages = (query) => ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
 
-// The life of a command that the daemon took. Sent again with the same key it is not done again.
-export const postCommand = (command, parameters, key) =>
-  ask("POST", "api/v1/commands", { command, parameters }, { "Idempotency-Key": key });
+// A connection that was kept may end just as it is used: then it is sent once more, and with the same key it
+// is not done twice.
+export async function postCommand(command, parameters, key) {
+  const send = () => ask("POST", "api/v1/commands", { command, parameters }, { "Idempotency-Key": key });
+  try {
+    return await send();
+  } catch (error) {
+    if (error.status !== 0 || error.late) throw error;
+    return send();
+  }
+}

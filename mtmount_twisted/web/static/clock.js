@@ -45,7 +45,7 @@ export function since(iso) {
 
 // A span too short for duration().
 export function span(milliseconds) {
-  if (milliseconds < 1) return "less than 1 ms";
+  if (milliseconds < 1) return "< 1 ms";
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   return `${(milliseconds / 1000).toFixed(1).replace(".0", "")} s`;
 }

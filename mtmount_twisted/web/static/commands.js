@@ -23,7 +23,7 @@ export class Commands {
   async send(command, parameters = {}) {
     const mark = ++this.number;
     const begun = performance.now();
-    const set = (life) => this.store.setLife({ command, parameters, mark, begun, ...life });
+    const set = (life) => this.store.setLife({ ...life, command, parameters, mark, begun }); // no defaults added
     set({ state: "sending" });
     try {
       set(await postCommand(command, parameters, newKey()));
@@ -55,9 +55,9 @@ export class Commands {
   }
 
   async readOne(life) {
-    const { mark, begun } = life;
+    const { mark, begun, parameters } = life;
     try {
-      this.store.setLife({ mark, begun, ...(await getLife(life.id)) });
+      this.store.setLife({ ...(await getLife(life.id)), mark, begun, parameters });
     } catch (error) {
       if (error.status !== 404) throw error;
       this.store.setLife({ ...life, state: "outcome_unknown", explanation: "the daemon knows it no more" });

@@ -11,7 +11,8 @@ const ARMED = 5000; // ms in which the second press counts
 export function lease(store, refresh) {
   const status = byId("lease-status");
 
-  async function run(action, text) {
+  // What came of it is to be seen above, unless `text` says it.
+  async function run(action, text = "") {
     status.classList.remove("bad");
     write(status, "asking the daemon");
     try {
@@ -25,11 +26,11 @@ export function lease(store, refresh) {
     refresh();
   }
 
-  const button = (text, action, done, kind = "") =>
+  const button = (text, action, done = "", kind = "") =>
     make("button", { type: "button", class: kind, click: () => run(action, done) }, text);
 
   // Press twice.
-  function armedButton(text, sure, action, done) {
+  function armedButton(text, sure, action) {
     let timer = null;
     const relax = () => {
       clearTimeout(timer);
@@ -40,7 +41,7 @@ export function lease(store, refresh) {
     const press = () => {
       if (timer !== null) {
         relax();
-        run(action, done);
+        run(action);
         return;
       }
       made.classList.add("armed");
@@ -53,11 +54,12 @@ export function lease(store, refresh) {
 
   function buttons({ lease: { holder }, you }) {
     if (!you.roles.includes("command")) return [];
-    if (you.has_command) return [button("Give up command", giveUpCommand, "You gave up command.")];
-    if (holder === null) return [button("Take command", takeCommand, "You have command.", "first")];
+    if (you.has_command) return [button("Give up command", giveUpCommand)];
+    // Asked for and not taken: somebody may just have got it.
+    if (holder === null) return [button("Take command", requestCommand, "", "first")];
     return [
       button(`Ask ${holder} for command`, requestCommand, `${holder} was asked.`, "first"),
-      armedButton(`Take it from ${holder}`, `Press again to take it from ${holder}`, takeCommand, "You have command."),
+      armedButton(`Take it from ${holder}`, `Press again to take it from ${holder}`, takeCommand),
     ];
   }
 
@@ -68,7 +70,7 @@ export function lease(store, refresh) {
         {},
         make("strong", {}, by),
         ` has asked for command at ${time.slice(11, 19)} UTC. `,
-        you.has_command ? button(`Grant it to ${by}`, () => grantCommand(by), `${by} has command.`) : "",
+        you.has_command ? button(`Grant it to ${by}`, () => grantCommand(by)) : "",
       ),
     );
   }
@@ -78,9 +80,13 @@ export function lease(store, refresh) {
     if (state === null) return;
     const { lease: { holder, source, requests: all }, you } = state;
     write(byId("lease-text"), sentence(state));
+    const panel = byId("lease-panel");
+    const held = panel.contains(document.activeElement);
     const key = JSON.stringify([holder, source, you]);
     fill(byId("lease-buttons"), key, () => buttons(state));
     fill(byId("lease-requests"), JSON.stringify([all, you.has_command]), () => requests(state));
+    // A button that is gone takes the focus with it; no other one is to get a press that was meant for it.
+    if (held && !panel.contains(document.activeElement)) byId("lease-name").focus();
   }
   store.on("state tick", draw);
 }

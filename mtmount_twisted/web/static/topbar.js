@@ -4,6 +4,7 @@
 
 import { duration, now, since, span, timeOfDay } from "./clock.js";
 import { byId, fill, make, show, write } from "./dom.js";
+import { ACK_WINDOW } from "./store.js";
 import { word } from "./words.js";
 
 const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
@@ -30,9 +31,8 @@ function mood(tile, name) {
 function holder(state) {
   if (state === null) return;
   const { lease, you } = state;
-  const name = lease.holder ?? "nobody";
-  write(byId("holder"), you.has_command ? `you (${name})` : name);
-  const more = [lease.source, lease.since && `for ${since(lease.since)}`];
+  write(byId("holder"), you.has_command ? "you" : (lease.holder ?? "nobody"));
+  const more = [you.has_command && lease.holder, lease.source, lease.since && `for ${since(lease.since)}`];
   if (lease.holder_gone) more.unshift("its connection is gone");
   if (lease.requests.length) more.push(`${lease.requests.map(({ by }) => by).join(", ")} asks for it`);
   write(byId("holder-more"), lease.holder === null ? "command is free" : more.filter(Boolean).join(" · "));
@@ -63,7 +63,7 @@ function answers(store, controller) {
   const longest = now() - Math.min(...waits);
   if (store.live.is && longest > SLOW) return [`No Ack for ${duration(longest)}`, "bad"];
   const last = store.acks.at(-1);
-  if (last === undefined) return ["Connected", "good"];
+  if (last === undefined || now() - last.time > ACK_WINDOW) return ["Connected", "good"];
   return last.step === "timed_out" ? ["Does not answer", "bad"] : [`Answers in ${span(last.ms)}`, "good"];
 }
 
