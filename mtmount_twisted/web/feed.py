@@ -349,10 +349,12 @@ class Feed:
 
     async def _send(self, batch: Batch) -> None:
         listeners = tuple(self.listeners)
-        pause = SPREAD * STREAMS_PER_TURN / max(1, len(listeners))
+        begun, pace = self._clock.seconds(), SPREAD / max(1, len(listeners))
         for first in range(0, len(listeners), STREAMS_PER_TURN):
             if first:
-                await deferLater(self._clock, pause)
+                late = self._clock.seconds() - begun - first * pace
+                if late < 0:
+                    await deferLater(self._clock, -late)
                 await self._turns.turn(first=True)
             for listener in listeners[first : first + STREAMS_PER_TURN]:
                 if listener in self.listeners and (data := batch.data(listener.selection)):
