@@ -7,14 +7,31 @@ decision, and is made here.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import resolve_name
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted import commanding, connections, framing, liveness, pair, protocol
+from mtmount_twisted.bridge import (
+    certified,
+    commanders,
+    core,
+    journal,
+    known,
+    link,
+    sections,
+    seldom,
+    service,
+)
+from mtmount_twisted.web import commanders as web_commanders
+from mtmount_twisted.web import feed, history, leases, lives, resuming, routing
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mtmount_twisted"
@@ -68,23 +85,9 @@ ROOMS: dict[str, Room] = {
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
     "web": room("web", "names lines secret values messages codec interfaces journal_file journal"),
     "daemon": room("daemon", "values communicator logs"),
-    "services": room("tap simulator.tap", "names values interfaces simulator bridge web daemon"),
+    "services": room("tap simulator.tap", "names values simulator bridge web daemon"),
     "testing": room("testing", "lines messages codec communicator"),
 }
-
-GROWING = frozenset(
-    [
-        "bridge",
-        "journal",
-        "services",
-        "web",
-        "testing",
-    ]
-)
-"""The rooms that are worked on now: an arrow of theirs may be here before the import that needs it.
-
-It is empty when nobody is at work.
-"""
 
 HEAVY = ["twisted.internet.reactor", "twisted.web", "numpy", "erfa", "prompt_toolkit"]
 """What is imported when it is used, and not before."""
@@ -159,7 +162,7 @@ def unused_arrows(modules: dict[str, ast.Module]) -> list[str]:
         f"{name} -> {there}"
         for name, row in ROOMS.items()
         for there in sorted(row.imports)
-        if name not in GROWING and (name, there) not in used
+        if (name, there) not in used
     ]
 
 
@@ -223,6 +226,158 @@ class RoomsTests(SynchronousTestCase):
             "errors": ast.parse(""),
         }
         self.assertEqual(len(wrong_arrows(modules)), 2)
+
+
+def tables_of(page: str) -> dict[str, str]:
+    """The tables of a page, by the package that a section *Inside the ...* is about; all others by ``""``."""
+    found: dict[str, str] = {}
+    for section in re.split(r"\n(?=.+\n-{3,}\n)", page):
+        inside = re.match(r"Inside the (\w+)\n", section)
+        rows = re.search(r"^=+ =[= ]*\n(.*)^=+ =[= ]*$", section, re.DOTALL | re.MULTILINE)
+        package = inside[1] if inside else ""
+        found[package] = found.get(package, "") + (rows[1] if rows else "")
+    return found
+
+
+def named_in(text: str) -> set[str]:
+    """What stands in double backticks."""
+    return set(re.findall(r"``([\w.]+)``", text))
+
+
+def not_on_page(page: str, modules: Iterable[str]) -> list[str]:
+    """The modules that no table of the page has: by their last name, where their package is described."""
+    names = {package: named_in(rows) for package, rows in tables_of(page).items()}
+    missing = []
+    for module in modules:
+        package, _, name = module.rpartition(".")
+        if not name.startswith("__") and not {name, module} & names.get(package, names[""]):
+            missing.append(module)
+    return missing
+
+
+class PageTests(SynchronousTestCase):
+    """``docs/architecture.rst`` and the package."""
+
+    def setUp(self) -> None:
+        self.page = (ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+
+    def test_every_module_is_on_the_page(self) -> None:
+        """Each module is named in a row of the page: whoever looks for something finds where it is."""
+        self.assertEqual(not_on_page(self.page, sources()), [], "name it in docs/architecture.rst")
+
+    def test_a_new_module_is_missed(self) -> None:
+        """A module that is named nowhere is told, also one of a name that only another package's has."""
+        new = [
+            "telemetry",
+            "bridge.telemetry",
+            "web.telemetry",
+            "web.granting",
+            "bridge.feed",
+            "simulator.core",
+        ]
+        self.assertEqual(not_on_page(self.page, new), new)
+
+    def test_all_that_is_on_the_page_is_there(self) -> None:
+        """Each name in the first column of a table of modules is one that the package has."""
+        modules = {part for module in sources() for part in (module, module.rpartition(".")[2])}
+        first = re.findall(r"^``.+?(?=  |$)", "\n".join(tables_of(self.page).values()), re.MULTILINE)
+        self.assertEqual(named_in("\n".join(first)) - modules, set())
+
+
+def default(section: type[Any], key: str) -> Any:
+    """What a key of the configuration is if nobody says otherwise."""
+    return getattr(attrs.fields(section), key).default
+
+
+def size(number: int) -> str:
+    """A number of bytes for people."""
+    exponent = (number.bit_length() - 1) // 10
+    return f"{number >> 10 * exponent} {['bytes', 'KiB', 'MiB', 'GiB'][exponent]}"
+
+
+RULES, BEHIND, WEB = sections.CommandRules, sections.ClientLimits, sections.WebSettings
+KEPT = sections.JournalSettings
+A_CLIENT_BEHIND = (
+    f"{size(default(BEHIND, 'max_behind_bytes'))} or {default(BEHIND, 'max_behind_seconds'):g} s †"
+)
+CONNECTIONS = default(WEB, "max_connections"), default(WEB, "max_connections_per_address")
+
+BOUNDS = {
+    "a line": size(framing.MAX_LINE_LENGTH),
+    "messages received and not read": f"{pair.MAX_UNREAD:,}",
+    "written, and not read by the peer": f"{size(protocol.MAX_UNSENT)}, with {protocol.WRITE_OVERHEAD} bytes "
+    "for each write",
+    "one attempt to connect": f"{connections.CONNECT_TIMEOUT:g} s",
+    "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
+    "a peer gone without a word": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
+    "a command until its Ack": f"{default(RULES, 'ack_timeout'):g} s †",
+    "a command from Ack to Done": f"what the Ack announced, and {default(RULES, 'done_margin'):g} s †",
+    "commands in flight of one commander": f"{default(RULES, 'in_flight')} †",
+    "a line that a client began": f"{commanders.LINE_TIME:g} s",
+    "a command before its reply side": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
+    "a TLS handshake with a certificate": f"{certified.HANDSHAKE_TIME:g} s, {certified.MAX_UNPROVEN} at once",
+    "the controller's lines before link up": f"{link.MAX_EARLY:,}",
+    "what is known of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
+    "a client behind": A_CLIENT_BEHIND,
+    "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",
+    "commands in flight as the bridge ends": f"{service.DRAIN_TIME:g} s",
+    "rows for the journal": size(journal.MAX_WAITING_BYTES),
+    "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
+    "a log line of what may come often": f"1 in {seldom.INTERVAL:g} s",
+    "connections": "{} †, from one address {} †".format(*CONNECTIONS),
+    "a request's line and headers": f"{default(WEB, 'deadline'):g} s †",
+    "a request's body": f"{default(WEB, 'deadline'):g} s †, {size(default(WEB, 'max_body'))} †, "
+    f"{routing.DEEPEST} deep",
+    "a request that waits for its command": f"{web_commanders.LONGEST_TIMEOUT:g} s, "
+    f"{web_commanders.DEFAULT_TIMEOUT:g} s if it does not say",
+    "an ask for command that waits": f"{leases.ASK_TIME:g} s",
+    "a request for command of its holder": f"{leases.REQUEST_TIME:g} s",
+    "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
+    "lives of commands": f"{lives.MAX_LIVES:,}",
+    "of one such life": f"{lives.MAX_STEPS} steps, {lives.LONGEST_EXPLANATION:,} characters",
+    "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
+    "event streams of one user, of all": "{1} †, {0} †: as connections".format(*CONNECTIONS),
+    "a stream behind": A_CLIENT_BEHIND,
+    "a stream that resumes, for the journal": f"{resuming.MAX_WAIT:g} s",
+    "history queries of one user": f"{history.PER_USER}",
+    "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
+    f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines",
+}
+"""What the page's tables of bounds say, as the code has it."""
+
+
+def bounds_of(page: str) -> dict[str, str]:
+    """The second column of the tables of bounds, by the first."""
+    found: dict[str, str] = {}
+    table, what, start, end = False, "", 0, 0
+    for line in page[page.index("\nBounds\n---") :].splitlines():
+        if bar := re.fullmatch(r"(=+) (=+) =+", line):
+            start, end = bar.start(2), bar.end(2)
+            table = True
+        elif not line:
+            table = False
+        elif table:
+            what = line[:start].strip() or what
+            found[what] = f"{found.get(what, '')} {line[start:end]}".strip()
+    return {what: " ".join(bound.split()) for what, bound in found.items() if what != "what"}
+
+
+class BoundsTests(SynchronousTestCase):
+    """The page's bounds and the code's."""
+
+    def test_figures(self) -> None:
+        """Each figure of the page is the one that the code has, and none is there that the code has not."""
+        page = (ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+        self.assertEqual(bounds_of(page), BOUNDS)
+
+    def test_further_figures(self) -> None:
+        """So are those that stand in words: when a connection is tried again, what comes on top of busy."""
+        self.assertEqual((connections.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
+        self.assertEqual(commanding.LONGEST_TIMEOUT, 24 * 3600)
+        self.assertEqual(
+            (commanding.ACK_TIMEOUT, commanding.DONE_MARGIN),
+            (default(RULES, "ack_timeout"), default(RULES, "done_margin")),
+        )
 
 
 class ImportingTests(SynchronousTestCase):

@@ -5,7 +5,7 @@
 * `following`: the entries that come, for ``tail -f``;
 * `text`: an entry -> a line for people; `export`: entries -> JSON lines or CSV;
 * `replay`: a commander's recorded commands -> a simulator;
-* `program`: options, and all of it put together.
+* `options`: the command line; `program`: all of it put together.
 
 The bridge may be writing meanwhile: nothing here holds a lock, or keeps the file from being tidied up.
 ``docs/journal.rst`` is the manual.
