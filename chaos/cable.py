@@ -1,8 +1,9 @@
 """A cut cable: connections whose far end says nothing at all any more, not even that a packet came.
 
 A socket filter that keeps nothing stands in for it: the kernel throws away what comes for that socket before
-TCP sees it, so that nothing is acknowledged, and no probe answered. It needs no rights on Linux. What it does
-not show is a route that is gone (``EHOSTUNREACH``), or what a switch does.
+TCP sees it, so that nothing is acknowledged, and no probe answered. It needs no rights on Linux. What that
+side has sent before must have been acknowledged, for it would be sent again: a cable is cut both ways. What
+this does not show is a route that is gone (``EHOSTUNREACH``), or what a switch does.
 """
 
 from __future__ import annotations

@@ -197,11 +197,10 @@ class House:
         wanted = list(entries)
         return await until(self.reactor, lambda: self.ledger.has_ended(wanted), "the commands end", seconds)
 
-    async def in_flight(self, count: int, who: Any = None, **fault: Any) -> list[Entry]:
+    async def in_flight(self, number: int, **fault: Any) -> list[Entry]:
         """Commands that the mount got and will not answer, or not as `fault` says."""
         self.simulator.faults.add(Fault("missing", **fault))
-        sender = self.desk if who is None else who
-        entries = [sender.send(Enable) for _ in range(count)]
+        entries = [self.desk.send(Enable) for _ in range(number)]
         await self.arrive(entries)
         return entries
 
@@ -240,6 +239,12 @@ class House:
         if grown > MEMORY_ROOM:
             problems.append(f"{grown / 2**20:.0f} MiB more memory than before")
 
+    def more_ports(self, count: int) -> list[int]:
+        """Ports that are free just now, and none of this house's."""
+        return [port for port in free_ports(count + len(self.ports)) if port not in self.ports.values()][
+            :count
+        ]
+
     async def close(self) -> None:
         """End the daemon, judge what is left, and close everything."""
         try:
@@ -264,8 +269,8 @@ class House:
         if own > LAG_LIMIT:
             outcome.problems.append(f"the event loop was {own * 1000:.0f} ms late")
         lost = self.ledger.lost()
-        if self.whole and self.journal.exists():
-            lost += records.lost(self.journal, self.ledger)
+        if self.journal.exists():
+            lost += records.lost(self.journal, self.ledger, self.whole)
         outcome.lost += len(lost)
         outcome.problems += lost[:3]
         outcome.figures["commands"] += len(self.ledger.entries)

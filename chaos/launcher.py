@@ -15,7 +15,6 @@ import os
 import signal
 import struct
 import time
-from pathlib import Path
 from typing import Any
 
 HOUR = 3600.0
@@ -86,29 +85,34 @@ class LagWatch:
         with open(path, "r+b") as file:
             self._kept = mmap.mmap(file.fileno(), LAG.size)
         self._reactor = reactor
+        self._waits = Waits()
         self._most = (0.0, 0.0)
         self._begin()
 
     def _begin(self) -> None:
         self._due = self._reactor.seconds() + PERIOD
-        self._waited = _waited_for_a_processor()
+        self._waited = self._waits.read()
         self._reactor.callLater(PERIOD, self._look)
 
     def _look(self) -> None:
         lag = self._reactor.seconds() - self._due
-        own = lag - (_waited_for_a_processor() - self._waited)
+        own = lag - (self._waits.read() - self._waited)
         if lag > self._most[0] or own > self._most[1]:
             self._most = max(lag, self._most[0]), max(own, self._most[1])
             LAG.pack_into(self._kept, 0, *self._most)
         self._begin()
 
 
-def _waited_for_a_processor() -> float:
-    """How long this thread was ready to run and did not, so far, in seconds; 0 where that is not known."""
-    try:
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
+class Waits:
+    """How long this thread was ready to run and did not, so far. The file stays open: soon there may be
+    no descriptor for it."""
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/self/schedstat", os.O_RDONLY)
+
+    def read(self) -> float:
+        """In seconds."""
+        return int(os.pread(self._file, 100, 0).split()[1]) / 1e9
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from . import cable
 from .clients import Observer, connect
 from .house import House
 from .stage import Stage
-from .waits import pause, until
+from .waits import SETTLED, pause, until
 
 GRACE = 0.5
 """How long a commander that is gone keeps command in these houses, in seconds."""
 
-LATE = 0.3
+LATE = 0.4
 """How late the mount answers while a commander is lost, in seconds."""
 
 
@@ -42,6 +42,7 @@ async def _lose(house: House, lose: Callable[[], object], noticed: float) -> Non
     entries = [house.desk.send(Enable) for _ in range(10)]
     await house.arrive(entries)
     house.simulator.faults.clear()
+    await pause(house.reactor, SETTLED)
     outcome.inject()
     lose()
     took = await until(

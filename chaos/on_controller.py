@@ -12,6 +12,7 @@ from . import cable
 from .house import House
 from .ledger import Entry
 from .stage import Stage
+from .waits import SETTLED, pause
 
 IN_FLIGHT = 20
 """How many commands are in flight when the link is lost."""
@@ -27,6 +28,7 @@ async def _lose(house: House, lose: Any, restore: Any = lambda: None, noticed: f
     entries += await house.in_flight(IN_FLIGHT // 2, reply="done")  # acknowledged, and not done
     epoch = (await house.web.state())["controller"]["epoch"]
     house.simulator.faults.clear()
+    await pause(house.reactor, SETTLED)
     outcome.inject()
     lose()
     took = await house.ends(entries, 2 * NOTICED)

@@ -10,6 +10,9 @@ from mtmount_twisted.framing import MAX_LINE_LENGTH, TERMINATOR
 from .house import House
 from .stage import Stage
 
+WARNING = r"#warn\] desk/"
+"""What the log has of a client that is in the wrong."""
+
 Bad = Callable[[bytes], bytes]
 """What is sent, made of the line of a command that must not be executed."""
 
@@ -32,7 +35,7 @@ async def bad(stage: Stage, times: int, kind: str) -> None:
     for _ in range(times):
         visitor = await house.visit()
         entry, line = visitor.line(BothAxesStop)
-        before = house.daemon.says(r"#warn\] desk/")
+        before = house.daemon.says(WARNING)
         house.outcome.inject()
         visitor.transport.write(KINDS[kind](line))
         await visitor.closed(house.reactor)
@@ -45,7 +48,7 @@ async def part(stage: Stage, times: int) -> None:
     for number in range(times):
         visitor = await house.visit()
         entry, line = visitor.line(BothAxesStop)
-        before = house.daemon.says(r"#warn\] desk/")
+        before = house.daemon.says(WARNING)
         house.outcome.inject()
         visitor.transport.write(line[: 1 + number % (len(line) - 2)])
         visitor.transport.loseConnection()
@@ -58,6 +61,7 @@ async def _after(house: House, entry: int, before: int) -> None:
     """See that nobody else was touched, and nothing was executed."""
     outcome = house.outcome
     outcome.see("the others go on", await house.answers() and house.hall.is_open)
-    outcome.see("one warning", house.daemon.says(r"#warn\] desk/") == before + 1)
+    await house.daemon.said(WARNING, times=before + 1)
+    outcome.see("one warning", house.daemon.says(WARNING) == before + 1)
     outcome.see("nothing executed", not house.ledger.arrived[entry])
     await house.calm()

@@ -44,6 +44,7 @@ class Row:
     :ivar full: how many times in the full run.
     :ivar short: how many times in the short one; 0 to leave it out.
     :ivar expected: what must be seen each time.
+    :ivar alone: True if it needs the machine for itself; others wait most of the time.
     """
 
     fault: str
@@ -51,15 +52,9 @@ class Row:
     full: int
     short: int
     expected: tuple[str, ...]
+    alone: bool = False
 
     def is_met(self, outcome: Outcome) -> bool:
         """Whether all was as expected."""
         seen = all(outcome.seen[word] == outcome.injected for word in self.expected)
         return bool(outcome.injected) and seen and not outcome.lost and not outcome.problems
-
-    def shortfalls(self, outcome: Outcome) -> list[str]:
-        """What was not seen each time, with how often it was."""
-        counts = [(word, outcome.seen[word]) for word in self.expected]
-        return [
-            f"{word}: {count} of {outcome.injected}" for word, count in counts if count != outcome.injected
-        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class Daemon(ProcessProtocol):
 
     def signal(self, name: str) -> None:
         """Send it a signal, such as ``TERM``."""
-        self.transport.signalProcess(name)
+        self.transport.signalProcess(int(signal.Signals[f"SIG{name}"]))
 
     async def end(self, name: str = "TERM", seconds: float = 10.0) -> float:
         """Send it a signal that ends it, and wait for that.

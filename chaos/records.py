@@ -60,11 +60,14 @@ def details(path: Path, kind: str) -> list[str]:
         return [detail for (detail,) in db.execute("SELECT detail FROM event WHERE kind = ?", (kind,))]
 
 
-def lost(path: Path, ledger: Ledger) -> list[str]:
+def lost(path: Path, ledger: Ledger, is_whole: bool) -> list[str]:
     """Which commands have not exactly one end in the journal, in words.
 
     What a daemon that was killed left open is an end too, if a later run says so (the view ``unknown``).
     A command that the bridge never read is in no journal, and must not have come to the mount.
+
+    :param is_whole: False if the last moments of a run, or more, can't be in this file: then what is in
+        it may not have ended twice, and that is all.
     """
     with opened(path) as db:
         found: dict[int, list[int]] = {}
@@ -74,7 +77,10 @@ def lost(path: Path, ledger: Ledger) -> list[str]:
     wrong = []
     for entry in ledger.entries.values():
         ends = found.get(entry.id)
-        if ends is None:
+        if not is_whole:
+            if sum(ends or ()) > 1:
+                wrong.append(f"command {entry.id} has the ends {ends} in the journal")
+        elif ends is None:
             if ledger.arrived[entry.id] or (entry.ends and not entry.orphan):
                 wrong.append(f"command {entry.id} is not in the journal")
         elif sum(ends) + (entry.id in unknown) != 1 or len(ends) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import on_commander, on_controller, on_lines, on_load
+from . import on_commander, on_controller, on_journal, on_lines, on_load, on_process, on_simulator, on_start
 from .outcome import Row
 
 UNKNOWN = ("outcome unknown", "dropped in 5 s", "up again by itself")
@@ -63,7 +63,128 @@ ROWS: tuple[Row, ...] = (
         3,
         1,
         ("another's stop passes", "100 or more done", "excess is busy"),
+        alone=True,
     ),
-    Row("250 clients on the wire, 250 event streams", on_load.crowd, 2, 1, ("all answered", "all hear all")),
-    Row("reconnections at random points", on_load.reconnections, 1000, 100, ("let in", "others are served")),
+    Row(
+        "250 clients on the wire, 250 event streams",
+        on_load.crowd,
+        2,
+        1,
+        ("all answered", "all hear all"),
+        alone=True,
+    ),
+    Row(
+        "reconnections at random points",
+        on_load.reconnections,
+        1000,
+        100,
+        ("let in", "others are served"),
+        alone=True,
+    ),
+    Row(
+        "controller's host does not resolve", on_start.unknown_host, 2, 1, ("one clear line", "exit status 1")
+    ),
+    Row("port taken", on_start.port_taken, 4, 1, ("one clear line", "exit status 1")),
+    Row("controller is not there at the start", on_start.controller_late, 2, 1, ("connected when it comes",)),
+    Row(
+        "file descriptors exhausted, 30 clients want in",
+        on_start.no_files,
+        5,
+        1,
+        ("connections untouched", "said in the log", "lets in again"),
+    ),
+    Row("journal: disk full", on_journal.full, 5, 1, ("commanding goes on", "no row lost")),
+    Row(
+        "journal: disk full until memory is, too",
+        on_journal.full_for_long,
+        1,
+        0,
+        ("commanding goes on", "gap marked"),
+    ),
+    Row("journal: locked for 30 s", on_journal.locked, 1, 0, ("commanding goes on", "no row lost")),
+    Row("journal: locked for 4 s", on_journal.locked_shortly, 2, 1, ("commanding goes on", "no row lost")),
+    Row("journal: corrupt", on_journal.corrupt, 2, 1, ("commanding goes on", "set aside", "gap marked")),
+    Row(
+        "journal: kill -9 while it is written",
+        on_journal.killed,
+        30,
+        3,
+        ("no committed row lost", "file is sound", "goes on"),
+    ),
+    Row(
+        "kill -9, 20 commands in flight",
+        on_journal.left_in_flight,
+        5,
+        1,
+        ("journal tells of 20 unknown", "log tells so", "not sent again"),
+    ),
+    Row(
+        "clock steps by an hour",
+        on_process.clock_steps,
+        6,
+        2,
+        ("deadlines hold", "replies hold", "goes on"),
+    ),
+    Row(
+        "SIGTERM, 20 commands in flight",
+        on_process.told_to_end,
+        3,
+        1,
+        ("drained", "rest unknown", "ends in 6 s"),
+    ),
+    Row(
+        "a second SIGTERM",
+        on_process.told_twice,
+        3,
+        1,
+        ("waits for them", "then ends at once", "outcome unknown"),
+    ),
+    Row(
+        "SIGHUP",
+        on_process.told_to_reload,
+        5,
+        1,
+        ("one goes, one comes", "bad file refused", "link untouched"),
+    ),
+    Row(
+        "our code raises at a command",
+        on_process.code_raises,
+        10,
+        2,
+        ("that connection only", "traceback in the log", "not executed"),
+    ),
+    Row(
+        "our code raises at a request",
+        on_process.web_raises,
+        5,
+        1,
+        ("500, and no word why", "traceback in the log", "the others go on"),
+    ),
+    *(
+        Row(
+            f"mount: {name}",
+            partial(on_simulator.says, case=case),
+            5,
+            1,
+            (on_simulator.word(case), "goes on"),
+        )
+        for name, case in on_simulator.CASES.items()
+    ),
+    Row(
+        "mount: alarm in mid-move",
+        on_simulator.alarm,
+        10,
+        1,
+        ("refused by the mount", "all hear of it", "goes on"),
+    ),
+    Row(
+        "mount: 10,000 events in a second",
+        on_simulator.flood,
+        3,
+        1,
+        ("done, once", "observers hear all"),
+        alone=True,
+    ),
+    Row("mount: silence", on_simulator.silence, 3, 1, ("timed out", "goes on")),
+    Row("mount: refuses to connect back", on_simulator.refusal, 5, 1, ("not sent", "goes on")),
 )

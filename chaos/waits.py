@@ -12,6 +12,10 @@ STEP = 0.01
 """How often a condition is looked at, in seconds."""
 
 
+SETTLED = 0.1
+"""After which no packet is on its way between two idle ends, nor an acknowledgement put off, in seconds."""
+
+
 class TooLate(Exception):
     """What was waited for did not come."""
 
@@ -19,6 +23,11 @@ class TooLate(Exception):
 def pause(reactor: Any, seconds: float) -> Deferred[None]:
     """Fires after so many seconds."""
     return deferLater(reactor, seconds, lambda: None)
+
+
+async def rises(reactor: Any, read: Callable[[], int], least: int, what: str, seconds: float = 10.0) -> None:
+    """Wait until a number that is read anew each time is at least so much."""
+    await until(reactor, lambda: read() >= least, what, seconds)
 
 
 async def until(reactor: Any, holds: Callable[[], object], what: str, seconds: float = 10.0) -> float:
