@@ -62,6 +62,8 @@ class Browser:
     def _open(self) -> None:
         from playwright.sync_api import expect, sync_playwright
 
+        if program() is None:
+            raise RuntimeError(f"no browser: none of {', '.join(PROGRAMS)} is installed")
         expect.set_options(timeout=PATIENCE)
         self._playwright = sync_playwright().start()
         # The sandbox is for who browses strangers' pages, and root can't have it.

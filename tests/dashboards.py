@@ -18,7 +18,7 @@ from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.replies import Reply
 from mtmount_twisted.simulator.service import SimulatorService
-from mtmount_twisted.testing import HOST
+from mtmount_twisted.testing import HOST, ChaosProxy
 
 from .browsers import browser, missing
 
@@ -29,7 +29,7 @@ LOG.addHandler(logging.NullHandler())
 
 
 class House:
-    """A bridge with a journal, a simulated mount and the web.
+    """A bridge with a journal, a simulated mount, the web, and a way to it that can be cut.
 
     :param journal: the journal's file.
     :param speed: how many times faster than a real one the mount moves.
@@ -39,7 +39,7 @@ class House:
         from mtmount_twisted.web.service import Parts, WebService
 
         self._speed = speed
-        self._mount_port = self._web_port = 0
+        self._mount_port = 0
         self.journal = Journal(journal, LOG)
         tee = Tee(self.journal)
         hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
@@ -47,15 +47,12 @@ class House:
         self.served = BridgeService(config, LOG, tee)
         parts = Parts(self.served, tee, self.journal, config.clients)
 
-        def make_web() -> Any:
-            return WebService(WebSettings(), f"tcp:{self._web_port}:interface={HOST}", tokens, parts, LOG)
-
-        self._make_web = make_web
+        self.web = WebService(WebSettings(), f"tcp:0:interface={HOST}", tokens, parts, LOG)
 
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://{HOST}:{self._web_port}/"
+        return f"http://{HOST}:{self.way.port}/"
 
     async def start(self) -> None:
         """Start everything."""
@@ -63,7 +60,10 @@ class House:
         self.journal.event("started", "", 0)
         self.served.startService()
         await self.start_mount()
-        await self.start_web()
+        self.web.startService()
+        assert not self.web.failure, self.web.failure
+        self.way = ChaosProxy(reactor)
+        await self.mend()
 
     async def start_mount(self) -> None:
         """Start the mount, where it was before if it was; wait until the bridge is connected to it."""
@@ -81,20 +81,19 @@ class House:
         """The mount is gone, and both its connections with it."""
         await self.mount.stopService()
 
-    async def start_web(self) -> None:
-        """Serve the page, where it was before if it was."""
-        self.web = self._make_web()
-        self.web.startService()
-        assert not self.web.failure, self.web.failure
-        self._web_port = int(self.web.address.rpartition(":")[2])
+    async def cut(self) -> None:
+        """Cut the way from browsers to the daemon."""
+        self.way.target_port = 0
+        self.way.reset()
 
-    async def stop_web(self) -> None:
-        """Serve the page no more."""
-        await self.web.stopService()
+    async def mend(self) -> None:
+        """Let them through, as at first."""
+        self.way.target_port = int(self.web.address.rpartition(":")[2])
 
     async def stop(self) -> None:
         """Stop everything; what was stopped already stays so."""
         await self.served.stopService()
+        await self.way.stop()
         await self.web.stopService()
         await self.mount.stopService()
         await self.journal.stop()

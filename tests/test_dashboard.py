@@ -168,6 +168,16 @@ class TestCommanding(DashboardCase):
 
         return self.browse(work)
 
+    def test_nothing_is_chosen(self) -> Deferred[None]:
+        """No command is chosen until somebody does, so that nothing is sent by a slip."""
+
+        def work(page: Any) -> None:
+            expect(page.locator("#command option")).not_to_have_count(0)
+            page.click("#send")
+            expect(page.locator("#form-status")).to_have_text("No command is chosen.")
+
+        return self.browse(work)
+
     def test_find_a_command(self) -> Deferred[None]:
         """The list shows the commands whose name holds what is typed, and the form is that of the first."""
 
@@ -247,7 +257,7 @@ class TestStop(DashboardCase):
             expect(page.locator("#link-down")).to_be_visible()
             page.click("#stop")
             expect(page.locator("#stop-status")).to_have_text(re.compile("STOP of .* FAILED: not sent"))
-            on_reactor(self.house.stop_web)
+            on_reactor(self.house.cut)
             expect(page.locator("#not-live")).to_be_visible()
             page.click("#stop")
             expect(page.locator("#stop-status")).to_have_text(
@@ -284,12 +294,12 @@ class TestTruth(DashboardCase):
         def work(page: Any) -> None:
             on_reactor(self.house.say, OnStateInfoReply(description="Before"))
             expect(page.locator("#tail")).to_contain_text("Before")
-            on_reactor(self.house.stop_web)
+            on_reactor(self.house.cut)
             banner = page.locator("#not-live")
             expect(banner).to_contain_text(re.compile(r"NOT LIVE since \d\d:\d\d:\d\d UTC"))
             expect(page).to_have_title("NOT LIVE: Mount")
             on_reactor(self.house.say, OnStateInfoReply(description="Meanwhile"))
-            on_reactor(self.house.start_web)
+            on_reactor(self.house.mend)
             page.click("#try-now")
             expect(banner).to_be_hidden()
             expect(page.locator("#tail")).to_contain_text("Meanwhile")
@@ -575,7 +585,7 @@ class TestPolicy(DashboardCase):
             on_reactor(self.house.stop_mount)
             expect(page.locator("#link-down")).to_be_visible()
             both(page, "link down")
-            on_reactor(self.house.stop_web)
+            on_reactor(self.house.cut)
             expect(page.locator("#not-live")).to_be_visible()
             both(page, "not live")
 
@@ -602,7 +612,7 @@ class TestModules(DashboardCase):
         """Call a function that gets the modules and a value; compare what it gives."""
 
         def work(page: Any) -> None:
-            names = "sse schema stop acks clock"
+            names = "sse schema stop acks clock follow store words"
             loads = ", ".join(f"{name}: await import('./static/{name}.js')" for name in names.split())
             got = page.evaluate(f"async (given) => ({script})({{{loads}}}, given)", given)
             assert got == wanted, got
@@ -670,6 +680,18 @@ class TestModules(DashboardCase):
         ]
         wanted = ["-90 to 90", "at least 0, a whole number, 1 if left empty", "at most 5"]
         return self.call(script, fields, wanted)
+
+    def test_what_is_gone(self) -> Deferred[None]:
+        """What the daemon can't give any more is said among the messages."""
+        script = """({ follow, store, words }, value) => {
+            const known = new store.Store();
+            const follower = new follow.Follower(known, () => {});
+            follower.refresh = () => {};
+            follower.take({type: "gone", data: JSON.stringify(value)});
+            return words.cells(known.entries[0]).slice(2);
+        }"""
+        wanted = ["gap", "12 entries can't be shown: the journal has lost them"]
+        return self.call(script, {"rows": 12, "why": "the journal has lost them"}, wanted)
 
     def test_key_of_stop(self) -> Deferred[None]:
         """The key is Ctrl+Shift+S by its letter, or by its place where no Latin letters are typed."""

@@ -21,8 +21,7 @@ export function form(store, commands) {
     if (chooser.options.length) return;
     catalogue = (await getCatalogue()).commands;
     list();
-    chooser.selectedIndex = 0;
-    choose();
+    chooser.selectedIndex = -1; // none: a slip of the finger on "Send" sends nothing
   }
 
   // The commands whose name holds what was typed; the one that is chosen stays while it is there.
