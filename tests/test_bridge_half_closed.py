@@ -48,6 +48,32 @@ class HalfClosedTests(BridgeCase):
         self.finish(desk)
         self.assertFalse(desk.is_connected)
 
+    def test_ask_in_flight(self) -> None:
+        """An ask is told its Done, too, and what was sent behind it its end."""
+        self.eui.start_listening()
+        self.pass_time(1)
+        self.assertTrue(self.eui.connect_server())
+        desk = self.join()
+        desk.say(ask(1, 2, 1), command(2, STOP, 2))  # command is to go to the CSC
+        self.finish(desk)
+        self.controller.serve()
+        self.controller.serve()
+        desk.settle()
+        self.assertEqual(
+            sorted(codes_and_ids(desk.heard())), [[b"0", b"1"], [b"0", b"2"], [b"2", b"1"], [b"2", b"2"]]
+        )
+        self.assertFalse(desk.is_connected)
+
+    def test_all_end_at_once(self) -> None:
+        """If all that is in flight ends because it says no more, it is closed then."""
+        desk = self.join()
+        desk.say(ask(1, 2, 2))
+        self.finish(desk)
+        self.controller.serve()
+        desk.settle()
+        self.assertTrue(desk.heard())
+        self.assertFalse(desk.is_connected)
+
     def test_its_lease(self) -> None:
         """It has command for as long as one that is gone, then the mount is stopped."""
         desk = self.join()

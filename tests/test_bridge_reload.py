@@ -12,8 +12,8 @@ from mtmount_twisted.bridge import service
 from mtmount_twisted.bridge.config import Config
 from mtmount_twisted.bridge.sections import CommandRules, PairCommander, PortCommanders
 
-from .bridges import LOG, TCP, BridgeCase, PairEnd, command
-from .commanders import STATE, STOP
+from .bridges import LOG, TCP, BridgeCase, PairEnd, command, explanation
+from .commanders import MOVE, STATE, STOP
 
 
 class ReloadTests(BridgeCase):
@@ -53,7 +53,12 @@ class ReloadTests(BridgeCase):
         """Who is not in it any more is closed, with the end of its commands; the others stay."""
         desk, seer = self.join(), self.join(1)
         desk.say(command(1, STOP, 2))
+        self.eui.say(command(2, STOP, 2))
+        self.controller.heard()
         self.reload(attrs.evolve(self.config, pairs=self.config.pairs[:1], ports=self.config.ports[1:]))
+        for far_end in (desk, self.eui):
+            [line] = far_end.heard()
+            self.assertEqual(explanation(line), "outcome unknown: it is not in the configuration any more")
         self.assertEqual([self.eui.is_connected, desk.is_connected], [False, False])
         self.assertEqual(list(self.service.bridge.clients), ["csc", "hall/1"])
         self.controller.say(STATE)
@@ -70,6 +75,21 @@ class ReloadTests(BridgeCase):
         self.assertIsNone(self.service.bridge.lease.holder)
         self.assertGreater(len(self.controller.serve()), 1)
         self.controller.serve()
+
+    def test_changed_holder(self) -> None:
+        """A holder of command whose settings change keeps command if it is back in time."""
+        self.grant(self.csc)
+        [csc, eui] = self.config.pairs
+        port = self.service.pairs[0].server_port
+        self.reload(
+            attrs.evolve(self.config, pairs=(attrs.evolve(csc, command_port=port, allow=("::1",)), eui))
+        )
+        self.csc.communicator = self.service.all_pairs[-1]  # type: ignore[assignment]
+        self.assertTrue(self.csc.connect_server())
+        self.pass_time(6)
+        self.csc.say(command(1, MOVE, 1))
+        self.assertEqual(len(self.controller.heard()), 1)
+        self.assertEqual(self.service.bridge.lease.number, 1)
 
     def test_changed(self) -> None:
         """A commander that is configured otherwise is closed, and served as it is now, on the same port."""

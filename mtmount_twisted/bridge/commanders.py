@@ -243,11 +243,15 @@ class PortClient:
             self._leave("it said no more", logging.INFO)
         elif self.may_command:
             self._log.info("%s: says no more, %d of its commands in flight", self.name, self.in_flight)
-            self._bridge.client_finished(self)
             self.send = self._send_last
+            self._bridge.client_finished(self)
 
     def _send_last(self, data: bytes) -> None:
         self._outlet.send(data)
+        # Not at once: the last command may still be told more, or have another behind it.
+        self._clock.callLater(0, self._leave_if_done)
+
+    def _leave_if_done(self) -> None:
         if not self.in_flight:
             self._leave("it said no more, and its commands have ended", logging.INFO)
 

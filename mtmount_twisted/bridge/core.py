@@ -147,6 +147,10 @@ class Bridge:
         if not self._closed:
             self._granting.left(client)
 
+    def client_leaves(self, client: Any, why: str) -> None:
+        """A client is about to be closed by the site: it is told that its commands have ended for it."""
+        self._traffic.lose_those_of(client, why)
+
     def cut_off(self, client: Any, why: str) -> None:
         """A client is about to be disconnected because it did not keep up; nothing it says counts."""
         self._audience.leave(client)

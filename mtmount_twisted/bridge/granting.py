@@ -311,6 +311,9 @@ class Granting:
 
     def came(self, client: Any) -> None:
         """A client is here."""
+        holder = self._lease.holder
+        if holder is not None and holder.name == client.name and not self._audience.is_here(holder):
+            self._lease.holder = client  # the same commander, which was configured anew
         if self._lease.holder is client and self._grace is not None:
             self._stop_grace()
             self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)

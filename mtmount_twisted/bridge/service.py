@@ -18,7 +18,7 @@ from ..interfaces import IJournal
 from ..waiting import Waiters
 from .admission import Network, networks
 from .certified import encrypted
-from .commanders import PairClient, PortFactory
+from .commanders import PairClient, PortClient, PortFactory
 from .config import Config
 from .core import Bridge
 from .journal import NoJournal
@@ -64,6 +64,11 @@ class OpenPort:
     def _failed(self, reason: Failure) -> None:
         self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"
         self._log.error(self.failure)
+
+    @property
+    def clients(self) -> list[PortClient]:
+        """Who is connected to it."""
+        return list(self._factory.connected)
 
     def close(self, why: str) -> Deferred[Any]:
         """Listen no more and close all connections; fires when they are gone.
@@ -154,8 +159,11 @@ class BridgeService(Service):
                 self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
         self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports)
         why = "it is not in the configuration any more"
-        going = [self._pairs.pop(pair).close() for pair in set(self._pairs) - set(config.pairs)]
-        going += [self._ports.pop(port).close(why) for port in set(self._ports) - set(config.ports)]
+        pairs = [self._pairs.pop(pair) for pair in set(self._pairs) - set(config.pairs)]
+        ports = [self._ports.pop(port) for port in set(self._ports) - set(config.ports)]
+        for client in (*pairs, *(client for port in ports for client in port.clients)):
+            self.bridge.client_leaves(client, why)
+        going = [*(pair.close() for pair in pairs), *(port.close(why) for port in ports)]
         self._log.info("the configuration was read anew: %d commanders and ports go", len(going))
         await DeferredList(going, consumeErrors=True)
         if self.running:

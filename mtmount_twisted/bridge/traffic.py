@@ -173,6 +173,12 @@ class Traffic:
         for flight in self.flights:
             self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
 
+    def lose_those_of(self, client: Any, why: str) -> None:
+        """End what a client has in flight: nobody will be there to be told its end."""
+        for flight in self.flights:
+            if flight.client is client:
+                self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
+
     def _give_up(self, flight: Flight, why: str) -> None:
         """End a command with a NoAck of the bridge, unless it ended while we came to it."""
         if not self._take_out(flight):
