@@ -83,7 +83,7 @@ ROOMS: dict[str, Room] = {
     ),
     "commander": room("commander", "names lines values messages communicator commanding"),
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
-    "web": room("web", "names lines secret values messages codec interfaces journal_file journal"),
+    "web": room("web", "names lines secret values messages codec waiting interfaces journal_file journal"),
     "daemon": room("daemon", "values communicator logs"),
     "services": room("tap simulator.tap", "names values simulator bridge web daemon"),
     "testing": room("testing", "lines messages codec communicator"),

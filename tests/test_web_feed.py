@@ -271,6 +271,20 @@ class TurnsTests(SynchronousTestCase):
         clock.advance(0)
         self.assertEqual(order, ["urgent", "a", "b"])
 
+    def test_cancel(self) -> None:
+        """Who wants its turn no more takes none of another's, and leaves nothing that is due."""
+        clock = Clock()
+        turns = Turns(clock)
+        unwanted, wanted = [turns.turn(), turns.turn(first=True)], turns.turn()
+        for turn in unwanted:
+            turn.cancel()
+            self.failureResultOf(turn, CancelledError)
+        clock.advance(0)
+        self.successResultOf(wanted)
+        turns.turn().addErrback(lambda reason: None).cancel()
+        clock.advance(0)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
     def test_close(self) -> None:
         """When it is closed, who waits is cancelled, and so is who asks then."""
         clock = Clock()

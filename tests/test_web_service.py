@@ -136,14 +136,16 @@ class InMemory(SynchronousTestCase):
         stream, idle = Wire(self.site), Wire(self.site)
         stream.ask("GET", "/api/v1/events")
         self.assertEqual(stream.stream().status, 200)
-        stopped = service.stopService()
+        stopped = [service.stopService(), service.stopService()]
         self.assertTrue(stream.closed and idle.closed)
-        self.assertNoResult(stopped)
         self.reactor.advance(CLOSING)
         for wire in (stream, idle):
+            for each in stopped:
+                self.assertNoResult(each)
             self.assertTrue(wire.transport.aborted)
             wire.lose()
-        self.successResultOf(stopped)
+        for each in stopped:
+            self.successResultOf(each)
         self.assertEqual(service.address, "")
         self.successResultOf(service.stopService())
         self.bridge.stopService()

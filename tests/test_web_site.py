@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -265,7 +265,6 @@ class Connections(SiteCase):
 
     def test_close(self) -> None:
         """The end of the site is the end of all connections, and of all waits; no new one is taken."""
-        self.assertIsNone(self.successResultOf(self.site.close()))
         wires = [Wire(self.site), Wire(self.site)]
         wires[0].ask("GET", "/wait")
         gone = self.site.close()
@@ -277,3 +276,24 @@ class Connections(SiteCase):
             self.assertNoResult(gone)
             wire.lose()
         self.assertIsNone(self.successResultOf(gone))
+
+    def test_close_twice(self) -> None:
+        """Closed again and again, it tells each who asked when all connections are gone; none gets more time."""
+        wire = self.wire()
+        gone = [self.site.close()]
+        self.clock.advance(CLOSING / 2)
+        gone += [self.site.close(), self.site.close()]
+        gone.pop().addErrback(lambda reason: reason.trap(CancelledError)).cancel()
+        self.clock.advance(CLOSING / 2)
+        self.assertTrue(wire.transport.aborted)
+        for each in gone:
+            self.assertNoResult(each)
+        wire.lose()
+        for each in (*gone, self.site.close()):
+            self.assertIsNone(self.successResultOf(each))
+
+    def test_close_before_anybody_came(self) -> None:
+        """A site without connections closes at once, and takes none any more."""
+        self.successResultOf(self.site.close())
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(Wire(self.site).protocol)

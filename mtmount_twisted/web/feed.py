@@ -20,6 +20,7 @@ from twisted.python import log
 from twisted.python.failure import Failure
 
 from ..journal.reading import Entry
+from ..waiting import Waiters
 from .selection import NOTICE, Selection, kind_of
 from .shapes import TYPES, event_id, shape
 
@@ -64,8 +65,8 @@ class Turns:
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
-        self._first: deque[Deferred[None]] = deque()
-        self._others: deque[Deferred[None]] = deque()
+        self._first: Waiters[None] = Waiters()
+        self._others: Waiters[None] = Waiters()
         self._call: IDelayedCall | None = None
         self._closed = False
 
@@ -74,20 +75,20 @@ class Turns:
 
         :param first: before all those who did not say so.
         """
-        turn: Deferred[None] = Deferred()
+        turn = (self._first if first else self._others).wait()
         if self._closed:
             turn.cancel()
-            return turn
-        (self._first if first else self._others).append(turn)
-        if self._call is None:
+        elif self._call is None:
             self._call = self._clock.callLater(0, self._next)
         return turn
 
     def _next(self) -> None:
-        turn = (self._first or self._others).popleft()
+        waiting = self._first or self._others
+        turn = waiting.first() if waiting else None  # those who asked may have been cancelled
         more = self._first or self._others
         self._call = self._clock.callLater(0, self._next) if more else None
-        turn.callback(None)
+        if turn is not None:
+            turn.callback(None)
 
     def close(self) -> None:
         """Cancel all that wait."""
@@ -95,8 +96,8 @@ class Turns:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        while self._first or self._others:
-            (self._first or self._others).popleft().cancel()
+        self._first.fail(CancelledError)
+        self._others.fail(CancelledError)
 
 
 def frame(event: str, data: str, number: str | None = None) -> bytes:

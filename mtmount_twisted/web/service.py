@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
 from ..enums import Source
+from ..waiting import Waiters
 from . import catalogue, openapi
 from .calls import Route, User
 from .commanders import Commanders, CommandRoutes
@@ -148,6 +149,8 @@ class WebService(Service):
         self._areas: Areas | None = None
         self._site: WebSite | None = None
         self._port: Any = None
+        self._closing = 0  # how many ends are not at their end
+        self._closed: Waiters[None] = Waiters()
 
     def startService(self) -> None:
         """Listen."""
@@ -201,12 +204,23 @@ class WebService(Service):
         return f"{scheme}://{f'[{host.host}]' if ':' in host.host else host.host}:{host.port}"
 
     def stopService(self) -> Deferred[None]:
-        """End all streams and waits, and close everything; fires when all sockets are gone."""
+        """End all streams and waits, and close everything; fires when all sockets are gone.
+
+        It can be called twice and at any time.
+        """
         super().stopService()  # type: ignore[no-untyped-call]
+        closed = self._closed.wait()
+        self._closing += 1
         site, self._site = self._site, None
         port, self._port = self._port, None
         closing = [] if port is None else [maybeDeferred(port.stopListening)]
         closing.append(maybeDeferred(self._close_areas))  # those who wait are answered, then closed
         if site is not None:
             closing.append(site.close())
-        return DeferredList(closing, consumeErrors=True).addCallback(lambda results: None)
+        DeferredList(closing, consumeErrors=True).addCallback(self._has_closed)
+        return closed
+
+    def _has_closed(self, results: object) -> None:
+        self._closing -= 1
+        if not self._closing:
+            self._closed.fire(None)

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.web import http
 from zope.interface import implementer
 
+from ..waiting import Waiters
 from .calls import Route
 from .routing import HEADERS, Gate, Router
 
@@ -214,7 +215,8 @@ class WebSite(http.HTTPFactory):
         self._log = log
         self._by_address: Counter[str] = Counter()
         self._refusing = False
-        self._gone: Deferred[None] | None = None
+        self._closing = False
+        self._gone: Waiters[None] = Waiters()
 
     def acceptableProtocols(self) -> list[bytes]:
         """What is spoken under TLS: without an answer to that, a browser's or curl's handshake fails."""
@@ -230,7 +232,7 @@ class WebSite(http.HTTPFactory):
         """A connection, or None if there are too many: it is closed at once."""
         address = str(getattr(addr, "host", ""))  # a unix: socket's clients have none, and share the total
         limits = self.limits
-        full = len(self.connections) >= limits.max_connections or self._gone is not None
+        full = len(self.connections) >= limits.max_connections or self._closing
         if full or (address and self._by_address[address] >= limits.max_connections_per_address):
             self.refused += 1
             if not self._refusing:
@@ -250,16 +252,19 @@ class WebSite(http.HTTPFactory):
         if address is not None:
             self._by_address[address] -= 1
             self._by_address += Counter()  # keeps what is above zero
-        if not self.connections and self._gone is not None:
-            gone, self._gone = self._gone, None
-            gone.callback(None)
+        if not self.connections:
+            self._gone.fire(None)
 
     def close(self) -> Deferred[None]:
-        """Close all connections; fires when they are gone, in `CLOSING` seconds at most."""
+        """Close all connections, and make no more; fires when they are gone, in `CLOSING` seconds at most.
+
+        It can be called twice: no connection gets more time by that.
+        """
+        begun, self._closing = self._closing, True
         if not self.connections:
             return succeed(None)
-        gone = self._gone = Deferred()
-        for connection in tuple(self.connections):
+        gone = self._gone.wait()
+        for connection in () if begun else tuple(self.connections):
             connection.close(CLOSING)
         return gone
 
