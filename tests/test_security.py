@@ -32,6 +32,7 @@ from mtmount_twisted.web.guard import ANYONE, Doors, Guard
 from mtmount_twisted.web.site import make_site
 
 from .certificates import Authority
+from .pages import tables
 from .test_web_guard import SECRETS, TOKENS, GuardCase
 from .web import LOG, ask
 
@@ -41,7 +42,6 @@ except ImportError:  # the extra is not installed
     ssl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "security.rst"
 STATIC = ROOT / "mtmount_twisted" / "web" / "static"
 
 
@@ -51,16 +51,6 @@ class Row(NamedTuple):
     threat: str
     rule: str
     proof: str
-
-
-def rows(text: str) -> list[Row]:
-    """The rows of all tables of three columns, but for their headings."""
-    found = []
-    for table in re.findall(r"\.\. list-table::\n((?:   .*\n|\n)+)", text):
-        _, *items = re.split(r"^   \* - ", table, flags=re.MULTILINE)
-        for item in items[1:]:
-            found.append(Row(*(" ".join(cell.split()) for cell in re.split(r"^     - ", item, flags=re.M))))
-    return found
 
 
 def defined_in(module: str) -> set[str]:
@@ -80,7 +70,7 @@ class PageTests(SynchronousTestCase):
 
     def test_each_rule_has_a_test(self) -> None:
         """Each row names one test or more, and all that are named are there."""
-        found = rows(PAGE.read_text(encoding="utf-8"))
+        found = [Row(*row) for row in tables("security.rst")]
         self.assertGreater(len(found), 30)
         for row in found:
             named = re.findall(r"``(test_\w+)::(\w+::test_\w+)``", row.proof)
