@@ -11,12 +11,13 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.config import Config
-from mtmount_twisted.bridge.sections import PortCommanders
+from mtmount_twisted.bridge.sections import ClientLimits, PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.testing import HOST
 
@@ -250,6 +251,24 @@ class SocketTests(TestCase):
         service = self.bridge(TCP)
         port = service.ports[0].getHost().port  # type: ignore[attr-defined]
         await self.use(service, f"tcp:{HOST}:{port}")
+
+    async def test_behind(self) -> None:
+        """A client that reads nothing is soon cut off, however much the system would buffer for it."""
+        from twisted.internet import reactor
+
+        port = PortCommanders(name="hall", endpoint=TCP)
+        limits = ClientLimits(max_behind_bytes=65_536)
+        service = BridgeService(Config(ports=(port,), clients=limits), LOG, RecordingJournal())
+        service.startService()
+        self.addCleanup(service.stopService)
+        client = await self.client_of(f"tcp:{HOST}:{service.ports[0].getHost().port}")  # type: ignore[attr-defined]
+        client.transport.pauseProducing()
+        told = 0
+        while service.bridge.clients or not told:
+            service.bridge.said([STATE + b"x" * 10_000])
+            told += bool(service.bridge.clients)
+            await deferLater(reactor, 0)
+        self.assertLess(told * 10_000, 1_500_000)
 
     async def test_unix(self) -> None:
         """A port may be a unix socket."""

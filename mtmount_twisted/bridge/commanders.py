@@ -7,6 +7,7 @@ goes under one name; each connection to a port is a client of its own, under a n
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -34,6 +35,10 @@ HOLD_TIME = 1.0
 
 MAX_HELD = 100
 """How many commands may wait for it."""
+
+SEND_BUFFER = 128 * 1024
+"""How much the system is to buffer for a client, in bytes: left to itself it takes some MiB, and a client
+is that much further behind than it seems."""
 
 LINE_TIME = 10.0
 """How long a line may take from its first byte to its end, in seconds."""
@@ -123,6 +128,7 @@ class PairClient(WholePair):
         """The connection that answers go out on is up, or lost."""
         if self.writer is not None:
             self.writer.transport.unregisterProducer()
+            bound_send_buffer(self.writer.transport)
             self._outlet.attach(self.writer.transport)
         else:
             self._outlet.detach()
@@ -216,6 +222,7 @@ class PortClient:
         """The connection is up."""
         self._reader = reader
         self.send = self._outlet.send
+        bound_send_buffer(reader.transport)
         self._outlet.attach(reader.transport)
         self._log.info("%s: connected", self.name)
         self._connected.add(self)
@@ -271,6 +278,13 @@ class PortClient:
         self._reader = None
         self._outlet.detach()
         self._bridge.client_lost(self, why)
+
+
+def bound_send_buffer(transport: Any) -> None:
+    """Have the system buffer no more than `SEND_BUFFER`, where the transport is a plain socket."""
+    handle = getattr(transport, "getHandle", lambda: None)()
+    if isinstance(handle, socket.socket):
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def unfinished(reader: LineReader) -> str:
