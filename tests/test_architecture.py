@@ -66,6 +66,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": room("interfaces"),
     "liveness": room("liveness"),
     "protocol": room("protocol", "names lines waiting interfaces liveness"),
+    "outlet": room("outlet", "waiting protocol"),
     "connections": room("connections", "names lines waiting machines interfaces protocol"),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
@@ -79,11 +80,14 @@ ROOMS: dict[str, Room] = {
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
         "bridge",
-        "names lines values messages codec waiting interfaces liveness protocol communicator journal_file",
+        "names lines values messages codec waiting interfaces liveness protocol outlet communicator "
+        "journal_file",
     ),
     "commander": room("commander", "names lines values messages communicator commanding"),
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
-    "web": room("web", "names lines secret values messages codec waiting interfaces journal_file journal"),
+    "web": room(
+        "web", "names lines secret values messages codec waiting interfaces outlet journal_file journal"
+    ),
     "daemon": room("daemon", "values communicator logs"),
     "services": room("tap simulator.tap", "names values simulator bridge web daemon"),
     "testing": room("testing", "lines messages codec communicator"),

@@ -278,7 +278,7 @@ class Connections(SiteCase):
         self.assertIsNone(self.successResultOf(gone))
 
     def test_close_twice(self) -> None:
-        """Closed again and again, it tells each who asked when all connections are gone; none gets more time."""
+        """Closed twice, it tells each who asked when all connections are gone; none gets more time."""
         wire = self.wire()
         gone = [self.site.close()]
         self.clock.advance(CLOSING / 2)

@@ -21,11 +21,11 @@ from ..enums import Source
 from ..errors import LineTooLongError, UnfinishedLineError
 from ..interfaces import IClient, ILineReaderOwner
 from ..liveness import watch_window
+from ..outlet import Outlet
 from ..protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
 from ..waiting import Waiters
 from .admission import address_of, admits, networks
 from .core import Bridge
-from .outlet import Outlet
 from .sections import ClientLimits, PairCommander, PortCommanders
 from .seldom import Seldom
 from .whole import WholePair

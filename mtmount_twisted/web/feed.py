@@ -56,7 +56,7 @@ class Listener(Protocol):
 
     selection: Selection
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, /) -> None:
         """Send it whole server-sent events. It may detach itself meanwhile."""
 
 

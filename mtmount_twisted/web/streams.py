@@ -7,15 +7,15 @@ the rule that the bridge has for its own clients, and can resume. Next to read: 
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from zope.interface import implementer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
 
+from ..outlet import Outlet
 from .calls import Answer, Call, Fault, Problem, Route, User
 from .feed import STREAMS_PER_TURN, Feed, Turns, frame
 from .history import Shelf
@@ -53,13 +53,13 @@ class Bounds:
     total: int = 1000
 
 
-@implementer(IPushProducer)
 class Stream:
-    """The way out to one reader.
+    """The way out to one reader: an `Outlet`, and what must end with it.
 
     :param request: Twisted's.
     :param cut_off: called with this and the reason, once, when a bound is passed.
-    :ivar behind: how much waits, in bytes.
+    :ivar send: sends it bytes, now or when there is room; to nobody once it ended.
+    :ivar room: its Deferred fires when there is room; it can be cancelled, and is when the stream ends.
     :ivar ended: True once nothing is sent any more.
     :ivar release: to be called when it ends.
     :ivar resuming: the work of bringing it up to now, if it is not.
@@ -77,99 +77,29 @@ class Stream:
         self.request = request
         self.selection = selection
         self.user = user
-        self.behind = 0
+        self.ended = False
         self.resuming: Deferred[None] | None = None
         self.release: Callable[[], None] = lambda: None
-        self._clock = clock
-        self._bounds = bounds
-        self._cut_off = cut_off
-        self._has_room = True
-        self.ended = False
-        self._kept: deque[tuple[float, bytes]] = deque()  # with when it came
-        self._deadline: IDelayedCall | None = None
-        self._roomy: list[Deferred[None]] = []
+        most = bounds.max_behind_bytes, bounds.max_behind_seconds
+        self._outlet = Outlet(clock, *most, lambda why: cut_off(self, why))
+        self.send: Callable[[bytes], None] = self._outlet.send
+        self.room: Callable[[], Deferred[None]] = self._outlet.room
 
-    def send(self, data: bytes) -> None:
-        """Send it bytes, now or when there is room; to nobody once it ended."""
-        if self.ended:
-            return
-        if self._has_room:
-            self.request.write(data)
-            return
-        self._kept.append((self._clock.seconds(), data))
-        self.behind += len(data)
-        if self.behind > self._bounds.max_behind_bytes:
-            self._cut(f"more than {self._bounds.max_behind_bytes} bytes behind")
+    @property
+    def behind(self) -> int:
+        """How much waits, in bytes."""
+        return self._outlet.behind
 
-    def room(self) -> Deferred[None]:
-        """Fires when there is room; it can be cancelled, and is when the stream ends."""
-        if self.ended:
-            waiting: Deferred[None] = Deferred()
-            waiting.cancel()
-            return waiting
-        if self._has_room:
-            return succeed(None)
-        waiting = Deferred()
-        self._roomy.append(waiting)
-        return waiting
-
-    def pauseProducing(self) -> None:
-        """The connection has enough for now."""
-        if not self.ended:
-            self._has_room = False
-            if self._deadline is None:
-                self._start_timer(self._clock.seconds())
-
-    def resumeProducing(self) -> None:
-        """All that was written has been sent: write on, until there is no room again."""
-        if self.ended:
-            return
-        self._stop_timer()
-        self._has_room = True
-        oldest = self._kept[0][0] if self._kept else 0.0
-        while self._kept and self._has_room:
-            data = self._kept.popleft()[1]
-            self.behind -= len(data)
-            self.request.write(data)
-        if not self._has_room:
-            self._start_timer(oldest or self._clock.seconds())
-            return
-        waiting, self._roomy = self._roomy, []
-        for each in waiting:
-            each.callback(None)
-
-    def stopProducing(self) -> None:
-        """The connection is lost; who owns this is told by the request."""
+    def begin(self) -> None:
+        """Send from now on."""
+        self._outlet.attach(self.request)
 
     def end(self) -> None:
         """Send nothing any more, and stop all that goes on for it."""
         self.ended = True
-        self._kept.clear()
-        self.behind = 0
-        self._stop_timer()
+        self._outlet.detach()
         if self.resuming is not None:
             self.resuming.cancel()
-        for each in self._roomy:
-            each.cancel()
-
-    def _start_timer(self, since: float) -> None:
-        self._stop_timer()
-        seconds = self._bounds.max_behind_seconds
-        rest = max(0.0, since + seconds - self._clock.seconds())
-        self._deadline = self._clock.callLater(rest, self._too_late)
-
-    def _too_late(self) -> None:
-        self._deadline = None
-        self._cut(f"not caught up for {self._bounds.max_behind_seconds:g} s")
-
-    def _stop_timer(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _cut(self, why: str) -> None:
-        self.end()
-        self._cut_off(self, why)
 
 
 class Streams:
@@ -227,7 +157,7 @@ class Streams:
         self._enter(stream)
         for name, value in HEADERS.items():
             call.request.setHeader(name, value)
-        call.request.registerProducer(stream, True)
+        stream.begin()
         self._greet(stream, resumes=last is not None)
         if last is None:
             self._feed.attach(stream)

@@ -1,4 +1,4 @@
-"""`mtmount_twisted.bridge.outlet`: nothing is dropped, and who does not keep up is cut off."""
+"""`mtmount_twisted.outlet`: nothing is dropped, and who does not keep up is cut off."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -15,7 +16,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.bridge.outlet import Outlet
+from mtmount_twisted.outlet import Outlet
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
 
@@ -225,6 +226,28 @@ class OutletTests(SynchronousTestCase):
         self.assertEqual(socket.sent, b"")
         socket.doWrite()
         self.assertEqual(socket.sent, b"a")
+
+    def test_room(self) -> None:
+        """Who waits for room is told when all that was sent is on its way, and is in nobody's way before."""
+        self.successResultOf(self.outlet.room())
+        self.send(101)
+        self.send(101)
+        rooms = [self.outlet.room() for _ in range(3)]
+        rooms.pop().addErrback(lambda reason: reason.trap(CancelledError)).cancel()
+        self.transport.take(101)
+        for room in rooms:
+            self.assertNoResult(room)
+        self.transport.take_all()
+        for room in rooms:
+            self.successResultOf(room)
+
+    def test_no_room_any_more(self) -> None:
+        """Who waits for room is cancelled when the transport goes, and who asks then, at once."""
+        self.send(101)
+        room = self.outlet.room()
+        self.send(1001)
+        for each in (room, self.outlet.room()):
+            self.failureResultOf(each, CancelledError)
 
     @given(
         st.lists(

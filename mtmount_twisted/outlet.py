@@ -1,8 +1,10 @@
-"""The way out to one client, with a bound: a client that does not keep up is cut off.
+"""The way out to one who is told: with a bound, past which who does not keep up is cut off.
 
-Nothing is dropped for a client that stays connected, and nothing waits for one that is slow. While there
-is room what is sent goes out at once: whoever sends much in one turn joins it, since each piece may be a
-system call.
+Nothing is dropped for one who stays connected, and nothing waits for one that is slow. While there is room
+what is sent goes out at once: whoever sends much in one turn joins it, since each piece may be a system
+call. The bridge's clients have an `Outlet` each, and the web's streams of events.
+
+Touches a transport, or whatever takes a producer and bytes as one does, and a clock.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from ..protocol import AT_ONCE_INTERVAL
+from .protocol import AT_ONCE_INTERVAL
+from .waiting import Waiters
 
 
 @implementer(IPushProducer)
@@ -43,6 +47,7 @@ class Outlet:
         self._kept: deque[tuple[float, bytes]] = deque()  # with when it came
         self._kept_bytes = 0
         self._deadline: IDelayedCall | None = None
+        self._roomy: Waiters[None] = Waiters()
 
     @property
     def behind(self) -> int:
@@ -57,12 +62,13 @@ class Outlet:
         transport.registerProducer(self, True)
 
     def detach(self) -> None:
-        """The transport is gone, and with it what was kept."""
+        """The transport is gone, and with it what was kept; who waits for room is cancelled."""
         self._transport = None
         self._has_room = False
         self._kept.clear()
         self._kept_bytes = 0
         self._stop_timer()
+        self._roomy.fail(CancelledError)
 
     def finish(self) -> None:
         """Hand all that was kept to the transport, room or not, and detach."""
@@ -93,6 +99,15 @@ class Outlet:
             self._sent_at = now
             self._transport.doWrite()
 
+    def room(self) -> Deferred[None]:
+        """Fires when there is room; cancelled if there is no transport, or none any more."""
+        if self._has_room:
+            return succeed(None)
+        room = self._roomy.wait()
+        if self._transport is None:
+            room.cancel()
+        return room
+
     def pauseProducing(self) -> None:
         if self._transport is not None:
             self._has_room = False
@@ -110,7 +125,9 @@ class Outlet:
             data = self._kept.popleft()[1]
             self._kept_bytes -= len(data)
             self._transport.write(data)
-        if not self._has_room:
+        if self._has_room:
+            self._roomy.fire(None)
+        else:
             self._start_timer(oldest)
 
     def stopProducing(self) -> None:
