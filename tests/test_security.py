@@ -24,6 +24,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from mtmount_twisted import secret
+from mtmount_twisted.bridge.certified import context
 from mtmount_twisted.bridge.journal_file import Store
 from mtmount_twisted.enums import Source
 from mtmount_twisted.logs import send_to_twisted
@@ -243,11 +244,11 @@ class EndpointTests(TestCase):
         """What a client that speaks just this version of TLS ends up with."""
         from OpenSSL import SSL
 
-        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-        context.set_min_proto_version(number)
-        context.set_max_proto_version(number)
-        context.set_cipher_list(b"ALL:@SECLEVEL=0")
-        creator: Any = Creator(context)
+        speaks = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        speaks.set_min_proto_version(number)
+        speaks.set_max_proto_version(number)
+        speaks.set_cipher_list(b"ALL:@SECLEVEL=0")
+        creator: Any = Creator(speaks)
         endpoint = wrapClientTLS(creator, TCP4ClientEndpoint(reactor, "127.0.0.1", port))
         ear: Any = await endpoint.connect(Factory.forProtocol(Ear))
         version = str(await ear.version)
@@ -256,21 +257,26 @@ class EndpointTests(TestCase):
         return version
 
     async def test_tls_version(self) -> None:
-        """An ``ssl:`` endpoint, as the web has, speaks TLS 1.2 and newer and nothing older."""
+        """A port with ``certificate``, and an ``ssl:`` endpoint, as the web has, speak no TLS before 1.2."""
         if ssl is None:
             raise SkipTest("mtmount_twisted[tls] is not installed")
         from OpenSSL import SSL
+        from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        own = Authority(Path(tempfile.mkdtemp())).issue("bridge")
-        endpoint = serverFromString(reactor, f"ssl:0:interface=127.0.0.1:privateKey={own}:certKey={own}")
-        listening: Any = await endpoint.listen(Factory.forProtocol(Echo))
-        self.addCleanup(listening.stopListening)
-        port = listening.getHost().port
-        for number, name in ((SSL.TLS1_2_VERSION, "TLSv1.2"), (SSL.TLS1_3_VERSION, "TLSv1.3")):
-            self.assertEqual(await self.speak(port, number), name)
-        for old in (SSL.TLS1_VERSION, SSL.TLS1_1_VERSION):
-            with self.assertRaises(SSL.Error):
-                await self.speak(port, old)
+        own = str(Authority(Path(tempfile.mkdtemp())).issue("bridge"))
+        factory = Factory.forProtocol(Echo)
+        for endpoint, served in (
+            ("tcp:0:interface=127.0.0.1", TLSMemoryBIOFactory(context(own, own, ""), False, factory)),
+            (f"ssl:0:interface=127.0.0.1:privateKey={own}:certKey={own}", factory),
+        ):
+            listening: Any = await serverFromString(reactor, endpoint).listen(served)
+            self.addCleanup(listening.stopListening)
+            port = listening.getHost().port
+            for number, name in ((SSL.TLS1_2_VERSION, "TLSv1.2"), (SSL.TLS1_3_VERSION, "TLSv1.3")):
+                self.assertEqual(await self.speak(port, number), name)
+            for old in (SSL.TLS1_VERSION, SSL.TLS1_1_VERSION):
+                with self.assertRaises(SSL.Error):
+                    await self.speak(port, old)
 
     async def test_unix_mode(self) -> None:
         """``mode=`` of a ``unix:`` endpoint says who on this machine may connect."""
