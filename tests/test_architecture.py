@@ -323,6 +323,7 @@ BOUNDS = {
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
     "what is known of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
     "a client behind": A_CLIENT_BEHIND,
+    "and in the system's buffer for it": size(commanders.SEND_BUFFER),
     "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{service.DRAIN_TIME:g} s",
     "rows for the journal": size(journal.MAX_WAITING_BYTES),
