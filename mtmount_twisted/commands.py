@@ -451,6 +451,9 @@ AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
 ) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK}
 """The codes of the track commands, which are answered by an Ack and nothing more; one has no class."""
 
+STOP_CODES: frozenset[CommandCode] = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
+"""The codes of the commands that stop something, those included that have no class."""
+
 
 def _expected_code(number: int) -> str:
     if number in CommandCode.__members__.values():

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.header import (
-    STOP_CODES,
     ack_timeout,
     explanation_of,
     new_answer,
@@ -17,7 +16,7 @@ from mtmount_twisted.bridge.header import (
     read_wanted,
 )
 from mtmount_twisted.codec import decode_reply
-from mtmount_twisted.enums import CommandCode, Commander, ReplyCode
+from mtmount_twisted.enums import Commander, ReplyCode
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.fields import check_str
 from mtmount_twisted.replies import AckReply, DoneReply
@@ -61,12 +60,6 @@ class CommandHeaderTests(SynchronousTestCase):
         for line in (b"1\n2101\n1\nt", b"1\n2101\n1\nt\n4", b"1\n2101\n1\nt\n1\n", b"1\n2101\n1\nt\n1_0"):
             with self.assertRaises(LineError):
                 read_wanted(line)
-
-    def test_stops(self) -> None:
-        """Every ``...Stop`` of the protocol is a stop, and nothing else is."""
-        names = {code.name for code in CommandCode if code in STOP_CODES}
-        self.assertEqual(names, {code.name for code in CommandCode if "STOP" in code.name})
-        self.assertTrue({32, 102, 402, 902, 1002, 1502, 7} <= STOP_CODES)
 
 
 class AnswerHeaderTests(SynchronousTestCase):

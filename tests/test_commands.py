@@ -95,6 +95,12 @@ class Facts(SynchronousTestCase):
             {one.name: int(one) for one in enums.SubsystemId}, {**expected, "TOP_END_CHILLER": 2200}
         )
 
+    def test_stops(self) -> None:
+        """Every ``...Stop`` of the protocol is a stop, and nothing else is."""
+        names = {code.name for code in enums.CommandCode if code in commands.STOP_CODES}
+        self.assertEqual(names, {code.name for code in enums.CommandCode if "STOP" in code.name})
+        self.assertTrue({32, 102, 402, 902, 1002, 1502, 7} <= commands.STOP_CODES)
+
 
 class Parsing(SynchronousTestCase):
     """`parse_command`."""

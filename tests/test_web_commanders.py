@@ -15,13 +15,12 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.bridge import header
 from mtmount_twisted.codec import decode_command
 from mtmount_twisted.commands import AzimuthAxisMove
-from mtmount_twisted.enums import ReplyCode, Source
+from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.messages import MAX_SEQUENCE_ID
-from mtmount_twisted.web.commanders import STOP_CODES, WebCommander
+from mtmount_twisted.web.commanders import WebCommander
 from mtmount_twisted.web.guard import Doors, Guard
 from mtmount_twisted.web.service import make_site
 
@@ -40,10 +39,6 @@ class WebCommanderTests(SynchronousTestCase):
         client = WebCommander(user("a", source=Source.EUI), None, lambda why: None)  # type: ignore[arg-type]
         self.assertTrue(verifyObject(IClient, client))
         self.assertEqual((client.name, client.source, client.may_command), ("web/a", Source.EUI, True))
-
-    def test_stop_codes(self) -> None:
-        """What may be sent by who may only stop is what the bridge takes as a stop."""
-        self.assertEqual(STOP_CODES, header.STOP_CODES)
 
 
 class PresenceTests(WebCase):
@@ -109,7 +104,7 @@ class PresenceTests(WebCase):
         self.assertTrue(self.house.leases.shape()["holder_gone"])
         self.house.advance(5.1)
         self.assertIsNone(self.holder)
-        self.assertIn(int(header.CommandCode.BOTH_AXES_STOP), self.house.link.codes())
+        self.assertIn(int(CommandCode.BOTH_AXES_STOP), self.house.link.codes())
 
     def test_holder_is_back(self) -> None:
         """A holder that is back within the time of grace keeps command: by look, stream or command."""
@@ -339,7 +334,7 @@ class StopOnlyTests(WebCase):
             answer = self.told(self.post(command, self.guard, **parameters))
             self.assertEqual(answer.status, 403)
             self.assertIn(command, answer.body["error"])
-        self.assertEqual(self.house.link.codes(), [header.CommandCode.BOTH_AXES_STOP])
+        self.assertEqual(self.house.link.codes(), [CommandCode.BOTH_AXES_STOP])
 
 
 class KeyTests(WebCase):

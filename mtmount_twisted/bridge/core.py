@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from ..commands import STOP_CODES
 from ..enums import CommandCode, Source
 from ..errors import LineError
 from ..interfaces import IBridge
@@ -32,7 +33,7 @@ from .diary import REASONS as REASONS
 from .diary import Diary
 from .flight import FlightTable
 from .granting import Granting
-from .header import STOP_CODES, DownHeader, read_answer, read_command, read_to_refuse, read_wanted
+from .header import DownHeader, read_answer, read_command, read_to_refuse, read_wanted
 from .known import Known
 from .lease import Lease
 from .sections import CommandRules

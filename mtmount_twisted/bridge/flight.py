@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..commands import STOP_CODES
 from ..messages import MAX_SEQUENCE_ID
 from ..waiting import Waiters
-from .header import STOP_CODES, DownHeader
+from .header import DownHeader
 
 Then = Callable[[int | None, str], None]
 """Called with the code and explanation of a command's last answer; no code if the bridge gave it up."""

@@ -13,13 +13,10 @@ import re
 from typing import NamedTuple
 
 from ..codec import read_command_header, read_reply_header
-from ..enums import CommandCode, Commander, ReplyCode
+from ..enums import Commander, ReplyCode
 from ..errors import LineError
 from ..fields import INT, kind_of, utc_now, write_timestamp
 from ..framing import MAX_LINE_LENGTH, split
-
-STOP_CODES = frozenset(int(code) for code in CommandCode if "STOP" in code.name.split("_"))
-"""The commands that stop something: they overtake, and by default need no command."""
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
 """How long the rest of a command may be: the header that the bridge writes must fit in the line too,

@@ -15,15 +15,15 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..codec import CommandHeader, refusal
-from ..commands import AckOnlyCommandCodes, Command
+from ..commands import STOP_CODES, Command
 from ..enums import ReplyCode, Source
 from ..framing import TERMINATOR
-from ..journal.schema import CONTROLLER
+from ..journal.schema import CONTROLLER, is_end
 from ..messages import MAX_SEQUENCE_ID
 from .audience import Audience
 from .diary import Diary
 from .flight import Flight, FlightTable, Then
-from .header import STOP_CODES, DownHeader, UpHeader, ack_timeout, explanation_of, read_command
+from .header import DownHeader, UpHeader, ack_timeout, explanation_of, read_command
 from .lease import Lease
 from .sections import CommandRules
 from .seldom import Seldom
@@ -134,7 +134,7 @@ class Traffic:
         if code == ReplyCode.ACK:
             flight.acked = True
             flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
-        ends = code != ReplyCode.ACK or header.code in AckOnlyCommandCodes
+        ends = is_end(step, header.code)
         why = explanation_of(answer) if code == ReplyCode.NOACK else ""
         if ends:
             self._take_out(flight)

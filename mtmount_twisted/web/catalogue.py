@@ -12,17 +12,13 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from ..commands import AckOnlyCommandCodes, Command, Commands
-from ..enums import CommandCode
+from ..commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
 from ..fields import Kind
 from ..messages import BaseMessage, FieldInfo
 from ..replies import Replies
 from .calls import Answer, Call, Route
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-STOP_CODES = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
-"""The commands that stop something; a test compares them with the bridge's own."""
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},

@@ -21,14 +21,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from ..codec import decode_reply
-from ..commands import Command
+from ..commands import STOP_CODES, Command
 from ..errors import LineError
 from ..framing import TERMINATOR
 from ..interfaces import IClient
 from ..messages import MAX_SEQUENCE_ID
 from ..replies import AckReply
 from .calls import Answer, Call, Fault, Problem, Route, User
-from .catalogue import STOP_CODES
 from .judging import judge
 from .lives import Key, Life, Lives, Until
 

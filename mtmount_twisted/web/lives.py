@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..commands import AckOnlyCommandCodes, Command
+from ..commands import Command
+from ..journal.schema import is_end
 from .judging import parameters_of
 from .shapes import iso
 
@@ -35,8 +36,8 @@ MAX_STEPS = 16
 LONGEST_EXPLANATION = 4096
 """How much of an explanation is kept, in characters: a mount's may be as long as a line."""
 
-_GOING_ON = ("open", "acked")
-_STATES = {"received": "open", "sent": "open", "ack": "acked", "local": "done"}
+_GOING_ON = {"received": "open", "sent": "open", "ack": "acked"}
+_ENDED = {"local": "done"}
 
 
 class Key(NamedTuple):
@@ -74,7 +75,7 @@ class Life:
     @property
     def ended(self) -> bool:
         """True if nothing more will become of it."""
-        return self.state not in _GOING_ON
+        return self.state not in _GOING_ON.values()
 
     def reached(self, until: Until) -> bool:
         """True if who waits for this need wait no more."""
@@ -173,7 +174,7 @@ class Lives:
         if len(life.steps) < MAX_STEPS:
             life.steps.append((step, time))
         life.explanation = explanation[:LONGEST_EXPLANATION] or life.explanation
-        life.state = "ack" if step == "ack" and code in AckOnlyCommandCodes else _STATES.get(step, step)
+        life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)
         if life.ended:
             self._ended.append(life)
         if life.waiters:

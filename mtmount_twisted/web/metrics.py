@@ -26,10 +26,9 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from twisted.internet.interfaces import IReactorTime
 
-from ..commands import AckOnlyCommandCodes
 from ..enums import CommandCode, ReplyCode
 from ..journal.reading import OUTCOMES
-from ..journal.schema import CONTROLLER, EVERYONE, OPEN_STEPS
+from ..journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
 from .calls import Answer, Call, Route
 from .health import LoopWatch, Spread
 
@@ -44,7 +43,7 @@ TIMES = (
 OTHER = "other"
 """The kind of a message whose code we don't know, or can't read at once."""
 
-_PEERS = frozenset([CONTROLLER, EVERYONE, "observers"])
+_PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
 _COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
 _REPLY_KINDS = {b"%d" % code: code.name for code in ReplyCode}
 _ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "open")
@@ -159,7 +158,7 @@ class Metrics(Collector):
             self.to_ack.add(self._clock.seconds() - self._sent[key])
         elif step == "done" and key in self._sent:
             self.to_done.add(self._clock.seconds() - self._sent[key])
-        if step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes):
+        if is_end(step, code):
             self.outcomes[step] += 1
             self._sent.pop(key, None)
             self._acked.discard(key)
