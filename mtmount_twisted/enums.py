@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 COMMAND_PORT = 30005
 """Where a CSC's commands come in."""
@@ -154,6 +155,10 @@ class Source(IntEnum):
     EUI = 2
     HHD = 3
     PXI = 100
+
+
+CommandingSource = Literal["CSC", "EUI", "HHD"]
+"""The names of the sources that may have command: all but the controller itself."""
 
 
 class Commander(IntEnum):

@@ -15,6 +15,7 @@ from mtmount_twisted.fields import kind_of
 from mtmount_twisted.replies import Replies
 from mtmount_twisted.web import catalogue
 from mtmount_twisted.web.calls import Call, User
+from mtmount_twisted.web.shapes import json_value
 
 NOBODY = User("x", frozenset(), Source.CSC)
 
@@ -105,9 +106,9 @@ class CatalogueTests(SynchronousTestCase):
         """A member of an enumeration stands in JSON by name, a timestamp with Z, a number as it is."""
         timestamp = Replies[0].field_infos[3].kind
         read = timestamp.read("2020-02-27T14:48:27.469")
-        self.assertEqual(catalogue.json_value(timestamp, read), "2020-02-27T14:48:27.469Z")
-        self.assertEqual(catalogue.json_value(kind_of(Source), Source.HHD), "HHD")
-        self.assertEqual(catalogue.json_value(kind_of(float), 1.5), 1.5)
+        self.assertEqual(json_value(timestamp, read), "2020-02-27T14:48:27.469Z")
+        self.assertEqual(json_value(kind_of(Source), Source.HHD), "HHD")
+        self.assertEqual(json_value(kind_of(float), 1.5), 1.5)
 
 
 class RouteTests(SynchronousTestCase):

@@ -15,12 +15,10 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
+from ..enums import CommandingSource
 from ..journal.schema import default_path, usable_name
 from .admission import usable_network
 from .places import usable_endpoint, usable_host
-
-SourceName = Literal["CSC", "EUI", "HHD"]
-"""The sources of ``protocol.md`` that may command, by name."""
 
 
 def _path(text: str) -> str:
@@ -113,7 +111,7 @@ class PairCommander:
     """A commander with a pair of connections, as in the protocol; once for each."""
 
     name: str = field(metadata=COMMANDER_NAME)
-    source: SourceName = field(default="CSC", metadata=SOURCE)
+    source: CommandingSource = field(default="CSC", metadata=SOURCE)
     listen: str = field(
         default="127.0.0.1",
         metadata={
@@ -153,7 +151,7 @@ class PortCommanders:
             "check": usable_endpoint,
         }
     )
-    source: SourceName = field(default="CSC", metadata=SOURCE)
+    source: CommandingSource = field(default="CSC", metadata=SOURCE)
     role: Literal["observer", "commander"] = field(
         default="observer",
         metadata={"doc": "whether each client only receives, or is a commander of its own"},
@@ -324,7 +322,7 @@ class WebSettings:
     insecure: bool = field(
         default=False, metadata={"doc": "whether to listen beyond this machine although there are no tokens"}
     )
-    source: SourceName = field(
+    source: CommandingSource = field(
         default="CSC",
         metadata={"doc": "which of the protocol's rules apply to anyone, if there are no tokens"},
     )

@@ -1,6 +1,6 @@
 """`catalogue`: every command and reply as JSON Schema (2020-12), made from their declarations alone.
 
-Values stand in JSON as `json_value` writes them: an enumeration's member by name, a timestamp as
+Values stand in JSON as `shapes.json_value` writes them: an enumeration's member by name, a timestamp as
 ``2020-02-27T14:48:27.469Z``. Units, which JSON Schema does not know, are ``x-unit``; the names and numbers
 of an enumeration are ``x-enum``. Next to read: `judging`, which takes what a command's schema takes.
 """
@@ -8,15 +8,15 @@ of an enumeration are ``x-enum``. Next to read: `judging`, which takes what a co
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from ..commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
-from ..fields import Kind
 from ..messages import BaseMessage, FieldInfo
 from ..replies import Replies
 from .calls import Answer, Call, Route
+from .shapes import json_value
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -27,17 +27,6 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "str": {"type": "string", "pattern": "^[^\\r\\n\\u0000]*$"},
     "timestamp": {"type": "string", "format": "date-time"},
 }
-
-_WRITERS: dict[str, Callable[[Kind, Any], Any]] = {
-    "enum": lambda kind, value: value.name,
-    "timestamp": lambda kind, value: f"{kind.write(value)}Z",
-}
-
-
-def json_value(kind: Kind, value: Any) -> Any:
-    """A field's value as JSON has it."""
-    write = _WRITERS.get(kind.name)
-    return value if write is None else write(kind, value)
 
 
 def parameters_in(cls: type[Command]) -> tuple[FieldInfo, ...]:

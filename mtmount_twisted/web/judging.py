@@ -18,7 +18,8 @@ from ..enums import Source
 from ..fields import FLOAT, INT, STR, TIMESTAMP
 from ..messages import FieldInfo
 from .calls import Fault, Problem
-from .catalogue import json_value, parameters_in
+from .catalogue import parameters_in
+from .shapes import json_value
 
 LONGEST_SHOWN = 80
 """How much of a wrong value or name is told, in characters."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
-from enum import IntEnum
 from typing import Any
 
 from ..codec import decode_command, decode_reply, read_command_header, read_reply_header
 from ..commands import CommandDict
 from ..enums import CommandCode, ReplyCode
 from ..errors import LineError
-from ..fields import write_timestamp
+from ..fields import Kind
 from ..journal.reading import Entry, is_command
 from ..journal.times import iso as iso
 from ..messages import BaseMessage
@@ -54,6 +52,18 @@ def read_event_id(text: str) -> tuple[int, int]:
     if found is None or int(found[2]) > MAX_ROW:
         raise ValueError(f"expected RUN.ROW as events have it, such as 3.206158430215, got {text[:80]!r}")
     return int(found[1]), int(found[2])
+
+
+_WRITERS: dict[str, Callable[[Kind, Any], Any]] = {
+    "enum": lambda kind, value: value.name,
+    "timestamp": lambda kind, value: f"{kind.write(value)}Z",  # as on the wire, where a leap second is one
+}
+
+
+def json_value(kind: Kind, value: Any) -> Any:
+    """A field's value as JSON has it: an enumeration's member by name, a timestamp as ISO 8601 in UTC."""
+    write = _WRITERS.get(kind.name)
+    return value if write is None else write(kind, value)
 
 
 def command_name(code: int) -> str:
@@ -144,25 +154,10 @@ def _fields(line: bytes, command: bool) -> dict[str, Any] | None:
         return None
     cls = type(message)
     fields = {
-        info.name: _PLAIN.get(info.kind.name, _same)(getattr(message, info.name))
+        info.name: json_value(info.kind, getattr(message, info.name))
         for info in cls.field_infos
         if not info.constant
     }
     if cls.has_extra_data:
         fields["extra_data"] = list(message.extra_data)
     return fields
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _name(value: IntEnum) -> str:
-    return value.name
-
-
-def _time(value: datetime) -> str:
-    return write_timestamp(value) + "Z"  # as on the wire, where a leap second is one
-
-
-_PLAIN: dict[str, Callable[[Any], Any]] = {"enum": _name, "timestamp": _time}

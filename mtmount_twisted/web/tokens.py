@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from ..enums import Source
+from ..enums import CommandingSource, Source
 from ..errors import ConfigError
 from ..journal.schema import usable_name
 from ..secret import Secret
@@ -37,7 +37,7 @@ INCLUDED: dict[Role, frozenset[Role]] = {
 }
 """What each role allows."""
 
-SOURCES = {"CSC": Source.CSC, "EUI": Source.EUI, "HHD": Source.HHD}
+SOURCES: tuple[str, ...] = get_args(CommandingSource)
 KEYS = ("name", "secret", "roles", "source")
 
 
@@ -109,7 +109,7 @@ def load(data: bytes, where: str = "<tokens>") -> Tokens:
 def _token(table: dict[str, Any]) -> Token:
     roles: frozenset[Role] = frozenset().union(*(INCLUDED[role] for role in table["roles"]))
     return Token(
-        User(table["name"], roles, SOURCES[table.get("source", "CSC")]),
+        User(table["name"], roles, Source[table.get("source", "CSC")]),
         Secret(table["secret"]),
     )
 
@@ -166,5 +166,5 @@ def _right_problems(table: dict[str, Any]) -> Iterator[str]:
     roles, source = table.get("roles"), table.get("source", "CSC")
     if not isinstance(roles, list) or not roles or not all(role in ROLES for role in roles):
         yield f"roles: expected a list of {', '.join(ROLES)}"
-    if source not in tuple(SOURCES):
+    if source not in SOURCES:
         yield f"source: expected {' or '.join(SOURCES)}"
