@@ -140,6 +140,10 @@ class Csc:
         reason.trap(MTMountError, OSError)
         entry.orphan = not entry.ends
 
+    def forget(self) -> None:
+        """Forget the commands that have ended."""
+        self._mine = [entry for entry in self._mine if not entry.ends and not entry.orphan]
+
     async def close(self) -> None:
         """Close everything."""
         await self.pair.close()

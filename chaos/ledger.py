@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from mtmount_twisted.commands import AckOnlyCommandCodes, BothAxesStop, Command
@@ -49,10 +50,11 @@ class Ledger:
         self.entries: dict[int, Entry] = {}
         self.arrived: Counter[int] = Counter()
         self.stops = 0
+        self._numbers = count(1)
 
     def enter(self, kind: type[Command], **parameters: Any) -> tuple[Entry, Command]:
         """A new command, and its entry."""
-        number = len(self.entries) + 1
+        number = next(self._numbers)
         command = kind(sequence_id=number, timestamp=EPOCH + number * MILLISECOND, **parameters)
         entry = self.entries[number] = Entry(number, int(command.command_code))
         return entry, command

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import on_commander, on_controller, on_journal, on_lines, on_load, on_process, on_simulator, on_start
+from . import (
+    on_commander,
+    on_controller,
+    on_journal,
+    on_lines,
+    on_load,
+    on_process,
+    on_simulator,
+    on_soak,
+    on_start,
+)
 from .outcome import Row
 
 UNKNOWN = ("outcome unknown", "dropped in 5 s", "up again by itself")
@@ -187,4 +197,18 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("mount: silence", on_simulator.silence, 3, 1, ("timed out", "goes on")),
     Row("mount: refuses to connect back", on_simulator.refusal, 5, 1, ("not sent", "goes on")),
+    Row(
+        "anything at random, in 72 simulated hours of tracking",
+        on_soak.tracking,
+        72,
+        0,
+        ("tables empty at the end", "all as it was"),
+    ),
+    Row(
+        "anything at random, in 12 simulated hours of tracking",
+        on_soak.tracking,
+        0,
+        12,
+        ("tables empty at the end", "all as it was"),
+    ),
 )

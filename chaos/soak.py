@@ -1,0 +1,494 @@
+"""``python -m chaos.soak``: three days of tracking in memory, with faults at random.
+
+A bridge, a simulated mount and commanders run on a `MemoryReactor`, with proxies between them: no sockets,
+and no time but what its clock says. One commander tracks; others come, say what is right and what is not,
+and go; the network and the mount do what `FAULTS` says. At calm moments what is left over is counted:
+tables, delayed calls, connections, objects.
+
+``tests/test_soak.py`` runs it with few commands; ``--interval 0.05`` is the rate of a real telescope, and
+takes an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from twisted.internet.protocol import ClientFactory
+
+from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.journal import NoJournal
+from mtmount_twisted.bridge.sections import Controller, PairCommander, PortCommanders
+from mtmount_twisted.bridge.service import BridgeService
+from mtmount_twisted.commands import (
+    AckOnlyCommandCodes,
+    AskForCommand,
+    AzimuthAxisEnableTracking,
+    AzimuthAxisMove,
+    AzimuthAxisPower,
+    AzimuthAxisResetAlarm,
+    BothAxesStop,
+    BothAxesTrack,
+    Command,
+    ElevationAxisEnableTracking,
+    ElevationAxisMove,
+    ElevationAxisPower,
+    ElevationAxisResetAlarm,
+)
+from mtmount_twisted.enums import Commander
+from mtmount_twisted.journal.schema import OPEN_STEPS
+from mtmount_twisted.simulator.faults import Fault
+from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy, MemoryReactor
+
+from .clients import Csc, Desk, Observer
+from .ledger import Ledger
+
+LOG = logging.getLogger("chaos.soak")
+HOUR = 3600.0
+TAI0 = 1_800_000_037.0
+"""What the mount's clock says at the beginning, in seconds of TAI."""
+
+CALM = 120.0
+"""How long nothing goes wrong before it is counted what is left, in seconds."""
+
+MORE_OBJECTS = 500
+"""How many objects more there may be after three days: caches fill up."""
+
+SET_UP = (AzimuthAxisResetAlarm, ElevationAxisResetAlarm)
+POWER_UP = (AzimuthAxisPower, ElevationAxisPower, AzimuthAxisEnableTracking, ElevationAxisEnableTracking)
+
+
+class Tally(NoJournal):
+    """A journal of which only the ends count: each command that was received has exactly one.
+
+    :ivar open: the commands in flight, by the bridge's number.
+    :ivar wrong: what had no beginning, or an end too many.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: set[int] = set()
+        self.wrong = 0
+        self.ends: Counter[str] = Counter()
+
+    def step(
+        self,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str = "",
+    ) -> int:
+        is_end = step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes)
+        if is_end:
+            self.ends[step] += 1
+        if key and step == "received":
+            self.wrong += key in self.open
+            self.open.add(key)
+        elif key and is_end:
+            self.wrong += key not in self.open
+            self.open.discard(key)
+        return 0
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is there at a calm moment.
+
+    :ivar calls: the delayed calls, by what they call.
+    :ivar objects: how many objects the garbage collector tracks, by type.
+    """
+
+    in_flight: int
+    clients: int
+    calls: Counter[str]
+    connections: int
+    objects: Counter[str]
+
+    @property
+    def total(self) -> int:
+        """All objects."""
+        return sum(self.objects.values())
+
+
+class Soak:
+    """All of it.
+
+    :param interval: how often a tracking command is sent, in seconds.
+    :param seed: of the faults.
+    :param every: how long it is from one fault to the next, about, in seconds.
+    """
+
+    def __init__(self, interval: float, seed: int = 6, every: float = 600.0) -> None:
+        self.interval = interval
+        self.every = every
+        self.chance = random.Random(seed)
+        self.reactor = MemoryReactor()
+        self.ledger = Ledger()
+        self.tally = Tally()
+        self.lost: list[str] = []
+        self.injected: Counter[str] = Counter()
+        self.sent = 0
+        self._visitors: list[Desk | Observer] = []
+        self._start_mount()
+        self._start_bridge()
+        self.run(10.0)
+        self.set_up()
+
+    def _start_mount(self) -> None:
+        self.controller = ChaosPair(self.reactor)
+        self.simulator = SimulatorService(
+            command_port=0,
+            reply_port=self.controller.replies.port,
+            tai=lambda: TAI0 + self.reactor.seconds(),
+            log=LOG,
+            reactor=self.reactor,
+        )
+        self.simulator.startService()
+        self.controller.commands.target_port = self.simulator.communicator.server_port
+        receive = self.simulator.mount.receive
+
+        def received(command: Any) -> None:
+            self.ledger.came(command)
+            receive(command)
+
+        self.simulator.mount.receive = received  # type: ignore[method-assign]
+
+    def _start_bridge(self) -> None:
+        self.csc = Csc(self.reactor, self.ledger, 0)
+        self.reactor.advance(0)
+        self.csc.network.replies.target_port = self.csc.pair.server_port
+        config = Config(
+            controller=Controller(
+                host=HOST, command_port=self.controller.commands.port, reply_host=HOST, reply_port=0
+            ),
+            pairs=(PairCommander(name="csc", command_port=0, reply_port=self.csc.network.replies.port),),
+            ports=(
+                PortCommanders(
+                    name="desk", endpoint=f"tcp:0:interface={HOST}", source="EUI", role="commander"
+                ),
+                PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}"),
+            ),
+        )
+        self.service = BridgeService(config, LOG, cast(Any, self.tally), self.reactor)
+        self.service.startService()
+        self.controller.replies.target_port = self.service.link.server_port
+        self.csc.network.commands.target_port = self.service.pairs[0].server_port
+        desk, hall = (port.getHost().port for port in cast(Any, self.service.ports))
+        self.desk = ChaosProxy(self.reactor, desk)
+        self.hall = ChaosProxy(self.reactor, hall)
+
+    # Time
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, from one call that is due to the next."""
+        reactor, end = self.reactor, self.reactor.seconds() + seconds
+        while reactor.calls and (due := min(call.getTime() for call in reactor.calls)) <= end:
+            reactor.rightNow = max(due, reactor.rightNow)  # exactly: a sum may fall short of it for ever
+            reactor.advance(0)
+        reactor.rightNow = end
+
+    # What the commanders do
+
+    def set_up(self) -> None:
+        """Take command for the CSC, and make the axes ready to track, whatever was wrong with them."""
+        send = self.csc.send
+        if self.csc.pair.connected:
+            send(AskForCommand, commander=Commander.CSC)
+            for reset in SET_UP:
+                send(reset)
+            for turn_on in POWER_UP:
+                send(turn_on, on=True)
+
+    def track(self) -> None:
+        """One tracking command."""
+        now = self.reactor.seconds()
+        if self.csc.pair.connected:
+            self.csc.send(
+                BothAxesTrack,
+                azimuth=now % 20_000 / 100 - 100,
+                elevation=45 + now % 20_000 / 1000,
+                azimuth_velocity=0.01,
+                elevation_velocity=0.001,
+                tai=TAI0 + now,
+            )
+
+    def connect(self, proxy: ChaosProxy, client: Observer) -> Any:
+        """A client of a port, which is there in a moment."""
+        factory: Any = ClientFactory.forProtocol(lambda: client)
+        factory.noisy = False  # else Twisted's log keeps the last thousands, and all that they hold
+        self.reactor.connectTCP(HOST, proxy.port, factory)
+        self.run(0.1)
+        self._visitors.append(client)
+        return client
+
+    # The run
+
+    def hours(self, hours: float) -> None:
+        """Track for so many hours, with faults."""
+        end = self.reactor.seconds() + hours * HOUR
+        while self.reactor.seconds() < end:
+            name = self.chance.choice(list(FAULTS))
+            self.injected[name] += 1
+            self.run(self.chance.random() * self.interval)
+            self._send_amid(AzimuthAxisMove, BothAxesStop, ElevationAxisMove)
+            FAULTS[name](self)
+            self._send_amid(BothAxesStop, AzimuthAxisMove)
+            self.track()
+            self.tracking(self.chance.uniform(1.0, 60.0))
+            self.heal()
+            self.tracking(min(self.chance.expovariate(1 / self.every), end - self.reactor.seconds()))
+
+    def _send_amid(self, *kinds: type[Command]) -> None:
+        """More commands, while something goes wrong."""
+        for kind in kinds if self.csc.pair.connected else ():
+            position = {} if kind is BothAxesStop else {"position": self.chance.uniform(30, 80)}
+            self.csc.send(kind, **position)
+            self.run(self.chance.random())
+
+    def tracking(self, seconds: float) -> None:
+        """Track for so long."""
+        end = self.reactor.seconds() + seconds
+        while self.reactor.seconds() + self.interval < end:
+            self.track()
+            self.run(self.interval)
+        self.run(max(0.0, end - self.reactor.seconds()))
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more; who visited goes; the CSC takes up tracking again."""
+        for proxy in (self.desk, self.hall):
+            proxy.clear()
+        for pair in (self.controller, self.csc.network):
+            pair.clear()
+        self.simulator.faults.clear()
+        for visitor in self._visitors:
+            if visitor.is_open:
+                visitor.transport.abortConnection()
+        self._visitors.clear()
+        self.run(20.0)
+        self.set_up()
+        self.run(5.0)
+        self._book()
+
+    def _book(self) -> None:
+        """Judge what has ended, and forget it: a ledger of three days would be no measure of the memory."""
+        self.lost += self.ledger.lost()
+        kept = [entry for entry in self.ledger.entries.values() if not entry.ends and not entry.orphan]
+        for entry in list(self.ledger.entries.values()):
+            if entry not in kept:
+                self.sent += 1
+                del self.ledger.entries[entry.id]
+                self.ledger.arrived.pop(entry.id, None)
+        self.csc.forget()
+
+    def left(self) -> Left:
+        """What is there when nothing was wrong for a while, and nothing moves."""
+        self.heal()
+        self.csc.send(BothAxesStop)
+        self.run(CALM)
+        self._book()
+        self.reactor.attempts.clear()
+        calls = Counter(getattr(call.func, "__qualname__", repr(call.func)) for call in self.reactor.calls)
+        bridge = self.service.bridge
+        pairs = self.controller, self.csc.network
+        proxies = [self.desk, self.hall, *(end for pair in pairs for end in (pair.commands, pair.replies))]
+        gc.collect()
+        return Left(
+            in_flight=len(bridge.flights) + len(self.tally.open),
+            clients=len(bridge.clients),
+            calls=calls,
+            connections=sum(proxy.open for proxy in proxies),
+            objects=Counter(type(each).__name__ for each in gc.get_objects()),
+        )
+
+
+# What goes wrong
+
+
+def _reset(soak: Soak) -> None:
+    soak.controller.reset()
+
+
+def _drop_one(soak: Soak) -> None:
+    soak.controller.drop(soak.chance.choice(["commands", "replies"]))
+
+
+def _close(soak: Soak) -> None:
+    soak.controller.commands.close()
+
+
+def _hang(soak: Soak) -> None:
+    soak.controller.set(hang=True)
+
+
+def _slow(soak: Soak) -> None:
+    soak.controller.set(latency=soak.chance.random(), slices=soak.chance.randrange(1, 50), bandwidth=5000.0)
+
+
+def _limited(soak: Soak) -> None:
+    soak.controller.set(limit=soak.chance.randrange(2000))
+
+
+def _lose_commander(soak: Soak) -> None:
+    soak.csc.network.drop(soak.chance.choice(["commands", "replies"]))
+
+
+def _hang_commander(soak: Soak) -> None:
+    soak.csc.network.set(hang=True)
+
+
+def _visit(soak: Soak) -> None:
+    for _ in range(soak.chance.randrange(1, 6)):
+        visitor = soak.connect(soak.desk, Desk(soak.ledger))
+        for _ in range(soak.chance.randrange(10)):
+            visitor.send(BothAxesStop)
+        soak.run(soak.chance.random())
+
+
+def _half_close(soak: Soak) -> None:
+    visitor = soak.connect(soak.desk, Desk(soak.ledger))
+    visitor.send(BothAxesStop)
+    visitor.transport.loseWriteConnection()
+
+
+def _nonsense(soak: Soak) -> None:
+    visitor = soak.connect(soak.desk, Desk(soak.ledger))
+    visitor.transport.write(soak.chance.choice(NONSENSE))
+    soak.run(soak.chance.random() * 15)
+
+
+def _deaf(soak: Soak) -> None:
+    deaf = soak.connect(soak.hall, Observer())
+    deaf.transport.pauseProducing()
+    soak.simulator.faults.add(Fault("long", size=60_000, count=5))
+
+
+def _takes_command(soak: Soak) -> None:
+    visitor = soak.connect(soak.desk, Desk(soak.ledger))
+    visitor.send(AskForCommand, commander=Commander.EUI)
+    soak.run(1.0)
+
+
+def _mount(*faults: Fault) -> Callable[[Soak], None]:
+    def inject(soak: Soak) -> None:
+        for fault in faults:
+            soak.simulator.faults.add(fault)
+
+    return inject
+
+
+NONSENSE: Sequence[bytes] = (
+    b"nonsense\r\n",
+    b"\xff\xfe\r\n",
+    b"1\n32\n2\n2020-01",
+    b"x" * 70_000,
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"1\n32\n2\n" + b"y" * 60_000,
+)
+
+FAULTS: dict[str, Callable[[Soak], None]] = {
+    "controller resets": _reset,
+    "one socket drops": _drop_one,
+    "controller closes": _close,
+    "controller hangs": _hang,
+    "slow network": _slow,
+    "cut behind some bytes": _limited,
+    "commander drops": _lose_commander,
+    "commander hangs": _hang_commander,
+    "visitors": _visit,
+    "a half-closed one": _half_close,
+    "nonsense": _nonsense,
+    "one that never reads": _deaf,
+    "command is taken": _takes_command,
+    "late": _mount(Fault("late", seconds=3.0, probability=0.5)),
+    "too late": _mount(Fault("late", seconds=20.0, count=3)),
+    "repeated": _mount(Fault("repeated", times=2, count=5)),
+    "missing": _mount(Fault("missing", count=3)),
+    "wrong id": _mount(Fault("wrong_id", count=3)),
+    "Done first": _mount(Fault("done_first", count=3)),
+    "out of order": _mount(Fault("swapped", count=3)),
+    "alarm": _mount(Fault("alarm", seconds=1.0, count=1)),
+    "garbage": _mount(Fault("garbage", count=3)),
+    "cut line": _mount(Fault("cut", count=1)),
+    "64 KiB line": _mount(Fault("long", count=1)),
+    "flood": _mount(Fault("flood", rate=1000.0, seconds=0.5, count=1)),
+    "silence": _mount(Fault("silence")),
+    "refusal": _mount(Fault("refusal")),
+}
+"""What goes wrong, by name."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a soak.
+
+    :ivar problems: what is not as it was, in words; none, if all is well.
+    """
+
+    hours: float
+    commands: int
+    faults: int
+    lost: int
+    problems: tuple[str, ...]
+
+
+def soak(hours: float, interval: float, seed: int = 6) -> Verdict:
+    """Track for so many hours, after two in which everything is made that is made once.
+
+    :param interval: between two commands, in seconds.
+    """
+    running = Soak(interval, seed)
+    running.hours(2.0)
+    before = running.left()
+    running.hours(hours)
+    after = running.left()
+    return Verdict(
+        hours,
+        running.sent,
+        sum(running.injected.values()),
+        len(running.lost) + running.tally.wrong,
+        tuple([*differences(before, after), *running.lost[:3]]),
+    )
+
+
+def differences(before: Left, after: Left) -> Iterator[str]:
+    """What is more or less than it was, and in flight that should not be."""
+    if after.in_flight:
+        yield f"{after.in_flight} commands in flight"
+    for name in ("clients", "calls", "connections"):
+        then, now = getattr(before, name), getattr(after, name)
+        if then != now:
+            yield f"{name}: {then} before, {now} after"
+    if after.total - before.total > MORE_OBJECTS:
+        more = (after.objects - before.objects).most_common(5)
+        yield f"{after.total - before.total} more objects: {more}"
+
+
+def main() -> None:
+    """Run, and print the verdict as JSON; exit status 1 if anything is not as it was."""
+    parser = argparse.ArgumentParser(prog="python -m chaos.soak", description=__doc__)
+    parser.add_argument("--hours", type=float, default=72.0, help="how long, simulated [%(default)s]")
+    parser.add_argument("--interval", type=float, default=20.0, help="between commands, in s [%(default)s]")
+    parser.add_argument("--seed", type=int, default=6, help="of the faults [%(default)s]")
+    given = parser.parse_args()
+    LOG.addHandler(logging.NullHandler())
+    LOG.propagate = False
+    verdict = soak(given.hours, given.interval, given.seed)
+    print(json.dumps(asdict(verdict)))
+    sys.exit(bool(verdict.lost or verdict.problems))
+
+
+if __name__ == "__main__":
+    main()
