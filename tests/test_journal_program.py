@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -147,6 +148,17 @@ class ProgramTests(SessionCase):
         self.assertEqual(wanted.codes, (104, 103, -1))
         self.assertEqual(set(wanted.outcomes), ({*OUTCOMES, UNKNOWN} - {"open", "ack", "local"}))
         self.assertEqual(wanted.since, START - 60)
+
+    def test_reply_port(self) -> None:
+        """Replies come in one port above the commands' unless told otherwise, as everywhere."""
+        words = ["replay", "--peer", "csc"]
+        self.assertEqual(parse_options([*words]).reply_port, 30006)
+        self.assertEqual(parse_options([*words, "--command-port", "31700"]).reply_port, 31701)
+        both = ["--command-port", "31700", "--reply-port", "9"]
+        self.assertEqual(parse_options([*words, *both]).reply_port, 9)
+        with redirect_stderr(io.StringIO()) as said, self.assertRaises(SystemExit):
+            parse_options([*words, "--command-port", "65535"])
+        self.assertIn("--reply-port", said.getvalue())
 
 
 class LineTests(SynchronousTestCase):

@@ -55,6 +55,10 @@ def parse_options(
     options = parser.parse_args(arguments)
     if options.do == "replay" and len(options.peer) != 1:
         parser.error("replay needs one --peer: whose commands to send")
+    if options.do == "replay" and options.reply_port is None:
+        if options.command_port == 65535:
+            parser.error("--reply-port: there is no port one above 65535; name one")
+        options.reply_port = options.command_port + 1
     return options
 
 
@@ -94,7 +98,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="where the commands go (%(default)s)")
     add("--command-port", type=_port, default=30005, metavar="PORT", help="its port there (%(default)s)")
     add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
-    add("--reply-port", type=_port, default=30006, metavar="PORT", help="its port (%(default)s)")
+    add("--reply-port", type=_port, metavar="PORT", help="its port (the commands' port + 1)")
     add("--all", action="store_true", help="also what the bridge refused, or could not send to the mount")
     add("--speed", type=_positive, default=1.0, metavar="N", help="times the recorded pace (%(default)s)")
     add("--keep-tai", action="store_true", help="leave the tai of track commands as recorded")

@@ -173,8 +173,9 @@ async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recor
         )
         outcomes = await session.run(commands)
     except TimeoutError:
-        where = f"{options.host}:{options.command_port}"
-        return complain(f"not connected both ways with {where} within {options.connect_timeout:g} s")
+        there = f"commands to {options.host}:{options.command_port}"
+        here = f"replies to {options.reply_host}:{options.reply_port}"
+        return complain(f"not connected both ways ({there}, {here}) within {options.connect_timeout:g} s")
     except MTMountError as error:
         return complain(str(error))
     finally:
