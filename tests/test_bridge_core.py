@@ -117,6 +117,42 @@ class RoutingTests(SynchronousTestCase):
         rows = [message for message in self.house.journal.messages if message[0] == "everyone"]
         self.assertEqual([row[3] for row in rows], events)
 
+    def test_observers_get_one_piece(self) -> None:
+        """What one chunk of the mount's makes observers hear, answers and events, they get in one piece."""
+        observer = self.house.client("observer", Source.EUI, may_command=False)
+        numbers = [self.csc.command(MOVE) for _ in range(3)]
+        self.assertEqual(observer.read(), [])
+        observer.pieces.clear()
+        acks = [b"0\n" + line.split(b"\n")[0] + b"\n1\nwhen\n9" for line in self.link.read()]
+        self.link.say(acks[0], STATE, acks[1], STATE, acks[2])
+        own = [b"0\n%d\n1\nwhen\n9" % number for number in numbers]
+        self.assertEqual(observer.read(), [own[0], STATE, own[1], STATE, own[2]])
+        self.assertEqual(len(observer.pieces), 1)
+
+    def test_observers_get_refusals_in_one_piece(self) -> None:
+        """So they do where a burst of commands is refused, where the link is lost, and where time is up."""
+        observer = self.house.client("observer", Source.EUI, may_command=False)
+        late = self.house.client("late", Source.EUI)
+        observer.pieces.clear()
+        with self.house.bridge.gathering():
+            for _ in range(3):
+                late.command(MOVE)
+        self.assertEqual((len(observer.read()), len(observer.pieces)), (3, 1))
+        for end in (lambda: self.house.advance(5.3), lambda: self.house.bridge.link_down("gone")):
+            for _ in range(3):
+                self.csc.command(MOVE)
+            observer.pieces.clear()
+            end()
+            self.assertEqual((len(observer.read()), len(observer.pieces)), (3, 1))
+
+    def test_newcomer_amid_a_chunk(self) -> None:
+        """An observer that comes in the middle of it is told what comes from then on."""
+        with self.house.bridge.gathering():
+            first = self.house.client("first", Source.EUI, may_command=False)
+            self.house.client("eui", Source.EUI).command(MOVE)
+            second = self.house.client("second", Source.EUI, may_command=False)
+        self.assertEqual((len(first.read()), second.read()), (1, []))
+
     def test_pieces_are_bounded(self) -> None:
         """Very much in one chunk is sent in pieces, none much longer than a line may be, and whole lines."""
         eui = self.house.client("eui", Source.EUI)
@@ -194,16 +230,39 @@ class RoutingTests(SynchronousTestCase):
         self.assertGreater(len(firsts), 1)
 
     def test_stop_overtakes(self) -> None:
-        """Every stop goes before all that waits, in the order of the stops; the rest keeps its order."""
+        """Every stop goes before all that waits, in the order of the stops, and what waited is not sent."""
+        eui = self.house.client("eui", Source.EUI)
         self.link.room = 0
-        for code in (MOVE, 103, STOP, 104, 1502, 7):
+        for code in (MOVE, 103):
             self.csc.command(code)
+        eui.command(STOP)
+        self.assertEqual(self.csc.explanations(), ["not sent: overtaken by BothAxesStop of eui"] * 2)
+        self.assertEqual((self.csc.in_flight, eui.in_flight), (0, 1))
+        for code in (104, 1502, 7, TRACK, 103):
+            self.csc.command(code)
+        self.assertEqual(self.csc.explanations(), ["not sent: overtaken by MirrorCoverLocksStop of csc"])
         self.link.give_room(4)
-        self.assertEqual(self.link.codes(), [STOP, 1502, 7, MOVE])
+        self.assertEqual(self.link.codes(), [STOP, 1502, 7, TRACK])
         self.link.give_room(10)
-        self.assertEqual(self.link.codes(), [103, 104])
-        self.link.give_room(10)
-        self.assertEqual(self.link.codes(), [])
+        self.assertEqual(self.link.codes(), [103])
+        steps = [step[1] for step in self.house.journal.steps if step[5] == 104]
+        self.assertEqual(steps, ["received", "not_sent"])
+
+    def test_stop_leaves_what_was_sent(self) -> None:
+        """What the controller was sent before a stop goes on: the mount ends it, and nobody else can."""
+        self.csc.command(MOVE)
+        self.csc.command(STOP)
+        for line in self.link.read():
+            self.link.finish(line)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE] * 2)
+
+    def test_stop_leaves_asks(self) -> None:
+        """What the bridge asks of the controller is not overtaken."""
+        self.link.room = 0
+        self.csc.ask()
+        self.csc.command(STOP)
+        self.link.give_room()
+        self.assertEqual(self.link.codes(), [STOP, CommandCode.ASK_FOR_COMMAND])
 
     def test_answers_are_for_the_visit_that_asked(self) -> None:
         """A commander that was lost and is back gets no answer to what it sent before; who observes does."""
@@ -345,8 +404,65 @@ class MalformedTests(SynchronousTestCase):
         self.assertEqual(self.house.journal.steps[-1][1:3], ("not_sent", "pair"))
 
 
+class ObserverTests(SynchronousTestCase):
+    """Clients that only observe, and command all the same."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.watch = self.house.client("watch", may_command=False)
+        self.other = self.house.client("other", may_command=False)
+
+    def test_told_alone(self) -> None:
+        """That an observer's command is refused concerns nobody else."""
+        self.watch.command(STOP)
+        self.watch.say(b"8\nx\n2\nt")
+        self.assertEqual([text.split(":")[0] for text in self.watch.explanations()], ["refused", "malformed"])
+        self.assertEqual(self.other.read(), [])
+
+    def test_refusals_of_commanders(self) -> None:
+        """Observers are told that a commander's command is refused."""
+        self.house.client("csc").command(MOVE)
+        self.assertEqual(self.other.explanations(), ["refused: nobody has command"])
+
+    def test_dismissed(self) -> None:
+        """After 100 refused lines it is dismissed, told each end, and nothing more is taken of it."""
+        for _ in range(150):
+            self.watch.command(STOP)
+        self.assertEqual(self.watch.dismissals, ["it only observes, and goes on commanding"])
+        self.assertEqual(len(self.watch.explanations()), 100)
+        self.assertNotIn("watch", self.house.bridge.clients)
+        self.assertEqual(len(self.house.journal.steps), 100)
+        self.house.link.say(STATE)
+        self.assertEqual((self.watch.read(), self.other.read()), ([], [STATE]))
+
+    def test_counted_anew(self) -> None:
+        """Each visit counts for itself, and each observer."""
+        for _ in range(3):
+            for _ in range(99):
+                self.watch.command(STOP)
+            self.other.command(STOP)
+            self.watch.go()
+            self.watch.come()
+        self.assertEqual((self.watch.dismissals, self.other.dismissals), ([], []))
+
+    def test_cut_off_by_the_last(self) -> None:
+        """One that is cut off by being told is not dismissed besides."""
+        leaver = LeavingClient(self.house.bridge, "leaver", Source.CSC, may_command=False).come()
+        leaver.command(STOP)
+        self.assertEqual(leaver.dismissals, [])
+
+
 class NewcomerTests(SynchronousTestCase):
     """What a newcomer sees."""
+
+    def test_too_much_to_know(self) -> None:
+        """What a newcomer is not told for want of room is counted, and the log says so once."""
+        house = House()
+        with self.assertLogs("tests.bridge", logging.WARNING) as logs:
+            house.link.say(*(b"4\n1\n%d\n900. a\n%b" % (code, STAMP) for code in range(1050)))
+        self.assertEqual(house.bridge.counts["forgotten"], 50)
+        self.assertEqual(len(logs.records), 1)
+        self.assertEqual(len(house.client("csc").read()), 1000)
 
     def test_what_is_known(self) -> None:
         """A newcomer, and who comes back, is told what is known, and nobody else is told again."""

@@ -8,6 +8,7 @@ commands from 1 again, never gets an answer to what its predecessor sent.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -32,9 +33,35 @@ class Audience:
         self._observers: dict[str, Any] = {}
         self._visits: dict[str, int] = {}
         self._numbers = count(1)
+        self._gathers = False
+        self._gathered: list[bytes] = []  # what observers are yet to be told
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """What observers are told meanwhile they are given together, in as few pieces as may be.
+
+        There may be hundreds of them: each of a hundred answers to each of them alone would take longer
+        than anybody else can wait.
+        """
+        if self._gathers:
+            yield
+            return
+        self._gathers = True
+        try:
+            yield
+        finally:
+            self._gathers = False
+            self._give()
+
+    def _give(self) -> None:
+        lines, self._gathered = self._gathered, []
+        for piece in _pieces(lines):
+            for observer in tuple(self._observers.values()):  # to send may be to cut off
+                observer.send(piece)
 
     def enter(self, client: Any) -> None:
         """A client is here from now on."""
+        self._give()  # a newcomer is told what comes from now on
         self.clients[client.name] = client
         self._visits[client.name] = next(self._numbers)
         if not client.may_command:
@@ -65,9 +92,22 @@ class Audience:
             client.send(data)
         if self._observers:
             self._diary.told(OBSERVERS, line)
-            for observer in tuple(self._observers.values()):
-                if observer is not client:
-                    observer.send(data)
+            if client.name in self._observers:
+                self._tell_others(client, data)
+            else:
+                self._gathered.append(line)
+                self._give_unless_gathering()
+
+    def _tell_others(self, observer: Any, data: bytes) -> None:
+        """What one observer was told by itself goes to the others."""
+        self._give()
+        for other in tuple(self._observers.values()):
+            if other is not observer:
+                other.send(data)
+
+    def _give_unless_gathering(self) -> None:
+        if not self._gathers:
+            self._give()
 
     def tell_one(self, client: Any, lines: list[bytes]) -> None:
         """Give lines to one client and nobody else."""
@@ -82,8 +122,12 @@ class Audience:
             for line in lines:
                 self._diary.told(EVERYONE, line)
             for piece in _pieces(lines):
-                for client in tuple(self.clients.values()):  # to send may be to cut off
-                    client.send(piece)
+                for client in tuple(self.clients.values()):
+                    if client.name not in self._observers:
+                        client.send(piece)
+            if self._observers:
+                self._gathered += lines
+                self._give_unless_gathering()
 
 
 def _pieces(lines: list[bytes]) -> Iterator[bytes]:

@@ -101,10 +101,11 @@ class PairClient(WholePair):
         if not self.up:
             self._hold(lines)
             return
-        for line in lines:
-            self._bridge.commanded(self, line)
-            if not self.up:
-                return
+        with self._bridge.gathering():
+            for line in lines:
+                self._bridge.commanded(self, line)
+                if not self.up:
+                    return
 
     def _hold(self, lines: list[bytes]) -> None:
         self._held += lines
@@ -232,10 +233,11 @@ class PortClient:
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on what the client says, until it says what closes its connection."""
-        for line in lines:
-            self._bridge.commanded(self, line)
-            if self._reader is None:
-                return
+        with self._bridge.gathering():
+            for line in lines:
+                self._bridge.commanded(self, line)
+                if self._reader is None:
+                    return
 
     def reader_finished(self, reader: LineReader) -> None:
         """The client says no more, and may still listen: it is told how its commands end, then closed.

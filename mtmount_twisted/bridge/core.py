@@ -16,6 +16,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -158,6 +159,10 @@ class Bridge:
         self.counts["cut_off"] += 1
         self._diary.event("cut_off", client.name, why)
 
+    def gathering(self) -> AbstractContextManager[None]:
+        """For who passes on many commands at once: observers get the answers together."""
+        return self._audience.gathering()
+
     def commanded(self, client: Any, line: bytes) -> None:
         """A client sent a command. What comes after it was dismissed or cut off is not taken."""
         self._diary.heard(client.name, line)
@@ -246,6 +251,10 @@ class Bridge:
 
     def said(self, lines: list[bytes]) -> None:
         """The controller sent these lines: what is meant for everyone is passed on together."""
+        with self._audience.gathering():
+            self._hear(lines)
+
+    def _hear(self, lines: list[bytes]) -> None:
         events: list[bytes] = []
         for line in lines:
             self._diary.heard(CONTROLLER, line)

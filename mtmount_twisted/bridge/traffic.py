@@ -170,8 +170,9 @@ class Traffic:
 
     def lose(self, why: str) -> None:
         """End all that is in flight: there is no controller any more to end it."""
-        for flight in self.flights:
-            self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
+        with self._audience.gathering():
+            for flight in self.flights:
+                self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
 
     def lose_those_of(self, client: Any, why: str) -> None:
         """End what a client has in flight: nobody will be there to be told its end."""
@@ -203,16 +204,18 @@ class Traffic:
 
     def _look_at_deadlines(self) -> None:
         self._sweep = None
-        for flight in self.flights.due(self._clock.seconds()):
-            if not flight.written:
-                why = f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
-            elif flight.acked:
-                why = "timed out: acknowledged, but not done in time"
-            else:
-                why = f"timed out: no Ack within {self._rules.ack_timeout:g} s"
-            self._give_up(flight, why)
+        with self._audience.gathering():
+            for flight in self.flights.due(self._clock.seconds()):
+                self._give_up(flight, self._why_late(flight))
         if self.flights:
             self._keep_sweeping()
+
+    def _why_late(self, flight: Flight) -> str:
+        if not flight.written:
+            return f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
+        if flight.acked:
+            return "timed out: acknowledged, but not done in time"
+        return f"timed out: no Ack within {self._rules.ack_timeout:g} s"
 
     def stop(self) -> None:
         """Stop the timer; nothing is in flight any more."""
