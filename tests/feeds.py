@@ -57,6 +57,10 @@ class Notebook(Waiting):
     def base(self) -> int | None:
         return self.keeper.base
 
+    @property
+    def written(self) -> int:
+        return self.writer.written
+
 
 class Request:
     """Twisted's request, and the reader behind it.

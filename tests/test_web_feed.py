@@ -227,9 +227,11 @@ class FeedTests(SynchronousTestCase):
         self.feed.publish("request", {})
         framed = feed_module.framed
         self.patch(feed_module, "framed", lambda entry: 1 / 0)
-        self.world.wait()
+        with self.assertLogs("mtmount_twisted.web.feed", "ERROR") as caught:
+            self.world.wait()
         self.patch(feed_module, "framed", framed)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(caught.output), 1)
+        self.assertIn("in <lambda>", caught.output[0])
         self.world.record()
         self.world.wait()
         self.assertEqual([event.name for event in ear.events], ["message"])

@@ -248,15 +248,15 @@ class BoundsTests(StreamsCase):
         self.assertTrue(stuck.aborted)
 
     def test_push_producer(self) -> None:
-        """A stream is what a transport asks of one that writes to it; told late, it does nothing."""
+        """What a connection asks of one that writes to it is there; told late, it does nothing."""
         reader = self.world.read()
-        stream = reader.producer
-        verifyObject(IPushProducer, stream)
+        producer = reader.producer
+        verifyObject(IPushProducer, producer)
         reader.leave()
-        for told in (stream.pauseProducing, stream.resumeProducing, stream.stopProducing):
+        for told in (producer.pauseProducing, producer.resumeProducing, producer.stopProducing):
             told()
-        stream.send(b"late")
-        self.failureResultOf(stream.room())
+        producer.send(b"late")
+        self.assertEqual([event.name for event in reader.events], ["hello"])
 
 
 class ResumeTests(SynchronousTestCase):
@@ -433,6 +433,75 @@ class ResumeTests(SynchronousTestCase):
             self.assertEqual(gone["rows"], 15)
             self.assertIn(why, gone["why"])
             self.assertEqual(reader.sequence_ids, list(range(21, 26)))
+
+    def test_waits_without_reading(self) -> None:
+        """However many wait for the file, one look now and then is for all; it is read when it has grown."""
+        world = self.world(max_rows=5)
+        world.record(5)
+        world.write()
+        last = world.id_of(5)
+        world.record(20)
+        world.synchronous = False
+        readers = [world.read(last) for _ in range(4)]
+
+        def read_file() -> int:
+            world.wait(0.5)
+            for number in range(100):
+                if not world.threads:
+                    return number
+                world.run_thread()
+                world.wait(0.01)
+            raise AssertionError("it is read again and again")
+
+        self.assertEqual(read_file(), 4)
+        world.wait(1)
+        self.assertEqual(read_file(), 0)
+        looks = [
+            call for call in world.clock.getDelayedCalls() if call.getTime() <= world.clock.seconds() + 1
+        ]
+        self.assertEqual(len(looks), 1)
+        world.write()
+        self.assertEqual(read_file(), 4)
+        for reader in readers:
+            self.assertEqual((reader.sequence_ids, reader.named("gone")), (list(range(6, 26)), []))
+
+    def test_grown_while_it_is_read(self) -> None:
+        """What is written while the file is read is not waited for."""
+        world = self.world(max_rows=5)
+        world.record(5)
+        world.write()
+        last = world.id_of(5)
+        world.record(20)
+        world.synchronous = False
+        reader = world.read(last)
+        world.wait(0.01)
+        waiting, work = world.threads.popleft()
+        found = work()
+        world.write()
+        world.synchronous = True
+        waiting.callback(found)
+        world.wait(0.01)
+        self.assertEqual(reader.sequence_ids, list(range(6, 26)))
+
+    def test_ahead_of_others_who_all_go(self) -> None:
+        """Who has more than the others were told goes on as soon as they were, or have gone."""
+        for go in (False, True):
+            world = self.world(max_rows=30)
+            live = world.read()
+            world.record(40)
+            world.write()
+            reader = world.read(world.id_of(1))
+            world.clock.advance(0)
+            for _ in range(8):
+                world.clock.advance(0.001)
+            if go:
+                live.leave()
+            else:
+                world.wait(0.1)
+            for _ in range(8):
+                world.clock.advance(0.001)
+            self.assertEqual(reader.sequence_ids, list(range(2, 41)))
+            self.assertIn(reader, [listener.request for listener in world.feed.listeners])  # type: ignore[attr-defined]
 
     def test_journal_that_is_not_opened(self) -> None:
         """If the file of this run is never opened, the reader is told so and is live."""

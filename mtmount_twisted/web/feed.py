@@ -9,6 +9,7 @@ serves who resumes after a short while. Next to read: `streams`, who listens; `r
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -16,7 +17,6 @@ from typing import Any, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
-from twisted.python import log
 from twisted.python.failure import Failure
 
 from ..journal.reading import Entry
@@ -166,6 +166,7 @@ class Feed:
 
     :param tee: see `bridge.tee.Tee`.
     :param journal: its ``run``, ``base`` and ``fault`` say what a row's id is.
+    :param log: where it says that something can't be told.
     :ivar listeners: those who are told.
     :ivar lost: how many rows were told to nobody, because too much happened at once.
     """
@@ -179,10 +180,12 @@ class Feed:
         *,
         max_rows: int = MAX_ROWS,
         max_bytes: int = MAX_BYTES,
+        log: logging.Logger | None = None,
     ) -> None:
         self.journal = journal
         self.listeners: dict[Listener, None] = {}
         self.lost = 0
+        self._log = log or logging.getLogger(__name__)
         self._clock = clock
         self._turns = turns
         self._max_rows, self._max_bytes = max_rows, max_bytes
@@ -194,6 +197,7 @@ class Feed:
         self._idle = False  # somebody listens, and nothing is due
         self._due: IDelayedCall | None = None
         self._telling: Deferred[None] | None = None
+        self._moved: Waiters[None] = Waiters()
         self._tee = tee
         tee.on_message.append(self._message)
         tee.on_step.append(self._step)
@@ -257,6 +261,10 @@ class Feed:
         """The position from which on one who attaches now is told."""
         return self._told if self.listeners or self._telling is not None else self._end
 
+    def moved(self) -> Deferred[None]:
+        """Fires once the `edge` is another; to be asked while it is not the end. Cancelled at `close`."""
+        return self._moved.wait()
+
     @property
     def last_row(self) -> int:
         """The id of the last row before the edge; 0 if there is none that is known to be in the file."""
@@ -317,6 +325,7 @@ class Feed:
             if self._due is not None:
                 self._due.cancel()
                 self._due = None
+            self._moved.fire(None)
 
     def _begin(self) -> None:
         self._due = None
@@ -328,11 +337,12 @@ class Feed:
         if isinstance(result, Failure):
             self._told = self._end  # what failed would fail again
             if not result.check(CancelledError):
-                log.err(result, "web: events can't be told")
+                self._log.error("web: events can't be told", exc_info=result.value)
         self._idle = bool(self.listeners)
         if self._idle and self._told < self._end:
             self._idle = False
             self._due = self._clock.callLater(GATHER, self._begin)
+        self._moved.fire(None)
 
     async def _tell(self, end: int) -> None:
         while self._told < end and self.listeners:
@@ -347,6 +357,7 @@ class Feed:
                 await self._turns.turn(first=True)
             self._told = after
             await self._send(batch)
+            self._moved.fire(None)
 
     async def _send(self, batch: Batch) -> None:
         listeners = tuple(self.listeners)
@@ -374,3 +385,4 @@ class Feed:
             self.detach(listener)
         if self._telling is not None:
             self._telling.cancel()
+        self._moved.fail(CancelledError)

@@ -11,17 +11,25 @@ import sqlite3
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 
-from ..journal.reading import PAGE_ROWS, Entry, JournalError, Wanted, read_entries
-from ..journal.schema import COLUMNS
+from ..journal.reading import (
+    PAGE_ROWS,
+    Entry,
+    JournalError,
+    Wanted,
+    first_and_last,
+    read_entries,
+    run_of,
+)
+from ..waiting import Waiters
 from .feed import ROWS_PER_TURN, Feed, Listener, Turns, framed, gone
 from .history import Shelf
 from .selection import kind_of
 
 PAUSE = 0.05
-"""How long to wait at a time for what is not yet in the file, or not yet told to others, in seconds."""
+"""How often is looked whether the file has grown, in seconds; the journal's thread does not say."""
 
 MAX_WAIT = 5.0
 """How long the file is waited for altogether, in seconds."""
@@ -56,11 +64,63 @@ class Found(NamedTuple):
 
 def rows_after(db: sqlite3.Connection, row: int) -> Found:
     """A page of rows after one, and what is known of that one."""
-    one = " UNION ALL ".join(f"SELECT run FROM {table} WHERE id = ?" for table in COLUMNS)
-    found = db.execute(one, [row] * len(COLUMNS)).fetchone()
-    most = ", ".join(f"coalesce((SELECT max(id) FROM {table}), 0)" for table in COLUMNS)
-    (last,) = db.execute(f"SELECT max({most})").fetchone()
-    return Found(found and found[0], last, list(islice(read_entries(db, Wanted(), row), PAGE_ROWS)))
+    entries = list(islice(read_entries(db, Wanted(), row), PAGE_ROWS))
+    return Found(run_of(db, row), first_and_last(db)[1], entries)
+
+
+class Growth:
+    """Tells those who wait that the journal's file has grown: it looks for all, while anybody waits."""
+
+    def __init__(self, feed: Feed, clock: Any) -> None:
+        self._feed = feed
+        self._clock = clock
+        self._waiting: Waiters[bool] = Waiters()
+        self._seen = 0
+        self._next: IDelayedCall | None = None
+
+    @property
+    def written(self) -> int:
+        """How many rows were written."""
+        return int(self._feed.journal.written)
+
+    def beyond(self, written: int, seconds: float) -> Deferred[bool]:
+        """Fires with True once `written` is another; False on a fault, or after so many seconds."""
+        if self._moved(written):
+            return succeed(self.written != written)
+        self._seen = written
+        self._look_later()
+        return self._waiting.wait().addTimeout(seconds, self._clock, lambda result, timeout: False)
+
+    def _moved(self, written: int) -> bool:
+        return self.written != written or bool(self._feed.journal.fault)
+
+    def _look_later(self) -> None:
+        if self._next is None:
+            self._next = self._clock.callLater(PAUSE, self._look)
+
+    def _look(self) -> None:
+        self._next = None
+        if self._moved(self._seen):
+            self._waiting.fire(self.written != self._seen)
+        if self._waiting:
+            self._look_later()
+
+    def close(self) -> None:
+        """Cancel all that wait."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        self._waiting.fail(CancelledError)
+
+
+class Sources(NamedTuple):
+    """Where events are, and who says that there are more."""
+
+    feed: Feed
+    shelf: Shelf
+    turns: Turns
+    growth: Growth
+    clock: Any
 
 
 class Resumption:
@@ -69,18 +129,13 @@ class Resumption:
     :param run: with `row`, the id of the last event that it had.
     """
 
-    def __init__(
-        self, stream: Slow, feed: Feed, shelf: Shelf, turns: Turns, clock: Any, run: int, row: int
-    ) -> None:
+    def __init__(self, stream: Slow, sources: Sources, run: int, row: int) -> None:
         self._stream = stream
-        self._feed = feed
-        self._shelf = shelf
-        self._turns = turns
-        self._clock = clock
+        self._feed, self._shelf, self._turns, self._growth, self._clock = sources
         self._run, self._row = run, row
         self._certain = False  # that the id is of this journal
         self._there = True  # that its row is in the file
-        self._waited = 0.0
+        self._waits_since: float | None = None
 
     async def go(self) -> None:
         """Until the stream is attached."""
@@ -103,7 +158,7 @@ class Resumption:
             await self._from_journal()
             return False
         if position > feed.edge:  # the file had what the others will be told in a moment
-            await deferLater(self._clock, PAUSE)
+            await feed.moved()
             return False
         return await self._from_ring(position)
 
@@ -118,7 +173,7 @@ class Resumption:
         return position == feed.edge
 
     async def _from_journal(self) -> None:
-        row = self._row
+        row, written = self._row, self._growth.written
         found = await self._shelf.read(lambda db: rows_after(db, row))
         if not self._certain:
             self._judge(found)
@@ -130,9 +185,9 @@ class Resumption:
                 await self._send(entry)
             await self._turns.turn()
         if entries:
-            self._waited = 0.0
+            self._waits_since = None
         else:
-            await self._wait()
+            await self._wait(written)
 
     def _judge(self, found: Found) -> None:
         """Raise if the id can't be of this journal."""
@@ -156,12 +211,15 @@ class Resumption:
             self._stream.send(framed(entry))
             await self._stream.room()
 
-    async def _wait(self) -> None:
-        """For what is in neither: the journal's thread is about to write it."""
-        feed = self._feed
-        if self._waited < MAX_WAIT and not feed.journal.fault:
-            self._waited += PAUSE
-            await deferLater(self._clock, PAUSE)
+    async def _wait(self, written: int) -> None:
+        """For what is in neither: the journal's thread is about to write it.
+
+        :param written: how much it had written when the file was read.
+        """
+        feed, now = self._feed, self._clock.seconds()
+        if self._waits_since is None:
+            self._waits_since = now
+        if await self._growth.beyond(written, max(0.0, self._waits_since + MAX_WAIT - now)):
             return
         first = feed.first_row
         why = f"the journal is not written: {feed.journal.fault or 'it is far behind'}"

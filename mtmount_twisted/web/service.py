@@ -69,7 +69,7 @@ class Areas:
         served, tee, journal = parts.served, parts.tee, parts.journal
         bridge, link = served.bridge, served.link
         turns = Turns(reactor)
-        feed = Feed(tee, journal, reactor, turns)
+        feed = Feed(tee, journal, reactor, turns, log=log)
         shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
         lives = Lives(tee, reactor)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)

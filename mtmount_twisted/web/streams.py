@@ -19,7 +19,7 @@ from ..outlet import Outlet
 from .calls import Answer, Call, Fault, Problem, Route, User
 from .feed import STREAMS_PER_TURN, Feed, Turns, frame
 from .history import Shelf
-from .resuming import Resumption
+from .resuming import Growth, Resumption, Sources
 from .selection import Selection, read_selection, refuse
 from .shapes import event_id, read_event_id
 
@@ -124,8 +124,9 @@ class Streams:
     ) -> None:
         self.cut_off = 0
         self._feed = feed
-        self._shelf = shelf
         self._turns = turns
+        self._growth = Growth(feed, clock)
+        self._sources = Sources(feed, shelf, turns, self._growth, clock)
         self._presence = presence
         self._tee = tee
         self._bridge = bridge
@@ -166,7 +167,7 @@ class Streams:
         return Answer(streams=True)
 
     async def _begin_resuming(self, stream: Stream, run: int, row: int) -> None:
-        resumption = Resumption(stream, self._feed, self._shelf, self._turns, self._clock, run, row)
+        resumption = Resumption(stream, self._sources, run, row)
         stream.resuming = Deferred.fromCoroutine(resumption.go())
         stream.resuming.addErrback(lambda reason: reason.trap(CancelledError))
 
@@ -232,6 +233,7 @@ class Streams:
             self._leave(stream)
             stream.request.unregisterProducer()
             stream.request.finish()
+        self._growth.close()
 
 
 def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:
