@@ -77,8 +77,7 @@ class TargetTests(SynchronousTestCase):
 
     def test_http(self) -> None:
         """Whole connections to the web."""
-        for seed in seeds("http"):
-            TARGETS["http"](seed)
+        self.check("http", 50)
 
     def test_seeds_are_taken(self) -> None:
         """Each target has seeds, and the table of targets is whole."""

@@ -13,7 +13,7 @@ from mtmount_twisted.web.guard import ANYONE, Doors, Guard
 from mtmount_twisted.web.site import make_site
 from mtmount_twisted.web.tokens import Tokens, load
 
-from .web import LOG, Got, ask
+from .web import LOG, Got, Wire, ask
 
 SECRETS = {"night": "night-0123456789", "wall": "wall-01234567890", "panic": "panic-0123456789"}
 ROLES = {"night": "command", "wall": "observe", "panic": "stop"}
@@ -144,6 +144,23 @@ class WithTokens(GuardCase):
         self.assertEqual(self.ask("/", self.bearer("wall")).json, "wall")
         lower = {"authorization": f"bearer  {SECRETS['wall']}"}
         self.assertEqual(self.ask("/look", lower).status, 200)
+
+    def test_no_text(self) -> None:
+        """Bytes that are no UTF-8 are a host, an origin, a site or a token like any other that is wrong."""
+        for name, value, status in (
+            (b"Host", b"lo\xdb", 421),
+            (b"Origin", b"http://\xdb", 403),
+            (b"Sec-Fetch-Site", b"\xdb", 401),
+            (b"Authorization", b"Bearer \xdb-0123456789-0123456789", 401),
+            (b"Authorization", b"\xdb", 401),
+        ):
+            wire = Wire(self.site)
+            host = b"" if name == b"Host" else b"Host: localhost\r\n"
+            wire.send(b"GET /look HTTP/1.1\r\n%b%b: %b\r\n\r\n" % (host, name, value))
+            got = wire.answer()
+            assert got is not None
+            self.assertEqual(got.status, status, value)
+            wire.lose()
 
     def test_token_in_url(self) -> None:
         """A token in an address is refused, whatever it is called, and said nowhere."""

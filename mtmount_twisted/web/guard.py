@@ -67,13 +67,13 @@ class Guard:
         :raises Problem: if it is not to be looked at further.
         """
         host = self._host(request)
-        for origin in request.requestHeaders.getRawHeaders("origin", []):
+        for origin in _said(request, b"origin"):
             if not self._may_ask(origin.lower(), host, request.isSecure()):
                 raise Problem(403, f"a page of {origin[:100]!r} may not ask here")
         self._no_token_in(request.uri.decode("latin-1"))
 
     def _host(self, request: Any) -> str:
-        given = request.requestHeaders.getRawHeaders("host", [])
+        given = _said(request, b"host")
         host = given[0].lower() if len(given) == 1 else ""
         found = _HOST.fullmatch(host)
         here = getattr(request.getHost(), "host", "")  # an address, which no other name can stand for
@@ -103,7 +103,7 @@ class Guard:
         user = self._anyone if self._tokens is None else self._who(request)
         if role is None:
             return user or self._nobody
-        if _is_from_elsewhere(request.requestHeaders):
+        if _is_from_elsewhere(request):
             raise Problem(403, "a page of another site may not ask here")
         if user is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="mtmount"'}
@@ -113,17 +113,22 @@ class Guard:
         return user
 
     def _who(self, request: Any) -> User | None:
-        given = request.requestHeaders.getRawHeaders("authorization", [])
+        given = _said(request, b"authorization")
         kind, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if kind.lower() != "bearer" or self._tokens is None:
             return None
         return self._tokens.user(secret.strip())
 
 
-def _is_from_elsewhere(headers: Any) -> bool:
+def _said(request: Any, header: bytes) -> list[str]:
+    """The values of a header, each byte a character: a peer may send what is no text."""
+    return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(header, [])]
+
+
+def _is_from_elsewhere(request: Any) -> bool:
     """Whether a browser says that another site's page asks, and not which: no answer is for that.
 
     The answer would tell it nothing, but to ask keeps a user present, and so what that has command of.
     """
-    sites = {site.lower() for site in headers.getRawHeaders("sec-fetch-site", [])}
-    return bool(sites & {"cross-site", "same-site"}) and not headers.hasHeader("origin")
+    sites = {site.lower() for site in _said(request, b"sec-fetch-site")}
+    return bool(sites & {"cross-site", "same-site"}) and not _said(request, b"origin")
