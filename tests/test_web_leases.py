@@ -21,7 +21,7 @@ class TakingTests(WebCase):
     def test_nobody(self) -> None:
         """At first nobody has command, since no known time; who only looks can see that."""
         call = Call(user("other", "observe"))
-        answer = self.told(self.run_handler(self.house.leases.get(call)))
+        answer = self.told(self.answering(self.house.leases.get, call))
         nobody = {
             "holder": None,
             "source": None,

@@ -103,6 +103,22 @@ class InMemory(SynchronousTestCase):
         self.assertEqual((you["commander"], you["source"]), ("web/anyone", "EUI"))
         self.assertEqual(sorted(you["roles"]), ["command", "observe", "stop"])
 
+    def test_who_asks_is_there(self) -> None:
+        """Whatever a user asks of the API keeps it there; health and figures are for programs."""
+        self.start()
+
+        def is_here_after(path: str) -> bool:
+            self.ask("POST", "/api/v1/commands", {"command": "BothAxesStop"})
+            for _ in range(2):
+                self.reactor.advance(20)
+                self.ask("GET", path)
+            return "web/anyone" in self.bridge.bridge.clients
+
+        for name in ("state", "lease", "catalogue", "messages", "messages?limit=0", "commands/none"):
+            self.assertTrue(is_here_after(f"/api/v1/{name}"), name)
+        for path in ("/", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"):
+            self.assertFalse(is_here_after(path), path)
+
     def test_tokens(self) -> None:
         """With tokens nothing but the page and the two questions for its health is open."""
         secret = "0123456789abcdef"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,7 +15,7 @@ from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.enums import Source
-from mtmount_twisted.web.calls import Answer, Call, Problem, Role, User
+from mtmount_twisted.web.calls import Answer, Call, Problem, Respond, Role, User
 from mtmount_twisted.web.commanders import Commanders, CommandRoutes
 from mtmount_twisted.web.leases import Leases
 from mtmount_twisted.web.lives import Lives
@@ -57,7 +56,6 @@ class WebHouse(House):
             self.ways,
             NoJournal(),
             self.leases,
-            self.commanders,
             self.clock,
             self.wall_clock,
         )
@@ -89,9 +87,10 @@ class WebCase(SynchronousTestCase):
         self.house = WebHouse(**rules)
         self.night = user()
 
-    def run_handler(self, handler: Coroutine[Any, Any, Answer]) -> Deferred[Answer]:
+    def answering(self, respond: Respond, call: Call) -> Deferred[Answer]:
         """Begin to answer; the answer must be JSON."""
-        return Deferred.fromCoroutine(handler).addCallback(_checked)
+        noted: Any = self.house.commanders.noting(respond)
+        return Deferred.fromCoroutine(noted(call)).addCallback(_checked)
 
     def told(self, answering: Deferred[Answer]) -> Answer:
         """The answer that is there once those who wait were told; a problem is one, too."""
@@ -106,21 +105,21 @@ class WebCase(SynchronousTestCase):
         headers = {} if key is None else {"idempotency-key": key}
         pairs = dict(pair.split("=") for pair in query.split("&") if pair)
         call = Call(by or self.night, query=pairs, body=body, headers=headers)
-        return self.run_handler(self.house.commands.post(call))
+        return self.answering(self.house.commands.post, call)
 
     def life(self, id: str) -> dict[str, Any]:
         """What became of a command."""
         call = Call(user("other", "observe"), parts={"id": id})
-        body: dict[str, Any] = self.told(self.run_handler(self.house.commands.get(call))).body
+        body: dict[str, Any] = self.told(self.answering(self.house.commands.get, call)).body
         return body
 
     def lease(self, body: Any = None, by: User | None = None) -> Deferred[Answer]:
         """Take command, or what the body says."""
-        return self.run_handler(self.house.leases.post(Call(by or self.night, body=body)))
+        return self.answering(self.house.leases.post, Call(by or self.night, body=body))
 
     def give_up(self, by: User | None = None) -> Deferred[Answer]:
         """Give command up."""
-        return self.run_handler(self.house.leases.delete(Call(by or self.night)))
+        return self.answering(self.house.leases.delete, Call(by or self.night))
 
     def take(self, by: User | None = None) -> None:
         """A user takes command."""
@@ -130,7 +129,7 @@ class WebCase(SynchronousTestCase):
 
     def state(self, by: User | None = None) -> dict[str, Any]:
         """The state."""
-        body: dict[str, Any] = self.told(self.run_handler(self.house.state.get(Call(by or self.night)))).body
+        body: dict[str, Any] = self.told(self.answering(self.house.state.get, Call(by or self.night))).body
         return body
 
     @property

@@ -27,7 +27,7 @@ from ..framing import TERMINATOR
 from ..interfaces import IClient
 from ..messages import MAX_SEQUENCE_ID
 from ..replies import AckReply
-from .calls import Answer, Call, Fault, Problem, Route, User
+from .calls import Answer, Call, Fault, Problem, Respond, Route, User
 from .judging import judge
 from .lives import Key, Life, Lives, Until
 
@@ -137,6 +137,15 @@ class Commanders:
         else:
             self._watch(presence)
 
+    def noting(self, respond: Respond) -> Respond:
+        """What answers so, and counts a request as its user's being there."""
+
+        async def noted(call: Call) -> Answer:
+            self.seen(call.user)
+            return await respond(call)
+
+        return noted
+
     def hold(self, user: User) -> Callable[[], None]:
         """A user is there until what this returns is called; to call it twice is to call it once."""
         presence = self._presence(user)
@@ -237,7 +246,6 @@ class CommandRoutes:
 
     async def get(self, call: Call) -> Answer:
         """The life with an id."""
-        self._commanders.seen(call.user)
         life = self._lives.get(call.parts["id"])
         if life is None:
             raise Problem(404, "no command has this id, or it ended too long ago")
@@ -245,7 +253,6 @@ class CommandRoutes:
 
     async def post(self, call: Call) -> Answer:
         """Send the command that the body says."""
-        self._commanders.seen(call.user)
         until, seconds, key = _options(call)
         life = None if key is None else self._again(call.user, key)
         replay = life is not None

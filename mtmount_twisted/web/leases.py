@@ -105,7 +105,6 @@ class Leases:
 
     async def get(self, call: Call) -> Answer:
         """Who has command."""
-        self._commanders.seen(call.user)
         return Answer(self.shape())
 
     async def delete(self, call: Call) -> Answer:

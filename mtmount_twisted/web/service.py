@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ from .site import Limits, WebSite, make_site
 from .state import State
 from .streams import Bounds, Streams
 from .tokens import ROLES, Tokens
+
+API = "/api/"
+"""Below this is what users ask for; the rest is for browsers and for programs that watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Areas:
         lives = Lives(tee, reactor)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
         leases = Leases(bridge, tee, feed.publish, commanders, reactor, wall_clock, log)
-        state = State(bridge, tee, link, journal, leases, commanders, reactor, wall_clock)
+        state = State(bridge, tee, link, journal, leases, reactor, wall_clock)
         bounds = _bounds(settings, parts.clients)
         streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds)
         watch = LoopWatch(reactor)
@@ -85,7 +88,8 @@ class Areas:
             *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
             *(streams, history, Health(served, journal), metrics),
         )
-        self.routes: list[Route] = [route for area in answering for route in area.routes()]
+        routes = [route for area in answering for route in area.routes()]
+        self.routes = [_noted(route, commanders) for route in routes]
         self.routes += openapi.routes(self.routes, _version())
         closing = (streams, commanders, leases, state, lives, metrics, feed, shelf, turns)
         self._closing = (watch.stop, *(part.close for part in closing))
@@ -95,6 +99,17 @@ class Areas:
         with ExitStack() as closing:
             for close in reversed(self._closing):
                 closing.callback(close)
+
+
+def _noted(route: Route, commanders: Commanders) -> Route:
+    """A route of the API, whose users count as being there; and any other as it is.
+
+    A program that scrapes ``/metrics`` for ever must not keep command for somebody who went, and where there
+    are no tokens it is the same user.
+    """
+    if route.role is None or not route.path.startswith(API):
+        return route
+    return replace(route, respond=commanders.noting(route.respond))
 
 
 def _version() -> str:

@@ -16,7 +16,6 @@ from ..enums import SubsystemId
 from ..errors import LineError
 from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
 from .calls import Answer, Call, Route, User
-from .commanders import Commanders
 from .leases import Leases
 from .shapes import command_name, iso
 
@@ -50,7 +49,6 @@ class State:
         link: Any,
         journal: Any,
         leases: Leases,
-        commanders: Commanders,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
     ) -> None:
@@ -59,7 +57,6 @@ class State:
         self._link = link
         self._journal = journal
         self._leases = leases
-        self._commanders = commanders
         self._clock = clock
         self._now = wall_clock
         self._said = Said()
@@ -81,7 +78,6 @@ class State:
 
     async def get(self, call: Call) -> Answer:
         """The state, as this user sees it."""
-        self._commanders.seen(call.user)
         return Answer(self.shape(call.user))
 
     def shape(self, user: User) -> dict[str, Any]:
