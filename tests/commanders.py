@@ -92,6 +92,10 @@ class RecordingClient:
         """Be lost."""
         self._bridge.client_lost(self, "gone")
 
+    def finish(self) -> None:
+        """Say no more, and still listen."""
+        self._bridge.client_finished(self)
+
     def say(self, line: bytes) -> None:
         """Send a line."""
         self._bridge.commanded(self, line)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mtmount_twisted.enums import Commander, ReplyCode, Source
+from mtmount_twisted.bridge.traffic import name_of
+from mtmount_twisted.enums import CommandCode, Commander, ReplyCode, Source
 
 from .commanders import ASK, MOVE, STOP, TRACK, CommandCase, LeavingClient
 
@@ -62,22 +63,38 @@ class BurstTests(CommandCase):
         self.assertEqual((self.house.link.codes(), self.csc.in_flight), ([ASK, ASK], 0))
 
     def test_stop_overtakes(self) -> None:
-        """A stop that needs no command waits for nothing."""
+        """A stop that needs no command waits for nothing, and what waited is not sent behind it."""
         self.ask_and_move()
         self.csc.command(STOP)
-        self.assertEqual(self.house.link.codes(), [ASK, STOP])
+        asked, stop = self.house.link.read()
+        self.assertEqual(stop.split(b"\n")[1], b"%d" % STOP)
+        self.assertEqual(self.csc.explanations(), ["not sent: overtaken by BothAxesStop of csc"] * 3)
+        self.csc.command(104)
+        self.house.link.finish(asked)
+        self.assertEqual(self.house.link.codes(), [104])
+        self.granted(self.csc)
+        self.assertEqual(self.csc.in_flight, 2)
 
-    def test_stop_that_needs_command(self) -> None:
-        """One that needs command waits with the others, and overtakes them when they may go."""
-        self.setUp(anyone_may_stop=False)
-        self.csc.ask()
-        self.csc.command(MOVE)
-        self.csc.command(STOP)
-        (line,) = self.house.link.read()
-        self.house.link.room = 0
-        self.house.link.finish(line)
-        self.house.link.give_room()
-        self.assertEqual(self.house.link.codes(), [STOP, MOVE])
+    def test_anothers_stop_overtakes(self) -> None:
+        """So does the stop of a commander that asked for nothing; the ask itself goes on."""
+        watch = self.house.client("watch", may_command=False)
+        self.ask_and_move()
+        watch.read()
+        self.hhd.command(902)
+        why = ["not sent: overtaken by MirrorCoversStop of hhd"] * 3
+        self.assertEqual((self.csc.explanations(), watch.explanations()), (why, why))
+        self.assertEqual([step[2] for step in self.house.journal.steps if step[1] == "not_sent"], ["csc"] * 3)
+        self.house.link.finish(self.house.link.read()[0])
+        self.granted(self.csc)
+        self.assertEqual((self.csc.in_flight, self.house.link.codes()), (0, []))
+
+    def test_stop_of_a_code_without_a_class(self) -> None:
+        """A stop that the package has no class for is named by its code's name."""
+        self.ask_and_move()
+        self.csc.command(CommandCode.AZIMUTH_CABLE_WRAP_STOP)
+        self.assertEqual(
+            set(self.csc.explanations()), {f"not sent: overtaken by {name_of(302)} of csc"}, name_of(302)
+        )
 
     def test_bound(self) -> None:
         """They count as in flight: one too many is busy, and the others are not lost for it."""
@@ -161,9 +178,88 @@ class BurstTests(CommandCase):
         self.csc.command(MOVE)
         self.assertEqual(self.house.bridge.hand_command(self.eui, "csc"), "")
         self.csc.command(TRACK)
-        self.csc.command(STOP)
-        asked, stop = self.house.link.read()
-        self.assertEqual(stop.split(b"\n")[1], b"32")
-        self.house.link.finish(asked)
+        self.house.link.finish(*self.house.link.read())
         self.assertEqual(self.house.link.codes(), [MOVE, TRACK])
         self.assertEqual(self.csc.explanations(), [])
+
+
+class NeededCommandTests(CommandCase):
+    """Stops where only who has command may stop."""
+
+    def setUp(self) -> None:
+        super().setUp(anyone_may_stop=False)
+
+    def test_takes_effect_with_the_ask(self) -> None:
+        """Such a stop waits behind its ask, then goes first, and what it was sent behind is not sent."""
+        self.csc.ask()
+        for code in (MOVE, 103, STOP, 104):
+            self.csc.command(code)
+        (line,) = self.house.link.read()
+        self.house.link.finish(line)
+        self.assertEqual(self.house.link.codes(), [STOP, 104])
+        answers = self.csc.answers()
+        self.assertEqual(
+            [each.text for each in answers if each.code == NOACK],
+            ["not sent: overtaken by BothAxesStop of csc"] * 2,
+        )
+        self.assertEqual(self.csc.in_flight, 2)
+
+    def test_that_of_another_ends_all(self) -> None:
+        """It ends what others sent before it, too, though they have command by then."""
+        self.csc.ask()
+        self.eui.ask()
+        self.csc.command(MOVE)
+        self.eui.command(104)
+        self.csc.command(STOP)
+        self.eui.command(TRACK)
+        self.house.link.finish(*self.house.link.read())
+        self.assertEqual(self.house.link.codes(), [STOP, TRACK])
+        self.assertEqual(self.eui.explanations(), ["not sent: overtaken by BothAxesStop of csc"])
+
+    def test_refused(self) -> None:
+        """One whose ask is refused ends nothing but itself."""
+        self.csc.ask()
+        self.csc.command(STOP)
+        self.house.link.refuse(*self.house.link.read(), b"no")
+        self.assertEqual(self.csc.explanations(), ["refused: no", "refused: nobody has command"])
+        self.assertEqual((self.house.link.codes(), self.csc.in_flight), ([], 0))
+
+    def test_holder_does_not_wait(self) -> None:
+        """Who has command stops at once, whatever it still waits for."""
+        self.house.give(self.csc)
+        self.csc.ask()  # the controller is asked again
+        self.eui.ask()
+        self.csc.command(MOVE)
+        self.assertEqual(self.house.bridge.hand_command(self.eui, "csc"), "")
+        self.csc.command(STOP)
+        asked, stop = self.house.link.read()
+        self.assertEqual(stop.split(b"\n")[1], b"%d" % STOP)
+        self.house.link.finish(asked)
+        self.assertEqual(self.house.link.codes(), [])
+        self.assertEqual(self.csc.explanations(), ["not sent: overtaken by BothAxesStop of csc"])
+
+    def test_given_command_meanwhile(self) -> None:
+        """A stop that waits goes as soon as its sender has command, by whatever way."""
+        self.house.give(self.csc)
+        self.csc.ask()
+        self.eui.ask()
+        self.csc.command(MOVE)
+        self.csc.command(STOP)
+        self.house.link.read()
+        self.assertEqual(self.house.bridge.hand_command(self.eui, "csc"), "")
+        self.assertEqual(self.house.link.codes(), [STOP])
+        self.assertEqual(self.csc.explanations(), ["not sent: overtaken by BothAxesStop of csc"])
+
+    def test_lost_by_being_told(self) -> None:
+        """Who is lost by being told that its moves are overtaken has none of them sent."""
+        self.house.give(self.csc)
+        self.house.bridge.link_down("gone")
+        link = self.house.connect()  # which is asked anew
+        leaver = LeavingClient(self.house.bridge, "leaver", Source.EUI).come()
+        leaver.ask()
+        for code in (MOVE, 104, STOP):
+            leaver.command(code)
+        link.finish(*link.read())
+        self.assertEqual((link.codes(), leaver.in_flight), ([STOP], 1))
+        ends = [step[-1] for step in self.house.journal.steps if step[1] == "not_sent"]
+        self.assertEqual(ends, ["not sent: overtaken by BothAxesStop of leaver"] * 2)

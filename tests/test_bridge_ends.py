@@ -115,8 +115,8 @@ class EndsTests(SynchronousTestCase):
     def test_controller_takes_nothing(self) -> None:
         """What waits for room too long was not sent, and is not when there is room again."""
         self.link.room = 0
-        self.csc.command(MOVE)
         self.csc.command(STOP)
+        self.csc.command(MOVE)
         self.house.advance(5.3)
         self.assertEqual(self.csc.explanations(), ["not sent: the controller took nothing for 5 s"] * 2)
         self.link.give_room()

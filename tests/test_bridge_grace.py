@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mtmount_twisted.enums import CommandCode, ReplyCode
+from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 
 from .commanders import ASK, LOG, MOVE, STOP, CommandCase, RecordingClient
 
@@ -150,6 +150,82 @@ class GraceTests(CommandCase):
         self.assertIsNone(self.holder)
 
 
+class FinishedTests(CommandCase):
+    """A client that says no more, and still listens."""
+
+    def test_keeps_its_ask(self) -> None:
+        """It gets what it asked for, what it sent behind that is sent, and its grace begins then."""
+        self.csc.ask()
+        self.csc.command(MOVE)
+        self.csc.finish()
+        self.assertEqual((self.csc.read(), self.csc.in_flight), ([], 2))
+        self.house.advance(4)
+        self.house.link.finish(self.house.link.read()[0])
+        self.granted(self.csc)
+        self.assertTrue(self.house.bridge.grace)
+        (move,) = self.house.link.read()
+        self.house.advance(3)
+        self.house.link.finish(move)
+        self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE])
+        self.csc.go()
+        self.house.advance(1.9)
+        self.assertIs(self.holder, self.csc)
+        self.house.advance(0.2)
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+
+    def test_holder(self) -> None:
+        """If it has command its grace begins at once."""
+        self.house.give(self.csc)
+        self.csc.finish()
+        self.house.advance(5.1)
+        self.assertIsNone(self.holder)
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+
+    def test_is_given_command(self) -> None:
+        """If another gives it command, by source or by name, its grace begins then, each time."""
+        self.house.give(self.csc)
+        self.eui.finish()
+        self.house.advance(10)
+        self.csc.ask(Source.EUI)
+        self.assertEqual((self.holder, self.house.bridge.grace), (self.eui, True))
+        self.csc.ask()
+        self.assertFalse(self.house.bridge.grace)
+        self.assertEqual(self.house.bridge.hand_command(self.csc, "eui"), "")
+        self.house.advance(5.1)
+        self.assertIsNone(self.holder)
+
+    def test_gone_before_its_ask_is_answered(self) -> None:
+        """Its ask ends when it is gone, as anybody's."""
+        self.csc.ask()
+        self.csc.finish()
+        self.csc.go()
+        self.house.link.finish(*self.house.link.read())
+        self.assertIsNone(self.holder)
+
+    def test_is_back(self) -> None:
+        """One that is back says something again, and has command with no end."""
+        self.csc.finish()
+        self.csc.go()
+        self.csc.come()
+        self.house.give(self.csc)
+        self.house.advance(10)
+        self.assertIs(self.holder, self.csc)
+
+    def test_bridge_ends(self) -> None:
+        """If the bridge ends it is waited for no longer: what moves is stopped, and no other gets command."""
+        self.csc.ask()
+        self.eui.ask()
+        self.csc.finish()
+        draining = self.house.bridge.drain(5)
+        self.house.link.finish_all()
+        self.assertIsNone(self.holder)
+        (why,) = self.eui.explanations()
+        self.assertTrue(why.startswith("refused: "), why)
+        self.house.advance(1)
+        self.successResultOf(draining)
+
+
 class OtherRulesTests(CommandCase):
     """What a site may set."""
 
@@ -173,7 +249,7 @@ class OtherRulesTests(CommandCase):
         self.assertIsNone(self.holder)
 
     def test_nothing_follows_the_stops(self) -> None:
-        """What the holder that is gone sent and still waits is refused, and does not follow the stops."""
+        """What the holder that is gone sent and still waits does not follow the stops."""
         csc = self.make(lease_grace=1.0)
         self.house.link.room = 0
         csc.command(MOVE)
@@ -181,7 +257,25 @@ class OtherRulesTests(CommandCase):
         self.house.advance(1.1)
         self.house.link.give_room()
         self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
-        self.assertEqual(self.house.bridge.counts["refused"], 1)
+        ends = [step[-1] for step in self.house.journal.steps if step[1] == "not_sent"]
+        self.assertEqual(ends, ["not sent: overtaken by BothAxesStop of bridge"])
+
+    def test_nothing_of_others_follows_the_stops(self) -> None:
+        """Nor does what another sent behind an ask that is not answered yet; its ask goes on."""
+        csc = self.make(lease_grace=1.0)
+        csc.ask()  # the controller is asked again
+        self.house.bridge.link_down("gone")
+        link = self.house.connect()
+        csc.go()
+        self.eui.ask()
+        self.eui.command(MOVE)
+        self.house.advance(1.1)
+        self.assertEqual(self.eui.explanations(), ["not sent: overtaken by BothAxesStop of bridge"])
+        asked, *stops = link.read()
+        self.assertEqual([int(line.split(b"\n")[1]) for line in stops], STOPS)
+        link.finish(asked)
+        self.granted(self.eui)
+        self.assertEqual(link.codes(), [])
 
     def test_anyone_may_stop(self) -> None:
         """By default any commander may stop, whoever has command, the HHD included, or nobody."""

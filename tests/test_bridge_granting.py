@@ -136,7 +136,7 @@ class AskTests(CommandCase):
         """What the former holder sent and the controller did not read yet is refused; its stops go on."""
         self.house.give(self.csc)
         self.house.link.room = 0
-        for code in (MOVE, STOP, 104):
+        for code in (STOP, MOVE, 104):
             self.csc.command(code)
         self.hhd.ask()
         self.granted(self.hhd)

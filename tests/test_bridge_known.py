@@ -141,6 +141,17 @@ class KnownTests(SynchronousTestCase):
             known.learn(line)
         self.assertEqual([entry.line for entry in known.entries()], lines)
 
+    def test_how_many_are_forgotten(self) -> None:
+        """Who tells the mount's news learns how many that are current were forgotten: for want of room, or
+        because one is too long; what was stale is no loss to a newcomer."""
+        known = Known()
+        self.assertEqual(known.learn(state(b"a")), 0)
+        known.link_down()
+        self.assertEqual(sum(known.learn(warning(1, code)) for code in range(MAX_KNOWN)), 0)
+        self.assertEqual(known.learn(warning(1, 7)), 0)
+        self.assertEqual(known.learn(warning(1, MAX_KNOWN)), 1)
+        self.assertEqual(known.learn(warning(1, MAX_KNOWN + 1, b"x" * 60_000)), 1)
+
     def test_as_the_library_writes(self) -> None:
         """Every kind of event that the library writes is understood."""
         for event in (

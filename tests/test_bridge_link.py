@@ -178,15 +178,17 @@ class BusyControllerTests(BridgeCase):
         return [each[4] for each in self.journal.steps if each[1] == step and each[2] in ("csc", "eui")]
 
     def test_stops_overtake(self) -> None:
-        """Commands wait in the bridge; a stop goes before all of them, whoever sends it."""
+        """Commands wait in the bridge; a stop goes in their place, whoever sends it, and none is sent."""
         sent = self.steps("sent")
         self.assertLess(len(sent), 80)
         self.eui.say(command(1, STOP, 2))
         self.assertEqual(self.steps("sent"), sent)
         self.controller.start_reading()
         codes = [int(line.split(b"\n")[1]) for line in self.controller.heard()]
-        self.assertEqual((len(codes), codes.index(STOP)), (100, len(sent)))
-        self.assertEqual(self.steps("sent")[len(sent) + 1 :], list(range(len(sent) + 1, 100)))
+        self.assertEqual(codes, [MOVE] * len(sent) + [STOP])
+        self.assertEqual(self.steps("not_sent"), list(range(len(sent) + 1, 100)))
+        whys = {explanation(line) for line in self.csc.heard()}
+        self.assertEqual(whys, {"not sent: overtaken by BothAxesStop of eui"})
 
     def test_time_out(self) -> None:
         """What was not written in time was not sent; what was, timed out; each is told to its commander."""

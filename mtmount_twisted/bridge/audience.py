@@ -3,10 +3,14 @@
 A client may come and go under one name. Each time that it is here is a *visit* with a number: an
 answer is for the visit that asked, so that a program that was started anew, and counts its
 commands from 1 again, never gets an answer to what its predecessor sent.
+
+Those who only observe are told every answer to a commander. What one of them is refused it is told
+alone: it commands nothing, and must not be able to flood the others with that.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -32,6 +36,7 @@ class Audience:
         self._diary = diary
         self._observers: dict[str, Any] = {}
         self._visits: dict[str, int] = {}
+        self._refusals: Counter[str] = Counter()  # of each observer, on its visit
         self._numbers = count(1)
         self._gathers = False
         self._gathered: list[bytes] = []  # what observers are yet to be told
@@ -69,7 +74,7 @@ class Audience:
 
     def leave(self, client: Any) -> None:
         """A client is not here any longer, if it was."""
-        for table in (self.clients, self._visits, self._observers):
+        for table in (self.clients, self._visits, self._observers, self._refusals):
             table.pop(client.name, None)
 
     def is_here(self, client: Any) -> bool:
@@ -80,30 +85,24 @@ class Audience:
         """The number of the visit that a client is on; 0 if it is not here."""
         return self._visits.get(client.name, 0)
 
+    def refusals_of(self, observer: Any) -> int:
+        """Count one more command of an observer that is here, and tell how many it sent on this visit."""
+        self._refusals[observer.name] += 1
+        return self._refusals[observer.name]
+
     def tell(self, client: Any, line: bytes, visit: int | None = None) -> None:
-        """Give an answer to the client that it is for, and to those who only observe.
+        """Give an answer to the client that it is for, and, if that may command, to those who only observe.
 
         :param visit: when the question came; None for just now. If that visit is over, the client
             does not get the answer.
         """
-        data = line + TERMINATOR
         if self.is_here(client) and (visit is None or visit == self._visits[client.name]):
             self._diary.told(client.name, line)
-            client.send(data)
-        if self._observers:
+            client.send(line + TERMINATOR)
+        if self._observers and client.may_command:
             self._diary.told(OBSERVERS, line)
-            if client.name in self._observers:
-                self._tell_others(client, data)
-            else:
-                self._gathered.append(line)
-                self._give_unless_gathering()
-
-    def _tell_others(self, observer: Any, data: bytes) -> None:
-        """What one observer was told by itself goes to the others."""
-        self._give()
-        for other in tuple(self._observers.values()):
-            if other is not observer:
-                other.send(data)
+            self._gathered.append(line)
+            self._give_unless_gathering()
 
     def _give_unless_gathering(self) -> None:
         if not self._gathers:

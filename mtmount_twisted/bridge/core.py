@@ -25,14 +25,14 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from ..commands import STOP_CODES
-from ..enums import CommandCode, Source
+from ..enums import Source
 from ..errors import LineError
 from ..interfaces import IBridge
 from ..journal.schema import CONTROLLER as CONTROLLER
 from .audience import Audience
 from .diary import REASONS as REASONS
 from .diary import Diary
-from .flight import FlightTable
+from .flight import ASK, FlightTable
 from .granting import Granting
 from .header import DownHeader, read_answer, read_command, read_to_refuse, read_wanted
 from .known import Known
@@ -45,8 +45,10 @@ MAX_EXEMPT = 1000
 """How many stops and asks one commander may have in flight beyond what makes it busy: a stop is never
 refused because of moves, and yet a client that does nothing but stop can't fill the memory."""
 
-_ASK = int(CommandCode.ASK_FOR_COMMAND)
-_EXEMPT = STOP_CODES | {_ASK}
+MAX_REFUSALS = 100
+"""How many commands of an observer are refused on one visit before it is dismissed."""
+
+_EXEMPT = STOP_CODES | {ASK}
 
 
 @implementer(IBridge)
@@ -80,6 +82,7 @@ class Bridge:
         self._closed = False
         self._ending = False  # it takes only what stops something
         self._unreadable = Seldom(clock, log, logging.WARNING)
+        self._too_much = Seldom(clock, log, logging.WARNING)
         self._diary = diary = Diary(journal)
         self._audience = audience = Audience(diary)
         self._traffic = traffic = Traffic(clock, log, rules, diary, audience, self.lease, source)
@@ -143,11 +146,12 @@ class Bridge:
     def client_finished(self, client: Any) -> None:
         """A client says no more, and still listens: it has command for as long as one that is gone.
 
-        It is told its answers, and all else, until it is lost.
+        What it sent goes on, its asks too: if one gets it command, it counts as gone from then on. It is
+        told its answers, and all else, until it is lost.
         """
         self._diary.event("finished", client.name)
         if not self._closed:
-            self._granting.left(client)
+            self._granting.finished(client)
 
     def client_leaves(self, client: Any, why: str) -> None:
         """A client is about to be closed by the site: it is told that its commands have ended for it."""
@@ -170,19 +174,26 @@ class Bridge:
             return
         try:
             header = read_command(line)
-            wanted = read_wanted(line) if header.code == _ASK else None
+            wanted = read_wanted(line) if header.code == ASK else None
         except LineError as error:
             self._malformed(client, line, error)
             return
         why = self._why_not(client, header)
         if why:
             self._traffic.refuse(client, header, why)
+            self._bear(client)
         elif wanted is not None:
             self._granting.asked(client, header, wanted)
-        elif self._granting.defers(client) and not self._is_free(header.code):
+        elif self._granting.defers(client, header.code):
             self._granting.defer(client, header)
         else:
-            self._traffic.begin(client, header)
+            self._granting.take(client, header)
+
+    def _bear(self, client: Any) -> None:
+        """A command is refused; an observer that goes on commanding is dismissed."""
+        here = self._audience.is_here(client)
+        if here and not client.may_command and self._audience.refusals_of(client) >= MAX_REFUSALS:
+            self._dismiss(client, "it only observes, and goes on commanding")
 
     def unheard(self, client: Any, lines: list[bytes]) -> None:
         """Commands came from a client that has nowhere to be answered: none is taken.
@@ -204,8 +215,11 @@ class Bridge:
             self._diary.event("malformed", client.name, error.reason)
         else:
             self._traffic.refuse(client, header, f"malformed: {error.reason}")
-        self._audience.leave(client)
-        client.dismiss(f"malformed: {error}")
+        self._dismiss(client, f"malformed: {error}")
+
+    def _dismiss(self, client: Any, why: str) -> None:
+        self._audience.leave(client)  # nothing more that it says counts
+        client.dismiss(why)
 
     def _why_not(self, client: Any, header: DownHeader) -> str:
         """Why a command is not taken; empty if it is."""
@@ -214,8 +228,8 @@ class Bridge:
             return "refused: this client only observes"
         if self._closed or (self._ending and code not in STOP_CODES):
             return "not sent: the bridge ends"
-        if code != _ASK:
-            has_command = self.lease.holder is client or self._granting.defers(client)
+        if code != ASK:
+            has_command = self.lease.holder is client or self._granting.defers(client, code)
             if not has_command and not self._is_free(code):
                 return f"refused: {self.lease.describe()}"
             if self.link is None:
@@ -265,13 +279,19 @@ class Bridge:
                 self._unreadable.say("the controller said what is no reply, passed to nobody: %s", error)
                 continue
             if answer is None:
-                self.known.learn(line)
+                self._learn(line)
                 events.append(line)
             else:
                 self._audience.tell_all(events)  # before the answer, as they came
                 events = []
                 self._traffic.answer(answer)
         self._audience.tell_all(events)
+
+    def _learn(self, line: bytes) -> None:
+        forgotten = self.known.learn(line)
+        if forgotten:
+            self.counts["forgotten"] += forgotten
+            self._too_much.say("more holds of the mount than is kept: a newcomer is not told all of it")
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room; to be called when it has room again."""

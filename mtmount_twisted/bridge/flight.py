@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..commands import STOP_CODES
+from ..enums import CommandCode
 from ..messages import MAX_SEQUENCE_ID
 from ..waiting import Waiters
 from .header import DownHeader
+
+ASK = int(CommandCode.ASK_FOR_COMMAND)
 
 Then = Callable[[int | None, str], None]
 """Called with the code and explanation of a command's last answer; no code if the bridge gave it up."""
@@ -114,6 +117,11 @@ class FlightTable:
     def waiting(self) -> list[Flight]:
         """Those that were not written yet, in the order in which they will be."""
         return [*self._urgent.values(), *self._waiting.values()]
+
+    def overtaken(self) -> list[Flight]:
+        """Those that wait and that a stop overtakes: all but the stops, and what asks for command or gives it
+        up, which moves nothing."""
+        return [flight for flight in self._waiting.values() if flight.header.code != ASK]
 
     def due(self, now: float) -> list[Flight]:
         """Those whose deadline has come."""

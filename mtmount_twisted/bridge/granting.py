@@ -17,7 +17,12 @@ Where the rules are silent:
   command tells it what the controller thinks of that.
 * What a commander sends behind an ask by which it may get command waits until that ask has ended, and
   is judged then: a program need not wait for the Done of its ask. It counts as in flight. A stop that
-  needs no command does not wait.
+  needs no command does not wait, nor does one of who has it.
+* A stop that is taken ends what waits behind any ask, too, if it came before the stop: it would move the
+  mount that was just stopped. Where a stop needs command it is taken as soon as its sender has that, and
+  before all that it was sent with. The asks themselves go on.
+* A client that says no more and still listens keeps its asks, and what waits behind them. With command it
+  counts as a holder that is gone: nobody can stop the mount by that connection any more.
 * Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
   be given up, and is not granted.
 * If the time of grace ends while the controller is gone, the mount is stopped as soon as that is
@@ -36,6 +41,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..commands import (
+    STOP_CODES,
     AskForCommand,
     BothAxesStop,
     CameraCableWrapStop,
@@ -46,10 +52,11 @@ from ..commands import (
 from ..enums import Commander, ReplyCode
 from .audience import Audience
 from .diary import Diary
+from .flight import Then
 from .header import DownHeader, new_answer
 from .lease import Lease
 from .sections import CommandRules
-from .traffic import Traffic
+from .traffic import Traffic, header_of, why_overtaken
 
 STOPS: tuple[type[Command], ...] = (
     BothAxesStop,
@@ -66,12 +73,21 @@ class _Waiting:
 
     :ivar visit: during which visit of the client's it came; see `audience`.
     :ivar heir: who is to have command, if it is an ``AskForCommand``; None if it is a command behind one.
+    :ivar waits: False as soon as it ends, or is taken.
+    :ivar answered: True once the controller has answered, and it is about to be judged.
     """
 
     client: Any
     visit: int
     header: DownHeader
     heir: Any = None
+    waits: bool = True
+    answered: bool = False
+
+    @property
+    def stops(self) -> bool:
+        """True if it stops something."""
+        return self.header.code in STOP_CODES
 
 
 class Granting:
@@ -95,6 +111,7 @@ class Granting:
         self._traffic = traffic
         self._lease = lease
         self._waiting: list[_Waiting] = []  # in the order in which they came
+        self._finished: set[Any] = set()  # who says no more, and still listens
         self._asking_upstream = False
         self._has_upstream = False  # the controller said so
         self._owes_upstream = False  # it may think so, and is to be told NONE
@@ -136,7 +153,7 @@ class Granting:
         return None, f"{which} {wanted.name} is connected"
 
     def _give_back(self, client: Any, header: DownHeader) -> None:
-        asks = [each for each in self._waiting if each.heir is not None]
+        asks = [each for each in self._unanswered() if each.heir is not None]
         taken_back = [ask for ask in asks if client in (ask.client, ask.heir)]
         self._drop(taken_back, "refused: it was given back before it was granted")
         if self._lease.holder not in (None, client) and not taken_back:
@@ -149,33 +166,73 @@ class Granting:
     def _drop(self, asks: list[_Waiting], why: str) -> None:
         """End asks that wait, whatever the controller will say, and what has no other to wait for."""
         for ask in asks:
-            self._take_out(ask)
-            self._traffic.refuse(ask.client, ask.header, why, ask.visit)
-        heirs = [each.heir for each in self._waiting]
-        for each in [each for each in self._waiting if each.heir is None and each.client not in heirs]:
-            self._take_out(each)
-            self._decide(each)
+            if self._take_out(ask):
+                self._traffic.refuse(ask.client, ask.header, why, ask.visit)
+        heirs = [each.heir for each in self._unanswered()]
+        for each in [each for each in self._unanswered() if each.heir is None and each.client not in heirs]:
+            if self._take_out(each):
+                self._decide(each)
 
-    def _take_out(self, each: _Waiting) -> None:
-        self._waiting.remove(each)
-        each.client.in_flight -= 1
+    def _unanswered(self) -> list[_Waiting]:
+        return [each for each in self._waiting if not each.answered]
+
+    def _take_out(self, each: _Waiting) -> bool:
+        """It waits no longer; False if it did not."""
+        waited, each.waits = each.waits, False
+        if waited:
+            self._waiting.remove(each)
+            each.client.in_flight -= 1
+        return waited
 
     # Commands behind an ask
 
-    def defers(self, client: Any) -> bool:
-        """True if what this client commands waits behind an ask by which it may get command."""
-        if not self._waiting:
-            return False
+    def defers(self, client: Any, code: int) -> bool:
+        """True if this command of this client's waits behind an ask by which that may get command."""
         has_command = self._lease.holder is client
+        if not self._waiting or (code in STOP_CODES and (has_command or self._rules.anyone_may_stop)):
+            return False
         return any(
             each.client is client if each.heir is None else each.heir is client and not has_command
-            for each in self._waiting
+            for each in self._unanswered()
         )
 
     def defer(self, client: Any, header: DownHeader, heir: Any = None) -> None:
         """Let a command, or an ask with an heir, wait for what the controller says."""
         self._waiting.append(_Waiting(client, self._audience.visit_of(client), header, heir))
         client.in_flight += 1
+
+    def take(
+        self,
+        client: Any,
+        header: DownHeader,
+        then: Then | None = None,
+        visit: int | None = None,
+        ahead: list[_Waiting] | None = None,
+    ) -> None:
+        """Take a command into flight. A stop ends what waits behind an ask, and came before it.
+
+        :param visit: when it came; None for just now.
+        :param ahead: what came before it; None for all that waits.
+        """
+        before = (self._waiting if ahead is None else ahead) if header.code in STOP_CODES else []
+        overtaken = [each for each in before if each.heir is None and not each.stops]
+        overtaken = [each for each in overtaken if self._take_out(each)]
+        self._traffic.begin(client, header, then, visit)
+        with self._audience.gathering():
+            for each in overtaken:
+                self._traffic.refuse(each.client, each.header, why_overtaken(client, header), each.visit)
+
+    def _take_stops(self, holder: Any) -> None:
+        """The stops that waited until this client has command go at once, before what they came with."""
+        if self._traffic.link is None:  # it is just being lost
+            return
+        ahead: list[_Waiting] = []
+        for each in tuple(self._waiting):
+            if each.client is not holder or not each.stops:
+                ahead.append(each)
+            elif self._take_out(each):
+                self.take(holder, each.header, visit=each.visit, ahead=ahead)
+                ahead = []
 
     def _decide(self, each: _Waiting, why: str = "") -> None:
         """Take a command that waited behind an ask, or refuse it.
@@ -213,6 +270,9 @@ class Granting:
             self._ended(former, number, why)
         self._diary.event("lease_granted", heir.name, f"lease {lease.number}")
         self._log.info("%s has command (lease %d)", heir.name, lease.number)
+        self._take_stops(heir)
+        if heir in self._finished:
+            self._miss(heir)
 
     def hand_command(self, holder: Any, heir_name: str) -> str:
         """As `Bridge.hand_command`."""
@@ -268,11 +328,13 @@ class Granting:
     def _upstream_answered(self, code: int | None, explanation: str) -> None:
         self._asking_upstream = False
         self._has_upstream = code == ReplyCode.DONE
-        waiting, self._waiting = self._waiting, []
+        waiting = self._unanswered()
         for each in waiting:
-            each.client.in_flight -= 1
+            each.answered = True
         not_granted = ""
-        if code == ReplyCode.NOACK:
+        if code == ReplyCode.DONE:  # for those who come after one that loses command at once
+            explanation = "refused: command was given up meanwhile"
+        elif code == ReplyCode.NOACK:
             explanation = explanation or "the controller says no"
             self._owes_upstream = False
             self._release(f"the controller refused: {explanation}")
@@ -281,6 +343,8 @@ class Granting:
             self._log.warning("the controller was asked for command: %s", explanation)
             not_granted = f"not sent: command was not granted: {explanation.partition(': ')[2]}"
         for each in waiting:
+            if not self._take_out(each):  # a stop overtook it
+                continue
             if each.heir is None:
                 self._decide(each, not_granted)
             elif self._has_upstream:
@@ -314,20 +378,33 @@ class Granting:
         holder = self._lease.holder
         if holder is not None and holder.name == client.name and not self._audience.is_here(holder):
             self._lease.holder = client  # the same commander, which was configured anew
+        self._finished.discard(client)
         if self._lease.holder is client and self._grace is not None:
             self._stop_grace()
             self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)
 
     def left(self, client: Any) -> None:
         """A client is gone. If it had command it may come back for as long as the rules say."""
-        self._drop([each for each in self._waiting if each.heir is client], f"refused: {client.name} is gone")
-        if self._lease.holder is client and self._grace is None:
-            if self._ending:
-                self._grace_is_over(client)
-                return
-            seconds = self._rules.lease_grace
-            self._log.warning("%s, which has command, is gone: waiting %g s for it", client.name, seconds)
-            self._grace = self._clock.callLater(seconds, self._grace_is_over, client)
+        self._finished.discard(client)
+        asks = [each for each in self._unanswered() if each.heir is client]
+        self._drop(asks, f"refused: {client.name} is gone")
+        if self._lease.holder is client:
+            self._miss(client)
+
+    def finished(self, client: Any) -> None:
+        """A client says no more, and still listens. With command, now or later, it is as one that is gone."""
+        self._finished.add(client)
+        if self._lease.holder is client:
+            self._miss(client)
+
+    def _miss(self, holder: Any) -> None:
+        """Wait for a holder of command that is gone or says no more, unless that is done already."""
+        if self._grace is None and self._ending:
+            self._grace_is_over(holder)
+        elif self._grace is None:
+            how, seconds = "says no more" if holder in self._finished else "is gone", self._rules.lease_grace
+            self._log.warning("%s, which has command, %s: waiting %g s for it", holder.name, how, seconds)
+            self._grace = self._clock.callLater(seconds, self._grace_is_over, holder)
 
     def end_grace(self) -> None:
         """Wait for no holder that is gone any longer: nobody will be here to stop the mount later."""
@@ -341,7 +418,6 @@ class Granting:
         rule = self._rules.on_loss
         self._log.warning("%s did not come back: %s, and nobody has command", client.name, rule)
         if rule == "stop":
-            self._traffic.withdraw(self._lease.number, f"refused: {client.name} is gone")
             self._stop_all()
         self._release("its holder is gone")
 
@@ -351,7 +427,7 @@ class Granting:
             self._log.critical("can't stop the mount until the controller is connected")
             return
         for stop in STOPS:
-            self._traffic.command(stop(), partial(self._stopped, stop.__name__))
+            self.take(self._traffic.own, header_of(stop()), partial(self._stopped, stop.__name__))
 
     def _stopped(self, stop: str, code: int | None, explanation: str) -> None:
         """A stop has ended. The mount refuses one for what is off, and so does not move; that nobody knows

@@ -16,7 +16,7 @@ from ..fields import BOOL, INT
 
 MAX_KNOWN = 1000
 """How many events are kept; beyond it what is stale is forgotten first, and then the warning or error
-that was renewed longest ago."""
+that was renewed longest ago. A newcomer is not told of what is forgotten, though it may hold still."""
 
 MAX_KNOWN_BYTES = 56 * 1024
 """How long they may be together: less than the least that a client may be behind, so that what a
@@ -91,22 +91,36 @@ class Known:
         self._bytes = 0
         self._now = wall_clock
 
-    def learn(self, line: bytes) -> None:
-        """Take note of an event. One that we can't read is passed on like any, and changes nothing here."""
+    def learn(self, line: bytes) -> int:
+        """Take note of an event. One that we can't read is passed on like any, and changes nothing here.
+
+        :returns: how many events that were current are forgotten for want of room: 0 nearly always.
+        """
         fields = line.split(b"\n")
         try:
             code = _int(fields[0])
             if code not in _KINDS:
-                return
+                return 0
             about, lasts = _KINDS[code](fields)
         except (IndexError, ValueError):
-            return
+            return 0
         self._drop((code, about))
-        if lasts and len(line) <= MAX_KNOWN_BYTES:
-            self._entries[code, about] = KnownEntry(line, self._now(), False)
-            self._bytes += len(line)
-            while len(self._entries) > MAX_KNOWN or self._bytes > MAX_KNOWN_BYTES:
-                self._drop(self._first_to_go())
+        if not lasts:
+            return 0
+        if len(line) > MAX_KNOWN_BYTES:
+            return 1
+        self._entries[code, about] = KnownEntry(line, self._now(), False)
+        self._bytes += len(line)
+        return self._make_room()
+
+    def _make_room(self) -> int:
+        """Forget what is too much, and tell how much of it was current."""
+        forgotten = 0
+        while len(self._entries) > MAX_KNOWN or self._bytes > MAX_KNOWN_BYTES:
+            key = self._first_to_go()
+            forgotten += not self._entries[key].stale
+            self._drop(key)
+        return forgotten
 
     def _first_to_go(self) -> tuple[int, Hashable]:
         stale = (key for key, entry in self._entries.items() if entry.stale)

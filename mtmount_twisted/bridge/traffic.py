@@ -3,6 +3,10 @@
 `Traffic` hands commands to the controller's link for as long as it has room, what stops something
 first; finds the command that an answer is for; and ends what the controller does not.
 
+A stop that is taken ends all that waits to be written, of every commander, but asks and other stops:
+it says that nothing shall move, and whoever sent what waits sent it before that. Were it only written
+first the mount would stop, and then begin to move.
+
 Next to read: `flight`, its table; `header`, how a line is rewritten; `core`, which it works for.
 """
 
@@ -15,8 +19,8 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..codec import CommandHeader, refusal
-from ..commands import STOP_CODES, Command
-from ..enums import ReplyCode, Source
+from ..commands import STOP_CODES, Command, CommandDict
+from ..enums import CommandCode, ReplyCode, Source
 from ..framing import TERMINATOR
 from ..journal.schema import CONTROLLER, is_end
 from ..messages import MAX_SEQUENCE_ID
@@ -89,6 +93,8 @@ class Traffic:
     ) -> None:
         """Take a command into flight, and hand it over as soon as the link has room.
 
+        A stop ends what it overtakes.
+
         :param visit: when it came; None for just now.
         """
         now, lease = self._clock.seconds(), self._lease.of(client)
@@ -97,12 +103,18 @@ class Traffic:
         flight = self.flights.add(client, visit, header, lease, now, now + self._rules.ack_timeout, then)
         client.in_flight += 1
         self._diary.step("received", client, header, flight.key, lease)
+        overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
+        for each in overtaken:  # all, before anyone is told: nothing may slip out behind the stop
+            self._take_out(each)
         self._keep_sweeping()
         self.hand_over()
+        with self._audience.gathering():
+            for each in overtaken:
+                self._tell_given_up(each, why_overtaken(client, header))
 
     def command(self, command: Command, then: Then | None = None) -> None:
         """Send a command of the bridge's own."""
-        self.begin(self.own, read_command(command.encode().removesuffix(TERMINATOR)), then)
+        self.begin(self.own, header_of(command), then)
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room."""
@@ -182,8 +194,10 @@ class Traffic:
 
     def _give_up(self, flight: Flight, why: str) -> None:
         """End a command with a NoAck of the bridge, unless it ended while we came to it."""
-        if not self._take_out(flight):
-            return
+        if self._take_out(flight):
+            self._tell_given_up(flight, why)
+
+    def _tell_given_up(self, flight: Flight, why: str) -> None:
         self._diary.given_up(flight.client, flight.header, flight.key, flight.lease, why)
         if flight.client is not self.own:
             self._audience.tell(flight.client, _refusal(flight.header, why), flight.visit)
@@ -222,6 +236,22 @@ class Traffic:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+
+def header_of(command: Command) -> DownHeader:
+    """The header of a command of the bridge's own."""
+    return read_command(command.encode().removesuffix(TERMINATOR))
+
+
+def why_overtaken(client: Any, stop: DownHeader) -> str:
+    """Why a command is not sent that a client's stop overtook."""
+    return f"not sent: overtaken by {name_of(stop.code)} of {client.name}"
+
+
+def name_of(code: int) -> str:
+    """What a known command is called: by its class, or, if it has none, by its code's name."""
+    known = CommandCode(code)
+    return CommandDict[known].__name__ if known in CommandDict else known.name
 
 
 def _refusal(header: DownHeader, why: str) -> bytes:
