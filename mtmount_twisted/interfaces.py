@@ -60,6 +60,7 @@ class IClient(Interface):
     may_command = Attribute("False if it only observes.")
     may_have_command = Attribute("False if it may send stops at the most.")
     in_flight = Attribute("How many of its commands have not ended; the bridge counts.")
+    behind = Attribute("How many bytes wait for it to read, beyond what its connection buffers: int.")
 
     def send(data: bytes) -> None:
         """Send it whole lines, terminators included."""
@@ -116,3 +117,39 @@ class IJournal(Interface):
 
     def event(kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """Something happened that is neither."""
+
+
+class IJournalState(Interface):
+    """How the journal stands, as the web sees it. Nothing here blocks."""
+
+    path = Attribute("The file, a `pathlib.Path`; None if none is kept.")
+    run = Attribute("The number of this run in the file; 0 until the file is open.")
+    base = Attribute(
+        "Added to a row's number it is the row's id in the file; None until the file is open."
+    )
+    fault = Attribute("Why the file is not written, or empty.")
+    lag = Attribute("How far the file is behind: seconds, a float.")
+    lost = Attribute("How many rows could not be kept.")
+    pending = Attribute("How many rows are not yet in the file.")
+    written = Attribute("How many rows were written to the file; it moves once they can be read there.")
+
+
+class ITee(IJournal):
+    """An `IJournal` that tells who watches, at once: with the row's number, the time, and what was recorded.
+
+    Who watches must neither block nor take long, and is told nothing more once it raises.
+    """
+
+    journal = Attribute("Where all that is recorded goes: an `IJournal` and `IJournalState`.")
+    on_message = Attribute("A list of who is called with each line.")
+    on_step = Attribute("A list of who is called with each step in the life of a command.")
+    on_event = Attribute("A list of who is called with what is neither.")
+
+
+class IServed(Interface):
+    """All that the daemon serves, once it was started, as the web sees it."""
+
+    bridge = Attribute("The `IBridge`.")
+    link = Attribute("The connection pair to the controller, and its address.")
+    all_pairs = Attribute("The link and every commander's pair: a list of `pair.ClientServerPair`.")
+    port_failures = Attribute("Why a port can't be listened on, a text for each that can't.")

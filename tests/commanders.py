@@ -62,6 +62,8 @@ def told(line: bytes) -> Told:
 class RecordingClient:
     """A client of the bridge's, and the test's way to be it."""
 
+    behind = 0
+
     def __init__(self, bridge: Bridge, name: str, source: Source, may_command: bool = True) -> None:
         self.name = name
         self.source = source

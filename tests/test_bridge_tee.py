@@ -8,9 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.bridge.journal import NoJournal, Waiting
+from mtmount_twisted.bridge.journal import Journal, NoJournal, Waiting
 from mtmount_twisted.bridge.tee import Tee
-from mtmount_twisted.interfaces import IJournal
+from mtmount_twisted.interfaces import IJournal, IJournalState, ITee
 
 LOG = logging.getLogger("tests.tee")
 
@@ -34,8 +34,12 @@ class TeeTests(SynchronousTestCase):
         ]
 
     def test_contract(self) -> None:
-        """It can stand where a journal is expected."""
-        self.assertTrue(verifyObject(IJournal, self.tee))
+        """It can stand where a journal is expected, and whoever watches finds what there is to watch."""
+        for contract in (IJournal, ITee):
+            self.assertTrue(verifyObject(contract, self.tee))
+        for journal in (NoJournal(), Journal("journal.sqlite", LOG)):
+            for contract in (IJournal, IJournalState):
+                self.assertTrue(verifyObject(contract, journal))
 
     def test_told(self) -> None:
         """Who watches is told each row, with the number that it has in the journal, and the time."""

@@ -78,7 +78,7 @@ class Doorways(GuardCase):
         ):
             for path in ("/", "/look", "/nothing"):
                 got = self.ask(path, {"Host": host})
-                self.assertEqual(got.status, 421, host)
+                self.assertEqual((got.status, got.reason), (421, "Misdirected Request"), host)
         self.assertIn("web.allowed_hosts", got.json["error"])
 
     def test_two_hosts(self) -> None:

@@ -39,6 +39,8 @@ class Readers(list[str]):
 class MetricsCase(SynchronousTestCase):
     """A bridge between clients and a controller that the test plays, watched by `Metrics`."""
 
+    refused = 0
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.journal = Waiting(lambda: None, self.clock.seconds, max_bytes=100_000)
@@ -55,7 +57,10 @@ class MetricsCase(SynchronousTestCase):
 
     def make(self, journal: Any) -> Metrics:
         """What is tested."""
-        return Metrics(self.bridge, self.tee, self.pair, journal, self.clock, self.watch, self.streams)
+        return Metrics(
+            *(self.bridge, self.tee, self.pair, journal, self.clock, self.watch, self.streams),
+            lambda: self.refused,
+        )
 
     def scrape(self, accept: str = "") -> Answer:
         """What is answered to who scrapes."""
@@ -255,6 +260,11 @@ class ClientTests(MetricsCase):
         self.streams.behind = 700
         self.assertEqual((self.value("event_streams"), self.value("event_streams_behind_bytes")), (2, 700))
 
+    def test_refused(self) -> None:
+        """How many connections were refused can be told."""
+        self.refused = 3
+        self.assertEqual(self.value("http_refused_total"), 3)
+
     def test_who_has_command(self) -> None:
         """Who has command can be told, also while it is gone and is waited for, and which lease it is."""
         self.client("eui")
@@ -291,7 +301,8 @@ class JournalTests(MetricsCase):
     def test_no_journal(self) -> None:
         """A bridge that keeps no journal has no gaps in it."""
         tee = Tee(NoJournal())
-        self.metrics = Metrics(self.bridge, tee, self.pair, NoJournal(), self.clock, self.watch, self.streams)
+        self.tee = tee
+        self.metrics = self.make(NoJournal())
         tee.event("connected", "csc", 0)
         self.assertEqual((self.value("journal_gaps_total"), self.value("journal_lag_seconds")), (0, 0))
 

@@ -52,6 +52,7 @@ class RoutesTests(BridgeCase):
             LOG,
             self.reactor,
             lambda: 1.8e9,
+            lambda: 0,
         )
         areas.close()
         served = {(route.method, route.path) for route in areas.routes}

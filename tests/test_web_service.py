@@ -16,12 +16,14 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.config import load
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.interfaces import IBridge, IJournalState, IServed, ITee
 from mtmount_twisted.web import service as web_service
 from mtmount_twisted.web.service import Parts, WebService
 from mtmount_twisted.web.site import CLOSING
@@ -69,6 +71,14 @@ class InMemory(SynchronousTestCase):
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Got:
         """One request to all that is served."""
         return ask(self.site, method, path, body, headers)
+
+    def test_contracts(self) -> None:
+        """What it is handed offers what it needs."""
+        self.start()
+        parts = self.service._parts
+        contracts = (IServed, parts.served), (IBridge, parts.served.bridge), (ITee, parts.tee)
+        for contract, part in (*contracts, (IJournalState, parts.journal)):
+            self.assertTrue(verifyObject(contract, part))
 
     def test_every_area(self) -> None:
         """What each area offers is there, and is in the document of the API."""
@@ -144,6 +154,7 @@ class InMemory(SynchronousTestCase):
         with self.assertLogs("tests.web", "WARNING"):
             self.assertIsNone(Wire(self.site).protocol)
         wire.lose()
+        self.assertIn(b"mtmount_bridge_http_refused_total 1.0\n", self.ask("GET", "/metrics").body)
 
     def test_stop(self) -> None:
         """The end ends event streams and connections, and leaves nothing to happen later."""

@@ -129,6 +129,8 @@ class StreamTests(StreamsCase):
         faults = {fault.where: fault.why for fault in problem.faults}
         self.assertEqual(problem.status, 422)
         self.assertEqual(set(faults), {"query.kind", "query.peer", "query.colour"})
+        empty = self.failureResultOf(self.world.call(Request(), kind="", peer=""), Problem).value
+        self.assertEqual([fault.where for fault in empty.faults], ["query.kind", "query.peer"])
         self.assertIn("IN_POSITION", faults["query.kind"])
         self.assertIn(", ".join(PARAMETERS), faults["query.colour"])
         many = self.world.call(Request(), kind=",".join(["ACK"] * 101))

@@ -46,6 +46,7 @@ class Got(NamedTuple):
     """An answer; the names of its headers are in lower case."""
 
     status: int
+    reason: str
     headers: dict[str, str]
     body: bytes
 
@@ -126,7 +127,7 @@ class Wire:
         head, separator, rest = self.data[self._taken :].partition(b"\r\n\r\n")
         if not separator:
             return None
-        status, headers = _head(head)
+        status, reason, headers = _head(head)
         if headers.get("transfer-encoding") == "chunked":
             body, left = unchunked(rest)
             if left is None:
@@ -137,14 +138,14 @@ class Wire:
             if len(body) < length:
                 return None
         self._taken = len(self.data) - len(left)
-        return Got(status, headers, body)
+        return Got(status, reason, headers, body)
 
     def stream(self) -> Got:
         """What came so far of an answer that is not at its end."""
         head, _, rest = self.data[self._taken :].partition(b"\r\n\r\n")
-        status, headers = _head(head)
+        status, reason, headers = _head(head)
         body = unchunked(rest)[0] if headers.get("transfer-encoding") == "chunked" else rest
-        return Got(status, headers, body)
+        return Got(status, reason, headers, body)
 
     def lose(self) -> None:
         """The client goes away, or the connection's end is reached; once."""
@@ -153,10 +154,11 @@ class Wire:
             self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
-def _head(head: bytes) -> tuple[int, dict[str, str]]:
+def _head(head: bytes) -> tuple[int, str, dict[str, str]]:
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
-    return int(first.split(" ")[1]), {name.lower(): value for name, value in headers.items()}
+    _, status, reason = first.split(" ", 2)
+    return int(status), reason, {name.lower(): value for name, value in headers.items()}
 
 
 def unchunked(data: bytes) -> tuple[bytes, bytes | None]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from ..interfaces import IJournal
+from ..interfaces import IJournal, IJournalState
 from ..journal.schema import gap_text
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Writer:
         return len(rows)
 
 
-@implementer(IJournal)
+@implementer(IJournal, IJournalState)
 class Journal(Waiting):
     """Keeps what happens in a file. See `Waiting` for how to record.
 
@@ -434,7 +434,7 @@ class Journal(Waiting):
             stopped.callback(None)
 
 
-@implementer(IJournal)
+@implementer(IJournal, IJournalState)
 class NoJournal:
     """Keeps nothing: what a bridge has whose journal is turned off."""
 

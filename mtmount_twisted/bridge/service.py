@@ -12,9 +12,10 @@ from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..communicator import ClientServerPair
-from ..interfaces import IJournal
+from ..interfaces import IJournal, IServed
 from ..waiting import Waiters
 from .admission import Network, networks
 from .certified import encrypted
@@ -81,6 +82,7 @@ class OpenPort:
         return DeferredList([*stopped, self._factory.close(why)], consumeErrors=True)
 
 
+@implementer(IServed)
 class BridgeService(Service):
     """One controller, many commanders.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from ..interfaces import IJournal
+from ..interfaces import ITee
 
 OnMessage = Callable[[int, float, str, str, int, bytes], None]
 """Called with number, time, peer, direction, epoch, line."""
@@ -26,7 +26,7 @@ OnEvent = Callable[[int, float, str, str, int, str], None]
 """Called with number, time, kind, peer, epoch, detail."""
 
 
-@implementer(IJournal)
+@implementer(ITee)
 class Tee:
     """Passes on all that happens.
 

@@ -1,7 +1,7 @@
 """What a request is once it was let in, what answers it, and what is said of one that is wrong: values only.
 
-A handler is ``async def handler(call: Call) -> Answer``; it raises `Problem`. Who made the request, and
-that it may be made at all, is settled before a handler sees it.
+What answers is ``async def respond(call: Call) -> Answer``; it raises `Problem`. Who made the request, and
+that it may be made at all, is settled before it sees the call.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Answer:
     """What is answered.
 
     :ivar body: a JSON value; or bytes, as they are, of the kind that ``content-type`` in `headers` names.
-    :ivar streams: True if the handler answers by itself, on the call's request.
+    :ivar streams: True if what answers goes on doing so by itself, on the call's request.
     """
 
     body: Any = None
@@ -69,7 +69,7 @@ class Answer:
 
 
 Respond = Callable[[Call], Awaitable[Answer]]
-"""A handler."""
+"""What answers at a path."""
 
 
 @dataclass(frozen=True, slots=True)

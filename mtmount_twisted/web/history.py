@@ -35,7 +35,7 @@ from ..journal.schema import COLUMNS
 from ..journal.times import parse_time
 from .calls import Answer, Call, Fault, Problem, Route
 from .feed import ROWS_PER_TURN, Turns
-from .selection import REQUEST, Selection, kind_of, read_selection, refuse
+from .selection import REQUEST, Selection, kind_of, read_selection, refuse, unknown
 from .shapes import TYPES, event_id, read_event_id, shape
 
 T = TypeVar("T")
@@ -219,11 +219,7 @@ def read_query(query: Mapping[str, str], now: float) -> Query:
 
     :raises Problem: with every fault in them.
     """
-    faults = [
-        Fault(f"query.{name[:80]}", f"there is no such parameter; expected {', '.join(PARAMETERS)}")
-        for name in query
-        if name not in PARAMETERS
-    ]
+    faults = unknown(query, PARAMETERS)
     selection = read_selection(query, faults)
     if REQUEST in selection.types:
         faults.append(Fault("query.kind", f"{REQUEST!r} is not in the journal, but among live events"))

@@ -67,6 +67,7 @@ class Metrics(Collector):
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param watch: measures the event loop's lag.
     :param streams: the readers of events: its length is how many, its `behind` what waits for them.
+    :param refused: how many connections were refused.
     :ivar registry: holds these figures alone.
     """
 
@@ -79,12 +80,14 @@ class Metrics(Collector):
         clock: IReactorTime,
         watch: LoopWatch,
         streams: Any,
+        refused: Callable[[], int],
     ) -> None:
         self.bridge = bridge
         self.link = link
         self.journal = journal
         self.watch = watch
         self.streams = streams
+        self.refused = refused
         self.messages: Counter[tuple[str, ...]] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
@@ -332,7 +335,7 @@ FIGURES = (
         "client_behind_bytes",
         "gauge",
         "What waits for clients to read it.",
-        lambda metrics: metrics.of_clients(lambda client: getattr(client, "behind", 0)),
+        lambda metrics: metrics.of_clients(lambda client: client.behind),
         ("commander",),
     ),
     Figure(
@@ -353,6 +356,12 @@ FIGURES = (
         "gauge",
         "What waits for the readers of event streams.",
         lambda metrics: metrics.streams.behind,
+    ),
+    Figure(
+        "http_refused",
+        "counter",
+        "Connections to the web that were refused because there were too many.",
+        lambda metrics: metrics.refused(),
     ),
     Figure(
         "has_command",

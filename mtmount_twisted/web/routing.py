@@ -1,6 +1,6 @@
-"""From a request to the handler of its route, and from its answer, or whatever went wrong, to HTTP.
+"""From a request to what answers at its path, and from the answer, or whatever went wrong, to HTTP.
 
-`Router` asks the guard first, then finds the route, who is asking, and the body; a handler sees a `Call`
+`Router` asks the guard first, then finds the route, who is asking, and the body; what answers sees a `Call`
 only when all that is right. Nothing here knows what is served. Next to read: `guard`, who may ask; `site`,
 how requests come in.
 """
@@ -11,6 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -54,7 +55,7 @@ class Router:
 
     :param routes: what there is to answer.
     :param gate: who lets requests in.
-    :param log: where faults of handlers go.
+    :param log: where faults of what answers go.
     """
 
     def __init__(self, routes: Iterable[Route], gate: Gate, log: logging.Logger) -> None:
@@ -65,7 +66,7 @@ class Router:
             self._paths.setdefault(tuple(route.path.split("/")), {})[route.method] = route
 
     def respond(self, request: Any) -> None:
-        """Answer one request, now or later; if its connection is lost, the handler is cancelled."""
+        """Answer one request, now or later; if its connection is lost, that is cancelled."""
         for name, value in HEADERS.items():
             request.setHeader(name, value)
         finished = request.notifyFinish()
@@ -85,7 +86,7 @@ class Router:
         finished.addErrback(lost)
 
     async def _outcome(self, request: Any) -> Answer | None:
-        """What is to be written, whatever happens; None if the handler has written by itself."""
+        """What is to be written, whatever happens; None if a stream was begun."""
         try:
             answer = await self._answer(request)
             return None if answer.streams else Answer(payload(answer), answer.status, _typed(answer))
@@ -163,12 +164,17 @@ def _typed(answer: Answer) -> dict[str, str]:
     return {**({"Content-Type": "application/json"} if is_json else {}), **answer.headers}
 
 
+def reason(status: int) -> bytes:
+    """What stands behind a status in an answer's first line."""
+    return HTTPStatus(status).phrase.encode()
+
+
 def write(request: Any, answer: Answer) -> None:
     """Send an answer whose body is bytes; one that comes after a stream has begun ends its connection."""
     if request.startedWriting:
         request.loseConnection()
         return
-    request.setResponseCode(answer.status)
+    request.setResponseCode(answer.status, reason(answer.status))
     if answer.status not in (204, 304):
         request.setHeader("Content-Length", str(len(answer.body)))
     for name, value in answer.headers.items():

@@ -6,7 +6,7 @@ Values only. Next to read: `shapes`, which says what kind a row is of.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..enums import CommandCode, ReplyCode
@@ -83,7 +83,13 @@ def _names(query: Mapping[str, str], parameter: str, faults: list[Fault]) -> fro
         faults.append(
             Fault(f"query.{parameter}", f"expected names with commas between, got {query[parameter][:80]!r}")
         )
-    return frozenset(names)
+    return frozenset(names) - {""}
+
+
+def unknown(query: Mapping[str, str], parameters: Sequence[str]) -> list[Fault]:
+    """A fault for each parameter of a query that is none of these."""
+    why = f"there is no such parameter; expected {', '.join(parameters)}"
+    return [Fault(f"query.{name[:80]}", why) for name in query if name not in parameters]
 
 
 def refuse(faults: list[Fault]) -> None:

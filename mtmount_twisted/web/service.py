@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet import endpoints
@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
 from ..enums import Source
+from ..interfaces import IJournalState, IServed, ITee
 from ..waiting import Waiters
 from . import catalogue, openapi
 from .calls import Route, User
@@ -43,31 +44,48 @@ API = "/api/"
 """Below this is what users ask for; the rest is for browsers and for programs that watch."""
 
 
+class Patience(Protocol):
+    """How far behind who listens may be, in bytes and in seconds."""
+
+    @property
+    def max_behind_bytes(self) -> int: ...
+
+    @property
+    def max_behind_seconds(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What there is to show.
 
-    :ivar served: a `bridge.service.BridgeService`; when it was started, it has ``bridge`` and ``link``.
+    :ivar served: a `bridge.service.BridgeService`; its parts are there once it was started.
     :ivar tee: a `bridge.tee.Tee`, where all that happens is heard.
     :ivar journal: a `bridge.journal.Journal`, or ``NoJournal``.
-    :ivar clients: a `bridge.sections.ClientLimits`: how far behind who listens may be.
+    :ivar clients: a `bridge.sections.ClientLimits`.
     """
 
-    served: Any
-    tee: Any
-    journal: Any
-    clients: Any
+    served: IServed
+    tee: ITee
+    journal: IJournalState
+    clients: Patience
 
 
 class Areas:
     """All that answers, and what must be closed with it.
 
     :param settings: a `bridge.sections.WebSettings`.
+    :param refused: how many connections were refused.
     :ivar routes: of all areas.
     """
 
     def __init__(
-        self, parts: Parts, settings: Any, log: logging.Logger, reactor: Any, wall_clock: Callable[[], float]
+        self,
+        parts: Parts,
+        settings: Any,
+        log: logging.Logger,
+        reactor: Any,
+        wall_clock: Callable[[], float],
+        refused: Callable[[], int],
     ) -> None:
         served, tee, journal = parts.served, parts.tee, parts.journal
         bridge, link = served.bridge, served.link
@@ -82,7 +100,7 @@ class Areas:
         streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds)
         watch = LoopWatch(reactor)
         watch.start()
-        metrics = Metrics(bridge, tee, link, journal, reactor, watch, streams)
+        metrics = Metrics(bridge, tee, link, journal, reactor, watch, streams, refused)
         history = History(shelf, turns, wall_clock)
         answering = (
             *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
@@ -119,7 +137,7 @@ def _version() -> str:
         return "0"
 
 
-def _bounds(settings: Any, clients: Any) -> Bounds:
+def _bounds(settings: Any, clients: Patience) -> Bounds:
     """How much is too much for who listens: it may be as far behind as any client of the bridge."""
     return Bounds(
         max_behind_bytes=clients.max_behind_bytes,
@@ -175,7 +193,7 @@ class WebService(Service):
             from twisted.internet import reactor
         self.failure = ""
         settings = self._settings
-        self._areas = Areas(self._parts, settings, self._log, reactor, self._wall_clock)
+        self._areas = Areas(self._parts, settings, self._log, reactor, self._wall_clock, self._refused)
         limits = Limits(
             settings.deadline,
             settings.max_body,
@@ -185,6 +203,9 @@ class WebService(Service):
         site = self._site = make_site(self._areas.routes, self._guard(), self._log, reactor, limits)
         listening = endpoints.serverFromString(reactor, self._endpoint).listen(site)
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
+
+    def _refused(self) -> int:
+        return 0 if self._site is None else self._site.refused
 
     def _guard(self) -> Guard:
         settings = self._settings

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from ..waiting import Waiters
 from .calls import Route
-from .routing import HEADERS, Gate, Router
+from .routing import HEADERS, Gate, Router, reason
 
 CLOSING = 1.0
 """How long a connection may take to close when the service ends, s."""
@@ -149,7 +149,7 @@ class Connection(http.HTTPChannel):
             "Content-Length": len(body),
             "Connection": "close",
         }
-        lines = [f"HTTP/1.1 {status} {http.RESPONSES.get(status, b'').decode()}"]
+        lines = [f"HTTP/1.1 {status} {reason(status).decode()}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
         self._set_deadline(self.site.limits.deadline)

@@ -132,9 +132,8 @@ class State:
 
     def _kept(self) -> dict[str, Any]:
         journal = self._journal
-        path = getattr(journal, "path", None)
         return {
-            "path": None if path is None else str(path),
+            "path": None if journal.path is None else str(journal.path),
             "lag": journal.lag,
             "lost": journal.lost,
             "fault": journal.fault,
@@ -147,7 +146,7 @@ def _commander(client: Any) -> dict[str, Any]:
         "source": client.source.name,
         "may_command": client.may_command,
         "in_flight": client.in_flight,
-        "behind_bytes": getattr(client, "behind", 0),
+        "behind_bytes": client.behind,
     }
 
 

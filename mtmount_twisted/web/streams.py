@@ -20,7 +20,7 @@ from .calls import Answer, Call, Fault, Problem, Route, User
 from .feed import STREAMS_PER_TURN, Feed, Turns, frame
 from .history import Shelf
 from .resuming import Growth, Resumption, Sources
-from .selection import Selection, read_selection, refuse
+from .selection import Selection, read_selection, refuse, unknown
 from .shapes import event_id, read_event_id
 
 KEEP_ALIVE = 15.0
@@ -241,11 +241,7 @@ def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:
 
     :raises Problem: 422 with every fault in the parameters; 400 if the last id is none.
     """
-    faults = [
-        Fault(f"query.{name[:80]}", f"there is no such parameter; expected {', '.join(PARAMETERS)}")
-        for name in call.query
-        if name not in PARAMETERS
-    ]
+    faults = unknown(call.query, PARAMETERS)
     selection = read_selection(call.query, faults)
     refuse(faults)
     for where, text in (
