@@ -124,10 +124,9 @@ class IJournalState(Interface):
 
     path = Attribute("The file, a `pathlib.Path`; None if none is kept.")
     run = Attribute("The number of this run in the file; 0 until the file is open.")
-    base = Attribute(
-        "Added to a row's number it is the row's id in the file; None until the file is open."
-    )
+    base = Attribute("Added to a row's number it is the row's id in the file; None until the file is open.")
     fault = Attribute("Why the file is not written, or empty.")
+    time = Attribute("When the last row was recorded, as it stands in the file: seconds, Unix time.")
     lag = Attribute("How far the file is behind: seconds, a float.")
     lost = Attribute("How many rows could not be kept.")
     pending = Attribute("How many rows are not yet in the file.")

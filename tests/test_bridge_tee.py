@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +20,7 @@ class TeeTests(SynchronousTestCase):
     """A journal, and who watches beside it."""
 
     def setUp(self) -> None:
-        self.journal = Waiting(lambda: None)
+        self.journal = Waiting(lambda: None, lambda: 5.0)
         self.tee = Tee(self.journal, lambda: 5.0, LOG)
         self.rows: list[Any] = []
         for watching in (self.tee.on_message, self.tee.on_step, self.tee.on_event):
@@ -53,6 +54,21 @@ class TeeTests(SynchronousTestCase):
                 (3, 5.0, "connected", "csc", 1, "detail"),
             ],
         )
+
+    def test_one_time(self) -> None:
+        """The time that is told is the one in the journal, however the clock moves on between."""
+        ticks = count()
+        journal = Waiting(lambda: None, lambda: float(next(ticks)), max_bytes=1500)
+        self.tee = Tee(journal, lambda: float(next(ticks)))
+        for watching in (self.tee.on_message, self.tee.on_step, self.tee.on_event):
+            watching.append(lambda *row: self.rows.append(row))  # type: ignore[arg-type]
+        self.record()
+        kept = [row[:2] for rows in journal.take() for row in rows]
+        self.assertEqual([row[:2] for row in self.rows], kept)
+        lost = next(ticks)
+        journal.message("csc", "from", 1, b"x" * 2000)
+        self.assertEqual(self.tee.message("csc", "from", 1, b""), 0)
+        self.assertGreater(self.rows[-1][1], lost)
 
     def test_without_a_journal(self) -> None:
         """With none, all numbers are 0, and who watches is told all the same."""

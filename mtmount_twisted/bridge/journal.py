@@ -67,6 +67,7 @@ class Waiting:
     :param wake: called, on the reactor's thread, when there is something to take again.
     :param wall_clock: seconds, Unix time.
     :param max_bytes: how much may wait.
+    :ivar time: when the last row was recorded, as it stands in the file.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Waiting:
         max_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self.lost = 0
+        self.time = 0.0
         self._wake = wake
         self._now = wall_clock
         self._max_bytes = max_bytes
@@ -101,7 +103,7 @@ class Waiting:
         :param epoch: the number of the connection to the controller, or of the peer's own.
         :param line: its bytes, without the terminator.
         """
-        now = self._now()
+        now = self.time = self._now()
         if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
             return 0
         self._added += ROW_BYTES + len(line)
@@ -134,7 +136,7 @@ class Waiting:
         :param lease: the number of the lease under which it came, 0 for none.
         :param explanation: why it ended so, if anybody said.
         """
-        now = self._now()
+        now = self.time = self._now()
         if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
             return 0
         self._added += ROW_BYTES + len(explanation)
@@ -152,7 +154,7 @@ class Waiting:
         :param epoch: the number of the connection to the controller.
         :param detail: in words.
         """
-        now = self._now()
+        now = self.time = self._now()
         if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
             return 0
         return self._append_event(now, kind, peer, epoch, detail)
@@ -439,7 +441,7 @@ class NoJournal:
     """Keeps nothing: what a bridge has whose journal is turned off."""
 
     written = lost = pending = run = 0
-    lag = 0.0
+    lag = time = 0.0
     fault = ""
     base = path = None
 

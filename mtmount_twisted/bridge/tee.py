@@ -30,8 +30,8 @@ OnEvent = Callable[[int, float, str, str, int, str], None]
 class Tee:
     """Passes on all that happens.
 
-    :param journal: an `IJournal`.
-    :param wall_clock: seconds, Unix time.
+    :param journal: an `IJournal` and `IJournalState`.
+    :param wall_clock: seconds, Unix time; for what the journal does not keep.
     :param log: where it says that one who watches failed.
     :ivar on_message: who is told of each line; and so are `on_step` and `on_event`.
     """
@@ -53,7 +53,7 @@ class Tee:
         """A line came or went."""
         number: int = self.journal.message(peer, direction, epoch, line)
         if self.on_message:
-            self._tell(self.on_message, number, self._now(), peer, direction, epoch, line)
+            self._tell(self.on_message, number, self._time(number), peer, direction, epoch, line)
         return number
 
     def step(
@@ -71,15 +71,19 @@ class Tee:
         row = key, step, peer, epoch, sequence_id, code, lease, explanation
         number: int = self.journal.step(*row)
         if self.on_step:
-            self._tell(self.on_step, number, self._now(), *row)
+            self._tell(self.on_step, number, self._time(number), *row)
         return number
 
     def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
         """Something happened that is neither."""
         number: int = self.journal.event(kind, peer, epoch, detail)
         if self.on_event:
-            self._tell(self.on_event, number, self._now(), kind, peer, epoch, detail)
+            self._tell(self.on_event, number, self._time(number), kind, peer, epoch, detail)
         return number
+
+    def _time(self, number: int) -> float:
+        """When a row was recorded: what is in the file has the time that it has there."""
+        return self.journal.time if number else self._now()
 
     def _tell(self, watching: list[Any], *row: Any) -> None:
         for watch in tuple(watching):

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..commands import Command
 from ..journal.schema import is_end
+from ..waiting import Waiters
 from .judging import parameters_of
 from .shapes import iso
 
@@ -59,7 +60,7 @@ class Life:
     :ivar steps: name and time (Unix s) of each.
     :ivar ack_timeout: within how long it should be done by the last Ack, in seconds; None if no Ack said.
     :ivar key: by which its sender finds it again; or None.
-    :ivar waiters: who waits, and what for.
+    :ivar waiters: who waits, by what for.
     """
 
     id: str
@@ -70,7 +71,7 @@ class Life:
     explanation: str = ""
     steps: list[tuple[str, float]] = field(default_factory=list)
     ack_timeout: float | None = None
-    waiters: dict[Deferred[bool], Until] = field(default_factory=dict)
+    waiters: dict[Until, Waiters[bool]] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -194,8 +195,7 @@ class Lives:
         """Fires with True once what is waited for came; with False after so many seconds, or at `close`."""
         if life.reached(until) or self._closed:
             return succeed(life.reached(until))
-        waiter: Deferred[bool] = Deferred(lambda waiter: _leave(life, waiter))
-        life.waiters[waiter] = until
+        waiter = life.waiters.setdefault(until, Waiters()).wait()
         return waiter.addTimeout(seconds, self._clock, lambda result, timeout: False)
 
     def _tell(self) -> None:
@@ -217,15 +217,9 @@ class Lives:
             _fire(life, everyone=True)
 
 
-def _leave(life: Life, waiter: Deferred[bool]) -> None:
-    del life.waiters[waiter]
-
-
 def _fire(life: Life, everyone: bool = False) -> None:
     """End the waits of those who need to wait no more; they are told whether what they wait for came."""
-    for waiter, until in tuple(life.waiters.items()):
-        if waiter in life.waiters and (
-            everyone or life.reached(until)
-        ):  # else cancelled by what an earlier one did
-            del life.waiters[waiter]
-            waiter.callback(life.reached(until))
+    for until, waiters in tuple(life.waiters.items()):
+        if everyone or life.reached(until):
+            life.waiters.pop(until, None)  # it may be gone by what an earlier one did
+            waiters.fire(life.reached(until))

@@ -101,13 +101,18 @@ class Metrics(Collector):
         self._sent: dict[int, float] = {}
         self._acked: set[int] = set()
         self._in_gap = False
-        self._hooks: list[tuple[list[Any], Any]] = [
+        self._hooks = self._hear(tee)
+
+    def _hear(self, tee: Any) -> list[tuple[list[Any], Any]]:
+        """Hear of all that happens; what is given says where from."""
+        hooks: list[tuple[list[Any], Any]] = [
             (tee.on_message, self._message),
             (tee.on_step, self._step),
             (tee.on_event, self._event),
         ]
-        for watchers, watch_it in self._hooks:
+        for watchers, watch_it in hooks:
             watchers.append(watch_it)
+        return hooks
 
     def close(self) -> None:
         """Count no more. It can be called twice."""
