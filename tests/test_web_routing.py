@@ -1,4 +1,4 @@
-"""Requests to handlers, and answers to HTTP, in memory."""
+"""Requests to what answers them, and answers to HTTP, in memory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ ROUTES = [
 
 
 class Finding(SynchronousTestCase):
-    """Which handler answers."""
+    """What answers at which path."""
 
     def test_call(self) -> None:
-        """A handler sees who asks, what stands in the path, the last of each parameter, and the body."""
+        """What answers sees who asks, what stands in the path, the last of each parameter, and the body."""
         got = ask(ROUTES, "GET", "/things/a%2Fb%20c?x=1&x=2&y=%C3%BC&z")
         self.assertEqual(
             got.json,
@@ -136,7 +136,7 @@ class Answers(SynchronousTestCase):
     """What goes back."""
 
     def answered(self, respond: Any) -> Got:
-        """The answer of a handler."""
+        """What is answered."""
         return ask([route("GET", "/", respond)], "GET", "/")
 
     def test_headers(self) -> None:
@@ -159,7 +159,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual(got.body, b"x")
 
     def test_problem(self) -> None:
-        """What a handler refuses is told with each fault."""
+        """What is refused is told with each fault."""
 
         async def refuse(call: Call) -> Answer:
             raise Problem(422, "wrong", (Fault("a.b", "too much"),), {"id": 7}, {"Retry-After": "1"})
@@ -171,7 +171,7 @@ class Answers(SynchronousTestCase):
         )
 
     def test_fault(self) -> None:
-        """A fault of a handler, or an answer that can't be written, is 500 and a traceback in the log."""
+        """A fault of what answers, or an answer that can't be written, is 500 and a traceback in the log."""
 
         async def fail(call: Call) -> Answer:
             raise KeyError("secret")
@@ -197,7 +197,7 @@ class Answers(SynchronousTestCase):
         self.assertNotIn("content-length", got.headers)
 
     def test_late(self) -> None:
-        """A handler may wait, and two requests on one connection are answered in turn."""
+        """An answer may be waited for, and two requests on one connection are answered in turn."""
         waiting: list[Deferred[str]] = []
 
         async def wait(call: Call) -> Answer:
@@ -249,7 +249,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual(answer and answer.status, 503)
 
     def test_stream_that_fails(self) -> None:
-        """A stream whose handler fails ends: half an answer is not followed by another."""
+        """A stream that fails ends: half an answer is not followed by another."""
 
         async def stream(call: Call) -> Answer:
             call.request.write(b"one")
@@ -261,7 +261,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual((wire.stream().body, wire.closed), (b"one", True))
 
     def test_stream(self) -> None:
-        """A handler may answer by itself, in pieces, under the same headers."""
+        """What answers may do so by itself, in pieces, under the same headers."""
         requests = []
 
         async def stream(call: Call) -> Answer:

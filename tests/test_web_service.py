@@ -181,6 +181,20 @@ class InMemory(SynchronousTestCase):
         tee = service._parts.tee
         self.assertEqual((tee.on_message, tee.on_step, tee.on_event), ([], [], []))
 
+    def test_fault_in_the_end(self) -> None:
+        """What fails to close is in the log, and all else is closed."""
+        service = self.start()
+        areas = service._areas
+        assert areas is not None
+        areas._closing = (*areas._closing, lambda: 1 / 0)
+        wire = Wire(self.site)
+        with self.assertLogs("tests.web", "ERROR") as caught:
+            stopped = service.stopService()
+            self.assertTrue(wire.closed)
+            wire.lose()
+        self.successResultOf(stopped)
+        self.assertIn("ZeroDivisionError", caught.output[0])
+
     def test_start_again(self) -> None:
         """What was stopped can be started."""
         service = self.start()

@@ -256,7 +256,10 @@ class WebService(Service):
         DeferredList(closing, consumeErrors=True).addCallback(self._has_closed)
         return closed
 
-    def _has_closed(self, results: object) -> None:
+    def _has_closed(self, results: list[tuple[bool, Any]]) -> None:
+        for succeeded, result in results:
+            if not succeeded:
+                self._log.error("web: it did not end well", exc_info=result.value)
         self._closing -= 1
         if not self._closing:
             self._closed.fire(None)
