@@ -467,6 +467,19 @@ class ResumeTests(SynchronousTestCase):
         for reader in readers:
             self.assertEqual((reader.sequence_ids, reader.named("gone")), (list(range(6, 26)), []))
 
+    def test_end_while_the_file_is_waited_for(self) -> None:
+        """The end of the web ends those waits, too, and nothing is due after it."""
+        world = self.world(max_rows=5)
+        world.record(5)
+        world.write()
+        last = world.id_of(5)
+        world.record(20)
+        reader = world.read(last)
+        world.wait(0.1)
+        world.stop()
+        self.assertTrue(reader.finished)
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+
     def test_grown_while_it_is_read(self) -> None:
         """What is written while the file is read is not waited for."""
         world = self.world(max_rows=5)
