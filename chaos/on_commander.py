@@ -8,9 +8,9 @@ from collections.abc import Callable
 from mtmount_twisted.commands import AskForCommand, BothAxesStop, Enable
 from mtmount_twisted.enums import Commander
 from mtmount_twisted.simulator.faults import Fault
+from mtmount_twisted.testing import HOST
 
 from . import cable
-from .clients import Observer, connect
 from .house import House
 from .stage import Stage
 from .waits import SETTLED, pause, until
@@ -21,6 +21,8 @@ GRACE = 0.5
 LATE = 0.4
 """How late the mount answers while a commander is lost, in seconds."""
 
+
+REQUEST = b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 LONG = 60_000
 """How much the mount says with each Ack to one that does not read, in bytes."""
@@ -112,23 +114,39 @@ async def half_closes(stage: Stage, times: int) -> None:
 
 async def hangs(stage: Stage, times: int) -> None:
     """A client reads no more while the mount says much; another one listens."""
-    house = await stage.house()
+    await _deaf(await stage.house(), times, "hall", b"")
+
+
+async def stream_hangs(stage: Stage, times: int) -> None:
+    """The reader of an event stream reads no more while the mount says much; others listen."""
+    await _deaf(await stage.house(), times, "web", REQUEST)
+
+
+async def _deaf(house: House, times: int, port: str, greeting: bytes) -> None:
     outcome = house.outcome
     for number in range(times):
         outcome.inject()
-        deaf = await connect(house.reactor, house.ports["hall"], Observer)
-        deaf.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.transport.pauseProducing()
-        heard, said, served = house.hall.received, 0, True
-        house.simulator.faults.add(Fault("long", reply="ack", size=LONG))
-        while house.daemon.says("closed: cut off: ") <= number and said < MOST_SAID:
-            entries = [house.desk.send(Enable) for _ in range(50)]
-            await house.ends(entries)
-            served = served and all(entry.ended("done") for entry in entries)
-            said += 50 * LONG
-        house.simulator.faults.clear()
-        outcome.see("cut off", house.daemon.says("closed: cut off: ") == number + 1)
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((HOST, house.ports[port]))
+        deaf.sendall(greeting)
+        heard = house.hall.received
+        said, served, cut_off = await _say_much(house, number)
+        outcome.see("cut off", cut_off)
         outcome.see("others heard all", house.hall.received - heard > said)
         outcome.see("others command", served)
-        deaf.transport.abortConnection()
+        deaf.close()
         await house.calm()
+
+
+async def _say_much(house: House, before: int) -> tuple[int, bool, bool]:
+    """Let the mount say much until one is cut off: how much, whether all was done, whether it was one."""
+    said, served = 0, True
+    house.simulator.faults.add(Fault("long", reply="ack", size=LONG))
+    while await house.web.figure("clients_cut_off_total") <= before and said < MOST_SAID:
+        entries = [house.desk.send(Enable) for _ in range(50)]
+        await house.ends(entries)
+        served = served and all(entry.ended("done") for entry in entries)
+        said += 50 * LONG
+    house.simulator.faults.clear()
+    return said, served, await house.web.figure("clients_cut_off_total") == before + 1

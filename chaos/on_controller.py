@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from typing import Any
 
-from mtmount_twisted.commands import Enable
+from mtmount_twisted.commands import BothAxesStop, Enable
 from mtmount_twisted.testing import ChaosPair
 
 from . import cable
@@ -96,4 +97,23 @@ async def silent(stage: Stage, times: int) -> None:
         outcome.see("timed out", all(entry.ended("timed out") for entry in entries))
         house.controller.clear()
         outcome.see("goes on", await house.answers())
+        await house.calm()
+
+
+async def slow(stage: Stage, times: int) -> None:
+    """Everybody's network is late, slow, and gives what was sent in pieces of a few bytes."""
+    house = await stage.house()
+    chance = random.Random(6)
+    for _ in range(times):
+        house.outcome.inject()
+        bad = {"latency": 0.02, "slices": chance.randrange(1, 30), "bandwidth": 100_000.0}
+        for network in (house.controller, house.csc.network, house.desk_proxy):
+            network.set(**bad)
+        entries = [
+            sender.send(kind) for sender, kind in ((house.desk, Enable), (house.csc, BothAxesStop)) * 20
+        ]
+        await house.ends(entries, 30.0)
+        house.outcome.see("one end each", not any(entry.orphan for entry in entries))
+        for network in (house.controller, house.csc.network, house.desk_proxy):
+            network.clear()
         await house.calm()

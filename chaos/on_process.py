@@ -65,6 +65,7 @@ async def told_to_end(stage: Stage, times: int) -> None:
         late, never = await _in_flight(house)
         outcome.inject()
         took = await house.daemon.end("TERM")
+        await house.desk.closed(house.reactor)  # what it was told last may still be on its way to it
         outcome.see("drained", all(entry.ended("done") for entry in late))
         outcome.see("rest unknown", all(entry.ended("outcome unknown") for entry in never))
         outcome.see("ends in 6 s", took < DRAIN + 1.0 and house.daemon.exit in CLEAN)
@@ -83,6 +84,7 @@ async def told_twice(stage: Stage, times: int) -> None:
         await pause(house.reactor, 0.3)
         outcome.see("waits for them", house.daemon.exit is None)
         took = await house.daemon.end("TERM")
+        await house.desk.closed(house.reactor)  # what it was told last may still be on its way to it
         outcome.see("then ends at once", took < 1.5 and house.daemon.exit in CLEAN)
         outcome.see("outcome unknown", all(entry.ended("outcome unknown") for entry in entries))
         await house.start()

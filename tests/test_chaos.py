@@ -1,0 +1,214 @@
+"""The program that breaks things: what it counts as lost or unmet, and the page that says what it found."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chaos import records, report, tables, waits
+from chaos.ledger import Ledger
+from chaos.outcome import Outcome, Row
+from chaos.rows import ROWS
+from mtmount_twisted.bridge.journal_file import Store
+from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesStop, Enable
+from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
+
+
+async def nothing(stage: Any, times: int) -> None:
+    """Injects nothing."""
+
+
+ROW = Row("a fault", nothing, 2, 1, ("a", "b"))
+
+
+class OutcomeTests(SynchronousTestCase):
+    """When a row is as expected."""
+
+    def outcome(self, **changes: Any) -> Outcome:
+        """All was seen each time, but for what is changed."""
+        return Outcome(**{"injected": 2, "seen": Counter(a=2, b=2), **changes})
+
+    def test_met(self) -> None:
+        """A row is as expected if all was seen each time, nothing is lost, and there is no other problem."""
+        self.assertTrue(ROW.is_met(self.outcome()))
+        for changes in (
+            {"seen": Counter(a=2, b=1)},
+            {"seen": Counter(a=2)},
+            {"lost": 1},
+            {"problems": ["25 files after 21"]},
+            {"injected": 0, "seen": Counter()},
+        ):
+            self.assertFalse(ROW.is_met(self.outcome(**changes)), changes)
+
+    def test_cells(self) -> None:
+        """What was not seen each time is in the row, with how often it was; else that it was each time."""
+        met = report.cells(report.result(ROW, self.outcome()))
+        self.assertEqual(met, ["a fault", "2", "a, b", "each time", "0"])
+        outcome = self.outcome(seen=Counter(a=2, b=1), problems=["why"], lost=3)
+        self.assertEqual(report.cells(report.result(ROW, outcome))[3:], ["b: 1 of 2; why", "3"])
+
+    def test_figures(self) -> None:
+        """Figures of rows are added up, but for those of which the largest counts."""
+        outcomes = [
+            self.outcome(figures=Counter(kill=3, lag=5), lost=1),
+            self.outcome(figures=Counter(lag=7)),
+        ]
+        figures = report.figures(outcomes)
+        self.assertEqual((figures["kill"], figures["lag"], figures["lost"]), (3, 7, 1))
+        self.assertEqual(list(figures), list(report.FIGURES))
+
+
+class LedgerTests(SynchronousTestCase):
+    """What counts as the end of a command, and what as a loss."""
+
+    def setUp(self) -> None:
+        self.ledger = Ledger()
+
+    def test_ends(self) -> None:
+        """Done and NoAck end a command; Ack ends one that tracks, and no other."""
+        done, _ = self.ledger.enter(Enable)
+        refused, _ = self.ledger.enter(Enable)
+        tracked, _ = self.ledger.enter(AzimuthAxisTrack, position=1.0, velocity=0.0, tai=0.0)
+        self.ledger.heard(AckReply(sequence_id=done.id))
+        self.assertFalse(self.ledger.has_ended())
+        self.ledger.heard(DoneReply(sequence_id=done.id))
+        self.ledger.heard(NoAckReply(sequence_id=refused.id, explanation="busy: 100"))
+        self.ledger.heard(AckReply(sequence_id=tracked.id))
+        self.ledger.heard(DoneReply(sequence_id=999))
+        self.assertTrue(self.ledger.has_ended())
+        self.assertTrue(done.ended("done") and refused.ended("busy") and tracked.ended("ack"))
+        self.assertEqual(self.ledger.lost(), [])
+
+    def test_lost(self) -> None:
+        """No end, two ends, and one command twice at the mount are each a loss; an orphan's end is not."""
+        none, _ = self.ledger.enter(Enable)
+        two, _ = self.ledger.enter(Enable)
+        again, command = self.ledger.enter(BothAxesStop)
+        orphan, _ = self.ledger.enter(Enable)
+        for entry in (two, two, again):
+            self.ledger.heard(DoneReply(sequence_id=entry.id))
+        orphan.orphan = True
+        self.ledger.came(command)
+        self.ledger.came(BothAxesStop(sequence_id=77, timestamp=command.timestamp))
+        self.ledger.came(BothAxesStop())
+        self.assertEqual(len(self.ledger.lost()), 3)
+        self.assertEqual(self.ledger.arrived[again.id], 2)
+        self.assertEqual(self.ledger.stops, 1)
+        none.orphan = True
+        self.assertEqual(len(self.ledger.lost()), 2)
+
+
+class RecordsTests(SynchronousTestCase):
+    """The journal as a witness."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()) / "journal.sqlite"
+        self.number = 0
+        self.ledger = Ledger()
+
+    def store(self) -> Store:
+        """A run of the daemon; closed after the test."""
+        store = Store(self.path, None, lambda: 1000)
+        self.addCleanup(store.close)
+        return store
+
+    def write(self, store: Store, entry: Any, *steps: str) -> None:
+        """What became of a command."""
+        rows = []
+        for step in steps:
+            self.number += 1
+            rows.append((self.number, 1.0, entry.id, step, "desk/1", 1, entry.id, entry.code, 1, ""))
+        store.write(([], rows, []))
+
+    def test_ends(self) -> None:
+        """One end is none too few; an open command, one with two ends, and a missing one are told."""
+        store = self.store()
+        done, opened, twice, missing, never = (self.ledger.enter(Enable)[0] for _ in range(5))
+        self.write(store, done, "received", "sent", "ack", "done")
+        self.write(store, opened, "received", "sent")
+        self.write(store, twice, "received", "sent", "done", "timed_out")
+        self.ledger.arrived[missing.id] = 1
+        told = records.lost(self.path, self.ledger, True)
+        self.assertEqual(
+            [text.split()[1] for text in told], [str(each.id) for each in (opened, twice, missing)]
+        )
+        self.assertEqual(len(records.lost(self.path, self.ledger, False)), 1)
+        self.assertEqual(never.ends, [])
+
+    def test_unknown(self) -> None:
+        """What a killed run left open has its end once a later run calls it unknown."""
+        entry, _ = self.ledger.enter(Enable)
+        self.write(self.store(), entry, "received", "sent")
+        self.assertEqual(len(records.lost(self.path, self.ledger, True)), 1)
+        self.store()
+        self.assertEqual(records.lost(self.path, self.ledger, True), [])
+        self.assertEqual(len(records.details(self.path, "unknown")), 1)
+
+    def test_missing(self) -> None:
+        """Rows that were committed and are gone are counted; those that came since are not."""
+        store = self.store()
+        entry, _ = self.ledger.enter(Enable)
+        self.write(store, entry, "received", "sent")
+        before = records.rows(self.path)
+        self.write(store, entry, "done")
+        self.assertEqual(records.missing(self.path, before), 0)
+        store._db.execute("DELETE FROM step WHERE step = 'sent'")
+        self.assertEqual(records.missing(self.path, before), 1)
+        self.assertTrue(records.is_sound(self.path))
+
+
+class WaitsTests(SynchronousTestCase):
+    """Waiting for what may not come."""
+
+    def test_until(self) -> None:
+        """What comes in time is waited for no longer; what does not is an error that says what it was."""
+        clock, there = Clock(), []
+        waiting = Deferred.fromCoroutine(waits.until(clock, lambda: there, "it is there", 1.0))
+        clock.pump([waits.STEP] * 20)
+        self.assertNoResult(waiting)
+        there.append(True)
+        clock.pump([waits.STEP] * 2)
+        self.assertAlmostEqual(self.successResultOf(waiting), 0.21, 5)
+        waiting = Deferred.fromCoroutine(waits.until(clock, lambda: False, "it is there", 1.0))
+        clock.pump([waits.STEP] * 110)
+        self.failureResultOf(waiting, waits.TooLate)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class PageTests(SynchronousTestCase):
+    """``docs/reliability.rst``."""
+
+    def setUp(self) -> None:
+        self.text = tables.PAGE.read_text(encoding="utf-8")
+        self.content = json.loads(report.RESULTS.read_text(encoding="utf-8"))
+
+    def test_tables_are_those_of_the_file(self) -> None:
+        """The tables are what `chaos.tables` makes of the file of the run that is committed."""
+        self.assertEqual(self.text, tables.page(self.text, self.content), "run: python -m chaos.tables")
+
+    def test_every_table_is_there(self) -> None:
+        """The page has each of the tables once."""
+        self.assertEqual(sorted(tables.GENERATED.findall(self.text)), sorted(tables.TABLES))
+
+    def test_typed_figure_does_not_stay(self) -> None:
+        """A figure that somebody typed into a table is gone when the page is made anew."""
+        self.assertEqual(tables.page(self.text.replace("each time", "always"), self.content), self.text)
+
+    def test_every_row_was_played(self) -> None:
+        """The file is of a full run of this very table, as often as it says, and all was as expected."""
+        played = {result["fault"]: result for result in self.content["results"]}
+        for row in ROWS:
+            if row.full:
+                result = played.pop(row.fault)
+                self.assertTrue(result["met"], row.fault)
+                self.assertEqual(result["expected"], list(row.expected), row.fault)
+                self.assertGreaterEqual(result["times"], row.full, row.fault)
+        self.assertEqual(played, {}, "no row has this fault any more")
+        self.assertEqual(self.content["figures"]["lost"], 0)
+        self.assertLess(self.content["figures"]["lag"], 200)
