@@ -18,12 +18,21 @@ from .commanders import ASK, MOVE, STAMP, STOP, TRACK
 
 STOPS = {int(code) for code in CommandCode if "STOP" in code.name}
 ALL_STOPS = (32, 1002, 902, 1502)
+PATIENCE = 100
 LIMIT, GRACE, ACK_TIME, MARGIN, SWEEP = 3, 4.125, 5.0, 2.0, 0.25
 ACK, NOACK, DONE = 0, 1, 2
 Answer = tuple[object, ...]
 
-SOURCES = {"csc": Source.CSC, "csc2": Source.CSC, "eui": Source.EUI, "hhd": Source.HHD, "watch": Source.EUI}
-COMMANDERS = [name for name in SOURCES if name != "watch"]
+OBSERVERS = ("watch", "glass")
+SOURCES = {
+    "csc": Source.CSC,
+    "csc2": Source.CSC,
+    "eui": Source.EUI,
+    "hhd": Source.HHD,
+    "watch": Source.EUI,
+    "glass": Source.HHD,
+}
+COMMANDERS = [name for name in SOURCES if name not in OBSERVERS]
 CODES = [MOVE, MOVE, TRACK, 105, 9999, 104, STOP, 102, 902]
 EVENTS: list[tuple[object, bytes, bool]] = [
     ("state", b"5\n" + STAMP + b"\nA", True),
@@ -71,6 +80,11 @@ class Cmd:
     key: int = 0  # what the bridge called it on the wire
     heir: str = ""  # of an ask that waits; what waits behind one has none
 
+    @property
+    def moves(self) -> bool:
+        """A stop overtakes it."""
+        return self.code not in STOPS and self.code != ASK
+
 
 @dataclass
 class Model:
@@ -97,6 +111,9 @@ class Model:
     asking: bool = False
     owes_stop: bool = False
     asks: list[Cmd] = field(default_factory=list)
+    judged: list[Cmd] = field(default_factory=list)  # asks, and the rest, that are being judged
+    finished: set[str] = field(default_factory=set)  # who says no more, and listens
+    refusals: Counter[str] = field(default_factory=Counter)  # of observers
     urgent: list[Cmd] = field(default_factory=list)
     waiting: list[Cmd] = field(default_factory=list)
     written: list[Cmd] = field(default_factory=list)
@@ -107,12 +124,13 @@ class Model:
     # Being told
 
     def tell(self, cmd: Cmd, code: int, text: str) -> None:
-        """Its commander, if it is still the one that asked, and the observer read an answer."""
+        """Its commander, if it is still the one that asked, and the observers read an answer."""
         answer = (code, cmd.number, cmd.source, text)
         if cmd.who and self.visits.get(cmd.who) == cmd.visit:
             self.to.setdefault(cmd.who, []).append(answer)
-        if cmd.who and "watch" in self.visits and cmd.who != "watch":
-            self.to.setdefault("watch", []).append(answer)
+        for who in OBSERVERS if cmd.who in COMMANDERS else ():
+            if who in self.visits:
+                self.to.setdefault(who, []).append(answer)
 
     def event(self, about: object, line: bytes, lasts: bool) -> None:
         """The mount said something to everyone."""
@@ -128,6 +146,8 @@ class Model:
         """A client is here, and told what is known."""
         self.comings += 1
         self.visits[who] = self.comings
+        self.refusals[who] = 0
+        self.finished.discard(who)
         self.to.setdefault(who, []).extend(("event", line) for line in self.known.values())
         if self.holder == who:
             self.stop_timer("grace")
@@ -135,7 +155,17 @@ class Model:
     def go(self, who: str) -> None:
         """A client's connection is lost."""
         self.visits.pop(who, None)
+        self.finished.discard(who)
         self.drop([ask for ask in self.asks if ask.heir == who])
+        self.miss(who)
+
+    def finish(self, who: str) -> None:
+        """A client says no more, and listens."""
+        self.finished.add(who)
+        self.miss(who)
+
+    def miss(self, who: str) -> None:
+        """If it has command, it is waited for."""
         if self.holder == who and not any(name == "grace" for _, name in self.timers):
             self.timers.append((self.now + GRACE, "grace"))
 
@@ -143,9 +173,12 @@ class Model:
         """A client that is here sends a command."""
         stops = cmd.code in STOPS
         free = stops and self.anyone_may_stop
-        behind = not free and self.waits(cmd.who)
-        if cmd.who == "watch":
+        behind = not (stops and (free or self.holder == cmd.who)) and self.waits(cmd.who)
+        if cmd.who in OBSERVERS:
             self.tell(cmd, NOACK, "refused")
+            self.refusals[cmd.who] += 1
+            if self.refusals[cmd.who] == PATIENCE:
+                del self.visits[cmd.who]
         elif cmd.code == ASK:
             self.ask(cmd, wanted)
         elif self.holder != cmd.who and not free and not behind:
@@ -158,8 +191,27 @@ class Model:
             self.asks.append(cmd)
             self.in_flight[cmd.who] += 1
         else:
-            cmd.lease = self.leases if self.holder == cmd.who else 0
-            self.begin(cmd)
+            self.take(cmd, self.judged + self.asks)
+
+    def take(self, cmd: Cmd, ahead: list[Cmd]) -> None:
+        """A command is taken, and a stop ends what waits behind asks and came before it."""
+        cmd.lease = self.leases if self.holder == cmd.who else 0
+        overtaken = [each for each in ahead if each.moves and cmd.code in STOPS]
+        for each in overtaken:
+            (self.asks if each in self.asks else self.judged).remove(each)
+            self.in_flight[each.who] -= 1
+        self.begin(cmd)
+        for each in overtaken:
+            self.tell(each, NOACK, "not sent")
+
+    def take_stops(self) -> None:
+        """The stops of who has command now are taken, and end what came before them."""
+        for stop in [each for each in self.judged + self.asks if each.who == self.holder]:
+            if stop.code in STOPS:
+                waits = self.judged + self.asks
+                (self.asks if stop in self.asks else self.judged).remove(stop)
+                self.in_flight[stop.who] -= 1
+                self.take(stop, waits[: waits.index(stop)])
 
     def waits(self, who: str) -> bool:
         """What this client commands waits behind an ask by which it may get command."""
@@ -190,6 +242,8 @@ class Model:
         self.in_flight[cmd.who] += 1
         (self.urgent if cmd.code in STOPS else self.waiting).append(cmd)
         self.start_sweep()
+        for each in [each for each in self.waiting if each.moves and cmd.code in STOPS]:
+            self.give_up(each, "not sent")
         self.hand_over()
 
     def own(
@@ -270,7 +324,7 @@ class Model:
 
     def ask(self, cmd: Cmd, wanted: int) -> None:
         """Somebody says who shall have command."""
-        heirs = [who for who in self.visits if who != "watch" and self.sources[who] == wanted]
+        heirs = [who for who in self.visits if who in COMMANDERS and self.sources[who] == wanted]
         if wanted == self.sources[cmd.who]:
             heirs = [cmd.who]
         if wanted == 0:
@@ -326,10 +380,13 @@ class Model:
         if former:
             self.lease_over()
         self.leases += 1
+        self.take_stops()
+        if heir in self.finished:
+            self.miss(heir)
 
     def hand(self, holder: str, heir: str) -> bool:
         """A client gives command to another by its name."""
-        if self.holder != holder or not {holder, heir} <= set(self.visits) or heir == "watch":
+        if self.holder != holder or not {holder, heir} <= set(self.visits) or heir in OBSERVERS:
             return False
         if not self.has or (holder == "hhd" and heir != "hhd"):
             return False
@@ -365,13 +422,13 @@ class Model:
     def upstream_answered(self, code: int | None, text: str) -> None:
         """The controller answered for all who wait."""
         self.asking, self.has = False, code == DONE
-        asks, self.asks = self.asks, []
-        for ask in asks:
-            self.in_flight[ask.who] -= bool(ask.heir)
+        self.judged, self.asks = self.asks, []
         if code == NOACK:
             self.owes = False
             self.release()
-        for ask in asks:
+        while self.judged:
+            ask = self.judged.pop(0)
+            self.in_flight[ask.who] -= bool(ask.heir)
             if not ask.heir:
                 self.decide(ask, "not sent" if code is None else "")
             elif self.has:
@@ -418,7 +475,6 @@ class Model:
     def grace_over(self) -> None:
         """The holder did not come back."""
         if self.stops_on_loss:
-            self.lease_over()
             self.stop_all()
         self.release()
 
@@ -427,4 +483,4 @@ class Model:
         self.owes_stop = not self.up
         if self.up:
             for code in ALL_STOPS:
-                self.own(code, None)
+                self.take(Cmd("", 0, 0, 0, code), self.asks)

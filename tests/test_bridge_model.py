@@ -6,24 +6,17 @@ what must never be otherwise is looked at with no model at all.
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.core import REASONS, Bridge
-from mtmount_twisted.codec import read_command_header
-from mtmount_twisted.enums import Source
+from mtmount_twisted.bridge.core import Bridge
 
 from .bridge_model import (
     ACK,
@@ -32,13 +25,16 @@ from .bridge_model import (
     DONE,
     EVENTS,
     GARBAGE,
+    GRACE,
     NOACK,
+    OBSERVERS,
+    PATIENCE,
     SOURCES,
-    Answer,
     Cmd,
     Model,
     site_rules,
 )
+from .bridge_watch import WatchedBridge
 from .commanders import (
     ASK,
     LOG,
@@ -46,11 +42,9 @@ from .commanders import (
     STAMP,
     STOP,
     TRACK,
-    Clock,
     RecordingClient,
     RecordingJournal,
     RecordingLink,
-    told,
 )
 
 who = st.sampled_from(COMMANDERS)
@@ -60,22 +54,8 @@ picks = st.integers(0, 1000)
 either = st.booleans()
 
 
-class BridgeMachine(RuleBasedStateMachine):
+class BridgeMachine(WatchedBridge):
     """A day with the bridge."""
-
-    bridge: Bridge
-    model: Model
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.tokens = itertools.count(1)
-        self.links: list[RecordingLink] = []
-        self.sent: list[list[tuple[Cmd, bytes]]] = []  # of each link: what it was sent
-        self.connected: set[str] = set()
-        self.asked: Counter[tuple[str, int]] = Counter()  # commands, by client and visit
-        self.ended: Counter[tuple[str, int]] = Counter()  # their final answers
-        self.track_numbers: Counter[tuple[str, int]] = Counter()
 
     @initialize(anyone=either, stop=either, first=st.sampled_from(["", *COMMANDERS]), ends_linked=either)
     def begin(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
@@ -84,7 +64,7 @@ class BridgeMachine(RuleBasedStateMachine):
         self.bridge = Bridge(self.clock, LOG, RecordingJournal(), site_rules(anyone, stop))
         self.model = Model({name: int(source) for name, source in SOURCES.items()}, anyone, stop)
         self.clients = {
-            name: RecordingClient(self.bridge, name, source, name != "watch")
+            name: RecordingClient(self.bridge, name, source, name in COMMANDERS)
             for name, source in SOURCES.items()
         }
         if first:
@@ -148,6 +128,13 @@ class BridgeMachine(RuleBasedStateMachine):
             self.check()
             self.come(name)
 
+    @rule(name=who)
+    def finish(self, name: str) -> None:
+        """A commander says no more, and listens; it has to connect anew to say something."""
+        if name in self.connected and name not in self.model.finished:
+            self.model.finish(name)
+            self.clients[name].finish()
+
     @precondition(lambda self: self.model.holder in self.connected)
     @rule(
         seconds=st.sampled_from([0, 3, 5]), back=st.booleans(), taker=st.sampled_from(["", "", *COMMANDERS])
@@ -184,11 +171,23 @@ class BridgeMachine(RuleBasedStateMachine):
         words=st.lists(st.sampled_from([*CODES, ASK, ASK]), min_size=1, max_size=6),
         wanted=st.sampled_from([0, 1, 2]),
         other=who,
-        then=st.sampled_from(["", "other", "hand", "back", "none", "go", "lose", "wait", "commands"]),
+        then=st.sampled_from(
+            ["", "other", "hand", "back", "none", "go", "lose", "wait", "commands", "finish", "stop", "grace"]
+        ),
         answer=st.sampled_from([DONE, DONE, NOACK]),
+        anew=either,
     )
-    def burst(self, name: str, words: list[int], wanted: int, other: str, then: str, answer: int) -> None:
-        """Somebody asks and commands in one breath, something happens, and the controller answers."""
+    def burst(
+        self, name: str, words: list[int], wanted: int, other: str, then: str, answer: int, anew: bool
+    ) -> None:
+        """Somebody asks and commands in one breath, something happens, and the controller answers.
+
+        All of it waits for that answer if the controller is asked anew.
+        """
+        if anew:
+            self.disconnect(True)
+        if then == "grace" and self.model.holder in self.connected:
+            self.go(self.model.holder, False)
         self.say(name, ASK, 3, 4, int(SOURCES[name]))
         for number, code in enumerate(words):
             self.say(name, code, number, 4, wanted if code == ASK else None)
@@ -202,12 +201,16 @@ class BridgeMachine(RuleBasedStateMachine):
             self.say(name, MOVE, 2, 1)
         elif then == "none":
             self.say(name, ASK, 9, 4, 0)
+        elif then == "stop":
+            self.say(other, STOP, 3, 1)
+        elif then == "finish":
+            self.finish(name)
         elif then in ("go", "back"):
             self.go(name, then == "back")
         elif then == "lose":
             self.disconnect(True)
-        elif then == "wait":
-            self.wait(5)
+        elif then in ("wait", "grace"):
+            self.wait(5 if then == "wait" else GRACE + 0.125)
         self.check()
         for cmd in [cmd for cmd in self.model.written if cmd.code == ASK]:
             self.mount_says(cmd, answer, b"mount: no")
@@ -218,7 +221,7 @@ class BridgeMachine(RuleBasedStateMachine):
     @rule(
         asks=st.lists(st.tuples(who, st.sampled_from([0, 1, 1, 2, 2, 3, 3])), min_size=2, max_size=5),
         leaver=st.sampled_from(["", *COMMANDERS]),
-        how=st.sampled_from(["go", "back", "cut"]),
+        how=st.sampled_from(["go", "back", "cut", "finish"]),
         answer=st.sampled_from([DONE, DONE, NOACK]),
     )
     def rush(self, asks: list[tuple[str, int]], leaver: str, how: str, answer: int) -> None:
@@ -230,6 +233,8 @@ class BridgeMachine(RuleBasedStateMachine):
         if leaver in self.connected:
             if how == "cut":
                 self.cut_off(leaver, 0)
+            elif how == "finish":
+                self.finish(leaver)
             else:
                 self.go(leaver, how == "back")
         self.check()
@@ -247,8 +252,11 @@ class BridgeMachine(RuleBasedStateMachine):
 
     def say(self, name: str, code: int, number: int, source: int, wanted: int | None = None) -> None:
         """A client says a command; its rest names it."""
-        rest = STAMP + b"\n%d" % (next(self.tokens) if wanted is None else wanted)
-        if name not in self.connected:
+        self.last_token = next(self.tokens)
+        rest = STAMP + b"\n%d" % (self.last_token if wanted is None else wanted)
+        if name in self.model.finished:
+            self.go(name, True)
+        elif name not in self.connected:
             self.come(name)
         if name in self.model.visits:
             visit = self.model.visits[name]
@@ -262,6 +270,12 @@ class BridgeMachine(RuleBasedStateMachine):
     def command(self, name: str, code: int, number: int, source: int) -> None:
         """Anyone commands."""
         self.say(name, code, number, source)
+
+    @rule(name=st.sampled_from(OBSERVERS), lines=st.sampled_from([1, PATIENCE - 1, PATIENCE + 2]))
+    def observer_commands(self, name: str, lines: int) -> None:
+        """Who only observes commands all the same, and perhaps goes on and on."""
+        for _ in range(lines):
+            self.say(name, STOP, 1, 1)
 
     @precondition(lambda self: self.model.holder in self.connected)
     @rule(codes=st.lists(st.sampled_from(CODES), min_size=1, max_size=5), number=numbers, source=sources)
@@ -405,67 +419,13 @@ class BridgeMachine(RuleBasedStateMachine):
         self.links[-1].say(line)
 
     @rule(seconds=st.sampled_from([1, 2, 5, 8]))
-    def wait(self, seconds: int) -> None:
+    def wait(self, seconds: float) -> None:
         """Time passes."""
-        for _ in range(seconds * 8):
+        for _ in range(int(seconds * 8)):
             self.model.advance(0.125)
             self.clock.advance(0.125)
 
-    # What must hold
-
-    @invariant()
-    def check(self) -> None:
-        """What was told and sent is what the model says; ids and sources are their commanders' own."""
-        if not hasattr(self, "bridge"):
-            return
-        expected_down, self.model.down = self.model.down, []
-        actual_down = self.links[-1].read() if self.links else []
-        assert len(actual_down) == len(expected_down), (actual_down, expected_down)
-        for cmd, line in zip(expected_down, actual_down):
-            header, rest = read_command_header(line), line.split(b"\n", 3)[3]
-            assert (header.code, header.source) == (cmd.code, Source.CSC)
-            if cmd.who:
-                assert rest == cmd.rest
-            elif cmd.rest is not None:
-                assert rest.split(b"\n")[1:] == [cmd.rest]
-            cmd.key = header.sequence_id
-            self.sent[-1].append((cmd, rest))
-        for name, client in self.clients.items():
-            actual = [self.seen(name, line) for line in client.read()]
-            assert Counter(actual) == Counter(self.model.to.pop(name, [])), (name, actual)
-
-    def seen(self, name: str, line: bytes) -> Answer:
-        """A line that a client read, as the model says it; final answers are counted."""
-        if line.split(b"\n")[0] not in (b"0", b"1", b"2"):
-            return ("event", line)
-        answer = told(line)
-        text = answer.text
-        if answer.code == NOACK and not text.startswith("mount:"):
-            text = text.split(":")[0]
-            assert text in REASONS, answer
-        if answer.code != ACK and name in self.model.visits:
-            self.ended[name, self.model.visits[name]] += 1
-        return (answer.code, answer.sequence_id, answer.source, text)
-
-    @invariant()
-    def tables(self) -> None:
-        """One holder at most, the model's; the tables hold what is in flight, under ids of their own."""
-        if not hasattr(self, "bridge"):
-            return
-        holder = self.bridge.lease.holder
-        assert (holder.name if holder else "") == self.model.holder
-        assert self.bridge.lease.number == self.model.leases
-        for name, client in self.clients.items():
-            assert client.in_flight == self.model.in_flight[name], name
-        in_flight = [*self.model.urgent, *self.model.waiting, *self.model.written]
-        assert len(self.bridge.flights) == len(in_flight)
-        assert set(self.bridge.clients) == set(self.model.visits)
-        for old in self.links[: len(self.links) - self.model.up]:
-            assert not old.lines  # nothing goes to a connection that is lost
-        tokens = [cmd.rest for sent in self.sent for cmd, _ in sent if cmd.who]
-        assert len(set(tokens)) == len(tokens)  # nothing is sent twice
-        keys = [cmd.key for sent in self.sent for cmd, _ in sent]
-        assert len(set(keys)) == len(keys)  # nor under an id that was another's
+    # The end
 
     def teardown(self) -> None:
         """When all has ended nothing is left, and each command got one final answer."""
@@ -483,7 +443,7 @@ class BridgeMachine(RuleBasedStateMachine):
         assert not len(self.bridge.flights) and not self.bridge.flights.waiting()
         assert all(client.in_flight == 0 for client in self.clients.values())
         for (name, visit), number in self.asked.items():
-            if self.model.visits.get(name) == visit and name != "watch":
+            if name in COMMANDERS and self.model.visits.get(name) == visit:
                 ends = self.ended[name, visit]
                 # a track command that was done has an Ack for its end, or else a NoAck
                 assert number - self.track_numbers[name, visit] <= ends <= number, (name, number, ends)
