@@ -15,7 +15,7 @@ from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.framing import TERMINATOR
 from mtmount_twisted.testing import HOST, FarEnd, FarProtocol, MemoryReactor
 
-from .commanders import LOG, STAMP, RecordingJournal, ask, command
+from .commanders import ASK, LOG, STAMP, RecordingJournal, ask, command
 
 TCP = f"tcp:0:interface={HOST}"
 
@@ -58,7 +58,13 @@ class PortEnd(FarProtocol):
 
 
 class PairEnd(FarEnd):
-    """A commander's pair, or the controller's, as the test plays it."""
+    """A commander's pair, or the controller's, as the test plays it.
+
+    :ivar grants: as the controller: whether it gives the bridge command whenever that is asked for, so
+        that a test need not; it hears nothing of it then.
+    """
+
+    grants = False
 
     def __init__(self, reactor: MemoryReactor) -> None:
         super().__init__(cast(Any, SimpleNamespace(reactor=reactor)))
@@ -69,7 +75,12 @@ class PairEnd(FarEnd):
 
     def heard(self) -> list[bytes]:
         """The lines that came since the last call."""
-        return self.written_lines()
+        lines = self.written_lines()
+        if not self.grants:
+            return lines
+        asks = [line for line in lines if line.split(b"\n")[1] == b"%d" % ASK]
+        self.say(*(answer for line in asks for answer in (reply(0, line, b"1000"), reply(2, line))))
+        return [line for line in lines if line not in asks] + (self.heard() if asks else [])
 
     def come_back_at_once(self) -> FarProtocol:
         """Close the server connection and connect it anew, both before the bridge hears of either."""

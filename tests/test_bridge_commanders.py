@@ -42,6 +42,7 @@ class BothShapes(BridgeCase):
     def setUp(self) -> None:
         super().setUp()
         self.start(self.controller, self.eui)
+        self.controller.grants = True
         self.csc.start_listening()
         self.pass_time(0.2)
         self.one = self.come()
@@ -196,6 +197,7 @@ class PortTests(BridgeCase):
     def setUp(self) -> None:
         super().setUp()
         self.start(self.controller, self.csc)
+        self.controller.grants = True
 
     def tearDown(self) -> None:
         self.stop()
@@ -258,6 +260,7 @@ class HalfAPairTests(BridgeCase):
     def setUp(self) -> None:
         super().setUp()
         self.start(self.controller)
+        self.controller.grants = True
         self.assertTrue(self.csc.connect_server())
 
     def tearDown(self) -> None:

@@ -257,12 +257,12 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual([answer.code for answer in self.csc.answers()], [ACK, DONE] * 2)
 
     def test_stop_leaves_asks(self) -> None:
-        """What the bridge asks of the controller is not overtaken."""
+        """What the bridge asks of the controller is not overtaken, and goes first: the stop needs it."""
         self.link.room = 0
         self.csc.ask()
         self.csc.command(STOP)
         self.link.give_room()
-        self.assertEqual(self.link.codes(), [STOP, CommandCode.ASK_FOR_COMMAND])
+        self.assertEqual(self.link.codes(), [CommandCode.ASK_FOR_COMMAND, STOP])
 
     def test_answers_are_for_the_visit_that_asked(self) -> None:
         """A commander that was lost and is back gets no answer to what it sent before; who observes does."""

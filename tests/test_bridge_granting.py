@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtmount_twisted.bridge.header import read_command
 from mtmount_twisted.enums import Commander, ReplyCode, Source
 
 from .commanders import ASK, MOVE, STOP, CommandCase, RecordingClient, Told, ask
@@ -434,4 +435,43 @@ class StopsOnlyTests(CommandCase):
     def test_stops(self) -> None:
         """It can stop."""
         self.guard.command(STOP)
+        self.assertEqual(self.house.link.codes(), [ASK, STOP])
+
+
+class StopTests(CommandCase):
+    """A stop while nobody has command: the controller, too, takes it only from who has."""
+
+    def test_command_is_borrowed(self) -> None:
+        """The bridge asks for command before it passes the stop on, and gives it back afterwards."""
+        self.eui.command(STOP)
+        asked, stop = self.house.link.read()
+        self.assertEqual(read_command(asked).code, ASK)
+        self.house.link.finish(asked)
+        self.assertEqual(self.house.link.codes(), [ASK])  # NONE
+        self.house.link.finish(stop)
+        self.assertEqual([answer.code for answer in self.eui.answers()], [ACK, DONE])
+        self.assertIsNone(self.holder)
+
+    def test_ahead_of_all(self) -> None:
+        """With a controller that takes nothing for a while, ask and stop go before what waits, in order."""
+        self.house.link.room = 0
+        self.csc.ask()
+        self.csc.command(MOVE)
+        self.eui.command(STOP)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [ASK, STOP])
+
+    def test_refused_upstream(self) -> None:
+        """If the controller gives the bridge no command, what it says of the stop is the stop's answer."""
+        self.eui.command(STOP)
+        asked, stop = self.house.link.read()
+        self.house.link.refuse(asked, b"the HHD has command")
+        self.house.link.refuse(stop, b"the HHD has command")
+        self.assertEqual(self.eui.explanations(), ["the HHD has command"])
+        self.assertEqual(self.house.link.codes(), [])
+
+    def test_no_ask_where_there_is_command(self) -> None:
+        """While somebody has command here, the bridge has it upstream, and a stop is passed on alone."""
+        self.house.give(self.csc)
+        self.eui.command(STOP)
         self.assertEqual(self.house.link.codes(), [STOP])

@@ -75,6 +75,7 @@ class LinkTests(BridgeCase):
     def test_losing_one_drops_both(self) -> None:
         """Losing either drops both; what was sent has no known outcome; both come back as a new epoch."""
         self.link()
+        self.controller.grants = True
         for epoch, drop in ((1, self.controller.drop_client), (2, self.controller.drop_server)):
             self.assertEqual(self.service.bridge.epoch, epoch)
             self.csc.say(command(epoch, STOP, 1))

@@ -31,6 +31,7 @@ class Flight:
     :ivar since: when it was taken, on the reactor's clock in seconds.
     :ivar deadline: when it times out, on the reactor's clock in seconds.
     :ivar then: see `Then`; or None.
+    :ivar urgent: True if it goes before what waits.
     :ivar written: True once it was handed to the connection.
     :ivar acked: True once an Ack came.
     """
@@ -43,6 +44,7 @@ class Flight:
     since: float
     deadline: float
     then: Then | None = None
+    urgent: bool = False
     written: bool = False
     acked: bool = False
 
@@ -76,11 +78,16 @@ class FlightTable:
         since: float,
         deadline: float,
         then: Then | None,
+        urgent: bool = False,
     ) -> Flight:
-        """Take a command in, under a key of its own; it waits to be written."""
+        """Take a command in, under a key of its own; it waits to be written.
+
+        :param urgent: whether it goes before what waits, as a stop does.
+        """
         while self._next in self._flights:
             self._step()
-        flight = Flight(self._next, client, visit, header, lease, since, deadline, then)
+        urgent = urgent or header.code in STOP_CODES
+        flight = Flight(self._next, client, visit, header, lease, since, deadline, then, urgent)
         self._flights[flight.key] = flight
         self._queue_of(flight)[flight.key] = flight
         self._step()
@@ -90,7 +97,7 @@ class FlightTable:
         self._next = self._next % MAX_SEQUENCE_ID + 1
 
     def _queue_of(self, flight: Flight) -> OrderedDict[int, Flight]:
-        return self._urgent if flight.header.code in STOP_CODES else self._waiting
+        return self._urgent if flight.urgent else self._waiting
 
     def get(self, key: int) -> Flight | None:
         """The command with this key, or None."""

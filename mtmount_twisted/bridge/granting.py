@@ -25,6 +25,9 @@ Where the rules are silent:
   counts as a holder that is gone: nobody can stop the mount by that connection any more.
 * Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
   be given up, and is not granted.
+* A stop needs no command here, but upstream the bridge has to have it: it asks for it first, and
+  gives it back. So a stop works although nobody has command, and takes it from whoever commands the
+  controller without us.
 * If the time of grace ends while the controller is gone, the mount is stopped as soon as that is
   connected again: nobody else would.
 
@@ -217,6 +220,8 @@ class Granting:
         before = (self._waiting if ahead is None else ahead) if header.code in STOP_CODES else []
         overtaken = [each for each in before if each.heir is None and not each.stops]
         overtaken = [each for each in overtaken if self._take_out(each)]
+        if header.code in STOP_CODES and not self._has_upstream and self._traffic.link is not None:
+            self._ask_upstream()  # the controller takes commands from who has command only
         self._traffic.begin(client, header, then, visit)
         with self._audience.gathering():
             for each in overtaken:
@@ -323,7 +328,8 @@ class Granting:
         if not self._asking_upstream:
             self._asking_upstream = self._owes_upstream = True
             source = Commander(int(self._traffic.own.source))
-            self._traffic.command(AskForCommand(commander=source), self._upstream_answered)
+            # Urgent, because a stop may follow that needs it, and overtakes what waits.
+            self._traffic.command(AskForCommand(commander=source), self._upstream_answered, urgent=True)
 
     def _upstream_answered(self, code: int | None, explanation: str) -> None:
         self._asking_upstream = False
@@ -364,7 +370,6 @@ class Granting:
         if self._lease.holder is not None:
             self._ask_upstream()
         elif self._owes_stop:
-            self._ask_upstream()  # the controller takes commands from who has command
             self._stop_all()
 
     def link_down(self) -> None:

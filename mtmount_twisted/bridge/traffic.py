@@ -89,18 +89,25 @@ class Traffic:
     # Down
 
     def begin(
-        self, client: Any, header: DownHeader, then: Then | None = None, visit: int | None = None
+        self,
+        client: Any,
+        header: DownHeader,
+        then: Then | None = None,
+        visit: int | None = None,
+        urgent: bool = False,
     ) -> None:
         """Take a command into flight, and hand it over as soon as the link has room.
 
         A stop ends what it overtakes.
 
         :param visit: when it came; None for just now.
+        :param urgent: whether it goes before what waits, as a stop does.
         """
         now, lease = self._clock.seconds(), self._lease.of(client)
         if visit is None:
             visit = self._audience.visit_of(client)
-        flight = self.flights.add(client, visit, header, lease, now, now + self._rules.ack_timeout, then)
+        deadline = now + self._rules.ack_timeout
+        flight = self.flights.add(client, visit, header, lease, now, deadline, then, urgent)
         client.in_flight += 1
         self._diary.step("received", client, header, flight.key, lease)
         overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
@@ -112,9 +119,9 @@ class Traffic:
             for each in overtaken:
                 self._tell_given_up(each, why_overtaken(client, header))
 
-    def command(self, command: Command, then: Then | None = None) -> None:
-        """Send a command of the bridge's own."""
-        self.begin(self.own, header_of(command), then)
+    def command(self, command: Command, then: Then | None = None, urgent: bool = False) -> None:
+        """Send a command of the bridge's own; see `begin`."""
+        self.begin(self.own, header_of(command), then, urgent=urgent)
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room."""
