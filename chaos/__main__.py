@@ -68,7 +68,7 @@ async def main(reactor: Any) -> None:
     results = [report.result(row, played[row]) for row in ROWS if row in played]
     figures, seconds = report.figures(list(played.values())), monotonic() - began
     print("\n" + "\n".join(f"{report.FIGURES[name]}: {value:,}" for name, value in figures.items()))
-    unmet = sum(not result["met"] for result in results)
+    unmet = sum(result["met"] is False for result in results)
     print(f"{seconds:.0f} s; not as expected: {unmet}")
     if given.json is not None:
         report.write(given.json, results, figures, seconds)

@@ -248,18 +248,21 @@ class House:
     async def close(self) -> None:
         """End the daemon, judge what is left, and close everything."""
         try:
-            if self.daemon.exit is None:
-                await self.daemon.end()
+            await self.daemon.end()
             self._judge()
         finally:
-            self.daemon.signal("KILL") if self.daemon.exit is None else None
-            for observer in (getattr(self, name, None) for name in ("desk", "hall")):
-                if observer is not None and observer.is_open:
-                    observer.transport.abortConnection()
-            await self.csc.close()
-            await self.simulator.stopService()
-            await self.controller.stop()
-            await self.desk_proxy.stop()
+            await self._clear()
+
+    async def _clear(self) -> None:
+        if self.daemon.exit is None:
+            self.daemon.signal("KILL")
+        for observer in (getattr(self, name, None) for name in ("desk", "hall")):
+            if observer is not None and observer.is_open:
+                observer.transport.abortConnection()
+        await self.csc.close()
+        await self.simulator.stopService()
+        await self.controller.stop()
+        await self.desk_proxy.stop()
 
     def _judge(self) -> None:
         outcome = self.outcome

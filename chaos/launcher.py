@@ -104,15 +104,20 @@ class LagWatch:
 
 
 class Waits:
-    """How long this thread was ready to run and did not, so far. The file stays open: soon there may be
-    no descriptor for it."""
+    """How long this thread was ready to run and did not, so far; 0 where the system does not tell.
+
+    The file stays open: soon there may be no descriptor for it.
+    """
 
     def __init__(self) -> None:
-        self._file = os.open("/proc/self/schedstat", os.O_RDONLY)
+        try:
+            self._file = os.open("/proc/self/schedstat", os.O_RDONLY)
+        except OSError:
+            self._file = -1
 
     def read(self) -> float:
         """In seconds."""
-        return int(os.pread(self._file, 100, 0).split()[1]) / 1e9
+        return int(os.pread(self._file, 100, 0).split()[1]) / 1e9 if self._file >= 0 else 0.0
 
 
 def main() -> None:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class Impossible(Exception):
+    """A fault can't be injected on this machine."""
+
+
 @dataclass
 class Outcome:
     """What one row has seen.
@@ -16,6 +20,7 @@ class Outcome:
     :ivar seen: how often each thing that can be expected was seen.
     :ivar lost: commands that did not end exactly once.
     :ivar problems: what is not as it should be besides, in words.
+    :ivar impossible: why the fault can't be injected on this machine; empty if it can.
     :ivar figures: what is added up over all rows, or the largest taken: see `report.FIGURES`.
     """
 
@@ -23,6 +28,7 @@ class Outcome:
     seen: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     problems: list[str] = field(default_factory=list)
+    impossible: str = ""
     figures: Counter[str] = field(default_factory=Counter)
 
     def inject(self) -> None:
@@ -54,7 +60,9 @@ class Row:
     expected: tuple[str, ...]
     alone: bool = False
 
-    def is_met(self, outcome: Outcome) -> bool:
-        """Whether all was as expected."""
+    def is_met(self, outcome: Outcome) -> bool | None:
+        """Whether all was as expected; None if there was nothing to see."""
+        if outcome.impossible:
+            return None
         seen = all(outcome.seen[word] == outcome.injected for word in self.expected)
         return bool(outcome.injected) and seen and not outcome.lost and not outcome.problems

@@ -42,7 +42,7 @@ def result(row: Row, outcome: Outcome) -> dict[str, Any]:
         "expected": list(row.expected),
         "seen": dict(outcome.seen),
         "lost": outcome.lost,
-        "problems": outcome.problems,
+        "problems": [outcome.impossible] if outcome.impossible else outcome.problems,
         "met": row.is_met(outcome),
     }
 
@@ -51,6 +51,7 @@ def cells(result: dict[str, Any]) -> list[str]:
     """A result as a row of the table."""
     counts = [(word, result["seen"].get(word, 0)) for word in result["expected"]]
     short = [f"{word}: {count} of {result['times']}" for word, count in counts if count != result["times"]]
+    short = [] if result["met"] is None else short
     seen = "; ".join([*short, *result["problems"]]) if short or result["problems"] else "each time"
     return [
         result["fault"],

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 
 from .house import House
-from .outcome import Outcome, Row
+from .outcome import Impossible, Outcome, Row
 from .waits import TooLate
 
 ROW_TIME = 150.0
@@ -31,17 +31,12 @@ class Stage:
         self.outcome = Outcome()
         self.houses: list[House] = []
 
-    def bare_house(self) -> House:
-        """A house in which nothing runs yet."""
+    async def house(self, **options: Any) -> House:
+        """A house in which everything runs; see `House.open`."""
         folder = self.folder / str(len(self.houses))
         folder.mkdir()
         house = House(self.reactor, folder, self.outcome)
         self.houses.append(house)
-        return house
-
-    async def house(self, **options: Any) -> House:
-        """A house in which everything runs; see `House.open`."""
-        house = self.bare_house()
         await house.open(**options)
         return house
 
@@ -66,6 +61,8 @@ async def play(reactor: Any, row: Row, times: int) -> Outcome:
             running = Deferred.fromCoroutine(run())
             running.addTimeout(ROW_TIME, reactor)
             await running
+        except Impossible as error:
+            stage.outcome.impossible = f"not possible here: {error}"
         except (TooLate, ConnectError) as error:
             stage.outcome.problems.append(str(error))
         except Exception as error:

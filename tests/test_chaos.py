@@ -53,6 +53,13 @@ class OutcomeTests(SynchronousTestCase):
         outcome = self.outcome(seen=Counter(a=2, b=1), problems=["why"], lost=3)
         self.assertEqual(report.cells(report.result(ROW, outcome))[3:], ["b: 1 of 2; why", "3"])
 
+    def test_impossible(self) -> None:
+        """A fault that this machine does not let happen is neither as expected nor not, and says why."""
+        outcome = Outcome(impossible="not possible here: no rights")
+        self.assertIsNone(ROW.is_met(outcome))
+        cells = report.cells(report.result(ROW, outcome))
+        self.assertEqual(cells, ["a fault", "0", "a, b", "not possible here: no rights", "0"])
+
     def test_figures(self) -> None:
         """Figures of rows are added up, but for those of which the largest counts."""
         outcomes = [
