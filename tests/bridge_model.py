@@ -79,6 +79,7 @@ class Cmd:
     then: Callable[[int | None, str], None] | None = None
     key: int = 0  # what the bridge called it on the wire
     heir: str = ""  # of an ask that waits; what waits behind one has none
+    urgent: bool = False  # it goes with the stops
 
     @property
     def moves(self) -> bool:
@@ -200,6 +201,8 @@ class Model:
         for each in overtaken:
             (self.asks if each in self.asks else self.judged).remove(each)
             self.in_flight[each.who] -= 1
+        if cmd.code in STOPS and self.up and not self.has:
+            self.ask_upstream()
         self.begin(cmd)
         for each in overtaken:
             self.tell(each, NOACK, "not sent")
@@ -240,17 +243,11 @@ class Model:
         """A command is taken."""
         cmd.deadline = self.now + ACK_TIME
         self.in_flight[cmd.who] += 1
-        (self.urgent if cmd.code in STOPS else self.waiting).append(cmd)
+        (self.urgent if cmd.urgent or cmd.code in STOPS else self.waiting).append(cmd)
         self.start_sweep()
         for each in [each for each in self.waiting if each.moves and cmd.code in STOPS]:
             self.give_up(each, "not sent")
         self.hand_over()
-
-    def own(
-        self, code: int, rest: bytes | None, then: Callable[[int | None, str], None] | None = None
-    ) -> None:
-        """The bridge sends a command of its own."""
-        self.begin(Cmd("", 0, 0, 0, code, rest, then=then))
 
     def hand_over(self) -> None:
         """The controller takes what it has room for, stops first."""
@@ -297,7 +294,6 @@ class Model:
         if self.holder:
             self.ask_upstream()
         elif self.owes_stop:
-            self.ask_upstream()
             self.stop_all()
 
     def link_down(self) -> None:
@@ -417,7 +413,7 @@ class Model:
         """The controller is asked, once."""
         if not self.asking:
             self.asking = self.owes = True
-            self.own(ASK, b"1", self.upstream_answered)
+            self.begin(Cmd("", 0, 0, 0, ASK, b"1", then=self.upstream_answered, urgent=True))
 
     def upstream_answered(self, code: int | None, text: str) -> None:
         """The controller answered for all who wait."""
@@ -442,7 +438,7 @@ class Model:
         """The controller is told that nobody needs it."""
         if self.owes and not self.asking and self.up:
             self.owes = self.has = False
-            self.own(ASK, b"0")
+            self.begin(Cmd("", 0, 0, 0, ASK, b"0"))
 
     # Time
 

@@ -1,10 +1,11 @@
-"""`mtmount_twisted.bridge.granting`: commands that come while their commander waits for command."""
+"""`mtmount_twisted.bridge.granting`: commands that come while their commander waits for command; stops."""
 
 from __future__ import annotations
 
 from mtmount_twisted.bridge.traffic import name_of
 from mtmount_twisted.enums import CommandCode, Commander, ReplyCode, Source
 
+from .bridges import BridgeCase, ask, command, explanation
 from .commanders import ASK, MOVE, STOP, TRACK, CommandCase, LeavingClient
 
 ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
@@ -263,3 +264,48 @@ class NeededCommandTests(CommandCase):
         self.assertEqual((link.codes(), leaver.in_flight), ([STOP], 1))
         ends = [step[-1] for step in self.house.journal.steps if step[1] == "not_sent"]
         self.assertEqual(ends, ["not sent: overtaken by BothAxesStop of leaver"] * 2)
+
+
+class ConnectedTests(BridgeCase):
+    """The same over connections."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start(self.controller, self.csc)
+
+    def tearDown(self) -> None:
+        self.stop()
+        self.assert_nothing_left()
+
+    def test_one_write(self) -> None:
+        """Of an ask, a move and a stop in one write the mount gets the ask and the stop."""
+        self.csc.say(ask(1, 1, 1), command(2, 103, 1, b"20"), command(3, STOP, 1))
+        lines = self.controller.serve()
+        self.assertEqual([int(line.split(b"\n")[1]) for line in lines], [ASK, STOP])
+        (why,) = [line for line in self.csc.heard() if line.startswith(b"1\n2\n")]
+        self.assertEqual(explanation(why), "not sent: overtaken by BothAxesStop of csc")
+        self.assertEqual(self.controller.serve(), [])
+
+    def test_half_closed(self) -> None:
+        """What a client of a port says as its last words, an ask first, is done, and it is told so."""
+        desk = self.join()
+        desk.say(ask(1, 2, 2), command(2, MOVE, 2))
+        desk.transport.loseWriteConnection()
+        desk.settle()
+        self.controller.serve()
+        lines = self.controller.serve()
+        self.assertEqual([int(line.split(b"\n")[1]) for line in lines], [MOVE])
+        heard = [tuple(line.split(b"\n")[:2]) for line in desk.heard()]
+        self.assertEqual(heard, [(b"0", b"1"), (b"2", b"1"), (b"0", b"2"), (b"2", b"2")])
+        self.assertFalse(desk.is_connected)
+        self.assertTrue(self.service.bridge.grace)
+
+    def test_flood(self) -> None:
+        """An observer that goes on commanding is dismissed with one log line, and no other is told a word."""
+        hall, other = self.join(1), self.join(1)
+        with self.assertLogs("tests.bridge", "WARNING") as logs:
+            hall.say(*(command(number, STOP, 1) for number in range(500)))
+        self.assertEqual(len(logs.output), 1)
+        self.assertIn("closed: it only observes, and goes on commanding", logs.output[0])
+        self.assertEqual((len(hall.heard()), hall.is_connected), (100, False))
+        self.assertEqual((other.heard(), other.is_connected), ([], True))
