@@ -217,10 +217,13 @@ class Granting:
         :param visit: when it came; None for just now.
         :param ahead: what came before it; None for all that waits.
         """
-        before = (self._waiting if ahead is None else ahead) if header.code in STOP_CODES else []
+        if header.code not in STOP_CODES:
+            self._traffic.begin(client, header, then, visit)
+            return
+        before = self._waiting if ahead is None else ahead
         overtaken = [each for each in before if each.heir is None and not each.stops]
         overtaken = [each for each in overtaken if self._take_out(each)]
-        if header.code in STOP_CODES and not self._has_upstream and self._traffic.link is not None:
+        if not self._has_upstream and self._traffic.link is not None:
             self._ask_upstream()  # the controller takes commands from who has command only
         self._traffic.begin(client, header, then, visit)
         with self._audience.gathering():

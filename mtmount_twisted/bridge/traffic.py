@@ -115,9 +115,13 @@ class Traffic:
             self._take_out(each)
         self._keep_sweeping()
         self.hand_over()
+        if overtaken:
+            self._tell_overtaken(overtaken, why_overtaken(client, header))
+
+    def _tell_overtaken(self, flights: list[Flight], why: str) -> None:
         with self._audience.gathering():
-            for each in overtaken:
-                self._tell_given_up(each, why_overtaken(client, header))
+            for flight in flights:
+                self._tell_given_up(flight, why)
 
     def command(self, command: Command, then: Then | None = None, urgent: bool = False) -> None:
         """Send a command of the bridge's own; see `begin`."""
