@@ -319,6 +319,8 @@ BOUNDS = {
     "commands in flight of one commander": f"{default(RULES, 'in_flight')} †",
     "a line that a client began": f"{commanders.LINE_TIME:g} s",
     "a command before its reply side": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
+    "clients of one port": f"{default(sections.PortCommanders, 'max_clients'):,} †",
+    "refused commands of an observer": f"{core.MAX_REFUSALS}",
     "a TLS handshake with a certificate": f"{certified.HANDSHAKE_TIME:g} s, {certified.MAX_UNPROVEN} at once",
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
     "what is known of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
