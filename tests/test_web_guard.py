@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, Role, Route, User
-from mtmount_twisted.web.guard import ANYONE, Doors, Guard
+from mtmount_twisted.web.guard import ANYONE, LONGEST_URL, MOST_LONG, MOST_PARTS, Doors, Guard
 from mtmount_twisted.web.site import make_site
-from mtmount_twisted.web.tokens import Tokens, load
+from mtmount_twisted.web.tokens import SHORTEST, Tokens, load
 
 from .web import LOG, Got, Wire, ask
 
@@ -170,6 +170,40 @@ class WithTokens(GuardCase):
                 self.assertEqual(got.status, 400, query)
                 self.assertNotIn(SECRETS["wall"].encode(), got.body)
         self.assertEqual(self.ask("/look?q=wall", self.bearer("wall")).status, 200)
+
+    def test_token_in_any_part_of_a_url(self) -> None:
+        """A token is found wherever it stands, and whatever else stands there."""
+        secret = SECRETS["night"]
+        for url in (
+            f"/{secret}",
+            f"/look/%6e{secret[1:]}",
+            f"/look?{secret}=",
+            "/look?" + "&".join([*("x=y" for _ in range(60)), f"q={secret}"]),
+            "/look?" + "&".join([*(f"q={'x' * 90}" for _ in range(MOST_LONG - 1)), f"q={secret}"]),
+        ):
+            got = self.ask(url)
+            self.assertEqual(got.status, 400, url)
+            self.assertIn("Authorization: Bearer", got.json["error"])
+
+    def test_url_that_takes_long(self) -> None:
+        """Of a URL only a few texts are compared with the tokens, whoever asks: with more it is refused."""
+        compared: list[str] = []
+        tokens = self.tokens
+        assert tokens is not None
+        self.patch(Tokens, "user", lambda self, text: compared.append(text))
+        for url, status in (
+            ("/look?" + "x" * (LONGEST_URL - 5), 414),
+            ("/" * (LONGEST_URL + 1), 414),
+            ("/" * LONGEST_URL, 400),
+            ("/look?" + "&" * MOST_PARTS, 400),
+            ("/look?" + "&".join(["q=" + "x" * SHORTEST] * (MOST_LONG + 1)), 400),
+        ):
+            self.assertEqual(self.ask(url).status, status, url)
+        self.assertEqual(compared, [])
+        self.assertEqual(self.ask("/look?" + "&".join(["q=" + "x" * 15] * 60)).status, 401)
+        self.assertEqual(compared, [])
+        self.assertEqual(self.ask("/look?" + "&".join(["q=" + "x" * 99] * MOST_LONG)).status, 401)
+        self.assertEqual(len(compared), MOST_LONG)
 
     def test_nothing_there(self) -> None:
         """That nothing is at a path is told without a token."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +22,7 @@ from mtmount_twisted.messages import FieldInfo
 from mtmount_twisted.replies import ErrorReply
 from mtmount_twisted.web import judging
 from mtmount_twisted.web.calls import Problem
-from mtmount_twisted.web.catalogue import catalogue, parameters_in
+from mtmount_twisted.web.catalogue import LEAST, MOST, catalogue, parameters_in
 
 from . import strategies
 
@@ -34,6 +34,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
     max_leaves=3,
 )
+
+
+NEAR_BOUNDS = [side * 2**31 + off for side in (-1, 1) for off in (-1, 0, 1, -1.0, 0.0, 1.0)]
 
 
 def judged(body: Any) -> Command:
@@ -59,7 +62,7 @@ def move(**parameters: Any) -> dict[str, Any]:
 def near_values(info: FieldInfo) -> st.SearchStrategy[Any]:
     """JSON values for a parameter: most of them right, or nearly."""
     usual: dict[str, st.SearchStrategy[Any]] = {
-        "int": st.integers() | st.integers(-9, 9).map(float),
+        "int": st.integers() | st.sampled_from(NEAR_BOUNDS) | st.integers(-9, 9).map(float),
         "float": JSON_NUMBERS,
         "bool": st.booleans() | st.integers(0, 1),
         "enum": st.sampled_from(["CSC", "NONE", "csc", 0, 3, 4, 1.0, True]),
@@ -95,6 +98,15 @@ class JudgeTests(SynchronousTestCase):
             position=10.0, source=Source.EUI, sequence_id=5, timestamp=command.timestamp
         )
         self.assertEqual(command, expected)
+
+    def test_bounds_of_integers(self) -> None:
+        """An integer is of 32 bits: one more or less is a fault that names the bounds."""
+        for drive in (2**31 - 1, -(2**31), -(2.0**31)):
+            command: Any = judged({"command": "MirrorCoversStop", "parameters": {"drive": drive}})
+            self.assertEqual(command.drive, int(drive))
+        for drive in (2**31, -(2**31) - 1, 2.0**31, 99999999999999999999):
+            why = faults({"command": "MirrorCoversStop", "parameters": {"drive": drive}})["parameters.drive"]
+            self.assertIn("expected an integer from -2147483648 to 2147483647, got", why)
 
     def test_no_parameters(self) -> None:
         """Where nothing is required the parameters can be left out, and not where something is."""
@@ -213,6 +225,7 @@ class JudgeTests(SynchronousTestCase):
     def test_there_and_back(self, command: Command) -> None:
         """What is told of a command's parameters makes the same command again, by way of JSON."""
         parameters = json.loads(json.dumps(judging.parameters_of(command)))
+        assume(all(LEAST <= value <= MOST for value in parameters.values() if isinstance(value, int)))
         again = judged({"command": type(command).__name__, "parameters": parameters})
         self.assertEqual(judging.parameters_of(again), judging.parameters_of(command))
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.web.calls import Answer, Call, Fault, Problem, Route
-from mtmount_twisted.web.routing import DEEPEST, HEADERS
+from mtmount_twisted.web.routing import DEEPEST, HEADERS, MOST_DIGITS
 
 from .web import ANYONE, OBSERVER, Got, Wire, ask, site_of
 
@@ -120,7 +120,8 @@ class Bodies(SynchronousTestCase):
             (b'{"a": NaN}', "NaN"),
             (b'{"a": -Infinity}', "-Infinity"),
             (b'{"a": 1e999}', "1e999"),
-            (b"9" * 5000, "can't be read"),
+            (b"9" * 5000, "5000 digits, expected 400 at most"),
+            (b'{"a": -' + b"9" * 60_000 + b"}", "60000 digits"),
             (b'{"a": "\\ud800"}', "surrogate"),
             (b'{"\\ud800": 1}', "surrogate"),
             (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "nested more than"),
@@ -129,6 +130,7 @@ class Bodies(SynchronousTestCase):
             got = self.post(body)
             self.assertEqual(got.status, 400, body[:30])
             self.assertIn(reason, got.json["error"])
+        self.assertEqual(self.post(b"9" * MOST_DIGITS).json["body"], int("9" * MOST_DIGITS))
         self.assertEqual(self.post(b"[" * DEEPEST + b"]" * DEEPEST).status, 200)
 
 

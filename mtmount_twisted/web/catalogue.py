@@ -18,6 +18,11 @@ from ..replies import Replies
 from .calls import Answer, Call, Route
 from .shapes import json_value
 
+MOST = 2**31 - 1
+LEAST = -(2**31)
+"""What an integer in a command is at most and at least. The bound is ours: the protocol names none, all its
+own numbers fit, and what does not may overflow in the mount."""
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
@@ -69,6 +74,9 @@ def _command(cls: type[Command]) -> dict[str, Any]:
     """A command; its ``fields`` are those that a commander gives, as ``parameters``."""
     entry = _message(cls, _fields_schema(parameters_in(cls)))
     entry["parameters"] = entry.pop("fields")
+    for schema in entry["parameters"]["properties"].values():
+        if schema.get("type") == "integer":
+            schema |= {"minimum": LEAST, "maximum": MOST}
     code = cls.command_code
     return {**entry, "stop": code in STOP_CODES, "ack_only": code in AckOnlyCommandCodes}
 

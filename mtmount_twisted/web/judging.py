@@ -1,8 +1,9 @@
 """`judge`: the JSON body of a request -> a command, or every fault in it at once.
 
 It takes what the catalogue's schema takes: an enumeration's member by name or number; true and false
-alone for a bool; for an integer any number without a fraction, since JSON has one kind of number; for a
-timestamp ISO 8601 with ``Z`` or an offset. What no double can hold is refused. Next to read: `catalogue`.
+alone for a bool; for an integer any number of 32 bits without a fraction, since JSON has one kind of number;
+for a timestamp ISO 8601 with ``Z`` or an offset. What no double can hold is refused. Next to read:
+`catalogue`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..enums import Source
 from ..fields import FLOAT, INT, STR, TIMESTAMP
 from ..messages import FieldInfo
 from .calls import Fault, Problem
-from .catalogue import parameters_in
+from .catalogue import LEAST, MOST, parameters_in
 from .shapes import json_value
 
 LONGEST_SHOWN = 80
@@ -36,7 +37,10 @@ _MEMBERS = ("command", "parameters")
 def _read_int(info: FieldInfo, value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return INT.check(value)
+    value = INT.check(value)
+    if not LEAST <= value <= MOST:
+        raise ValueError(value)
+    return value
 
 
 def _read_bool(info: FieldInfo, value: Any) -> Any:
@@ -69,7 +73,7 @@ _READERS: dict[str, Callable[[FieldInfo, Any], Any]] = {
 }
 
 _EXPECTED: dict[str, str] = {
-    "int": "an integer",
+    "int": f"an integer from {LEAST} to {MOST}",
     "float": "a finite number",
     "bool": "true or false",
     "str": STR.expected,

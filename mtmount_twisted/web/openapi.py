@@ -6,6 +6,7 @@ a route has no row or a row no route, and another sends requests that it makes f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -314,7 +315,7 @@ ROWS: dict[tuple[str, str], Row] = {
 }
 """What there is at each method and path."""
 
-_EVERYWHERE = (400, 403, 421)
+_EVERYWHERE = (400, 403, 414, 421)
 _REASONS = {
     200: "As asked.",
     202: "Begun; it goes on.",
@@ -325,6 +326,7 @@ _REASONS = {
     404: "There is no such thing.",
     409: "Refused: another has command, or the like.",
     413: "The body is too long.",
+    414: "The URL is too long.",
     415: "The body is no application/json.",
     421: "Not a host that this daemon answers for.",
     422: "The request has faults: each is told.",
@@ -401,11 +403,11 @@ def routes(every: Sequence[Route], version: str) -> list[Route]:
 
     :param every: all routes, its own included by the time that it is asked; see `document`.
     """
-    made: list[dict[str, Any]] = []
+    made: list[bytes] = []
 
     async def respond(call: Call) -> Answer:
         if not made:
-            made.append(document(every, version))
-        return Answer(made[0])
+            made.append(json.dumps(document(every, version), separators=(",", ":")).encode())
+        return Answer(made[0], headers={"content-type": "application/json"})
 
     return [Route("GET", "/api/v1/openapi.json", respond, None, "This API, as an OpenAPI 3.1 document.")]
