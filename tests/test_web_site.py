@@ -175,6 +175,7 @@ class Bounds(SiteCase):
         for data, status in (
             (b"hello\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
+            (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 501 + b"\r\n", 400),
             (b"GET / HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 431),
@@ -216,10 +217,14 @@ class AnyBytes(SynchronousTestCase):
         async def echo(call: Call) -> Answer:
             return Answer({"body": call.body})
 
-        site = site_of([Route("POST", "/", echo, "observe", "Echo.")], limits=Limits(max_body=100))
+        clock = Clock()
+        site = site_of(
+            [Route("POST", "/", echo, "observe", "Echo.")], clock=clock, limits=Limits(max_body=100)
+        )
         wire = Wire(site)
         for piece in pieces:
             wire.send(piece)
+            clock.advance(0)
         wire.lose()
         self.assertEqual(site.connections, {})
         return re.sub(rb"Date: .*?\r\n", b"", wire.data), wire.closed
@@ -236,8 +241,148 @@ class AnyBytes(SynchronousTestCase):
             self.assertEqual(self.sent([each]), self.sent([bytes([byte]) for byte in each]))
 
 
+class Pipelines(SiteCase):
+    """Requests that are sent before the one before them was answered."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.turns: list[int] = []
+        respond = self.site.router.respond
+
+        def noted(request: Any) -> None:
+            self.turns[-1] += 1
+            respond(request)
+
+        self.patch(self.site.router, "respond", noted)
+
+    def next_turn(self) -> None:
+        """What is due in one turn of the reactor is done, and what that makes due is not."""
+        self.turns.append(0)
+        for call in [call for call in self.clock.getDelayedCalls() if call.getTime() <= self.clock.seconds()]:
+            self.clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+    def test_one_in_a_turn(self) -> None:
+        """In one turn of the reactor one of all is answered; each connection has its turn, in order."""
+        wires = [self.wire() for _ in range(3)]
+        head = b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n"
+        self.turns.append(0)
+        for number, wire in enumerate(wires):
+            wire.send(b"".join(b"%b[%d,%d]" % (head, number, count) for count in range(4)))
+        self.assertEqual(self.turns, [3])
+        for _ in range(9):
+            self.next_turn()
+        self.assertEqual(self.turns, [3] + [1] * 9)
+        for number, wire in enumerate(wires):
+            answers = [wire.answer() for _ in range(4)]
+            self.assertEqual([got and got.json["body"] for got in answers], [[number, n] for n in range(4)])
+            self.assertEqual(wire.transport.producerState, "producing")
+
+    def test_at_once(self) -> None:
+        """In one piece they are the same, and no more is read from the connection meanwhile."""
+        wire = self.wire()
+        self.turns.append(0)
+        wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+        self.assertEqual((self.turns, wire.transport.producerState), ([1], "paused"))
+        for _ in range(4):
+            self.next_turn()
+        self.assertEqual((self.turns, wire.transport.producerState), ([1] * 5, "producing"))
+
+    def test_behind_an_answer_that_takes_long(self) -> None:
+        """What was sent meanwhile has its turn after it."""
+        wire = self.wire()
+        self.turns.append(0)
+        wire.send(b"GET /wait HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        self.next_turn()
+        self.waiting[0].callback("late")
+        self.assertEqual(self.turns, [1, 0])
+        self.next_turn()
+        self.assertEqual(self.turns, [1, 0, 1])
+
+    def test_reader_that_is_slow(self) -> None:
+        """Who does not read what was answered is not read from, when its turn comes."""
+        wire = self.wire()
+        self.turns.append(0)
+        wire.send(b"GET / HTTP/1.1\r\n\r\n" * 3)
+        wire.protocol.pauseProducing()
+        self.next_turn()
+        self.assertEqual(wire.transport.producerState, "paused")
+        wire.protocol.resumeProducing()
+        self.next_turn()
+
+    def test_gone_meanwhile(self) -> None:
+        """Who goes, or is closed, before its turn is answered no more, and nothing is left behind."""
+        for end in (
+            lambda wire: wire.lose(),
+            lambda wire: wire.protocol.close(1),
+            lambda wire: self.site.close(),
+        ):
+            wire = self.wire()
+            self.turns.append(0)
+            wire.send(b"GET / HTTP/1.1\r\n\r\n" * 3)
+            end(wire)
+            self.next_turn()
+            self.assertEqual(self.turns[-2:], [1, 0])
+            wire.lose()
+
+
 class Connections(SiteCase):
     """How many there may be."""
+
+    def asked(self, wires: list[Wire], number: int) -> Wire:
+        """One of them asks, and has its answer."""
+        wires[number].ask("GET", "/")
+        got = wires[number].answer()
+        self.assertEqual(got and got.status, 200)
+        return wires[number]
+
+    def test_idle_ones_make_room(self) -> None:
+        """An address that has its share gets one more if it leaves one idle: the longest idle is closed."""
+        wires = [self.wire() for _ in range(3)]
+        for number in (1, 0, 2):
+            self.asked(wires, number)
+            self.clock.advance(1)
+        other = self.wire("127.0.0.2")
+        self.asked([other], 0)
+        new = self.wire()
+        self.assertEqual([wire.closed for wire in (*wires, other)], [False, True, False, False])
+        self.asked([new], 0)
+        wires[1].lose()
+        newer = self.wire()
+        self.assertTrue(wires[0].closed)
+        self.asked([newer], 0)
+        self.assertEqual(self.site.refused, 0)
+        for wire in (*wires, other, new, newer):
+            wire.lose()
+        again = [self.wire() for _ in range(3)]
+        for number in range(3):
+            again[number].ask("GET", "/wait")
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(self.wire().protocol)
+
+    def test_those_that_do_something_stay(self) -> None:
+        """Who waits for an answer, has begun a request or has asked nothing yet is not closed for another."""
+        wires = [self.wire() for _ in range(3)]
+        wires[0].ask("GET", "/wait")
+        for number in (1, 2):
+            self.asked(wires, number)
+        wires[1].send(b"GET")
+        wires[2].send(b"GET / HTTP/1.1\r\n")
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(self.wire().protocol)
+        self.assertFalse(any(wire.closed for wire in wires))
+
+    def test_those_that_make_room_count_together(self) -> None:
+        """What is being closed for another still counts among all, so that there are never more."""
+        wires = [self.wire() for _ in range(3)]
+        for number in range(3):
+            self.asked(wires, number)
+        self.asked([self.wire()], 0)
+        self.asked([self.wire()], 0)
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(self.wire().protocol)
+        self.assertEqual(len(self.site.connections), 5)
 
     def test_one_address(self) -> None:
         """One address has its share, and gets it back when a connection ends."""

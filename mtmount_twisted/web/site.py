@@ -3,7 +3,8 @@
 Twisted's own time-out is one of idleness, so that a byte a second keeps a connection for ever: there is
 none of it here. The request line and headers have `Limits.deadline` from when the connection was made, or
 the answer before was finished; the body as long from its headers. An answer has no deadline: a stream goes
-on for days. Next to read: `routing`, which answers.
+on for days. Of requests that come faster than they are answered, one is answered in each turn of the reactor,
+so that the mount's messages wait for one at most. Next to read: `routing`, which answers.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.web import http
 from zope.interface import implementer
 
 from ..waiting import Waiters
 from .calls import Route
+from .feed import Turns
 from .routing import HEADERS, Gate, Router, reason
 
 CLOSING = 1.0
@@ -92,7 +94,15 @@ class Connection(http.HTTPChannel):
     refused = False
     _closing = False
     _timer: Any = None
+    _turn: Deferred[None] | None = None
+    _idle_since: float | None = None
     timeOut = None
+
+    @property
+    def idle_since(self) -> float | None:
+        """When its last answer ended (clock, s), if nothing was asked since; None if it is not idle."""
+        begun = self.requests or self._buffer or self.paused or self._closing
+        return None if begun else self._idle_since
 
     def connectionMade(self) -> None:
         """The first request may begin."""
@@ -129,10 +139,28 @@ class Connection(http.HTTPChannel):
         super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Any) -> None:
-        """It was answered: the next may begin, or the connection closes."""
+        """It was answered: the next may begin, or the connection closes.
+
+        What was sent already waits for a turn of its own: else all of it would be answered in this one.
+        """
         self._closing = self._closing or not self.persistent
         self._set_deadline(self.site.limits.deadline)
+        self._idle_since = self.site.reactor.seconds()
+        waits = bool(not self._closing and (self._buffer or any(self._dataBuffer)))
+        self.paused = waits
         super().requestDone(request)  # type: ignore[no-untyped-call]
+        if waits:
+            self._networkProducer.pauseProducing()
+            self._turn = self.site.turns.turn()
+            self._turn.addCallbacks(self._go_on, lambda reason: reason.trap(CancelledError))
+
+    def _go_on(self, _: None) -> None:
+        self._turn = None
+        if not self._closing:
+            self.paused = False
+            if not self._waitingForTransport:
+                self._networkProducer.resumeProducing()
+            self.dataReceived(b"")  # type: ignore[no-untyped-call]
 
     def refuse(self, status: int, why: str) -> None:
         """Answer what can't be read to its end, and read no further.
@@ -167,6 +195,14 @@ class Connection(http.HTTPChannel):
         self._set_deadline(within)
         self.loseConnection()  # type: ignore[no-untyped-call]
 
+    def headerReceived(self, line: bytes) -> bool:
+        """A header came, whole."""
+        try:
+            return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
+        except ValueError:  # a length of 5000 digits
+            self._respondToBadRequestAndDisconnect()
+            return False
+
     def lineReceived(self, line: bytes) -> None:
         """A line of the headers came."""
         if not self.refused:
@@ -189,6 +225,8 @@ class Connection(http.HTTPChannel):
     def connectionLost(self, reason: Any = None) -> None:
         """It is gone; who answers on it is told."""
         self._set_deadline(None)
+        if self._turn is not None:
+            self._turn.cancel()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.site.forget(self)
 
@@ -200,7 +238,8 @@ class WebSite(http.HTTPFactory):
     :param router: answers.
     :param limits: what one client may take up.
     :param log: where it says that connections are refused.
-    :ivar connections: those that are open, each with its peer's address.
+    :ivar connections: those that are open, each with its peer's address; with none, if it gave up its place.
+    :ivar turns: for requests that were sent before the one before them was answered.
     :ivar refused: how many were refused because there were too many.
     """
 
@@ -211,6 +250,7 @@ class WebSite(http.HTTPFactory):
         self.router = router
         self.limits = limits
         self.connections: dict[Connection, str] = {}
+        self.turns = Turns(reactor)
         self.refused = 0
         self._log = log
         self._by_address: Counter[str] = Counter()
@@ -231,9 +271,8 @@ class WebSite(http.HTTPFactory):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection, or None if there are too many: it is closed at once."""
         address = str(getattr(addr, "host", ""))  # a unix: socket's clients have none, and share the total
-        limits = self.limits
-        full = len(self.connections) >= limits.max_connections or self._closing
-        if full or (address and self._by_address[address] >= limits.max_connections_per_address):
+        full = len(self.connections) >= self.limits.max_connections or self._closing
+        if full or not self._has_room(address):
             self.refused += 1
             if not self._refusing:
                 self._log.warning("web: too many connections, refusing %s", address or "one more")
@@ -246,12 +285,35 @@ class WebSite(http.HTTPFactory):
         self._by_address[address] += 1
         return connection
 
+    def _has_room(self, address: str) -> bool:
+        """Whether an address may have one more; if need be one that it leaves idle gives up its place.
+
+        Browsers keep connections in case they are needed, each up to six.
+        """
+        if not address or self._by_address[address] < self.limits.max_connections_per_address:
+            return True
+        idle = [
+            (since, number, connection)
+            for number, (connection, peer) in enumerate(self.connections.items())
+            if peer == address and (since := connection.idle_since) is not None
+        ]
+        if not idle:
+            return False
+        _, _, longest = min(idle)
+        self._leave(address)
+        self.connections[longest] = ""
+        longest.close(CLOSING)
+        return True
+
+    def _leave(self, address: str) -> None:
+        self._by_address[address] -= 1
+        self._by_address += Counter()  # keeps what is above zero
+
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
         address = self.connections.pop(connection, None)
         if address is not None:
-            self._by_address[address] -= 1
-            self._by_address += Counter()  # keeps what is above zero
+            self._leave(address)
         if not self.connections:
             self._gone.fire(None)
 
@@ -261,6 +323,7 @@ class WebSite(http.HTTPFactory):
         It can be called twice: no connection gets more time by that.
         """
         begun, self._closing = self._closing, True
+        self.turns.close()
         if not self.connections:
             return succeed(None)
         gone = self._gone.wait()
