@@ -380,6 +380,39 @@ class KeyTests(WebCase):
         self.assertEqual(answer.status, 422)
         self.assertEqual(answer.body["faults"][0]["where"], "headers.idempotency-key")
 
+    def test_after_what_others_send(self) -> None:
+        """However much is sent without a key, by whom it may be, the repeat moves nothing again."""
+        self.house = WebHouse(most_lives=3)
+        self.take()
+        first = self.told(self.post(MOVE, key="a", position=10))
+        self.house.link.finish_all()
+        self.house.link.read()
+        guard = user("guard", "stop")
+        for number in range(5):
+            self.post("BothAxesStop", guard, key=str(number))
+            self.post("BothAxesStop")
+            self.house.link.finish_all()
+        self.house.link.read()
+        again = self.told(self.post(MOVE, key="a", position=10))
+        self.assertEqual((again.body["id"], again.body["state"]), (first.body["id"], "done"))
+        self.assertEqual(self.house.link.read(), [])
+
+    def test_too_many(self) -> None:
+        """A key that there is no room for is refused, and nothing is sent; what has none is, and so is a stop."""
+        self.house = WebHouse(most_lives=2)
+        self.take()
+        for key in "ab":
+            self.post(MOVE, key=key, position=10)
+        self.house.link.finish_all()
+        self.house.link.read()
+        refused = self.told(self.post(MOVE, key="c", position=10))
+        self.assertEqual((refused.status, refused.headers["Retry-After"]), (429, "86400"))
+        self.assertIn("nothing was sent", refused.body["error"])
+        self.assertEqual(self.house.link.read(), [])
+        self.assertEqual(self.told(self.post(MOVE, key="a", position=10)).body["state"], "done")
+        for command, key, more in ((MOVE, None, {"position": 10}), ("BothAxesStop", "d", {})):
+            self.assertEqual(self.told(self.post(command, key=key, **more)).status, 202)
+
     def test_faulty_body(self) -> None:
         """A body that was no command leaves its key free."""
         self.assertEqual(self.told(self.post(MOVE, key="a")).status, 422)

@@ -12,12 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.tee import Tee
-from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, Command
-from mtmount_twisted.web.lives import LONGEST_EXPLANATION, MAX_STEPS, Key, Life, Lives
+from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, BothAxesStop, Command
+from mtmount_twisted.web.lives import LASTING, LONGEST_EXPLANATION, MAX_STEPS, Key, Life, Lives
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
 
 ME = "web/night"
+MOVE = AzimuthAxisMove(position=10)
+KEY = Key("new", b"")
 
 
 class LivesCase(SynchronousTestCase):
@@ -135,14 +137,63 @@ class KeepingTests(LivesCase):
         self.assertIsNone(other.get(self.begin().id))
 
     def test_key(self) -> None:
-        """A life is found by its commander's key as long as it is kept, and by nobody else's."""
+        """A life is found by its commander's key, and by nobody else's; what has no key does not make it go."""
         life = self.begin(key=Key("a", b"1"))
         self.assertIs(self.lives.keyed(ME, "a"), life)
         self.assertIsNone(self.lives.keyed("web/other", "a"))
         self.step(life, "done")
+        for _ in range(9):
+            self.step(self.begin(), "done")
+        self.assertIs(self.lives.keyed(ME, "a"), life)
+        self.assertEqual(len(self.lives), 4)
+
+    def test_others(self) -> None:
+        """What others send makes nothing of one's own go, with keys and without."""
+        mine = [self.begin(key=Key("a", b"1")), self.begin()]
+        for life in mine:
+            self.step(life, "done")
+        for number in range(9):
+            command = AzimuthAxisMove(sequence_id=next(self.numbers), position=10)
+            key = Key(str(number), b"") if number < 3 else None
+            self.step(self.lives.begin("web/other", command, key), "done", peer="web/other")
+        self.assertEqual([self.lives.get(life.id) for life in mine], mine)
+
+    def full_for(self, key: Key | None = KEY, command: Command = MOVE) -> float | None:
+        """In how many seconds there may be room for one more."""
+        return self.lives.full_for(ME, command, key)
+
+    def test_full_of_keys(self) -> None:
+        """There is no room for one key more until the first that ended did so a day ago; then that one goes."""
+        lives = []
+        for number in range(3):
+            self.assertIsNone(self.full_for())
+            lives.append(self.begin(key=Key(str(number), b"")))
+        self.assertEqual(self.full_for(), LASTING)
+        self.clock.advance(10)
+        self.step(lives[1], "done")
+        self.clock.advance(LASTING - 1)
+        self.step(lives[0], "done")
+        self.assertEqual(self.full_for(), 1)
+        for key, command in ((None, MOVE), (KEY, BothAxesStop())):
+            self.assertIsNone(self.full_for(key, command))
+        self.assertIsNone(self.lives.full_for("web/other", MOVE, KEY))
+        self.clock.advance(1)
+        self.assertIsNone(self.full_for())
+        self.begin(key=KEY)
+        self.assertEqual(
+            [self.lives.keyed(ME, key) is not None for key in ("0", "1", "2", "new")],
+            [True, False, True, True],
+        )
+        self.assertEqual(self.full_for(), LASTING - 1)
+
+    def test_stops_do_not_last(self) -> None:
+        """A stop with a key is found by it, and goes as if it had none."""
+        stop = self.begin(BothAxesStop(sequence_id=next(self.numbers)), KEY)
+        self.assertIs(self.lives.keyed(ME, "new"), stop)
+        self.step(stop, "done")
         for _ in range(3):
             self.begin()
-        self.assertIsNone(self.lives.keyed(ME, "a"))
+        self.assertIsNone(self.lives.keyed(ME, "new"))
 
     def test_sequence_id_again(self) -> None:
         """To forget a life is not to forget a newer one of the same sequence id."""

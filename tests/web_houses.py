@@ -18,7 +18,7 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, Problem, Respond, Role, User
 from mtmount_twisted.web.commanders import Commanders, CommandRoutes
 from mtmount_twisted.web.leases import Leases
-from mtmount_twisted.web.lives import Lives
+from mtmount_twisted.web.lives import MAX_LIVES, Lives
 from mtmount_twisted.web.state import State
 
 from .commanders import LOG, House, RecordingJournal
@@ -37,13 +37,13 @@ class Link:
 class WebHouse(House):
     """A bridge, the controller connected to it, and the web's commanding parts."""
 
-    def __init__(self, clock: Any = None, **rules: Any) -> None:
+    def __init__(self, clock: Any = None, most_lives: int = MAX_LIVES, **rules: Any) -> None:
         self.clock = clock or Clock()
         self.journal = RecordingJournal()
         self.tee = Tee(self.journal, self.wall_clock)
         self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules(**rules), wall_clock=self.wall_clock)
         self.published: list[tuple[str, dict[str, Any]]] = []
-        self.lives = Lives(self.tee, self.clock)
+        self.lives = Lives(self.tee, self.clock, most_lives)
         self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
         self.commands = CommandRoutes(self.commanders)
         self.leases = Leases(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from math import ceil
 from typing import Any, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -29,7 +30,12 @@ from ..messages import MAX_SEQUENCE_ID
 from ..replies import AckReply
 from .calls import Answer, Call, Fault, Problem, Respond, Route, User
 from .judging import judge
-from .lives import Key, Life, Lives, Until
+from .lives import LASTING, MAX_LIVES, Key, Life, Lives, Until
+
+NO_MORE_KEYS = (
+    f"the daemon remembers {MAX_LIVES:,} idempotency keys of yours, each for {LASTING / 3600:g} h, and forgets none"
+    " before: nothing was sent; leave the key out where to send a command twice is harmless"
+)
 
 LONGEST_KEY = 255
 DEFAULT_TIMEOUT = 30.0
@@ -211,8 +217,12 @@ class Commanders:
         """Send a command as a user's commander.
 
         :param make: makes it, given its sequence id; what it raises is passed on, and nothing is sent.
+        :raises Problem: if as many keys of its are kept as may be.
         """
         command = make(self._presence(user).commander.next_id())
+        seconds = self.lives.full_for(user.commander, command, key)
+        if seconds is not None:
+            raise Problem(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
         commander = self.enter(user)
         life = self.lives.begin(commander.name, command, key)
         self._bridge.commanded(commander, command.encode().removesuffix(TERMINATOR))

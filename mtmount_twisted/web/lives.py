@@ -2,7 +2,8 @@
 
 `Lives` is told each step by the tee, and finds the command by its commander and sequence id. A step comes
 in the middle of what the bridge does, so those who wait are told in a turn of their own. The last 10,000
-lives are kept; the ids of one daemon never come again in another. Nothing here knows HTTP.
+lives of each commander are kept, and as many more that it gave a key to find them by; the ids of one daemon
+never come again in another. Nothing here knows HTTP.
 
 Next to read: `commanders`, which sends the commands.
 """
@@ -18,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..commands import Command
+from ..commands import STOP_CODES, Command
 from ..journal.schema import is_end
 from ..waiting import Waiters
 from .judging import parameters_of
@@ -28,8 +29,11 @@ Until = Literal["ack", "done"]
 """What can be waited for: that a command is acknowledged, or that it ended. An end is both."""
 
 MAX_LIVES = 10_000
-"""How many lives are kept; beyond it the one that ended longest ago is forgotten. Those that go on are
-kept, and the bridge bounds how many they are."""
+"""How many lives of one commander are kept; beyond it the one that ended longest ago is forgotten. Those that
+go on are kept, and the bridge bounds how many they are. Those that last are counted apart (`Kept`)."""
+
+LASTING = 86_400.0
+"""For how long at least a life that lasts is kept from its end, in seconds."""
 
 MAX_STEPS = 16
 """How many steps of one command are kept: a mount may acknowledge it again and again."""
@@ -97,11 +101,34 @@ class Life:
         }
 
 
+class Kept:
+    """One commander's lives of one sort: those that last, or those that do not.
+
+    A life lasts if its sender gave it a key: to forget it would let a command that is sent again move the
+    mount again. To stop twice is harmless, and no stop may ever be refused, so a stop does not last.
+
+    :ivar number: how many there are.
+    :ivar ended: those that ended, each with when (clock, s); the first first.
+    """
+
+    __slots__ = ("ended", "number")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.ended: deque[tuple[float, Life]] = deque()
+
+
+def lasts(command: Command, key: Key | None) -> bool:
+    """Whether the life of a command is kept so long as its sender may send it again."""
+    return key is not None and command.command_code not in STOP_CODES
+
+
 class Lives:
     """The commands that were sent through the web.
 
     :param tee: a `bridge.tee.Tee`; what happens is heard from it until `close`.
     :param clock: an ``IReactorTime``.
+    :param most: how many of each commander and sort are kept.
     """
 
     def __init__(self, tee: Any, clock: IReactorTime, most: int = MAX_LIVES) -> None:
@@ -114,7 +141,7 @@ class Lives:
         self._lives: dict[str, Life] = {}
         self._by_sequence: dict[tuple[str, int], Life] = {}
         self._by_key: dict[tuple[str, str], Life] = {}
-        self._ended: deque[Life] = deque()
+        self._kept: dict[tuple[str, bool], Kept] = {}
         self._moved: dict[Life, None] = {}
         self._telling: IDelayedCall | None = None
         tee.on_step.append(self._step)
@@ -135,15 +162,33 @@ class Lives:
         life = self._by_sequence.get((commander, sequence_id))
         return life is not None and not life.ended
 
+    def _kept_with(self, life: Life) -> Kept:
+        return self._kept.setdefault((life.commander, lasts(life.command, life.key)), Kept())
+
+    def full_for(self, commander: str, command: Command, key: Key | None) -> float | None:
+        """None if there is room for this command's life; else in how many seconds there may be."""
+        kept = self._kept.get((commander, lasts(command, key)))
+        if kept is None or kept.number < self._most or not lasts(command, key):
+            return None
+        ended = kept.ended[0][0] if kept.ended else self._clock.seconds()
+        left = ended + LASTING - self._clock.seconds()
+        return left if left > 0 else None
+
     def begin(self, commander: str, command: Command, key: Key | None = None) -> Life:
-        """Expect the steps of a command that is about to be sent; none with its id goes on."""
+        """Expect the steps of a command that is about to be sent; none with its id goes on.
+
+        There is room for its life: see `full_for`.
+        """
         life = Life(f"{self._boot}-{next(self._numbers)}", command, commander, key)
         self._lives[life.id] = life
         self._by_sequence[commander, command.sequence_id] = life
         if key is not None:
             self._by_key[commander, key.text] = life
-        while len(self._lives) > self._most and self._ended:
-            self._forget(self._ended.popleft())
+        kept = self._kept_with(life)
+        kept.number += 1
+        while kept.number > self._most and kept.ended:
+            self._forget(kept.ended.popleft()[1])
+            kept.number -= 1
         return life
 
     def _forget(self, life: Life) -> None:
@@ -177,7 +222,7 @@ class Lives:
         life.explanation = explanation[:LONGEST_EXPLANATION] or life.explanation
         life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)
         if life.ended:
-            self._ended.append(life)
+            self._kept_with(life).ended.append((self._clock.seconds(), life))
         if life.waiters:
             self._moved[life] = None
             if self._telling is None:
