@@ -90,6 +90,14 @@ class House:
         """Let them through, as at first."""
         self.way.target_port = int(self.web.address.rpartition(":")[2])
 
+    async def freeze(self) -> None:
+        """Nothing comes through to the daemon nor from it, and connections stay: as if it were stopped."""
+        self.way.set(hang=True)
+
+    async def thaw(self) -> None:
+        """All that was held goes on."""
+        self.way.clear()
+
     async def stop(self) -> None:
         """Stop everything; what was stopped already stays so."""
         await self.served.stopService()

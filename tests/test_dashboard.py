@@ -11,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply
+from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.testing import HOST
 from mtmount_twisted.web.calls import Problem
 from mtmount_twisted.web.guard import Guard
@@ -19,6 +20,7 @@ from mtmount_twisted.web.tokens import load
 from .dashboards import DashboardCase, on_reactor, reactor
 
 TAG = "<img src=x onerror=\"window.broken=1;document.title='broken'\">"
+LONG_NAME = 8 * "engineer"
 SERIOUS = ("serious", "critical")
 ALARMS = (
     WarningReply(active=True, code=901, subsystem="900. Covers/Motor", extra_data=("hot", "61.2")),
@@ -266,9 +268,79 @@ class TestStop(DashboardCase):
 
         return self.browse(work)
 
+    def test_stop_without_an_answer(self) -> Deferred[None]:
+        """A STOP that a frozen daemon does not answer says so, and the page is not live, before long."""
+
+        def work(page: Any) -> None:
+            on_reactor(self.house.freeze)
+            page.click("#stop")
+            banner = page.locator("#not-live")
+            expect(banner).to_contain_text("its state can't be read: no answer within 2 s")
+            expect(page.locator("#stop-status")).to_have_text(re.compile("STOP of .*: NO ANSWER"))
+            on_reactor(self.house.thaw)
+            expect(banner).to_be_hidden()
+            expect(page.locator("#tail")).to_contain_text("BothAxesStop")
+
+        return self.browse(work)
+
 
 class TestTruth(DashboardCase):
     """What the page shows is so, or it says that it may not be."""
+
+    def test_frozen_daemon(self) -> Deferred[None]:
+        """The page is not live when who takes command gets no answer, though the stream stays up."""
+
+        def work(page: Any) -> None:
+            on_reactor(self.house.freeze)
+            page.get_by_role("button", name="Take command").click()
+            expect(page.locator("#not-live")).to_contain_text("NOT LIVE since")
+            on_reactor(self.house.thaw)
+            expect(page.locator("#not-live")).to_be_hidden()
+
+        return self.browse(work)
+
+    def test_request_that_fails(self) -> Deferred[None]:
+        """The page is not live when a command reaches no daemon, and stays so when only that one did not."""
+
+        def work(page: Any) -> None:
+            page.route("**/api/v1/commands", lambda route: route.abort("connectionrefused"))
+            page.click("#stop")
+            expect(page.locator("#stop-status")).to_contain_text("FAILED: the daemon can't be reached")
+            expect(page.locator("#not-live")).to_be_hidden()
+            page.route("**/api/v1/**", lambda route: route.abort("connectionrefused"))
+            page.click("#stop")
+            expect(page.locator("#not-live")).to_contain_text("the daemon can't be reached")
+
+        return self.browse(work)
+
+    def test_silent_mount(self) -> Deferred[None]:
+        """A mount that is connected and answers nothing is told by how long, and by when it should have."""
+
+        async def fall_silent() -> None:
+            self.house.mount.faults.add(Fault("silence"))
+
+        def work(page: Any) -> None:
+            power_on(page)
+            on_reactor(fall_silent)
+            send(page, "AzimuthAxisMove", position="2")
+            answers = page.locator("#answers")
+            expect(answers).to_have_text(re.compile(r"No answer for \d s"))
+            expect(answers).to_have_text(re.compile(r"Did not answer, \d s ago"))
+            expect(page.locator("#tile-mount")).to_have_attribute("data-mood", "bad")
+
+        return self.browse(work)
+
+    def test_what_an_answer_is_to(self) -> Deferred[None]:
+        """What the mount said last names the command that it answers and its commander, later on too."""
+
+        def before(page: Any) -> None:
+            power_on(page)
+            expect(page.locator("#word")).to_have_text("Done: AzimuthAxisPower of web/anyone")
+
+        def work(page: Any) -> None:
+            expect(page.locator("#word")).to_have_text(re.compile(r"Done: \w+ of [\w/]+"))
+
+        return self.browse(before).addCallback(lambda done: self.browse(work))
 
     def test_link_lost_and_back(self) -> Deferred[None]:
         """A lost link to the mount is told, what it said is stale, and all is well when it is back."""
@@ -392,7 +464,16 @@ class TestTokens(DashboardCase):
             name = "guest"
             secret = "the-secret-of-the-guest"
             roles = ["observe", "stop"]
+            [[token]]
+            name = "visitor"
+            secret = "the-secret-of-the-visitor"
+            roles = ["observe"]
+            [[token]]
+            name = "%b"
+            secret = "the-secret-of-the-long"
+            roles = ["command"]
             """
+            % LONG_NAME.encode()
         )
 
     def enter(self, page: Any, name: str) -> None:
@@ -454,10 +535,59 @@ class TestTokens(DashboardCase):
             self.enter(page, "guest")
             expect(page.locator("#lease-text")).to_have_text("Nobody has command. You may not command.")
             expect(page.locator("#lease-buttons button")).to_have_count(0)
+            expect(page.locator("#stop-not")).to_be_hidden()
             page.click("#stop")
             expect(page.locator("#tail")).to_contain_text("BothAxesStop")
 
         return self.browse(work, live=False)
+
+    def test_visitor(self) -> Deferred[None]:
+        """Who may only look sees a STOP that can't be pressed, and why; and its key says the same."""
+
+        def work(page: Any) -> None:
+            self.enter(page, "visitor")
+            expect(page.locator("#stop")).to_be_disabled()
+            expect(page.locator("#stop-not")).to_have_text("This token may not stop")
+            expect(page.locator("#stop-not")).to_be_visible()
+            expect(page.locator("#stop-key")).to_be_hidden()
+            page.keyboard.press("Control+Shift+S")
+            expect(page.locator("#stop-status")).to_have_text("STOP was not sent: this token may not stop.")
+            assert not self.house.served.bridge.clients
+            assert not faults(page)
+
+        return self.browse(work, live=False)
+
+    def test_narrow(self) -> Deferred[None]:
+        """On 320 pixels nothing is wider than the screen, however long the name of who has command is."""
+
+        def wide(page: Any) -> Any:
+            return page.evaluate("document.documentElement.scrollWidth")
+
+        def work(page: Any) -> None:
+            holder = page.context.browser.new_context().new_page()
+            holder.goto(self.house.url)
+            self.enter(holder, "long")
+            power_on(holder)
+            self.enter(page, "night")
+            page.get_by_role("button", name="Ask web/engineer").click()
+            expect(page.locator("#lease-status")).to_contain_text("was asked")
+            send(holder, "AzimuthAxisMove", position="200")
+            expect(page.locator("#flights")).to_contain_text("yes")
+            assert wide(page) <= 320
+            page.click("#stop")
+            expect(page.locator("#stop-status")).to_have_text(re.compile("STOP of .*: done"))
+            assert wide(page) <= 320
+            page.get_by_role("button", name="Take it from").click()
+            expect(page.locator("#lease-buttons")).to_contain_text("Press again")
+            assert wide(page) <= 320
+            page.get_by_role("button", name="Press again").click()
+            expect(page.locator("#holder")).to_have_text("you")
+            holder.get_by_role("button", name="Ask web/night").click()
+            expect(page.locator("#lease-requests")).to_contain_text("Grant it to")
+            assert wide(page) <= 320
+            holder.context.close()
+
+        return self.browse(work, live=False, viewport={"width": 320, "height": 640})
 
 
 class Elsewhere(Resource):
@@ -612,7 +742,7 @@ class TestModules(DashboardCase):
         """Call a function that gets the modules and a value; compare what it gives."""
 
         def work(page: Any) -> None:
-            names = "sse schema stop acks clock follow store words"
+            names = "sse schema stop acks clock follow store words topbar"
             loads = ", ".join(f"{name}: await import('./static/{name}.js')" for name in names.split())
             got = page.evaluate(f"async (given) => ({script})({{{loads}}}, given)", given)
             assert got == wanted, got
@@ -719,6 +849,51 @@ class TestModules(DashboardCase):
         return self.call(
             script, [[], [{"step": "timed_out", "ms": 5}], [*good, {"step": "noack", "ms": 1}]], wanted
         )
+
+    def test_age_of_an_answer(self) -> Deferred[None]:
+        """How fast the mount answers is said of now only while it did a moment ago; else, when it did."""
+        script = """({ topbar }, cases) => cases.map(([ago, step, waits, is]) => topbar.answers({
+            live: {is},
+            acks: ago === null ? [] : [{time: 1e12 - ago * 1000, ms: 1.4, step}],
+            state: {
+                controller: {connected: true},
+                in_flight: waits.map((long) => ({acked: false, since: new Date(1e12 - long * 1000)})),
+            },
+        }, 1e12)[0])"""
+        cases: list[tuple[Any, str]] = [
+            ((9, "ack", [], True), "Answers in 1 ms"),
+            ((11, "ack", [], True), "Answered in 1 ms, 11 s ago"),
+            ((250, "ack", [], True), "Answered in 1 ms, 4 min ago"),
+            ((8000, "noack", [], True), "Answered in 1 ms, 2 h ago"),
+            ((300_000, "ack", [], True), "Answered in 1 ms, 3 d ago"),
+            ((3, "timed_out", [], True), "Did not answer, 3 s ago"),
+            ((3, "ack", [1, 4], True), "No answer for 4 s"),
+            ((3, "ack", [1], True), "Answers in 1 ms"),
+            ((3, "ack", [4], False), "Answered in 1 ms, 3 s ago"),
+            ((None, "", [], True), "Connected"),
+        ]
+        return self.call(script, [given for given, text in cases], [text for given, text in cases])
+
+    def test_answers_in_words(self) -> Deferred[None]:
+        """An answer is to a command and its commander, or to a number where these are not known."""
+        script = """({ store, words }, answers) => {
+            const known = new store.Store();
+            const step = {type: "step", step: "sent", time: "2026-11-22T18:20:00.123Z"};
+            known.addEntry({...step, key: 7, command: "AzimuthAxisMove", peer: "csc"});
+            known.addHistory([{...step, key: 8, command: "LockMotors", peer: "hhd"}]);
+            known.addPastSteps([{...step, key: 9, command: "BothAxesStop", peer: "web/night"}]);
+            return answers.map(([kind, fields]) => words.word({kind, fields}, known.named));
+        }"""
+        answers: list[tuple[Any, str]] = [
+            (("ACK", {"sequence_id": 7}), "Ack: AzimuthAxisMove of csc"),
+            (("DONE", {"sequence_id": 8}), "Done: LockMotors of hhd"),
+            (
+                ("NOACK", {"sequence_id": 9, "explanation": "not powered"}),
+                "NoAck: BothAxesStop of web/night (not powered)",
+            ),
+            (("ACK", {"sequence_id": 10}), "Ack of #10"),
+        ]
+        return self.call(script, [given for given, text in answers], [text for given, text in answers])
 
     def test_durations(self) -> Deferred[None]:
         """Durations are told in the units that a glance wants."""

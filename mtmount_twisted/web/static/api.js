@@ -5,6 +5,7 @@
 
 const TOKEN = "mtmount-token";
 const PATIENCE = 10_000; // ms until a request counts as failed
+const SOON = 2000; // ms in which a daemon that is well has answered
 
 // What the daemon answered instead of what was asked for; status 0 if it did not answer.
 export class ApiError extends Error {
@@ -15,6 +16,11 @@ export class ApiError extends Error {
     this.faults = Array.isArray(body.faults) ? body.faults : [];
   }
 }
+
+// Whoever is to know that the daemon may be gone: a request that changes something had no answer soon, or any
+// request had none at all.
+let doubted = () => {};
+export const onDoubt = (listener) => (doubted = listener);
 
 export const keepToken = (token) => sessionStorage.setItem(TOKEN, token);
 export const dropToken = () => sessionStorage.removeItem(TOKEN);
@@ -48,25 +54,30 @@ export async function failure(response) {
   return new ApiError(response.status, said.error ?? `the daemon answered ${response.status}`, said);
 }
 
-async function ask(method, path, value, headers = {}) {
-  const options = { method, headers, signal: AbortSignal.timeout(PATIENCE) };
+async function ask(method, path, value, headers = {}, patience = PATIENCE) {
+  const options = { method, headers, signal: AbortSignal.timeout(patience) };
   if (value !== undefined) {
     options.body = JSON.stringify(value);
     options.headers = { ...headers, "Content-Type": "application/json" };
   }
+  const slow = method === "GET" ? null : setTimeout(() => doubted(), SOON);
   let response;
   try {
     response = await request(path, options);
   } catch (error) {
+    doubted();
     const late = error.name === "TimeoutError";
-    const why = late ? `no answer within ${PATIENCE / 1000} s` : "the daemon can't be reached";
+    const why = late ? `no answer within ${patience / 1000} s` : "the daemon can't be reached";
     throw Object.assign(new ApiError(0, why), { late });
+  } finally {
+    clearTimeout(slow);
   }
   if (!response.ok) throw await failure(response);
   return body(response);
 }
 
 export const getState = () => ask("GET", "api/v1/state");
+export const probeState = () => ask("GET", "api/v1/state", undefined, {}, SOON);
 export const getCatalogue = () => ask("GET", "api/v1/catalogue");
 export const getLife = (id) => ask("GET", `api/v1/commands/${encodeURIComponent(id)}`);
 export const takeCommand = () => ask("POST", "api/v1/lease", { take: true });

@@ -18,6 +18,7 @@ export function now() {
   return known ? performance.now() + ahead : Date.now();
 }
 
+const UNITS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 const two = (number) => String(number).padStart(2, "0");
 
 // The time of day, UTC.
@@ -35,6 +36,13 @@ export function duration(milliseconds) {
   if (hours < 1) return `${minutes}:${two(seconds % 60)} min`;
   if (hours < 24) return `${hours}:${two(minutes)}:${two(seconds % 60)} h`;
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+// How long, in one unit: what was long ago need not run.
+export function roughly(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? UNITS.at(-1);
+  return `${Math.floor(seconds / size)} ${unit}`;
 }
 
 // How long ago, or how long since, a time that the daemon gave as text; "" if it gave none.

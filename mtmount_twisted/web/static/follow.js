@@ -1,9 +1,10 @@
 // Keeps the store true: reads the daemon's state, follows its events, reads the state anew when one of them
-// may have changed it, and says when what is shown is no longer live.
+// may have changed it, and says when what is shown is no longer live: when the stream of events is lost, or
+// when the daemon has no answer though the stream seems to be there.
 //
 // It touches the store, and the network by api.js and stream.js. The page's views only read the store.
 
-import { ApiError, failure, getMessages, getState, request } from "./api.js";
+import { ApiError, failure, getMessages, getState, probeState, request } from "./api.js";
 import { now, setDaemonTime } from "./clock.js";
 import { ACK_WINDOW } from "./store.js";
 import { EventStream } from "./stream.js";
@@ -21,6 +22,7 @@ export class Follower {
     this.streams = false;
     this.timer = null; // until the state is read; while it is being read, true
     this.asked = -APART;
+    this.probing = false;
     this.stream = new EventStream((headers, signal) => this.connect(headers, signal), {
       event: (event) => this.take(event),
       alive: () => this.alive(),
@@ -39,6 +41,26 @@ export class Follower {
 
   hurry() {
     this.stream.hurry();
+    this.doubt();
+  }
+
+  // A request had no answer: see at once whether the daemon has any, and don't wait long for it.
+  async doubt() {
+    if (this.probing || !this.store.live.is) return;
+    this.probing = true;
+    try {
+      await probeState();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 0) this.unread(error); // else it has answered
+    } finally {
+      this.probing = false;
+    }
+  }
+
+  unread(error) {
+    this.stale(`its state can't be read: ${error.message}`);
+    this.refresh(RETRY);
   }
 
   async connect(headers, signal) {
@@ -109,8 +131,7 @@ export class Follower {
       this.timer = null;
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) return this.onRefused(error);
-      this.stale(`its state can't be read: ${error.message}`);
-      this.refresh(RETRY);
+      this.unread(error);
     }
   }
 
@@ -120,7 +141,8 @@ export class Follower {
     if (!this.resumes) this.past();
   }
 
-  // What was before the stream was, if it does not begin where an earlier one ended. A daemon that keeps no journal has none: the page does without.
+  // What was before the stream was, if it does not begin where an earlier one ended. A daemon that keeps no
+  // journal has none: the page does without.
   async past() {
     const from = new Date(now() - ACK_WINDOW).toISOString();
     try {

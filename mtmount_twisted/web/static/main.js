@@ -3,6 +3,7 @@
 // It touches what the parts touch, and the one timer of the clocks on the page.
 
 import { acks } from "./acks.js";
+import { onDoubt } from "./api.js";
 import { alarms } from "./alarms.js";
 import { Commands } from "./commands.js";
 import { facts } from "./facts.js";
@@ -24,6 +25,8 @@ const follower = new Follower(store, (error) => {
   follower.stop("a token is needed");
   askForToken(error);
 });
+
+onDoubt(() => follower.doubt());
 
 stop(store, commands);
 topbar(store, () => follower.hurry());

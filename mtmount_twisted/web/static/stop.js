@@ -5,7 +5,7 @@
 
 import { timeOfDay, now } from "./clock.js";
 import { fate } from "./commands.js";
-import { byId, write } from "./dom.js";
+import { byId, show, write } from "./dom.js";
 
 const COMMAND = "BothAxesStop";
 const SHOWN = 20_000; // ms that a stop which was done is shown; one that failed is shown until the next
@@ -17,8 +17,9 @@ export function isStopKey(event) {
 }
 
 export function stop(store, commands) {
-  const status = byId("stop-status");
-  let latest = null;
+  const [button, status] = [byId("stop"), byId("stop-status")];
+  const may = () => store.state === null || store.state.you.roles.includes("stop");
+  let latest = null; // `waits` until the daemon has answered
   let timer = null;
 
   function tell(text, bad) {
@@ -28,15 +29,17 @@ export function stop(store, commands) {
   }
 
   async function press() {
+    if (!may()) return tell("STOP was not sent: this token may not stop.", true);
     const at = timeOfDay(now());
-    latest = { at, mark: null };
+    latest = { at, mark: null, waits: true };
     const mine = latest;
     tell(`STOP of ${at}: sending`, false);
     try {
       const life = await commands.send(COMMAND);
-      mine.mark = life.mark;
+      Object.assign(mine, { mark: life.mark, waits: false });
       if (latest === mine) follow(life);
     } catch (error) {
+      mine.waits = false;
       if (latest === mine) tell(`STOP of ${at} FAILED: ${error.message}`, true);
     }
   }
@@ -50,8 +53,18 @@ export function stop(store, commands) {
     if (ended && good) timer = setTimeout(() => tell("", false), SHOWN);
   }
 
+  function permit() {
+    button.disabled = !may();
+    show(byId("stop-key"), may());
+    show(byId("stop-not"), !may());
+  }
+
   store.on("lives", follow);
-  byId("stop").addEventListener("click", press);
+  store.on("state", permit);
+  store.on("live", () => {
+    if (latest?.waits && !store.live.is) tell(`STOP of ${latest.at}: NO ANSWER from the daemon yet`, true);
+  });
+  button.addEventListener("click", press);
   addEventListener(
     "keydown",
     (event) => {

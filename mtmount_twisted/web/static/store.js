@@ -8,6 +8,7 @@ const MOST_ENTRIES = 500;
 const MOST_ACKS = 2000;
 const MOST_LIVES = 20;
 const MOST_UNANSWERED = 1000;
+const MOST_NAMED = 2000;
 export const ACK_WINDOW = 10 * 60_000; // ms that the plot shows
 
 const ANSWERS = new Set(["ack", "noack", "timed_out"]);
@@ -24,6 +25,7 @@ export class Store {
     this.acks = []; // {time, ms, step}; oldest first
     this.lives = []; // newest first
     this.unanswered = new Map(); // a command's key -> when it was sent, ms
+    this.named = new Map(); // a command's key, by which the mount answers -> "AzimuthAxisMove of csc"
   }
 
   on(topics, listener) {
@@ -47,11 +49,20 @@ export class Store {
     this.tell("state");
   }
 
+  // A step tells which command its key is.
+  name({ type, key, command, peer }) {
+    if (type !== "step") return;
+    this.named.delete(key); // the newest stands last
+    this.named.set(key, `${command} of ${peer}`);
+    if (this.named.size > MOST_NAMED) this.named.delete(this.named.keys().next().value);
+  }
+
   // An entry of the journal, live or from its history.
   addEntry(entry) {
     this.entries.push(entry);
     keepLast(this.entries, MOST_ENTRIES);
     if (isWord(entry)) this.lastWord = entry;
+    this.name(entry);
     if (entry.type === "step") this.measure(entry);
     this.tell("entry", entry);
   }
@@ -61,6 +72,7 @@ export class Store {
     const known = new Set(this.entries.map(looks));
     const all = [...entries.filter((entry) => !known.has(looks(entry))), ...this.entries];
     this.entries = all.sort(byTime).slice(-MOST_ENTRIES);
+    this.entries.forEach((entry) => this.name(entry));
     this.lastWord = this.entries.findLast(isWord) ?? this.lastWord;
     this.tell("entry", null);
   }
@@ -86,7 +98,10 @@ export class Store {
   addPastSteps(steps) {
     const live = this.acks;
     this.acks = [];
-    for (const entry of steps.sort(byTime)) this.measure(entry);
+    for (const entry of steps.sort(byTime)) {
+      this.name(entry);
+      this.measure(entry);
+    }
     this.acks = [...this.acks, ...live.filter((ack) => !this.acks.some((old) => old.time === ack.time))];
     this.tell("acks");
   }

@@ -2,12 +2,12 @@
 //
 // It touches the top bar's elements and reads the store. What changes in it is announced in few words.
 
-import { duration, now, since, span, timeOfDay } from "./clock.js";
+import { duration, now, roughly, since, span, timeOfDay } from "./clock.js";
 import { byId, fill, make, show, write } from "./dom.js";
-import { ACK_WINDOW } from "./store.js";
 import { word } from "./words.js";
 
 const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
+const FRESH = 10_000; // ms for which an answer tells of now: how the mount is later nobody knows until it is asked
 
 export function topbar(store, onTryNow) {
   const draw = () => {
@@ -46,7 +46,7 @@ const upOrDown = (is) => (is ? "up" : "DOWN");
 function mount(store) {
   if (store.state === null) return;
   const { controller } = store.state;
-  const [text, how] = answers(store, controller);
+  const [text, how] = answers(store, now());
   write(byId("answers"), text);
   mood("tile-mount", how);
   const parts = [
@@ -57,19 +57,23 @@ function mount(store) {
   write(byId("sockets"), parts.filter(Boolean).join(" · "));
 }
 
-function answers(store, controller) {
+// Whether the mount answers, in words and as a mood; the words never say more than is known at `time`.
+export function answers({ state: { controller, in_flight: flights }, acks, live }, time) {
   if (!controller.connected) return ["Link down", "bad"];
-  const waits = store.state.in_flight.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
-  const longest = now() - Math.min(...waits);
-  if (store.live.is && longest > SLOW) return [`No Ack for ${duration(longest)}`, "bad"];
-  const last = store.acks.at(-1);
-  if (last === undefined || now() - last.time > ACK_WINDOW) return ["Connected", "good"];
-  return last.step === "timed_out" ? ["Does not answer", "bad"] : [`Answers in ${span(last.ms)}`, "good"];
+  const waits = flights.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
+  const longest = time - Math.min(...waits);
+  if (live.is && longest > SLOW) return [`No answer for ${duration(longest)}`, "bad"];
+  const last = acks.at(-1);
+  if (last === undefined) return ["Connected", ""];
+  const ago = `${roughly(time - last.time)} ago`;
+  if (last.step === "timed_out") return [`Did not answer, ${ago}`, "bad"];
+  if (live.is && time - last.time <= FRESH) return [`Answers in ${span(last.ms)}`, "good"];
+  return [`Answered in ${span(last.ms)}, ${ago}`, ""];
 }
 
-function lastWord({ lastWord: entry }) {
+function lastWord({ lastWord: entry, named }) {
   if (entry === null) return;
-  write(byId("word"), word(entry));
+  write(byId("word"), word(entry, named));
   write(byId("word-more"), `${since(entry.time)} ago · ${timeOfDay(entry.time)}`);
 }
 

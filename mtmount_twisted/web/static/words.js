@@ -4,13 +4,17 @@
 
 const AXES = ["azimuth", "elevation"];
 
-const number = (fields) => (fields.sequence_id === undefined ? "" : ` of #${fields.sequence_id}`);
+// What an answer is to: a command and its commander, or a number if these are not known.
+function answer(what, { sequence_id: key }, named) {
+  if (named.has(key)) return `${what}: ${named.get(key)}`;
+  return key === undefined ? what : `${what} of #${key}`;
+}
 const about = ({ active, code, subsystem }, what) => `${active ? what : `${what} over:`} ${code}, ${subsystem}`;
 
 const SAID = {
-  ACK: (fields) => `Ack${number(fields)}`,
-  DONE: (fields) => `Done${number(fields)}`,
-  NOACK: (fields) => `NoAck${number(fields)}: ${fields.explanation}`,
+  ACK: (fields, named) => answer("Ack", fields, named),
+  DONE: (fields, named) => answer("Done", fields, named),
+  NOACK: (fields, named) => `${answer("NoAck", fields, named)} (${fields.explanation})`,
   ON_STATE_INFO: (fields) => fields.description,
   IN_POSITION: (fields) =>
     `${AXES[fields.what] ?? fields.what} ${fields.in_position ? "in position" : "not in position"}`,
@@ -18,10 +22,10 @@ const SAID = {
   ERROR: (fields) => about(fields, "error"),
 };
 
-// What the mount said, in a few words.
-export function word({ kind, fields, text }) {
+// What the mount said, in a few words; `named` has the commands by their keys, as the store does.
+export function word({ kind, fields, text }, named) {
   const say = fields && SAID[kind];
-  return (say && say(fields)) || `${kind} ${text ?? ""}`;
+  return (say && say(fields, named)) || `${kind} ${text ?? ""}`;
 }
 
 const STEPS = {
