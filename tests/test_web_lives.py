@@ -137,7 +137,7 @@ class KeepingTests(LivesCase):
         self.assertIsNone(other.get(self.begin().id))
 
     def test_key(self) -> None:
-        """A life is found by its commander's key, and by nobody else's; what has no key does not make it go."""
+        """A life is found by its commander's key, and nobody else's; what has no key does not make it go."""
         life = self.begin(key=Key("a", b"1"))
         self.assertIs(self.lives.keyed(ME, "a"), life)
         self.assertIsNone(self.lives.keyed("web/other", "a"))
@@ -163,7 +163,7 @@ class KeepingTests(LivesCase):
         return self.lives.full_for(ME, command, key)
 
     def test_full_of_keys(self) -> None:
-        """There is no room for one key more until the first that ended did so a day ago; then that one goes."""
+        """There is no room for one key more until the first that ended did so a day ago: then that goes."""
         lives = []
         for number in range(3):
             self.assertIsNone(self.full_for())

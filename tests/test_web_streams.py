@@ -704,6 +704,103 @@ class InterleavingTests(SynchronousTestCase):
             world.stop()
 
 
+class CrashTests(SynchronousTestCase):
+    """Resuming after the daemon was killed."""
+
+    def test_at_once(self) -> None:
+        """What the next daemon records is told, whether it has its file, or a row in it, or not."""
+        for turns in range(3):
+            world = World()
+            try:
+                world.write()
+                world.record(3)
+                world.write()
+                world.record(2)
+                last = world.id_of(4)  # told, and never written
+                world.crash()
+                if turns:
+                    world.write()
+                if turns == 2:
+                    world.record()
+                    world.write()
+                reader = world.read(last)
+                world.wait(0.01)
+                world.write()
+                world.record(2)
+                world.wait(0.01)
+                world.write()
+                world.wait()
+                self.assertEqual(reader.sequence_ids, list(range(6, world.recorded + 1)))
+                self.assertEqual(reader.named("gone"), [{"rows": None, "why": resuming.NOT_THERE}])
+            finally:
+                world.stop()
+
+    def test_daemon_that_does_nothing(self) -> None:
+        """Where nothing happens nothing is waited for, and nothing is gone that is there."""
+        world = World()
+        try:
+            world.write()
+            world.record(3)
+            world.write()
+            last = world.id_of(3)
+            world.crash()
+            world.write()
+            reader = world.read(last)
+            world.wait(MAX_WAIT + 1)
+            world.record()
+            world.wait()
+            self.assertEqual((reader.sequence_ids, reader.named("gone")), ([4], []))
+        finally:
+            world.stop()
+
+    @given(
+        runs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=3),
+        point=st.integers(0, 1000),
+        before=STEPS,
+        after=STEPS,
+        page=st.integers(1, 5),
+    )
+    def test_nothing_that_is_written_is_skipped(
+        self, runs: Any, point: int, before: Any, after: Any, page: int
+    ) -> None:
+        """From any id that was told on, all that is in the journal is told, once and in order.
+
+        What was recorded last and never written is told as gone to who had some of it, once.
+        """
+        self.patch(resuming, "PAGE_ROWS", page)
+        world = World()
+        world.synchronous = False
+        told: list[str] = []
+        lost: set[int] = set()
+        try:
+            for written, unwritten in runs:
+                world.write()
+                world.record(written)
+                world.write()
+                world.record(unwritten)
+                note(world, told)
+                lost |= set(range(world.recorded - unwritten + 1, world.recorded + 1))
+                world.crash()
+            play(world, before, [])
+            if not told:
+                return
+            start = point % len(told)
+            reader = world.read(told[start])
+            play(world, after, [], reader)
+            while True:
+                size = len(reader.read)
+                for _ in range(4):
+                    play(world, END, [], reader)
+                if len(reader.read) == size:
+                    break
+            wanted = [number for number in range(start + 2, world.recorded + 1) if number not in lost]
+            self.assertEqual(reader.sequence_ids, wanted)
+            gone = [{"rows": None, "why": resuming.NOT_THERE}] if start + 1 in lost else []
+            self.assertEqual(reader.named("gone"), gone)
+        finally:
+            world.stop()
+
+
 def play(world: World, steps: Any, ids: list[str], reader: Request | None = None) -> None:
     """Have things happen."""
     actions = {

@@ -33,8 +33,8 @@ from .judging import judge
 from .lives import LASTING, MAX_LIVES, Key, Life, Lives, Until
 
 NO_MORE_KEYS = (
-    f"the daemon remembers {MAX_LIVES:,} idempotency keys of yours, each for {LASTING / 3600:g} h, and forgets none"
-    " before: nothing was sent; leave the key out where to send a command twice is harmless"
+    f"the daemon remembers {MAX_LIVES:,} idempotency keys of yours, each for {LASTING / 3600:g} h, and"
+    " forgets none before: nothing was sent; leave the key out where to send a command twice is harmless"
 )
 
 LONGEST_KEY = 255

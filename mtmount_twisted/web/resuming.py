@@ -34,7 +34,7 @@ PAUSE = 0.05
 MAX_WAIT = 5.0
 """How long the file is waited for altogether, in seconds."""
 
-NOT_THERE = "these rows are not in the journal any more, or never could be"
+NOT_THERE = "these rows are not in the journal any more, or were never written"
 ANOTHER = "that id is not of this journal"
 
 
@@ -75,24 +75,25 @@ class Growth:
         self._feed = feed
         self._clock = clock
         self._waiting: Waiters[bool] = Waiters()
-        self._seen = 0
+        self._seen = (0, 0)
         self._next: IDelayedCall | None = None
 
     @property
-    def written(self) -> int:
-        """How many rows were written."""
-        return int(self._feed.journal.written)
+    def mark(self) -> tuple[int, int]:
+        """This run's number, 0 until the file is open, and how many rows of it were written."""
+        journal = self._feed.journal
+        return int(journal.run), int(journal.written)
 
-    def beyond(self, written: int, seconds: float) -> Deferred[bool]:
-        """Fires with True once `written` is another; False on a fault, or after so many seconds."""
-        if self._moved(written):
-            return succeed(self.written != written)
-        self._seen = written
+    def beyond(self, mark: tuple[int, int], seconds: float) -> Deferred[bool]:
+        """Fires with True once the `mark` is another; False on a fault, or after so many seconds."""
+        if self._moved(mark):
+            return succeed(self.mark != mark)
+        self._seen = mark
         self._look_later()
         return self._waiting.wait().addTimeout(seconds, self._clock, lambda result, timeout: False)
 
-    def _moved(self, written: int) -> bool:
-        return self.written != written or bool(self._feed.journal.fault)
+    def _moved(self, mark: tuple[int, int]) -> bool:
+        return self.mark != mark or bool(self._feed.journal.fault)
 
     def _look_later(self) -> None:
         if self._next is None:
@@ -101,7 +102,7 @@ class Growth:
     def _look(self) -> None:
         self._next = None
         if self._moved(self._seen):
-            self._waiting.fire(self.written != self._seen)
+            self._waiting.fire(self.mark != self._seen)
         if self._waiting:
             self._look_later()
 
@@ -173,10 +174,11 @@ class Resumption:
         return position == feed.edge
 
     async def _from_journal(self) -> None:
-        row, written = self._row, self._growth.written
+        row, mark = self._row, self._growth.mark
+        run_before, _ = mark
         found = await self._shelf.read(lambda db: rows_after(db, row))
         if not self._certain:
-            self._judge(found)
+            self._judge(found, run_before)
         run = self._feed.journal.run
         entries = [entry for entry in found.entries if entry.run <= run or not run]
         for first in range(0, len(entries), ROWS_PER_TURN):
@@ -186,16 +188,35 @@ class Resumption:
             await self._turns.turn()
         if entries:
             self._waits_since = None
-        else:
-            await self._wait(written)
+        elif not (self._certain and run_before and self._begin_run()):
+            await self._wait(mark)
 
-    def _judge(self, found: Found) -> None:
-        """Raise if the id can't be of this journal."""
+    def _begin_run(self) -> bool:
+        """Go on with this run, if all of it is in the ring or yet to come; the file has nothing before it."""
+        feed = self._feed
+        if feed.first_row != feed.journal.base + 1:
+            return False
+        if not self._there:
+            self._stream.send(gone(None, NOT_THERE))
+        self._run, self._row, self._there = feed.journal.run, feed.journal.base, True
+        return True
+
+    def _judge(self, found: Found, run: int) -> None:
+        """Raise if the id can't be of this journal; who can't know that yet is not certain.
+
+        A daemon that is killed has told its last rows and not written them. So an id that is later than all
+        that is there may be of an earlier run, but not of this one, or later than where this one began.
+
+        :param run: this run's number, 0 if it was not known when the file was read.
+        """
         next_run = found.entries[0].run if found.entries else self._run
         if found.run not in (None, self._run) or (found.run is None and next_run < self._run):
             raise JournalError(ANOTHER)
         if self._row > found.last:
-            raise JournalError(f"{ANOTHER}, or the journal lost its end: it is later than all that is there")
+            if not run:
+                return
+            if self._run >= run or self._row > self._feed.journal.base:
+                raise JournalError(f"{ANOTHER}: it is later than all that is there")
         self._certain, self._there = True, found.run is not None
 
     def _look_for_holes(self, entry: Entry) -> None:
@@ -211,15 +232,15 @@ class Resumption:
             self._stream.send(framed(entry))
             await self._stream.room()
 
-    async def _wait(self, written: int) -> None:
+    async def _wait(self, mark: tuple[int, int]) -> None:
         """For what is in neither: the journal's thread is about to write it.
 
-        :param written: how much it had written when the file was read.
+        :param mark: `Growth`'s, when the file was read.
         """
         feed, now = self._feed, self._clock.seconds()
         if self._waits_since is None:
             self._waits_since = now
-        if await self._growth.beyond(written, max(0.0, self._waits_since + MAX_WAIT - now)):
+        if await self._growth.beyond(mark, max(0.0, self._waits_since + MAX_WAIT - now)):
             return
         first = feed.first_row
         why = f"the journal is not written: {feed.journal.fault or 'it is far behind'}"
