@@ -398,7 +398,7 @@ class KeyTests(WebCase):
         self.assertEqual(self.house.link.read(), [])
 
     def test_too_many(self) -> None:
-        """A key that there is no room for is refused, and nothing is sent; all without a key is, and a stop."""
+        """A key that there is no room for is refused, and nothing sent; what has none is, and a stop."""
         self.house = WebHouse(most_lives=2)
         self.take()
         for key in "ab":
