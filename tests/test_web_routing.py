@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.web.calls import Answer, Call, Fault, Problem, Route
@@ -206,12 +207,14 @@ class Answers(SynchronousTestCase):
             waiting.append(Deferred())
             return Answer(await waiting[-1])
 
-        wire = Wire(site_of([route("GET", "/", wait)]))
+        clock = Clock()
+        wire = Wire(site_of([route("GET", "/", wait)], clock=clock))
         wire.ask("GET", "/")
         wire.ask("GET", "/")
         self.assertIsNone(wire.answer())
         self.assertEqual(len(waiting), 1)
         waiting[0].callback("one")
+        clock.advance(0)
         waiting[1].callback("two")
         answers = [wire.answer(), wire.answer()]
         self.assertEqual([answer and answer.json for answer in answers], ["one", "two"])

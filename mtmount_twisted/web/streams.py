@@ -50,7 +50,7 @@ class Bounds:
     max_behind_bytes: int = 2**20
     max_behind_seconds: float = 10.0
     per_user: int = 16
-    total: int = 1000
+    total: int = 256
 
 
 class Stream:
