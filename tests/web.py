@@ -89,6 +89,7 @@ class Wire:
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)
         self._taken = 0
+        self._clock = site.reactor
 
     @property
     def data(self) -> bytes:
@@ -101,8 +102,9 @@ class Wire:
         return bool(self.transport.disconnecting or self.transport.disconnected)
 
     def send(self, data: bytes) -> None:
-        """The client sends bytes as they are."""
+        """The client sends bytes as they are, and what is due at once is done."""
         self.protocol.dataReceived(data)
+        self._clock.advance(0)
 
     def ask(
         self,

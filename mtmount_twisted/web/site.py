@@ -3,28 +3,27 @@
 Twisted's own time-out is one of idleness, so that a byte a second keeps a connection for ever: there is
 none of it here. The request line and headers have `Limits.deadline` from when the connection was made, or
 the answer before was finished; the body as long from its headers. An answer has no deadline: a stream goes
-on for days. Of requests that come faster than they are answered, one is answered in each turn of the reactor,
-so that the mount's messages wait for one at most. Next to read: `routing`, which answers.
+on for days. In each turn of the reactor one request is answered, so that the mount's messages wait for one.
+Next to read: `routing`, which answers.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotiationFactory
 from twisted.web import http
 from zope.interface import implementer
 
 from ..waiting import Waiters
 from .calls import Route
-from .feed import Turns
 from .routing import HEADERS, Gate, Router, reason
 
 CLOSING = 1.0
@@ -78,7 +77,7 @@ class WebRequest(http.Request):
     def process(self) -> None:
         """Have it answered."""
         self.setHeader(b"Date", http.datetimeToString())  # type: ignore[no-untyped-call]
-        self.channel.site.router.respond(self)
+        self.channel.site.answer(self)
 
 
 class Connection(http.HTTPChannel):
@@ -94,14 +93,13 @@ class Connection(http.HTTPChannel):
     refused = False
     _closing = False
     _timer: Any = None
-    _turn: Deferred[None] | None = None
     _idle_since: float | None = None
     timeOut = None
 
     @property
     def idle_since(self) -> float | None:
         """When its last answer ended (clock, s), if nothing was asked since; None if it is not idle."""
-        begun = self.requests or self._buffer or self.paused or self._closing
+        begun = self.requests or self._buffer or self._closing
         return None if begun else self._idle_since
 
     def connectionMade(self) -> None:
@@ -139,28 +137,11 @@ class Connection(http.HTTPChannel):
         super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Any) -> None:
-        """It was answered: the next may begin, or the connection closes.
-
-        What was sent already waits for a turn of its own: else all of it would be answered in this one.
-        """
+        """It was answered: the next may begin, or the connection closes."""
         self._closing = self._closing or not self.persistent
         self._set_deadline(self.site.limits.deadline)
         self._idle_since = self.site.reactor.seconds()
-        waits = bool(not self._closing and (self._buffer or any(self._dataBuffer)))
-        self.paused = waits
         super().requestDone(request)  # type: ignore[no-untyped-call]
-        if waits:
-            self._networkProducer.pauseProducing()
-            self._turn = self.site.turns.turn()
-            self._turn.addCallbacks(self._go_on, lambda reason: reason.trap(CancelledError))
-
-    def _go_on(self, _: None) -> None:
-        self._turn = None
-        if not self._closing:
-            self.paused = False
-            if not self._waitingForTransport:
-                self._networkProducer.resumeProducing()
-            self.dataReceived(b"")  # type: ignore[no-untyped-call]
 
     def refuse(self, status: int, why: str) -> None:
         """Answer what can't be read to its end, and read no further.
@@ -225,8 +206,6 @@ class Connection(http.HTTPChannel):
     def connectionLost(self, reason: Any = None) -> None:
         """It is gone; who answers on it is told."""
         self._set_deadline(None)
-        if self._turn is not None:
-            self._turn.cancel()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.site.forget(self)
 
@@ -239,7 +218,6 @@ class WebSite(http.HTTPFactory):
     :param limits: what one client may take up.
     :param log: where it says that connections are refused.
     :ivar connections: those that are open, each with its peer's address; with none, if it gave up its place.
-    :ivar turns: for requests that were sent before the one before them was answered.
     :ivar refused: how many were refused because there were too many.
     """
 
@@ -250,10 +228,11 @@ class WebSite(http.HTTPFactory):
         self.router = router
         self.limits = limits
         self.connections: dict[Connection, str] = {}
-        self.turns = Turns(reactor)
         self.refused = 0
         self._log = log
         self._by_address: Counter[str] = Counter()
+        self._waiting: deque[WebRequest] = deque()  # one of a connection at most
+        self._next: IDelayedCall | None = None  # the next turn, if in this one something was answered
         self._refusing = False
         self._closing = False
         self._gone: Waiters[None] = Waiters()
@@ -309,6 +288,24 @@ class WebSite(http.HTTPFactory):
         self._by_address[address] -= 1
         self._by_address += Counter()  # keeps what is above zero
 
+    def answer(self, request: WebRequest) -> None:
+        """Have a request answered: at once if it is the first in this turn of the reactor, else later.
+
+        However many come at once, the mount's messages wait for one of them.
+        """
+        if self._next is not None:
+            self._waiting.append(request)
+        elif not self._closing:
+            self._next = self.reactor.callLater(0, self._next_turn)
+            self.router.respond(request)
+
+    def _next_turn(self) -> None:
+        self._next = None
+        while self._waiting and self._next is None:
+            request = self._waiting.popleft()
+            if request.channel is not None:  # else its connection was lost
+                self.answer(request)
+
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
         address = self.connections.pop(connection, None)
@@ -323,7 +320,10 @@ class WebSite(http.HTTPFactory):
         It can be called twice: no connection gets more time by that.
         """
         begun, self._closing = self._closing, True
-        self.turns.close()
+        self._waiting.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         if not self.connections:
             return succeed(None)
         gone = self._gone.wait()
