@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job browser api chaos-short ci bench profile fuzz chaos
+.PHONY: test coverage lint types packaging architecture main-job browser api chaos-short ci bench profile fuzz chaos model
 
 test:
 	bash .ci/run tests
@@ -20,12 +20,14 @@ bench:
 profile:
 	$(PYTHON) -m benchmarks.profiling
 
-# So many inputs for each parser, in so many seconds at most; needs the extra `fuzz`.
+# So many inputs for each parser, in so many seconds at most: fuzz/results.json, and the table of
+# docs/reliability.rst; needs the extra `fuzz`.
 RUNS = 1000000
 SECONDS = 1800
 
 fuzz:
-	$(PYTHON) -m fuzz --runs $(RUNS) --seconds $(SECONDS)
+	$(PYTHON) -m fuzz --runs $(RUNS) --seconds $(SECONDS) --json fuzz/results.json
+	$(PYTHON) -m chaos.tables
 
 # What becomes of every command when things break: chaos/results.json, and the tables of docs/reliability.rst.
 chaos:
@@ -34,3 +36,10 @@ chaos:
 
 chaos-short:
 	$(PYTHON) -m chaos --short
+
+# The bridge against a model of its rules, so many steps of it at least: chaos/model.json, and its figures there.
+STEPS = 20000
+
+model:
+	$(PYTHON) -m chaos.model --steps $(STEPS) --json chaos/model.json
+	$(PYTHON) -m chaos.tables

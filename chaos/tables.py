@@ -1,46 +1,82 @@
-"""``python -m chaos.tables``: the tables of ``docs/reliability.rst``, from the file of a run."""
+"""``python -m chaos.tables``: the tables of ``docs/reliability.rst``, from the files of the runs."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from fuzz import results as fuzzed
 
 from .process import ROOT
 from .report import FIGURES, HEADINGS, RESULTS, cells
 
 PAGE = ROOT / "docs" / "reliability.rst"
 
-GENERATED = re.compile(r"(?<=\.\. from chaos/results.json: )([^\n]+)\n.*?(?=\n\.\. end\n)", re.DOTALL)
+FILES = {"chaos": RESULTS, "model": ROOT / "chaos" / "model.json", "fuzz": fuzzed.RESULTS}
+"""What ``make chaos``, ``make model`` and ``make fuzz`` write."""
+
+GENERATED = re.compile(r"(\.\. from [^\n]+\.json: )([^\n]+)\n.*?(?=\n\.\. end\n)", re.DOTALL)
 """What stands between the comments that name a table and the one that ends it."""
 
 
-def page(text: str, content: dict[str, Any]) -> str:
+def read() -> dict[str, Any]:
+    """What the last runs wrote, by the name that each file has in `FILES`."""
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def page(text: str, content: Mapping[str, Any]) -> str:
     """The page with its tables made anew."""
-    return GENERATED.sub(lambda found: f"{found[1]}\n\n{TABLES[found[1]](content)}\n", text)
+    return GENERATED.sub(lambda found: f"{found[1]}{found[2]}\n\n{TABLES[found[2]](content)}\n", text)
 
 
-def machine(content: dict[str, Any]) -> str:
-    """Where it ran."""
-    return "\n".join(f":{key}: {value}" for key, value in content["machine"].items())
+def facts(content: Mapping[str, Any]) -> str:
+    """Names and their values."""
+    return "\n".join(f":{key}: {value}" for key, value in content.items())
 
 
-def figures(content: dict[str, Any]) -> str:
-    """The figures of all rows together."""
-    return grid(
-        ("figure", "value"), [(FIGURES[name], f"{value:,}") for name, value in content["figures"].items()]
-    )
+def figures(content: Mapping[str, Any]) -> str:
+    """The figures of all rows together, and of the model."""
+    body = [(FIGURES[name], f"{value:,}") for name, value in content["chaos"]["figures"].items()]
+    model = content["model"]["figures"]
+    played = [(f"model {name}", f"{model[name]:,}") for name in ("steps", "failures")]
+    return grid(("figure", "value"), [*played, *body])
 
 
-def faults(content: dict[str, Any]) -> str:
+def faults(content: Mapping[str, Any]) -> str:
     """Each fault with what was seen."""
-    return grid(HEADINGS, [cells(result) for result in content["results"]])
+    return grid(HEADINGS, [cells(result) for result in content["chaos"]["results"]])
 
 
-TABLES = {"machine": machine, "figures": figures, "faults": faults}
+def parsers(content: Mapping[str, Any]) -> str:
+    """Each parser with what it took; one that was not fuzzed is there, and says so."""
+    found = content["fuzz"]
+    body = [
+        (name, *(f"{found[name][key]:,}" for key in fuzzed.HEADINGS[1:]), found[name]["commit"])
+        if name in found
+        else (name, "not yet", "-", "-", "-")
+        for name in fuzzed.NAMES
+    ]
+    return grid((*fuzzed.HEADINGS, "commit"), body)
+
+
+def fuzzed_on(content: Mapping[str, Any]) -> str:
+    """Each machine that fuzzed, with the parsers that it did."""
+    machines: dict[str, list[str]] = {}
+    for name, result in content["fuzz"].items():
+        machines.setdefault(facts(result["machine"]), []).append(name)
+    return "\n\n".join(f":parsers: {', '.join(names)}\n{text}" for text, names in machines.items())
+
+
+TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "faults": faults,
+    "figures": figures,
+    "machine": lambda content: facts(content["chaos"]["machine"]),
+    "model": lambda content: facts(content["model"]["figures"] | content["model"]["machine"]),
+    "parsers": parsers,
+    "machines that fuzzed": fuzzed_on,
+}
 
 
 def grid(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -61,10 +97,7 @@ def grid(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def main() -> None:
     """Rewrite the page."""
-    parser = argparse.ArgumentParser(prog="python -m chaos.tables", description=__doc__)
-    parser.add_argument("file", type=Path, nargs="?", default=RESULTS, help="what to read [%(default)s]")
-    content = json.loads(parser.parse_args().file.read_text(encoding="utf-8"))
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), content), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), read()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,5 +6,6 @@ lines, and prints how many inputs each took. ``tests/test_fuzz.py`` gives the sa
 * `targets`: what is done with an input, and what may come out of it.
 * `corpus`: what an input looks like at first.
 * `one`: one target under atheris, in a process of its own.
-* `__main__`: all of them, and the table.
+* `__main__`: all of them.
+* `results`: the table, and ``results.json``, which ``docs/reliability.rst`` is made from.
 """

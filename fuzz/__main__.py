@@ -1,4 +1,4 @@
-"""``python -m fuzz [--runs N] [--seconds S] [--jobs J] [TARGET...]``: all parsers, and a table.
+"""``python -m fuzz [--runs N] [--seconds S] [--jobs J] [--json FILE] [TARGET...]``: all parsers, and a table.
 
 It ends with 1 if an input crashed a parser or took one 10 s; the input is then in ``build/fuzz``.
 """
@@ -10,28 +10,17 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+
+from chaos.machine import commit, machine
 
 from .corpus import ROOT, seeds, words
-
-NAMES = ("line", "relayed", "stream", "body", "query", "http", "config", "tokens")
-"""The keys of `targets.TARGETS`, without the import of all that they need."""
+from .results import HEADINGS, NAMES, Outcome, keep, read, row, show
 
 FOUND = ROOT / "build" / "fuzz"
-
-
-class Outcome(NamedTuple):
-    """How one target went."""
-
-    name: str
-    inputs: int
-    seconds: int
-    crashed: bool
-    output: str
 
 
 def fuzz(name: str, runs: int, seconds: int) -> Outcome:
@@ -64,38 +53,52 @@ def fuzz(name: str, runs: int, seconds: int) -> Outcome:
     return Outcome(name, inputs, took, done.returncode != 0, output)
 
 
-def row(parser: str, inputs: str, seconds: str, crashes: str) -> str:
-    """A line of the table."""
-    return f"{parser:<10}{inputs:>12}{seconds:>10}{crashes:>10}\n"
-
-
-def show(outcome: Outcome) -> str:
-    """The line of a target, below the end of its output if it crashed."""
-    line = row(outcome.name, f"{outcome.inputs:,}", str(outcome.seconds), str(int(outcome.crashed)))
-    return f"== {outcome.name}\n{outcome.output[-4000:]}\n{line}" if outcome.crashed else line
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Run what the command line says."""
+def options(words: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line says; what can't be done ends the program with 2."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description="Fuzz the parsers.")
     parser.add_argument("targets", nargs="*", help=f"some of {', '.join(NAMES)} [default: all]")
     parser.add_argument("--runs", type=int, default=1_000_000, help="inputs for each [default: 1,000,000]")
     parser.add_argument("--seconds", type=int, default=1800, help="at most, for each [default: 1800]")
     parser.add_argument("--jobs", type=int, default=2, help="at once [default: 2]")
-    options = parser.parse_args(words)
-    if unknown := set(options.targets) - set(NAMES):
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to keep what each parser took")
+    parser.add_argument(
+        "--read", type=Path, metavar="FILE", help="run none: take what a run here has printed"
+    )
+    parser.add_argument("--commit", help="what was fuzzed [default: what is checked out]")
+    given = parser.parse_args(words)
+    if unknown := set(given.targets) - set(NAMES):
         parser.error(f"expected some of {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
+    if given.read is not None and given.commit is None:
+        parser.error("--read: expected --commit, which the printed table does not tell")
     if find_spec("atheris") is None:
         parser.exit(2, "fuzz: atheris is not installed: pip install '.[fuzz]'\n")
-    with ThreadPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(fuzz, name, options.runs, options.seconds) for name in options.targets or NAMES]
-        sys.stdout.write(row("parser", "inputs", "seconds", "crashes"))
-        outcomes = []
-        for job in jobs:
-            outcomes.append(job.result())
-            sys.stdout.write(show(outcomes[-1]))
-            sys.stdout.flush()
-    return int(any(each.crashed for each in outcomes))
+    return given
+
+
+def outcomes(given: argparse.Namespace) -> Iterator[Outcome]:
+    """How each target went, in turn; `jobs` of them run at once."""
+    names = given.targets or NAMES
+    if given.read is not None:
+        yield from (each for each in read(given.read.read_text(encoding="utf-8")) if each.name in names)
+        return
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for job in [pool.submit(fuzz, name, given.runs, given.seconds) for name in names]:
+            yield job.result()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what the command line says; what is over is kept, whatever becomes of the rest."""
+    given, crashed = options(words), False
+    # Taken before the first target runs: a tree may change in the hours that they take.
+    known = (given.commit or commit(), machine("atheris")) if given.json is not None else None
+    sys.stdout.write(row(*HEADINGS))
+    for outcome in outcomes(given):
+        sys.stdout.write(show(outcome))
+        sys.stdout.flush()
+        crashed |= outcome.crashed
+        if known is not None:
+            keep(given.json, [outcome], *known)
+    return int(crashed)
 
 
 if __name__ == "__main__":

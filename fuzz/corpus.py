@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +76,7 @@ def _configs() -> list[bytes]:
     return [section.encode() for section in sections if section] + [_CONTROLLER]
 
 
-_SEEDS = {
+_SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "line": _lines,
     "relayed": _lines,
     "stream": _streams,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chaos import records, report, tables, waits
+from chaos import model, records, report, tables, waits
 from chaos.ledger import Ledger
 from chaos.outcome import Outcome, Row
 from chaos.rows import ROWS
@@ -188,28 +191,91 @@ class WaitsTests(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
+class Steps(RuleBasedStateMachine):
+    """A machine that notes its steps, and fails in the midst of a day, if that is wanted."""
+
+    made: ClassVar[list[int]]
+    fails_at = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.today = 0
+
+    @initialize()
+    def begin(self) -> None:
+        """A day begins."""
+
+    @rule()
+    def step(self) -> None:
+        """Something happens."""
+        self.today += 1
+        self.made.append(self.today)
+        assert self.today != self.fails_at, "model and bridge differ"
+
+
+class ModelTests(SynchronousTestCase):
+    """``python -m chaos.model``."""
+
+    def test_enough_steps(self) -> None:
+        """Days are played until there were at least so many steps; what begins a day is none."""
+
+        class Long(Steps):
+            made: ClassVar[list[int]] = []
+
+        tally = model.play(7_000, Long)
+        self.assertGreaterEqual(tally.steps, 7_000)
+        self.assertEqual((tally.steps, tally.failures), (len(Long.made), 0))
+        self.assertGreater(tally.examples, model.DAYS.max_examples)
+
+    def test_failure(self) -> None:
+        """A step at which they differ is a failure, which is printed, and nothing is played after it."""
+
+        class Failing(Steps):
+            made: ClassVar[list[int]] = []
+            fails_at = 3
+
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+            tally = model.play(10**9, Failing)
+        self.assertEqual(tally.failures, 1)
+        self.assertIn("model and bridge differ", err.getvalue())
+
+    def test_file(self) -> None:
+        """What is printed is kept with where it was measured and on what commit."""
+        path, out = Path(self.mktemp()), io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(model.main(["--steps", "1", "--json", str(path)]), 0)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        self.assertIn(f"steps: {content['figures']['steps']:,}\n", out.getvalue())
+        self.assertRegex(content["machine"]["commit"], r"^([0-9a-f]{7,}\+?|unknown)$")
+
+
 class PageTests(SynchronousTestCase):
     """``docs/reliability.rst``."""
 
     def setUp(self) -> None:
         self.text = tables.PAGE.read_text(encoding="utf-8")
-        self.content = json.loads(report.RESULTS.read_text(encoding="utf-8"))
+        self.content = tables.read()
 
-    def test_tables_are_those_of_the_file(self) -> None:
-        """The tables are what `chaos.tables` makes of the file of the run that is committed."""
+    def test_tables_are_those_of_the_files(self) -> None:
+        """The tables are what `chaos.tables` makes of the files of the runs that are committed."""
         self.assertEqual(self.text, tables.page(self.text, self.content), "run: python -m chaos.tables")
 
     def test_every_table_is_there(self) -> None:
         """The page has each of the tables once."""
-        self.assertEqual(sorted(tables.GENERATED.findall(self.text)), sorted(tables.TABLES))
+        self.assertEqual(
+            sorted(name for _, name in tables.GENERATED.findall(self.text)), sorted(tables.TABLES)
+        )
 
     def test_typed_figure_does_not_stay(self) -> None:
         """A figure that somebody typed into a table is gone when the page is made anew."""
-        self.assertEqual(tables.page(self.text.replace("each time", "always"), self.content), self.text)
+        typed = self.text.replace("each time", "always").replace("model failures", "model faults")
+        self.assertEqual(tables.page(typed, self.content), self.text)
 
     def test_every_row_was_played(self) -> None:
         """The file is of a full run of this very table, as often as it says, and all was as expected."""
-        played = {result["fault"]: result for result in self.content["results"]}
+        chaos = self.content["chaos"]
+        played = {result["fault"]: result for result in chaos["results"]}
         for row in ROWS:
             if row.full:
                 result = played.pop(row.fault)
@@ -217,5 +283,29 @@ class PageTests(SynchronousTestCase):
                 self.assertEqual(result["expected"], list(row.expected), row.fault)
                 self.assertGreaterEqual(result["times"], row.full, row.fault)
         self.assertEqual(played, {}, "no row has this fault any more")
-        self.assertEqual(self.content["figures"]["lost"], 0)
-        self.assertLess(self.content["figures"]["lag"], 200)
+        self.assertEqual(chaos["figures"]["lost"], 0)
+        self.assertLess(chaos["figures"]["lag"], 200)
+
+    def test_the_model_was_played(self) -> None:
+        """The model made 20,000 steps or more, and the bridge did what it says at each."""
+        figures = self.content["model"]["figures"]
+        self.assertGreaterEqual(figures["steps"], 20_000)
+        self.assertEqual(figures["failures"], 0)
+
+    def test_parsers_were_fuzzed(self) -> None:
+        """What the page says of a parser is of a million inputs, of which none made it crash."""
+        for name, result in self.content["fuzz"].items():
+            self.assertGreaterEqual(result["inputs"], 1_000_000, name)
+            self.assertEqual(result["crashes"], 0, name)
+
+    def test_parser_that_was_not_fuzzed(self) -> None:
+        """It has a row all the same, which says so; each machine is told with the parsers that it took."""
+        result = {"inputs": 5, "seconds": 1, "crashes": 0, "commit": "c"}
+        here, there = ({**result, "machine": {"cores": cores}} for cores in (2, 8))
+        content = {"fuzz": {"line": here, "http": there, "body": here}}
+        rows = [line.split() for line in tables.parsers(content).splitlines()]
+        self.assertIn(["line", "5", "1", "0", "c"], rows)
+        self.assertIn(["stream", "not", "yet", "-", "-", "-"], rows)
+        self.assertEqual(
+            tables.fuzzed_on(content), ":parsers: line, body\n:cores: 2\n\n:parsers: http\n:cores: 8"
+        )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fuzz.__main__ import NAMES, Outcome, show
 from fuzz.corpus import ROOT, seeds, wires
+from fuzz.results import HEADINGS, NAMES, Outcome, keep, read, row, show
 from fuzz.targets import TARGETS
 
 from . import strategies  # noqa: F401  # for the profile
@@ -98,6 +100,31 @@ class ProgramTests(SynchronousTestCase):
         crashed = show(Outcome("http", 192, 0, True, "Traceback"))
         self.assertEqual(crashed.split(), ["==", "http", "Traceback", "http", "192", "0", "1"])
 
+    def test_read(self) -> None:
+        """What was printed is read as what it was, but for how a target crashed."""
+        outcomes = [Outcome("line", 1_000_000, 61, False, ""), Outcome("http", 192, 0, True, "Traceback")]
+        table = row(*HEADINGS) + "".join(map(show, outcomes))
+        self.assertEqual(read(table), [outcomes[0], outcomes[1]._replace(output="")])
+
+    def test_keep(self) -> None:
+        """A run's figures replace those of the same parsers, and leave what the file has of the others."""
+        path = Path(self.mktemp())
+        keep(path, [Outcome("http", 10, 1, True, "Traceback"), Outcome("line", 20, 2, False, "")], "old", {})
+        keep(path, [Outcome("http", 30, 3, False, "")], "new", {"cores": 2})
+        self.assertEqual(
+            json.loads(path.read_text(encoding="utf-8")),
+            {
+                "line": {"inputs": 20, "seconds": 2, "crashes": 0, "commit": "old", "machine": {}},
+                "http": {"inputs": 30, "seconds": 3, "crashes": 0, "commit": "new", "machine": {"cores": 2}},
+            },
+        )
+
+    def test_read_needs_a_commit(self) -> None:
+        """A printed table does not tell what was fuzzed: who has it read says so, or it is not kept."""
+        done = self.run_it("--read", "fuzz.log", "--json", "results.json")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("expected --commit", done.stderr)
+
     def test_unknown_target(self) -> None:
         """A target that there is not is one line, and exit status 2."""
         done = self.run_it("lines")
@@ -106,13 +133,15 @@ class ProgramTests(SynchronousTestCase):
 
     def test_run(self) -> None:
         """A short run says how many inputs there were; without atheris it says what to install."""
-        done = self.run_it("line", "--runs", "500")
+        path = Path(self.mktemp()).absolute()
+        done = self.run_it("line", "--runs", "500", "--json", str(path))
         if find_spec("atheris") is None:
             self.assertEqual(done.returncode, 2)
             self.assertIn("pip install '.[fuzz]'", done.stderr)
         else:
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertRegex(done.stdout, r"line\s+\d+\s+\d+\s+0\n")
+            self.assertGreaterEqual(json.loads(path.read_text(encoding="utf-8"))["line"]["inputs"], 500)
 
     def run_it(self, *words: str) -> Any:
         """Run it in a process of its own."""

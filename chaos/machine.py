@@ -1,0 +1,34 @@
+"""Where and on what a figure was measured: what stands beside it in a file of results."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from shutil import which
+
+from .process import ROOT
+
+
+def machine(*packages: str) -> dict[str, str | int]:
+    """This machine, and the versions of Python and of packages that are installed."""
+    return {
+        "cores": os.cpu_count() or 0,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{package.lower(): version(package) for package in packages},
+    }
+
+
+def commit() -> str:
+    """The commit that is checked out; with a ``+`` from it; or ``unknown``."""
+    if which("git") is None or (head := _git("rev-parse", "--short", "HEAD")).returncode:
+        return "unknown"
+    return head.stdout.strip() + "+" * bool(
+        _git("diff", "--quiet", "HEAD", "--", "mtmount_twisted").returncode
+    )
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
