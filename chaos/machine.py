@@ -22,12 +22,12 @@ def machine(*packages: str) -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """The commit that is checked out; with a ``+`` from it; or ``unknown``."""
-    if which("git") is None or (head := _git("rev-parse", "--short", "HEAD")).returncode:
+    """The commit that is checked out, with a ``+`` if the package has changed since; or ``unknown``."""
+    head = _git("rev-parse", "--short", "HEAD") if which("git") is not None else None
+    if head is None or head.returncode:
         return "unknown"
-    return head.stdout.strip() + "+" * bool(
-        _git("diff", "--quiet", "HEAD", "--", "mtmount_twisted").returncode
-    )
+    changed = _git("diff", "--quiet", "HEAD", "--", "mtmount_twisted").returncode
+    return head.stdout.strip() + "+" * bool(changed)
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:

@@ -63,7 +63,7 @@ def counted(kind: type[RuleBasedStateMachine], tally: Tally) -> type[RuleBasedSt
     return Counted
 
 
-def play(steps: int, kind: type[RuleBasedStateMachine] = BridgeMachine) -> Tally:
+def play(steps: int, kind: type[RuleBasedStateMachine]) -> Tally:
     """Play days until there were so many steps; a failure is printed, with the shortest day that has it."""
     tally = Tally()
     while tally.steps < steps and not tally.failures:
@@ -75,14 +75,14 @@ def play(steps: int, kind: type[RuleBasedStateMachine] = BridgeMachine) -> Tally
     return tally
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None, kind: type[RuleBasedStateMachine] = BridgeMachine) -> int:
     """Play what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m chaos.model", description="Play bridge against model.")
     parser.add_argument("--steps", type=int, default=20_000, help="at least so many [default: 20,000]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     given, began = parser.parse_args(words), monotonic()
     facts = {**machine("Twisted", "hypothesis"), "commit": commit()} if given.json is not None else {}
-    tally = play(given.steps)
+    tally = play(given.steps, kind)
     seconds = round(monotonic() - began)
     for name, value in asdict(tally).items():
         print(f"{name}: {value:,}")

@@ -172,8 +172,10 @@ def http(data: bytes) -> None:
     connection.makeConnection(StringTransport(hostAddress=ADDRESS, peerAddress=ADDRESS))
     step, data = (data[0] + 1 if data else 1), data[1:]
     for at in range(0, len(data), step):
+        clock.advance(0)  # what came before is answered, one request in a turn; what comes last, perhaps not
         connection.dataReceived(data[at : at + step])
     connection.connectionLost(Failure(ConnectionDone()))
+    clock.advance(0)
     assert not site.connections and not clock.getDelayedCalls()
     if _FAULTS:
         fault = _FAULTS[0]

@@ -242,9 +242,13 @@ class ModelTests(SynchronousTestCase):
 
     def test_file(self) -> None:
         """What is printed is kept with where it was measured and on what commit."""
+
+        class Plain(Steps):
+            made: ClassVar[list[int]] = []
+
         path, out = Path(self.mktemp()), io.StringIO()
         with contextlib.redirect_stdout(out):
-            self.assertEqual(model.main(["--steps", "1", "--json", str(path)]), 0)
+            self.assertEqual(model.main(["--steps", "1", "--json", str(path)], Plain), 0)
         content = json.loads(path.read_text(encoding="utf-8"))
         self.assertIn(f"steps: {content['figures']['steps']:,}\n", out.getvalue())
         self.assertRegex(content["machine"]["commit"], r"^([0-9a-f]{7,}\+?|unknown)$")
