@@ -58,6 +58,7 @@ class IClient(Interface):
     name = Attribute("What the log and the journal call it: str, unlike any other's.")
     source = Attribute("The `enums.Source` whose rules apply to it.")
     may_command = Attribute("False if it only observes.")
+    name_lasts = Attribute("True if whoever comes under its name is the same commander.")
     may_have_command = Attribute("False if it may send stops at the most.")
     in_flight = Attribute("How many of its commands have not ended; the bridge counts.")
     behind = Attribute("How many bytes wait for it to read, beyond what its connection buffers: int.")

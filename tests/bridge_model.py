@@ -438,7 +438,12 @@ class Model:
         """The controller is told that nobody needs it."""
         if self.owes and not self.asking and self.up:
             self.owes = self.has = False
-            self.begin(Cmd("", 0, 0, 0, ASK, b"0"))
+            self.begin(Cmd("", 0, 0, 0, ASK, b"0", then=self.gave_back, urgent=True))
+
+    def gave_back(self, code: int | None, text: str) -> None:
+        """It is owed still, if nobody knows whether the controller was told."""
+        if code is None and not self.holder and not self.asking:
+            self.owes = self.up
 
     # Time
 

@@ -68,6 +68,7 @@ class RecordingClient:
         self.name = name
         self.source = source
         self.may_command = self.may_have_command = may_command
+        self.name_lasts = True
         self.in_flight = 0
         self.lines: list[bytes] = []
         self.pieces: list[bytes] = []

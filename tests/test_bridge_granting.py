@@ -461,6 +461,30 @@ class StopTests(CommandCase):
         self.house.link.give_room()
         self.assertEqual(self.house.link.codes(), [ASK, STOP])
 
+    def test_given_back_and_asked_again(self) -> None:
+        """What gives command back upstream, and what asks for it anew, reach the controller in that order."""
+        self.house.give(self.csc)
+        self.house.link.room = 0
+        self.csc.ask(0)
+        self.eui.ask()
+        self.csc.command(STOP)
+        self.house.link.give_room()
+        none, asked, stop = self.house.link.read()
+        self.assertEqual([line.split(b"\n")[-1] for line in (none, asked)], [b"0", b"1"])
+        self.assertEqual(read_command(stop).code, STOP)
+
+    def test_owes_it_still(self) -> None:
+        """If it is not known whether the controller was told that nobody has command, it is told again."""
+        self.house.give(self.csc)
+        self.house.link.room = 0
+        self.csc.ask(0)
+        self.house.advance(6)
+        self.house.link.give_room()
+        self.assertEqual(self.house.link.codes(), [])
+        self.house.bridge.close()
+        [none] = self.house.link.read()
+        self.assertEqual(none.split(b"\n")[-1], b"0")
+
     def test_refused_upstream(self) -> None:
         """If the controller gives the bridge no command, what it says of the stop is the stop's answer."""
         self.eui.command(STOP)

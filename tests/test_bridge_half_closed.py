@@ -74,6 +74,18 @@ class HalfClosedTests(BridgeCase):
         self.assertTrue(desk.heard())
         self.assertFalse(desk.is_connected)
 
+    def test_one_timer(self) -> None:
+        """However much it is told meanwhile, there is one timer for it, and none when it is gone."""
+        desk = self.join()
+        desk.say(command(1, STOP, 2))
+        self.finish(desk)
+        before = len(self.reactor.getDelayedCalls())
+        for _ in range(100):
+            self.service.bridge.said([STATE])
+        self.assertLessEqual(len(self.reactor.getDelayedCalls()), before + 3)
+        desk.transport.abortConnection()
+        desk.settle()
+
     def test_its_lease(self) -> None:
         """It has command for as long as one that is gone, then the mount is stopped."""
         desk = self.join()

@@ -12,7 +12,7 @@ from mtmount_twisted.bridge import service
 from mtmount_twisted.bridge.config import Config
 from mtmount_twisted.bridge.sections import CommandRules, PairCommander, PortCommanders
 
-from .bridges import LOG, TCP, BridgeCase, PairEnd, command, explanation
+from .bridges import LOG, TCP, BridgeCase, PairEnd, ask, command, explanation
 from .commanders import MOVE, STATE, STOP
 
 
@@ -90,6 +90,28 @@ class ReloadTests(BridgeCase):
         self.csc.say(command(1, MOVE, 1))
         self.assertEqual(len(self.controller.heard()), 1)
         self.assertEqual(self.service.bridge.lease.number, 1)
+
+    def test_numbers_are_nobodys_names(self) -> None:
+        """Who comes to a port that has changed does not get the command of one that had its number before."""
+        desk = self.join()
+        self.grant(desk, 2)
+        ports = (attrs.evolve(self.config.ports[0], max_clients=9), self.config.ports[1])
+        self.reload(attrs.evolve(self.config, ports=ports))
+        self.assertEqual([port.getHost().port for port in self.service.ports].__len__(), 2)
+        stranger = self.join(1)
+        stranger.say(command(1, MOVE, 2))
+        [line] = stranger.heard()[-1:]
+        self.assertTrue(explanation(line).startswith("refused"), line)
+        self.pass_time(6)
+        self.assertIsNone(self.service.bridge.lease.holder)
+
+    def test_told_of_what_waits(self) -> None:
+        """Who goes is told the end of its ask, too, and of what waits behind that."""
+        desk = self.join()
+        desk.say(ask(1, 2, 2), command(2, MOVE, 2))
+        self.reload(attrs.evolve(self.config, ports=self.config.ports[1:]))
+        why = "not sent: it is not in the configuration any more"
+        self.assertEqual([explanation(line) for line in desk.heard()], [why, why])
 
     def test_changed(self) -> None:
         """A commander that is configured otherwise is closed, and served as it is now, on the same port."""

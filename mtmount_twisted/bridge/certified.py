@@ -132,7 +132,7 @@ class CertifiedFactory(Factory[LineReader]):
         client = self._clients.get(name)
         if client is None:
             self._clients = {each: known for each, known in self._clients.items() if known.is_needed}
-            client = self._clients[name] = self._port.make_client(name)
+            client = self._clients[name] = self._port.make_client(name, name_lasts=True)
         return f"{client.name} is connected already" if client.is_here else client
 
 

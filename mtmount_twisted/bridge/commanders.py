@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -54,7 +54,7 @@ class PairClient(WholePair):
     is when its sender is gone: whoever connects next must not set off what another one left.
     """
 
-    may_command = may_have_command = True
+    may_command = may_have_command = name_lasts = True
 
     def __init__(
         self, settings: PairCommander, bridge: Bridge, limits: ClientLimits, log: logging.Logger, reactor: Any
@@ -156,6 +156,7 @@ class PortClient:
     def __init__(
         self,
         name: str,
+        name_lasts: bool,
         settings: PortCommanders,
         bridge: Bridge,
         limits: ClientLimits,
@@ -164,6 +165,7 @@ class PortClient:
         connected: set[PortClient],
     ) -> None:
         self.name = name
+        self.name_lasts = name_lasts
         self._connected = connected
         self.source = Source[settings.source]
         self.may_command = self.may_have_command = settings.role == "commander"
@@ -173,6 +175,7 @@ class PortClient:
         self._clock = clock
         self._reader: LineReader | None = None
         self._abort: IDelayedCall | None = None
+        self._leaving: IDelayedCall | None = None
         self._gone: Waiters[None] = Waiters()
         self._outlet = Outlet(clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
         self.send: Callable[[bytes], None] = self._outlet.send
@@ -258,9 +261,11 @@ class PortClient:
     def _send_last(self, data: bytes) -> None:
         self._outlet.send(data)
         # Not at once: the last command may still be told more, or have another behind it.
-        self._clock.callLater(0, self._leave_if_done)
+        if self._leaving is None:
+            self._leaving = self._clock.callLater(0, self._leave_if_done)
 
     def _leave_if_done(self) -> None:
+        self._leaving = None
         if not self.in_flight:
             self._leave("it said no more, and its commands have ended", logging.INFO)
 
@@ -278,12 +283,17 @@ class PortClient:
 
     def _lost(self, why: str) -> None:
         self._reader = None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         self._outlet.detach()
         self._bridge.client_lost(self, why)
 
 
 def bound_send_buffer(transport: Any) -> None:
-    """Have the system buffer no more than `SEND_BUFFER`, where the transport is a plain socket."""
+    """Have the system buffer no more than `SEND_BUFFER`; under TLS, in the socket below."""
+    while ISSLTransport.providedBy(transport) and hasattr(transport, "transport"):
+        transport = transport.transport
     handle = getattr(transport, "getHandle", lambda: None)()
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -336,9 +346,12 @@ class PortFactory(Factory[LineReader]):
             self._refused.say("%s: refused a peer, %s: %s", self._settings.name, peer, why)
         return not why
 
-    def make_client(self, name: str) -> PortClient:
-        """A client of this port, of this name within the port's."""
-        return PortClient(f"{self._settings.name}/{name}", *self._shared)
+    def make_client(self, name: str, name_lasts: bool = False) -> PortClient:
+        """A client of this port, of this name within the port's.
+
+        :param name_lasts: False for a number, which another may have one day.
+        """
+        return PortClient(f"{self._settings.name}/{name}", name_lasts, *self._shared)
 
     def close(self, why: str) -> Deferred[None]:
         """Close all connections; fires when those of clients are gone."""

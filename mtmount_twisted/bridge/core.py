@@ -155,7 +155,9 @@ class Bridge:
 
     def client_leaves(self, client: Any, why: str) -> None:
         """A client is about to be closed by the site: it is told that its commands have ended for it."""
-        self._traffic.lose_those_of(client, why)
+        with self._audience.gathering():
+            self._granting.leaves(client, why)
+            self._traffic.lose(why, client)
 
     def cut_off(self, client: Any, why: str) -> None:
         """A client is about to be disconnected because it did not keep up; nothing it says counts."""
@@ -178,13 +180,14 @@ class Bridge:
         except LineError as error:
             self._malformed(client, line, error)
             return
-        why = self._why_not(client, header)
+        defers = self._granting.defers(client, header.code)
+        why = self._why_not(client, header, defers)
         if why:
             self._traffic.refuse(client, header, why)
             self._bear(client)
         elif wanted is not None:
             self._granting.asked(client, header, wanted)
-        elif self._granting.defers(client, header.code):
+        elif defers:
             self._granting.defer(client, header)
         else:
             self._granting.take(client, header)
@@ -221,16 +224,18 @@ class Bridge:
         self._audience.leave(client)  # nothing more that it says counts
         client.dismiss(why)
 
-    def _why_not(self, client: Any, header: DownHeader) -> str:
-        """Why a command is not taken; empty if it is."""
+    def _why_not(self, client: Any, header: DownHeader, defers: bool) -> str:
+        """Why a command is not taken; empty if it is.
+
+        :param defers: whether it would wait behind an ask.
+        """
         code = header.code
         if not client.may_command:
             return "refused: this client only observes"
         if self._closed or (self._ending and code not in STOP_CODES):
             return "not sent: the bridge ends"
         if code != ASK:
-            has_command = self.lease.holder is client or self._granting.defers(client, code)
-            if not has_command and not self._is_free(code):
+            if self.lease.holder is not client and not defers and not self._is_free(code):
                 return f"refused: {self.lease.describe()}"
             if self.link is None:
                 return "not sent: the controller is not connected"

@@ -82,7 +82,8 @@ class FlightTable:
     ) -> Flight:
         """Take a command in, under a key of its own; it waits to be written.
 
-        :param urgent: whether it goes before what waits, as a stop does.
+        :param urgent: whether it goes before what waits, as every stop does; among themselves the urgent
+            ones go in the order in which they came.
         """
         while self._next in self._flights:
             self._step()
@@ -113,7 +114,7 @@ class FlightTable:
         return was_in
 
     def next_to_write(self) -> Flight | None:
-        """The command that is to be written next, what stops something first; it waits no more."""
+        """The command that is to be written next, the urgent ones first; it waits no more."""
         for queue in (self._urgent, self._waiting):
             if queue:
                 flight = queue.popitem(last=False)[1]

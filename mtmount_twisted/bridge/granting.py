@@ -113,7 +113,7 @@ class Granting:
         self._audience = audience
         self._traffic = traffic
         self._lease = lease
-        self._waiting: list[_Waiting] = []  # in the order in which they came
+        self._waiting: dict[_Waiting, None] = {}  # in the order in which they came
         self._finished: set[Any] = set()  # who says no more, and still listens
         self._asking_upstream = False
         self._has_upstream = False  # the controller said so
@@ -183,7 +183,7 @@ class Granting:
         """It waits no longer; False if it did not."""
         waited, each.waits = each.waits, False
         if waited:
-            self._waiting.remove(each)
+            del self._waiting[each]
             each.client.in_flight -= 1
         return waited
 
@@ -201,7 +201,7 @@ class Granting:
 
     def defer(self, client: Any, header: DownHeader, heir: Any = None) -> None:
         """Let a command, or an ask with an heir, wait for what the controller says."""
-        self._waiting.append(_Waiting(client, self._audience.visit_of(client), header, heir))
+        self._waiting[_Waiting(client, self._audience.visit_of(client), header, heir)] = None
         client.in_flight += 1
 
     def take(
@@ -212,7 +212,10 @@ class Granting:
         visit: int | None = None,
         ahead: list[_Waiting] | None = None,
     ) -> None:
-        """Take a command into flight. A stop ends what waits behind an ask, and came before it.
+        """Take a command into flight.
+
+        A stop ends what waits behind an ask, and came before it; and it is asked for upstream first, if
+        the bridge does not have command there.
 
         :param visit: when it came; None for just now.
         :param ahead: what came before it; None for all that waits.
@@ -220,7 +223,7 @@ class Granting:
         if header.code not in STOP_CODES:
             self._traffic.begin(client, header, then, visit)
             return
-        before = self._waiting if ahead is None else ahead
+        before = tuple(self._waiting) if ahead is None else ahead
         overtaken = [each for each in before if each.heir is None and not each.stops]
         overtaken = [each for each in overtaken if self._take_out(each)]
         if not self._has_upstream and self._traffic.link is not None:
@@ -366,7 +369,14 @@ class Granting:
     def _release_upstream(self) -> None:
         if self._owes_upstream and not self._asking_upstream and self._traffic.link is not None:
             self._has_upstream = self._owes_upstream = False
-            self._traffic.command(AskForCommand(commander=Commander.NONE))
+            # Urgent, as the ask is: were that to overtake it, the controller would be told NONE last.
+            none = AskForCommand(commander=Commander.NONE)
+            self._traffic.command(none, self._gave_back, urgent=True)
+
+    def _gave_back(self, code: int | None, explanation: str) -> None:
+        """What came of ``NONE``: it is owed still if nobody knows."""
+        if code is None and self._lease.holder is None and not self._asking_upstream:
+            self._owes_upstream = self._traffic.link is not None
 
     def link_up(self) -> None:
         """A controller that was connected anew knows nothing of what was granted before."""
@@ -384,12 +394,24 @@ class Granting:
     def came(self, client: Any) -> None:
         """A client is here."""
         holder = self._lease.holder
-        if holder is not None and holder.name == client.name and not self._audience.is_here(holder):
-            self._lease.holder = client  # the same commander, which was configured anew
+        if (
+            holder is not None
+            and holder is not client
+            and holder.name == client.name
+            and client.name_lasts
+            and client.may_have_command
+        ):
+            self._lease.pass_on(client)  # the same commander, which was configured anew
         self._finished.discard(client)
         if self._lease.holder is client and self._grace is not None:
             self._stop_grace()
             self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)
+
+    def leaves(self, client: Any, why: str) -> None:
+        """A client is about to be closed: what it has waiting ends while it can be told."""
+        for each in tuple(self._waiting):
+            if each.client is client and self._take_out(each):
+                self._traffic.refuse(client, each.header, f"not sent: {why}", each.visit)
 
     def left(self, client: Any) -> None:
         """A client is gone. If it had command it may come back for as long as the rules say."""

@@ -40,6 +40,10 @@ class Lease:
             self.holder = heir
             self.number += 1
 
+    def pass_on(self, successor: Any) -> None:
+        """The holder is another object now, and the lease the same."""
+        self.holder = successor
+
     def release(self) -> None:
         """Nobody has command any more."""
         self.holder = None

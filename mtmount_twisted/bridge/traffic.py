@@ -1,7 +1,8 @@
 """Commands on their way to the controller, from the moment they are taken until each has ended.
 
-`Traffic` hands commands to the controller's link for as long as it has room, what stops something
-first; finds the command that an answer is for; and ends what the controller does not.
+`Traffic` hands commands to the controller's link for as long as it has room, first stops and what the
+bridge asks of the controller itself, in the order in which they came; finds the command that an answer
+is for; and ends what the controller does not.
 
 A stop that is taken ends all that waits to be written, of every commander, but asks and other stops:
 it says that nothing shall move, and whoever sent what waits sent it before that. Were it only written
@@ -101,7 +102,7 @@ class Traffic:
         A stop ends what it overtakes.
 
         :param visit: when it came; None for just now.
-        :param urgent: whether it goes before what waits, as a stop does.
+        :param urgent: whether it goes before what waits, as stops do: what the bridge asks for.
         """
         now, lease = self._clock.seconds(), self._lease.of(client)
         if visit is None:
@@ -191,17 +192,15 @@ class Traffic:
             if flight.lease == lease and not stops:
                 self._give_up(flight, why)
 
-    def lose(self, why: str) -> None:
-        """End all that is in flight: there is no controller any more to end it."""
+    def lose(self, why: str, client: Any = None) -> None:
+        """End what is in flight: there is no controller any more to end it, or no client to be told.
+
+        :param client: whose; None for all.
+        """
         with self._audience.gathering():
             for flight in self.flights:
-                self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
-
-    def lose_those_of(self, client: Any, why: str) -> None:
-        """End what a client has in flight: nobody will be there to be told its end."""
-        for flight in self.flights:
-            if flight.client is client:
-                self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
+                if client is None or flight.client is client:
+                    self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
 
     def _give_up(self, flight: Flight, why: str) -> None:
         """End a command with a NoAck of the bridge, unless it ended while we came to it."""

@@ -56,7 +56,7 @@ class WebCommander:
     :param dismissed: called with why when the bridge wants it gone.
     """
 
-    may_command = True
+    may_command = name_lasts = True
     behind = 0
 
     def __init__(self, user: User, lives: Lives, dismissed: Callable[[str], None]) -> None:
