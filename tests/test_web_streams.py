@@ -735,6 +735,28 @@ class CrashTests(SynchronousTestCase):
             finally:
                 world.stop()
 
+    def test_row_of_the_journals_own(self) -> None:
+        """What the journal says of the run before, ahead of rows that wait, makes nothing of those go."""
+        world = World()
+        try:
+            world.write()
+            world.record(2)
+            world.tee.step(7, "sent", "csc", 1, 5, 103, 1)
+            world.write()
+            last = world.id_of(2)
+            world.crash()
+            world.record(3)
+            world.journal.keeper.keep(([], [], []))  # the file is open, and no more was written
+            reader = world.read(last)
+            world.wait(0.2)
+            world.write()
+            world.wait()
+            self.assertEqual((reader.sequence_ids, reader.named("gone")), ([3, 4, 5], []))
+            self.assertEqual([change["kind"] for change in reader.named("change")], ["unknown"])
+            self.assertEqual([event.id for event in reader.events][-1], world.id_of(4))
+        finally:
+            world.stop()
+
     def test_daemon_that_does_nothing(self) -> None:
         """Where nothing happens nothing is waited for, and nothing is gone that is there."""
         world = World()

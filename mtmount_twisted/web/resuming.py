@@ -180,7 +180,7 @@ class Resumption:
         if not self._certain:
             self._judge(found, run_before)
         run = self._feed.journal.run
-        entries = [entry for entry in found.entries if entry.run <= run or not run]
+        entries = self._in_order([entry for entry in found.entries if entry.run <= run or not run])
         for first in range(0, len(entries), ROWS_PER_TURN):
             for entry in entries[first : first + ROWS_PER_TURN]:
                 self._look_for_holes(entry)
@@ -188,13 +188,29 @@ class Resumption:
             await self._turns.turn()
         if entries:
             self._waits_since = None
-        elif not (self._certain and run_before and self._begin_run()):
+        elif self._feed.journal.pending or not (run_before and self._begin_run()):
             await self._wait(mark)
+
+    def _in_order(self, entries: list[Entry]) -> list[Entry]:
+        """Those before the first that overtook others.
+
+        What the journal's thread adds of its own as it begins a run is in the file before what waits with
+        lower ids.
+        """
+        feed, last = self._feed, self._row
+        first, base = feed.first_row, feed.journal.base
+        for number, entry in enumerate(entries):
+            if first is not None and entry.run == feed.journal.run:
+                last = max(last, base)
+                if entry.id > last + 1 >= first:
+                    return entries[:number]
+            last = entry.id
+        return entries
 
     def _begin_run(self) -> bool:
         """Go on with this run, if all of it is in the ring or yet to come; the file has nothing before it."""
         feed = self._feed
-        if feed.first_row != feed.journal.base + 1:
+        if not self._certain or feed.first_row is None or feed.first_row != feed.journal.base + 1:
             return False
         if not self._there:
             self._stream.send(gone(None, NOT_THERE))
@@ -241,6 +257,8 @@ class Resumption:
         if self._waits_since is None:
             self._waits_since = now
         if await self._growth.beyond(mark, max(0.0, self._waits_since + MAX_WAIT - now)):
+            return
+        if self._row < (feed.journal.base or 0) and self._begin_run():
             return
         first = feed.first_row
         why = f"the journal is not written: {feed.journal.fault or 'it is far behind'}"
