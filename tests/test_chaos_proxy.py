@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from hypothesis import given, settings
@@ -204,15 +205,73 @@ class ForwardingTests(ProxyCase):
 class ConditionsTests(ProxyCase):
     """What can be done to a direction."""
 
-    def test_wrong_numbers(self) -> None:
-        """A number out of range is refused by its name, and changes nothing."""
-        wrong: dict[str, Any] = {"latency": -0.1, "bandwidth": 0, "slices": 0, "limit": -1}
-        for name, value in wrong.items():
-            with self.assertRaisesRegex(ValueError, f"^{name}: expected .*, got {value}"):
-                self.proxy.upstream.set(**{name: value})
+    def test_wrong_values(self) -> None:
+        """What is out of range, or not of the type, is refused by its name and value, and changes nothing."""
+        numbers = [float("inf"), float("nan"), 10**400, "1", True, 1j]
+        wrong: dict[str, list[Any]] = {
+            "latency": [-0.1, None, -float("inf"), *numbers],
+            "bandwidth": [0, -1.0, *numbers],
+            "slices": [0, 1.5, 2.0, *numbers[:2], *numbers[3:]],
+            "limit": [-1, 2.5, 2.0, *numbers[:2], *numbers[3:]],
+            "hang": [None, 1, "no"],
+            "swallow": [None, 0, 1.0],
+        }
+        self.proxy.set(latency=1, slices=3)
+        before = Conditions(latency=1, slices=3)
+        for name, values in wrong.items():
+            for value in values:
+                shown = re.escape(repr(value)[:100])
+                for set_them in (self.proxy.set, self.proxy.upstream.set):
+                    with self.assertRaisesRegex(ValueError, f"^{name}: expected .+, got {shown}$"):
+                        set_them(**{"limit": 5, "hang": False, name: value})
+        self.assertEqual((self.proxy.upstream.conditions, self.proxy.downstream.conditions), (before, before))
+
+    def test_unknown_condition(self) -> None:
+        """A name that there is not is refused, with those that there are, and changes nothing."""
+        with self.assertRaisesRegex(TypeError, "^lateness: expected one of latency, .*swallow, got 1$"):
+            self.proxy.set(latency=1, lateness=1)
         self.assertEqual(self.proxy.upstream.conditions, Conditions())
-        with self.assertRaises(TypeError):
-            self.proxy.set(lateness=1)
+
+    def test_cleared_while_late(self) -> None:
+        """After `clear` what is late goes on at once and in order, before what comes then."""
+        self.proxy.upstream.set(latency=20)
+        for data in (b"one ", b"two "):
+            self.send(self.near, data)
+            self.reactor.advance(1)
+        self.proxy.clear()
+        self.reactor.advance(0)
+        self.assertEqual(self.far.received, b"one two ")
+        self.send(self.near, b"three")
+        self.assertEqual(self.far.received, b"one two three")
+
+    def test_cleared_with_a_late_end(self) -> None:
+        """After `clear` an end that is late comes at once, behind what came before it."""
+        self.proxy.upstream.set(latency=20)
+        self.send(self.near, b"last words")
+        self.near.transport.loseConnection()
+        self.reactor.advance(0)
+        self.assertEqual((self.far.received, self.far.ends), (b"", []))
+        self.proxy.upstream.clear()
+        self.reactor.advance(0)
+        self.assertEqual((self.far.received, self.far.ends), (b"last words", ["closed"]))
+
+    def test_cleared_of_a_bandwidth(self) -> None:
+        """What the old bandwidth had still to wait for is forgotten: a new one begins anew."""
+        self.proxy.upstream.set(bandwidth=0.001)
+        self.send(self.near, b"ab")
+        self.proxy.upstream.clear()
+        self.reactor.advance(0)
+        self.proxy.upstream.set(bandwidth=1000)
+        self.send(self.near, b"c")
+        self.assertEqual(self.far.received, b"abc")
+
+    def test_cleared_between_slices(self) -> None:
+        """After `clear` the rest goes on, and not in slices any more."""
+        self.proxy.upstream.set(slices=1)
+        self.far.until(lambda: len(self.far.received) == 2).addCallback(lambda _: self.proxy.clear())
+        self.send(self.near, b"abcdefghijkl")
+        self.assertEqual(self.far.received, b"abcdefghijkl")
+        self.assertEqual((len(self.far.chunks[0]), len(self.far.chunks[-1]) > 6), (1, True))
 
     def test_latency(self) -> None:
         """Each byte is late by as much, in its own direction only; so is the end."""
@@ -455,7 +514,7 @@ STEPS = st.lists(
     | st.tuples(st.just("wait"), SIDES, st.sampled_from([0, 0.1, 1]))
     | st.tuples(
         st.sampled_from(
-            ["pause", "resume", "half_close", "close", "abort", "cut", "reset", "shut", "connect"]
+            ["pause", "resume", "half_close", "close", "abort", "cut", "clear", "reset", "shut", "connect"]
         ),
         SIDES,
         st.none(),
@@ -522,6 +581,7 @@ class AnyOrderTests(SynchronousTestCase):
             "close": transport.loseConnection,
             "abort": transport.abortConnection,
             "cut": lane.half_close,
+            "clear": lane.clear,
             "reset": case.proxy.reset,
             "shut": case.proxy.close,
         }[what]()

@@ -9,11 +9,12 @@ Touches its own two transports, and the clock. Next to read: `chaos`, which puts
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from twisted.internet.error import ConnectionDone
@@ -36,15 +37,16 @@ End = Literal["done", "reset"]
 class Conditions:
     """What one direction of a connection suffers.
 
-    :ivar latency: how late each byte is, in seconds, 0 or more.
-    :ivar bandwidth: bytes per second, more than 0; None for as fast as it goes.
+    :ivar latency: how late each byte is, in seconds, finite, 0 or more.
+    :ivar bandwidth: bytes per second, finite, more than 0; None for as fast as it goes.
     :ivar slices: how many bytes go on in one piece, 1 or more, each in a turn of the reactor of its own;
         None for all that is there.
     :ivar limit: how many bytes of a connection go on before both its sockets are closed, 0 or more;
         None for no limit.
     :ivar hang: True to let nothing pass, neither bytes nor an end, while both sockets stay.
     :ivar swallow: True to read all that comes and throw it away, so that who sends notices nothing.
-    :raises ValueError: if a number is out of range; it names the field and the value.
+    :raises ValueError: if a value is not of its type or out of range; it names the field, the value and what
+        was expected.
     """
 
     latency: float = 0.0
@@ -57,16 +59,38 @@ class Conditions:
     def __post_init__(self) -> None:
         for name, is_right, expected in _RANGES:
             value = getattr(self, name)
-            if value is not None and not is_right(value):
-                raise ValueError(f"{name}: expected {expected}, got {value!r}")
+            if not is_right(value):
+                raise ValueError(f"{name}: expected {expected}, got {value!r:.100}")
 
 
-_RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-    ("latency", lambda value: value >= 0, "0 or more seconds"),
-    ("bandwidth", lambda value: value > 0, "more than 0 bytes per second, or None"),
-    ("slices", lambda value: value >= 1, "1 or more bytes, or None"),
-    ("limit", lambda value: value >= 0, "0 or more bytes, or None"),
+def _is_number(value: Any) -> bool:
+    """Whether time can be reckoned with it: what is no number, or not finite, would fail in the reactor."""
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and abs(value) <= sys.float_info.max
+
+
+def _is_count(value: Any, at_least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("latency", lambda value: _is_number(value) and value >= 0, "0 or more seconds, finite"),
+    (
+        "bandwidth",
+        lambda value: value is None or (_is_number(value) and value > 0),
+        "more than 0 bytes per second, finite, or None",
+    ),
+    ("slices", lambda value: value is None or _is_count(value, 1), "1 or more whole bytes, or None"),
+    ("limit", lambda value: value is None or _is_count(value, 0), "0 or more whole bytes, or None"),
+    ("hang", _is_bool, "True or False"),
+    ("swallow", _is_bool, "True or False"),
 )
+
+_NAMES = tuple(declared.name for declared in fields(Conditions))
 
 
 class Lane:
@@ -86,17 +110,21 @@ class Lane:
     def set(self, **changes: Any) -> None:
         """Change some of the conditions, by their names in `Conditions`; the others stay.
 
-        :raises ValueError: if a number is out of range; then nothing changes.
-        :raises TypeError: if there is no such condition.
+        :raises ValueError: if a value is not of its type or out of range; then nothing changes.
+        :raises TypeError: if there is no such condition; then nothing changes.
         """
+        for name, value in changes.items():
+            if name not in _NAMES:
+                raise TypeError(f"{name}: expected one of {', '.join(_NAMES)}, got {value!r:.100}")
         self.conditions = replace(self.conditions, **changes)
         for flow in self._flows():
             flow.go_on()
 
     def clear(self) -> None:
-        """Let everything pass again: what waited goes on, what was thrown away is lost."""
+        """Let everything pass again: what waits goes on at once, in order; what was thrown away is lost."""
         self.conditions = Conditions()
-        self.set()
+        for flow in self._flows():
+            flow.let_go()
 
     def half_close(self) -> None:
         """End this direction of the connections that are up, behind what came before; the other stays."""
@@ -168,6 +196,14 @@ class Flow:
         self._waiting.clear()
         self._waiting_bytes = 0
         self._source.resume()
+
+    def let_go(self) -> None:
+        """Send on what waits, the end too: nothing is late any more."""
+        self._waiting = deque((0.0, data) for _, data in self._waiting)
+        if self._end is not None:
+            self._end = (0.0, self._end[1])
+        self._free_at = 0.0
+        self.go_on()
 
     def go_on(self) -> None:
         """Send on what may go now, and come back when the next may."""
