@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -302,7 +303,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "probability": st.sampled_from([0.5, 1.0]),
     "seconds": st.floats(0, 2),
     "times": st.integers(1, 3),
-    "offset": st.integers(-5, 5),
+    "offset": st.integers(-5, 5).filter(bool),
     "size": st.integers(60, 200),
     "rate": st.floats(1, 200),
 }
@@ -370,11 +371,40 @@ class ParsingTests(SynchronousTestCase):
             ("late:times=3", "times: late does not take it; it takes code, count, kind, "),
             ("missing:probability=0", "probability: expected more than 0 and at most 1, got 0"),
             ("missing:count=0", "count: expected 1 or more, got 0"),
-            ("missing:code=nonsense", "code: expected a number, got 'nonsense'"),
+            (
+                "missing:code=nonsense",
+                "code: expected a number or a name of a command's code, got 'nonsense'",
+            ),
+            ("missing:code=77", "code: expected a command's code, got 77"),
+            ("wrong_id:offset=0", "offset: expected -2147483647 to 2147483647 but 0, got 0"),
+            (f"wrong_id:offset={2**40}", f"offset: expected .*, got {2**40}"),
             ("flood:rate=100000,seconds=10", f"rate: expected at most {MAX_FLOOD} events in all, got 1e"),
         ):
             with self.assertRaisesRegex(ValueError, why):
                 parse_fault(text)
+
+    def test_wrong_values(self) -> None:
+        """A program is refused what an option is refused, by the name, the value and what was expected."""
+        wrong: dict[str, tuple[str, list[Any]]] = {
+            "code": ("missing", ["NOPE", "ENABLE", 77, 65.0, True, [1]]),
+            "offset": ("wrong_id", [0, 2**40, -(2**31), 1.5, "1", True, None]),
+            "count": ("missing", [0, 1.5, "1", True]),
+            "probability": ("missing", [0, 1.1, float("nan"), "1", None]),
+            "reply": ("missing", ["event", 1, None, ["ack"]]),
+            "seconds": ("late", [-1, float("inf"), float("nan"), "1", None]),
+            "times": ("repeated", [0, 1.5, 1001, None]),
+            "size": ("long", [59, 60.5, 2**25, None]),
+            "rate": ("flood", [0, float("inf"), "1", None]),
+        }
+        for name, (kind, values) in wrong.items():
+            for value in values:
+                shown = re.escape(repr(value))
+                with self.assertRaisesRegex(ValueError, f"^{name}: expected .+, got {shown}$"):
+                    Fault(kind, **{name: value})
+
+    def test_codes(self) -> None:
+        """A code is a number or a member of its enumeration."""
+        self.assertEqual(Fault("missing", code=103), Fault("missing", code=CommandCode.AZIMUTH_AXIS_MOVE))
 
     def test_options(self) -> None:
         """``--fault`` may be repeated, and a mistake is one line."""

@@ -21,6 +21,7 @@ from ..commands import Command
 from ..enums import CommandCode
 from ..fields import FLOAT, INT
 from ..framing import MAX_LINE_LENGTH, TERMINATOR
+from ..messages import MAX_SEQUENCE_ID
 from ..replies import AckReply, Answer, DoneReply, NoAckReply, OnStateInfoReply, Reply
 
 GARBAGE = b"\x00\xff\xfe no\nreply" + TERMINATOR
@@ -73,15 +74,15 @@ class Fault:
 
     :ivar kind: what: a key of `KINDS`.
     :ivar reply: with which replies: "ack", "done", "noack" or "any".
-    :ivar code: with commands of this code only; None for all.
+    :ivar code: with commands of this `CommandCode`, or its number, only; None for all.
     :ivar count: with so many commands, 1 or more, and then no more; None for ever.
     :ivar probability: with how many of these commands, by chance: more than 0, at most 1.
     :ivar seconds: how late, how far into the move, or how long, 0 to 86400 s.
     :ivar times: how many more times a reply is repeated, 1 to 1000.
-    :ivar offset: what is added to the sequence id.
+    :ivar offset: what is added to the sequence id: at most 2147483647 either way, and not 0.
     :ivar size: the bytes of the long line, without its terminator: 60 to 2**24.
     :ivar rate: events of a flood per second, 1 to 100,000.
-    :raises ValueError: if a value is out of range, or is one that the kind has no use for.
+    :raises ValueError: if a value is not of its type or out of range, or is one that the kind has no use for.
     """
 
     kind: str
@@ -103,8 +104,8 @@ class Fault:
             if name not in ALWAYS | KINDS[self.kind].takes and value != declared.default:
                 allowed = ", ".join(sorted(ALWAYS | KINDS[self.kind].takes))
                 raise ValueError(f"{name}: {self.kind} does not take it; it takes {allowed}")
-            if name in _RANGES and value is not None and not _RANGES[name].holds(value):
-                raise ValueError(f"{name}: expected {_RANGES[name].expected}, got {value!r}")
+            if name in _RANGES and not _RANGES[name].allows(value):
+                raise ValueError(f"{name}: expected {_RANGES[name].expected}, got {value!r:.100}")
         if self.kind == "flood" and self.rate * self.seconds > MAX_FLOOD:
             raise ValueError(
                 f"rate: expected at most {MAX_FLOOD} events in all, got {self.rate * self.seconds:g}"
@@ -209,20 +210,38 @@ ALWAYS = frozenset(["kind", "code", "count", "probability"])
 
 
 class _Range(NamedTuple):
+    """Which values a parameter may have: those of these types, a bool being no number, for which it holds."""
+
+    types: tuple[type, ...]
     holds: Callable[[Any], bool]
     expected: str
+
+    def allows(self, value: object) -> bool:
+        """Whether the parameter may have this value."""
+        return isinstance(value, self.types) and not isinstance(value, bool) and self.holds(value)
 
 
 _REPLIES: Mapping[str, type[Reply]] = {"ack": AckReply, "done": DoneReply, "noack": NoAckReply}
 
+_CODES = frozenset(map(int, CommandCode))
+
+_NUMBER = (int, float)
+_NONE = type(None)
+
 _RANGES: Mapping[str, _Range] = {
-    "reply": _Range(lambda value: value == "any" or value in _REPLIES, f"any, {', '.join(_REPLIES)}"),
-    "count": _Range(lambda value: value >= 1, "1 or more"),
-    "probability": _Range(lambda value: 0 < value <= 1, "more than 0 and at most 1"),
-    "seconds": _Range(lambda value: 0 <= value <= 86400, "0 to 86400 seconds"),
-    "times": _Range(lambda value: 1 <= value <= 1000, "1 to 1000"),
-    "size": _Range(lambda value: 60 <= value <= 2**24, f"60 to {2**24} bytes"),
-    "rate": _Range(lambda value: 1 <= value <= 100_000, "1 to 100000 events per second"),
+    "reply": _Range((str,), lambda value: value == "any" or value in _REPLIES, f"any, {', '.join(_REPLIES)}"),
+    "code": _Range((int, _NONE), lambda value: value is None or value in _CODES, "a command's code"),
+    "count": _Range((int, _NONE), lambda value: value is None or value >= 1, "1 or more"),
+    "probability": _Range(_NUMBER, lambda value: 0 < value <= 1, "more than 0 and at most 1"),
+    "seconds": _Range(_NUMBER, lambda value: 0 <= value <= 86400, "0 to 86400 seconds"),
+    "times": _Range((int,), lambda value: 1 <= value <= 1000, "1 to 1000"),
+    "offset": _Range(
+        (int,),
+        lambda value: value != 0 and abs(value) <= MAX_SEQUENCE_ID,
+        f"-{MAX_SEQUENCE_ID} to {MAX_SEQUENCE_ID} but 0",
+    ),
+    "size": _Range((int,), lambda value: 60 <= value <= 2**24, f"60 to {2**24} bytes"),
+    "rate": _Range(_NUMBER, lambda value: 1 <= value <= 100_000, "1 to 100000 events per second"),
 }
 
 
@@ -256,7 +275,8 @@ def parse_fault(text: str) -> Fault:
         try:
             values[name] = _READ[name](value)
         except ValueError:
-            raise ValueError(f"{text[:100]!r}: {name}: expected a number, got {value!r}") from None
+            expected = "a number or a name of a command's code" if name == "code" else "a number"
+            raise ValueError(f"{text[:100]!r}: {name}: expected {expected}, got {value!r}") from None
     try:
         return Fault(kind, **values)
     except ValueError as error:
