@@ -80,6 +80,7 @@ class Cmd:
     key: int = 0  # what the bridge called it on the wire
     heir: str = ""  # of an ask that waits; what waits behind one has none
     urgent: bool = False  # it goes with the stops
+    after: int = -1  # of a stop of the bridge's own: the last token before it, where that was noted
 
     @property
     def moves(self) -> bool:
@@ -372,6 +373,7 @@ class Model:
     def pass_to(self, heir: str) -> None:
         """Somebody has command from now on."""
         former, self.holder = self.holder, heir
+        self.owes_stop = False
         self.stop_timer("grace")
         if former:
             self.lease_over()
@@ -484,4 +486,9 @@ class Model:
         self.owes_stop = not self.up
         if self.up:
             for code in ALL_STOPS:
-                self.take(Cmd("", 0, 0, 0, code), self.asks)
+                self.take(Cmd("", 0, 0, 0, code, then=self.stopped), self.asks)
+
+    def stopped(self, code: int | None, text: str) -> None:
+        """A stop of the bridge's own has ended; if nobody knows how, it is owed still."""
+        if code is None and not self.holder:
+            self.owes_stop = True

@@ -66,7 +66,13 @@ class WatchedBridge(RuleBasedStateMachine):
             else:
                 assert token > self.last_stop, cmd
         elif cmd.code in STOPS:  # the bridge's own
-            self.last_stop = max(self.last_stop, self.last_token)
+            self.last_stop = max(self.last_stop, self.last_token if cmd.after < 0 else cmd.after)
+
+    def note_own_stops(self) -> None:
+        """What the bridge has just been made to stop, it stopped before anything that comes next."""
+        for cmd in self.model.down:
+            if not cmd.who and cmd.code in STOPS and cmd.after < 0:
+                cmd.after = self.last_token
 
     def seen(self, name: str, line: bytes) -> Answer:
         """A line that a client read, as the model says it; final answers are counted."""

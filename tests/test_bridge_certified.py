@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol, wrapClientTLS
 from twisted.internet.task import Clock
@@ -136,6 +137,22 @@ class CertifiedTests(TestCase):
             await self.lost_ones.next()
         self.assertEqual(self.service.bridge.clients, {})
 
+    async def test_not_on_the_list(self) -> None:
+        """Who is not on the list is cut off as it connects, encrypted or not, and nothing of it is left."""
+        from twisted.internet import reactor
+
+        await self.service.stopService()
+        [port] = self.service.config.ports
+        for changes in ({}, {"client_ca": None}):
+            listed = attrs.evolve(port, allow=("192.0.2.1",), **changes)
+            service = BridgeService(Config(ports=(listed,)), LOG, RecordingJournal())
+            service.startService()
+            where = service.ports[0].getHost().port  # type: ignore[attr-defined]
+            with self.assertLogs(LOG, "WARNING"):
+                client = await connectProtocol(clientFromString(reactor, f"tcp:{HOST}:{where}"), Collector())
+                await client.lost
+            await service.stopService()
+
     async def test_stop(self) -> None:
         """Who is still at its handshake when the bridge ends does not hold it up."""
         from twisted.internet import reactor
@@ -192,7 +209,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_crowd(self) -> None:
         """Only so many may be at it at the same time."""
-        from mtmount_twisted.bridge.commanders import PortFactory
+        from mtmount_twisted.bridge.commanders import PortFactory, Refused
         from mtmount_twisted.bridge.sections import ClientLimits
 
         settings = PortCommanders(name="desk", endpoint=TCP)
@@ -201,9 +218,9 @@ class DeadlineTests(SynchronousTestCase):
         port = PortFactory(settings, bridge, ClientLimits(), LOG, clock)
         factory = certified.CertifiedFactory(port, LOG, clock)
         for _ in range(certified.MAX_UNPROVEN):
-            self.assertIsNotNone(factory.buildProtocol(None))
+            self.assertIsInstance(factory.buildProtocol(None), CertifiedReader)
         with self.assertLogs(LOG, "WARNING"):
-            self.assertIsNone(factory.buildProtocol(None))
+            self.assertIsInstance(factory.buildProtocol(None), Refused)
 
 
 class FileTests(SynchronousTestCase):

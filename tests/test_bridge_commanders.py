@@ -286,6 +286,27 @@ class HalfAPairTests(BridgeCase):
         self.pass_time(2)
         self.assertEqual((self.controller.heard(), self.unheard()), ([], []))
 
+    def test_stopped_while_held(self) -> None:
+        """What is held when another stops the mount is not sent behind that; an ask and a stop are."""
+        self.eui.start_listening()
+        self.assertTrue(self.eui.connect_server())
+        self.pass_time(0.2)
+        self.csc.say(ask(1, 1, 1), command(2, MOVE, 1), command(3, STOP, 1))
+        self.eui.say(command(9, STOP, 2))
+        self.controller.serve()
+        self.open_the_way_back()
+        self.controller.serve()
+        self.controller.serve()
+        sent = [
+            int(line.split(b"\n")[1])
+            for peer, way, _, line in self.journal.messages
+            if (peer, way) == ("controller", "to")
+        ]
+        self.assertNotIn(MOVE, sent)
+        self.assertEqual(sent.count(STOP), 2)
+        told = {line.split(b"\n")[1]: line for line in self.csc.heard() if line.startswith(b"1")}
+        self.assertEqual(explanation(told[b"2"]), "not sent: overtaken by a stop")
+
     def test_held_too_long(self) -> None:
         """After `HOLD_TIME` it is dropped, journaled, and never done."""
         self.csc.say(command(1, STOP, 1))

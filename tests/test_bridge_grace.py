@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from mtmount_twisted.bridge.header import read_command
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 
 from .commanders import ASK, LOG, MOVE, STOP, CommandCase, RecordingClient
@@ -52,6 +53,25 @@ class GraceTests(CommandCase):
         self.csc.go()
         self.house.advance(5.1)
         self.assertIsNone(self.holder)
+
+    def test_stops_again(self) -> None:
+        """If the link is lost before the stops are answered, the mount is stopped when it is back."""
+        self.csc.go()
+        self.house.advance(5.1)
+        self.assertEqual(self.house.link.codes(), [*STOPS, ASK])
+        self.house.bridge.link_down("a cable")
+        self.house.connect()
+        self.assertEqual(self.house.link.codes()[:5], [ASK, *STOPS])
+
+    def test_stops_no_more(self) -> None:
+        """Not if somebody has command by then: who has it is in charge."""
+        self.csc.go()
+        self.house.advance(5.1)
+        self.house.link.finish_all()
+        self.house.give(self.eui)
+        self.house.bridge.link_down("a cable")
+        self.house.connect()
+        self.assertEqual(self.house.link.codes(), [ASK])
 
     def test_lost_twice(self) -> None:
         """To be told of a loss twice is to be told once."""
@@ -108,7 +128,10 @@ class GraceTests(CommandCase):
         self.assertEqual(len(logs.records), 1)
         self.assertIsNone(self.holder)
         link = self.house.connect()
-        self.assertEqual(link.codes(), [ASK, *STOPS])
+        lines = link.read()
+        self.assertEqual([read_command(line).code for line in lines], [ASK, *STOPS])
+        for line in lines:
+            link.finish(line)
         self.house.bridge.link_down("gone")
         self.assertEqual(self.house.connect().read(), [])
 

@@ -81,6 +81,7 @@ class BridgeMachine(WatchedBridge):
         self.links.append(RecordingLink(self.bridge))
         self.sent.append([])
         self.model.link_up()
+        self.note_own_stops()
         self.bridge.link_up(self.links[-1])
 
     @precondition(lambda self: self.model.up)

@@ -97,13 +97,24 @@ class ReloadTests(BridgeCase):
         self.grant(desk, 2)
         ports = (attrs.evolve(self.config.ports[0], max_clients=9), self.config.ports[1])
         self.reload(attrs.evolve(self.config, ports=ports))
-        self.assertEqual([port.getHost().port for port in self.service.ports].__len__(), 2)
         stranger = self.join(1)
         stranger.say(command(1, MOVE, 2))
         [line] = stranger.heard()[-1:]
         self.assertTrue(explanation(line).startswith("refused"), line)
         self.pass_time(6)
         self.assertIsNone(self.service.bridge.lease.holder)
+
+    def test_tries_again(self) -> None:
+        """A port that could not be listened on is tried again, and is not said to be served meanwhile."""
+        port = PortCommanders(name="sock", endpoint=f"tcp:{self.csc.port}:interface=127.0.0.1")
+        config = attrs.evolve(self.config, ports=(*self.config.ports, port))
+        self.reload(config)
+        self.assertEqual(len(self.service.port_failures), 1)
+        self.assertNotIn("sock", self.service.describe())
+        self.csc.stop_listening()
+        self.reload(config)
+        self.assertEqual(self.service.port_failures, [])
+        self.assertIn("sock", self.service.describe())
 
     def test_told_of_what_waits(self) -> None:
         """Who goes is told the end of its ask, too, and of what waits behind that."""

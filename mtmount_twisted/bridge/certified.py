@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import ConfigError
 from ..journal.schema import usable_name
 from ..protocol import HalfCloseReader, LineReader
-from .commanders import PortClient, PortFactory
+from .commanders import PortClient, PortFactory, Refused
 from .sections import PortCommanders
 
 HANDSHAKE_TIME = 5.0
@@ -104,7 +104,7 @@ class CertifiedReader(HalfCloseReader):
             self._time = None
 
 
-class CertifiedFactory(Factory[LineReader]):
+class CertifiedFactory(Factory[Protocol]):
     """Makes a reader for each connection to a port, whose client is found by its certificate.
 
     :param port: admits peers, and makes a client of a name.
@@ -118,12 +118,12 @@ class CertifiedFactory(Factory[LineReader]):
         self._clock = clock
         self._clients: dict[str, PortClient] = {}
 
-    def buildProtocol(self, addr: IAddress | None) -> LineReader | None:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self._port.admits(addr):
-            return None
+            return Refused()
         if len(self._port.unproven) >= MAX_UNPROVEN:
             self._log.warning("refused %s: %d others have yet to prove who they are", addr, MAX_UNPROVEN)
-            return None
+            return Refused()
         reader = CertifiedReader(self._client, addr, self._log, self._clock, self._port.unproven)
         self._port.unproven.add(reader)
         return reader

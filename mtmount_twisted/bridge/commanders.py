@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, ISSLTransport
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -64,6 +64,7 @@ class PairClient(WholePair):
         self.in_flight = 0
         self._bridge = bridge
         self._held: list[bytes] = []
+        self._stops_before = 0  # how many stops were taken before the first of what is held came
         self._holding: IDelayedCall | None = None
         self._outlet = Outlet(reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
         self.send: Callable[[bytes], None] = self._outlet.send
@@ -110,6 +111,7 @@ class PairClient(WholePair):
     def _hold(self, lines: list[bytes]) -> None:
         self._held += lines
         if self._holding is None:
+            self._stops_before = self._bridge.stops
             self._holding = self.reactor.callLater(HOLD_TIME, self._drop_held)
         if len(self._held) > MAX_HELD:
             self._drop_held()
@@ -139,7 +141,14 @@ class PairClient(WholePair):
         """The commander is here; what it said too early is taken."""
         cast(LineReader, self.server_reader).limit_unfinished(self.reactor, LINE_TIME)
         self._bridge.client_connected(self)
-        self.lines_received(self._take_held())
+        overtaken = self._bridge.stops != self._stops_before
+        held = self._take_held()
+        if not overtaken:
+            self.lines_received(held)
+            return
+        for line in held:
+            if self.up:
+                self._bridge.commanded_late(self, line)
 
     def went_down(self, why: str) -> None:
         """The commander is gone, told of all that ended; what is held is dropped."""
@@ -304,7 +313,18 @@ def unfinished(reader: LineReader) -> str:
     return f"it left in the middle of a line, dropped: {bytes(reader.unfinished[:100])!r}"
 
 
-class PortFactory(Factory[LineReader]):
+class Refused(Protocol):
+    """A connection that is ended as it begins. No protocol at all would do, but not under TLS: there
+    Twisted wraps it all the same, and the connection stays.
+    """
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+class PortFactory(Factory[Protocol]):
     """Makes a client of each connection to a port that may be made, named after the port and numbered.
 
     :ivar connected: the clients whose connections are up, those included that are being closed.
@@ -329,9 +349,9 @@ class PortFactory(Factory[LineReader]):
         self._shared = (settings, bridge, limits, log, clock, self.connected)
         self._count = 0
 
-    def buildProtocol(self, addr: IAddress | None) -> LineReader | None:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self.admits(addr):
-            return None
+            return Refused()
         self._count += 1
         return HalfCloseReader(self.make_client(str(self._count)))
 

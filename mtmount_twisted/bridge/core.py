@@ -192,6 +192,20 @@ class Bridge:
         else:
             self._granting.take(client, header)
 
+    @property
+    def stops(self) -> int:
+        """How many stops were taken; one that is held back compares it."""
+        return self._traffic.stops
+
+    def commanded_late(self, client: Any, line: bytes) -> None:
+        """A client sent a command before a stop was taken, and it comes only now: a stop overtook it."""
+        header = read_to_refuse(line)
+        if header is None or header.code == ASK or header.code in STOP_CODES:
+            self.commanded(client, line)
+        elif self._audience.is_here(client):
+            self._diary.heard(client.name, line)
+            self._traffic.refuse(client, header, "not sent: overtaken by a stop")
+
     def _bear(self, client: Any) -> None:
         """A command is refused; an observer that goes on commanding is dismissed."""
         here = self._audience.is_here(client)

@@ -276,6 +276,7 @@ class Granting:
         lease = self._lease
         former, number = lease.holder, lease.number
         self._stop_grace()
+        self._owes_stop = False  # who has command is in charge
         lease.grant(heir)
         if former is not None:
             self._ended(former, number, why)
@@ -463,6 +464,7 @@ class Granting:
         """A stop has ended. The mount refuses one for what is off, and so does not move; that nobody knows
         what came of one is worse.
         """
+        self._owes_stop = self._owes_stop or (code is None and self._lease.holder is None)
         if code != ReplyCode.DONE:
             level = logging.CRITICAL if code is None else logging.WARNING
             self._log.log(level, "%s, because the holder of command is gone, failed: %s", stop, explanation)

@@ -161,8 +161,10 @@ class BridgeService(Service):
                 self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
         self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports)
         why = "it is not in the configuration any more"
-        pairs = [self._pairs.pop(pair) for pair in set(self._pairs) - set(config.pairs)]
-        ports = [self._ports.pop(port) for port in set(self._ports) - set(config.ports)]
+        gone_pairs = [pair for pair, at in self._pairs.items() if pair not in config.pairs or at.listen_error]
+        gone_ports = [port for port, at in self._ports.items() if port not in config.ports or at.failure]
+        pairs = [self._pairs.pop(pair) for pair in gone_pairs]
+        ports = [self._ports.pop(port) for port in gone_ports]
         for client in (*pairs, *(client for port in ports for client in port.clients)):
             self.bridge.client_leaves(client, why)
         going = [*(pair.close() for pair in pairs), *(port.close(why) for port in ports)]
@@ -201,7 +203,7 @@ class BridgeService(Service):
                 f"its replies go to {pair.client_host}:{pair.client_port}"
                 for pair in self.pairs
             ]
-            + [f"port {port.name} on {port.endpoint}" for port in self._ports]
+            + [f"port {port.name} on {port.endpoint}" for port, at in self._ports.items() if not at.failure]
         )
 
     def stopService(self) -> Deferred[None]:

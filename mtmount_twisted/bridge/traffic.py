@@ -61,6 +61,7 @@ class Traffic:
     :param source: under which the bridge commands the controller.
     :ivar link: the controller's link while it is up, else None.
     :ivar own: the bridge as a sender of commands.
+    :ivar stops: how many stops were taken.
 
     The first sequence id is a random one: a controller may still finish what an earlier process of
     the bridge sent, and its answer must not be taken for the answer to one of ours.
@@ -77,6 +78,7 @@ class Traffic:
         source: Source,
     ) -> None:
         self.link: Any = None
+        self.stops = 0
         self.flights = FlightTable(random.randint(1, MAX_SEQUENCE_ID))
         self.own = _Own(source)
         self._clock = clock
@@ -112,6 +114,7 @@ class Traffic:
         client.in_flight += 1
         self._diary.step("received", client, header, flight.key, lease)
         overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
+        self.stops += header.code in STOP_CODES
         for each in overtaken:  # all, before anyone is told: nothing may slip out behind the stop
             self._take_out(each)
         self._keep_sweeping()
