@@ -6,22 +6,29 @@ begins: one line on standard error that says how to mend it, and a non-zero exit
 
 from __future__ import annotations
 
+import datetime
 import errno
 import logging
 import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.python import usage
+from twisted.python.failure import Failure
 
 from .communicator import ClientServerPair
 from .fields import INT, Kind
 from .logs import ROOT, send_to_twisted
+
+T = TypeVar("T")
 
 _STARTED_AS = os.getpid()
 
@@ -118,6 +125,21 @@ def check_resolves(daemon: str, option: str, host: str) -> str:
     return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
 
 
+def expired(path: str) -> list[str]:
+    """The certificates in a file whose time is over, and when it was."""
+    from cryptography import x509
+
+    found = []
+    with suppress(OSError, ValueError):  # what can't be read is told of by who needs it
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    now = datetime.datetime.now(datetime.UTC)
+    return [
+        f"{path}: {each.subject.rfc4514_string()} expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        for each in found
+        if each.not_valid_after_utc < now
+    ]
+
+
 class Listen(NamedTuple):
     """Where a daemon is to listen, and the options that say so."""
 
@@ -182,12 +204,64 @@ def _end(daemon: str, error: OSError) -> NoReturn:
     stop(daemon, f"{error}; give another port, or stop what has it")
 
 
+_noted: set[int] = set()
+
+
+def note_signal(number: int) -> None:
+    """From now on a signal does nothing but to be done by `on_signal`, when that is called."""
+    signal.signal(number, lambda number, frame: _noted.add(number))
+
+
 def on_signal(number: int, do: Callable[[], None]) -> None:
-    """Have this called, by the reactor, when a signal comes."""
+    """Have this called, by the reactor, when a signal comes; once at its start if it came already."""
     from twisted.internet import reactor
 
     running: Any = reactor
     signal.signal(number, lambda number, frame: running.callFromThread(do))
+    if number in _noted:
+        _noted.discard(number)
+        running.callFromThread(do)
+
+
+class Aside(Generic[T]):
+    """Does what may hang for ever in a thread that nobody waits for, the end of the program neither.
+
+    :param reactor: takes what the thread has to say.
+
+    What hangs can't be ended, only left: `drop`. The reactor's own threads are no place for it, for the
+    reactor waits for them when it stops.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._result: Deferred[T] | None = None
+
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        """Do one thing; not while another is being done.
+
+        :returns: fires with what it gives, or fails with what it raises, `SystemExit` too; fails with
+            `twisted.internet.defer.CancelledError` if it is dropped.
+        """
+        result = self._result = Deferred()
+        threading.Thread(target=self._work, args=(work, result), name="aside", daemon=True).start()
+        return result
+
+    def drop(self) -> None:
+        """Wait no more for what is being done: what comes of it is nobody's."""
+        if self._result is not None:
+            self._result.cancel()
+
+    def _work(self, work: Callable[[], T], result: Deferred[T]) -> None:
+        come: T | Failure
+        try:
+            come = work()
+        except BaseException:  # which would end the thread unheard
+            come = Failure()
+        self._reactor.callFromThread(self._come, result, come)
+
+    def _come(self, result: Deferred[T], come: T | Failure) -> None:
+        self._result = None
+        result.callback(come)
 
 
 def announce(log: logging.Logger, text: str) -> None:

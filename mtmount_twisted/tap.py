@@ -13,8 +13,7 @@ from typing import Any
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred, succeed
-from twisted.internet.threads import deferToThread
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from . import daemon
@@ -85,6 +84,8 @@ class Options(daemon.OneLineOptions):
     def postOptions(self) -> None:
         """Convert the options, and make the configuration of them and the file."""
         super().postOptions()
+        if not self["check-config"]:
+            daemon.note_signal(signal.SIGHUP)  # which would end it, until it serves
         path = self["config"]
         self.config_file = None if path is None else os.path.abspath(path)  # twistd may go elsewhere
         try:
@@ -184,6 +185,7 @@ class BridgeDaemon(MultiService):
     :param web: a `web.service.WebService`, or None.
     :param needs_web: whether it is an end of the daemon if that can't listen.
     :param reread: gives the configuration as its file has it now, of the one that holds.
+    :param aside: where that is done.
 
     SIGHUP has the configuration read again. A first SIGTERM leaves the commands in flight some time to
     end, a second one none.
@@ -198,10 +200,12 @@ class BridgeDaemon(MultiService):
         needs_web: bool,
         log: logging.Logger,
         reread: Callable[[Config], Config],
+        aside: daemon.Aside[Config],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reread = reread
-        self._reloading = DeferredLock()
+        self._aside = aside
+        self._reloads = False
         self._bridge = bridge
         self._simulator = simulator
         self._journal = journal
@@ -250,23 +254,35 @@ class BridgeDaemon(MultiService):
         return link.connect(mount.server_port)
 
     def reload(self) -> None:
-        """Serve the commanders of the configuration as it is now; one with a fault is refused whole."""
-        reloaded = self._reloading.run(lambda: Deferred.fromCoroutine(self._reload()))
-        reloaded.addErrback(lambda reason: self._log.error("the configuration: %s", reason.getTraceback()))
+        """Serve the commanders of the configuration as it is now; one with a fault is refused whole.
+
+        One at a time, and none once it was told to end.
+        """
+        if self._reloads:
+            self._log.warning("told to reload, and not done: an earlier reload is not over")
+        elif self.running:
+            reloaded = Deferred.fromCoroutine(self._reload())
+            reloaded.addErrback(lambda why: self._log.error("the configuration: %s", why.getTraceback()))
 
     async def _reload(self) -> None:
+        self._reloads = True
         try:
-            # In a thread, since to look names up may take long, and commands must not wait for it.
-            config = await deferToThread(self._reread, self._bridge.config)
+            # To look names up, or to read a file of the network, may hang, and commands must not wait for it.
+            config = await self._aside.run(lambda: self._reread(self._bridge.config))
+        except CancelledError:
+            pass
         except (ConfigError, SystemExit) as error:
             for why in str(error).splitlines():
                 self._log.error("the configuration stays as it was: %s", why)
         else:
             await self._bridge.reload(config)
+        finally:
+            self._reloads = False
 
     async def _stop(self) -> None:
         """The bridge goes first: the commands in flight need the others to end."""
         Service.stopService(self)
+        self._aside.drop()
         await self._bridge.stopService()
         others = [part for part in (self._web, self._simulator) if part is not None]
         await DeferredList([maybeDeferred(part.stopService) for part in others], consumeErrors=True)
@@ -313,7 +329,7 @@ def makeService(options: Options) -> IService:
 
     verbose = bool(options["verbose"])
     log = daemon.begin(reactor, verbose)
-    config = _on_this_machine(options, options.config)
+    config = _on_this_machine(options, options.config, log)
     journal = None
     if config.journal.enabled:
         settings = config.journal
@@ -324,20 +340,20 @@ def makeService(options: Options) -> IService:
         show_traffic(tee, log)
     bridge = BridgeService(config, log, tee)
     web = _web_service(options, bridge, tee, log) if _web_is_on(options) else None
-    return BridgeDaemon(
-        bridge, simulator, journal, web, _needs_web(config.web), log, partial(_reread, options)
-    )
+    needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
+    return BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread, daemon.Aside(reactor))
 
 
-def _reread(options: Options, old: Config) -> Config:
+def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
     """The configuration as it is now, checked against this machine.
 
     :raises ConfigError: with all that is wrong with it.
     :raises SystemExit: with one line, as at the start.
     """
+    log.info("reading the configuration anew: %s", options.config_file or "the options")
     config = configured(options, options.config_file)
     have = [(listen.host, listen.port) for _, listen in _listens(options, old)]
-    return _on_this_machine(options, config, have)
+    return _on_this_machine(options, config, log, have)
 
 
 def _needs_web(settings: WebSettings) -> bool:
@@ -387,7 +403,8 @@ def _check_here(options: Options) -> None:
     """What ``--check-config`` looks at besides the file: what this machine has for it."""
     if _web_is_on(options):
         _tokens(options)
-    _check_certificates(options, options.config)
+    for why in _check_certificates(options, options.config):
+        print(f"{DAEMON}: warning: {why}")  # noqa: T201
     wrong = [
         f"{_place(options, key)}: {why}"
         for key, _, why in (problem.partition(": ") for problem in here.problems(options.config))
@@ -396,12 +413,15 @@ def _check_here(options: Options) -> None:
         raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in wrong))
 
 
-def _on_this_machine(options: Options, config: Config, have: Collection[tuple[str, int]] = ()) -> Config:
+def _on_this_machine(
+    options: Options, config: Config, log: logging.Logger, have: Collection[tuple[str, int]] = ()
+) -> Config:
     """The configuration with the addresses of the names in it; stops the daemon if one is no good.
 
     :param have: hosts and ports that it listens on already.
     """
-    _check_certificates(options, config)
+    for why in _check_certificates(options, config):
+        log.warning("out of date: %s", why)
     controller = config.controller
     if controller is not None:
         address = daemon.check_resolves(DAEMON, _place(options, "controller.host"), controller.host)
@@ -437,8 +457,12 @@ def _bound(config: Config, found: dict[str, str]) -> Config:
     return attrs.evolve(config, controller=controller, pairs=pairs)
 
 
-def _check_certificates(options: Options, config: Config) -> None:
-    """Stop the daemon if a port is to be encrypted and can't be."""
+def _check_certificates(options: Options, config: Config) -> list[str]:
+    """Stop the daemon if a port is to be encrypted and can't be.
+
+    :returns: of which certificates the time is over.
+    """
+    over = []
     for number, port in enumerate(config.ports, 1):
         if port.certificate is None:
             continue
@@ -449,6 +473,9 @@ def _check_certificates(options: Options, config: Config) -> None:
             context(port.certificate, port.private_key or port.certificate, port.client_ca or "")
         except ConfigError as error:
             daemon.stop(DAEMON, f"{place}: {error}")
+        over += [f"port[{number}].certificate: {why}" for why in daemon.expired(port.certificate)]
+        over += [f"port[{number}].client_ca: {why}" for why in daemon.expired(port.client_ca or "")]
+    return over
 
 
 def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Listen]]:

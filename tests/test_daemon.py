@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted import daemon
 from mtmount_twisted.communicator import ClientServerPair
@@ -281,3 +285,66 @@ class BeginTests(SynchronousTestCase):
         reactor.callLater(5, print)
         daemon.begin(reactor, False)
         self.assertEqual(reactor.seconds(), 0)
+
+
+class AsideTests(TestCase):
+    """`Aside`."""
+
+    def setUp(self) -> None:
+        self.aside: daemon.Aside[int] = daemon.Aside(reactor)
+
+    async def test_result(self) -> None:
+        """What the work gives comes to the reactor's thread, one after the other."""
+        for number in (1, 2):
+            self.assertEqual(await self.aside.run(lambda number=number: number), number)
+
+    async def test_failure(self) -> None:
+        """So does what it raises, and be it the end of the program."""
+        with self.assertRaises(SystemExit):
+            await self.aside.run(lambda: daemon.stop("d", "why"))
+
+    async def test_dropped(self) -> None:
+        """What is dropped fails at once; what comes of it then is nobody's, and no fault."""
+        begun: Deferred[None] = Deferred()
+        hangs = threading.Event()
+        self.addCleanup(hangs.set)
+        threads: list[threading.Thread] = []
+
+        def work() -> int:
+            threads.append(threading.current_thread())
+            reactor.callFromThread(begun.callback, None)
+            hangs.wait()
+            return 1
+
+        result = self.aside.run(work)
+        await begun
+        self.aside.drop()
+        self.failureResultOf(result, CancelledError)
+        self.assertTrue(threads[0].daemon, "or Python would wait for it")
+        hangs.set()
+        threads[0].join()
+        self.assertEqual(await self.aside.run(lambda: 2), 2, "which comes after what came of the first")
+
+    def test_nothing_to_drop(self) -> None:
+        """To drop nothing is no fault."""
+        self.aside.drop()
+
+
+class SignalTests(TestCase):
+    """`note_signal` and `on_signal`."""
+
+    def setUp(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+
+    async def test_noted(self) -> None:
+        """A signal that came too early, however often, is done once, when there is somebody to do it."""
+        daemon.note_signal(signal.SIGHUP)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        done: list[Deferred[None]] = [Deferred(), Deferred()]
+        waiting = iter(done)
+        daemon.on_signal(signal.SIGHUP, lambda: next(waiting).callback(None))
+        await done[0]
+        self.assertFalse(done[1].called)
+        signal.raise_signal(signal.SIGHUP)
+        await done[1]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.threads import deferToThread
 
 from mtmount_twisted import commands as c
 from mtmount_twisted.communicator import Communicator
@@ -109,4 +112,56 @@ class SignalTests(ProgramCase):
         program.transport.signalProcess("HUP")
         await program.line("stays as it was: .*can't be read")
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
+        await self.assert_ends(program)
+
+    def fifo(self, path: Path) -> None:
+        """A file at this path that hangs who reads it, until somebody writes; unlocked after the test."""
+        os.mkfifo(path)
+        self.addCleanup(lambda: os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK)))
+
+    async def test_term_while_reading(self) -> None:
+        """While a reading hangs another is refused, commands are served, and SIGTERM ends it as ever."""
+        program, commander = await self.connected()
+        self.path.unlink()
+        self.fifo(self.path)
+        program.transport.signalProcess("HUP")
+        await program.line(f"reading the configuration anew: {self.path}")
+        program.transport.signalProcess("HUP")
+        await program.line("told to reload, and not done: an earlier reload is not over")
+        self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
+        await self.assert_ends(program)
+        self.assertEqual(program.output.count("reading the configuration anew"), 1)
+        self.assertNotIn("the configuration: ", program.output)
+
+    async def test_reload_after_a_refused_one(self) -> None:
+        """A reading that hung and then got its file is a reload as any, and the next is taken."""
+        program, _ = await self.connected()
+        self.path.unlink()
+        self.fifo(self.path)
+        for number in (1, 2):
+            program.transport.signalProcess("HUP")
+            await self.write(self.path, self.pair)
+            await program.line("now serving", number)
+        await self.assert_ends(program)
+
+    def write(self, path: Path, text: str) -> Deferred[int]:
+        """Write to a FIFO, once somebody reads it."""
+        return deferToThread(path.write_text, text, encoding="utf-8")
+
+    async def test_early_hangup(self) -> None:
+        """SIGHUP before it serves does not end it: it reads the file again once it serves."""
+        path = Path(self.mktemp()).absolute()
+        self.fifo(path)
+        pairs = [
+            f"[[pair]]\nname = '{name}'\ncommand_port = 0\nreply_port = {port}\n"
+            for name, port in (("csc", 8), ("eui", 9))
+        ]
+        program = self.twistd("-n", "mtmount-bridge", "--config", str(path))
+        reading = await deferToThread(os.open, path, os.O_WRONLY)
+        program.transport.signalProcess("HUP")
+        os.write(reading, pairs[0].encode())
+        os.close(reading)
+        await self.serving(program)
+        await self.write(path, "".join(pairs))
+        await program.line("now serving .*eui")
         await self.assert_ends(program)
