@@ -88,7 +88,10 @@ class Growth:
         """Fires with True once the `mark` is another; False on a fault, or after so many seconds."""
         if self._moved(mark):
             return succeed(self.mark != mark)
-        self._seen = mark
+        if (
+            not self._waiting
+        ):  # else there is one who waits for less: better to wake this one, too, for nothing
+            self._seen = mark
         self._look_later()
         return self._waiting.wait().addTimeout(seconds, self._clock, lambda result, timeout: False)
 
