@@ -340,7 +340,7 @@ BOUNDS = {
     "an ask for command that waits": f"{leases.ASK_TIME:g} s",
     "a request for command of its holder": f"{leases.REQUEST_TIME:g} s",
     "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
-    "lives of commands": f"{lives.MAX_LIVES:,}",
+    "lives of commands": f"{lives.MAX_LIVES:,} of a user, and as many with keys",
     "of one such life": f"{lives.MAX_STEPS} steps, {lives.LONGEST_EXPLANATION:,} characters",
     "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
     "event streams of one user, of all": "{1} †, {0} †: as connections".format(*CONNECTIONS),
