@@ -82,8 +82,9 @@ async def measure(run: Run, reactor: Any) -> None:
         bare = Path(folder, "bare.py")
         bare.write_text(BARE)
         journal = f"--journal={Path(folder, 'journal.sqlite')}"
+        ours = ["mtmount-bridge", "--command-port=0", "--reply-port=1", journal, "--web=none"]
         daemons = {
-            "ours": (["mtmount-bridge", "--command-port=0", "--reply-port=1", journal], "serving"),
+            "ours": (ours, "serving"),
             "bare twistd": (["-y", str(bare)], "starting on"),
         }
         for name, unit, sample, goal in (
