@@ -301,10 +301,12 @@ class Bridge:
                 self._learn(line)
                 events.append(line)
             else:
-                self._audience.tell_all(events)  # before the answer, as they came
-                events = []
+                if events:
+                    self._audience.tell_all(events)  # before the answer, as they came
+                    events = []
                 self._traffic.answer(answer)
-        self._audience.tell_all(events)
+        if events:
+            self._audience.tell_all(events)
 
     def _learn(self, line: bytes) -> None:
         forgotten = self.known.learn(line)
