@@ -114,7 +114,7 @@ class Bodies(SynchronousTestCase):
     def test_wrong(self) -> None:
         """What is no JSON, or not safe to use, is 400, with the place or the reason."""
         for body, reason in (
-            (b'{"a": 1,\n }', "line 2, column 2"),
+            (b'{"a": 1,\n 2}', "line 2, column 2"),
             (b"{", "line 1, column 2"),
             (b'"\xff"', "not UTF-8: byte 2"),
             (b'{"a": {"b": 1, "b": 2}}', "'b' twice"),
