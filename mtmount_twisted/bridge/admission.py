@@ -80,11 +80,3 @@ def admits(allowed: Iterable[Network], address: str) -> bool:
     if found.version == 6 and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
     return any(found.version == each.version and found in each for each in allowed)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address to listen on, or a host that stands for one."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

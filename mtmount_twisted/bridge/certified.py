@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from ..errors import ConfigError
 from ..journal.schema import usable_name
-from ..protocol import HalfCloseReader, LineReader
+from ..protocol import LineReader
 from .commanders import PortClient, PortFactory, Refused
 from .sections import PortCommanders
 
@@ -34,7 +34,7 @@ MAX_UNPROVEN = 100
 
 
 @implementer(IHandshakeListener)
-class CertifiedReader(HalfCloseReader):
+class CertifiedReader(LineReader):
     """A reader that has no owner until the handshake has told who it is.
 
     :param find: gives the client of a name, or why it may not be here.
@@ -80,10 +80,6 @@ class CertifiedReader(HalfCloseReader):
         """Nothing is taken from who was refused."""
         if self.owner is not None:
             super().dataReceived(data)
-
-    def readConnectionLost(self) -> None:
-        if self.owner is not None:
-            super().readConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.owner is not None:
