@@ -63,6 +63,7 @@ ROOMS: dict[str, Room] = {
     "codec": room("codec", "names lines values messages"),
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),
+    "hosts": room("hosts"),
     "interfaces": room("interfaces"),
     "liveness": room("liveness"),
     "protocol": room("protocol", "names lines waiting interfaces liveness"),
@@ -81,12 +82,12 @@ ROOMS: dict[str, Room] = {
     "bridge": room(
         "bridge",
         "names lines values messages codec waiting interfaces liveness protocol outlet communicator "
-        "journal_file",
+        "journal_file hosts",
     ),
     "commander": room("commander", "names lines values messages communicator commanding"),
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
     "web": room(
-        "web", "names lines secret values messages codec waiting interfaces outlet journal_file journal"
+        "web", "names lines secret values messages codec waiting interfaces outlet journal_file journal hosts"
     ),
     "daemon": room("daemon", "values communicator logs"),
     "services": room("tap simulator.tap", "names values simulator bridge web daemon"),

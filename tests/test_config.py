@@ -392,6 +392,7 @@ class Clashes(SynchronousTestCase):
             '[controller]\nhost = "127.0.0.1"\ncommand_port = 30005\nreply_port = 7\n' + PAIR,
             '[controller]\nhost = "192.0.2.1"\ncommand_port = 30005\n' + PAIR,
             PAIR + '[[port]]\nname = "p"\nendpoint = "tcp:30006"\ninsecure = true\n',
+            PAIR + '[[port]]\nname = "p"\nendpoint = "tcp:30006:interface=\\\\:\\\\:"\ninsecure = true\n',
         ):
             [problem] = problems(text)
             self.assertIn("the bridge would connect to itself", problem)

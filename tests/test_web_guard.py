@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -64,6 +65,8 @@ class Doorways(GuardCase):
         for host in (
             *("localhost", "localhost:8080", "LocalHost:9000", "127.0.0.1:8080", "[::1]", "[::1]:8080"),
             *("mount.example.org", "mount.example.org:443", "[2001:db8::1]:8080"),
+            *("mount.example.org.", "Mount.Example.org.:443", "localhost."),
+            *("[0:0:0:0:0:0:0:1]", "[2001:DB8:0::1]", "[::ffff:127.0.0.1]"),
         ):
             self.assertEqual(self.ask("/", {"Host": host}).status, 200, host)
         for host in (
@@ -74,12 +77,39 @@ class Doorways(GuardCase):
                 "127.0.0.2",
                 "",
             ),
-            *("localhost:80:80", "localhost@evil.example.org", "::1", "mount.example.org.", "localhost:x"),
+            *("localhost:80:80", "localhost@evil.example.org", "::1", "mount.example.org..", "localhost:x"),
+            *(".", "..", ".:80"),
         ):
             for path in ("/", "/look", "/nothing"):
                 got = self.ask(path, {"Host": host})
                 self.assertEqual((got.status, got.reason), (421, "Misdirected Request"), host)
         self.assertIn("web.allowed_hosts", got.json["error"])
+
+    def test_own_address(self) -> None:
+        """The address at which a request arrives is a host of this daemon, however its socket spells it."""
+        for here, host, others in (
+            ("192.0.2.7", "192.0.2.7", ("192.0.2.8",)),
+            ("::ffff:192.0.2.7", "192.0.2.7:8080", ("192.0.2.8", "[::ffff:192.0.2.8]")),
+            ("::ffff:c000:207", "[::ffff:192.0.2.7]", ("[::192.0.2.7]",)),
+            ("fe80::1%eth0", "[fe80::1]:8080", ("[fe80::2]", "[fe80::1%eth0]")),
+        ):
+            for asked, status in ((host, 200), *((other, 421) for other in others)):
+                wire = Wire(self.site, host=here)
+                wire.ask("GET", "/", headers={"Host": asked})
+                got = wire.answer()
+                assert got is not None
+                self.assertEqual(got.status, status, (here, asked))
+                wire.lose()
+
+    def test_no_address(self) -> None:
+        """A socket without an address, as that of a Unix endpoint, adds no host."""
+        wire = Wire(self.site)
+        wire.transport.hostAddr = UNIXAddress("/run/web")
+        wire.ask("GET", "/", headers={"Host": "."})
+        got = wire.answer()
+        assert got is not None
+        self.assertEqual(got.status, 421)
+        wire.lose()
 
     def test_two_hosts(self) -> None:
         """A request with two hosts, or none, is for nobody."""
@@ -90,6 +120,8 @@ class Doorways(GuardCase):
         """A page of this daemon may ask, and one that the configuration names; no other may, for anything."""
         for origin in ("http://127.0.0.1:8080", "https://127.0.0.1:8080", "https://proxy.example.org"):
             self.assertEqual(self.ask("/", {"Origin": origin}).status, 200, origin)
+        dotted = {"Host": "mount.example.org.", "Origin": "https://mount.example.org."}
+        self.assertEqual(self.ask("/", dotted).status, 200, "as a browser sends it")
         for origin in (
             *("http://evil.example.org", "null", "", "http://127.0.0.1", "http://127.0.0.1:3000"),
             *("http://localhost:8080", "http://proxy.example.org", "https://proxy.example.org.evil.org"),

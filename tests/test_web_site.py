@@ -374,7 +374,8 @@ class Connections(SiteCase):
         with self.assertLogs("tests.web", "WARNING") as caught:
             for _ in range(3):
                 self.assertIsNone(Wire(self.site).protocol)
-        self.assertEqual((len(caught.output), self.site.refused), (1, 3))
+            self.assertIsNone(Wire(self.site, "::ffff:127.0.0.1").protocol, "the same address, dual-stack")
+        self.assertEqual((len(caught.output), self.site.refused), (1, 4))
         other = Wire(self.site, "127.0.0.2")
         wires[0].lose()
         wires[0] = Wire(self.site)

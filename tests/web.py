@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -82,9 +82,12 @@ class Wire:
     :ivar transport: the site's end: `producerState`, `disconnecting` and so on.
     """
 
-    def __init__(self, site: WebSite, address: str = "127.0.0.1") -> None:
-        peer = IPv4Address("TCP", address, 50_000)
-        self.transport = Pipe(hostAddress=IPv4Address("TCP", "127.0.0.1", 8080), peerAddress=peer)
+    def __init__(self, site: WebSite, address: str = "127.0.0.1", host: str = "127.0.0.1") -> None:
+        peer, here = (
+            (IPv6Address if ":" in each else IPv4Address)("TCP", each, port)
+            for each, port in ((address, 50_000), (host, 8080))
+        )
+        self.transport = Pipe(hostAddress=here, peerAddress=peer)
         self.protocol: Any = site.buildProtocol(peer)
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)

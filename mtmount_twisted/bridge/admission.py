@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from ..hosts import plain_address
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -74,9 +76,7 @@ def admits(allowed: Iterable[Network], address: str) -> bool:
     if not address:
         return True
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        found = ipaddress.ip_address(plain_address(address))
     except ValueError:
         return False
-    if found.version == 6 and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
     return any(found.version == each.version and found in each for each in allowed)

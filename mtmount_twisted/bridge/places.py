@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from ..hosts import plain_address
+
 LONGEST_HOST = 253
 ENDPOINT = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or "unix:/run/mount.sock"'
 
@@ -62,15 +64,18 @@ def clashes(places: list[Place]) -> Iterator[str]:
 
 
 def _meet(one: Place, other: Place) -> bool:
-    """Whether two places are the same one."""
-    if one.port != other.port or one.port == 0 or (":" in one.host) != (":" in other.host):
+    """Return whether two places are the same one."""
+    if one.port != other.port or one.port == 0:
         return False
     if one.host == other.host:
         return True
+    same_family = (":" in one.host) == (":" in other.host)
     if one.listens and other.listens:
-        return any(place.host in _ALL for place in (one, other))
+        return same_family and any(place.host in _ALL for place in (one, other))
     listening, connecting = (one, other) if one.listens else (other, one)
-    return listening.listens and listening.host in _ALL and is_near(connecting.host)
+    # A socket at :: is dual-stack (ipv6(7), IPV6_V6ONLY): what connects to 127.0.0.1 reaches it too.
+    covers = listening.host == "::" or (same_family and listening.host in _ALL)
+    return listening.listens and covers and is_near(connecting.host)
 
 
 _ALL = ("0.0.0.0", "::")
@@ -109,9 +114,8 @@ def parse_endpoint(text: str) -> tuple[str, int | str]:
 
 
 def canonical(host: str) -> str:
-    """One spelling for each address."""
-    host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host.lower())
-    return str(ipaddress.ip_address(host)) if _is_address(host) else host
+    """Return one spelling for each address."""
+    return plain_address({"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host.lower()))
 
 
 def is_near(host: str) -> bool:

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from ..hosts import plain_address
 from .calls import Problem, Role, User
 from .tokens import SHORTEST, Tokens
 
@@ -64,7 +65,7 @@ class Guard:
     """
 
     def __init__(self, doors: Doors, tokens: Tokens | None, anyone: User) -> None:
-        self._hosts = frozenset(host.lower() for host in (*LOCAL, *doors.hosts))
+        self._hosts = frozenset(_spelled(host) for host in (*LOCAL, *doors.hosts))
         self._origins = frozenset(origin.lower().rstrip("/") for origin in doors.origins)
         self._tokens = tokens
         self._anyone = anyone
@@ -87,8 +88,11 @@ class Guard:
         given = _said(request, b"host")
         host = given[0].lower() if len(given) == 1 else ""
         found = _HOST.fullmatch(host)
-        here = getattr(request.getHost(), "host", "")  # an address, which no other name can stand for
-        if found is None or found[1].strip("[]") not in (*self._hosts, here):
+        # The socket's own address, which no other name can stand for. It is IPv4-mapped on a dual-stack
+        # socket and has a zone if it is link-local; a browser knows neither.
+        here = _spelled(getattr(request.getHost(), "host", ""))
+        name = "" if found is None else _spelled(found[1].strip("[]"))
+        if not name or name not in (*self._hosts, here):
             raise Problem(
                 421, f"not a host that this daemon answers for: {host[:100]!r} (see web.allowed_hosts)"
             )
@@ -134,6 +138,11 @@ class Guard:
         if kind.lower() != "bearer" or self._tokens is None:
             return None
         return self._tokens.user(secret.strip())
+
+
+def _spelled(host: str) -> str:
+    """Return a host in the one spelling that is compared: a final dot is the DNS root (RFC 3986, 3.2.2)."""
+    return plain_address(host.lower().removesuffix("."))
 
 
 def _said(request: Any, header: bytes) -> list[str]:

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotia
 from twisted.web import http
 from zope.interface import implementer
 
+from ..hosts import plain_address
 from ..waiting import Waiters
 from .calls import Route
 from .routing import HEADERS, Gate, Router, reason
@@ -249,7 +250,8 @@ class WebSite(http.HTTPFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection, or None if there are too many: it is closed at once."""
-        address = str(getattr(addr, "host", ""))  # a unix: socket's clients have none, and share the total
+        # A unix: socket's clients have no address, and share the total.
+        address = plain_address(str(getattr(addr, "host", "")))
         full = len(self.connections) >= self.limits.max_connections or self._closing
         if full or not self._has_room(address):
             self.refused += 1

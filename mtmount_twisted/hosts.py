@@ -1,0 +1,25 @@
+"""One spelling for each network address, so that two texts can be compared.
+
+Pure: no Twisted, no I/O, no name is resolved.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def plain_address(host: str) -> str:
+    """Return an address in its shortest spelling, in lower case; text that is no address as it is.
+
+    An IPv4 address that a dual-stack socket shows as ``::ffff:192.0.2.1`` (RFC 4291, 2.5.5.2) becomes
+    ``192.0.2.1``. The zone of a link-local address (``%eth0``, RFC 4007) is dropped: it names an interface
+    of one machine and is no part of what another machine calls it.
+
+    :param host: without brackets and port.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(address if mapped is None else mapped)
