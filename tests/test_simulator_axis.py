@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from mtmount_twisted import commands as c
 from mtmount_twisted.errors import TaiUnavailableError
 from mtmount_twisted.replies import AckReply, DoneReply, InPositionReply
@@ -243,6 +245,30 @@ class TestTracking(MountCase):
         self.assertEqual(bench.mount.elevation.state, (86.5, 0))
         self.assertFalse(bench.mount.elevation.in_position)
         self.assert_idle(bench)
+
+    def test_noise_in_the_targets(self) -> None:
+        """Noise of 1e-4 deg in the targets, at rest or moving, causes no event but the first."""
+        for rate in (0.0, 0.5, -2.0):
+            bench = self.tracking("AzimuthAxis")
+            begin, noise = bench.tai(), random.Random(10)
+            for _ in range(200):
+                tai = bench.tai() + 0.03
+                position = rate * (tai - begin) + noise.gauss(0, 1e-4)
+                bench.ask(c.AzimuthAxisTrack(position=position, velocity=rate, tai=tai))
+                bench.wait(0.05)
+            said = [r.in_position for r in bench.said if isinstance(r, InPositionReply)]
+            self.assertEqual(said, [True], f"rate {rate}")
+            self.assert_close(bench.mount.azimuth.state.position, position + rate * 0.02, 1e-3)
+
+    def test_a_step_out_of_position(self) -> None:
+        """A target more than 0.01 deg away is left and entered once, within the limits of acceleration."""
+        bench = self.tracking("AzimuthAxis")
+        bench.ask(c.AzimuthAxisTrack(position=0, velocity=0, tai=bench.tai()))
+        bench.ask(c.AzimuthAxisTrack(position=0.02, velocity=0, tai=bench.tai()))
+        bench.wait(1)
+        said = [r.in_position for r in bench.said if isinstance(r, InPositionReply)]
+        self.assertEqual(said, [True, False, True])
+        self.assertEqual(bench.mount.azimuth.state, (0.02, 0))
 
     def test_stop_ends_tracking(self) -> None:
         """Stop ends tracking, so that the next target of the stream can't undo it."""

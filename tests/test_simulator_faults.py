@@ -448,6 +448,7 @@ class ServiceTests(SynchronousTestCase):
         self.far_end.connect_server()
         self.service.communicator.connect(self.far_end.port)
         self.reactor.advance(0)
+        self.heard()  # the state of the axes, which is reported once
 
     def tearDown(self) -> None:
         """Whatever was to come later, nothing is left of it."""

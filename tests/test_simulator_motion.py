@@ -18,6 +18,7 @@ from mtmount_twisted.simulator.motion import (
     glide,
     in_position_changes,
     rest,
+    settle,
 )
 
 VELOCITY = 7.0
@@ -240,3 +241,29 @@ class TestInPositionChanges(PathChecks):
         first, second = in_position_changes(rest(START, 0), Target(START, 0, 0.005), 0.01, 0.01)
         self.assertEqual((first.in_position, second.in_position), (True, False))
         self.assert_close(second.time, START + 2)
+
+
+class TestSettle(PathChecks):
+    """A path that stays within the tolerances of its target once it has entered them."""
+
+    @given(st.floats(-0.05, 0.05), st.floats(-0.5, 0.5), st.floats(-6.5, 6.5))
+    def test_enters_once(self, gap: float, closing: float, velocity: float) -> None:
+        """It enters once, does not leave, keeps the limits, and ends at the target."""
+        target = Target(START, 10.0, velocity)
+        shortest = approach(START, State(10.0 + gap, velocity + closing), target, VELOCITY, ACCELERATION)
+        path = settle(shortest, target, 0.01, 0.01, VELOCITY, ACCELERATION)
+        self.assert_smooth(path)
+        self.assert_in_limits(path)
+        changes = [change.in_position for change in in_position_changes(path, target, 0.01, 0.01)]
+        edge = abs(abs(gap) - 0.01) < 1e-4  # there, braking may carry it over the tolerance once
+        self.assertTrue(edge or changes in ([True], [False, True]), changes)
+        self.assertTrue(changes[-1])
+        goal = target.at(path.end)
+        self.assert_close(path.at(path.end).position, goal.position)
+        self.assert_close(path.at(path.end).velocity, goal.velocity)
+
+    def test_a_path_that_enters_for_good(self) -> None:
+        """A path that does not leave the tolerances stays as it is."""
+        target = Target(START, 10.0)
+        path = approach(START, State(0.0, 0.0), target, VELOCITY, ACCELERATION)
+        self.assertIs(settle(path, target, 0.01, 0.01, VELOCITY, ACCELERATION), path)

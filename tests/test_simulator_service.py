@@ -15,7 +15,7 @@ from mtmount_twisted import commands as c
 from mtmount_twisted.communicator import ClientServerPair, Communicator
 from mtmount_twisted.enums import COMMAND_PORT, REPLY_PORT, Commander, Source
 from mtmount_twisted.errors import ListenError
-from mtmount_twisted.replies import AckReply, DoneReply, OnStateInfoReply, Reply
+from mtmount_twisted.replies import AckReply, DoneReply, InPositionReply, OnStateInfoReply, Reply
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import FarEnd, MemoryReactor
 
@@ -35,6 +35,7 @@ class ServiceCase(TestCase):
         service.startService()
         self.addCleanup(service.stopService)
         await service.wait_command_port()
+        self.newcomers = 1
         return service
 
     async def commander(self, service: SimulatorService, reply_port: int = 0) -> Communicator:
@@ -48,7 +49,14 @@ class ServiceCase(TestCase):
         connected = commander.connect()
         await service.communicator.connect(listening)
         await connected
+        await self.read_announcement(commander)
         return commander
+
+    async def read_announcement(self, commander: Any) -> None:
+        """Read what the simulator says by itself to its first commander."""
+        for _ in range(2 * self.newcomers):
+            await commander.read()
+        self.newcomers = 0
 
     async def ask(self, commander: Communicator, command: c.Command, count: int) -> list[Reply]:
         """The next replies after a command was sent."""
@@ -67,6 +75,31 @@ class TestService(ServiceCase):
         self.assertEqual((type(ack), type(state), type(done)), (AckReply, OnStateInfoReply, DoneReply))
         ack, done = await self.ask(commander, command := c.MirrorCoversPower(on=True), 2)
         self.assertEqual((ack.sequence_id, done.sequence_id), (command.sequence_id, command.sequence_id))
+
+    def test_announces_the_axes_once(self) -> None:
+        """The first commander is told whether each axis is in position; a later one is not told again."""
+        memory = MemoryReactor()
+        service = SimulatorService(command_port=0, reply_port=0, log=LOG, reactor=memory)
+        service.startService()
+        far_end = FarEnd(service.communicator)
+        self.assertTrue(far_end.connect_server())
+        service.communicator.connect(far_end.port)
+        memory.advance(0)
+        axes: list[Any] = far_end.written()
+        self.assertEqual(
+            [(type(r), r.what, r.in_position) for r in axes],
+            [(InPositionReply, 0, False), (InPositionReply, 1, False)],
+        )
+        for _ in range(2):
+            far_end.drop_server()
+            far_end.drop_client()
+            memory.advance(1)
+            self.assertTrue(far_end.connect_server())
+            self.assertTrue(service.communicator.connected)
+            self.assertEqual(far_end.written(), [])
+        stopped = service.stopService()
+        memory.advance(2)
+        self.successResultOf(stopped)
 
     async def test_time_passes(self) -> None:
         """A move is done when the reactor's time for it has passed, which the speed factor shortens."""
@@ -134,7 +167,8 @@ class TestService(ServiceCase):
         service.communicator.connect(far_end.port)
         memory.advance(2)
         self.assertEqual(
-            [type(reply) for reply in far_end.written()], [AckReply, OnStateInfoReply, DoneReply]
+            [type(reply) for reply in far_end.written()],
+            [InPositionReply, InPositionReply, AckReply, OnStateInfoReply, DoneReply],
         )
         self.assertEqual(service.mount.commander, Commander.HHD)
         stopped = service.stopService()
@@ -216,6 +250,7 @@ class TestUnreadable(ServiceCase):
         connected = pair.connect()
         await service.communicator.connect(reply_port)
         await connected
+        await self.read_announcement(pair)
         return service, pair
 
     async def test_answered_if_it_has_a_header(self) -> None:

@@ -23,7 +23,7 @@ from ..errors import CommandRefused, TaiUnavailableError
 from ..replies import InPositionReply
 from .devices import ALL_DRIVES, Device
 from .execution import Execution, Part, Plan, World, instantly
-from .motion import Change, Path, State, Target, approach, bounded, brake, in_position_changes, rest
+from .motion import Change, Path, State, Target, approach, bounded, brake, in_position_changes, rest, settle
 
 IN_POSITION = 0.01
 """How far an axis in position may be from its target, deg and deg/s (protocol.md)."""
@@ -64,6 +64,11 @@ class InPositionWatch:
         self._timer: IDelayedCall | None = None
         self.in_position = False
 
+    def announce(self) -> None:
+        """Report whether the axis is in position, though that did not change."""
+        if self._what is not None:
+            self._world.send(InPositionReply(what=self._what, in_position=self.in_position))
+
     def follow(self, path: Path, target: Target) -> None:
         """Watch a path that begins now."""
         self.close()
@@ -97,8 +102,7 @@ class InPositionWatch:
         if in_position == self.in_position:
             return
         self.in_position = in_position
-        if self._what is not None:
-            self._world.send(InPositionReply(what=self._what, in_position=in_position))
+        self.announce()
 
 
 class Axis(Device):
@@ -150,6 +154,10 @@ class Axis(Device):
     def in_position(self) -> bool:
         """True if it is at its target, and as fast as that."""
         return self._watch.in_position
+
+    def announce_in_position(self) -> None:
+        """Report whether the axis is in position, though that did not change."""
+        self._watch.announce()
 
     def halt(self) -> None:
         """Brake to a stop, disable tracking and forget the target."""
@@ -287,6 +295,8 @@ class Axis(Device):
         target = Target(now - (self._tai(command) - tai), position, velocity)
         self._check_position(command, "position now", target.at(now).position)
         path = approach(now, self.state, target, self._velocity, self._acceleration)
+        # A small correction in the shortest time would be faster than an axis in position may be.
+        path = settle(path, target, IN_POSITION, IN_POSITION, self._velocity, self._acceleration)
         path = bounded(path, self.limits.low, self.limits.high, self._acceleration)
 
         def begin(execution: Execution) -> None:

@@ -130,7 +130,14 @@ def brake(time: float, state: State, acceleration: float) -> Path:
     return Path(time, (first, final))
 
 
-def approach(time: float, state: State, target: Target, velocity: float, acceleration: float) -> Path:
+def approach(
+    time: float,
+    state: State,
+    target: Target,
+    velocity: float,
+    acceleration: float,
+    closing_velocity: float = math.inf,
+) -> Path:
     """The shortest path in time to a target, then along with it for ever.
 
     A state that is faster than the limit is slowed to it at once. A target that is as fast as
@@ -139,6 +146,7 @@ def approach(time: float, state: State, target: Target, velocity: float, acceler
     :param state: where it begins, at any velocity.
     :param velocity: limit, above 0 and not below the target's own, units/s.
     :param acceleration: limit, above 0, units/s².
+    :param closing_velocity: limit of the velocity relative to the target, above 0, units/s.
     """
     goal = target.at(time)
     gap = goal.position - state.position
@@ -146,7 +154,8 @@ def approach(time: float, state: State, target: Target, velocity: float, acceler
     # The side of the target on which it would come to rest (in the target's frame) if it
     # braked now says which way to go.
     direction = math.copysign(1.0, gap - closing * abs(closing) / (2 * acceleration))
-    phases = _phases(direction * gap, direction * closing, velocity - direction * goal.velocity, acceleration)
+    limit = min(velocity - direction * goal.velocity, closing_velocity)
+    phases = _phases(direction * gap, direction * closing, limit, acceleration)
     segments = list(_integrate(state, ((duration, direction * a) for duration, a in phases)))
     duration = sum(duration for duration, _ in phases)
     if math.isfinite(duration):
@@ -229,6 +238,28 @@ def _split_at_reversals(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
             if turn < end:
                 pieces.append(Segment(turn, segment.at(turn).position, 0.0, segment.acceleration))
     return tuple(pieces)
+
+
+def settle(
+    path: Path, target: Target, position: float, velocity: float, limit: float, acceleration: float
+) -> Path:
+    """The path, but one that stays within tolerances of the target from the moment it enters them.
+
+    What is left of the way is gone more slowly than the tolerance of velocity, instead of in the shortest time.
+
+    :param path: one that `approach` made for this target.
+    :param position, velocity: the tolerances, above 0, units and units/s.
+    :param limit, acceleration: the limits with which `approach` made the path.
+    """
+    first, *later = in_position_changes(path, target, position, velocity)
+    entry = first if first.in_position else later.pop(0) if later else None
+    if entry is None or not later:
+        return path
+    gentle = approach(entry.time, path.at(entry.time), target, limit, acceleration, 0.9 * velocity)
+    offset = entry.time - path.start
+    kept = [segment for segment in path.segments if segment.offset < offset]
+    moved = (Segment(s.offset + offset, s.position, s.velocity, s.acceleration) for s in gentle.segments)
+    return Path(path.start, (*kept, *moved))
 
 
 def in_position_changes(path: Path, target: Target, position: float, velocity: float) -> list[Change]:

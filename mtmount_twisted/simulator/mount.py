@@ -136,6 +136,11 @@ class SimulatedMount:
         )
         plan.begin(Execution(command, plan.parts, self._world.send))
 
+    def announce_in_position(self) -> None:
+        """Report whether azimuth and elevation are in position, as at the first connection of a commander."""
+        for axis in self._axes:
+            axis.announce_in_position()
+
     def raise_alarm(self, prefix: str, explanation: str = "simulated fault") -> None:
         """Put a device in alarm until its reset-alarm command.
 

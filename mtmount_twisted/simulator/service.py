@@ -85,6 +85,7 @@ class SimulatorService(Service):
         if reactor is None:
             from twisted.internet import reactor
         self.faults.forget()
+        self._announced = False
         self._refused = self.faults.refusing
         self._voice = Voice(self.faults, reactor, self._log)
         self.mount = SimulatedMount(reactor, self._voice.say, **cast(Any, self._options))
@@ -94,6 +95,7 @@ class SimulatorService(Service):
             log=self._log,
             read_replies=False,
             connect=self._addresses[1] != 0 and not self._refused,
+            connect_callback=self._announce_once,
             reactor=reactor,
         )
         self._voice.mount, self._voice.communicator = self.mount, self.communicator
@@ -119,6 +121,12 @@ class SimulatorService(Service):
         :return: a Deferred that fires with the port; fails with `ListenError` if it can't listen.
         """
         return self.communicator.wait_server_port()
+
+    def _announce_once(self, communicator: Communicator) -> None:
+        """Report the in-position state of both axes when a commander can first receive it."""
+        if communicator.client_connected and not self._announced:
+            self._announced = True
+            self.mount.announce_in_position()
 
     def _take(self, command: Any) -> Deferred[None]:
         """Execute a command; the next one is taken when the replies to this one are on their way."""
