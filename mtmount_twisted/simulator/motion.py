@@ -245,7 +245,7 @@ def settle(
 ) -> Path:
     """The path, but one that stays within tolerances of the target from the moment it enters them.
 
-    What is left of the way is gone more slowly than the tolerance of velocity, instead of in the shortest time.
+    From there the path closes in at less than the tolerance of velocity, instead of in the shortest time.
 
     :param path: one that `approach` made for this target.
     :param position, velocity: the tolerances, above 0, units and units/s.
