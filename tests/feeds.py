@@ -4,6 +4,7 @@ threads that run when it says so, and readers that read as they are told."""
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.journal import Waiting, Writer
 from mtmount_twisted.bridge.journal_store import Keeper
@@ -22,8 +24,10 @@ from mtmount_twisted.web.feed import Feed, Turns
 from mtmount_twisted.web.history import Shelf
 from mtmount_twisted.web.streams import Bounds, Streams
 
-from .journals import STAMP, START, scratch_folder
+from .folders import scratch_folder
+from .journals import STAMP, START
 
+LOG = logging.getLogger("tests.feeds")
 NIGHT = User("night", frozenset(["observe"]), Source.CSC)
 
 
@@ -167,6 +171,7 @@ class Presence:
 class World:
     """All of it.
 
+    :param case: the test, after which the journal is removed.
     :param clock: a `Clock` if None.
     :ivar threads: what was given to a thread and has not run; see `synchronous`.
     """
@@ -174,8 +179,10 @@ class World:
     max_waiting = 2**20
     epoch = 4
 
-    def __init__(self, bounds: Bounds | None = None, clock: Any = None, **ring: int) -> None:
-        self.path = scratch_folder() / "journal.sqlite"
+    def __init__(
+        self, case: SynchronousTestCase, bounds: Bounds | None = None, clock: Any = None, **ring: int
+    ) -> None:
+        self.path = scratch_folder(case) / "journal.sqlite"
         self.clock = clock or Clock()
         self.bounds = bounds
         self.ring = ring
@@ -193,7 +200,7 @@ class World:
         self.shelf = Shelf(self.path, self.clock, self.in_thread, self.clock.seconds)
         self.presence = Presence()
         self.streams = Streams(
-            *(self.feed, self.shelf, self.turns, self.presence, self.tee, self, self.clock), self.bounds
+            *(self.feed, self.shelf, self.turns, self.presence, self.tee, self, self.clock), self.bounds, LOG
         )
 
     def stop(self) -> None:

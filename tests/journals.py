@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.journal import Waiting, Writer
 from mtmount_twisted.bridge.journal_store import Keeper
 
+from .folders import scratch_folder
+
 START = 1795363443.0
 """When a test's time begins: 2026-11-22T16:04:03Z."""
 
 STAMP = b"2026-11-22T16:04:03.000"
 TRACK = b"2\n105\n1\n" + STAMP + b"\n10.0\n0.0\n1795363503.5"
-
-
-def scratch_folder() -> Path:
-    """A fresh folder, below the one that trial works in if it does."""
-    return Path(tempfile.mkdtemp(dir=os.getcwd() if "_trial_temp" in os.getcwd() else None))
 
 
 class Faults:
@@ -63,7 +58,7 @@ class JournalCase(SynchronousTestCase):
     max_bytes = 2**20
 
     def setUp(self) -> None:
-        self.path = scratch_folder() / "state" / "journal.sqlite"
+        self.path = scratch_folder(self) / "state" / "journal.sqlite"
         self.now = START
         self.told: list[str] = []
         self.faults = Faults()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from mtmount_twisted.testing import HOST
 from .bridges import LOG, TCP, ask
 from .certificates import Authority
 from .commanders import RecordingJournal
+from .folders import scratch_folder
 from .test_bridge_service import Collector
 
 try:
@@ -38,7 +38,7 @@ class CertifiedTests(TestCase):
     def setUp(self) -> None:
         if ssl is None:
             raise SkipTest("mtmount_twisted[tls] is not installed")
-        folder = Path(tempfile.mkdtemp())
+        folder = scratch_folder(self)
         self.authority = Authority(folder)
         port = PortCommanders(
             name="desk",
@@ -109,7 +109,7 @@ class CertifiedTests(TestCase):
 
     async def test_another_authority(self) -> None:
         """Who shows one of another authority's is refused."""
-        other = Authority(Path(tempfile.mkdtemp()), "somebody else")
+        other = Authority(scratch_folder(self), "somebody else")
         await self.refused(other.issue("alice"), "no proof of who it is")
 
     async def test_bad_names(self) -> None:
@@ -229,7 +229,7 @@ class FileTests(SynchronousTestCase):
     def setUp(self) -> None:
         if ssl is None:
             raise SkipTest("mtmount_twisted[tls] is not installed")
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = scratch_folder(self)
         self.good = str(Authority(self.folder).issue("bridge"))
 
     def problem(self, *files: str) -> str:
@@ -256,5 +256,5 @@ class FileTests(SynchronousTestCase):
 
     def test_another_key(self) -> None:
         """A key that is not the certificate's is told."""
-        other = str(Authority(Path(tempfile.mkdtemp())).issue("other"))
+        other = str(Authority(scratch_folder(self)).issue("other"))
         self.assertIn("is not the key of", self.problem(self.good, other, ""))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from typing import Any
 
 from twisted.application.service import IService
@@ -23,6 +21,7 @@ from mtmount_twisted.testing import HOST
 
 from .bridges import LOG, TCP, BridgeCase, PortEnd, ask, command, explanation, reply
 from .commanders import MOVE, STATE, STOP, RecordingJournal
+from .folders import scratch_folder
 
 
 class ServiceTests(BridgeCase):
@@ -272,6 +271,6 @@ class SocketTests(TestCase):
 
     async def test_unix(self) -> None:
         """A port may be a unix socket."""
-        path = os.path.join(tempfile.mkdtemp(), "bridge")
+        path = scratch_folder(self) / "bridge"
         await self.use(self.bridge(f"unix:{path}"), f"unix:{path}")
-        self.assertFalse(os.path.exists(path))
+        self.assertFalse(path.exists())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from mtmount_twisted.web.site import make_site
 from mtmount_twisted.web.tokens import load
 
 from .certificates import Authority
+from .folders import scratch_folder
 from .programs import HOST, Program, ProgramCase
 from .web import LOG, ask
 
@@ -106,7 +106,7 @@ class DaemonTests(ProgramCase):
         super().setUp()
         if ssl is None:
             raise SkipTest("mtmount_twisted[tls] is not installed")
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = scratch_folder(self)
         self.authority = Authority(self.folder)
 
     def written(self) -> Iterator[tuple[str, bytes]]:

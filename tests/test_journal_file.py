@@ -18,7 +18,8 @@ from mtmount_twisted.bridge import journal_file
 from mtmount_twisted.bridge.journal_store import TEND_EVERY
 from mtmount_twisted.journal.schema import COLUMNS, SPAN_IDS
 
-from .journals import START, JournalCase, scratch_folder
+from .folders import scratch_folder
+from .journals import START, JournalCase
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -220,7 +221,7 @@ class KilledTests(TestCase):
 
     async def test_kill(self) -> None:
         """Every row that was committed is there, and the file is sound."""
-        path = scratch_folder() / "journal.sqlite"
+        path = scratch_folder(self) / "journal.sqlite"
         process = Killed()
         arguments = [sys.executable, "-c", CHILD, str(path)]
         reactor.spawnProcess(process, sys.executable, arguments, env=None, path=str(ROOT))  # type: ignore[attr-defined]

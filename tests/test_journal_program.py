@@ -317,6 +317,7 @@ class SimulatorTests(TestCase):
         """The program sends the commands to the mount, and tells how each ended."""
         case = SessionCase()
         case.setUp()
+        self.addCleanup(case.doCleanups)
         self.addCleanup(case.tearDown)
         reply_port = self.free_port()
         simulator = SimulatorService(command_port=0, reply_port=reply_port, speed=100.0)

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import stat
-import tempfile
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +32,7 @@ from mtmount_twisted.web.guard import ANYONE, Doors, Guard
 from mtmount_twisted.web.site import make_site
 
 from .certificates import Authority
+from .folders import scratch_folder
 from .pages import tables
 from .test_web_guard import SECRETS, TOKENS, GuardCase
 from .web import LOG, ask
@@ -263,7 +263,7 @@ class EndpointTests(TestCase):
         from OpenSSL import SSL
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        own = str(Authority(Path(tempfile.mkdtemp())).issue("bridge"))
+        own = str(Authority(scratch_folder(self)).issue("bridge"))
         factory = Factory.forProtocol(Echo)
         for endpoint, served in (
             ("tcp:0:interface=127.0.0.1", TLSMemoryBIOFactory(context(own, own, ""), False, factory)),
@@ -280,7 +280,7 @@ class EndpointTests(TestCase):
 
     async def test_unix_mode(self) -> None:
         """``mode=`` of a ``unix:`` endpoint says who on this machine may connect."""
-        path = tempfile.mkdtemp() + "/s"
+        path = scratch_folder(self) / "s"
         listening: Any = await serverFromString(reactor, f"unix:{path}:mode=600").listen(Factory())
         self.addCleanup(listening.stopListening)
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)

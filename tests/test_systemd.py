@@ -7,12 +7,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from mtmount_twisted.tap import Options
+
+from .folders import scratch_folder
 
 UNIT = Path(__file__).resolve().parent.parent / "systemd" / "mtmount-bridge.service"
 MOST_EXPOSED = 2.0
@@ -27,7 +28,7 @@ class UnitFile(SynchronousTestCase):
         program = shutil.which("systemd-analyze")
         if program is None:
             raise SkipTest("there is no systemd-analyze here")
-        unit = Path(tempfile.mkdtemp()) / UNIT.name
+        unit = scratch_folder(self) / UNIT.name
         unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/mtmount/bin/twistd", "/bin/true"))
         done = subprocess.run(
             [program, *words, str(unit)], capture_output=True, text=True, check=False, timeout=60

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from mtmount_twisted.simulator import tap as simulator_tap
 from tests.programs import HOST, LOG, ROOT, ProgramCase
 
+from .folders import scratch_folder
+
 
 class FileTests(ProgramCase):
     """``twistd mtmount-bridge --config``."""
@@ -28,8 +28,7 @@ class FileTests(ProgramCase):
     async def test_three_commanders(self) -> None:
         """Two pairs and a port from a file: one has command at a time, and who observes gets it all."""
         csc, hhd = await self.communicator(), await self.communicator()
-        socket_path = os.path.join(tempfile.mkdtemp(), "watch")  # mktemp's would be too long for a socket
-        self.addCleanup(shutil.rmtree, os.path.dirname(socket_path))
+        socket_path = str(scratch_folder(self) / "watch")  # mktemp's would be too long for a socket
         path = self.file(
             f'[[pair]]\nname = "csc"\ncommand_port = 0\nreply_port = {csc.server_port}\n'
             f'[[pair]]\nname = "hhd"\nsource = "HHD"\ncommand_port = 0\nreply_port = {hhd.server_port}\n'

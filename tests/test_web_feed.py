@@ -38,7 +38,7 @@ class FeedTests(SynchronousTestCase):
     """What is told, when, and at what cost."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = World(self)
         self.feed = self.world.feed
         self.addCleanup(self.world.stop)
 
@@ -191,7 +191,7 @@ class FeedTests(SynchronousTestCase):
 
     def test_too_much_at_once(self) -> None:
         """Rows that the ring can't hold until they are told are counted, and everybody is told how many."""
-        world = World(max_rows=10)
+        world = World(self, max_rows=10)
         self.addCleanup(world.stop)
         ear = Ear()
         world.feed.attach(ear)
@@ -202,7 +202,7 @@ class FeedTests(SynchronousTestCase):
 
     def test_ring_is_bounded_in_bytes(self) -> None:
         """The ring holds no more bytes than it may."""
-        world = World(max_bytes=10_000)
+        world = World(self, max_bytes=10_000)
         self.addCleanup(world.stop)
         world.record(100, b"x" * 700)
         self.assertEqual(world.feed._end - world.feed.start, 9)

@@ -18,7 +18,8 @@ from mtmount_twisted.web.feed import Turns
 from mtmount_twisted.web.history import MAX_LIMIT, PER_USER, History, Shelf
 
 from .feeds import NIGHT
-from .journals import SessionCase, scratch_folder
+from .folders import scratch_folder
+from .journals import SessionCase
 
 
 class HistoryTests(SessionCase):
@@ -203,7 +204,7 @@ class ThreadTests(TestCase):
         """The file is read in a thread that is not the reactor's, and that ends with the shelf."""
         from twisted.internet import reactor
 
-        shelf = Shelf(scratch_folder() / "none.sqlite", reactor)
+        shelf = Shelf(scratch_folder(self) / "none.sqlite", reactor)
         self.addCleanup(shelf.close)
         found = await shelf._in_pool(threading.current_thread)
         self.assertIsNot(found, threading.current_thread())

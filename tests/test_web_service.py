@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from mtmount_twisted.web.site import CLOSING
 from mtmount_twisted.web.tokens import load as load_tokens
 
 from .certificates import Authority
+from .folders import scratch_folder
 from .web import LOG, Got, Wire, ask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -298,8 +297,7 @@ class OnSockets(TestCase):
 
     async def test_address(self) -> None:
         """It says where the page is, as one types it."""
-        folder = tempfile.mkdtemp()  # mktemp's would be too long for a socket
-        self.addCleanup(shutil.rmtree, folder)
+        folder = scratch_folder(self)  # mktemp's would be too long for a socket
         unix = f"unix:{folder}/page"
         for endpoint, pattern in (
             ("tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),

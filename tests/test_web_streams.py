@@ -35,7 +35,7 @@ class StreamsCase(SynchronousTestCase):
     bounds: Bounds | None = None
 
     def setUp(self) -> None:
-        self.world = World(self.bounds)
+        self.world = World(self, self.bounds)
         self.world.write()
         self.addCleanup(self.stop)
 
@@ -199,6 +199,17 @@ class BoundsTests(StreamsCase):
         self.assertEqual((change["kind"], change["peer"], change["epoch"]), ("cut_off", "web/night", 4))
         self.assertEqual(change["detail"], "event stream: more than 5000 bytes behind")
 
+    def test_cut_off_is_logged(self) -> None:
+        """Each reader that is cut off has one line in the log, which names the user and the reason."""
+        self.world.read(room=1000)
+        self.world.read()
+        with self.assertLogs("tests.feeds", "WARNING") as logged:
+            for _ in range(20):
+                self.world.record()
+                self.world.wait(0.05)
+        line = "web/night: closed: cut off: event stream: more than 5000 bytes behind"
+        self.assertEqual([record.getMessage() for record in logged.records], [line])
+
     def test_too_long_behind(self) -> None:
         """A reader that reads nothing for too long is cut off."""
         slow = self.world.read(room=100)
@@ -266,7 +277,7 @@ class ResumeTests(SynchronousTestCase):
 
     def world(self, **ring: int) -> World:
         """A daemon that runs."""
-        world = World(**ring)
+        world = World(self, **ring)
         self.addCleanup(world.stop)
         world.write()
         return world
@@ -622,7 +633,7 @@ class SocketTests(TestCase):
         """A reader that reads nothing is cut off, and its connection is gone; the streams are none."""
         from twisted.internet import reactor
 
-        world = World(Bounds(max_behind_bytes=2**20), reactor)
+        world = World(self, Bounds(max_behind_bytes=2**20), reactor)
         log = logging.getLogger("tests.web")
         site = WebSite(Router(world.streams.routes(), Gate(), log), Limits(), log, reactor)
         port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
@@ -672,7 +683,7 @@ class InterleavingTests(SynchronousTestCase):
         """From any id on, a reader gets every row once and in order, or is told how many it does not get."""
         self.patch(resuming, "PAGE_ROWS", page)
         self.patch(resuming, "ROWS_PER_TURN", 2)
-        world = World(max_rows=rows)
+        world = World(self, max_rows=rows)
         world.synchronous = False
         ids: list[str] = []
         try:
@@ -710,7 +721,7 @@ class CrashTests(SynchronousTestCase):
     def test_at_once(self) -> None:
         """What the next daemon records is told, whether it has its file, or a row in it, or not."""
         for turns in range(3):
-            world = World()
+            world = World(self)
             try:
                 world.write()
                 world.record(3)
@@ -737,7 +748,7 @@ class CrashTests(SynchronousTestCase):
 
     def test_row_of_the_journals_own(self) -> None:
         """What the journal says of the run before, ahead of rows that wait, makes nothing of those go."""
-        world = World()
+        world = World(self)
         try:
             world.write()
             world.record(2)
@@ -759,7 +770,7 @@ class CrashTests(SynchronousTestCase):
 
     def test_daemon_that_does_nothing(self) -> None:
         """Where nothing happens nothing is waited for, and nothing is gone that is there."""
-        world = World()
+        world = World(self)
         try:
             world.write()
             world.record(3)
@@ -790,7 +801,7 @@ class CrashTests(SynchronousTestCase):
         What was recorded last and never written is told as gone to who had some of it, once.
         """
         self.patch(resuming, "PAGE_ROWS", page)
-        world = World()
+        world = World(self)
         world.synchronous = False
         told: list[str] = []
         lost: set[int] = set()

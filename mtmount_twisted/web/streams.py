@@ -7,6 +7,7 @@ the rule that the bridge has for its own clients, and can resume. Next to read: 
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ class Streams:
     :param presence: its ``hold(user)`` keeps the user's commander present until what it gives is called.
     :param tee: where it is recorded that a reader was cut off.
     :param bridge: says the epoch.
+    :param log: where a line is written for each reader that is cut off.
     :ivar cut_off: how many readers were cut off.
     """
 
@@ -121,8 +123,10 @@ class Streams:
         bridge: Any,
         clock: Any,
         bounds: Bounds | None = None,
+        log: logging.Logger | None = None,
     ) -> None:
         self.cut_off = 0
+        self._log = log or logging.getLogger(__name__)
         self._feed = feed
         self._turns = turns
         self._growth = Growth(feed, clock)
@@ -212,7 +216,9 @@ class Streams:
     def _cut(self, stream: Stream, why: str) -> None:
         self.cut_off += 1
         self._leave(stream)
-        self._tee.event("cut_off", stream.user.commander, self._bridge.epoch, f"event stream: {why}")
+        why = f"event stream: {why}"
+        self._tee.event("cut_off", stream.user.commander, self._bridge.epoch, why)
+        self._log.warning("%s: closed: cut off: %s", stream.user.commander, why)
         stream.request.channel.transport.abortConnection()
 
     def _keep_all_alive(self) -> None:
