@@ -231,6 +231,24 @@ class FaultTests(JournalCase):
         self.assertEqual((self.count(), self.waiting.pending, self.keeper.fault), (rows, 0, ""))
         self.assert_told_once("written again")
 
+    def test_state_before_log(self) -> None:
+        """Whoever reads a line of the log finds the journal's state as the line says: the line comes last."""
+        faults: list[tuple[str, bool]] = []
+
+        def tell(level: int, text: str, *arguments: object) -> None:
+            faults.append((text, bool(self.keeper.fault)))
+
+        self.tell = tell  # type: ignore[method-assign]
+        self.path.mkdir(parents=True)
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.path.rmdir()
+        self.writer.turn()
+        self.assertEqual(
+            [("can't be written" in text, fault) for text, fault in faults], [(True, True), (False, False)]
+        )
+
     def test_locked(self) -> None:
         """While another program locks the file, rows wait; then they are written."""
         self.record()

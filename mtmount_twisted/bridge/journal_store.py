@@ -54,13 +54,15 @@ class Keeper:
     """Keeps rows in a journal through every fault of the disk and of the file.
 
     :param path: the file.
-    :param tell: takes what is to be logged; called in the thread that calls `keep`.
+    :param tell: takes what is to be logged; called in the thread that calls `keep`, after the attributes
+        have changed: whoever reads the line on another thread finds them as the line says.
     :param number: gives the number of a row that is written here without having been recorded.
     :param keep_days: rows that are older are deleted; None keeps them.
     :param keep_bytes: if the file is larger, the oldest rows are deleted; None for no limit.
     :param clock: seconds, monotonic.
     :param wall_clock: seconds, Unix time.
     :param connect: opens a database; for tests.
+    :ivar left_unknown: how many commands the run before left without an end when it was killed.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Keeper:
         self.path = path
         self.fault = ""
         self.unwritable = 0
+        self.left_unknown = 0
         self._tell = tell
         self._number = number
         self._keep_days = keep_days
@@ -123,8 +126,8 @@ class Keeper:
         if store is not None and not store.is_in_place():
             self.close()
             store.remove_log()
-            self._tell(logging.WARNING, "the journal %s was removed: a fresh one is begun", self.path)
             self._gaps.append("the file was removed, with all that was in it")
+            self._tell(logging.WARNING, "the journal %s was removed: a fresh one is begun", self.path)
         if self._store is None:
             self._store = store = Store(
                 *(self.path, self._run, self._number), connect=self._connect, wall_clock=self._wall_clock
@@ -135,6 +138,7 @@ class Keeper:
 
     def _tell_of_unknown(self, run: int, commands: int) -> None:
         if commands:
+            self.left_unknown = commands
             text = (
                 "commands in flight when the bridge was killed, whose outcome is unknown: %d;"
                 " mtmount-journal show --journal %s --run %d --outcome unknown"
@@ -169,14 +173,14 @@ class Keeper:
                 error = cause
             else:
                 text = "the journal %s is corrupt (%s): set aside as %s, a fresh one is begun"
-                self._tell(logging.ERROR, text, self.path, error, aside)
                 self._gaps.append(f"the file was corrupt: what was in it is in {aside.name}")
+                self._tell(logging.ERROR, text, self.path, error, aside)
                 return True
-        if not self.fault:
+        had_fault, self.fault = self.fault, str(error) or type(error).__name__
+        if not had_fault:
             self._failing_since = self._clock()
             text = "the journal %s can't be written (%s); commanding goes on, and rows wait in memory"
             self._tell(logging.ERROR, text, self.path, error)
-        self.fault = str(error) or type(error).__name__
         return False
 
     def _may_set_aside(self) -> bool:
@@ -188,9 +192,9 @@ class Keeper:
 
     def _works(self) -> None:
         if self.fault:
+            self.fault = ""
             seconds = self._clock() - self._failing_since
             self._tell(logging.WARNING, "the journal %s is written again after %.1f s", self.path, seconds)
-            self.fault = ""
 
     def tend(self) -> bool:
         """Look through a part of the file, and delete a few rows that are too old or too many, if it is time.
