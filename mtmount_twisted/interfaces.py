@@ -76,7 +76,10 @@ class IBridge(Interface):
     clients = Attribute("Who is connected: `IClient` by name.")
     lease = Attribute("Who has command: `holder`, an `IClient` or None, and `number`, an int.")
     grace = Attribute("True while who has command is gone, and is waited for.")
-    known = Attribute("Its `entries()` are what the mount said last, each with `line`, `time` and `stale`.")
+    known = Attribute(
+        "Its `entries()` are what the mount said last, each with `line`, `time` and `stale`; "
+        "`count(code)` is how many current ones have this `ReplyCode`."
+    )
     flights = Attribute("The commands in flight, an iterable of `bridge.flight.Flight`.")
     epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
     link = Attribute("The controller's link; None while it is down.")
@@ -129,7 +132,8 @@ class IJournalState(Interface):
     fault = Attribute("Why the file is not written, or empty.")
     time = Attribute("When the last row was recorded, as it stands in the file: seconds, Unix time.")
     lag = Attribute("How far the file is behind: seconds, a float.")
-    lost = Attribute("How many rows could not be kept.")
+    lost = Attribute("How many rows are not in the file and never will be: int, never falls.")
+    left_unknown = Attribute("How many commands the run before left without an end when it was killed: int.")
     pending = Attribute("How many rows are not yet in the file.")
     written = Attribute("How many rows were written to the file; it moves once they can be read there.")
 
@@ -153,3 +157,4 @@ class IServed(Interface):
     link = Attribute("The connection pair to the controller, and its address.")
     all_pairs = Attribute("The link and every commander's pair: a list of `pair.ClientServerPair`.")
     port_failures = Attribute("Why a port can't be listened on, a text for each that can't.")
+    names = Attribute("The names of the configured commanders and ports: a list of str; a reload changes it.")

@@ -48,6 +48,7 @@ class ReloadTests(BridgeCase):
         for far_end in (hhd, seer, self.csc, self.eui):
             self.assertEqual(far_end.heard(), [STATE])
         self.assertEqual(self.service.bridge.epoch, 1)
+        self.assertEqual(self.service.names, ["csc", "eui", "hhd", "desk", "hall", "new"])
 
     def test_removed(self) -> None:
         """Who is not in it any more is closed, with the end of its commands; the others stay."""
@@ -65,6 +66,7 @@ class ReloadTests(BridgeCase):
         self.assertEqual((self.csc.heard(), seer.heard()[-1]), ([STATE], STATE))
         self.assertEqual(self.service.bridge.epoch, 1)
         self.assertEqual(len(self.service.ports), 1)
+        self.assertEqual(self.service.names, ["csc", "hall"])
 
     def test_removed_holder(self) -> None:
         """If it had command, that is as if it were gone: the mount is stopped, and nobody has command."""

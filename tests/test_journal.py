@@ -18,7 +18,8 @@ from mtmount_twisted.bridge import journal as journal_module
 from mtmount_twisted.bridge.journal import BATCH_ROWS, IDLE, RETRY, ROW_BYTES, Journal, NoJournal, Waiting
 from mtmount_twisted.journal.schema import default_path
 
-from .journals import START, JournalCase, scratch_folder
+from .folders import scratch_folder
+from .journals import START, JournalCase
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -197,7 +198,7 @@ class JournalTests(TestCase):
     """The thread."""
 
     def setUp(self) -> None:
-        self.path = scratch_folder() / "journal.sqlite"
+        self.path = scratch_folder(self) / "journal.sqlite"
         self.log = logging.Logger("tests.journal")
         self.lines = Lines()
         self.log.addHandler(self.lines)
@@ -296,6 +297,28 @@ class JournalTests(TestCase):
         self.assertEqual(len(self.lines.lines), 2)
         self.assertIn("without the last 1 rows", self.lines.lines[1])
         self.assertEqual(journal.lost, 1)
+
+    async def test_rows_that_cannot_be_written_are_lost(self) -> None:
+        """A row that SQLite can't hold counts as lost, also after the journal was started again."""
+        journal = self.journal()
+        for lost in (1, 2):
+            journal.start()
+            journal.step(1, "sent", "CSC", 1, 2**70, 10, 0)
+            journal.event("connected", "CSC", 1)
+            await journal.stop()
+            self.assertEqual((journal.lost, journal.written), (lost, lost))
+
+    async def test_left_unknown(self) -> None:
+        """A start after a crash says how many commands were in flight; the next start has none to tell of."""
+        crashed = self.journal()
+        crashed.step(1, "sent", "CSC", 1, 7, 103, 1)
+        crashed.start()
+        await crashed.stop()  # with no end of that command, as if the daemon had been killed
+        for unknown in (1, 0):
+            journal = self.journal()
+            journal.start()
+            await journal.stop()
+            self.assertEqual(journal.left_unknown, unknown)
 
     async def test_gap_at_the_end(self) -> None:
         """Rows that were lost just before the stop are marked too."""

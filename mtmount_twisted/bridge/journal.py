@@ -76,8 +76,8 @@ class Waiting:
         wall_clock: Callable[[], float] = time.time,
         max_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
-        self.lost = 0
         self.time = 0.0
+        self._lost = 0
         self._wake = wake
         self._now = wall_clock
         self._max_bytes = max_bytes
@@ -174,7 +174,7 @@ class Waiting:
             self._gap_from = self._gap_from if self._gap_rows else now
             self._gap_to = now
             self._gap_rows += 1
-            self.lost += 1
+            self._lost += 1
             return True
         self.mark_gap()
         return False
@@ -185,6 +185,11 @@ class Waiting:
         if rows:
             detail = gap_text(rows, self._gap_from, self._gap_to)
             self._append_event(self._now(), "gap", "", 0, detail)
+
+    @property
+    def lost(self) -> int:
+        """How many rows were not kept for want of room."""
+        return self._lost
 
     def number(self) -> int:
         """The number of a row that will not wait here. On either thread."""
@@ -308,8 +313,6 @@ class Journal(Waiting):
     :param max_bytes: how much may wait in memory.
     :param wall_clock: seconds, Unix time: when a row was recorded.
     :param reactor: the reactor; the global one if None.
-
-    :ivar lost: how many rows could not be kept.
     """
 
     def __init__(
@@ -334,13 +337,29 @@ class Journal(Waiting):
         self._broken = ""
         self._writer: Writer | None = None
         self._thread: threading.Thread | None = None
-        self._written_before = 0
+        self._written_before = self._unwritable_before = 0
         self._stopped: list[Deferred[None]] = []
 
     @property
     def written(self) -> int:
         """How many rows were written to the file."""
         return self._written_before + (0 if self._writer is None else self._writer.written)
+
+    @property
+    def lost(self) -> int:
+        """How many rows are not in the file and never will be: for want of room, because SQLite can't hold
+        them, or because the daemon ended before they could be written.
+        """
+        return self._lost + self._unwritable
+
+    @property
+    def _unwritable(self) -> int:
+        return self._unwritable_before + (0 if self._writer is None else self._writer.keeper.unwritable)
+
+    @property
+    def left_unknown(self) -> int:
+        """The number of commands that the run before left without an end: it was killed."""
+        return 0 if self._writer is None else self._writer.keeper.left_unknown
 
     @property
     def run(self) -> int:
@@ -380,7 +399,7 @@ class Journal(Waiting):
         keeper = Keeper(
             *(self.path, self._tell, self.number), keep_days=days, keep_bytes=size, wall_clock=self._now
         )
-        self._written_before = self.written
+        self._written_before, self._unwritable_before = self.written, self._unwritable
         self._writer = Writer(self, keeper)
         self._running, self._broken = True, ""
         self._stopping.clear()
@@ -429,7 +448,7 @@ class Journal(Waiting):
             self._thread.join()  # this call was the last thing that it did
         self._running = False
         if lost := writer.abandon():
-            self.lost += lost
+            self._lost += lost
             self._log.error("the journal %s ends without the last %d rows", self.path, lost)
         waiting, self._stopped = self._stopped, []
         for stopped in waiting:
@@ -440,7 +459,7 @@ class Journal(Waiting):
 class NoJournal:
     """Keeps nothing: what a bridge has whose journal is turned off."""
 
-    written = lost = pending = run = 0
+    written = lost = pending = run = left_unknown = 0
     lag = time = 0.0
     fault = ""
     base = path = None

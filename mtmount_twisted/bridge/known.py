@@ -141,6 +141,10 @@ class Known:
         """What is known, stale or not, the oldest news first."""
         return list(self._entries.values())
 
+    def count(self, code: ReplyCode) -> int:
+        """The number of current entries of one kind, such as active warnings; stale entries do not count."""
+        return sum(key[0] == code and not entry.stale for key, entry in self._entries.items())
+
     @property
     def lines(self) -> list[bytes]:
         """What is current, the oldest news first."""

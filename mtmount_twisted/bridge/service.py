@@ -186,6 +186,12 @@ class BridgeService(Service):
         return [port.listening for port in self._ports.values() if port.listening is not None]
 
     @property
+    def names(self) -> list[str]:
+        """The names of the configured commanders and ports, in the order of the configuration."""
+        config = self.config
+        return [*(pair.name for pair in config.pairs), *(port.name for port in config.ports)]
+
+    @property
     def port_failures(self) -> list[str]:
         """Why a port can't be listened on, one line for each that can't."""
         return [port.failure for port in self._ports.values() if port.failure]

@@ -1,8 +1,11 @@
 """`Metrics`: figures of the bridge for a monitoring system, in Prometheus' exposition format.
 
-What happens is counted in plain dicts as the tee tells of it; `FIGURES` says what each figure is and how it
-is read when somebody scrapes. Label values are bounded: a kind of message that we don't know is ``other``,
-and a commander is told by its name in the configuration, which for ``desk/3`` is ``desk``.
+Events are counted in plain dicts as the tee reports them; `FIGURES` declares each figure and how its value is
+read at a scrape. Label values are bounded: a kind of message without a name is ``other``, and the label of a
+commander is its name in the configuration, which for ``desk/3`` is ``desk``.
+
+Every series exists from the first scrape, with 0: an alarm on a series that appears with its first event
+cannot fire, since ``increase()`` and ``sum() == 0`` see nothing to compare with.
 
 The only module that needs ``prometheus_client``. Next to read: `health`, ``docs/web_metrics.rst``.
 """
@@ -12,10 +15,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
+from platform import python_version
 from typing import Any, Literal
 
-from prometheus_client import CollectorRegistry
+import twisted
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -40,6 +45,9 @@ TIMES = (
 )
 """Between which times an Ack or Done is counted, in seconds."""
 
+WEB = "web"
+"""The label of all users of the web."""
+
 OTHER = "other"
 """The kind of a message whose code we don't know, or can't read at once."""
 
@@ -47,6 +55,19 @@ _PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
 _COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
 _REPLY_KINDS = {b"%d" % code: code.name for code in ReplyCode}
 _ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "open")
+_COMMANDS, _REPLIES = (*_COMMAND_KINDS.values(), OTHER), (*_REPLY_KINDS.values(), OTHER)
+_MESSAGES = tuple(
+    (peer, direction, kind)
+    for peer, direction, kinds in (
+        *((CONTROLLER, "to", _COMMANDS), (CONTROLLER, "from", _REPLIES)),
+        *(("commander", "from", _COMMANDS), ("commander", "to", _REPLIES)),
+        *((EVERYONE, "to", _REPLIES), (OBSERVERS, "to", _REPLIES)),
+    )
+    for kind in kinds
+)
+"""The labels of every series of messages."""
+_ALARMS = {"warning": ReplyCode.WARNING, "error": ReplyCode.ERROR}
+"""The severities of the mount's alarms."""
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of one figure by the values of its labels."""
@@ -68,7 +89,9 @@ class Metrics(Collector):
     :param watch: measures the event loop's lag.
     :param streams: the readers of events: its length is how many, its `behind` what waits for them.
     :param refused: how many connections were refused.
-    :ivar registry: holds these figures alone.
+    :param configured: the names of the configured commanders and ports, now.
+    :param version: the version of this package.
+    :ivar registry: holds these figures, and those of the process.
     """
 
     def __init__(
@@ -81,6 +104,8 @@ class Metrics(Collector):
         watch: LoopWatch,
         streams: Any,
         refused: Callable[[], int],
+        configured: Callable[[], Iterable[str]],
+        version: str,
     ) -> None:
         self.bridge = bridge
         self.link = link
@@ -88,15 +113,17 @@ class Metrics(Collector):
         self.watch = watch
         self.streams = streams
         self.refused = refused
-        self.messages: Counter[tuple[str, ...]] = Counter()
+        self.configured = configured
+        self.version = version
+        self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(_MESSAGES, 0))
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
         self.to_ack = Spread(TIMES)
         self.to_done = Spread(TIMES)
         self.gaps = 0
-        self.seen: set[str] = {label_of(name) for name in bridge.clients}
         self.registry = CollectorRegistry()
         self.registry.register(self)
+        ProcessCollector(registry=self.registry)
         self._clock = clock
         self._sent: dict[int, float] = {}
         self._acked: set[int] = set()
@@ -173,10 +200,7 @@ class Metrics(Collector):
 
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         self._kept(number)
-        if kind == "connected":
-            self.seen.add(label_of(peer))
-        elif kind == "cut_off":
-            self.seen.add(label_of(peer))  # who only listens to events never was a client of the bridge
+        if kind == "cut_off":
             self.cut_off[label_of(peer)] += 1
 
     def _kept(self, number: int) -> None:
@@ -189,29 +213,41 @@ class Metrics(Collector):
 
     # What is read when somebody scrapes
 
+    def commanders(self, *others: str) -> list[str]:
+        """The label of each commander that has series now, in order: those of the configuration, ``web``, and
+        one that a reload removed for as long as it is connected or has command.
+
+        :param others: labels besides these.
+        """
+        holder = self.bridge.lease.holder
+        here = chain(self.bridge.clients, () if holder is None else (holder.name,))
+        return sorted({*self.configured(), WEB, *map(label_of, here), *others})
+
     def of_clients(self, figure: Callable[[Any], float]) -> Samples:
-        """The sum of a figure of each client, by commander; 0 for those that are not here now."""
-        sums = dict.fromkeys(sorted(self.seen), 0.0)
+        """The sum of a figure of each client, by commander; 0 for those that are not connected."""
+        sums = dict.fromkeys(self.commanders(), 0.0)
         for client in self.bridge.clients.values():
-            label = label_of(client.name)
-            sums[label] = sums.get(label, 0.0) + figure(client)
+            sums[label_of(client.name)] += figure(client)
         return [((label,), value) for label, value in sums.items()]
 
+    def cut_offs(self) -> Samples:
+        """The clients that were cut off, by commander; what was counted for a commander stays."""
+        return [((name,), self.cut_off[name]) for name in self.commanders(*self.cut_off)]
+
     def has_command(self) -> Samples:
-        """Who has command, by commander: it has it, too, while it is gone and is waited for."""
+        """The holder of command, by commander: also while it is gone and may come back."""
         holder = self.bridge.lease.holder
         held_by = None if holder is None else label_of(holder.name)
-        return [((name,), name == held_by) for name in sorted(self.seen)]
+        return [((name,), name == held_by) for name in self.commanders()]
 
     def in_flight(self) -> Samples:
-        """How many commands are in flight, by commander and state."""
-        labels = [*sorted(self.seen), "bridge"]
+        """The number of commands in flight, by commander and state."""
+        flights = list(self.bridge.flights)
+        labels = self.commanders("bridge", *(label_of(flight.client.name) for flight in flights))
         states = ("waiting", "sent", "acked")
-        sums = {(label, state): 0.0 for label in labels for state in states}
-        for flight in self.bridge.flights:
-            state = states[flight.written + flight.acked]
-            where = label_of(flight.client.name), state
-            sums[where] = sums.get(where, 0.0) + 1
+        sums = {(label, state): 0 for label in labels for state in states}
+        for flight in flights:
+            sums[label_of(flight.client.name), states[flight.written + flight.acked]] += 1
         return sums.items()
 
 
@@ -255,6 +291,13 @@ class Figure:
 
 FIGURES = (
     Figure(
+        "build_info",
+        "gauge",
+        "1; the labels are the versions of this package, of Python and of Twisted.",
+        lambda metrics: [((metrics.version, python_version(), twisted.__version__), 1)],
+        ("version", "python", "twisted"),
+    ),
+    Figure(
         "controller_up",
         "gauge",
         "1 while both connections to the controller are up, else 0.",
@@ -283,6 +326,14 @@ FIGURES = (
         lambda metrics: max(0, metrics.bridge.epoch - 1),
     ),
     Figure(
+        "active_alarms",
+        "gauge",
+        "Warnings and errors of the mount that are active, or latched; 0 while the controller is not "
+        "connected.",
+        lambda metrics: [((name,), metrics.bridge.known.count(code)) for name, code in _ALARMS.items()],
+        ("severity",),
+    ),
+    Figure(
         "messages",
         "counter",
         "Messages from and to the controller, a commander, everyone at once or the observers; the "
@@ -309,6 +360,13 @@ FIGURES = (
         "carried out itself.",
         lambda metrics: [((outcome,), metrics.outcomes[outcome]) for outcome in _ENDS],
         ("outcome",),
+    ),
+    Figure(
+        "commands_left_unknown",
+        "gauge",
+        "Commands whose outcome is unknown because the daemon was killed before this start; 0 without a "
+        "journal.",
+        lambda metrics: metrics.journal.left_unknown,
     ),
     Figure(
         "ack_seconds",
@@ -347,7 +405,7 @@ FIGURES = (
         "clients_cut_off",
         "counter",
         "Clients that were disconnected because they did not keep up.",
-        lambda metrics: [((name,), metrics.cut_off[name]) for name in sorted(metrics.seen)],
+        Metrics.cut_offs,
         ("commander",),
     ),
     Figure(

@@ -97,10 +97,14 @@ class Areas:
         leases = Leases(bridge, tee, feed.publish, commanders, reactor, wall_clock, log)
         state = State(bridge, tee, link, journal, leases, reactor, wall_clock)
         bounds = _bounds(settings, parts.clients)
-        streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds)
+        streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds, log)
         watch = LoopWatch(reactor)
         watch.start()
-        metrics = Metrics(bridge, tee, link, journal, reactor, watch, streams, refused)
+        metrics = Metrics(
+            *(bridge, tee, link, journal, reactor, watch, streams, refused),
+            configured=lambda: served.names,
+            version=_version(),
+        )
         history = History(shelf, turns, wall_clock)
         answering = (
             *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
