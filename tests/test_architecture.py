@@ -28,6 +28,7 @@ from mtmount_twisted.bridge import (
     link,
     sections,
     seldom,
+    sent_ids,
     service,
 )
 from mtmount_twisted.web import commanders as web_commanders
@@ -325,6 +326,7 @@ BOUNDS = {
     "a TLS handshake with a certificate": f"{certified.HANDSHAKE_TIME:g} s, {certified.MAX_UNPROVEN} at once",
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
     "what is known of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
+    "commands by the id that the mount sees": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
     "a client behind": A_CLIENT_BEHIND,
     "and in the system's buffer for it": size(commanders.SEND_BUFFER),
     "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtmount_twisted.bridge.traffic import name_of
+from mtmount_twisted.bridge.sent_ids import name_of
 from mtmount_twisted.enums import CommandCode, Commander, ReplyCode, Source
 
 from .bridges import BridgeCase, ask, command, explanation

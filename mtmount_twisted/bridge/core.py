@@ -265,7 +265,7 @@ class Bridge:
 
     def link_up(self, link: Any) -> None:
         """Both connections to the controller are up: an epoch begins."""
-        self._traffic.link = link
+        self._traffic.link_up(link)
         self._diary.epoch += 1
         self._diary.event("link_up", CONTROLLER)
         self._log.info("the controller is connected (epoch %d); %s", self.epoch, self.lease.describe())

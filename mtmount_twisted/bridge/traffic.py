@@ -20,8 +20,8 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..codec import CommandHeader, refusal
-from ..commands import STOP_CODES, Command, CommandDict
-from ..enums import CommandCode, ReplyCode, Source
+from ..commands import STOP_CODES, Command
+from ..enums import ReplyCode, Source
 from ..framing import TERMINATOR
 from ..journal.schema import CONTROLLER, is_end
 from ..messages import MAX_SEQUENCE_ID
@@ -32,6 +32,7 @@ from .header import DownHeader, UpHeader, ack_timeout, explanation_of, read_comm
 from .lease import Lease
 from .sections import CommandRules
 from .seldom import Seldom
+from .sent_ids import SentIds, name_of
 
 SWEEP_INTERVAL = 0.25
 """How often deadlines are looked at, in seconds; a command times out at most so much too late."""
@@ -87,9 +88,15 @@ class Traffic:
         self._audience = audience
         self._lease = lease
         self._sweep: IDelayedCall | None = None
+        self._sent_ids = SentIds()
         self._unmatched = Seldom(clock, log, logging.INFO)
 
     # Down
+
+    def link_up(self, link: Any) -> None:
+        """The controller is connected: what is sent from now on belongs to a new epoch."""
+        self.link = link
+        self._sent_ids.forget()
 
     def begin(
         self,
@@ -139,6 +146,7 @@ class Traffic:
                 return
             line = flight.header.rewritten(flight.key, self.own.source)
             flight.deadline = self._clock.seconds() + self._rules.ack_timeout
+            self._sent_ids.add(flight)
             self._diary.told(CONTROLLER, line)
             self._diary.step("sent", flight.client, flight.header, flight.key, flight.lease)
             self.link.send(line + TERMINATOR)
@@ -162,7 +170,10 @@ class Traffic:
             flight.acked = True
             flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
         ends = is_end(step, header.code)
-        why = explanation_of(answer) if code == ReplyCode.NOACK else ""
+        why = ""
+        if code == ReplyCode.NOACK:
+            answer = answer._replace(rest=self._sent_ids.explained(answer.rest))
+            why = explanation_of(answer)
         if ends:
             self._take_out(flight)
             self._diary.counts[step] += 1
@@ -259,12 +270,6 @@ def header_of(command: Command) -> DownHeader:
 def why_overtaken(client: Any, stop: DownHeader) -> str:
     """Why a command is not sent that a client's stop overtook."""
     return f"not sent: overtaken by {name_of(stop.code)} of {client.name}"
-
-
-def name_of(code: int) -> str:
-    """What a known command is called: by its class, or, if it has none, by its code's name."""
-    known = CommandCode(code)
-    return CommandDict[known].__name__ if known in CommandDict else known.name
 
 
 def _refusal(header: DownHeader, why: str) -> bytes:
