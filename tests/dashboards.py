@@ -33,9 +33,12 @@ class House:
 
     :param journal: the journal's file.
     :param speed: how many times faster than a real one the mount moves.
+    :param settings: of the web; the defaults if None.
     """
 
-    def __init__(self, journal: str, tokens: Any = None, speed: float = 1.0) -> None:
+    def __init__(
+        self, journal: str, tokens: Any = None, speed: float = 1.0, settings: WebSettings | None = None
+    ) -> None:
         from mtmount_twisted.web.service import Parts, WebService
 
         self._speed = speed
@@ -47,7 +50,7 @@ class House:
         self.served = BridgeService(config, LOG, tee)
         parts = Parts(self.served, tee, self.journal, config.clients)
 
-        self.web = WebService(WebSettings(), f"tcp:0:interface={HOST}", tokens, parts, LOG)
+        self.web = WebService(settings or WebSettings(), f"tcp:0:interface={HOST}", tokens, parts, LOG)
 
     @property
     def url(self) -> str:
@@ -121,15 +124,17 @@ class DashboardCase(TestCase):
     """A house for each test.
 
     :cvar speed: of the mount.
+    :cvar settings: of the web; the defaults if None.
     """
 
     timeout = 60
     skip = missing() or None
     speed = 1.0
+    settings: WebSettings | None = None
 
     async def setUp(self) -> None:
         """Start the house."""
-        self.house = House(self.mktemp(), self.tokens(), self.speed)
+        self.house = House(self.mktemp(), self.tokens(), self.speed, self.settings)
         await self.house.start()
         self.addCleanup(self.stop)
 

@@ -816,8 +816,7 @@ class TestModules(DashboardCase):
         script = """({ follow, store, words }, value) => {
             const known = new store.Store();
             const follower = new follow.Follower(known, () => {});
-            follower.refresh = () => {};
-            follower.take({type: "gone", data: JSON.stringify(value)});
+            follower.take({type: "gone", value});
             return words.cells(known.entries[0]).slice(2);
         }"""
         wanted = ["gap", "12 entries can't be shown: the journal has lost them"]

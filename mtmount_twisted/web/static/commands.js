@@ -1,7 +1,7 @@
 // Sends commands and follows each to its end.
 //
 // It touches the store, and the network by api.js. A command's life is kept by the daemon; it is read again
-// when an event tells of a step of this commander's, and, while the page is not live, every two seconds.
+// when an event tells of a step of this commander's, and, while there are no events, every two seconds.
 
 import { ApiError, getLife, postCommand } from "./api.js";
 import { hasEnded } from "./store.js";
@@ -16,7 +16,7 @@ export class Commands {
       if (entry?.type === "step" && entry.peer === store.state?.you?.commander) this.readOpen();
     });
     store.on("live", () => this.readOpen());
-    setInterval(() => store.live.is || this.readOpen(), APART);
+    setInterval(() => (store.live.is && !store.live.events) || this.readOpen(), APART);
   }
 
   // Gives the life; throws ApiError if it is not the command's own fate that is told, such as a wrong value.

@@ -1,144 +1,145 @@
-// Keeps the store true: reads the daemon's state, follows its events, reads the state anew when one of them
-// may have changed it, and says when what is shown is no longer live: when the stream of events is lost, or
-// when the daemon has no answer though the stream seems to be there.
+// Keeps the store true with what this tab's hub tells, and says when what is shown is no longer live: when the
+// hub says so, or when a request of this tab's own had no answer.
 //
-// It touches the store, and the network by api.js and stream.js. The page's views only read the store.
+// It touches the store, the hub by channel.js, the network by api.js, and hears when the browser freezes or
+// leaves the page. The page's views only read the store.
 
-import { ApiError, failure, getMessages, getState, probeState, request } from "./api.js";
+import { ApiError, getMessages, getToken, probeState } from "./api.js";
+import { openChannel } from "./channel.js";
 import { now, setDaemonTime } from "./clock.js";
 import { ACK_WINDOW } from "./store.js";
-import { EventStream } from "./stream.js";
 
-const APART = 400; // ms between two readings of the state, however many events come
-const RETRY = 2000; // ms until it is read again if it could not be
-const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "IN_POSITION"]); // replies the state depends on
+const RETRY = 2000; // ms until the daemon is asked again, after it had no answer for this tab
+const TURN = 10_000; // ms: a hub says something at least so often
+const MOST_TURNS = 4; // without a word of the hub: then it is gone, and another is looked for
 
 export class Follower {
-  // onRefused is called with an ApiError when the daemon wants a token, or another one.
+  // onRefused is called with {status, message} when the daemon wants a token, or another one.
   constructor(store, onRefused) {
     this.store = store;
     this.onRefused = onRefused;
-    this.heard = null; // when the daemon was last heard, ms
-    this.streams = false;
-    this.timer = null; // until the state is read; while it is being read, true
-    this.asked = -APART;
+    this.live = store.live; // as the hub sees it
+    this.doubts = ""; // why this tab does not believe it
+    this.heard = null; // when the hub last told something, ms
+    this.run = null;
     this.probing = false;
-    this.stream = new EventStream((headers, signal) => this.connect(headers, signal), {
-      event: (event) => this.take(event),
-      alive: () => this.alive(),
-      lost: (why) => this.lost(why),
-    });
+    this.port = null;
+    this.turns = 0;
+    this.following = false;
   }
 
   start() {
-    this.stream.start();
+    this.following = true;
+    if (this.port !== null) return this.follow();
+    addEventListener("pagehide", () => this.say("bye"));
+    addEventListener("pageshow", ({ persisted }) => persisted && this.following && this.follow());
+    document.addEventListener("freeze", () => this.say("frozen"));
+    document.addEventListener("resume", () => this.say("hurry"));
+    setInterval(() => this.turn(), TURN);
+    return this.open();
+  }
+
+  async open() {
+    this.turns = -Infinity;
+    try {
+      this.port = await openChannel((data) => this.hear(data));
+    } catch (error) {
+      return this.stale(error.message);
+    }
+    this.turns = 0;
+    if (this.following) this.follow();
+  }
+
+  turn() {
+    this.turns += 1;
+    if (this.turns < MOST_TURNS || !this.following) return;
+    this.stale("this browser ended what reads the daemon's events for its tabs");
+    this.open();
+  }
+
+  stale(why) {
+    this.setLive({ ...this.live, is: false, since: this.live.is ? (this.heard ?? now()) : this.live.since, why });
   }
 
   stop(why) {
-    this.stream.stop();
-    this.lost(why);
+    this.following = false;
+    this.say("bye");
+    this.stale(why);
+  }
+
+  follow() {
+    this.say("follow", { token: getToken() });
+  }
+
+  say(word, more = {}) {
+    this.port?.postMessage({ word, ...more });
   }
 
   hurry() {
-    this.stream.hurry();
+    this.say("hurry");
     this.doubt();
+  }
+
+  // Read the state soon: what happens until then is in it.
+  refresh() {
+    this.say("refresh");
   }
 
   // A request had no answer: see at once whether the daemon has any, and don't wait long for it.
   async doubt() {
-    if (this.probing || !this.store.live.is) return;
+    if (this.probing || !(this.store.live.is || this.doubts)) return;
     this.probing = true;
+    let doubts = "";
     try {
       await probeState();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0) this.unread(error); // else it has answered
+      if (error.status === 0) doubts = `its state can't be read: ${error.message}`; // else it has answered
     } finally {
       this.probing = false;
     }
+    this.doubts = doubts;
+    if (doubts) setTimeout(() => this.doubt(), RETRY);
+    this.tellLive();
   }
 
-  unread(error) {
-    this.stale(`its state can't be read: ${error.message}`);
-    this.refresh(RETRY);
-  }
-
-  async connect(headers, signal) {
-    const response = await request("api/v1/events", {
-      headers: { ...headers, Accept: "text/event-stream" },
-      signal,
-    });
-    this.resumes = "Last-Event-ID" in headers;
-    if (response.ok) return response;
-    const error = await failure(response);
-    error.isFinal = error.status === 401 || error.status === 403;
-    if (error.isFinal) this.onRefused(error);
-    throw error;
-  }
-
-  // Whatever came, if only a keep-alive: what no event tells, such as the journal's lag, is read then.
-  alive() {
-    const quiet = now() - (this.heard ?? 0) > 5000;
+  hear({ word, state, events = [], lost = 0, live, refused }) {
+    this.turns = 0;
+    if (word === "gone") return this.following && this.follow();
+    if (word !== "news") return;
+    this.say("read");
+    if (!this.following) return;
     this.heard = now();
-    if (quiet || !this.streams) this.refresh();
-    this.streams = true;
-  }
-
-  lost(why) {
-    this.streams = false;
-    this.stale(why);
-  }
-
-  stale(why) {
-    const { is, since } = this.store.live;
-    this.store.setLive(false, is || since === null ? (this.heard ?? now()) : since, why);
-  }
-
-  take({ type, data }) {
-    const value = JSON.parse(data);
-    if (type === "hello") {
-      this.stream.lastId ||= value.last_id ?? ""; // whatever is lost from here on can be asked for
-    } else if (type === "gone") {
-      const text = `${value.rows ?? "some"} entries can't be shown: ${value.why ?? "they are gone"}`;
-      this.store.addEntry({ type: "change", kind: "gap", time: new Date(now()).toISOString(), detail: text });
-    } else if (type === "message" || type === "step" || type === "change") {
-      this.store.addEntry(value);
-      if (type === "message" && !TELLING.has(value.kind)) return;
-    }
-    this.refresh();
-  }
-
-  // Read the state soon: what happens until then is in it.
-  refresh(wait = APART) {
-    this.dirty = true;
-    if (this.timer !== null) return;
-    this.timer = setTimeout(() => this.read(), Math.max(0, this.asked + wait - performance.now()));
-  }
-
-  async read() {
-    this.asked = performance.now();
-    this.timer = true;
-    this.dirty = false;
-    try {
-      const state = await getState();
+    if (refused) return this.onRefused(refused);
+    if (state) {
       setDaemonTime(state.time);
       this.store.setState(state);
-      this.heard = now();
-      this.timer = null;
-      if (this.streams && !this.store.live.is) this.nowLive();
-      else if (this.dirty) this.refresh();
-    } catch (error) {
-      this.timer = null;
-      if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401) return this.onRefused(error);
-      this.unread(error);
     }
+    if (lost) this.take({ type: "gone", value: { rows: lost, why: "this tab did not keep up" } });
+    events.forEach((event) => this.take(event));
+    if (live) this.setLive(live);
   }
 
-  nowLive() {
-    this.store.setLive(true, now());
-    if (this.dirty) this.refresh();
-    if (!this.resumes) this.past();
+  take({ type, value }) {
+    if (type === "gone") {
+      const text = `${value.rows ?? "some"} entries can't be shown: ${value.why ?? "they are gone"}`;
+      this.store.addEntry({ type: "change", kind: "gap", time: new Date(now()).toISOString(), detail: text });
+    } else this.store.addEntry(value);
+  }
+
+  setLive(live) {
+    this.live = live;
+    this.tellLive();
+    if (!live.is || live.run === this.run) return;
+    this.run = live.run;
+    this.past();
+  }
+
+  tellLive() {
+    const { is, since, why, events } = this.live;
+    const before = this.store.live;
+    if (!this.doubts || !is) return this.store.setLive(is, since, why, events);
+    this.store.setLive(false, before.is ? (this.heard ?? now()) : before.since, this.doubts, events);
   }
 
   // What was before the stream was, if it does not begin where an earlier one ended. A daemon that keeps no

@@ -12,6 +12,7 @@ import { Follower } from "./follow.js";
 import { form } from "./form.js";
 import { lease } from "./lease.js";
 import { lives } from "./lives.js";
+import { noEvents } from "./noevents.js";
 import { stop } from "./stop.js";
 import { Store } from "./store.js";
 import { tail } from "./tail.js";
@@ -30,6 +31,7 @@ onDoubt(() => follower.doubt());
 
 stop(store, commands);
 topbar(store, () => follower.hurry());
+noEvents(store);
 alarms(store);
 lease(store, () => follower.refresh());
 const { load } = form(store, commands);

@@ -18,7 +18,7 @@ const keepLast = (list, most) => list.length > most && list.splice(0, list.lengt
 export class Store {
   constructor() {
     this.topics = new Map();
-    this.live = { is: false, since: null, why: "connecting" };
+    this.live = { is: false, since: null, why: "connecting", events: "" };
     this.state = null;
     this.entries = []; // oldest first
     this.lastWord = null; // what the mount said last
@@ -39,8 +39,9 @@ export class Store {
     for (const listener of this.topics.get(topic) ?? []) listener(value);
   }
 
-  setLive(is, since = null, why = "") {
-    this.live = { is, since, why };
+  // `events` is why this tab gets none, or "".
+  setLive(is, since = null, why = "", events = "") {
+    this.live = { is, since, why, events };
     this.tell("live");
   }
 

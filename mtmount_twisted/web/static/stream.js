@@ -11,7 +11,8 @@ const LONGEST_DELAY = 10_000;
 
 export class EventStream {
   // connect(headers, signal) gives a Response, or throws; an error whose `isFinal` is true ends it all.
-  // on: {event(event), alive(), lost(why)}; alive is called for whatever comes, lost once per loss.
+  // on: {event(event), alive(), lost(why, status)}; alive is called for whatever comes, lost once per loss, with
+  // the HTTP status by which the daemon refused the stream, or 0 if it did not.
   constructor(connect, on) {
     this.connect = connect;
     this.on = on;
@@ -44,18 +45,19 @@ export class EventStream {
 
   async run() {
     const abort = (this.abort = new AbortController());
-    let why = "the daemon closed the stream";
+    let [why, status] = ["the daemon closed the stream", 0];
     try {
       await this.read(abort);
     } catch (error) {
       why = abort.signal.reason?.message ?? explain(error);
+      status = error.status ?? 0;
       if (error.isFinal) this.wanted = this.abort === abort ? false : this.wanted;
     }
     if (this.abort !== abort) return; // stopped, or started anew
     this.abort = null;
     clearTimeout(this.watch);
     abort.abort();
-    this.on.lost(why);
+    this.on.lost(why, status);
     if (this.wanted) this.again();
   }
 

@@ -1,0 +1,61 @@
+// Finds the hub that reads for this tab: in a SharedWorker, in a worker of this tab's own, or in this page.
+//
+// It touches no network and no page. A way counts as there when its hub has said hello.
+
+const PROTOCOL = 1; // another number when what hub and tabs say to each other changes: an old hub may still run
+const PATIENCE = 5000; // ms
+
+const url = () => new URL("./worker.js", import.meta.url);
+const options = { type: "module", name: `mtmount events ${PROTOCOL}` };
+
+function sharedWorker(fail) {
+  const worker = new SharedWorker(url(), options);
+  worker.onerror = fail;
+  return worker.port;
+}
+
+function ownWorker(fail) {
+  const worker = new Worker(url(), options);
+  worker.onerror = fail;
+  return worker;
+}
+
+async function inPage() {
+  const { Hub } = await import("./hub.js");
+  const { port1, port2 } = new MessageChannel();
+  new Hub().attach(port1);
+  return port2;
+}
+
+// Gives the first port that works; what comes on it after the hello goes to `take`.
+export async function openChannel(take) {
+  for (const way of [sharedWorker, ownWorker, inPage]) {
+    try {
+      return await tryWay(way, take);
+    } catch {
+      // another way, then: a browser may lack this one, or forbid it
+    }
+  }
+  throw new Error("this browser gives the page no way to read events");
+}
+
+function tryWay(way, take) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("no answer")), PATIENCE);
+    let open = false;
+    const fail = (event) => {
+      if (open) return;
+      event.preventDefault(); // it is no fault of the page's
+      clearTimeout(timer);
+      reject(new Error("it can't be started"));
+    };
+    Promise.resolve(way(fail)).then((port) => {
+      port.onmessage = ({ data }) => {
+        clearTimeout(timer);
+        open = true;
+        port.onmessage = ({ data }) => take(data);
+        resolve(port);
+      };
+    }, reject);
+  });
+}

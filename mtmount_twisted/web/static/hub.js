@@ -1,0 +1,139 @@
+// The tabs of one browser, each at the end of a port, and for each token the one source that they share.
+//
+// It runs in a worker, or in the page where there is none, and touches its ports and timers. Tabs with different
+// tokens share no source, and so nothing. A tab is sent one message at a time and acknowledges it; what comes
+// meanwhile is gathered, and is bounded. A tab that acknowledges nothing for a minute is gone, unless it has said
+// that the browser froze it; a source ends with its last tab, and with it the user's presence.
+
+import { Source } from "./source.js";
+
+const GATHER = 50; // ms between two messages to a tab
+const MOST_WAITING = 1000; // events for one tab
+const TURN = 10_000; // ms
+const MOST_TURNS = 6; // without an acknowledgement
+
+export class Hub {
+  constructor() {
+    this.users = new Map(); // a token, or null -> {source, tabs}
+    this.tabs = new Set();
+    setInterval(() => this.tabs.forEach((tab) => tab.turn()), TURN);
+  }
+
+  // A tab is at the other end of a port; `hello` tells it that somebody is at this end.
+  attach(port) {
+    const tab = new Tab(this, port);
+    port.onmessage = ({ data }) => tab.take(data);
+    port.addEventListener("close", () => tab.leave()); // where browsers tell it
+    port.postMessage({ word: "hello" });
+  }
+
+  follow(tab, token) {
+    const user = this.users.get(token);
+    if (user !== undefined) {
+      user.tabs.add(tab);
+      if (!user.source.wanted) user.source.begin();
+      return user;
+    }
+    const tabs = new Set([tab]);
+    const all = (news) => tabs.forEach((each) => each.tell(news));
+    const source = new Source(token, {
+      state: (state) => all({ state }),
+      events: (events) => all({ events }),
+      live: (live) => all({ live }),
+      refused: (refused) => all({ refused }),
+    });
+    this.users.set(token, { token, tabs, source });
+    return this.users.get(token);
+  }
+
+  unfollow(tab, user) {
+    user.tabs.delete(tab);
+    if (user.tabs.size) return;
+    user.source.end();
+    this.users.delete(user.token);
+  }
+}
+
+class Tab {
+  constructor(hub, port) {
+    this.hub = hub;
+    this.port = port;
+    this.user = null;
+    this.forget();
+  }
+
+  forget() {
+    this.news = {};
+    this.events = [];
+    this.lost = 0;
+    this.unread = false; // it was sent something and has not said that it read it
+    this.turns = 0;
+    this.frozen = false;
+    clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  take({ word, token }) {
+    this.turns = 0;
+    this.frozen = word === "frozen";
+    if (word === "follow") this.follow(token);
+    else if (word === "bye") this.leave();
+    else if (this.user === null) this.port.postMessage({ word: "gone" }); // it was, and is back
+    else if (word === "read") this.unread = false;
+    else if (word === "hurry") this.user.source.hurry();
+    else if (word === "refresh") this.user.source.refresh();
+    this.send();
+  }
+
+  follow(token) {
+    this.leave();
+    this.hub.tabs.add(this);
+    this.user = this.hub.follow(this, token);
+    const { state, kept: events, live } = this.user.source;
+    if (state !== null) this.tell({ state });
+    this.tell({ live, events });
+    this.user.source.refresh();
+  }
+
+  leave() {
+    this.forget();
+    this.hub.tabs.delete(this);
+    if (this.user === null) return;
+    this.hub.unfollow(this, this.user);
+    this.user = null;
+  }
+
+  tell({ events = [], ...news }) {
+    Object.assign(this.news, news);
+    this.events.push(...events);
+    const more = this.events.length - MOST_WAITING;
+    if (more > 0) {
+      this.events.splice(0, more);
+      this.lost += more;
+    }
+    this.send();
+  }
+
+  // What was gathered, unless the last is still unread or was sent a moment ago.
+  send(always = false) {
+    if (this.unread || this.timer !== null) return;
+    if (!always && !this.events.length && !Object.keys(this.news).length) return;
+    this.unread = true;
+    this.port.postMessage({ word: "news", ...this.news, events: this.events, lost: this.lost });
+    this.news = {};
+    this.events = [];
+    this.lost = 0;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.send();
+    }, GATHER);
+  }
+
+  // A tab hears at least so often that its hub is there.
+  turn() {
+    this.send(true);
+    if (!this.unread || this.frozen) return;
+    this.turns += 1;
+    if (this.turns > MOST_TURNS) this.leave();
+  }
+}

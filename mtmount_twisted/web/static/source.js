@@ -1,0 +1,173 @@
+// What one user's tabs are told: the daemon's events and its state, each read once, and whether that is live.
+//
+// It runs in a worker, whose timers a browser does not slow down while its tabs are hidden. It touches the
+// network, and timers. While it has no slot for a stream, or the daemon refuses one, the state is read every
+// two seconds instead, and `live.events` says why there are no events.
+
+import { now, setDaemonTime } from "./clock.js";
+import { ApiError, ask, failure, request } from "./http.js";
+import { Slot } from "./slots.js";
+import { EventStream } from "./stream.js";
+
+const APART = 400; // ms between two readings of the state, however many events come
+const RETRY = 2000; // ms until it is read again: if it could not be, and where there are no events
+const MOST_KEPT = 200; // events for a tab that comes later: the journal may not have them yet
+const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "IN_POSITION"]); // replies the state depends on
+
+export class Source {
+  // on: {state(state), events(events), live(live), refused({status, message})}
+  // An event is {type, value}. live is {is, since, why, events, run}: `events` is "", or why there are none; `run`
+  // is another number when a stream began that does not continue the one before.
+  constructor(token, on) {
+    this.token = token;
+    this.on = on;
+    this.live = { is: false, since: null, why: "connecting", events: "", run: 0 };
+    this.state = null;
+    this.kept = [];
+    this.slot = new Slot({ granted: () => this.stream.start(), denied: (why) => this.denied(why) });
+    this.stream = new EventStream((headers, signal) => this.connect(headers, signal), {
+      event: (event) => this.take(event),
+      alive: () => this.alive(),
+      lost: (why, status) => this.lost(why, status),
+    });
+    this.begin();
+  }
+
+  begin() {
+    this.wanted = true;
+    this.heard = null; // when the daemon was last heard, ms
+    this.streams = false;
+    this.timer = null; // until the state is read; while it is being read, true
+    this.asked = -APART;
+    this.slot.claim();
+    this.refresh(0);
+  }
+
+  end() {
+    this.wanted = false;
+    clearTimeout(this.timer);
+    this.stream.stop();
+    this.slot.release();
+  }
+
+  hurry() {
+    this.stream.hurry();
+    this.refresh();
+  }
+
+  // The daemon wants a token, or another one.
+  refuse({ status, message }) {
+    this.end();
+    this.stale(`the token was not taken: ${message}`);
+    this.on.refused({ status, message });
+  }
+
+  denied(why) {
+    this.streams = false;
+    this.stream.stop();
+    this.withoutEvents(why);
+  }
+
+  withoutEvents(why) {
+    this.setLive({ ...this.live, events: why });
+    this.refresh();
+  }
+
+  async connect(headers, signal) {
+    const response = await request("api/v1/events", this.token, {
+      headers: { ...headers, Accept: "text/event-stream" },
+      signal,
+    });
+    this.resumes = "Last-Event-ID" in headers;
+    if (response.ok) return response;
+    const error = await failure(response);
+    error.isFinal = error.status === 401 || error.status === 403;
+    if (error.isFinal) this.refuse(error);
+    throw error;
+  }
+
+  // Whatever came, if only a keep-alive: what no event tells, such as the journal's lag, is read then.
+  alive() {
+    const quiet = now() - (this.heard ?? 0) > 5000;
+    this.heard = now();
+    if (!this.streams) this.refresh(0);
+    else if (quiet) this.refresh();
+    this.streams = true;
+  }
+
+  lost(why, status) {
+    this.streams = false;
+    if (!this.wanted) return;
+    if (status) return this.withoutEvents(why); // it has answered: that is all that is missing
+    this.stale(why);
+  }
+
+  setLive(live) {
+    if (Object.keys(live).every((name) => live[name] === this.live[name])) return;
+    this.live = live;
+    this.on.live(live);
+  }
+
+  stale(why) {
+    const { is, since } = this.live;
+    this.setLive({ ...this.live, is: false, since: is || since === null ? (this.heard ?? now()) : since, why });
+  }
+
+  // The state was read: all is live if events are heard, or if it is known why not.
+  nowLive() {
+    const { is, since, events, run } = this.live;
+    if (this.streams) {
+      const anew = (events || !is) && !this.resumes; // else it goes on where it was
+      return this.setLive({ is: true, since: is ? since : now(), why: "", events: "", run: anew ? run + 1 : run });
+    }
+    if (events) this.setLive({ is: true, since: is ? since : now(), why: "", events, run });
+  }
+
+  take({ type, data }) {
+    const value = JSON.parse(data);
+    if (type === "hello") {
+      this.stream.lastId ||= value.last_id ?? ""; // whatever is lost from here on can be asked for
+    } else if (["gone", "message", "step", "change"].includes(type)) {
+      this.kept.push({ type, value });
+      if (this.kept.length > MOST_KEPT) this.kept.shift();
+      this.on.events([{ type, value }]);
+      if (type === "message" && !TELLING.has(value.kind)) return;
+    }
+    this.refresh();
+  }
+
+  // Read the state soon: what happens until then is in it.
+  refresh(wait = APART) {
+    this.dirty = true;
+    const due = this.asked + wait;
+    if (this.timer === true || !this.wanted || (this.timer !== null && due >= this.due)) return;
+    this.due = due;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.read(), Math.max(0, due - performance.now()));
+  }
+
+  async read() {
+    this.asked = performance.now();
+    this.timer = true;
+    this.dirty = false;
+    let wait = this.live.events ? RETRY : null;
+    try {
+      const state = await ask("GET", "api/v1/state", this.token);
+      if (!this.wanted) return;
+      setDaemonTime(state.time);
+      this.heard = now();
+      this.state = state;
+      this.on.state(state);
+      this.nowLive();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (!this.wanted) return;
+      if (error.status === 401) return this.refuse(error);
+      this.stale(`its state can't be read: ${error.message}`);
+      wait = RETRY;
+    }
+    this.timer = null;
+    if (wait !== null) this.refresh(wait);
+    else if (this.dirty) this.refresh();
+  }
+}

@@ -1,0 +1,7 @@
+// The hub in a worker: a SharedWorker, which all tabs of this origin share, or one of this tab's own.
+
+import { Hub } from "./hub.js";
+
+const hub = new Hub();
+if ("onconnect" in self) self.onconnect = ({ ports: [port] }) => hub.attach(port);
+else hub.attach(self);
