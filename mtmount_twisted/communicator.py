@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypedDict, Unpack
 
+from .arguments import check_bool
 from .carriage import COMMANDS_IN, REPLIES_IN
 from .messages import BaseMessage
 from .pair import ClientServerPair
@@ -39,7 +40,7 @@ class Communicator(ClientServerPair[BaseMessage]):
     def __init__(
         self,
         name: str,
-        client_host: str,
+        client_host: str | None,
         client_port: int,
         server_host: str | None,
         server_port: int,
@@ -49,6 +50,7 @@ class Communicator(ClientServerPair[BaseMessage]):
         connect_callback: Callable[[Any], Any] | None = None,
         **options: Unpack[PairOptions],
     ) -> None:
+        check_bool("read_replies", read_replies)
         self.read_replies = read_replies
         carries = REPLIES_IN if read_replies else COMMANDS_IN
         super().__init__(

@@ -27,7 +27,7 @@ from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IConnector, IListeningPort
+from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory, ReconnectingClientFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -41,6 +41,9 @@ from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0
 """How long one attempt to connect may take, in seconds."""
+
+UNREACHABLE_AFTER = 10.0
+"""How long nothing is reached before that is logged as more than the usual order of starts, in seconds."""
 
 MAX_RETRY_INTERVAL = 5.0
 """The longest time between two attempts to connect, in seconds."""
@@ -97,7 +100,7 @@ class WriterFactory(ReconnectingClientFactory):
         make_writer: Callable[[], LineWriter],
         retry_interval: Callable[[], float],
         clock: Any,
-        report_failure: Callable[[Failure], None],
+        report_failure: Callable[[Failure, bool], None],
     ) -> None:
         self.make_writer = make_writer
         self.retry_interval = retry_interval
@@ -122,8 +125,8 @@ class WriterFactory(ReconnectingClientFactory):
         self._short_lived += 1
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        if self.continueTrying and self.retries == 0:
-            self.report_failure(reason)
+        if self.continueTrying:
+            self.report_failure(reason, self.retries == 0)
         super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
 
     def retry(self, connector: IConnector | None = None) -> None:
@@ -166,6 +169,7 @@ class ClientHalf:
         retry_interval: Callable[[], float],
         max_unsent: int = MAX_UNSENT,
         send_at_once: bool = False,
+        unreachable_level: Callable[[], int] = lambda: logging.WARNING,
     ) -> None:
         if max_unsent < 1:
             raise ValueError(f"max_unsent: expected 1 or more, got {max_unsent!r}")
@@ -176,6 +180,7 @@ class ClientHalf:
         self.retry_interval = retry_interval
         self.max_unsent = max_unsent
         self.send_at_once = send_at_once
+        self.unreachable_level = unreachable_level
         self.writer: LineWriter | None = None
         self.writes: Waiters[None] = Waiters()
         self._state: _ClientInputs = _build_client(self)
@@ -184,6 +189,8 @@ class ClientHalf:
         self._factory: WriterFactory
         self._connector: IConnector
         self._target = ("", 0)
+        self._unreachable: IDelayedCall | None = None  # fired already or not, while nothing is reached
+        self._why_not = ""
 
     def start(self, host: str, port: int) -> None:
         """Connect to `host`:`port`, and again whenever that fails or is lost.
@@ -221,6 +228,7 @@ class ClientHalf:
     def begin(self, host: str, port: int) -> None:
         """Begin to try."""
         self._target = host, port
+        self._watch()
         factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
         self._factory = factory
         self._connector = self.reactor.connectTCP(host, port, factory, timeout=CONNECT_TIMEOUT)
@@ -234,21 +242,28 @@ class ClientHalf:
     def try_now(self) -> None:
         """Begin to try anew, unless an attempt is under way: that may have succeeded already."""
         if getattr(self._connector, "state", None) == "disconnected":
-            self.give_up()
+            self._abandon()
             self.begin(*self._target)
 
     def give_up(self) -> None:
         """Try no longer."""
+        self._unwatch()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """End the attempts of this factory."""
         self._factory.stopTrying()  # type: ignore[no-untyped-call]
         self._connector.disconnect()
 
     def take(self, writer: LineWriter) -> None:
         """The attempt succeeded."""
+        self._unwatch()
         self.writer = writer
 
     def drop(self, writer: LineWriter) -> None:
         """The connection was lost; the factory tries again."""
         self.writer = None
+        self._watch()
 
     def leave(self) -> None:
         """Close the connection, once all is written."""
@@ -275,8 +290,26 @@ class ClientHalf:
             self, self.reactor, self.log, self.name, self.writes, self.max_unsent, self.send_at_once
         )
 
-    def _report_failure(self, reason: Failure) -> None:
-        self.log.info("%s: can't connect yet, will go on trying: %s", self.name, reason.getErrorMessage())
+    def _report_failure(self, reason: Failure, is_first: bool) -> None:
+        self._why_not = reason.getErrorMessage()
+        if is_first:
+            self.log.info("%s: can't connect yet, will go on trying: %s", self.name, self._why_not)
+
+    def _watch(self) -> None:
+        """Log, once, if nothing is reached for `UNREACHABLE_AFTER` seconds from now."""
+        if self._unreachable is None:
+            self._why_not = "no answer"
+            self._unreachable = self.reactor.callLater(UNREACHABLE_AFTER, self._warn)
+
+    def _unwatch(self) -> None:
+        if self._unreachable is not None and self._unreachable.active():
+            self._unreachable.cancel()
+        self._unreachable = None
+
+    def _warn(self) -> None:
+        text = "%s: can't reach %s port %d for %g s, will go on trying: %s"
+        level = self.unreachable_level()
+        self.log.log(level, text, self.name, *self._target, UNREACHABLE_AFTER, self._why_not)
 
 
 class _ClientInputs(Protocol):

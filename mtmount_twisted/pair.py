@@ -23,6 +23,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .arguments import check_bool, check_pair_arguments
 from .carriage import LINES, Carriage
 from .connections import ClientHalf, ServerHalf, check_destination
 from .errors import (
@@ -54,7 +55,7 @@ class ClientServerPair(Generic[M]):
     server accepts again and the client connects again, until `close`.
 
     :param name: what to call it in the log.
-    :param client_host: where to connect to: name or address.
+    :param client_host: where to connect to: name or address; None for this machine, ``localhost``.
     :param client_port: 1 to 65535; or 0 if `connect` is False and `connect` gives one later.
     :param server_host: where to listen: name or address; empty or None for all addresses.
     :param server_port: 0 to 65535; 0 for one of the system's choice.
@@ -72,10 +73,14 @@ class ClientServerPair(Generic[M]):
         unless that was done within the last 50 µs: a round trip takes less time, and writing more.
     :raises ValueError: if `connect` is true and `client_host` or `client_port` can't be
         connected to, `server_host` or `server_port` can't be listened on, or a bound is below 1.
+    :raises TypeError: naming the parameter, if an argument is of a wrong type.
     """
 
     connect_retry_interval = 0.1
     """Time before the first retry to connect, in seconds; it grows to at most 5 s."""
+
+    unreachable_level = logging.WARNING
+    """The `logging` level of the one record that says that nothing was reached for 10 s."""
 
     _close_state = "open"  # then "closing", "closed"
     _answering = False
@@ -83,7 +88,7 @@ class ClientServerPair(Generic[M]):
     def __init__(
         self,
         name: str,
-        client_host: str,
+        client_host: str | None,
         client_port: int,
         server_host: str | None,
         server_port: int,
@@ -100,6 +105,21 @@ class ClientServerPair(Generic[M]):
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
+        check_pair_arguments(
+            name=name,
+            log=log,
+            connect_callback=connect_callback,
+            hosts={"client_host": client_host, "server_host": server_host},
+            integers={
+                "client_port": client_port,
+                "server_port": server_port,
+                "max_unread": max_unread,
+                "max_line_length": max_line_length,
+                "max_unsent": max_unsent,
+            },
+        )
+        check_bool("connect", connect)
+        client_host = "localhost" if client_host is None else client_host
         if connect:
             check_destination(client_host, client_port)
         self.name, self.log, self.reactor = name, log, reactor
@@ -108,7 +128,13 @@ class ClientServerPair(Generic[M]):
         self._encode, self._encode_many = carries.encode, carries.encode_many
         self._inbox: Inbox[M] = Inbox(carries.decode, max_unread, self._pause, self._resume)
         shared = name, reactor, log, self
-        self._client = ClientHalf(*shared, lambda: self.connect_retry_interval, max_unsent, send_at_once)
+        self._client = ClientHalf(
+            *shared,
+            lambda: self.connect_retry_interval,
+            max_unsent,
+            send_at_once,
+            lambda: self.unreachable_level,
+        )
         self._server = ServerHalf(*shared, server_host or "", server_port, max_line_length)
         self._connected, self._peer_came, self._client_came = (Waiters[None]() for _ in range(3))
         self._client_lost, self._closed = Waiters[None](), Waiters[None]()

@@ -66,6 +66,7 @@ ROOMS: dict[str, Room] = {
     "machines": room("machines"),
     "hosts": room("hosts"),
     "interfaces": room("interfaces"),
+    "arguments": room("arguments"),
     "liveness": room("liveness"),
     "protocol": room("protocol", "names lines waiting interfaces liveness"),
     "outlet": room("outlet", "waiting protocol"),
@@ -73,7 +74,7 @@ ROOMS: dict[str, Room] = {
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
-        "names lines messages waiting interfaces protocol connections carriage",
+        "names lines messages waiting interfaces protocol connections carriage arguments",
     ),
     "commanding": room("commanding", "names messages waiting communicator"),
     "package": room("__init__", "values messages communicator commanding"),

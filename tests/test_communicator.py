@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import twisted.logger
 from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import ReconnectingClientFactory
 from zope.interface.verify import verifyObject
@@ -106,6 +107,57 @@ class StateTests(PairCase):
             with self.assertRaisesRegex(ValueError, f"^{name}: expected"):
                 Communicator("c", *arguments, LOG, True, reactor=reactor, **limits)  # type: ignore[misc]
             self.assertEqual((reactor.ports, reactor.attempts), ({}, []), name)
+
+    def test_wrong_types(self) -> None:
+        """An argument of a wrong type is a TypeError of the constructor that names the parameter."""
+        right: dict[str, Any] = {
+            "name": "c",
+            "client_host": HOST,
+            "client_port": 1,
+            "server_host": HOST,
+            "server_port": 0,
+            "log": LOG,
+            "read_replies": True,
+        }
+        cases: list[tuple[str, Any]] = [
+            ("name", None),
+            ("client_host", 127),
+            ("client_host", b"localhost"),
+            ("client_port", "30005"),
+            ("client_port", 30005.0),
+            ("client_port", True),
+            ("client_port", None),
+            ("server_host", ("127.0.0.1",)),
+            ("server_port", "30006"),
+            ("log", None),
+            ("log", "example"),
+            ("log", logging.Logger),
+            ("log", twisted.logger.Logger()),
+            ("read_replies", "yes"),
+            ("read_replies", None),
+            ("connect", "no"),
+            ("connect_callback", "callback"),
+            ("max_unread", "1000"),
+            ("max_line_length", 1e6),
+            ("max_unsent", None),
+        ]
+        for name, value in cases:
+            reactor = MemoryReactor()
+            with self.assertRaisesRegex(TypeError, f"^{name}: expected .*, got "):
+                Communicator(**(right | {name: value}), reactor=reactor)
+            self.assertEqual((reactor.ports, reactor.attempts), ({}, []), name)
+
+    def test_logs_of_other_kinds(self) -> None:
+        """What logs as a `logging.Logger` does is a log, such as a `logging.LoggerAdapter`."""
+        for log in LOG, logging.LoggerAdapter(LOG, {}):
+            Communicator("c", HOST, 1, HOST, 0, log, True, False, reactor=MemoryReactor())  # type: ignore[arg-type]
+
+    def test_no_client_host(self) -> None:
+        """None as the client's host is this machine."""
+        reactor = MemoryReactor()
+        communicator = Communicator("c", None, 4000, HOST, 0, LOG, True, reactor=reactor)
+        self.assertEqual(communicator.client_host, "localhost")
+        self.assertEqual([attempt[1:] for attempt in reactor.attempts], [("localhost", 4000)])
 
     def test_unknown_argument(self) -> None:
         """An argument that there is not is a TypeError."""

@@ -216,6 +216,49 @@ class ClientHalfTests(HalfCase):
         self.assertEqual(len(logged.records), 1)
         self.assertIn("pair: can't connect yet", logged.output[0])
 
+    def test_unreachable_for_long(self) -> None:
+        """What was not reached for 10 s is one warning that says where and why, however long it takes."""
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            self.half.start(HOST, PORT)
+            self.go(9.9)
+            self.half.hurry()
+            self.assertEqual(len(logged.records), 0)
+            self.go(0.2)
+            self.assertEqual(len(logged.records), 1)
+            self.go(100)
+        self.assertEqual(len(logged.records), 1)
+        self.assertRegex(logged.output[0], rf"WARNING.*can't reach {HOST} port {PORT} for 10 s.*refused")
+
+    def test_unreachable_again(self) -> None:
+        """A host that is lost for 10 s is one more warning; one that is back in time is none."""
+        self.listen()
+        self.half.start(HOST, PORT)
+        self.go()
+        with self.assertNoLogs(LOG, logging.WARNING):
+            self.go(20)
+            self.drop()
+            self.go(20)
+        self.reactor.ports.pop(PORT)
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            self.drop()
+            self.go(30)
+        self.assertEqual(len(logged.records), 1)
+        self.successResultOf(self.half.stop())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_no_answer_for_long(self) -> None:
+        """A host that never answers, as a mute name server, is one warning too, at the level asked for."""
+        self.reactor.silent_ports.add(PORT)
+        self.half = ClientHalf(
+            "pair", self.reactor, LOG, self.owner, lambda: 0.1, unreachable_level=lambda: logging.INFO
+        )
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.half.start(HOST, PORT)
+            self.go(11)
+        self.assertIn(
+            ("INFO", True), [(r.levelname, "can't reach" in r.getMessage()) for r in logged.records]
+        )
+
     def test_stop_between_attempts(self) -> None:
         """Stopped while it waits to retry, it has no timer left and never tries again."""
         self.half.start(HOST, PORT)

@@ -55,6 +55,7 @@ class PairClient(WholePair):
     """
 
     may_command = may_have_command = name_lasts = True
+    unreachable_level = logging.INFO  # a commander need not be there
 
     def __init__(
         self, settings: PairCommander, bridge: Bridge, limits: ClientLimits, log: logging.Logger, reactor: Any

@@ -98,6 +98,7 @@ class SimulatorService(Service):
             connect_callback=self._announce_once,
             reactor=reactor,
         )
+        self.communicator.unreachable_level = logging.INFO  # a simulator may well be there first
         self._voice.mount, self._voice.communicator = self.mount, self.communicator
         super().startService()  # type: ignore[no-untyped-call]
         serving = self.communicator.each(self._take, self._answer_unreadable, answering=True)

@@ -1,0 +1,68 @@
+"""Checks of the arguments that a program gives to a connection pair, so that a wrong type is found at once.
+
+Pure: a wrong type is a `TypeError` that names the parameter. What is of the right type and out of range is
+found where it is used. Next to read: `pair`, whose constructor calls this.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+LOG_METHODS = ("debug", "info", "warning", "error", "log")
+"""What a log must have: the methods of `logging.Logger` that this package calls."""
+
+
+def check_pair_arguments(
+    *, name: Any, log: Any, connect_callback: Any, hosts: dict[str, Any], integers: dict[str, Any]
+) -> None:
+    """Check the types of a pair's arguments.
+
+    :param hosts: what must be text or None, by the parameter's name.
+    :param integers: what must be an int, by the parameter's name.
+    :raises TypeError: naming the parameter, what was expected, and what was given.
+    """
+    _check("name", name, "text", lambda value: isinstance(value, str))
+    for parameter, host in hosts.items():
+        _check(
+            parameter,
+            host,
+            "a host name or an address as text, or None",
+            lambda value: value is None or isinstance(value, str),
+        )
+    for parameter, number in integers.items():
+        _check(parameter, number, "an int", _is_int)
+    _check("log", log, 'a logging.Logger, such as logging.getLogger("name")', _is_log)
+    _check(
+        "connect_callback",
+        connect_callback,
+        "a function, or None",
+        lambda value: value is None or callable(value),
+    )
+
+
+def check_bool(parameter: str, value: Any) -> None:
+    """Check that an argument is True or False, or 1 or 0.
+
+    :raises TypeError: naming the parameter.
+    """
+    _check(parameter, value, "a bool", lambda given: isinstance(given, int) and given in (0, 1))
+
+
+def _check(parameter: str, value: Any, expected: str, is_right: Callable[[Any], bool]) -> None:
+    if not is_right(value):
+        raise TypeError(f"{parameter}: expected {expected}, got {repr(value)[:100]}")
+
+
+def _is_int(value: Any) -> bool:
+    """True for an int and for what Python takes as one, such as numpy's; a bool is none."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def _is_log(value: Any) -> bool:
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in LOG_METHODS)
