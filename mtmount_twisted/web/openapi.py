@@ -192,6 +192,20 @@ SCHEMAS: dict[str, Schema] = {
             counts=_map(COUNT),
         ),
     },
+    "Acks": {
+        "description": "How fast the mount answered in the last ten minutes, and what it refused last.",
+        **_object(
+            time=TIME,
+            since=TIME,
+            column={"description": "The width of a column, in s.", **SECONDS},
+            bounds={"description": "The bounds between the bins of `counts`, in s.", **_list(SECONDS)},
+            columns=_list(
+                _object(time=TIME, counts=_list(COUNT), slowest=SECONDS, refused=COUNT, unanswered=COUNT)
+            ),
+            last=_or_null(_object(time=TIME, seconds=SECONDS, step={"enum": ["ack", "noack", "timed_out"]})),
+            refusals=_list(_object(time=TIME, command=TEXT, commander=TEXT, explanation=TEXT)),
+        ),
+    },
     "Described": {
         "type": "object",
         "properties": {
@@ -311,6 +325,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask"),
     ("DELETE", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 429, 503, 504)),
     ("GET", "/api/v1/events"): Row({200: "text/event-stream"}, (422, 503), (*_SELECTION, *_RESUME)),
+    ("GET", "/api/v1/acks"): Row({200: "Acks"}),
     ("GET", "/api/v1/messages"): Row({200: "Page"}, (422, 429, 503), _HISTORY),
 }
 """What there is at each method and path."""

@@ -25,6 +25,7 @@ from ..enums import Source
 from ..interfaces import IJournalState, IServed, ITee
 from ..waiting import Waiters
 from . import catalogue, openapi
+from .acks import AckTimes
 from .calls import Route, User
 from .commanders import Commanders, CommandRoutes
 from .feed import Feed, Turns
@@ -93,6 +94,7 @@ class Areas:
         feed = Feed(tee, journal, reactor, turns, log=log)
         shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
         lives = Lives(tee, reactor)
+        acks = AckTimes(tee, reactor, wall_clock)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
         leases = Leases(bridge, tee, feed.publish, commanders, reactor, wall_clock, log)
         state = State(bridge, tee, link, journal, leases, reactor, wall_clock)
@@ -108,12 +110,12 @@ class Areas:
         history = History(shelf, turns, wall_clock)
         answering = (
             *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
-            *(streams, history, Health(served, journal), metrics),
+            *(streams, history, acks, Health(served, journal), metrics),
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes = [_noted(route, commanders) for route in routes]
         self.routes += openapi.routes(self.routes, _version())
-        closing = (streams, commanders, leases, state, lives, metrics, feed, shelf, turns)
+        closing = (streams, commanders, leases, state, lives, acks, metrics, feed, shelf, turns)
         self._closing = (watch.stop, *(part.close for part in closing))
 
     def close(self) -> None:

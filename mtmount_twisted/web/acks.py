@@ -1,0 +1,165 @@
+"""``GET /api/v1/acks``: how fast the mount answered in the last ten minutes, and what it refused last.
+
+`AckTimes` counts every answer, in columns of 5 s and in bins of the time to Ack, so that a page that is opened
+late shows all of them. While a command passes, only a count changes. Next to read: `metrics`, which counts
+since the start; ``static/acks.js``, which draws this.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from .calls import Answer, Call, Route
+from .lives import LONGEST_EXPLANATION
+from .shapes import command_name, iso
+
+WINDOW = 600.0
+"""How far the counts reach back, in seconds."""
+
+COLUMN = 5.0
+"""The width of a column, in seconds."""
+
+BOUNDS = tuple(float(f"{10 ** (power / 10):.3g}") for power in range(-30, 11))
+"""The bounds between the bins, in seconds: ten to a decade, from 1 ms to 10 s. The first bin is below them,
+the last above."""
+
+REFUSALS = 5
+"""How many refusals are kept."""
+
+FRESH = 1.0
+"""For how long one answer serves all who ask, in seconds."""
+
+_ANSWERS = frozenset(["ack", "noack", "timed_out"])
+
+
+@dataclass(slots=True)
+class Column:
+    """The answers that came within `COLUMN` seconds.
+
+    :ivar start: its start (clock, s).
+    :ivar slowest: the longest time to an Ack, in seconds.
+    :ivar refused: the number of commands whose answer was a NoAck instead of an Ack.
+    :ivar unanswered: the number of commands without an answer in time.
+    """
+
+    start: float
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    slowest: float = 0.0
+    refused: int = 0
+    unanswered: int = 0
+
+
+class AckTimes:
+    """Counts how long the mount took for its answers.
+
+    :param tee: a `bridge.tee.Tee`; the steps of commands are heard from it until `close`.
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param wall_clock: seconds, Unix time.
+    """
+
+    def __init__(self, tee: Any, clock: IReactorTime, wall_clock: Callable[[], float]) -> None:
+        self._tee = tee
+        self._clock = clock
+        self._now = wall_clock
+        self._started = clock.seconds()
+        self._sent: dict[int, float] = {}  # the bridge bounds how many are in flight
+        self._columns: deque[Column] = deque()
+        self._last: tuple[float, float, str] | None = None  # when it came (clock, s), after how long, step
+        self._refusals: deque[dict[str, Any]] = deque(maxlen=REFUSALS)
+        self._made: tuple[float, bytes] | None = None
+        tee.on_step.append(self._step)
+
+    def close(self) -> None:
+        """Hear no more. It can be called twice."""
+        if self._step in self._tee.on_step:
+            self._tee.on_step.remove(self._step)
+
+    def routes(self) -> list[Route]:
+        """Return the route of the counts."""
+        doc = "How fast the mount answered in the last ten minutes, and what it refused last."
+        return [Route("GET", "/api/v1/acks", self.get, "observe", doc)]
+
+    async def get(self, call: Call) -> Answer:
+        """Answer with the counts, which are made once a second at most."""
+        now = self._clock.seconds()
+        if self._made is None or now - self._made[0] >= FRESH:
+            self._made = now, json.dumps(self.shape(), separators=(",", ":")).encode()
+        return Answer(self._made[1], headers={"content-type": "application/json"})
+
+    def shape(self) -> dict[str, Any]:
+        """Return the counts as JSON, oldest first."""
+        now = self._clock.seconds()
+        ahead = self._now() - now
+        self._forget(now)
+        last = self._last
+        return {
+            "time": iso(ahead + now),
+            "since": iso(ahead + max(self._started, now - WINDOW)),
+            "column": COLUMN,
+            "bounds": BOUNDS,
+            "columns": [_shape(column, ahead) for column in self._columns],
+            "last": last and {"time": iso(ahead + last[0]), "seconds": last[1], "step": last[2]},
+            "refusals": list(self._refusals),
+        }
+
+    # What happens: in the way of a command, so this only counts
+
+    def _step(
+        self,
+        number: int,
+        time: float,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str,
+    ) -> None:
+        if step == "sent":
+            self._sent[key] = self._clock.seconds()
+            return
+        if step == "noack":
+            refusal = {"time": iso(time), "command": command_name(code), "commander": peer}
+            self._refusals.append({**refusal, "explanation": explanation[:LONGEST_EXPLANATION]})
+        if step != "received" and (sent := self._sent.pop(key, None)) is not None and step in _ANSWERS:
+            self._count(step, sent)
+
+    def _count(self, step: str, sent: float) -> None:
+        now = self._clock.seconds()
+        took = now - sent
+        self._last = now, took, step
+        start = now - now % COLUMN
+        if not self._columns or self._columns[-1].start != start:
+            self._forget(now)
+            self._columns.append(Column(start))
+        column = self._columns[-1]
+        if step == "ack":
+            column.counts[bisect_right(BOUNDS, took)] += 1
+            column.slowest = max(column.slowest, took)
+        elif step == "noack":
+            column.refused += 1
+        else:
+            column.unanswered += 1
+
+    def _forget(self, now: float) -> None:
+        while self._columns and self._columns[0].start + COLUMN <= now - WINDOW:
+            self._columns.popleft()
+
+
+def _shape(column: Column, ahead: float) -> dict[str, Any]:
+    return {
+        "time": iso(ahead + column.start),
+        "counts": column.counts,
+        "slowest": column.slowest,
+        "refused": column.refused,
+        "unanswered": column.unanswered,
+    }
