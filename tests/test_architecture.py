@@ -31,8 +31,8 @@ from mtmount_twisted.bridge import (
     sent_ids,
     service,
 )
+from mtmount_twisted.web import acks, feed, history, leases, lives, resuming, routing
 from mtmount_twisted.web import commanders as web_commanders
-from mtmount_twisted.web import feed, history, leases, lives, resuming, routing
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mtmount_twisted"
@@ -346,6 +346,7 @@ BOUNDS = {
     "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
     "lives of commands": f"{lives.MAX_LIVES:,} of a user, and as many with keys",
     "of one such life": f"{lives.MAX_STEPS} steps, {lives.LONGEST_EXPLANATION:,} characters",
+    "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
     "event streams of one user, of all": "{1} †, {0} †: as connections".format(*CONNECTIONS),
     "a stream behind": A_CLIENT_BEHIND,

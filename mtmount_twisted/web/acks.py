@@ -1,8 +1,8 @@
 """``GET /api/v1/acks``: how fast the mount answered in the last ten minutes, and what it refused last.
 
-`AckTimes` counts every answer, in columns of 5 s and in bins of the time to Ack, so that a page that is opened
-late shows all of them. While a command passes, only a count changes. Next to read: `metrics`, which counts
-since the start; ``static/acks.js``, which draws this.
+`AckTimes` counts every answer, in columns of 5 s and in bins of the time to Ack, so that a page that is
+opened late shows all of them. While a command passes, only a count changes. Next to read: `metrics`, which
+counts since the start; ``static/acks.js``, which draws this.
 """
 
 from __future__ import annotations
