@@ -24,7 +24,7 @@ NUMERIC_CHARACTERS = "0123456789+-.eE "
 """All that a number on the wire may be made of; `int` and `float` alone take more."""
 _FORBIDDEN_IN_TEXT = re.compile("[\r\n\0]")
 _TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\dT(?:(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d|23:59:60)(?:\.\d{1,9})?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)(?:[T ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d|23:59:60)(\.\d+)?Z?)?", re.ASCII
 )
 _TWO_DIGITS = tuple(f"{number:02}" for number in range(61))
 _THREE_DIGITS = tuple(f"{number:03}" for number in range(1000))
@@ -146,16 +146,21 @@ def check_timestamp(value: Any) -> datetime:
 
 
 def read_timestamp(text: str) -> datetime:
-    """``2020-02-27T14:48:27.469``, UTC, with 0 to 9 decimals, kept to the microsecond.
+    """``2020-02-27T14:48:27.469``, UTC, with any number of decimals, kept to the microsecond.
+
+    As the original reads them, too: a space in place of the ``T``, a ``Z`` at the end, and a date alone,
+    which is its midnight.
 
     A leap second, ``23:59:60.5``, is 23:59:59.5 with ``fold=1``: the second time that the
     clock shows that second, which is also how Linux counts it. It is written back as it came.
     """
-    if _TIMESTAMP.fullmatch(text) is None:  # `fromisoformat` alone takes more
+    found = _TIMESTAMP.fullmatch(text)  # `fromisoformat` alone takes more
+    if found is None:
         raise ValueError(text)
-    if text[17:19] == "60":
-        return datetime.fromisoformat(f"{text[:17]}59{text[19:]}+00:00").replace(fold=1)
-    return datetime.fromisoformat(text + "+00:00")
+    date, time_of_day, decimals = found[1], found[2] or "00:00:00", (found[3] or "")[:7]
+    if time_of_day == "23:59:60":
+        return datetime.fromisoformat(f"{date}T23:59:59{decimals}+00:00").replace(fold=1)
+    return datetime.fromisoformat(f"{date}T{time_of_day}{decimals}+00:00")
 
 
 def write_timestamp(value: datetime) -> str:

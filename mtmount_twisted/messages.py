@@ -209,6 +209,8 @@ def _with_code(info: FieldInfo, namespace: dict[str, Any]) -> FieldInfo:
 class BaseMessage(metaclass=MessageType):
     """The root of all messages: frozen, made by keyword, checked when made.
 
+    A parameter that is None takes its default, as one that is left out.
+
     Two messages are equal if they are of one class and all their fields are equal.
 
     :raises FieldError: (a `ValueError`) for a required parameter that is missing, and for a
@@ -235,7 +237,7 @@ class BaseMessage(metaclass=MessageType):
             if name not in cls._names:
                 raise UnknownFieldError(cls.__name__, name, values[name], cls._names)
         for info in cls.field_infos:
-            if info.name in values:
+            if values.get(info.name) is not None:
                 value = info.check(cls.__name__, values[info.name])
             elif info.factory is not None:
                 value = info.factory()
@@ -248,7 +250,7 @@ class BaseMessage(metaclass=MessageType):
             elif value != info.default:
                 raise _code_error(cls, info, value)
         if cls.has_extra_data:
-            object.__setattr__(self, "extra_data", _check_extra(cls.__name__, values.get("extra_data", ())))
+            object.__setattr__(self, "extra_data", _check_extra(cls.__name__, values.get("extra_data")))
 
     def str_fields(self) -> list[str]:
         """The fields as text, in the order of the wire, `extra_data` included."""
@@ -328,6 +330,8 @@ def _repr_value(value: Any, info: FieldInfo) -> str:
 
 def _check_extra(message_name: str, values: Any) -> tuple[str, ...]:
     expected = f"a sequence of {STR.expected}"
+    if values is None:
+        return ()
     if isinstance(values, (str, bytes)):
         raise FieldError(message_name, "extra_data", values, expected)
     try:

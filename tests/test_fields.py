@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -270,9 +271,9 @@ class Timestamps(SynchronousTestCase):
     """timestamp."""
 
     def test_decimals(self) -> None:
-        """A reader takes 0 to 9 decimals, and keeps them to the microsecond."""
-        digits = "123456789"
-        for count in range(10):
+        """A reader takes any number of decimals, and keeps them to the microsecond."""
+        digits = "123456789012345678"
+        for count in range(19):
             text = "2020-02-27T14:48:27" + ("." + digits[:count] if count else "")
             microsecond = int(digits[:count][:6].ljust(6, "0"))
             self.assertEqual(
@@ -280,12 +281,32 @@ class Timestamps(SynchronousTestCase):
             )
             self.assertIs(fields.read_timestamp(text).tzinfo, UTC)
 
+    def test_forms_of_the_original(self) -> None:
+        """A space in place of the T, a Z, and a date alone are read as the original reads them."""
+        day, moment = "2020-02-27", datetime(2020, 2, 27, 14, 48, 27, 469000, tzinfo=UTC)
+        for text in (f"{day} 14:48:27.469", f"{day}T14:48:27.469Z", f"{day} 14:48:27.4690000000Z"):
+            self.assertEqual(fields.read_timestamp(text), moment, text)
+            self.assertEqual(fields.check_timestamp(text), moment, text)
+        self.assertEqual(fields.read_timestamp(f"{day} 14:48:27Z"), moment.replace(microsecond=0))
+        self.assertEqual(fields.read_timestamp(day), datetime(2020, 2, 27, tzinfo=UTC))
+        leap = fields.read_timestamp("2016-12-31 23:59:60.1234567Z")
+        self.assertEqual(fields.write_timestamp(leap), "2016-12-31T23:59:60.123")
+
     def test_refused(self) -> None:
-        """Anything but ISO 8601 with a T, UTC and no zone is refused."""
+        """Anything but ISO 8601 in UTC, with seconds or without a time, is refused."""
         day = "2020-02-27"
-        bad = ["", "yesterday", day, f"{day}T14:48", f"{day}T14:48:27.", f"{day}T14:48:27.1234567890"]
-        bad += [f"{day} 14:48:27.469", f"{day}t14:48:27.469", f"{day}T14:48:27,469", f" {day}T14:48:27.469"]
-        bad += [f"{day}T14:48:27.469 ", f"{day}T14:48:27.469\n", f"{day}T14:48:27.469Z", f"{day}T14:48:27Z"]
+        bad = [
+            "",
+            "yesterday",
+            f"{day}T14:48",
+            f"{day}T14:48:27.",
+            f"{day}T",
+            f"{day}Z",
+            f"{day} ",
+            f"{day}  14:48:27",
+        ]
+        bad += [f"{day}t14:48:27.469", f"{day}T14:48:27,469", f" {day}T14:48:27.469", f"{day}T14:48:27.469z"]
+        bad += [f"{day}T14:48:27.469 ", f"{day}T14:48:27.469\n", f"{day}T14:48:27.469ZZ", f"{day}T14:48:27 Z"]
         bad += [
             f"{day}T14:48:27.469+00:00",
             f"{day}T14:48:27+01",
@@ -374,3 +395,8 @@ class Timestamps(SynchronousTestCase):
         now = fields.utc_now()
         self.assertIs(now.tzinfo, UTC)
         self.assertEqual(fields.read_timestamp(fields.write_timestamp(now)), now)
+
+    def test_now_to_the_millisecond(self) -> None:
+        """The milliseconds of the clock are kept, and finer parts are cut off."""
+        self.patch(time, "time_ns", lambda: 1_582_814_907_469_999_999)
+        self.assertEqual(fields.utc_now(), datetime(2020, 2, 27, 14, 48, 27, 469000, tzinfo=UTC))

@@ -77,6 +77,24 @@ class Making(SynchronousTestCase):
         )
         self.assertEqual(command.str_fields()[4:], ["10.0", "0.0", "0.0", "0.0"])
 
+    def test_none_is_the_default(self) -> None:
+        """A parameter that is None takes its default; where there is none, the value is missing."""
+        for cls in strategies.MESSAGE_CLASSES:
+            required = {info.name: _sample(info) for info in cls.field_infos if info.required}
+            others = [info for info in cls.field_infos if not info.required]
+            none: dict[str, Any] = {info.name: None for info in others}
+            message = cls(**required, **none, **({"extra_data": None} if cls.has_extra_data else {}))
+            self.assertEqual(message.extra_data, ())
+            for info in others:
+                if info.default is not None:
+                    self.assertEqual(getattr(message, info.name), info.default, info.name)
+        given: dict[str, Any] = {"position": 1, "sequence_id": None, "timestamp": None}
+        first, second = commands.AzimuthAxisMove(**given), commands.AzimuthAxisMove(**given)
+        self.assertEqual(second.sequence_id, first.sequence_id % MAX_SEQUENCE_ID + 1)
+        self.assertIs(first.timestamp.tzinfo, UTC)
+        with self.assertRaisesRegex(FieldError, r"AzimuthAxisMove.position: expected .*required.*got None"):
+            commands.AzimuthAxisMove(**given | {"position": None})
+
     def test_sequence_ids_count_up(self) -> None:
         """Commands made one after the other have one sequence id after the other."""
         first = commands.Enable().sequence_id
