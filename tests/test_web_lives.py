@@ -195,6 +195,24 @@ class KeepingTests(LivesCase):
             self.begin()
         self.assertIsNone(self.lives.keyed(ME, "new"))
 
+    def test_never_sent_does_not_last(self) -> None:
+        """However many commands with keys are refused, busy or not sent, the next key has room.
+
+        The last of them are still found by their keys, and are forgotten as if they had none.
+        """
+        for end in ("refused", "busy", "malformed", "not_sent") * 2:
+            life = self.begin(key=Key(f"{end} {next(self.numbers)}", b""))
+            self.step(life, "received", end)
+            self.assertIs(self.lives.keyed(ME, life.key.text if life.key else ""), life)
+        self.assertIsNone(self.full_for())
+        self.assertEqual(len(self.lives), 3)
+
+    def test_sent_lasts_whatever_became_of_it(self) -> None:
+        """A command that reached the mount keeps its key's place, however it ended."""
+        for end in ("noack", "timed_out", "outcome_unknown"):
+            self.step(self.begin(key=Key(end, b"")), "received", "sent", end)
+        self.assertEqual(self.full_for(), LASTING)
+
     def test_sequence_id_again(self) -> None:
         """To forget a life is not to forget a newer one of the same sequence id."""
         old = self.begin(AzimuthAxisMove(sequence_id=5, position=1))

@@ -41,6 +41,9 @@ MAX_STEPS = 16
 LONGEST_EXPLANATION = 4096
 """How much of an explanation is kept, in characters: a mount's may be as long as a line."""
 
+NEVER_SENT = frozenset(("refused", "busy", "malformed", "not_sent"))
+"""How a command ends that the bridge did not send to the mount."""
+
 _GOING_ON = {"received": "open", "sent": "open", "ack": "acked"}
 _ENDED = {"local": "done"}
 
@@ -105,7 +108,8 @@ class Kept:
     """One commander's lives of one sort: those that last, or those that do not.
 
     A life lasts if its sender gave it a key: to forget it would let a command that is sent again move the
-    mount again. To stop twice is harmless, and no stop may ever be refused, so a stop does not last.
+    mount again. To stop twice is harmless, and no stop may ever be refused, so a stop does not last. Nor
+    does a command that was never sent: it moved nothing, and must not use up a place of those that may have.
 
     :ivar number: how many there are.
     :ivar ended: those that ended, each with when (clock, s); the first first.
@@ -118,9 +122,9 @@ class Kept:
         self.ended: deque[tuple[float, Life]] = deque()
 
 
-def lasts(command: Command, key: Key | None) -> bool:
-    """Whether the life of a command is kept so long as its sender may send it again."""
-    return key is not None and command.command_code not in STOP_CODES
+def lasts(command: Command, key: Key | None, state: str = "open") -> bool:
+    """Whether the life of a command in this state is kept so long as its sender may send it again."""
+    return key is not None and command.command_code not in STOP_CODES and state not in NEVER_SENT
 
 
 class Lives:
@@ -163,7 +167,7 @@ class Lives:
         return life is not None and not life.ended
 
     def _kept_with(self, life: Life) -> Kept:
-        return self._kept.setdefault((life.commander, lasts(life.command, life.key)), Kept())
+        return self._kept.setdefault((life.commander, lasts(life.command, life.key, life.state)), Kept())
 
     def full_for(self, commander: str, command: Command, key: Key | None) -> float | None:
         """None if there is room for this command's life; else in how many seconds there may be."""
@@ -184,12 +188,23 @@ class Lives:
         self._by_sequence[commander, command.sequence_id] = life
         if key is not None:
             self._by_key[commander, key.text] = life
-        kept = self._kept_with(life)
+        self._count(self._kept_with(life))
+        return life
+
+    def _count(self, kept: Kept) -> None:
+        """Count one more of a sort, and forget those that ended first while there are too many."""
         kept.number += 1
         while kept.number > self._most and kept.ended:
             self._forget(kept.ended.popleft()[1])
             kept.number -= 1
-        return life
+
+    def _end(self, life: Life, before: Kept) -> None:
+        """Keep a life that ended, in the sort that its end makes it one of."""
+        kept = self._kept_with(life)
+        if kept is not before:
+            before.number -= 1
+            self._count(kept)
+        kept.ended.append((self._clock.seconds(), life))
 
     def _forget(self, life: Life) -> None:
         del self._lives[life.id]
@@ -220,9 +235,10 @@ class Lives:
         if len(life.steps) < MAX_STEPS:
             life.steps.append((step, time))
         life.explanation = explanation[:LONGEST_EXPLANATION] or life.explanation
+        kept = self._kept_with(life)
         life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)
         if life.ended:
-            self._kept_with(life).ended.append((self._clock.seconds(), life))
+            self._end(life, kept)
         if life.waiters:
             self._moved[life] = None
             if self._telling is None:
