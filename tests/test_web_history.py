@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import threading
 from typing import Any
 from unittest.mock import patch
@@ -32,16 +34,17 @@ class HistoryTests(SessionCase):
         self.shelf = Shelf(self.path, self.clock, maybeDeferred, self.clock.seconds)
         self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
 
-    def ask(self, user: User = NIGHT, **query: str) -> Any:
+    def ask(self, user: User = NIGHT, accepted: str = "", **query: str) -> Any:
         """What comes of a request."""
         (route,) = self.history.routes()
-        answering: Any = Deferred.fromCoroutine(route.respond(Call(user, query=query)))  # type: ignore[arg-type]
+        call = Call(user, query=query, headers={"accept-encoding": accepted})
+        answering: Any = Deferred.fromCoroutine(route.respond(call))  # type: ignore[arg-type]
         self.clock.advance(0)
         return answering
 
     def page(self, **query: str) -> dict[str, Any]:
         """A page."""
-        body: dict[str, Any] = self.successResultOf(self.ask(**query)).body
+        body: dict[str, Any] = json.loads(self.successResultOf(self.ask(**query)).body)
         return body
 
     def entries(self, **query: str) -> list[dict[str, Any]]:
@@ -144,6 +147,24 @@ class HistoryTests(SessionCase):
             page = self.page(kind="ERROR")
         self.assertEqual(page["entries"], [])
         self.assertIsNotNone(page["next"])
+
+    def test_compressed_in_a_thread(self) -> None:
+        """A page for a reader that takes gzip is compressed in a thread; for another it is not."""
+        in_threads: list[Any] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            return maybeDeferred(work).addCallback(lambda result: in_threads.append(result) or result)
+
+        self.history = History(
+            Shelf(self.path, self.clock, in_thread, self.clock.seconds),
+            Turns(self.clock),
+            lambda: self.now,
+        )
+        answer = self.successResultOf(self.ask(accepted="gzip"))
+        self.assertEqual(in_threads[1:], [answer.gzipped])
+        self.assertEqual(gzip.decompress(answer.gzipped), answer.body)
+        self.assertIsNone(self.successResultOf(self.ask()).gzipped)
+        self.assertIsNone(self.successResultOf(self.ask(accepted="gzip", limit="1")).gzipped)
 
     def test_off(self) -> None:
         """With no journal, the answer says how to have one."""

@@ -66,11 +66,14 @@ class Finding(SynchronousTestCase):
 
     def test_method(self) -> None:
         """A method that a path does not take is 405, with those that it takes."""
-        for method in ("PUT", "HEAD", "OPTIONS", "BREW"):
+        for method in ("PUT", "OPTIONS", "BREW", "head"):
             wire = Wire(site_of(ROUTES))
             wire.ask(method, "/things")
             got = wire.stream()
-            self.assertEqual((got.status, got.headers["allow"]), (405, "GET, POST, DELETE"))
+            self.assertEqual((got.status, got.headers["allow"]), (405, "GET, HEAD, POST, DELETE"))
+        wire = Wire(site_of([route("POST", "/things")]))
+        wire.ask("HEAD", "/things")
+        self.assertEqual((wire.stream().status, wire.stream().headers["allow"]), (405, "POST"))
 
     def test_role(self) -> None:
         """A user without the role is refused."""

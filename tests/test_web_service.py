@@ -91,6 +91,36 @@ class InMemory(SynchronousTestCase):
             self.assertIn(path, paths)
         self.assertEqual(self.ask("GET", "/readyz").status, 503, "there is no controller")
 
+    def test_head(self) -> None:
+        """HEAD works wherever GET does, with its status and type and no body; a stream is not begun."""
+        self.start()
+        areas = self.service._areas
+        assert areas is not None
+        gets = [re.sub(r"\{\w+\}", "main.js", route.path) for route in areas.routes if route.method == "GET"]
+        self.assertIn("/api/v1/events", gets)
+        for path in gets:
+            wires = [Wire(self.site), Wire(self.site)]
+            for method, wire in zip(("GET", "HEAD"), wires, strict=True):
+                wire.ask(method, path, headers={"Accept-Encoding": "gzip"})
+            got, head = (wire.stream() for wire in wires)
+            self.assertEqual((head.status, head.body), (got.status, b""), path)
+            for name in ("content-type", "content-encoding", "vary", "etag", "cache-control"):
+                self.assertEqual(head.headers.get(name), got.headers.get(name), path)
+            self.assertFalse(wires[1].closed)
+            wires[1].ask("GET", "/healthz")
+            self.assertTrue(wires[1].data.endswith(b'{"ok":true}'), "the connection goes on")
+            for wire in wires:
+                wire.lose()
+
+    def test_prefix(self) -> None:
+        """Behind a proxy that has the daemon below a path, the document says so and all is found there."""
+        self.start(path_prefix="/mount")
+        for path in ("/mount/api/v1/openapi.json", "/api/v1/openapi.json"):
+            self.assertEqual(self.ask("GET", path).json["servers"], [{"url": "/mount"}])
+        sent = self.ask("POST", "/mount/api/v1/commands", {"command": "BothAxesStop"})
+        self.assertEqual(sent.headers["location"], f"/mount/api/v1/commands/{sent.json['command']['id']}")
+        self.assertEqual(self.ask("GET", sent.headers["location"]).json["command"], "BothAxesStop")
+
     def test_documentation(self) -> None:
         """The page on the web names each path, and the role that it needs."""
         self.start()

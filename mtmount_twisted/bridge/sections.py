@@ -39,6 +39,13 @@ def _origin(text: str) -> str:
     return text
 
 
+def _prefix(text: str) -> str:
+    prefix = text.rstrip("/")
+    if re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", prefix, re.ASCII) is None:
+        raise ValueError("a path such as /mount, of letters, digits and ._~-")
+    return prefix
+
+
 def _next_port(section: Any) -> int:
     """One above the commands' port, where by convention replies go (``protocol.md``)."""
     port: int = section.command_port
@@ -342,6 +349,13 @@ class WebSettings:
             "check": _origin,
         },
     )
+    path_prefix: str = field(
+        default="",
+        metadata={
+            "doc": "what a proxy has before each path, such as /mount, whether or not it takes it off",
+            "check": _prefix,
+        },
+    )
     deadline: float = field(
         default=10.0,
         metadata={
@@ -359,7 +373,7 @@ class WebSettings:
         default=256, metadata={"doc": "how many connections there may be", "least": 1, "most": 65_536}
     )
     max_connections_per_address: int = field(
-        default=16, metadata={"doc": "how many of them from one address", "least": 1, "most": 65_536}
+        default=32, metadata={"doc": "how many of them from one address", "least": 1, "most": 65_536}
     )
     absent_after: float = field(
         default=30.0,

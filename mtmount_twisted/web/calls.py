@@ -42,8 +42,9 @@ class Call:
     :ivar parts: what stands in the path where its route has a name in braces.
     :ivar query: the last value of each parameter.
     :ivar body: the JSON value of the body; None if there is none.
-    :ivar headers: the last value of each header, by its name in lower case.
+    :ivar headers: the last value of each header, by its name in lower case; of those in `LISTS` all values.
     :ivar request: Twisted's request, for who answers with a stream.
+    :ivar only_headers: True for a HEAD request: an answer that would be a stream is not begun.
     """
 
     user: User
@@ -52,6 +53,11 @@ class Call:
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     request: Any = None
+    only_headers: bool = False
+
+
+LISTS = ("accept-encoding", "if-none-match")
+"""Headers that may come more than once: all their values count, with commas between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +65,16 @@ class Answer:
     """What is answered.
 
     :ivar body: a JSON value; or bytes, as they are, of the kind that ``content-type`` in `headers` names.
+    :ivar headers: an ``ETag`` is that of the body as it is; a ``Location`` on this daemon begins with ``/``.
     :ivar streams: True if what answers goes on doing so by itself, on the call's request.
+    :ivar gzipped: the body in gzip, where that was made before; None if it was not.
     """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     streams: bool = False
+    gzipped: bytes | None = None
 
 
 Respond = Callable[[Call], Awaitable[Answer]]

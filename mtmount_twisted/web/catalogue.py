@@ -16,6 +16,7 @@ from ..commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
 from ..messages import BaseMessage, FieldInfo
 from ..replies import Replies
 from .calls import Answer, Call, Route
+from .encoding import gzip
 from .shapes import json_value
 
 MOST = 2**31 - 1
@@ -124,8 +125,13 @@ def _encoded() -> bytes:
     return json.dumps(catalogue(), ensure_ascii=False).encode()
 
 
+@cache
+def _gzipped() -> bytes:
+    return gzip(_encoded())
+
+
 async def _respond(call: Call) -> Answer:
-    return Answer(_encoded(), headers={"content-type": "application/json"})
+    return Answer(_encoded(), headers={"content-type": "application/json"}, gzipped=_gzipped())
 
 
 def routes() -> list[Route]:

@@ -126,8 +126,7 @@ class Guard:
         if _is_from_elsewhere(request):
             raise Problem(403, "a page of another site may not ask here")
         if user is None:
-            challenge = {"WWW-Authenticate": 'Bearer realm="mtmount"'}
-            raise Problem(401, "a token is needed: 'Authorization: Bearer TOKEN'", headers=challenge)
+            raise _unauthorized(_said(request, b"authorization"))
         if role not in user.roles:
             raise Problem(403, f"the token {user.name!r} has not the role {role!r}")
         return user
@@ -143,6 +142,27 @@ class Guard:
 def _spelled(host: str) -> str:
     """Return a host in the one spelling that is compared: a final dot is the DNS root (RFC 3986, 3.2.2)."""
     return plain_address(host.lower().removesuffix("."))
+
+
+def _unauthorized(given: list[str]) -> Problem:
+    """What a request without a known token is answered with.
+
+    It tells a token that is wrong from none (RFC 6750, 3.1): who sent none is asked for one, and who sent one
+    need not look for the fault in the header.
+
+    :param given: the values of its ``Authorization``.
+    """
+    challenge = 'Bearer realm="mtmount"'
+    kind, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    why = "a token is needed: 'Authorization: Bearer TOKEN'"
+    if len(given) > 1:
+        why = f"the request has {len(given)} Authorization headers, expected one"
+    elif given and not (kind.lower() == "bearer" and secret.strip()):
+        why = "a token is needed, and Authorization has none: expected 'Authorization: Bearer TOKEN'"
+    elif given:
+        why = "the token is not known: see the daemon's file of tokens (web.tokens)"
+        challenge += ', error="invalid_token", error_description="the token is not known"'
+    return Problem(401, why, headers={"WWW-Authenticate": challenge})
 
 
 def _said(request: Any, header: bytes) -> list[str]:

@@ -15,6 +15,7 @@ from ..enums import Source
 from ..journal.reading import OUTCOMES
 from .calls import Answer, Call, Route
 from .catalogue import catalogue
+from .encoding import gzip
 
 Schema = dict[str, Any]
 
@@ -351,10 +352,11 @@ _REASONS = {
 }
 
 
-def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[str, Any]:
     """The OpenAPI document of these routes.
 
     :param version: the package's.
+    :param prefix: what stands before each path, such as ``/mount``.
     :raises KeyError: for a route that has no row in `ROWS`.
     """
     paths: dict[str, Any] = {}
@@ -370,7 +372,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "description": "Who has command of the mount, what it says, and commands to it.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": prefix or "/"}],
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"bearer": bearer}},
     }
@@ -413,16 +415,17 @@ def _answer(status: int, kind: str) -> Schema:
     return answer
 
 
-def routes(every: Sequence[Route], version: str) -> list[Route]:
+def routes(every: Sequence[Route], version: str, prefix: str = "") -> list[Route]:
     """The document's own route.
 
     :param every: all routes, its own included by the time that it is asked; see `document`.
     """
-    made: list[bytes] = []
+    made: list[Answer] = []
 
     async def respond(call: Call) -> Answer:
         if not made:
-            made.append(json.dumps(document(every, version), separators=(",", ":")).encode())
-        return Answer(made[0], headers={"content-type": "application/json"})
+            text = json.dumps(document(every, version, prefix), separators=(",", ":")).encode()
+            made.append(Answer(text, headers={"content-type": "application/json"}, gzipped=gzip(text)))
+        return made[0]
 
     return [Route("GET", "/api/v1/openapi.json", respond, None, "This API, as an OpenAPI 3.1 document.")]

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -18,7 +19,8 @@ from urllib.parse import parse_qsl, unquote
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from .calls import Answer, Call, Problem, Role, Route, User
+from .calls import LISTS, Answer, Call, Problem, Role, Route, User
+from .encoding import as_json, negotiated
 
 DEEPEST = 32
 """How deep the arrays and objects of a body may be in each other."""
@@ -59,14 +61,20 @@ class Router:
     :param routes: what there is to answer.
     :param gate: who lets requests in.
     :param log: where faults of what answers go.
+    :param prefix: what stands before each path in the addresses that clients use, such as ``/mount``, because
+        a proxy has this daemon below it; a request may come with it or, if the proxy takes it off, without.
     """
 
-    def __init__(self, routes: Iterable[Route], gate: Gate, log: logging.Logger) -> None:
+    def __init__(self, routes: Iterable[Route], gate: Gate, log: logging.Logger, prefix: str = "") -> None:
         self._gate = gate
         self._log = log
+        self._prefix = prefix.encode()
         self._paths: dict[tuple[str, ...], dict[str, Route]] = {}
         for route in routes:
             self._paths.setdefault(tuple(route.path.split("/")), {})[route.method] = route
+        if prefix:  # without the last / the page's links, which are relative, would lead beside it
+            top = Route("GET", prefix, _to_the_top, None, "The way to the page.")
+            self._paths.setdefault(tuple(prefix.split("/")), {}).setdefault("GET", top)
 
     def respond(self, request: Any) -> None:
         """Answer one request, now or later; if its connection is lost, that is cancelled."""
@@ -83,7 +91,7 @@ class Router:
 
         def answered(answer: Answer | None) -> None:
             if answer is not None and not gone:
-                write(request, answer)
+                write(request, answer, self._prefix.decode())
 
         answering.addCallback(answered)
         finished.addErrback(lost)
@@ -92,7 +100,7 @@ class Router:
         """What is to be written, whatever happens; None if a stream was begun."""
         try:
             answer = await self._answer(request)
-            return None if answer.streams else Answer(payload(answer), answer.status, _typed(answer))
+            return None if answer.streams else as_sent(request, answer)
         except Problem as problem:
             answer = problem.answer()
         except CancelledError:
@@ -101,7 +109,7 @@ class Router:
             answer = Problem(500, "the daemon failed to answer; its log says why").answer()
             where = request.path[:200].decode("ascii", "replace")
             self._log.exception("web: can't answer %s %r", request.method.decode("ascii", "replace"), where)
-        return Answer(payload(answer), answer.status, _typed(answer))
+        return as_sent(request, answer)
 
     async def _answer(self, request: Any) -> Answer:
         self._gate.admit(request)
@@ -113,30 +121,38 @@ class Router:
             for name, values in request.requestHeaders.getAllRawHeaders()
             if name.lower() != b"authorization"  # the token was for the gate alone
         }
+        headers |= {name: _whole_list(request, name) for name in LISTS if name in headers}
         sent = request.uri.partition(b"?")[2].decode("latin-1")
         query = dict(parse_qsl(sent, keep_blank_values=True))
         body = read_body(method, headers.get("content-type"), request.content.read())
-        return await route.respond(Call(user, parts, query, body, headers, request))
+        return await route.respond(Call(user, parts, query, body, headers, request, method == "HEAD"))
 
     def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
         """The route of a path, and what stands in the path where the route has names in braces.
 
         :raises Problem: if there is none, or none for this method.
         """
+        fitting = self._fitting(path)
+        if not fitting and path.startswith(self._prefix + b"/"):
+            fitting = self._fitting(path.removeprefix(self._prefix))
+        if not fitting:
+            raise Problem(404, "nothing is at this path")
+        parts, methods = min(fitting, key=lambda each: len(each[0]))  # what is written out goes first
+        if method == "HEAD":
+            method = "GET"  # whose answer is sent without its body
+        if method not in methods:
+            allowed = ", ".join("GET, HEAD" if each == "GET" else each for each in methods)
+            raise Problem(405, f"this path does not take {method[:20]}", headers={"Allow": allowed})
+        return methods[method], parts
+
+    def _fitting(self, path: bytes) -> list[tuple[dict[str, str], dict[str, Route]]]:
+        """All patterns that fit: what stands for the names in braces, and the routes by method."""
         given = [unquote(segment.decode("latin-1"), errors="replace") for segment in path.split(b"/")]
-        fitting = [
+        return [
             (parts, methods)
             for pattern, methods in self._paths.items()
             if (parts := match(pattern, given)) is not None
         ]
-        if not fitting:
-            raise Problem(404, "nothing is at this path")
-        parts, methods = min(fitting, key=lambda each: len(each[0]))  # what is written out goes first
-        if method not in methods:
-            raise Problem(
-                405, f"this path does not take {method[:20]}", headers={"Allow": ", ".join(methods)}
-            )
-        return methods[method], parts
 
 
 def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
@@ -158,7 +174,7 @@ def payload(answer: Answer) -> bytes:
         return answer.body
     if answer.body is None:
         return b""
-    return json.dumps(answer.body, allow_nan=False, separators=(",", ":")).encode()
+    return as_json(answer.body)
 
 
 def _typed(answer: Answer) -> dict[str, str]:
@@ -167,21 +183,42 @@ def _typed(answer: Answer) -> dict[str, str]:
     return {**({"Content-Type": "application/json"} if is_json else {}), **answer.headers}
 
 
+def as_sent(request: Any, answer: Answer) -> Answer:
+    """An answer as bytes, in the form that its reader takes."""
+    whole = replace(answer, body=payload(answer), headers=_typed(answer))
+    return negotiated(whole, *(_whole_list(request, name) for name in LISTS))
+
+
+async def _to_the_top(call: Call) -> Answer:
+    return Answer(status=308, headers={"Location": "/"})
+
+
+def _whole_list(request: Any, name: str) -> str:
+    """All values of a header, with commas between; empty if there is none."""
+    values = request.requestHeaders.getRawHeaders(name.encode(), [])
+    return ", ".join(value.decode("latin-1") for value in values)
+
+
 def reason(status: int) -> bytes:
     """What stands behind a status in an answer's first line."""
     return HTTPStatus(status).phrase.encode()
 
 
-def write(request: Any, answer: Answer) -> None:
-    """Send an answer whose body is bytes; one that comes after a stream has begun ends its connection."""
+def write(request: Any, answer: Answer, prefix: str = "") -> None:
+    """Send an answer whose body is bytes; one that comes after a stream has begun ends its connection.
+
+    :param prefix: what stands before a ``Location`` on this daemon.
+    """
     if request.startedWriting:
         request.loseConnection()
         return
     request.setResponseCode(answer.status, reason(answer.status))
-    if answer.status not in (204, 304):
+    # HEAD of a stream has no body to count; of anything else it tells the length that GET would have.
+    if answer.status not in (204, 304) and (answer.body or request.method != b"HEAD"):
         request.setHeader("Content-Length", str(len(answer.body)))
     for name, value in answer.headers.items():
-        request.setHeader(name, value)
+        below = prefix if name.lower() == "location" and value.startswith("/") else ""
+        request.setHeader(name, below + value)
     request.write(answer.body)
     request.finish()
 
@@ -191,7 +228,7 @@ def read_body(method: str, content_type: str | None, data: bytes) -> Any:
 
     :raises Problem: if it is of another type, or no JSON that is safe to use.
     """
-    if method == "GET" or not (data or method in WRITES):
+    if method in ("GET", "HEAD") or not (data or method in WRITES):
         return None
     kind, _, charset = (content_type or "").lower().replace(" ", "").replace('"', "").partition(";")
     if kind != "application/json" or charset not in ("", "charset=utf-8"):

@@ -114,7 +114,7 @@ class Areas:
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes = [_noted(route, commanders) for route in routes]
-        self.routes += openapi.routes(self.routes, _version())
+        self.routes += openapi.routes(self.routes, _version(), settings.path_prefix)
         closing = (streams, commanders, leases, state, lives, acks, metrics, feed, shelf, turns)
         self._closing = (watch.stop, *(part.close for part in closing))
 
@@ -206,7 +206,8 @@ class WebService(Service):
             settings.max_connections,
             settings.max_connections_per_address,
         )
-        site = self._site = make_site(self._areas.routes, self._guard(), self._log, reactor, limits)
+        routes, prefix = self._areas.routes, settings.path_prefix
+        site = self._site = make_site(routes, self._guard(), self._log, reactor, limits, prefix)
         listening = endpoints.serverFromString(reactor, self._endpoint).listen(site)
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from .routing import HEADERS, Gate, Router, reason
 CLOSING = 1.0
 """How long a connection may take to close when the service ends, s."""
 
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+"""RFC 9112, 3.2.2."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -44,7 +48,7 @@ class Limits:
     deadline: float = 10.0
     max_body: int = 65_536
     max_connections: int = 256
-    max_connections_per_address: int = 16
+    max_connections_per_address: int = 32
 
 
 class WebRequest(http.Request):
@@ -62,7 +66,9 @@ class WebRequest(http.Request):
     def gotLength(self, length: int | None) -> None:
         """The headers are there."""
         self.content = BytesIO()  # and never a file: it is bounded
-        self.channel.body_begins(length or 0)
+        if not self.channel.body_begins(length or 0):
+            # RFC 9110, 10.1.1: a final status instead of 100 (Continue), which Twisted would send after it.
+            self.requestHeaders.removeHeader(b"expect")
 
     def handleContentChunk(self, data: bytes) -> None:
         """A part of the body came."""
@@ -72,8 +78,13 @@ class WebRequest(http.Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of it is there."""
-        if not self.channel.refused:
-            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+        absolute = _ABSOLUTE_FORM.fullmatch(path)
+        if absolute is not None:
+            path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+            if len(self.requestHeaders.getRawHeaders(b"host", [])) <= 1:  # two are wrong whatever they say
+                # RFC 9112, 3.2.2: the target's host counts, and a Host header is ignored.
+                self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
+        super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
     def process(self) -> None:
         """Have it answered."""
@@ -84,6 +95,9 @@ class WebRequest(http.Request):
 class Connection(http.HTTPChannel):
     """One connection, with one deadline at a time.
 
+    While the peer does not read its answers, its next request waits: answers that nobody reads would fill the
+    memory, since many requests fit in what was received already.
+
     :ivar refused: True once a request can't be read on: what comes then is thrown away.
     """
 
@@ -93,6 +107,9 @@ class Connection(http.HTTPChannel):
     _networkProducer: Any
     refused = False
     _closing = False
+    _full = False
+    _held: WebRequest | None = None
+    _asks_head = False
     _timer: Any = None
     _idle_since: float | None = None
     timeOut = None
@@ -116,15 +133,37 @@ class Connection(http.HTTPChannel):
     def _too_late(self) -> None:
         if self._closing:
             self.transport.abortConnection()
-        elif self.requests:
+        elif self.requests and self._held is None:
             self.refuse(408, f"the request took longer than {self.site.limits.deadline:g} s")
         else:
             self.close(self.site.limits.deadline)
 
-    def body_begins(self, length: int) -> None:
-        """The headers are there, and say how long the body will be; 0 if they don't."""
+    def pauseProducing(self) -> None:
+        """The transport is full: the peer does not read."""
+        self._full = True
+        super().pauseProducing()  # type: ignore[no-untyped-call]
+
+    def resumeProducing(self) -> None:
+        """The transport is empty: a request that waited for that is answered."""
+        self._full = False
+        super().resumeProducing()  # type: ignore[no-untyped-call]
+        held, self._held = self._held, None
+        if held is not None:
+            self._set_deadline(None)
+            self.site.answer(held)
+
+    def holds(self, request: WebRequest) -> bool:
+        """Whether a request waits until the peer has read the answers before it: as long as for a request."""
+        if self._full:
+            self._held = request
+            if not self._closing:
+                self._set_deadline(self.site.limits.deadline)
+        return self._full
+
+    def body_begins(self, length: int) -> bool:
+        """The headers are there, and say how long the body will be (0 if they don't): whether it is taken."""
         self._set_deadline(self.site.limits.deadline)
-        self.accepts_body(length)
+        return self.accepts_body(length)
 
     def accepts_body(self, length: int) -> bool:
         """Whether a body of so many bytes is taken; if not, the request is refused."""
@@ -133,7 +172,9 @@ class Connection(http.HTTPChannel):
         return not self.refused
 
     def allContentReceived(self) -> None:
-        """A request is there: what is left is to answer it."""
+        """A request is there: what is left is to answer it; one that was refused keeps its deadline."""
+        if self.refused:
+            return
         self._set_deadline(None)
         super().allContentReceived()  # type: ignore[no-untyped-call]
 
@@ -161,7 +202,8 @@ class Connection(http.HTTPChannel):
         }
         lines = [f"HTTP/1.1 {status} {reason(status).decode()}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
+        head = "\r\n".join((*lines, "", "")).encode()
+        self.transport.write(head if self._asks_head else head + body)
         self._set_deadline(self.site.limits.deadline)
         half_close = getattr(self.transport, "loseWriteConnection", None)
         # Under TLS it would be the socket's own, whose end would come before what TLS has still to send.
@@ -180,13 +222,28 @@ class Connection(http.HTTPChannel):
     def headerReceived(self, line: bytes) -> bool:
         """A header came, whole."""
         try:
-            return bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
+            read = bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
         except ValueError:  # a length of 5000 digits
+            read = False
+        if read and not self._has_one_framing():
+            read = False
+        if not read:
             self._respondToBadRequestAndDisconnect()
-            return False
+        return read
+
+    def _has_one_framing(self) -> bool:
+        """Whether everybody on the way would find the end of the body in the same place.
+
+        Twisted passes over ``Transfer-Encoding: identity``, which was withdrawn, and a proxy need not. What
+        is not understood is refused (RFC 9112, 6.1).
+        """
+        given = self.requests[-1].requestHeaders.getRawHeaders(b"transfer-encoding", [])
+        return [value.lower() for value in given] in ([], [b"chunked"])
 
     def lineReceived(self, line: bytes) -> None:
         """A line of the headers came."""
+        if not self.requests:
+            self._asks_head = line.startswith(b"HEAD ")
         if not self.refused:
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
@@ -207,6 +264,7 @@ class Connection(http.HTTPChannel):
     def connectionLost(self, reason: Any = None) -> None:
         """It is gone; who answers on it is told."""
         self._set_deadline(None)
+        self._held = None
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.site.forget(self)
 
@@ -295,6 +353,8 @@ class WebSite(http.HTTPFactory):
 
         However many come at once, the mount's messages wait for one of them.
         """
+        if request.channel.holds(request):
+            return
         if self._next is not None:
             self._waiting.append(request)
         elif not self._closing:
@@ -335,7 +395,12 @@ class WebSite(http.HTTPFactory):
 
 
 def make_site(
-    routes: Iterable[Route], gate: Gate, log: logging.Logger, reactor: Any, limits: Limits | None = None
+    routes: Iterable[Route],
+    gate: Gate,
+    log: logging.Logger,
+    reactor: Any,
+    limits: Limits | None = None,
+    prefix: str = "",
 ) -> WebSite:
-    """What answers these routes."""
-    return WebSite(Router(routes, gate, log), limits or Limits(), log, reactor)
+    """Make the site that answers these routes; for `prefix` see `Router`."""
+    return WebSite(Router(routes, gate, log, prefix), limits or Limits(), log, reactor)

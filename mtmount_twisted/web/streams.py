@@ -158,6 +158,8 @@ class Streams:
         """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
         selection, last = read_call(call)
         self._look_for_room(call.user)
+        if call.only_headers:
+            return Answer(b"", headers=HEADERS)
         stream = Stream(call.request, selection, call.user, self._clock, self._bounds, self._cut)
         self._enter(stream)
         for name, value in HEADERS.items():

@@ -1,0 +1,91 @@
+"""The form in which an answer's body is sent: in gzip or as it is, or not at all because its reader has it.
+
+Only an answer that is there as a whole comes here; a stream of events is never compressed, because what is
+compressed waits for more. No answer has a secret in it, so that its length tells nothing (BREACH; see
+``docs/security.rst``). Next to read: `routing`, which sends what `negotiated` returns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from dataclasses import replace
+from typing import Any
+
+from .calls import Answer
+
+LEAST = 1024
+"""A body below this length is not compressed, in bytes: it fits in one packet as it is."""
+
+AT_ONCE = 262_144
+"""A body up to this length is compressed when it is sent, in bytes: 2 ms at most in the reactor's thread.
+A longer one is compressed only where it was made (`Answer.gzipped`), in a thread or once for all."""
+
+FASTEST, SMALLEST = 1, 9
+"""Levels of compression."""
+
+_QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def as_json(value: Any) -> bytes:
+    """A JSON value as it is sent.
+
+    :raises ValueError: for a number that is none: NaN or an infinity.
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def gzip(data: bytes, level: int = FASTEST) -> bytes:
+    """Compress bytes; the same bytes always give the same."""
+    packer = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether gzip is what the reader likes best of gzip and the body as it is.
+
+    :param accepted: the value of ``Accept-Encoding`` (RFC 9110, 12.5.3); empty if there is none.
+    """
+    liking: dict[str, float] = {}
+    for each in accepted.lower().split(","):
+        coding, _, parameter = each.partition(";")
+        name, _, quality = parameter.partition("=")
+        wanted = 1.0
+        if parameter:
+            is_quality = name.strip() == "q" and _QUALITY.fullmatch(quality.strip())
+            wanted = float(quality) if is_quality else 0.0
+        liking[coding.strip()] = wanted
+    gzipped = liking.get("gzip", liking.get("x-gzip", liking.get("*", 0.0)))
+    return gzipped > 0 and gzipped >= liking.get("identity", 0.0)
+
+
+def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Answer:
+    """The form of an answer that its reader takes, and does not have.
+
+    :param answer: its body is bytes.
+    :param if_none_match: the value of the header; empty if there is none.
+    """
+    kind = answer.headers.get("Content-Type", "")
+    if answer.gzipped is None and kind != "application/json":
+        return answer
+    headers = {**answer.headers, "Vary": "Accept-Encoding"}
+    body = answer.body
+    if takes_gzip(accepted):
+        gzipped = answer.gzipped
+        if gzipped is None and LEAST <= len(body) <= AT_ONCE:
+            gzipped = gzip(body)
+        if gzipped is not None and len(gzipped) < len(body):
+            body, headers["Content-Encoding"] = gzipped, "gzip"
+            if "ETag" in headers:  # RFC 9110, 8.8.3.3: two forms have two tags
+                headers["ETag"] = headers["ETag"][:-1] + '-gzip"'
+    if "ETag" in headers and _has(headers["ETag"], if_none_match):
+        kept = {name: value for name, value in headers.items() if not name.startswith("Content-")}
+        return Answer(b"", 304, kept)
+    return replace(answer, body=body, headers=headers)
+
+
+def _has(tag: str, if_none_match: str) -> bool:
+    """Whether a reader has the form with this tag; a proxy may have made its tag a weak one."""
+    return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)
