@@ -1,10 +1,10 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job browser api chaos-short ci bench profile fuzz chaos model
+.PHONY: test coverage lint types packaging architecture main-job browser api metrics chaos-short ci bench profile fuzz chaos model
 
 test:
 	bash .ci/run tests
 
-coverage lint types packaging architecture main-job browser api:
+coverage lint types packaging architecture main-job browser api metrics:
 	bash .ci/run $@
 
 ci:

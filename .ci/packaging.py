@@ -26,6 +26,12 @@ for file in metadata.files("Twisted"):
 print("mtmount_twisted", metadata.version("mtmount_twisted"), "from", mtmount_twisted.__file__)
 """
 
+SHARED = (
+    *("mtmount-bridge.service", "operations.rst"),
+    *("prometheus/rules.yml", "prometheus/dashboard.json"),
+)
+"""The files below ``share/mtmount_twisted`` of an environment, unless the install is editable."""
+
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command, show it, and return what it printed; end with its output if it fails."""
@@ -64,6 +70,9 @@ def try_install(name: str, arguments: list[str | Path], folder: Path) -> None:
     elsewhere.mkdir()
     run(programs / "python", "-m", "pip", "install", "-q", *arguments, cwd=elsewhere)
     run(programs / "python", "-m", "pip", "check", cwd=elsewhere)
+    for shared in SHARED if name != "editable" else ():
+        if not (folder / name / "share" / "mtmount_twisted" / shared).is_file():
+            sys.exit(f"packaging: share/mtmount_twisted/{shared} is not shipped")
     print(run(programs / "python", "-c", INSTALLED, cwd=elsewhere), end="")
     for cwd in (elsewhere, ROOT):
         require(run(programs / "twistd", "--help", cwd=cwd), "mtmount-bridge", "mtmount-simulator")

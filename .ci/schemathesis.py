@@ -54,9 +54,8 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """Start the daemon."""
-    commands, replies = free_ports(2)
+def start(folder: Path, commands: int, replies: int) -> subprocess.Popen[str]:
+    """Start the daemon, with its journal in a folder and a commander on two ports."""
     options = [
         *("--command-port", str(commands), "--reply-port", str(replies)),
         *("--journal", str(folder / "journal.sqlite"), "--web", "tcp:0:interface=127.0.0.1"),
@@ -131,7 +130,7 @@ def main(folder: Path) -> None:
     """
     program = installed(folder.resolve())
     with tempfile.TemporaryDirectory(prefix="mtmount-schemathesis-") as work:
-        daemon = start(Path(work))
+        daemon = start(Path(work), *free_ports(2))
         log = Log(daemon)
         try:
             if not log.serving.wait(SERVING_WITHIN) or not log.address:

@@ -160,7 +160,7 @@ class AlarmTests(SynchronousTestCase):
         self.assertGreater(len(alarms), 10)
         for when, *_ in alarms:
             for name in re.findall(r"mtmount_bridge_\w+", when):
-                self.assertIn(f"``{name.removesuffix('_bucket')}``", known)
+                self.assertIn(f"``{re.sub('_(bucket|count)$', '', name)}``", known)
             for outcome in re.findall(r'outcome="(\w+)"', when):
                 self.assertIn(f"``{outcome}``", steps)
 
