@@ -6,7 +6,6 @@ begins: one line on standard error that says how to mend it, and a non-zero exit
 
 from __future__ import annotations
 
-import datetime
 import errno
 import logging
 import os
@@ -16,8 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -123,21 +121,6 @@ def check_resolves(daemon: str, option: str, host: str) -> str:
         reason = getattr(error, "strerror", None) or "not a host name"
         stop(daemon, f"{option}: host {host!r} does not resolve ({reason}); give a host name or an address")
     return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
-
-
-def expired(path: str) -> list[str]:
-    """The certificates in a file whose time is over, and when it was."""
-    from cryptography import x509
-
-    found = []
-    with suppress(OSError, ValueError):  # what can't be read is told of by who needs it
-        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
-    now = datetime.datetime.now(datetime.UTC)
-    return [
-        f"{path}: {each.subject.rfc4514_string()} expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-        for each in found
-        if each.not_valid_after_utc < now
-    ]
 
 
 class Listen(NamedTuple):

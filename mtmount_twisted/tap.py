@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from . import daemon
 from .bridge import here
-from .bridge.certified import context
+from .bridge.certified import CertificateWatch, certificate_warnings, with_credentials
 from .bridge.config import Config, check, default_config, load_file
 from .bridge.journal import Journal, NoJournal
 from .bridge.places import parse_endpoint, replies_by_default
@@ -26,6 +26,7 @@ from .bridge.sections import WEB_ENDPOINT, Controller, PairCommander, WebSetting
 from .bridge.service import BridgeService
 from .bridge.tee import Tee
 from .errors import ConfigError, PairClosedError
+from .fields import utc_now
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
@@ -215,6 +216,8 @@ class BridgeDaemon(MultiService):
         for service in (bridge, web, simulator):
             if service is not None:
                 service.setServiceParent(self)
+        self._certificates = CertificateWatch(lambda: bridge.config, log)
+        self._certificates.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         """Start the parts, and join bridge and simulator on the ports that the system chose."""
@@ -275,13 +278,18 @@ class BridgeDaemon(MultiService):
             for why in str(error).splitlines():
                 self._log.error("the configuration stays as it was: %s", why)
         else:
+            self._certificates.warn(config)
             await self._bridge.reload(config)
+            if self._web is not None:
+                self._web.renew(self._bridge.config.web.credentials)
         finally:
             self._reloads = False
 
     async def _stop(self) -> None:
         """The bridge goes first: the commands in flight need the others to end."""
         Service.stopService(self)
+        if self._certificates.running:
+            self._certificates.stopService()  # type: ignore[no-untyped-call]
         self._aside.drop()
         await self._bridge.stopService()
         others = [part for part in (self._web, self._simulator) if part is not None]
@@ -339,7 +347,7 @@ def makeService(options: Options) -> IService:
     if verbose:
         show_traffic(tee, log)
     bridge = BridgeService(config, log, tee)
-    web = _web_service(options, bridge, tee, log) if _web_is_on(options) else None
+    web = _web_service(options, config, bridge, tee, log) if _web_is_on(options) else None
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
     return BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread, daemon.Aside(reactor))
 
@@ -386,11 +394,12 @@ def _tokens(options: Options) -> Any:
         raise SystemExit("\n".join(f"{DAEMON}: {line}" for line in str(error).splitlines())) from None
 
 
-def _web_service(options: Options, bridge: BridgeService, tee: Tee, log: logging.Logger) -> Any:
+def _web_service(
+    options: Options, config: Config, bridge: BridgeService, tee: Tee, log: logging.Logger
+) -> Any:
     """What shows the bridge over HTTP: imported only here, when it is wanted."""
     from .web.service import Parts, WebService
 
-    config = options.config
     settings = config.web
     tokens = _tokens(options)
     if tokens is None and settings.insecure:
@@ -403,7 +412,8 @@ def _check_here(options: Options) -> None:
     """What ``--check-config`` looks at besides the file: what this machine has for it."""
     if _web_is_on(options):
         _tokens(options)
-    for why in _check_certificates(options, options.config):
+    config = _with_certificates(options, options.config)
+    for why in certificate_warnings(config, utc_now()):
         print(f"{DAEMON}: warning: {why}")  # noqa: T201
     wrong = [
         f"{_place(options, key)}: {why}"
@@ -420,8 +430,7 @@ def _on_this_machine(
 
     :param have: hosts and ports that it listens on already.
     """
-    for why in _check_certificates(options, config):
-        log.warning("out of date: %s", why)
+    config = _with_certificates(options, config)
     controller = config.controller
     if controller is not None:
         address = daemon.check_resolves(DAEMON, _place(options, "controller.host"), controller.host)
@@ -457,25 +466,17 @@ def _bound(config: Config, found: dict[str, str]) -> Config:
     return attrs.evolve(config, controller=controller, pairs=pairs)
 
 
-def _check_certificates(options: Options, config: Config) -> list[str]:
-    """Stop the daemon if a port is to be encrypted and can't be.
-
-    :returns: of which certificates the time is over.
-    """
-    over = []
+def _with_certificates(options: Options, config: Config) -> Config:
+    """Return the configuration with the certificates in its files; stops the daemon if one can't be used."""
     for number, port in enumerate(config.ports, 1):
-        if port.certificate is None:
-            continue
-        place = _place(options, f"port[{number}].certificate")
-        if find_spec("OpenSSL") is None:
+        if port.certificate is not None and find_spec("OpenSSL") is None:
+            place = _place(options, f"port[{number}].certificate")
             daemon.stop(DAEMON, f"{place}: pyOpenSSL is not installed: pip install 'mtmount_twisted[tls]'")
-        try:
-            context(port.certificate, port.private_key or port.certificate, port.client_ca or "")
-        except ConfigError as error:
-            daemon.stop(DAEMON, f"{place}: {error}")
-        over += [f"port[{number}].certificate: {why}" for why in daemon.expired(port.certificate)]
-        over += [f"port[{number}].client_ca: {why}" for why in daemon.expired(port.client_ca or "")]
-    return over
+
+    def wrong(key: str, error: ConfigError) -> NoReturn:
+        daemon.stop(DAEMON, f"{_place(options, key)}: {error}")
+
+    return with_credentials(config, wrong)
 
 
 def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Listen]]:

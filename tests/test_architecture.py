@@ -65,6 +65,7 @@ ROOMS: dict[str, Room] = {
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),
     "hosts": room("hosts"),
+    "tls": room("tls", "names"),
     "interfaces": room("interfaces"),
     "arguments": room("arguments"),
     "liveness": room("liveness"),
@@ -84,12 +85,13 @@ ROOMS: dict[str, Room] = {
     "bridge": room(
         "bridge",
         "names lines values messages codec waiting interfaces liveness protocol outlet communicator "
-        "journal_file hosts",
+        "journal_file hosts tls",
     ),
     "commander": room("commander", "names lines values messages communicator commanding"),
     "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
     "web": room(
-        "web", "names lines secret values messages codec waiting interfaces outlet journal_file journal hosts"
+        "web",
+        "names lines secret values messages codec waiting interfaces outlet journal_file journal hosts tls",
     ),
     "daemon": room("daemon", "values communicator logs"),
     "services": room("tap simulator.tap", "names values simulator bridge web daemon"),

@@ -19,6 +19,7 @@ from mtmount_twisted.bridge.sections import PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.testing import HOST
+from mtmount_twisted.tls import load_credentials
 
 from .bridges import LOG, TCP, ask
 from .certificates import Authority
@@ -114,8 +115,63 @@ class CertifiedTests(TestCase):
 
     async def test_bad_names(self) -> None:
         """A certificate whose name can't be a commander's is refused, and the log says what can."""
-        for name in ("", "al ice", "a/b", "\u00e9"):
+        for name in ("al  ice", " alice", "a/b", "\u00e9", "a\nb"):
             await self.refused(self.authority.issue(name), "letters, digits")
+
+    async def test_names_of_people_and_hosts(self) -> None:
+        """Dots, spaces and ``@`` may be in the name of a certificate."""
+        for name in ("Ann Lee", "ann.lee@site.org", "desk.site.org"):
+            client = await self.connect(self.authority.issue(name))
+            client.say(ask(7, 1, 1))
+            await client.lines(1)
+            self.assertIn(f"desk/{name}", self.service.bridge.clients)
+
+    async def test_renewed(self) -> None:
+        """A reload takes renewed files: who is connected stays, and who comes sees and shows new ones."""
+        from cryptography import x509
+
+        old = await self.connect(self.authority.issue("alice"))
+        old.say(ask(7, 1, 1))
+        await old.lines(1)
+        former = self.authority.issue("bob")
+        own = Path(str(self.service.config.ports[0].certificate))
+        self.authority = Authority(self.authority.folder, "another authority")
+        self.authority.issue("bridge", path=own)
+        with self.assertLogs(LOG, "INFO") as logged:
+            await self.service.reload(self.service.config)
+        self.assertIn("INFO:tests.bridge:desk: renewed certificates hold for new connections", logged.output)
+        self.assertTrue(any("desk: client_ca has changed: 1 connections" in line for line in logged.output))
+        with self.assertLogs(LOG, "WARNING") as refused:
+            stranger = await self.connect(former)
+            await stranger.lost
+            await self.lost_ones.next()
+        self.assertIn("no proof of who it is", refused.output[0])
+        new = await self.connect(self.authority.issue("carol"))
+        new.say(ask(8, 1, 1))
+        await new.lines(1)
+        self.assertEqual(set(self.service.bridge.clients), {"desk/alice", "desk/carol"})
+        shown = new.transport.getPeerCertificate().to_cryptography()
+        self.assertEqual(shown, x509.load_pem_x509_certificate(own.read_bytes()))
+        old.say(ask(9, 1, 1))
+        await old.lines(2)
+
+    async def test_renewed_by_halves(self) -> None:
+        """Files that do not belong together are refused, and the port shows what it showed."""
+        own = Path(str(self.service.config.ports[0].certificate))
+        key = own.read_bytes().split(b"-----BEGIN PRIVATE", 1)[1]
+        self.authority.issue("bridge", path=own)
+        own.write_bytes(own.read_bytes().split(b"-----BEGIN PRIVATE", 1)[0] + b"-----BEGIN PRIVATE" + key)
+        with self.assertLogs(LOG, "ERROR") as logged:
+            await self.service.reload(self.service.config)
+        self.assertIn("the certificates stay as they were", logged.output[0])
+        client = await self.connect(self.authority.issue("alice"))
+        client.say(ask(7, 1, 1))
+        await client.lines(1)
+
+    async def test_ambiguous(self) -> None:
+        """A certificate that names nobody, or two, is refused: which of them it is could be argued."""
+        for names in ((), ("alice", "bob"), ("alice", "alice")):
+            await self.refused(self.authority.issue(*names), "expected one common name")
 
     async def test_old_tls(self) -> None:
         """TLS older than 1.2 is refused."""
@@ -234,7 +290,7 @@ class FileTests(SynchronousTestCase):
 
     def problem(self, *files: str) -> str:
         """What is said of these files."""
-        return str(self.assertRaises(ConfigError, certified.context, *files))
+        return str(self.assertRaises(ConfigError, load_credentials, *files))
 
     def test_missing(self) -> None:
         """A file that is not there is named, with the reason."""

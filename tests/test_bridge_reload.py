@@ -6,9 +6,9 @@ from typing import Any
 from unittest.mock import patch
 
 import attrs
+from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 
-from mtmount_twisted.bridge import service
 from mtmount_twisted.bridge.config import Config
 from mtmount_twisted.bridge.sections import CommandRules, PairCommander, PortCommanders
 
@@ -204,7 +204,7 @@ class LateTests(BridgeCase):
     def test_opened_after_the_stop(self) -> None:
         """One that is open only after the bridge was stopped is closed then."""
         late = LateEndpoint()
-        with patch.object(service.endpoints, "serverFromString", return_value=late):
+        with patch.object(endpoints, "serverFromString", return_value=late):
             self.make(ports=self.config.ports[:1])
             self.start(self.csc)
         self.stop()

@@ -23,10 +23,10 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from mtmount_twisted import secret
-from mtmount_twisted.bridge.certified import context
 from mtmount_twisted.bridge.journal_file import Store
 from mtmount_twisted.enums import Source
 from mtmount_twisted.logs import send_to_twisted
+from mtmount_twisted.tls import Server, encrypted, listen, load_credentials
 from mtmount_twisted.web.calls import Answer, Call, Route, User
 from mtmount_twisted.web.guard import ANYONE, Doors, Guard
 from mtmount_twisted.web.site import make_site
@@ -261,15 +261,15 @@ class EndpointTests(TestCase):
         if ssl is None:
             raise SkipTest("mtmount_twisted[tls] is not installed")
         from OpenSSL import SSL
-        from twisted.protocols.tls import TLSMemoryBIOFactory
 
         own = str(Authority(scratch_folder(self)).issue("bridge"))
         factory = Factory.forProtocol(Echo)
+        server = Server(load_credentials(own, own))
         for endpoint, served in (
-            ("tcp:0:interface=127.0.0.1", TLSMemoryBIOFactory(context(own, own, ""), False, factory)),
+            ("tcp:0:interface=127.0.0.1", encrypted(factory, server)),
             (f"ssl:0:interface=127.0.0.1:privateKey={own}:certKey={own}", factory),
         ):
-            listening: Any = await serverFromString(reactor, endpoint).listen(served)
+            listening: Any = await listen(endpoint, served, reactor, server)
             self.addCleanup(listening.stopListening)
             port = listening.getHost().port
             for number, name in ((SSL.TLS1_2_VERSION, "TLSv1.2"), (SSL.TLS1_3_VERSION, "TLSv1.3")):

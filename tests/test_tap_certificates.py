@@ -8,9 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import skipIf
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from mtmount_twisted import daemon
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from . import certificates
 from .programs import HOST, ProgramCase
@@ -49,7 +53,7 @@ class ExpiredTests(ProgramCase):
     def warnings(self) -> list[str]:
         """What is to be said of it."""
         return [
-            f"port[1].{key}: {path}: CN={name} expired on 2020-02-28 14:48 UTC"
+            f"port[1].{key}: {path}: CN={name} expired on 2021-02-26 14:48 UTC"
             for key, path, name in (
                 ("certificate", self.own, "bridge"),
                 ("client_ca", self.ca, "test authority"),
@@ -70,24 +74,80 @@ class ExpiredTests(ProgramCase):
         for number in (1, 2):
             await program.line("serving ", number)
             for warning in self.warnings():
-                self.assertEqual(program.output.count(f"#warn] out of date: {warning}"), number, warning)
+                self.assertEqual(program.output.count(f"#warn] certificate: {warning}"), number, warning)
             if number == 1:
                 program.transport.signalProcess("HUP")
         await self.assert_ends(program)
 
 
 @skipIf(ssl is None, "mtmount_twisted[tls] is not installed")
-class ValidTests(SynchronousTestCase):
-    """Files of which nothing is to be said."""
+class RenewedTests(ProgramCase):
+    """Files that are written anew under their names, as a renewal does, and SIGHUP."""
 
-    def test_valid(self) -> None:
-        """A certificate that is still good is not spoken of, nor the key beside it."""
-        folder = Path(self.mktemp())
+    async def shown(self, port: int) -> tuple[bytes, Any]:
+        """The certificate that is shown at a port, and the connection."""
+        options = ssl.CertificateOptions()  # which checks nothing
+        endpoint = wrapClientTLS(options, TCP4ClientEndpoint(reactor, HOST, port))
+        protocol: Any = await connectProtocol(endpoint, Shown())
+        self.addCleanup(protocol.leave)
+        return await protocol.certificate, protocol
+
+    async def test_reload(self) -> None:
+        """The page and a port show the new certificate, and a connection from before goes on."""
+        folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         authority = certificates.Authority(folder)
-        for path in (authority.ca, authority.issue("bridge")):
-            self.assertEqual(daemon.expired(str(path)), [])
+        own, ports = authority.issue("bridge"), (self.free_port(), self.free_port())
+        path = self.file(
+            f'[[port]]\nname = "desk"\nendpoint = "tcp:{ports[0]}:interface={HOST}"\ncertificate = "{own}"\n'
+        )
+        page = f"ssl:{ports[1]}:interface={HOST}:privateKey={own}"
+        program = self.twistd("-n", "mtmount-bridge", "--config", path, "--web", page)
+        await program.line("serving ")
+        before = [await self.shown(port) for port in ports]
+        authority.issue("bridge", path=own)
+        program.transport.signalProcess("HUP")
+        await program.line("desk: renewed certificates hold for new connections")
+        await program.line("web: a renewed certificate holds for new connections")
+        after = [await self.shown(port) for port in ports]
+        self.assertEqual(before[0][0], before[1][0])
+        self.assertEqual(after[0][0], after[1][0])
+        self.assertNotEqual(before[0][0], after[0][0])
+        browser = before[1][1]
+        browser.transport.write(f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        await browser.answered
 
-    def test_gone(self) -> None:
-        """A file that can't be read any more is told of by who needs it, not here."""
-        self.assertEqual(daemon.expired(self.mktemp()), [])
+        own.write_bytes(own.read_bytes().split(b"-----BEGIN PRIVATE")[0])
+        program.transport.signalProcess("HUP")
+        await program.line("the configuration stays as it was: ")
+        self.assertEqual((await self.shown(ports[0]))[0], after[0][0])
+        await self.assert_ends(program)
+
+
+@implementer(IHandshakeListener)
+class Shown(Protocol):
+    """Notes the certificate that a server shows, and when it says something."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.certificate: Deferred[bytes] = Deferred()
+        self.answered: Deferred[bytes] = Deferred()
+
+    def handshakeCompleted(self) -> None:
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        shown = self.transport.getPeerCertificate().to_cryptography()
+        self.certificate.callback(shown.public_bytes(Encoding.DER))
+
+    def leave(self) -> None:
+        """Cut the connection, if it is there: under TLS to do it twice would raise."""
+        if self.connected:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.connected = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self.answered.called:
+            self.answered.callback(data)

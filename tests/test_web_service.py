@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet import reactor, ssl
+from twisted.internet import endpoints, reactor, ssl
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.error import CannotListenError
@@ -22,7 +22,6 @@ from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.interfaces import IBridge, IJournalState, IServed, ITee
-from mtmount_twisted.web import service as web_service
 from mtmount_twisted.web.service import Parts, WebService
 from mtmount_twisted.web.site import CLOSING
 from mtmount_twisted.web.tokens import load as load_tokens
@@ -263,7 +262,7 @@ class InMemory(SynchronousTestCase):
                 return listening[-1]
 
         _, service = web_of(self.reactor)
-        self.patch(web_service.endpoints, "serverFromString", lambda *words: Slow())
+        self.patch(endpoints, "serverFromString", lambda *words: Slow())
         for _ in range(2):
             service.startService()
             self.assertEqual(service.address, "")
@@ -300,7 +299,9 @@ class OnSockets(TestCase):
         folder.mkdir()
         authority = Authority(folder)
         file = authority.issue("mount").absolute()
-        bridge, service = web_of(reactor, f"ssl:0:privateKey={file}:interface=127.0.0.1", max_body=1024)
+        bridge, service = web_of(
+            reactor, f"ssl:0:privateKey={file}:interface=127.0.0.1", max_body=1024, hsts=63_072_000
+        )
         self.addCleanup(bridge.stopService)
         service.startService()
         self.assertTrue(service.address.startswith("https://127.0.0.1:"))
@@ -321,6 +322,7 @@ class OnSockets(TestCase):
             ]
             lines += [f"Origin: {origin}", f"Content-Length: {len(body)}", "Connection: close", "", ""]
             client.transport.write("\r\n".join(lines).encode() + body)
+            await client.until(b"Strict-Transport-Security: max-age=63072000\r\n")
             await client.until(expected)
             await client.lost
         await service.stopService()

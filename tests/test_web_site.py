@@ -368,6 +368,20 @@ class Connections(SiteCase):
             self.assertIsNone(self.wire().protocol)
         self.assertEqual(len(self.site.connections), 5)
 
+    def test_plain_http_is_not_told_to_be_https(self) -> None:
+        """``Strict-Transport-Security`` is for encrypted connections: over plain HTTP it is never sent."""
+        self.site.hsts = 300
+        wire = Wire(self.site)
+        for sent in ("/", b"not a request\r\n\r\n"):
+            if isinstance(sent, str):
+                wire.ask("GET", sent)
+            else:
+                wire.send(sent)
+            got = wire.answer()
+            assert got is not None
+            self.assertNotIn("strict-transport-security", got.headers)
+        wire.lose()
+
     def test_one_address(self) -> None:
         """One address has its share, and gets it back when a connection ends."""
         wires = [Wire(self.site) for _ in range(3)]

@@ -1,33 +1,48 @@
 """Commanders who prove who they are: TLS on a port, with a certificate that names the client.
 
-`context` makes what TLS needs of the files in the configuration; `CertifiedFactory` takes who has a
-certificate of the site's authority, and calls it by the name in that. Such a client may come and go under
-its name, and comes back to its lease; it is here once at a time.
+`with_credentials` reads the files of a configuration. `CertifiedFactory` accepts a client with a certificate
+of the site's authority and calls it by the name in the certificate. Such a client may come and go under its
+name, and comes back to its lease; a name is connected once at a time.
 
-Who connects has `HANDSHAKE_TIME` to prove it. Next to read: `commanders`, whose clients these are.
+A peer has `HANDSHAKE_TIME` to prove its name. Next to read: `commanders`, whose clients these are; `tls`.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NoReturn
 
+import attrs
+from twisted.application.internet import TimerService
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .. import tls
 from ..errors import ConfigError
-from ..journal.schema import usable_name
+from ..fields import utc_now
+from ..journal.schema import usable_client_name
 from ..protocol import LineReader
+from ..tls import (
+    Credentials,
+    Server,
+    client_name,
+    date_warnings,
+    endpoint_credentials,
+    load_credentials,
+)
 from .commanders import PortClient, PortFactory, Refused
+from .config import Config
 from .sections import PortCommanders
 
 HANDSHAKE_TIME = 5.0
 """How long a peer may take from its connection to the proof of who it is, in seconds."""
+
+DAY = 86_400.0
+"""How often the dates of certificates are looked at, in seconds."""
 
 MAX_UNPROVEN = 100
 """How many may be at that at the same time; one more is refused."""
@@ -62,11 +77,12 @@ class CertifiedReader(LineReader):
         """Its name is not known yet."""
 
     def handshakeCompleted(self) -> None:
-        """Its certificate is one of the authority's: TLS has seen to that."""
+        """Look up the client that the certificate names. TLS has checked that the authority signed it."""
         self._stop_timer()
-        name = common_name(self.transport.getPeerCertificate())
+        name = "?"
         try:
-            found = self._find(usable_name(name))
+            name = client_name(self.transport.getPeerCertificate().to_cryptography())
+            found = self._find(usable_client_name(name))
         except ValueError as error:
             found = f"its certificate's name {name!r}: expected {error}"
         if isinstance(found, str):
@@ -132,75 +148,96 @@ class CertifiedFactory(Factory[Protocol]):
         return f"{client.name} is connected already" if client.is_here else client
 
 
-def context(certificate: str, private_key: str, client_ca: str) -> Any:
-    """What TLS needs, for connections to this machine: TLS 1.2 or newer.
+def credentials_of(settings: PortCommanders) -> Credentials | None:
+    """Return what a port shows and whom it trusts; None for a port without TLS.
 
-    :param certificate: path of the certificate that the daemon shows, with those that lead to its
-        authority's, in PEM.
-    :param private_key: path of its key, in PEM.
-    :param client_ca: path of the certificates of the authority that clients must have theirs from, in
-        PEM; empty if they need none.
-    :raises ConfigError: if a file can't be read, or is not that.
+    The configuration may hold it already (`with_credentials`); else the files are read.
+
+    :raises ConfigError: if a file can't be used.
     """
-    from OpenSSL import crypto
-    from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, trustRootFromCertificates
-
-    def key_of(data: bytes) -> Any:
-        return crypto.load_privatekey(crypto.FILETYPE_PEM, data, passphrase=b"")
-
-    chain = _read(certificate, _CERTIFICATE, "a certificate", Certificate.loadPEM)
-    [key, *_] = _read(private_key, _PRIVATE_KEY, "a private key with no password", key_of)
-    roots = _read(client_ca, _CERTIFICATE, "a certificate", Certificate.loadPEM) if client_ca else []
-    if key.to_cryptography_key().public_key() != chain[0].original.to_cryptography().public_key():
-        raise ConfigError(private_key, (f"it is not the key of the certificate in {certificate}",))
-    return CertificateOptions(
-        privateKey=key,
-        certificate=chain[0].original,
-        extraCertChain=[each.original for each in chain[1:]],
-        trustRoot=trustRootFromCertificates(roots) if roots else None,
-        raiseMinimumTo=TLSVersion.TLSv1_2,
-    )
-
-
-def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[bytes], Any]) -> list[Any]:
-    """What a file in PEM holds of a kind: one of it at the least."""
-    from OpenSSL import SSL, crypto
-
-    try:
-        found = [load(each) for each in pattern.findall(Path(path).read_bytes())]
-    except OSError as error:
-        raise ConfigError(path, (f"can't be read: {error.strerror}",)) from None
-    except (SSL.Error, crypto.Error, ValueError, TypeError):
-        found = []
-    if not found:
-        raise ConfigError(path, (f"expected {what}, in PEM",))
-    return found
-
-
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
-_PRIVATE_KEY = re.compile(
-    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL
-)
-
-
-def common_name(certificate: Any) -> str:
-    """The common name in the subject of a certificate; empty if it has none."""
-    from cryptography.x509.oid import NameOID
-
-    names = certificate.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else ""
-
-
-def encrypted(settings: PortCommanders, port: PortFactory, log: logging.Logger, clock: Any) -> Factory[Any]:
-    """What listens on a port: its own factory, or that behind TLS, as its settings say.
-
-    :raises ConfigError: as `context` does.
-    """
+    if settings.credentials is not None:
+        found: Credentials = settings.credentials
+        return found
     if settings.certificate is None:
-        return port
-    from twisted.protocols.tls import TLSMemoryBIOFactory
-
+        return endpoint_credentials(settings.endpoint)
     key = settings.private_key or settings.certificate
-    options = context(settings.certificate, key, settings.client_ca or "")
+    return load_credentials(settings.certificate, key, settings.client_ca or "")
+
+
+def with_credentials(config: Config, wrong: Callable[[str, ConfigError], NoReturn]) -> Config:
+    """Return the configuration with the certificates that its files hold now.
+
+    :param wrong: called with the key and the error at the first file that can't be used; raises.
+    """
+    ports = []
+    for number, port in enumerate(config.ports, 1):
+        key = "endpoint" if port.certificate is None else "certificate"
+        try:
+            credentials = credentials_of(attrs.evolve(port, credentials=None))
+        except ConfigError as error:
+            wrong(f"port[{number}].{key}", error)
+        ports.append(attrs.evolve(port, credentials=credentials))
+    web = config.web
+    if web.endpoint is not None and web.enabled is not False:
+        try:
+            web = attrs.evolve(web, credentials=endpoint_credentials(web.endpoint))
+        except ConfigError as error:
+            wrong("web.endpoint", error)
+    return attrs.evolve(config, ports=tuple(ports), web=web)
+
+
+def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
+    """Say which certificates in use are expired or will be soon, a line each that begins with the key.
+
+    :param config: from `with_credentials`.
+    :param now: the current time, with a time zone.
+    """
+    sections = [(f"port[{number}]", port.credentials) for number, port in enumerate(config.ports, 1)]
+    for section, credentials in (*sections, ("web", config.web.credentials)):
+        if credentials is None:
+            continue
+        own = "certificate" if credentials.chain_file else "endpoint"
+        for key, file, certificates in (
+            (own, credentials.chain_file, credentials.chain),
+            ("client_ca", credentials.authorities_file, credentials.authorities),
+        ):
+            for why in date_warnings(certificates, now):
+                yield f"{section}.{key}: {f'{file}: ' if file else ''}{why}"
+
+
+class CertificateWatch(TimerService):
+    """Logs which certificates in use are expired, or will be soon: at its start, and once a day.
+
+    :param config: gives the configuration in use, from `with_credentials`.
+    :param clock: times the days; the reactor if None.
+    :param now: gives the current time, with a time zone.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        log: logging.Logger,
+        clock: IReactorTime | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__(DAY, self.warn)  # type: ignore[no-untyped-call]
+        self.clock = clock
+        self._config = config
+        self._log = log
+        self._now = now
+
+    def warn(self, config: Config | None = None) -> None:
+        """Log a line for each such certificate.
+
+        :param config: look at this configuration, which is not in use yet.
+        """
+        for why in certificate_warnings(self._config() if config is None else config, self._now()):
+            self._log.warning("certificate: %s", why)
+
+
+def encrypted(
+    settings: PortCommanders, port: PortFactory, server: Server, log: logging.Logger, clock: Any
+) -> Any:
+    """Return what listens on a port with a certificate: its own factory behind TLS."""
     inner: Factory[Any] = CertifiedFactory(port, log, clock) if settings.client_ca else port
-    return TLSMemoryBIOFactory(options, False, inner)
+    return tls.encrypted(inner, server)

@@ -19,6 +19,7 @@ from typing import Any
 from attrs import field, frozen
 
 from ..errors import ConfigError
+from ..tls import is_encrypted
 from .places import Place, canonical, clashes, is_near, parse_endpoint, replies_by_default
 from .sections import (
     ClientLimits,
@@ -151,6 +152,8 @@ def _open_port(entry: Entry) -> Iterator[str]:
         yield f"{path}.client_ca: without {path}.certificate nobody is asked for a certificate"
     if values.get("private_key") and not values.get("certificate"):
         yield f"{path}.private_key: without {path}.certificate it is a key to nothing"
+    if values.get("certificate") and values.get("endpoint") and is_encrypted(values["endpoint"]):
+        yield f"{path}.certificate: the endpoint is encrypted already; expected tcp: in place of ssl:"
     if not values.get("endpoint") or any(values.get(key) for key in ("allow", "client_ca", "insecure")):
         return
     if not is_near(parse_endpoint(values["endpoint"])[0]):

@@ -195,7 +195,7 @@ class PortCommanders:
         default=None,
         metadata={
             "doc": "file of the certificates, in PEM, of the authority that clients must have theirs from: "
-            "the common name in a client's is its name",
+            "the common name in a client's, or without one its DNS name or e-mail address, is its name",
             "check": _path,
             "default_words": "none: clients need no certificate",
         },
@@ -206,6 +206,8 @@ class PortCommanders:
             "doc": "whether anyone beyond this machine may connect, with neither a list nor a certificate"
         },
     )
+    # What the files hold (`tls.Credentials`): no key of the file, and no difference.
+    credentials: Any = field(default=None, eq=False)
 
 
 @frozen(kw_only=True)
@@ -372,6 +374,16 @@ class WebSettings:
     max_connections: int = field(
         default=256, metadata={"doc": "how many connections there may be", "least": 1, "most": 65_536}
     )
+    hsts: int = field(
+        default=0,
+        metadata={
+            "doc": "how long browsers are to use https only for this host, on encrypted connections "
+            "(Strict-Transport-Security); 0: not said",
+            "unit": "s",
+            "least": 0,
+            "most": 2**31 - 1,
+        },
+    )
     max_connections_per_address: int = field(
         default=32, metadata={"doc": "how many of them from one address", "least": 1, "most": 65_536}
     )
@@ -384,3 +396,5 @@ class WebSettings:
             "most": 3600,
         },
     )
+    # What the files hold (`tls.Credentials`): no key of the file, and no difference.
+    credentials: Any = field(default=None, eq=False)

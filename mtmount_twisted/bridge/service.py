@@ -8,17 +8,18 @@ from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .. import tls
 from ..communicator import ClientServerPair
+from ..errors import ConfigError
 from ..interfaces import IJournal, IServed
 from ..waiting import Waiters
 from .admission import Network, networks
-from .certified import encrypted
+from .certified import credentials_of, encrypted
 from .commanders import PairClient, PortClient, PortFactory
 from .config import Config
 from .core import Bridge
@@ -49,12 +50,37 @@ class OpenPort:
         self.failure = ""
         self._factory = factory
         self._closed = False
+        self._server: tls.Server | None = None
         Deferred.fromCoroutine(self._open(settings, reactor)).addCallbacks(self._opened, self._failed)
 
     async def _open(self, settings: PortCommanders, reactor: Any) -> IListeningPort:
-        factory = encrypted(settings, self._factory, self._log, reactor)
-        endpoint: IStreamServerEndpoint = endpoints.serverFromString(reactor, settings.endpoint)
-        return await endpoint.listen(factory)
+        credentials = credentials_of(settings)
+        factory: Any = self._factory
+        if credentials is not None:
+            self._server = tls.Server(credentials)
+            if settings.certificate is not None:
+                factory = encrypted(settings, self._factory, self._server, self._log, reactor)
+        return await tls.listen(settings.endpoint, factory, reactor, self._server)
+
+    def renew(self, settings: PortCommanders) -> None:
+        """Show and trust the certificates of the files as they are now; connections that are made stay.
+
+        :param settings: those of this port, as read anew.
+        :raises ConfigError: if a file can't be used; then all stays as it was.
+        """
+        credentials = credentials_of(settings)
+        if self._server is None or credentials is None or credentials == self._server.credentials:
+            return
+        before = self._server.credentials
+        self._server.renew(credentials)
+        self._log.info("%s: renewed certificates hold for new connections", self._name)
+        if credentials.authorities != before.authorities and self._factory.connected:
+            self._log.warning(
+                "%s: client_ca has changed: %d connections from before stay, though their certificates may "
+                "be of the former authority alone; start the daemon again to end them",
+                self._name,
+                len(self._factory.connected),
+            )
 
     def _opened(self, listening: IListeningPort) -> None:
         if self._closed:
@@ -159,7 +185,8 @@ class BridgeService(Service):
             ):
                 section = field.metadata["section"]
                 self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
-        self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports)
+        web = config.web if config.web == self.config.web else self.config.web  # equal but for certificates
+        self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports, web=web)
         why = "it is not in the configuration any more"
         gone_pairs = [pair for pair, at in self._pairs.items() if pair not in config.pairs or at.listen_error]
         gone_ports = [port for port, at in self._ports.items() if port not in config.ports or at.failure]
@@ -171,9 +198,19 @@ class BridgeService(Service):
         self._log.info("the configuration was read anew: %d commanders and ports go", len(going))
         await DeferredList(going, consumeErrors=True)
         if self.running:
+            self._renew(config.ports)
             added = [pair for pair in config.pairs if pair not in self._pairs]
             self._open(added, [port for port in config.ports if port not in self._ports])
             self._log.info("now serving %s", self.describe())
+
+    def _renew(self, ports: Iterable[PortCommanders]) -> None:
+        """Give the ports that stay the certificates that their files hold now."""
+        for settings in ports:
+            if settings in self._ports:
+                try:
+                    self._ports[settings].renew(settings)
+                except ConfigError as error:
+                    self._log.error("%s: the certificates stay as they were: %s", settings.name, error)
 
     @property
     def pairs(self) -> list[PairClient]:

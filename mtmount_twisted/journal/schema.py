@@ -124,12 +124,28 @@ SCHEMA = (
 
 
 def usable_name(text: str) -> str:
-    """The text, if it can be a commander's name.
+    """Return the text, if it can be a commander's name in a configuration.
 
     :raises ValueError: with what was expected.
     """
-    if re.fullmatch(r"[A-Za-z0-9_-]+", text) is None or len(text) > LONGEST_NAME:
-        raise ValueError(f"letters, digits, - and _, at most {LONGEST_NAME}")
+    return _usable(text, r"[A-Za-z0-9_-]+", "letters, digits, - and _")
+
+
+def usable_client_name(text: str) -> str:
+    """Return the text, if it can be the name in a client's certificate.
+
+    ``alice@site.org``, ``Ann Lee`` and ``desk.site.org`` are names. A slash separates a port's name from its
+    client's, so a name has none.
+
+    :raises ValueError: with what was expected.
+    """
+    words = r"[A-Za-z0-9_.@-]+(?: [A-Za-z0-9_.@-]+)*"
+    return _usable(text, words, "letters, digits, - _ . @ and single spaces between them")
+
+
+def _usable(text: str, pattern: str, expected: str) -> str:
+    if re.fullmatch(pattern, text) is None or len(text) > LONGEST_NAME:
+        raise ValueError(f"{expected}, at most {LONGEST_NAME}")
     if text in RESERVED_NAMES:
         raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which the journal uses for others")
     return text

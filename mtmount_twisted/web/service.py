@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
 from ..enums import Source
 from ..interfaces import IJournalState, IServed, ITee
+from ..tls import Credentials, Server, endpoint_credentials, listen
 from ..waiting import Waiters
 from . import catalogue, openapi
 from .acks import AckTimes
@@ -188,6 +188,7 @@ class WebService(Service):
         self._areas: Areas | None = None
         self._site: WebSite | None = None
         self._port: Any = None
+        self._server: Server | None = None  # of TLS
         self._closing = 0  # how many ends are not at their end
         self._closed: Waiters[None] = Waiters()
 
@@ -208,8 +209,20 @@ class WebService(Service):
         )
         routes, prefix = self._areas.routes, settings.path_prefix
         site = self._site = make_site(routes, self._guard(), self._log, reactor, limits, prefix)
-        listening = endpoints.serverFromString(reactor, self._endpoint).listen(site)
+        site.hsts = settings.hsts
+        credentials = self._settings.credentials or endpoint_credentials(self._endpoint)
+        self._server = None if credentials is None else Server(credentials)
+        listening = listen(self._endpoint, site, reactor, self._server)
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
+
+    def renew(self, credentials: Credentials | None) -> None:
+        """Show a renewed certificate from the next connection on; those that are made stay.
+
+        :param credentials: None if the page is not encrypted.
+        """
+        if self._server is not None and credentials is not None and credentials != self._server.credentials:
+            self._server.renew(credentials)
+            self._log.info("web: a renewed certificate holds for new connections")
 
     def _refused(self) -> int:
         return 0 if self._site is None else self._site.refused

@@ -89,6 +89,8 @@ class WebRequest(http.Request):
     def process(self) -> None:
         """Have it answered."""
         self.setHeader(b"Date", http.datetimeToString())  # type: ignore[no-untyped-call]
+        for name, value in self.channel.transport_security().items():
+            self.setHeader(name, value)  # type: ignore[no-untyped-call]
         self.channel.site.answer(self)
 
 
@@ -196,6 +198,7 @@ class Connection(http.HTTPChannel):
         body = json.dumps({"error": why}).encode()
         headers = {
             **HEADERS,
+            **self.transport_security(),
             "Content-Type": "application/json",
             "Content-Length": len(body),
             "Connection": "close",
@@ -212,6 +215,15 @@ class Connection(http.HTTPChannel):
         else:
             self._networkProducer.unregisterProducer()
             half_close()
+
+    def transport_security(self) -> dict[str, str]:
+        """Return the header that keeps browsers from plain HTTP, if it is configured.
+
+        It is never sent over plain HTTP (RFC 6797, 7.2).
+        """
+        if not self.site.hsts or not self.isSecure():  # type: ignore[no-untyped-call]
+            return {}
+        return {"Strict-Transport-Security": f"max-age={self.site.hsts}"}
 
     def close(self, within: float) -> None:
         """Close the connection; what the peer has not read by then is lost."""
@@ -278,9 +290,11 @@ class WebSite(http.HTTPFactory):
     :param log: where it says that connections are refused.
     :ivar connections: those that are open, each with its peer's address; with none, if it gave up its place.
     :ivar refused: how many were refused because there were too many.
+    :ivar hsts: for how long browsers are to use https only, s; 0 if they are not told to.
     """
 
     noisy = False
+    hsts = 0
 
     def __init__(self, router: Router, limits: Limits, log: logging.Logger, reactor: Any) -> None:
         super().__init__(reactor=reactor)

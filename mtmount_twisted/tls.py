@@ -1,0 +1,309 @@
+"""TLS as values: whose certificate a server shows, whom it trusts, and what it agrees on with a peer.
+
+`load_credentials` and `endpoint_credentials` read files; `Server` shows what they read, and takes renewed
+credentials while it serves. pyOpenSSL is an extra, so each function imports it. Next to read:
+`bridge.certified`, whose clients prove who they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import VerifyError
+from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from .errors import ConfigError
+
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
+    "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
+)
+"""The cipher suites of TLS 1.2 in Mozilla's "intermediate" profile (Server Side TLS 5.7), in its order. Those
+of TLS 1.3 in it are the ones that OpenSSL offers by itself."""
+
+CURVES = "X25519:prime256v1:secp384r1"
+"""The curves of that profile, for every version of TLS."""
+
+WARN_BEFORE = timedelta(days=30)
+"""How long before its end a certificate is warned of."""
+
+_ENDPOINT = re.compile(r"(?:haproxy:)?ssl:")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a server proves itself by, and whom it asks for the same.
+
+    Two are equal if they show and trust the same certificates.
+
+    :ivar chain: the server's certificate, a ``cryptography.x509.Certificate``, then those that lead to its
+        authority's.
+    :ivar authorities: the certificates of the authority that clients must have theirs from; none if clients
+        need none.
+    :ivar chain_file: the file that `chain` is from; "" if that is not known.
+    :ivar authorities_file: the file that `authorities` are from.
+    """
+
+    chain: tuple[Any, ...]
+    authorities: tuple[Any, ...] = ()
+    key: Any = field(repr=False, compare=False, kw_only=True)
+    dh_parameters: Any = field(default=None, repr=False, compare=False, kw_only=True)
+    chain_file: str = ""
+    authorities_file: str = ""
+
+
+def load_credentials(certificate: str, private_key: str, client_ca: str = "") -> Credentials:
+    """Read the files of a configuration.
+
+    :param certificate: path of the certificate, with those that lead to its authority's, in PEM.
+    :param private_key: path of its key, in PEM.
+    :param client_ca: path of the authority's certificates, in PEM; empty if clients need none.
+    :raises ConfigError: if a file can't be read or holds something else, or the key is another
+        certificate's.
+    """
+    chain = tuple(_read(certificate, _CERTIFICATE, "a certificate", _certificate))
+    [key, *_] = _read(private_key, _PRIVATE_KEY, "a private key with no password", _key)
+    authorities = tuple(_read(client_ca, _CERTIFICATE, "a certificate", _certificate)) if client_ca else ()
+    if key.public_key() != chain[0].public_key():
+        raise ConfigError(private_key, (f"it is not the key of the certificate in {certificate}",))
+    return Credentials(
+        chain, authorities, key=key, chain_file=certificate, authorities_file=client_ca if client_ca else ""
+    )
+
+
+def _certificate(data: bytes) -> Any:
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(data)
+
+
+def _key(data: bytes) -> Any:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(data, password=None)
+
+
+def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[bytes], Any]) -> list[Any]:
+    """Return what a file in PEM holds of a kind: one of it at the least."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        found = [load(each) for each in pattern.findall(Path(path).read_bytes())]
+    except OSError as error:
+        raise ConfigError(path, (f"can't be read: {error.strerror}",)) from None
+    except (UnsupportedAlgorithm, ValueError, TypeError):
+        found = []
+    if not found:
+        raise ConfigError(path, (f"expected {what}, in PEM",))
+    return found
+
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+_PRIVATE_KEY = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL
+)
+
+
+class _EndpointReader:
+    """Stands in for a reactor, so that an endpoint says what it would listen with; nothing is opened."""
+
+    options: Any = None
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, **rest: Any) -> None:
+        """Note the certificate that the endpoint would show."""
+        self.options = contextFactory
+
+
+def is_encrypted(endpoint: str) -> bool:
+    """Return whether a Twisted server endpoint brings TLS by itself."""
+    return _ENDPOINT.match(endpoint) is not None
+
+
+def endpoint_credentials(endpoint: str) -> Credentials | None:
+    """Read the files of an ``ssl:`` endpoint; return None for any other endpoint.
+
+    :param endpoint: a Twisted server endpoint that `bridge.places.usable_endpoint` has accepted.
+    :raises ConfigError: if a file can't be read or holds something else, or the key is another
+        certificate's.
+    """
+    if not is_encrypted(endpoint):
+        return None
+    from OpenSSL import SSL, crypto
+    from twisted.internet.endpoints import serverFromString
+
+    reader: Any = _EndpointReader()
+    try:
+        serverFromString(reader, endpoint).listen(Factory[Any]())
+        options = reader.options
+        chain = (options.certificate, *options.extraCertChain)
+        key = options.privateKey.to_cryptography_key()
+        certificates = tuple(each.to_cryptography() for each in chain)
+    except VerifyError:
+        raise ConfigError(endpoint, ("privateKey: it is not the key of the certificate",)) from None
+    except (OSError, ValueError, TypeError, SSL.Error, crypto.Error) as error:
+        why = getattr(error, "strerror", None) or "expected a certificate and its private key, in PEM"
+        raise ConfigError(endpoint, (f"its files can't be used: {why}",)) from None
+    return Credentials(certificates, key=key, dh_parameters=options.dhParameters)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Server:
+    """Makes the server's side of TLS connections: TLS 1.2 or newer, by Mozilla's "intermediate" profile.
+
+    :param credentials: what the server shows until `renew`.
+    :ivar credentials: what it shows now.
+    """
+
+    credentials: Credentials
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.renew(credentials)
+
+    def renew(self, credentials: Credentials) -> None:
+        """Show and trust other certificates from the next connection on; those that are made stay."""
+        self._options = _server_options(credentials)
+        self.credentials = credentials
+
+    def serverConnectionForTLS(self, protocol: Any) -> Any:
+        """As in `IOpenSSLServerConnectionCreator`."""
+        return self._options.serverConnectionForTLS(protocol)
+
+
+def _server_options(credentials: Credentials) -> Any:
+    from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
+
+    shown, *between = credentials.chain
+    options: Any = CertificateOptions(
+        privateKey=credentials.key,
+        certificate=shown,
+        extraCertChain=between,
+        trustRoot=_trust(credentials.authorities) if credentials.authorities else None,
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+        acceptableCiphers=AcceptableCiphers.fromOpenSSLCipherString(CIPHERS),
+        dhParameters=credentials.dh_parameters,
+    )
+    _limit_curves(options.getContext())
+    return options
+
+
+def _limit_curves(context: Any) -> None:
+    """Have a context use `CURVES` and no other.
+
+    pyOpenSSL has a public name for one curve only (``set_tmp_ecdh``), and none for X25519. Where the
+    function below is missing, OpenSSL's own list holds, which is wider and not weaker.
+    """
+    from cryptography.hazmat.bindings.openssl.binding import Binding
+
+    limit = getattr(Binding.lib, "SSL_CTX_set1_curves_list", None)
+    if limit is not None:
+        limit(context._context, CURVES.encode())
+
+
+def _trust(certificates: Iterable[Any]) -> Any:
+    from OpenSSL import crypto
+    from twisted.internet.ssl import Certificate, trustRootFromCertificates
+
+    return trustRootFromCertificates(
+        [Certificate(crypto.X509.from_cryptography(each)) for each in certificates]
+    )
+
+
+class _ListensWith:
+    """A reactor on which an ``ssl:`` endpoint listens with a `Server` in place of Twisted's own settings.
+
+    All else is the reactor's.
+    """
+
+    def __init__(self, reactor: Any, server: Server) -> None:
+        self._reactor = reactor
+        self._server = server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> Any:
+        """Listen for TCP, with TLS on top."""
+        return self._reactor.listenTCP(port, encrypted(factory, self._server), backlog, interface)
+
+
+def encrypted(factory: Any, server: Server) -> Factory[Any]:
+    """Put TLS before a factory of protocols."""
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    return TLSMemoryBIOFactory(server, False, factory)
+
+
+def listen(
+    endpoint: str, factory: Any, reactor: Any, server: Server | None = None
+) -> Deferred[IListeningPort]:
+    """Listen on a Twisted server endpoint.
+
+    :param server: what an ``ssl:`` endpoint shows; None for an endpoint without TLS.
+    """
+    from twisted.internet.endpoints import serverFromString
+
+    listens_on = reactor if server is None else _ListensWith(reactor, server)
+    listening: Deferred[IListeningPort] = serverFromString(listens_on, endpoint).listen(factory)
+    return listening
+
+
+def client_name(certificate: Any) -> str:
+    """Return the one name that a client's certificate, an ``x509.Certificate``, gives it.
+
+    That is the common name of its subject. A certificate without one may have its name as a DNS name or an
+    e-mail address in ``subjectAltName``.
+
+    :raises ValueError: with what was expected, if it has no name or more than one: two readers could take it
+        for two different clients.
+    """
+    from cryptography import x509
+
+    try:
+        subject = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        names = [str(each.value) for each in subject] or _alternative_names(certificate)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"a certificate that can be read ({error})") from None
+    if len(names) != 1:
+        raise ValueError(
+            "one common name, or without any, one DNS name or e-mail address in subjectAltName, "
+            f"got {', '.join(map(repr, names))[:200] or 'none'}"
+        )
+    return names[0]
+
+
+def _alternative_names(certificate: Any) -> list[str]:
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*found.get_values_for_type(x509.DNSName), *found.get_values_for_type(x509.RFC822Name)]
+
+
+def date_warnings(certificates: Iterable[Any], now: datetime) -> Iterator[str]:
+    """Say which certificates are expired, expire within `WARN_BEFORE` or are not valid yet, a line each.
+
+    :param now: the current time, with a time zone.
+    """
+    for each in certificates:
+        begin, end = each.not_valid_before_utc, each.not_valid_after_utc
+        name = each.subject.rfc4514_string() or f"serial number {each.serial_number}"
+        if end < now:
+            yield f"{name} expired on {end:%Y-%m-%d %H:%M} UTC"
+        elif end - now <= WARN_BEFORE:
+            yield f"{name} expires in {(end - now).days} days, on {end:%Y-%m-%d %H:%M} UTC"
+        elif begin > now:
+            yield f"{name} is valid from {begin:%Y-%m-%d %H:%M} UTC on only"
