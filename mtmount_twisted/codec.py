@@ -9,18 +9,21 @@ A line is bytes without its terminator.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from . import framing
 from .commands import NUM_HEADER_FIELDS, Command, parse_command
-from .enums import ReplyCode
+from .enums import ReplyCode, Source
 from .errors import LineError, MessageError
 from .fields import INT, check_str, utc_now, write_timestamp
 from .messages import leaves
-from .replies import Answer, Reply, parse_reply
+from .replies import Answer, DoneReply, NoAckReply, Reply, parse_reply
 
 ANSWER_CODES = frozenset(answer.reply_code for answer in leaves(Answer))
 """The codes of the replies that answer one command; all others are events."""
+
+_CONTROL = re.compile("[\\0-\\x1f\\x7f]+")
 
 
 class CommandHeader(NamedTuple):
@@ -88,6 +91,29 @@ def read_reply_header(line: bytes) -> ReplyHeader:
     if len(fields) < 4:
         raise LineError(line, f"an answer to a command has at least 4 fields, not {len(fields)}")
     return ReplyHeader(code, _read_int(line, "sequence_id", fields[1]), _read_int(line, "source", fields[2]))
+
+
+def read_end(line: bytes) -> Answer | None:
+    r"""The Done or NoAck that a line is by its header, though what is behind the header can't be read.
+
+    The protocol has no escape, so an explanation may hold what no message may, such as a lone ``\r``; the
+    command has ended all the same. Control characters of the explanation become spaces, and the time is now.
+
+    :returns: the reply; None if the line has no such header.
+    """
+    try:
+        header = read_reply_header(line)
+        if header.sequence_id is None or header.source is None:
+            return None
+        source = Source(header.source)
+    except (LineError, ValueError):
+        return None
+    if header.code == ReplyCode.DONE:
+        return DoneReply(sequence_id=header.sequence_id, source=source)
+    if header.code != ReplyCode.NOACK:
+        return None
+    explanation = _CONTROL.sub(" ", " ".join(framing.split(line)[4:]))
+    return NoAckReply(sequence_id=header.sequence_id, source=source, explanation=explanation.strip())
 
 
 def refusal(header: CommandHeader, explanation: str) -> bytes:

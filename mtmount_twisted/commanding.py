@@ -17,12 +17,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from .codec import read_end
 from .commands import Command
 from .communicator import Communicator
 from .errors import (
@@ -41,6 +42,8 @@ from .errors import (
 )
 from .replies import AckReply, Answer, DoneReply, NoAckReply, Reply
 from .waiting import Waiters
+
+R = TypeVar("R", bound=Reply)
 
 ACK_TIMEOUT = 5.0
 """How long a command may wait for its Ack, in seconds; a bound of ours."""
@@ -92,6 +95,15 @@ class SentCommand:
         if not self.ended:
             return self._done.wait()
         return succeed(None) if self._error is None else fail(copy(self._error))
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> NoReturn:
+            """Say what can be awaited: a command has two ends, and this is neither."""
+            raise TypeError(
+                f"{type(self.command).__name__} was sent, and can't be awaited itself: expected"
+                " 'await mount.send(command).done', or '.acked' to wait for the Ack alone"
+            )
 
     def _ack(self, duration: float) -> None:
         self._duration = duration
@@ -156,15 +168,29 @@ class Mount:
         sent._handed_out = True
         return sent
 
-    def subscribe(self, subscriber: Callable[[Any], Any], *kinds: type[Reply]) -> Callable[[], None]:
-        """Have each event given to `subscriber`: every reply that answers no command.
+    @overload
+    def subscribe(self, kind: type[R], subscriber: Callable[[R], Any], /) -> Callable[[], None]: ...
 
-        :param subscriber: called with the event; may be ``async``. What it raises is logged.
-        :param kinds: only events of these classes; all if none is named.
-        :returns: call it to unsubscribe.
+    @overload
+    def subscribe(self, subscriber: Callable[[Any], Any], /, *kinds: type[Reply]) -> Callable[[], None]: ...
+
+    def subscribe(self, *arguments: Any) -> Callable[[], None]:
+        """Call a subscriber with each event: every reply that answers no command.
+
+        ``subscribe(InPositionReply, subscriber)`` is for the events of one class;
+        ``subscribe(subscriber)`` for all, and ``subscribe(subscriber, ErrorReply, WarningReply)`` for those
+        of several classes.
+
+        :param subscriber: a function that takes the event; may be ``async``. What it raises is logged.
+        :returns: a function that unsubscribes.
+        :raises TypeError: if the arguments are none of these.
         """
+        kinds = tuple(each for each in arguments if isinstance(each, type) and issubclass(each, Reply))
+        others = [each for each in arguments if each not in kinds]
+        if len(others) != 1 or not callable(others[0]):
+            raise TypeError(f"subscribe: expected a class of replies and a function, got {arguments!r}")
         key = object()
-        self._subscribers[key] = (subscriber, kinds or (Reply,))
+        self._subscribers[key] = (others[0], kinds or (Reply,))
 
         def unsubscribe() -> None:
             self._subscribers.pop(key, None)
@@ -180,6 +206,9 @@ class Mount:
 
     def _on_bad_line(self, error: LineError) -> None:
         self._log.warning("%s: %s", self.communicator.name, error)
+        end = read_end(error.line)
+        if end is not None:
+            self._take(end)
 
     def _on_loss(self, error: ConnectionLostError) -> None:
         self._lose_all(str(error))

@@ -5,16 +5,17 @@ field's name, type and checks again. The functions made here have all that looke
 They know only the straight way: whatever is out of the ordinary, and so every error, they leave
 to the loops. They are made when a class is first used. For `AckReply` they are::
 
-    def __init__(self, *, sequence_id=ABSENT, source=default_source, timestamp=ABSENT,
+    def __init__(self, *positional, sequence_id=ABSENT, source=default_source, timestamp=ABSENT,
                  timeout_ms=default_timeout_ms, **others):
         if (
-            others
+            positional
+            or others
             or not (type(sequence_id) is int and -BIG < sequence_id < BIG)
             or not (type(source) is Source)
             or not (timestamp is ABSENT or type(timestamp) is datetime and timestamp.tzinfo is UTC)
             or not (type(timeout_ms) is int and -BIG < timeout_ms < BIG)
         ):
-            return make_all(self, others, locals())
+            return make_all(self, positional, others, locals())
         set_sequence_id(self, sequence_id)
         set_source(self, source)
         set_timestamp(self, make_timestamp() if timestamp is ABSENT else timestamp)
@@ -143,8 +144,10 @@ def _init(shape: _Class) -> Iterator[str]:
         parameters.append("extra_data=()")
         wrong.append("type(extra_data) is not tuple or extra_data")
         body.append("    set_extra_data(self, ())")
-    yield f"def __init__(self, *, {', '.join(parameters)}, **others):"
-    yield from _if_any(["others", *wrong], "    ", "make_all(self, others, locals())")
+    yield f"def __init__(self, *positional, {', '.join(parameters)}, **others):"
+    yield from _if_any(
+        ["positional", "others", *wrong], "    ", "make_all(self, positional, others, locals())"
+    )
     yield from body
 
 
@@ -206,7 +209,7 @@ def _if_any(conditions: list[str], indent: str, result: str) -> Iterator[str]:
 def install(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> None:
     """Put the code made for a message class in the place of its loops.
 
-    :param make: the loop that makes a message: ``make(self, **values)``.
+    :param make: the loop that makes a message: ``make(self, *positional, **values)``.
     :param read: the loop that reads one: ``read(fields)``.
     """
     names = _names(cls, make, read)
@@ -220,9 +223,11 @@ def _names(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> dic
     """All that the code for a message class refers to."""
     absent = _NAMES["ABSENT"]
 
-    def make_all(self: Any, others: dict[str, Any], given: dict[str, Any]) -> None:
+    def make_all(
+        self: Any, positional: tuple[Any, ...], others: dict[str, Any], given: dict[str, Any]
+    ) -> None:
         kept = {name: given[name] for name in cls._names if given.get(name, absent) is not absent}
-        make(self, **kept, **others)
+        make(self, *positional, **kept, **others)
 
     names = dict(_NAMES, cls=cls, SEPARATOR=framing.SEPARATOR, make_all=make_all, read_all=read)
     for name in cls._names:

@@ -11,6 +11,7 @@
     +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
     +-- UnfinishedLineError     (TimeoutError)  a peer began a line and did not end it
     +-- UnknownFieldError       (TypeError)   a message was given a name that it does not have
+    +-- PositionalFieldError    (TypeError)   a message was given a value without its name
     +-- NotConnectedError       (RuntimeError)            not connected before starting
     +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
     +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
@@ -95,6 +96,29 @@ class UnknownFieldError(MTMountError, TypeError):
         return (
             f"{self.message_name} has no parameter {self.field!r} (got {_brief(self.value)}); it has: {names}"
         )
+
+
+class PositionalFieldError(MTMountError, TypeError):
+    """A message was given values without names; the text shows the right call.
+
+    :ivar message_name: name of the message class.
+    :ivar values: the values that were given without names.
+    :ivar names: the names of its own parameters, in order.
+    """
+
+    def __init__(self, message_name: str, values: tuple[Any, ...], names: tuple[str, ...]) -> None:
+        super().__init__(message_name, values, names)
+        self.message_name = message_name
+        self.values = values
+        self.names = names
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{name}={_brief(value)}" for name, value in zip(self.names, self.values))
+        text = f"{self.message_name} takes its parameters by name: {self.message_name}({named})"
+        if len(self.values) > len(self.names):
+            has = ", ".join(self.names) or "none"
+            text += f"; got {len(self.values)} values, its own parameters are: {has}"
+        return text
 
 
 class LineError(MTMountError, ValueError):

@@ -11,10 +11,10 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
 from . import compiled, framing
-from .errors import FieldCountError, FieldError, UnknownCodeError, UnknownFieldError
+from .errors import FieldCountError, FieldError, PositionalFieldError, UnknownCodeError, UnknownFieldError
 from .fields import INT, STR, Kind, kind_of
 
 MAX_SEQUENCE_ID = 2147483647
@@ -71,6 +71,16 @@ class FieldInfo:
     def expected(self) -> str:
         """What a right value is, in words."""
         return f"{self.kind.expected} in {self.unit}" if self.unit else self.kind.expected
+
+    @property
+    def described(self) -> str:
+        """Name, type, unit, default and meaning, in one line for a person."""
+        parts = [self.dtype.__name__, self.unit] if self.unit else [self.dtype.__name__]
+        if self.factory is not None:
+            parts.append("filled in if left out")
+        elif self.default is not None:
+            parts.append(f"default {_repr_value(self.default, self)}")
+        return f"{self.name} ({', '.join(parts)}): {self.doc}"
 
     def check(self, message_name: str, value: Any) -> Any:
         """The value to keep for one that a program gave.
@@ -156,7 +166,10 @@ class MessageType(type):
         declared = {key: value for key, value in namespace.items() if isinstance(value, _Parameter)}
         for key in declared:
             del namespace[key]
-        namespace["__slots__"] = tuple(key for key in declared if declared[key].role != "constant")
+        # As a dict, so that `help` says of each attribute what it means.
+        namespace["__slots__"] = {
+            key: declared[key].doc for key in declared if declared[key].role != "constant"
+        }
         cls = super().__new__(mcs, name, bases, namespace)
         types = inspect.get_annotations(cls, eval_str=True)
         own = tuple(
@@ -171,9 +184,48 @@ class MessageType(type):
             setattr(cls, "has_extra_data", True)
             names += ("extra_data",)
         setattr(cls, "_names", names)
+        cls.__doc__ = _documented(cls)
         if any(info.constant and info.default is not None for info in getattr(cls, "field_infos")):
             _compile_when_used(cls)
         return cls
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """How a message of this class is made, for `help` and `inspect.signature`."""
+        parameters = [_signature_of(info) for info in _in_reading_order(cls)]
+        if getattr(cls, "has_extra_data"):
+            parameters.append(
+                inspect.Parameter(
+                    "extra_data", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=tuple[str, ...]
+                )
+            )
+        # What has no default comes first: there is no order among parameters that have names.
+        parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
+        return inspect.Signature(parameters)
+
+
+def _in_reading_order(cls: type) -> list[FieldInfo]:
+    """The fields that can be given, the message's own before those that all of its kind have."""
+    infos = [info for info in getattr(cls, "field_infos") if not info.constant]
+    own: Mapping[str, str] = vars(cls)["__slots__"]
+    return sorted(infos, key=lambda info: info.name not in own)
+
+
+def _signature_of(info: FieldInfo) -> inspect.Parameter:
+    annotation: Any = Annotated[info.dtype, info.unit] if info.unit else info.dtype
+    default: Any = inspect.Parameter.empty if info.required else info.default
+    if info.factory is not None:
+        annotation, default = annotation | None, None
+    return inspect.Parameter(
+        info.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _documented(cls: type) -> str:
+    """The class's docstring and, behind it, a line for each parameter."""
+    lines = [inspect.cleandoc(cls.__doc__ or ""), ""]
+    lines += [f"* {info.described}" for info in _in_reading_order(cls)]
+    return "\n".join(lines).strip()
 
 
 def _compile_when_used(cls: Any) -> None:
@@ -216,6 +268,7 @@ class BaseMessage(metaclass=MessageType):
     :raises FieldError: (a `ValueError`) for a required parameter that is missing, and for a
         value that is not of its field's type.
     :raises UnknownFieldError: (a `TypeError`) for a name that the message does not have.
+    :raises PositionalFieldError: (a `TypeError`) for a value without a name.
     """
 
     field_infos: ClassVar[tuple[FieldInfo, ...]] = ()
@@ -231,8 +284,11 @@ class BaseMessage(metaclass=MessageType):
         """The text fields after the declared ones; always empty unless `has_extra_data`."""
         return ()
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *positional: Any, **values: Any) -> None:
         cls = type(self)
+        if positional:
+            own = tuple(info.name for info in _in_reading_order(cls) if info.name in vars(cls)["__slots__"])
+            raise PositionalFieldError(cls.__name__, positional, own)
         for name in values:
             if name not in cls._names:
                 raise UnknownFieldError(cls.__name__, name, values[name], cls._names)

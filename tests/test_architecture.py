@@ -77,7 +77,7 @@ ROOMS: dict[str, Room] = {
         "pair communicator",
         "names lines messages waiting interfaces protocol connections carriage arguments",
     ),
-    "commanding": room("commanding", "names messages waiting communicator"),
+    "commanding": room("commanding", "names messages codec waiting communicator"),
     "package": room("__init__", "values messages communicator commanding"),
     "logs": room("logs"),
     "simulator": room("simulator", "names lines values messages codec communicator"),

@@ -315,6 +315,45 @@ class OutcomeTests(MountCase):
         self.done(sent)
         self.successResultOf(sent.done)
 
+    def test_end_that_can_not_be_read(self) -> None:
+        """A NoAck with a lone carriage return, or a Done without its time, ends its command all the same."""
+        stamp = b"2020-02-27T14:48:27.469"
+        for code, rest, explanation in (
+            (1, stamp + b"\nnot\rnow \0", "not now"),
+            (1, stamp + b"\nnot\nnow", "not now"),
+            (1, b"noon\nnot now\x1b[2J", "not now [2J"),
+            (1, stamp, ""),
+            (2, b"noon", None),
+        ):
+            sent = self.send()
+            with self.assertLogs(LOG, logging.WARNING):
+                self.far_end.feed(b"%d\n%d\n1\n%b\r\n" % (code, sent.command.sequence_id, rest))
+            if explanation is None:
+                self.successResultOf(sent.done)
+            else:
+                self.assertEqual(
+                    self.failureResultOf(sent.done, CommandRefused).value.explanation, explanation
+                )
+            self.assert_nothing_left()
+
+    def test_end_of_nothing_that_can_not_be_read(self) -> None:
+        """An unreadable answer of another source, of an unknown one, or that is an Ack ends nothing."""
+        sent = self.send()
+        for code, source in ((1, 2), (1, 77), (0, 1), (6, 1)):
+            with self.assertLogs(LOG, logging.WARNING):
+                self.far_end.feed(b"%d\n%d\n%d\nnoon\nx\r\n" % (code, sent.command.sequence_id, source))
+        self.assertFalse(sent.ended)
+        self.done(sent)
+
+    def test_awaited_itself(self) -> None:
+        """Awaiting what `send` returns is a TypeError that shows what can be awaited."""
+
+        async def wrong() -> None:
+            await self.mount.send(Enable())  # type: ignore[misc]
+
+        error = self.failureResultOf(Deferred.fromCoroutine(wrong()), TypeError).value
+        self.assertIn("await mount.send(command).done", str(error))
+
     def test_absurd_ack(self) -> None:
         """An Ack whose time no clock can count stops neither this command's time-out nor the reading."""
         sent, other = self.send(), self.mount.send(Enable())

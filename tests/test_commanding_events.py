@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from mtmount_twisted.replies import (
     ErrorReply,
@@ -44,6 +45,28 @@ class EventTests(MountCase):
         self.mount.subscribe(seen.append, ErrorReply)
         self.far_end.feed(*self.EVENTS)
         self.assertEqual((tuple(alarms), tuple(seen)), (self.EVENTS[:2], self.EVENTS[1:2]))
+
+    def test_one_kind(self) -> None:
+        """A class before the subscriber names the one kind that it gets."""
+        seen: list[InPositionReply] = []
+        unsubscribe = self.mount.subscribe(InPositionReply, seen.append)
+        self.far_end.feed(*self.EVENTS)
+        unsubscribe()
+        self.far_end.feed(*self.EVENTS)
+        self.assertEqual(tuple(seen), self.EVENTS[2:3])
+
+    def test_no_subscriber(self) -> None:
+        """Arguments without one function are a TypeError that says what was expected."""
+        wrong: list[tuple[Any, ...]] = [
+            (),
+            (InPositionReply,),
+            (print, print),
+            (print, "x"),
+            (InPositionReply, None),
+        ]
+        for arguments in wrong:
+            with self.assertRaisesRegex(TypeError, "expected a class of replies and a function"):
+                self.mount.subscribe(*arguments)
 
     def test_unsubscribe(self) -> None:
         """Who unsubscribes, once or twice, gets no more; who subscribed twice is still there."""

@@ -39,6 +39,11 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
         TypeError,
         ["x", "3", "a, b"],
     ),
+    "PositionalFieldError": (
+        errors.PositionalFieldError("Move", (10, "x", 3), ("position", "velocity")),
+        TypeError,
+        ["by name: Move(position=10, velocity='x')", "got 3 values", "position, velocity"],
+    ),
     "NotConnectedError": (errors.NotConnectedError("words"), RuntimeError, ["words"]),
     "ConnectionLostError": (errors.ConnectionLostError("words"), ConnectionResetError, ["words"]),
     "PairClosedError": (errors.PairClosedError("words"), ConnectionAbortedError, ["words"]),

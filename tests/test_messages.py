@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import pydoc
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import commands, enums, replies
-from mtmount_twisted.errors import FieldCountError, FieldError, UnknownFieldError
+from mtmount_twisted.errors import FieldCountError, FieldError, PositionalFieldError, UnknownFieldError
 from mtmount_twisted.fields import INT, STR
 from mtmount_twisted.messages import MAX_SEQUENCE_ID, BaseMessage, parameter, sequence_ids
 
@@ -148,8 +150,52 @@ class Making(SynchronousTestCase):
                 self.assertIn(part, str(error))
 
     def test_no_positional_arguments(self) -> None:
-        """A message is made by keyword alone."""
-        self.assertRaises(TypeError, lambda: commands.MirrorCoversStop(1))  # type: ignore[misc]
+        """A value without a name is a TypeError that shows the right call."""
+        cases: list[tuple[Any, tuple[Any, ...], str]] = [
+            (commands.AzimuthAxisMove, (10,), "AzimuthAxisMove(position=10)"),
+            (commands.BothAxesMove, (1, 2.5), "BothAxesMove(azimuth=1, elevation=2.5)"),
+            (commands.AskForCommand, ("CSC",), "AskForCommand(commander='CSC')"),
+            (replies.NoAckReply, ("no",), "NoAckReply(explanation='no')"),
+            (commands.BothAxesStop, (1,), "BothAxesStop(); got 1 values, its own parameters are: none"),
+            (commands.MirrorCoversStop, (1, 2), "MirrorCoversStop(drive=1); got 2 values"),
+        ]
+        for _ in range(2):  # before and after the class is compiled
+            for cls, values, call in cases:
+                error = self.assertRaises(PositionalFieldError, lambda cls=cls, values=values: cls(*values))
+                self.assertIsInstance(error, TypeError)
+                self.assertIn(f"{cls.__name__} takes its parameters by name: {call}", str(error))
+
+    def test_help(self) -> None:
+        """``help`` and ``inspect.signature`` show the names, types, units and defaults."""
+        signature = str(inspect.signature(commands.AzimuthAxisMove))
+        for part in (
+            "position: ",
+            "float, 'deg'], ",
+            "velocity: ",
+            "'deg/s'] = 0.0",
+            "sequence_id: int | None = None",
+        ):
+            self.assertIn(part, signature)
+        self.assertIn("source: mtmount_twisted.enums.Source = <Source.CSC: 1>", signature)
+        self.assertIn("extra_data: tuple[str, ...] = ()", str(inspect.signature(replies.ErrorReply)))
+        text = pydoc.render_doc(commands.AzimuthAxisMove, renderer=pydoc.plaintext)
+        for part in (
+            "Move the azimuth axis to a position",
+            "position (float, deg): Position to move to.",
+            "velocity (float, deg/s, default 0.0): Largest velocity on the way",
+            "source (Source, default Source.CSC): ",
+            "sequence_id (int, filled in if left out): ",
+        ):
+            self.assertIn(part, text)
+        for cls in strategies.MESSAGE_CLASSES:
+            parameters = inspect.signature(cls).parameters
+            self.assertEqual(
+                {name for name, each in parameters.items() if each.default is inspect.Parameter.empty},
+                {info.name for info in cls.field_infos if info.required},
+            )
+            self.assertLessEqual(
+                {info.name for info in cls.field_infos if not info.constant}, set(parameters)
+            )
 
     def test_own_code(self) -> None:
         """A message's own code may be given; any other code is a ValueError."""

@@ -68,7 +68,12 @@ def _fields_schema(infos: Iterable[FieldInfo]) -> dict[str, Any]:
 
 def _message(cls: type[BaseMessage], fields: dict[str, Any]) -> dict[str, Any]:
     code = next(info.default for info in cls.field_infos if info.constant)
-    return {"code": int(code), "code_name": code.name, "doc": cls.__doc__, "fields": fields}
+    return {
+        "code": int(code),
+        "code_name": code.name,
+        "doc": (cls.__doc__ or "").partition("\n\n")[0],
+        "fields": fields,
+    }
 
 
 def _command(cls: type[Command]) -> dict[str, Any]:

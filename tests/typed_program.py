@@ -1,0 +1,58 @@
+"""What a type checker must find, and must not find, in a program that uses the library.
+
+mypy checks this module in ``.ci/run types``: each line that is wrong has a ``type: ignore`` with the error
+that it must cause, and an ignore that is not needed is an error itself. Nothing here is ever called.
+"""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from mtmount_twisted import Communicator, Mount
+from mtmount_twisted.commands import AzimuthAxisMove
+from mtmount_twisted.replies import ErrorReply, InPositionReply, Reply, WarningReply
+
+
+def on_in_position(event: InPositionReply) -> None:
+    """Take one kind of event."""
+    assert_type(event.in_position, bool)
+
+
+async def on_error(event: ErrorReply) -> None:
+    """Take another kind, in a coroutine."""
+    assert_type(event.extra_data, tuple[str, ...])
+
+
+def on_any(event: Reply) -> None:
+    """Take every kind of event."""
+
+
+def subscribe(mount: Mount) -> None:
+    """A subscriber's parameter is checked against the class of replies that it is subscribed to."""
+    unsubscribe = mount.subscribe(InPositionReply, on_in_position)
+    unsubscribe()
+    mount.subscribe(ErrorReply, on_error)
+    mount.subscribe(WarningReply, on_any)
+    mount.subscribe(InPositionReply, lambda event: event.in_position)
+    mount.subscribe(on_any)
+    mount.subscribe(on_any, ErrorReply, WarningReply)
+    mount.subscribe(ErrorReply, on_in_position)  # type: ignore[arg-type]
+    mount.subscribe(InPositionReply, lambda event: event.description)  # type: ignore[attr-defined]
+    mount.subscribe()  # type: ignore[call-overload]
+
+
+async def send(mount: Mount) -> None:
+    """A command is made by name, and what was sent is awaited by one of its two ends."""
+    sent = mount.send(AzimuthAxisMove(position=10))
+    assert_type(await sent.acked, float)
+    await sent.done
+    AzimuthAxisMove(10)  # type: ignore[call-arg]
+    AzimuthAxisMove(position="ten")  # type: ignore[arg-type]
+    await mount.send(AzimuthAxisMove(position=10))  # type: ignore[misc]
+
+
+def connect(communicator: Communicator) -> None:
+    """What is connected has a name, and a host that may be left to be this machine."""
+    assert_type(communicator.connected, bool)
+    Communicator("c", None, 30005, None, 30006, communicator.log, read_replies=True)
+    Communicator("c", None, "30005", None, 30006, communicator.log, read_replies=True)  # type: ignore[arg-type]
