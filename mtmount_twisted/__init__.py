@@ -2,25 +2,56 @@
 
 * `Communicator` reads and writes messages over the mount's pair of connections.
 * `Mount` sends commands and follows each to its Ack, its Done or its failure.
-* The messages are in `commands` and `replies`, their enumerations in `enums`, all errors in
-  `errors`.
+* The messages are in `commands` and `replies`, all errors in `errors`. The enumerations and the ports are
+  here and in `enums`.
 * `current_tai` is the time that the track commands are told in; `tai_source` says where from.
 * `testing` holds doubles for the tests of programs that use this package.
 
-``docs/architecture.rst`` says what is where, and what may know of what.
+``docs/architecture.rst`` says what is where, and what may know of what; ``docs/porting.rst`` is for programs
+that were written to ``lsst.ts.MTMount``.
 """
 
 from .commanding import Mount, SentCommand
 from .communicator import ClientServerPair, Communicator
-from .messages import BaseMessage
+from .enums import (
+    CSC_COMMAND_PORT,
+    CSC_REPLY_PORT,
+    EUI_COMMAND_PORT,
+    EUI_REPLY_PORT,
+    HHD_COMMAND_PORT,
+    HHD_REPLY_PORT,
+    CommandCode,
+    Commander,
+    ReplyCode,
+    Source,
+    SubsystemId,
+)
+from .logs import send_to_twisted
+from .messages import MAX_SEQUENCE_ID, BaseMessage, FieldInfo
 from .tai import current_tai, tai_source
+from .version import __version__
 
 __all__ = [
+    "CSC_COMMAND_PORT",
+    "CSC_REPLY_PORT",
+    "EUI_COMMAND_PORT",
+    "EUI_REPLY_PORT",
+    "HHD_COMMAND_PORT",
+    "HHD_REPLY_PORT",
+    "MAX_SEQUENCE_ID",
     "BaseMessage",
     "ClientServerPair",
+    "CommandCode",
+    "Commander",
     "Communicator",
+    "FieldInfo",
     "Mount",
+    "ReplyCode",
     "SentCommand",
+    "Source",
+    "SubsystemId",
+    "__version__",
     "current_tai",
+    "send_to_twisted",
     "tai_source",
 ]

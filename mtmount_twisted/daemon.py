@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from .communicator import ClientServerPair
 from .fields import INT, Kind
 from .logs import ROOT, send_to_twisted
+from .version import __version__
 
 T = TypeVar("T")
 
@@ -50,6 +51,11 @@ class OneLineOptions(usage.Options):
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             stop(self.program, f"{error} (see twistd {self.program} --help)")
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of mtmount_twisted and exit."""
+        print(f"{self.program} {__version__}")  # noqa: T201 - what was asked for
+        raise SystemExit(0)
 
     def parseArgs(self, *words: str) -> None:
         """These daemons take options only."""

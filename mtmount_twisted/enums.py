@@ -5,11 +5,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-COMMAND_PORT = 30005
-"""Where a CSC's commands come in."""
+CSC_COMMAND_PORT, CSC_REPLY_PORT = 30005, 30006
+EUI_COMMAND_PORT, EUI_REPLY_PORT = 60005, 60006
+HHD_COMMAND_PORT, HHD_REPLY_PORT = 40005, 40006
+"""Where each commander's commands come in, and where it listens for replies (protocol.md)."""
 
-REPLY_PORT = 30006
-"""Where a CSC listens for replies."""
+COMMAND_PORT, REPLY_PORT = CSC_COMMAND_PORT, CSC_REPLY_PORT
+"""The ports of every program that was given none: a CSC's."""
 
 
 class CommandCode(IntEnum):

@@ -38,6 +38,7 @@ from .errors import (
 from .framing import MAX_LINE_LENGTH
 from .inbox import Inbox, Messages
 from .interfaces import IPairOwner
+from .logs import send_unconfigured_to_twisted
 from .protocol import MAX_UNSENT, LineWriter
 from .waiting import Waiters
 
@@ -59,7 +60,8 @@ class ClientServerPair(Generic[M]):
     :param client_port: 1 to 65535; or 0 if `connect` is False and `connect` gives one later.
     :param server_host: where to listen: name or address; empty or None for all addresses.
     :param server_port: 0 to 65535; 0 for one of the system's choice.
-    :param log: where its `logging` records go.
+    :param log: where its `logging` records go. Under ``twistd`` a logger that has no handler is given one,
+        for Twisted's log, and, if it has no level, the level INFO.
     :param connect: begin to connect now?
     :param connect_callback: called with this object after each change of `client_connected`
         or `server_connected`, but for the one that `close_client` makes. May be ``async``.
@@ -122,6 +124,7 @@ class ClientServerPair(Generic[M]):
         client_host = "localhost" if client_host is None else client_host
         if connect:
             check_destination(client_host, client_port)
+        send_unconfigured_to_twisted(log, reactor)
         self.name, self.log, self.reactor = name, log, reactor
         self.client_host, self.client_port = client_host, client_port
         self.connect_callback = connect_callback

@@ -55,7 +55,7 @@ CORE = "names lines secret values compiled messages codec"
 
 # From left to right. A package stands for all that is in it, unless a module of it has a row of its own.
 ROOMS: dict[str, Room] = {
-    "names": room("errors enums"),
+    "names": room("errors enums version"),
     "lines": room("framing"),
     "secret": room("secret"),
     "values": room("fields tai", "names"),
@@ -67,6 +67,7 @@ ROOMS: dict[str, Room] = {
     "hosts": room("hosts"),
     "tls": room("tls", "names"),
     "interfaces": room("interfaces"),
+    "logs": room("logs"),
     "arguments": room("arguments"),
     "liveness": room("liveness"),
     "protocol": room("protocol", "names lines waiting interfaces liveness"),
@@ -75,11 +76,10 @@ ROOMS: dict[str, Room] = {
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
-        "names lines messages waiting interfaces protocol connections carriage arguments",
+        "names lines messages waiting interfaces protocol connections carriage arguments logs",
     ),
     "commanding": room("commanding", "names messages codec waiting communicator"),
-    "package": room("__init__", "values messages communicator commanding"),
-    "logs": room("logs"),
+    "package": room("__init__", "names values messages communicator commanding logs"),
     "simulator": room("simulator", "names lines values messages codec communicator"),
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
@@ -93,7 +93,7 @@ ROOMS: dict[str, Room] = {
         "web",
         "names lines secret values messages codec waiting interfaces outlet journal_file journal hosts tls",
     ),
-    "daemon": room("daemon", "values communicator logs"),
+    "daemon": room("daemon", "names values communicator logs"),
     "services": room("tap simulator.tap", "names values simulator bridge web daemon"),
     "testing": room("testing", "lines messages codec communicator"),
 }

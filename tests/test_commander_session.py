@@ -93,6 +93,16 @@ class SessionTests(SessionCase):
             self.take()[1:], [f"REFUSED     #{number} AzimuthAxisMove after 0.000 s: EUI has\\x1b command"]
         )
 
+    def test_refused_with_a_carriage_return(self) -> None:
+        """A refusal whose explanation holds a lone carriage return ends the command at once."""
+        running = self.session.run("az_move 10")
+        number = getattr(self.far_end.written()[-1], "sequence_id")
+        self.far_end.feed(b"1\n%d\n1\n2020-02-27T14:48:27.469\nEUI has\rcommand\r\n" % number)
+        self.assertIs(self.successResultOf(running), False)
+        self.assertEqual(
+            self.take()[-1], f"REFUSED     #{number} AzimuthAxisMove after 0.000 s: EUI has command"
+        )
+
     def test_failed_after_ack(self) -> None:
         """A command that the mount gave up is shown as failed."""
         running = self.session.run("az_move 10")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
+from pathlib import Path
 from typing import Any
 
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, Logger, LoggingFile, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.logs import ROOT, send_to_twisted
+from mtmount_twisted.logs import ROOT, send_to_twisted, send_unconfigured_to_twisted
+from mtmount_twisted.testing import MemoryReactor
+
+from .programs import ProgramCase
 
 
 class SendToTwistedTests(SynchronousTestCase):
@@ -87,3 +93,81 @@ class SendToTwistedTests(SynchronousTestCase):
     def test_root(self) -> None:
         """The root is this package's own name, so that each module's logger is below it."""
         self.assertEqual(ROOT, "mtmount_twisted")
+
+
+class UnconfiguredTests(SynchronousTestCase):
+    """`send_unconfigured_to_twisted`, on a logger of this test's own."""
+
+    def setUp(self) -> None:
+        self.log = logging.getLogger("tests.logs.unconfigured")
+        root = logging.getLogger()
+        for log in (self.log, self.log.parent, root):
+            assert log is not None
+            self.addCleanup(log.handlers.extend, log.handlers[:])
+            self.addCleanup(log.handlers.clear)
+            log.handlers.clear()
+            self.addCleanup(log.setLevel, log.level)
+            self.addCleanup(setattr, log, "propagate", True)
+        self.log.setLevel(logging.NOTSET)
+        root.setLevel(logging.WARNING)
+        self.patch(sys, "stderr", LoggingFile(Logger()))
+
+    def test_no_level(self) -> None:
+        """A logger without a level is given INFO."""
+        send_unconfigured_to_twisted(self.log, MemoryReactor())
+        self.assertEqual((len(self.log.handlers), self.log.level), (1, logging.INFO))
+
+    def test_level(self) -> None:
+        """A level that a program gave the logger, one above it or the root, stays."""
+        for log, level in (
+            (self.log, logging.DEBUG),
+            (self.log.parent, logging.ERROR),
+            (logging.getLogger(), logging.DEBUG),
+        ):
+            assert log is not None
+            self.log.handlers.clear()
+            before = log.level
+            log.setLevel(level)
+            send_unconfigured_to_twisted(self.log, MemoryReactor())
+            self.assertEqual((len(self.log.handlers), self.log.level), (1, level))
+            self.log.setLevel(logging.NOTSET)
+            log.setLevel(before)
+
+    def test_configured(self) -> None:
+        """A logger that has a handler, itself or above, is left as it is."""
+        for log in (self.log, logging.getLogger()):
+            handler = logging.NullHandler()
+            log.addHandler(handler)
+            send_unconfigured_to_twisted(self.log, MemoryReactor())
+            self.assertEqual((self.log.level, self.log.propagate), (logging.NOTSET, True))
+            log.removeHandler(handler)
+        self.assertEqual(self.log.handlers, [])
+
+    def test_without_twisteds_log(self) -> None:
+        """Where Twisted's log has not taken over standard error, nothing changes."""
+        self.patch(sys, "stderr", io.StringIO())
+        send_unconfigured_to_twisted(self.log, MemoryReactor())
+        self.assertEqual((self.log.handlers, self.log.level), ([], logging.NOTSET))
+
+
+TAC = """
+import logging
+from twisted.application.service import Application
+from mtmount_twisted import Communicator
+
+application = Application("mine")
+log = logging.getLogger("observatory.mount")
+communicator = Communicator("mine", "127.0.0.1", 1, "127.0.0.1", 0, log, read_replies=True)
+"""
+
+
+class TacTests(ProgramCase):
+    """A ``.tac`` file of a user's own."""
+
+    async def test_communicator(self) -> None:
+        """What a communicator logs to a logger that nobody configured is in the log of ``twistd``."""
+        path = Path(self.mktemp()).absolute()
+        path.write_text(TAC)
+        program = self.twistd("-n", "--pidfile=", "-y", str(path))
+        await program.line(r"\[observatory\.mount#info\] mine: can't connect yet")
+        await self.assert_ends(program)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import mtmount_twisted
 from mtmount_twisted import codec
 from mtmount_twisted.bridge.known import KnownEntry
 from mtmount_twisted.enums import ReplyCode, Source
@@ -73,6 +74,10 @@ class StateTests(WebCase):
         shape = self.state()["controller"]
         self.assertEqual((shape["connected"], shape["since"]), (False, "2027-01-15T08:00:05.000Z"))
         self.assertEqual((shape["command_connection"], shape["address"]), (False, "[::1]:40005"))
+
+    def test_version(self) -> None:
+        """The version of the package that runs."""
+        self.assertEqual(self.state()["version"], mtmount_twisted.__version__)
 
     def test_who(self) -> None:
         """Who is there, who has command, and that it is oneself."""

@@ -7,7 +7,6 @@ in the file, in `journal.schema`.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import sqlite3
 import time
@@ -32,6 +31,7 @@ from ..journal.schema import (
     VERSION,
     gap_text,
 )
+from ..version import __version__
 
 Row = tuple[Any, ...]
 """A number that counts up within the run, and then the table's `COLUMNS`."""
@@ -151,7 +151,7 @@ class Store:
             (table, size): _insert_sql(table, size, run) for table in COLUMNS for size in self._sizes
         }
         if begins or not last:
-            values = (run.number, run.started, os.getpid(), _version())
+            values = (run.number, run.started, os.getpid(), __version__)
             self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
         if begins and last:
             self._report_unknown(last, number, now)
@@ -355,13 +355,6 @@ def _is(path: str | Path, file: os.stat_result) -> bool:
         return os.path.samestat(os.stat(path), file)
     except OSError:
         return False
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("mtmount_twisted")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _insert_sql(table: str, size: int, run: Run) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 from collections.abc import Sequence
 from typing import NoReturn
 
 from ..enums import COMMAND_PORT, REPLY_PORT, Source
 from ..fields import read_float, read_int
+from ..version import __version__
 from .script import MISUSED
 
 
@@ -51,7 +51,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         " goes on waiting (%(default)s)",
     )
     add("--stop-on-error", action="store_true", help="end a script at the first line that is not done")
-    add("--version", action="version", version=f"mtmount-commander {_version()}")
+    add("--version", action="version", version=f"mtmount-commander {__version__}")
     return parser.parse_args(arguments)
 
 
@@ -84,10 +84,3 @@ def _source(text: str) -> Source:
             return source
     names = ", ".join(source.name for source in commanders)
     raise argparse.ArgumentTypeError(f"expected one of {names}, got {text!r}")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("mtmount_twisted")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

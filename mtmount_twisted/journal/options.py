@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from ..commander.names import find_command
 from ..enums import CommandCode
 from ..errors import MessageError
+from ..version import __version__
 from .export import FORMATS
 from .reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
 from .schema import COLUMNS, default_path
@@ -34,7 +35,8 @@ def parse_options(
 ) -> argparse.Namespace:
     """The command line as attributes; ``do`` is the name of what is to be done.
 
-    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after ``--help``.
+    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after ``--help`` or
+        ``--version``.
     """
     parser = _Parser(
         prog="mtmount-journal",
@@ -42,6 +44,7 @@ def parse_options(
         epilog="See docs/journal.rst. The exit status is 2 for bad usage, and if a journal can't be read.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"mtmount-journal {__version__}")
     kinds = parser.add_subparsers(dest="do", required=True, metavar="tail|show|export|replay")
     when = partial(_time, now=wall_clock())
     tail = _subparser(kinds, "tail", "the last entries, and with -f those that come", when)

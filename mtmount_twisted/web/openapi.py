@@ -160,6 +160,7 @@ SCHEMAS: dict[str, Schema] = {
         "description": "All that is known now; what is stale was said before the link was lost.",
         **_object(
             time=TIME,
+            version=TEXT,
             controller=_object(
                 connected=FLAG,
                 epoch=COUNT,

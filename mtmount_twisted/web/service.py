@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from twisted.python.failure import Failure
 from ..enums import Source
 from ..interfaces import IJournalState, IServed, ITee
 from ..tls import Credentials, Server, endpoint_credentials, listen
+from ..version import __version__
 from ..waiting import Waiters
 from . import catalogue, openapi
 from .acks import AckTimes
@@ -105,7 +105,7 @@ class Areas:
         metrics = Metrics(
             *(bridge, tee, link, journal, reactor, watch, streams, refused),
             configured=lambda: served.names,
-            version=_version(),
+            version=__version__,
         )
         history = History(shelf, turns, wall_clock)
         answering = (
@@ -114,7 +114,7 @@ class Areas:
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes = [_noted(route, commanders) for route in routes]
-        self.routes += openapi.routes(self.routes, _version(), settings.path_prefix)
+        self.routes += openapi.routes(self.routes, __version__, settings.path_prefix)
         closing = (streams, commanders, leases, state, lives, acks, metrics, feed, shelf, turns)
         self._closing = (watch.stop, *(part.close for part in closing))
 
@@ -134,13 +134,6 @@ def _noted(route: Route, commanders: Commanders) -> Route:
     if route.role is None or not route.path.startswith(API):
         return route
     return replace(route, respond=commanders.noting(route.respond))
-
-
-def _version() -> str:
-    try:
-        return version("mtmount_twisted")
-    except PackageNotFoundError:  # it runs from a checkout
-        return "0"
 
 
 def _bounds(settings: Any, clients: Patience) -> Bounds:

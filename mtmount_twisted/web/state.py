@@ -15,6 +15,7 @@ from ..codec import decode_reply
 from ..enums import SubsystemId
 from ..errors import LineError
 from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
+from ..version import __version__
 from .calls import Answer, Call, Route, User
 from .leases import Leases
 from .shapes import command_name, iso
@@ -85,6 +86,7 @@ class State:
         bridge = self._bridge
         return {
             "time": iso(self._now()),
+            "version": __version__,
             "controller": self._controller(),
             "lease": self._leases.shape(),
             "you": self._you(user),

@@ -13,6 +13,7 @@ export function facts(store) {
     fill(axes, JSON.stringify(known), () => about(state));
     fill(byId("commanders"), JSON.stringify(state.commanders), () => [table(state.commanders)]);
     write(byId("journal"), journal(state.journal));
+    write(byId("version"), `mtmount_twisted ${state.version}`);
   });
   store.on("state tick", () => {
     for (const cell of axes.querySelectorAll("[data-time]")) cell.textContent = ` (${since(cell.dataset.time)} ago)`;
