@@ -107,7 +107,8 @@ class UnconfiguredTests(SynchronousTestCase):
             self.addCleanup(log.handlers.clear)
             log.handlers.clear()
             self.addCleanup(log.setLevel, log.level)
-            self.addCleanup(setattr, log, "propagate", True)
+            self.addCleanup(setattr, log, "propagate", log.propagate)
+            log.propagate = True
         self.log.setLevel(logging.NOTSET)
         root.setLevel(logging.WARNING)
         self.patch(sys, "stderr", LoggingFile(Logger()))
