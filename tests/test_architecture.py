@@ -60,7 +60,7 @@ ROOMS: dict[str, Room] = {
     "secret": room("secret"),
     "values": room("fields tai", "names"),
     "compiled": room("compiled", "lines values"),
-    "messages": room("messages commands replies", "names lines values compiled"),
+    "messages": room("messages commands replies command_names", "names lines values compiled"),
     "codec": room("codec", "names lines values messages"),
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),

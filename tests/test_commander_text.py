@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.command_names import short_name
 from mtmount_twisted.commander import line, manual, names, report
 from mtmount_twisted.commander.completion import offers
 from mtmount_twisted.commands import (
@@ -309,7 +310,7 @@ class CompletionTests(SynchronousTestCase):
             *Commander.__members__,
         }
         text = data.draw(st.sampled_from(["", "1 ", "on ", "1 on "]))
-        self.assertLessEqual(set(words_before(f"{names.short_name(command)} {text}")), known)
+        self.assertLessEqual(set(words_before(f"{short_name(command)} {text}")), known)
 
 
 class ReportTests(SynchronousTestCase):

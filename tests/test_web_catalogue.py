@@ -40,6 +40,7 @@ class CatalogueTests(SynchronousTestCase):
         """A command's parameters have type, unit, default and doc; the header is not among them."""
         move = entry("AzimuthAxisMove")
         self.assertEqual((move["code"], move["code_name"]), (103, "AZIMUTH_AXIS_MOVE"))
+        self.assertEqual(move["short_name"], "az_move")
         self.assertEqual(move["doc"], "Move the azimuth axis to a position and stop there.")
         schema = move["parameters"]
         self.assertEqual(list(schema["properties"]), ["position", "velocity", "acceleration", "jerk"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..command_names import short_name
 from ..commands import Command
 from ..messages import FieldInfo
 from .line import members
-from .names import SHORT_NAMES, is_optional, parameters, short_name
+from .names import SHORT_NAMES, is_optional, parameters
 
 _ENDING = """
 help COMMAND    shows the parameters of a command

@@ -1,43 +1,16 @@
-"""What a person may call a command: its class name, or a short name derived from it.
+"""Find a command by a name that a person types: its class name, or its short name (`command_names`).
 
-The short name is the code's name in lower case, with the long name of a device cut to the one
-that is said aloud: ``AZIMUTH_AXIS_MOVE`` is ``az_move``. Case and underscores do not matter.
+Case and underscores do not matter.
 """
 
 from __future__ import annotations
 
 import difflib
 
+from ..command_names import short_name, snake_name
 from ..commands import NUM_HEADER_FIELDS, Command, Commands
 from ..errors import MessageError
 from ..messages import FieldInfo
-
-ABBREVIATIONS = {
-    "azimuth_axis_": "az_",
-    "elevation_axis_": "el_",
-    "both_axes_": "both_",
-    "camera_cable_wrap_": "ccw_",
-    "mirror_covers_": "covers_",
-    "mirror_cover_locks_": "locks_",
-    "main_power_supply_": "main_",
-    "oil_supply_system_": "oil_",
-    "top_end_chiller_": "chiller_",
-}
-"""How a device's name is cut short."""
-
-
-def snake_name(command: type[Command]) -> str:
-    """The class's name in snake case, such as ``azimuth_axis_move``."""
-    return command.command_code.name.lower()
-
-
-def short_name(command: type[Command]) -> str:
-    """The shortest name of a command, such as ``az_move``."""
-    name = snake_name(command)
-    for long, short in ABBREVIATIONS.items():
-        if name.startswith(long):
-            return short + name.removeprefix(long)
-    return name
 
 
 def parameters(command: type[Command]) -> tuple[FieldInfo, ...]:

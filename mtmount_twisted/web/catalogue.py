@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from ..command_names import short_name
 from ..commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
 from ..messages import BaseMessage, FieldInfo
 from ..replies import Replies
@@ -84,6 +85,7 @@ def _command(cls: type[Command]) -> dict[str, Any]:
         if schema.get("type") == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
     code = cls.command_code
+    entry["short_name"] = short_name(cls)
     return {**entry, "stop": code in STOP_CODES, "ack_only": code in AckOnlyCommandCodes}
 
 
@@ -112,8 +114,8 @@ def catalogue() -> dict[str, Any]:
     """All commands and replies by name.
 
     ``commands`` and ``replies`` hold, for each class, ``code``, ``code_name``, ``doc`` and the JSON Schema of
-    its ``parameters`` or ``fields``, in the order of the wire; a command also ``stop`` (it stops something)
-    and ``ack_only`` (an Ack is its whole answer). ``request`` is the schema of what ``POST /api/v1/commands``
+    its ``parameters`` or ``fields``, in the order of the wire; a command also ``short_name`` (as in ``az_move``),
+    ``stop`` (it stops something) and ``ack_only`` (an Ack is its whole answer). ``request`` is the schema of what ``POST /api/v1/commands``
     takes.
     """
     commands = {cls.__name__: _command(cls) for cls in Commands}

@@ -213,6 +213,7 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {
             "code": WHOLE,
             "code_name": NAME,
+            "short_name": NAME,
             "doc": TEXT,
             "stop": FLAG,
             "ack_only": FLAG,

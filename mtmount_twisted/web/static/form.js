@@ -1,6 +1,7 @@
 // A form for any command of the catalogue: units, defaults, and each fault at its field.
 //
-// It has lists and radio buttons and no menus: while a menu is open the browser keeps every key from the
+// A command is sent by its Send button, or by Enter in a field of a command that the user chose; by nothing else.
+// The form has lists and radio buttons and no menus: while a menu is open the browser keeps every key from the
 // page, that of STOP too.
 //
 // It touches its own form, the API's catalogue, and sends by commands.js.
@@ -8,13 +9,16 @@
 import { ApiError, getCatalogue } from "./api.js";
 import { fate } from "./commands.js";
 import { byId, make, write } from "./dom.js";
-import { fieldsOf, groups, hint, read, words } from "./schema.js";
+import { fieldsOf, groups, hint, meant, read, words } from "./schema.js";
+
+const ONCE = 500; // ms in which the same command with the same values is sent once
 
 export function form(store, commands) {
-  const chooser = byId("command");
-  const status = byId("form-status");
+  const [find, chooser, status] = [byId("command-find"), byId("command"), byId("form-status")];
   let catalogue = {};
   let fields = [];
+  let chosen = false; // by the user, who has not only seen it because Find left nothing else
+  let asked = null; // what was sent last, {key, at}, until another command is shown
   let mark = null;
 
   async function load() {
@@ -24,32 +28,66 @@ export function form(store, commands) {
     chooser.selectedIndex = -1; // none: a slip of the finger on "Send" sends nothing
   }
 
-  // The commands whose name holds what was typed; the one that is chosen stays while it is there.
+  // The commands that what was typed may mean; the one that is shown stays while it is among them.
   function list() {
-    const chosen = chooser.value;
-    const wanted = byId("command-find").value.toLowerCase().replaceAll(" ", "");
-    const option = (name) => make("option", { value: name, selected: name === chosen }, words(name));
+    const shown = chooser.value;
+    const option = (name) => make("option", { value: name, selected: name === shown }, words(name));
+    const is = [];
     const found = groups(catalogue).map(({ group, names }) => {
-      const fitting = names.filter((name) => name.toLowerCase().includes(wanted));
+      const fitting = names.filter((name) => {
+        const how = meant(name, catalogue[name], find.value);
+        if (how === "is") is.push(name);
+        return how !== "no";
+      });
       return fitting.length ? make("optgroup", { label: group }, ...fitting.map(option)) : null;
     });
     chooser.replaceChildren(...found.filter(Boolean));
+    return is;
   }
 
-  function find() {
-    list();
-    if (chooser.selectedIndex < 0) chooser.selectedIndex = 0;
+  // Narrow the list down. Only what can be nothing else is shown at once; it counts as chosen with Enter.
+  function narrow() {
+    const shown = chooser.value;
+    const is = list();
+    const { options } = chooser;
+    if (is.length === 1) chooser.value = is[0];
+    else if (options.length === 1) chooser.selectedIndex = 0;
+    else if (chooser.value !== shown) chooser.selectedIndex = -1;
+    write(byId("command-none"), options.length ? "" : `No command is called “${find.value.trim()}”.`);
+    if (chooser.value !== shown) showCommand();
+  }
+
+  // Enter never sends from here: it goes to the list.
+  function enterFind(event) {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    if (!chooser.options.length) return;
+    chooser.focus();
     choose();
   }
 
   function choose() {
+    chosen = chooser.value !== "";
+  }
+
+  function showCommand() {
     const command = catalogue[chooser.value];
-    if (command === undefined) return;
-    fields = fieldsOf(command);
-    write(byId("command-doc"), command.doc);
+    chosen = false;
+    fields = command === undefined ? [] : fieldsOf(command);
+    write(byId("command-doc"), command?.doc ?? "None is chosen.");
+    write(byId("send"), command === undefined ? "Send" : `Send: ${words(chooser.value)}`);
     byId("parameters").replaceChildren(...fields.map(fieldset));
     tell("", false);
-    mark = null;
+    mark = asked = null;
+  }
+
+  // Enter in a field sends the command that the user chose, once however long it is held down.
+  function enterField(event) {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    if (event.repeat) return;
+    if (chosen) submit();
+    else tell("Not sent: choose the command in the list first, or press Send.", true);
   }
 
   function tell(text, bad) {
@@ -57,7 +95,8 @@ export function form(store, commands) {
     write(status, text);
   }
 
-  // Marks the fields that are wrong, clears the others; gives what no field is for.
+  // Marks the fields that are wrong, clears the others; gives what no field is for. The focus moves only for one who
+  // has just pressed a key or button of this form, or who is nowhere: what is typed elsewhere stays there.
   function showFaults(faults) {
     for (const field of fields) {
       const why = faults.get(field.name) ?? "";
@@ -65,12 +104,14 @@ export function form(store, commands) {
       for (const input of inputs(field)) input.setAttribute("aria-invalid", String(why !== ""));
       faults.delete(field.name);
     }
-    byId("parameters").querySelector("[aria-invalid=true]")?.focus();
+    const { activeElement: active } = document;
+    if (active === document.body || byId("command-form").contains(active)) {
+      byId("parameters").querySelector("[aria-invalid=true]")?.focus();
+    }
     return [...faults].map(([where, why]) => `${where}: ${why}`);
   }
 
-  async function submit(event) {
-    event.preventDefault();
+  async function submit() {
     if (!(chooser.value in catalogue)) return tell("No command is chosen.", true);
     const parameters = {};
     const faults = new Map();
@@ -86,14 +127,20 @@ export function form(store, commands) {
   }
 
   async function send(name, parameters) {
+    const key = JSON.stringify([name, parameters]);
+    const at = performance.now();
+    if (asked?.key === key && at - asked.at < ONCE) return; // the finger slipped: it was sent
+    const mine = (asked = { key, at });
     tell(`${words(name)}: sending`, false);
     mark = null;
     try {
       const life = await commands.send(name, parameters);
+      if (asked !== mine) return;
       mark = life.mark;
       follow(life);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (asked !== mine) return tell(`${words(name)} was not sent: ${error.message}.`, true); // its fields are gone
       const faults = new Map(error.faults.map(({ where, why }) => [where.replace(/^parameters\./, ""), why]));
       const others = showFaults(faults);
       tell(`Not sent: ${[error.message, ...others].join("; ")}.`, true);
@@ -110,9 +157,19 @@ export function form(store, commands) {
   store.on("state", () => {
     byId("send").disabled = !store.state.you.roles.some((role) => role !== "observe");
   });
-  chooser.addEventListener("change", choose);
-  byId("command-find").addEventListener("input", find);
-  byId("command-form").addEventListener("submit", submit);
+  chooser.addEventListener("change", () => {
+    showCommand();
+    choose();
+  });
+  chooser.addEventListener("click", choose);
+  chooser.addEventListener("keydown", ({ key }) => key === "Enter" && choose());
+  find.addEventListener("input", narrow);
+  find.addEventListener("keydown", enterFind);
+  byId("parameters").addEventListener("keydown", enterField);
+  byId("command-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
   return { load };
 }
 

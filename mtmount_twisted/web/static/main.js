@@ -10,6 +10,7 @@ import { facts } from "./facts.js";
 import { flights } from "./flights.js";
 import { Follower } from "./follow.js";
 import { form } from "./form.js";
+import { pressOnce } from "./keys.js";
 import { lease } from "./lease.js";
 import { lives } from "./lives.js";
 import { noEvents } from "./noevents.js";
@@ -29,6 +30,7 @@ const follower = new Follower(store, (error) => {
 
 onDoubt(() => follower.doubt());
 
+pressOnce();
 stop(store, commands);
 topbar(store, () => follower.hurry());
 noEvents(store);

@@ -26,6 +26,28 @@ export function groups(commands) {
   return [...result].map(([group, names]) => ({ group, names }));
 }
 
+// Whether a command is meant by what was typed in Find: "no", "fits" or "is" it. It is what the product calls the
+// command: AzimuthAxisMove, az_move and 103 are its names; any part of a name fits, and so do the beginnings of its
+// words, in their order.
+export function meant(name, { code, short_name: short }, typed) {
+  const wanted = typed.toLowerCase().split(/[\s_]+/).filter(Boolean);
+  const whole = wanted.join("");
+  const names = [words(name).toLowerCase(), short];
+  const joined = [...names.map((each) => each.replaceAll(/[ _]/g, "")), String(code)];
+  if (joined.includes(whole)) return "is";
+  if (joined[2].startsWith(whole) || joined.some((each) => /\D/.test(whole) && each.includes(whole))) return "fits";
+  return names.some((each) => beginnings(each.split(/[ _]/), wanted)) ? "fits" : "no";
+}
+
+function beginnings(all, wanted) {
+  const rest = [...all];
+  return wanted.every((start) => {
+    const index = rest.findIndex((word) => word.startsWith(start));
+    rest.splice(0, index + 1);
+    return index >= 0;
+  });
+}
+
 function commonWords(names) {
   const split = names.map((name) => name.match(/[A-Z][a-z]*/g) ?? [name]);
   const first = split[0].slice(0, -1);

@@ -23,7 +23,7 @@ export function tokenForm(onToken) {
     write(byId("token-why"), tried ? `The token was not taken: ${error.message}.` : "This daemon has tokens.");
     if (panel.hidden) {
       show(panel, true);
-      input.focus();
+      if (document.activeElement === document.body) input.focus(); // else what is being typed would go there
     }
   };
 }

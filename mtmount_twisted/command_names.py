@@ -1,0 +1,36 @@
+"""The names of a command besides its class: in snake case, and the short name that people type.
+
+A short name is the name of the code in lower case, with the name of a device shortened to the one that people
+say: ``AZIMUTH_AXIS_MOVE`` is ``az_move``.
+"""
+
+from __future__ import annotations
+
+from .commands import Command
+
+ABBREVIATIONS = {
+    "azimuth_axis_": "az_",
+    "elevation_axis_": "el_",
+    "both_axes_": "both_",
+    "camera_cable_wrap_": "ccw_",
+    "mirror_covers_": "covers_",
+    "mirror_cover_locks_": "locks_",
+    "main_power_supply_": "main_",
+    "oil_supply_system_": "oil_",
+    "top_end_chiller_": "chiller_",
+}
+"""The name of each device, and its short form."""
+
+
+def snake_name(command: type[Command]) -> str:
+    """Return the name of the class in snake case, such as ``azimuth_axis_move``."""
+    return command.command_code.name.lower()
+
+
+def short_name(command: type[Command]) -> str:
+    """Return the shortest name of a command, such as ``az_move``."""
+    name = snake_name(command)
+    for long, short in ABBREVIATIONS.items():
+        if name.startswith(long):
+            return short + name.removeprefix(long)
+    return name
