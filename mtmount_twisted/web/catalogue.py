@@ -114,9 +114,9 @@ def catalogue() -> dict[str, Any]:
     """All commands and replies by name.
 
     ``commands`` and ``replies`` hold, for each class, ``code``, ``code_name``, ``doc`` and the JSON Schema of
-    its ``parameters`` or ``fields``, in the order of the wire; a command also ``short_name`` (as in ``az_move``),
-    ``stop`` (it stops something) and ``ack_only`` (an Ack is its whole answer). ``request`` is the schema of what ``POST /api/v1/commands``
-    takes.
+    its ``parameters`` or ``fields``, in the order of the wire; a command also ``short_name`` (such as
+    ``az_move``), ``stop`` (it stops something) and ``ack_only`` (an Ack is its whole answer). ``request`` is
+    the schema of what ``POST /api/v1/commands`` takes.
     """
     commands = {cls.__name__: _command(cls) for cls in Commands}
     requests = [_request(name, entry["parameters"]) for name, entry in commands.items()]
