@@ -20,12 +20,12 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from .codec import read_end
 from .commands import Command
 from .communicator import Communicator
+from .deadlines import Deadline
 from .errors import (
     CommandError,
     CommandFailed,
@@ -62,7 +62,7 @@ class SentCommand:
     :ivar ended: True when nothing more will happen to it.
     """
 
-    def __init__(self, command: Command, deadline: IDelayedCall) -> None:
+    def __init__(self, command: Command, deadline: Deadline) -> None:
         self.command = command
         self.ended = False
         self._handed_out = self._asked_for = False
@@ -159,7 +159,7 @@ class Mount:
         """
         if command.sequence_id in self._in_flight:
             raise ValueError(f"sequence_id: {command.sequence_id} is in flight already; expected another")
-        deadline = self._clock.callLater(self._ack_timeout, self._time_out, command.sequence_id)
+        deadline = Deadline(self._clock, self._ack_timeout, self._time_out, command.sequence_id)
         sent = self._in_flight[command.sequence_id] = SentCommand(command, deadline)
         self.communicator.write(command).addErrback(self._not_written, sent)
         self._watch_client()

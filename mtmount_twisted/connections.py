@@ -26,12 +26,13 @@ from typing import Any, Protocol
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, TimeoutError
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory, ReconnectingClientFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .deadlines import Deadline
 from .errors import ListenError
 from .framing import MAX_LINE_LENGTH
 from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
@@ -108,8 +109,26 @@ class WriterFactory(ReconnectingClientFactory):
         self.report_failure = report_failure
         self._made_at = 0.0
         self._short_lived = 0
+        self._deadline: Deadline | None = None
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        """Bound the attempt: a time-out of Twisted's own would be judged before the connection is noticed."""
+        self._stop_deadline()
+        clock: Any = self.clock
+        self._deadline = Deadline(clock, CONNECT_TIMEOUT, connector.stopConnecting)
+
+    def _stop_deadline(self) -> bool:
+        """True if the attempt was given up because its time is over."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is None:
+            return False
+        if deadline.active():
+            deadline.cancel()
+            return False
+        return True
 
     def buildProtocol(self, addr: IAddress | None) -> LineWriter:
+        self._stop_deadline()
         self.resetDelay()  # type: ignore[no-untyped-call]
         self._made_at = self._seconds()
         return self.make_writer()
@@ -125,6 +144,8 @@ class WriterFactory(ReconnectingClientFactory):
         self._short_lived += 1
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if self._stop_deadline():
+            reason = Failure(TimeoutError())
         if self.continueTrying:
             self.report_failure(reason, self.retries == 0)
         super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
@@ -231,7 +252,7 @@ class ClientHalf:
         self._watch()
         factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
         self._factory = factory
-        self._connector = self.reactor.connectTCP(host, port, factory, timeout=CONNECT_TIMEOUT)
+        self._connector = self.reactor.connectTCP(host, port, factory, timeout=None)
 
     def go_elsewhere(self, host: str, port: int) -> None:
         """Try that from now on, if it is not what is tried already."""
@@ -299,7 +320,7 @@ class ClientHalf:
         """Log, once, if nothing is reached for `UNREACHABLE_AFTER` seconds from now."""
         if self._unreachable is None:
             self._why_not = "no answer"
-            self._unreachable = self.reactor.callLater(UNREACHABLE_AFTER, self._warn)
+            self._unreachable = Deadline(self.reactor, UNREACHABLE_AFTER, self._warn)
 
     def _unwatch(self) -> None:
         if self._unreachable is not None and self._unreachable.active():

@@ -18,8 +18,13 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
 
+from .deadlines import Deadline
 from .protocol import AT_ONCE_INTERVAL
 from .waiting import Waiters
+
+READS_ON = 1.0
+"""How long a client that has just read all that the transport had is given at least to do so again, in
+seconds: what is kept for it may be old because this process was held up."""
 
 
 @implementer(IPushProducer)
@@ -128,15 +133,15 @@ class Outlet:
         if self._has_room:
             self._roomy.fire(None)
         else:
-            self._start_timer(oldest)
+            self._start_timer(oldest, at_least=READS_ON)
 
     def stopProducing(self) -> None:
         """The connection is lost; its owner detaches."""
 
-    def _start_timer(self, since: float) -> None:
+    def _start_timer(self, since: float, at_least: float = 0.0) -> None:
         self._stop_timer()
-        rest = max(0.0, since + self._max_seconds - self._clock.seconds())
-        self._deadline = self._clock.callLater(rest, self._cut, f"not caught up for {self._max_seconds:g} s")
+        rest = max(at_least, since + self._max_seconds - self._clock.seconds())
+        self._deadline = Deadline(self._clock, rest, self._cut, f"not caught up for {self._max_seconds:g} s")
 
     def _stop_timer(self) -> None:
         if self._deadline is not None:

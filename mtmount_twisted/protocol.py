@@ -25,6 +25,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .deadlines import Deadline
 from .errors import BacklogError, LineTooLongError, UnfinishedLineError
 from .framing import MAX_LINE_LENGTH, TERMINATOR
 from .interfaces import ILineReaderOwner, ILineWriterOwner
@@ -98,7 +99,7 @@ class LineReader(LineReceiver):
         elif ended_one or self._began is None:
             self._began = clock.seconds()
             if self._timer is None:
-                self._timer = clock.callLater(self._patience, self._look_at_unfinished, clock)
+                self._timer = Deadline(clock, self._patience, self._look_at_unfinished, clock)
 
     def _look_at_unfinished(self, clock: IReactorTime) -> None:
         self._timer = None
@@ -106,7 +107,7 @@ class LineReader(LineReceiver):
             return
         rest = self._began + self._patience - clock.seconds()
         if rest > 0:
-            self._timer = clock.callLater(rest, self._look_at_unfinished, clock)
+            self._timer = Deadline(clock, rest, self._look_at_unfinished, clock)
         else:
             self._ended = Failure(UnfinishedLineError(bytes(self.unfinished[:100]), self._patience))
             self.unfinished = bytearray()
@@ -251,7 +252,7 @@ class LineWriter(Protocol):
         """Close when all is written, or after `CLOSE_TIMEOUT` if the peer does not read it."""
         if self._abort is None:
             self.transport.unregisterProducer()
-            self._abort = self.clock.callLater(CLOSE_TIMEOUT, self.transport.abortConnection)
+            self._abort = Deadline(self.clock, CLOSE_TIMEOUT, self.transport.abortConnection)
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -70,28 +70,32 @@ ROOMS: dict[str, Room] = {
     "logs": room("logs"),
     "arguments": room("arguments"),
     "liveness": room("liveness"),
-    "protocol": room("protocol", "names lines waiting interfaces liveness"),
-    "outlet": room("outlet", "waiting protocol"),
-    "connections": room("connections", "names lines waiting machines interfaces protocol"),
+    "deadlines": room("deadlines"),
+    "protocol": room("protocol", "names lines waiting interfaces liveness deadlines"),
+    "outlet": room("outlet", "waiting deadlines protocol"),
+    "connections": room("connections", "names lines waiting machines interfaces deadlines protocol"),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
         "names lines messages waiting interfaces protocol connections carriage arguments logs",
     ),
-    "commanding": room("commanding", "names messages codec waiting communicator"),
+    "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
     "simulator": room("simulator", "names lines values messages codec communicator"),
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
         "bridge",
-        "names lines values messages codec waiting interfaces liveness protocol outlet communicator "
-        "journal_file hosts tls",
+        "names lines values messages codec waiting interfaces liveness deadlines protocol outlet "
+        "communicator journal_file hosts tls",
     ),
-    "commander": room("commander", "names lines values messages communicator commanding"),
-    "journal": room("journal", "names lines values messages codec communicator journal_file commander"),
+    "commander": room("commander", "names lines values messages deadlines communicator commanding"),
+    "journal": room(
+        "journal", "names lines values messages codec deadlines communicator journal_file commander"
+    ),
     "web": room(
         "web",
-        "names lines secret values messages codec waiting interfaces outlet journal_file journal hosts tls",
+        "names lines secret values messages codec waiting interfaces deadlines outlet journal_file journal "
+        "hosts tls",
     ),
     "daemon": room("daemon", "names values communicator logs"),
     "services": room("tap simulator.tap", "names values simulator bridge web daemon"),

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .. import tls
+from ..deadlines import Deadline
 from ..errors import ConfigError
 from ..fields import utc_now
 from ..journal.schema import usable_client_name
@@ -71,7 +72,7 @@ class CertifiedReader(LineReader):
         self._peer = peer
         self._log = log
         self._unproven = unproven
-        self._time: IDelayedCall | None = clock.callLater(HANDSHAKE_TIME, self._too_slow)
+        self._time: IDelayedCall | None = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
 
     def connectionMade(self) -> None:
         """Its name is not known yet."""

@@ -17,6 +17,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..deadlines import Deadline
 from ..enums import Source
 from ..errors import LineTooLongError, UnfinishedLineError
 from ..interfaces import IClient, ILineReaderOwner
@@ -113,7 +114,7 @@ class PairClient(WholePair):
         self._held += lines
         if self._holding is None:
             self._stops_before = self._bridge.stops
-            self._holding = self.reactor.callLater(HOLD_TIME, self._drop_held)
+            self._holding = Deadline(self.reactor, HOLD_TIME, self._drop_held)
         if len(self._held) > MAX_HELD:
             self._drop_held()
 
@@ -205,7 +206,7 @@ class PortClient:
             self._log.log(level, "%s: closed: %s", self.name, why)
             self._outlet.finish()
             self._lost(why)
-            self._abort = self._clock.callLater(CLOSE_TIMEOUT, reader.transport.abortConnection)
+            self._abort = Deadline(self._clock, CLOSE_TIMEOUT, reader.transport.abortConnection)
             reader.transport.loseConnection()
 
     def close(self, why: str) -> Deferred[None]:

@@ -25,6 +25,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from ..commands import STOP_CODES
+from ..deadlines import Deadline
 from ..enums import Source
 from ..errors import LineError
 from ..interfaces import IBridge
@@ -333,7 +334,7 @@ class Bridge:
         if self.flights:
             self._log.info("%d commands in flight: waiting %g s for their ends", len(self.flights), seconds)
         draining = Deferred.fromCoroutine(self._drained())
-        late = self._clock.callLater(seconds, draining.cancel)
+        late = Deadline(self._clock, seconds, draining.cancel)
 
         def ended(result: object) -> None:
             if late.active():

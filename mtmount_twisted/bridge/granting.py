@@ -52,6 +52,7 @@ from ..commands import (
     MirrorCoverLocksStop,
     MirrorCoversStop,
 )
+from ..deadlines import Deadline
 from ..enums import Commander, ReplyCode
 from .audience import Audience
 from .diary import Diary
@@ -435,7 +436,7 @@ class Granting:
         elif self._grace is None:
             how, seconds = "says no more" if holder in self._finished else "is gone", self._rules.lease_grace
             self._log.warning("%s, which has command, %s: waiting %g s for it", holder.name, how, seconds)
-            self._grace = self._clock.callLater(seconds, self._grace_is_over, holder)
+            self._grace = Deadline(self._clock, seconds, self._grace_is_over, holder)
 
     def end_grace(self) -> None:
         """Wait for no holder that is gone any longer: nobody will be here to stop the mount later."""

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..codec import CommandHeader, refusal
 from ..commands import STOP_CODES, Command
+from ..deadlines import Deadline
 from ..enums import ReplyCode, Source
 from ..framing import TERMINATOR
 from ..journal.schema import CONTROLLER, is_end
@@ -238,7 +239,7 @@ class Traffic:
 
     def _keep_sweeping(self) -> None:
         if self._sweep is None:
-            self._sweep = self._clock.callLater(SWEEP_INTERVAL, self._look_at_deadlines)
+            self._sweep = Deadline(self._clock, SWEEP_INTERVAL, self._look_at_deadlines)
 
     def _look_at_deadlines(self) -> None:
         self._sweep = None

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from ..commanding import Mount
 from ..communicator import Communicator
+from ..deadlines import FairClock
 from ..errors import ListenError
 from .options import parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
@@ -98,7 +99,7 @@ class Program:
     async def run_pipe(self, lines: Lines) -> int:
         """Run a script once there is a connection."""
         try:
-            await self.link.wait_connected().addTimeout(self.options.connect_timeout, self.reactor)
+            await self.link.wait_connected().addTimeout(self.options.connect_timeout, FairClock(self.reactor))
         except TimeoutError:
             self.complain(self._why_not_connected())
             return MISUSED
@@ -109,7 +110,7 @@ class Program:
         from .prompt import converse, make_prompt
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C just between two prompts drops nothing
-        waiting = self.link.wait_connected().addTimeout(self.options.connect_timeout, self.reactor)
+        waiting = self.link.wait_connected().addTimeout(self.options.connect_timeout, FairClock(self.reactor))
         waiting.addErrback(self._still_waiting)
         talk = asyncio.ensure_future(
             converse(self.session, make_prompt(self.session, self.options.source.name))

@@ -18,6 +18,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
+from ..deadlines import FairClock
 from ..errors import MTMountError
 from .export import FORMATS
 from .following import follow
@@ -164,7 +165,7 @@ async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recor
     )
     try:
         await pair.wait_server_port()
-        await pair.wait_connected().addTimeout(options.connect_timeout, reactor)
+        await pair.wait_connected().addTimeout(options.connect_timeout, FairClock(reactor))
         session = Replay(
             *(reactor, pair, show, time.time),
             speed=options.speed,

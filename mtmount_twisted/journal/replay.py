@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from ..codec import read_command_header, read_reply_header
 from ..commands import CommandDict
 from ..communicator import ClientServerPair
+from ..deadlines import FairClock
 from ..enums import ReplyCode
 from ..errors import ConnectionLostError, LineError, MTMountError, NotConnectedError, PairClosedError
 from ..fields import utc_now, write_timestamp
@@ -136,7 +137,7 @@ class Replay:
             await self._send(commands)
             self._all_sent = True
             self._look_whether_over()
-            await self._over.addTimeout(self._patience, self._reactor)
+            await self._over.addTimeout(self._patience, FairClock(self._reactor))
         except (TimeoutError, *_LOST):
             pass  # what is open is counted below
         finally:

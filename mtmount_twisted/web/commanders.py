@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from ..codec import decode_reply
 from ..commands import STOP_CODES, Command
+from ..deadlines import Deadline
 from ..errors import LineError
 from ..framing import TERMINATOR
 from ..interfaces import IClient
@@ -188,7 +189,7 @@ class Commanders:
             presence.leaving.cancel()
             presence.leaving = None
         if presence.here and not presence.holds:
-            presence.leaving = self._clock.callLater(self._absent_after, self._absent, presence)
+            presence.leaving = Deadline(self._clock, self._absent_after, self._absent, presence)
 
     def _absent(self, presence: _Presence) -> None:
         presence.leaving = None

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..commands import STOP_CODES, Command
+from ..deadlines import FairClock
 from ..journal.schema import is_end
 from ..waiting import Waiters
 from .judging import parameters_of
@@ -257,7 +258,7 @@ class Lives:
         if life.reached(until) or self._closed:
             return succeed(life.reached(until))
         waiter = life.waiters.setdefault(until, Waiters()).wait()
-        return waiter.addTimeout(seconds, self._clock, lambda result, timeout: False)
+        return waiter.addTimeout(seconds, FairClock(self._clock), lambda result, timeout: False)
 
     def _tell(self) -> None:
         self._telling = None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
+from ..deadlines import FairClock
 from ..journal.reading import (
     PAGE_ROWS,
     Entry,
@@ -93,7 +94,7 @@ class Growth:
         ):  # else there is one who waits for less: better to wake this one, too, for nothing
             self._seen = mark
         self._look_later()
-        return self._waiting.wait().addTimeout(seconds, self._clock, lambda result, timeout: False)
+        return self._waiting.wait().addTimeout(seconds, FairClock(self._clock), lambda result, timeout: False)
 
     def _moved(self, mark: tuple[int, int]) -> bool:
         return self.mark != mark or bool(self._feed.journal.fault)

@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotia
 from twisted.web import http
 from zope.interface import implementer
 
+from ..deadlines import Deadline
 from ..hosts import plain_address
 from ..waiting import Waiters
 from .calls import Route
@@ -130,7 +131,7 @@ class Connection(http.HTTPChannel):
     def _set_deadline(self, delay: float | None) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None if delay is None else self.site.reactor.callLater(delay, self._too_late)
+        self._timer = None if delay is None else Deadline(self.site.reactor, delay, self._too_late)
 
     def _too_late(self) -> None:
         if self._closing:
