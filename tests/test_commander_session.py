@@ -239,6 +239,14 @@ class ScriptTests(SessionCase):
         sent = [text.split()[2] for text in self.take() if text.startswith("command")]
         self.assertEqual(sent, ["Enable", "Disable"])
 
+    def test_byte_order_mark(self) -> None:
+        """A byte order mark before the first line is no part of it; one elsewhere is."""
+        running = self.script(b"\xef\xbb\xbfenable\n", b"\xef\xbb\xbfdisable\n")
+        self.answer(ack=0, done=True)
+        self.assertEqual(self.successResultOf(running), MISUSED)
+        self.assertEqual(len(self.complaints), 1)
+        self.assertIn("line 2", self.complaints[0])
+
     def test_nothing(self) -> None:
         """A script of nothing is done."""
         self.assertEqual(self.successResultOf(self.script()), DONE)

@@ -250,6 +250,22 @@ class DateTests(TLSCase):
 
 
 @needs_tls
+class ByteOrderMarkTests(TLSCase):
+    """Files that an editor has put a byte order mark into."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.own = self.authority.issue("bridge")
+        for path in (self.own, self.authority.ca):
+            path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+    def test_configured(self) -> None:
+        """Certificate, key and authority of a configuration are read as without it."""
+        found = load_credentials(str(self.own), str(self.own), str(self.authority.ca))
+        self.assertEqual((len(found.chain), len(found.authorities)), (1, 1))
+
+
+@needs_tls
 class EndpointTests(TLSCase):
     """The files of an ``ssl:`` endpoint."""
 

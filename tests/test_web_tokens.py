@@ -54,6 +54,13 @@ class Loading(SynchronousTestCase):
             user = tokens.load(RIGHT.replace('["command"]', given).encode()).user(SECRET)
             self.assertEqual(user and user.roles, expected)
 
+    def test_byte_order_mark(self) -> None:
+        """A byte order mark, which some editors write before UTF-8, changes nothing."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"\xef\xbb\xbf" + RIGHT.encode())
+        path.chmod(0o600)
+        self.assertIsNotNone(tokens.load_file(path).user(SECRET))
+
     def test_file(self) -> None:
         """A file is read that only its owner may read; of another, the line says how to mend it."""
         path = Path(self.mktemp())

@@ -10,6 +10,7 @@ address.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -88,7 +89,7 @@ def load_file(path: str | os.PathLike[str]) -> Config:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
-    data = data.removeprefix(b"\xef\xbb\xbf")  # which some editors put before UTF-8
+    data = data.removeprefix(codecs.BOM_UTF8)  # which some editors put before UTF-8
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

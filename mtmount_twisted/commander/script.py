@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from collections import deque
@@ -31,12 +32,19 @@ class Lines:
         self._lines: deque[bytes] = deque()
         self._rest = b""
         self._ended = False
+        self._is_first = True
 
     async def next(self) -> str | None:
         """The next line without its end, or None if there is none."""
         while not self._lines and not self._ended:
             self._take(await self._read())
-        return self._lines.popleft().decode(errors="backslashreplace") if self._lines else None
+        if not self._lines:
+            return None
+        line = self._lines.popleft()
+        if self._is_first:
+            line = line.removeprefix(codecs.BOM_UTF8)  # which some editors put before UTF-8
+            self._is_first = False
+        return line.decode(errors="backslashreplace")
 
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

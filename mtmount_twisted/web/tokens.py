@@ -14,6 +14,7 @@ secret is.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ def load(data: bytes, where: str = "<tokens>") -> Tokens:
     import tomllib
 
     try:
-        tables = tomllib.loads(data.decode())
+        tables = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):  # whose text may quote a line, and so a secret
         raise ConfigError(where, ("not TOML in UTF-8",)) from None
     problems = list(_problems(tables))
