@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from schemathesis import SERVING_WITHIN, Log, free_ports, start
+from api_daemon import SERVING_WITHIN, Log, free_ports, start
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "prometheus" / "rules.yml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
@@ -37,6 +38,18 @@ def every_route() -> list[Route]:
         Route(method, path, respond, None if path in open_to_all else "observe", "Does it.")
         for method, path in openapi.ROWS
     ]
+
+
+def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Each schema with an enumeration or a constant, wherever it stands."""
+    if isinstance(value, dict):
+        if "enum" in value or "const" in value:
+            yield value
+        for each in value.values():
+            yield from schemas_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from schemas_in(each)
 
 
 class RoutesTests(BridgeCase):
@@ -108,8 +121,36 @@ class DocumentTests(WebCase):
         body = self.document["paths"]["/api/v1/commands"]["post"]["requestBody"]
         reference = body["content"]["application/json"]["schema"]["$ref"]
         self.assertEqual((reference, body["required"]), ("#/components/schemas/Command", True))
-        known = self.document["components"]["schemas"]["Command"]["oneOf"]
-        self.assertIs(known, catalogue.catalogue()["request"]["oneOf"])
+        schemas = self.document["components"]["schemas"]
+        bodies = {schema["title"]: schema for schema in catalogue.catalogue()["request"]["oneOf"]}
+        known = [each["$ref"] for each in schemas["Command"]["oneOf"]]
+        self.assertEqual(known, [f"#/components/schemas/{name}" for name in bodies])
+        for name, body in bodies.items():
+            self.assertEqual(schemas[name], {"description": schemas[name]["description"], **body})
+        self.assertEqual(
+            schemas["Command"]["discriminator"]["mapping"], dict(zip(bodies, known, strict=True))
+        )
+        self.check("Command", {"command": "AskForCommand", "parameters": {"commander": "EUI"}})
+        self.check("Command", {"command": "AskForCommand", "parameters": {"commander": 2}})
+        for wrong in ("PXI", 4, 2.5, True):
+            body = {"command": "AskForCommand", "parameters": {"commander": wrong}}
+            self.assertFalse(self.schema("Command").is_valid(body), wrong)
+
+    def test_programs_can_be_made_of_it(self) -> None:
+        """Each operation has a tag that is explained; each enumeration and constant is of one named type."""
+        operations = [operation for path in self.document["paths"].values() for operation in path.values()]
+        explained = {tag["name"] for tag in self.document["tags"] if tag["description"]}
+        self.assertEqual({tag for operation in operations for tag in operation["tags"]}, explained)
+        for operation in operations:
+            self.assertRegex(
+                operation["operationId"], r"^(get|list|send|ask|release|stream)_[a-z]+(_[a-z]+)*$"
+            )
+        types = {"string": str, "integer": int, "boolean": bool}
+        found = list(schemas_in(self.document))
+        self.assertGreater(len(found), 50)
+        for schema in found:
+            for value in schema.get("enum", [schema.get("const")]):
+                self.assertIs(type(value), types[schema["type"]], schema)
 
     def test_unknown_route(self) -> None:
         """A route that `ROWS` does not know can't be documented."""

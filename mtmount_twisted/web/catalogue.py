@@ -45,7 +45,7 @@ def _field_schema(info: FieldInfo) -> dict[str, Any]:
     schema: dict[str, Any] = {"description": info.doc}
     if info.kind.name == "enum":
         numbers = {member.name: int(member) for member in info.dtype}  # type: ignore[attr-defined]
-        schema |= {"enum": [*numbers, *numbers.values()], "title": info.dtype.__name__, "x-enum": numbers}
+        schema |= {"type": "string", "enum": [*numbers], "title": info.dtype.__name__, "x-enum": numbers}
     else:
         schema |= _SCHEMAS[info.kind.name]
     if info.unit:
@@ -82,8 +82,14 @@ def _command(cls: type[Command]) -> dict[str, Any]:
     entry = _message(cls, _fields_schema(parameters_in(cls)))
     entry["parameters"] = entry.pop("fields")
     for schema in entry["parameters"]["properties"].values():
-        if schema.get("type") == "integer":
+        if schema["type"] == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
+        elif "x-enum" in schema:  # two enums, each of one type: what makes clients of a schema can't mix them
+            name, numbers = (
+                {"type": schema.pop("type"), "enum": schema.pop("enum")},
+                schema["x-enum"].values(),
+            )
+            schema["anyOf"] = [name, {"type": "integer", "enum": [*numbers]}]
     code = cls.command_code
     entry["short_name"] = short_name(cls)
     return {**entry, "stop": code in STOP_CODES, "ack_only": code in AckOnlyCommandCodes}
@@ -103,7 +109,7 @@ def _request(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": name,
         "type": "object",
-        "properties": {"command": {"const": name}, "parameters": parameters},
+        "properties": {"command": {"type": "string", "const": name}, "parameters": parameters},
         "required": needed,
         "additionalProperties": False,
     }

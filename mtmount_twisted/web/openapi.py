@@ -16,6 +16,7 @@ from ..journal.reading import OUTCOMES
 from .calls import Answer, Call, Route
 from .catalogue import catalogue
 from .encoding import gzip
+from .pages import TYPES
 
 Schema = dict[str, Any]
 
@@ -26,9 +27,15 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 SECONDS: Schema = {"type": "number", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 TIME: Schema = {"type": "string", "format": "date-time"}
-ROLE: Schema = {"enum": ["observe", "command", "stop"]}
-SOURCE: Schema = {"enum": [source.name for source in Source]}
 EVENT_ID: Schema = {"type": "string", "pattern": "^[0-9]+\\.[0-9]+$"}
+
+
+def _one_of(*words: str) -> Schema:
+    return {"type": "string", "enum": list(words)}
+
+
+ROLE = _one_of("observe", "command", "stop")
+SOURCE = _one_of(*(source.name for source in Source))
 
 
 def _ref(name: str) -> Schema:
@@ -61,7 +68,7 @@ def _entry(entry_type: str, /, **members: Schema) -> Schema:
     common = {
         "id": _or_null(EVENT_ID),
         "time": TIME,
-        "type": {"const": entry_type},
+        "type": {"type": "string", "const": entry_type},
         "peer": TEXT,
         "epoch": COUNT,
     }
@@ -99,7 +106,7 @@ SCHEMAS: dict[str, Schema] = {
             parameters=_map({}),
             commander=NAME,
             sequence_id={"type": "integer", "minimum": 1},
-            state={"enum": _STATES},
+            state=_one_of(*_STATES),
             explanation=TEXT,
             steps=_list(_object(step=NAME, time=TIME)),
             ack_timeout=_or_null(SECONDS),
@@ -118,17 +125,16 @@ SCHEMAS: dict[str, Schema] = {
     },
     "Ask": {
         "description": "{} takes command if nobody has it, and else asks its holder; or take it, or give it.",
-        "oneOf": [
-            _object(),
-            _object(take={"const": True}),
-            _object(grant={"type": "string", "minLength": 1, "maxLength": 100}),
-        ],
+        "oneOf": [_ref("AskForLease"), _ref("TakeLease"), _ref("GrantLease")],
     },
+    "AskForLease": _object(),
+    "TakeLease": _object(take={"type": "boolean", "const": True}),
+    "GrantLease": _object(grant={"type": "string", "minLength": 1, "maxLength": 100}),
     "Message": {
         "description": "A line that came from a peer or went to one.",
         **_entry(
             "message",
-            direction={"enum": ["from", "to"]},
+            direction=_one_of("from", "to"),
             kind=TEXT,
             is_command=FLAG,
             sequence_id=_or_null(WHOLE),
@@ -204,7 +210,7 @@ SCHEMAS: dict[str, Schema] = {
             columns=_list(
                 _object(time=TIME, counts=_list(COUNT), slowest=SECONDS, refused=COUNT, unanswered=COUNT)
             ),
-            last=_or_null(_object(time=TIME, seconds=SECONDS, step={"enum": ["ack", "noack", "timed_out"]})),
+            last=_or_null(_object(time=TIME, seconds=SECONDS, step=_one_of("ack", "noack", "timed_out"))),
             refusals=_list(_object(time=TIME, command=TEXT, commander=TEXT, explanation=TEXT)),
         ),
     },
@@ -224,11 +230,10 @@ SCHEMAS: dict[str, Schema] = {
         "additionalProperties": False,
     },
     "Catalogue": _object(commands=_map(_ref("Described")), replies=_map(_ref("Described")), request=_map({})),
-    "Alive": _object(ok={"const": True}),
-    "Ready": _object(ready={"const": True}, lacks=_list(TEXT)),
-    "Command": {"description": "A command and its parameters; see the catalogue."},
+    "Alive": _object(ok={"type": "boolean", "const": True}),
+    "Ready": _object(ready={"type": "boolean", "const": True}, lacks=_list(TEXT)),
 }
-"""The document's components; ``Command`` is filled in from the catalogue."""
+"""The document's components, without those that `_commands` makes from the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +261,7 @@ def _query(name: str, schema: Schema, doc: str) -> Parameter:
 
 
 _WAIT = (
-    _query("wait", {"enum": ["ack", "done"]}, "Answer when the command is acknowledged, or has ended."),
+    _query("wait", _one_of("ack", "done"), "Answer when the command is acknowledged, or has ended."),
     _query("timeout", {"type": "number", "minimum": 0, "maximum": 300, "default": 30}, "How long, in s."),
     Parameter(
         "Idempotency-Key",
@@ -293,43 +298,71 @@ _RESUME = (
 class Row:
     """What the document says of a route beyond the route itself.
 
+    :ivar id: what programs that are made from the document call it; no other's, and never changed, because
+        to change it breaks them.
+    :ivar tag: a name in `TAGS`: what it belongs to.
     :ivar answers: what is answered if all is well, by status: the name of a schema, or media types
         with commas between; empty if there is no body.
     :ivar problems: the statuses of a `Problem` beyond those that each route has.
     :ivar body: the name of the body's schema; empty if it takes none.
     """
 
+    id: str
+    tag: str
     answers: dict[int, str]
     problems: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: str = ""
 
 
+TAGS = {
+    "commands": "Send commands, and see what became of them.",
+    "lease": "Who has command of the mount.",
+    "state": "What is known now.",
+    "events": "What happens, as it happens and from the journal.",
+    "description": "What commands there are, and this document.",
+    "monitoring": "Health and figures, for programs that watch.",
+    "page": "The page for people.",
+}
+"""What operations belong to, each with what it is."""
+
 ROWS: dict[tuple[str, str], Row] = {
-    ("GET", "/"): Row({200: "text/html", 304: ""}),
+    ("GET", "/"): Row("get_page", "page", {200: "text/html", 304: ""}),
     ("GET", "/static/{name}"): Row(
-        {200: "*/*", 304: ""},
+        "get_page_file",
+        "page",
+        {200: ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in TYPES.values())), 304: ""},
         (404,),
         (Parameter("name", "path", _such_as("style.css"), "A file of the dashboard's."),),
     ),
-    ("GET", "/healthz"): Row({200: "Alive"}),
-    ("GET", "/readyz"): Row({200: "Ready"}, (503,)),
-    ("GET", "/metrics"): Row({200: "text/plain, application/openmetrics-text"}),
-    ("GET", "/api/v1/state"): Row({200: "State"}),
-    ("GET", "/api/v1/catalogue"): Row({200: "Catalogue"}),
-    ("GET", "/api/v1/openapi.json"): Row({200: "application/json"}),
+    ("GET", "/healthz"): Row("get_health", "monitoring", {200: "Alive"}),
+    ("GET", "/readyz"): Row("get_readiness", "monitoring", {200: "Ready"}, (503,)),
+    ("GET", "/metrics"): Row("get_metrics", "monitoring", {200: "text/plain, application/openmetrics-text"}),
+    ("GET", "/api/v1/state"): Row("get_state", "state", {200: "State"}),
+    ("GET", "/api/v1/catalogue"): Row("get_catalogue", "description", {200: "Catalogue"}),
+    ("GET", "/api/v1/openapi.json"): Row("get_openapi", "description", {200: "application/json"}),
     ("POST", "/api/v1/commands"): Row(
-        {200: "Life", 202: "Life"}, (409, 422, 429, 503), _WAIT, body="Command"
+        "send_command", "commands", {200: "Life", 202: "Life"}, (409, 422, 429, 503), _WAIT, body="Command"
     ),
     ("GET", "/api/v1/commands/{id}"): Row(
-        {200: "Life"}, (404,), (Parameter("id", "path", NAME, "The id of a life."),)
+        "get_command",
+        "commands",
+        {200: "Life"},
+        (404,),
+        (Parameter("id", "path", NAME, "The id of a life."),),
     ),
-    ("GET", "/api/v1/lease"): Row({200: "Lease"}),
-    ("POST", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask"),
-    ("DELETE", "/api/v1/lease"): Row({200: "Lease", 202: "Lease"}, (409, 429, 503, 504)),
-    ("GET", "/api/v1/events"): Row({200: "text/event-stream"}, (422, 503), (*_SELECTION, *_RESUME)),
-    ("GET", "/api/v1/acks"): Row({200: "Acks"}),
-    ("GET", "/api/v1/messages"): Row({200: "Page"}, (422, 429, 503), _HISTORY),
+    ("GET", "/api/v1/lease"): Row("get_lease", "lease", {200: "Lease"}),
+    ("POST", "/api/v1/lease"): Row(
+        "ask_lease", "lease", {200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask"
+    ),
+    ("DELETE", "/api/v1/lease"): Row(
+        "release_lease", "lease", {200: "Lease", 202: "Lease"}, (409, 429, 503, 504)
+    ),
+    ("GET", "/api/v1/events"): Row(
+        "stream_events", "events", {200: "text/event-stream"}, (422, 503), (*_SELECTION, *_RESUME)
+    ),
+    ("GET", "/api/v1/acks"): Row("get_acks", "state", {200: "Acks"}),
+    ("GET", "/api/v1/messages"): Row("list_messages", "events", {200: "Page"}, (422, 429, 503), _HISTORY),
 }
 """What there is at each method and path."""
 
@@ -365,7 +398,6 @@ def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[st
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     bearer = {"type": "http", "scheme": "bearer", "description": "Needed where the daemon has tokens."}
-    schemas = {**SCHEMAS, "Command": {**SCHEMAS["Command"], "oneOf": catalogue()["request"]["oneOf"]}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -376,8 +408,28 @@ def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[st
         },
         "servers": [{"url": prefix or "/"}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"bearer": bearer}},
+        "tags": [{"name": name, "description": doc} for name, doc in TAGS.items()],
+        "components": {"schemas": {**SCHEMAS, **_commands()}, "securitySchemes": {"bearer": bearer}},
     }
+
+
+def _commands() -> dict[str, Schema]:
+    """A component for the body of each command, by its name, and ``Command``, any of them.
+
+    A program that is made from the document then has a class for each, and knows by ``command`` which it is.
+    """
+    described = catalogue()["commands"]
+    bodies = {
+        schema["title"]: {"description": described[schema["title"]]["doc"], **schema}
+        for schema in catalogue()["request"]["oneOf"]
+    }
+    mapping = {name: f"#/components/schemas/{name}" for name in bodies}
+    anyone = {
+        "description": "A command and its parameters; see the catalogue.",
+        "oneOf": [_ref(name) for name in bodies],
+        "discriminator": {"propertyName": "command", "mapping": mapping},
+    }
+    return {**bodies, "Command": anyone}
 
 
 def _operation(route: Route) -> Schema:
@@ -387,7 +439,8 @@ def _operation(route: Route) -> Schema:
         problems |= {413, 415, 422}
     operation: Schema = {
         "summary": route.doc,
-        "operationId": _id_of(route),
+        "operationId": row.id,
+        "tags": [row.tag],
         "x-role": route.role,
         "security": [{"bearer": []}, {}] if route.role else [{}],
         "responses": {str(status): _answer(status, kind) for status, kind in row.answers.items()},
@@ -399,13 +452,6 @@ def _operation(route: Route) -> Schema:
         content = {"application/json": {"schema": _ref(row.body)}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
-
-
-def _id_of(route: Route) -> str:
-    """A name for programs that are made from the document: ``post_commands``, ``get_commands_id``."""
-    path = route.path.removeprefix("/api/v1").replace("{", "").replace("}", "")
-    words = path.replace(".", "/").strip("/").replace("/", "_") or "dashboard"
-    return f"{route.method.lower()}_{words}"
 
 
 def _answer(status: int, kind: str) -> Schema:

@@ -1,0 +1,96 @@
+"""A daemon with its HTTP API for the checks of this folder: ``serving``."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SERVING_WITHIN = 30.0
+STOPPED_WITHIN = 5.0
+
+PAGE = re.compile(r"http://127\.0\.0\.1:\d+")
+"""Where the daemon's log says that the API is."""
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Start ``twistd mtmount-bridge`` with the built-in simulator on free ports, and stop it at the end.
+
+    :param folder: where its journal is.
+    :returns: where the API is.
+    :raises SystemExit: with the log, if the daemon does not serve, or failed meanwhile.
+    """
+    daemon = start(folder, *free_ports(2))
+    log = Log(daemon)
+    try:
+        if not log.serving.wait(SERVING_WITHIN) or not log.address:
+            sys.exit(f"the daemon does not serve\n{''.join(log.lines)}")
+        yield log.address
+        if daemon.poll() is not None or log.faults():
+            sys.exit(f"the daemon failed\n{''.join(log.lines[-100:])}")
+    finally:
+        daemon.terminate()
+        try:
+            daemon.wait(STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, each of which is told once."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def start(folder: Path, commands: int, replies: int) -> subprocess.Popen[str]:
+    """Start the daemon, with its journal in a folder and a commander on two ports."""
+    options = [
+        *("--command-port", str(commands), "--reply-port", str(replies)),
+        *("--journal", str(folder / "journal.sqlite"), "--web", "tcp:0:interface=127.0.0.1"),
+    ]
+    twistd = [sys.executable, "-m", "twisted", "--log-format=text", "mtmount-bridge"]
+    return subprocess.Popen(
+        [*twistd, *options],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+class Log:
+    """What the daemon logs, until it ends.
+
+    :ivar address: where its API is, once `serving` is set; empty if it ended before.
+    """
+
+    def __init__(self, daemon: subprocess.Popen[str]) -> None:
+        self.lines: list[str] = []
+        self.address = ""
+        self.serving = threading.Event()
+        self._daemon = daemon
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        assert self._daemon.stdout is not None
+        for line in self._daemon.stdout:
+            self.lines.append(line)
+            if not self.address and (found := PAGE.search(line)):
+                self.address = found[0]
+                self.serving.set()
+        self.serving.set()
+
+    def faults(self) -> list[str]:
+        """What says that a request made the daemon fail."""
+        return [line for line in self.lines if "Traceback" in line or "a request failed" in line]
