@@ -15,6 +15,7 @@
     +-- NotConnectedError       (RuntimeError)            not connected before starting
     +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
     +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
+    +-- PeerRefusedError        (ConnectionRefusedError)  the far end, or its certificate, is refused
     +-- ListenError             (OSError)     the server can't listen
     +-- BacklogError            (RuntimeError)  too much is written and not sent
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
@@ -184,6 +185,28 @@ class ConnectionLostError(MTMountError, ConnectionResetError):
 
 class PairClosedError(MTMountError, ConnectionAbortedError):
     """This side closed the connection while something waited for it."""
+
+
+class PeerRefusedError(MTMountError, ConnectionRefusedError):
+    """A connection was made and can't be used: to try again would end the same way.
+
+    :ivar reason: what is wrong, in words.
+    :ivar cause: which of these it is: ``"untrusted"`` (the far end's certificate is of no authority that is
+        trusted here, or out of date), ``"other name"`` (it is another host's), ``"plain"`` (the far end does
+        not speak TLS), ``"encrypted"`` (it speaks nothing else), ``"no certificate"`` (it asks for one) or
+        ``"certificate"`` (it refused the one that it was shown).
+    """
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(reason)  # of two arguments OSError would make its errno
+        self.reason = reason
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.cause)
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class ListenError(MTMountError, OSError):

@@ -84,6 +84,8 @@ class ClientServerPair(Generic[M]):
     unreachable_level = logging.WARNING
     """The `logging` level of the one record that says that nothing was reached for 10 s."""
 
+    _client_half: Callable[..., Any] = ClientHalf
+    _server_half: Callable[..., Any] = ServerHalf
     _close_state = "open"  # then "closing", "closed"
     _answering = False
 
@@ -131,14 +133,14 @@ class ClientServerPair(Generic[M]):
         self._encode, self._encode_many = carries.encode, carries.encode_many
         self._inbox: Inbox[M] = Inbox(carries.decode, max_unread, self._pause, self._resume)
         shared = name, reactor, log, self
-        self._client = ClientHalf(
+        self._client: ClientHalf = self._client_half(
             *shared,
             lambda: self.connect_retry_interval,
             max_unsent,
             send_at_once,
             lambda: self.unreachable_level,
         )
-        self._server = ServerHalf(*shared, server_host or "", server_port, max_line_length)
+        self._server: ServerHalf = self._server_half(*shared, server_host or "", server_port, max_line_length)
         self._connected, self._peer_came, self._client_came = (Waiters[None]() for _ in range(3))
         self._client_lost, self._closed = Waiters[None](), Waiters[None]()
         if connect:
@@ -480,19 +482,24 @@ class ClientServerPair(Generic[M]):
     def server_changed(self, reason: Failure | None) -> None:
         """As in `IPairOwner`."""
         if reason is None:
-            self.log.info("%s: a peer connected to port %s", self.name, self.server_port)
             if self._inbox.paused:
                 self._pause()
             self._client.hurry()
-        else:
-            level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
-            why = reason.getErrorMessage()
-            self.log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
+        self._log_peer(reason)
         self._changed()
         if self.server_connected:
             self._peer_came.fire(None)
         if reason is not None:
             self._inbox.fail(lambda: ConnectionLostError(f"{self.name}: {reason.getErrorMessage()}"))
+
+    def _log_peer(self, reason: Failure | None) -> None:
+        """Log that a peer connected to the server (`reason` is None) or was lost."""
+        if reason is None:
+            self.log.info("%s: a peer connected to port %s", self.name, self.server_port)
+        else:
+            level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
+            why = reason.getErrorMessage()
+            self.log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
 
     def lines_received(self, lines: list[bytes]) -> None:
         """As in `IPairOwner`."""

@@ -259,6 +259,84 @@ def listen(
     return listening
 
 
+def client_options(host: str, ca: str, certificate: str = "", private_key: str = "") -> Any:
+    """Return what a client's connections need, an ``IOpenSSLClientConnectionCreator``: TLS 1.2 or newer.
+
+    :param host: name or address that the server's certificate must be for.
+    :param ca: path of the certificates of the authority that the server's must be from, in PEM.
+    :param certificate: path of the client's own, with those that lead to its authority's; empty for none.
+    :param private_key: path of its key; empty if it is in the same file.
+    :raises ConfigError: if a file can't be read or holds something else, or the key is another
+        certificate's.
+    """
+    from twisted.internet.ssl import TLSVersion, optionsForClientTLS
+
+    more: dict[str, Any] = {"raiseMinimumTo": TLSVersion.TLSv1_2}
+    if certificate:
+        own = load_credentials(certificate, private_key or certificate)
+        shown, *between = own.chain
+        more.update(privateKey=own.key, certificate=shown, extraCertChain=between)
+    trusted = _trust(_read(ca, _CERTIFICATE, "a certificate", _certificate))
+    return optionsForClientTLS(host, trustRoot=trusted, extraCertificateOptions=more)
+
+
+class ConnectsWith:
+    """A reactor on which TCP connections are TLS connections. All else is the reactor's.
+
+    :param options: from `client_options`.
+    """
+
+    def __init__(self, reactor: Any, options: Any) -> None:
+        self._reactor = reactor
+        self._options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def connectTCP(self, host: str, port: int, factory: Any, *rest: Any, **more: Any) -> Any:
+        """Connect, with TLS on top."""
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        return self._reactor.connectTCP(
+            host, port, TLSMemoryBIOFactory(self._options, True, factory), *rest, **more
+        )
+
+
+def why_refused(error: BaseException) -> tuple[str, str] | None:
+    """Explain the error that ended a TLS connection, on the client's side.
+
+    :returns: the `PeerRefusedError.reason` and `PeerRefusedError.cause`; None if the error says that the
+        connection was lost and no more.
+    """
+    from OpenSSL import SSL
+    from service_identity import VerificationError
+
+    if isinstance(error, VerificationError):
+        return "its certificate is for another name or address", "other name"
+    if not isinstance(error, SSL.Error):
+        return None
+    text = "; ".join(str(entry[-1]) for entry in error.args[0]) if error.args else ""
+    for part, reason, cause in _SAID:
+        if part in text:
+            return f"{reason} ({text})", cause
+    return None
+
+
+_SAID = (
+    ("certificate verify failed", "its certificate is of no trusted authority, or out of date", "untrusted"),
+    ("certificate required", "it asks for a certificate", "no certificate"),
+    ("handshake failure", "it asks for a certificate, or for another TLS than 1.2 or 1.3", "no certificate"),
+    ("unknown ca", "it refused the certificate: not of the authority that it trusts", "certificate"),
+    ("certificate expired", "it refused the certificate: out of date", "certificate"),
+    ("certificate", "it refused the certificate", "certificate"),
+    ("wrong version number", "it does not speak TLS", "plain"),
+    ("packet length too long", "it does not speak TLS", "plain"),
+    ("record layer failure", "it does not speak TLS", "plain"),
+    ("http request", "it does not speak TLS", "plain"),
+)
+"""What OpenSSL says of a connection that ends, the most telling first; an alert is the far end's word."""
+
+
 def client_name(certificate: Any) -> str:
     """Return the one name that a client's certificate, an ``x509.Certificate``, gives it.
 

@@ -55,6 +55,11 @@ class OptionsTests(SynchronousTestCase):
         options = parse_options(["--source", "hhd", "--reply-port=0", "--connect-timeout", "0.5"])
         self.assertEqual((options.source, options.reply_port, options.connect_timeout), (Source.HHD, 0, 0.5))
 
+    def test_connect(self) -> None:
+        """A port of the bridge goes by name or address, an IPv6 one in brackets."""
+        for text, expected in (("desk.site.org:30100", ("desk.site.org", 30100)), ("[::1]:7", ("::1", 7))):
+            self.assertEqual(parse_options(["--connect", text]).connect, expected)
+
     def test_refused(self) -> None:
         """A bad option is one line that names it and what was expected, and status 2."""
         for arguments, words in (
@@ -68,6 +73,16 @@ class OptionsTests(SynchronousTestCase):
             (["--connect-timeout", "soon"], "got 'soon'"),
             (["--connect-timeout", "1_0"], "got '1_0'"),
             (["--connect-timeout", "\uff15"], "got '\uff15'"),
+            (
+                ["--connect", "desk"],
+                "--connect: expected HOST:PORT or [IPV6]:PORT with a port from 1 to 65535",
+            ),
+            (["--connect", "::1:30100"], "got '::1:30100'"),
+            (["--connect", "desk:0"], "got 'desk:0'"),
+            (["--connect", "desk:1", "--reply-port", "7"], "--reply-port: a pair's"),
+            (["--tls-ca", "ca.pem"], "--tls-ca: it needs --connect"),
+            (["--connect", "desk:1", "--tls-certificate", "a.pem"], "--tls-certificate: it needs --tls-ca"),
+            (["--connect", "desk:1", "--tls-ca", "c", "--tls-key", "k"], "--tls-key: it needs --tls-cert"),
             (["--prot", "1"], "--prot"),
             (["az_move", "10"], "az_move"),
         ):

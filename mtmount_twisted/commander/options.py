@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -41,6 +42,21 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--command-port", type=_port, default=COMMAND_PORT, metavar="PORT", help="its port (%(default)s)")
     add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
     add("--reply-port", type=_any_port, default=REPLY_PORT, metavar="PORT", help="0: any free (%(default)s)")
+    add(
+        "--connect",
+        type=_host_and_port,
+        metavar="HOST:PORT",
+        help="speak to a [[port]] of the bridge, over one connection, and not to a pair",
+    )
+    add(
+        "--tls-ca", metavar="FILE", help="with --connect: encrypt; its certificate is of this authority (PEM)"
+    )
+    add(
+        "--tls-certificate",
+        metavar="FILE",
+        help="with --tls-ca: show this certificate (PEM), which names you",
+    )
+    add("--tls-key", metavar="FILE", help="its private key (PEM), if that is in another file")
     add("--source", type=_source, default="CSC", help="who commands: CSC, EUI or HHD (%(default)s)")
     add(
         "--connect-timeout",
@@ -52,7 +68,35 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--stop-on-error", action="store_true", help="end a script at the first line that is not done")
     add("--version", action="version", version=f"mtmount-commander {__version__}")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    _check_connect(parser, options)
+    return options
+
+
+def _check_connect(parser: _Parser, options: argparse.Namespace) -> None:
+    """Refuse options that belong to another way to connect than the one that is asked for."""
+    if options.connect is not None:
+        for name in ("host", "command_port", "reply_host", "reply_port"):
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(
+                    f"--{name.replace('_', '-')}: a pair's; --connect has one connection for both ways"
+                )
+    for name, needed in (
+        ("tls_ca", "connect"),
+        ("tls_certificate", "tls_ca"),
+        ("tls_key", "tls_certificate"),
+    ):
+        if getattr(options, name) is not None and getattr(options, needed) is None:
+            parser.error(f"--{name.replace('_', '-')}: it needs --{needed.replace('_', '-')}")
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:\[([^\[\]]+)]|([^\[\]:]+)):([0-9]+)", text, re.ASCII)
+    if found is not None:
+        with contextlib.suppress(argparse.ArgumentTypeError):
+            return found[1] or found[2], _port(found[3])
+    expected = "HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
+    raise argparse.ArgumentTypeError(f"expected {expected}, got {text[:50]!r}")
 
 
 def _port(text: str) -> int:

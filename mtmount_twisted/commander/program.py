@@ -23,7 +23,9 @@ from twisted.python.failure import Failure
 from ..commanding import Mount
 from ..communicator import Communicator
 from ..deadlines import FairClock
-from ..errors import ListenError
+from ..duplex import DuplexCommunicator
+from ..errors import ListenError, PeerRefusedError
+from ..tls import client_options
 from .options import parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
 from .session import Session
@@ -60,21 +62,32 @@ class Program:
         self.complain = complain
         self.log = logging.Logger(__name__, logging.INFO)  # its own: no other handler shows it again
         self.log.addHandler(logging.NullHandler())  # or logging itself would show what comes before _Shown
-        self.link = Communicator(
-            options.source.name,
-            options.host,
-            options.command_port,
-            options.reply_host,
-            options.reply_port,
-            self.log,
-            read_replies=True,
-            connect_callback=self._connection_changed,
-            reactor=reactor,
-        )
+        self.link = self._make_link()
         self.mount = Mount(self.link)
         self.session = Session(self.mount, show, clock=reactor, source=options.source)
         self.log.addHandler(_Shown(self.session))
         self._was_connected = False
+
+    def _make_link(self) -> Communicator:
+        """Return the connection that the options ask for: a pair, or one to a ``[[port]]``."""
+        options = self.options
+        shared: dict[str, Any] = {"connect_callback": self._connection_changed, "reactor": self.reactor}
+        if options.connect is None:
+            return Communicator(
+                options.source.name,
+                options.host,
+                options.command_port,
+                options.reply_host,
+                options.reply_port,
+                self.log,
+                read_replies=True,
+                **shared,
+            )
+        host, port = options.connect
+        tls = None
+        if options.tls_ca is not None:
+            tls = client_options(host, options.tls_ca, options.tls_certificate or "", options.tls_key or "")
+        return DuplexCommunicator(options.source.name, host, port, self.log, tls=tls, **shared)
 
     async def run(self, talk: Callable[[], Deferred[int]]) -> int:
         """Listen, do what `talk` does, and close all.
@@ -83,10 +96,12 @@ class Program:
         """
         try:
             port = await self.link.wait_server_port()
+            back = f"replies come to {self.link.server_host}:{port}"
+            if self.options.connect is not None:
+                encrypted = "not " if self.options.tls_ca is None else ""
+                back = f"replies come back on the same connection, {encrypted}encrypted"
             self.session.show(
-                "link",
-                f"{self.options.source.name}: times are UTC; commands go to {self._far_end}, "
-                f"replies come to {self.link.server_host}:{port}",
+                "link", f"{self.options.source.name}: times are UTC; commands go to {self._far_end}, {back}"
             )
             return await talk()
         except ListenError as error:
@@ -102,6 +117,9 @@ class Program:
             await self.link.wait_connected().addTimeout(self.options.connect_timeout, FairClock(self.reactor))
         except TimeoutError:
             self.complain(self._why_not_connected())
+            return MISUSED
+        except PeerRefusedError as error:
+            self.complain(_advised(error))
             return MISUSED
         return await run_script(self.session, lines, self.complain, stop_on_error=self.options.stop_on_error)
 
@@ -125,10 +143,13 @@ class Program:
 
     @property
     def _far_end(self) -> str:
-        return f"{self.options.host}:{self.options.command_port}"
+        host, port = self.options.connect or (self.options.host, self.options.command_port)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _why_not_connected(self) -> str:
         late = f"not connected within {self.options.connect_timeout:g} s"
+        if isinstance(self.link, DuplexCommunicator):
+            return f"{late}: {self.link.refusal or f'nothing takes commands on {self._far_end}'}"
         if not self.link.client_connected:
             return f"{late}: nothing takes commands on {self._far_end}"
         return (
@@ -138,6 +159,8 @@ class Program:
     def _still_waiting(self, reason: Failure) -> None:
         if reason.check(TimeoutError):
             self.session.show("link", f"{self._why_not_connected()}; still trying")
+        elif isinstance(reason.value, PeerRefusedError):
+            self.session.show("link", f"{_advised(reason.value)}; still trying")
 
     def _connection_changed(self, link: Communicator) -> None:
         if link.connected != self._was_connected and not link.closed:
@@ -146,6 +169,22 @@ class Program:
                 self.session.show("CONNECTED", "both ways: commands can be given")
             else:
                 self.session.show("LOST", "the connection to the mount; trying to get it back")
+
+
+def _advised(error: PeerRefusedError) -> str:
+    """Say why a connection can't be used, and what to do about it."""
+    return f"{error}; {_ADVICE[error.cause]}"
+
+
+_ADVICE = {
+    "untrusted": "give the authority of its certificate with --tls-ca",
+    "other name": "connect to a name or an address that is in its certificate",
+    "plain": "leave out --tls-ca, or try another port",
+    "encrypted": "give the authority of its certificate with --tls-ca",
+    "no certificate": "give yours with --tls-certificate and --tls-key",
+    "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
+}
+"""What to do, by `PeerRefusedError.cause`."""
 
 
 def _show(text: str) -> None:
@@ -184,6 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(reactor, options, interactive)
 
 
+def _why_not_begun(error: ValueError | ImportError) -> str:
+    if isinstance(error, ImportError):
+        return f"--tls-ca: {error.name} is not installed: it comes with the extra tls"
+    return str(error)
+
+
 def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
     statuses: list[int] = []
 
@@ -192,7 +237,13 @@ def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
         return Deferred.fromCoroutine(program.run_prompt() if interactive else program.run_pipe(lines))
 
     def start() -> None:
-        program = Program(reactor, options, _show, _complain)
+        try:
+            program = Program(reactor, options, _show, _complain)
+        except (ValueError, ImportError) as error:  # a host that can be none, a file that is no certificate
+            _complain(_why_not_begun(error))
+            statuses.append(MISUSED)
+            stop(None)
+            return
         running = Deferred.fromCoroutine(program.run(lambda: talk(program)))
         running.addCallbacks(statuses.append, failed).addBoth(stop)
         reactor.addSystemEventTrigger("before", "shutdown", interrupt, running)
