@@ -47,6 +47,11 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
     "NotConnectedError": (errors.NotConnectedError("words"), RuntimeError, ["words"]),
     "ConnectionLostError": (errors.ConnectionLostError("words"), ConnectionResetError, ["words"]),
     "PairClosedError": (errors.PairClosedError("words"), ConnectionAbortedError, ["words"]),
+    "PeerRefusedError": (
+        errors.PeerRefusedError("out of date", "untrusted"),
+        ConnectionRefusedError,
+        ["out of date"],
+    ),
     "ListenError": (errors.ListenError("::1", 30006, "in use"), OSError, ["::1", "30006", "in use"]),
     "BacklogError": (errors.BacklogError(1000), RuntimeError, ["1000"]),
     "TaiUnavailableError": (errors.TaiUnavailableError("words"), RuntimeError, ["words"]),
