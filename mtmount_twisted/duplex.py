@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from .communicator import Communicator
 from .connections import ClientHalf, check_destination
+from .deadlines import Deadline
 from .errors import LineTooLongError, PeerRefusedError, UnfinishedLineError
 from .framing import MAX_LINE_LENGTH
 from .interfaces import ILineReaderOwner
@@ -76,7 +77,7 @@ class DuplexProtocol(LineWriter):
 
     def _wait(self, seconds: float, then: Callable[[], Any]) -> None:
         self._stop_waiting()
-        self._timer = self.clock.callLater(seconds, then)
+        self._timer = Deadline(self.clock, seconds, then)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None and self._timer.active():

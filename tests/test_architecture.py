@@ -80,7 +80,7 @@ ROOMS: dict[str, Room] = {
         "names lines messages waiting interfaces protocol connections carriage arguments logs",
     ),
     "duplex": room(
-        "duplex", "names lines waiting interfaces protocol connections communicator tls"
+        "duplex", "names lines waiting interfaces deadlines protocol connections communicator tls"
     ),
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
@@ -91,7 +91,9 @@ ROOMS: dict[str, Room] = {
         "names lines values messages codec waiting interfaces liveness deadlines protocol outlet "
         "communicator journal_file hosts tls",
     ),
-    "commander": room("commander", "names lines values messages deadlines communicator commanding duplex tls"),
+    "commander": room(
+        "commander", "names lines values messages deadlines communicator commanding duplex tls"
+    ),
     "journal": room(
         "journal", "names lines values messages codec deadlines communicator journal_file commander"
     ),

@@ -419,6 +419,7 @@ OWN_TIMERS = {
     "testing.chaos:_Connection._client_made": "a test double: a connection to this machine",
     "testing.far_end:FarEnd.connect_server": "a test double, in memory",
     "testing.flow:Flow._must_wait": "a test double: the network is slow",
+    "tls:ConnectsWith.connectTCP": "it passes on its caller's time-out",
     "web.feed:Feed._append": "rows are gathered for all streams",
     "web.feed:Feed._send": "the streams are served one after another",
     "web.feed:Feed._told_all": "rows are gathered for all streams",
