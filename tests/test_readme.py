@@ -57,8 +57,8 @@ class BridgeSetUp(SynchronousTestCase):
         self.assertEqual([port.role for port in config.ports], ["observer"])
 
 
-class Examples(TestCase):
-    """What is shown to a newcomer, against the simulator."""
+class RunBesideSimulator(TestCase):
+    """Runs what is shown to a newcomer against the simulator."""
 
     async def run_beside_simulator(self, script: str, *arguments: str) -> list[str]:
         """The lines that a script prints that commands the mount on ports 30005 and 30006."""
@@ -73,6 +73,10 @@ class Examples(TestCase):
         )
         self.assertEqual((err, status), (b"", 0))
         return out.decode().splitlines()
+
+
+class Examples(RunBesideSimulator):
+    """What the README and ``examples/`` show."""
 
     async def test_readme(self) -> None:
         """The README's ten lines take command, power the axis and move it, and end."""
