@@ -24,7 +24,6 @@ from copy import copy
 from typing import Any, Protocol
 
 from twisted.internet import defer
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, TimeoutError
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort
@@ -38,10 +37,11 @@ from .framing import MAX_LINE_LENGTH
 from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 from .machines import machine
 from .protocol import MAX_UNSENT, LineReader, LineWriter
+from .resolving import NamedConnector, is_address, names_of
 from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0
-"""How long one attempt to connect may take, in seconds."""
+"""How long an attempt to connect to one address may take, in seconds."""
 
 UNREACHABLE_AFTER = 10.0
 """How long nothing is reached before that is logged as more than the usual order of starts, in seconds."""
@@ -73,7 +73,7 @@ def check_destination(host: str, port: int) -> None:
 
 def _check_host(name: str, host: str) -> None:
     """Refuse what can be no host: Twisted's resolver would be silent about it for ever."""
-    if isIPAddress(host) or isIPv6Address(host):
+    if is_address(host):
         return
     try:
         encoded = host.encode("idna")
@@ -207,6 +207,7 @@ class ClientHalf:
         self._state: _ClientInputs = _build_client(self)
         self._gone: Waiters[None] = Waiters()
         self._leaving: LineWriter | None = None
+        self._names = names_of(reactor)
         self._factory: WriterFactory
         self._connector: IConnector
         self._target = ("", 0)
@@ -252,7 +253,12 @@ class ClientHalf:
         self._watch()
         factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
         self._factory = factory
-        self._connector = self.reactor.connectTCP(host, port, factory, timeout=None)
+        if is_address(host):
+            self._connector = self.reactor.connectTCP(host, port, factory, timeout=None)
+        else:
+            named = NamedConnector(self.reactor, self._names, host, port, factory, CONNECT_TIMEOUT)
+            self._connector = named
+            named.connect()
 
     def go_elsewhere(self, host: str, port: int) -> None:
         """Try that from now on, if it is not what is tried already."""
@@ -419,8 +425,8 @@ class ServerHalf:
         """Listen on `host`; at once if it is an address, else when its name is resolved."""
         try:
             address = self.host
-            if address and not isIPAddress(address) and not isIPv6Address(address):
-                address = await self.reactor.resolve(address)
+            if address and not is_address(address):
+                address, *_ = await names_of(self.reactor).addresses(address)
             port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
         except defer.CancelledError:
             return

@@ -12,19 +12,24 @@ import os
 import re
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar
 
+from twisted.application.app import ServerOptions
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver
 from twisted.python import usage
-from twisted.python.failure import Failure
+from twisted.python.components import Componentized
 
 from .communicator import ClientServerPair
 from .fields import INT, Kind
 from .logs import ROOT, send_to_twisted
+from .resolving import Addresses, look_up
+from .threads import in_daemon_thread
+from .twistd_log import TwistdLog
 from .version import __version__
 
 T = TypeVar("T")
@@ -116,17 +121,20 @@ def host_and_port(text: str) -> tuple[str, int]:
         raise ValueError(f"expected {expected}, got {text[:50]!r}") from None
 
 
-def check_resolves(daemon: str, option: str, host: str) -> str:
-    """The first address that `host` has; stops the daemon if it has none.
+Found = Mapping[str, Addresses | str]
+"""The addresses of hosts, or for a host the reason why it has none; see `resolving.look_up`."""
 
-    An IPv4 address goes first: Twisted connects to a name by no other.
+
+def check_resolves(daemon: str, option: str, host: str, found: Found | None = None) -> Addresses:
+    """The addresses of a host, IPv4 first; stops the daemon if it has none.
+
+    :param found: hosts that were looked up together; without it the host is looked up now.
     """
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # UnicodeError: it can be no name at all
-        reason = getattr(error, "strerror", None) or "not a host name"
-        stop(daemon, f"{option}: host {host!r} does not resolve ({reason}); give a host name or an address")
-    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
+    addresses = (look_up([host]) if found is None else found)[host]
+    if isinstance(addresses, str):
+        why = f"host {host!r} does not resolve ({addresses})"
+        stop(daemon, f"{option}: {why}; give a host name or an address")
+    return addresses
 
 
 class Listen(NamedTuple):
@@ -138,14 +146,19 @@ class Listen(NamedTuple):
     port: int
 
 
-def check_can_listen(daemon: str, wanted: Iterable[Listen]) -> list[tuple[str, int]]:
-    """The addresses and ports to listen on; stops the daemon if it could not listen on all at once."""
+def check_can_listen(
+    daemon: str, wanted: Iterable[Listen], found: Found | None = None
+) -> list[tuple[str, int]]:
+    """The addresses and ports to listen on; stops the daemon if it could not listen on all at once.
+
+    :param found: as for `check_resolves`.
+    """
     with ExitStack() as probes:
-        return [_check_can_listen(daemon, listen, probes) for listen in wanted]
+        return [_check_can_listen(daemon, listen, probes, found) for listen in wanted]
 
 
-def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack) -> tuple[str, int]:
-    address = check_resolves(daemon, listen.host_option, listen.host)
+def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Found | None) -> tuple[str, int]:
+    address = check_resolves(daemon, listen.host_option, listen.host, found)[0]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
@@ -217,8 +230,7 @@ class Aside(Generic[T]):
 
     :param reactor: takes what the thread has to say.
 
-    What hangs can't be ended, only left: `drop`. The reactor's own threads are no place for it, for the
-    reactor waits for them when it stops.
+    What hangs can't be ended, only left: `drop`. See `threads`.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -231,26 +243,55 @@ class Aside(Generic[T]):
         :returns: fires with what it gives, or fails with what it raises, `SystemExit` too; fails with
             `twisted.internet.defer.CancelledError` if it is dropped.
         """
-        result = self._result = Deferred()
-        threading.Thread(target=self._work, args=(work, result), name="aside", daemon=True).start()
-        return result
+        self._result = in_daemon_thread(self._reactor, work, "aside")
+        return self._result
 
     def drop(self) -> None:
         """Wait no more for what is being done: what comes of it is nobody's."""
         if self._result is not None:
             self._result.cancel()
 
-    def _work(self, work: Callable[[], T], result: Deferred[T]) -> None:
-        come: T | Failure
-        try:
-            come = work()
-        except BaseException:  # which would end the thread unheard
-            come = Failure()
-        self._reactor.callFromThread(self._come, result, come)
 
-    def _come(self, result: Deferred[T], come: T | Failure) -> None:
-        self._result = None
-        result.callback(come)
+class DaemonService(Service):
+    """A service whose log is written in a thread, when ``twistd`` runs it.
+
+    Twisted's own observers write in the reactor's thread, and stop it when nobody reads the log. ``twistd``
+    makes none if the application has one already; so the service, when it becomes a part of the application,
+    gives it one. Put it first among the bases.
+
+    :ivar twistd: the options of ``twistd`` itself; None if something else runs the service.
+    :ivar twistd_log: the log, or None; ``reopen()`` opens its file anew.
+    """
+
+    twistd: ServerOptions | None = None
+    twistd_log: TwistdLog | None = None
+
+    def run_by(self, options: usage.Options) -> None:
+        """Take note of the options of ``twistd``, which are above those of the service."""
+        above = getattr(options, "parent", None)
+        self.twistd = above if isinstance(above, ServerOptions) else None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of the application; see `twisted.application.service.IService`."""
+        if isinstance(parent, Componentized) and self.twistd is not None:
+            try:
+                self.twistd_log = TwistdLog(self.twistd)
+            except OSError as error:
+                why = f"can't write {error.filename or self.twistd['logfile']}: {error.strerror or error}"
+                stop(str(self.twistd.subCommand), f"--logfile: {why}; give another file")
+            if self.twistd_log.observer is not None:
+                parent.setComponent(ILogObserver, self.twistd_log.observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        """Begin to write the log: ``twistd`` calls this once it is in the background."""
+        if self.twistd_log is not None:
+            from twisted.internet import reactor
+
+            self.twistd_log.start(reactor)
+            if self.twistd_log.has_file:
+                on_signal(signal.SIGUSR1, self.twistd_log.reopen)
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
 
 
 def announce(log: logging.Logger, text: str) -> None:

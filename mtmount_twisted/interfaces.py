@@ -13,6 +13,16 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
 
+class IHostNames(Interface):
+    """Knows the addresses of hosts. A reactor in memory provides it; for others see `resolving`."""
+
+    def addresses(host: str) -> Any:
+        """A Deferred of a tuple of addresses, IPv4 before IPv6; of an address, that address alone.
+
+        It fails with ``DNSLookupError`` (an `OSError`) if there is none, or nobody answers in time.
+        """
+
+
 class ILineWriterOwner(Interface):
     """Who a `protocol.LineWriter` reports to."""
 

@@ -21,12 +21,13 @@ from .bridge import here
 from .bridge.certified import CertificateWatch, certificate_warnings, with_credentials
 from .bridge.config import Config, check, default_config, load_file
 from .bridge.journal import Journal, NoJournal
-from .bridge.places import parse_endpoint, replies_by_default
+from .bridge.places import at_addresses, interface_names, parse_endpoint, replies_by_default
 from .bridge.sections import WEB_ENDPOINT, Controller, PairCommander, WebSettings
 from .bridge.service import BridgeService
 from .bridge.tee import Tee
 from .errors import ConfigError, PairClosedError
 from .fields import utc_now
+from .resolving import look_up
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
@@ -180,7 +181,7 @@ def _given(options: Any, **names: str) -> dict[str, Any]:
     return {field: options[option] for field, option in names.items() if options[option] is not None}
 
 
-class BridgeDaemon(MultiService):
+class BridgeDaemon(daemon.DaemonService, MultiService):
     """The bridge, its journal, what shows it over HTTP, and with no controller configured the simulator.
 
     :param web: a `web.service.WebService`, or None.
@@ -349,7 +350,9 @@ def makeService(options: Options) -> IService:
     bridge = BridgeService(config, log, tee)
     web = _web_service(options, config, bridge, tee, log) if _web_is_on(options) else None
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
-    return BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread, daemon.Aside(reactor))
+    service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread, daemon.Aside(reactor))
+    service.run_by(options)
+    return service
 
 
 def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
@@ -431,28 +434,41 @@ def _on_this_machine(
     :param have: hosts and ports that it listens on already.
     """
     config = _with_certificates(options, config)
+    config, found = _resolved(options, config)
+    config = _endpoints_at_addresses(options, config, found)
+    wanted = dict(_listens(options, config))
+    bound = {
+        section: daemon.check_resolves(DAEMON, listen.host_option, listen.host, found)[0]
+        for section, listen in wanted.items()
+    }
+    new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
+    daemon.check_can_listen(DAEMON, new, found)
+    return _bound(config, bound)
+
+
+def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
+    """The configuration with the addresses of the hosts that it connects to, and those of all hosts in it.
+
+    They are looked up together, so that a name server that does not answer holds up the start once.
+    """
     controller = config.controller
+    hosts = [pair.reply_host for pair in config.pairs]
+    hosts += [] if controller is None else [controller.host]
+    hosts += [listen.host for _, listen in _listens(options, config)]
+    hosts += [name for endpoint in _endpoints(config).values() for name in interface_names(endpoint)]
+    found = dict(look_up(hosts))
     if controller is not None:
-        address = daemon.check_resolves(DAEMON, _place(options, "controller.host"), controller.host)
-        controller = attrs.evolve(
-            controller,
-            reply_host=controller.reply_host or replies_by_default(address),
-            addresses=(address,),
-        )
+        place = _place(options, "controller.host")
+        addresses = daemon.check_resolves(DAEMON, place, controller.host, found)
+        reply_host = controller.reply_host or replies_by_default(addresses[0])
+        found.setdefault(reply_host, (reply_host,))
+        controller = attrs.evolve(controller, reply_host=reply_host, addresses=addresses)
     pairs = []
     for number, pair in enumerate(config.pairs, 1):
         place = _place(options, f"pair[{number}].reply_host")
-        address = daemon.check_resolves(DAEMON, place, pair.reply_host)
-        pairs.append(attrs.evolve(pair, addresses=(address,)))
-    config = attrs.evolve(config, controller=controller, pairs=tuple(pairs))
-    wanted = dict(_listens(options, config))
-    found = {
-        section: daemon.check_resolves(DAEMON, listen.host_option, listen.host)
-        for section, listen in wanted.items()
-    }
-    new = [listen for section, listen in wanted.items() if (found[section], listen.port) not in have]
-    daemon.check_can_listen(DAEMON, new)
-    return _bound(config, found)
+        addresses = daemon.check_resolves(DAEMON, place, pair.reply_host, found)
+        pairs.append(attrs.evolve(pair, addresses=addresses))
+    return attrs.evolve(config, controller=controller, pairs=tuple(pairs)), found
 
 
 def _bound(config: Config, found: dict[str, str]) -> Config:
@@ -464,6 +480,31 @@ def _bound(config: Config, found: dict[str, str]) -> Config:
         attrs.evolve(pair, listen=found[f"pair[{number}]"]) for number, pair in enumerate(config.pairs, 1)
     )
     return attrs.evolve(config, controller=controller, pairs=pairs)
+
+
+def _endpoints(config: Config) -> dict[str, str]:
+    """The endpoints that it will listen on, by the section that says so."""
+    endpoints = {f"port[{number}]": port.endpoint for number, port in enumerate(config.ports, 1)}
+    if config.web.endpoint is not None and config.web.enabled is not False:
+        endpoints["web"] = config.web.endpoint
+    return endpoints
+
+
+def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Found) -> Config:
+    """The configuration with addresses in the places of the names in its endpoints."""
+    endpoints = {}
+    for section, endpoint in _endpoints(config).items():
+        place = _place(options, f"{section}.endpoint")
+        names = {
+            name: daemon.check_resolves(DAEMON, place, name, found)[0] for name in interface_names(endpoint)
+        }
+        endpoints[section] = at_addresses(endpoint, names)
+    ports = tuple(
+        attrs.evolve(port, endpoint=endpoints[f"port[{number}]"])
+        for number, port in enumerate(config.ports, 1)
+    )
+    web = attrs.evolve(config.web, endpoint=endpoints.get("web", config.web.endpoint))
+    return attrs.evolve(config, ports=ports, web=web)
 
 
 def _with_certificates(options: Options, config: Config) -> Config:
@@ -487,15 +528,12 @@ def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Lis
         return section, daemon.Listen(places[0], host, places[1], port)
 
     controller = config.controller
-    if controller is not None:
-        replies = str(controller.reply_host), controller.reply_port
+    if controller is not None and controller.reply_host is not None:
+        replies = controller.reply_host, controller.reply_port
         yield listen("controller", "reply_host", replies[0], "reply_port", replies[1])
     for number, pair in enumerate(config.pairs, 1):
         yield listen(f"pair[{number}]", "listen", pair.listen, "command_port", pair.command_port)
-    endpoints = {f"port[{number}]": port.endpoint for number, port in enumerate(config.ports, 1)}
-    if config.web.endpoint is not None and config.web.enabled is not False:
-        endpoints["web"] = config.web.endpoint
-    for section, endpoint in endpoints.items():
+    for section, endpoint in _endpoints(config).items():
         place, where = parse_endpoint(endpoint)
         if isinstance(where, int):
             yield listen(section, "endpoint", place, "endpoint", where)

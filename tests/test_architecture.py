@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted import commanding, connections, framing, liveness, pair, protocol
+from mtmount_twisted import commanding, connections, framing, liveness, output, pair, protocol, resolving
 from mtmount_twisted.bridge import (
     certified,
     commanders,
@@ -69,11 +69,13 @@ ROOMS: dict[str, Room] = {
     "interfaces": room("interfaces"),
     "logs": room("logs"),
     "arguments": room("arguments"),
+    "threads": room("threads"),
     "liveness": room("liveness"),
     "deadlines": room("deadlines"),
+    "resolving": room("resolving", "waiting interfaces threads deadlines"),
     "protocol": room("protocol", "names lines waiting interfaces liveness deadlines"),
     "outlet": room("outlet", "waiting deadlines protocol"),
-    "connections": room("connections", "names lines waiting machines interfaces deadlines protocol"),
+    "connections": room("connections", "names lines waiting machines interfaces deadlines resolving protocol"),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
@@ -84,6 +86,8 @@ ROOMS: dict[str, Room] = {
     ),
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
+    "output": room("output"),
+    "twistd_log": room("twistd_log", "output"),
     "simulator": room("simulator", "names lines values messages codec communicator"),
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
@@ -102,9 +106,9 @@ ROOMS: dict[str, Room] = {
         "names lines secret values messages codec waiting interfaces deadlines outlet journal_file journal "
         "hosts tls",
     ),
-    "daemon": room("daemon", "names values communicator logs"),
-    "services": room("tap simulator.tap", "names values simulator bridge web daemon"),
-    "testing": room("testing", "lines messages codec communicator"),
+    "daemon": room("daemon", "names values threads resolving communicator logs twistd_log"),
+    "services": room("tap simulator.tap", "names values resolving simulator bridge web daemon"),
+    "testing": room("testing", "lines messages codec interfaces communicator"),
 }
 
 HEAVY = ["twisted.internet.reactor", "twisted.web", "numpy", "erfa", "prompt_toolkit"]
@@ -325,7 +329,9 @@ BOUNDS = {
     "messages received and not read": f"{pair.MAX_UNREAD:,}",
     "written, and not read by the peer": f"{size(protocol.MAX_UNSENT)}, with {protocol.WRITE_OVERHEAD} bytes "
     "for each write",
-    "one attempt to connect": f"{connections.CONNECT_TIMEOUT:g} s",
+    "one attempt to connect, an address": f"{connections.CONNECT_TIMEOUT:g} s",
+    "looking up a host name": f"{resolving.LOOK_UP_TIME:g} s",
+    "log lines not written yet": size(output.MAX_WAITING_BYTES),
     "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
     "a peer gone without a word": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
     "a command until its Ack": f"{default(RULES, 'ack_timeout'):g} s †",

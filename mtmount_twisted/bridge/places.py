@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -111,6 +111,38 @@ def parse_endpoint(text: str) -> tuple[str, int | str]:
     if hasattr(endpoint, "_address"):
         return "unix", os.path.abspath(endpoint._address)
     return canonical(getattr(endpoint, "_interface", "")), getattr(endpoint, "_port", 0)
+
+
+def interface_names(endpoint: str) -> list[str]:
+    """The host names among what an endpoint gives as its ``interface``, as text; addresses are left out."""
+    return [name for _, name in _interfaces(_parts(endpoint))]
+
+
+def at_addresses(endpoint: str, addresses: Mapping[str, str]) -> str:
+    """An endpoint with addresses in the places of the names that `interface_names` finds.
+
+    Twisted would look a name up as it listens: IPv4 only, and in the reactor's thread.
+    """
+    from twisted.internet.endpoints import quoteStringArgument
+
+    parts = _parts(endpoint)
+    for index, name in _interfaces(parts):
+        parts[index] = f"interface={quoteStringArgument(addresses[name])}"
+    return ":".join(parts)
+
+
+def _parts(endpoint: str) -> list[str]:
+    return re.split(r"(?<!\\):", endpoint)
+
+
+def _interfaces(parts: list[str]) -> Iterator[tuple[int, str]]:
+    """Where in the parts of an endpoint, or of one within another, a name is its interface."""
+    for index, part in enumerate(parts):
+        second = index >= 2 and parts[index - 2] in ("tcp", "tcp6", "ssl") and "=" not in part
+        if part.startswith("interface=") or second:
+            name = part.removeprefix("interface=").replace("\\", "")
+            if name and not _is_address(name):
+                yield index, name
 
 
 def canonical(host: str) -> str:

@@ -8,6 +8,7 @@ from twisted.python import usage
 from .. import daemon
 from ..enums import COMMAND_PORT, Commander
 from ..fields import FLOAT
+from ..resolving import look_up
 from .faults import parse_fault
 from .mount import FASTEST, SLOWEST
 from .service import SimulatorService
@@ -68,7 +69,7 @@ class Options(daemon.OneLineOptions):
             self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
 
 
-class SimulatorDaemon(SimulatorService):
+class SimulatorDaemon(daemon.DaemonService, SimulatorService):
     """The simulator; it tells where it serves, or ends the daemon if it can't listen after all."""
 
     def startService(self) -> None:
@@ -90,10 +91,11 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     log = daemon.begin(reactor, bool(options["verbose"]))
-    daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"])
+    found = look_up([options["reply-host"], options["listen"]])
+    daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"], found)
     wanted = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
-    [(host, port)] = daemon.check_can_listen(DAEMON, [wanted])
-    return SimulatorDaemon(
+    [(host, port)] = daemon.check_can_listen(DAEMON, [wanted], found)
+    service = SimulatorDaemon(
         host=host,
         command_port=port,
         reply_host=options["reply-host"],
@@ -105,3 +107,5 @@ def makeService(options: Options) -> IService:
         fault_seed=options["fault-seed"],
         log=log,
     )
+    service.run_by(options)
+    return service

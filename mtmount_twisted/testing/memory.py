@@ -1,6 +1,6 @@
 """TCP in memory, on a clock: a reactor, its ports and its transports.
 
-Touches nothing of ours and no socket. Next to read: `far_end`, which plays the other side of a pair on it.
+Touches no socket. Next to read: `far_end`, which plays the other side of a pair on it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from ..interfaces import IHostNames
 
 BUFFER_SIZE = 2**16
 """How many bytes may lie unread before a writer is told to pause."""
@@ -274,7 +276,7 @@ class MemoryConnector(BaseConnector):
         far.begin(None if listening is None else listening.factory.buildProtocol(far.getPeer()))
 
 
-@implementer(IReactorTCP)
+@implementer(IReactorTCP, IHostNames)
 class MemoryReactor(Clock):
     """A ``Clock`` with TCP over IPv4 inside it: what it listens on can be connected to in it.
 
@@ -283,7 +285,7 @@ class MemoryReactor(Clock):
     :ivar ports: what listens now, by number.
     :ivar silent_ports: numbers on which an attempt to connect is neither accepted nor refused.
     :ivar attempts: when and to what host and port each attempt to connect began.
-    :ivar names: the host names that can be resolved, each with its address.
+    :ivar names: the host names that can be resolved, each with its address, or with several.
     """
 
     def __init__(self) -> None:
@@ -291,7 +293,7 @@ class MemoryReactor(Clock):
         self.ports: dict[int, MemoryPort] = {}
         self.silent_ports: set[int] = set()
         self.attempts: list[tuple[float, str, int]] = []
-        self.names: dict[str, str] = {"localhost": HOST}
+        self.names: dict[str, str | Sequence[str]] = {"localhost": HOST}
         self._free_port = 49152
 
     def listenTCP(
@@ -314,14 +316,15 @@ class MemoryReactor(Clock):
         connector.connect()
         return connector
 
-    def resolve(self, name: str, timeout: Sequence[int] = ()) -> Deferred[str]:
-        """The address of a name in `names`; it comes in the next turn of the reactor."""
-        address: Deferred[str] = Deferred()
-        if name in self.names:
-            self.callLater(0, address.callback, self.names[name])
+    def addresses(self, host: str) -> Deferred[tuple[str, ...]]:
+        """The address of a name in `names`, or the addresses; they come in the next turn of the reactor."""
+        addresses: Deferred[tuple[str, ...]] = Deferred()
+        if host in self.names:
+            found = self.names[host]
+            self.callLater(0, addresses.callback, (found,) if isinstance(found, str) else tuple(found))
         else:
-            self.callLater(0, address.errback, DNSLookupError(f"no such host: {name}"))
-        return address
+            self.callLater(0, addresses.errback, DNSLookupError(f"no such host: {host}"))
+        return addresses
 
     def link(self, host: str, port: int) -> tuple[MemoryTransport, MemoryTransport]:
         """A new connection: the end that connects, and the end that listens on `port`."""
