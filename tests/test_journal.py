@@ -7,11 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.bridge import journal as journal_module
@@ -149,6 +152,25 @@ class TurnTests(JournalCase):
         self.writer.finish()
         self.assertEqual((self.count(), self.waiting.pending), (2 * BATCH_ROWS + 1, 0))
 
+    def last(self, abandoned: int) -> tuple[Any, ...]:
+        """The event that stands behind all others."""
+        return self.waiting.number(), self.now, "stopped", "", 0, f"without {abandoned}"
+
+    def test_finish_late(self) -> None:
+        """What is not written when the time is over is let go, and counted in the event that comes last."""
+        self.record(BATCH_ROWS + 3)
+        self.assertEqual(self.writer.finish(lambda: True, self.last), 3)
+        self.assertEqual((self.count(), self.waiting.pending), (BATCH_ROWS, 0))
+        self.assertEqual(self.rows("SELECT kind, detail FROM event"), [("stopped", "without 3")])
+
+    def test_finish_with_a_fault(self) -> None:
+        """If the file can't be written, nobody tries a second time for the sake of the event."""
+        self.faults.connect = self.faults.refuse  # type: ignore[assignment, method-assign]
+        self.open()
+        self.record(2)
+        self.assertEqual(self.writer.finish(last=self.last), 2)
+        self.assertEqual((len(self.told), self.waiting.pending), (1, 0))
+
     def test_fault(self) -> None:
         """After a fault the next turn is due soon, and begins with the same rows."""
         self.record()
@@ -178,6 +200,23 @@ class TurnTests(JournalCase):
         self.patch(self.writer.keeper, "tend", locked)
         self.assertEqual(self.writer.turn(), RETRY)
         self.assertEqual(self.count(), 2)
+
+
+class ThreadedClock(Clock):
+    """A clock on which a thread can leave something to be done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[Callable[[], object]] = []
+
+    def callFromThread(self, function: Callable[..., object], *arguments: object) -> None:
+        self._calls.append(partial(function, *arguments))
+
+    def run_from_threads(self) -> None:
+        """Do what threads have left to be done."""
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
 
 
 class Lines(logging.Handler):
@@ -266,6 +305,51 @@ class JournalTests(TestCase):
         await first
         await second
         await journal.stop()
+
+    async def test_last_event(self) -> None:
+        """The event that `stop` is told to record is the last, and has the number of the rows that are lost."""
+        for most, detail in ((2**20, ""), (1, "1 rows of this run are lost")):
+            journal = self.journal(max_bytes=most)
+            journal.message("CSC", "from", 1, b"x")
+            journal.message("CSC", "from", 1, b"x")
+            journal.start()
+            await journal.stop(last="stopped")
+            run = self.rows(f"SELECT kind, detail FROM event WHERE run = {journal.run} ORDER BY id")
+            self.assertEqual(run[-1], ("stopped", detail))
+
+    def test_disk_hangs(self) -> None:
+        """A thread that hangs is given up when the time is over: what it did not write is counted, and told."""
+        clock = ThreadedClock()
+        hangs, may_go_on = threading.Event(), threading.Event()
+        self.addCleanup(may_go_on.set)
+
+        class Hanging(journal_module.Writer):
+            def turn(self) -> float:
+                hangs.set()
+                may_go_on.wait()
+                return super().turn()
+
+        self.patch(journal_module, "Writer", Hanging)
+        journal = Journal(self.path, self.log, reactor=clock)
+        journal.start()
+        journal.message("CSC", "from", 1, b"x")
+        hangs.wait()
+        first, second = journal.stop(2.0, "stopped"), journal.stop()
+        clock.advance(1.9)
+        self.assertNoResult(first)
+        clock.advance(0.1)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertIn("without the last 2 rows: the disk did not take them within 2 s", self.lines.lines[-1])
+        self.assertEqual(journal.lost, 2)
+        self.assertIn("hangs", journal.fault)
+        self.successResultOf(journal.stop())
+        journal.start()
+        [thread] = [thread for thread in threading.enumerate() if thread.name == "journal"]
+        may_go_on.set()
+        thread.join()
+        clock.run_from_threads()
+        self.assertEqual((journal.lost, len(self.lines.lines)), (2, 1), "what came of it is nobody's")
 
     async def test_stop_without_start(self) -> None:
         """A journal that was never started can be stopped, and has made no file."""

@@ -92,7 +92,7 @@ class OutputThreadTests(SynchronousTestCase):
         self.assertEqual(self.go_on(), [b"hangs", b"later"])
 
     def test_full(self) -> None:
-        """What does not fit is dropped, and so is what comes behind it; a record in its place says how much."""
+        """What does not fit is dropped, as is what comes behind it; a record in its place says how much."""
         self.hang()
         self.assertTrue(self.output.write(b"four"))
         self.assertFalse(self.output.write(b"four more"))
@@ -178,7 +178,7 @@ class DescriptorSinkTests(SynchronousTestCase):
         self.addCleanup(os.close, self.reader)
 
     def test_non_blocking(self) -> None:
-        """A pipe that another program made non-blocking gets all that is written, though it is full at times."""
+        """A pipe that another program made non-blocking gets all that is written, full at times or not."""
         os.set_blocking(self.writer, False)
         data = bytes(range(256)) * 1024
         writing = threading.Thread(target=self.write, args=(data,), daemon=True)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from ..interfaces import IJournal, IJournalState
@@ -48,6 +49,9 @@ RETRY = 1.0
 
 IDLE = 10.0
 """How often the file is tended while nothing happens, in seconds."""
+
+STOP_TIME = 3.0
+"""How long `Journal.stop` may take, in seconds; a file that is locked takes 2 s of that."""
 
 BATCH_ROWS = 5000
 """The most rows that are written in one transaction, about."""
@@ -266,13 +270,26 @@ class Writer:
                 return 0.0 if more else RETRY if self.keeper.fault else IDLE
         return RETRY
 
-    def finish(self) -> None:
-        """Write all that waits, as long as that succeeds."""
-        while self._write_batch() and self._waiting.pending:
+    def finish(
+        self, is_late: Callable[[], bool] = lambda: False, last: Callable[[int], Row] | None = None
+    ) -> int:
+        """Write all that waits, as long as that succeeds and it is not late, and let go of the rest.
+
+        :param is_late: asked between two batches.
+        :param last: makes an event to stand behind all others, of the number of rows that were let go.
+        :returns: that number.
+        """
+        while self._write_batch() and self._waiting.pending and not is_late():
             pass
+        abandoned = self.abandon()
+        if last is not None and not self.keeper.fault:
+            self._batch = ([], [], [last(abandoned)])
+            self._write_batch()
+            self._batch = ([], [], [])
+        return abandoned
 
     def abandon(self) -> int:
-        """Let go of all that waits, what could not be written included. Once the thread has ended.
+        """Let go of all that waits, what could not be written included. On the journal's thread.
 
         :returns: how many rows.
         """
@@ -339,6 +356,9 @@ class Journal(Waiting):
         self._thread: threading.Thread | None = None
         self._written_before = self._unwritable_before = 0
         self._stopped: list[Deferred[None]] = []
+        self._stop_by = 0.0
+        self._last = ""
+        self._giving_up: IDelayedCall | None = None
 
     @property
     def written(self) -> int:
@@ -386,8 +406,11 @@ class Journal(Waiting):
         return 0.0 if oldest is None else max(0.0, self._now() - oldest)
 
     def start(self) -> None:
-        """Begin to write what waits and what will come. Without effect if it is begun."""
-        if self._running:
+        """Begin to write what waits and what will come. Without effect if it is begun.
+
+        Without effect, too, while the thread of before hangs, which `stop` gave up.
+        """
+        if self._running or (self._thread is not None and self._thread.is_alive()):
             return
         from .journal_store import Keeper
 
@@ -407,17 +430,23 @@ class Journal(Waiting):
         self._thread = threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True)
         self._thread.start()
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, within: float = STOP_TIME, last: str = "") -> Deferred[None]:
         """Write what waits, and end the thread; what can't be written then is lost, and the log says so.
 
-        It can be called twice and at any time. If the file is locked, it takes 2 s.
+        It can be called twice and at any time.
 
-        :returns: fires when the file is closed.
+        :param within: how long it may take, in seconds: then the thread, which hangs, is given up.
+        :param last: the kind of an event to stand behind all others, with the number of the run's rows that
+            were not written; it is not recorded if empty, nor if the file can't be written.
+        :returns: fires when the file is closed, or given up. Never fails.
         """
         if not self._running:
             return succeed(None)
         if not self._stopping.is_set():
             self.mark_gap()
+            self._last = last
+            self._stop_by = time.monotonic() + within / 2  # the last batch may take the other half
+            self._giving_up = self._reactor.callLater(within, self._give_up, within)
             self._stopping.set()
             self._wake_up.set()
         self._stopped.append(Deferred())
@@ -435,21 +464,42 @@ class Journal(Waiting):
                 self._stopping.wait(GATHER)
                 self._wake_up.clear()
                 wait = writer.turn()
-            writer.finish()
+            last = self._last_event if self._last else None
+            abandoned = writer.finish(lambda: time.monotonic() > self._stop_by, last)
         except Exception as error:
             self._broken = f"the journal's thread failed: {error!r}"
             self._tell(logging.CRITICAL, "the journal's thread failed:\n%s", traceback.format_exc())
-        finally:
+            abandoned = writer.abandon()
+        try:
             writer.keeper.close()
-            self._reactor.callFromThread(self._ended, writer)
+        finally:
+            self._reactor.callFromThread(self._ended, abandoned)
 
-    def _ended(self, writer: Writer) -> None:
-        if self._thread is not None:
-            self._thread.join()  # this call was the last thing that it did
+    def _last_event(self, abandoned: int) -> Row:
+        """The event that stands behind all others. On the journal's thread."""
+        lost = self.lost + abandoned
+        detail = f"{lost} rows of this run are lost" if lost else ""
+        return self.number(), self._now(), self._last, "", 0, detail
+
+    def _ended(self, abandoned: int) -> None:
+        """The thread is at its end."""
+        if self._running:  # else it was given up
+            if self._thread is not None:
+                self._thread.join()  # this call was the last thing that it did
+            self._end(abandoned, "")
+
+    def _give_up(self, seconds: float) -> None:
+        """The thread hangs, and can't be ended: the program ends without it."""
+        self._broken = f"it hangs: given up after {seconds:g} s"
+        self._end(self.pending + bool(self._last), f": the disk did not take them within {seconds:g} s")
+
+    def _end(self, lost: int, why: str) -> None:
         self._running = False
-        if lost := writer.abandon():
+        if self._giving_up is not None and self._giving_up.active():
+            self._giving_up.cancel()
+        if lost:
             self._lost += lost
-            self._log.error("the journal %s ends without the last %d rows", self.path, lost)
+            self._log.error("the journal %s ends without the last %d rows%s", self.path, lost, why)
         waiting, self._stopped = self._stopped, []
         for stopped in waiting:
             stopped.callback(None)
@@ -489,6 +539,6 @@ class NoJournal:
     def start(self) -> None:
         """Nothing is begun."""
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, within: float = STOP_TIME, last: str = "") -> Deferred[None]:
         """Nothing is to be ended: fires at once."""
         return succeed(None)
