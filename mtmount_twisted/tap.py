@@ -13,17 +13,24 @@ from typing import Any, NoReturn
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    TimeoutError,
+    maybeDeferred,
+    succeed,
+)
 from twisted.python.failure import Failure
 
 from . import daemon
 from .bridge import here
 from .bridge.certified import CertificateWatch, certificate_warnings, with_credentials
 from .bridge.config import Config, check, default_config, load_file
-from .bridge.journal import Journal, NoJournal
+from .bridge.journal import STOP_TIME, Journal, NoJournal
 from .bridge.places import at_addresses, interface_names, parse_endpoint, replies_by_default
 from .bridge.sections import WEB_ENDPOINT, Controller, PairCommander, WebSettings
-from .bridge.service import BridgeService
+from .bridge.service import DRAIN_TIME, BridgeService
 from .bridge.tee import Tee
 from .errors import ConfigError, PairClosedError
 from .fields import utc_now
@@ -31,6 +38,12 @@ from .resolving import look_up
 from .simulator.service import SimulatorService
 
 DAEMON = "mtmount-bridge"
+
+END_TIME = 4.0
+"""How long all but the journal may take to end after SIGTERM, in seconds: the daemon is gone within 5."""
+
+JOURNAL_TIME = 0.5
+"""How long the journal has to end, in seconds, if the others took all of `END_TIME`."""
 
 _OPTION_FOR = {
     "controller.host": "controller",
@@ -287,17 +300,46 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             self._reloads = False
 
     async def _stop(self) -> None:
-        """The bridge goes first: the commands in flight need the others to end."""
+        """The commands in flight go first: they need all the parts to end. The journal goes last."""
+        from twisted.internet import reactor
+
+        clock: Any = reactor
+        end = clock.seconds() + END_TIME
+
+        async def within(what: str, seconds: float, stopping: Callable[[], Deferred[Any]]) -> None:
+            """Whatever goes wrong with one part, the next one is stopped too."""
+            try:
+                await maybeDeferred(stopping).addTimeout(max(0.0, seconds), clock)
+            except TimeoutError:
+                self._log.error("%s does not end: the daemon ends without it", what)
+            except Exception:
+                self._log.exception("%s did not end well", what)
+
         Service.stopService(self)
         if self._certificates.running:
             self._certificates.stopService()  # type: ignore[no-untyped-call]
         self._aside.drop()
-        await self._bridge.stopService()
-        others = [part for part in (self._web, self._simulator) if part is not None]
-        await DeferredList([maybeDeferred(part.stopService) for part in others], consumeErrors=True)
+        ended = self._bridge.wait_ended()
+        closing = [Deferred.fromCoroutine(within("the bridge", END_TIME, self._bridge.stopService))]
+        await within("a command in flight", DRAIN_TIME + 0.1, lambda: ended)
+        if self._web is not None:
+            closing.append(
+                Deferred.fromCoroutine(within("the page", end - clock.seconds(), self._web.stopService))
+            )
+        await DeferredList(closing)
+        if self._simulator is not None:
+            await within("the simulator", end - clock.seconds(), self._simulator.stopService)
+        lost = 0
         if self._journal is not None:
-            self._journal.event("stopped", "", 0)
-            await self._journal.stop()
+            journal, seconds = self._journal, max(0.0, end - clock.seconds()) + JOURNAL_TIME
+            await within(
+                "the journal", seconds + 0.1, lambda: journal.stop(min(seconds, STOP_TIME), "stopped")
+            )
+            lost = journal.lost
+        if lost:
+            self._log.error("the daemon ends; %d rows of this run are not in the journal", lost)
+        else:
+            self._log.info("the daemon ends")
 
     def stopService(self) -> Deferred[None]:
         """Stop the parts, the journal last; fires when all is closed and written."""

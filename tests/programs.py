@@ -103,8 +103,11 @@ class ProgramCase(TestCase):
         self.state = Path(self.mktemp()).absolute()
         self.default_journal = self.state / "mtmount-bridge" / "journal.sqlite"
 
-    def twistd(self, *words: str) -> Program:
+    def twistd(self, *words: str, before: str = "", output: int | None = None) -> Program:
         """Start ``twistd``; it is killed after the test if it is still there.
+
+        :param before: Python statements that the process runs first, to hang or fail where a test wants it.
+        :param output: a file descriptor for its standard output; if None the `Program` reads it.
 
         A bridge serves no page, which would be on one port for all tests, unless ``--web`` is among `words`.
         """
@@ -119,8 +122,11 @@ class ProgramCase(TestCase):
             "PYTHONUNBUFFERED": "1",
             "XDG_STATE_HOME": str(self.state),
         }
-        run = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
-        process = reactor.spawnProcess(program, run[0], (*run, *words), env=environment, path=folder)
+        run = (sys.executable, "-c", f"{before}\nfrom twisted.scripts.twistd import run; run()")
+        descriptors: dict[int, str | int] = {0: "w", 1: "r" if output is None else output, 2: "r"}
+        process = reactor.spawnProcess(
+            program, run[0], (*run, *words), env=environment, path=folder, childFDs=descriptors
+        )
 
         def kill() -> Deferred[int] | None:
             if process.pid is None:

@@ -157,7 +157,8 @@ class StateTests(PairCase):
         reactor = MemoryReactor()
         communicator = Communicator("c", None, 4000, HOST, 0, LOG, True, reactor=reactor)
         self.assertEqual(communicator.client_host, "localhost")
-        self.assertEqual([attempt[1:] for attempt in reactor.attempts], [("localhost", 4000)])
+        reactor.advance(0)
+        self.assertEqual([attempt[1:] for attempt in reactor.attempts], [(HOST, 4000)])
 
     def test_unknown_argument(self) -> None:
         """An argument that there is not is a TypeError."""

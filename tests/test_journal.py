@@ -307,7 +307,7 @@ class JournalTests(TestCase):
         await journal.stop()
 
     async def test_last_event(self) -> None:
-        """The event that `stop` is told to record is the last, and has the number of the rows that are lost."""
+        """The event that `stop` is told to record is the last, and has the number of the lost rows."""
         for most, detail in ((2**20, ""), (1, "1 rows of this run are lost")):
             journal = self.journal(max_bytes=most)
             journal.message("CSC", "from", 1, b"x")
@@ -318,7 +318,7 @@ class JournalTests(TestCase):
             self.assertEqual(run[-1], ("stopped", detail))
 
     def test_disk_hangs(self) -> None:
-        """A thread that hangs is given up when the time is over: what it did not write is counted, and told."""
+        """A thread that hangs is given up when the time is over: what it did not write is counted."""
         clock = ThreadedClock()
         hangs, may_go_on = threading.Event(), threading.Event()
         self.addCleanup(may_go_on.set)

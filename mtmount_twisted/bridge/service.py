@@ -136,6 +136,7 @@ class BridgeService(Service):
         self._ports: dict[PortCommanders, OpenPort] = {}
         self._is_open = False
         self._draining: Deferred[None] = succeed(None)
+        self._ended: Waiters[None] = Waiters()  # all commands
         self._stops: Waiters[None] = Waiters()
         self._changes = DeferredLock()  # of who is served
 
@@ -257,19 +258,41 @@ class BridgeService(Service):
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
             self._draining = self.bridge.drain(DRAIN_TIME)
-            Deferred.fromCoroutine(self._close(self._draining))
+            Deferred.fromCoroutine(self._close(self._draining)).addErrback(self._report)
         else:
             self._draining.cancel()
         return self._stops.wait() if self._is_open else succeed(None)
 
+    def wait_ended(self) -> Deferred[None]:
+        """Wait until all commands have ended, of a bridge that is stopped now or was.
+
+        :returns: fires before its connections are closed.
+        """
+        return self._ended.wait() if self._is_open else succeed(None)
+
     async def _close(self, draining: Deferred[None]) -> None:
-        await draining
-        await self._changes.run(lambda: Deferred.fromCoroutine(self._close_all()))
-        self._is_open = False
-        self._stops.fire(None)
+        """An error of our own in one part keeps no other from being closed, nor who waits waiting."""
+        try:
+            await draining
+            await self._changes.run(lambda: Deferred.fromCoroutine(self._close_all()))
+        finally:
+            self._is_open = False
+            self._ended.fire(None)
+            self._stops.fire(None)
 
     async def _close_all(self) -> None:
-        self.bridge.close()
-        closing: list[Any] = [port.close("the bridge ends") for port in self._ports.values()]
-        closing += [pair.close() for pair in self.all_pairs]
-        await DeferredList(closing, consumeErrors=True)
+        closing = [maybeDeferred(self._end_commands)]
+        closing += [maybeDeferred(port.close, "the bridge ends") for port in self._ports.values()]
+        closing += [maybeDeferred(pair.close) for pair in self.all_pairs]
+        for _, result in await DeferredList(closing, consumeErrors=True):
+            if isinstance(result, Failure):
+                self._report(result)
+
+    def _end_commands(self) -> None:
+        try:
+            self.bridge.close()
+        finally:
+            self._ended.fire(None)
+
+    def _report(self, reason: Failure) -> None:
+        self._log.error("the bridge did not end well: %s", reason.getTraceback())
