@@ -486,12 +486,12 @@ class Journal(Waiting):
         if self._running:  # else it was given up
             if self._thread is not None:
                 self._thread.join()  # this call was the last thing that it did
-            self._end(abandoned, "")
+            self._end(abandoned, "they could not be written")
 
     def _give_up(self, seconds: float) -> None:
         """The thread hangs, and can't be ended: the program ends without it."""
         self._broken = f"it hangs: given up after {seconds:g} s"
-        self._end(self.pending + bool(self._last), f": the disk did not take them within {seconds:g} s")
+        self._end(self.pending + bool(self._last), f"the disk did not take them within {seconds:g} s")
 
     def _end(self, lost: int, why: str) -> None:
         self._running = False
@@ -499,7 +499,7 @@ class Journal(Waiting):
             self._giving_up.cancel()
         if lost:
             self._lost += lost
-            self._log.error("the journal %s ends without the last %d rows%s", self.path, lost, why)
+            self._log.error("the journal %s ends without the last %d rows: %s", self.path, lost, why)
         waiting, self._stopped = self._stopped, []
         for stopped in waiting:
             stopped.callback(None)
