@@ -10,8 +10,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.twistd_log import FileSink
 from mtmount_twisted.output import DescriptorSink, OutputThread
+from mtmount_twisted.twistd_log import FileSink
 
 SOON = 10.0
 """How long a test waits for what takes no time, in seconds; only a failing one takes that long."""
