@@ -86,8 +86,8 @@ class NameResolver:
             self._waiting[host] = Waiters()
             looking = in_daemon_thread(self._reactor, lambda: self._system(host), f"look up {host[:50]}")
             looking.addBoth(self._found, host)
-        clock = FairClock(self._reactor)
-        return self._waiting[host].wait().addTimeout(LOOK_UP_TIME, clock, _no_answer(host))
+        waiting = self._waiting[host].wait()
+        return waiting.addTimeout(LOOK_UP_TIME, FairClock(self._reactor), _no_answer(host))
 
     def _found(self, result: Addresses | Failure, host: str) -> None:
         waiting = self._waiting.pop(host)

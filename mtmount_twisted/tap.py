@@ -32,6 +32,7 @@ from .bridge.places import at_addresses, interface_names, parse_endpoint, replie
 from .bridge.sections import WEB_ENDPOINT, Controller, PairCommander, WebSettings
 from .bridge.service import DRAIN_TIME, BridgeService
 from .bridge.tee import Tee
+from .deadlines import FairClock
 from .errors import ConfigError, PairClosedError
 from .fields import utc_now
 from .resolving import look_up
@@ -309,7 +310,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         async def within(what: str, seconds: float, stopping: Callable[[], Deferred[Any]]) -> None:
             """Whatever goes wrong with one part, the next one is stopped too."""
             try:
-                await maybeDeferred(stopping).addTimeout(max(0.0, seconds), clock)
+                await maybeDeferred(stopping).addTimeout(max(0.0, seconds), FairClock(clock))
             except TimeoutError:
                 self._log.error("%s does not end: the daemon ends without it", what)
             except Exception:

@@ -75,7 +75,9 @@ ROOMS: dict[str, Room] = {
     "resolving": room("resolving", "waiting interfaces threads deadlines"),
     "protocol": room("protocol", "names lines waiting interfaces liveness deadlines"),
     "outlet": room("outlet", "waiting deadlines protocol"),
-    "connections": room("connections", "names lines waiting machines interfaces deadlines resolving protocol"),
+    "connections": room(
+        "connections", "names lines waiting machines interfaces deadlines resolving protocol"
+    ),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
@@ -107,7 +109,7 @@ ROOMS: dict[str, Room] = {
         "hosts tls",
     ),
     "daemon": room("daemon", "names values threads resolving communicator logs twistd_log"),
-    "services": room("tap simulator.tap", "names values resolving simulator bridge web daemon"),
+    "services": room("tap simulator.tap", "names values deadlines resolving simulator bridge web daemon"),
     "testing": room("testing", "lines messages codec interfaces communicator"),
 }
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
+from ..deadlines import Deadline
 from ..interfaces import IJournal, IJournalState
 from ..journal.schema import gap_text
 
@@ -358,7 +358,7 @@ class Journal(Waiting):
         self._stopped: list[Deferred[None]] = []
         self._stop_by = 0.0
         self._last = ""
-        self._giving_up: IDelayedCall | None = None
+        self._giving_up: Deadline | None = None
 
     @property
     def written(self) -> int:
@@ -446,7 +446,7 @@ class Journal(Waiting):
             self.mark_gap()
             self._last = last
             self._stop_by = time.monotonic() + within / 2  # the last batch may take the other half
-            self._giving_up = self._reactor.callLater(within, self._give_up, within)
+            self._giving_up = Deadline(self._reactor, within, self._give_up, within)
             self._stopping.set()
             self._wake_up.set()
         self._stopped.append(Deferred())
