@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -37,6 +38,11 @@ MUTE_WORKER = """
         }
     };
 """
+
+
+def expect_words(page: Any, words: str) -> None:
+    """Wait until a hub has said these words, with commas between them."""
+    page.wait_for_function("words => heard.join().includes(words)", arg=words, polling=50)
 
 
 class TabsCase(DashboardCase):
@@ -135,6 +141,70 @@ class TestOneUser(TabsCase):
             expect(page.locator("#word")).to_have_text("number 1499.")
             expect(page.locator("#holder")).to_have_text("you")
             expect(page.locator("#not-live")).to_be_hidden()
+            other.context.close()
+
+        return self.browse(work)
+
+    def test_title_of_a_hidden_tab(self) -> Deferred[None]:
+        """A tab whose own timers stand still, as those of hidden tabs nearly do, keeps its title true."""
+
+        def work(page: Any) -> None:
+            page.clock.install()
+            page.reload()
+            page.wait_for_selector("body[data-live=yes]")
+            page.clock.pause_at(datetime.now() + timedelta(minutes=1))
+            on_reactor(self.house.cut)
+            expect(page).to_have_title("NOT LIVE: Mount")
+            on_reactor(self.house.mend)
+            expect(page).to_have_title("Mount")
+
+        return self.browse(work)
+
+    def test_tab_that_crashed(self) -> Deferred[None]:
+        """A tab that reads nothing for a minute is let go; one that the browser froze is not."""
+        script = """async (last) => {
+            const { Hub } = await import("./static/hub.js");
+            const { port1, port2 } = new MessageChannel();
+            const heard = (window.heard = []);
+            port2.onmessage = ({ data: { word } }) => heard.push(word);
+            new Hub().attach(port1);
+            port2.postMessage({ word: "follow", token: null });
+            if (last) port2.postMessage({ word: last });
+            window.port = port2;
+        }"""
+
+        def work(page: Any) -> None:
+            page.add_init_script(MUTE_WORKER)
+            page.clock.install()
+            for last, gone in (("", True), ("frozen", False)):
+                page.reload()
+                page.evaluate(script, last)
+                expect_words(page, "news")
+                page.clock.run_for(90_000)
+                page.evaluate("port.postMessage({ word: 'refresh' })")
+                page.evaluate("port.postMessage({ word: 'read' })")
+                expect_words(page, "gone" if gone else "news,news")
+
+        return self.browse(work)
+
+    def test_history_that_others_read(self) -> Deferred[None]:
+        """A tab that may not read the journal because others do reads it a little later."""
+        statuses: list[int] = []
+
+        def refuse_first(route: Any) -> None:
+            if len(statuses) < 2:
+                statuses.append(429)
+                route.fulfill(status=429, json={"error": "you have 2 queries already"})
+            else:
+                route.continue_()
+
+        def work(page: Any) -> None:
+            on_reactor(self.house.say, OnStateInfoReply(description="Long before"))
+            expect(page.locator("#tail")).to_contain_text("Long before")
+            other = page.context.browser.new_context().new_page()
+            other.route("**/api/v1/messages?*", refuse_first)
+            other.goto(self.house.url)
+            expect(other.locator("#tail")).to_contain_text("Long before")
             other.context.close()
 
         return self.browse(work)

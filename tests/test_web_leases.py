@@ -151,6 +151,16 @@ class RequestTests(WebCase):
         self.assertEqual(self.requests(), [])
         release()
 
+    def test_tab_that_is_hidden(self) -> None:
+        """A holder who has only an open stream keeps command for ten minutes, and loses it after that."""
+        release = self.house.commanders.hold(self.night)
+        self.house.advance(600)
+        self.assertEqual(self.holder, "web/night")
+        self.assertFalse(self.house.leases.shape()["holder_gone"])
+        release()
+        self.house.advance(36)
+        self.assertIsNone(self.holder)
+
     def test_grant(self) -> None:
         """The holder gives command to one commander among several of the same source; no request is left."""
         self.lease(REQUEST, self.day)

@@ -25,7 +25,8 @@ class PagesTests(SynchronousTestCase):
             self.assertEqual(got.headers["content-type"], TYPES[Path(name).suffix])
         got = ask(routes, "GET", "/")
         self.assertEqual(got.body, (FOLDER / "index.html").read_bytes())
-        self.assertIn("script-src 'self'", got.headers["content-security-policy"])
+        for kind in ("script", "worker"):
+            self.assertIn(f"{kind}-src 'self'", got.headers["content-security-policy"])
 
     def test_again(self) -> None:
         """A browser that has a file is told so, and always asks."""

@@ -8,6 +8,7 @@ export { ApiError } from "./http.js";
 
 const TOKEN = "mtmount-token";
 const SOON = 2000; // ms in which a daemon that is well has answered
+const MOST_TRIES = 8; // of a reading of the journal
 
 // Whoever is to know that the daemon may be gone: a request that changes something had no answer soon, or any
 // request had none at all.
@@ -38,7 +39,18 @@ export const takeCommand = () => ask("POST", "api/v1/lease", { value: { take: tr
 export const requestCommand = () => ask("POST", "api/v1/lease", { value: {} });
 export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { grant: name } });
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
-export const getMessages = (query) => ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
+
+// The daemon reads its journal for one user only so often at once, and other tabs may be reading: then a little later.
+export async function getMessages(query) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
+    } catch (error) {
+      if (error.status !== 429 || tries === MOST_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, tries * 200 * (1 + Math.random())));
+    }
+  }
+}
 
 // A connection that was kept may end just as it is used: then it is sent once more, and with the same key it
 // is not done twice.

@@ -2,7 +2,8 @@
 //
 // It touches no network and no page. A way counts as there when its hub has said hello.
 
-const PROTOCOL = 1; // another number when what hub and tabs say to each other changes: an old hub may still run
+// Another number whenever what hub and tabs say to each other changes: a hub that an older page began still runs.
+const PROTOCOL = 1;
 const PATIENCE = 5000; // ms
 
 const url = () => new URL("./worker.js", import.meta.url);

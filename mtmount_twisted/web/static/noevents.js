@@ -8,7 +8,7 @@ export function noEvents(store) {
   const [banner, text] = [byId("no-events"), byId("no-events-text")];
   store.on("live", () => {
     const { is, events } = store.live;
-    if (is && events) write(text, ` ${events}. Its state is read every 2 s; no messages are added below.`);
+    if (is && events) write(text, ` ${events}. The state is read every 2 s; no messages are added below.`);
     show(banner, Boolean(is && events));
   });
 }
