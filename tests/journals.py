@@ -60,6 +60,7 @@ class JournalCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = scratch_folder(self) / "state" / "journal.sqlite"
         self.now = START
+        self.ahead = 0.0  # of the wall clock, before the monotonic one
         self.told: list[str] = []
         self.faults = Faults()
         self.open()
@@ -69,16 +70,20 @@ class JournalCase(SynchronousTestCase):
 
     def open(self, **limits: Any) -> None:
         """Begin a run of the daemon."""
-        self.waiting = Waiting(self.woken, lambda: self.now, self.max_bytes)
+        self.waiting = Waiting(self.woken, self.wall_clock, self.max_bytes)
         self.keeper = Keeper(
             *(self.path, self.tell, self.waiting.number),
             clock=lambda: self.now,
-            wall_clock=lambda: self.now,
+            wall_clock=self.wall_clock,
             connect=self.faults.connect,
             **limits,
         )
         self.writer = Writer(self.waiting, self.keeper)
         self.wakes = 0
+
+    def wall_clock(self) -> float:
+        """Unix time, as the computer has it."""
+        return self.now + self.ahead
 
     def woken(self) -> None:
         """There is something to write."""

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -32,6 +32,7 @@ from ..journal.schema import (
     gap_text,
 )
 from ..version import __version__
+from .journal_retention import Allowance
 
 Row = tuple[Any, ...]
 """A number that counts up within the run, and then the table's `COLUMNS`."""
@@ -82,12 +83,21 @@ class Run(NamedTuple):
     started: float
 
 
+class Deleted(NamedTuple):
+    """How many rows were deleted, and between which times their stamps are (s, Unix time)."""
+
+    rows: int
+    low: float
+    high: float
+
+
 class Store:
     """One open journal file.
 
     :param run: the run that goes on, if one does.
     :param number: gives the number of a row that is written here without having been recorded.
     :param connect: opens a database; for tests.
+    :ivar last_id: the highest id that was written here; 0 before the first.
     :ivar left_unknown: which run, if this one has just begun and others were before, left how many commands
         that were sent without an end.
     :raises sqlite3.Error: if it can't be opened, as all methods do if they can't do their work.
@@ -109,6 +119,7 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         self.left_unknown = 0, 0
+        self.last_id = 0
         self._checked = -1
         _make_private(path)
         self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
@@ -225,6 +236,7 @@ class Store:
         ids = [self.run.base + rows[end][0] for rows in batch if rows for end in (0, -1)]
         times = list(map(itemgetter(1), chain(*batch)))
         low, high = min(times), max(times)
+        self.last_id = max(self.last_id, *ids)
         for span in range(min(ids) // SPAN_IDS, max(ids) // SPAN_IDS + 1):
             start, end = (number - self.run.base for number in _ids(span))
             count = sum(
@@ -277,49 +289,67 @@ class Store:
                     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
                     raise error
 
-    def trim(self, oldest: float | None, most_bytes: int | None) -> bool:
-        """Delete some of the oldest rows if they are too old or the file is too large.
+    def last_old(self, allowance: Allowance) -> int | None:
+        """The last id of earlier runs that may be given up now, or None: in the first span that has one."""
+        low, high = allowance.credible
+        sql = "SELECT span FROM span WHERE span <= ? AND high >= ? AND low <= ? ORDER BY span"
+        for (span,) in self._db.execute(sql, (self.run.base // SPAN_IDS, low, high)).fetchall():
+            found, at_end = allowance.last_old(self._stamps(span))
+            if found is not None or at_end:
+                return found
+        return None
 
-        :param oldest: rows before this time go (s, Unix time); None keeps all.
-        :param most_bytes: how large the tables may be; None for as large as they get.
-        :returns: True if there may be more to delete.
-        """
-        deleted = False
-        if oldest is not None:
-            deleted = self._delete(oldest)
-        if most_bytes is not None and self._size() > most_bytes:
-            deleted = self._delete(float("inf")) or deleted
-        if deleted:
-            # A script, because `execute` takes one step of it, and a step gives back one page.
-            self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-        return deleted
+    def _stamps(self, span: int) -> list[tuple[int, float]]:
+        """The ids and times of a span's rows of earlier runs, by their ids."""
+        start, end = _ids(span)
+        rows = []
+        for table in COLUMNS:
+            sql = f"SELECT id, time FROM {table} WHERE id >= ? AND id < ? AND typeof(time) = 'real'"
+            rows += self._db.execute(sql, (start, min(end, self.run.base + 1))).fetchall()
+        return sorted(rows)
+
+    def delete_up_to(self, last: int) -> Deleted | None:
+        """Delete the rows of the file's first span up to this id; None if there are none."""
+        found = self._db.execute("SELECT min(span) FROM span WHERE span <= ?", (last // SPAN_IDS,)).fetchone()
+        return None if found[0] is None else self._delete(found[0], last)
+
+    # What keeps the file within its size
+
+    def shrink(self, most_bytes: int) -> Deleted | None:
+        """Delete the file's first span if the tables are larger than this; None if they are not."""
+        if self._size() <= most_bytes:
+            return None
+        (span,) = self._db.execute("SELECT min(span) FROM span").fetchone()
+        return None if span is None else self._delete(span, _ids(span)[1])
 
     def _size(self) -> int:
         pages = self._pragma("page_count") - self._pragma("freelist_count")
         return pages * self._pragma("page_size")
 
-    def _delete(self, before: float) -> bool:
-        """Delete what is older in the first span that has something older; False if there is none."""
-        sql = "SELECT span FROM span WHERE low < ? ORDER BY span LIMIT 1"
-        found = self._db.execute(sql, (before,)).fetchone()
-        if found is None:
-            return False
-        self._in_transaction(lambda: self._delete_in(found[0], before))
-        return True
+    # How rows go
 
-    def _delete_in(self, span: int, before: float) -> None:
-        ids, lows = _ids(span), []
+    def _delete(self, span: int, last: int) -> Deleted | None:
+        """Delete a span's rows up to an id, and give some free pages back; None if there are none."""
+        deleted: list[Deleted] = []
+        self._in_transaction(lambda: deleted.append(self._delete_in(span, last)))
+        # A script, because `execute` takes one step of it, and a step gives back one page.
+        self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        return deleted[0] if deleted[0].rows else None
+
+    def _delete_in(self, span: int, last: int) -> Deleted:
+        (start, end), rows, times, lows = _ids(span), 0, [], []
+        stamps = "SELECT min(time), max(time) FROM {} WHERE id >= ? AND id < ? AND typeof(time) = 'real'"
         for table in COLUMNS:
-            self._db.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ? AND time < ?", (*ids, before))
-            lows += self._db.execute(
-                f"SELECT min(time) FROM {table} WHERE id >= ? AND id < ?", ids
-            ).fetchone()
-        low = min((low for low in lows if low is not None), default=None)
-        if low is None:
-            self._db.execute("DELETE FROM span WHERE span = ?", (span,))
+            among = (start, min(end, last + 1))
+            times += self._db.execute(stamps.format(table), among).fetchone()
+            rows += self._db.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", among).rowcount
+            lows += self._db.execute(stamps.format(table), (start, end)).fetchone()
+        if left := _count(self._db, span):
+            values = (left, min(_known(lows), default=None), span)
+            self._db.execute("UPDATE span SET rows = ?, low = coalesce(?, low) WHERE span = ?", values)
         else:
-            values = (_count(self._db, span), low, span)
-            self._db.execute("UPDATE span SET rows = ?, low = ? WHERE span = ?", values)
+            self._db.execute("DELETE FROM span WHERE span = ?", (span,))
+        return Deleted(rows, min(_known(times), default=0.0), max(_known(times), default=0.0))
 
     def close(self) -> None:
         """Close the file; the last one that has it open folds its write-ahead log into it."""
@@ -328,6 +358,10 @@ class Store:
 
 def _ids(span: int) -> tuple[int, int]:
     return span * SPAN_IDS, (span + 1) * SPAN_IDS
+
+
+def _known(times: Iterable[float | None]) -> list[float]:
+    return [time for time in times if time is not None]
 
 
 def _count(db: sqlite3.Connection, span: int) -> int:

@@ -8,12 +8,14 @@ It knows nothing of the thread, the reactor and the memory in which rows wait: t
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .journal_file import Batch, Row, Run, Store, is_rows_own
+from .journal_file import Batch, Deleted, Row, Run, Store, is_rows_own
+from .journal_retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
 
 Tell = Callable[..., None]
 """Takes a level of `logging`, a message and its arguments."""
@@ -94,6 +96,13 @@ class Keeper:
         self._set_aside_at: float | None = None
         self._tend_at = clock()
         self._gaps: list[str] = []
+        self._ages: Ages | None = None  # of the run that goes on
+        self._old_of_run: int | None = None  # the last id of this run that is too old
+        self._agreement = Agreement()
+        self._allowance: Allowance | None = None  # while a round through the earlier runs goes on
+        self._round_at = -math.inf  # when the last one began
+        self._old_of_earlier: int | None = None
+        self._deletions = Deletions(tell, clock)
 
     @property
     def run(self) -> int:
@@ -116,6 +125,8 @@ class Keeper:
             self._mark_gaps(store)
             if any(batch):
                 self._write(store, batch)
+                if self._ages is not None:
+                    self._ages.wrote(store.last_id, self._clock())
         except Exception as error:
             return self._failed(error) and self.keep(batch)
         self._works()
@@ -132,7 +143,9 @@ class Keeper:
             self._store = store = Store(
                 *(self.path, self._run, self._number), connect=self._connect, wall_clock=self._wall_clock
             )
-            self._run = store.run
+            if store.run != self._run and self._keep_days is not None:
+                self._ages, self._old_of_run = Ages(self._keep_days * DAY), None
+            self._run, self._allowance, self._old_of_earlier = store.run, None, None
             self._tell_of_unknown(*store.left_unknown)
         return self._store
 
@@ -203,10 +216,9 @@ class Keeper:
         """
         if self._store is None or self._clock() < self._tend_at:
             return False
-        oldest = None if self._keep_days is None else self._wall_clock() - self._keep_days * 86400
         try:
             self._check(self._store)
-            more = self._store.trim(oldest, self._keep_bytes)
+            more = self._trim(self._store)
         except Exception as error:
             if self._failed(error):
                 self.keep(([], [], []))
@@ -214,6 +226,53 @@ class Keeper:
         if not more:
             self._tend_at = self._clock() + TEND_EVERY
         return more
+
+    def _trim(self, store: Store) -> bool:
+        """Delete some rows that are too old, or else the oldest while the file is too large; see `tend`."""
+        if not self._trim_by_age(store) and not self._trim_by_size(store):
+            self._deletions.report()
+            return False
+        return True
+
+    def _trim_by_size(self, store: Store) -> bool:
+        if self._keep_bytes is None:
+            return False
+        return self._deleted(store.shrink(self._keep_bytes), f"the file was over {self._keep_bytes} bytes")
+
+    def _trim_by_age(self, store: Store) -> bool:
+        if self._keep_days is None or self._ages is None:
+            return False
+        now, wall = self._clock(), self._wall_clock()
+        old = f"older than {self._keep_days:g} days"
+        self._old_of_run = self._ages.old(now) or self._old_of_run
+        if self._old_of_run is not None:
+            if self._deleted(store.delete_up_to(self._old_of_run), f"{old} (this run's and earlier ones)"):
+                return True
+            self._old_of_run = None
+        if not self._agreement.look(now, wall):
+            self._allowance = self._old_of_earlier = None
+            return False
+        if self._allowance is None and now - self._round_at >= HOUR:
+            self._round_at = now
+            self._allowance = Allowance(wall - self._keep_days * DAY, wall)
+        return self._trim_earlier(store, f"{old} by the clock (earlier runs)")
+
+    def _trim_earlier(self, store: Store, why: str) -> bool:
+        if self._allowance is None:
+            return False
+        if self._old_of_earlier is None:
+            self._old_of_earlier = store.last_old(self._allowance)
+        if self._old_of_earlier is not None:
+            if not self._deleted(store.delete_up_to(self._old_of_earlier), why):
+                self._old_of_earlier = None
+            return True
+        self._allowance = None  # until the next hour
+        return False
+
+    def _deleted(self, deleted: Deleted | None, why: str) -> bool:
+        if deleted is not None:
+            self._deletions.add(why, *deleted)
+        return deleted is not None
 
     def _check(self, store: Store) -> None:
         try:
@@ -230,3 +289,4 @@ class Keeper:
                 store.close()
             except sqlite3.Error as error:
                 self._tell(logging.INFO, "closing the journal %s: %s", self.path, error)
+        self._deletions.report(at_once=True)
