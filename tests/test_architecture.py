@@ -101,7 +101,7 @@ ROOMS: dict[str, Room] = {
         "commander", "names lines values messages deadlines communicator commanding duplex tls"
     ),
     "journal": room(
-        "journal", "names lines values messages codec deadlines communicator journal_file commander"
+        "journal", "names lines values messages codec deadlines hosts communicator journal_file commander"
     ),
     "web": room(
         "web",

@@ -216,9 +216,9 @@ class LineTests(SynchronousTestCase):
 
     def test_loopback(self) -> None:
         """Only this machine by its own name counts as a place where no telescope is."""
-        for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
+        for host in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "localhost"):
             self.assertTrue(is_loopback(host), host)
-        for host in ("192.0.2.1", "mount", "0.0.0.0", "localhost.example"):
+        for host in ("192.0.2.1", "::ffff:192.0.2.1", "mount", "0.0.0.0", "localhost.example"):
             self.assertFalse(is_loopback(host), host)
 
 

@@ -22,6 +22,7 @@ from ..deadlines import FairClock
 from ..enums import ReplyCode
 from ..errors import ConnectionLostError, LineError, MTMountError, NotConnectedError, PairClosedError
 from ..fields import utc_now, write_timestamp
+from ..hosts import plain_address
 from .reading import Entry, is_command
 from .schema import is_end
 
@@ -73,7 +74,7 @@ def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -
 def is_loopback(host: str) -> bool:
     """True if a host is this machine by its own name: ``localhost``, ``127.0.0.1``, ``::1``."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(plain_address(host)).is_loopback
     except ValueError:
         return host == "localhost"
 
