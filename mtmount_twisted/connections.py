@@ -430,7 +430,9 @@ class ServerHalf:
             port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
         except defer.CancelledError:
             return
-        except (CannotListenError, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, (CannotListenError, OSError)):
+                self.log.exception("%s: can't listen", self.name)
             reason = getattr(error, "socketError", error)
             failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
             self.log.error("%s: %s", self.name, failure)

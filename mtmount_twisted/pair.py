@@ -293,16 +293,23 @@ class ClientServerPair(Generic[M]):
         closed = self._closed.wait()
         if self._close_state == "open":
             self._close_state = "closing"
-            Deferred.fromCoroutine(self._close())
+            Deferred.fromCoroutine(self._close()).addErrback(self._log_close_error).addBoth(self._has_closed)
         return closed
 
     async def _close(self) -> None:
-        client_was, server_was = self.client_connected, self.server_connected
-        client_gone = self._client.stop()
-        server_gone = Deferred.fromCoroutine(self._server.close())
-        for _ in range(client_was + server_was):
-            self.call_connect_callback()
+        """An error in one part, such as a subclass's method, keeps none of the others from its end."""
+        changes = self.client_connected + self.server_connected
+        parts = [
+            defer.maybeDeferred(self._client.stop),
+            Deferred.fromCoroutine(self._server.close()),
+            *(defer.maybeDeferred(self.call_connect_callback) for _ in range(changes)),
+            defer.maybeDeferred(self._end_waiting),
+        ]
+        for _, result in await defer.DeferredList(parts, consumeErrors=True):
+            if isinstance(result, Failure):
+                self._log_close_error(result)
 
+    def _end_waiting(self) -> None:
         def closed() -> PairClosedError:
             return PairClosedError(f"{self.name}: closed")
 
@@ -312,9 +319,11 @@ class ClientServerPair(Generic[M]):
         self._peer_came.fail(closed)
         self._client_came.fail(closed)
         self._server.opened.fail(closed)
-        for _, result in await defer.DeferredList([client_gone, server_gone], consumeErrors=True):
-            if isinstance(result, Failure):
-                self.log.error("%s: closing: %s", self.name, result.getTraceback())
+
+    def _log_close_error(self, reason: Failure) -> None:
+        self.log.error("%s: closing: %s", self.name, reason.getTraceback())
+
+    def _has_closed(self, result: object) -> None:
         self._close_state = "closed"
         self._closed.fire(None)
 

@@ -211,8 +211,13 @@ class PortClient:
 
     def close(self, why: str) -> Deferred[None]:
         """As `dismiss`; fires when the connection is gone, which it must not be yet."""
-        gone = self._gone.wait()
-        self.dismiss(why)
+        gone, reader = self._gone.wait(), self._reader
+        try:
+            self.dismiss(why)
+        except Exception:  # its connection ends all the same, and with it the wait for that
+            self._log.exception("%s: it did not end well", self.name)
+            if reader is not None:
+                reader.transport.abortConnection()
         return gone
 
     def _cut_off(self, why: str) -> None:

@@ -19,9 +19,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..commands import STOP_CODES
@@ -339,6 +340,8 @@ class Bridge:
         def ended(result: object) -> None:
             if late.active():
                 late.cancel()
+            if isinstance(result, Failure) and not result.check(CancelledError):
+                self._log.error("the commands in flight can't be waited for: %s", result.getTraceback())
 
         return draining.addBoth(ended)
 

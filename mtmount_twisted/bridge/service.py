@@ -105,7 +105,7 @@ class OpenPort:
         self._closed = True
         listening, self.listening = self.listening, None
         stopped = [] if listening is None else [maybeDeferred(listening.stopListening)]
-        return DeferredList([*stopped, self._factory.close(why)], consumeErrors=True)
+        return DeferredList([*stopped, maybeDeferred(self._factory.close, why)], consumeErrors=True)
 
 
 @implementer(IServed)
@@ -195,7 +195,8 @@ class BridgeService(Service):
         ports = [self._ports.pop(port) for port in gone_ports]
         for client in (*pairs, *(client for port in ports for client in port.clients)):
             self.bridge.client_leaves(client, why)
-        going = [*(pair.close() for pair in pairs), *(port.close(why) for port in ports)]
+        going = [maybeDeferred(pair.close) for pair in pairs]
+        going += [maybeDeferred(port.close, why) for port in ports]
         self._log.info("the configuration was read anew: %d commanders and ports go", len(going))
         await DeferredList(going, consumeErrors=True)
         if self.running:
@@ -257,7 +258,7 @@ class BridgeService(Service):
         """
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
-            self._draining = self.bridge.drain(DRAIN_TIME)
+            self._draining = maybeDeferred(self.bridge.drain, DRAIN_TIME).addErrback(self._report)
             Deferred.fromCoroutine(self._close(self._draining)).addErrback(self._report)
         else:
             self._draining.cancel()

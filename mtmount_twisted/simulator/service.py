@@ -112,8 +112,11 @@ class SimulatorService(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         if not hasattr(self, "communicator"):
             return succeed(None)
-        self.mount.close()
-        self._voice.close()
+        for end in self.mount.close, self._voice.close:
+            try:
+                end()
+            except Exception:  # the sockets are closed all the same
+                self._log.exception("%s: it did not end well", self.name)
         return self.communicator.close()
 
     def wait_command_port(self) -> Deferred[int]:

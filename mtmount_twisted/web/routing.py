@@ -93,7 +93,12 @@ class Router:
             if answer is not None and not gone:
                 write(request, answer, self._prefix.decode())
 
-        answering.addCallback(answered)
+        def failed(reason: Failure) -> None:
+            self._log.error("web: an answer can't be written: %s", reason.getTraceback())
+            if not gone:
+                request.channel.transport.abortConnection()
+
+        answering.addCallback(answered).addErrback(failed)
         finished.addErrback(lost)
 
     async def _outcome(self, request: Any) -> Answer | None:

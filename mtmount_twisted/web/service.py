@@ -265,7 +265,7 @@ class WebService(Service):
         closing = [] if port is None else [maybeDeferred(port.stopListening)]
         closing.append(maybeDeferred(self._close_areas))  # those who wait are answered, then closed
         if site is not None:
-            closing.append(site.close())
+            closing.append(maybeDeferred(site.close))
         DeferredList(closing, consumeErrors=True).addCallback(self._has_closed)
         return closed
 

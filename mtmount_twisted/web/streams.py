@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from ..outlet import Outlet
 from .calls import Answer, Call, Fault, Problem, Route, User
@@ -175,7 +176,16 @@ class Streams:
     async def _begin_resuming(self, stream: Stream, run: int, row: int) -> None:
         resumption = Resumption(stream, self._sources, run, row)
         stream.resuming = Deferred.fromCoroutine(resumption.go())
-        stream.resuming.addErrback(lambda reason: reason.trap(CancelledError))
+        stream.resuming.addErrback(self._failed, stream)
+
+    def _failed(self, reason: Failure, *streams: Stream) -> None:
+        """A fault of ours must not leave a reader with a stream on which nothing comes: it can resume."""
+        if reason.check(CancelledError):
+            return
+        self._log.error("web: an event stream failed: %s", reason.getTraceback())
+        for stream in streams:
+            if stream in self._streams:
+                self._cut(stream, "a fault of the daemon; its log says why")
 
     def _look_for_room(self, user: User) -> None:
         most = self._bounds.per_user
@@ -226,7 +236,7 @@ class Streams:
     def _keep_all_alive(self) -> None:
         self._keep_alive = self._clock.callLater(KEEP_ALIVE, self._keep_all_alive)
         commenting = Deferred.fromCoroutine(self._comment(tuple(self._streams)))
-        commenting.addErrback(lambda reason: reason.trap(CancelledError))
+        commenting.addErrback(self._failed)
 
     async def _comment(self, streams: tuple[Stream, ...]) -> None:
         for first in range(0, len(streams), STREAMS_PER_TURN):
