@@ -187,6 +187,20 @@ class TestOneUser(TabsCase):
 
         return self.browse(work)
 
+    def test_page_that_is_left_and_back(self) -> Deferred[None]:
+        """A page that the browser kept while another was shown tells what happened meanwhile."""
+        go = "(name) => dispatchEvent(new PageTransitionEvent(name, { persisted: true }))"
+
+        def work(page: Any) -> None:
+            page.evaluate(go, "pagehide")
+            self.wait_for_streams(page, 0)
+            on_reactor(self.house.say, OnStateInfoReply(description="Meanwhile"))
+            page.evaluate(go, "pageshow")
+            expect(page.locator("#tail")).to_contain_text("Meanwhile")
+            expect(page.locator("#not-live")).to_be_hidden()
+
+        return self.browse(work)
+
     def test_history_that_others_read(self) -> Deferred[None]:
         """A tab that may not read the journal because others do reads it a little later."""
         statuses: list[int] = []

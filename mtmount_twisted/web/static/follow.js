@@ -32,7 +32,7 @@ export class Follower {
     this.following = true;
     if (this.port !== null) return this.follow();
     addEventListener("pagehide", () => this.say("bye"));
-    addEventListener("pageshow", ({ persisted }) => persisted && this.following && this.follow());
+    addEventListener("pageshow", ({ persisted }) => persisted && this.following && this.back());
     document.addEventListener("freeze", () => this.say("frozen"));
     document.addEventListener("resume", () => this.say("hurry"));
     setInterval(() => this.turn(), TURN);
@@ -67,7 +67,15 @@ export class Follower {
     this.stale(why);
   }
 
+  // The browser shows the page again that it had kept as it was: that is a memory until the hub tells more.
+  back() {
+    this.stale("the page was left, and is shown again");
+    this.follow();
+  }
+
+  // Also after the hub let this tab go: what happened meanwhile is then read from the journal.
   follow() {
+    this.run = null;
     this.say("follow", { token: getToken() });
   }
 
