@@ -241,6 +241,9 @@ class DuplexCommunicator(Communicator):
     :raises ValueError: naming ``client_host`` or ``client_port``.
     """
 
+    connect_retry_interval = 1.0
+    """Time before the first retry, in seconds: a port that refuses a peer logs each attempt."""
+
     _client_half = DuplexClientHalf
     _server_half = IncomingHalf
 
@@ -279,7 +282,7 @@ class DuplexCommunicator(Communicator):
             return
         error = reason.value
         is_final = isinstance(error, PeerRefusedError)
-        why = str(error) if is_final else f"it closed the connection at once: {reason.getErrorMessage()}"
+        why = str(error) if is_final else "it closed the connection at once; the bridge's log says why"
         text = f"{self.client_host}:{self.client_port}: {why}"
         if text != self.refusal:
             self.log.warning("%s: can't use %s", self.name, text)

@@ -80,18 +80,24 @@ class CertifiedReader(LineReader):
     def handshakeCompleted(self) -> None:
         """Look up the client that the certificate names. TLS has checked that the authority signed it."""
         self._stop_timer()
-        name = "?"
-        try:
-            name = client_name(self.transport.getPeerCertificate().to_cryptography())
-            found = self._find(usable_client_name(name))
-        except ValueError as error:
-            found = f"its certificate's name {name!r}: expected {error}"
+        found = self._named()
         if isinstance(found, str):
             self._log.warning("refused %s: %s", self._peer, found)
             self.transport.abortConnection()
             return
         self.owner = found
         super().connectionMade()
+
+    def _named(self) -> PortClient | str:
+        """Return the client that the certificate names, or why there is none."""
+        try:
+            name = client_name(self.transport.getPeerCertificate().to_cryptography())
+        except ValueError as error:
+            return f"its certificate: expected {error}"
+        try:
+            return self._find(usable_client_name(name))
+        except ValueError as error:
+            return f"its certificate's name {name!r}: expected {error}"
 
     def dataReceived(self, data: bytes) -> None:
         """Nothing is taken from who was refused."""
