@@ -105,8 +105,8 @@ ROOMS: dict[str, Room] = {
     ),
     "web": room(
         "web",
-        "names lines secret values messages codec waiting interfaces deadlines outlet journal_file journal "
-        "hosts tls",
+        "names lines secret values messages codec waiting interfaces threads deadlines outlet journal_file "
+        "journal hosts tls",
     ),
     "daemon": room("daemon", "names values threads resolving communicator logs twistd_log"),
     "services": room("tap simulator.tap", "names values deadlines resolving simulator bridge web daemon"),

@@ -17,7 +17,7 @@ from mtmount_twisted.journal.reading import JournalError
 from mtmount_twisted.web import history
 from mtmount_twisted.web.calls import Call, Problem, User
 from mtmount_twisted.web.feed import Turns
-from mtmount_twisted.web.history import MAX_LIMIT, PER_USER, History, Shelf
+from mtmount_twisted.web.history import MAX_LIMIT, PATIENCE, PER_USER, History, Shelf
 
 from .feeds import NIGHT
 from .folders import scratch_folder
@@ -217,23 +217,48 @@ class HistoryTests(SessionCase):
         reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None))
         self.assertIn("ends", str(self.failureResultOf(reading, JournalError).value))
 
+    def test_disk_hangs(self) -> None:
+        """Who asks is told in time when the disk does not even give the thread the file."""
+        self.shelf = Shelf(self.path, self.clock, lambda work: Deferred(), self.clock.seconds)
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None))
+        self.clock.pump([PATIENCE, 1, 0, 0])
+        self.assertIn("within 10 s", str(self.failureResultOf(reading, JournalError).value))
+
 
 class ThreadTests(TestCase):
     """The real threads."""
 
     async def test_in_a_thread(self) -> None:
-        """The file is read in a thread that is not the reactor's, and that ends with the shelf."""
+        """The file is read in a thread that is not the reactor's."""
         from twisted.internet import reactor
 
         shelf = Shelf(scratch_folder(self) / "none.sqlite", reactor)
         self.addCleanup(shelf.close)
-        found = await shelf._in_pool(threading.current_thread)
+        found = await shelf.in_thread(threading.current_thread)
         self.assertIsNot(found, threading.current_thread())
+        self.assertTrue(found.daemon, "or Python would wait for a disk that hangs")
         with self.assertRaises(JournalError):
             await shelf.read(lambda db: None)
+
+    async def test_disk_hangs(self) -> None:
+        """A thread that hangs does not hold up the end of the shelf."""
+        from twisted.internet import reactor
+
+        hangs: Deferred[None] = Deferred()
+        may_go_on = threading.Event()
+        self.addCleanup(may_go_on.set)
+
+        def work() -> None:
+            reactor.callFromThread(hangs.callback, None)  # type: ignore[attr-defined]
+            may_go_on.wait()
+
+        shelf = Shelf(None, reactor)
+        reading = Deferred.fromCoroutine(shelf.in_thread(work))
+        await hangs
         shelf.close()
-        found.join()
-        self.assertIsInstance(found, threading.Thread)
+        self.assertNoResult(reading)
+        may_go_on.set()
+        await reading
 
 
 class ShelfTests(SynchronousTestCase):

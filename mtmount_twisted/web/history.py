@@ -16,11 +16,10 @@ from threading import Event
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 
 from ..commands import CommandDict
+from ..deadlines import FairClock
 from ..enums import CommandCode
 from ..journal.reading import (
     GOOD_OUTCOMES,
@@ -33,6 +32,7 @@ from ..journal.reading import (
 )
 from ..journal.schema import COLUMNS
 from ..journal.times import parse_time
+from ..threads import in_daemon_thread
 from .calls import Answer, Call, Fault, Problem, Route
 from .encoding import LEAST, as_json, gzip, takes_gzip
 from .feed import ROWS_PER_TURN, Turns
@@ -81,9 +81,9 @@ class Shelf:
     ) -> None:
         self.path = path
         self._reactor = reactor
-        self._in_thread = in_thread or self._in_pool
+        self._in_thread = in_thread or self._in_daemon_thread
         self._now = now
-        self._pool: ThreadPool | None = None
+        self._places = DeferredSemaphore(THREADS)
         self._closed = False
         self._busy: Counter[str | None] = Counter()
 
@@ -121,7 +121,10 @@ class Shelf:
 
         self._busy[user] += 1
         self._in_thread(reading).addBoth(ended)
-        return await found
+        try:  # the thread looks at its own deadline, but not while the disk hangs
+            return await found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
+        except TimeoutError:
+            raise JournalError(f"the journal can't be read within {PATIENCE:g} s") from None
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """What a function gives that needs no file, called in one of the threads that read.
@@ -133,18 +136,12 @@ class Shelf:
         given: T = await self._in_thread(work)
         return given
 
-    def _in_pool(self, work: Callable[[], Any]) -> Deferred[Any]:
-        if self._pool is None:
-            self._pool = ThreadPool(0, THREADS, "journal readers")
-            self._pool.start()
-        return deferToThreadPool(self._reactor, self._pool, work)
+    def _in_daemon_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return self._places.run(in_daemon_thread, self._reactor, work, "journal reader")
 
     def close(self) -> None:
-        """End what is being read, and the threads."""
+        """End what is being read; a thread that hangs is left behind."""
         self._closed = True
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            pool.stop()
 
 
 def _read(path: Path, work: Callable[[sqlite3.Connection], T], stop: Callable[[], bool]) -> T:
