@@ -232,7 +232,6 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             if service is not None:
                 service.setServiceParent(self)
         self._certificates = CertificateWatch(lambda: bridge.config, log)
-        self._certificates.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         """Start the parts, and join bridge and simulator on the ports that the system chose."""
@@ -244,6 +243,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
+        self._certificates.startService()  # type: ignore[no-untyped-call]
         ready = succeed(None) if self._simulator is None else self._join(self._simulator)
         ready.addCallbacks(lambda joined: daemon.announce(self._log, f"serving {self._describe()}"), _closed)
         daemon.on_signal(signal.SIGHUP, self.reload)
