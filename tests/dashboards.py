@@ -21,6 +21,7 @@ from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import HOST, ChaosProxy
 
 from .browsers import browser, missing
+from .folders import scratch_path
 
 reactor: Any = _reactor
 LOG = logging.getLogger("mtmount_twisted.tests.dashboard")
@@ -134,7 +135,7 @@ class DashboardCase(TestCase):
 
     async def setUp(self) -> None:
         """Start the house."""
-        self.house = House(self.mktemp(), self.tokens(), self.speed, self.settings)
+        self.house = House(str(scratch_path(self)), self.tokens(), self.speed, self.settings)
         await self.house.start()
         self.addCleanup(self.stop)
 

@@ -14,3 +14,8 @@ def scratch_folder(case: SynchronousTestCase) -> Path:
     folder = Path(tempfile.mkdtemp())
     case.addCleanup(shutil.rmtree, folder)
     return folder
+
+
+def scratch_path(case: SynchronousTestCase) -> Path:
+    """A path where nothing is yet; what is made there is removed after this test."""
+    return scratch_folder(case) / "scratch"

@@ -23,6 +23,8 @@ from mtmount_twisted import commands as c
 from mtmount_twisted.communicator import ClientServerPair, Communicator
 from mtmount_twisted.replies import AckReply
 
+from .folders import scratch_path
+
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 LOG = logging.getLogger("mtmount_twisted.tests.tap")
@@ -100,7 +102,7 @@ class ProgramCase(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        self.state = Path(self.mktemp()).absolute()
+        self.state = scratch_path(self)
         self.default_journal = self.state / "mtmount-bridge" / "journal.sqlite"
 
     def twistd(self, *words: str, before: str = "", output: int | None = None) -> Program:
@@ -113,7 +115,7 @@ class ProgramCase(TestCase):
         """
         if "mtmount-bridge" in words and "--web" not in words:
             words = (*words, "--web", "none")
-        folder = self.mktemp()
+        folder = str(scratch_path(self))
         os.makedirs(folder)
         program = Program()
         environment = {
@@ -178,7 +180,7 @@ class ProgramCase(TestCase):
 
     def file(self, text: str) -> str:
         """A configuration file."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         path.write_text(text)
         return str(path)
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any, ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -22,6 +21,8 @@ from fuzz.results import NAMES
 from mtmount_twisted.bridge.journal_file import Store
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesStop, Enable
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
+
+from .folders import scratch_path
 
 
 async def nothing(stage: Any, times: int) -> None:
@@ -119,7 +120,7 @@ class RecordsTests(SynchronousTestCase):
     """The journal as a witness."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()) / "journal.sqlite"
+        self.path = scratch_path(self) / "journal.sqlite"
         self.number = 0
         self.ledger = Ledger()
 
@@ -247,7 +248,7 @@ class ModelTests(SynchronousTestCase):
         class Plain(Steps):
             made: ClassVar[list[int]] = []
 
-        path, out = Path(self.mktemp()), io.StringIO()
+        path, out = scratch_path(self), io.StringIO()
         with contextlib.redirect_stdout(out):
             self.assertEqual(model.main(["--steps", "1", "--json", str(path)], Plain), 0)
         content = json.loads(path.read_text(encoding="utf-8"))

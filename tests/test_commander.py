@@ -27,6 +27,8 @@ from mtmount_twisted.errors import NotConnectedError, PairClosedError
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from mtmount_twisted.testing import FarEnd, MemoryReactor
 
+from .folders import scratch_path
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -333,7 +335,7 @@ class ProcessTests(TestCase):
 
     async def test_file(self) -> None:
         """A regular file will do, and a refused command is status 1."""
-        script = Path(self.mktemp())
+        script = scratch_path(self)
         script.write_text("az_home\nenable\n")
         process = await self.commander(f'"$@" < {script.resolve()}', "--source", "EUI")
         self.assertEqual(await self.status(process), 1)

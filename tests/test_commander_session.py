@@ -20,6 +20,8 @@ from mtmount_twisted.errors import MessageError, TaiUnavailableError
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply, OnStateInfoReply, WarningReply
 from mtmount_twisted.testing import connected_pair
 
+from .folders import scratch_path
+
 
 class SessionCase(SynchronousTestCase):
     """A session whose mount does what the test says."""
@@ -307,7 +309,7 @@ class ReadInThreadTests(TestCase):
 
     async def test_file(self) -> None:
         """A regular file is read as it is, and nothing is the end."""
-        path = self.mktemp()
+        path = str(scratch_path(self))
         with open(path, "wb") as script:
             script.write(b"enable\n")
         self.assertEqual(await self.read(path), b"enable\n")

@@ -19,6 +19,8 @@ from mtmount_twisted.bridge import config
 from mtmount_twisted.bridge.tables import Key, keys, sections
 from mtmount_twisted.errors import ConfigError
 
+from .folders import scratch_path
+
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "bridge.toml"
 PAIR = '[[pair]]\nname = "csc"\ncommand_port = 30005\n'
@@ -357,7 +359,7 @@ class Endpoints(SynchronousTestCase):
 
     def test_nothing_is_opened(self) -> None:
         """A socket's file is not made by asking."""
-        path = os.path.abspath(self.mktemp())
+        path = str(scratch_path(self))
         self.assertEqual(self.problem(f"unix:{path}"), "")
         self.assertFalse(os.path.exists(path))
 
@@ -516,7 +518,7 @@ class Files(SynchronousTestCase):
 
     def problem(self, data: bytes) -> str:
         """What is wrong with a file."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         path.write_bytes(data)
         with self.assertRaises(ConfigError) as caught:
             config.load_file(path)
@@ -525,7 +527,7 @@ class Files(SynchronousTestCase):
 
     def test_read(self) -> None:
         """A file is read, also with the mark that some editors begin it with and their line ends."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         for data in (PAIR.encode(), b"\xef\xbb\xbf" + PAIR.replace("\n", "\r\n").encode()):
             path.write_bytes(data)
             self.assertEqual(config.load_file(path), config.default_config())
@@ -533,7 +535,7 @@ class Files(SynchronousTestCase):
 
     def test_unreadable(self) -> None:
         """A file that is not there, or is a directory, is one line."""
-        for path, reason in ((self.mktemp(), "No such file"), ("/", "directory")):
+        for path, reason in ((str(scratch_path(self)), "No such file"), ("/", "directory")):
             with self.assertRaises(ConfigError) as caught:
                 config.load_file(path)
             [problem] = caught.exception.problems

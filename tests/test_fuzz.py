@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -18,6 +17,7 @@ from fuzz.results import HEADINGS, NAMES, Outcome, keep, read, row, show
 from fuzz.targets import TARGETS
 
 from . import strategies  # noqa: F401  # for the profile
+from .folders import scratch_path
 
 
 @st.composite
@@ -108,7 +108,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_keep(self) -> None:
         """A run's figures replace those of the same parsers, and leave what the file has of the others."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         keep(path, [Outcome("http", 10, 1, True, "Traceback"), Outcome("line", 20, 2, False, "")], "old", {})
         keep(path, [Outcome("http", 30, 3, False, "")], "new", {"cores": 2})
         self.assertEqual(
@@ -133,7 +133,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_run(self) -> None:
         """A short run says how many inputs there were; without atheris it says what to install."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         done = self.run_it("line", "--runs", "500", "--json", str(path))
         if find_spec("atheris") is None:
             self.assertEqual(done.returncode, 2)

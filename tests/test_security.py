@@ -32,7 +32,7 @@ from mtmount_twisted.web.guard import ANYONE, Doors, Guard
 from mtmount_twisted.web.site import make_site
 
 from .certificates import Authority
-from .folders import scratch_folder
+from .folders import scratch_folder, scratch_path
 from .pages import tables
 from .test_web_guard import SECRETS, TOKENS, GuardCase
 from .web import LOG, ask
@@ -157,7 +157,7 @@ class FileTests(SynchronousTestCase):
 
     def test_journal(self) -> None:
         """A new journal, and what is beside it, can be read by its owner alone, whatever the umask."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         before = os.umask(0o022)
         self.addCleanup(os.umask, before)
@@ -169,7 +169,7 @@ class FileTests(SynchronousTestCase):
 
     def test_journal_that_is_there(self) -> None:
         """The mode of one that is there is its owner's business: a group may be meant to read it."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         path.touch()
         path.chmod(0o640)
         store = Store(path, None, lambda: 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -16,6 +15,7 @@ from mtmount_twisted import commands as c
 from mtmount_twisted.communicator import ClientServerPair, Communicator
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.replies import AckReply, DoneReply, InPositionReply, NoAckReply
+from tests.folders import scratch_path
 from tests.programs import HOST, LOG, Observer, Program, ProgramCase
 
 STAMP = b"2020-02-27T14:48:27.469"
@@ -104,7 +104,7 @@ class BridgeTests(ProgramCase):
 
     async def test_journal(self) -> None:
         """What passes is kept in the journal by the time that it has ended, and nowhere else."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         program, commander = await self.connected("--journal", str(path))
         await self.ask(commander, c.AskForCommand())
         await self.ask(commander, c.MirrorCoversPower(on=True, sequence_id=77))

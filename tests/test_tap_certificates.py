@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import skipIf
@@ -17,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from . import certificates
+from .folders import scratch_path
 from .programs import HOST, ProgramCase
 
 try:
@@ -39,7 +39,7 @@ class ExpiredTests(ProgramCase):
 
     def configured(self) -> str:
         """A configuration with such a port."""
-        folder = Path(self.mktemp()).absolute()
+        folder = scratch_path(self)
         folder.mkdir()
         with_clock = SimpleNamespace(datetime=Then, UTC=datetime.UTC, timedelta=datetime.timedelta)
         self.patch(certificates, "datetime", with_clock)
@@ -94,7 +94,7 @@ class RenewedTests(ProgramCase):
 
     async def test_reload(self) -> None:
         """The page and a port show the new certificate, and a connection from before goes on."""
-        folder = Path(self.mktemp()).absolute()
+        folder = scratch_path(self)
         folder.mkdir()
         authority = certificates.Authority(folder)
         own, ports = authority.issue("bridge"), (self.free_port(), self.free_port())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -19,7 +18,7 @@ from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from mtmount_twisted.simulator import tap as simulator_tap
 from tests.programs import HOST, LOG, ROOT, ProgramCase
 
-from .folders import scratch_folder
+from .folders import scratch_folder, scratch_path
 
 
 class FileTests(ProgramCase):
@@ -28,7 +27,7 @@ class FileTests(ProgramCase):
     async def test_three_commanders(self) -> None:
         """Two pairs and a port from a file: one has command at a time, and who observes gets it all."""
         csc, hhd = await self.communicator(), await self.communicator()
-        socket_path = str(scratch_folder(self) / "watch")  # mktemp's would be too long for a socket
+        socket_path = str(scratch_folder(self) / "watch")
         path = self.file(
             f'[[pair]]\nname = "csc"\ncommand_port = 0\nreply_port = {csc.server_port}\n'
             f'[[pair]]\nname = "hhd"\nsource = "HHD"\ncommand_port = 0\nreply_port = {hhd.server_port}\n'
@@ -237,7 +236,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_options_win(self) -> None:
         """An option is put over what a file says; the rest of the file stays."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         path.write_text(
             '[controller]\nhost = "mount"\ncommand_port = 60005\nreply_host = "127.0.0.1"\n'
             '[[pair]]\nname = "a"\nlisten = "127.0.0.1"\ncommand_port = 1000\nreply_host = "far"\n'
@@ -263,7 +262,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_clash_with_the_file(self) -> None:
         """An option that does not go with the rest of the file is refused."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         path.write_text(
             '[[pair]]\nname = "a"\ncommand_port = 1000\n[[pair]]\nname = "b"\ncommand_port = 2000\n'
         )

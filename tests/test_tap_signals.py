@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThread
 from mtmount_twisted import commands as c
 from mtmount_twisted.communicator import Communicator
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
+from tests.folders import scratch_path
 from tests.programs import CLEAN_END, HOST, Program, ProgramCase
 
 
@@ -24,7 +25,7 @@ class SignalTests(ProgramCase):
         """The daemon, and a commander that has command."""
         commander = await self.communicator()
         self.port = self.free_port()
-        self.path = Path(self.mktemp()).absolute()
+        self.path = scratch_path(self)
         self.pair = (
             f'[[pair]]\nname = "csc"\ncommand_port = {self.port}\nreply_port = {commander.server_port}\n'
         )
@@ -150,7 +151,7 @@ class SignalTests(ProgramCase):
 
     async def test_early_hangup(self) -> None:
         """SIGHUP before it serves does not end it: it reads the file again once it serves."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         self.fifo(path)
         pairs = [
             f"[[pair]]\nname = '{name}'\ncommand_port = 0\nreply_port = {port}\n"

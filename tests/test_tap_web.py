@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -17,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import daemon, tap
 from mtmount_twisted.bridge import here
 from mtmount_twisted.bridge.config import load
+from tests.folders import scratch_path
 from tests.programs import HOST, LOG, ROOT, ProgramCase
 from tests.test_web_service import Client
 
@@ -97,7 +97,7 @@ class Refusals(SynchronousTestCase):
 
     def file(self, text: str, mode: int = 0o600) -> str:
         """A file's path."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         path.write_text(text)
         path.chmod(mode)
         return str(path)
@@ -181,7 +181,7 @@ class HereTests(SynchronousTestCase):
     """What is looked at on this machine."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
+        self.folder = scratch_path(self)
         self.folder.mkdir()
         (self.folder / "file").write_text("")
 

@@ -31,6 +31,7 @@ from mtmount_twisted.tls import (
 
 from .bridges import LOG
 from .certificates import Authority
+from .folders import scratch_path
 
 try:
     from cryptography import x509
@@ -47,7 +48,7 @@ class TLSCase(SynchronousTestCase):
     """Has an authority in a folder of its own."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.folder.mkdir()
         self.authority = Authority(self.folder)
 

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.web.pages import FOLDER, TYPES, Pages
 
+from .folders import scratch_path
 from .web import ask
 
 
@@ -39,7 +40,7 @@ class PagesTests(SynchronousTestCase):
 
     def test_nothing_else(self) -> None:
         """Nothing outside the folder is served, however the way is written; nor another kind of file."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         (folder / "a.css").write_text("a")
         (folder / "a.py").write_text("secret")

@@ -27,7 +27,7 @@ from mtmount_twisted.web.site import CLOSING
 from mtmount_twisted.web.tokens import load as load_tokens
 
 from .certificates import Authority
-from .folders import scratch_folder
+from .folders import scratch_folder, scratch_path
 from .web import LOG, Got, Wire, ask
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -295,7 +295,7 @@ class OnSockets(TestCase):
 
     async def test_encrypted(self) -> None:
         """Under TLS a browser, which says what it could speak, is answered, and so is who says too much."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         authority = Authority(folder)
         file = authority.issue("mount").absolute()
@@ -329,7 +329,7 @@ class OnSockets(TestCase):
 
     async def test_address(self) -> None:
         """It says where the page is, as one types it."""
-        folder = scratch_folder(self)  # mktemp's would be too long for a socket
+        folder = scratch_folder(self)
         unix = f"unix:{folder}/page"
         for endpoint, pattern in (
             ("tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),

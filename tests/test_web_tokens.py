@@ -14,6 +14,8 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.web import tokens
 
+from .folders import scratch_path
+
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "0123456789abcdef"
 RIGHT = f'[[token]]\nname = "night"\nsecret = "{SECRET}"\nroles = ["command"]\n'
@@ -63,7 +65,7 @@ class Loading(SynchronousTestCase):
 
     def test_file(self) -> None:
         """A file is read that only its owner may read; of another, the line says how to mend it."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         path.write_text(RIGHT)
         path.chmod(0o600)
         self.assertIsNotNone(tokens.load_file(path).user(SECRET))
@@ -77,7 +79,7 @@ class Loading(SynchronousTestCase):
 
     def test_credential(self) -> None:
         """A file that systemd keeps for the daemon may look as if its group could read it."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         path.write_text(RIGHT)
         path.chmod(0o440)
         with mock.patch.dict(os.environ, {"CREDENTIALS_DIRECTORY": str(path.parent)}):
@@ -94,7 +96,7 @@ class Loading(SynchronousTestCase):
     def test_no_file(self) -> None:
         """A file that is not there is one line."""
         with self.assertRaises(ConfigError) as caught:
-            tokens.load_file(self.mktemp())
+            tokens.load_file(str(scratch_path(self)))
         self.assertEqual(caught.exception.problems, ("can't be read: No such file or directory",))
 
 
