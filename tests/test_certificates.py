@@ -9,13 +9,13 @@ import socket
 import ssl
 import sys
 import textwrap
-from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest
 
+from .folders import scratch_path
 from .pages import DOCS
 from .programs import ROOT, Program, ProgramCase
 
@@ -44,7 +44,7 @@ class CertificatesTests(ProgramCase):
             import OpenSSL  # noqa: F401
         except ImportError:
             raise SkipTest("mtmount_twisted[tls] is not installed") from None
-        self.folder = Path(self.mktemp()).absolute()
+        self.folder = scratch_path(self)
         self.folder.mkdir()
         (self.folder / ".venv").symlink_to(sys.prefix)
         self.replaced = {"30100": str(self.free_port()), "8443": str(self.free_port())}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 from typing import Any
 from unittest import skipIf
 
@@ -35,6 +34,7 @@ from mtmount_twisted.tls import client_options
 from .bridges import LOG, TCP
 from .certificates import Authority
 from .commanders import RecordingJournal
+from .folders import scratch_path
 
 try:
     from twisted.internet import ssl
@@ -192,7 +192,7 @@ class EncryptedTests(TestCase):
     """``mtmount-commander --connect`` and a port that asks for certificates, on real sockets."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.folder.mkdir()
         self.authority = Authority(self.folder)
         self.shown: list[str] = []
@@ -300,7 +300,7 @@ class TLSAgainstPlainTests(SynchronousTestCase):
     """A port without TLS, to which a client speaks TLS, on a network in memory."""
 
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         self.reactor, self.port = MemoryReactor(), Port()
         listening: Any = self.reactor.listenTCP(0, self.port, interface=HOST)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 from twisted.logger import LogEvent, Logger, LoggingFile, LogLevel, formatEvent, globalLogPublisher
@@ -14,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.logs import ROOT, send_to_twisted, send_unconfigured_to_twisted
 from mtmount_twisted.testing import MemoryReactor
 
+from .folders import scratch_path
 from .programs import ProgramCase
 
 
@@ -167,7 +167,7 @@ class TacTests(ProgramCase):
 
     async def test_communicator(self) -> None:
         """What a communicator logs to a logger that nobody configured is in the log of ``twistd``."""
-        path = Path(self.mktemp()).absolute()
+        path = scratch_path(self)
         path.write_text(TAC)
         program = self.twistd("-n", "--pidfile=", "-y", str(path))
         await program.line(r"\[observatory\.mount#info\] mine: can't connect yet")

@@ -13,6 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.output import DescriptorSink, OutputThread
 from mtmount_twisted.twistd_log import FileSink
 
+from .folders import scratch_path
+
 SOON = 10.0
 """How long a test waits for what takes no time, in seconds; only a failing one takes that long."""
 
@@ -206,7 +208,7 @@ class FileSinkTests(SynchronousTestCase):
 
     def test_reopen(self) -> None:
         """After a rename and a `reopen`, what is written goes to a new file of the old name."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         sink = FileSink(str(path))
         sink.write([b"one\n", b"two\n"])
         path.rename(f"{path}.1")
@@ -218,7 +220,7 @@ class FileSinkTests(SynchronousTestCase):
 
     def test_reopening_fails(self) -> None:
         """If the file can't be opened anew, what is open goes on being written."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         sink = FileSink(str(folder / "log"))
         moved = folder.rename(f"{folder}.old")

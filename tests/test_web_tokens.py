@@ -58,7 +58,7 @@ class Loading(SynchronousTestCase):
 
     def test_byte_order_mark(self) -> None:
         """A byte order mark, which some editors write before UTF-8, changes nothing."""
-        path = Path(self.mktemp())
+        path = scratch_path(self)
         path.write_bytes(b"\xef\xbb\xbf" + RIGHT.encode())
         path.chmod(0o600)
         self.assertIsNotNone(tokens.load_file(path).user(SECRET))
