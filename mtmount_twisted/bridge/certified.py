@@ -228,6 +228,7 @@ class CertificateWatch(TimerService):
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__(DAY, self.warn)  # type: ignore[no-untyped-call]
+        self.name = "mtmount-certificates"
         self.clock = clock
         self._config = config
         self._log = log
