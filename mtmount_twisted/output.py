@@ -9,6 +9,7 @@ Knows nothing of Twisted and of logging. Next to read: `logs`, which writes the 
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import threading
@@ -62,6 +63,45 @@ class DescriptorSink:
 
     def reopen(self) -> None:
         """As in `Sink`: there is no file."""
+
+
+class OutputFile(io.TextIOBase):
+    """A text file that writes with an `OutputThread`: to be `sys.stdout` of a program with a reactor.
+
+    ``prompt_toolkit`` draws on it, too: it needs no more than what is here.
+
+    :param output: what writes; not started yet, or started.
+    :param descriptor: where that writes, for who asks whether it is a terminal.
+    :param encoding: of the text; a character that it lacks is written as an escape.
+    """
+
+    def __init__(self, output: OutputThread, descriptor: int, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self.output = output
+        self._descriptor = descriptor
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding that it was made with."""
+        return self._encoding
+
+    def write(self, text: str) -> int:
+        """Have text written; never waits for that."""
+        self.output.write(text.encode(self._encoding, "backslashreplace"))
+        return len(text)
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self._descriptor)
 
 
 class OutputThread:
@@ -135,13 +175,13 @@ class OutputThread:
             self._reopen = True
             self._changed.notify_all()
 
-    def flush(self, within: float) -> bool:
+    def flush(self, within: float | None) -> bool:
         """Wait, blocking, until all is written that was written until now.
 
-        :param within: how long at most, in seconds.
+        :param within: how long at most, in seconds; None for as long as it takes.
         :returns: False if something still waits.
         """
-        return self._wait_until(time.monotonic() + within)
+        return self._wait_until(None if within is None else time.monotonic() + within)
 
     def finish(self, within: float) -> bool:
         """The program ends: wait, blocking, until all is written; a record that comes later waits as well.
@@ -160,9 +200,10 @@ class OutputThread:
             self._stopping = True
             self._changed.notify_all()
 
-    def _wait_until(self, end: float) -> bool:
+    def _wait_until(self, end: float | None) -> bool:
         with self._changed:
-            return self._changed.wait_for(self._is_idle, max(0.0, end - time.monotonic()))
+            left = None if end is None else max(0.0, end - time.monotonic())
+            return self._changed.wait_for(self._is_idle, left)
 
     def _is_idle(self) -> bool:
         return not (self._busy or self._has_work())

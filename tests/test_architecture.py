@@ -98,7 +98,7 @@ ROOMS: dict[str, Room] = {
         "communicator journal_file hosts tls",
     ),
     "commander": room(
-        "commander", "names lines values messages deadlines communicator commanding duplex tls"
+        "commander", "names lines values messages deadlines output communicator commanding duplex tls"
     ),
     "journal": room(
         "journal", "names lines values messages codec deadlines hosts communicator journal_file commander"

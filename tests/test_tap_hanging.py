@@ -1,14 +1,27 @@
-"""The daemons while what is outside of them hangs: who reads the log, the name server, the disk."""
+"""The programs while what is outside of them hangs: who reads the log, the name server, the disk."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.python.failure import Failure
 
 from mtmount_twisted import commands as c
 from mtmount_twisted.replies import AckReply, DoneReply
-from tests.programs import CLEAN_END, HOST, Program, ProgramCase
+from tests.programs import CLEAN_END, HOST, ROOT, Program, ProgramCase
+
+
+class Commander(Program):
+    """``mtmount-commander``; a signal is a way to end, too."""
+
+    def processEnded(self, reason: Failure) -> None:
+        self.ended.callback(reason.value.exitCode)  # type: ignore[union-attr]
+
 
 MUTE_NAME_SERVER = """
 import socket, threading
@@ -69,6 +82,26 @@ class HangingTests(ProgramCase):
     async def test_simulator_whose_log_nobody_reads(self) -> None:
         """So does the simulator."""
         await self.assert_commands_and_ends("mtmount-simulator")
+
+    async def test_commander_whose_output_nobody_reads(self) -> None:
+        """The commander sends its commands, and a signal ends it."""
+        mount, replies = await self.communicator(read_replies=False), self.free_port()
+        commander = Commander()
+        command = [sys.executable, "-m", "mtmount_twisted.commander"]
+        command += ["--command-port", str(mount.server_port), "--reply-port", str(replies)]
+        process: Any = reactor.spawnProcess(  # type: ignore[attr-defined]
+            commander,
+            command[0],
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            childFDs={0: "w", 1: self.full_pipe(), 2: "r"},
+        )
+        commander.transport = process
+        process.write(b"enable\n")
+        mount.connect(replies).addErrback(lambda reason: reason.trap(ConnectionAbortedError))
+        await mount.wait_peer()
+        self.assertIsInstance(await mount.read(), c.Enable)
+        await self.assert_ends_in_time(commander)
 
     async def test_name_server_and_disk(self) -> None:
         """SIGTERM ends the bridge while look-ups of names, a reload and the disk hang; lost rows count."""

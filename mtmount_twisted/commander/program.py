@@ -13,8 +13,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TextIO
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ReactorNotRunning
@@ -25,6 +25,7 @@ from ..communicator import Communicator
 from ..deadlines import FairClock
 from ..duplex import DuplexCommunicator
 from ..errors import ListenError, PeerRefusedError
+from ..output import DescriptorSink, OutputFile, OutputThread
 from ..tls import client_options
 from .options import parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
@@ -188,17 +189,40 @@ _ADVICE = {
 
 
 def _show(text: str) -> None:
-    """Write to the output; if its reader has left, the commands go on without it."""
-    try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(text + "\n")
 
 
 def _complain(text: str) -> None:
     sys.stderr.write(f"mtmount-commander: {text}\n")
-    sys.stderr.flush()
+
+
+LAST_WORDS = 1.0
+"""How long an interrupted commander waits until its output is written, in seconds."""
+
+
+def _in_thread(stream: TextIO) -> OutputFile:
+    """Return what writes where a stream does, in a thread.
+
+    The commands go on while the output is not read, and also if its reader has left.
+    """
+    stream.flush()
+    descriptor = stream.fileno()
+    output = OutputThread(DescriptorSink(descriptor), _lacking, name=stream.name)
+    output.start()
+    return OutputFile(output, descriptor, stream.encoding)
+
+
+def _lacking(number: int, error: OSError | None) -> bytes:
+    why = "not read fast enough" if error is None else str(error)
+    return f"mtmount-commander: {number} lines are lacking here: {why}\n".encode()
+
+
+def _flush(files: Iterable[OutputFile], within: float | None) -> None:
+    """Wait until all is written; a signal ends the program meanwhile."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    for file in files:
+        file.output.flush(within)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,8 +235,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdin is None:
         _complain("the standard input is closed: there are no lines to read")
         return MISUSED
-    if sys.stdout is None:  # closed: the commands go on with nobody to read what comes of them
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: the commands go on with nobody to read what comes of them
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     interactive = sys.stdin.isatty()
     if interactive:
         from twisted.internet import asyncioreactor
@@ -220,7 +245,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncioreactor.install(asyncio.new_event_loop())
     from twisted.internet import reactor
 
-    return _run(reactor, options, interactive)
+    files = [_in_thread(stream) for stream in (sys.stdout, sys.stderr)]
+    sys.stdout, sys.stderr = files
+    status = INTERRUPTED
+    try:
+        status = _run(reactor, options, interactive)
+    finally:
+        _flush(files, LAST_WORDS if status == INTERRUPTED else None)
+    return status
 
 
 def _why_not_begun(error: ValueError | ImportError) -> str:
