@@ -1,0 +1,219 @@
+"""`mtmount_twisted.resolving`: names of both families, with a deadline, and connections by name."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import IConnector
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted.communicator import ClientServerPair
+from mtmount_twisted.connections import CONNECT_TIMEOUT
+from mtmount_twisted.interfaces import IHostNames
+from mtmount_twisted.resolving import (
+    LOOK_UP_TIME,
+    NamedConnector,
+    NameResolver,
+    look_up,
+    system_addresses,
+)
+from mtmount_twisted.testing import HOST, MemoryReactor
+
+from .test_journal import ThreadedClock
+
+LOG = logging.getLogger("tests.resolving")
+SIX = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))
+FOUR = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))
+
+
+class SystemTests(SynchronousTestCase):
+    """What the system knows."""
+
+    def test_both_families(self) -> None:
+        """IPv4 addresses come first, each once."""
+        self.patch(socket, "getaddrinfo", lambda *arguments, **options: [SIX, FOUR, SIX])
+        self.assertEqual(system_addresses("both.example"), ("127.0.0.1", "::1"))
+
+
+class LookUpTests(SynchronousTestCase):
+    """`look_up`."""
+
+    def setUp(self) -> None:
+        self.never = threading.Event()
+        self.addCleanup(self.never.set)
+
+    def system(self, host: str) -> tuple[str, ...]:
+        """Some names."""
+        if host == "mute.example":
+            self.never.wait()
+        if host == "none.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if host == "bad":
+            raise UnicodeError
+        return (f"addresses of {host}",)
+
+    def test_all_at_once(self) -> None:
+        """Each host has addresses or a reason; an address is its own, and nobody is asked about it."""
+        found = look_up(["one.example", "none.example", "bad", "::1", HOST], system=self.system)
+        self.assertEqual(
+            found,
+            {
+                "one.example": ("addresses of one.example",),
+                "none.example": "Name or service not known",
+                "bad": "not a host name",
+                "::1": ("::1",),
+                HOST: (HOST,),
+            },
+        )
+
+    def test_no_answer(self) -> None:
+        """A name server that does not answer is waited for once, however many names there are."""
+        found = look_up(["mute.example", "one.example"], within=0.05, system=self.system)
+        self.assertIn("no answer from the name server within 0.05 s", found["mute.example"])
+        self.assertEqual(found["one.example"], ("addresses of one.example",))
+
+
+class NameResolverTests(SynchronousTestCase):
+    """`NameResolver`, on a clock that a thread can leave something to be done on."""
+
+    def setUp(self) -> None:
+        self.clock = ThreadedClock()
+        self.may_answer = threading.Event()
+        self.addCleanup(self.may_answer.set)
+        self.asked: list[str] = []
+        self.names = NameResolver(self.clock, self.system)
+
+    def system(self, host: str) -> tuple[str, ...]:
+        """The name server: it answers when it may."""
+        self.asked.append(host)
+        self.may_answer.wait()
+        if host == "none.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return "127.0.0.1", "::1"
+
+    def answer(self) -> None:
+        """Have the name server answer all that it was asked."""
+        self.may_answer.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("look up"):
+                self.assertTrue(thread.daemon)
+                thread.join()
+        self.clock.run_from_threads()
+
+    def test_interface(self) -> None:
+        """It offers what the connections need, as the reactor in memory does."""
+        self.assertTrue(verifyObject(IHostNames, self.names))
+        self.assertTrue(verifyObject(IHostNames, MemoryReactor()))
+
+    def test_address(self) -> None:
+        """Nobody is asked about an address."""
+        self.assertEqual(self.successResultOf(self.names.addresses("::1")), ("::1",))
+        self.assertEqual(self.asked, [])
+
+    def test_answers(self) -> None:
+        """Addresses of both families come to the reactor's thread, or an error with host and reason."""
+        found, none = (self.names.addresses(f"{name}.example") for name in ("one", "none"))
+        self.assertNoResult(found)
+        self.answer()
+        self.assertEqual(self.successResultOf(found), ("127.0.0.1", "::1"))
+        error = self.failureResultOf(none, DNSLookupError).value
+        self.assertIn("host 'none.example' does not resolve (Name or service not known)", str(error))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_answer(self) -> None:
+        """Who waits for a mute name server is told in time; the next look-up takes no second thread."""
+        for _ in range(3):
+            waiting = self.names.addresses("mute.example")
+            self.clock.pump([LOOK_UP_TIME - 0.1, 0.1, 0])
+            error = self.failureResultOf(waiting, DNSLookupError).value
+            self.assertIn("host 'mute.example' does not resolve (no answer", str(error))
+        last = self.names.addresses("mute.example")
+        self.answer()
+        self.assertEqual(self.asked, ["mute.example"])
+        self.successResultOf(last)
+
+    def test_cancelled(self) -> None:
+        """Who gives up leaves nothing behind."""
+        waiting = self.names.addresses("mute.example")
+        waiting.addErrback(lambda reason: None).cancel()
+        self.answer()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ByNameTests(SynchronousTestCase):
+    """Pairs that connect by name, in memory."""
+
+    def pair(self, host: str, port: int) -> Any:
+        """A pair that connects."""
+        pair: Any = ClientServerPair("pair", host, port, HOST, 0, LOG, reactor=self.reactor)
+        return pair
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactor()
+
+    def close(self, pair: Any) -> None:
+        """Close a pair; nothing is left."""
+        closed = pair.close()
+        self.reactor.pump([0, 0, 1])
+        self.successResultOf(closed)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_one_address_after_the_other(self) -> None:
+        """If the first address is silent for as long as an attempt may take, the next is tried."""
+        self.reactor.names["mount.example"] = ["192.0.2.1", "2001:db8::1"]
+        self.reactor.silent_ports.add(7)
+        pair = self.pair("mount.example", 7)
+        self.reactor.pump([0, 0, CONNECT_TIMEOUT, 0, 0])
+        self.assertEqual([host for _, host, _ in self.reactor.attempts], ["192.0.2.1", "2001:db8::1"])
+        self.close(pair)
+
+    def test_looked_up_again(self) -> None:
+        """Each attempt looks the name up: a mount that moved is found."""
+        pair = self.pair("mount.example", 7)
+        self.reactor.pump([0, 0])
+        self.assertEqual(self.reactor.attempts, [])
+        self.reactor.names["mount.example"] = "192.0.2.7"
+        self.reactor.pump([0.1, 0, 0])
+        self.assertEqual([host for _, host, _ in self.reactor.attempts], ["192.0.2.7"])
+        self.close(pair)
+
+    def test_closed_while_it_looks(self) -> None:
+        """A pair that is closed while its host is looked up connects nowhere."""
+        self.reactor.names["mount.example"] = "192.0.2.7"
+        pair = self.pair("mount.example", 7)
+        self.close(pair)
+        self.assertEqual(self.reactor.attempts, [])
+
+    def test_connector(self) -> None:
+        """It is a connector as Twisted has them."""
+        connector = NamedConnector(Clock(), None, "mount.example", 7, None, 1)  # type: ignore[arg-type]
+        self.assertTrue(verifyObject(IConnector, connector))
+        self.assertIn("mount.example", str(connector.getDestination()))
+
+
+class SocketTests(TestCase):
+    """Real sockets."""
+
+    timeout = 20
+
+    async def test_ipv6_only(self) -> None:
+        """A name that has an IPv6 address and no other can be listened on, and connected to."""
+        self.patch(socket, "getaddrinfo", lambda *arguments, **options: [SIX])
+        one: Any = ClientServerPair("one", "six.example", 0, "six.example", 0, LOG, connect=False)
+        other: Any = ClientServerPair("other", "six.example", 0, "six.example", 0, LOG, connect=False)
+        for pair in one, other:
+            self.addCleanup(pair.close)
+        ports = [await pair.wait_server_port() for pair in (one, other)]
+        self.assertEqual(one.server_host, "::1")
+        joined: list[Deferred[None]] = [one.connect(ports[1]), other.connect(ports[0])]
+        for each in joined:
+            await each
+        await one.write(b"x")
+        self.assertEqual(await other.read(), b"x")
