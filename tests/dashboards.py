@@ -47,7 +47,8 @@ class House:
         self.journal = Journal(journal, LOG)
         tee = Tee(self.journal)
         hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
-        config = Config(controller=None, pairs=(), ports=(hall,))
+        desk = PortCommanders(name="desk", endpoint=f"tcp:0:interface={HOST}", role="commander")
+        config = Config(controller=None, pairs=(), ports=(hall, desk))
         self.served = BridgeService(config, LOG, tee)
         parts = Parts(self.served, tee, self.journal, config.clients)
 
@@ -57,6 +58,11 @@ class House:
     def url(self) -> str:
         """Where the page is."""
         return f"http://{HOST}:{self.way.port}/"
+
+    @property
+    def desk_port(self) -> int:
+        """The TCP port of commanders beside the page."""
+        return int(self.served.ports[1].getHost().port)
 
     async def start(self) -> None:
         """Start everything."""

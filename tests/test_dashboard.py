@@ -97,7 +97,7 @@ class TestCommanding(DashboardCase):
             expect(page.locator("#acks-text")).to_contain_text(
                 re.compile(r"\d commands acknowledged: median")
             )
-            expect(page.locator("#acks svg circle").first).to_be_visible()
+            expect(page.locator("#acks svg .answer").first).to_be_visible()
             expect(page.locator("#answers")).to_have_text(re.compile("Answers in "))
             expect(page.locator("#axes")).to_contain_text("in position")
 
@@ -836,24 +836,11 @@ class TestModules(DashboardCase):
         ]
         return self.call(script, keys, [True, True, True, False, False, False])
 
-    def test_acks_in_words(self) -> Deferred[None]:
-        """The plot of the times to Ack says the same in words."""
-        script = """({ acks }, all) => all.map(acks.summary)"""
-        good = [{"step": "ack", "ms": ms} for ms in (3, 900, 20)]
-        wanted = [
-            "No command was answered.",
-            "No command was acknowledged. 1 got no Ack.",
-            "3 commands acknowledged: median 20 ms, slowest 900 ms. 1 got no Ack.",
-        ]
-        return self.call(
-            script, [[], [{"step": "timed_out", "ms": 5}], [*good, {"step": "noack", "ms": 1}]], wanted
-        )
-
     def test_age_of_an_answer(self) -> Deferred[None]:
         """How fast the mount answers is said of now only while it did a moment ago; else, when it did."""
         script = """({ topbar }, cases) => cases.map(([ago, step, waits, is]) => topbar.answers({
             live: {is},
-            acks: ago === null ? [] : [{time: 1e12 - ago * 1000, ms: 1.4, step}],
+            answer: ago === null ? null : {time: 1e12 - ago * 1000, ms: 1.4, step},
             state: {
                 controller: {connected: true},
                 in_flight: waits.map((long) => ({acked: false, since: new Date(1e12 - long * 1000)})),

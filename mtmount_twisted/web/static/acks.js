@@ -1,66 +1,111 @@
-// The time to Ack of the last minutes: each answer a dot, on a logarithmic scale; and the same in words.
+// The time to Ack of the last minutes: how many answers, by when and by how long, as the daemon has counted them;
+// and the same in words.
 //
-// It touches its own panel and reads the store.
+// It touches its own panel, the network by api.js, and the store. A page that is hidden asks for nothing.
 
-import { now, span } from "./clock.js";
-import { byId, draw, make, write } from "./dom.js";
-import { ACK_WINDOW } from "./store.js";
+import { ApiError, getAcks } from "./api.js";
+import { now, span, timeOfDay } from "./clock.js";
+import { byId, draw, write } from "./dom.js";
+import { paced } from "./pace.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [600, 190, 56, 24, 10];
-const [LEAST, MOST] = [0, 4]; // powers of ten, ms: 1 ms to 10 s
-const SHOWN = 600; // dots: the newest
-const EVERY = 5000; // ms between drawings for time alone
+const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [600, 190, 56, 8, 24, 20];
+const [LEAST, MOST] = [-0.1, 4.1]; // powers of ten, ms: 1 ms to 10 s, and a row for what is beyond
+const WINDOW = 10 * 60_000; // ms
+const LEVELS = 4; // shades: one answer, and ever more of them
+const EVERY = 5000; // ms between two questions to the daemon, and between two drawings for time alone
 
 export function acks(store) {
-  let drawn = -EVERY;
-  let wanted = false;
-  const redraw = () => {
-    wanted = false;
+  let times = null; // what the daemon told last
+  let [asked, drawn] = [-EVERY, -EVERY];
+  let [asking, wanted] = [false, true];
+  const redraw = paced(() => {
     drawn = performance.now();
-    const recent = store.acks.filter((ack) => ack.time > now() - ACK_WINDOW);
-    write(byId("acks-text"), summary(recent));
-    byId("acks").replaceChildren(recent.length ? plot(recent.slice(-SHOWN)) : "");
-  };
-  store.on("acks", () => {
-    if (!wanted) requestAnimationFrame(redraw);
-    wanted = true;
+    const recent = times && clipped(times, now());
+    write(byId("acks-text"), recent ? summary(recent) : "");
+    byId("acks").replaceChildren(recent?.columns.length ? plot(recent) : "");
   });
-  store.on("tick", () => performance.now() - drawn >= EVERY && redraw());
-  redraw();
+  async function ask() {
+    if (asking || !wanted || document.hidden || !store.live.is || performance.now() - asked < EVERY) return;
+    [asking, wanted, asked] = [true, false, performance.now()];
+    try {
+      times = await getAcks();
+      store.setPastAnswers(times);
+      redraw();
+    } catch (error) {
+      wanted = true;
+      if (!(error instanceof ApiError)) throw error;
+    } finally {
+      asking = false;
+    }
+  }
+  const soon = () => {
+    wanted = true;
+    return ask();
+  };
+  store.on("acks", soon);
+  store.on("live", () => {
+    asked = -EVERY;
+    return soon();
+  });
+  document.addEventListener("visibilitychange", ask);
+  store.on("tick", () => {
+    if (store.live.events) wanted = true; // this tab gets none, and so hears of no answer
+    ask();
+    if (performance.now() - drawn >= EVERY) redraw();
+  });
 }
 
-export function summary(recent) {
-  const answered = recent.filter((ack) => ack.step === "ack").map((ack) => ack.ms);
-  const refused = recent.length - answered.length;
-  if (recent.length === 0) return "No command was answered.";
-  const not = refused ? ` ${refused} got no Ack.` : "";
-  if (answered.length === 0) return `No command was acknowledged.${not}`;
-  answered.sort((one, other) => one - other);
-  const median = answered[Math.floor(answered.length / 2)];
-  const count = `${answered.length} ${answered.length === 1 ? "command" : "commands"} acknowledged`;
-  return `${count}: median ${span(median)}, slowest ${span(answered.at(-1))}.${not}`;
+// Without the columns that are older than the window by now.
+export function clipped(times, time) {
+  const columns = times.columns.filter((one) => Date.parse(one.time) + times.column * 1000 > time - WINDOW);
+  return { ...times, columns };
 }
 
-const across = (time) => LEFT + ((time - now() + ACK_WINDOW) / ACK_WINDOW) * (WIDTH - LEFT - 8);
-const height = (ms) => {
-  const power = Math.min(MOST, Math.max(LEAST, Math.log10(Math.max(ms, 0.001))));
-  return HEIGHT - BOTTOM - ((power - LEAST) / (MOST - LEAST)) * (HEIGHT - BOTTOM - TOP);
-};
+const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);
 
-function plot(recent) {
+export function summary({ time, since, bounds, columns }) {
+  const from = Date.parse(since);
+  const young = Date.parse(time) - from < WINDOW - 1000 ? ` Counted since ${timeOfDay(from)} UTC, when the daemon started.` : "";
+  const not = sum(columns.map(({ refused, unanswered }) => refused + unanswered));
+  const none = not ? ` ${not.toLocaleString("en")} got no Ack.` : "";
+  const counts = bounds.map((_, bin) => sum(columns.map((column) => column.counts[bin])));
+  counts.push(sum(columns.map((column) => column.counts[bounds.length])));
+  const answered = sum(counts);
+  if (answered + not === 0) return `No command was answered.${young}`;
+  if (answered === 0) return `No command was acknowledged.${none}${young}`;
+  const slowest = Math.max(...columns.map((column) => column.slowest));
+  const count = `${answered.toLocaleString("en")} ${answered === 1 ? "command" : "commands"} acknowledged`;
+  const middle = Math.min(median(counts, bounds), slowest) * 1000;
+  const about = middle < 1 ? "below 1 ms" : `about ${span(middle)}`;
+  return `${count}: median ${about}, slowest ${span(slowest * 1000)}.${none}${young}`;
+}
+
+// In the middle of its bin, in s: bins are narrow.
+function median(counts, bounds) {
+  let left = (sum(counts) + 1) / 2;
+  const bin = counts.findIndex((count) => (left -= count) <= 0);
+  if (bin === 0) return 0;
+  return bin === bounds.length ? Infinity : Math.sqrt(bounds[bin - 1] * bounds[bin]);
+}
+
+const across = (time) => LEFT + ((time - now() + WINDOW) / WINDOW) * (WIDTH - LEFT - RIGHT);
+const height = (power) => HEIGHT - BOTTOM - ((power - LEAST) / (MOST - LEAST)) * (HEIGHT - BOTTOM - TOP);
+
+function plot({ bounds, columns, column }) {
   const title = draw("title", {}, "Time to Ack over the last ten minutes; the text above sums it up");
   return draw(
     "svg",
     { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" },
     title,
-    ...["1 ms", "10 ms", "100 ms", "1 s", "10 s"].flatMap((text, power) => level(10 ** power, text)),
+    ...["1 ms", "10 ms", "100 ms", "1 s", "10 s"].flatMap((text, power) => level(power, text)),
     ...[10, 5, 0].map((minutes) => mark(minutes)),
-    ...recent.map(dot),
+    ...shades(columns, column, edges(bounds)),
+    crosses(columns, column),
   );
 }
 
-function level(ms, text) {
-  const y = height(ms);
+function level(power, text) {
+  const y = height(power);
   return [
     draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y, y2: y }),
     draw("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, text),
@@ -73,8 +118,31 @@ function mark(minutes) {
   return draw("text", { x, y: HEIGHT - 6, "text-anchor": anchor }, minutes ? `−${minutes} min` : "now");
 }
 
-function dot({ time, ms, step }) {
-  const [x, y] = [across(time), height(ms)];
-  if (step === "ack") return draw("circle", { class: "answer", cx: x, cy: y, r: 4 });
-  return draw("path", { class: "refusal", d: `M${x - 4} ${y - 4}l8 8m0 -8l-8 8` });
+// The heights of the bins' edges: one more than there are bins.
+function edges(bounds) {
+  const powers = bounds.map((seconds) => Math.log10(seconds * 1000));
+  return [LEAST, ...powers, MOST].map(height);
+}
+
+// A box for each bin of each column that has answers; those of one shade are one path.
+function shades(columns, column, ys) {
+  const most = Math.max(1, ...columns.flatMap(({ counts }) => counts));
+  const paths = Array.from({ length: LEVELS }, () => "");
+  const width = Math.max(4, across(column * 1000) - across(0));
+  for (const { time, counts } of columns) {
+    const x = Math.max(LEFT, across(Date.parse(time)));
+    counts.forEach((count, bin) => {
+      if (count === 0) return;
+      const shade = most === 1 ? LEVELS - 1 : Math.round((Math.log(count) / Math.log(most)) * (LEVELS - 1));
+      paths[shade] += `M${x.toFixed(1)} ${ys[bin].toFixed(1)}h${width.toFixed(1)}V${ys[bin + 1].toFixed(1)}h-${width.toFixed(1)}z`;
+    });
+  }
+  return paths.map((d, shade) => (d ? draw("path", { class: `answer shade-${shade}`, d }) : null)).filter(Boolean);
+}
+
+// Above the scale: when a command got no Ack.
+function crosses(columns, column) {
+  const bad = columns.filter(({ refused, unanswered }) => refused + unanswered > 0);
+  const at = ({ time }) => Math.max(LEFT, across(Date.parse(time) + column * 500));
+  return draw("path", { class: "refusal", d: bad.map((one) => `M${(at(one) - 4).toFixed(1)} 5l8 8m0 -8l-8 8`).join("") });
 }

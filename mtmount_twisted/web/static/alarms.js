@@ -4,17 +4,18 @@
 
 import { since } from "./clock.js";
 import { byId, fill, make } from "./dom.js";
+import { paced } from "./pace.js";
 
 export function alarms(store) {
   const panel = byId("alarms");
-  store.on("state", () => {
+  const draw = paced(() => {
+    if (store.state === null) return;
     const { errors, warnings } = store.state;
     const all = [...errors.map((alarm) => [true, alarm]), ...warnings.map((alarm) => [false, alarm])];
     fill(panel, JSON.stringify(all), () => [list(all)]);
-  });
-  store.on("state tick", () => {
     for (const cell of panel.querySelectorAll("[data-time]")) cell.textContent = since(cell.dataset.time);
   });
+  store.on("state tick", draw);
 }
 
 function list(all) {

@@ -39,6 +39,7 @@ export const takeCommand = () => ask("POST", "api/v1/lease", { value: { take: tr
 export const requestCommand = () => ask("POST", "api/v1/lease", { value: {} });
 export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { grant: name } });
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
+export const getAcks = () => ask("GET", "api/v1/acks");
 
 // The daemon reads its journal for one user only so often at once, and other tabs may be reading: then a little later.
 export async function getMessages(query) {

@@ -4,20 +4,21 @@
 
 import { since, span } from "./clock.js";
 import { byId, fill, make, write } from "./dom.js";
+import { paced } from "./pace.js";
 
 export function facts(store) {
   const axes = byId("axes");
-  store.on("state", () => {
+  const draw = paced(() => {
     const { state } = store;
+    if (state === null) return;
     const known = [state.mount, state.axes];
     fill(axes, JSON.stringify(known), () => about(state));
     fill(byId("commanders"), JSON.stringify(state.commanders), () => [table(state.commanders)]);
     write(byId("journal"), journal(state.journal));
     write(byId("version"), `mtmount_twisted ${state.version}`);
-  });
-  store.on("state tick", () => {
     for (const cell of axes.querySelectorAll("[data-time]")) cell.textContent = ` (${since(cell.dataset.time)} ago)`;
   });
+  store.on("state tick", draw);
 }
 
 function fact(name, text, { time, stale }) {

@@ -4,15 +4,15 @@
 
 import { duration, now } from "./clock.js";
 import { byId, fill, make } from "./dom.js";
+import { paced } from "./pace.js";
 import { words } from "./schema.js";
 
 export function flights(store) {
   const panel = byId("flights");
-  store.on("state", () => {
+  const draw = paced(() => {
+    if (store.state === null) return;
     const all = store.state.in_flight;
     fill(panel, JSON.stringify(all), () => [table(all)]);
-  });
-  store.on("state tick", () => {
     for (const cell of panel.querySelectorAll("[data-since]")) {
       cell.textContent = duration(now() - Date.parse(cell.dataset.since));
     }
@@ -21,6 +21,7 @@ export function flights(store) {
       cell.textContent = left > 0 ? duration(left) : "over";
     }
   });
+  store.on("state tick", draw);
 }
 
 const heading = (text, kind) => make("th", { scope: "col", class: kind }, text);

@@ -7,8 +7,8 @@
 import { ApiError, getMessages, getToken, probeState } from "./api.js";
 import { openChannel } from "./channel.js";
 import { now, setDaemonTime } from "./clock.js";
-import { ACK_WINDOW } from "./store.js";
 
+const PAST = 10 * 60_000; // ms: how far back it is read which commands answers are to
 const RETRY = 2000; // ms until the daemon is asked again, after it had no answer for this tab
 const TURN = 10_000; // ms: a hub says something at least so often
 const MOST_TURNS = 4; // without a word of the hub: then it is gone, and another is looked for
@@ -153,7 +153,7 @@ export class Follower {
   // What was before the stream was, if it does not begin where an earlier one ended. A daemon that keeps no
   // journal has none: the page does without.
   async past() {
-    const from = new Date(now() - ACK_WINDOW).toISOString();
+    const from = new Date(now() - PAST).toISOString();
     try {
       this.store.addHistory((await getMessages({ limit: 200 })).entries);
       this.store.addPastSteps((await getMessages({ since: from, kind: "step", limit: 1000 })).entries);

@@ -1,15 +1,15 @@
 // What the page knows, and who wants to hear of a change of it.
 //
 // Values only: it touches neither page nor network. Every list in it has a bound. Topics: "live" (is what is
-// shown still true), "state", "entry" (the tail), "acks" (times to Ack), "lives" (this page's commands),
+// shown still true), "state", "entry" (the tail), "acks" (answers of the mount), "lives" (this page's commands),
 // "tick" (a second has passed).
 
-const MOST_ENTRIES = 500;
-const MOST_ACKS = 2000;
+import { Names } from "./names.js";
+import { byTime, Recent } from "./recent.js";
+
+const MOST_REFUSALS = 500;
 const MOST_LIVES = 20;
 const MOST_UNANSWERED = 1000;
-const MOST_NAMED = 2000;
-export const ACK_WINDOW = 10 * 60_000; // ms that the plot shows
 
 const ANSWERS = new Set(["ack", "noack", "timed_out"]);
 
@@ -20,12 +20,23 @@ export class Store {
     this.topics = new Map();
     this.live = { is: false, since: null, why: "connecting", events: "" };
     this.state = null;
-    this.entries = []; // oldest first
+    this.recent = new Recent(); // entries
     this.lastWord = null; // what the mount said last
-    this.acks = []; // {time, ms, step}; oldest first
+    this.answer = null; // the mount's last: {time, ms, step}
+    this.refusals = []; // {time, command, commander, explanation}; oldest first
     this.lives = []; // newest first
     this.unanswered = new Map(); // a command's key -> when it was sent, ms
-    this.named = new Map(); // a command's key, by which the mount answers -> "AzimuthAxisMove of csc"
+    this.names = new Names();
+  }
+
+  // The newest entries, oldest first.
+  get entries() {
+    return this.recent.of(() => true);
+  }
+
+  // A command's key -> "AzimuthAxisMove of csc".
+  get named() {
+    return this.names.commands;
   }
 
   on(topics, listener) {
@@ -50,61 +61,57 @@ export class Store {
     this.tell("state");
   }
 
-  // A step tells which command its key is.
-  name({ type, key, command, peer }) {
-    if (type !== "step") return;
-    this.named.delete(key); // the newest stands last
-    this.named.set(key, `${command} of ${peer}`);
-    if (this.named.size > MOST_NAMED) this.named.delete(this.named.keys().next().value);
-  }
-
   // An entry of the journal, live or from its history.
   addEntry(entry) {
-    this.entries.push(entry);
-    keepLast(this.entries, MOST_ENTRIES);
+    this.names.note(entry);
+    this.recent.add(entry, this.names.isTracking(entry));
     if (isWord(entry)) this.lastWord = entry;
-    this.name(entry);
     if (entry.type === "step") this.measure(entry);
     this.tell("entry", entry);
   }
 
   // History is what was before; some of it may have come live, too.
   addHistory(entries) {
-    const known = new Set(this.entries.map(looks));
-    const all = [...entries.filter((entry) => !known.has(looks(entry))), ...this.entries];
-    this.entries = all.sort(byTime).slice(-MOST_ENTRIES);
-    this.entries.forEach((entry) => this.name(entry));
+    for (const entry of [...entries].sort(byTime)) this.names.note(entry);
+    this.recent.merge(entries, (entry) => this.names.isTracking(entry));
     this.lastWord = this.entries.findLast(isWord) ?? this.lastWord;
     this.tell("entry", null);
   }
 
+  // The steps of the last minutes, from before the page was open, tell which commands answers are to.
+  addPastSteps(steps) {
+    for (const entry of [...steps].sort(byTime)) this.names.note(entry);
+    this.tell("entry", null);
+  }
+
   // An answer, or that there was none in time; a link that was lost says nothing of the mount.
-  measure({ key, step, time }) {
+  measure({ key, step, time, command, peer, explanation }) {
     if (step === "sent") {
       this.unanswered.set(key, Date.parse(time));
       if (this.unanswered.size > MOST_UNANSWERED) this.unanswered.delete(this.unanswered.keys().next().value);
       return;
     }
+    const at = Date.parse(time);
+    if (step === "noack") {
+      this.refusals.push({ time: at, command, commander: peer, explanation });
+      keepLast(this.refusals, MOST_REFUSALS);
+    }
     const sent = this.unanswered.get(key);
-    if (sent === undefined) return;
-    this.unanswered.delete(key);
-    const answered = Date.parse(time);
-    if (!ANSWERS.has(step)) return;
-    this.acks.push({ time: answered, ms: Math.max(0, answered - sent), step });
-    keepLast(this.acks, MOST_ACKS);
-    this.tell("acks");
+    if (step !== "received") this.unanswered.delete(key);
+    if (sent !== undefined && ANSWERS.has(step)) this.answer = { time: at, ms: Math.max(0, at - sent), step };
+    if (ANSWERS.has(step)) this.tell("acks");
   }
 
-  // The steps of the last minutes, from before the page was open.
-  addPastSteps(steps) {
-    const live = this.acks;
-    this.acks = [];
-    for (const entry of steps.sort(byTime)) {
-      this.name(entry);
-      this.measure(entry);
+  // What the daemon has counted, from before the page was open, too.
+  setPastAnswers({ last, refusals }) {
+    const at = Date.parse(last?.time);
+    if (last !== null && !(this.answer?.time >= at)) {
+      this.answer = { time: at, ms: last.seconds * 1000, step: last.step };
     }
-    this.acks = [...this.acks, ...live.filter((ack) => !this.acks.some((old) => old.time === ack.time))];
-    this.tell("acks");
+    const known = this.refusals.at(-1)?.time ?? -Infinity;
+    const past = refusals.map((refusal) => ({ ...refusal, time: Date.parse(refusal.time) }));
+    this.refusals.push(...past.filter(({ time }) => time > known));
+    keepLast(this.refusals, MOST_REFUSALS);
   }
 
   // A command of this page's, as the daemon told of it last; `sending` is one that it has not answered yet.
@@ -116,13 +123,6 @@ export class Store {
     this.tell("lives", life);
   }
 }
-
-// Within one millisecond the number of the row tells.
-const row = ({ id }) => Number(id?.split(".")[1] ?? Infinity);
-const byTime = (one, other) => Date.parse(one.time) - Date.parse(other.time) || row(one) - row(other) || 0;
-
-// An entry without its id, which one that has just come may not have yet.
-const looks = ({ id, ...rest }) => JSON.stringify(rest);
 
 // What the mount says to all, or to one; not what is said to it, nor what a line was passed on to.
 function isWord(entry) {

@@ -1,12 +1,20 @@
-// The tail of messages, newest first: filtered, paused, and never longer than the store's list of them.
+// The tail of messages, newest first: filtered, paused, bounded, and continued into the journal by "Older".
 //
-// It touches its own panel and reads the store. While it is paused new entries are counted and not shown.
+// It touches its own panel, the network by api.js for what is older, and reads the store. While it is paused new
+// entries are counted and not shown.
 
+import { ApiError, getMessages } from "./api.js";
 import { timeOfDay } from "./clock.js";
 import { byId, make, write } from "./dom.js";
+import { Names } from "./names.js";
+import { paced } from "./pace.js";
 import { cells } from "./words.js";
 
 const MOST_ROWS = 500;
+const MOST_OLDER = 3000; // rows, with what is older
+const PAGE = 500; // entries of the journal at once
+const ENOUGH = 100; // rows that "Older" finds before it ends
+const MOST_PAGES = 10; // that it looks through
 const LOUD = new Set(["ERROR", "WARNING", "NOACK"]);
 
 // What to show, by the name of the choice. A line that the mount said is passed on to others: once is enough.
@@ -17,16 +25,25 @@ const KINDS = {
   change: (entry) => entry.type === "change",
   all: () => true,
 };
+const OF_THE_JOURNAL = new Set(["message", "step", "change"]); // choices that the daemon can make
 
 export function tail(store) {
   const [rows, pause, count] = [byId("tail"), byId("tail-pause"), byId("tail-count")];
-  let [paused, missed, queue] = [false, 0, []];
+  const [older, reach] = [byId("tail-older"), byId("tail-reach")];
+  const controls = byId("tail-form").elements;
+  let [paused, missed, fresh, whole] = [false, 0, [], true];
+  let chosen = () => true; // by what the store sorts entries by
+  let fits = () => true; // all in all
+  let end = null; // the id of the oldest entry that was looked at
+  let reading = null; // what reads on, while it does
 
-  const chosen = () => {
-    const fits = KINDS[byId("tail-form").elements.kind.value];
-    const text = byId("tail-filter").value.trim().toLowerCase();
-    return (entry) => fits(entry) && (text === "" || cells(entry).join(" ").toLowerCase().includes(text));
-  };
+  function choose() {
+    const [kind, text] = [KINDS[controls.kind.value], byId("tail-filter").value.trim().toLowerCase()];
+    const quiet = byId("tail-quiet").checked;
+    const has = (entry) => text === "" || cells(entry).join(" ").toLowerCase().includes(text);
+    chosen = (entry, tracks) => kind(entry) && !(quiet && tracks);
+    fits = (entry, names) => chosen(entry, names.isTracking(entry)) && has(entry);
+  }
 
   function tell() {
     const shown = `${rows.childElementCount} shown`;
@@ -34,46 +51,107 @@ export function tail(store) {
   }
 
   function all() {
-    queue = [];
-    missed = 0;
-    rows.replaceChildren(...store.entries.filter(chosen()).reverse().map(row));
+    const entries = store.recent.of(chosen).slice(-MOST_ROWS);
+    [missed, fresh, whole, reading] = [0, [], false, null];
+    end = entries.find(({ id }) => id)?.id ?? null;
+    rows.replaceChildren(...entries.filter((entry) => fits(entry, store.names)).reverse().map(row));
+    write(reach, "");
+    older.disabled = false;
     tell();
   }
 
   function some() {
-    const fresh = queue.splice(0).filter(chosen());
-    rows.prepend(...fresh.reverse().map(row));
-    while (rows.childElementCount > MOST_ROWS) rows.lastElementChild.remove();
+    rows.prepend(...fresh.splice(0).reverse().map(row));
+    while (rows.childElementCount > MOST_ROWS) {
+      rows.lastElementChild.remove();
+      end = rows.lastElementChild.dataset.id ?? end;
+    }
     tell();
   }
 
+  function drawNow() {
+    if (whole) all();
+    else if (paused) tell();
+    else some();
+  }
+  const draw = paced(drawNow);
+
   function take(entry) {
-    if (paused) {
-      missed += 1;
-      if (missed === 1) requestAnimationFrame(tell);
-    } else if (entry === null) all();
-    else if (queue.push(entry) === 1) requestAnimationFrame(some);
-    else if (queue.length > MOST_ROWS) queue.splice(1, 1); // a hidden page draws nothing
+    if (paused) missed += entry === null ? 0 : 1;
+    else if (entry === null) whole = true;
+    else if (fits(entry, store.names)) {
+      fresh.push(entry);
+      if (fresh.length > MOST_ROWS) fresh.shift(); // a hidden page draws nothing
+    } else return;
+    draw();
+  }
+
+  // It holds what had come when it was pressed.
+  function setPaused(is) {
+    if (is && !paused) drawNow();
+    paused = is;
+    pause.setAttribute("aria-pressed", String(paused));
+    if (!paused) whole = true;
+    draw();
+  }
+
+  // What is older, from the journal, below what is shown; the list is paused, or it would move on.
+  async function readOlder() {
+    setPaused(true);
+    const mine = (reading = {});
+    const names = new Names();
+    older.disabled = true;
+    let found = 0;
+    try {
+      for (let page = 0; page < MOST_PAGES && found < ENOUGH; page++) {
+        const kind = OF_THE_JOURNAL.has(controls.kind.value) ? { kind: controls.kind.value } : {};
+        const before = end === null ? {} : { before: end };
+        const { entries, next } = await getMessages({ limit: PAGE, ...kind, ...before });
+        if (reading !== mine) return;
+        found += append(entries, names);
+        end = next ?? entries.at(-1)?.id ?? end;
+        write(reach, next === null ? "The journal begins here." : `Back to ${timeOfDay(entries.at(-1)?.time, true)} UTC.`);
+        if (next === null) return;
+        if (rows.childElementCount >= MOST_OLDER) {
+          write(reach, `${reach.textContent} That is all this list holds: choose less, or press Pause to begin anew.`);
+          return;
+        }
+      }
+      older.disabled = false;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (reading !== mine) return;
+      write(reach, `What is older can't be read: ${error.message}`);
+      older.disabled = false;
+    }
+  }
+
+  function append(entries, names) {
+    for (const entry of [...entries].reverse()) names.note(entry);
+    const fitting = entries.filter((entry) => fits(entry, names));
+    rows.append(...fitting.map(row));
+    tell();
+    return fitting.length;
   }
 
   store.on("entry", take);
-  store.on("tick", () => paused && tell());
-  byId("tail-form").addEventListener("input", all);
-  byId("tail-form").addEventListener("submit", (event) => event.preventDefault());
-  pause.addEventListener("click", () => {
-    paused = !paused;
-    pause.setAttribute("aria-pressed", String(paused));
-    if (paused) tell();
-    else all();
+  byId("tail-form").addEventListener("input", () => {
+    choose();
+    whole = true;
+    draw();
   });
-  tell();
+  byId("tail-form").addEventListener("submit", (event) => event.preventDefault());
+  pause.addEventListener("click", () => setPaused(!paused));
+  older.addEventListener("click", readOlder);
+  choose();
+  draw();
 }
 
 function row(entry) {
   const [time, who, what, text] = cells(entry);
   return make(
     "div",
-    { class: `row${LOUD.has(entry.kind) && entry.direction === "from" ? " loud" : ""}` },
+    { class: `row${LOUD.has(entry.kind) && entry.direction === "from" ? " loud" : ""}`, "data-id": entry.id },
     make("span", {}, timeOfDay(time, true)),
     make("span", {}, who),
     make("span", {}, what),

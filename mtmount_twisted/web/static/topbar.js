@@ -4,20 +4,22 @@
 
 import { duration, now, roughly, since, span, timeOfDay } from "./clock.js";
 import { byId, fill, make, show, write } from "./dom.js";
+import { paced } from "./pace.js";
 import { word } from "./words.js";
 
 const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
+const [MANY, WITHIN] = [5, 5500]; // so many refusals in so many ms are one a second, which may be late by half of one
+const RECENT = 5000; // ms over which refusals are counted
 const FRESH = 10_000; // ms for which an answer tells of now: how the mount is later nobody knows until it is asked
 
 export function topbar(store, onTryNow) {
-  const draw = () => {
+  const draw = paced(() => {
     holder(store.state);
     mount(store);
     lastWord(store);
     write(byId("utc"), timeOfDay(now()));
-  };
-  store.on("state tick live acks", draw);
-  store.on("entry", () => lastWord(store));
+  });
+  store.on("state tick live acks entry", draw);
   store.on("state live", () => link(store));
   store.on("live", () => liveness(store));
   store.on("state live", announcer(store));
@@ -46,9 +48,12 @@ const upOrDown = (is) => (is ? "up" : "DOWN");
 function mount(store) {
   if (store.state === null) return;
   const { controller } = store.state;
-  const [text, how] = answers(store, now());
-  write(byId("answers"), text);
-  mood("tile-mount", how);
+  const [answer, how] = answers(store, now());
+  const refused = how === "bad" ? null : refusing(store, now());
+  write(byId("answers"), refused ? refused.text : answer);
+  write(byId("refusal"), refused ? refused.why : "");
+  show(byId("refusal"), refused !== null);
+  mood("tile-mount", refused ? "warn" : how);
   const parts = [
     `commands ${upOrDown(controller.command_connection)}, replies ${upOrDown(controller.reply_connection)}`,
     `epoch ${controller.epoch}`,
@@ -58,17 +63,26 @@ function mount(store) {
 }
 
 // Whether the mount answers, in words and as a mood; the words never say more than is known at `time`.
-export function answers({ state: { controller, in_flight: flights }, acks, live }, time) {
+export function answers({ state: { controller, in_flight: flights }, answer: last, live }, time) {
   if (!controller.connected) return ["Link down", "bad"];
   const waits = flights.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
   const longest = time - Math.min(...waits);
   if (live.is && longest > SLOW) return [`No answer for ${duration(longest)}`, "bad"];
-  const last = acks.at(-1);
-  if (last === undefined) return ["Connected", ""];
+  if (last === null) return ["Connected", ""];
   const ago = `${roughly(time - last.time)} ago`;
   if (last.step === "timed_out") return [`Did not answer, ${ago}`, "bad"];
   if (live.is && time - last.time <= FRESH) return [`Answers in ${span(last.ms)}`, "good"];
   return [`Answered in ${span(last.ms)}, ${ago}`, ""];
+}
+
+// Whether the mount refuses command after command: in words, and the last refusal in full; else null.
+export function refusing({ refusals, live }, time) {
+  const last = refusals.slice(-MANY);
+  if (!live.is || last.length < MANY || time - last[0].time > WITHIN) return null;
+  const recent = refusals.filter((refusal) => refusal.time > time - RECENT).length;
+  const rate = Math.max(1, Math.round((recent * 1000) / RECENT));
+  const { command, commander, explanation } = last.at(-1);
+  return { text: `Refuses ${rate}/s`, why: `${command} of ${commander}: ${explanation || "no explanation"}` };
 }
 
 function lastWord({ lastWord: entry, named }) {
@@ -97,7 +111,6 @@ function liveness({ live }) {
     fill(text, title + rest, () => [make("strong", {}, title), rest]);
   }
   show(byId("not-live"), !live.is);
-  document.title = live.is ? "Mount" : "NOT LIVE: Mount";
 }
 
 // Says changes to who can't see them: not the clocks, which would never be silent.

@@ -37,12 +37,30 @@ const STEPS = {
   local: "answered here",
 };
 
+// The fields of a message by their names, its own before those that every message has. A number is written as it
+// stands in the message: JSON has no difference between 10 and 10.0.
+function named({ fields, is_command: isCommand, text, truncated }) {
+  const names = Object.keys(fields);
+  const written = (text ?? "").split(" | ");
+  written.splice(isCommand ? 1 : 0, 1); // the code, which is the message's kind
+  const told = (name, index) => {
+    const value = fields[name];
+    const asWritten = typeof value === "number" && !truncated && Number(written[index]) === value;
+    return `${name}=${asWritten ? written[index] : Array.isArray(value) ? value.join(", ") : value}`;
+  };
+  const all = names.map((name, index) => [COMMON.has(name), told(name, index)]);
+  return [...all.filter(([common]) => !common), ...all.filter(([common]) => common)]
+    .map(([, words]) => words)
+    .join(" ");
+}
+const COMMON = new Set(["sequence_id", "source", "timestamp"]);
+
 // One entry as the cells of a row: time, who, what, and the rest.
 export function cells(entry) {
   const { peer, type, kind } = entry;
   if (type === "message") {
     const arrow = entry.direction === "from" ? "from" : "to";
-    return [entry.time, `${arrow} ${peer}`, kind, entry.text ?? ""];
+    return [entry.time, `${arrow} ${peer}`, kind, entry.fields ? named(entry) : (entry.text ?? "")];
   }
   if (type === "step") {
     const step = STEPS[entry.step] ?? entry.step.replaceAll("_", " ");

@@ -1,0 +1,41 @@
+// Which command an answer is to, from the steps of commands that were seen.
+//
+// Values only: it touches neither page nor network.
+
+const MOST = 2000; // commands
+const OWN_IDS = new Set(["controller", "observers", "everyone"]); // their messages have the bridge's ids
+const TRACK = /(Track|_TRACK)$/; // the class of a command, or the name of its code
+
+const HARMLESS = new Set(["received", "sent", "ack"]); // steps of a track command that went well
+
+function keep(map, key, value) {
+  map.delete(key); // the newest stands last
+  map.set(key, value);
+  if (map.size > MOST) map.delete(map.keys().next().value);
+}
+
+export class Names {
+  constructor() {
+    this.commands = new Map(); // a command's key, by which the mount answers -> "AzimuthAxisMove of csc"
+    this.tracks = new Map(); // the ids of track commands, as "PEER ID", or " KEY" -> true
+  }
+
+  // A step tells which command its key is.
+  note({ type, key, command, peer, sequence_id: id }) {
+    if (type !== "step") return;
+    keep(this.commands, key, `${command} of ${peer}`);
+    if (TRACK.test(command)) {
+      keep(this.tracks, ` ${key}`, true);
+      keep(this.tracks, `${peer} ${id}`, true);
+    } else this.tracks.delete(`${peer} ${id}`); // a commander may use an id again
+  }
+
+  // Whether an entry is of a track command that goes well: the command, its Ack, or a step on the way. A refusal or
+  // a time-out is not.
+  isTracking({ type, kind, peer, command, step, sequence_id: id }) {
+    if (type === "step") return TRACK.test(command) && HARMLESS.has(step);
+    if (type !== "message") return false;
+    if (kind === "ACK") return this.tracks.has(OWN_IDS.has(peer) ? ` ${id}` : `${peer} ${id}`);
+    return TRACK.test(kind);
+  }
+}

@@ -1,0 +1,37 @@
+// What can be seen of the page while another tab is in front: its title and its icon.
+//
+// It touches these two and reads the store; it waits for no frame, since a hidden page gets none.
+
+const DRAWN = {
+  calm: "<path d='M2 14h12M8 14V8m-4 0h8L8 2z' fill='none' stroke='#b3001b' stroke-width='2'/>",
+  alarm:
+    "<path d='M5 0h6l5 5v6l-5 5H5l-5-5V5z' fill='#b3001b'/><path d='M8 3v6m0 2v2' stroke='#fff' stroke-width='2.4'/>",
+  lost:
+    "<path d='M5.4 1h5.2L15 5.4v5.2L10.6 15H5.4L1 10.6V5.4z' fill='#fff' stroke='#b3001b' stroke-width='2'/>" +
+    "<path d='M5 5l6 6m0-6l-6 6' stroke='#b3001b' stroke-width='2'/>",
+};
+const icon = (name) =>
+  `data:image/svg+xml,${encodeURIComponent(`<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>${DRAWN[name]}</svg>`)}`;
+
+export function sign(store) {
+  const link = document.querySelector("link[rel=icon]");
+  store.on("state live", () => {
+    const { title, name } = told(store);
+    if (document.title !== title) document.title = title;
+    if (link.dataset.name === name) return;
+    link.dataset.name = name;
+    link.href = icon(name);
+  });
+}
+
+// The title, and which icon: the page that is not live is worse than a lost link, and that than an error.
+export function told({ live, state }) {
+  if (!live.is) return { title: "NOT LIVE: Mount", name: "lost" };
+  const errors = state.errors.filter((error) => error.active).length;
+  const news = [
+    !state.controller.connected && "no link",
+    errors && `${errors} ${errors === 1 ? "error" : "errors"}`,
+  ].filter(Boolean);
+  const name = !state.controller.connected ? "lost" : errors ? "alarm" : "calm";
+  return { title: news.length ? `(${news.join(", ")}) Mount` : "Mount", name };
+}
