@@ -469,4 +469,6 @@ def is_raw(call: ast.Call) -> bool:
     if name in ("callLater", "deferLater"):
         delay = call.args[name == "deferLater"]
         return not (isinstance(delay, ast.Constant) and delay.value == 0)
-    return name in ("LoopingCall", "timeoutDeferred", "setTimeout")
+    if name in ("Agent", "HTTPConnectionPool") or name.endswith("ClientEndpoint"):
+        return True  # they time out by themselves
+    return name in ("LoopingCall", "TimerService", "setTimeout")
