@@ -93,6 +93,7 @@ class House:
     :ivar desk: the commander with a connection to a port, through `desk_proxy`.
     :ivar hall: who only observes.
     :ivar whole: False once the journal can't have everything.
+    :ivar paused: True once the daemon was paused: how late its event loop was is not its own doing then.
     """
 
     desk: Desk
@@ -106,6 +107,7 @@ class House:
         self.outcome = outcome
         self.ledger = Ledger()
         self.whole = True
+        self.paused = False
         names = ("replies", "csc", "desk", "hall", "web")
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.controller = ChaosPair(reactor, 0, self.ports["replies"])
@@ -266,7 +268,7 @@ class House:
 
     def _judge(self) -> None:
         outcome = self.outcome
-        most, own = self.daemon.lag()
+        most, own = (0.0, 0.0) if self.paused else self.daemon.lag()
         outcome.figures["lag"] = max(outcome.figures["lag"], round(own * 1000))
         outcome.figures["lag_with_others"] = max(outcome.figures["lag_with_others"], round(most * 1000))
         if own > LAG_LIMIT:

@@ -18,6 +18,9 @@ from .waits import pause, until
 DRAIN = 5.0
 """How long commands in flight may have to end when the daemon is told to, in seconds."""
 
+PAUSE = 15.0
+"""How long the daemon is paused, in seconds: ten times as long as it waits for an Ack."""
+
 CLEAN = (0, -signal.SIGTERM)
 """How it exits: once all is closed, ``twistd`` ends by the signal that it was told to end with."""
 
@@ -45,6 +48,27 @@ async def clock_steps(stage: Stage, times: int) -> None:
     span = records.count(house.journal, "SELECT max(time) - min(time) FROM step")
     if span < HOUR:
         outcome.problems.append("no time stamp was an hour ahead")
+
+
+async def paused(stage: Stage, times: int) -> None:
+    """SIGSTOP for 15 s, while the mount finishes 20 commands and never answers one."""
+    house = await stage.house(ack_timeout=1.5, lease_grace=2.0)
+    outcome, house.paused = house.outcome, True
+    for _ in range(times):
+        never = await house.in_flight(1, count=1)
+        house.simulator.faults.add(Fault("late", seconds=0.7, count=20))
+        late = [house.desk.send(Enable) for _ in range(20)]
+        await house.arrive(late)
+        outcome.inject()
+        house.daemon.signal("STOP")
+        await pause(house.reactor, PAUSE)
+        house.daemon.signal("CONT")
+        await house.ends(late + never)
+        outcome.see("done, not timed out", all(entry.ended("done") for entry in late))
+        outcome.see("the others timed out", all(entry.ended("timed out") for entry in never))
+        connected = house.desk.is_open and house.hall.is_open and house.csc.pair.connected
+        outcome.see("goes on", connected and await house.answers())
+        await house.calm()
 
 
 async def _in_flight(house: House) -> tuple[list[Entry], list[Entry]]:

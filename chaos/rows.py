@@ -144,6 +144,13 @@ ROWS: tuple[Row, ...] = (
         ("deadlines hold", "replies hold", "goes on"),
     ),
     Row(
+        "SIGSTOP for 15 s, 20 commands in flight",
+        on_process.paused,
+        5,
+        0,
+        ("done, not timed out", "the others timed out", "goes on"),
+    ),
+    Row(
         "SIGTERM, 20 commands in flight",
         on_process.told_to_end,
         10,
