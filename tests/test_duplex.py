@@ -155,6 +155,26 @@ class InMemoryTests(SynchronousTestCase):
         error = self.failureResultOf(done, CommandOutcomeUnknown).value
         self.assertIn("it speaks TLS, and this side plain text", str(error))
 
+    def test_bad_lines(self) -> None:
+        """A line without an end, and one that is cut off, are in the log, and it connects again."""
+        self.turn(SETTLE_TIME)
+        for data, word in (
+            (b"x" * 70_000, "a line of more than 65536 bytes"),
+            (b"5\nhalf", "middle of a line"),
+        ):
+            with self.assertLogs(LOG, "WARNING") as logged:
+                far_end = self.port.far_ends[-1]
+                far_end.transport.write(data)
+                self.turn()
+                if far_end.is_connected:
+                    far_end.transport.loseConnection()
+                self.turn()
+            self.assertIn(word, logged.output[0])
+            self.assertFalse(self.link.connected)
+            self.turn(1.0)
+            self.turn(SETTLE_TIME)
+            self.assertTrue(self.link.connected)
+
     def test_close(self) -> None:
         """Each wait ends when it is closed, also while the connection is being made."""
         waiting = self.link.wait_connected()

@@ -15,7 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.certified import DAY, CertificateWatch, certificate_warnings, with_credentials
-from mtmount_twisted.bridge.config import Config
+from mtmount_twisted.bridge.config import Config, load
 from mtmount_twisted.bridge.sections import PortCommanders, WebSettings
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.tls import (
@@ -293,3 +293,22 @@ class EndpointTests(TLSCase):
         )
         text = f"ssl:0:privateKey={other}:certKey={certificate}"
         self.assertIn("not the key", str(self.assertRaises(ConfigError, endpoint_credentials, text)))
+
+    def test_unusable(self) -> None:
+        """A file that is gone, or holds something else, is told with the endpoint."""
+        own = self.authority.issue("bridge")
+        text = f"ssl:0:privateKey={own}"
+        for damage, why in (
+            (lambda: own.write_text("x"), "expected a certificate"),
+            (own.unlink, "No such file"),
+        ):
+            damage()
+            self.assertIn(why, str(self.assertRaises(ConfigError, endpoint_credentials, text)))
+
+    def test_encrypted_twice(self) -> None:
+        """A port with a certificate of its own at an ``ssl:`` endpoint is refused."""
+        own = self.authority.issue("bridge")
+        text = f'[[port]]\nname = "desk"\nendpoint = "ssl:0:interface=127.0.0.1:privateKey={own}"\n'
+        error = self.assertRaises(ConfigError, load, f'{text}certificate = "{own}"\n')
+        self.assertIn("port[1].certificate: the endpoint is encrypted already", str(error))
+        self.assertEqual(len(load(text).ports), 1)
