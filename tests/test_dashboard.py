@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from mtmount_twisted import __version__
 from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.testing import HOST
@@ -427,6 +428,14 @@ class TestTruth(DashboardCase):
             expect(rows.first).to_contain_text("number 699.")
             page.click("#tail-pause")
             expect(rows.first).to_contain_text("while paused")
+
+        return self.browse(work)
+
+    def test_version(self) -> Deferred[None]:
+        """The page shows the version that the daemon runs."""
+
+        def work(page: Any) -> None:
+            expect(page.locator("#version")).to_have_text(f"mtmount_twisted {__version__}")
 
         return self.browse(work)
 
