@@ -220,6 +220,8 @@ class CertificateWatch(TimerService):
     :param now: gives the current time, with a time zone.
     """
 
+    name = "mtmount-certificates"
+
     def __init__(
         self,
         config: Callable[[], Config],
