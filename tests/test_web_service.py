@@ -70,6 +70,21 @@ class InMemory(SynchronousTestCase):
         """One request to all that is served."""
         return ask(self.site, method, path, body, headers)
 
+    def test_figures_follow_a_reload(self) -> None:
+        """The figures have the configured commanders and the web, also those that a reload has changed."""
+
+        def commanders() -> set[str]:
+            text = self.ask("GET", "/metrics").body.decode()
+            return set(re.findall(r'^mtmount_bridge_has_command{commander="(\w+)"} 0.0$', text, re.MULTILINE))
+
+        self.start()
+        self.assertEqual(commanders(), {"desk", "web"})
+        [desk] = CONFIG.ports
+        reloaded = self.bridge.reload(attrs.evolve(CONFIG, ports=(attrs.evolve(desk, name="hall"),)))
+        self.reactor.advance(2)
+        self.successResultOf(reloaded)
+        self.assertEqual(commanders(), {"hall", "web"})
+
     def test_contracts(self) -> None:
         """What it is handed offers what it needs."""
         self.start()
