@@ -112,8 +112,7 @@ class Refusals(SynchronousTestCase):
             [line] = self.lines(*words)
             self.assertIn("prometheus_client is not installed: pip install 'mtmount_twisted[web]'", line)
         service = tap.makeService(self.options())
-        names = ["mtmount-bridge", "mtmount-simulator", "mtmount-certificates"]
-        self.assertEqual([each.name for each in service], names)
+        self.assertEqual([each.name for each in service], ["mtmount-bridge", "mtmount-simulator"])
 
     def test_beyond_this_machine(self) -> None:
         """An open port needs tokens; the line says what there is to do."""

@@ -220,8 +220,6 @@ class CertificateWatch(TimerService):
     :param now: gives the current time, with a time zone.
     """
 
-    name = "mtmount-certificates"
-
     def __init__(
         self,
         config: Callable[[], Config],
