@@ -9,11 +9,11 @@ from typing import Any
 
 from twisted.internet import defer, task
 
-from . import bridge, codec, one_way, receiving, round_trip, sending, starting, web_streams
+from . import bridge, codec, one_way, page, receiving, round_trip, sending, starting, web_streams
 from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
-    codec, receiving, sending, one_way, round_trip, bridge, web_streams, starting
+    codec, receiving, sending, one_way, round_trip, bridge, web_streams, page, starting
 )}  # fmt: skip
 
 
