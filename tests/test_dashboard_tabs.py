@@ -243,8 +243,10 @@ class TestFewConnections(TabsCase):
             expect(without[1].locator("#stop-status")).to_contain_text("STOP of")
             take_command(without[1])
             expect(without[0].locator("#holder")).to_have_text("you")
-            page.close()
-            expect(without[0].locator("#no-events")).to_be_hidden()
+            for tab in tabs[:2]:
+                tab.close()
+            for tab in without:
+                expect(tab.locator("#no-events")).to_be_hidden()
             self.wait_for_streams(without[1], 4)
 
         return self.browse(work)
