@@ -1,12 +1,18 @@
-"""Build wheel and sdist; try each, and an editable install, in a fresh venv from another folder."""
+"""Build wheel and sdist; try each, and an editable install, in a fresh venv from another folder.
+
+All is built from a copy of the source tree, and nothing may be left there: a later build would ship it, and
+another user could not write to it.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,20 +67,44 @@ def require(text: str, *words: str) -> None:
         sys.exit(f"{text}\npackaging: a traceback")
 
 
-def try_install(name: str, arguments: list[str | Path], folder: Path) -> None:
+def copy_sources(folder: Path) -> Path:
+    """Copy what git has, or would add, to a new folder, and return it."""
+    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in listed.split("\0"):
+        if name and (ROOT / name).is_file():  # and not deleted since the last commit
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def files(folder: Path) -> set[Path]:
+    """All files and folders below a folder."""
+    return set(folder.rglob("*"))
+
+
+def require_clean(tree: Path, before: set[Path], after: str) -> None:
+    """End if there is more in the source tree than before."""
+    left = sorted(str(path.relative_to(tree)) for path in files(tree) - before)
+    if left:
+        sys.exit(f"packaging: {after} left in the source tree: {', '.join(left)}")
+
+
+def try_install(name: str, arguments: list[str | Path], folder: Path, tree: Path) -> None:
     """Install into a fresh venv, then use what was installed from a folder that holds nothing."""
     print(f"-- {name}", flush=True)
     venv.create(folder / name, with_pip=True)
     programs = folder / name / "bin"
     elsewhere = folder / f"elsewhere-{name}"
     elsewhere.mkdir()
+    before = files(tree)
     run(programs / "python", "-m", "pip", "install", "-q", *arguments, cwd=elsewhere)
+    require_clean(tree, before, f"the install {name!r}")
     run(programs / "python", "-m", "pip", "check", cwd=elsewhere)
     for shared in SHARED if name != "editable" else ():
         if not (folder / name / "share" / "mtmount_twisted" / shared).is_file():
             sys.exit(f"packaging: share/mtmount_twisted/{shared} is not shipped")
     print(run(programs / "python", "-c", INSTALLED, cwd=elsewhere), end="")
-    for cwd in (elsewhere, ROOT):
+    for cwd in (elsewhere, tree):
         require(run(programs / "twistd", "--help", cwd=cwd), "mtmount-bridge", "mtmount-simulator")
     require(run(programs / "twistd", "mtmount-bridge", "--help", cwd=elsewhere), "--controller")
     reference = ROOT / "docs" / "bridge.toml"
@@ -86,16 +116,52 @@ def try_install(name: str, arguments: list[str | Path], folder: Path) -> None:
     require(run(programs / "python", "-m", "mtmount_twisted.commander", "--help", cwd=elsewhere), "usage")
 
 
+def try_as_another_user(folder: Path, tree: Path) -> None:
+    """Install from a tree that others own, and use what they have installed: as root leaves it for a user."""
+    print("-- as another user, who may write nothing in the source tree", flush=True)
+    powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search,-fowner")
+    user = powerless if os.geteuid() == 0 else ()
+    programs, theirs = folder / "editable" / "bin", folder / "theirs"
+    venv.create(theirs)
+    modes = {path: path.stat().st_mode for path in (tree, *files(tree))}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    pip = (*user, programs / "python", "-m", "pip", "--python", theirs / "bin" / "python", "install", "-q")
+    run(*pip, "--no-deps", tree, cwd=folder)
+    run(*pip, "--no-deps", "-e", tree, cwd=folder)
+    printed = run(*user, programs / "twistd", "--help", cwd=theirs)
+    require(printed, "mtmount-bridge")
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+def try_deleted_module(folder: Path, tree: Path) -> None:
+    """What was installed from the tree before, and is deleted there, is in no later wheel."""
+    print("-- a deleted module", flush=True)
+    deleted = "mtmount_twisted/commander/script.py"
+    (tree / deleted).unlink()
+    wheels = folder / "wheels"
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, tree, cwd=folder)
+    (wheel,) = wheels.glob("*.whl")
+    if deleted in zipfile.ZipFile(wheel).namelist():
+        sys.exit(f"packaging: {deleted} is deleted, and is in the next wheel")
+
+
 def main() -> None:
     """Build, then try all three."""
     with tempfile.TemporaryDirectory(prefix="mtmount-packaging-") as temporary:
         folder = Path(temporary)
-        run(sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT, cwd=folder)
+        tree = copy_sources(folder / "tree")
+        before = files(tree)
+        run(sys.executable, "-m", "build", "--outdir", folder / "dist", tree, cwd=folder)
+        require_clean(tree, before, "python -m build")
         (wheel,) = (folder / "dist").glob("*.whl")
         (sdist,) = (folder / "dist").glob("*.tar.gz")
-        try_install("wheel", [wheel], folder)
-        try_install("sdist", [sdist], folder)
-        try_install("editable", ["-e", ROOT], folder)
+        try_install("wheel", [wheel], folder, tree)
+        try_install("sdist", [sdist], folder, tree)
+        try_install("editable", ["-e", tree], folder, tree)
+        try_as_another_user(folder, tree)
+        try_deleted_module(folder, tree)
 
 
 if __name__ == "__main__":

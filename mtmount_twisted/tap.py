@@ -37,6 +37,7 @@ from .errors import ConfigError, PairClosedError
 from .fields import utc_now
 from .resolving import look_up
 from .simulator.service import SimulatorService
+from .version import how_to_install
 
 DAEMON = "mtmount-bridge"
 
@@ -422,7 +423,7 @@ def _web_is_on(options: Options) -> bool:
         return False
     installed = find_spec("prometheus_client") is not None
     if not installed and _needs_web(settings):
-        why = "prometheus_client is not installed: pip install 'mtmount_twisted[web]', or say --web none"
+        why = f"prometheus_client is not installed: {how_to_install('web')}, or say --web none"
         daemon.stop(DAEMON, f"{_place(options, 'web.endpoint')}: {why}")
     return installed
 
@@ -555,7 +556,7 @@ def _with_certificates(options: Options, config: Config) -> Config:
     for number, port in enumerate(config.ports, 1):
         if port.certificate is not None and find_spec("OpenSSL") is None:
             place = _place(options, f"port[{number}].certificate")
-            daemon.stop(DAEMON, f"{place}: pyOpenSSL is not installed: pip install 'mtmount_twisted[tls]'")
+            daemon.stop(DAEMON, f"{place}: pyOpenSSL is not installed: {how_to_install('tls')}")
 
     def wrong(key: str, error: ConfigError) -> NoReturn:
         daemon.stop(DAEMON, f"{_place(options, key)}: {error}")

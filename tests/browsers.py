@@ -38,7 +38,7 @@ def missing() -> str:
         return ""
     for package in ("playwright", "axe_playwright_python", "prometheus_client"):
         if find_spec(package) is None:
-            return f"no {package}: install mtmount_twisted[browser,web]"
+            return f"no {package}: .venv/bin/pip install -e '.[browser,web]'"
     return "" if program() else f"no browser: none of {', '.join(PROGRAMS)} is installed"
 
 

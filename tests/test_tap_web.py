@@ -110,7 +110,8 @@ class Refusals(SynchronousTestCase):
         )
         for words in (("--web=tcp:0:interface=127.0.0.1",), (f"--config={config}",)):
             [line] = self.lines(*words)
-            self.assertIn("prometheus_client is not installed: pip install 'mtmount_twisted[web]'", line)
+            self.assertIn("prometheus_client is not installed: in the clone", line)
+            self.assertIn(".venv/bin/pip install -e '.[web]', or say --web none", line)
         service = tap.makeService(self.options())
         self.assertEqual([each.name for each in service], ["mtmount-bridge", "mtmount-simulator"])
 

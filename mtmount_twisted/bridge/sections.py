@@ -309,7 +309,7 @@ class WebSettings:
         default=None,
         metadata={
             "doc": "whether it is served",
-            "default_words": "where `prometheus_client` is installed, as `mtmount_twisted[web]` does",
+            "default_words": "where `prometheus_client` is installed, by the extra `web`",
         },
     )
     endpoint: str | None = field(

@@ -27,6 +27,7 @@ from ..duplex import DuplexCommunicator
 from ..errors import ListenError, PeerRefusedError
 from ..output import DescriptorSink, OutputFile, OutputThread
 from ..tls import client_options
+from ..version import how_to_install
 from .options import parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
 from .session import Session
@@ -257,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _why_not_begun(error: ValueError | ImportError) -> str:
     if isinstance(error, ImportError):
-        return f"--tls-ca: {error.name} is not installed: it comes with the extra tls"
+        return f"--tls-ca: {error.name} is not installed: {how_to_install('tls')}"
     return str(error)
 
 
