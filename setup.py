@@ -1,7 +1,7 @@
 """Keep what a build makes out of the source tree. All else about the package is in ``setup.cfg``.
 
-By default setuptools builds in ``build/`` and ``*.egg-info/`` of the current folder, ships what it finds there,
-and fails if they belong to another user. A file of settings can't name a folder that is new for each build.
+By default setuptools builds in ``build/`` and ``*.egg-info/`` of the current folder, ships what it finds
+there, and fails if they belong to another user. A file of settings can't name a new folder for each build.
 """
 
 import atexit
