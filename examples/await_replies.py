@@ -4,6 +4,7 @@ Run it beside ``twistd -n mtmount-bridge``.
 """
 
 import logging
+import sys
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred
 from mtmount_twisted import Communicator, Mount
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisPower
 from mtmount_twisted.enums import Commander
+from mtmount_twisted.errors import MTMountError
 
 
 async def move(mount: Mount) -> None:
@@ -31,10 +33,11 @@ async def main() -> None:
     communicator = Communicator("example", "127.0.0.1", 30005, "127.0.0.1", 30006, log, read_replies=True)
     mount = Mount(communicator)
     try:
-        await communicator.wait_connected()
+        await communicator.wait_connected(timeout=1.5)
         await move(mount)
-    finally:
-        await mount.close()
+    except MTMountError as error:  # in words: what is wrong, and what to do
+        sys.exit(str(error))
+    await mount.close()
 
 
 if __name__ == "__main__":

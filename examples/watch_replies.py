@@ -13,12 +13,15 @@ from twisted.internet.defer import Deferred
 async def main() -> None:
     from mtmount_twisted import Communicator
     from mtmount_twisted.commands import AskForCommand
-    from mtmount_twisted.errors import LineError
+    from mtmount_twisted.errors import LineError, MTMountError
 
     log = logging.getLogger("example")
     communicator = Communicator("example", "127.0.0.1", 30005, "127.0.0.1", 30006, log, read_replies=True)
-    await communicator.connect()
-    await communicator.write(AskForCommand())
+    try:
+        await communicator.wait_connected(timeout=1.5)
+        await communicator.write(AskForCommand())
+    except MTMountError as error:  # in words: what is wrong, and what to do
+        sys.exit(str(error))
     while not communicator.closed:
         try:
             async for message in communicator:

@@ -212,7 +212,7 @@ class ClientHalf:
         self._connector: IConnector
         self._target = ("", 0)
         self._unreachable: IDelayedCall | None = None  # fired already or not, while nothing is reached
-        self._why_not = ""
+        self.why_not = "no answer"
 
     def start(self, host: str, port: int) -> None:
         """Connect to `host`:`port`, and again whenever that fails or is lost.
@@ -318,14 +318,14 @@ class ClientHalf:
         )
 
     def _report_failure(self, reason: Failure, is_first: bool) -> None:
-        self._why_not = reason.getErrorMessage()
+        self.why_not = reason.getErrorMessage()
         if is_first:
-            self.log.info("%s: can't connect yet, will go on trying: %s", self.name, self._why_not)
+            self.log.info("%s: can't connect yet, will go on trying: %s", self.name, self.why_not)
 
     def _watch(self) -> None:
         """Log, once, if nothing is reached for `UNREACHABLE_AFTER` seconds from now."""
         if self._unreachable is None:
-            self._why_not = "no answer"
+            self.why_not = "no answer"
             self._unreachable = Deadline(self.reactor, UNREACHABLE_AFTER, self._warn)
 
     def _unwatch(self) -> None:
@@ -336,7 +336,7 @@ class ClientHalf:
     def _warn(self) -> None:
         text = "%s: can't reach %s port %d for %g s, will go on trying: %s"
         level = self.unreachable_level()
-        self.log.log(level, text, self.name, *self._target, UNREACHABLE_AFTER, self._why_not)
+        self.log.log(level, text, self.name, *self._target, UNREACHABLE_AFTER, self.why_not)
 
 
 class _ClientInputs(Protocol):

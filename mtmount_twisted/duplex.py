@@ -41,8 +41,13 @@ HANDSHAKE_TIME = 3.0
 _TLS_ALERT = b"\x15\x03"
 """How a TLS record with an alert begins (RFC 8446, 5.1): the answer of TLS to plain text."""
 
+_HTTP = b"HTTP/"
+"""How the answer of a web server begins (RFC 9112, 4)."""
+
 _ENCRYPTED = "it speaks TLS, and this side plain text", "encrypted"
 _MUTE = "it closed the connection when it was spoken to, and said nothing: it may speak TLS only", "encrypted"
+_CLOSED = "it closed the connection at once; the bridge's log says why, if this is one of its [[port]]s"
+_IS_PAGE = "it speaks HTTP, as the port of the page does, and not the mount's protocol", "http"
 _SILENT = f"no TLS handshake within {HANDSHAKE_TIME:g} s: it may not speak TLS", "plain"
 
 
@@ -113,6 +118,9 @@ class DuplexProtocol(LineWriter):
         if is_first and data.startswith(_TLS_ALERT):
             self._refuse(_ENCRYPTED)
             return
+        if is_first and data.startswith(_HTTP):
+            self._refuse(_IS_PAGE)
+            return
         if not self._is_up:
             self._come_up()
         self._reader.dataReceived(data)
@@ -164,7 +172,7 @@ class DuplexClientHalf(ClientHalf):
         if self.proving is not protocol:
             return
         self.proving = None
-        self._why_not = reason.getErrorMessage()
+        self.why_not = reason.getErrorMessage()
         self._proved.fire(None)
         self.refused(reason)
 
@@ -268,13 +276,18 @@ class DuplexCommunicator(Communicator):
         client.incoming, client.refused = self._server, self._refused
         client.start(host, port)
 
-    def wait_connected(self) -> Deferred[None]:
+    @property
+    def why_not_connected(self) -> str:
+        """As in `ClientServerPair`."""
+        return self.refusal or super().why_not_connected
+
+    def wait_connected(self, timeout: float | None = None) -> Deferred[None]:
         """As in `ClientServerPair`; but it does not wait on if to try again can't help.
 
         :returns: a Deferred that may fail with `PeerRefusedError`, too, which says why. The communicator goes
             on trying: a certificate may be renewed.
         """
-        return super().wait_connected()
+        return super().wait_connected(timeout)
 
     def _refused(self, reason: Failure) -> None:
         """Log why a connection can't be used, once for each reason; end the waits if the reason is final."""
@@ -282,7 +295,7 @@ class DuplexCommunicator(Communicator):
             return
         error = reason.value
         is_final = isinstance(error, PeerRefusedError)
-        why = str(error) if is_final else "it closed the connection at once; the bridge's log says why"
+        why = str(error) if is_final else _CLOSED
         text = f"{self.client_host}:{self.client_port}: {why}"
         if text != self.refusal:
             self.log.warning("%s: can't use %s", self.name, text)

@@ -16,6 +16,7 @@
     +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
     +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
     +-- PeerRefusedError        (ConnectionRefusedError)  the far end, or its certificate, is refused
+    +-- ConnectTimeoutError     (TimeoutError)            not connected in time: says what is missing
     +-- ListenError             (OSError)     the server can't listen
     +-- BacklogError            (RuntimeError)  too much is written and not sent
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
@@ -35,6 +36,8 @@ Each one is also the builtin that a caller expects, so that ``except ValueError`
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 
@@ -193,8 +196,8 @@ class PeerRefusedError(MTMountError, ConnectionRefusedError):
     :ivar reason: what is wrong, in words.
     :ivar cause: which of these it is: ``"untrusted"`` (the far end's certificate is of no authority that is
         trusted here, or out of date), ``"other name"`` (it is another host's), ``"plain"`` (the far end does
-        not speak TLS), ``"encrypted"`` (it speaks nothing else), ``"no certificate"`` (it asks for one) or
-        ``"certificate"`` (it refused the one that it was shown).
+        not speak TLS), ``"encrypted"`` (it speaks nothing else), ``"no certificate"`` (it asks for one),
+        ``"certificate"`` (it refused the one that it was shown) or ``"http"`` (it speaks HTTP).
     """
 
     def __init__(self, reason: str, cause: str) -> None:
@@ -207,6 +210,25 @@ class PeerRefusedError(MTMountError, ConnectionRefusedError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class ConnectTimeoutError(MTMountError, TimeoutError):
+    """A pair was not connected in time.
+
+    :ivar seconds: how long that was.
+    :ivar reason: what was missing, and what to do about it, in words.
+    """
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)  # of two arguments OSError would make its errno
+        self.seconds = seconds
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.seconds, self.reason)
+
+    def __str__(self) -> str:
+        return f"not connected within {self.seconds:g} s: {self.reason}"
 
 
 class ListenError(MTMountError, OSError):
@@ -227,7 +249,12 @@ class ListenError(MTMountError, OSError):
         return type(self), (self.host, self.port, self.reason)
 
     def __str__(self) -> str:
-        return f"can't listen on {self.host or '*'}:{self.port}: {self.reason}"
+        text = f"can't listen on {self.host or '*'}:{self.port}: {self.reason}"
+        return f"{text}; {TAKEN}" if self.reason == os.strerror(errno.EADDRINUSE) else text
+
+
+TAKEN = "another program has this port, perhaps another commander: end that one, or use another port"
+"""What an error says of a port that is in use, and what to do about it."""
 
 
 class BacklogError(MTMountError, RuntimeError):

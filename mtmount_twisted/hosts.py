@@ -1,4 +1,4 @@
-"""One spelling for each network address, so that two texts can be compared.
+"""Network addresses as text: one spelling for each, so that two texts can be compared.
 
 Pure: no Twisted, no I/O, no name is resolved.
 """
@@ -23,3 +23,16 @@ def plain_address(host: str) -> str:
         return host
     mapped = getattr(address, "ipv4_mapped", None)
     return str(address if mapped is None else mapped)
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Write ``HOST:PORT``, with an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """True if a host is this machine by its own name: ``localhost``, ``127.0.0.1``, ``::1``."""
+    try:
+        return ipaddress.ip_address(plain_address(host)).is_loopback
+    except ValueError:
+        return host.lower().removesuffix(".") == "localhost"

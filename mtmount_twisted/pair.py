@@ -26,8 +26,10 @@ from zope.interface import implementer
 from .arguments import check_bool, check_pair_arguments
 from .carriage import LINES, Carriage
 from .connections import ClientHalf, ServerHalf, check_destination
+from .deadlines import FairClock
 from .errors import (
     ConnectionLostError,
+    ConnectTimeoutError,
     LineError,
     LineTooLongError,
     ListenError,
@@ -36,6 +38,7 @@ from .errors import (
     UnfinishedLineError,
 )
 from .framing import MAX_LINE_LENGTH
+from .hosts import host_and_port
 from .inbox import Inbox, Messages
 from .interfaces import IPairOwner
 from .logs import send_unconfigured_to_twisted
@@ -88,6 +91,7 @@ class ClientServerPair(Generic[M]):
     _server_half: Callable[..., Any] = ServerHalf
     _close_state = "open"  # then "closing", "closed"
     _answering = False
+    _is_sent_away = False  # the far end closed the client connection before it connected back
 
     def __init__(
         self,
@@ -184,6 +188,27 @@ class ClientServerPair(Generic[M]):
         return self._server.error
 
     @property
+    def why_not_connected(self) -> str:
+        """What is missing until `connected` is true, and what to do about it, in words for people."""
+        there = host_and_port(self.client_host, self.client_port)
+        if self._is_sent_away:
+            return (
+                f"{there} closes each connection: it may serve another program already, or be no mount; "
+                "end the other program, or give another host or port"
+            )
+        if not self.client_connected:
+            why = self._client.why_not.rstrip(".")
+            return (
+                f"nothing takes commands on {there} ({why}); start the mount or the bridge, or give another "
+                "host or port"
+            )
+        here = host_and_port(self.server_host, self.server_port)
+        return (
+            f"the mount did not connect to {here} to reply; give the port to which {there} replies, or "
+            "another host or port"
+        )
+
+    @property
     def writer(self) -> LineWriter | None:
         """What writes on the client connection, while it is connected; else None."""
         return self._client.writer
@@ -224,13 +249,23 @@ class ClientServerPair(Generic[M]):
         self._client.start(self.client_host, port)
         await self.wait_connected()
 
-    def wait_connected(self) -> Deferred[None]:
-        """Wait until `connected`, for ever if need be; changes nothing.
+    def wait_connected(self, timeout: float | None = None) -> Deferred[None]:
+        """Wait until `connected`; changes nothing.
 
+        :param timeout: how long at most, in seconds, above 0; None to wait for ever.
         :returns: a Deferred that fires with None; fails with `PairClosedError` if the pair is
-            closed, or with `ListenError` if this side can't listen.
+            closed, with `ListenError` if this side can't listen, or with `ConnectTimeoutError`, which says
+            what is missing, if it takes longer than `timeout`.
         """
-        return Deferred.fromCoroutine(self._wait(self._connected, lambda: self.connected))
+        waiting = Deferred.fromCoroutine(self._wait(self._connected, lambda: self.connected))
+        if timeout is None:
+            return waiting
+        return waiting.addTimeout(timeout, FairClock(self.reactor), self._not_in_time)
+
+    def _not_in_time(self, result: Any, timeout: float) -> Any:
+        if isinstance(result, Failure) and result.check(defer.CancelledError):
+            raise ConnectTimeoutError(timeout, self.why_not_connected)
+        return result
 
     def wait_peer(self) -> Deferred[None]:
         """Wait until a peer is connected to this side's server, for ever if need be.
@@ -478,6 +513,8 @@ class ClientServerPair(Generic[M]):
 
     def client_changed(self, reason: Failure | None) -> None:
         """As in `IPairOwner`."""
+        if reason is not None:
+            self._is_sent_away = not self.server_connected
         if reason is None:
             self.log.info("%s: connected to %s:%s", self.name, self.client_host, self.client_port)
         else:
@@ -491,6 +528,7 @@ class ClientServerPair(Generic[M]):
     def server_changed(self, reason: Failure | None) -> None:
         """As in `IPairOwner`."""
         if reason is None:
+            self._is_sent_away = False
             if self._inbox.paused:
                 self._pause()
             self._client.hurry()

@@ -81,7 +81,8 @@ ROOMS: dict[str, Room] = {
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
-        "names lines messages waiting interfaces protocol connections carriage arguments logs",
+        "names lines messages waiting hosts interfaces deadlines protocol connections carriage arguments "
+        "logs",
     ),
     "duplex": room(
         "duplex", "names lines waiting interfaces deadlines protocol connections communicator tls"
@@ -98,7 +99,7 @@ ROOMS: dict[str, Room] = {
         "communicator journal_file hosts tls",
     ),
     "commander": room(
-        "commander", "names lines values messages deadlines output communicator commanding duplex tls"
+        "commander", "names lines values messages hosts output communicator commanding duplex tls"
     ),
     "journal": room(
         "journal", "names lines values messages codec deadlines hosts communicator journal_file commander"

@@ -139,14 +139,23 @@ class ProgramTests(SynchronousTestCase):
         return self.successResultOf(running)
 
     def test_nothing_there(self) -> None:
-        """A script whose mount is not there fails in time, with one line that says where it looked."""
+        """A script whose mount is not there fails in time, and says soon where it looked and what to do."""
         running = self.run_pipe(self.program("--connect-timeout", "3"), b"enable\n")
-        self.reactor.advance(2.9)
+        self.reactor.advance(1.4)
         self.assertEqual(self.complaints, [])
+        for _ in range(15):
+            self.reactor.advance(0.1)
+        self.assertNoResult(running)
+        self.assertEqual(len(self.complaints), 1)
         self.reactor.advance(0.2)
         self.assertEqual(self.finish(running), 2)
         self.assertEqual(
-            self.complaints, ["not connected within 3 s: nothing takes commands on 127.0.0.1:30005"]
+            self.complaints,
+            [
+                f"not connected within {late} s: nothing takes commands on 127.0.0.1:30005 (Connection was "
+                "refused by other side); start the mount or the bridge, or give another host or port" + more
+                for late, more in (("1.5", "; trying for 1.5 s more"), ("3", ""))
+            ],
         )
 
     def test_one_way_only(self) -> None:

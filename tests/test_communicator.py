@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from mtmount_twisted.carriage import Carriage
 from mtmount_twisted.commands import Enable
 from mtmount_twisted.communicator import ClientServerPair, Communicator
-from mtmount_twisted.errors import LineError, ListenError, PairClosedError
+from mtmount_twisted.errors import TAKEN, LineError, ListenError, PairClosedError
 from mtmount_twisted.interfaces import IPairOwner
 from mtmount_twisted.testing import HOST, FarEnd, MemoryReactor
 
@@ -72,7 +72,7 @@ class StateTests(PairCase):
         self.assertIsInstance(communicator.listen_error, ListenError)
         for wait in (communicator.wait_server_port, communicator.connect, communicator.wait_connected):
             error = self.failureResultOf(wait(), OSError).value
-            self.assertEqual(str(error), f"can't listen on {HOST}:{taken}: Address already in use")
+            self.assertEqual(str(error), f"can't listen on {HOST}:{taken}: Address already in use; {TAKEN}")
         closed = communicator.close()
         self.reactor.advance(0)
         self.successResultOf(closed)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.commands import AzimuthAxisMove, Enable
 from mtmount_twisted.communicator import Communicator
+from mtmount_twisted.errors import TAKEN
 from mtmount_twisted.replies import DoneReply
 from mtmount_twisted.testing import HOST
 
@@ -56,7 +57,7 @@ class SocketTests(TestCase):
         second = Communicator("second", HOST, 1, HOST, port, LOG, True, False)
         for wait in (second.wait_server_port, second.connect):
             error = await self.assertFailure(wait(), OSError)
-            self.assertEqual(str(error), f"can't listen on {HOST}:{port}: Address already in use")
+            self.assertEqual(str(error), f"can't listen on {HOST}:{port}: Address already in use; {TAKEN}")
         await second.close()
 
     async def test_host_name(self) -> None:

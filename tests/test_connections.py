@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from mtmount_twisted import connections
 from mtmount_twisted.connections import MAX_RETRY_INTERVAL, RETRY_GROWTH, RETRY_SPREAD, ClientHalf, ServerHalf
-from mtmount_twisted.errors import ListenError
+from mtmount_twisted.errors import TAKEN, ListenError
 from mtmount_twisted.interfaces import IPairOwner
 from mtmount_twisted.protocol import LineReader
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor
@@ -388,7 +388,7 @@ class ServerHalfTests(HalfCase):
         with self.assertLogs(LOG, logging.ERROR) as logged:
             half = self.serve()
         self.assertIsInstance(half.error, OSError)
-        self.assertEqual(str(half.error), f"can't listen on {HOST}:{PORT}: Address already in use")
+        self.assertEqual(str(half.error), f"can't listen on {HOST}:{PORT}: Address already in use; {TAKEN}")
         self.assertEqual(len(logged.records), 1)
 
     def test_second_peer_is_refused(self) -> None:

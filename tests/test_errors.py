@@ -52,6 +52,11 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
         ConnectionRefusedError,
         ["out of date"],
     ),
+    "ConnectTimeoutError": (
+        errors.ConnectTimeoutError(1.5, "nothing is there"),
+        TimeoutError,
+        ["within 1.5 s: nothing is there"],
+    ),
     "ListenError": (errors.ListenError("::1", 30006, "in use"), OSError, ["::1", "30006", "in use"]),
     "BacklogError": (errors.BacklogError(1000), RuntimeError, ["1000"]),
     "TaiUnavailableError": (errors.TaiUnavailableError("words"), RuntimeError, ["words"]),

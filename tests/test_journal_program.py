@@ -18,10 +18,11 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.communicator import ClientServerPair
+from mtmount_twisted.hosts import is_loopback
 from mtmount_twisted.journal import main, program
 from mtmount_twisted.journal.options import parse_options, wanted_by
 from mtmount_twisted.journal.reading import OUTCOMES, UNKNOWN, Entry
-from mtmount_twisted.journal.replay import Recorded, Replay, is_loopback, recorded_commands, renewed
+from mtmount_twisted.journal.replay import Recorded, Replay, recorded_commands, renewed
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import HOST, FarEnd, MemoryReactor
@@ -341,7 +342,7 @@ class SimulatorTests(TestCase):
         words = self.options(self.free_port(), self.free_port(), "--connect-timeout", "0.01")
         output = io.StringIO()
         self.assertEqual(await program.replay(reactor, parse_options(words), [], output), 2)
-        self.assertIn("not connected both ways", said[0])
+        self.assertIn("nothing takes commands on 127.0.0.1:", said[0])
         with socket.socket() as taken:
             taken.bind((HOST, 0))
             taken.listen()

@@ -16,18 +16,19 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from ..commanding import Mount
 from ..communicator import Communicator
-from ..deadlines import FairClock
 from ..duplex import DuplexCommunicator
-from ..errors import ListenError, PeerRefusedError
+from ..errors import ConnectTimeoutError, ListenError, PeerRefusedError
+from ..hosts import host_and_port
 from ..output import DescriptorSink, OutputFile, OutputThread
 from ..tls import client_options
 from ..version import how_to_install
+from .connecting import SAY_AFTER, wait_connected
 from .options import parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
 from .session import Session
@@ -116,9 +117,9 @@ class Program:
     async def run_pipe(self, lines: Lines) -> int:
         """Run a script once there is a connection."""
         try:
-            await self.link.wait_connected().addTimeout(self.options.connect_timeout, FairClock(self.reactor))
-        except TimeoutError:
-            self.complain(self._why_not_connected())
+            await wait_connected(self.link, self.options.connect_timeout, self.complain)
+        except ConnectTimeoutError as error:
+            self.complain(str(error))
             return MISUSED
         except PeerRefusedError as error:
             self.complain(_advised(error))
@@ -130,7 +131,7 @@ class Program:
         from .prompt import converse, make_prompt
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C just between two prompts drops nothing
-        waiting = self.link.wait_connected().addTimeout(self.options.connect_timeout, FairClock(self.reactor))
+        waiting = self.link.wait_connected(min(SAY_AFTER, self.options.connect_timeout))
         waiting.addErrback(self._still_waiting)
         talk = asyncio.ensure_future(
             converse(self.session, make_prompt(self.session, self.options.source.name))
@@ -145,22 +146,11 @@ class Program:
 
     @property
     def _far_end(self) -> str:
-        host, port = self.options.connect or (self.options.host, self.options.command_port)
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def _why_not_connected(self) -> str:
-        late = f"not connected within {self.options.connect_timeout:g} s"
-        if isinstance(self.link, DuplexCommunicator):
-            return f"{late}: {self.link.refusal or f'nothing takes commands on {self._far_end}'}"
-        if not self.link.client_connected:
-            return f"{late}: nothing takes commands on {self._far_end}"
-        return (
-            f"{late}: the mount did not connect to {self.link.server_host}:{self.link.server_port} to reply"
-        )
+        return host_and_port(*self.options.connect or (self.options.host, self.options.command_port))
 
     def _still_waiting(self, reason: Failure) -> None:
-        if reason.check(TimeoutError):
-            self.session.show("link", f"{self._why_not_connected()}; still trying")
+        if reason.check(ConnectTimeoutError):
+            self.session.show("link", f"{reason.getErrorMessage()}; still trying")
         elif isinstance(reason.value, PeerRefusedError):
             self.session.show("link", f"{_advised(reason.value)}; still trying")
 
@@ -184,6 +174,7 @@ _ADVICE = {
     "plain": "leave out --tls-ca, or try another port",
     "encrypted": "give the authority of its certificate with --tls-ca",
     "no certificate": "give yours with --tls-certificate and --tls-key",
+    "http": "connect to one of the bridge's [[port]]s",
     "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
 }
 """What to do, by `PeerRefusedError.cause`."""

@@ -13,18 +13,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
+from ..commander.connecting import wait_connected
 from ..communicator import ClientServerPair
-from ..deadlines import FairClock
 from ..errors import MTMountError
+from ..hosts import is_loopback
 from .export import FORMATS
 from .following import follow
 from .options import MISUSED, parse_options, wanted_by
 from .reading import Entry, JournalError, first_and_last, last_entries, open_journal, read_entries
-from .replay import Recorded, Replay, is_loopback, recorded_commands
+from .replay import Recorded, Replay, recorded_commands
 from .schema import CONTROLLER
 from .text import Teller
 
@@ -165,7 +166,7 @@ async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recor
     )
     try:
         await pair.wait_server_port()
-        await pair.wait_connected().addTimeout(options.connect_timeout, FairClock(reactor))
+        await wait_connected(pair, options.connect_timeout, complain)
         session = Replay(
             *(reactor, pair, show, time.time),
             speed=options.speed,
@@ -173,10 +174,6 @@ async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recor
             keep_tai=options.keep_tai,
         )
         outcomes = await session.run(commands)
-    except TimeoutError:
-        there = f"commands to {options.host}:{options.command_port}"
-        here = f"replies to {options.reply_host}:{options.reply_port}"
-        return complain(f"not connected both ways ({there}, {here}) within {options.connect_timeout:g} s")
     except MTMountError as error:
         return complain(str(error))
     finally:

@@ -7,7 +7,6 @@ time of sending, and the ``tai`` of a track command, which is moved on as far as
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -22,7 +21,6 @@ from ..deadlines import FairClock
 from ..enums import ReplyCode
 from ..errors import ConnectionLostError, LineError, MTMountError, NotConnectedError, PairClosedError
 from ..fields import utc_now, write_timestamp
-from ..hosts import plain_address
 from .reading import Entry, is_command
 from .schema import is_end
 
@@ -69,14 +67,6 @@ def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -
         commands[entry.id] = Recorded(entry.time, header.code, entry.line)
         last[entry.run, entry.peer, header.sequence_id] = entry.id
     return [command for number, command in commands.items() if also_refused or number in taken]
-
-
-def is_loopback(host: str) -> bool:
-    """True if a host is this machine by its own name: ``localhost``, ``127.0.0.1``, ``::1``."""
-    try:
-        return ipaddress.ip_address(plain_address(host)).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def renewed(command: Recorded, sequence_id: int, now: float, *, keep_tai: bool = False) -> bytes:

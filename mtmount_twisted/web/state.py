@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..codec import decode_reply
 from ..enums import SubsystemId
 from ..errors import LineError
+from ..hosts import host_and_port
 from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
 from ..version import __version__
 from .calls import Answer, Call, Route, User
@@ -99,14 +100,13 @@ class State:
 
     def _controller(self) -> dict[str, Any]:
         link = self._link
-        host = f"[{link.client_host}]" if ":" in link.client_host else link.client_host
         return {
             "connected": self._bridge.link is not None,
             "epoch": self._bridge.epoch,
             "since": None if self._link_since is None else iso(self._link_since),
             "command_connection": link.client_connected,
             "reply_connection": link.server_connected,
-            "address": f"{host}:{link.client_port}",
+            "address": host_and_port(link.client_host, link.client_port),
         }
 
     def _you(self, user: User) -> dict[str, Any]:
