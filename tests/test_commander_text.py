@@ -144,6 +144,17 @@ class LineTests(SynchronousTestCase):
         assert isinstance(command, Enable)
         self.assertEqual(command.source, Source.HHD)
 
+    def test_asks_for_itself(self) -> None:
+        """An ``AskForCommand`` without a value asks for whoever types it; one with a value for that one."""
+        for source in (Source.CSC, Source.EUI, Source.HHD):
+            for text in ("ask_for_command", "AskForCommand"):
+                asked = line.parse_line(text, source=source)
+                assert isinstance(asked, AskForCommand)
+                self.assertEqual((asked.commander.name, asked.source), (source.name, source))
+        given = line.parse_line("ask_for_command NONE", source=Source.HHD)
+        assert isinstance(given, AskForCommand)
+        self.assertEqual(given.commander, Commander.NONE)
+
     def test_bools(self) -> None:
         """A bool is on or off, true or false, 1 or 0, and nothing else."""
         for text, on in (("on", True), ("Off", False), ("TRUE", True), ("false", False), ("1", True)):
@@ -244,7 +255,7 @@ class ManualTests(SynchronousTestCase):
         """Bools, enums, and the time that is filled in are explained in words a person can enter."""
         self.assertIn("on|off", manual.help_command(AzimuthAxisPower))
         self.assertIn("NONE|CSC|EUI|HHD  ", manual.help_command(AskForCommand))
-        self.assertIn("default: CSC", manual.help_command(AskForCommand))
+        self.assertIn("default: this commander", manual.help_command(AskForCommand))
         text = manual.help_command(AzimuthAxisTrack)
         self.assertIn("default: now", text)
         self.assertIn("an Ack and nothing more", text)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, cast
 
-from ..commands import Command
-from ..enums import Source
+from ..commands import AskForCommand, Command
+from ..enums import Commander, Source
 from ..errors import FieldError, MessageError, UnknownFieldError
 from ..fields import FLOAT
 from ..messages import FieldInfo
@@ -55,7 +55,8 @@ def parse_line(
 ) -> Request | None:
     """What a line asks for, or None if it is blank or a comment.
 
-    :param source: the commander that a command is sent by.
+    :param source: the commander that a command is sent by, and the one that an ``AskForCommand`` without a
+        value asks for.
     :param tai: the current TAI in seconds, for a ``tai`` that is left out.
     :raises MessageError: if it is no command, or a value is missing or bad.
     :raises UnknownFieldError: if it names a parameter that the command does not have.
@@ -81,6 +82,8 @@ def parse_line(
             )
         if info.name == "tai" and "tai" not in values:
             values["tai"] = tai()
+    if command is AskForCommand:
+        values.setdefault("commander", Commander(int(source)))
     return command(source=source, **values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..command_names import short_name
 from ..commands import Command
+from ..enums import Commander
 from ..messages import FieldInfo
 from .line import members
 from .names import SHORT_NAMES, is_optional, parameters
@@ -63,6 +64,8 @@ def _type_name(info: FieldInfo) -> str:
 def _default(info: FieldInfo) -> str:
     if info.name == "tai":
         return "default: now"
+    if info.dtype is Commander:
+        return "default: this commander"
     if info.required:
         return "required"
     return f"default: {value_text(info, info.default)}"
