@@ -31,7 +31,7 @@ def call(method: str, path: str, body: Any = None, timeout: float = 90, key: str
         with urlopen(Request(URL + path, data, headers, method=method), timeout=timeout) as answer:
             return json.load(answer)
     except HTTPError as error:
-        sys.exit(f"{method} {URL}{path}: {error.code} {said_in(error)}")
+        sys.exit(f"{method} {path}: {said_in(error)}")
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or error or type(error).__name__
         sys.exit(f"{method} {URL}{path}: no answer of a daemon's: {why}; is this the address of its page?")
@@ -42,7 +42,7 @@ def said_in(answer: HTTPError) -> str:
     try:
         return str(json.load(answer)["error"])
     except (OSError, ValueError, LookupError, TypeError):
-        return f"{answer.reason}; is this the address of a daemon's page?"
+        return f"{answer.code} {answer.reason}; is {URL} the address of a daemon's page?"
 
 
 def command(name: str, **parameters: Any) -> None:

@@ -71,6 +71,10 @@ class IClient(Interface):
     name_lasts = Attribute("True if whoever comes under its name is the same commander.")
     may_have_command = Attribute("False if it may send stops at the most.")
     in_flight = Attribute("How many of its commands have not ended; the bridge counts.")
+    address = Attribute(
+        "The port that is its alone, as HOST:PORT: of a pair the one where its commands come in, of a port's "
+        "client its own; empty if there is none."
+    )
     behind = Attribute("How many bytes wait for it to read, beyond what its connection buffers: int.")
 
     def send(data: bytes) -> None:

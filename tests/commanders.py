@@ -63,6 +63,7 @@ class RecordingClient:
     """A client of the bridge's, and the test's way to be it."""
 
     behind = 0
+    address = ""
 
     def __init__(self, bridge: Bridge, name: str, source: Source, may_command: bool = True) -> None:
         self.name = name

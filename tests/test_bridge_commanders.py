@@ -57,6 +57,7 @@ class BothShapes(BridgeCase):
         self.assertTrue(verifyObject(IClient, client))
         contract = IPairOwner if self.name == "csc" else ILineReaderOwner
         self.assertTrue(verifyObject(contract, client))
+        self.assertRegex(client.address, r"^127\.0\.0\.1:[1-9][0-9]*$")
 
     def test_down_byte_for_byte(self) -> None:
         """Unknown and classless codes, text that is not UTF-8 and more fields go down as they are."""

@@ -20,6 +20,7 @@ from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.messages import MAX_SEQUENCE_ID
+from mtmount_twisted.web.calls import Call
 from mtmount_twisted.web.commanders import WebCommander
 from mtmount_twisted.web.guard import Doors, Guard
 from mtmount_twisted.web.service import make_site
@@ -68,6 +69,17 @@ class PresenceTests(WebCase):
         self.assertFalse(self.here())
         self.assertEqual(self.house.journal.events[-1][3], "no request for 30 s")
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
+
+    def test_watcher(self) -> None:
+        """A request that says so keeps nobody there: a program that only watches sends it all night."""
+        self.take()
+        watch = Call(self.night, headers={"mtmount-presence": "none"})
+        for _ in range(31):
+            self.told(self.answering(self.house.leases.get, watch))
+            self.told(self.answering(self.house.state.get, watch))
+            self.house.advance(1)
+        self.assertFalse(self.here())
+        self.assertTrue(self.house.leases.shape()["holder_gone"])
 
     def test_stream(self) -> None:
         """While a stream of its is open it is there, and for 30 s more; to let go twice is to let go once."""

@@ -81,15 +81,22 @@ class StateTests(WebCase):
 
     def test_who(self) -> None:
         """Who is there, who has command, and that it is oneself."""
-        self.house.client("csc")
+        self.house.client("csc").address = "127.0.0.1:30005"
         self.house.client("watch/1", may_command=False).behind = 12  # type: ignore[attr-defined]
         self.take()
         shape = self.state()
         self.assertTrue(shape["you"]["has_command"])
         self.assertEqual(shape["lease"]["holder"], "web/night")
         self.assertEqual(
-            [(one["name"], one["may_command"], one["behind_bytes"]) for one in shape["commanders"]],
-            [("csc", True, 0), ("watch/1", False, 12), ("web/night", True, 0)],
+            [
+                (one["name"], one["may_command"], one["behind_bytes"], one["address"])
+                for one in shape["commanders"]
+            ],
+            [
+                ("csc", True, 0, "127.0.0.1:30005"),
+                ("watch/1", False, 12, ""),
+                ("web/night", True, 0, ""),
+            ],
         )
         self.assertFalse(self.state(user("other"))["you"]["has_command"])
 

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from ..deadlines import Deadline
 from ..enums import Source
 from ..errors import LineTooLongError, UnfinishedLineError
+from ..hosts import host_and_port, plain_address
 from ..interfaces import IClient, ILineReaderOwner
 from ..liveness import watch_window
 from ..outlet import Outlet
@@ -79,6 +80,11 @@ class PairClient(WholePair):
             log,
             reactor=reactor,
         )
+
+    @property
+    def address(self) -> str:
+        """As in `IClient`."""
+        return host_and_port(self.server_host, self.server_port)
 
     @property
     def behind(self) -> int:
@@ -177,6 +183,7 @@ class PortClient:
     ) -> None:
         self.name = name
         self.name_lasts = name_lasts
+        self.address = ""
         self._connected = connected
         self.source = Source[settings.source]
         self.may_command = self.may_have_command = settings.role == "commander"
@@ -241,6 +248,7 @@ class PortClient:
     def reader_connected(self, reader: LineReader) -> None:
         """The connection is up."""
         self._reader = reader
+        self.address = _peer_address(reader.transport.getPeer())
         self.send = self._outlet.send
         bound_send_buffer(reader.transport)
         self._outlet.attach(reader.transport)
@@ -304,6 +312,12 @@ class PortClient:
             self._leaving = None
         self._outlet.detach()
         self._bridge.client_lost(self, why)
+
+
+def _peer_address(peer: Any) -> str:
+    """Return a peer's HOST:PORT; empty on a unix socket."""
+    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
+    return "" if host is None or port is None else host_and_port(plain_address(host), port)
 
 
 def bound_send_buffer(transport: Any) -> None:

@@ -43,6 +43,10 @@ DEFAULT_TIMEOUT = 30.0
 LONGEST_TIMEOUT = 300.0
 """How long a request may wait, in seconds."""
 
+PRESENCE = "mtmount-presence"
+"""A header: a request with the value ``none`` does not count as its user's being there. A program that only
+watches sends it, so that it keeps no command for somebody who went: without tokens all are one user."""
+
 _ACK = b"0\n"
 _LONGEST_MS = 2**53
 
@@ -58,6 +62,7 @@ class WebCommander:
     """
 
     may_command = name_lasts = True
+    address = ""
     behind = 0
 
     def __init__(self, user: User, lives: Lives, dismissed: Callable[[str], None]) -> None:
@@ -148,7 +153,8 @@ class Commanders:
         """What answers so, and counts a request as its user's being there."""
 
         async def noted(call: Call) -> Answer:
-            self.seen(call.user)
+            if call.headers.get(PRESENCE) != "none":
+                self.seen(call.user)
             return await respond(call)
 
         return noted

@@ -178,7 +178,14 @@ SCHEMAS: dict[str, Schema] = {
             lease=_ref("Lease"),
             you=_object(name=NAME, commander=NAME, roles=_list(ROLE), source=SOURCE, has_command=FLAG),
             commanders=_list(
-                _object(name=NAME, source=SOURCE, may_command=FLAG, in_flight=COUNT, behind_bytes=COUNT)
+                _object(
+                    name=NAME,
+                    source=SOURCE,
+                    address=TEXT,
+                    may_command=FLAG,
+                    in_flight=COUNT,
+                    behind_bytes=COUNT,
+                )
             ),
             axes=_map(_object(in_position=FLAG, **_SAID)),
             mount=_object(description=_or_null(TEXT), time=_or_null(TIME), stale=FLAG),

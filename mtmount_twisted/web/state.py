@@ -146,6 +146,7 @@ def _commander(client: Any) -> dict[str, Any]:
     return {
         "name": client.name,
         "source": client.source.name,
+        "address": client.address,
         "may_command": client.may_command,
         "in_flight": client.in_flight,
         "behind_bytes": client.behind,
