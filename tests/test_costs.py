@@ -7,6 +7,7 @@ refactoring has room and a layer more in the way of every message does not.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -109,11 +110,16 @@ class CostsTestCase(SynchronousTestCase):
 
         patched = self.patch(Deferred, "__init__", count_deferred)
         before = sys.getprofile()
+        # A collection calls what others left in `gc.callbacks` (Hypothesis does) and finalizers of theirs.
+        collecting = gc.isenabled()
+        gc.disable()
         sys.setprofile(count_call)
         try:
             run(*given)
         finally:
             sys.setprofile(before)
+            if collecting:
+                gc.enable()
             patched.restore()
         return Cost(calls / messages, deferreds / messages)
 
@@ -127,6 +133,22 @@ def no_wait(coroutine: Any) -> None:
     """Run a coroutine to its end, with nothing to wait for."""
     done: Deferred[None] = ensureDeferred(coroutine)
     assert done.called
+
+
+class CountingTests(CostsTestCase):
+    """What is counted is the cost of what runs, and of nothing else."""
+
+    def test_garbage_collection_is_not_counted(self) -> None:
+        """A collection that happens to come while something runs costs it nothing."""
+
+        def collected(phase: str, info: object) -> None:
+            pass
+
+        gc.callbacks.append(collected)
+        self.addCleanup(gc.callbacks.remove, collected)
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(1)
+        self.assertEqual(self.cost(1, lambda: [[] for _ in range(1000)]).calls, 2)
 
 
 class CodecCosts(CostsTestCase):
