@@ -28,11 +28,11 @@ class FlightTests(SynchronousTestCase):
 
     def test_keys_in_flight_are_skipped(self) -> None:
         """At the wrap a key in flight is not given out, one that ended is."""
-        table = FlightTable(1)
-        first, second, third = (add(table) for _ in range(3))
+        table = FlightTable(last=5)
+        first, second, third, fourth = (add(table) for _ in range(4))
         table.end(second)
-        table._next = MAX_SEQUENCE_ID
-        self.assertEqual([add(table).key for _ in range(3)], [MAX_SEQUENCE_ID, second.key, 4])
+        table.end(fourth)
+        self.assertEqual([add(table).key for _ in range(3)], [5, second.key, fourth.key])
         self.assertIs(table.get(first.key), first)
         self.assertIs(table.get(third.key), third)
 
@@ -64,11 +64,10 @@ class FlightTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30))))
     def test_nothing_is_left(self, steps: list[tuple[bool, int]]) -> None:
         """However commands come, are written and end, no key is used twice at a time and none is left."""
-        table = FlightTable(MAX_SEQUENCE_ID - 3)
+        table = FlightTable(first=37, last=40)
         flights: list[Flight] = []
         for comes, number in steps:
-            if comes:
-                table._next = MAX_SEQUENCE_ID - number % 3
+            if comes and len(flights) < 40:
                 flights.append(add(table, STOP if number % 2 else MOVE))
                 self.assertEqual(len({flight.key for flight in flights}), len(flights))
             elif number % 3 == 0:

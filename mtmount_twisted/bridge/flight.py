@@ -52,11 +52,13 @@ class Flight:
 class FlightTable:
     """All commands in flight, by key. A key that is in flight is never given out again.
 
-    :param first: the first key: 1 to 2147483647.
+    :param first: the first key: 1 to `last`.
+    :param last: the last key, behind which 1 comes; 2147483647 at most.
     :ivar emptied: who waits until nothing is in flight; told before the last one's commander is.
     """
 
-    def __init__(self, first: int = 1) -> None:
+    def __init__(self, first: int = 1, last: int = MAX_SEQUENCE_ID) -> None:
+        self._last = last
         self.emptied: Waiters[None] = Waiters()
         self._next = first
         self._flights: dict[int, Flight] = {}
@@ -95,7 +97,7 @@ class FlightTable:
         return flight
 
     def _step(self) -> None:
-        self._next = self._next % MAX_SEQUENCE_ID + 1
+        self._next = self._next % self._last + 1
 
     def _queue_of(self, flight: Flight) -> OrderedDict[int, Flight]:
         return self._urgent if flight.urgent else self._waiting
