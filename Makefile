@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture main-job browser api metrics sslyze chaos-short ci bench profile fuzz chaos model
+.PHONY: test coverage lint types packaging architecture main-job browser api metrics sslyze chaos-short ci bench profile fuzz chaos model mutation
 
 test:
 	bash .ci/run tests
@@ -43,3 +43,10 @@ STEPS = 20000
 model:
 	$(PYTHON) -m chaos.model --steps $(STEPS) --json chaos/model.json
 	$(PYTHON) -m chaos.tables
+
+# Which change of a decision no test notices: `make mutation NAMES=granting`, or all that mutation/targets.toml names,
+# in some 20 minutes; needs the extra `mutation`.
+NAMES =
+
+mutation:
+	$(PYTHON) -m mutation $(NAMES)

@@ -52,7 +52,8 @@ class BurstTests(CommandCase):
             lose()
             asked, *others = self.csc.explanations()
             self.assertIn(asked.split(":")[0], ("outcome unknown", "timed out"))
-            self.assertEqual([text.split(":")[0] for text in others], ["not sent"] * 3)
+            why = asked.partition(": ")[2]
+            self.assertEqual(others, [f"not sent: command was not granted: {why}"] * 3)
             self.house.link.read()
             self.assertEqual((self.house.connect().read(), self.csc.in_flight), ([], 0))
 
@@ -147,6 +148,18 @@ class BurstTests(CommandCase):
         self.assertEqual((self.house.link.codes(), self.csc.read(), self.csc.in_flight), ([ASK], [], 0))
         steps = [step[1] for step in self.house.journal.steps if step[2] == "csc"]
         self.assertEqual(steps, ["refused"] * 6)
+
+    def test_closed_by_the_site(self) -> None:
+        """A commander that the site closes is told once of each command that waits; those of others go on."""
+        self.ask_and_move()
+        self.eui.ask()
+        self.eui.command(MOVE)
+        self.house.bridge.client_leaves(self.eui, "it is not configured any more")
+        self.assertEqual(self.eui.explanations(), ["not sent: it is not configured any more"] * 2)
+        self.house.link.finish(*self.house.link.read())
+        self.granted(self.csc)
+        self.assertEqual((self.house.link.codes(), self.eui.read()), ([MOVE, 104, TRACK], []))
+        self.assertEqual((self.csc.in_flight, self.eui.in_flight), (3, 0))
 
     def test_dismissed(self) -> None:
         """Nothing is sent of who was dismissed while it waited, even before its connection is lost."""

@@ -28,7 +28,7 @@ class FlightTests(SynchronousTestCase):
 
     def test_keys_in_flight_are_skipped(self) -> None:
         """At the wrap a key in flight is not given out, one that ended is."""
-        table = FlightTable(last=5)
+        table = FlightTable(1, last=5)
         first, second, third, fourth = (add(table) for _ in range(4))
         table.end(second)
         table.end(fourth)
@@ -38,7 +38,7 @@ class FlightTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """Stops are written first; each is written once."""
-        table = FlightTable()
+        table = FlightTable(1)
         move, stop, track = add(table, MOVE), add(table, STOP), add(table, 31)
         self.assertEqual(table.waiting(), [stop, move, track])
         self.assertEqual([table.next_to_write() for _ in range(4)], [stop, move, track, None])
@@ -47,7 +47,7 @@ class FlightTests(SynchronousTestCase):
 
     def test_ends_once(self) -> None:
         """A command ends once, and one that waited is not written after it."""
-        table = FlightTable()
+        table = FlightTable(1)
         for code in (MOVE, STOP):
             flight = add(table, code)
             self.assertTrue(table.end(flight))
@@ -55,9 +55,22 @@ class FlightTests(SynchronousTestCase):
         self.assertIsNone(table.next_to_write())
         self.assertEqual(list(table), [])
 
+    def test_emptied(self) -> None:
+        """Who waits until nothing is in flight waits for the last one, and is told once."""
+        table = FlightTable(1)
+        first, second = add(table), add(table)
+        waiting = table.emptied.wait()
+        table.end(first)
+        self.assertNoResult(waiting)
+        table.end(second)
+        self.assertIsNone(self.successResultOf(waiting))
+        waiting = table.emptied.wait()
+        table.end(second)
+        self.assertNoResult(waiting)
+
     def test_due(self) -> None:
         """Those are due whose deadline has come."""
-        table = FlightTable()
+        table = FlightTable(1)
         flights = [add(table, deadline=seconds) for seconds in (1.0, 2.0, 3.0)]
         self.assertEqual(table.due(2.0), flights[:2])
 

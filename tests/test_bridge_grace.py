@@ -28,7 +28,12 @@ class GraceTests(CommandCase):
     def test_stops(self) -> None:
         """After 5 s all that moves is stopped, then command is given up upstream, and the next may ask."""
         self.assertFalse(self.house.bridge.grace)
-        self.csc.go()
+        with self.assertLogs(LOG, logging.WARNING) as logs:
+            self.csc.go()
+        self.assertEqual(
+            [record.getMessage() for record in logs.records],
+            ["csc, which has command, is gone: waiting 5 s for it"],
+        )
         self.house.advance(4.9)
         self.assertEqual((self.house.link.read(), self.holder), ([], self.csc))
         self.assertTrue(self.house.bridge.grace)
@@ -200,7 +205,9 @@ class FinishedTests(CommandCase):
     def test_holder(self) -> None:
         """If it has command its grace begins at once."""
         self.house.give(self.csc)
-        self.csc.finish()
+        with self.assertLogs(LOG, logging.WARNING) as logs:
+            self.csc.finish()
+        self.assertIn("csc, which has command, says no more", logs.records[0].getMessage())
         self.house.advance(5.1)
         self.assertIsNone(self.holder)
         self.assertEqual(self.house.link.codes(), [*STOPS, ASK])

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from mtmount_twisted.enums import Commander, ReplyCode, Source
 
-from .commanders import ASK, MOVE, STOP, CommandCase, RecordingClient, Told, ask
+from .commanders import ASK, MOVE, STOP, TRACK, CommandCase, RecordingClient, Told, ask
 
 ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
+
+
+class EagerClient(RecordingClient):
+    """A client that tracks as soon as its first ask is acknowledged, before it is told anything else."""
+
+    def send(self, data: bytes) -> None:
+        """Track, once."""
+        first = not self.pieces
+        super().send(data)
+        if first:
+            self.command(TRACK)
 
 
 class AskTests(CommandCase):
@@ -120,10 +131,27 @@ class AskTests(CommandCase):
         (line,) = self.house.link.read()
         self.assertEqual(line.split(b"\n")[4:], [b"0"])
         self.assertIsNone(self.holder)
+        self.house.link.finish(line)
         self.csc.command(MOVE)
         self.assertEqual(self.csc.explanations(), ["refused: nobody has command"])
         self.house.give(self.eui)
         self.assertIs(self.holder, self.eui)
+
+    def test_released_once(self) -> None:
+        """Once the controller has done as NONE says it is not told again, not at the end either."""
+        self.house.give(self.csc)
+        self.csc.ask(0)
+        self.assertEqual(len(self.house.link.finish_all()), 1)
+        self.house.bridge.close()
+        self.assertEqual(self.house.link.read(), [])
+
+    def test_carried_out_by_the_bridge(self) -> None:
+        """The journal has each ask that the bridge carries out by itself under no id of the controller's."""
+        self.house.give(self.csc)
+        self.eui.ask()
+        self.eui.ask(0)
+        local = [step[:3] for step in self.house.journal.steps if step[1] == "local"]
+        self.assertEqual(local, [(0, "local", "csc"), (0, "local", "eui"), (0, "local", "eui")])
 
     def test_release_of_anothers(self) -> None:
         """NONE from one who does not have command takes it from nobody."""
@@ -182,6 +210,15 @@ class UpstreamTests(CommandCase):
             self.assertEqual([answer.code for answer in client.answers()], [ACK, DONE])
         self.assertIs(self.holder, self.eui)
         self.assertEqual(self.csc.in_flight, 0)
+
+    def test_commands_as_soon_as_it_is_told(self) -> None:
+        """What a client in the bridge's own process sends in the turn in which it is told is sent, too."""
+        client = EagerClient(self.house.bridge, "eager", Source.CSC).come()
+        client.ask()
+        client.command(MOVE)
+        self.house.link.finish(*self.house.link.read())
+        self.assertEqual(sorted(self.house.link.codes()), [MOVE, TRACK])
+        self.assertEqual(client.in_flight, 2)
 
     def test_hhd_asks_first(self) -> None:
         """Who asks after the HHD, while the controller is asked, is refused."""

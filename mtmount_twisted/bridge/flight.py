@@ -43,8 +43,8 @@ class Flight:
     lease: int
     since: float
     deadline: float
-    then: Then | None = None
-    urgent: bool = False
+    then: Then | None
+    urgent: bool
     written: bool = False
     acked: bool = False
 
@@ -57,7 +57,7 @@ class FlightTable:
     :ivar emptied: who waits until nothing is in flight; told before the last one's commander is.
     """
 
-    def __init__(self, first: int = 1, last: int = MAX_SEQUENCE_ID) -> None:
+    def __init__(self, first: int, last: int = MAX_SEQUENCE_ID) -> None:
         self._last = last
         self.emptied: Waiters[None] = Waiters()
         self._next = first
