@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HERE = Path("mutation")
 
 TIMEOUT = 15.0
-"""How long the tests may take on one mutant, in seconds; one that loops for ever ends then, and is noticed."""
+"""How long the tests may take on one mutant, in seconds; one that loops for ever counts as noticed."""
 
 OPERATORS = (
     "NumberReplacer",
