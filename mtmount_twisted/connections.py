@@ -35,6 +35,7 @@ from .deadlines import Deadline
 from .errors import ListenError
 from .framing import MAX_LINE_LENGTH
 from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+from .limited_log import A_FEW, RateLimitedLog
 from .machines import machine
 from .protocol import MAX_UNSENT, LineReader, LineWriter
 from .resolving import NamedConnector, is_address, names_of
@@ -197,6 +198,7 @@ class ClientHalf:
         self.name = name
         self.reactor = reactor
         self.log = log
+        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self.owner = owner
         self.retry_interval = retry_interval
         self.max_unsent = max_unsent
@@ -314,13 +316,13 @@ class ClientHalf:
 
     def _make_writer(self) -> LineWriter:
         return LineWriter(
-            self, self.reactor, self.log, self.name, self.writes, self.max_unsent, self.send_at_once
+            self, self.reactor, self.limited_log, self.name, self.writes, self.max_unsent, self.send_at_once
         )
 
     def _report_failure(self, reason: Failure, is_first: bool) -> None:
         self.why_not = reason.getErrorMessage()
         if is_first:
-            self.log.info("%s: can't connect yet, will go on trying: %s", self.name, self.why_not)
+            self.limited_log.info("%s: can't connect yet, will go on trying: %s", self.name, self.why_not)
 
     def _watch(self) -> None:
         """Log, once, if nothing is reached for `UNREACHABLE_AFTER` seconds from now."""
@@ -408,6 +410,7 @@ class ServerHalf:
         self.name = name
         self.reactor = reactor
         self.log = log
+        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self.owner = owner
         self.host = host
         self.port = port
@@ -468,7 +471,9 @@ class ServerHalf:
         if was_connected:
             if reader.unfinished:
                 start = bytes(reader.unfinished[:100])
-                self.log.warning("%s: the peer left in the middle of a line, dropped: %r", self.name, start)
+                self.limited_log.warning(
+                    "%s: the peer left in the middle of a line, dropped: %r", self.name, start
+                )
             self.owner.server_changed(reason)
         if not self._leaving:
             self._gone.fire(None)
@@ -508,9 +513,11 @@ class ServerHalf:
 
     def _make_reader(self, peer: IAddress | None) -> LineReader | None:
         if why := self.owner.refusal_of(peer):
-            self.log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
+            self.limited_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
         elif self.reader is not None:
-            self.log.warning("%s: refused a second peer, %s; the first stays connected", self.name, peer)
+            self.limited_log.warning(
+                "%s: refused a second peer, %s; the first stays connected", self.name, peer
+            )
         else:
             return LineReader(self, self.max_line)
         return None

@@ -36,3 +36,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(plain_address(host)).is_loopback
     except ValueError:
         return host.lower().removesuffix(".") == "localhost"
+
+
+def client_network(host: str) -> str:
+    """Return what peers of one household have in common, so that they can be counted together.
+
+    A household is given at least 64 bits of IPv6 addresses (RFC 6177), all of which it can use at once: of a
+    global IPv6 address the network is what counts. Link-local addresses (RFC 4291, 2.5.6) share one network
+    and are counted by themselves, as IPv4 addresses are.
+
+    :param host: an address, without brackets and port; other text is returned as it is.
+    """
+    plain = plain_address(host)
+    try:
+        address = ipaddress.ip_address(plain)
+    except ValueError:
+        return plain
+    if address.version == 4 or address.is_link_local or address.is_loopback:
+        return plain
+    return str(ipaddress.ip_network((address, 64), strict=False))

@@ -41,6 +41,7 @@ from .framing import MAX_LINE_LENGTH
 from .hosts import host_and_port
 from .inbox import Inbox, Messages
 from .interfaces import IPairOwner
+from .limited_log import A_FEW, RateLimitedLog
 from .logs import send_unconfigured_to_twisted
 from .protocol import MAX_UNSENT, LineWriter
 from .waiting import Waiters
@@ -132,6 +133,7 @@ class ClientServerPair(Generic[M]):
             check_destination(client_host, client_port)
         send_unconfigured_to_twisted(log, reactor)
         self.name, self.log, self.reactor = name, log, reactor
+        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self.client_host, self.client_port = client_host, client_port
         self.connect_callback = connect_callback
         self._encode, self._encode_many = carries.encode, carries.encode_many
@@ -516,9 +518,9 @@ class ClientServerPair(Generic[M]):
         if reason is not None:
             self._is_sent_away = not self.server_connected
         if reason is None:
-            self.log.info("%s: connected to %s:%s", self.name, self.client_host, self.client_port)
+            self.limited_log.info("%s: connected to %s:%s", self.name, self.client_host, self.client_port)
         else:
-            self.log.info(
+            self.limited_log.info(
                 "%s: lost %s:%s: %s", self.name, self.client_host, self.client_port, reason.getErrorMessage()
             )
         self._changed()
@@ -542,11 +544,11 @@ class ClientServerPair(Generic[M]):
     def _log_peer(self, reason: Failure | None) -> None:
         """Log that a peer connected to the server (`reason` is None) or was lost."""
         if reason is None:
-            self.log.info("%s: a peer connected to port %s", self.name, self.server_port)
+            self.limited_log.info("%s: a peer connected to port %s", self.name, self.server_port)
         else:
             level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
             why = reason.getErrorMessage()
-            self.log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
+            self.limited_log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
 
     def lines_received(self, lines: list[bytes]) -> None:
         """As in `IPairOwner`."""
@@ -558,7 +560,9 @@ class ClientServerPair(Generic[M]):
 
     def _changed(self) -> None:
         if self._answering and not (self.client_connected or self.server_connected) and self._inbox:
-            self.log.warning("%s: dropped %d unread lines: nobody is left", self.name, self._inbox.clear())
+            self.limited_log.warning(
+                "%s: dropped %d unread lines: nobody is left", self.name, self._inbox.clear()
+            )
         self.call_connect_callback()
         if self.connected:
             self._connected.fire(None)

@@ -29,6 +29,7 @@ from .deadlines import Deadline
 from .errors import BacklogError, LineTooLongError, UnfinishedLineError
 from .framing import MAX_LINE_LENGTH, TERMINATOR
 from .interfaces import ILineReaderOwner, ILineWriterOwner
+from .limited_log import RateLimitedLog
 from .liveness import keep_alive, watch_window
 from .waiting import Waiters
 
@@ -181,7 +182,7 @@ class LineWriter(Protocol):
         self,
         owner: ILineWriterOwner,
         clock: IReactorTime,
-        log: logging.Logger,
+        log: logging.Logger | RateLimitedLog,
         name: str,
         waiting: Waiters[None],
         max_unsent: int = MAX_UNSENT,

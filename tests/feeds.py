@@ -259,20 +259,33 @@ class World:
         """The event id of a row of this run."""
         return f"{self.journal.run}.{self.journal.base + number}"
 
-    def call(self, request: Request, user: User = NIGHT, last: str | None = None, **query: str) -> Any:
+    def call(
+        self,
+        request: Request,
+        user: User = NIGHT,
+        last: str | None = None,
+        network: str = "",
+        **query: str,
+    ) -> Any:
         """Ask for events; gives what comes of it."""
         headers = {} if last is None else {"last-event-id": last}
-        call = Call(user, query=query, headers=headers, request=request)
+        call = Call(user, query=query, headers=headers, request=request, network=network)
         (route,) = self.streams.routes()
         answering: Any = route.respond(call)
         return Deferred.fromCoroutine(answering)
 
     def read(
-        self, last: str | None = None, *, room: int | None = None, user: User = NIGHT, **query: str
+        self,
+        last: str | None = None,
+        *,
+        room: int | None = None,
+        user: User = NIGHT,
+        network: str = "",
+        **query: str,
     ) -> Request:
         """A reader that has begun."""
         request = Request(room)
         answers: list[Answer] = []
-        self.call(request, user, last, **query).addCallback(answers.append)
+        self.call(request, user, last, network, **query).addCallback(answers.append)
         assert answers == [Answer(streams=True)]
         return request

@@ -18,7 +18,17 @@ from typing import Any, NamedTuple
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted import commanding, connections, framing, liveness, output, pair, protocol, resolving
+from mtmount_twisted import (
+    commanding,
+    connections,
+    framing,
+    limited_log,
+    liveness,
+    output,
+    pair,
+    protocol,
+    resolving,
+)
 from mtmount_twisted.bridge import (
     certified,
     commanders,
@@ -27,7 +37,6 @@ from mtmount_twisted.bridge import (
     known,
     link,
     sections,
-    seldom,
     sent_ids,
     service,
 )
@@ -70,19 +79,20 @@ ROOMS: dict[str, Room] = {
     "logs": room("logs"),
     "arguments": room("arguments"),
     "threads": room("threads"),
+    "limited_log": room("limited_log"),
     "liveness": room("liveness"),
     "deadlines": room("deadlines"),
     "resolving": room("resolving", "waiting interfaces threads deadlines"),
-    "protocol": room("protocol", "names lines waiting interfaces liveness deadlines"),
+    "protocol": room("protocol", "names lines waiting interfaces liveness deadlines limited_log"),
     "outlet": room("outlet", "waiting deadlines protocol"),
     "connections": room(
-        "connections", "names lines waiting machines interfaces deadlines resolving protocol"
+        "connections", "names lines waiting machines interfaces deadlines limited_log resolving protocol"
     ),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
         "pair communicator",
-        "names lines messages waiting hosts interfaces deadlines protocol connections carriage arguments "
-        "logs",
+        "names lines messages waiting hosts interfaces deadlines limited_log protocol connections carriage "
+        "arguments logs",
     ),
     "duplex": room(
         "duplex", "names lines waiting interfaces deadlines protocol connections communicator tls"
@@ -91,11 +101,11 @@ ROOMS: dict[str, Room] = {
     "package": room("__init__", "names values messages communicator commanding logs"),
     "output": room("output"),
     "twistd_log": room("twistd_log", "output"),
-    "simulator": room("simulator", "names lines values messages codec communicator"),
+    "simulator": room("simulator", "names lines values messages codec limited_log communicator"),
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
         "bridge",
-        "names lines values messages codec waiting interfaces liveness deadlines protocol outlet "
+        "names lines values messages codec waiting interfaces liveness deadlines limited_log protocol outlet "
         "communicator journal_file hosts tls",
     ),
     "commander": room(
@@ -106,8 +116,8 @@ ROOMS: dict[str, Room] = {
     ),
     "web": room(
         "web",
-        "names lines secret values messages codec waiting interfaces threads deadlines outlet journal_file "
-        "journal hosts tls",
+        "names lines secret values messages codec waiting interfaces threads deadlines limited_log outlet "
+        "journal_file journal hosts tls",
     ),
     "daemon": room("daemon", "names values threads resolving communicator logs twistd_log"),
     "services": room("tap simulator.tap", "names values deadlines resolving simulator bridge web daemon"),
@@ -344,7 +354,8 @@ BOUNDS = {
     "a command before its reply side": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
     "clients of one port": f"{default(sections.PortCommanders, 'max_clients'):,} †",
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
-    "a TLS handshake with a certificate": f"{certified.HANDSHAKE_TIME:g} s, {certified.MAX_UNPROVEN} at once",
+    "a TLS handshake": f"{certified.HANDSHAKE_TIME:g} s, "
+    f"{certified.MAX_UNPROVEN - certified.KEPT_FREE} at once",
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
     "what is known of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
     "commands by the id that the mount sees": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
@@ -354,7 +365,7 @@ BOUNDS = {
     "commands in flight as the bridge ends": f"{service.DRAIN_TIME:g} s",
     "rows for the journal": size(journal.MAX_WAITING_BYTES),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
-    "a log line of what may come often": f"1 in {seldom.INTERVAL:g} s",
+    "a log line of what may come often": f"1 in {limited_log.INTERVAL:g} s, or {limited_log.A_FEW}",
     "connections": "{} †, from one address {} †".format(*CONNECTIONS),
     "a request's line and headers": f"{default(WEB, 'deadline'):g} s †",
     "a request's body": f"{default(WEB, 'deadline'):g} s †, {size(default(WEB, 'max_body'))} †, "
@@ -368,7 +379,8 @@ BOUNDS = {
     "of one such life": f"{lives.MAX_STEPS} steps, {lives.LONGEST_EXPLANATION:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
-    "event streams of one user, of all": "{1} †, {0} †: as connections".format(*CONNECTIONS),
+    "event streams of one user, of all": f"{default(WEB, 'max_streams_per_user')} †, {CONNECTIONS[0]} † "
+    "as connections",
     "a stream behind": A_CLIENT_BEHIND,
     "a stream that resumes, for the journal": f"{resuming.MAX_WAIT:g} s",
     "history queries of one user": f"{history.PER_USER}",

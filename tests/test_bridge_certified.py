@@ -12,10 +12,16 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from mtmount_twisted.bridge import certified
-from mtmount_twisted.bridge.certified import HANDSHAKE_TIME, CertifiedReader
+from mtmount_twisted.bridge.certified import (
+    HANDSHAKE_TIME,
+    KEPT_FREE,
+    MAX_UNPROVEN,
+    HandshakeFactory,
+    HandshakeReader,
+)
+from mtmount_twisted.bridge.commanders import PortFactory, Refused
 from mtmount_twisted.bridge.config import Config
-from mtmount_twisted.bridge.sections import PortCommanders
+from mtmount_twisted.bridge.sections import ClientLimits, PortCommanders
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.testing import HOST
@@ -218,21 +224,76 @@ class CertifiedTests(TestCase):
         await client.lost
 
 
+class NumberedTests(TestCase):
+    """An encrypted port that asks for no certificate, on real sockets."""
+
+    def setUp(self) -> None:
+        if ssl is None:
+            raise SkipTest("mtmount_twisted[tls] is not installed")
+        folder = scratch_folder(self)
+        self.authority = Authority(folder)
+        chain = str(self.authority.issue("bridge"))
+        own = {"role": "commander"}
+        ports = (
+            PortCommanders(name="desk", endpoint=TCP, certificate=chain, **own),
+            PortCommanders(
+                name="wall", endpoint=f"ssl:0:interface={HOST}:privateKey={chain}:certKey={chain}", **own
+            ),
+        )
+        self.service = BridgeService(Config(ports=ports), LOG, RecordingJournal())
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+        self.assertEqual(self.service.port_failures, [])
+        self.ports = [port.getHost().port for port in self.service.ports]  # type: ignore[attr-defined]
+
+    async def test_numbered(self) -> None:
+        """Who speaks TLS is a client with a number, whether the port or its endpoint brings the TLS."""
+        from twisted.internet import reactor
+
+        trust = ssl.Certificate.loadPEM(self.authority.ca.read_bytes())
+        options: Any = ssl.optionsForClientTLS(HOST, trustRoot=trust)
+        clients = []
+        for port in self.ports:
+            endpoint = wrapClientTLS(options, clientFromString(reactor, f"tcp:{HOST}:{port}"))
+            client = await connectProtocol(endpoint, Collector())
+            client.say(ask(7, 1, 1))
+            await client.lines(1)
+            clients.append(client)
+        self.assertEqual(list(self.service.bridge.clients), ["desk/1", "wall/1"])
+        for client in clients:
+            client.transport.loseConnection()
+            await client.lost
+
+    async def test_no_handshake(self) -> None:
+        """Who does not end the handshake is no client, and is told nothing of the mount."""
+        from twisted.internet import reactor
+
+        lost = LostOnes(self)
+        for port in self.ports:
+            client = await connectProtocol(clientFromString(reactor, f"tcp:{HOST}:{port}"), Collector())
+            with self.assertLogs(LOG, "WARNING") as logged:
+                client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+                await client.lost
+                await lost.next()
+            self.assertIn("no proof of who it is", logged.output[0])
+        self.assertEqual(self.service.bridge.clients, {})
+
+
 class LostOnes:
     """Notes when the bridge's side of a connection has ended."""
 
     def __init__(self, case: TestCase) -> None:
         self._waiting: Deferred[None] | None = None
         self._count = 0
-        original = CertifiedReader.connectionLost
+        original = HandshakeReader.connectionLost
 
-        def lost(reader: CertifiedReader, *reason: Any) -> None:
+        def lost(reader: HandshakeReader, *reason: Any) -> None:
             original(reader, *reason)
             self._count += 1
             if self._waiting is not None:
                 self._waiting.callback(None)
 
-        case.patch(CertifiedReader, "connectionLost", lost)
+        case.patch(HandshakeReader, "connectionLost", lost)
 
     async def next(self) -> None:
         """Wait until one more has ended than at the last call."""
@@ -244,39 +305,84 @@ class LostOnes:
 
 
 class DeadlineTests(SynchronousTestCase):
-    """In memory: how long a proof may take."""
+    """In memory: how long a handshake may take, and how many may be at it."""
+
+    def setUp(self) -> None:
+        self.clock: Any = Clock()
+        bridge: Any = None
+        settings = PortCommanders(name="desk", endpoint=TCP, max_clients=200)
+        self.port = PortFactory(settings, bridge, ClientLimits(), LOG, self.clock)
+
+    def come(self, by_certificate: bool = True) -> StringTransportWithDisconnection | None:
+        """A peer connects, and says nothing: its connection; None if it is refused."""
+        protocol: Any = HandshakeFactory(self.port, self.clock, by_certificate).buildProtocol(None)
+        if isinstance(protocol, Refused):
+            return None
+        transport = Pipe()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return transport
 
     def test_too_slow(self) -> None:
-        """Who has not proven who it is 5 s after it connected is cut off."""
-        clock, unproven = Clock(), set[Any]()
-        reader = CertifiedReader(lambda name: "nobody", None, LOG, clock, unproven)
-        unproven.add(reader)
-        transport = StringTransportWithDisconnection()
-        transport.protocol = reader
-        transport.abortConnection = transport.loseConnection  # type: ignore[method-assign]
-        reader.makeConnection(transport)
-        clock.advance(HANDSHAKE_TIME - 0.1)
-        self.assertTrue(transport.connected)
-        with self.assertLogs(LOG, "WARNING") as logged:
-            clock.advance(0.2)
-        self.assertIn("no proof of who it is within 5 s", logged.output[0])
-        self.assertFalse(transport.connected)
-        self.assertEqual((unproven, clock.getDelayedCalls()), (set(), []))
+        """Who has not ended the handshake 5 s after it connected is cut off, with a certificate or not."""
+        for by_certificate in (True, False):
+            transport = self.come(by_certificate)
+            assert transport is not None
+            self.clock.advance(HANDSHAKE_TIME - 0.1)
+            self.assertTrue(transport.connected)
+            with self.assertLogs(LOG, "WARNING") as logged:
+                self.clock.advance(0.2)
+            self.assertIn("no proof of who it is within 5 s", logged.output[0])
+            self.assertFalse(transport.connected)
+            self.assertEqual((len(self.port.unproven), self.clock.getDelayedCalls()), (0, []))
 
     def test_crowd(self) -> None:
-        """Only so many may be at it at the same time."""
-        from mtmount_twisted.bridge.commanders import PortFactory, Refused
-        from mtmount_twisted.bridge.sections import ClientLimits
+        """Strangers at their handshakes keep nobody out: when few places are left the oldest is cut off."""
+        first = self.come()
+        assert first is not None
+        with self.assertLogs(LOG, "WARNING") as logged:
+            others = [self.come() for _ in range(1000)]
+        self.assertNotIn(None, others)
+        self.assertFalse(first.connected)
+        self.assertEqual(len(self.port.unproven), MAX_UNPROVEN - KEPT_FREE)
+        self.assertEqual(len(logged.output), 10, "and not a line for each")
+        self.clock.advance(HANDSHAKE_TIME)
 
-        settings = PortCommanders(name="desk", endpoint=TCP)
-        clock: Any = Clock()
-        bridge: Any = None
-        port = PortFactory(settings, bridge, ClientLimits(), LOG, clock)
-        factory = certified.CertifiedFactory(port, LOG, clock)
-        for _ in range(certified.MAX_UNPROVEN):
-            self.assertIsInstance(factory.buildProtocol(None), CertifiedReader)
+    def test_those_that_are_cut_off_count(self) -> None:
+        """A connection that is being cut off counts until it is gone, so that there are never more."""
+        self.patch(Pipe, "gone_at_once", False)
         with self.assertLogs(LOG, "WARNING"):
-            self.assertIsInstance(factory.buildProtocol(None), Refused)
+            come = [self.come() for _ in range(1000)]
+        self.assertEqual(sum(transport is not None for transport in come), MAX_UNPROVEN)
+        for transport in filter(None, come):
+            transport.protocol.connectionLost()  # type: ignore[attr-defined]
+        self.assertEqual((len(self.port.unproven), self.clock.getDelayedCalls()), (0, []))
+
+    def test_they_count_among_the_clients(self) -> None:
+        """A connection at its handshake takes one of the port's places, which it keeps when it is over."""
+        settings = PortCommanders(name="desk", endpoint=TCP, max_clients=3)
+        bridge: Any = None
+        self.port = PortFactory(settings, bridge, ClientLimits(), LOG, self.clock)
+        self.assertNotIn(None, [self.come() for _ in range(3)])
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.assertIsNone(self.come())
+        self.assertIn("3 are connected already (max_clients)", logged.output[0])
+        with self.assertLogs(LOG, "WARNING"):
+            self.clock.advance(HANDSHAKE_TIME)
+
+
+class Pipe(StringTransportWithDisconnection):
+    """The port's end of a connection.
+
+    :ivar gone_at_once: whether it is gone as soon as it is cut off.
+    """
+
+    gone_at_once = True
+
+    def abortConnection(self) -> None:
+        """Cut."""
+        if self.gone_at_once:
+            self.loseConnection()
 
 
 class FileTests(SynchronousTestCase):

@@ -38,7 +38,7 @@ SOURCES = (
 LEVELS = {"warning": "warning", "error": "error", "exception": "error", "critical": "critical"}
 """The methods of a logger for what should worry somebody, with the level that the log shows."""
 
-WRAPPERS = {("seldom.py", "text"), ("journal.py", "text")}
+WRAPPERS = {("journal.py", "text")}
 """Where what is logged is another's text, which is found there."""
 
 SPELLED_OUT = {
@@ -87,14 +87,6 @@ def level_of(call: ast.Call, tree: ast.Module) -> str | None:
     to = ast.unparse(method.value)
     if method.attr in LEVELS and to.endswith("log"):
         return LEVELS[method.attr]
-    if method.attr == "say":
-        made = [each.value for each in ast.walk(tree) if isinstance(each, ast.Assign)]
-        named = [
-            ast.unparse(each.args[-1])
-            for each in made
-            if isinstance(each, ast.Call) and ast.unparse(each.func) == "Seldom"
-        ]
-        return "warning" if "logging.WARNING" in named else None
     is_log = (method.attr == "log" and to.endswith("log")) or (method.attr == "_tell" and to == "self")
     if not is_log:
         return None
@@ -112,7 +104,7 @@ def said_in(path: Path) -> Iterator[Said]:
         level = level_of(call, tree)
         if level is None:
             continue
-        at = 0 if LEVELS.keys() & {getattr(call.func, "attr", "")} or call.func.attr == "say" else 1  # type: ignore[attr-defined]
+        at = 0 if LEVELS.keys() & {getattr(call.func, "attr", "")} else 1
         around = [each for each in functions if call in ast.walk(each)]
         text = literal(call.args[at], [*reversed(around), tree])
         if text is None and (path.name, ast.unparse(call.args[at])) in WRAPPERS:

@@ -247,7 +247,7 @@ class Desks(SiteCase):
 
     def test_browsers_and_programs(self) -> None:
         """Three browsers with all the connections that they may have, a Prometheus and four programs."""
-        self.site.limits = Limits()
+        self.make_site(Limits())
         wires = [self.wire() for _ in range(3 * 6 + 1 + 4)]
         for wire in wires:
             wire.ask("GET", "/wait")

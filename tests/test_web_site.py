@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
@@ -29,6 +28,11 @@ class SiteCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.waiting: list[Deferred[str]] = []
+        self.make_site(Limits(max_body=100, max_connections=8, max_connections_per_address=4))
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def make_site(self, limits: Limits) -> None:
+        """The site; each of its users shows a token."""
 
         async def echo(call: Call) -> Answer:
             return Answer({"body": call.body})
@@ -37,16 +41,12 @@ class SiteCase(SynchronousTestCase):
             self.waiting.append(Deferred())
             return Answer(await self.waiting[-1])
 
-        self.site = site_of(
-            [
-                Route("GET", "/", echo, "observe", "Echo."),
-                Route("POST", "/", echo, "observe", "Echo."),
-                Route("GET", "/wait", wait, "observe", "Wait."),
-            ],
-            clock=self.clock,
-            limits=Limits(max_body=100, max_connections=5, max_connections_per_address=3),
-        )
-        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+        routes = [
+            Route("GET", "/", echo, "observe", "Echo."),
+            Route("POST", "/", echo, "observe", "Echo."),
+            Route("GET", "/wait", wait, "observe", "Wait."),
+        ]
+        self.site = site_of(routes, clock=self.clock, limits=limits)
 
     def wire(self, address: str = "127.0.0.1") -> Wire:
         """A connection that ends with the test."""
@@ -321,8 +321,25 @@ class Connections(SiteCase):
         self.assertEqual(got and got.status, 200)
         return wires[number]
 
+    def busy(self, address: str = "127.0.0.1") -> Wire:
+        """One that waits for an answer."""
+        wire = self.wire(address)
+        wire.ask("GET", "/wait")
+        return wire
+
+    def lose_aborted(self, wires: list[Wire]) -> None:
+        """The connections that the site has cut are gone."""
+        for wire in wires:
+            if wire.protocol is not None and wire.transport.aborted:
+                wire.lose()
+
+    def assert_no_more(self, address: str = "127.0.0.1") -> None:
+        """One more is refused."""
+        with self.assertLogs("tests.web", "WARNING"):
+            self.assertIsNone(self.wire(address).protocol)
+
     def test_idle_ones_make_room(self) -> None:
-        """An address that has its share gets one more if it leaves one idle: the longest idle is closed."""
+        """An address that has few places left loses the longest idle one, so that one more may come."""
         wires = [self.wire() for _ in range(3)]
         for number in (1, 0, 2):
             self.asked(wires, number)
@@ -339,34 +356,41 @@ class Connections(SiteCase):
         self.assertEqual(self.site.refused, 0)
         for wire in (*wires, other, new, newer):
             wire.lose()
-        again = [self.wire() for _ in range(3)]
-        for number in range(3):
-            again[number].ask("GET", "/wait")
-        with self.assertLogs("tests.web", "WARNING"):
-            self.assertIsNone(self.wire().protocol)
+        for _ in range(4):
+            self.busy()
+        self.assert_no_more()
 
     def test_those_that_do_something_stay(self) -> None:
-        """Who waits for an answer, has begun a request or has asked nothing yet is not closed for another."""
-        wires = [self.wire() for _ in range(3)]
-        wires[0].ask("GET", "/wait")
-        for number in (1, 2):
-            self.asked(wires, number)
-        wires[1].send(b"GET")
-        wires[2].send(b"GET / HTTP/1.1\r\n")
-        with self.assertLogs("tests.web", "WARNING"):
-            self.assertIsNone(self.wire().protocol)
+        """Who waits for an answer, or has begun a request after another, is not closed for another."""
+        wires = [self.busy()]
+        for sent in (b"GET", b"GET / HTTP/1.1\r\n", b"G"):
+            wires.append(self.wire())
+            self.asked(wires, -1).send(sent)
+        self.assert_no_more()
         self.assertFalse(any(wire.closed for wire in wires))
 
-    def test_those_that_make_room_count_together(self) -> None:
-        """What is being closed for another still counts among all, so that there are never more."""
+    def test_those_that_make_room_count(self) -> None:
+        """What is being closed for another counts until it is gone, so that there are never more."""
         wires = [self.wire() for _ in range(3)]
         for number in range(3):
             self.asked(wires, number)
         self.asked([self.wire()], 0)
+        self.assertTrue(wires[0].closed)
+        self.assert_no_more()
+        self.assertEqual(len(self.site.connections), 4)
+        wires[0].lose()
         self.asked([self.wire()], 0)
-        with self.assertLogs("tests.web", "WARNING"):
-            self.assertIsNone(self.wire().protocol)
-        self.assertEqual(len(self.site.connections), 5)
+
+    def test_one_that_does_not_read_makes_room_at_once(self) -> None:
+        """What is closed for another is cut at once if nothing was asked on it, or its answer is not read."""
+        wires = [self.wire() for _ in range(4)]
+        self.assertEqual([wire.transport.aborted for wire in wires], [True, False, False, False])
+        for wire in wires[1:]:
+            self.asked([wire], 0)
+        wires[0].lose()
+        wires[1].protocol.pauseProducing()
+        self.wire()
+        self.assertTrue(wires[1].transport.aborted)
 
     def test_plain_http_is_not_told_to_be_https(self) -> None:
         """``Strict-Transport-Security`` is for encrypted connections: over plain HTTP it is never sent."""
@@ -384,28 +408,62 @@ class Connections(SiteCase):
 
     def test_one_address(self) -> None:
         """One address has its share, and gets it back when a connection ends."""
-        wires = [Wire(self.site) for _ in range(3)]
+        wires = [self.busy() for _ in range(4)]
         with self.assertLogs("tests.web", "WARNING") as caught:
-            for _ in range(3):
+            for _ in range(30):
                 self.assertIsNone(Wire(self.site).protocol)
             self.assertIsNone(Wire(self.site, "::ffff:127.0.0.1").protocol, "the same address, dual-stack")
-        self.assertEqual((len(caught.output), self.site.refused), (1, 4))
-        other = Wire(self.site, "127.0.0.2")
+        self.assertEqual((len(caught.output), self.site.refused), (10, 31))
+        self.busy("127.0.0.2")
         wires[0].lose()
-        wires[0] = Wire(self.site)
-        for wire in (*wires, other):
-            wire.ask("GET", "/")
-            got = wire.answer()
-            self.assertEqual(got and got.status, 200)
+        self.busy()
+        for wire in wires:
             wire.lose()
-        self.assertEqual(self.site.connections, {})
+
+    def test_one_network(self) -> None:
+        """Of IPv6 a network of 64 bits has the share of one address: whoever has one has all of it."""
+        for number in range(4):
+            self.busy(f"2001:db8::{number}:1")
+        self.assert_no_more("2001:db8::abcd:1")
+        self.busy("2001:db8:0:1::1")
+        self.busy("fe80::1")
+        self.busy("fe80::2")
 
     def test_total(self) -> None:
         """All together have a bound, too; the clients of a file's socket have only that one."""
-        protocols: list[Any] = [self.site.buildProtocol(UNIXAddress(b"/tmp/x")) for _ in range(5)]
-        self.assertNotIn(None, protocols)
-        with self.assertLogs("tests.web", "WARNING"):
-            self.assertIsNone(self.site.buildProtocol(UNIXAddress(b"/tmp/x")))
+        for _ in range(8):
+            self.busy("")
+        self.assert_no_more("")
+        self.assert_no_more("127.0.0.2")
+
+    def test_a_user_stops_while_strangers_hold_all_they_can(self) -> None:
+        """Each request of a present user is answered, on a new connection, while strangers hold places.
+
+        They come from more addresses than there are places, each as often as it can, and say nothing.
+        """
+        self.make_site(Limits())
+        self.asked([self.wire("192.0.2.1")], 0)
+        strangers = [self.wire(f"198.51.100.{number % 250}") for number in range(5000)]
+        answered = 0
+        for _ in range(50):
+            strangers += [self.wire(f"203.0.113.{number}") for number in range(20)]
+            wire = self.wire("192.0.2.1")
+            wire.ask("POST", "/", {"command": "BothAxesStop"}, {"Connection": "close"})
+            got = wire.answer()
+            answered += got is not None and got.status == 200
+            wire.lose()
+            self.lose_aborted(strangers)
+            self.assertLessEqual(len(self.site.connections), 256)
+        self.assertEqual(answered, 50)
+
+    def test_a_newcomer_gets_in_while_one_stranger_holds_all_it_can(self) -> None:
+        """An address that never showed a token is let in, for one that holds many gives way."""
+        self.make_site(Limits(max_connections=16, max_connections_per_address=8))
+        strangers = []
+        for number in (*[1] * 20, 2, 3):
+            strangers.append(self.wire(f"198.51.100.{number}"))
+            self.lose_aborted(strangers)
+        self.asked([self.wire("192.0.2.1")], 0)
 
     def test_close(self) -> None:
         """The end of the site is the end of all connections, and of all waits; no new one is taken."""

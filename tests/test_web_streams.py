@@ -178,6 +178,14 @@ class BoundsTests(StreamsCase):
         readers[0].leave()
         self.world.read()
 
+    def test_per_address(self) -> None:
+        """Where there are no tokens one address has so many, and keeps no other address from its own."""
+        for _ in range(2):
+            self.world.read(network="192.0.2.1")
+        problem = self.failureResultOf(self.world.call(Request(), network="192.0.2.1"), Problem).value
+        self.assertEqual(problem.status, 503)
+        self.world.read(network="192.0.2.2")
+
     def test_total(self) -> None:
         """There are so many streams altogether."""
         users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
@@ -617,6 +625,8 @@ class Sayer:
 
 class Gate:
     """Lets everybody in."""
+
+    has_tokens = False
 
     def admit(self, request: object) -> None:
         """Anything goes."""

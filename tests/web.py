@@ -35,6 +35,8 @@ class LetIn:
     def admit(self, request: Any) -> None:
         """Everything."""
 
+    has_tokens = True
+
     def user(self, request: Any, role: Role | None) -> User:
         """The one user."""
         if role is not None and role not in self.who.roles:
@@ -102,7 +104,8 @@ class Wire:
     @property
     def closed(self) -> bool:
         """True once the site has closed the connection."""
-        return bool(self.transport.disconnecting or self.transport.disconnected)
+        transport = self.transport
+        return bool(transport.disconnecting or transport.disconnected or transport.aborted)
 
     def send(self, data: bytes) -> None:
         """The client sends bytes as they are, and what is due at once is done."""

@@ -1,8 +1,9 @@
 """Commanders who prove who they are: TLS on a port, with a certificate that names the client.
 
-`with_credentials` reads the files of a configuration. `CertifiedFactory` accepts a client with a certificate
+`with_credentials` reads the files of a configuration. `HandshakeFactory` accepts a client with a certificate
 of the site's authority and calls it by the name in the certificate. Such a client may come and go under its
-name, and comes back to its lease; a name is connected once at a time.
+name, and comes back to its lease; a name is connected once at a time. On a port that asks for no certificate
+clients are numbered, and the handshake has the same deadline.
 
 A peer has `HANDSHAKE_TIME` to prove its name. Next to read: `commanders`, whose clients these are; `tls`.
 """
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 
 import attrs
 from twisted.application.internet import TimerService
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -46,106 +47,137 @@ DAY = 86_400.0
 """How often the dates of certificates are looked at, in seconds."""
 
 MAX_UNPROVEN = 100
-"""How many may be at that at the same time; one more is refused."""
+"""How many connections of one port may be at that at the same time, those included that are being cut off."""
+
+KEPT_FREE = 20
+"""How many of these places are kept free, by cutting off the connection that has been at it for longest."""
 
 
 @implementer(IHandshakeListener)
-class CertifiedReader(LineReader):
-    """A reader that has no owner until the handshake has told who it is.
+class HandshakeReader(LineReader):
+    """A reader without an owner until the TLS handshake is over; it has `HANDSHAKE_TIME` from its connection.
 
-    :param find: gives the client of a name, or why it may not be here.
-    :param unproven: those that are at it; this one leaves it when it has, or has not.
+    :param find: return the client of a connection whose handshake is over, or why it is refused.
+    :param port: counts this connection among its `unproven` until it has an owner or is gone.
+    :ivar peer: its address.
+    :ivar refused: True once the connection is being cut off.
     """
 
     owner: Any = None
+    refused = False
 
     def __init__(
         self,
-        find: Callable[[str], PortClient | str],
+        find: Callable[[Any], PortClient | str],
         peer: IAddress | None,
-        log: logging.Logger,
+        port: PortFactory,
         clock: IReactorTime,
-        unproven: set[LineReader],
     ) -> None:
         super().__init__(None)  # type: ignore[arg-type]
         self._find = find
-        self._peer = peer
-        self._log = log
-        self._unproven = unproven
-        self._time: IDelayedCall | None = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
+        self.peer = peer
+        self._port = port
+        self._time = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
+        port.unproven[self] = None
 
     def connectionMade(self) -> None:
-        """Its name is not known yet."""
+        """Wait: nobody knows yet whose connection it is."""
 
     def handshakeCompleted(self) -> None:
-        """Look up the client that the certificate names. TLS has checked that the authority signed it."""
+        """Look up the client. TLS has checked its certificate, where the port asks for one."""
         self._stop_timer()
-        found = self._named()
+        found = self._find(self.transport)
         if isinstance(found, str):
-            self._log.warning("refused %s: %s", self._peer, found)
-            self.transport.abortConnection()
+            self._port.refusal_log.warning("refused %s: %s", self.peer, found)
+            self.abort()
             return
+        self._port.unproven.pop(self, None)
         self.owner = found
         super().connectionMade()
 
-    def _named(self) -> PortClient | str:
-        """Return the client that the certificate names, or why there is none."""
-        try:
-            name = client_name(self.transport.getPeerCertificate().to_cryptography())
-        except ValueError as error:
-            return f"its certificate: expected {error}"
-        try:
-            return self._find(usable_client_name(name))
-        except ValueError as error:
-            return f"its certificate's name {name!r}: expected {error}"
-
     def dataReceived(self, data: bytes) -> None:
-        """Nothing is taken from who was refused."""
+        """Take nothing from a refused peer."""
         if self.owner is not None:
             super().dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_timer()
+        self._port.unproven.pop(self, None)
         if self.owner is not None:
             super().connectionLost(reason)
-        elif self._time is not None:
-            self._log.warning("refused %s: no proof of who it is: %s", self._peer, reason.getErrorMessage())
-        self._stop_timer()
+        elif not self.refused:
+            self._port.refusal_log.warning(
+                "refused %s: no proof of who it is: %s", self.peer, reason.getErrorMessage()
+            )
 
     def _too_slow(self) -> None:
-        self._time = None
-        self._log.warning("refused %s: no proof of who it is within %g s", self._peer, HANDSHAKE_TIME)
+        self._port.refusal_log.warning(
+            "refused %s: no proof of who it is within %g s", self.peer, HANDSHAKE_TIME
+        )
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection off. It counts until it is gone."""
+        self.refused = True
+        self._stop_timer()
         self.transport.abortConnection()
 
     def _stop_timer(self) -> None:
-        self._unproven.discard(self)
-        if self._time is not None:
+        if self._time.active():
             self._time.cancel()
-            self._time = None
 
 
-class CertifiedFactory(Factory[Protocol]):
-    """Makes a reader for each connection to a port, whose client is found by its certificate.
+class HandshakeFactory(Factory[Protocol]):
+    """Makes a reader for each connection to an encrypted port, whose client is known after the handshake.
+
+    Strangers can hold no place for long: when few are left, the connection that has been at its handshake
+    for longest is cut off.
 
     :param port: admits peers, and makes a client of a name.
+    :param by_certificate: whether the peer's certificate names the client; else clients are numbered.
     """
 
     noisy = False
 
-    def __init__(self, port: PortFactory, log: logging.Logger, clock: IReactorTime) -> None:
+    def __init__(self, port: PortFactory, clock: IReactorTime, by_certificate: bool) -> None:
         self._port = port
-        self._log = log
         self._clock = clock
+        self._find = self._named if by_certificate else self._numbered
         self._clients: dict[str, PortClient] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self._port.admits(addr):
             return Refused()
-        if len(self._port.unproven) >= MAX_UNPROVEN:
-            self._log.warning("refused %s: %d others have yet to prove who they are", addr, MAX_UNPROVEN)
+        unproven = self._port.unproven
+        if len(unproven) >= MAX_UNPROVEN:
+            self._port.refusal_log.warning(
+                "refused %s: %d others have yet to prove who they are", addr, MAX_UNPROVEN
+            )
             return Refused()
-        reader = CertifiedReader(self._client, addr, self._log, self._clock, self._port.unproven)
-        self._port.unproven.add(reader)
+        reader = HandshakeReader(self._find, addr, self._port, self._clock)
+        waiting = [each for each in unproven if not each.refused]
+        if len(waiting) > MAX_UNPROVEN - KEPT_FREE:
+            self._port.refusal_log.warning(
+                "refused %s: %d others have yet to prove who they are",
+                waiting[0].peer,
+                MAX_UNPROVEN - KEPT_FREE,
+            )
+            waiting[0].abort()
         return reader
+
+    def _numbered(self, transport: Any) -> PortClient:
+        return self._port.make_numbered_client()
+
+    def _named(self, transport: Any) -> PortClient | str:
+        """Return the client that the peer's certificate names, or why there is none."""
+        try:
+            name = client_name(transport.getPeerCertificate().to_cryptography())
+        except ValueError as error:
+            return f"its certificate: expected {error}"
+        try:
+            return self._client(usable_client_name(name))
+        except ValueError as error:
+            return f"its certificate's name {name!r}: expected {error}"
 
     def _client(self, name: str) -> PortClient | str:
         client = self._clients.get(name)
@@ -244,8 +276,11 @@ class CertificateWatch(TimerService):
 
 
 def encrypted(
-    settings: PortCommanders, port: PortFactory, server: Server, log: logging.Logger, clock: Any
-) -> Any:
-    """Return what listens on a port with a certificate: its own factory behind TLS."""
-    inner: Factory[Any] = CertifiedFactory(port, log, clock) if settings.client_ca else port
-    return tls.encrypted(inner, server)
+    settings: PortCommanders, port: PortFactory, server: Server, clock: IReactorTime
+) -> Factory[Any]:
+    """Return what listens on an encrypted port.
+
+    :returns: a factory behind TLS, or, for an endpoint that brings TLS by itself, one to put behind it.
+    """
+    inner = HandshakeFactory(port, clock, by_certificate=bool(settings.client_ca))
+    return inner if settings.certificate is None else tls.encrypted(inner, server)

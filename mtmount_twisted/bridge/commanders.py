@@ -22,6 +22,7 @@ from ..enums import Source
 from ..errors import LineTooLongError, UnfinishedLineError
 from ..hosts import host_and_port, plain_address
 from ..interfaces import IClient, ILineReaderOwner
+from ..limited_log import A_FEW, RateLimitedLog
 from ..liveness import watch_window
 from ..outlet import Outlet
 from ..protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
@@ -29,7 +30,6 @@ from ..waiting import Waiters
 from .admission import address_of, admits, networks
 from .core import Bridge
 from .sections import ClientLimits, PairCommander, PortCommanders
-from .seldom import Seldom
 from .whole import WholePair
 
 HOLD_TIME = 1.0
@@ -93,7 +93,7 @@ class PairClient(WholePair):
 
     def dismiss(self, why: str) -> None:
         """Read no more, and drop this commander's connections once it was told all; it may connect again."""
-        self.log.warning("%s: closed: %s", self.name, why)
+        self.limited_log.warning("%s: closed: %s", self.name, why)
         self._go_down(why)
         if self.server_writer is not None:
             cast(IPushProducer, self.server_writer).pauseProducing()
@@ -102,7 +102,7 @@ class PairClient(WholePair):
 
     def _cut_off(self, why: str) -> None:
         self._bridge.cut_off(self, why)
-        self.log.warning("%s: closed: cut off: %s", self.name, why)
+        self.limited_log.warning("%s: closed: cut off: %s", self.name, why)
         self.drop_connections()
 
     def lines_received(self, lines: list[bytes]) -> None:
@@ -178,6 +178,7 @@ class PortClient:
         bridge: Bridge,
         limits: ClientLimits,
         log: logging.Logger,
+        limited_log: RateLimitedLog,
         clock: Any,
         connected: set[PortClient],
     ) -> None:
@@ -190,6 +191,7 @@ class PortClient:
         self.in_flight = 0
         self._bridge = bridge
         self._log = log
+        self._limited_log = limited_log
         self._clock = clock
         self._reader: LineReader | None = None
         self._abort: IDelayedCall | None = None
@@ -210,7 +212,7 @@ class PortClient:
     def _leave(self, why: str, level: int) -> None:
         reader = self._reader
         if reader is not None:
-            self._log.log(level, "%s: closed: %s", self.name, why)
+            self._limited_log.log(level, "%s: closed: %s", self.name, why)
             self._outlet.finish()
             self._lost(why)
             self._abort = Deadline(self._clock, CLOSE_TIMEOUT, reader.transport.abortConnection)
@@ -231,7 +233,7 @@ class PortClient:
         self._bridge.cut_off(self, why)
         reader = self._reader
         if reader is not None:
-            self._log.warning("%s: closed: cut off: %s", self.name, why)
+            self._limited_log.warning("%s: closed: cut off: %s", self.name, why)
             self._lost(why)
             reader.transport.abortConnection()
 
@@ -252,7 +254,7 @@ class PortClient:
         self.send = self._outlet.send
         bound_send_buffer(reader.transport)
         self._outlet.attach(reader.transport)
-        self._log.info("%s: connected", self.name)
+        self._limited_log.info("%s: connected", self.name)
         self._connected.add(self)
         reader.limit_unfinished(self._clock, LINE_TIME)
         self._stop_watch = watch_window(reader.transport, self._clock)
@@ -274,11 +276,13 @@ class PortClient:
         if self._reader is None:
             return
         if reader.unfinished:
-            self._log.warning("%s: %s", self.name, unfinished(reader))
+            self._limited_log.warning("%s: %s", self.name, unfinished(reader))
         if self.may_command and not self.in_flight:
             self._leave("it said no more", logging.INFO)
         elif self.may_command:
-            self._log.info("%s: says no more, %d of its commands in flight", self.name, self.in_flight)
+            self._limited_log.info(
+                "%s: says no more, %d of its commands in flight", self.name, self.in_flight
+            )
             self.send = self._send_last
             self._bridge.client_finished(self)
 
@@ -297,7 +301,7 @@ class PortClient:
         """The connection is lost."""
         if self._reader is not None:
             level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
-            self._log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
+            self._limited_log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
             self._lost(reason.getErrorMessage())
         self._stop_watch()
         if self._abort is not None and self._abort.active():
@@ -349,7 +353,9 @@ class PortFactory(Factory[Protocol]):
     """Makes a client of each connection to a port that may be made, named after the port and numbered.
 
     :ivar connected: the clients whose connections are up, those included that are being closed.
-    :ivar unproven: the connections that have yet to prove whose they are; see `certified`.
+    :ivar unproven: the connections whose handshake is not over, oldest first, each a
+        `certified.HandshakeReader`.
+    :ivar refusal_log: for handshakes that come to nothing.
     """
 
     noisy = False
@@ -363,29 +369,35 @@ class PortFactory(Factory[Protocol]):
         clock: Any,
     ) -> None:
         self._settings = settings
-        self._refused = Seldom(clock, log, logging.WARNING)
+        self._peers_log = RateLimitedLog(clock, log)
+        self.refusal_log = RateLimitedLog(clock, log, A_FEW)
         self._allowed = networks(settings.allow)
         self.connected: set[PortClient] = set()
-        self.unproven: set[LineReader] = set()
-        self._shared = (settings, bridge, limits, log, clock, self.connected)
+        self.unproven: dict[Any, None] = {}
+        limited_log = RateLimitedLog(clock, log, A_FEW)
+        self._shared = (settings, bridge, limits, log, limited_log, clock, self.connected)
         self._count = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self.admits(addr):
             return Refused()
-        self._count += 1
-        return HalfCloseReader(self.make_client(str(self._count)))
+        return HalfCloseReader(self.make_numbered_client())
 
     def admits(self, peer: IAddress | None) -> bool:
         """Whether a peer at this address may connect; if not, the log says so."""
         why = ""
         if self._allowed and not admits(self._allowed, address_of(peer)):
             why = "it is not on the list"
-        elif len(self.connected) >= self._settings.max_clients:
-            why = f"{len(self.connected)} are connected already (max_clients)"
+        elif len(self.connected) + len(self.unproven) >= self._settings.max_clients:
+            why = f"{len(self.connected) + len(self.unproven)} are connected already (max_clients)"
         if why:
-            self._refused.say("%s: refused a peer, %s: %s", self._settings.name, peer, why)
+            self._peers_log.warning("%s: refused a peer, %s: %s", self._settings.name, peer, why)
         return not why
+
+    def make_numbered_client(self) -> PortClient:
+        """Make a client of this port under the next number."""
+        self._count += 1
+        return self.make_client(str(self._count))
 
     def make_client(self, name: str, name_lasts: bool = False) -> PortClient:
         """A client of this port, of this name within the port's.
@@ -397,6 +409,6 @@ class PortFactory(Factory[Protocol]):
     def close(self, why: str) -> Deferred[None]:
         """Close all connections; fires when those of clients are gone."""
         for reader in tuple(self.unproven):
-            reader.transport.abortConnection()
+            reader.abort()
         closing = [client.close(why) for client in tuple(self.connected)]
         return DeferredList(closing).addCallback(lambda results: None)

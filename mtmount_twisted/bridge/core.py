@@ -31,6 +31,7 @@ from ..enums import Source
 from ..errors import LineError
 from ..interfaces import IBridge
 from ..journal.schema import CONTROLLER as CONTROLLER
+from ..limited_log import A_FEW, RateLimitedLog
 from .audience import Audience
 from .diary import REASONS as REASONS
 from .diary import Diary
@@ -40,7 +41,6 @@ from .header import DownHeader, read_answer, read_command, read_to_refuse, read_
 from .known import Known
 from .lease import Lease
 from .sections import CommandRules
-from .seldom import Seldom
 from .traffic import Traffic
 
 MAX_EXEMPT = 1000
@@ -83,8 +83,8 @@ class Bridge:
         self._rules = rules
         self._closed = False
         self._ending = False  # it takes only what stops something
-        self._unreadable = Seldom(clock, log, logging.WARNING)
-        self._too_much = Seldom(clock, log, logging.WARNING)
+        self._limited_log = RateLimitedLog(clock, log)
+        self._clients_log = RateLimitedLog(clock, log, A_FEW)
         self._diary = diary = Diary(journal)
         self._audience = audience = Audience(diary)
         self._traffic = traffic = Traffic(clock, log, rules, diary, audience, self.lease, source)
@@ -219,7 +219,9 @@ class Bridge:
 
         Each is refused all the same, for the journal and for those who observe.
         """
-        self._log.warning("%s: not taken, there is nowhere to answer: %d lines", client.name, len(lines))
+        self._clients_log.warning(
+            "%s: not taken, there is nowhere to answer: %d lines", client.name, len(lines)
+        )
         for line in lines:
             self._diary.heard(client.name, line)
             header = read_to_refuse(line)
@@ -297,7 +299,7 @@ class Bridge:
                 answer = read_answer(line)
             except LineError as error:
                 self.counts["unreadable"] += 1
-                self._unreadable.say("the controller said what is no reply, passed to nobody: %s", error)
+                self._limited_log.warning("the controller said what is no reply, passed to nobody: %s", error)
                 continue
             if answer is None:
                 self._learn(line)
@@ -314,7 +316,9 @@ class Bridge:
         forgotten = self.known.learn(line)
         if forgotten:
             self.counts["forgotten"] += forgotten
-            self._too_much.say("more holds of the mount than is kept: a newcomer is not told all of it")
+            self._limited_log.warning(
+                "more holds of the mount than is kept: a newcomer is not told all of it"
+            )
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room; to be called when it has room again."""

@@ -372,7 +372,13 @@ class WebSettings:
         metadata={"doc": "how long a request's body may be", "unit": "bytes", "least": 1024, "most": 2**24},
     )
     max_connections: int = field(
-        default=256, metadata={"doc": "how many connections there may be", "least": 1, "most": 65_536}
+        default=256,
+        metadata={
+            "doc": "how many connections there may be; addresses that have shown no token, nor have an event "
+            "stream where there are no tokens, share half of them",
+            "least": 1,
+            "most": 65_536,
+        },
     )
     hsts: int = field(
         default=0,
@@ -385,7 +391,20 @@ class WebSettings:
         },
     )
     max_connections_per_address: int = field(
-        default=32, metadata={"doc": "how many of them from one address", "least": 1, "most": 65_536}
+        default=32,
+        metadata={
+            "doc": "how many of them from one address, or from one network of 64 bits if it is IPv6",
+            "least": 1,
+            "most": 65_536,
+        },
+    )
+    max_streams_per_user: int = field(
+        default=32,
+        metadata={
+            "doc": "how many event streams one user may have; without tokens, one address",
+            "least": 1,
+            "most": 65_536,
+        },
     )
     absent_after: float = field(
         default=30.0,

@@ -58,8 +58,7 @@ class OpenPort:
         factory: Any = self._factory
         if credentials is not None:
             self._server = tls.Server(credentials)
-            if settings.certificate is not None:
-                factory = encrypted(settings, self._factory, self._server, self._log, reactor)
+            factory = encrypted(settings, self._factory, self._server, reactor)
         return await tls.listen(settings.endpoint, factory, reactor, self._server)
 
     def renew(self, settings: PortCommanders) -> None:

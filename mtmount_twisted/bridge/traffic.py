@@ -25,6 +25,7 @@ from ..deadlines import Deadline
 from ..enums import ReplyCode, Source
 from ..framing import TERMINATOR
 from ..journal.schema import CONTROLLER, is_end
+from ..limited_log import RateLimitedLog
 from ..messages import MAX_SEQUENCE_ID
 from .audience import Audience
 from .diary import Diary
@@ -32,7 +33,6 @@ from .flight import Flight, FlightTable, Then
 from .header import DownHeader, UpHeader, ack_timeout, explanation_of, read_command
 from .lease import Lease
 from .sections import CommandRules
-from .seldom import Seldom
 from .sent_ids import SentIds, name_of
 
 SWEEP_INTERVAL = 0.25
@@ -90,7 +90,7 @@ class Traffic:
         self._lease = lease
         self._sweep: IDelayedCall | None = None
         self._sent_ids = SentIds()
-        self._unmatched = Seldom(clock, log, logging.INFO)
+        self._limited_log = RateLimitedLog(clock, log)
 
     # Down
 
@@ -164,7 +164,9 @@ class Traffic:
         code = answer.code
         if flight is None or not flight.written or (flight.acked and code == ReplyCode.ACK):
             self._diary.counts["unmatched"] += 1
-            self._unmatched.say("an answer to nothing in flight, passed to nobody: id %d", answer.sequence_id)
+            self._limited_log.info(
+                "an answer to nothing in flight, passed to nobody: id %d", answer.sequence_id
+            )
             return
         header, step = flight.header, _STEPS[code]
         if code == ReplyCode.ACK:

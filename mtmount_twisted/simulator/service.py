@@ -24,6 +24,7 @@ from ..communicator import Communicator
 from ..enums import COMMAND_PORT, REPLY_PORT, Commander
 from ..errors import LineError, ListenError, PairClosedError
 from ..framing import TERMINATOR
+from ..limited_log import A_FEW, RateLimitedLog
 from ..tai import current_tai
 from .faults import Fault, Faults
 from .mount import SimulatedMount
@@ -87,6 +88,7 @@ class SimulatorService(Service):
         self.faults.forget()
         self._announced = False
         self._refused = self.faults.refusing
+        self._limited_log = RateLimitedLog(reactor, self._log, A_FEW)
         self._voice = Voice(self.faults, reactor, self._log)
         self.mount = SimulatedMount(reactor, self._voice.say, **cast(Any, self._options))
         self.communicator = Communicator(
@@ -145,7 +147,7 @@ class SimulatorService(Service):
 
     def _answer_unreadable(self, error: LineError) -> None:
         """NoAck to a line that is no command, if it has a header to tell which one it should have been."""
-        self._log.warning("%s: %s", self.name, error)
+        self._limited_log.warning("%s: %s", self.name, error)
         try:
             header = read_command_header(error.line)
         except LineError:

@@ -45,6 +45,7 @@ class Call:
     :ivar headers: the last value of each header, by its name in lower case; of those in `LISTS` all values.
     :ivar request: Twisted's request, for who answers with a stream.
     :ivar only_headers: True for a HEAD request: an answer that would be a stream is not begun.
+    :ivar network: the peer's network where there are no tokens, so that all are one user; else empty.
     """
 
     user: User
@@ -54,6 +55,12 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     request: Any = None
     only_headers: bool = False
+    network: str = ""
+
+    @property
+    def share(self) -> str:
+        """Whose share of what is bounded the request takes: its user's, or its network's."""
+        return self.network or self.user.name
 
 
 LISTS = ("accept-encoding", "if-none-match")

@@ -71,6 +71,11 @@ class Guard:
         self._anyone = anyone
         self._nobody = User(NOBODY, frozenset(), anyone.source)
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether users show who they are; else anyone may ask."""
+        return self._tokens is not None
+
     def admit(self, request: Any) -> None:
         """Look at where a request goes and comes from.
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..commands import AskForCommand
 from ..enums import Commander
+from ..limited_log import A_FEW, RateLimitedLog
 from .calls import Answer, Call, Fault, Problem, Route
 from .commanders import Commanders
 from .shapes import iso
@@ -59,7 +60,7 @@ class Leases:
         self._commanders = commanders
         self._clock = clock
         self._now = wall_clock
-        self._log = log
+        self._limited_log = RateLimitedLog(clock, log, A_FEW)
         self._since: float | None = None
         self._requests: dict[str, tuple[float, float]] = {}  # by whom: when (s, Unix time), until (clock)
         tee.on_event.append(self._event)
@@ -135,7 +136,7 @@ class Leases:
         commander = self._commanders.enter(call.user)
         now = self._now()
         self._requests[commander.name] = now, self._clock.seconds() + REQUEST_TIME
-        self._log.info("%s requests command, which %s has", commander.name, holder.name)
+        self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
         self._tee.event("lease_requested", commander.name, self._bridge.epoch, f"{holder.name} has command")
         self._publish("request", {"by": commander.name, "time": iso(now)})
         return Answer(self.shape(), 202)

@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, unquote
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from ..hosts import client_network
+from ..limited_log import RateLimitedLog
 from .calls import LISTS, Answer, Call, Problem, Role, Route, User
 from .encoding import as_json, negotiated
 
@@ -46,7 +48,13 @@ HEADERS = {
 
 
 class Gate(Protocol):
-    """Who says whether a request is let in, and who made it."""
+    """Who says whether a request is let in, and who made it.
+
+    :ivar has_tokens: whether users show who they are.
+    """
+
+    @property
+    def has_tokens(self) -> bool: ...
 
     def admit(self, request: Any) -> None:
         """Raises `Problem` if the request is not to be looked at further."""
@@ -65,9 +73,11 @@ class Router:
         a proxy has this daemon below it; a request may come with it or, if the proxy takes it off, without.
     """
 
-    def __init__(self, routes: Iterable[Route], gate: Gate, log: logging.Logger, prefix: str = "") -> None:
+    def __init__(
+        self, routes: Iterable[Route], gate: Gate, log: logging.Logger | RateLimitedLog, prefix: str = ""
+    ) -> None:
         self._gate = gate
-        self._log = log
+        self._limited_log = log
         self._prefix = prefix.encode()
         self._paths: dict[tuple[str, ...], dict[str, Route]] = {}
         for route in routes:
@@ -94,7 +104,7 @@ class Router:
                 write(request, answer, self._prefix.decode())
 
         def failed(reason: Failure) -> None:
-            self._log.error("web: an answer can't be written: %s", reason.getTraceback())
+            self._limited_log.error("web: an answer can't be written: %s", reason.getTraceback())
             if not gone:
                 request.channel.transport.abortConnection()
 
@@ -113,7 +123,8 @@ class Router:
         except Exception:
             answer = Problem(500, "the daemon failed to answer; its log says why").answer()
             where = request.path[:200].decode("ascii", "replace")
-            self._log.exception("web: can't answer %s %r", request.method.decode("ascii", "replace"), where)
+            method = request.method[:20].decode("ascii", "replace")
+            self._limited_log.exception("web: can't answer %s %r", method, where)
         return as_sent(request, answer)
 
     async def _answer(self, request: Any) -> Answer:
@@ -121,6 +132,8 @@ class Router:
         method = request.method.decode("ascii", "replace")
         route, parts = self.find(method, request.path)
         user = self._gate.user(request, route.role)
+        if route.role is not None:
+            request.accepted(known=self._gate.has_tokens)
         headers = {
             name.decode("latin-1").lower(): values[-1].decode("latin-1")
             for name, values in request.requestHeaders.getAllRawHeaders()
@@ -130,7 +143,12 @@ class Router:
         sent = request.uri.partition(b"?")[2].decode("latin-1")
         query = dict(parse_qsl(sent, keep_blank_values=True))
         body = read_body(method, headers.get("content-type"), request.content.read())
-        return await route.respond(Call(user, parts, query, body, headers, request, method == "HEAD"))
+        network = "" if self._gate.has_tokens else client_network(_host_of(request))
+        call = Call(user, parts, query, body, headers, request, method == "HEAD", network)
+        answer = await route.respond(call)
+        if answer.streams:
+            request.accepted(known=True)
+        return answer
 
     def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
         """The route of a path, and what stands in the path where the route has names in braces.
@@ -192,6 +210,11 @@ def as_sent(request: Any, answer: Answer) -> Answer:
     """An answer as bytes, in the form that its reader takes."""
     whole = replace(answer, body=payload(answer), headers=_typed(answer))
     return negotiated(whole, *(_whole_list(request, name) for name in LISTS))
+
+
+def _host_of(request: Any) -> str:
+    """The address of the peer; empty for one that has none, as a Unix socket's."""
+    return str(getattr(request.getClientAddress(), "host", ""))
 
 
 async def _to_the_top(call: Call) -> Answer:

@@ -141,7 +141,7 @@ def _bounds(settings: Any, clients: Patience) -> Bounds:
     return Bounds(
         max_behind_bytes=clients.max_behind_bytes,
         max_behind_seconds=clients.max_behind_seconds,
-        per_user=settings.max_connections_per_address,
+        per_user=settings.max_streams_per_user,
         total=settings.max_connections,
     )
 

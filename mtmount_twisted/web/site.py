@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,9 +24,10 @@ from twisted.web import http
 from zope.interface import implementer
 
 from ..deadlines import Deadline
-from ..hosts import plain_address
+from ..limited_log import A_FEW, RateLimitedLog
 from ..waiting import Waiters
 from .calls import Route
+from .places import Place, Places
 from .routing import HEADERS, Gate, Router, reason
 
 CLOSING = 1.0
@@ -42,8 +43,8 @@ class Limits:
 
     :ivar deadline: for the headers, and again for the body, s.
     :ivar max_body: bytes.
-    :ivar max_connections: at once, from everywhere.
-    :ivar max_connections_per_address: at once, from one address.
+    :ivar max_connections: at once, from everywhere; half of them for addresses that showed a token.
+    :ivar max_connections_per_address: at once, from one address, or one /64 of IPv6.
     """
 
     deadline: float = 10.0
@@ -86,6 +87,14 @@ class WebRequest(http.Request):
                 # RFC 9112, 3.2.2: the target's host counts, and a Host header is ignored.
                 self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
         super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
+
+    def accepted(self, known: bool) -> None:
+        """Note that it was accepted, so that its connection gives way to no newcomer while it is answered.
+
+        :param known: whether its peer's address is a user's from now on.
+        """
+        if self.channel is not None:  # else it was lost meanwhile
+            self.channel.site.accepted(self.channel, known)
 
     def process(self) -> None:
         """Have it answered."""
@@ -232,6 +241,14 @@ class Connection(http.HTTPChannel):
         self._set_deadline(within)
         self.loseConnection()  # type: ignore[no-untyped-call]
 
+    def give_up_place(self) -> None:
+        """Close for a newcomer; at once if nothing was accepted on it, or its peer does not read."""
+        if self._full or not self.site.connections[self].accepted:
+            self._closing = True
+            self.transport.abortConnection()
+        else:
+            self.close(CLOSING)
+
     def headerReceived(self, line: bytes) -> bool:
         """A header came, whole."""
         try:
@@ -289,7 +306,7 @@ class WebSite(http.HTTPFactory):
     :param router: answers.
     :param limits: what one client may take up.
     :param log: where it says that connections are refused.
-    :ivar connections: those that are open, each with its peer's address; with none, if it gave up its place.
+    :ivar connections: those that are not gone, each with its place.
     :ivar refused: how many were refused because there were too many.
     :ivar hsts: for how long browsers are to use https only, s; 0 if they are not told to.
     """
@@ -297,17 +314,23 @@ class WebSite(http.HTTPFactory):
     noisy = False
     hsts = 0
 
-    def __init__(self, router: Router, limits: Limits, log: logging.Logger, reactor: Any) -> None:
+    def __init__(
+        self, router: Router, limits: Limits, log: logging.Logger | RateLimitedLog, reactor: Any
+    ) -> None:
         super().__init__(reactor=reactor)
         self.router = router
         self.limits = limits
-        self.connections: dict[Connection, str] = {}
+        self.connections: dict[Connection, Place] = {}
         self.refused = 0
-        self._log = log
-        self._by_address: Counter[str] = Counter()
+        self._limited_log = log
+        self._places = Places(
+            limits.max_connections,
+            limits.max_connections_per_address,
+            reactor.seconds,
+            Connection.give_up_place,
+        )
         self._waiting: deque[WebRequest] = deque()  # one of a connection at most
         self._next: IDelayedCall | None = None  # the next turn, if in this one something was answered
-        self._refusing = False
         self._closing = False
         self._gone: Waiters[None] = Waiters()
 
@@ -322,46 +345,22 @@ class WebSite(http.HTTPFactory):
         """So there is none to close."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A connection, or None if there are too many: it is closed at once."""
+        """Make a connection; None if there are too many, and then it is closed at once."""
         # A unix: socket's clients have no address, and share the total.
-        address = plain_address(str(getattr(addr, "host", "")))
-        full = len(self.connections) >= self.limits.max_connections or self._closing
-        if full or not self._has_room(address):
-            self.refused += 1
-            if not self._refusing:
-                self._log.warning("web: too many connections, refusing %s", address or "one more")
-            self._refusing = True
-            return None
-        self._refusing = False
+        address = str(getattr(addr, "host", ""))
         connection = Connection()  # type: ignore[no-untyped-call]
         connection.site = self
-        self.connections[connection] = address
-        self._by_address[address] += 1
+        place = None if self._closing else self._places.take(connection, address)
+        if place is None:
+            self.refused += 1
+            self._limited_log.warning("web: too many connections, refusing %s", address or "one more")
+            return None
+        self.connections[connection] = place
         return connection
 
-    def _has_room(self, address: str) -> bool:
-        """Whether an address may have one more; if need be one that it leaves idle gives up its place.
-
-        Browsers keep connections in case they are needed, each up to six.
-        """
-        if not address or self._by_address[address] < self.limits.max_connections_per_address:
-            return True
-        idle = [
-            (since, number, connection)
-            for number, (connection, peer) in enumerate(self.connections.items())
-            if peer == address and (since := connection.idle_since) is not None
-        ]
-        if not idle:
-            return False
-        _, _, longest = min(idle)
-        self._leave(address)
-        self.connections[longest] = ""
-        longest.close(CLOSING)
-        return True
-
-    def _leave(self, address: str) -> None:
-        self._by_address[address] -= 1
-        self._by_address += Counter()  # keeps what is above zero
+    def accepted(self, connection: Connection, known: bool) -> None:
+        """Note that a request on a connection was accepted; see `Places.accept`."""
+        self._places.accept(self.connections[connection], known)
 
     def answer(self, request: WebRequest) -> None:
         """Have a request answered: at once if it is the first in this turn of the reactor, else later.
@@ -385,9 +384,9 @@ class WebSite(http.HTTPFactory):
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
-        address = self.connections.pop(connection, None)
-        if address is not None:
-            self._leave(address)
+        place = self.connections.pop(connection, None)
+        if place is not None:
+            self._places.give_back(place)
         if not self.connections:
             self._gone.fire(None)
 
@@ -418,4 +417,5 @@ def make_site(
     prefix: str = "",
 ) -> WebSite:
     """Make the site that answers these routes; for `prefix` see `Router`."""
-    return WebSite(Router(routes, gate, log, prefix), limits or Limits(), log, reactor)
+    limited_log = RateLimitedLog(reactor, log, A_FEW)
+    return WebSite(Router(routes, gate, limited_log, prefix), limits or Limits(), limited_log, reactor)

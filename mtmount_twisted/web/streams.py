@@ -17,8 +17,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from ..limited_log import A_FEW, RateLimitedLog
 from ..outlet import Outlet
-from .calls import Answer, Call, Fault, Problem, Route, User
+from .calls import Answer, Call, Fault, Problem, Route
 from .feed import STREAMS_PER_TURN, Feed, Turns, frame
 from .history import Shelf
 from .resuming import Growth, Resumption, Sources
@@ -45,7 +46,7 @@ class Bounds:
 
     :ivar max_behind_bytes: how much may wait for one reader, beyond what its connection buffers.
     :ivar max_behind_seconds: how long the oldest of what it has not read may wait.
-    :ivar per_user: how many streams one user may have.
+    :ivar per_user: how many streams one user may have; without tokens, one address.
     :ivar total: how many there may be.
     """
 
@@ -58,7 +59,8 @@ class Bounds:
 class Stream:
     """The way out to one reader: an `Outlet`, and what must end with it.
 
-    :param request: Twisted's.
+    :param call: the request for it.
+    :ivar share: whose share of the streams it is: see `Call`.
     :param cut_off: called with this and the reason, once, when a bound is passed.
     :ivar send: sends it bytes, now or when there is room; to nobody once it ended.
     :ivar room: its Deferred fires when there is room; it can be cancelled, and is when the stream ends.
@@ -69,16 +71,16 @@ class Stream:
 
     def __init__(
         self,
-        request: Any,
+        call: Call,
         selection: Selection,
-        user: User,
         clock: Any,
         bounds: Bounds,
         cut_off: Callable[[Stream, str], None],
     ) -> None:
-        self.request = request
+        self.request = call.request
         self.selection = selection
-        self.user = user
+        self.user = call.user
+        self.share = call.share
         self.ended = False
         self.resuming: Deferred[None] | None = None
         self.release: Callable[[], None] = lambda: None
@@ -128,6 +130,7 @@ class Streams:
     ) -> None:
         self.cut_off = 0
         self._log = log or logging.getLogger(__name__)
+        self._limited_log = RateLimitedLog(clock, self._log, A_FEW)
         self._feed = feed
         self._turns = turns
         self._growth = Growth(feed, clock)
@@ -138,7 +141,7 @@ class Streams:
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._streams: dict[Stream, None] = {}
-        self._by_user: Counter[str] = Counter()
+        self._by_share: Counter[str] = Counter()
         self._keep_alive: IDelayedCall | None = None
         self._closed = False
 
@@ -158,10 +161,10 @@ class Streams:
     async def events(self, call: Call) -> Answer:
         """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
         selection, last = read_call(call)
-        self._look_for_room(call.user)
+        self._look_for_room(call.share)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
-        stream = Stream(call.request, selection, call.user, self._clock, self._bounds, self._cut)
+        stream = Stream(call, selection, self._clock, self._bounds, self._cut)
         self._enter(stream)
         for name, value in HEADERS.items():
             call.request.setHeader(name, value)
@@ -187,11 +190,11 @@ class Streams:
             if stream in self._streams:
                 self._cut(stream, "a fault of the daemon; its log says why")
 
-    def _look_for_room(self, user: User) -> None:
+    def _look_for_room(self, share: str) -> None:
         most = self._bounds.per_user
         if self._closed:
             raise Problem(503, "the daemon ends")
-        if self._by_user[user.name] >= most:
+        if self._by_share[share] >= most:
             raise Problem(503, f"you have {most} event streams already", headers={"Retry-After": "10"})
         if len(self._streams) >= self._bounds.total:
             text = f"there are {self._bounds.total} event streams already"
@@ -199,7 +202,7 @@ class Streams:
 
     def _enter(self, stream: Stream) -> None:
         self._streams[stream] = None
-        self._by_user[stream.user.name] += 1
+        self._by_share[stream.share] += 1
         stream.release = self._presence.hold(stream.user)
         stream.request.notifyFinish().addBoth(lambda _: self._leave(stream))
         if self._keep_alive is None:
@@ -216,8 +219,8 @@ class Streams:
         if stream not in self._streams:
             return
         del self._streams[stream]
-        self._by_user[stream.user.name] -= 1
-        self._by_user += Counter()  # keeps what is above zero
+        self._by_share[stream.share] -= 1
+        self._by_share += Counter()  # keeps what is above zero
         self._feed.detach(stream)
         stream.end()
         stream.release()
@@ -230,7 +233,7 @@ class Streams:
         self._leave(stream)
         why = f"event stream: {why}"
         self._tee.event("cut_off", stream.user.commander, self._bridge.epoch, why)
-        self._log.warning("%s: closed: cut off: %s", stream.user.commander, why)
+        self._limited_log.warning("%s: closed: cut off: %s", stream.user.commander, why)
         stream.request.channel.transport.abortConnection()
 
     def _keep_all_alive(self) -> None:
