@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar
 
 from twisted.application.app import ServerOptions
@@ -28,6 +29,8 @@ from .communicator import ClientServerPair
 from .fields import INT, Kind
 from .logs import ROOT, send_to_twisted
 from .resolving import Addresses, look_up
+from .standard_streams import open_closed_streams, say
+from .systemd import ServiceManager
 from .threads import in_daemon_thread
 from .twistd_log import TwistdLog
 from .version import __version__
@@ -52,14 +55,20 @@ class OneLineOptions(usage.Options):
 
     def parseOptions(self, options: Any = None) -> None:
         """Parse, or end the program with one line."""
+        open_closed_streams()
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             stop(self.program, f"{error} (see twistd {self.program} --help)")
 
+    def opt_help(self) -> NoReturn:
+        """Print this help text and exit."""
+        say(self.program, str(self))
+        raise SystemExit(0)
+
     def opt_version(self) -> NoReturn:
         """Print the version of mtmount_twisted and exit."""
-        print(f"{self.program} {__version__}")  # noqa: T201 - what was asked for
+        say(self.program, f"{self.program} {__version__}")
         raise SystemExit(0)
 
     def parseArgs(self, *words: str) -> None:
@@ -69,6 +78,11 @@ class OneLineOptions(usage.Options):
 
     def postOptions(self) -> None:
         """Convert the options' texts to their values."""
+        for number in (signal.SIGUSR1, *IGNORED_SIGNALS):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                note_signal(number)  # which would end it, until its service has begun
+        if is_init():
+            signal.signal(signal.SIGTERM, _end_init)
         for name, convert in self.converters.items():
             if self[name] is not None:
                 try:
@@ -206,6 +220,27 @@ def _end(daemon: str, error: OSError) -> NoReturn:
     stop(daemon, f"{error}; give another port, or stop what has it")
 
 
+IGNORED_SIGNALS = (
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGPWR,
+)
+"""Signals that mean nothing to a daemon, and would end it at once, with command not given up."""
+
+
+def is_init() -> bool:
+    """Return whether this process is the first of a container, or of another PID namespace."""
+    return os.getpid() == 1
+
+
+def _end_init(number: int, frame: object) -> NoReturn:
+    """End before the reactor runs: the kernel keeps a signal from process 1 unless it has a handler."""
+    raise SystemExit(128 + number)
+
+
 _noted: set[int] = set()
 
 
@@ -253,7 +288,7 @@ class Aside(Generic[T]):
 
 
 class DaemonService(Service):
-    """A service whose log is written in a thread, when ``twistd`` runs it.
+    """A service as ``twistd`` runs it: with its log in a thread, its signals, and systemd to tell.
 
     Twisted's own observers write in the reactor's thread, and stop it when nobody reads the log. ``twistd``
     makes none if the application has one already; so the service, when it becomes a part of the application,
@@ -261,10 +296,13 @@ class DaemonService(Service):
 
     :ivar twistd: the options of ``twistd`` itself; None if something else runs the service.
     :ivar twistd_log: the log, or None; ``reopen()`` opens its file anew.
+    :ivar manager: whoever wants to hear that it serves, reloads and ends; None if something else than
+        ``twistd`` runs it.
     """
 
     twistd: ServerOptions | None = None
     twistd_log: TwistdLog | None = None
+    manager: ServiceManager | None = None
 
     def run_by(self, options: usage.Options) -> None:
         """Take note of the options of ``twistd``, which are above those of the service."""
@@ -284,22 +322,41 @@ class DaemonService(Service):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
-        """Begin to write the log: ``twistd`` calls this once it is in the background."""
-        if self.twistd_log is not None:
-            from twisted.internet import reactor
+        """Begin to write the log and to take signals: ``twistd`` calls this once it is in the background."""
+        from twisted.internet import reactor
 
+        running: Any = reactor
+        log = logging.getLogger(ROOT)
+        if self.twistd_log is not None:
             self.twistd_log.start(reactor)
-            if self.twistd_log.has_file:
-                on_signal(signal.SIGUSR1, self.twistd_log.reopen)
+        has_file = self.twistd_log is not None and self.twistd_log.has_file
+        if has_file:
+            on_signal(signal.SIGUSR1, partial(self._reopen, log))
+        for number in IGNORED_SIGNALS if has_file else (signal.SIGUSR1, *IGNORED_SIGNALS):
+            on_signal(number, partial(log.info, "ignored %s", number.name))
+        self.manager = ServiceManager(os.environ, running, log)
+        running.addSystemEventTrigger("after", "shutdown", self.manager.close)
+        if is_init():
+            # Orphans become its children. Ignored, they leave no zombies; it starts no process itself.
+            running.callWhenRunning(signal.signal, signal.SIGCHLD, signal.SIG_IGN)
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
+    def _reopen(self, log: logging.Logger) -> None:
+        if self.twistd_log is not None:
+            self.twistd_log.reopen()
+            log.info("SIGUSR1: opened the log file anew")
 
-def announce(log: logging.Logger, text: str) -> None:
-    """Log a line when the reactor runs: who waits for the line may stop the daemon cleanly then."""
-    from twisted.internet import reactor
+    def announce(self, log: logging.Logger, text: str) -> None:
+        """Log that it serves, and tell systemd, once the reactor runs: then it can be stopped cleanly."""
+        from twisted.internet import reactor
 
-    running: Any = reactor
-    running.callWhenRunning(log.info, text)
+        running: Any = reactor
+        running.callWhenRunning(self._serves, log, text)
+
+    def _serves(self, log: logging.Logger, text: str) -> None:
+        log.info(text)
+        if self.manager is not None:
+            self.manager.ready()
 
 
 def begin(reactor: Any, verbose: bool) -> logging.Logger:

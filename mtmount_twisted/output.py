@@ -113,8 +113,10 @@ class OutputThread:
     :param sink: where records end up.
     :param notice: makes the record that stands for records that were dropped, of their number and of the
         error because of which they could not be written, None if the buffer was full.
+    :param not_reopened: makes the record that says why the sink could not open its file anew; None for none.
     :param max_bytes: how much may wait, in bytes, at least 1.
     :ivar dropped: how many records were dropped so far.
+    :ivar error: why records could not be written, the last time; None if all could.
     """
 
     def __init__(
@@ -122,12 +124,15 @@ class OutputThread:
         sink: Sink,
         notice: Callable[[int, OSError | None], bytes],
         *,
+        not_reopened: Callable[[OSError], bytes] | None = None,
         max_bytes: int = MAX_WAITING_BYTES,
         name: str = "output",
     ) -> None:
         self.dropped = 0
+        self.error: OSError | None = None
         self._sink = sink
         self._notice = notice
+        self._not_reopened = not_reopened
         self._max_bytes = max_bytes
         self._name = name
         self._changed = threading.Condition()  # made of an RLock, for it may be entered again
@@ -136,7 +141,6 @@ class OutputThread:
         self._busy = False  # the thread is between taking records and being done with them
         self._overflow = 0  # records that came while the buffer was full: they belong behind those in it
         self._failed = 0  # records that could not be written: they belong before those in the buffer
-        self._error: OSError | None = None
         self._reopen = False
         self._stopping = False
         self._finish_by: float | None = None
@@ -224,10 +228,17 @@ class OutputThread:
                 reopen, self._reopen = self._reopen, False
                 records, overflow = self._take()
             if reopen:
-                with suppress(OSError):  # the sink goes on with what it has open
-                    self._sink.reopen()
+                self._reopen_sink()
             if records or overflow:
                 self._write(records, overflow)
+
+    def _reopen_sink(self) -> None:
+        try:
+            self._sink.reopen()
+        except OSError as error:  # the sink goes on with what it has open
+            if self._not_reopened is not None:
+                with suppress(OSError):
+                    self._sink.write([self._not_reopened(error)])
 
     def _take(self) -> tuple[list[bytes], int]:
         """A batch of records, and how many were dropped behind it."""
@@ -240,12 +251,12 @@ class OutputThread:
         return records, 0 if self._waiting else self._overflow
 
     def _write(self, records: list[bytes], overflow: int) -> None:
-        before = [self._notice(self._failed, self._error)] if self._failed and records else []
+        before = [self._notice(self._failed, self.error)] if self._failed and records else []
         behind = [self._notice(overflow, None)] if overflow else []
         try:
             self._sink.write([*before, *records, *behind])
         except OSError as error:
-            failed, self._error = self._failed + len(records) + overflow, error
+            failed, self.error = self._failed + len(records) + overflow, error
             newly_lost = len(records)
         else:
             failed = 0 if before else self._failed

@@ -37,6 +37,7 @@ from .errors import ConfigError, PairClosedError
 from .fields import utc_now
 from .resolving import look_up
 from .simulator.service import SimulatorService
+from .standard_streams import say
 from .version import how_to_install
 
 DAEMON = "mtmount-bridge"
@@ -111,7 +112,7 @@ class Options(daemon.OneLineOptions):
             raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in _in_options(self, error))) from None
         if self["check-config"]:
             _check_here(self)
-            print(f"{DAEMON}: the configuration is right")  # noqa: T201
+            say(DAEMON, f"{DAEMON}: the configuration is right")
             raise SystemExit(0)
 
 
@@ -246,7 +247,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
         self._certificates.startService()  # type: ignore[no-untyped-call]
         ready = succeed(None) if self._simulator is None else self._join(self._simulator)
-        ready.addCallbacks(lambda joined: daemon.announce(self._log, f"serving {self._describe()}"), _closed)
+        ready.addCallbacks(lambda joined: self.announce(self._log, f"serving {self._describe()}"), _closed)
         daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _web_failures(self) -> list[str]:
@@ -285,6 +286,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
 
     async def _reload(self) -> None:
         self._reloads = True
+        if self.manager is not None:
+            self.manager.reloading()
         try:
             # To look names up, or to read a file of the network, may hang, and commands must not wait for it.
             config = await self._aside.run(lambda: self._reread(self._bridge.config))
@@ -300,6 +303,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
                 self._web.renew(self._bridge.config.web.credentials)
         finally:
             self._reloads = False
+            if self.manager is not None and self.running:
+                self.manager.ready()
 
     async def _stop(self) -> None:
         """The commands in flight go first: they need all the parts to end. The journal goes last."""
@@ -347,6 +352,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         """Stop the parts, the journal last; fires when all is closed and written."""
         for number in (signal.SIGTERM, signal.SIGINT):
             daemon.on_signal(number, self._hurry)
+        if self.manager is not None:
+            self.manager.stopping()
         return Deferred.fromCoroutine(self._stop())
 
     def _hurry(self) -> None:
@@ -461,7 +468,7 @@ def _check_here(options: Options) -> None:
         _tokens(options)
     config = _with_certificates(options, options.config)
     for why in certificate_warnings(config, utc_now()):
-        print(f"{DAEMON}: warning: {why}")  # noqa: T201
+        say(DAEMON, f"{DAEMON}: warning: {why}")
     wrong = [
         f"{_place(options, key)}: {why}"
         for key, _, why in (problem.partition(": ") for problem in here.problems(options.config))

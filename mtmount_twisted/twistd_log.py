@@ -100,7 +100,7 @@ class ThreadLogObserver:
 
     def __init__(self, sink: Sink, text: Callable[[LogEvent], str] = classic_text) -> None:
         self._text = text
-        self.output = OutputThread(sink, self._dropped, name="log")
+        self.output = OutputThread(sink, self._dropped, not_reopened=self._not_reopened, name="log")
 
     def __call__(self, event: LogEvent) -> None:
         """Take one event."""
@@ -112,15 +112,14 @@ class ThreadLogObserver:
 
     def _dropped(self, number: int, error: OSError | None) -> bytes:
         why = "it was not written fast enough" if error is None else f"it could not be written: {error}"
-        event = {
-            "log_namespace": __name__,
-            "log_level": LogLevel.error,
-            "log_time": time.time(),
-            "log_format": "the log lacks {number} records here: {why}",
-            "number": number,
-            "why": why,
-        }
-        return self._encoded(event)
+        return self._own("the log lacks {number} records here: {why}", number=number, why=why)
+
+    def _not_reopened(self, error: OSError) -> bytes:
+        return self._own("the log goes on in the file that is open: {error}", error=error)
+
+    def _own(self, text: str, **values: object) -> bytes:
+        event = {"log_namespace": __name__, "log_level": LogLevel.error, "log_time": time.time()}
+        return self._encoded(event | {"log_format": text} | values)
 
 
 class TwistdLog:

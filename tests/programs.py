@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,14 @@ class ProgramCase(TestCase):
         self.state = scratch_path(self)
         self.default_journal = self.state / "mtmount-bridge" / "journal.sqlite"
 
-    def twistd(self, *words: str, before: str = "", output: int | None = None) -> Program:
+    def twistd(
+        self, *words: str, before: str = "", output: int | None = None, more: Mapping[str, str] | None = None
+    ) -> Program:
         """Start ``twistd``; it is killed after the test if it is still there.
 
         :param before: Python statements that the process runs first, to hang or fail where a test wants it.
         :param output: a file descriptor for its standard output; if None the `Program` reads it.
+        :param more: variables for its environment.
 
         A bridge serves no page, which would be on one port for all tests, unless ``--web`` is among `words`.
         """
@@ -123,6 +127,7 @@ class ProgramCase(TestCase):
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "XDG_STATE_HOME": str(self.state),
+            **(more or {}),
         }
         run = (sys.executable, "-c", f"{before}\nfrom twisted.scripts.twistd import run; run()")
         descriptors: dict[int, str | int] = {0: "w", 1: "r" if output is None else output, 2: "r"}

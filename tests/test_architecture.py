@@ -99,7 +99,7 @@ ROOMS: dict[str, Room] = {
     ),
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
-    "output": room("output"),
+    "output": room("output standard_streams"),
     "twistd_log": room("twistd_log", "output"),
     "simulator": room("simulator", "names lines values messages codec limited_log communicator"),
     "journal_file": room("journal.schema", "messages"),
@@ -112,15 +112,19 @@ ROOMS: dict[str, Room] = {
         "commander", "names lines values messages hosts output communicator commanding duplex tls"
     ),
     "journal": room(
-        "journal", "names lines values messages codec deadlines hosts communicator journal_file commander"
+        "journal",
+        "names lines values messages codec deadlines output hosts communicator journal_file commander",
     ),
     "web": room(
         "web",
         "names lines secret values messages codec waiting interfaces threads deadlines limited_log outlet "
         "journal_file journal hosts tls",
     ),
-    "daemon": room("daemon", "names values threads resolving communicator logs twistd_log"),
-    "services": room("tap simulator.tap", "names values deadlines resolving simulator bridge web daemon"),
+    "systemd": room("systemd"),
+    "daemon": room("daemon", "names values threads output resolving communicator logs twistd_log systemd"),
+    "services": room(
+        "tap simulator.tap", "names values deadlines output resolving simulator bridge web daemon"
+    ),
     "testing": room("testing", "lines messages codec interfaces communicator"),
 }
 

@@ -31,7 +31,10 @@ SOURCES = (
     *sorted(PACKAGE.glob("bridge/*.py")),
     *sorted(PACKAGE.glob("web/*.py")),
     *sorted(PACKAGE.glob("journal/*.py")),
-    *(PACKAGE / name for name in ("tap.py", "daemon.py", "protocol.py", "connections.py", "pair.py")),
+    *(
+        PACKAGE / name
+        for name in ("tap.py", "daemon.py", "systemd.py", "protocol.py", "connections.py", "pair.py")
+    ),
 )
 """All that the daemon may log from."""
 

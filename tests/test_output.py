@@ -146,6 +146,24 @@ class OutputThreadTests(SynchronousTestCase):
         self.assertTrue(self.output.flush(SOON))
         self.assertEqual(self.sink.records, [b"a"])
 
+    def test_reopening_that_fails_is_told(self) -> None:
+        """Where the old file can be written, it says why the new one is not there."""
+
+        class Moved(Sink):
+            """Its folder is gone."""
+
+            def reopen(self) -> None:
+                raise FileNotFoundError(errno.ENOENT, "gone")
+
+        sink = Moved()
+        output = OutputThread(sink, notice, not_reopened=lambda error: f"stays: {error.strerror}".encode())
+        self.addCleanup(output.stop)
+        output.start()
+        output.reopen()
+        output.write(b"a")
+        self.assertTrue(output.flush(SOON))
+        self.assertEqual(sink.records, [b"stays: gone", b"a"])
+
     def test_finish(self) -> None:
         """At the end each record is written before `write` returns, if the thread was not started too."""
         self.output.write(b"a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -115,6 +116,15 @@ class SignalTests(ProgramCase):
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
         await self.assert_ends(program)
 
+    async def test_other_signals(self) -> None:
+        """A signal that means nothing to the daemon is a line of the log; commands go on, as does command."""
+        program, commander = await self.connected()
+        for name in ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR"):
+            program.transport.signalProcess(getattr(signal, name))
+            await program.line(f"ignored {name}")
+        self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
+        await self.assert_ends(program)
+
     def fifo(self, path: Path) -> None:
         """A file at this path that hangs who reads it, until somebody writes; unlocked after the test."""
         os.mkfifo(path)
@@ -150,7 +160,7 @@ class SignalTests(ProgramCase):
         return deferToThread(path.write_text, text, encoding="utf-8")
 
     async def test_early_hangup(self) -> None:
-        """SIGHUP before it serves does not end it: it reads the file again once it serves."""
+        """SIGHUP and others before it serves do not end it: it reads the file again once it serves."""
         path = scratch_path(self)
         self.fifo(path)
         pairs = [
@@ -160,9 +170,11 @@ class SignalTests(ProgramCase):
         program = self.twistd("-n", "mtmount-bridge", "--config", str(path))
         reading = await deferToThread(os.open, path, os.O_WRONLY)
         program.transport.signalProcess("HUP")
+        program.transport.signalProcess(signal.SIGUSR1)
         os.write(reading, pairs[0].encode())
         os.close(reading)
         await self.serving(program)
+        await program.line("ignored SIGUSR1")
         await self.write(path, "".join(pairs))
         await program.line("now serving .*eui")
         await self.assert_ends(program)

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +25,7 @@ from ..duplex import DuplexCommunicator
 from ..errors import ConnectTimeoutError, ListenError, PeerRefusedError
 from ..hosts import host_and_port
 from ..output import DescriptorSink, OutputFile, OutputThread
+from ..standard_streams import run_program
 from ..tls import client_options
 from ..version import how_to_install
 from .connecting import SAY_AFTER, wait_connected
@@ -223,13 +223,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: the command line without the program's name; `sys.argv`'s if None.
     :returns: the exit status.
     """
-    options = parse_options(arguments)
-    if sys.stdin is None:
+    no_input = sys.stdin is None
+    return run_program("mtmount-commander", lambda: _run_with(parse_options(arguments), no_input))
+
+
+def _run_with(options: argparse.Namespace, no_input: bool) -> int:
+    if no_input:
         _complain("the standard input is closed: there are no lines to read")
         return MISUSED
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: the commands go on with nobody to read what comes of them
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     interactive = sys.stdin.isatty()
     if interactive:
         from twisted.internet import asyncioreactor
@@ -244,6 +245,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _run(reactor, options, interactive)
     finally:
         _flush(files, LAST_WORDS if status == INTERRUPTED else None)
+    shown, complaints = (file.output for file in files)
+    if shown.error is not None and not isinstance(shown.error, BrokenPipeError):
+        why = shown.error.strerror or shown.error
+        _complain(f"can't write to the standard output: {why}; {shown.dropped} lines are lacking")
+        complaints.flush(LAST_WORDS)
     return status
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import os
 import sqlite3
 import sys
 import threading
@@ -21,6 +20,7 @@ from ..commander.connecting import wait_connected
 from ..communicator import ClientServerPair
 from ..errors import MTMountError
 from ..hosts import is_loopback
+from ..standard_streams import abandon_output, run_program
 from .export import FORMATS
 from .following import follow
 from .options import MISUSED, parse_options, wanted_by
@@ -38,15 +38,22 @@ LOOK_EVERY = 0.2
 _LOG = logging.getLogger(__name__)
 
 
+PROGRAM = "mtmount-journal"
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``mtmount-journal``, and give its exit status."""
-    options = parse_options(arguments)
+    return run_program(PROGRAM, lambda: _run_with(parse_options(arguments)))
+
+
+def _run_with(options: argparse.Namespace) -> int:
     try:
         return _DO[options.do](options)
-    except (JournalError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+    except JournalError as error:
+        return complain(str(error))
+    except OSError as error:
+        if error.filename is None and getattr(options, "output", None) is None:
+            return abandon_output(PROGRAM, error)
         return complain(str(error))
     except sqlite3.Error as error:
         return complain(f"{options.journal} can't be read: {error}")
@@ -59,7 +66,7 @@ def complain(text: str) -> int:
 
     :returns: the exit status for it.
     """
-    sys.stderr.write(f"mtmount-journal: {text}\n")
+    sys.stderr.write(f"{PROGRAM}: {text}\n")
     return MISUSED
 
 

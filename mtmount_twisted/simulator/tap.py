@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.application.service import IService
 from twisted.python import usage
 
@@ -78,9 +80,13 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
         pair = self.communicator
         daemon.check_listening(DAEMON, [pair])
         served = f"a commander on {pair.server_host}:{pair.server_port}"
-        daemon.announce(
-            pair.log, f"serving {served}, its replies go to {pair.client_host}:{pair.client_port}"
-        )
+        self.announce(pair.log, f"serving {served}, its replies go to {pair.client_host}:{pair.client_port}")
+
+    def stopService(self) -> Any:
+        """Tell systemd, and stop; as `SimulatorService.stopService`."""
+        if self.manager is not None:
+            self.manager.stopping()
+        return super().stopService()
 
 
 def makeService(options: Options) -> IService:
