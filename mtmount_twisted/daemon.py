@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import pwd
 import re
 import signal
 import socket
@@ -197,6 +198,21 @@ _ADVICE = {
 }
 
 
+def _check_user(twistd: ServerOptions) -> None:
+    """Stop the daemon if ``twistd`` can't become the user that ``--uid`` names.
+
+    To find the user's groups it needs an entry in the password file, and has a traceback for a user without.
+    """
+    uid = twistd.get("uid")
+    if uid is None or uid == os.getuid():
+        return
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        why = f"user id {uid} has no entry in the password file; give another, or start it as that user"
+        stop(str(twistd.subCommand), f"--uid: {why} (setpriv --reuid, User= of systemd)")
+
+
 def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None:
     """Stop the daemon if one of these can't listen: a port was taken since it was checked.
 
@@ -312,6 +328,7 @@ class DaemonService(Service):
     def setServiceParent(self, parent: Any) -> None:
         """Become a part of the application; see `twisted.application.service.IService`."""
         if isinstance(parent, Componentized) and self.twistd is not None:
+            _check_user(self.twistd)
             try:
                 self.twistd_log = TwistdLog(self.twistd)
             except OSError as error:

@@ -393,6 +393,8 @@ def makeService(options: Options) -> IService:
     journal = None
     if config.journal.enabled:
         settings = config.journal
+        if settings.path is None:
+            daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {here.NO_HOME}")
         journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
     tee = Tee(NoJournal() if journal is None else journal, log=log)
@@ -415,7 +417,7 @@ def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
     log.info("reading the configuration anew: %s", options.config_file or "the options")
     config = configured(options, options.config_file)
     have = [(listen.host, listen.port) for _, listen in _listens(options, old)]
-    return _on_this_machine(options, config, log, have)
+    return _on_this_machine(options, config, log, have, here.unix_sockets(old).values())
 
 
 def _needs_web(settings: WebSettings) -> bool:
@@ -469,6 +471,10 @@ def _check_here(options: Options) -> None:
     config = _with_certificates(options, options.config)
     for why in certificate_warnings(config, utc_now()):
         say(DAEMON, f"{DAEMON}: warning: {why}")
+    for key, path in here.unix_sockets(options.config).items():
+        if here.socket_use(path) is here.SocketUse.IN_USE:
+            there = f"at {path} there is {here.SocketUse.IN_USE.value} A start would be refused"
+            say(DAEMON, f"{DAEMON}: warning: {_place(options, key)}: {there}")
     wrong = [
         f"{_place(options, key)}: {why}"
         for key, _, why in (problem.partition(": ") for problem in here.problems(options.config))
@@ -478,13 +484,19 @@ def _check_here(options: Options) -> None:
 
 
 def _on_this_machine(
-    options: Options, config: Config, log: logging.Logger, have: Collection[tuple[str, int]] = ()
+    options: Options,
+    config: Config,
+    log: logging.Logger,
+    have: Collection[tuple[str, int]] = (),
+    in_use: Collection[str] = (),
 ) -> Config:
     """The configuration with the addresses of the names in it; stops the daemon if one is no good.
 
     :param have: hosts and ports that it listens on already.
+    :param in_use: paths of the sockets that it listens on already.
     """
     config = _with_certificates(options, config)
+    _free_sockets(options, config, log, in_use)
     config, found = _resolved(options, config)
     config = _endpoints_at_addresses(options, config, found)
     wanted = dict(_listens(options, config))
@@ -495,6 +507,22 @@ def _on_this_machine(
     new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
     daemon.check_can_listen(DAEMON, new, found)
     return _bound(config, bound)
+
+
+def _free_sockets(options: Options, config: Config, log: logging.Logger, in_use: Collection[str]) -> None:
+    """Remove the sockets that a killed daemon left behind; stops the daemon if another one listens there."""
+    for key, path in here.unix_sockets(config).items():
+        if path in in_use:
+            continue
+        try:
+            if here.remove_left_behind(path):
+                log.info("removed the socket %s: nobody accepted a connection there", path)
+        except OSError as error:
+            why = f"can't remove {path}, a socket that was left behind: {error.strerror}; remove it"
+            daemon.stop(DAEMON, f"{_place(options, key)}: {why}")
+        use = here.socket_use(path)
+        if use in (here.SocketUse.IN_USE, here.SocketUse.OTHER):
+            daemon.stop(DAEMON, f"{_place(options, key)}: at {path} there is {use.value}; give another path")
 
 
 def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:

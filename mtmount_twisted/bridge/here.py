@@ -1,13 +1,16 @@
 """What this machine has for a configuration: whether files can be where they are to be.
 
-It looks and makes nothing, so that ``--check-config`` leaves nothing behind. Next to read: `config`.
+`problems` looks and makes nothing, so that ``--check-config`` leaves nothing behind. Next to read: `config`.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from enum import Enum
 
 from .config import Config
 from .places import parse_endpoint
@@ -15,18 +18,71 @@ from .places import parse_endpoint
 LONGEST_SOCKET = 107
 """How long the path of a socket may be, in bytes (``unix(7)``)."""
 
+NO_HOME = (
+    "there is no home directory for the default: give a path, set HOME or XDG_STATE_HOME, or have no journal"
+)
+
 
 def problems(config: Config) -> Iterator[str]:
     """Why files can't be where a configuration wants them, a line each, with the key."""
     if config.journal.enabled:
-        yield from (f"journal.path: {why}" for why in _file_problems(config.journal.path))
-    sockets = [(f"port[{number}].endpoint", port.endpoint) for number, port in enumerate(config.ports, 1)]
+        file = config.journal.path
+        yield from (f"journal.path: {why}" for why in ([NO_HOME] if file is None else _file_problems(file)))
+    for key, path in unix_sockets(config).items():
+        yield from (f"{key}: {why}" for why in _socket_problems(path))
+
+
+def unix_sockets(config: Config) -> dict[str, str]:
+    """Return the paths of the sockets that a configuration listens on, by their keys."""
+    endpoints = {f"port[{number}].endpoint": port.endpoint for number, port in enumerate(config.ports, 1)}
     if config.web.endpoint is not None and config.web.enabled is not False:
-        sockets.append(("web.endpoint", config.web.endpoint))
-    for key, endpoint in sockets:
-        host, path = parse_endpoint(endpoint)
-        if host == "unix":
-            yield from (f"{key}: {why}" for why in _socket_problems(str(path)))
+        endpoints["web.endpoint"] = config.web.endpoint
+    places = {key: parse_endpoint(endpoint) for key, endpoint in endpoints.items()}
+    return {key: str(path) for key, (host, path) in places.items() if host == "unix"}
+
+
+class SocketUse(Enum):
+    """What is at the path of a socket."""
+
+    FREE = "nothing"
+    LEFT_BEHIND = "a socket on which nobody accepts a connection"
+    IN_USE = "a socket on which a program accepts connections: is one running already?"
+    OTHER = "no socket, or one that can't be connected to"
+
+
+def socket_use(path: str) -> SocketUse:
+    """Return what is at the path of a socket, by connecting to it; that does not block."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return SocketUse.FREE
+        except ConnectionRefusedError:  # also of a file that is no socket (unix(7))
+            left_behind = stat.S_ISSOCK(os.lstat(path).st_mode)
+            return SocketUse.LEFT_BEHIND if left_behind else SocketUse.OTHER
+        except BlockingIOError:  # its backlog is full
+            return SocketUse.IN_USE
+        except OSError:
+            return SocketUse.OTHER
+    return SocketUse.IN_USE
+
+
+def remove_left_behind(path: str) -> bool:
+    """Remove a socket that a daemon left behind which was killed, so that the next one can listen there.
+
+    Twisted's lock beside it goes, too: it holds a process id, which may be another process's by now, as 1 is
+    in each container.
+
+    :returns: whether there was one.
+    :raises OSError: if it can't be removed.
+    """
+    if socket_use(path) is not SocketUse.LEFT_BEHIND:
+        return False
+    os.unlink(path)
+    with suppress(FileNotFoundError):
+        os.unlink(f"{path}.lock")
+    return True
 
 
 def _file_problems(path: str) -> Iterator[str]:

@@ -54,12 +54,12 @@ def _next_port(section: Any) -> int:
     return port + 1
 
 
-def _journal_path() -> str:
-    """Where ``mtmount-journal`` looks, too."""
+def _journal_path() -> str | None:
+    """Return where ``mtmount-journal`` looks, too; None if this user has no home directory."""
     try:
         return str(default_path())
     except RuntimeError:
-        raise ValueError("a path; there is no home directory for the default") from None
+        return None
 
 
 WEB_ENDPOINT = "tcp:8080:interface=127.0.0.1"
@@ -283,7 +283,7 @@ class JournalSettings:
     """The record of every message, command, connection and lease."""
 
     enabled: bool = field(default=True, metadata={"doc": "whether there is one"})
-    path: str = field(
+    path: str | None = field(
         default=Factory(_journal_path),
         metadata={
             "doc": "its file; a relative path counts from where the daemon was started",

@@ -56,6 +56,8 @@ def parse_options(
     export.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
     _add_replay(_subparser(kinds, "replay", "send a commander's recorded commands again", when))
     options = parser.parse_args(arguments)
+    if options.journal is None:
+        parser.error("--journal: there is no home directory for the default; name the file")
     if options.do == "replay" and len(options.peer) != 1:
         parser.error("replay needs one --peer: whose commands to send")
     if options.do == "replay" and options.reply_port is None:
@@ -70,7 +72,11 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
         name, help=what, description=f"{name}: {what}.", allow_abbrev=False
     )
     add = parser.add_argument
-    add("--journal", type=Path, default=default_path(), metavar="FILE", help="the file (%(default)s)")
+    default = _default_path()
+    shown = "no default: there is no home directory" if default is None else str(default)
+    add(
+        "--journal", type=Path, default=default, metavar="FILE", help=f"the file ({shown.replace('%', '%%')})"
+    )
     add("--since", type=when, metavar="TIME", help="2026-11-22T16:14, 16:14, '10 min ago' (all times UTC)")
     add("--until", type=when, metavar="TIME", help="likewise")
     add("--run", type=_count, metavar="N", help="of the daemon's run of this number only")
@@ -94,6 +100,14 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
     )
     add("--only", choices=tuple(COLUMNS), action="append", default=[], help="only these entries")
     return parser
+
+
+def _default_path() -> Path | None:
+    """Where the journal is if nobody says otherwise; None if this user has no home directory."""
+    try:
+        return default_path()
+    except RuntimeError:
+        return None
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
