@@ -13,6 +13,7 @@ import pwd
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -60,7 +61,8 @@ class OneLineOptions(usage.Options):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
-            stop(self.program, f"{error} (see twistd {self.program} --help)")
+            by_name = os.path.basename(sys.argv[0]) == self.program
+            stop(self.program, f"{error} (see {'' if by_name else 'twistd '}{self.program} --help)")
 
     def opt_help(self) -> NoReturn:
         """Print this help text and exit."""

@@ -125,6 +125,7 @@ ROOMS: dict[str, Room] = {
     "services": room(
         "tap simulator.tap", "names values deadlines output resolving simulator bridge web daemon"
     ),
+    "launch": room("launch", "output"),
     "testing": room("testing", "lines messages codec interfaces communicator"),
 }
 

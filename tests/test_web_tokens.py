@@ -14,7 +14,7 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.web import tokens
 
-from .folders import scratch_path
+from .folders import scratch_folder, scratch_path
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "0123456789abcdef"
@@ -81,11 +81,37 @@ class Loading(SynchronousTestCase):
         """A file that systemd keeps for the daemon may look as if its group could read it."""
         path = scratch_path(self)
         path.write_text(RIGHT)
-        path.chmod(0o440)
+        path.chmod(0o640)
         with mock.patch.dict(os.environ, {"CREDENTIALS_DIRECTORY": str(path.parent)}):
             self.assertIsNotNone(tokens.load_file(path).user(SECRET))
         with mock.patch.dict(os.environ, {"CREDENTIALS_DIRECTORY": str(path.parent.parent)}):
             self.assertRaises(ConfigError, tokens.load_file, path)
+
+    def test_mounted(self) -> None:
+        """A secret that a container has mounted is read: for a group anywhere, for all only in its folder."""
+        folder = scratch_folder(self)
+        self.patch(tokens, "MOUNTED_SECRETS", str(folder / "secrets"))
+        mounted, elsewhere = folder / "secrets" / "..data" / "tokens", folder / "secrets-of-others"
+        mounted.parent.mkdir(parents=True)
+        link = folder / "secrets" / "tokens"
+        link.symlink_to(mounted)
+        for path, right, wrong in (
+            (mounted, (0o440, 0o444, 0o644), (0o460, 0o446, 0o445)),
+            (elsewhere, (0o440,), (0o444, 0o460, 0o640)),
+        ):
+            path.write_text(RIGHT)
+            for mode in right:
+                path.chmod(mode)
+                self.assertIsNotNone(tokens.load_file(path).user(SECRET), oct(mode))
+            for mode in wrong:
+                path.chmod(mode)
+                self.assertRaises(ConfigError, tokens.load_file, path)
+        mounted.chmod(0o444)
+        self.assertIsNotNone(tokens.load_file(link).user(SECRET))
+        link.unlink()
+        link.symlink_to(elsewhere)
+        elsewhere.chmod(0o444)
+        self.assertRaises(ConfigError, tokens.load_file, link)
 
     def test_documentation(self) -> None:
         """The file that the documentation shows is right."""

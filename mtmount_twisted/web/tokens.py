@@ -8,8 +8,8 @@
     roles = ["command"]
     source = "EUI"
 
-Nobody but its owner may read it, or systemd keeps it. Next to read: `guard`, which asks `Tokens` whose a
-secret is.
+Nobody but its owner may read it, or systemd or a container keeps it. Next to read: `guard`, which asks
+`Tokens` whose a secret is.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ INCLUDED: dict[Role, frozenset[Role]] = {
 
 SOURCES: tuple[str, ...] = get_args(CommandingSource)
 KEYS = ("name", "secret", "roles", "source")
+
+MOUNTED_SECRETS = "/run/secrets"
+"""Where a container has its secrets."""
 
 
 class Token(NamedTuple):
@@ -73,12 +76,25 @@ def load_file(path: str | os.PathLike[str]) -> Tokens:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_credential(where):
+    if not _is_private(where, mode):
         problem = (
             f"others may read or change it (mode {stat.S_IMODE(mode):o}); mend it with: chmod 600 {where}"
         )
         raise ConfigError(where, (problem,))
     return load(data, where)
+
+
+def _is_private(path: str, mode: int) -> bool:
+    """Return whether a file of this mode may hold secrets.
+
+    Orchestrators mount a secret as root's, read-only, for a group that the daemon is in (0440). Docker lets
+    all read it (0444), in a folder that is within the container only.
+    """
+    if _is_credential(path) or not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return True
+    if os.path.realpath(path).startswith(os.path.realpath(MOUNTED_SECRETS) + os.sep):
+        return not mode & (stat.S_IWGRP | stat.S_IXGRP | stat.S_IWOTH | stat.S_IXOTH)
+    return stat.S_IMODE(mode) == 0o440
 
 
 def _is_credential(path: str) -> bool:

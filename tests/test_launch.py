@@ -1,0 +1,158 @@
+"""The console scripts of the daemons: ``mtmount-bridge`` and ``mtmount-simulator``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from mtmount_twisted import tap
+from mtmount_twisted.launch import in_order
+from mtmount_twisted.simulator import tap as simulator_tap
+from tests.folders import scratch_folder
+from tests.programs import ROOT, ProgramCase
+
+SCRIPT = "import sys; sys.argv[0] = 'mtmount-{0}'; from mtmount_twisted.launch import {0}; {0}()"
+
+
+class OrderTests(SynchronousTestCase):
+    """`in_order`: which words are for ``twistd``."""
+
+    def order(self, *words: str) -> str:
+        return " ".join(in_order(words, tap.DAEMON, tap.Options))
+
+    def test_own(self) -> None:
+        """What the daemon knows is the daemon's, short or long, and so is what nobody knows."""
+        for words in (
+            ("--config", "file", "--check-config"),
+            ("-f", "file", "-p", "5"),
+            ("--config=file", "--version", "--help"),
+            ("--bad", "word"),
+            ("--config", "--uid"),
+            ("--config",),
+        ):
+            self.assertEqual(self.order(*words), " ".join((tap.DAEMON, *words)))
+
+    def test_general(self) -> None:
+        """Long options of ``twistd`` go before the service's name, with their values."""
+        for words, expected in (
+            (("--uid=5", "-v"), "--uid=5 mtmount-bridge -v"),
+            (
+                ("-v", "--logfile", "log", "--journal", "none"),
+                "--logfile log mtmount-bridge -v --journal none",
+            ),
+            (("--syslog", "--gid", "5"), "--syslog --gid 5 mtmount-bridge"),
+            (("--logfile",), "--logfile mtmount-bridge"),
+        ):
+            self.assertEqual(self.order(*words), expected)
+
+    def test_no_option_is_both(self) -> None:
+        """No long option of a daemon hides one of ``twistd``, but help and version."""
+        from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]
+
+        general = {option.rstrip("=") for option in ServerOptions().longOpt}  # type: ignore[attr-defined]
+        for module in (tap, simulator_tap):
+            own = {option.rstrip("=") for option in module.Options().longOpt}  # type: ignore[attr-defined]
+            self.assertEqual(own & general, {"help", "version"})
+
+
+class ScriptTests(ProgramCase):
+    """A console script in a process of its own, in an empty folder."""
+
+    def script(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        self.folder = scratch_folder(self)
+        return subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(name), *words],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.state)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def test_help(self) -> None:
+        """It explains itself in its own name, and says that there are options of ``twistd``."""
+        done = self.script("simulator", "--help")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(done.stdout.startswith("Usage: mtmount-simulator [options]\n"), done.stdout[:80])
+        self.assertIn("--uid, --gid", done.stdout)
+
+    def test_wrong_option(self) -> None:
+        """A wrong option is one line that names the script."""
+        done = self.script("bridge", "--uid=0", "--bad")
+        line = "mtmount-bridge: option --bad not recognized (see mtmount-bridge --help)\n"
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", line))
+
+    def test_check(self) -> None:
+        """It checks a configuration as ``twistd mtmount-bridge`` does, and leaves no file."""
+        done = self.script("bridge", "--check-config", "--web=none", "--logfile=log", "--journal=none")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, "mtmount-bridge: the configuration is right\n")
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+
+INIT = """
+export XDG_STATE_HOME=$1/state
+cd $1
+(
+    until grep -q 'serving a commander' out; do sleep 0.05; done
+    (setsid bash -c 'sleep 0.1 & exec true')
+    sleep 0.3
+    ps -eo ppid=,stat= >processes
+    kill -USR1 1
+    kill -TERM 1
+) &
+shift
+exec "$@" >out 2>&1
+"""
+
+
+class ContainerTests(SynchronousTestCase):
+    """The daemon as process 1 of a PID namespace, as in a container without an init."""
+
+    def run_as_init(self, script: str, *command: str) -> tuple[int, Path]:
+        """Run a shell script in a new namespace: its exit status, and the folder that is its first argument."""
+        folder = scratch_folder(self)
+        unshare = shutil.which("unshare")
+        new = [str(unshare), "--pid", "--fork", "--mount-proc"]
+        if unshare is None or subprocess.run([*new, "true"], capture_output=True, check=False).returncode:
+            raise SkipTest("no PID namespace can be made here")
+        (folder / "out").touch()
+        done = subprocess.run(
+            [*new, "bash", "-c", script, "bash", str(folder), *command],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, folder
+
+    def test_serves_and_ends(self) -> None:
+        """It takes signals, leaves no zombies, needs no pid file, and ends with status 0 at SIGTERM."""
+        command = sys.executable, "-c", SCRIPT.format("simulator"), "-p", "0", "-r", "1"
+        status, folder = self.run_as_init(INIT, *command)
+        output = (folder / "out").read_text()
+        self.assertEqual(status, 0, output)
+        self.assertIn("ignored SIGUSR1", output)
+        self.assertIn("Server Shut Down.", output)
+        children = [line.split() for line in (folder / "processes").read_text().splitlines()]
+        self.assertIn("1", [parent for parent, _ in children])
+        self.assertEqual([state for _, state in children if state.startswith("Z")], [])
+        self.assertEqual({each.name for each in folder.iterdir()} - {"out", "processes"}, set())
+
+    def test_ended_before_it_serves(self) -> None:
+        """SIGTERM ends it also while it reads its file, when the kernel keeps most signals from process 1."""
+        script = """
+            mkfifo $1/config
+            ( exec 3>$1/config; kill -TERM 1 ) &
+            file=$1/config
+            shift
+            exec "$@" --config $file
+        """
+        status, _ = self.run_as_init(script, sys.executable, "-c", SCRIPT.format("bridge"))
+        self.assertEqual(status, 128 + signal.SIGTERM)
