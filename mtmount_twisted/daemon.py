@@ -30,6 +30,7 @@ from twisted.python.components import Componentized
 from .communicator import ClientServerPair
 from .fields import INT, Kind
 from .logs import ROOT, send_to_twisted
+from .privileged import PrivilegedPorts
 from .resolving import Addresses, look_up
 from .standard_streams import open_closed_streams, say
 from .systemd import ServiceManager
@@ -305,6 +306,24 @@ class Aside(Generic[T]):
             self._result.cancel()
 
 
+def _above(options: usage.Options) -> ServerOptions | None:
+    above = getattr(options, "parent", None)
+    return above if isinstance(above, ServerOptions) else None
+
+
+def privileged_ports(
+    options: usage.Options, reactor: Any, wanted: Iterable[tuple[str, int]]
+) -> PrivilegedPorts | None:
+    """Return the reactor to listen with if ``twistd`` is to give up root's rights first; else None.
+
+    :param wanted: addresses and ports that will be listened on.
+    """
+    twistd = _above(options)
+    if twistd is None or twistd.get("uid") is None or os.geteuid() != 0:
+        return None
+    return PrivilegedPorts(reactor, wanted)
+
+
 class DaemonService(Service):
     """A service as ``twistd`` runs it: with its log in a thread, its signals, and systemd to tell.
 
@@ -321,11 +340,15 @@ class DaemonService(Service):
     twistd: ServerOptions | None = None
     twistd_log: TwistdLog | None = None
     manager: ServiceManager | None = None
+    _ports: PrivilegedPorts | None = None
 
-    def run_by(self, options: usage.Options) -> None:
-        """Take note of the options of ``twistd``, which are above those of the service."""
-        above = getattr(options, "parent", None)
-        self.twistd = above if isinstance(above, ServerOptions) else None
+    def run_by(self, options: usage.Options, ports: PrivilegedPorts | None = None) -> None:
+        """Take note of the options of ``twistd``, which are above those of the service.
+
+        :param ports: to be bound while the process is still root's; from `privileged_ports`.
+        """
+        self.twistd = _above(options)
+        self._ports = ports
 
     def setServiceParent(self, parent: Any) -> None:
         """Become a part of the application; see `twisted.application.service.IService`."""
@@ -353,6 +376,12 @@ class DaemonService(Service):
             on_signal(signal.SIGUSR1, partial(self._reopen, log))
         for number in IGNORED_SIGNALS if has_file else (signal.SIGUSR1, *IGNORED_SIGNALS):
             on_signal(number, partial(log.info, "ignored %s", number.name))
+        if self._ports is not None:
+            try:
+                self._ports.bind()
+            except OSError as error:
+                _end(str(self.twistd and self.twistd.subCommand), error)
+            running.addSystemEventTrigger("after", "shutdown", self._ports.close)
         self.manager = ServiceManager(os.environ, running, log)
         running.addSystemEventTrigger("after", "shutdown", self.manager.close)
         if is_init():

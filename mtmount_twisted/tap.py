@@ -400,11 +400,13 @@ def makeService(options: Options) -> IService:
     tee = Tee(NoJournal() if journal is None else journal, log=log)
     if verbose:
         show_traffic(tee, log)
-    bridge = BridgeService(config, log, tee)
-    web = _web_service(options, config, bridge, tee, log) if _web_is_on(options) else None
+    wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
+    ports = daemon.privileged_ports(options, reactor, wanted)
+    bridge = BridgeService(config, log, tee, ports)
+    web = _web_service(options, config, bridge, tee, log, ports) if _web_is_on(options) else None
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
     service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread, daemon.Aside(reactor))
-    service.run_by(options)
+    service.run_by(options, ports)
     return service
 
 
@@ -451,9 +453,12 @@ def _tokens(options: Options) -> Any:
 
 
 def _web_service(
-    options: Options, config: Config, bridge: BridgeService, tee: Tee, log: logging.Logger
+    options: Options, config: Config, bridge: BridgeService, tee: Tee, log: logging.Logger, reactor: Any
 ) -> Any:
-    """What shows the bridge over HTTP: imported only here, when it is wanted."""
+    """What shows the bridge over HTTP: imported only here, when it is wanted.
+
+    :param reactor: to listen with; the global one if None.
+    """
     from .web.service import Parts, WebService
 
     settings = config.web
@@ -461,7 +466,7 @@ def _web_service(
     if tokens is None and settings.insecure:
         log.warning("web.insecure = true: whoever can reach the page can command the mount")
     parts = Parts(bridge, tee, tee.journal, config.clients)
-    return WebService(settings, settings.endpoint or WEB_ENDPOINT, tokens, parts, log)
+    return WebService(settings, settings.endpoint or WEB_ENDPOINT, tokens, parts, log, reactor)
 
 
 def _check_here(options: Options) -> None:

@@ -121,7 +121,10 @@ ROOMS: dict[str, Room] = {
         "journal_file journal hosts tls",
     ),
     "systemd": room("systemd"),
-    "daemon": room("daemon", "names values threads output resolving communicator logs twistd_log systemd"),
+    "privileged": room("privileged", "hosts"),
+    "daemon": room(
+        "daemon", "names values threads output resolving communicator logs twistd_log systemd privileged"
+    ),
     "services": room(
         "tap simulator.tap", "names values deadlines output resolving simulator bridge web daemon"
     ),

@@ -117,7 +117,7 @@ class ContainerTests(SynchronousTestCase):
     """The daemon as process 1 of a PID namespace, as in a container without an init."""
 
     def run_as_init(self, script: str, *command: str) -> tuple[int, Path]:
-        """Run a shell script in a new namespace: its exit status, and the folder that is its first argument."""
+        """Run a shell script in a new namespace; its status, and the folder that is its first argument."""
         folder = scratch_folder(self)
         unshare = shutil.which("unshare")
         new = [str(unshare), "--pid", "--fork", "--mount-proc"]

@@ -101,6 +101,7 @@ def makeService(options: Options) -> IService:
     daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"], found)
     wanted = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
     [(host, port)] = daemon.check_can_listen(DAEMON, [wanted], found)
+    ports = daemon.privileged_ports(options, reactor, [(host, port)])
     service = SimulatorDaemon(
         host=host,
         command_port=port,
@@ -112,6 +113,7 @@ def makeService(options: Options) -> IService:
         faults=options["faults"],
         fault_seed=options["fault-seed"],
         log=log,
+        reactor=ports,
     )
-    service.run_by(options)
+    service.run_by(options, ports)
     return service
