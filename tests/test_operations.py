@@ -206,7 +206,7 @@ class UnitTests(SynchronousTestCase):
 
     def test_paths(self) -> None:
         """The places are those of the unit."""
-        for place in ("/opt/mtmount/bin/twistd", "/etc/mtmount-bridge/bridge.toml"):
+        for place in ("/opt/mtmount/bin/mtmount-bridge", "/etc/mtmount-bridge/bridge.toml"):
             self.assertIn(place, self.unit["Service"]["ExecStart"])
             self.assertIn(place, self.page)
         self.assertIn(f"{self.unit['Service']['WorkingDirectory']}/journal.sqlite", self.page)

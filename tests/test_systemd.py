@@ -6,6 +6,7 @@ import configparser
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -29,7 +30,9 @@ class UnitFile(SynchronousTestCase):
         if program is None:
             raise SkipTest("there is no systemd-analyze here")
         unit = scratch_folder(self) / UNIT.name
-        unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/mtmount/bin/twistd", "/bin/true"))
+        unit.write_text(
+            UNIT.read_text(encoding="utf-8").replace("/opt/mtmount/bin/mtmount-bridge", "/bin/true")
+        )
         done = subprocess.run(
             [program, *words, str(unit)], capture_output=True, text=True, check=False, timeout=60
         )
@@ -52,7 +55,35 @@ class UnitFile(SynchronousTestCase):
         unit = configparser.ConfigParser(strict=False, interpolation=None)
         unit.optionxform = str  # type: ignore[assignment,method-assign]
         unit.read(UNIT, encoding="utf-8")
-        words = shlex.split(unit["Service"]["ExecStart"])
-        given = words[words.index("mtmount-bridge") + 1 :]
+        program, *given = shlex.split(unit["Service"]["ExecStart"])
+        self.assertEqual(Path(program).name, "mtmount-bridge")
         known = {"--" + option.rstrip("=") for option in Options().longOpt}  # type: ignore[attr-defined]
         self.assertLessEqual({word for word in given if word.startswith("--")}, known)
+
+    def test_settings_that_others_rely_on(self) -> None:
+        """Systemd waits to hear that it serves, watches that it turns, and bounds what a fault can take."""
+        lines = UNIT.read_text(encoding="utf-8").splitlines()
+        for setting in (
+            "Type=notify",
+            "WatchdogSec=20",
+            "PrivateUsers=yes",
+            "LimitCORE=0",
+            "PrivateMounts=yes",
+            "DevicePolicy=closed",
+        ):
+            self.assertIn(setting, lines)
+        given = {line.partition("=")[0] for line in lines if not line.startswith("#")}
+        self.assertLessEqual({"MemoryMax", "TasksMax"}, given)
+        self.assertNotIn("MemoryDenyWriteExecute", given, "the daemon would die in OpenSSL's binding")
+
+    def test_reload(self) -> None:
+        """The line that reloads it sends SIGHUP with the shell alone, on a system without other programs."""
+        unit = configparser.ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read(UNIT, encoding="utf-8")
+        words = shlex.split(unit["Service"]["ExecReload"].replace("$$", "$"))
+        waiting = subprocess.Popen(["sleep", "60"])
+        self.addCleanup(waiting.wait)
+        self.addCleanup(waiting.kill)
+        subprocess.run(words, env={"MAINPID": str(waiting.pid), "PATH": ""}, check=True, timeout=10)
+        self.assertEqual(waiting.wait(10), -signal.SIGHUP)

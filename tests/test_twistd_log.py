@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import signal
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import ILogObserver, LogLevel
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.twistd_log import ThreadLogObserver, TwistdLog, syslog_text
 from tests.folders import scratch_folder
+from tests.pages import DOCS
 from tests.programs import ProgramCase
 
 SOON = 10.0
@@ -115,6 +120,37 @@ class ProgramTests(ProgramCase):
         program.transport.signalProcess("TERM")
         await program.ended
         self.assertIn("serving a commander", (folder / "old").read_text())
+        self.assertIn("Server Shut Down.", path.read_text())
+
+    async def test_logrotate(self) -> None:
+        """The file for logrotate that ``docs/operations.rst`` shows moves the log away; no line is lost."""
+        logrotate = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if logrotate is None:
+            raise SkipTest("there is no logrotate here")
+        folder = scratch_folder(self)
+        path, log = folder / "bridge.log", "/var/log/mtmount-bridge/bridge.log"
+        port = str(self.free_port())
+        commander = await self.communicator()
+        ports = "-p", port, "-r", str(commander.server_port)
+        program = self.twistd("-n", "--logfile", str(path), "mtmount-simulator", *ports)
+        await commander.connect(int(port))
+        called = 'test "$*" = "kill --signal=USR1 mtmount-bridge.service"'
+        script = f"#!/bin/sh\n{called} && kill -USR1 {program.transport.pid}\n"
+        (folder / "systemctl").write_text(script)
+        (folder / "systemctl").chmod(0o700)
+        page = (DOCS / "operations.rst").read_text(encoding="utf-8")
+        [shown] = re.findall(r":name: logrotate\n\n((?:   .*\n|\n)+)", page)
+        self.assertIn(log, shown)
+        (folder / "conf").write_text(textwrap.dedent(shown).replace(log, str(path)))
+        command = [logrotate, "--force", "--state", str(folder / "state"), str(folder / "conf")]
+        environment = {**os.environ, "PATH": f"{folder}:{os.environ.get('PATH', '')}"}
+        done = await getProcessOutputAndValue(command[0], command[1:], environment)
+        self.assertEqual(done[2], 0, done)
+        program.transport.signalProcess("TERM")
+        await program.ended
+        [moved] = folder.glob("bridge.log-*")
+        self.assertIn("serving a commander", moved.read_text())
+        self.assertIn("SIGUSR1: opened the log file anew", path.read_text())
         self.assertIn("Server Shut Down.", path.read_text())
 
     async def test_no_such_folder(self) -> None:
