@@ -111,6 +111,8 @@ def try_install(name: str, arguments: list[str | Path], folder: Path, tree: Path
     words = ("mtmount-bridge", "--config", reference, "--check-config")
     require(run(programs / "twistd", *words, cwd=elsewhere), "the configuration is right")
     require(run(programs / "twistd", "mtmount-simulator", "--help", cwd=elsewhere), "Options:")
+    require(run(programs / "mtmount-bridge", *words[1:], cwd=elsewhere), "the configuration is right")
+    require(run(programs / "mtmount-simulator", "--help", cwd=elsewhere), "Usage: mtmount-simulator")
     require(run(programs / "mtmount-commander", "--help", cwd=elsewhere), "mtmount-commander")
     require(run(programs / "mtmount-journal", "--help", cwd=elsewhere), "mtmount-journal")
     require(run(programs / "python", "-m", "mtmount_twisted.commander", "--help", cwd=elsewhere), "usage")
