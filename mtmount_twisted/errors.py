@@ -16,6 +16,7 @@
     +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
     +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
     +-- PeerRefusedError        (ConnectionRefusedError)  the far end, or its certificate, is refused
+    +-- WebError                (OSError)     the daemon can't be asked over HTTP
     +-- ConnectTimeoutError     (TimeoutError)            not connected in time: says what is missing
     +-- ListenError             (OSError)     the server can't listen
     +-- BacklogError            (RuntimeError)  too much is written and not sent
@@ -210,6 +211,10 @@ class PeerRefusedError(MTMountError, ConnectionRefusedError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class WebError(MTMountError, OSError):
+    """The daemon can't be asked over HTTP: it says why, and what to do about it."""
 
 
 class ConnectTimeoutError(MTMountError, TimeoutError):

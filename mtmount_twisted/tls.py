@@ -263,7 +263,8 @@ def client_options(host: str, ca: str, certificate: str = "", private_key: str =
     """Return what a client's connections need, an ``IOpenSSLClientConnectionCreator``: TLS 1.2 or newer.
 
     :param host: name or address that the server's certificate must be for.
-    :param ca: path of the certificates of the authority that the server's must be from, in PEM.
+    :param ca: path of the certificates of the authority that the server's must be from, in PEM; empty for the
+        authorities that this machine trusts.
     :param certificate: path of the client's own, with those that lead to its authority's; empty for none.
     :param private_key: path of its key; empty if it is in the same file.
     :raises ConfigError: if a file can't be read or holds something else, or the key is another
@@ -276,7 +277,7 @@ def client_options(host: str, ca: str, certificate: str = "", private_key: str =
         own = load_credentials(certificate, private_key or certificate)
         shown, *between = own.chain
         more.update(privateKey=own.key, certificate=shown, extraCertChain=between)
-    trusted = _trust(_read(ca, _CERTIFICATE, "a certificate", _certificate))
+    trusted = _trust(_read(ca, _CERTIFICATE, "a certificate", _certificate)) if ca else None
     return optionsForClientTLS(host, trustRoot=trusted, extraCertificateOptions=more)
 
 

@@ -109,7 +109,8 @@ ROOMS: dict[str, Room] = {
         "communicator journal_file hosts tls",
     ),
     "commander": room(
-        "commander", "names lines values messages hosts output communicator commanding duplex tls"
+        "commander",
+        "names lines values messages hosts deadlines resolving output communicator commanding duplex tls",
     ),
     "journal": room(
         "journal",

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mtmount_twisted.commander.options import parse_options
+from mtmount_twisted.commander.options import WebAddress, parse_options
 from mtmount_twisted.commander.program import Program, main
 from mtmount_twisted.commander.script import Lines
 from mtmount_twisted.commands import AzimuthAxisHome
@@ -51,6 +51,7 @@ class OptionsTests(SynchronousTestCase):
             ("127.0.0.1", 30005, "127.0.0.1", 30006),
         )
         self.assertEqual((options.source, options.connect_timeout), (Source.CSC, 10))
+        self.assertEqual((options.web, options.token_file), (None, None))
 
     def test_given(self) -> None:
         """Options replace the defaults; a source goes by its name."""
@@ -61,6 +62,31 @@ class OptionsTests(SynchronousTestCase):
         """A port of the bridge goes by name or address, an IPv6 one in brackets."""
         for text, expected in (("desk.site.org:30100", ("desk.site.org", 30100)), ("[::1]:7", ("::1", 7))):
             self.assertEqual(parse_options(["--connect", text]).connect, expected)
+
+    def test_web(self) -> None:
+        """The page goes by its URL, with the path below which a proxy has it."""
+        for text, expected in (
+            ("http://127.0.0.1:8081", WebAddress(False, "127.0.0.1", 8081)),
+            ("https://Mount.example.org/mount/", WebAddress(True, "mount.example.org", 443, "/mount")),
+            ("http://[::1]", WebAddress(False, "::1", 80)),
+            ("none", "none"),
+        ):
+            self.assertEqual(parse_options(["--web", text]).web, expected)
+        for address, text in (
+            (WebAddress(False, "::1", 80, "/m"), "http://[::1]/m"),
+            (WebAddress(True, "::1", 8443), "https://[::1]:8443"),
+            (WebAddress(False, "mount", 443), "http://mount:443"),
+        ):
+            self.assertEqual(str(address), text)
+
+    def test_token_file(self) -> None:
+        """A token is read from a file of its own: one word, whatever stands around it."""
+        path = scratch_path(self)
+        path.write_bytes(b"\xef\xbb\xbfa-long-random-text\r\n")
+        self.assertEqual(parse_options(["--token-file", str(path)]).token_file, "a-long-random-text")
+        for data in (b"", b"two words\n", b"one\ntwo\n", b"\xff\n", "\u00e9".encode()):
+            path.write_bytes(data)
+            self.assertIn("expected a token, one word of ASCII", self.refused("--token-file", str(path)))
 
     def test_refused(self) -> None:
         """A bad option is one line that names it and what was expected, and status 2."""
@@ -85,6 +111,17 @@ class OptionsTests(SynchronousTestCase):
             (["--tls-ca", "ca.pem"], "--tls-ca: it needs --connect"),
             (["--connect", "desk:1", "--tls-certificate", "a.pem"], "--tls-certificate: it needs --tls-ca"),
             (["--connect", "desk:1", "--tls-ca", "c", "--tls-key", "k"], "--tls-key: it needs --tls-cert"),
+            (["--web", "127.0.0.1:8080"], "--web: expected http://HOST:PORT"),
+            (["--web", "ftp://mount"], "got 'ftp://mount'"),
+            (["--web", "http://mount:99999"], "got 'http://mount:99999'"),
+            (["--web", "http://mount?token=1"], "got 'http://mount?token=1'"),
+            (["--web", "http://me:secret@mount"], "got 'http://***@mount'"),
+            (["--token-file", "/no/such"], "--token-file: /no/such can't be read: No such file"),
+            (["--token-file", os.devnull], "expected a token, one word of ASCII"),
+            (
+                ["--web", "http://mount", "--tls-ca", "c"],
+                "--tls-ca: it needs --connect, or --web with an https",
+            ),
             (["--prot", "1"], "--prot"),
             (["az_move", "10"], "az_move"),
         ):

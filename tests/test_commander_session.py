@@ -16,7 +16,7 @@ from mtmount_twisted.commander.prompt import converse, make_prompt
 from mtmount_twisted.commander.script import DONE, FAILED, MISUSED, Lines, read_in_thread, run_script
 from mtmount_twisted.commander.session import Session
 from mtmount_twisted.commanding import Mount
-from mtmount_twisted.errors import MessageError, TaiUnavailableError
+from mtmount_twisted.errors import MessageError, TaiUnavailableError, WebError
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply, OnStateInfoReply, WarningReply
 from mtmount_twisted.testing import connected_pair
 
@@ -145,6 +145,16 @@ class SessionTests(SessionCase):
         self.assertFalse(self.session.quitting)
         self.session.start("quit")
         self.assertTrue(self.session.quitting)
+        self.assertEqual(self.far_end.written(), [])
+
+    def test_no_page(self) -> None:
+        """``who`` and ``status`` say what to do where there is no page to ask; nothing goes to the mount."""
+        for word in ("who", "status"):
+            self.failureResultOf(self.session.run(word), WebError)
+            self.session.start(word)
+            (shown,) = self.take()
+            self.assertEqual(shown, "error: no page of a bridge's to ask; --web URL names it")
+            self.failureResultOf(self.session.run(f"{word} else"), MessageError)
         self.assertEqual(self.far_end.written(), [])
 
     def test_wait(self) -> None:
@@ -379,3 +389,14 @@ class PromptTests(SessionCase):
             self.assertEqual(prompt.message(), "EUI> ")
             self.far_end.drop_server()
             self.assertEqual(prompt.message(), "EUI (not connected)> ")
+
+    def test_command_in_prompt(self) -> None:
+        """The prompt says who has command if that is another; nothing of it can do anything to a terminal."""
+        lacking = ["", "eui\x1b[2J has command"]
+        with create_pipe_input() as keyboard:
+            prompt = make_prompt(
+                self.session, "CSC", lambda: lacking.pop(0), input=keyboard, output=DummyOutput()
+            )
+            assert callable(prompt.message)
+            self.assertEqual(prompt.message(), "CSC> ")
+            self.assertEqual(prompt.message(), "CSC (eui\\x1b[2J has command)> ")

@@ -410,6 +410,9 @@ class WebTests(WebCase):
 
 OWN_TIMERS = {
     "commander.session:Session._run": "a script or a person asked to wait so long",
+    "commander.watch:Watch._go_on": "the daemon is asked again",
+    "commander.web:WebClient.__init__": "connections that were not used for long are closed",
+    "commander.web:_NamedEndpoint._to": "it never comes: the deadlines around it are shorter",
     "deadlines:Deadline._set": "the deadline's own",
     "journal.replay:Replay._send": "the next command is due",
     "liveness:_Watch.look": "it judges by what the kernel has received, whether that was read or not",

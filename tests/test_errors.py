@@ -52,6 +52,7 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
         ConnectionRefusedError,
         ["out of date"],
     ),
+    "WebError": (errors.WebError("words"), OSError, ["words"]),
     "ConnectTimeoutError": (
         errors.ConnectTimeoutError(1.5, "nothing is there"),
         TimeoutError,

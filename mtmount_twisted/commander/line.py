@@ -47,7 +47,17 @@ class Quit:
     """End the session."""
 
 
-Request = Command | Help | Wait | Quit
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Show who has command, who asks for it and who is connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Show all that the daemon knows of itself and of the mount."""
+
+
+Request = Command | Help | Wait | Quit | Who | Status
 
 
 def parse_line(
@@ -170,17 +180,24 @@ def _wait(arguments: list[str]) -> Wait:
     raise MessageError("wait", "seconds", " ".join(arguments), f"a number from 0 to {LONGEST_WAIT:g} in s")
 
 
-def _quit(arguments: list[str]) -> Quit:
-    if arguments:
-        raise MessageError("quit", None, " ".join(arguments), "nothing after it")
-    return Quit()
+def _alone(name: str, request: Request) -> Callable[[list[str]], Request]:
+    """Return what reads a word that has nothing after it."""
+
+    def read(arguments: list[str]) -> Request:
+        if arguments:
+            raise MessageError(name, None, " ".join(arguments), "nothing after it")
+        return request
+
+    return read
 
 
 OWN_WORDS: dict[str, Callable[[list[str]], Request]] = {
     "help": _help,
     "?": _help,
     "wait": _wait,
-    "quit": _quit,
-    "exit": _quit,
+    "who": _alone("who", Who()),
+    "status": _alone("status", Status()),
+    "quit": _alone("quit", Quit()),
+    "exit": _alone("exit", Quit()),
 }
 """The words that are not commands for the mount."""

@@ -11,6 +11,8 @@ from .names import SHORT_NAMES, is_optional, parameters
 
 _ENDING = """
 help COMMAND    shows the parameters of a command
+who             shows who has command, who asks for it and who is connected
+status          shows what the bridge knows of the mount and of itself
 wait SECONDS    waits before the next line of a script
 quit            ends; so do exit and Ctrl-D
 

@@ -6,15 +6,44 @@ Next to read: `program`, which is given what `parse_options` returns.
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from ..enums import COMMAND_PORT, REPLY_PORT, Source
 from ..fields import read_float, read_int
+from ..hosts import host_and_port
 from ..version import __version__
 from .script import MISUSED
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """Where a daemon's page is.
+
+    :ivar secure: True for ``https``.
+    :ivar host: name or address, without brackets.
+    :ivar prefix: the path below which a proxy has it, without a slash at its end; empty for none.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        scheme, usual = ("https", 443) if self.secure else ("http", 80)
+        place = host_and_port(self.host, self.port)
+        return f"{scheme}://{place.removesuffix(f':{usual}')}{self.prefix}"
+
+
+DEFAULT_WEB = WebAddress(False, "127.0.0.1", 8080)
+"""Where a bridge on this machine has its page, unless it was told otherwise."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,7 +78,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="speak to a [[port]] of the bridge, over one connection, and not to a pair",
     )
     add(
-        "--tls-ca", metavar="FILE", help="with --connect: encrypt; its certificate is of this authority (PEM)"
+        "--tls-ca",
+        metavar="FILE",
+        help="with --connect: encrypt; the certificate there, or of an https page, is from this authority",
     )
     add(
         "--tls-certificate",
@@ -57,6 +88,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="with --tls-ca: show this certificate (PEM), which names you",
     )
     add("--tls-key", metavar="FILE", help="its private key (PEM), if that is in another file")
+    add(
+        "--web",
+        type=_web,
+        metavar="URL",
+        help=f"the bridge's page, to learn who has command and who asks for it (for a mount on this machine"
+        f" {DEFAULT_WEB}, if it answers); none: don't ask",
+    )
+    add("--token-file", type=_token, metavar="FILE", help="a file with the token for --web and nothing else")
     add("--source", type=_source, default="CSC", help="who commands: CSC, EUI or HHD (%(default)s)")
     add(
         "--connect-timeout",
@@ -81,8 +120,13 @@ def _check_connect(parser: _Parser, options: argparse.Namespace) -> None:
                 parser.error(
                     f"--{name.replace('_', '-')}: a pair's; --connect has one connection for both ways"
                 )
+    is_https = options.web not in (None, "none") and options.web.secure
+    if options.tls_ca is not None and options.connect is None and not is_https:
+        parser.error("--tls-ca: it needs --connect, or --web with an https:// address")
+    if options.token_file is not None and options.web == "none":
+        parser.error("--token-file: it needs a page to ask, and --web none asks none")
     for name, needed in (
-        ("tls_ca", "connect"),
+        ("tls_certificate", "connect"),
         ("tls_certificate", "tls_ca"),
         ("tls_key", "tls_certificate"),
     ):
@@ -97,6 +141,36 @@ def _host_and_port(text: str) -> tuple[str, int]:
             return found[1] or found[2], _port(found[3])
     expected = "HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
     raise argparse.ArgumentTypeError(f"expected {expected}, got {text[:50]!r}")
+
+
+def _web(text: str) -> WebAddress | str:
+    if text == "none":
+        return text
+    with contextlib.suppress(ValueError, KeyError):
+        url = urlsplit(text)
+        usual = {"http": 80, "https": 443}[url.scheme]
+        is_plain = text.isascii() and text.isprintable() and not re.search(r"[\s@?#]", text)
+        if url.hostname and is_plain and url.port != 0:
+            return WebAddress(url.scheme == "https", url.hostname, url.port or usual, url.path.rstrip("/"))
+    expected = "http://HOST:PORT or https://HOST:PORT, with the path where a proxy has it below one, or none"
+    raise argparse.ArgumentTypeError(f"expected {expected}, got {_without_user(text)[:100]!r}")
+
+
+def _without_user(text: str) -> str:
+    """A URL whose password, if it has one, is not for everybody's eyes."""
+    return re.sub(r"//[^/]*@", "//***@", text)
+
+
+def _token(path: str) -> str:
+    try:
+        text = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8).decode().strip()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    if not (text.isascii() and text.isprintable() and text and " " not in text):
+        raise argparse.ArgumentTypeError(f"{path}: expected a token, one word of ASCII, and nothing else")
+    return text
 
 
 def _port(text: str) -> int:

@@ -13,25 +13,27 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, TextIO
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from ..commanding import Mount
 from ..communicator import Communicator
 from ..duplex import DuplexCommunicator
-from ..errors import ConnectTimeoutError, ListenError, PeerRefusedError
-from ..hosts import host_and_port
+from ..errors import ConnectTimeoutError, ListenError, PeerRefusedError, WebError
+from ..hosts import host_and_port, is_loopback
 from ..output import DescriptorSink, OutputFile, OutputThread
 from ..standard_streams import run_program
 from ..tls import client_options
 from ..version import how_to_install
 from .connecting import SAY_AFTER, wait_connected
-from .options import parse_options
+from .options import DEFAULT_WEB, WebAddress, parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
 from .session import Session
+from .watch import Watch
 
 INTERRUPTED = 130
 """The exit status when a signal ended the program, as a shell has it for Ctrl-C."""
@@ -67,7 +69,10 @@ class Program:
         self.log.addHandler(logging.NullHandler())  # or logging itself would show what comes before _Shown
         self.link = self._make_link()
         self.mount = Mount(self.link)
-        self.session = Session(self.mount, show, clock=reactor, source=options.source)
+        self.watch: Watch | None = None
+        self._close_web: Callable[[], Any] = lambda: None
+        self.session = Session(self.mount, show, clock=reactor, source=options.source, look=self._look)
+        self._set_up_watch()
         self.log.addHandler(_Shown(self.session))
         self._was_connected = False
 
@@ -92,6 +97,66 @@ class Program:
             tls = client_options(host, options.tls_ca, options.tls_certificate or "", options.tls_key or "")
         return DuplexCommunicator(options.source.name, host, port, self.log, tls=tls, **shared)
 
+    # The daemon's page
+
+    @property
+    def _web(self) -> WebAddress | None:
+        """Where the daemon's page is asked for; None if it is not."""
+        options = self.options
+        if options.web is None:
+            host, _ = options.connect or (options.host, None)
+            return DEFAULT_WEB if is_loopback(host) else None
+        return None if options.web == "none" else options.web
+
+    def _set_up_watch(self) -> None:
+        """Make what asks the daemon who has command, if it is to be asked.
+
+        :raises ValueError: if the files for an ``https`` address can't be used.
+        """
+        address, options = self._web, self.options
+        if address is None:
+            return
+        tls = client_options(address.host, options.tls_ca or "") if address.secure else None
+
+        @cache
+        def client() -> Any:
+            from .web import WebClient
+
+            made = WebClient(self.reactor, address, options.token_file or "", tls)
+            self._close_web = made.close
+            return made
+
+        self.watch = Watch(
+            lambda path: client().get(path),
+            str(address),
+            self.session.show,
+            self.reactor,
+            self._own_port,
+            is_guess=options.web is None,
+        )
+
+    async def _look(self) -> Any:
+        if self.watch is not None:
+            return await self.watch.state()
+        if self.options.web == "none":
+            raise WebError("the bridge's page is not asked: leave out --web none")
+        raise WebError(_ELSEWHERE)
+
+    def _own_port(self) -> int | None:
+        """The port that is this commander's alone at the bridge; None while it is not connected."""
+        writer = self.link.writer
+        if writer is None or not self.link.connected:
+            return None
+        return self.link.client_port if self.options.connect is None else writer.transport.getHost().port
+
+    def _start_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.start()
+        elif self.options.web is None:
+            self.session.show("link", f"who has command is not known: {_ELSEWHERE}")
+
+    # A run
+
     async def run(self, talk: Callable[[], Deferred[int]]) -> int:
         """Listen, do what `talk` does, and close all.
 
@@ -111,8 +176,10 @@ class Program:
             self.complain(str(error))
             return MISUSED
         finally:
+            if self.watch is not None:
+                self.watch.stop()
             self.session.close()
-            await self.mount.close()
+            await DeferredList([self.mount.close(), maybeDeferred(self._close_web)])
 
     async def run_pipe(self, lines: Lines) -> int:
         """Run a script once there is a connection."""
@@ -133,9 +200,9 @@ class Program:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C just between two prompts drops nothing
         waiting = self.link.wait_connected(min(SAY_AFTER, self.options.connect_timeout))
         waiting.addErrback(self._still_waiting)
-        talk = asyncio.ensure_future(
-            converse(self.session, make_prompt(self.session, self.options.source.name))
-        )
+        self._start_watch()
+        prompt = make_prompt(self.session, self.options.source.name, self._lacks)
+        talk = asyncio.ensure_future(converse(self.session, prompt))
         try:
             await Deferred.fromFuture(talk)  # if cancelled, it waits until the terminal is put right
         except asyncio.CancelledError:
@@ -143,6 +210,9 @@ class Program:
         finally:
             waiting.cancel()
         return 0
+
+    def _lacks(self) -> str:
+        return "" if self.watch is None else self.watch.label
 
     @property
     def _far_end(self) -> str:
@@ -161,6 +231,9 @@ class Program:
                 self.session.show("CONNECTED", "both ways: commands can be given")
             else:
                 self.session.show("LOST", "the connection to the mount; trying to get it back")
+
+
+_ELSEWHERE = "the mount is not on this machine; --web URL names the page of its bridge"
 
 
 def _advised(error: PeerRefusedError) -> str:
@@ -255,7 +328,7 @@ def _run_with(options: argparse.Namespace, no_input: bool) -> int:
 
 def _why_not_begun(error: ValueError | ImportError) -> str:
     if isinstance(error, ImportError):
-        return f"--tls-ca: {error.name} is not installed: {how_to_install('tls')}"
+        return f"to encrypt: {error.name} is not installed: {how_to_install('tls')}"
     return str(error)
 
 

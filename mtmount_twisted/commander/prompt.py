@@ -6,7 +6,7 @@ a coroutine of asyncio's and not of Twisted's: it runs on the loop of Twisted's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -15,6 +15,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from .completion import offers
+from .report import printable
 from .session import Session
 
 
@@ -26,14 +27,22 @@ class LineCompleter(Completer):
             yield Completion(offer.text, start_position=-offer.replaces, display_meta=offer.doc)
 
 
-def make_prompt(session: Session, name: str, **options: Any) -> PromptSession[str]:
-    """The prompt, which says so while there is no connection.
+def make_prompt(
+    session: Session, name: str, lacks: Callable[[], str] = lambda: "", **options: Any
+) -> PromptSession[str]:
+    """Make the prompt, which says so while there is no connection, and while another has command.
 
     :param name: what to show in it.
+    :param lacks: says what else is to be shown, such as who has command; empty for nothing.
     :param options: more arguments for `PromptSession`, such as another input and output.
     """
+
+    def label() -> str:
+        lacking = lacks() if session.connected else "not connected"
+        return f"{name} ({printable(lacking)})> " if lacking else f"{name}> "
+
     return PromptSession(
-        lambda: f"{name}> " if session.connected else f"{name} (not connected)> ",
+        label,
         completer=LineCompleter(),
         complete_while_typing=False,
         **options,

@@ -5,7 +5,7 @@ Each line is the time (UTC), a label in capitals if something is wrong, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +19,12 @@ from ..errors import (
     CommandRefused,
     CommandSuperseded,
     CommandTimedOut,
+    WebError,
 )
 from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
 from .manual import value_text
 from .names import parameters
+from .watch import Standing
 
 AXES = {0: "azimuth", 1: "elevation"}
 """What the ``what`` of an `InPositionReply` means; from ``protocol.md``."""
@@ -130,3 +132,105 @@ _EVENTS: dict[type[Reply], Callable[[Any], tuple[str, str]]] = {
     OnStateInfoReply: _state,
     InPositionReply: _in_position,
 }
+
+
+# What the daemon knows, as its page says: `who` and `status`
+
+
+def who(state: dict[str, Any], standing: Standing) -> str:
+    """Say who has command, since when, who asks for it, and who is connected.
+
+    :param state: the answer to ``/api/v1/state``.
+    """
+    return _told(_who, state, standing)
+
+
+def status(state: dict[str, Any], standing: Standing) -> str:
+    """Say how the bridge and the mount are, a line for each thing.
+
+    :param state: the answer to ``/api/v1/state``.
+    """
+    return _told(_status, state, standing)
+
+
+def _told(
+    tell: Callable[[dict[str, Any], Standing], Iterator[str]], state: dict[str, Any], standing: Standing
+) -> str:
+    try:
+        return "\n".join(map(printable, tell(state, standing)))
+    except (LookupError, TypeError, AttributeError, ValueError):
+        raise WebError("the bridge's answer is of another version of mtmount_twisted") from None
+
+
+def _who(state: dict[str, Any], standing: Standing) -> Iterator[str]:
+    yield _command_row(state, standing)
+    for name, time in standing.requests:
+        yield f"{name} asks for it, since {_clock(time)}"
+    rows = [(each["name"], each["source"], each["may_command"]) for each in state["commanders"]]
+    if not rows:
+        yield "no commander is connected"
+    width = max((len(name) for name, _, _ in rows), default=0)
+    for name, source, may_command in rows:
+        notes = [] if may_command else ["observes"]
+        notes += ["this prompt"] if name == standing.me else []
+        yield f"  {name:<{width}}  {source}  {', '.join(notes)}".rstrip()
+
+
+def _command_row(state: dict[str, Any], standing: Standing) -> str:
+    since = state["lease"]["since"]
+    text = standing.describe() + (f" since {_clock(since)}" if since else "")
+    return f"{text}; it is gone, and waited for" if standing.gone else text
+
+
+def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
+    controller, journal, mount = state["controller"], state["journal"], state["mount"]
+    for label, text in (
+        ("bridge", f"mtmount_twisted {state['version']}; its clock says {_clock(state['time'])}"),
+        ("controller", _link(controller)),
+        ("command", _command_row(state, standing)),
+        ("mount", _said(mount["description"] or "has not said its state", mount)),
+        *(
+            (name, _said("in position" if axis["in_position"] else "NOT in position", axis))
+            for name, axis in state["axes"].items()
+        ),
+        *(("ERROR", _alarm(alarm)) for alarm in state["errors"]),
+        *(("WARNING", _alarm(alarm)) for alarm in state["warnings"]),
+        *(("in flight", _in_flight(flight)) for flight in state["in_flight"]),
+        ("journal", _journal(journal)),
+    ):
+        yield f"{label:<10}  {text}"
+
+
+def _clock(time: str) -> str:
+    """The time of day of an ISO 8601 timestamp, UTC."""
+    return datetime.fromisoformat(time).strftime("%H:%M:%S")
+
+
+def _link(controller: dict[str, Any]) -> str:
+    state = "connected" if controller["connected"] else "NOT connected"
+    since = f" since {_clock(controller['since'])}" if controller["since"] else ""
+    return f"{state}{since}, {controller['address']}"
+
+
+def _said(text: str, about: dict[str, Any]) -> str:
+    when = f" ({_clock(about['time'])})" if about["time"] else ""
+    return f"{text}{when}" + ("; said before the connection was lost" if about["stale"] else "")
+
+
+def _alarm(alarm: dict[str, Any]) -> str:
+    now = "active" if alarm["active"] else "no longer active"
+    text = "; ".join(filter(None, (f"code {code_text(alarm['code'])}", alarm["what"], alarm["description"])))
+    return _said(f"{now}: {text}", alarm)
+
+
+def _in_flight(flight: dict[str, Any]) -> str:
+    how = "accepted" if flight["acked"] else "sent" if flight["sent"] else "waits to be sent"
+    name = flight["command"] or f"code {flight['code']}"
+    return f"#{flight['sequence_id']} {name} of {flight['commander']}, {how}, since {_clock(flight['since'])}"
+
+
+def _journal(journal: dict[str, Any]) -> str:
+    if journal["path"] is None:
+        return "none is kept"
+    lost = f"; {journal['lost']} rows lost" if journal["lost"] else ""
+    return f"{journal['path']}{lost}" + (f"; {journal['fault']}" if journal["fault"] else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -14,13 +14,21 @@ from twisted.python.failure import Failure
 from ..commanding import Mount
 from ..commands import Command
 from ..enums import Source
-from ..errors import CommandError, MTMountError
+from ..errors import CommandError, MTMountError, WebError
 from ..fields import utc_now
 from ..replies import Reply
 from ..tai import current_tai
 from . import report
-from .line import Help, Quit, Wait, parse_line
+from .line import Help, Quit, Status, Wait, Who, parse_line
 from .manual import help_all, help_command
+from .watch import Standing
+
+Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
+"""Asks the daemon for its state, and reads from it who has command."""
+
+
+async def _no_web() -> tuple[dict[str, Any], Standing]:
+    raise WebError("no page of a bridge's to ask; --web URL names it")
 
 
 class Session:
@@ -30,6 +38,7 @@ class Session:
     :param output: called with each text to show, without a newline at its end.
     :param clock: times a ``wait``, an ``IReactorTime``.
     :param source: which commander this is.
+    :param look: asks for what ``who`` and ``status`` show; what it raises as `WebError` is told.
     :param monotonic: seconds on a clock that never jumps, for durations.
     :param now: the current time, UTC, for what is shown.
     :param tai: the current TAI in seconds, for a ``tai`` that is left out.
@@ -43,6 +52,7 @@ class Session:
         *,
         clock: Any,
         source: Source = Source.CSC,
+        look: Look = _no_web,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         tai: Callable[[], float] = current_tai,
@@ -52,6 +62,7 @@ class Session:
         self._output = output
         self._clock = clock
         self._source = source
+        self._look = look
         self._monotonic = monotonic
         self._now = now
         self._tai = tai
@@ -96,6 +107,9 @@ class Session:
             return await self._send(request)
         if isinstance(request, Help):
             self._output(help_command(request.command) if request.command else help_all())
+        elif isinstance(request, Who | Status):
+            tell = report.who if isinstance(request, Who) else report.status
+            self._output(tell(*await self._look()))
         elif isinstance(request, Wait):
             await deferLater(self._clock, request.seconds)
         elif isinstance(request, Quit):

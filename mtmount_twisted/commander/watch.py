@@ -1,0 +1,222 @@
+"""Who has command, as the daemon says over HTTP: told to a person as it changes.
+
+The mount's protocol does not say who has command, nor that somebody asks for it; the daemon's page does.
+`Watch` asks it once a second, and nothing goes over the wire for that. `Standing` and `changes` are pure.
+
+Next to read: `web`, which asks; `report`, which has the words of ``who`` and ``status``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from ..errors import WebError
+from ..version import __version__
+
+LOOK_EVERY = 1.0
+"""How long after an answer the daemon is asked again, in seconds."""
+
+RETRY_EVERY = 2.0
+"""How long after a failure, in seconds."""
+
+STRANGE_AFTER = 3
+"""After how many looks in a row a connection that the daemon does not know is taken for another bridge's: the
+daemon may know of it a moment later than this side."""
+
+Ask = Callable[[str], Deferred[dict[str, Any]]]
+Show = Callable[[str, str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who has command.
+
+    :ivar holder: the commander's name; None if nobody has it.
+    :ivar number: of its lease: another one means that command changed hands.
+    :ivar gone: True while the holder is gone, and is waited for.
+    :ivar requests: who asks the holder for command, and when.
+    :ivar me: the name of the commander that this prompt is; None if the daemon does not know it.
+    """
+
+    holder: str | None
+    number: int
+    gone: bool
+    requests: tuple[tuple[str, str], ...]
+    me: str | None
+
+    @property
+    def is_mine(self) -> bool:
+        """True if this prompt has command."""
+        return self.holder is not None and self.holder == self.me
+
+    def describe(self) -> str:
+        """Who has command, for people."""
+        if self.is_mine:
+            return f"this prompt ({self.holder}) has command"
+        return f"{self.holder or 'nobody'} has command"
+
+
+def read_standing(state: dict[str, Any], port: int | None) -> Standing:
+    """Read who has command from the answer to ``/api/v1/state``.
+
+    :param port: the port that is this prompt's own there (``commanders[].address``); None if it has none.
+    :raises WebError: if it is the answer of another version.
+    """
+    try:
+        lease = state["lease"]
+        mine = [each["name"] for each in state["commanders"] if each["address"].endswith(f":{port}")]
+        return Standing(
+            holder=lease["holder"],
+            number=lease["number"],
+            gone=lease["holder_gone"],
+            requests=tuple((each["by"], each["time"]) for each in lease["requests"]),
+            me=mine[0] if len(mine) == 1 else None,
+        )
+    except (LookupError, TypeError, AttributeError):
+        version = state.get("version") or "another version"
+        raise WebError(
+            f"this is mtmount_twisted {__version__}, and can't read the answers of {version}; install one "
+            "version for both"
+        ) from None
+
+
+def changes(before: Standing | None, now: Standing) -> Iterator[tuple[str, str]]:
+    """Yield the label and the text for each thing that a person is to know of a change.
+
+    :param before: how it stood; None if nothing was known.
+    """
+    if before is not None and before.is_mine and not now.is_mine:
+        yield "NO COMMAND", f"{now.describe()}; this prompt had it until now"
+    elif before is None or (before.describe(), before.number) != (now.describe(), now.number):
+        yield "holder", now.describe()
+    if now.gone and not (before is not None and before.gone):
+        yield "holder", f"{now.holder} is gone: it is waited for, then all is stopped and nobody has command"
+    for request in now.requests:
+        if before is None or request not in before.requests:
+            if now.is_mine:
+                text = f"{request[0]} asks this prompt for command; ask_for_command NONE gives it up"
+                yield "REQUEST", text
+            else:
+                yield "request", f"{request[0]} asks {now.holder} for command"
+
+
+class Watch:
+    """Asks the daemon, and tells what changes.
+
+    :param ask: asks for a path, as `web.WebClient.get` does.
+    :param where: the daemon's address, for people.
+    :param show: called with a label and a text.
+    :param clock: an ``IReactorTime``.
+    :param own_port: gives the port that is this prompt's own at the bridge; None while it is not connected.
+    :param is_guess: True if nobody said that this is the mount's daemon: then another bridge's is left alone.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        where: str,
+        show: Show,
+        clock: Any,
+        own_port: Callable[[], int | None],
+        *,
+        is_guess: bool = False,
+    ) -> None:
+        self._ask = ask
+        self._where = where
+        self._show = show
+        self._clock = clock
+        self._own_port = own_port
+        self._is_guess = is_guess
+        self._standing: Standing | None = None
+        self._lease: Any = None  # as it was when the whole state was read
+        self._problem = ""  # why nothing is known, as it was told
+        self._version = __version__
+        self._strange = 0
+        self._going: Deferred[None] | None = None
+
+    @property
+    def label(self) -> str:
+        """What a prompt shows of it; empty while this prompt has command, and if nothing was ever known."""
+        if self._standing is None:
+            return ""
+        if self._problem:
+            return "who has command is not known"
+        return "" if self._standing.is_mine else self._standing.describe()
+
+    async def state(self) -> tuple[dict[str, Any], Standing]:
+        """Ask for all that the daemon knows.
+
+        :raises WebError: if it can't be asked, or is another bridge's.
+        """
+        state = await self._ask("/api/v1/state")
+        return state, read_standing(state, self._own_port())
+
+    def start(self) -> None:
+        """Tell what changes, from now on."""
+        self._going = Deferred.fromCoroutine(self._go_on())
+        self._going.addErrback(self._failed)
+
+    def stop(self) -> None:
+        """Tell nothing more. It can be called twice."""
+        going, self._going = self._going, None
+        if going is not None:
+            going.cancel()
+
+    def _failed(self, reason: Failure) -> None:
+        if not reason.check(CancelledError):
+            self._show("ERROR", f"a fault in the commander: {reason.getTraceback()}")
+
+    async def _go_on(self) -> None:
+        while True:
+            pause = LOOK_EVERY
+            try:
+                await self._look()
+            except WebError as error:
+                self._lose(str(error))
+                pause = RETRY_EVERY
+            await deferLater(self._clock, pause)
+
+    async def _look(self) -> None:
+        """Ask for the lease alone, which is short; for all else only where that may tell more."""
+        port = self._own_port()
+        standing = self._standing
+        if standing is not None and not self._problem and (port is None or standing.me or self._is_strange):
+            lease = await self._ask("/api/v1/lease")
+            if lease == self._lease:
+                return
+        state, now = await self.state()
+        if port is None and standing is not None:  # it is the same commander until it is connected as another
+            now = replace(now, me=standing.me)
+        self._strange = self._strange + 1 if now.me is None and port is not None else 0
+        if self._is_strange and self._is_guess:
+            raise WebError(f"{self._where} is the page of another bridge; --web names the one of this mount")
+        self._lease = state["lease"]
+        self._know(now, str(state.get("version")))
+
+    @property
+    def _is_strange(self) -> bool:
+        return self._strange >= STRANGE_AFTER
+
+    def _know(self, now: Standing, version: str) -> None:
+        told = list(changes(self._standing, now))
+        if self._problem and not told:
+            told = [("holder", now.describe())]
+        self._standing, self._problem = now, ""
+        for label, text in told:
+            self._show(label, text)
+        if self._strange == STRANGE_AFTER:
+            self._show("link", f"{self._where} does not list this prompt: it may be another bridge's page")
+        if version != self._version:
+            self._version = version
+            self._show("link", f"{self._where} runs mtmount_twisted {version}, this prompt is {__version__}")
+
+    def _lose(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._show("link", f"who has command is not known: {problem}")

@@ -1,0 +1,232 @@
+"""Ask the daemon over HTTP: who has command, and all that it knows.
+
+`WebClient` asks; each way in which that can go wrong is a `WebError` with one line that says what to do.
+Nothing here blocks: names are looked up in a thread, and each question has a deadline.
+
+Imported only when something is to be asked, since it brings ``twisted.web``. Next to read: `watch`, which
+asks who has command again and again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from zope.interface import implementer
+
+from ..deadlines import FairClock
+from ..errors import WebError
+from ..resolving import names_of
+from ..tls import why_refused
+from .options import WebAddress
+
+ANSWER_TIME = 3.0
+"""How long the daemon has to answer, in seconds, from the look-up of its name on."""
+
+LONGEST_ANSWER = 2**22
+"""How long an answer may be, in bytes."""
+
+LONGEST_TOLD = 200
+"""How much of what it says of itself is told, in characters."""
+
+PRESENCE = "Mtmount-Presence"
+"""The header by which a request keeps nobody present (``docs/web_commands.rst``)."""
+
+_TLS_ADVICE = {
+    "untrusted": "give the authority of its certificate with --tls-ca",
+    "other name": "name a host in --web that is in its certificate",
+    "plain": "say http:// in --web",
+}
+
+
+class WebClient:
+    """Asks one daemon.
+
+    :param address: where its page is.
+    :param token: what proves who asks; empty if none is needed.
+    :param tls: from `tls.client_options`, for an ``https`` address; else None.
+    """
+
+    def __init__(self, reactor: Any, address: WebAddress, token: str = "", tls: Any = None) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._pool = HTTPConnectionPool(reactor)
+        self._agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, address, tls), self._pool)
+        self._headers = Headers({PRESENCE: ["none"]})
+        if token:
+            self._headers.addRawHeader("Authorization", f"Bearer {token}")
+
+    def get(self, path: str) -> Deferred[dict[str, Any]]:
+        """Ask for a JSON object.
+
+        :param path: such as ``/api/v1/lease``.
+        :returns: a Deferred of it; it fails with `WebError`.
+        """
+        asking = Deferred.fromCoroutine(self._get(path))
+        return asking.addTimeout(ANSWER_TIME, FairClock(self._reactor), self._no_answer)
+
+    def close(self) -> Deferred[Any]:
+        """Close the connections that are kept; fires when they are gone."""
+        closed: Deferred[Any] = self._pool.closeCachedConnections()
+        return closed
+
+    def _no_answer(self, result: Any, timeout: float) -> Any:
+        if isinstance(result, Failure):
+            hint = "; if it speaks http, say http://" if self._address.secure else ""
+            raise WebError(f"no answer from {self._address} within {timeout:g} s{hint}")
+        return result
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        url = f"{self._address}{path}".encode()
+        try:
+            response: IResponse = await self._agent.request(b"GET", url, self._headers)
+            finished: Deferred[bytes] = Deferred(lambda _: body.transport.loseConnection())
+            body = _Body(finished)
+            response.deliverBody(body)
+            data = await finished
+        except (OSError, ConnectError, DNSLookupError, ResponseFailed) as error:
+            raise WebError(self._why_lost(error)) from None
+        value = _json_object(data)
+        if response.code == 200 and value is not None:
+            return value
+        raise WebError(self._why_not(response, value))
+
+    def _why_lost(self, error: Exception) -> str:
+        """Say why there is no answer."""
+        cause = error.reasons[0].value if isinstance(error, ResponseFailed) and error.reasons else error
+        if self._address.secure and (refused := why_refused(cause)) is not None:
+            reason, kind = refused
+            return f"{self._address}: {reason}; {_TLS_ADVICE.get(kind, 'its log says more')}"
+        if isinstance(error, ResponseFailed):
+            other = "http" if self._address.secure else "https"
+            return f"{self._address} gave no answer of a web server's; if it speaks {other}, say {other}://"
+        if isinstance(cause, DNSLookupError):
+            return f"{self._address}: {cause}"
+        why = str(cause).rstrip(".") or type(cause).__name__
+        return f"nothing answers at {self._address} ({why}); start the bridge with its page, or say --web URL"
+
+    def _why_not(self, response: IResponse, value: dict[str, Any] | None) -> str:
+        """Say why an answer is not the one that was asked for."""
+        said = "" if value is None else value.get("error")
+        if isinstance(said, str) and said:
+            advice = f"; {_ADVICE[response.code]}" if response.code in _ADVICE else ""
+            return f"{self._address} answers {response.code}: {said[:LONGEST_TOLD]}{advice}"
+        places = response.headers.getRawHeaders("location", [])
+        if 300 <= response.code < 400 and places:
+            return f"{self._address} leads to {places[0][:LONGEST_TOLD]}; name that in --web"
+        return (
+            f"{self._address} answers {response.code}, and is no page of a bridge's; say --web URL, with the "
+            "path if a proxy has the page below one (web.path_prefix)"
+        )
+
+
+_ADVICE = {
+    401: "--token-file names the file with yours",
+    403: "the token needs the role observe",
+    404: "if a proxy has the page below a path, name it in --web (web.path_prefix)",
+    421: "name another host in --web, or add this one to web.allowed_hosts",
+}
+"""What to do about a status, besides what the daemon says of it."""
+
+
+def _json_object(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class _Body(Protocol):
+    """Gathers a body, of `LONGEST_ANSWER` at most."""
+
+    transport: Any
+
+    def __init__(self, finished: Deferred[bytes]) -> None:
+        self._finished = finished
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep a piece."""
+        self._size += len(data)
+        if self._size > LONGEST_ANSWER:
+            self._pieces.clear()  # what is left is no JSON, and so no answer
+            self.transport.loseConnection()
+        else:
+            self._pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body is at its end, or cut short."""
+        if self._finished.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self._finished.callback(b"".join(self._pieces))
+        else:
+            self._finished.errback(
+                reason if reason.check(ResponseFailed) else Failure(ResponseFailed([reason]))
+            )
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """Leads every request to the one address."""
+
+    def __init__(self, reactor: Any, address: WebAddress, tls: Any) -> None:
+        self._endpoint = _NamedEndpoint(reactor, address.host, address.port, tls)
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """As in ``IAgentEndpointFactory``."""
+        return self._endpoint
+
+
+@implementer(IStreamClientEndpoint)
+class _NamedEndpoint:
+    """A host by its name: its addresses are tried one after the other.
+
+    Twisted's ``HostnameEndpoint`` looks names up in the reactor's thread pool, where a mute name server holds
+    up the end of the process.
+    """
+
+    def __init__(self, reactor: Any, host: str, port: int, tls: Any) -> None:
+        self._reactor = reactor
+        self._names = names_of(reactor)
+        self._host = host
+        self._port = port
+        self._tls = tls
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """As in ``IStreamClientEndpoint``."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        addresses = await self._names.addresses(self._host)
+        *others, last = addresses
+        made: IProtocol
+        for address in others:
+            attempt = self._to(address).connect(factory)
+            try:
+                made = await attempt.addTimeout(ANSWER_TIME / len(addresses), FairClock(self._reactor))
+            except (ConnectError, ConnectingCancelledError, TimeoutError):
+                continue
+            return made
+        made = await self._to(last).connect(factory)
+        return made
+
+    def _to(self, address: str) -> Any:
+        # Their own time-out, 30 s, never comes: the deadlines around them come first.
+        if ":" in address:
+            endpoint: Any = TCP6ClientEndpoint(self._reactor, address, self._port)
+        else:
+            endpoint = TCP4ClientEndpoint(self._reactor, address, self._port)
+        return endpoint if self._tls is None else wrapClientTLS(self._tls, endpoint)
