@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.bridge.certified import CertifiedReader
+from mtmount_twisted.bridge.certified import HandshakeReader
 from mtmount_twisted.commands import Enable
 from mtmount_twisted.connections import CONNECT_TIMEOUT, WriterFactory
 from mtmount_twisted.deadlines import LEAST_TURNS, LONGEST, MOST_TURNS, SLACK, Deadline, FairClock
@@ -299,8 +300,9 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_handshake(self) -> None:
         """A client whose proof fails or succeeds meanwhile is not too slow."""
-        unproven, transport = set[Any](), Cut()
-        reader = CertifiedReader(lambda name: "nobody", None, LOG, self.clock, unproven)
+        port: Any = SimpleNamespace(unproven={}, refusal_log=LOG)
+        transport = Cut()
+        reader = HandshakeReader(lambda transport: "nobody", None, port, self.clock)
         reader.makeConnection(transport)
         paused(self.clock, reader.connectionLost)
         self.assertEqual((transport.cut, self.clock.getDelayedCalls()), (False, []))
@@ -419,6 +421,8 @@ OWN_TIMERS = {
     "simulator.axis:InPositionWatch._wait": "the axis comes to its target, or leaves it",
     "simulator.execution:Part.begin": "a part of a command's work is done",
     "simulator.voice:Voice._say_later": "a fault that is asked for: the reply is late",
+    "systemd:ServiceManager._feed": "systemd judges us by it, and not the other way round",
+    "systemd:ServiceManager._send": "systemd did not read yet: it is told again",
     "testing.chaos:_Connection._client_made": "a test double: a connection to this machine",
     "testing.far_end:FarEnd.connect_server": "a test double, in memory",
     "testing.flow:Flow._must_wait": "a test double: the network is slow",
