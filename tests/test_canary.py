@@ -174,6 +174,7 @@ class DaemonTests(ProgramCase):
 
     async def test_bad_file(self) -> None:
         """Whatever is wrong with the file of tokens, what the daemon ends with says nothing that is in it."""
+        started = []
         for change, to, mode in (
             ("secret = ", "secret ", 0o600),
             ("secret = ", "secrets = ", 0o600),
@@ -188,7 +189,8 @@ class DaemonTests(ProgramCase):
                 f'[web]\nendpoint = "tcp:0:interface={HOST}"\ntokens = "{tokens}"\n'
             )
             words = ("-n", "mtmount-bridge", "--verbose", "--journal", "none", "--config", config)
-            program = self.twistd(*words, "--web", f"tcp:0:interface={HOST}")
+            started.append((tokens, self.twistd(*words, "--web", f"tcp:0:interface={HOST}")))
+        for tokens, program in started:
             self.assertEqual(await program.ended, 1, program.output)
             self.assertIn(f"mtmount-bridge: {tokens}: ", program.output)
             self.assertNotIn(WORD, program.output)

@@ -270,12 +270,12 @@ class FakeMount:
             while True:
                 command: Any = await self.communicator.read()
                 self.names.append(type(command).__name__)
-                number = command.sequence_id
+                asked: Any = {"sequence_id": command.sequence_id, "source": command.source}
                 if isinstance(command, AzimuthAxisHome):
-                    await self.communicator.write(NoAckReply(sequence_id=number, explanation="not today"))
+                    await self.communicator.write(NoAckReply(explanation="not today", **asked))
                 else:
-                    await self.communicator.write(AckReply(sequence_id=number, timeout_ms=500))
-                    await self.communicator.write(DoneReply(sequence_id=number))
+                    await self.communicator.write(AckReply(timeout_ms=500, **asked))
+                    await self.communicator.write(DoneReply(**asked))
 
     async def close(self) -> None:
         """Leave nothing behind."""
@@ -386,7 +386,8 @@ class ProcessTests(TestCase):
         process = await self.commander(f'"$@" < {script.resolve()}', "--source", "EUI")
         self.assertEqual(await self.status(process), 1)
         self.assertEqual(self.mount.names, ["AzimuthAxisHome", "Enable"])
-        self.assertIn("not today", process.output)
+        self.assertRegex(process.output, "REFUSED +#1 AzimuthAxisHome after .*: not today")
+        self.assertRegex(process.output, "done +#2 Enable")
 
     async def test_dev_null(self) -> None:
         """With nothing to do it connects, does nothing, and that is done."""
