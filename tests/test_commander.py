@@ -216,6 +216,29 @@ class ProgramTests(SynchronousTestCase):
         self.assertIn("can't listen on 127.0.0.1:30006", self.complaints[0])
         other.mount.close()
 
+    def test_who_without_a_page(self) -> None:
+        """In a script, ``who`` without a page to ask is told with the line's number, and status 2."""
+        for arguments, why in (
+            (("--web", "none"), "the bridge's page is not asked: leave out --web none"),
+            (("--host", "mount"), "the mount is not on this machine; --web URL names the page of its bridge"),
+            ((), "nothing answers at http://127.0.0.1:8080 (Connection was refused by other side); start "),
+        ):
+            self.reactor.names["mount"] = "127.0.0.1"
+            program = self.program(*arguments)
+            far_end = FarEnd(program.link)
+            program.link.connect(far_end.port)
+            running = self.run_pipe(program, b"who\nwait 1\n")
+            far_end.connect_server()
+            self.reactor.advance(0.1)
+            self.assertEqual(self.finish(running), 2)
+            self.assertEqual(len(self.complaints), 1)
+            self.assertTrue(self.complaints.pop().startswith(f"line 1: {why}"))
+
+    def test_https_page(self) -> None:
+        """A page's authority that can't be read ends the program as it starts, before it asks anything."""
+        with self.assertRaisesRegex(ValueError, "/no/such: can't be read"):
+            self.program("--web", "https://mount", "--tls-ca", "/no/such")
+
     def test_losses_are_shown(self) -> None:
         """Each loss of the connection is shown once, and each return; a wait in a script goes on."""
         program = self.program()

@@ -111,7 +111,7 @@ class WebClient:
             other = "http" if self._address.secure else "https"
             return f"{self._address} gave no answer of a web server's; if it speaks {other}, say {other}://"
         if isinstance(cause, DNSLookupError):
-            return f"{self._address}: {cause}"
+            return f"{self._address}: {str(cause).rstrip('.')}; say another --web"
         why = str(cause).rstrip(".") or type(cause).__name__
         return f"nothing answers at {self._address} ({why}); start the bridge with its page, or say --web URL"
 

@@ -10,9 +10,10 @@ from errno import EADDRINUSE
 from os import strerror
 from typing import Any
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import BaseConnector
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import (
     CannotListenError,
     ConnectionAborted,
@@ -317,7 +318,9 @@ class MemoryReactor(Clock):
         return connector
 
     def addresses(self, host: str) -> Deferred[tuple[str, ...]]:
-        """The address of a name in `names`, or the addresses; they come in the next turn of the reactor."""
+        """Return what `names` has for a name, in the next turn; for an address that address, at once."""
+        if isIPAddress(host) or isIPv6Address(host):
+            return succeed((host,))
         addresses: Deferred[tuple[str, ...]] = Deferred()
         if host in self.names:
             found = self.names[host]
