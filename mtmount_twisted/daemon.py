@@ -37,6 +37,7 @@ from .systemd import ServiceManager
 from .threads import in_daemon_thread
 from .twistd_log import TwistdLog
 from .version import __version__
+from .visible import visible
 
 T = TypeVar("T")
 
@@ -97,7 +98,12 @@ class OneLineOptions(usage.Options):
 
 def stop(daemon: str, why: str) -> NoReturn:
     """End the program with one line on standard error and exit status 1."""
-    raise SystemExit(f"{daemon}: {why}")
+    stop_all(daemon, (why,))
+
+
+def stop_all(daemon: str, whys: Iterable[str]) -> NoReturn:
+    """End the program with a line on standard error for each reason, and exit status 1."""
+    raise SystemExit("\n".join(visible(f"{daemon}: {why}") for why in whys)) from None
 
 
 def number(least: float, most: float, kind: Kind = INT) -> Callable[[str], Any]:
@@ -177,11 +183,14 @@ def check_can_listen(
 
 def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Found | None) -> tuple[str, int]:
     address = check_resolves(daemon, listen.host_option, listen.host, found)[0]
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
+        # An address with a zone is a name to `bind`, which would look it up and then forget the zone.
+        [(family, *_, where)] = socket.getaddrinfo(
+            address, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
         probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((address, listen.port))
+        probe.bind(where)
         probe.listen()
     except OSError as error:
         option = listen.host_option if error.errno in _ADDRESS_FAULTS else listen.port_option
@@ -230,7 +239,7 @@ def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None
 def check_failures(daemon: str, failures: Iterable[str]) -> None:
     """Stop the daemon because of the first of these, if there is one; as `check_listening` does."""
     for failure in failures:
-        _end(daemon, OSError(failure))
+        _end(daemon, OSError(visible(failure)))
 
 
 def _end(daemon: str, error: OSError) -> NoReturn:

@@ -109,7 +109,7 @@ class Options(daemon.OneLineOptions):
         try:
             self.config = configured(self, path)
         except ConfigError as error:
-            raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in _in_options(self, error))) from None
+            daemon.stop_all(DAEMON, _in_options(self, error))
         if self["check-config"]:
             _check_here(self)
             say(DAEMON, f"{DAEMON}: the configuration is right")
@@ -446,10 +446,12 @@ def _tokens(options: Options) -> Any:
         return None
     from .web.tokens import load_file
 
+    # `twistd --uid` takes that user only once it listens: the file is read before.
+    uid = None if options.parent is None else options.parent["uid"]
     try:
-        return load_file(path)
+        return load_file(path, () if uid is None else (uid,))
     except ConfigError as error:
-        raise SystemExit("\n".join(f"{DAEMON}: {line}" for line in str(error).splitlines())) from None
+        daemon.stop_all(DAEMON, (f"{error.where}: {why}" for why in error.problems))
 
 
 def _web_service(
@@ -485,7 +487,7 @@ def _check_here(options: Options) -> None:
         for key, _, why in (problem.partition(": ") for problem in here.problems(options.config))
     ]
     if wrong:
-        raise SystemExit("\n".join(f"{DAEMON}: {why}" for why in wrong))
+        daemon.stop_all(DAEMON, wrong)
 
 
 def _on_this_machine(
@@ -583,6 +585,9 @@ def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Foun
             name: daemon.check_resolves(DAEMON, place, name, found)[0] for name in interface_names(endpoint)
         }
         endpoints[section] = at_addresses(endpoint, names)
+        if parse_endpoint(endpoint).is_near and not parse_endpoint(endpoints[section]).is_near:
+            why = f"{endpoint} is at {', '.join(names.values())} here, which other machines can reach"
+            daemon.stop(DAEMON, f"{place}: {why}; mend this machine's hosts file, or give an address")
     ports = tuple(
         attrs.evolve(port, endpoint=endpoints[f"port[{number}]"])
         for number, port in enumerate(config.ports, 1)
@@ -618,6 +623,6 @@ def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Lis
     for number, pair in enumerate(config.pairs, 1):
         yield listen(f"pair[{number}]", "listen", pair.listen, "command_port", pair.command_port)
     for section, endpoint in _endpoints(config).items():
-        place, where = parse_endpoint(endpoint)
-        if isinstance(where, int):
-            yield listen(section, "endpoint", place, "endpoint", where)
+        bound = parse_endpoint(endpoint)
+        if isinstance(bound.port, int):
+            yield listen(section, "endpoint", bound.host, "endpoint", bound.port)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,6 +20,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from .errors import ConfigError
+from .files import read_file
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -98,7 +98,7 @@ def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[byte
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        found = [load(each) for each in pattern.findall(Path(path).read_bytes())]
+        found = [load(each) for each in pattern.findall(read_file(path).data)]
     except OSError as error:
         raise ConfigError(path, (f"can't be read: {error.strerror}",)) from None
     except (UnsupportedAlgorithm, ValueError, TypeError):
@@ -108,9 +108,13 @@ def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[byte
     return found
 
 
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+# No look beyond the next dashes: of many beginnings with no end, each would go through the whole file.
+_BODY = rb"(?:(?!-----).)++"
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----" + _BODY + rb"-----END CERTIFICATE-----\n?", re.DOTALL
+)
 _PRIVATE_KEY = re.compile(
-    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY-----" + _BODY + rb"-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL
 )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -39,6 +40,29 @@ class Admission(SynchronousTestCase):
         self.assertEqual(address_of(IPv4Address("TCP", "10.1.2.3", 4)), "10.1.2.3")
         self.assertEqual(address_of(None), "")
 
+    def test_zone(self) -> None:
+        """A link-local address that is listed with a zone is admitted by that interface and by no other."""
+        own = socket.if_nametoindex("lo")
+        for listed in ("fe80::1%lo", f"fe80::1%{own}", "fe80::%lo/64"):
+            allowed = networks([listed])
+            for zone, is_listed in ((own, True), (own + 1, False), (0, False), ("lo", True), ("eth9", False)):
+                peer = IPv6Address("TCP", "fe80::1", 4, 0, zone)
+                self.assertIs(admits(allowed, address_of(peer)), is_listed, (listed, zone))
+            self.assertFalse(admits(allowed, address_of(IPv6Address("TCP", "fd00::1", 4, 0, own))))
+        self.assertTrue(admits(networks(["fe80::1"]), address_of(IPv6Address("TCP", "fe80::1", 4, 0, own))))
+        self.assertFalse(admits(networks(["fe80::1%no such"]), "fe80::1%none either"))
+
+    def test_zone_of_what_has_none(self) -> None:
+        """A zone that means nothing is refused, and what is expected is told."""
+        for text in ("fd00::1%eth0", "10.1.2.3%eth0", "::1%lo"):
+            self.assertIn("link-local", str(self.assertRaises(ValueError, network, text)))
+        for text in ("fe80::1%", "%eth0", "fe80::/64%eth0"):
+            self.assertIn("fd00::/8", str(self.assertRaises(ValueError, network, text)))
+
+    def test_strange_peer(self) -> None:
+        """A peer of a kind that nobody knows is not taken for one on this machine."""
+        self.assertFalse(admits(networks(LOOPBACK), address_of(HostnameAddress(b"localhost", 4))))
+
     def test_bad_texts(self) -> None:
         """What is no network is refused with what was expected, a network with host bits too."""
         for text in ("", "host", "10.0.0.1/8", "10.0.0.0/33", "1.2.3"):
@@ -62,7 +86,7 @@ class Admission(SynchronousTestCase):
         """Loopback addresses and localhost are this machine's alone; names and all addresses are not."""
         for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
             self.assertTrue(is_near(canonical(host)), host)
-        for host in ("0.0.0.0", "::", "10.0.0.1", "mount.example", ""):
+        for host in ("0.0.0.0", "::", "10.0.0.1", "mount.example", "", "unix", "fe80::1%lo"):
             self.assertFalse(is_near(canonical(host)), host)
 
 
@@ -104,6 +128,13 @@ class Peers(BridgeCase):
         self.assertIn(f"refused a peer, IPv4Address(type='TCP', host='{HOST}'", logged.output[0])
         self.assertIn(f"may come from {self.FAR} only", logged.output[0])
         self.assertTrue(self.comes_in(2))
+
+    def test_host_of_a_telling_name(self) -> None:
+        """A machine that is called ``unix`` is a machine, and no socket on this one."""
+        self.FAR = "unix"
+        self.reactor.names["unix"] = "192.0.2.10"
+        self.configure()
+        self.assertEqual([self.comes_in(number) for number in (0, 1)], [False, False])
 
     def test_listed(self) -> None:
         """A list lets others in, too."""

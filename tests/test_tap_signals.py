@@ -18,6 +18,19 @@ from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from tests.folders import scratch_path
 from tests.programs import CLEAN_END, HOST, Program, ProgramCase
 
+SLOW_DISK = """
+import os, stat
+from mtmount_twisted import files
+quick = files.read_file
+def read_file(path, most=files.MOST_BYTES):
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        return quick(path, most)
+    with open(path, "rb") as file:
+        return files.Content(file.read(), os.fstat(file.fileno()))
+files.read_file = read_file
+"""
+"""The daemon's files are on a disk that hangs: where a FIFO is, who reads it waits until somebody writes."""
+
 
 class SignalTests(ProgramCase):
     """A daemon with its simulator and a file, in a process of its own."""
@@ -31,7 +44,7 @@ class SignalTests(ProgramCase):
             f'[[pair]]\nname = "csc"\ncommand_port = {self.port}\nreply_port = {commander.server_port}\n'
         )
         self.path.write_text(self.pair, encoding="utf-8")
-        program = self.twistd("-n", "mtmount-bridge", "--config", str(self.path))
+        program = self.twistd("-n", "mtmount-bridge", "--config", str(self.path), before=SLOW_DISK)
         await self.serving(program)
         await commander.connect(self.port)
         self.assertEqual(await self.ask(commander, c.AskForCommand()), [AckReply, DoneReply])
@@ -167,7 +180,7 @@ class SignalTests(ProgramCase):
             f"[[pair]]\nname = '{name}'\ncommand_port = 0\nreply_port = {port}\n"
             for name, port in (("csc", 8), ("eui", 9))
         ]
-        program = self.twistd("-n", "mtmount-bridge", "--config", str(path))
+        program = self.twistd("-n", "mtmount-bridge", "--config", str(path), before=SLOW_DISK)
         reading = await deferToThread(os.open, path, os.O_WRONLY)
         program.transport.signalProcess("HUP")
         program.transport.signalProcess(signal.SIGUSR1)

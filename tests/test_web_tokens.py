@@ -145,7 +145,7 @@ class Problems(SynchronousTestCase):
             ('["command"]', "[[]]", "token[1].roles: expected a list"),
             ("roles", 'source = "BRIDGE"\nroles', "token[1].source: expected CSC or EUI or HHD"),
             ("roles", "source = []\nroles", "token[1].source: expected CSC or EUI or HHD"),
-            ("roles", "role = 1\nroles", "token[1].role: unknown key; expected one of name, secret"),
+            ("roles", "role = 1\nroles", "token[1], key 3 (line 4): unknown; expected one of name, secret"),
         ):
             found = problems(RIGHT.replace(change, to))
             self.assertEqual(len(found), 1, (to, found))
@@ -156,7 +156,7 @@ class Problems(SynchronousTestCase):
         self.assertEqual(
             problems(RIGHT * 2),
             [
-                "token[2].name: 'night' is another token's already",
+                "token[2].name: is another token's already",
                 "token[2].secret: is another token's already",
             ],
         )
@@ -165,7 +165,8 @@ class Problems(SynchronousTestCase):
         """A file without tokens, or with something else, is told."""
         for text in ("", "token = 5", "token = [5]", "token = []", '[token]\nname = "x"'):
             self.assertEqual(problems(text), ["expected [[token]], one for each"])
-        self.assertEqual(problems(RIGHT + "[tokens]"), ["tokens: unknown section; expected [[token]]"])
+        expected = ["section 2 (line 5): unknown section; expected [[token]]"]
+        self.assertEqual(problems(RIGHT + "[tokens]"), expected)
 
     def test_no_secret_is_told(self) -> None:
         """Whatever is wrong, no secret is in the error."""
@@ -182,4 +183,4 @@ class Problems(SynchronousTestCase):
         with self.assertRaises(ConfigError) as caught:
             tokens.load(b"\xff" + RIGHT.encode())
         self.assertIsNone(caught.exception.__cause__)
-        self.assertEqual(caught.exception.problems, ("not TOML in UTF-8",))
+        self.assertEqual(caught.exception.problems, ("line 1, column 1: not TOML in UTF-8 of a usual size",))

@@ -10,18 +10,17 @@ address.
 
 from __future__ import annotations
 
-import codecs
 import os
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 from attrs import field, frozen
 
 from ..errors import ConfigError
+from ..files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from ..tls import is_encrypted
-from .places import Place, canonical, clashes, is_near, parse_endpoint, replies_by_default
+from .places import Place, canonical, clashes, parse_endpoint, replies_by_default
 from .sections import (
     ClientLimits,
     CommandRules,
@@ -32,6 +31,9 @@ from .sections import (
     WebSettings,
 )
 from .tables import Entry, as_tables, build, read
+
+MOST_PROBLEMS = 100
+"""How many problems of a configuration are told."""
 
 
 @frozen(kw_only=True)
@@ -68,14 +70,10 @@ def load(text: str, where: str = "<config>") -> Config:
     :param where: what to call it in an error.
     :raises ConfigError: if it is not TOML, or with all that is wrong with it.
     """
-    import tomllib
-
     try:
-        tables = tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError(where, ("not TOML that can be read: nested too deeply",)) from None
-    except ValueError as error:  # TOMLDecodeError, or what int() says to a number of 5000 digits
-        raise ConfigError(where, (_syntax_problem(text, error),)) from None
+        tables = read_toml(text)
+    except TOMLError as error:
+        raise ConfigError(where, (str(error),)) from None
     return _config(tables, where)
 
 
@@ -86,16 +84,11 @@ def load_file(path: str | os.PathLike[str]) -> Config:
     """
     where = os.fspath(path)
     try:
-        data = Path(path).read_bytes()
+        text = decode_toml(read_file(path, MOST_TOML).data)
     except OSError as error:
         raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
-    data = data.removeprefix(codecs.BOM_UTF8)  # which some editors put before UTF-8
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode()
-        problem = f"{_position(before)}: not UTF-8 (byte 0x{data[error.start]:02x})"
-        raise ConfigError(where, (problem,)) from None
+    except TOMLError as error:
+        raise ConfigError(where, (str(error),)) from None
     return load(text, where)
 
 
@@ -114,14 +107,20 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     if not tables.get("pair") and not tables.get("port"):
         problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
     problems += _same_names(entries)
-    problems += clashes([place for entry in entries for place in _places(entry)])
+    problems += islice(clashes([place for entry in entries for place in _places(entry)]), MOST_PROBLEMS)
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
     if problems:
-        raise ConfigError(where, tuple(problems))
+        raise ConfigError(where, _first(problems))
     config: Config = build(Config, entries)
     return config
+
+
+def _first(problems: list[str]) -> tuple[str, ...]:
+    """The first problems, and how many more there are."""
+    more = len(problems) - MOST_PROBLEMS
+    return (*problems[:MOST_PROBLEMS], *([f"{more} more problems"] if more > 0 else []))
 
 
 def _same_names(entries: list[Entry]) -> Iterator[str]:
@@ -137,7 +136,7 @@ def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
     endpoint = values.get("endpoint")
     if section != "web" or not endpoint or values.get("tokens") or values.get("enabled") is False:
         return
-    if not values.get("insecure") and not is_near(parse_endpoint(endpoint)[0]):
+    if not values.get("insecure") and not parse_endpoint(endpoint).is_near:
         yield (
             f"web.endpoint: {endpoint} can be reached from other machines: give a file of tokens "
             "(web.tokens), listen at interface=127.0.0.1, or let anyone command it (web.insecure = true)"
@@ -157,7 +156,7 @@ def _open_port(entry: Entry) -> Iterator[str]:
         yield f"{path}.certificate: the endpoint is encrypted already; expected tcp: in place of ssl:"
     if not values.get("endpoint") or any(values.get(key) for key in ("allow", "client_ca", "insecure")):
         return
-    if not is_near(parse_endpoint(values["endpoint"])[0]):
+    if not parse_endpoint(values["endpoint"]).is_near:
         yield (
             f"{path}.endpoint: {values['endpoint']} can be reached from other machines: say who may connect "
             f"({path}.allow or {path}.client_ca), listen at interface=127.0.0.1, or let in anyone "
@@ -168,8 +167,9 @@ def _open_port(entry: Entry) -> Iterator[str]:
 def _places(entry: Entry) -> Iterator[Place]:
     values = entry.values
     if values.get("endpoint") and values.get("enabled") is not False:
-        host, port = parse_endpoint(values["endpoint"])
-        yield Place(f"{entry.path}.endpoint", host, port, listens=True)
+        bound = parse_endpoint(values["endpoint"])
+        host = "unix" if bound.is_unix else bound.host
+        yield Place(f"{entry.path}.endpoint", host, bound.port, listens=True)
     for host_key, port_key, listens in _PLACES.get(entry.section, ()):
         if host_key in values and port_key in values:
             host = values[host_key] or replies_by_default(values.get("host", "localhost"))
@@ -180,17 +180,3 @@ _PLACES = {
     "controller": (("host", "command_port", False), ("reply_host", "reply_port", True)),
     "pair": (("listen", "command_port", True), ("reply_host", "reply_port", False)),
 }
-
-
-def _syntax_problem(text: str, error: ValueError) -> str:
-    """Where a text stops being TOML, and why."""
-    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL)
-    if found is None:
-        return f"not TOML: {error}"
-    position = f"line {found[2]}, column {found[3]}" if found[2] else _position(text)
-    return f"{position}: not TOML: {found[1]}"
-
-
-def _position(before: str) -> str:
-    """Where the character after a text is."""
-    return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
 
+from ..files import kind_problem
 from .config import Config
 from .places import parse_endpoint
 
@@ -37,8 +38,8 @@ def unix_sockets(config: Config) -> dict[str, str]:
     endpoints = {f"port[{number}].endpoint": port.endpoint for number, port in enumerate(config.ports, 1)}
     if config.web.endpoint is not None and config.web.enabled is not False:
         endpoints["web.endpoint"] = config.web.endpoint
-    places = {key: parse_endpoint(endpoint) for key, endpoint in endpoints.items()}
-    return {key: str(path) for key, (host, path) in places.items() if host == "unix"}
+    bound = {key: parse_endpoint(endpoint) for key, endpoint in endpoints.items()}
+    return {key: str(each.port) for key, each in bound.items() if each.is_unix}
 
 
 class SocketUse(Enum):
@@ -90,7 +91,9 @@ def _file_problems(path: str) -> Iterator[str]:
     if os.path.isdir(path):
         yield f"{path} is a folder; expected a file"
     elif os.path.exists(path):
-        if not os.access(path, os.R_OK | os.W_OK):
+        if why := kind_problem(os.stat(path)):
+            yield f"{path}: {why}"
+        elif not os.access(path, os.R_OK | os.W_OK):
             yield f"{path} can't be written"
     else:
         folder = os.path.dirname(path)

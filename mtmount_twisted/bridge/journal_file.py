@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ..errors import NotAJournalError
+from ..files import kind_problem
 from ..journal.schema import (
     APPLICATION_ID,
     COLUMNS,
@@ -122,6 +123,8 @@ class Store:
         self.last_id = 0
         self._checked = -1
         _make_private(path)
+        if path.exists() and (why := kind_problem(path.stat())):
+            raise NotAJournalError(why)
         self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         most = self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before 2020
         self._sizes = [size for size in _ROWS_PER_STATEMENT if size * max(_WIDTHS.values()) <= most]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
-from itertools import combinations
 from typing import Any, NamedTuple
 
+from ..files import kind_problem
 from ..hosts import plain_address
 
 LONGEST_HOST = 253
@@ -38,12 +39,33 @@ def usable_endpoint(text: str) -> str:
 
     :raises ValueError: with what was expected.
     """
-    if "sslmethod" in text:
+    if "sslmethod" in [argument.name for argument in _arguments(text)]:
         raise ValueError(f"{ENDPOINT} (no sslmethod: TLS 1.2 or newer is used)")
-    port = parse_endpoint(text)[1]
+    port = parse_endpoint(text).port
     if isinstance(port, int) and not 0 <= port <= 65535:
         raise ValueError(f"{ENDPOINT} (a port from 0 to 65535)")
     return text
+
+
+class Bound(NamedTuple):
+    """Where an endpoint listens.
+
+    :ivar host: the address, or its name; "" for a Unix socket.
+    :ivar port: the port, 0 if the endpoint does not say; the path of a Unix socket.
+    """
+
+    host: str
+    port: int | str
+
+    @property
+    def is_unix(self) -> bool:
+        """True for a Unix socket."""
+        return isinstance(self.port, str)
+
+    @property
+    def is_near(self) -> bool:
+        """True if only this machine can reach it."""
+        return self.is_unix or is_near(self.host)
 
 
 class Place(NamedTuple):
@@ -57,10 +79,15 @@ class Place(NamedTuple):
 
 def clashes(places: list[Place]) -> Iterator[str]:
     """What is used twice: listened on by two, connected to by two, or both by the bridge itself."""
-    for one, other in combinations(places, 2):
-        if _meet(one, other):
-            why = "" if one.listens == other.listens else ": the bridge would connect to itself"
-            yield f"{other.path}: {other.host}:{other.port} is used by {one.path} already{why}"
+    later: defaultdict[int | str, deque[Place]] = defaultdict(deque)  # only those of one port can meet
+    for place in places:
+        later[place.port].append(place)
+    for one in places:
+        later[one.port].popleft()
+        for other in later[one.port]:
+            if _meet(one, other):
+                why = "" if one.listens == other.listens else ": the bridge would connect to itself"
+                yield f"{other.path}: {other.host}:{other.port} is used by {one.path} already{why}"
 
 
 def _meet(one: Place, other: Place) -> bool:
@@ -91,13 +118,14 @@ def replies_by_default(controller: str) -> str:
     return far if _is_address(host) and not is_near(host) else near
 
 
-def parse_endpoint(text: str) -> tuple[str, int | str]:
-    """The host and port that an endpoint listens on, or port 0 if it has no such thing.
+def parse_endpoint(text: str) -> Bound:
+    """Return where an endpoint listens.
 
     :raises ValueError: if Twisted can't make it; it is not opened.
     """
-    from twisted.internet.endpoints import serverFromString
+    from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 
+    _check_files(text)
     try:
         endpoint: Any = serverFromString(object(), text)
     except ImportError as error:
@@ -108,14 +136,29 @@ def parse_endpoint(text: str) -> tuple[str, int | str]:
         reason = re.sub(r"^\w+\(\) ", "", " ".join(str(error).split()))
         raise ValueError(f"{ENDPOINT} ({reason[:100]})") from None
     # Twisted says these by no public name; an endpoint without them is left to fail when it listens.
-    if hasattr(endpoint, "_address"):
-        return "unix", os.path.abspath(endpoint._address)
-    return canonical(getattr(endpoint, "_interface", "")), getattr(endpoint, "_port", 0)
+    if isinstance(endpoint, UNIXServerEndpoint):
+        return Bound("", os.path.abspath(endpoint._address))
+    return Bound(canonical(getattr(endpoint, "_interface", "")), getattr(endpoint, "_port", 0))
+
+
+def _check_files(endpoint: str) -> None:
+    """Refuse an endpoint with a FIFO or a device for a file: Twisted's parser reads it, and would hang.
+
+    :raises ValueError: with what was expected.
+    """
+    for argument in _arguments(endpoint):
+        if argument.name in _FILES:
+            try:
+                why = kind_problem(os.stat(argument.value))
+            except (OSError, ValueError):  # the parser says so
+                continue
+            if why:
+                raise ValueError(f"{ENDPOINT} ({argument.name} {argument.value!r}: {why})")
 
 
 def interface_names(endpoint: str) -> list[str]:
     """The host names among what an endpoint gives as its ``interface``, as text; addresses are left out."""
-    return [name for _, name in _interfaces(_parts(endpoint))]
+    return [interface.value for interface in _interfaces(endpoint)]
 
 
 def at_addresses(endpoint: str, addresses: Mapping[str, str]) -> str:
@@ -126,33 +169,75 @@ def at_addresses(endpoint: str, addresses: Mapping[str, str]) -> str:
     from twisted.internet.endpoints import quoteStringArgument
 
     parts = _parts(endpoint)
-    for index, name in _interfaces(parts):
-        parts[index] = f"interface={quoteStringArgument(addresses[name])}"
+    for interface in _interfaces(endpoint):
+        address = quoteStringArgument(addresses[interface.value])
+        parts[interface.part] = address if interface.is_positional else f"interface={address}"
     return ":".join(parts)
 
 
+class _Argument(NamedTuple):
+    """An argument of an endpoint, as Twisted's parser takes it.
+
+    :ivar part: which part of the text it is, where colons separate the parts.
+    :ivar name: of the parameter; "" where that is not known.
+    """
+
+    part: int
+    name: str
+    value: str
+    is_positional: bool
+
+
 def _parts(endpoint: str) -> list[str]:
-    return re.split(r"(?<!\\):", endpoint)
+    return re.findall(r"(?:^|:)((?:[^:\\]|\\.)*)", endpoint, re.DOTALL)
 
 
-def _interfaces(parts: list[str]) -> Iterator[tuple[int, str]]:
-    """Where in the parts of an endpoint, or of one within another, a name is its interface."""
-    for index, part in enumerate(parts):
-        second = index >= 2 and parts[index - 2] in ("tcp", "tcp6", "ssl") and "=" not in part
-        if part.startswith("interface=") or second:
-            name = part.removeprefix("interface=").replace("\\", "")
-            if name and not _is_address(name):
-                yield index, name
+def _arguments(endpoint: str) -> Iterator[_Argument]:
+    """Go through the arguments of an endpoint, or of the one that ``haproxy:`` wraps."""
+    parts = _parts(endpoint)
+    first = 2 if parts[0] == "haproxy" else 1
+    positions = iter(_POSITIONS.get(parts[first - 1] if len(parts) >= first else "", ()))
+    for index, part in enumerate(parts[first:], first):
+        found = re.match(r"(?:[^=\\]|\\.)*", part, re.DOTALL)
+        end = len(part) if found is None else found.end()
+        name, value = (re.sub(r"\\(.)", r"\1", each) for each in (part[:end], part[end + 1 :]))
+        if end < len(part):
+            yield _Argument(index, name, value, is_positional=False)
+        else:
+            yield _Argument(index, next(positions, ""), name, is_positional=True)
+
+
+_POSITIONS = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "backlog", "interface"),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "ssl": (
+        *("port", "privateKey", "certKey", "sslmethod", "interface", "backlog"),
+        *("extraCertChain", "dhParameters"),
+    ),
+}
+"""The parameters of Twisted's server endpoints in the order in which they may stand without a name."""
+
+_FILES = ("privateKey", "certKey", "extraCertChain", "dhParameters")
+
+
+def _interfaces(endpoint: str) -> Iterator[_Argument]:
+    """The interfaces of an endpoint that are names."""
+    for argument in _arguments(endpoint):
+        if argument.name == "interface" and argument.value and not _is_address(argument.value):
+            yield argument
 
 
 def canonical(host: str) -> str:
-    """Return one spelling for each address."""
-    return plain_address({"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host.lower()))
+    """Return one spelling for each address; a zone stays, since it says on which interface to listen."""
+    host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host)
+    address, percent, zone = host.partition("%")
+    return f"{plain_address(address.lower())}{percent}{zone}"
 
 
 def is_near(host: str) -> bool:
-    """Whether only this machine can reach what listens at a host of `parse_endpoint`'s."""
-    return host == "unix" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    """Return whether a host is an address that only this machine can reach."""
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback
 
 
 def _is_address(host: str) -> bool:

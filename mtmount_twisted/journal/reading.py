@@ -19,6 +19,7 @@ from urllib.parse import quote
 from ..codec import read_command_header, read_reply_header
 from ..errors import JournalError as JournalError
 from ..errors import LineError, NotAJournalError
+from ..files import kind_problem
 from .schema import APPLICATION_ID, COLUMNS, CONTROLLER, FIRST_AND_LAST_ID, MIGRATIONS, SPAN_IDS, VERSION
 
 PAGE_ROWS = 1000
@@ -100,6 +101,8 @@ def open_journal(path: Path) -> sqlite3.Connection:
     :raises JournalError: if there is none, or it can't be read; `NotAJournalError` if it is something else,
         or a later version's.
     """
+    if path.exists() and (why := kind_problem(path.stat())):
+        raise JournalError(f"{path} can't be read: {why}")
     if not path.is_file():
         raise JournalError(f"there is no journal {path}")
     try:

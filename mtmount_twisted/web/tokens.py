@@ -8,24 +8,29 @@
     roles = ["command"]
     source = "EUI"
 
-Nobody but its owner may read it, or systemd or a container keeps it. Next to read: `guard`, which asks
-`Tokens` whose a secret is.
+Nobody but its owner may read it, or systemd or a container keeps it; the owner is the daemon's user or root.
+What is wrong with the file is told by its position and never by its text, which may be a token in the wrong
+place. Next to read: `guard`, which asks `Tokens` whose a secret is.
 """
 
 from __future__ import annotations
 
-import codecs
 import os
+import re
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any, NamedTuple, get_args
 
 from ..enums import CommandingSource, Source
 from ..errors import ConfigError
+from ..files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from ..journal.schema import usable_name
 from ..secret import Secret
 from .calls import Role, User
+
+MOST_PROBLEMS = 20
+"""How many problems of a file are told."""
 
 SHORTEST = 16
 """How many characters a secret has at least."""
@@ -43,6 +48,9 @@ KEYS = ("name", "secret", "roles", "source")
 
 MOUNTED_SECRETS = "/run/secrets"
 """Where a container has its secrets."""
+
+ROOT = 0
+"""The id of the user who may read every file."""
 
 
 class Token(NamedTuple):
@@ -64,18 +72,22 @@ class Tokens:
         return fitting[0] if fitting else None
 
 
-def load_file(path: str | os.PathLike[str]) -> Tokens:
+def load_file(path: str | os.PathLike[str], users: Collection[int] = ()) -> Tokens:
     """Read a file of tokens.
 
-    :raises ConfigError: if it can't be read, others may read it too, or with all that is wrong with it.
-        No secret is in the error.
+    :param users: the ids of users that may own it besides root and the user of this process.
+    :raises ConfigError: if it can't be read, others may read or change it too, or with all that is wrong with
+        it. No secret is in the error.
     """
     where = os.fspath(path)
     try:
-        mode = os.stat(path).st_mode
-        data = Path(path).read_bytes()
+        data, status = read_file(path, MOST_TOML)
     except OSError as error:
         raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
+    mode, owner = status.st_mode, status.st_uid
+    if owner not in (ROOT, os.geteuid(), *users):  # who owns it may read and change it, whatever its mode
+        problem = f"it belongs to another user (id {owner}); expected the daemon's user or root: chown it"
+        raise ConfigError(where, (problem,))
     if not _is_private(where, mode):
         problem = (
             f"others may read or change it (mode {stat.S_IMODE(mode):o}); mend it with: chmod 600 {where}"
@@ -111,13 +123,13 @@ def load(data: bytes, where: str = "<tokens>") -> Tokens:
 
     :raises ConfigError: with all that is wrong.
     """
-    import tomllib
-
     try:
-        tables = tomllib.loads(data.removeprefix(codecs.BOM_UTF8).decode())
-    except (ValueError, RecursionError):  # whose text may quote a line, and so a secret
-        raise ConfigError(where, ("not TOML in UTF-8",)) from None
-    problems = list(_problems(tables))
+        text = decode_toml(data)
+        tables = read_toml(text)
+    except TOMLError as error:  # whose reason may quote a key, and so a secret
+        position = f"{error.position}: " if error.position else ""
+        raise ConfigError(where, (f"{position}not TOML in UTF-8 of a usual size",)) from None
+    problems = list(islice(_problems(tables, text), MOST_PROBLEMS))
     if problems:
         raise ConfigError(where, tuple(problems))
     return Tokens(tuple(_token(table) for table in tables["token"]))
@@ -131,25 +143,36 @@ def _token(table: dict[str, Any]) -> Token:
     )
 
 
-def _problems(tables: dict[str, Any]) -> Iterator[str]:
+def _problems(tables: dict[str, Any], text: str) -> Iterator[str]:
     """What is wrong, a line each."""
     given = tables.get("token")
     if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
         yield "expected [[token]], one for each"
         return
-    yield from (f"{name}: unknown section; expected [[token]]" for name in tables if name != "token")
+    for number, name in enumerate(tables, 1):
+        if name != "token":
+            yield f"{_place(text, name, f'section {number}')}: unknown section; expected [[token]]"
     names: set[str] = set()
     secrets: set[str] = set()
     for number, table in enumerate(given, 1):
         path = f"token[{number}]"
-        yield from (
-            f"{path}.{key}: unknown key; expected one of {', '.join(KEYS)}"
-            for key in table
-            if key not in KEYS
-        )
+        for count, key in enumerate(table, 1):
+            if key not in KEYS:
+                place = _place(text, key, f"{path}, key {count}")
+                yield f"{place}: unknown; expected one of {', '.join(KEYS)}"
         yield from (f"{path}.{why}" for why in _name_problems(table.get("name"), names))
         yield from (f"{path}.{why}" for why in _secret_problems(table.get("secret"), secrets))
         yield from (f"{path}.{why}" for why in _right_problems(table))
+
+
+def _place(text: str, name: str, count: str) -> str:
+    """Where a name stands: its line, too, if it is at the beginning of one line only."""
+    lines = [
+        number
+        for number, line in enumerate(text.split("\n"), 1)
+        if re.match(rf"[\s\[]*[\"']?{re.escape(name)}(?![A-Za-z0-9_-])", line)
+    ]
+    return f"{count} (line {lines[0]})" if len(lines) == 1 else count
 
 
 def _name_problems(name: Any, others: set[str]) -> Iterator[str]:
@@ -159,7 +182,7 @@ def _name_problems(name: Any, others: set[str]) -> Iterator[str]:
         yield f"name: expected {error}"
         return
     if name in others:
-        yield f"name: {name!r} is another token's already"
+        yield "name: is another token's already"
     others.add(name)
 
 
