@@ -15,8 +15,13 @@ from typing import Any
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger, LoggingFile, LogLevel
 
+from .visible import visible
+
 ROOT = "mtmount_twisted"
 """The `logging` name under which all that this package logs by itself is found."""
+
+LAYOUT = "\n\t"
+"""What a record may hold besides visible text: a traceback has lines of its own."""
 
 _LEVELS = (
     (logging.CRITICAL, LogLevel.critical),
@@ -24,12 +29,6 @@ _LEVELS = (
     (logging.WARNING, LogLevel.warn),
     (logging.INFO, LogLevel.info),
 )
-
-
-_SHOWN = {
-    number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"
-}
-"""Control characters that a peer's words may hold: a terminal that shows the log must not obey them."""
 
 
 class TwistedLogHandler(logging.Handler):
@@ -43,7 +42,7 @@ class TwistedLogHandler(logging.Handler):
         except Exception:
             self.handleError(record)
         else:
-            Logger(namespace=record.name).emit(level, "{text}", text=text.translate(_SHOWN))
+            Logger(namespace=record.name).emit(level, "{text}", text=visible(text, LAYOUT))
 
 
 def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:

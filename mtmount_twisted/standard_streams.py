@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from .visible import visible
+
 UNWRITTEN = 1
 """The exit status of a program that did all else, but could not write its output."""
 
@@ -50,12 +52,12 @@ def run_program(program: str, run: Callable[[], int]) -> int:
 
 
 def say(program: str, text: str) -> None:
-    """Print what an option asked for, of a program that ends after it.
+    """Print what an option asked for, as visible text, of a program that ends after it.
 
     :raises SystemExit: if it can't be written: with `UNWRITTEN`, or with 0 if the reader has left.
     """
     try:
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(visible(text, "\n") + "\n")
     except OSError as error:
         raise SystemExit(abandon_output(program, error)) from None
     if status := _flush(program):

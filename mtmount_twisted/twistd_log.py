@@ -19,7 +19,9 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, format
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from .logs import LAYOUT
 from .output import DescriptorSink, OutputThread, Sink
+from .visible import visible
 
 LAST_WORDS = 0.3
 """How long the end of the process may be held up until the log's last lines are written, in seconds."""
@@ -63,7 +65,7 @@ class SyslogSink:
         """As in `output.Sink`."""
         for record in records:
             priority, _, text = record.decode().partition(">")
-            for line in text.splitlines():
+            for line in text.split("\n"):
                 syslog.syslog(int(priority[1:]), line)
 
     def reopen(self) -> None:
@@ -86,7 +88,8 @@ def classic_text(event: LogEvent) -> str:
 def syslog_text(event: LogEvent) -> str:
     """An event as `SyslogSink` takes it."""
     priority = _PRIORITIES.get(event.get("log_level", LogLevel.info), syslog.LOG_INFO)
-    return f"<{priority}>{formatEvent(event)}"
+    text = formatEvent(event).rstrip("\n").replace("\n", "\n\t")  # so that no line looks like another record
+    return f"<{priority}>{text}"
 
 
 @implementer(ILogObserver)
@@ -108,7 +111,8 @@ class ThreadLogObserver:
             self.output.write(record)
 
     def _encoded(self, event: LogEvent) -> bytes:
-        return self._text(event).encode("utf-8", "backslashreplace")
+        # Twisted's own records have words of peers in them, too, and tracebacks have what a message held.
+        return visible(self._text(event), LAYOUT).encode("utf-8", "backslashreplace")
 
     def _dropped(self, number: int, error: OSError | None) -> bytes:
         why = "it was not written fast enough" if error is None else f"it could not be written: {error}"

@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import (
     commanding,
     connections,
+    files,
     framing,
     limited_log,
     liveness,
@@ -74,9 +75,11 @@ ROOMS: dict[str, Room] = {
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),
     "hosts": room("hosts"),
-    "tls": room("tls", "names"),
+    "visible": room("visible"),
+    "files": room("files"),
+    "tls": room("tls", "names files"),
     "interfaces": room("interfaces"),
-    "logs": room("logs"),
+    "logs": room("logs", "visible"),
     "arguments": room("arguments"),
     "threads": room("threads"),
     "limited_log": room("limited_log"),
@@ -99,32 +102,35 @@ ROOMS: dict[str, Room] = {
     ),
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
-    "output": room("output standard_streams"),
-    "twistd_log": room("twistd_log", "output"),
+    "output": room("output standard_streams", "visible"),
+    "twistd_log": room("twistd_log", "visible logs output"),
     "simulator": room("simulator", "names lines values messages codec limited_log communicator"),
     "journal_file": room("journal.schema", "messages"),
     "bridge": room(
         "bridge",
         "names lines values messages codec waiting interfaces liveness deadlines limited_log protocol outlet "
-        "communicator journal_file hosts tls",
+        "communicator journal_file hosts files tls",
     ),
     "commander": room(
         "commander",
-        "names lines values messages hosts deadlines resolving output communicator commanding duplex tls",
+        "names lines values messages visible hosts deadlines resolving output communicator commanding duplex "
+        "tls",
     ),
     "journal": room(
         "journal",
-        "names lines values messages codec deadlines output hosts communicator journal_file commander",
+        "names lines values messages codec visible files deadlines output hosts communicator journal_file "
+        "commander",
     ),
     "web": room(
         "web",
         "names lines secret values messages codec waiting interfaces threads deadlines limited_log outlet "
-        "journal_file journal hosts tls",
+        "journal_file journal hosts visible files tls",
     ),
     "systemd": room("systemd"),
     "privileged": room("privileged", "hosts"),
     "daemon": room(
-        "daemon", "names values threads output resolving communicator logs twistd_log systemd privileged"
+        "daemon",
+        "names values visible threads output resolving communicator logs twistd_log systemd privileged",
     ),
     "services": room(
         "tap simulator.tap", "names values deadlines output resolving simulator bridge web daemon"
@@ -353,6 +359,8 @@ BOUNDS = {
     "for each write",
     "one attempt to connect, an address": f"{connections.CONNECT_TIMEOUT:g} s",
     "looking up a host name": f"{resolving.LOOK_UP_TIME:g} s",
+    "a file of a configuration": f"{size(files.MOST_BYTES)}; TOML {size(files.MOST_TOML)}, "
+    f"{files.MOST_PARTS} parts in a key",
     "log lines not written yet": size(output.MAX_WAITING_BYTES),
     "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
     "a peer gone without a word": f"{round(liveness.SILENCE + liveness.PERIOD)} s",

@@ -43,6 +43,7 @@ from mtmount_twisted.replies import (
     Reply,
     WarningReply,
 )
+from mtmount_twisted.visible import visible
 
 from .strategies import messages
 
@@ -334,7 +335,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_terminal_is_safe(self) -> None:
         """What the mount says can't move the cursor; other scripts are left as they are."""
-        self.assertEqual(report.printable("a\x1b[2Jb\n°é"), "a\\x1b[2Jb\\n°é")
+        self.assertEqual(visible("a\x1b[2Jb\n°é"), "a\\x1b[2Jb\\n°é")
 
     def test_error(self) -> None:
         """An error says whether it is there now, whether it must be reset, and where it comes from."""

@@ -190,7 +190,7 @@ class LogTests(SynchronousTestCase):
         send_to_twisted(log)
         log.warning("the mount said: %s", "\x1b[2J\x9b1;1H\r2026-01-01 all is well\x07\n2026-01-01 \u00e9")
         text = seen.getvalue()
-        self.assertIn(r"the mount said: \x1b[2J\x9b1;1H\x0d2026-01-01 all is well\x07", text)
+        self.assertIn(r"the mount said: \x1b[2J\x9b1;1H\r2026-01-01 all is well\x07", text)
         self.assertIn("\n\t2026-01-01 \u00e9", text, "what follows is indented, and letters stay")
 
 
@@ -297,6 +297,17 @@ class ScriptTests(SynchronousTestCase):
         self.assertGreater(len(scripts), 3)
         for script in scripts:
             self.assertIsNone(re.search(ways, script.read_text(encoding="utf-8")), script.name)
+
+    def test_text_is_visible(self) -> None:
+        """Text from outside comes to the page by ``dom.js``, which shows it visibly, and not past it."""
+        own = r"(cell|button)\.textContent = (since|` |duration|left|night)"
+        ways = r"textContent = |innerText|nodeValue|createTextNode"
+        ways += r"|\.(append|replaceChildren|before|after)\(\s*[`\"]"
+        for script in sorted(STATIC.glob("*.js")):
+            text = re.sub(own, "", script.read_text(encoding="utf-8"))
+            found = re.search(ways, text)
+            self.assertEqual(found is not None, script.name == "dom.js", script.name)
+        self.assertIn('from "./visible.js"', (STATIC / "dom.js").read_text(encoding="utf-8"))
 
     def test_nothing_from_elsewhere(self) -> None:
         """They, the page and its styles name no other machine, and keep nothing in a cookie."""

@@ -19,6 +19,7 @@ from ..enums import COMMAND_PORT, REPLY_PORT, Source
 from ..fields import read_float, read_int
 from ..hosts import host_and_port
 from ..version import __version__
+from ..visible import visible
 from .script import MISUSED
 
 
@@ -50,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {message} (--help explains)\n")
+        self.exit(MISUSED, visible(f"{self.prog}: {message} (--help explains)") + "\n")
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -29,6 +29,7 @@ from ..output import DescriptorSink, OutputFile, OutputThread
 from ..standard_streams import run_program
 from ..tls import client_options
 from ..version import how_to_install
+from ..visible import visible
 from .connecting import SAY_AFTER, wait_connected
 from .options import DEFAULT_WEB, WebAddress, parse_options
 from .script import MISUSED, Lines, read_in_thread, run_script
@@ -37,6 +38,9 @@ from .watch import Watch
 
 INTERRUPTED = 130
 """The exit status when a signal ended the program, as a shell has it for Ctrl-C."""
+
+LINES = "\n"
+"""What a text for a person may hold besides visible text: a manual page and a traceback have lines."""
 
 Show = Callable[[str], Any]
 
@@ -254,11 +258,11 @@ _ADVICE = {
 
 
 def _show(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text, LINES) + "\n")
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"mtmount-commander: {text}\n")
+    sys.stderr.write(visible(f"mtmount-commander: {text}", LINES) + "\n")
 
 
 LAST_WORDS = 1.0

@@ -14,8 +14,8 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from ..visible import visible
 from .completion import offers
-from .report import printable
 from .session import Session
 
 
@@ -39,7 +39,7 @@ def make_prompt(
 
     def label() -> str:
         lacking = lacks() if session.connected else "not connected"
-        return f"{name} ({printable(lacking)})> " if lacking else f"{name}> "
+        return f"{name} ({visible(lacking)})> " if lacking else f"{name}> "
 
     return PromptSession(
         label,

@@ -22,6 +22,7 @@ from ..errors import (
     WebError,
 )
 from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
+from ..visible import visible
 from .manual import value_text
 from .names import parameters
 from .watch import Standing
@@ -45,12 +46,7 @@ def stamped(when: datetime, label: str, text: str) -> str:
 
     :param when: when it happened, UTC.
     """
-    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}  {label:<10}  {printable(text)}"
-
-
-def printable(text: str) -> str:
-    r"""Text that can't do anything to a terminal: control characters become ``\xNN``."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}  {label:<10}  {visible(text)}"
 
 
 def command_text(command: Command) -> str:
@@ -157,7 +153,7 @@ def _told(
     tell: Callable[[dict[str, Any], Standing], Iterator[str]], state: dict[str, Any], standing: Standing
 ) -> str:
     try:
-        return "\n".join(map(printable, tell(state, standing)))
+        return "\n".join(map(visible, tell(state, standing)))
     except (LookupError, TypeError, AttributeError, ValueError):
         raise WebError("the bridge's answer is of another version of mtmount_twisted") from None
 

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ..errors import MTMountError
 from ..framing import MAX_LINE_LENGTH
-from .report import printable
+from ..visible import visible
 from .session import Session
 
 DONE, FAILED, MISUSED = 0, 1, 2
@@ -96,7 +96,7 @@ async def run_script(
         try:
             outcome = DONE if await session.run(line) else FAILED
         except MTMountError as error:
-            complain(f"line {number}: {printable(str(error))}")
+            complain(f"line {number}: {visible(str(error))}")
             outcome = MISUSED
         status = max(status, outcome)
         if outcome and stop_on_error:

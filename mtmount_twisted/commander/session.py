@@ -18,6 +18,7 @@ from ..errors import CommandError, MTMountError, WebError
 from ..fields import utc_now
 from ..replies import Reply
 from ..tai import current_tai
+from ..visible import visible
 from . import report
 from .line import Help, Quit, Status, Wait, Who, parse_line
 from .manual import help_all, help_command
@@ -136,6 +137,6 @@ class Session:
 
     def _show_problem(self, reason: Failure) -> None:
         if reason.check(MTMountError):
-            self._output(f"error: {report.printable(reason.getErrorMessage())}")
+            self._output(f"error: {visible(reason.getErrorMessage())}")
         elif not reason.check(CancelledError):
             self._output(f"a fault in the commander:\n{reason.getTraceback()}")

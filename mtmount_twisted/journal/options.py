@@ -14,6 +14,7 @@ from ..commander.names import find_command
 from ..enums import CommandCode
 from ..errors import MessageError
 from ..version import __version__
+from ..visible import visible
 from .export import FORMATS
 from .reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
 from .schema import COLUMNS, default_path
@@ -27,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {message} (--help explains)\n")
+        self.exit(MISUSED, visible(f"{self.prog}: {message} (--help explains)") + "\n")
 
 
 def parse_options(
@@ -53,6 +54,12 @@ def parse_options(
     _subparser(kinds, "show", "entries as lines for people", when)
     export = _subparser(kinds, "export", "entries for other programs", when)
     export.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(choices)s (%(default)s)")
+    export.add_argument(
+        "--escape-formulas",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="of csv: put ' before a text that a spreadsheet would run as a formula",
+    )
     export.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
     _add_replay(_subparser(kinds, "replay", "send a commander's recorded commands again", when))
     options = parser.parse_args(arguments)

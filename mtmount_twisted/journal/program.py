@@ -21,7 +21,8 @@ from ..communicator import ClientServerPair
 from ..errors import MTMountError
 from ..hosts import is_loopback
 from ..standard_streams import abandon_output, run_program
-from .export import FORMATS
+from ..visible import visible
+from .export import FORMATS, Cells
 from .following import follow
 from .options import MISUSED, parse_options, wanted_by
 from .reading import Entry, JournalError, first_and_last, last_entries, open_journal, read_entries
@@ -61,12 +62,13 @@ def _run_with(options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
-def complain(text: str) -> int:
+def complain(text: str, keep: str = "") -> int:
     """Say in one line what is wrong.
 
+    :param keep: characters to leave as they are; see `visible`.
     :returns: the exit status for it.
     """
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
+    sys.stderr.write(visible(f"{PROGRAM}: {text}", keep) + "\n")
     return MISUSED
 
 
@@ -112,11 +114,15 @@ def tail(options: argparse.Namespace, pause: Callable[[], None] = _pause) -> int
 def _export(options: argparse.Namespace) -> int:
     with _entries(options) as entries:
         if options.output is None:
-            FORMATS[options.format](entries, sys.stdout)
+            _export_to(sys.stdout, options, entries)
         else:
             with open(options.output, "w", encoding="utf-8", newline="") as file:
-                FORMATS[options.format](entries, file)
+                _export_to(file, options, entries)
     return 0
+
+
+def _export_to(file: TextIO, options: argparse.Namespace, entries: Iterable[Entry]) -> None:
+    FORMATS[options.format](entries, file, Cells(options.escape_formulas, for_terminal=file.isatty()))
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -143,7 +149,7 @@ def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) ->
 
     def ended(result: Any) -> None:
         if isinstance(result, Failure):
-            result = complain(f"a fault in the replay: {result.getTraceback()}")
+            result = complain(f"a fault in the replay: {result.getTraceback()}", keep="\n")
         statuses.append(result)
         with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
             reactor.stop()

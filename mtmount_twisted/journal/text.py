@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..codec import decode_command, decode_reply, read_command_header
-from ..commander.report import command_text, event, printable
+from ..commander.report import command_text, event
 from ..enums import CommandCode
 from ..errors import LineError
 from ..framing import split
 from ..replies import AckReply, DoneReply, NoAckReply
+from ..visible import visible
 from .reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
 from .times import iso
 
@@ -27,7 +28,7 @@ class Teller:
         """The line of an entry: when (UTC), who to whom, a label in capitals if something is wrong, what."""
         way, label, text = getattr(self, f"_{entry.table}")(entry)
         when = iso(entry.time).replace("T", " ").removesuffix("Z")
-        return printable(f"{when}  {way:<22}  {label:<10}  {text}".rstrip())
+        return visible(f"{when}  {way:<22}  {label:<10}  {text}".rstrip())
 
     def _message(self, entry: Entry) -> tuple[str, str, str]:
         ways = {"from": f"{entry.peer} -> bridge", "to": f"bridge -> {entry.peer}"}

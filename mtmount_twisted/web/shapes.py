@@ -18,6 +18,7 @@ from ..fields import Kind
 from ..journal.reading import Entry, is_command
 from ..journal.times import iso as iso
 from ..messages import BaseMessage
+from ..visible import visible
 
 MAX_TEXT = 4096
 """The longest ``text`` of a message, in characters."""
@@ -142,8 +143,7 @@ def text_of(line: bytes) -> tuple[str, bool]:
     Fields are joined with ``" | "``; what is not printable ASCII becomes ``\xNN``.
     """
     text = line[:MAX_TEXT].decode("ascii", "backslashreplace").replace("\n", " | ")
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    text = visible(text)
     return text[:MAX_TEXT], len(line) > MAX_TEXT or len(text) > MAX_TEXT
 
 

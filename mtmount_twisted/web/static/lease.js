@@ -36,7 +36,7 @@ export function lease(store, refresh) {
       clearTimeout(timer);
       timer = null;
       made.classList.remove("armed");
-      made.textContent = text;
+      write(made, text);
     };
     const press = () => {
       if (timer !== null) {
@@ -45,7 +45,7 @@ export function lease(store, refresh) {
         return;
       }
       made.classList.add("armed");
-      made.textContent = sure;
+      write(made, sure);
       timer = setTimeout(relax, ARMED);
     };
     const made = make("button", { type: "button", click: press }, text);
