@@ -216,6 +216,32 @@ class RoutingTests(SynchronousTestCase):
         ids = [read_command_header(line).sequence_id for line in house.link.read()]
         self.assertEqual(ids, [MAX_SEQUENCE_ID - 1, MAX_SEQUENCE_ID, 1])
 
+    def test_first_id(self) -> None:
+        """The first id is one that the protocol has, as small as it may be."""
+        self.patch(random, "randint", lambda low, high: low)
+        house = House()
+        house.client("csc").command(STOP)
+        asked, stop = house.link.read()
+        self.assertEqual([read_command_header(line).sequence_id for line in (asked, stop)], [1, 2])
+
+    def test_counts(self) -> None:
+        """What the page and the API show: how many commands were done, refused by the mount, and not taken."""
+        watch = self.house.client("watch", may_command=False)
+        self.house.bridge.counts.clear()
+        for code in (MOVE, TRACK, STOP):
+            self.csc.command(code)
+        watch.command(MOVE)
+        move, track, stop = self.link.read()
+        self.link.finish(move)
+        self.link.ack(track)
+        self.link.refuse(stop, b"no")
+        self.assertEqual(self.house.bridge.counts, {"done": 1, "ack": 1, "noack": 1, "refused": 1})
+
+    def test_refused_has_no_id_of_the_controllers(self) -> None:
+        """In the journal a command that the bridge refused stands under no id of the controller's."""
+        self.house.client("watch", may_command=False).command(MOVE)
+        self.assertEqual(self.house.journal.steps[-1][:3], (0, "refused", "watch"))
+
     def test_first_id_differs(self) -> None:
         """Two bridges do not begin with the same id: neither takes the other's answers for its own."""
         firsts = set()

@@ -95,3 +95,11 @@ class StopTests(CommandCase):
         self.house.give(self.csc)
         self.eui.command(STOP)
         self.assertEqual(self.house.link.codes(), [STOP])
+
+    def test_counted(self) -> None:
+        """The stops that were taken are counted, and nothing else is."""
+        self.house.give(self.csc)
+        self.assertEqual(self.house.bridge.stops, 0)
+        for code in (STOP, MOVE, STOP):
+            self.csc.command(code)
+        self.assertEqual(self.house.bridge.stops, 2)

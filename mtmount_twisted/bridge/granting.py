@@ -336,8 +336,8 @@ class Granting:
         if not self._asking_upstream:
             self._asking_upstream = self._owes_upstream = True
             source = Commander(int(self._traffic.own.source))
-            # Urgent, because a stop may follow that needs it, and overtakes what waits.
-            self._traffic.command(AskForCommand(commander=source), self._upstream_answered, urgent=True)
+            # It goes before what waits, because a stop may follow that needs it.
+            self._traffic.command(AskForCommand(commander=source), self._upstream_answered)
 
     def _upstream_answered(self, code: int | None, explanation: str) -> None:
         self._asking_upstream = False
@@ -371,9 +371,8 @@ class Granting:
     def _release_upstream(self) -> None:
         if self._owes_upstream and not self._asking_upstream and self._traffic.link is not None:
             self._has_upstream = self._owes_upstream = False
-            # Urgent, as the ask is: were that to overtake it, the controller would be told NONE last.
-            none = AskForCommand(commander=Commander.NONE)
-            self._traffic.command(none, self._gave_back, urgent=True)
+            # It goes before what waits, as the ask does: else that would overtake it, and NONE came last.
+            self._traffic.command(AskForCommand(commander=Commander.NONE), self._gave_back)
 
     def _gave_back(self, code: int | None, explanation: str) -> None:
         """What came of ``NONE``: it is owed still if nobody knows."""

@@ -49,7 +49,6 @@ class _Own:
     """The bridge as the sender of its own commands; it is nowhere connected, so nothing is sent to it."""
 
     name = "bridge"
-    may_command = True
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -135,9 +134,9 @@ class Traffic:
             for flight in flights:
                 self._tell_given_up(flight, why)
 
-    def command(self, command: Command, then: Then | None = None, urgent: bool = False) -> None:
-        """Send a command of the bridge's own; see `begin`."""
-        self.begin(self.own, header_of(command), then, urgent=urgent)
+    def command(self, command: Command, then: Then) -> None:
+        """Send a command of the bridge's own, before what waits; see `begin`."""
+        self.begin(self.own, header_of(command), then, urgent=True)
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room."""
