@@ -225,7 +225,7 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual([read_command_header(line).sequence_id for line in (asked, stop)], [1, 2])
 
     def test_counts(self) -> None:
-        """What the page and the API show: how many commands were done, refused by the mount, and not taken."""
+        """The page and the API show how many commands were done, refused by the mount, and not taken."""
         watch = self.house.client("watch", may_command=False)
         self.house.bridge.counts.clear()
         for code in (MOVE, TRACK, STOP):
