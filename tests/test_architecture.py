@@ -113,8 +113,8 @@ ROOMS: dict[str, Room] = {
     ),
     "commander": room(
         "commander",
-        "names lines values messages visible hosts deadlines resolving output communicator commanding duplex "
-        "tls",
+        "names lines values messages visible hosts files deadlines resolving output communicator commanding "
+        "duplex tls",
     ),
     "journal": room(
         "journal",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import files, tap
 from mtmount_twisted.bridge import config, here
 from mtmount_twisted.bridge.journal_file import Store
+from mtmount_twisted.commander.options import parse_options
 from mtmount_twisted.errors import ConfigError, JournalError, NotAJournalError
 from mtmount_twisted.files import MOST_PARTS, MOST_TOML, TOMLError, read_file, read_toml
 from mtmount_twisted.journal.reading import open_journal
@@ -91,6 +94,20 @@ class KindTests(SynchronousTestCase):
     def test_tokens(self) -> None:
         """The file of tokens."""
         self.assert_refused(tokens.load_file, ConfigError, "can't be read: ")
+
+    def test_token_of_the_prompt(self) -> None:
+        """The file of ``mtmount-commander --token-file``, whose token is never told."""
+        for path, why in self.odd:
+            with redirect_stderr(io.StringIO()) as said:
+                self.assertRaises(SystemExit, parse_options, ["--token-file", path])
+            self.assertIn(f"--token-file: {path} can't be read: {why}", said.getvalue())
+        path = str(scratch_path(self))
+        for text in (f"{SECRET} {SECRET}", f"{SECRET}\u202e", ""):
+            Path(path).write_text(text, encoding="utf-8")
+            with redirect_stderr(io.StringIO()) as said:
+                self.assertRaises(SystemExit, parse_options, ["--token-file", path])
+            self.assertIn("expected a token", said.getvalue())
+            self.assertNotIn(SECRET, said.getvalue())
 
     @needs_tls
     def test_certificates(self) -> None:

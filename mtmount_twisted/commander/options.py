@@ -11,12 +11,12 @@ import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from ..enums import COMMAND_PORT, REPLY_PORT, Source
 from ..fields import read_float, read_int
+from ..files import read_file
 from ..hosts import host_and_port
 from ..version import __version__
 from ..visible import visible
@@ -164,7 +164,7 @@ def _without_user(text: str) -> str:
 
 def _token(path: str) -> str:
     try:
-        text = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8).decode().strip()
+        text = read_file(path).data.removeprefix(codecs.BOM_UTF8).decode().strip()
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
