@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -64,6 +65,11 @@ exclude-operators = ['core/(?!({})$)']
 """
 )
 """What cosmic-ray is told; its filter knows only what it leaves out."""
+
+
+BOUND = re.compile(r"_?[A-Z][A-Z_]* = [\w.*+ -]+")
+"""The line of a bound, such as ``MAX_KNOWN = 1000``. One more or less is as good, and tests take it from its module:
+such a survivor needs no explanation."""
 
 
 class Target(NamedTuple):
@@ -149,7 +155,9 @@ def judge(target: str, lines: Sequence[bytes]) -> tuple[int, Counter[Survivor]]:
             before, after = (
                 " ".join(line[1:].strip() for line in changed if line.startswith(sign)) for sign in "-+"
             )
-            survivors[Survivor(target, mutation["definition_name"] or "", before, after)] += 1
+            function = mutation["definition_name"] or ""
+            if function or not BOUND.fullmatch(before):
+                survivors[Survivor(target, function, before, after)] += 1
     return tried, survivors
 
 

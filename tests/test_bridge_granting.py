@@ -192,6 +192,13 @@ class UpstreamTests(CommandCase):
         self.house.advance(10)
         self.assertEqual(self.house.link.read(), [])
 
+    def test_long_refusal_is_cut(self) -> None:
+        """An explanation of the controller's that is passed on in another NoAck is cut at 1000 characters."""
+        self.csc.ask()
+        self.house.link.refuse(*self.house.link.read(), b"no " * 1000)
+        (text,) = self.csc.explanations()
+        self.assertEqual(text, ("refused: " + "no " * 1000)[:1000])
+
     def test_refused_after_ack(self) -> None:
         """An Ack alone grants nothing; a NoAck after it refuses."""
         self.csc.ask()

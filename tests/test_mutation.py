@@ -27,10 +27,10 @@ DIFF = """\
 """
 
 
-def work(outcome: str, worker: str = "normal") -> bytes:
+def work(outcome: str, worker: str = "normal", diff: str = DIFF, function: str = "of") -> bytes:
     """A line of ``cosmic-ray dump``."""
-    mutation = {"module_path": "mtmount_twisted/bridge/lease.py", "definition_name": "of"}
-    result = {"worker_outcome": worker, "test_outcome": outcome, "diff": DIFF, "output": ""}
+    mutation = {"module_path": "mtmount_twisted/bridge/lease.py", "definition_name": function}
+    result = {"worker_outcome": worker, "test_outcome": outcome, "diff": diff, "output": ""}
     return json.dumps([{"job_id": "1", "mutations": [mutation]}, result]).encode()
 
 
@@ -66,6 +66,11 @@ class MutationTests(SynchronousTestCase):
             "return self.number if self.holder is not client else 0",
         )
         self.assertEqual(judge("lease", lines), (2, Counter([survivor])))
+
+    def test_bound(self) -> None:
+        """A bound that is one more needs no explanation."""
+        diff = "--- a\n+++ b\n@@ -1,1 +1,1 @@\n-MAX_KNOWN = 1000\n+MAX_KNOWN = 1001\n"
+        self.assertEqual(judge("known", [work("survived", diff=diff, function="")]), (1, Counter()))
 
     def test_unknown_target(self) -> None:
         """A name that there is not is one line that says which there are, and exit status 2."""
