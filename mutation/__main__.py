@@ -68,8 +68,8 @@ exclude-operators = ['core/(?!({})$)']
 
 
 BOUND = re.compile(r"_?[A-Z][A-Z_]* = [\w.*+ -]+")
-"""The line of a bound, such as ``MAX_KNOWN = 1000``. One more or less is as good, and tests take it from its module:
-such a survivor needs no explanation."""
+"""The line of a bound, such as ``MAX_KNOWN = 1000``. One more or less is as good, and tests take it from its
+module: such a survivor needs no explanation."""
 
 
 class Target(NamedTuple):
