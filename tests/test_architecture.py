@@ -118,8 +118,8 @@ ROOMS: dict[str, Room] = {
     ),
     "journal": room(
         "journal",
-        "names lines values messages codec visible files deadlines output hosts communicator journal_file "
-        "commander",
+        "names lines values messages codec visible files deadlines resolving output hosts communicator "
+        "journal_file commander",
     ),
     "web": room(
         "web",

@@ -117,11 +117,23 @@ class ProgramTests(SessionCase):
             ("replay", "--peer", CONTROLLER),
             ("replay", "--peer", "CSC", "--host", "192.0.2.1"),
             ("replay", "--peer", "CSC", "--host", "192.0.2.1", "--yes-to", "192.0.2.2"),
+            ("replay", "--peer", "CSC", "--host", "unix"),
             ("dance",),
         ):
             status, lines, err = self.run_program(*arguments)
             self.assertEqual((status, lines, err.count("\n")), (2, [], 1), (arguments, err))
             self.assertTrue(err.startswith("mtmount-journal"), err)
+
+    def test_localhost_that_is_elsewhere(self) -> None:
+        """A name of this machine that leads elsewhere by its hosts file needs ``--yes-to``, too."""
+        self.patch(program, "look_up", lambda hosts: dict.fromkeys(hosts, ("127.0.0.1", "192.0.2.1")))
+        for host in ("localhost", "LOCALHOST."):
+            _, _, err = self.run_program("replay", "--peer", "nobody", "--host", host)
+            self.assertIn("is not this machine", err)
+            _, _, err = self.run_program("replay", "--peer", "nobody", "--host", host, "--yes-to", host)
+            self.assertIn("of nobody no commands", err)
+        self.patch(program, "look_up", lambda hosts: dict.fromkeys(hosts, ("127.0.0.1", "::1")))
+        self.assertIn("of nobody", self.run_program("replay", "--peer", "nobody", "--host", "localhost")[2])
 
     def test_damaged(self) -> None:
         """A journal that turns out to be damaged is told in one line."""

@@ -20,6 +20,7 @@ from ..commander.connecting import wait_connected
 from ..communicator import ClientServerPair
 from ..errors import MTMountError
 from ..hosts import is_loopback
+from ..resolving import look_up
 from ..standard_streams import abandon_output, run_program
 from ..visible import visible
 from .export import FORMATS, Cells
@@ -125,8 +126,14 @@ def _export_to(file: TextIO, options: argparse.Namespace, entries: Iterable[Entr
     FORMATS[options.format](entries, file, Cells(options.escape_formulas, for_terminal=file.isatty()))
 
 
+def _is_here(host: str) -> bool:
+    """Return whether a host is this machine, by its name and by each address that the name has."""
+    addresses = look_up([host])[host] if is_loopback(host) else ""
+    return not isinstance(addresses, str) and all(map(is_loopback, addresses))
+
+
 def _replay(options: argparse.Namespace) -> int:
-    if not is_loopback(options.host) and options.yes_to != options.host:
+    if options.yes_to != options.host and not _is_here(options.host):
         return complain(
             f"{options.host} is not this machine, and what is sent there may move a telescope:"
             f" --yes-to {options.host} says that it shall"
