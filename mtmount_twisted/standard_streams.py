@@ -48,7 +48,8 @@ def run_program(program: str, run: Callable[[], int]) -> int:
         if isinstance(end.code, str):
             raise
         status = end.code or 0
-    return _flush(program) or status
+    unwritten = _flush(program)
+    return status or unwritten
 
 
 def say(program: str, text: str) -> None:

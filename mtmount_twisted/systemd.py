@@ -58,17 +58,22 @@ class ServiceManager:
             self._address = ""
 
     def ready(self) -> None:
-        """The daemon serves: for the first time, or again after `reloading`."""
+        """The daemon serves. From now on the watchdog is fed."""
         self._is_ready = True
         self._tell("READY=1")
         if self._address and self._interval and self._beat is None:
             self._feed()
 
     def reloading(self) -> None:
-        """The configuration is being read again; `ready` says that this is over."""
+        """The configuration is being read again; without effect before `ready`, as `reloaded`."""
         if self._is_ready:
             # systemd needs the time to know the reload that it asked for from an earlier one.
             self._tell(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1e6)}")
+
+    def reloaded(self) -> None:
+        """The configuration was read again, and it serves by what holds now."""
+        if self._is_ready:
+            self._tell("READY=1")
 
     def stopping(self) -> None:
         """The daemon is about to end. The watchdog is fed until `close`."""

@@ -303,8 +303,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
                 self._web.renew(self._bridge.config.web.credentials)
         finally:
             self._reloads = False
-            if self.manager is not None and self.running:
-                self.manager.ready()
+            if self.manager is not None:
+                self.manager.reloaded()
 
     async def _stop(self) -> None:
         """The commands in flight go first: they need all the parts to end. The journal goes last."""

@@ -101,49 +101,63 @@ INIT = """
 export XDG_STATE_HOME=$1/state
 cd $1
 (
-    until grep -q 'serving a commander' out; do sleep 0.05; done
-    (setsid bash -c 'sleep 0.1 & exec true')
-    sleep 0.3
+    read -r
+    # An orphan that ends: what it writes to is at its end when it is gone.
+    cat < <(setsid bash -c 'true & exec true')
     ps -eo ppid=,stat= >processes
     kill -USR1 1
     kill -TERM 1
-) &
+) <&0 &
 shift
-exec "$@" >out 2>&1
+exec "$@" 2>&1
 """
+"""Becomes a program as process 1; a line on standard input has it looked at and ended."""
 
 
 class ContainerTests(SynchronousTestCase):
     """The daemon as process 1 of a PID namespace, as in a container without an init."""
 
-    def run_as_init(self, script: str, *command: str) -> tuple[int, Path]:
-        """Run a shell script in a new namespace; its status, and the folder that is its first argument."""
+    def run_as_init(self, script: str, *command: str) -> tuple[int, str, Path]:
+        """Run a shell script in a new namespace, with a folder as its first argument.
+
+        Its standard input gets a line when it says that it serves.
+
+        :returns: its exit status, its output, and the folder.
+        """
         folder = scratch_folder(self)
         unshare = shutil.which("unshare")
         new = [str(unshare), "--pid", "--fork", "--mount-proc"]
         if unshare is None or subprocess.run([*new, "true"], capture_output=True, check=False).returncode:
             raise SkipTest("no PID namespace can be made here")
-        (folder / "out").touch()
-        done = subprocess.run(
+        process = subprocess.Popen(
             [*new, "bash", "-c", script, "bash", str(folder), *command],
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            check=False,
-            timeout=60,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        return done.returncode, folder
+        assert process.stdin is not None and process.stdout is not None
+        with process, process.stdin, process.stdout:
+            self.addCleanup(process.kill)
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "serving a commander" in line:
+                    process.stdin.write("\n")
+                    process.stdin.flush()
+            return process.wait(60), "".join(lines), folder
 
     def test_serves_and_ends(self) -> None:
         """It takes signals, leaves no zombies, needs no pid file, and ends with status 0 at SIGTERM."""
         command = sys.executable, "-c", SCRIPT.format("simulator"), "-p", "0", "-r", "1"
-        status, folder = self.run_as_init(INIT, *command)
-        output = (folder / "out").read_text()
+        status, output, folder = self.run_as_init(INIT, *command)
         self.assertEqual(status, 0, output)
         self.assertIn("ignored SIGUSR1", output)
         self.assertIn("Server Shut Down.", output)
         children = [line.split() for line in (folder / "processes").read_text().splitlines()]
         self.assertIn("1", [parent for parent, _ in children])
         self.assertEqual([state for _, state in children if state.startswith("Z")], [])
-        self.assertEqual({each.name for each in folder.iterdir()} - {"out", "processes"}, set())
+        self.assertEqual([each.name for each in folder.iterdir()], ["processes"])
 
     def test_ended_before_it_serves(self) -> None:
         """SIGTERM ends it also while it reads its file, when the kernel keeps most signals from process 1."""
@@ -154,5 +168,5 @@ class ContainerTests(SynchronousTestCase):
             shift
             exec "$@" --config $file
         """
-        status, _ = self.run_as_init(script, sys.executable, "-c", SCRIPT.format("bridge"))
+        status, _, _ = self.run_as_init(script, sys.executable, "-c", SCRIPT.format("bridge"))
         self.assertEqual(status, 128 + signal.SIGTERM)

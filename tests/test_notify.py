@@ -66,7 +66,7 @@ class ManagerTests(ManagerCase):
         systemd = self.listen(self.path)
         manager = self.manager()
         self.assertEqual(self.heard(systemd), [])
-        for say in (manager.ready, manager.reloading, manager.ready, manager.stopping):
+        for say in (manager.ready, manager.reloading, manager.reloaded, manager.stopping):
             say()
         self.assertEqual(
             self.heard(systemd),
@@ -86,9 +86,12 @@ class ManagerTests(ManagerCase):
         systemd = self.listen(self.path)
         manager = self.manager()
         manager.reloading()
+        manager.reloaded()
+        self.assertEqual(self.heard(systemd), [])
         manager.ready()
         manager.stopping()
         manager.reloading()
+        manager.reloaded()
         self.assertEqual(self.heard(systemd), ["READY=1", "STOPPING=1"])
 
     def test_watchdog(self) -> None:
@@ -98,7 +101,7 @@ class ManagerTests(ManagerCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         manager.ready()
         manager.reloading()
-        manager.ready()
+        manager.reloaded()
         self.heard(systemd)
         for say in (manager.ready, manager.stopping):
             say()
