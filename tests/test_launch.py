@@ -97,6 +97,14 @@ class ScriptTests(ProgramCase):
         self.assertEqual(list(self.folder.iterdir()), [])
 
 
+MUTE_NAME_SERVER = """
+import socket, threading
+def getaddrinfo(*arguments, **options):
+    print("asked for a name")
+    threading.Event().wait()
+socket.getaddrinfo = getaddrinfo
+"""
+
 INIT = """
 export XDG_STATE_HOME=$1/state
 cd $1
@@ -117,11 +125,10 @@ exec "$@" 2>&1
 class ContainerTests(SynchronousTestCase):
     """The daemon as process 1 of a PID namespace, as in a container without an init."""
 
-    def run_as_init(self, script: str, *command: str) -> tuple[int, str, Path]:
+    def run_as_init(self, script: str, *command: str, beginning: str) -> tuple[int, str, Path]:
         """Run a shell script in a new namespace, with a folder as its first argument.
 
-        Its standard input gets a line when it says that it serves.
-
+        :param beginning: when it prints this, it gets a line on its standard input.
         :returns: its exit status, its output, and the folder.
         """
         folder = scratch_folder(self)
@@ -134,6 +141,7 @@ class ContainerTests(SynchronousTestCase):
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         assert process.stdin is not None and process.stdout is not None
@@ -142,7 +150,7 @@ class ContainerTests(SynchronousTestCase):
             lines = []
             for line in process.stdout:
                 lines.append(line)
-                if "serving a commander" in line:
+                if beginning in line:
                     process.stdin.write("\n")
                     process.stdin.flush()
             return process.wait(60), "".join(lines), folder
@@ -150,7 +158,7 @@ class ContainerTests(SynchronousTestCase):
     def test_serves_and_ends(self) -> None:
         """It takes signals, leaves no zombies, needs no pid file, and ends with status 0 at SIGTERM."""
         command = sys.executable, "-c", SCRIPT.format("simulator"), "-p", "0", "-r", "1"
-        status, output, folder = self.run_as_init(INIT, *command)
+        status, output, folder = self.run_as_init(INIT, *command, beginning="serving a commander")
         self.assertEqual(status, 0, output)
         self.assertIn("ignored SIGUSR1", output)
         self.assertIn("Server Shut Down.", output)
@@ -160,13 +168,12 @@ class ContainerTests(SynchronousTestCase):
         self.assertEqual([each.name for each in folder.iterdir()], ["processes"])
 
     def test_ended_before_it_serves(self) -> None:
-        """SIGTERM ends it also while it reads its file, when the kernel keeps most signals from process 1."""
+        """SIGTERM ends it also while it starts, when the kernel keeps most signals from process 1."""
         script = """
-            mkfifo $1/config
-            ( exec 3>$1/config; kill -TERM 1 ) &
-            file=$1/config
+            ( read -r; kill -TERM 1 ) <&0 &
             shift
-            exec "$@" --config $file
+            exec "$@"
         """
-        status, _, _ = self.run_as_init(script, sys.executable, "-c", SCRIPT.format("bridge"))
-        self.assertEqual(status, 128 + signal.SIGTERM)
+        command = sys.executable, "-c", MUTE_NAME_SERVER + SCRIPT.format("bridge"), "--controller=mount:5"
+        status, output, _ = self.run_as_init(script, *command, beginning="asked for a name")
+        self.assertEqual(status, 128 + signal.SIGTERM, output)
