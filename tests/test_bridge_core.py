@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -13,7 +12,6 @@ from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.framing import MAX_LINE_LENGTH
 from mtmount_twisted.interfaces import IBridge, IClient, IJournal
-from mtmount_twisted.messages import MAX_SEQUENCE_ID
 
 from .commanders import (
     MOVE,
@@ -204,52 +202,6 @@ class RoutingTests(SynchronousTestCase):
         texts = [record.getMessage() for record in logs.records]
         self.assertEqual((len([text for text in texts if "junk" in text]), len(texts)), (4, 8))
         self.assertEqual(self.house.bridge.counts["unreadable"], 200)
-
-    def test_ids_wrap(self) -> None:
-        """After 2147483647 comes 1."""
-        self.patch(random, "randint", lambda low, high: high - 2)
-        house = House()
-        csc = house.holder()  # the bridge asks for command
-        house.link.read()
-        for _ in range(3):
-            csc.command(MOVE)
-        ids = [read_command_header(line).sequence_id for line in house.link.read()]
-        self.assertEqual(ids, [MAX_SEQUENCE_ID - 1, MAX_SEQUENCE_ID, 1])
-
-    def test_first_id(self) -> None:
-        """The first id is one that the protocol has, as small as it may be."""
-        self.patch(random, "randint", lambda low, high: low)
-        house = House()
-        house.client("csc").command(STOP)
-        asked, stop = house.link.read()
-        self.assertEqual([read_command_header(line).sequence_id for line in (asked, stop)], [1, 2])
-
-    def test_counts(self) -> None:
-        """The page and the API show how many commands were done, refused by the mount, and not taken."""
-        watch = self.house.client("watch", may_command=False)
-        self.house.bridge.counts.clear()
-        for code in (MOVE, TRACK, STOP):
-            self.csc.command(code)
-        watch.command(MOVE)
-        move, track, stop = self.link.read()
-        self.link.finish(move)
-        self.link.ack(track)
-        self.link.refuse(stop, b"no")
-        self.assertEqual(self.house.bridge.counts, {"done": 1, "ack": 1, "noack": 1, "refused": 1})
-
-    def test_refused_has_no_id_of_the_controllers(self) -> None:
-        """In the journal a command that the bridge refused stands under no id of the controller's."""
-        self.house.client("watch", may_command=False).command(MOVE)
-        self.assertEqual(self.house.journal.steps[-1][:3], (0, "refused", "watch"))
-
-    def test_first_id_differs(self) -> None:
-        """Two bridges do not begin with the same id: neither takes the other's answers for its own."""
-        firsts = set()
-        for _ in range(3):
-            house = House()
-            house.client("csc").command(STOP)
-            firsts.add(read_command_header(house.link.read()[0]).sequence_id)
-        self.assertGreater(len(firsts), 1)
 
     def test_stop_overtakes(self) -> None:
         """Every stop goes before all that waits, in the order of the stops, and what waited is not sent."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.header import (
+    LONGEST_REST,
     ack_timeout,
     explanation_of,
     new_answer,
@@ -52,13 +53,50 @@ class CommandHeaderTests(SynchronousTestCase):
         else:
             self.assertEqual(read_to_refuse(line)[:3], header[:3])  # type: ignore[index]
 
+    def test_largest_numbers(self) -> None:
+        """Each number of a header may have 64 bits with its sign, and no more."""
+        for index in range(3):
+            for number, fits in ((2**63 - 1, True), (1 - 2**63, True), (2**63, False), (-(2**63), False)):
+                fields = [b"1", b"1", b"1", b"t"]
+                fields[index] = b"%d" % number
+                line = b"\n".join(fields)
+                if fits:
+                    self.assertEqual(read_command(line)[index], number)
+                    self.assertEqual(
+                        read_to_refuse(line), read_command(line)._replace(code_text=b"", rest=b"")
+                    )
+                else:
+                    with self.assertRaisesRegex(LineError, "more than 64 bits"):
+                        read_command(line)
+
+    def test_longest(self) -> None:
+        """A command is as long as it may be with the bridge's own header, and its code has 20 characters."""
+        self.assertEqual(len(read_command(b"1\n1\n1\n" + b"x" * LONGEST_REST).rest), LONGEST_REST)
+        self.assertEqual(read_command(b"1\n" + b"1".rjust(20) + b"\n1\nt").code, 1)
+        for line in (b"1\n1\n1\n" + b"x" * (LONGEST_REST + 1), b"1\n" + b"1".rjust(21) + b"\n1\nt"):
+            with self.assertRaisesRegex(LineError, f"too long: {len(line)} bytes"):
+                read_command(line)
+
+    def test_to_refuse(self) -> None:
+        """A malformed command is refused under its id and source, and under code 0 if it has none."""
+        self.assertEqual(read_to_refuse(b"7\nx\n3\nt"), (7, 0, 3, b"", b""))
+        self.assertEqual(read_to_refuse(b"7\n103\n3"), (7, 103, 3, b"", b""))
+        for line in (b"x\n103\n3\nt", b"7\n103\nx\nt", b"7\n103", b"\xff\n103\n3\nt"):
+            self.assertIsNone(read_to_refuse(line))
+
     def test_who_is_wanted(self) -> None:
         """An AskForCommand says who shall have command, whatever its timestamp and source are."""
         for commander in Commander:
             self.assertIs(read_wanted(ask(1, 1, commander)), commander)
             self.assertIs(read_wanted(b"1\n2101\n77\nnever\n 0%d " % commander), commander)
-        for line in (b"1\n2101\n1\nt", b"1\n2101\n1\nt\n4", b"1\n2101\n1\nt\n1\n", b"1\n2101\n1\nt\n1_0"):
-            with self.assertRaises(LineError):
+        for line, why in (
+            (b"1\n2101\n1\nt", "AskForCommand has 5 fields, not 4"),
+            (b"1\n2101\n1\nt\n1\n", "AskForCommand has 5 fields, not 6"),
+            (b"1\n2101\n1\nt\n4", "commander: expected a Commander .*, got '4'"),
+            (b"1\n2101\n1\nt\n1_0", "commander: expected a Commander .*, got '1_0'"),
+            (b"1\n2101\n1\nt\n" + b"x" * 101, "got '" + "x" * 100 + "'"),
+        ):
+            with self.assertRaisesRegex(LineError, why):
                 read_wanted(line)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.known import MAX_KNOWN, Known, KnownEntry
+from mtmount_twisted.bridge.known import MAX_KNOWN, MAX_KNOWN_BYTES, Known, KnownEntry
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, WarningReply
 
 from .commanders import STAMP
@@ -93,6 +93,7 @@ class KnownTests(SynchronousTestCase):
             b"7\nt\nnew",
         ]
         self.assertEqual(self.told(*kept, *unreadable), kept)
+        self.assertEqual([Known().learn(line) for line in unreadable], [0] * len(unreadable))
 
     def test_bound(self) -> None:
         """However many warnings there are, the state and the axes are kept, and the newest warnings."""
@@ -109,6 +110,14 @@ class KnownTests(SynchronousTestCase):
             known, *(warning(1, code, b"x" * 20_000) for code in range(9)), warning(1, 9, b"y" * 60_000)
         )
         self.assertEqual(lines, [known, warning(1, 7, b"x" * 20_000), warning(1, 8, b"x" * 20_000)])
+
+    def test_just_the_bound_of_bytes(self) -> None:
+        """All that may be kept is kept: one event as long as all together, or two that are."""
+        longest = warning(1, 1, b"x" * (MAX_KNOWN_BYTES - len(warning(1, 1, b""))))
+        self.assertEqual(self.told(longest), [longest])
+        half = [warning(1, code, b"x" * (MAX_KNOWN_BYTES // 2 - len(warning(1, 1, b"")))) for code in (1, 2)]
+        self.assertEqual(self.told(*half), half)
+        self.assertEqual(self.told(*half, warning(0, 1), half[0]), [half[1], half[0]])
 
     def test_bound_of_axes(self) -> None:
         """A mount that invents axes without end does not fill the memory either."""
@@ -148,6 +157,8 @@ class KnownTests(SynchronousTestCase):
         self.assertEqual(known.learn(state(b"a")), 0)
         known.link_down()
         self.assertEqual(sum(known.learn(warning(1, code)) for code in range(MAX_KNOWN)), 0)
+        self.assertEqual(known.learn(warning(1, 7)), 0)
+        self.assertEqual(known.learn(warning(0, 7)), 0)
         self.assertEqual(known.learn(warning(1, 7)), 0)
         self.assertEqual(known.learn(warning(1, MAX_KNOWN)), 1)
         self.assertEqual(known.learn(warning(1, MAX_KNOWN + 1, b"x" * 60_000)), 1)

@@ -64,6 +64,8 @@ class SentIdsTests(CommandCase):
             (b"superseded by BothAxesStop %b", "superseded by BothAxesStop #7 of csc"),
             (b"superseded by BothAxesStop #%b.", "superseded by BothAxesStop #7 of csc."),
             (b"superseded by BothAxesMove %b", "superseded by BothAxesMove BothAxesStop #7 of csc"),
+            (b"BothAxesStop %b", "BothAxesStop #7 of csc"),
+            (b"BothAxesStop #%b", "BothAxesStop #7 of csc"),
             (b"%b", "BothAxesStop #7 of csc"),
             (b"(id=%b, busy)", "(id=BothAxesStop #7 of csc, busy)"),
         ):
@@ -130,6 +132,14 @@ class SentIdsTests(CommandCase):
         (line,) = self.csc.read()
         self.assertLess(len(line), MAX_LINE_LENGTH)
         self.assertEqual(line.split(b"\n")[4], explanation)
+
+    def test_just_not_too_long(self) -> None:
+        """One that just fits is explained."""
+        move = self.command(MOVE, 4)
+        named = "BothAxesMove #4 of csc "
+        more = "x" * (LONGEST_EXPLANATION - len(named))
+        self.link.refuse(move, id_of(move) + b" " + more.encode())
+        self.assertEqual(self.csc.explanations(), [named + more])
 
     @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=60))
     def test_text_without_ids(self, text: str) -> None:

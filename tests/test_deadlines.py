@@ -109,6 +109,18 @@ class DeadlineTests(SynchronousTestCase):
         self.assertFalse(deadline.active())
         self.assertRaises(AlreadyCalled, deadline.cancel)
 
+    def test_slack(self) -> None:
+        """One that is late by just `SLACK` is in time still."""
+        self.deadline(0.0)
+        self.clock.rightNow = SLACK
+        self.assertEqual(self.turns_until_judged(), 1)
+
+    def test_long_turns(self) -> None:
+        """Once more than `LONGEST` has passed it has waited long enough, and not before."""
+        self.deadline(0.0)
+        self.clock.rightNow = 8.0
+        self.assertEqual(self.turns_until_judged(LONGEST / 4), 5)
+
     def test_late(self) -> None:
         """One that comes late waits for so many turns that 6 MiB could be read from each socket."""
         self.deadline()

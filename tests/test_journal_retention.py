@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -213,6 +212,35 @@ class RuleTests(SynchronousTestCase):
         self.assertIsNotNone(found)
         self.assertLessEqual(found or 0, 4)
 
+    def test_to_the_second(self) -> None:
+        """Rows of a 24th of what is kept go together, as soon as the last of them is old enough."""
+        ages = Ages(2400.0)
+        for second in range(200):
+            ages.wrote(second + 1, float(second))
+        self.assertIsNone(ages.old(2400.0 + 98))
+        self.assertEqual(ages.old(2400.0 + 99), 100)
+        self.assertIsNone(ages.old(2400.0 + 198))
+        self.assertEqual(ages.old(2400.0 + 199), 200)
+
+    def test_just_agrees(self) -> None:
+        """A clock that moved by just what it may in an hour agrees, and one that moved by more does not."""
+        agreement = Agreement()
+        for now, wall, agrees in (
+            (0.0, 0.0, False),
+            (HOUR, HOUR, True),
+            (2 * HOUR, 2 * HOUR + AGREEMENT, True),
+            (3 * HOUR, 3 * HOUR, True),
+            (4 * HOUR, 4 * HOUR + AGREEMENT + 1, False),
+        ):
+            self.assertIs(agreement.look(now, wall), agrees, now)
+
+    def test_credible(self) -> None:
+        """Stamps from 2020 on to now can be true, both included."""
+        self.assertEqual(EARLIEST, 1_577_836_800.0)  # 2020-01-01T00:00:00Z
+        self.assertEqual(Allowance(START + 1, START).last_old([(1, START)]), (1, False))
+        self.assertEqual(Allowance(START, START).last_old([(1, EARLIEST)]), (1, False))
+        self.assertEqual(Allowance(START, START + 1).credible, (EARLIEST, START + 1))
+
     def test_agreement(self) -> None:
         """It takes an hour, is lost by a step, and not by the drift of a clock that nobody sets."""
         agreement, wall = Agreement(), START
@@ -259,10 +287,11 @@ class RuleTests(SynchronousTestCase):
             clock[0] = minute * 60.0
             deletions.add("too old", 10, START + minute, START + minute + 5)
             deletions.report()
-        deletions.add("too large", 1, math.inf, 1e300)
+        deletions.add("too large", 1, 1e12, 1e300)
         deletions.report(at_once=True)
         level, text = told[1]
         self.assertEqual(level, logging.INFO)
         stamps = "2026-11-22T16:04:33Z to 2026-11-22T16:05:08Z"
         self.assertEqual(text, f"journal: deleted 20 rows, stamped {stamps}: too old")
         self.assertEqual([text.split()[2] for _, text in told], ["10", "20", "10", "1"])
+        self.assertEqual(told[3][1], "journal: deleted 1 rows, stamped 1e+12 to 1e+300: too large")

@@ -1,0 +1,97 @@
+"""`mtmount_twisted.bridge.traffic` and `audience`: ids, figures, and lines in as few pieces as may be."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.audience import MAX_PIECE
+from mtmount_twisted.codec import read_command_header
+from mtmount_twisted.messages import MAX_SEQUENCE_ID
+
+from .commanders import MOVE, STOP, TRACK, House
+
+
+class TrafficTests(SynchronousTestCase):
+    """The bridge's ids for commands, and its figures."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.csc = self.house.holder()
+        self.link = self.house.link
+        self.link.read()
+
+    def test_ids_wrap(self) -> None:
+        """After 2147483647 comes 1."""
+        self.patch(random, "randint", lambda low, high: high - 2)
+        house = House()
+        csc = house.holder()  # the bridge asks for command
+        house.link.read()
+        for _ in range(3):
+            csc.command(MOVE)
+        ids = [read_command_header(line).sequence_id for line in house.link.read()]
+        self.assertEqual(ids, [MAX_SEQUENCE_ID - 1, MAX_SEQUENCE_ID, 1])
+
+    def test_first_id(self) -> None:
+        """The first id is one that the protocol has, as small as it may be."""
+        self.patch(random, "randint", lambda low, high: low)
+        house = House()
+        house.client("csc").command(STOP)
+        asked, stop = house.link.read()
+        self.assertEqual([read_command_header(line).sequence_id for line in (asked, stop)], [1, 2])
+
+    def test_first_id_differs(self) -> None:
+        """Two bridges do not begin with the same id: neither takes the other's answers for its own."""
+        firsts = set()
+        for _ in range(3):
+            house = House()
+            house.client("csc").command(STOP)
+            firsts.add(read_command_header(house.link.read()[0]).sequence_id)
+        self.assertGreater(len(firsts), 1)
+
+    def test_counts(self) -> None:
+        """The page and the API show how many commands were done, refused by the mount, and not taken."""
+        watch = self.house.client("watch", may_command=False)
+        self.house.bridge.counts.clear()
+        for code in (MOVE, TRACK, STOP):
+            self.csc.command(code)
+        watch.command(MOVE)
+        move, track, stop = self.link.read()
+        self.link.finish(move)
+        self.link.ack(track)
+        self.link.refuse(stop, b"no")
+        self.assertEqual(self.house.bridge.counts, {"done": 1, "ack": 1, "noack": 1, "refused": 1})
+
+    def test_refused_has_no_id_of_the_controllers(self) -> None:
+        """In the journal a command that the bridge refused stands under no id of the controller's."""
+        self.house.client("watch", may_command=False).command(MOVE)
+        self.assertEqual(self.house.journal.steps[-1][:3], (0, "refused", "watch"))
+
+    def test_closed_by_the_site(self) -> None:
+        """What a commander that the site closes has in flight ends for it; that of others goes on."""
+        eui = self.house.client("eui")
+        self.csc.command(MOVE)
+        eui.command(STOP)
+        (_, stop) = self.link.read()
+        self.house.bridge.client_leaves(self.csc, "it is not configured any more")
+        self.assertEqual(self.csc.explanations(), ["outcome unknown: it is not configured any more"])
+        self.assertEqual(eui.read(), [])
+        self.link.finish(stop)
+        self.assertEqual([answer.code for answer in eui.answers()], [0, 2])
+
+
+class PieceTests(SynchronousTestCase):
+    """Events that come in one chunk."""
+
+    def test_full_piece(self) -> None:
+        """Lines that just fill a piece are one; a byte more makes it two, and nothing is lost."""
+        house = House()
+        client = house.client("csc")
+        for more in (0, 1):
+            client.pieces.clear()
+            client.read()
+            first = b"7\n" + b"x" * 998
+            lines = [first, b"7\n" + b"y" * (MAX_PIECE - len(first) - 4 + more)]
+            house.link.say(*lines)
+            self.assertEqual((len(client.pieces), client.read()), (1 + more, lines))
