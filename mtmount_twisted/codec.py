@@ -23,6 +23,10 @@ from .replies import Answer, DoneReply, NoAckReply, Reply, parse_reply
 ANSWER_CODES = frozenset(answer.reply_code for answer in leaves(Answer))
 """The codes of the replies that answer one command; all others are events."""
 
+SHOWN_BYTES, SHOWN_FIELDS = 4096, 100
+"""How much of a line is decoded to be shown: no message that is known is longer, and a line of 64 KiB may have
+as many fields."""
+
 _CONTROL = re.compile("[\\0-\\x1f\\x7f]+")
 
 
@@ -62,6 +66,29 @@ def decode_reply(line: bytes) -> Reply:
         return parse_reply(framing.split(line))
     except MessageError as error:
         raise LineError(line, str(error), error.field) from error
+
+
+def start_of(line: bytes) -> bytes:
+    """As much of a line as is decoded to be shown: `SHOWN_FIELDS` at most, in `SHOWN_BYTES`."""
+    start = line[:SHOWN_BYTES]
+    if start.count(b"\n") < SHOWN_FIELDS:
+        return start
+    return start.rsplit(b"\n", start.count(b"\n") - SHOWN_FIELDS + 1)[0]
+
+
+def decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
+    """The command or the reply that a line is, at a cost that does not grow with the line.
+
+    Of a reply that is longer than is shown, what is behind is left out; a command as long is none.
+
+    :raises LineError: if it is none.
+    """
+    start = start_of(line)
+    if not is_command:
+        return decode_reply(start)
+    if len(start) < len(line):
+        raise LineError(start, f"a command has {SHOWN_BYTES} bytes and {SHOWN_FIELDS} fields at most")
+    return decode_command(line)
 
 
 def read_command_header(line: bytes) -> CommandHeader:

@@ -345,6 +345,8 @@ class CommandOutcomeUnknown(CommandError, ConnectionResetError):
 
 
 def _brief(value: Any, longest: int = 100) -> str:
+    if isinstance(value, list | tuple) and len(value) > longest:  # a line may have 64,000 fields
+        return f"{repr(value[:longest])[:longest]}... ({len(value)} values)"
     try:
         text = repr(value)
     except Exception:  # such as an int of 5000 digits: the error must still be able to speak

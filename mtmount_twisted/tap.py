@@ -366,11 +366,15 @@ def _closed(reason: Failure) -> None:
     reason.trap(PairClosedError)
 
 
+LONGEST_SHOWN = 4096
+"""How much of each line ``--verbose`` shows, in bytes: one of 64 KiB may be four times as long in the log."""
+
+
 def show_traffic(tee: Tee, log: logging.Logger) -> None:
     """Have all that is recorded logged, too: what ``--verbose`` shows. Events the log has anyhow."""
 
     def on_message(number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        log.debug("%s %s: %r", direction, peer, line)
+        log.debug("%s %s: %r%s", direction, peer, line[:LONGEST_SHOWN], "..." * (len(line) > LONGEST_SHOWN))
 
     def on_step(number: int, time: float, key: int, step: str, peer: str, *row: Any) -> None:
         _, sequence_id, code, _, explanation = row

@@ -400,7 +400,7 @@ BOUNDS = {
     "as connections",
     "a stream behind": A_CLIENT_BEHIND,
     "a stream that resumes, for the journal": f"{resuming.MAX_WAIT:g} s",
-    "history queries of one user": f"{history.PER_USER}",
+    "history queries of one user": f"{history.PER_USER}, one of them at work",
     "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
     f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines",
 }

@@ -17,7 +17,7 @@ from mtmount_twisted.journal.reading import JournalError
 from mtmount_twisted.web import history
 from mtmount_twisted.web.calls import Call, Problem, User
 from mtmount_twisted.web.feed import Turns
-from mtmount_twisted.web.history import MAX_LIMIT, PATIENCE, PER_USER, History, Shelf
+from mtmount_twisted.web.history import LONGEST_WAIT, MAX_LIMIT, PATIENCE, PER_USER, History, Shelf
 
 from .feeds import NIGHT
 from .folders import scratch_folder
@@ -184,13 +184,7 @@ class HistoryTests(SessionCase):
 
     def test_too_many_at_once(self) -> None:
         """A user has so many queries at once, until one is read, also if nobody waits for it any more."""
-        waiting: list[tuple[Deferred[Any], Any]] = []
-
-        def in_thread(work: Any) -> Deferred[Any]:
-            waiting.append((Deferred(), work))
-            return waiting[-1][0]
-
-        self.shelf._in_thread = in_thread
+        waiting = self.hold_threads()
         asked = [self.ask() for _ in range(PER_USER)]
         problem = self.failureResultOf(self.ask(), Problem).value
         self.assertEqual((problem.status, problem.headers), (429, {"Retry-After": "1"}))
@@ -198,9 +192,56 @@ class HistoryTests(SessionCase):
         asked[0].cancel()
         self.failureResultOf(asked[0])
         self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 429)
-        deferred, work = waiting[0]
-        maybeDeferred(work).addErrback(lambda reason: None).chainDeferred(deferred)
+        self.end(*waiting[0])
         self.assertNoResult(self.ask())
+
+    def hold_threads(self) -> list[tuple[Deferred[Any], Any]]:
+        """Have readings begin and not end: each, with what it calls."""
+        begun: list[tuple[Deferred[Any], Any]] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            begun.append((Deferred(), work))
+            return begun[-1][0]
+
+        self.shelf = Shelf(self.path, self.clock, in_thread, self.clock.seconds)
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
+        return begun
+
+    def end(self, ending: Deferred[Any], work: Any) -> None:
+        """A reading ends."""
+        maybeDeferred(work).addErrback(lambda reason: None).chainDeferred(ending)
+
+    def test_another_user_does_not_wait(self) -> None:
+        """However slow the queries of some users are, another's begins at once."""
+        begun = self.hold_threads()
+        watchers = [User(name, frozenset(["observe"]), Source.CSC) for name in ("wall", "desk")]
+        slow = [self.ask(watcher) for watcher in watchers for _ in range(PER_USER)]
+        self.assertEqual(len(begun), len(watchers), "one of each is read")
+        other = self.ask()
+        self.end(*begun[-1])
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(other).status, 200)
+        for each in slow:
+            self.assertNoResult(each)
+
+    def test_without_tokens_each_address_has_its_own(self) -> None:
+        """Where all are one user, an address with slow queries keeps no other from its own."""
+        begun = self.hold_threads()
+        for network in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+            (route,) = self.history.routes()
+            Deferred.fromCoroutine(route.respond(Call(NIGHT, network=network)))  # type: ignore[arg-type]
+        self.assertEqual(len(begun), 2)
+
+    def test_wait_for_a_thread(self) -> None:
+        """A query that gets no thread, because all of them hang, ends all the same."""
+        self.hold_threads()
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
+        asked = [self.ask(user) for user in users]
+        for _ in range(3):
+            self.clock.pump([LONGEST_WAIT / 2, 0, 0])
+        for each in asked:
+            self.assertEqual(self.failureResultOf(each, Problem).value.status, 503)
 
     def test_patience(self) -> None:
         """A reading that takes too long, or that nobody waits for when the daemon ends, is ended."""
@@ -211,16 +252,16 @@ class HistoryTests(SessionCase):
             return self.now
 
         self.shelf._now = late
-        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: db.execute(loop).fetchone()))
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: db.execute(loop).fetchone(), "a"))
         self.assertIn("interrupted", str(self.failureResultOf(reading, JournalError).value))
         self.shelf.close()
-        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None))
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None, "a"))
         self.assertIn("ends", str(self.failureResultOf(reading, JournalError).value))
 
     def test_disk_hangs(self) -> None:
         """Who asks is told in time when the disk does not even give the thread the file."""
         self.shelf = Shelf(self.path, self.clock, lambda work: Deferred(), self.clock.seconds)
-        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None))
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None, "a"))
         self.clock.pump([PATIENCE, 1, 0, 0])
         self.assertIn("within 10 s", str(self.failureResultOf(reading, JournalError).value))
 
@@ -234,11 +275,11 @@ class ThreadTests(TestCase):
 
         shelf = Shelf(scratch_folder(self) / "none.sqlite", reactor)
         self.addCleanup(shelf.close)
-        found = await shelf.in_thread(threading.current_thread)
+        found = await shelf.in_thread(threading.current_thread, "a")
         self.assertIsNot(found, threading.current_thread())
         self.assertTrue(found.daemon, "or Python would wait for a disk that hangs")
         with self.assertRaises(JournalError):
-            await shelf.read(lambda db: None)
+            await shelf.read(lambda db: None, "a")
 
     async def test_disk_hangs(self) -> None:
         """A thread that hangs does not hold up the end of the shelf."""
@@ -253,7 +294,7 @@ class ThreadTests(TestCase):
             may_go_on.wait()
 
         shelf = Shelf(None, reactor)
-        reading = Deferred.fromCoroutine(shelf.in_thread(work))
+        reading = Deferred.fromCoroutine(shelf.in_thread(work, "a"))
         await hangs
         shelf.close()
         self.assertNoResult(reading)

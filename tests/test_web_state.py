@@ -210,7 +210,7 @@ class SaidTests(WebCase):
             KnownEntry(line(WarningReply(active=True, code=number, subsystem=SUBSYSTEM)), 1.0, False)
             for number in range(1000)
         ]
-        with patch.object(state, "decode_reply", side_effect=codec.decode_reply) as decode:
+        with patch.object(state, "decode_to_show", side_effect=codec.decode_to_show) as decode:
             for _ in range(5):
                 shape = said.shape(entries)
             self.assertEqual(decode.call_count, 1000)

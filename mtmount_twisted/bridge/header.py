@@ -22,6 +22,9 @@ LONGEST_REST = MAX_LINE_LENGTH - 64
 """How long the rest of a command may be: the header that the bridge writes must fit in the line too,
 or one client's command would cost all of them the connection to the controller."""
 
+LONGEST_EXPLANATION = 4096
+"""How much of what an answer says becomes the explanation of a step, in bytes with the time stamp."""
+
 _LARGEST = 2**63 - 1
 _COMMANDER = kind_of(Commander)
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f]+")
@@ -97,11 +100,12 @@ def read_wanted(line: bytes) -> Commander:
 
     :raises LineError: if it does not say.
     """
-    fields = split(line)
+    fields = line.split(b"\n", 5)
     if len(fields) != 5:
-        raise LineError(line, f"AskForCommand has 5 fields, not {len(fields)}", "commander")
+        count = line.count(b"\n") + 1
+        raise LineError(line, f"AskForCommand has 5 fields, not {count}", "commander")
     try:
-        return Commander(_COMMANDER.read(fields[4]))
+        return Commander(_COMMANDER.read(fields[4].decode("utf-8", "backslashreplace")))
     except ValueError:
         raise LineError(
             line, f"commander: expected {_COMMANDER.expected}, got {fields[4][:100]!a}", "commander"
@@ -134,5 +138,5 @@ def ack_timeout(answer: UpHeader) -> float:
 
 
 def explanation_of(answer: UpHeader) -> str:
-    """What an answer says behind its header, as text that another NoAck can hold."""
-    return _UNPRINTABLE.sub(" ", " ".join(split(answer.rest)[1:])).strip()
+    """What an answer says behind its header, as text that another NoAck can hold; no more than is shown."""
+    return _UNPRINTABLE.sub(" ", " ".join(split(answer.rest[:LONGEST_EXPLANATION])[1:])).strip()

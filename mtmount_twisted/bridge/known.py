@@ -22,6 +22,9 @@ MAX_KNOWN_BYTES = 56 * 1024
 """How long they may be together: less than the least that a client may be behind, so that what a
 newcomer is told does not cut it off."""
 
+MOST_FIELDS = 6
+"""How many fields of an event are looked at: a line may have as many as it has bytes."""
+
 _Fields = list[bytes]
 
 
@@ -96,7 +99,7 @@ class Known:
 
         :returns: how many events that were current are forgotten for want of room: 0 nearly always.
         """
-        fields = line.split(b"\n")
+        fields = line.split(b"\n", MOST_FIELDS)
         try:
             code = _int(fields[0])
             if code not in _KINDS:

@@ -19,6 +19,9 @@ from .flight import Flight
 MAX_SENT_IDS = 10_000
 """How many commands are remembered by id; the id of an older one stays a number in an explanation."""
 
+MOST_SEARCHED = 4096
+"""How long an explanation may be that is searched for ids, in bytes: one that is longer stays as it came."""
+
 LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
 """How long an explanation may become, in bytes; one that would be longer stays as the mount sent it."""
 
@@ -55,6 +58,8 @@ class SentIds:
         :param rest: the timestamp, which stays, and the explanation.
         """
         timestamp, separator, explanation = rest.partition(b"\n")
+        if len(explanation) > MOST_SEARCHED:
+            return rest
         replaced = _INTEGER.sub(self._name, explanation)
         if len(replaced) > LONGEST_EXPLANATION:
             return rest

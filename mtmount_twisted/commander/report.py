@@ -30,6 +30,9 @@ from .watch import Standing
 AXES = {0: "azimuth", 1: "elevation"}
 """What the ``what`` of an `InPositionReply` means; from ``protocol.md``."""
 
+LONGEST_FAULT = 4096
+"""How much is shown of what the mount says of an error or a warning, in characters: it may say 64 KiB."""
+
 ENDINGS: dict[type[CommandError], str] = {
     CommandRefused: "REFUSED",
     CommandFailed: "FAILED",
@@ -110,7 +113,8 @@ def _warning(reply: WarningReply) -> tuple[str, str]:
 
 
 def _fault(reply: ErrorReply | WarningReply) -> str:
-    return "; ".join([f"code {code_text(reply.code)}, {reply.subsystem}", *reply.extra_data])
+    text = "; ".join([f"code {code_text(reply.code)}, {reply.subsystem}", *reply.extra_data])
+    return text if len(text) <= LONGEST_FAULT else f"{text[:LONGEST_FAULT]}..."
 
 
 def _state(reply: OnStateInfoReply) -> tuple[str, str]:

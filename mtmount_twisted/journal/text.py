@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ..codec import decode_command, decode_reply, read_command_header
+from typing import cast
+
+from ..codec import SHOWN_BYTES, decode_to_show, read_command_header, start_of
 from ..commander.report import command_text, event
+from ..commands import Command
 from ..enums import CommandCode
 from ..errors import LineError
 from ..framing import split
-from ..replies import AckReply, DoneReply, NoAckReply
+from ..replies import AckReply, DoneReply, NoAckReply, Reply
 from ..visible import visible
 from .reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
 from .times import iso
@@ -28,7 +31,7 @@ class Teller:
         """The line of an entry: when (UTC), who to whom, a label in capitals if something is wrong, what."""
         way, label, text = getattr(self, f"_{entry.table}")(entry)
         when = iso(entry.time).replace("T", " ").removesuffix("Z")
-        return visible(f"{when}  {way:<22}  {label:<10}  {text}".rstrip())
+        return visible(f"{when}  {way:<22}  {label:<10}  {_brief(text)}".rstrip())
 
     def _message(self, entry: Entry) -> tuple[str, str, str]:
         ways = {"from": f"{entry.peer} -> bridge", "to": f"bridge -> {entry.peer}"}
@@ -37,7 +40,7 @@ class Teller:
         try:
             label, text = self._command(entry, line) if is_command(entry) else self._reply(entry, line)
         except LineError:
-            label, text = "UNREADABLE", repr(line)[1:]
+            label, text = "UNREADABLE", repr(line[: 2 * SHOWN_BYTES])[1:]
         return way, label, text
 
     def _command(self, entry: Entry, line: bytes) -> tuple[str, str]:
@@ -46,13 +49,14 @@ class Teller:
             self._names.clear()
         self._names[entry.run, entry.peer, header.sequence_id] = code_name(header.code)
         try:
-            text = command_text(decode_command(line))
+            text = command_text(cast(Command, decode_to_show(line, True)))
         except LineError:  # a code or parameters that we do not know, which the bridge passes on
-            text = " ".join([code_name(header.code), *split(line)[4:]])
+            text = " ".join([code_name(header.code), *split(start_of(line))[4:]])
+            text += "..." * (len(start_of(line)) < len(line))
         return "command", f"#{header.sequence_id} {text}"
 
     def _reply(self, entry: Entry, line: bytes) -> tuple[str, str]:
-        reply = decode_reply(line)
+        reply = cast(Reply, decode_to_show(line, False))
         if not isinstance(reply, AckReply | NoAckReply | DoneReply):
             return event(reply)
         name = self._names.get((entry.run, entry.peer, reply.sequence_id), "")
@@ -75,6 +79,11 @@ class Teller:
         label = entry.what if entry.what in _QUIET_EVENTS else entry.what.upper()
         about = f"epoch {entry.epoch}" if entry.epoch else ""
         return entry.peer, label.replace("_", " "), "; ".join(filter(None, [entry.text, about]))
+
+
+def _brief(text: str) -> str:
+    """Text that is no longer than is shown of a line."""
+    return text if len(text) <= SHOWN_BYTES else f"{text[:SHOWN_BYTES]}..."
 
 
 _QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "started", "stopped")

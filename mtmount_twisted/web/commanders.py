@@ -21,7 +21,7 @@ from typing import Any, cast
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from ..codec import decode_reply
+from ..codec import decode_to_show
 from ..commands import STOP_CODES, Command
 from ..deadlines import Deadline
 from ..errors import LineError
@@ -82,7 +82,7 @@ class WebCommander:
 
     def _acknowledged(self, line: bytes) -> None:
         try:
-            ack = cast(AckReply, decode_reply(line))
+            ack = cast(AckReply, decode_to_show(line, False))
         except LineError:  # it counts as an Ack all the same, and announces nothing
             return
         timeout = min(max(ack.timeout_ms, 0), _LONGEST_MS) / 1000

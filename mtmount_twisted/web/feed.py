@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ..journal.reading import Entry
 from ..waiting import Waiters
 from .selection import NOTICE, Selection, kind_of
-from .shapes import TYPES, event_id, shape
+from .shapes import TYPES, event_id, shape, shown_bytes
 
 GATHER = 0.025
 """How long rows gather before they are told, in seconds."""
@@ -34,12 +34,12 @@ one at each of its steps."""
 MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
 """How many rows the ring holds, in how many bytes, each row counted as so many besides its line or text."""
 
-BATCH_ROWS, BATCH_BYTES = 500, 2**16
-"""How many rows are told together, and of how many bytes of lines: what is sent to one who listens in one
-piece is copied for each, and what waits for who is slow in pieces is not."""
+BATCH_ROWS, BATCH_BYTES = 500, 2**15
+"""How many rows are told together, and of how many bytes that are shown of them: what is sent to one who
+listens in one piece is copied for each, and what waits for who is slow in pieces is not."""
 
-ROWS_PER_TURN = 20
-"""How many rows are made into events in one turn of the reactor."""
+ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
+"""How many rows are made into JSON in one turn of the reactor, of how many bytes that are shown."""
 
 STREAMS_PER_TURN = 8
 """To how many who listen something is sent in one turn of the reactor."""
@@ -119,11 +119,24 @@ def gone(rows: int | None, why: str) -> bytes:
     return frame("gone", json.dumps({"rows": rows, "why": why}))
 
 
+def slices(entries: Sequence[Entry]) -> Iterator[range]:
+    """The numbers of some rows, in as many at a time as are made into JSON in one turn of the reactor."""
+    start = size = 0
+    for number, entry in enumerate(entries):
+        cost = shown_bytes(entry)
+        if number > start and (number - start == ROWS_PER_TURN or size + cost > BYTES_PER_TURN):
+            yield range(start, number)
+            start, size = number, 0
+        size += cost
+    if entries:
+        yield range(start, len(entries))
+
+
 def _fitting(entries: list[Entry]) -> list[Entry]:
     """The first of some rows: as many as are told together, and one at least."""
     size = 0
     for number, entry in enumerate(entries, 1):
-        size += len(entry.line or b"")
+        size += shown_bytes(entry)
         if size >= BATCH_BYTES:
             return entries[:number]
     return entries
@@ -351,9 +364,9 @@ class Feed:
             self.lost += lost
             entries = _fitting(self.entries(start, start + BATCH_ROWS))
             batch, after = Batch(entries, lost), start + len(entries)
-            for first in range(0, len(entries), ROWS_PER_TURN):
+            for numbers in slices(entries):
                 selections = {listener.selection for listener in self.listeners}
-                batch.prepare(range(first, min(first + ROWS_PER_TURN, len(entries))), selections)
+                batch.prepare(numbers, selections)
                 await self._turns.turn(first=True)
             self._told = after
             await self._send(batch)

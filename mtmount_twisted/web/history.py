@@ -1,13 +1,13 @@
 """What the journal holds, in pages: for people and programs that ask, and for who resumes its events.
 
-`Shelf` opens the file and reads it in threads of its own; a reading that takes long is ended, and one user
-has only so many at once. `History` is ``GET /api/v1/messages``. Next to read: ``journal.reading``.
+`Shelf` opens the file and reads it in threads of its own; a reading that takes long is ended, and no user
+holds up another's: each has one thread at a time. `History` is ``GET /api/v1/messages``. Next to read:
+``journal.reading``.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import islice
@@ -16,7 +16,7 @@ from threading import Event
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 
 from ..commands import CommandDict
 from ..deadlines import FairClock
@@ -35,16 +35,15 @@ from ..journal.times import parse_time
 from ..threads import in_daemon_thread
 from .calls import Answer, Call, Fault, Problem, Route
 from .encoding import LEAST, as_json, gzip, takes_gzip
-from .feed import ROWS_PER_TURN, Turns
+from .fair_threads import FairThreads
+from .feed import Turns, slices
 from .selection import REQUEST, Selection, kind_of, read_selection, refuse, unknown
 from .shapes import TYPES, event_id, read_event_id, shape
 
 T = TypeVar("T")
 
-THREADS = 2
-
 PER_USER = 2
-"""How many readings one user may have at once."""
+"""How many queries one user may have at once: one is read, the other waits for it."""
 
 MAX_LIMIT, LIMIT = 1000, 100
 """How many entries a page may have, and how many it has if nobody says."""
@@ -57,6 +56,9 @@ MAX_PAGE_BYTES = 2**20
 
 PATIENCE = 10.0
 """How long one reading may take, in seconds."""
+
+LONGEST_WAIT = 2 * PATIENCE + 2
+"""How long one may take with its wait for a thread, behind another of the same user, in seconds."""
 
 OFF = "the journal is turned off: set [journal] file in the configuration, or start without --journal none"
 
@@ -81,26 +83,27 @@ class Shelf:
     ) -> None:
         self.path = path
         self._reactor = reactor
-        self._in_thread = in_thread or self._in_daemon_thread
+        self._threads = FairThreads(in_thread or self._in_daemon_thread)
         self._now = now
-        self._places = DeferredSemaphore(THREADS)
         self._closed = False
-        self._busy: Counter[str | None] = Counter()
 
-    async def read(self, work: Callable[[sqlite3.Connection], T], user: str | None = None) -> T:
+    async def read(
+        self, work: Callable[[sqlite3.Connection], T], share: str, most: int | None = PER_USER
+    ) -> T:
         """What a function finds in the file, called in a thread. To cancel it ends the reading.
 
-        :param user: who may have only `PER_USER` readings at once.
-        :raises JournalError: if the file can't be read, or it took longer than `PATIENCE`.
-        :raises Problem: if the user has so many.
+        :param share: whose reading it is: each has one thread at a time.
+        :param most: how many readings it may have at once; None for any number, if its owner bounds them.
+        :raises JournalError: if the file can't be read, or it took longer than `PATIENCE` from when it began.
+        :raises Problem: if there are so many.
         """
         path = self.path
         if path is None:
             raise JournalError(OFF)
         if self._closed:
             raise JournalError("the daemon ends")
-        if user is not None and self._busy[user] >= PER_USER:
-            text = f"you have {PER_USER} queries at work already"
+        if most is not None and self._threads.count(share) >= most:
+            text = f"you have {most} queries at work already"
             raise Problem(429, text, headers={"Retry-After": "1"})
         unwanted = Event()
         found: Deferred[T] = Deferred(lambda _: unwanted.set())
@@ -113,31 +116,34 @@ class Shelf:
 
             return _read(path, work, stop)
 
+        def begin() -> None:  # the thread looks at its own deadline, but not while the disk hangs
+            if not found.called:
+                found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
+
         def ended(result: Any) -> None:
-            self._busy[user] -= 1
-            self._busy += Counter()  # keeps what is above zero
             if not found.called:
                 found.callback(result)  # or, if it is a failure, what it fails with
 
-        self._busy[user] += 1
-        self._in_thread(reading).addBoth(ended)
-        try:  # the thread looks at its own deadline, but not while the disk hangs
-            return await found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
+        found.addTimeout(LONGEST_WAIT, FairClock(self._reactor))
+        self._threads.run(share, reading, begin, unwanted.is_set).addBoth(ended)
+        try:
+            return await found
         except TimeoutError:
             raise JournalError(f"the journal can't be read within {PATIENCE:g} s") from None
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T], share: str) -> T:
         """What a function gives that needs no file, called in one of the threads that read.
 
+        :param share: as for `read`.
         :raises Problem: after `close`.
         """
         if self._closed:
             raise Problem(503, "the daemon ends")
-        given: T = await self._in_thread(work)
+        given: T = await self._threads.run(share, work)
         return given
 
     def _in_daemon_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        return self._places.run(in_daemon_thread, self._reactor, work, "journal reader")
+        return in_daemon_thread(self._reactor, work, "journal reader")
 
     def close(self) -> None:
         """End what is being read; a thread that hangs is left behind."""
@@ -208,18 +214,17 @@ class History:
         if self._shelf.path is None:
             raise Problem(503, OFF)
         try:
-            page = await self._shelf.read(lambda db: read_page(db, query), call.user.name)
+            page = await self._shelf.read(lambda db: read_page(db, query), call.share)
         except JournalError as error:
             raise Problem(503, str(error)) from None
         entries: list[bytes] = []
-        for number, entry in enumerate(page.entries):
-            if number % ROWS_PER_TURN == 0:
-                await self._turns.turn()
-            entries.append(as_json(shape(entry)))
+        for numbers in slices(page.entries):
+            await self._turns.turn()
+            entries += [as_json(shape(page.entries[number])) for number in numbers]
         body = b'{"entries":[%b],"next":%b}' % (b",".join(entries), as_json(page.next))
         gzipped = None
         if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
-            gzipped = await self._shelf.in_thread(lambda: gzip(body))
+            gzipped = await self._shelf.in_thread(lambda: gzip(body), call.share)
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
 

@@ -25,7 +25,7 @@ from ..journal.reading import (
     run_of,
 )
 from ..waiting import Waiters
-from .feed import ROWS_PER_TURN, Feed, Listener, Turns, framed, gone
+from .feed import ROWS_PER_TURN, Feed, Listener, Turns, framed, gone, slices
 from .history import Shelf
 from .selection import kind_of
 
@@ -43,9 +43,11 @@ class Slow(Listener, Protocol):
     """Who is told, and can say when to go on.
 
     :ivar ended: True once it takes nothing any more.
+    :ivar share: whose share of the threads that read it takes.
     """
 
     ended: bool
+    share: str
 
     def room(self) -> Deferred[None]:
         """Fires when all that was sent is on its way."""
@@ -172,23 +174,24 @@ class Resumption:
         while feed.start <= position < feed.edge:
             entries = feed.entries(position, min(position + ROWS_PER_TURN, feed.edge))
             position += len(entries)
-            for entry in entries:
-                await self._send(entry)
-            await self._turns.turn()
+            for numbers in slices(entries):
+                for number in numbers:
+                    await self._send(entries[number])
+                await self._turns.turn()
         return position == feed.edge
 
     async def _from_journal(self) -> None:
         row, mark = self._row, self._growth.mark
         run_before, _ = mark
-        found = await self._shelf.read(lambda db: rows_after(db, row))
+        found = await self._shelf.read(lambda db: rows_after(db, row), self._stream.share, most=None)
         if not self._certain:
             self._judge(found, run_before)
         run = self._feed.journal.run
         entries = self._in_order([entry for entry in found.entries if entry.run <= run or not run])
-        for first in range(0, len(entries), ROWS_PER_TURN):
-            for entry in entries[first : first + ROWS_PER_TURN]:
-                self._look_for_holes(entry)
-                await self._send(entry)
+        for numbers in slices(entries):
+            for number in numbers:
+                self._look_for_holes(entries[number])
+                await self._send(entries[number])
             await self._turns.turn()
         if entries:
             self._waits_since = None

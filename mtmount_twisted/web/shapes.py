@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..codec import decode_command, decode_reply, read_command_header, read_reply_header
+from ..codec import SHOWN_BYTES, decode_to_show, read_command_header, read_reply_header
 from ..commands import CommandDict
 from ..enums import CommandCode, ReplyCode
 from ..errors import LineError
@@ -20,7 +20,7 @@ from ..journal.times import iso as iso
 from ..messages import BaseMessage
 from ..visible import visible
 
-MAX_TEXT = 4096
+MAX_TEXT = SHOWN_BYTES
 """The longest ``text`` of a message, in characters."""
 
 MAX_ROW = 2**63 - 1
@@ -79,7 +79,7 @@ def command_kind(code: int) -> str:
 
 def header_of(entry: Entry) -> tuple[str, int | None]:
     """What kind of message a message is, such as ``ACK``, and its sequence id if it has one."""
-    line = entry.line or b""
+    line = (entry.line or b"")[:SHOWN_BYTES]
     try:
         if is_command(entry):
             command = read_command_header(line)
@@ -88,6 +88,11 @@ def header_of(entry: Entry) -> tuple[str, int | None]:
     except LineError:
         return UNREADABLE, None
     return _REPLIES.get(reply.code) or f"code {reply.code}", reply.sequence_id
+
+
+def shown_bytes(entry: Entry) -> int:
+    """How many bytes of a row become JSON, about: what it costs to shape it."""
+    return min(len(entry.line or b""), SHOWN_BYTES) + len(entry.text)
 
 
 def shape(entry: Entry) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def text_of(line: bytes) -> tuple[str, bool]:
 
 def _fields(line: bytes, command: bool) -> dict[str, Any] | None:
     try:
-        message: BaseMessage = (decode_command if command else decode_reply)(line)
+        message: BaseMessage = decode_to_show(line, command)
     except LineError:
         return None
     cls = type(message)

@@ -7,11 +7,11 @@ Next to read: `bridge.known`, what is kept of what the mount said; `leases`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..codec import decode_reply
+from ..codec import decode_to_show
 from ..enums import SubsystemId
 from ..errors import LineError
 from ..hosts import host_and_port
@@ -182,7 +182,7 @@ class Said:
 
 def _show(line: bytes, time: float, stale: bool) -> Shown | None:
     try:
-        reply = decode_reply(line)
+        reply = cast(Reply, decode_to_show(line, False))
     except LineError:
         return None
     member, name, about = _KINDS[type(reply)](reply)

@@ -80,7 +80,7 @@ class Stream:
         self.request = call.request
         self.selection = selection
         self.user = call.user
-        self.share = call.share
+        self.share = f"streams of {call.share}"
         self.ended = False
         self.resuming: Deferred[None] | None = None
         self.release: Callable[[], None] = lambda: None
@@ -161,7 +161,7 @@ class Streams:
     async def events(self, call: Call) -> Answer:
         """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
         selection, last = read_call(call)
-        self._look_for_room(call.share)
+        self._look_for_room(f"streams of {call.share}")
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
         stream = Stream(call, selection, self._clock, self._bounds, self._cut)
