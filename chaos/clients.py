@@ -63,6 +63,7 @@ class Desk(Observer):
         super().__init__()
         self._ledger = ledger
         self._mine: list[Entry] = []
+        self._waiting: dict[int, Deferred[None]] = {}
         self._unfinished = b""
 
     def line(self, kind: type[Command], **parameters: Any) -> tuple[Entry, bytes]:
@@ -78,13 +79,26 @@ class Desk(Observer):
         self.transport.write(line)
         return entry
 
+    def send_and_wait(self, kind: type[Command], **parameters: Any) -> Deferred[None]:
+        """Send a command; fires at once when its end comes, however it ends."""
+        entry = self.send(kind, **parameters)
+        waiting = self._waiting[entry.id] = Deferred()
+        return waiting
+
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         *lines, self._unfinished = (self._unfinished + data).split(TERMINATOR)
         for line in lines:
-            self._ledger.heard(decode_reply(line))
+            reply = decode_reply(line)
+            self._ledger.heard(reply)
+            number = getattr(reply, "sequence_id", 0)
+            if number in self._waiting and self._ledger.entries[number].ends:
+                self._waiting.pop(number).callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            each.errback(reason)
         for entry in self._mine:
             entry.orphan = not entry.ends
         super().connectionLost(reason)

@@ -62,9 +62,20 @@ max_behind_seconds = 3.0
 
 [web]
 endpoint = "tcp:{web}:interface=127.0.0.1"
-max_connections = 1000
-max_connections_per_address = 1000
+max_connections = {max_connections}
+max_connections_per_address = {max_connections_per_address}
+max_streams_per_user = 1000
+absent_after = {absent_after}
 """
+
+USUAL = {
+    "ack_timeout": 5.0,
+    "lease_grace": 5.0,
+    "absent_after": 30.0,
+    "max_connections": 1000,
+    "max_connections_per_address": 1000,
+}
+"""What a row's configuration may change."""
 
 MEMORY_ROOM = 24 * 2**20
 """How much more memory than at the beginning the daemon may have when a fault is over, in bytes."""
@@ -116,13 +127,21 @@ class House:
         self.config = folder / "bridge.toml"
         self.journal = folder / "mtmount-bridge" / "journal.sqlite"
 
-    async def open(self, *, ack_timeout: float = 5.0, lease_grace: float = 5.0, **environment: str) -> None:
-        """Start everything, and wait until the mount can be commanded from the desk."""
+    async def open(self, *, rows: int = 0, **options: Any) -> None:
+        """Start everything, and wait until the mount can be commanded from the desk.
+
+        :param rows: how many lines the journal has from earlier.
+        :param options: numbers for the configuration, in place of those in `USUAL`; texts for the daemon's
+            environment.
+        """
+        numbers = {name: options.pop(name, usual) for name, usual in USUAL.items()}
+        if rows:
+            records.fill(self.journal, rows)
         await self.start_simulator()
         self.csc = Csc(self.reactor, self.ledger, self.ports["csc"])
         await self.csc.listen()
-        self.config.write_text(self.configured(ack_timeout=ack_timeout, lease_grace=lease_grace))
-        await self.start(**environment)
+        self.config.write_text(self.configured(**numbers))
+        await self.start(**options)
         await self.join()
         await self.note()
 
@@ -140,7 +159,7 @@ class House:
             "controller": self.controller.commands.port,
             "csc_replies": self.csc.network.replies.port,
         }
-        return CONFIG.format(**self.ports, **proxies, **numbers)
+        return CONFIG.format(**self.ports, **proxies, **(USUAL | numbers))
 
     async def start_simulator(self) -> None:
         """A mount that finishes at once what takes no motion."""

@@ -21,6 +21,7 @@ class Outcome:
     :ivar lost: commands that did not end exactly once.
     :ivar problems: what is not as it should be besides, in words.
     :ivar impossible: why the fault can't be injected on this machine; empty if it can.
+    :ivar measured: figures of this row alone, such as how long something took.
     :ivar figures: what is added up over all rows, or the largest taken: see `report.FIGURES`.
     """
 
@@ -30,6 +31,7 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     impossible: str = ""
     figures: Counter[str] = field(default_factory=Counter)
+    measured: dict[str, int] = field(default_factory=dict)
 
     def inject(self) -> None:
         """The fault is there once more."""

@@ -6,13 +6,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import time, time_ns
 
+from mtmount_twisted.bridge.journal_file import Store
 from mtmount_twisted.journal.schema import COLUMNS, IS_END
 
 from .ledger import Ledger
 
+_OURS = "(peer = 'csc' OR peer GLOB 'desk/*')"
+"""Of the commanders whose commands are in the ledger; strangers and the page have ids of their own."""
+
 _ENDS = f"""SELECT sequence_id, run, key, sum({IS_END}), sum(step = 'sent') FROM step e
-    WHERE peer <> 'bridge' GROUP BY sequence_id, run, key"""
+    WHERE {_OURS} GROUP BY sequence_id, run, key"""
 
 
 @contextmanager
@@ -52,6 +57,23 @@ def count(path: Path, sql: str) -> int:
     """A number."""
     with opened(path) as db:
         return int(db.execute(sql).fetchone()[0] or 0)
+
+
+def ended(path: Path) -> set[int]:
+    """The ids of the commands that have an end."""
+    with opened(path) as db:
+        sql = f"SELECT sequence_id FROM step e WHERE {_OURS} AND {IS_END}"
+        return {number for (number,) in db.execute(sql)}
+
+
+def fill(path: Path, rows: int) -> None:
+    """Make a journal of an earlier run, of so many lines that nobody asks for."""
+    path.parent.mkdir(parents=True)
+    store = Store(path, None, time_ns)
+    now = time()
+    line = b"6\n2026-11-26T22:00:00.000\n0\n1"
+    store.write(([(number, now, "everyone", "to", 1, line) for number in range(1, rows + 1)], [], []))
+    store.close()
 
 
 def details(path: Path, kind: str) -> list[str]:

@@ -44,6 +44,7 @@ def result(row: Row, outcome: Outcome) -> dict[str, Any]:
         "lost": outcome.lost,
         "problems": [outcome.impossible] if outcome.impossible else outcome.problems,
         "met": row.is_met(outcome),
+        **({"measured": outcome.measured} if outcome.measured else {}),
     }
 
 

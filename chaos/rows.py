@@ -7,6 +7,7 @@ from functools import partial
 from . import (
     on_commander,
     on_controller,
+    on_flood,
     on_journal,
     on_lines,
     on_load,
@@ -20,6 +21,16 @@ from .outcome import Row
 UNKNOWN = ("outcome unknown", "dropped in 5 s", "up again by itself")
 
 THAT_ONE = ("the others go on", "one warning", "nothing executed")
+
+FLOODS = (
+    ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
+    ("flood: the controller's warnings of 60,000 fields", "warnings"),
+    ("flood: strangers hold all connections to the page that they can", "places"),
+    ("flood: a stranger connects to a port and is refused", "refused"),
+    ("flood: slow history queries of one observer", "queries", "another's query in 1 s"),
+    ("flood: requests sent ahead, no answer read", "ahead"),
+)
+"""What strangers do while a commander works: of each a row in the table of `chaos.tables.floods`."""
 
 ROWS: tuple[Row, ...] = (
     Row("controller resets, 20 commands in flight", on_controller.resets, 100, 3, UNKNOWN),
@@ -97,6 +108,25 @@ ROWS: tuple[Row, ...] = (
         1000,
         100,
         ("let in", "others are served"),
+        alone=True,
+    ),
+    *(
+        Row(
+            fault,
+            partial(on_flood.flood, kind=kind),
+            3,
+            0,
+            ("each stop answered", *on_flood.GOALS, "few log lines", *more),
+            alone=True,
+        )
+        for fault, kind, *more in FLOODS
+    ),
+    Row(
+        "every flood, for a moment",
+        on_flood.each_shortly,
+        0,
+        1,
+        ("each stop answered", "no row lost", "few log lines"),
         alone=True,
     ),
     Row(

@@ -9,6 +9,7 @@ from typing import Any
 
 from fuzz import results as fuzzed
 
+from . import on_flood
 from .process import ROOT
 from .report import FIGURES, HEADINGS, RESULTS, cells
 
@@ -49,6 +50,13 @@ def faults(content: Mapping[str, Any]) -> str:
     return grid(HEADINGS, [cells(result) for result in content["chaos"]["results"]])
 
 
+def floods(content: Mapping[str, Any]) -> str:
+    """How long commanders and users waited while strangers flooded the daemon."""
+    found = [result for result in content["chaos"]["results"] if "measured" in result]
+    body = [(each["fault"], *(str(each["measured"][name]) for name in on_flood.MEASURED)) for each in found]
+    return grid(("flood", *on_flood.MEASURED), body)
+
+
 def parsers(content: Mapping[str, Any]) -> str:
     """Each parser with what it took; one that was not fuzzed is there, and says so."""
     found = content["fuzz"]
@@ -71,6 +79,7 @@ def fuzzed_on(content: Mapping[str, Any]) -> str:
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "faults": faults,
+    "floods": floods,
     "figures": figures,
     "machine": lambda content: facts(content["chaos"]["machine"]),
     "model": lambda content: facts(content["model"]["figures"] | content["model"]["machine"]),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
-from twisted.web.client import Agent, ResponseDone, readBody
+from twisted.web.client import Agent, FileBodyProducer, ResponseDone, readBody
+from twisted.web.http_headers import Headers
 
 from mtmount_twisted.testing import HOST
 
@@ -22,6 +24,14 @@ class Web:
     async def get(self, path: str) -> tuple[int, bytes]:
         """The status and the body."""
         response = await self._agent.request(b"GET", f"{self._base}{path}".encode())
+        return int(response.code), await readBody(response)
+
+    async def post(self, path: str, body: Any) -> tuple[int, bytes]:
+        """The status and the body that a JSON body is answered with, on a connection of its own."""
+        headers = Headers({"Content-Type": ["application/json"]})
+        producer = FileBodyProducer(BytesIO(json.dumps(body).encode()))
+        url = f"{self._base}{path}".encode()
+        response = await self._agent.request(b"POST", url, headers, producer)
         return int(response.code), await readBody(response)
 
     async def state(self) -> dict[str, Any]:

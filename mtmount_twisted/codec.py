@@ -24,8 +24,7 @@ ANSWER_CODES = frozenset(answer.reply_code for answer in leaves(Answer))
 """The codes of the replies that answer one command; all others are events."""
 
 SHOWN_BYTES, SHOWN_FIELDS = 4096, 100
-"""How much of a line is decoded to be shown: no message that is known is longer, and a line of 64 KiB may have
-as many fields."""
+"""How much of a line is decoded to be shown: no known message is longer, but a line may have 64 KiB."""
 
 _CONTROL = re.compile("[\\0-\\x1f\\x7f]+")
 

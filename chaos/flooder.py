@@ -1,0 +1,125 @@
+"""``python -m chaos.flooder KIND HALL WEB``: a stranger, in a process of its own, who takes all that it can.
+
+It goes on until its standard input is closed. HALL is a port of observers, WEB the page's. It works with
+blocking sockets and threads, so that it is as fast as a stranger would be, and with less priority than the
+daemon: a stranger is on another machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from time import sleep
+
+HOST = "127.0.0.1"
+FIELDS = 64_000
+LINE = b"7\n103\n1\n2026-11-26T22:00:00.000" + b"\n" * FIELDS + b"\r\n"
+"""A command of an observer: it is refused."""
+
+PER_VISIT = 100
+"""After so many an observer is dismissed."""
+
+STREAMS = 8
+
+REQUEST = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+SLOW = b"/api/v1/messages?kind=code%2012345&limit=1000"
+"""A query that looks at as many rows as one may, and finds none."""
+
+
+def connect(port: int, source: str = "") -> socket.socket:
+    """A connection, from any address of this machine."""
+    return socket.create_connection((HOST, port), timeout=5, source_address=(source, 0) if source else None)
+
+
+def long_lines(hall: int, web: int) -> None:
+    """Send lines of many fields, be dismissed, and come again; while eight event streams are open."""
+    for _ in range(STREAMS):
+        threading.Thread(target=read_stream, args=(web,), daemon=True).start()
+    while True:
+        with suppress(OSError), connect(hall) as peer:
+            for _ in range(PER_VISIT):
+                peer.sendall(LINE)
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):
+                pass
+
+
+def read_stream(web: int) -> None:
+    """Read all events."""
+    while True:
+        with suppress(OSError), connect(web) as peer:
+            peer.sendall(REQUEST % b"/api/v1/events")
+            while peer.recv(65536):
+                pass
+
+
+def places(hall: int, web: int) -> None:
+    """Hold as many connections to the page as there are, from 250 addresses, and come again and again."""
+    held: list[socket.socket] = []
+    for number in itertools.count():
+        with suppress(OSError):
+            held.append(connect(web, f"127.1.{number % 250}.{1 + number // 250 % 250}"))
+        if len(held) > 1000:
+            held.pop(0).close()
+        if number % 20 == 0:
+            sleep(0.01)
+
+
+def refused(hall: int, web: int) -> None:
+    """Connect to a port, say what is no command, and come again at once."""
+    while True:
+        with suppress(OSError), connect(hall) as peer:
+            peer.sendall(b"nonsense\r\n")
+            while peer.recv(65536):
+                pass
+
+
+def queries(hall: int, web: int) -> None:
+    """Ask for slow history from one address, two queries at a time."""
+    threading.Thread(target=ask_on, args=(web,), daemon=True).start()
+    ask_on(web)
+
+
+def ask_on(web: int) -> None:
+    """Ask again and again."""
+    while True:
+        with suppress(OSError), connect(web, "127.1.1.1") as peer:
+            peer.sendall(REQUEST % SLOW)
+            peer.settimeout(30)
+            peer.recv(65536)
+
+
+def ahead(hall: int, web: int) -> None:
+    """Send requests ahead, and do not read their answers."""
+    held = []
+    for number in itertools.count():
+        with suppress(OSError):
+            peer = connect(web, f"127.1.2.{1 + number % 4}")
+            peer.settimeout(0.05)
+            held.append(peer)
+            peer.sendall(REQUEST % b"/api/v1/schema" * 200)
+        if len(held) > 20:
+            held.pop(0).close()
+
+
+KINDS: dict[str, Callable[[int, int], None]] = {
+    each.__name__: each for each in (long_lines, places, refused, queries, ahead)
+}
+
+
+def main() -> None:
+    """Do what the words say."""
+    os.nice(10)
+    kind, *ports = sys.argv[1:]
+    threading.Thread(target=KINDS[kind], args=[int(port) for port in ports], daemon=True).start()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Strangers without rights who take all that they can, while a commander works and a user stops the mount.
+
+How long a command takes on the wire and a stop over HTTP is told without what the daemon and this process
+waited for a processor: a stranger's program runs on another machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import ProcessProtocol
+
+from mtmount_twisted.commands import Enable
+
+from . import records
+from .house import House
+from .outcome import Outcome
+from .process import ROOT
+from .stage import Stage
+from .waits import pause
+
+WIRE_LIMIT, STOP_LIMIT = 0.020, 0.100
+"""How long a command may take on the wire, of 99 in 100, and a stop over HTTP, each; in seconds."""
+
+WIRE, STOP, ROWS = "wire p99 (ms)", "stop over HTTP, longest (ms)", "rows lost"
+MEASURED = (WIRE, STOP, ROWS)
+"""The figures of each flood."""
+
+GOALS = ("wire p99 in 20 ms", "stops in 100 ms", "no row lost")
+
+STOPS = 50
+"""How many stops are sent over HTTP while strangers flood the daemon, each on a new connection."""
+
+LOG_LINES = 200
+"""How many lines a flood may add to the log."""
+
+QUERY_LIMIT = 1.0
+"""How long another user waits for a short query, in seconds."""
+
+OLD_ROWS = 120_000
+"""How many rows the journal has in which a slow query searches."""
+
+FIELDS = 60_000
+"""How many fields a warning of the controller has."""
+
+KINDS = ("long_lines", "warnings", "places", "refused", "queries", "ahead")
+"""What strangers do, and the controller: see `flooder`."""
+
+
+class Flooder(ProcessProtocol):
+    """A process that floods the daemon from when this is made until `end`."""
+
+    transport: Any
+
+    def __init__(self, house: House, kind: str) -> None:
+        self.ended: Deferred[None] = Deferred()
+        words = [sys.executable, "-m", "chaos.flooder", kind]
+        words += [str(house.ports[name]) for name in ("hall", "web")]
+        house.reactor.spawnProcess(self, words[0], words, env=None, path=str(ROOT))
+
+    def processEnded(self, reason: Any) -> None:
+        self.ended.callback(None)
+
+    def end(self) -> Deferred[None]:
+        """End it."""
+        self.transport.closeStdin()
+        return self.ended
+
+
+class Waits:
+    """How long the daemon's main thread and this one were ready to run and did not, so far."""
+
+    def __init__(self, house: House) -> None:
+        pid = house.daemon.pid
+        self._files = [Path("/proc/self/schedstat"), Path(f"/proc/{pid}/task/{pid}/schedstat")]
+
+    def read(self) -> float:
+        """In seconds; 0 where the system does not tell."""
+        try:
+            return sum(int(each.read_text().split()[1]) for each in self._files) / 1e9
+        except OSError:
+            return 0.0
+
+
+class Probe:
+    """Measures, from when it begins until it has sent its stops.
+
+    :ivar wire: how long each command took, in seconds.
+    :ivar stops: how long each stop took that was answered.
+    """
+
+    def __init__(self, house: House, stops: int, pause_between: float) -> None:
+        self.house = house
+        self.wire: list[float] = []
+        self.stops: list[float] = []
+        self._count = stops
+        self._between = pause_between
+        self._waits = Waits(house)
+        self._goes_on = True
+
+    async def run(self) -> None:
+        """Send commands on the wire and stops over HTTP."""
+        wire = Deferred.fromCoroutine(self._command())
+        for _ in range(self._count):
+            took = await self._timed(self._stop)
+            if took is not None:
+                self.stops.append(took)
+            await pause(self.house.reactor, self._between)
+        self._goes_on = False
+        await wire
+
+    async def _command(self) -> None:
+        while self._goes_on:
+            took = await self._timed(self._enable)
+            if took is not None:
+                self.wire.append(took)
+            await pause(self.house.reactor, 0.01)
+
+    async def _timed(self, what: Callable[[], Any]) -> float | None:
+        reactor = self.house.reactor
+        began, waited = reactor.seconds(), self._waits.read()
+        if not await what():
+            return None
+        return max(0.0, float(reactor.seconds() - began) - (self._waits.read() - waited))
+
+    async def _enable(self) -> bool:
+        await self.house.desk.send_and_wait(Enable)
+        return True
+
+    async def _stop(self) -> bool:
+        body = {"command": "BothAxesStop", "parameters": {}}
+        try:
+            status, _ = await self.house.web.post("/api/v1/commands?wait=ack", body)
+        except Exception:  # refused, or cut off
+            return False
+        return status == 200
+
+    def p99(self) -> float:
+        """The time that 99 of 100 commands took at most on the wire, in seconds."""
+        return quantiles(self.wire, n=100)[98] if len(self.wire) > 1 else float("inf")
+
+
+def note(outcome: Outcome, probe: Probe, lost: int, stops: int) -> None:
+    """What was measured, and whether the goals are met."""
+    longest = max(probe.stops, default=float("inf"))
+    for name, value in zip(MEASURED, (probe.p99() * 1000, longest * 1000, lost), strict=True):
+        outcome.measured[name] = max(outcome.measured.get(name, 0), round(value))
+    outcome.see(GOALS[0], probe.p99() <= WIRE_LIMIT)
+    outcome.see(GOALS[1], longest <= STOP_LIMIT)
+    outcome.see(GOALS[2], lost == 0)
+    outcome.see("each stop answered", len(probe.stops) == stops)
+
+
+def lost_rows(house: House, before: int) -> int:
+    """How many commands that ended have no end in the journal, of those since there were `before`."""
+    written = records.ended(house.journal)
+    entries = itertools.islice(house.ledger.entries.values(), before, None)
+    return sum(bool(entry.ends) and entry.id not in written for entry in entries)
+
+
+async def flood(stage: Stage, times: int, kind: str) -> None:
+    """Strangers flood the daemon while a commander works and a user with an open event stream stops."""
+    house = await open_house(stage, OLD_ROWS if kind == "queries" else 0)
+    for _ in range(times):
+        await one_flood(house, kind, STOPS)
+    await house.calm()
+
+
+async def each_shortly(stage: Stage, times: int) -> None:
+    """Each kind of flood for a moment: nothing is said of how long commands took."""
+    house = await open_house(stage, OLD_ROWS)
+    for _ in range(times):
+        for kind in KINDS:
+            await one_flood(house, kind, 10)
+    await house.calm()
+
+
+async def open_house(stage: Stage, rows: int) -> House:
+    """A house with the bounds as they are if nobody says otherwise, and a user with an event stream."""
+    house = await stage.house(
+        rows=rows, absent_after=1.0, max_connections=256, max_connections_per_address=32
+    )
+    await house.web.events()
+    await house.note()
+    return house
+
+
+async def one_flood(house: House, kind: str, stops: int) -> None:
+    """Flood once."""
+    house.outcome.inject()
+    lines, entries = house.daemon.log.count("\n"), len(house.ledger.entries)
+    flooder = Warnings(house) if kind == "warnings" else Flooder(house, kind)
+    await pause(house.reactor, 0.5)
+    probe = Probe(house, stops, 0.05)
+    works = [Deferred.fromCoroutine(probe.run())]
+    if kind == "queries":
+        works.append(Deferred.fromCoroutine(ask_shortly(house)))
+    await gatherResults(works)
+    await flooder.end()
+    house.outcome.see("few log lines", house.daemon.log.count("\n") - lines <= LOG_LINES)
+    await settle(house, entries)
+    note(house.outcome, probe, lost_rows(house, entries), stops)
+
+
+async def settle(house: House, before: int) -> None:
+    """Give the journal's thread time to write what it has."""
+    deadline = house.reactor.seconds() + 8.0
+    while lost_rows(house, before) and house.reactor.seconds() < deadline:
+        await pause(house.reactor, 0.1)
+
+
+async def ask_shortly(house: House) -> None:
+    """Another user asks for a page while one asks for slow ones."""
+    began = house.reactor.seconds()
+    status, _ = await house.web.get("/api/v1/messages?limit=10")
+    took = house.reactor.seconds() - began
+    house.outcome.see("another's query in 1 s", status == 200 and took < QUERY_LIMIT)
+
+
+class Warnings:
+    """The controller warns, 20 times a second, in many fields; event streams are open."""
+
+    def __init__(self, house: House) -> None:
+        self._goes_on = True
+        self._line = (
+            b"5\n%b\n1\n905\n900.1" % write_timestamp(utc_now()).encode() + b"\n" * WARNINGS + b"\r\n"
+        )
+        self._streams = gatherResults(
+            [Deferred.fromCoroutine(house.web.events()) for _ in range(8)], consumeErrors=True
+        )
+        self._saying = Deferred.fromCoroutine(self._say(house))
+
+    async def _say(self, house: House) -> None:
+        streams = await self._streams
+        while self._goes_on:
+            writer = house.simulator.communicator.writer
+            if writer is not None and writer.has_room:
+                writer.send(self._line)
+            await pause(house.reactor, 0.05)
+        for stream in streams:
+            stream.close()
+
+    def end(self) -> Deferred[None]:
+        """Warn no more."""
+        self._goes_on = False
+        return self._saying
