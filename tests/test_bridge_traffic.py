@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,7 +11,7 @@ from mtmount_twisted.bridge.audience import MAX_PIECE
 from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.messages import MAX_SEQUENCE_ID
 
-from .commanders import MOVE, STOP, TRACK, House
+from .commanders import ASK, LOG, MOVE, STOP, TRACK, House, ask, command
 
 
 class TrafficTests(SynchronousTestCase):
@@ -79,6 +80,27 @@ class TrafficTests(SynchronousTestCase):
         self.assertEqual(eui.read(), [])
         self.link.finish(stop)
         self.assertEqual([answer.code for answer in eui.answers()], [0, 2])
+
+    def test_comes_behind_a_stop(self) -> None:
+        """What was sent before a stop that was taken meanwhile is not sent, unless it is a stop or an ask."""
+        bridge = self.house.bridge
+        bridge.commanded_late(self.csc, command(50, MOVE, 1))
+        self.assertEqual(self.csc.explanations(), ["not sent: overtaken by a stop"])
+        bridge.commanded_late(self.csc, command(51, STOP, 1))
+        bridge.commanded_late(self.csc, ask(52, 1, 1))
+        self.assertEqual(self.link.codes(), [STOP, ASK])
+        bridge.commanded_late(self.csc, b"garbage")
+        self.assertEqual(len(self.csc.dismissals), 1)
+
+    def test_loss_of_the_controller_in_the_log(self) -> None:
+        """That the controller is lost is a warning, but for a bridge that has ended."""
+        for end, level in ((False, logging.WARNING), (True, logging.INFO)):
+            house = House()
+            if end:
+                house.bridge.close()
+            with self.assertLogs(LOG, logging.INFO) as logs:
+                house.bridge.link_down("a cable")
+            self.assertEqual([record.levelno for record in logs.records], [level])
 
 
 class PieceTests(SynchronousTestCase):
