@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 
 from mtmount_twisted.commands import Enable
+from mtmount_twisted.replies import WarningReply
 
 from . import records
 from .house import House
@@ -24,6 +25,7 @@ from .outcome import Outcome
 from .process import ROOT
 from .stage import Stage
 from .waits import pause
+from .web import Stream
 
 WIRE_LIMIT, STOP_LIMIT = 0.020, 0.100
 """How long a command may take on the wire, of 99 in 100, and a stop over HTTP, each; in seconds."""
@@ -45,6 +47,10 @@ QUERY_LIMIT = 1.0
 
 OLD_ROWS = 120_000
 """How many rows the journal has in which a slow query searches."""
+
+MEMORY_ROOM = 48 * 2**20
+"""How much more memory than usual the daemon may have after a flood, in bytes: the journal may wait for its disk
+with 32 MiB, and the ring of events holds 8, which the allocator does not give back."""
 
 FIELDS = 60_000
 """How many fields a warning of the controller has."""
@@ -166,29 +172,31 @@ def lost_rows(house: House, before: int) -> int:
 
 async def flood(stage: Stage, times: int, kind: str) -> None:
     """Strangers flood the daemon while a commander works and a user with an open event stream stops."""
-    house = await open_house(stage, OLD_ROWS if kind == "queries" else 0)
+    house, stream = await open_house(stage, OLD_ROWS if kind == "queries" else 0)
     for _ in range(times):
         await one_flood(house, kind, STOPS)
+    stream.close()
     await house.calm()
 
 
 async def each_shortly(stage: Stage, times: int) -> None:
     """Each kind of flood for a moment: nothing is said of how long commands took."""
-    house = await open_house(stage, OLD_ROWS)
+    house, stream = await open_house(stage, OLD_ROWS)
     for _ in range(times):
         for kind in KINDS:
             await one_flood(house, kind, 10)
+    stream.close()
     await house.calm()
 
 
-async def open_house(stage: Stage, rows: int) -> House:
+async def open_house(stage: Stage, rows: int) -> tuple[House, Stream]:
     """A house with the bounds as they are if nobody says otherwise, and a user with an event stream."""
     house = await stage.house(
         rows=rows, absent_after=1.0, max_connections=256, max_connections_per_address=32
     )
-    await house.web.events()
     await house.note()
-    return house
+    house.memory += MEMORY_ROOM
+    return house, await house.web.events()
 
 
 async def one_flood(house: House, kind: str, stops: int) -> None:
@@ -228,9 +236,8 @@ class Warnings:
 
     def __init__(self, house: House) -> None:
         self._goes_on = True
-        self._line = (
-            b"5\n%b\n1\n905\n900.1" % write_timestamp(utc_now()).encode() + b"\n" * WARNINGS + b"\r\n"
-        )
+        warning = WarningReply(active=True, code=905, subsystem="900.1", extra_data=("",) * FIELDS)
+        self._line = warning.encode()
         self._streams = gatherResults(
             [Deferred.fromCoroutine(house.web.events()) for _ in range(8)], consumeErrors=True
         )
