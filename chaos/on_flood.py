@@ -49,8 +49,8 @@ OLD_ROWS = 120_000
 """How many rows the journal has in which a slow query searches."""
 
 MEMORY_ROOM = 48 * 2**20
-"""How much more memory than usual the daemon may have after a flood, in bytes: the journal may wait for a disk
-with 32 MiB, and the ring of events holds 8, which the allocator does not give back."""
+"""How much more memory than usual the daemon may have after a flood, in bytes: the journal waits for a disk
+with 32 MiB at most, the ring of events holds 8 MiB, and the allocator gives little of it back."""
 
 FIELDS = 60_000
 """How many fields a warning of the controller has."""
