@@ -102,6 +102,20 @@ class TrafficTests(SynchronousTestCase):
                 house.bridge.link_down("a cable")
             self.assertEqual([record.levelno for record in logs.records], [level])
 
+    def test_drain_in_the_log(self) -> None:
+        """A line in the log says how many commands a bridge that ends waits for; without any there is none."""
+        self.csc.command(MOVE)
+        self.link.ack(self.link.read()[0], b"60000")
+        with self.assertLogs(LOG, logging.INFO) as logs:
+            draining = self.house.bridge.drain(3.0)
+            self.house.advance(3.1)
+        self.successResultOf(draining)
+        texts = [record.getMessage() for record in logs.records]
+        self.assertEqual(texts, ["1 commands in flight: waiting 3 s for their ends"])
+        quiet = House()
+        with self.assertNoLogs(LOG, logging.INFO):
+            self.successResultOf(quiet.bridge.drain(3.0))
+
 
 class PieceTests(SynchronousTestCase):
     """Events that come in one chunk."""
