@@ -103,7 +103,7 @@ class TrafficTests(SynchronousTestCase):
             self.assertEqual([record.levelno for record in logs.records], [level])
 
     def test_drain_in_the_log(self) -> None:
-        """A line in the log says how many commands a bridge that ends waits for; without any there is none."""
+        """A bridge that ends logs for how many commands it waits, and nothing if there are none."""
         self.csc.command(MOVE)
         self.link.ack(self.link.read()[0], b"60000")
         with self.assertLogs(LOG, logging.INFO) as logs:
