@@ -2,7 +2,7 @@
 
 Playwright's objects belong to the thread that made them, so all that is done with a page is done in there:
 a test hands in a function of the page, and waits for its end. Where the browser is missing such tests are
-skipped, or fail if ``MTMOUNT_BROWSER_TESTS`` is ``required``.
+skipped, or fail if ``MTMOUNT_BROWSER_TESTS`` is ``required``; all are skipped if it is ``none``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-REQUIRED = os.environ.get("MTMOUNT_BROWSER_TESTS") == "required"
+MODE = os.environ.get("MTMOUNT_BROWSER_TESTS")
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 20_000.0
 """How long the browser waits for what a test expects, in milliseconds; who passes does not wait so long."""
@@ -34,8 +34,10 @@ def program() -> str | None:
 
 def missing() -> str:
     """What keeps tests from a browser; empty if nothing does, or if they are to fail for it."""
-    if REQUIRED:
+    if MODE == "required":
         return ""
+    if MODE == "none":
+        return "MTMOUNT_BROWSER_TESTS is none"
     for package in ("playwright", "axe_playwright_python", "prometheus_client"):
         if find_spec(package) is None:
             return f"no {package}: .venv/bin/pip install -e '.[browser,web]'"
