@@ -81,10 +81,12 @@ class OutputThreadTests(SynchronousTestCase):
 
     def test_started_twice(self) -> None:
         """A second start starts no second thread."""
-        before = threading.active_count()
+        output = OutputThread(self.sink, notice, name=self.id())
+        self.addCleanup(output.stop)
         for _ in range(2):
-            self.output.start()
-        self.assertEqual(threading.active_count(), before + 1)
+            output.start()
+        # By name: a thread of another test may end just now.
+        self.assertEqual([thread.name for thread in threading.enumerate()].count(self.id()), 1)
 
     def test_hanging_sink_holds_up_nobody(self) -> None:
         """While the sink hangs, a record is taken at once; it is written when the sink goes on."""
@@ -180,11 +182,12 @@ class OutputThreadTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """The thread ends behind what waits; and Python would not wait for it."""
-        self.output.start()
-        thread = threading.enumerate()[-1]
+        output = OutputThread(self.sink, notice, name=self.id())
+        output.start()
+        [thread] = [thread for thread in threading.enumerate() if thread.name == self.id()]
         self.assertTrue(thread.daemon)
-        self.output.write(b"a")
-        self.output.stop()
+        output.write(b"a")
+        output.stop()
         thread.join(SOON)
         self.assertFalse(thread.is_alive())
         self.assertEqual(self.sink.records, [b"a"])
