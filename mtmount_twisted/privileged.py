@@ -42,12 +42,15 @@ class PrivilegedPorts:
         :raises OSError: if one can't be had.
         """
         for host, port in self._wanted:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            # An address with a zone is a name to `bind`, which would look it up and then forget the zone.
+            [(family, *_, where)] = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )
             bound = socket.socket(family, socket.SOCK_STREAM)
             self._bound[plain_address(host), port] = bound
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.setblocking(False)
-            bound.bind((host, port))
+            bound.bind(where)
 
     def close(self) -> None:
         """Close the sockets on which nobody listened."""

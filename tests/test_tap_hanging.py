@@ -26,7 +26,10 @@ class Commander(Program):
 MUTE_NAME_SERVER = """
 import socket, threading
 asked = set()
+resolve = socket.getaddrinfo
 def getaddrinfo(host, *rest, **options):
+    if options.get("flags", 0) & socket.AI_NUMERICHOST:
+        return resolve(host, *rest, **options)  # of an address, no name server is asked
     if host in asked:
         threading.Event().wait()
     asked.add(host)
