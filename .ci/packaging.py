@@ -7,13 +7,14 @@ another user could not write to it.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import venv
 import zipfile
 from pathlib import Path
+
+from source_tree import copy_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,16 +66,6 @@ def require(text: str, *words: str) -> None:
             sys.exit(f"{text}\npackaging: {word!r} is not in the text above")
     if "Traceback" in text:
         sys.exit(f"{text}\npackaging: a traceback")
-
-
-def copy_sources(folder: Path) -> Path:
-    """Copy what git has, or would add, to a new folder, and return it."""
-    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, text=True)
-    for name in listed.split("\0"):
-        if name and (ROOT / name).is_file():  # and not deleted since the last commit
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
 
 
 def files(folder: Path) -> set[Path]:

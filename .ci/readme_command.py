@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import textwrap
 from pathlib import Path
 
-README = Path(__file__).resolve().parent.parent / "README.rst"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-
-def readme_command(text: str, name: str) -> str:
-    """The code block directly after the marker `name`; `LookupError` if there is none."""
-    found = re.search(
-        rf"^\.\. {re.escape(name)}[ ]*\n\s*^\.\. code-block:: *sh\n+((?:[ \t]+\S.*\n|\n)+)",
-        text + "\n",
-        re.MULTILINE,
-    )
-    if found is None:
-        raise LookupError(f"{README.name}: no '.. code-block:: sh' directly after '.. {name}'")
-    return textwrap.dedent(found[1]).strip()
-
+from tests.pages import README, marked
 
 if __name__ == "__main__":
     try:
-        print(readme_command(README.read_text(encoding="utf-8"), sys.argv[1]))
+        print(marked(README, sys.argv[1]), end="")
     except (LookupError, OSError) as error:
         sys.exit(f"readme_command: {error}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import ssl
 import sys
-import textwrap
 
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
@@ -16,21 +14,11 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest
 
 from .folders import scratch_path
-from .pages import DOCS
+from .pages import DOCS, marked
 from .programs import ROOT, Program, ProgramCase
 
 SSLYZE = shutil.which("sslyze", path=f"{ROOT}/.venv/sslyze/bin:{os.environ['PATH']}")
 """It needs an older ``cryptography`` than the package, so it is in an environment of its own, if anywhere."""
-
-
-def block(name: str) -> str:
-    """The text of a code block of the page, by the comment above it."""
-    page = (DOCS / "security.rst").read_text(encoding="utf-8")
-    found = re.search(
-        rf"^\.\. certificates-{name}\n\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", page, re.MULTILINE
-    )
-    assert found is not None, name
-    return textwrap.dedent(found[1])
 
 
 class CertificatesTests(ProgramCase):
@@ -57,7 +45,7 @@ class CertificatesTests(ProgramCase):
 
     def text(self, name: str) -> str:
         """A block with ports that nobody else has."""
-        text = block(name)
+        text = marked(DOCS / "security.rst", f"certificates-{name}")
         for printed, used in self.replaced.items():
             text = text.replace(printed, used)
         return text

@@ -1,12 +1,9 @@
-"""``docs/porting.rst``: the names that it promises are there, and its examples run."""
+"""``docs/porting.rst``: the names that it promises are there."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import re
-import textwrap
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,17 +11,9 @@ import mtmount_twisted
 from mtmount_twisted import enums, errors, messages
 from mtmount_twisted.simulator import axis
 
-from .pages import DOCS, tables
-from .test_readme import RunBesideSimulator
+from .pages import tables
 
 PAGE = "porting.rst"
-
-
-def examples() -> list[str]:
-    """The page's Python, in order."""
-    text = (DOCS / PAGE).read_text(encoding="utf-8")
-    found = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
-    return [textwrap.dedent(each) for each in found]
 
 
 class NameTests(SynchronousTestCase):
@@ -68,26 +57,3 @@ class NameTests(SynchronousTestCase):
         for _, builtin, ours in rows:
             caught, error = re.findall(r"\w+", builtin)[0], re.findall(r"\w+", ours)[0]
             self.assertIn(caught, [base.__name__ for base in getattr(errors, error).__mro__])
-
-
-class ExampleTests(RunBesideSimulator):
-    """What the page shows."""
-
-    async def test_twisted(self) -> None:
-        """The program in Twisted takes command."""
-        self.assertEqual(await self.run_beside_simulator(examples()[0]), ["the CSC has command"])
-
-    async def test_asyncio(self) -> None:
-        """The program that needs asyncio does, too."""
-        self.assertEqual(
-            await self.run_beside_simulator(examples()[1]), ["the CSC has command, says asyncio"]
-        )
-
-    def test_exceptions(self) -> None:
-        """What is to be caught is caught, and prints what the page says."""
-        text = (DOCS / PAGE).read_text(encoding="utf-8")
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(examples()[2], {})
-        self.assertEqual(printed.getvalue(), textwrap.dedent(text.partition("It prints::\n\n")[2]))
-        self.assertEqual(len(examples()), 3)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
-import textwrap
 
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -14,17 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mtmount_twisted.bridge.config import load
 from mtmount_twisted.simulator.service import SimulatorService
 
+from .pages import DOCS, README, marked
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def library_example() -> str:
-    """The README's Python, as text."""
-    with open(os.path.join(ROOT, "README.rst"), encoding="utf-8") as readme:
-        match = re.search(
-            r"\.\. readme-library\n\.\. code-block:: python\n\n((?:   .*\n|\n)+)", readme.read()
-        )
-    assert match is not None
-    return textwrap.dedent(match[1])
 
 
 def free_port() -> int:
@@ -46,10 +36,7 @@ class BridgeSetUp(SynchronousTestCase):
 
     def test_three_commanders(self) -> None:
         """The file that is shown is right, and serves who the text says."""
-        with open(os.path.join(ROOT, "docs", "bridge.rst"), encoding="utf-8") as page:
-            match = re.search(r"\.\. code-block:: toml\n\n((?:   .*\n|\n)+)", page.read())
-        assert match is not None
-        config = load(textwrap.dedent(match[1]))
+        config = load(marked(DOCS / "bridge.rst", "bridge-three-commanders"))
         self.assertEqual(
             [(pair.name, pair.source, pair.command_port, pair.reply_port) for pair in config.pairs],
             [("csc", "CSC", 30005, 30006), ("eui", "EUI", 60005, 60006), ("hhd", "HHD", 40005, 40006)],
@@ -81,7 +68,7 @@ class Examples(RunBesideSimulator):
     async def test_readme(self) -> None:
         """The README's ten lines take command, power the axis and move it, and end."""
         self.assertEqual(
-            await self.run_beside_simulator(library_example()),
+            await self.run_beside_simulator(marked(README, "readme-library")),
             [f"{name} is done" for name in ("AskForCommand", "AzimuthAxisPower", "AzimuthAxisMove")],
         )
 
