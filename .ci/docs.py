@@ -7,8 +7,8 @@ README's first command makes. What a block is, its language says:
 
 ``sh``       is run by bash. A daemon that stays in the foreground is left running until the next one, or the
              end of the page: then Ctrl-C ends it, cleanly and in time.
-``console``  is a session: ``$`` lines are run, ``CSC>`` lines are typed at the prompt, and all else must be
-             shown, with other times.
+``console``  is a session: ``$`` lines are run, lines behind the prompt (``CSC>``) are typed, and all else must
+             be shown, with other times.
 ``python``   is run beside the daemon, unless it is saved: then a later block runs it.
 ``toml``     is read as a configuration, or as a file of tokens.
 ``json``     is parsed, as is ``ini``.
@@ -79,6 +79,7 @@ NEEDS_DAEMON = re.compile(r"mtmount-commander|mtmount-journal|127\.0\.0\.1:8080|
 SERVING = re.compile(r"the controller is connected|serving a commander on")
 STOPPED = "Server Shut Down."
 ESCAPES = re.compile(r"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?|\r")
+PROMPT = re.compile(r"(CSC(?: \([^)]*\))?>) ?(.*)")
 TIME = re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b")
 SECONDS = re.compile(r"\b\d+(?:\.\d+)? s\b")
 
@@ -205,7 +206,7 @@ class Reader:
             "toml": self._toml,
             "json": lambda block: json.loads(block.text),
             "yaml": self._yaml,
-            "ini": lambda block: configparser.ConfigParser(strict=False).read_string(block.text),
+            "ini": lambda block: configparser.ConfigParser(strict=False, interpolation=None).read_string(block.text),
         }
 
     def read(self, path: Path) -> Iterator[tuple[Block, str]]:
@@ -335,9 +336,9 @@ class Reader:
                     running = Running(line.removeprefix("$ "), self.tree, self.environment)
                 elif running is None:
                     raise Wrong("a session begins with a line '$ COMMAND'")
-                elif line.startswith("CSC> "):
-                    running.wait_for(re.compile("CSC>"), SHOWN_WITHIN)
-                    typed = running.type(line.removeprefix("CSC> ") + "\r")
+                elif prompt := PROMPT.match(line):
+                    running.wait_for(re.compile(re.escape(prompt[1])), SHOWN_WITHIN, typed)
+                    typed = running.type(prompt[2] + "\r")
                 elif line.strip():
                     running.wait_for(_with_other_times(line), SHOWN_WITHIN, typed)
             if running is not None:
