@@ -17,6 +17,7 @@ README = ROOT / "README.rst"
 DIRECTIVE = re.compile(r"( *)\.\. ([\w-]+):: *(.*)")
 ITEM = re.compile(r" *(?:(?:[*-]|\d+\.) +)*")
 COMMENT = re.compile(r"( *)\.\. (?!\[|_|\|)(?![\w-]+::)(.+)")
+OPTIONS = re.compile(r"\A(?::[\w-]+:.*\n)+")
 LITERAL = ("code", "literalinclude", "parsed-literal", "sourcecode", "highlight", "doctest")
 """Directives for a block of code; the documentation has ``code-block`` only, so that all can be found."""
 
@@ -56,7 +57,8 @@ def blocks(path: Path) -> list[Block]:
         if literal or (directive is None and comment is None and line.endswith("::")):
             language = directive[3].strip() if directive is not None and directive[2] == "code-block" else ""
             end = _end_of_block(lines, number)
-            text = textwrap.dedent("\n".join(lines[number + 1 : end])).strip("\n") + "\n"
+            text = textwrap.dedent("\n".join(lines[number + 1 : end]))
+            text = OPTIONS.sub("", text).strip("\n") + "\n"
             name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
             found.append(Block(name, number + 1, language, text, tuple(marks)))
             number = end

@@ -33,6 +33,7 @@ Text.
 1. In a list:
 
    .. code-block:: toml
+      :name: of the block
 
       key = 1
 
@@ -77,11 +78,11 @@ class BlockTests(SynchronousTestCase):
                 (4, "", "a -> b\n"),
                 (11, "sh", "one\n\ntwo\n"),
                 (23, "toml", "key = 1\n"),
-                (27, "", "literal\n"),
-                (31, "", "* no bullet\n"),
-                (34, "python", "print()\n"),
-                (40, "", "in it\n"),
-                (46, "", "\n"),
+                (28, "", "literal\n"),
+                (32, "", "* no bullet\n"),
+                (35, "python", "print()\n"),
+                (41, "", "in it\n"),
+                (47, "", "\n"),
             ],
         )
 
