@@ -7,8 +7,8 @@ README's first command makes. What a block is, its language says:
 
 ``sh``       is run by bash. A daemon that stays in the foreground is left running until the next one, or the
              end of the page: then Ctrl-C ends it, cleanly and in time.
-``console``  is a session: ``$`` lines are run, what is behind a prompt (``CSC>``) is typed, and all else must be
-             shown, with other times.
+``console``  is a session: ``$`` lines are run, what is behind a prompt (``CSC>``) is typed, and all else must
+             be shown, with other times.
 ``python``   is run beside the daemon, unless it is saved: then a later block runs it.
 ``toml``     is read as a configuration, or as a file of tokens.
 ``json``     is parsed, as is ``ini``.
