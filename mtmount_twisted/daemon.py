@@ -183,19 +183,18 @@ def check_can_listen(
 
 def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Found | None) -> tuple[str, int]:
     address = check_resolves(daemon, listen.host_option, listen.host, found)[0]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    host, _, zone = address.partition("%")
     try:
-        # An address with a zone is a name to `bind`, which would look it up and then forget the zone.
-        [(family, *_, where)] = socket.getaddrinfo(
-            address, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
         probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(where)
+        # `bind` takes the zone of a link-local address as a number of its own.
+        probe.bind((host, listen.port, 0, socket.if_nametoindex(zone)) if zone else (host, listen.port))
         probe.listen()
     except OSError as error:
         option = listen.host_option if error.errno in _ADDRESS_FAULTS else listen.port_option
         shown = f"[{listen.host}]" if ":" in listen.host else listen.host
-        why = f"can't listen on {shown}:{listen.port}: {error.strerror}"
+        why = f"can't listen on {shown}:{listen.port}: {error.strerror or error}"
         stop(daemon, f"{option}: {why}; {_ADVICE.get(error.errno or 0, 'give another')}")
     return address, listen.port
 
