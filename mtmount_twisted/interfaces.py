@@ -115,10 +115,11 @@ class IBridge(Interface):
 class IJournal(Interface):
     """Where the bridge records what happens. No method blocks or raises.
 
-    Each gives the number of what it records, which counts up by one; 0 if it is not kept.
+    Each gives the number of what it records, which counts up by one; 0 if it is not kept. `privileged` is
+    False for a row that a client without rights brought about: it gives way to the others.
     """
 
-    def message(peer: str, direction: str, epoch: int, line: bytes) -> int:
+    def message(peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
         """A line came ``"from"`` a peer, or went ``"to"`` one."""
 
     def step(
@@ -130,10 +131,11 @@ class IJournal(Interface):
         code: int,
         lease: int,
         explanation: str = "",
+        privileged: bool = True,
     ) -> int:
         """A step in the life of a command."""
 
-    def event(kind: str, peer: str, epoch: int, detail: str = "") -> int:
+    def event(kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
         """Something happened that is neither."""
 
 
@@ -147,6 +149,8 @@ class IJournalState(Interface):
     time = Attribute("When the last row was recorded, as it stands in the file: seconds, Unix time.")
     lag = Attribute("How far the file is behind: seconds, a float.")
     lost = Attribute("How many rows are not in the file and never will be: int, never falls.")
+    lost_unprivileged = Attribute("How many of `lost` clients without rights brought about: int.")
+    losing = Attribute("True while rows are lost that clients with rights brought about.")
     left_unknown = Attribute("How many commands the run before left without an end when it was killed: int.")
     pending = Attribute("How many rows are not yet in the file.")
     written = Attribute("How many rows were written to the file; it moves once they can be read there.")

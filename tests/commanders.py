@@ -216,7 +216,7 @@ class RecordingJournal:
         self.steps: list[tuple[Any, ...]] = []
         self.events: list[tuple[str, str, int, str]] = []
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> None:
         """Note a line."""
         self.messages.append((peer, direction, epoch, line))
 
@@ -230,11 +230,12 @@ class RecordingJournal:
         code: int,
         lease: int,
         explanation: str = "",
+        privileged: bool = True,
     ) -> None:
         """Note a step."""
         self.steps.append((key, step, peer, epoch, sequence_id, code, lease, explanation))
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> None:
         """Note an event."""
         self.events.append((kind, peer, epoch, detail))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -189,6 +189,7 @@ class World:
         self.synchronous = True
         self.threads: deque[tuple[Deferred[Any], Callable[[], Any]]] = deque()
         self.recorded = 0
+        self.counts: Counter[str] = Counter()
         self.start()
 
     def start(self) -> None:

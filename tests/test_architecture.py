@@ -41,6 +41,7 @@ from mtmount_twisted.bridge import (
     sent_ids,
     service,
 )
+from mtmount_twisted.journal import limited
 from mtmount_twisted.web import acks, feed, history, leases, lives, resuming, routing
 from mtmount_twisted.web import commanders as web_commanders
 
@@ -105,7 +106,7 @@ ROOMS: dict[str, Room] = {
     "output": room("output standard_streams", "visible"),
     "twistd_log": room("twistd_log", "visible logs output"),
     "simulator": room("simulator", "names lines values messages codec limited_log communicator"),
-    "journal_file": room("journal.schema", "messages"),
+    "journal_file": room("journal.schema journal.limited journal.checking", "messages files visible"),
     "bridge": room(
         "bridge",
         "names lines values messages codec waiting interfaces liveness deadlines limited_log protocol outlet "
@@ -381,6 +382,9 @@ BOUNDS = {
     "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{service.DRAIN_TIME:g} s",
     "rows for the journal": size(journal.MAX_WAITING_BYTES),
+    "rows on the word of who only observes": f"{limited.VISIT_ROWS} of a visit; of a port "
+    f"{limited.PORT_ROWS}, and {limited.PORT_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
+    "such rows for the journal": size(journal.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
     "a log line of what may come often": f"1 in {limited_log.INTERVAL:g} s, or {limited_log.A_FEW}",
     "connections": "{} †, from one address {} †".format(*CONNECTIONS),

@@ -12,6 +12,7 @@ from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.framing import MAX_LINE_LENGTH
 from mtmount_twisted.interfaces import IBridge, IClient, IJournal
+from mtmount_twisted.journal.limited import VISIT_ROWS
 
 from .commanders import (
     MOVE,
@@ -405,7 +406,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(self.watch.dismissals, ["it only observes, and goes on commanding"])
         self.assertEqual(len(self.watch.explanations()), 100)
         self.assertNotIn("watch", self.house.bridge.clients)
-        self.assertEqual(len(self.house.journal.steps), 100)
+        self.assertEqual(len(self.house.journal.steps), VISIT_ROWS // 3)
         self.house.link.say(STATE)
         self.assertEqual((self.watch.read(), self.other.read()), ([], [STATE]))
 

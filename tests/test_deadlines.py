@@ -428,6 +428,7 @@ OWN_TIMERS = {
     "commander.web:WebClient.__init__": "connections that were not used for long are closed",
     "commander.web:_NamedEndpoint._to": "it never comes: the deadlines around it are shorter",
     "deadlines:Deadline._set": "the deadline's own",
+    "journal.limited:LimitedJournal._omit": "what was not recorded is counted, and told now and then",
     "journal.replay:Replay._send": "the next command is due",
     "liveness:_Watch.look": "it judges by what the kernel has received, whether that was read or not",
     "simulator.axis:InPositionWatch._wait": "the axis comes to its target, or leaves it",

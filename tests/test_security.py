@@ -168,13 +168,14 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(set(modes.values()), {0o600}, modes)
 
     def test_journal_that_is_there(self) -> None:
-        """The mode of one that is there is its owner's business: a group may be meant to read it."""
+        """One that is there, and that others can read, is made private."""
         path = scratch_path(self)
         path.touch()
-        path.chmod(0o640)
+        path.chmod(0o644)
         store = Store(path, None, lambda: 1)
         self.addCleanup(store.close)
-        self.assertEqual({stat.S_IMODE(os.stat(f"{path}{end}").st_mode) for end in ("", "-wal")}, {0o640})
+        self.assertEqual({stat.S_IMODE(os.stat(f"{path}{end}").st_mode) for end in ("", "-wal")}, {0o600})
+        self.assertEqual(store.made_private, [f"{path} (0644)"])
 
 
 class LogTests(SynchronousTestCase):

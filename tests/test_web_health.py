@@ -13,6 +13,8 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, User
 from mtmount_twisted.web.health import INTERVAL, Health, LoopWatch, Spread
 
+LOST = {"lost_rows": {"with_rights": 3, "without_rights": 2}}
+
 CALL = Call(User("x", frozenset(), Source.CSC))
 
 
@@ -32,7 +34,7 @@ class HealthTests(SynchronousTestCase):
         self.pair = SimpleNamespace(listen_error=None)
         self.bridge = SimpleNamespace(link=object())
         self.service = SimpleNamespace(bridge=self.bridge, all_pairs=[self.pair], port_failures=[])
-        self.journal = SimpleNamespace(fault="")
+        self.journal = SimpleNamespace(fault="", losing=False, lost=5, lost_unprivileged=2)
         self.health = Health(self.service, self.journal)
 
     def ask(self, path: str) -> Answer:
@@ -51,14 +53,21 @@ class HealthTests(SynchronousTestCase):
     def test_ready(self) -> None:
         """With the controller's link up, all listeners up and a journal without fault it is ready."""
         answer = self.ask("/readyz")
-        self.assertEqual((answer.status, answer.body), (200, {"ready": True, "lacks": []}))
+        self.assertEqual((answer.status, answer.body), (200, {"ready": True, "lacks": [], **LOST}))
 
     def test_not_ready(self) -> None:
         """What is lacking is told, with 503."""
         self.bridge.link = None
         self.journal.fault = "the disk is full"
         answer = self.ask("/readyz")
-        expected = {"error": "not ready", "ready": False, "lacks": ["controller", "journal"]}
+        expected = {"error": "not ready", "ready": False, "lacks": ["controller", "journal"], **LOST}
+        self.assertEqual((answer.status, answer.body), (503, expected))
+
+    def test_rows_are_lost(self) -> None:
+        """While rows of clients with rights are lost it is not ready, and says so."""
+        self.journal.losing = True
+        answer = self.ask("/readyz")
+        expected = {"error": "not ready", "ready": False, "lacks": ["journal_rows"], **LOST}
         self.assertEqual((answer.status, answer.body), (503, expected))
 
     def test_listeners(self) -> None:

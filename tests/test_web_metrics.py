@@ -11,6 +11,7 @@ from mtmount_twisted.bridge.audience import OBSERVERS
 from mtmount_twisted.bridge.core import REASONS
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.journal.limited import VISIT_ROWS
 from mtmount_twisted.web import metrics
 from mtmount_twisted.web.metrics import FIGURES
 
@@ -222,8 +223,21 @@ class JournalTests(MetricsCase):
                 self.tee.message("csc", "from", 0, b"1\n2\n3")
             messages, steps, events = self.journal.take()
             self.journal.free([*messages, *steps, *events])
-        self.assertGreater(self.value("journal_lost_rows_total"), 10)
+        self.assertGreater(self.value("journal_lost_rows_total", "rights=yes"), 10)
+        self.assertEqual(self.value("journal_lost_rows_total", "rights=no"), 0)
         self.assertEqual(self.value("journal_gaps_total"), 2)
+
+    def test_rows_of_clients_without_rights(self) -> None:
+        """Rows that clients without rights brought about are counted apart: those that were lost for want of
+        room, and those that were not recorded because there were too many."""
+        for _ in range(400):
+            self.tee.message("hall/1", "from", 0, b"1\n2\n3", privileged=False)
+        self.assertEqual(self.value("journal_lost_rows_total", "rights=yes"), 0)
+        self.assertGreater(self.value("journal_lost_rows_total", "rights=no"), 10)
+        observer = self.client("hall/1", may_command=False)
+        for _ in range(50):
+            observer.command(STOP)
+        self.assertEqual(self.value("journal_omitted_rows_total"), 50 * 3 - VISIT_ROWS)
 
     def test_no_journal(self) -> None:
         """A bridge that keeps no journal has no gaps in it."""

@@ -83,17 +83,22 @@ class Audience:
         self._refusals[observer.name] += 1
         return self._refusals[observer.name]
 
-    def tell(self, client: Any, line: bytes, visit: int | None = None) -> None:
+    def tell(
+        self, client: Any, line: bytes, visit: int | None = None, privileged: bool | None = None
+    ) -> None:
         """Give an answer to the client that it is for, and, if that may command, to those who only observe.
 
         :param visit: when the question came; None for just now. If that visit is over, the client
             does not get the answer.
+        :param privileged: whether it answers a client with rights; None if the client has them.
         """
+        if privileged is None:
+            privileged = client.may_command
         if self.is_here(client) and (visit is None or visit == self._visits[client.name]):
-            self._diary.told(client.name, line)
+            self._diary.told(client.name, line, privileged)
             client.send(line + TERMINATOR)
         if self._observers and client.may_command:
-            self._diary.told(OBSERVERS, line)
+            self._diary.told(OBSERVERS, line, privileged)
             self._gathered.append(line)
             self._give_unless_gathering()
 
@@ -102,8 +107,11 @@ class Audience:
             self._give()
 
     def tell_one(self, client: Any, lines: list[bytes]) -> None:
-        """Give lines to one client and nobody else."""
-        for line in lines:
+        """Give lines to one client and nobody else.
+
+        For a client without rights the lines are not recorded: it can have them told as often as it connects.
+        """
+        for line in lines if client.may_command else ():
             self._diary.told(client.name, line)
         for piece in _pieces(lines):
             client.send(piece)

@@ -85,7 +85,7 @@ class Bridge:
         self._ending = False  # it takes only what stops something
         self._limited_log = RateLimitedLog(clock, log)
         self._clients_log = RateLimitedLog(clock, log, A_FEW)
-        self._diary = diary = Diary(journal)
+        self._diary = diary = Diary(journal, clock)
         self._audience = audience = Audience(diary)
         self._traffic = traffic = Traffic(clock, log, rules, diary, audience, self.lease, source)
         self._granting = Granting(clock, log, rules, diary, audience, traffic, self.lease)
@@ -134,14 +134,14 @@ class Bridge:
     def client_connected(self, client: Any) -> None:
         """A client connected, or came back; it is told what is known."""
         self._audience.enter(client)
-        self._diary.event("connected", client.name)
+        self._diary.event("connected", client.name, "", client.may_command)
         self._granting.came(client)
         self._audience.tell_one(client, self.known.lines)
 
     def client_lost(self, client: Any, why: str) -> None:
         """A client is gone. What it sent goes on, and is answered to nobody but those who observe."""
         self._audience.leave(client)
-        self._diary.event("disconnected", client.name, why)
+        self._diary.event("disconnected", client.name, why, client.may_command)
         if not self._closed:
             self._granting.left(client)
 
@@ -151,7 +151,7 @@ class Bridge:
         What it sent goes on, its asks too: if one gets it command, it counts as gone from then on. It is
         told its answers, and all else, until it is lost.
         """
-        self._diary.event("finished", client.name)
+        self._diary.event("finished", client.name, "", client.may_command)
         if not self._closed:
             self._granting.finished(client)
 
@@ -165,7 +165,7 @@ class Bridge:
         """A client is about to be disconnected because it did not keep up; nothing it says counts."""
         self._audience.leave(client)
         self.counts["cut_off"] += 1
-        self._diary.event("cut_off", client.name, why)
+        self._diary.event("cut_off", client.name, why, client.may_command)
 
     def gathering(self) -> AbstractContextManager[None]:
         """For who passes on many commands at once: observers get the answers together."""
@@ -173,7 +173,7 @@ class Bridge:
 
     def commanded(self, client: Any, line: bytes) -> None:
         """A client sent a command. What comes after it was dismissed or cut off is not taken."""
-        self._diary.heard(client.name, line)
+        self._diary.heard(client.name, line, client.may_command)
         if not self._audience.is_here(client):
             return
         try:
@@ -205,7 +205,7 @@ class Bridge:
         if header is None or header.code == ASK or header.code in STOP_CODES:
             self.commanded(client, line)
         elif self._audience.is_here(client):
-            self._diary.heard(client.name, line)
+            self._diary.heard(client.name, line, client.may_command)
             self._traffic.refuse(client, header, "not sent: overtaken by a stop")
 
     def _bear(self, client: Any) -> None:
@@ -217,23 +217,25 @@ class Bridge:
     def unheard(self, client: Any, lines: list[bytes]) -> None:
         """Commands came from a client that has nowhere to be answered: none is taken.
 
-        Each is refused all the same, for the journal and for those who observe.
+        Each is refused all the same, for the journal and for those who observe. The sender is not connected
+        as the protocol says, so its lines are recorded within the bounds of those without rights.
         """
         self._clients_log.warning(
             "%s: not taken, there is nowhere to answer: %d lines", client.name, len(lines)
         )
         for line in lines:
-            self._diary.heard(client.name, line)
+            self._diary.heard(client.name, line, False)
             header = read_to_refuse(line)
             if header is not None:
-                self._traffic.refuse(client, header, "not sent: its connection for replies is not up")
+                why = "not sent: its connection for replies is not up"
+                self._traffic.refuse(client, header, why, privileged=False)
 
     def _malformed(self, client: Any, line: bytes, error: LineError) -> None:
         """Close a connection that is out of step; if it can be told which command it was, it is refused."""
         header = read_to_refuse(line)
         if header is None:
             self.counts["malformed"] += 1
-            self._diary.event("malformed", client.name, error.reason)
+            self._diary.event("malformed", client.name, error.reason, client.may_command)
         else:
             self._traffic.refuse(client, header, f"malformed: {error.reason}")
         self._dismiss(client, f"malformed: {error}")
@@ -366,3 +368,4 @@ class Bridge:
         self._granting.close()
         self._traffic.lose("the bridge ends")
         self._traffic.stop()
+        self._diary.close()

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+
+from ..journal.limited import LimitedJournal
 from .header import DownHeader
 
 REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
@@ -15,40 +18,61 @@ REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malfo
 
 
 class Diary:
-    """Writes to a journal.
+    """Writes to a journal; what clients without rights say, within bounds (`journal.limited`).
 
     :param journal: see `interfaces.IJournal`.
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :ivar epoch: number of the last connection to the controller; 0 before the first.
     :ivar counts: how often what happened.
     """
 
-    def __init__(self, journal: Any) -> None:
+    def __init__(self, journal: Any, clock: IReactorTime) -> None:
         self.epoch = 0
         self.counts: Counter[str] = Counter()
         self._journal = journal
+        self._limited = LimitedJournal(journal, clock, self.counts)
 
-    def heard(self, peer: str, line: bytes) -> None:
-        """A peer said a line."""
-        self._journal.message(peer, "from", self.epoch, line)
+    def _for(self, privileged: bool) -> Any:
+        return self._journal if privileged else self._limited
 
-    def told(self, peer: str, line: bytes) -> None:
-        """A line went to a peer."""
-        self._journal.message(peer, "to", self.epoch, line)
+    def heard(self, peer: str, line: bytes, privileged: bool = True) -> None:
+        """Record a line from a peer.
 
-    def event(self, kind: str, peer: str, detail: str = "") -> None:
-        """Something happened that is neither a line nor a command."""
-        self._journal.event(kind, peer, self.epoch, detail)
+        :param privileged: False if the line is from a client without rights; so in the other methods.
+        """
+        self._for(privileged).message(peer, "from", self.epoch, line)
+
+    def told(self, peer: str, line: bytes, privileged: bool = True) -> None:
+        """Record a line to a peer."""
+        self._for(privileged).message(peer, "to", self.epoch, line)
+
+    def event(self, kind: str, peer: str, detail: str = "", privileged: bool = True) -> None:
+        """Record what is neither a line nor a command."""
+        self._for(privileged).event(kind, peer, self.epoch, detail)
 
     def step(
-        self, step: str, client: Any, header: DownHeader, key: int, lease: int, explanation: str = ""
+        self,
+        step: str,
+        client: Any,
+        header: DownHeader,
+        key: int,
+        lease: int,
+        explanation: str = "",
+        privileged: bool = True,
     ) -> None:
-        """A step in the life of a command; `key` is 0 for one that never went towards the controller."""
-        self._journal.step(
+        """Record a step of a command; `key` is 0 for one that never went towards the controller."""
+        self._for(privileged).step(
             key, step, client.name, self.epoch, header.sequence_id, header.code, lease, explanation
         )
 
-    def given_up(self, client: Any, header: DownHeader, key: int, lease: int, why: str) -> None:
-        """The bridge itself ended a command: counted, and told, under the reason that `why` begins with."""
+    def given_up(
+        self, client: Any, header: DownHeader, key: int, lease: int, why: str, privileged: bool = True
+    ) -> None:
+        """Count and record that the bridge ended a command, under the reason that `why` begins with."""
         reason = next(word for word in REASONS if why.startswith(word)).replace(" ", "_")
         self.counts[reason] += 1
-        self.step(reason, client, header, key, lease, why)
+        self.step(reason, client, header, key, lease, why, privileged)
+
+    def close(self) -> None:
+        """Record what was left out and not told yet, and stop the timer."""
+        self._limited.close()

@@ -11,8 +11,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
+from pathlib import Path
 
-from ..files import kind_problem
+from ..journal.checking import unfit
+from ..journal.schema import real_path
 from .config import Config
 from .places import parse_endpoint
 
@@ -28,7 +30,9 @@ def problems(config: Config) -> Iterator[str]:
     """Why files can't be where a configuration wants them, a line each, with the key."""
     if config.journal.enabled:
         file = config.journal.path
-        yield from (f"journal.path: {why}" for why in ([NO_HOME] if file is None else _file_problems(file)))
+        yield from (
+            f"journal.path: {why}" for why in ([NO_HOME] if file is None else _journal_problems(file))
+        )
     for key, path in unix_sockets(config).items():
         yield from (f"{key}: {why}" for why in _socket_problems(path))
 
@@ -86,20 +90,27 @@ def remove_left_behind(path: str) -> bool:
     return True
 
 
-def _file_problems(path: str) -> Iterator[str]:
-    """A file can be written, or made with the folders above it."""
-    if os.path.isdir(path):
-        yield f"{path} is a folder; expected a file"
+def _journal_problems(path: str) -> Iterator[str]:
+    """A file can be written, or made with the folders above it; a link stands for where it points."""
+    link, path = path, str(real_path(Path(path)))
+    points = "" if link == path else f"{link} points to {path}: "
+    if os.path.islink(path):
+        yield f"{link} is a symbolic link that leads to itself"
+    elif os.path.isdir(path):
+        yield f"{points}{path} is a folder; expected a file"
     elif os.path.exists(path):
-        if why := kind_problem(os.stat(path)):
-            yield f"{path}: {why}"
+        user = os.geteuid()
+        found = os.stat(path)
+        # Root may be about to start the daemon as another user.
+        if why := unfit(found, user or found.st_uid):
+            yield f"{points}{path} can't be the journal: {why}"
         elif not os.access(path, os.R_OK | os.W_OK):
-            yield f"{path} can't be written"
+            yield f"{points}{path} can't be written"
     else:
         folder = os.path.dirname(path)
         while not os.path.lexists(folder):
             folder = os.path.dirname(folder)
-        yield from _folder_problems(folder)
+        yield from (f"{points}{why}" for why in _folder_problems(folder))
 
 
 def _folder_problems(folder: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count
 from operator import itemgetter
 from pathlib import Path
@@ -27,16 +27,14 @@ from zope.interface import implementer
 
 from ..deadlines import Deadline
 from ..interfaces import IJournal, IJournalState
-from ..journal.schema import gap_text
+from ..journal.schema import Batch, Row, Unprivileged, gap_text, real_path
 
 if TYPE_CHECKING:
     from .journal_store import Keeper
 
-Row = tuple[Any, ...]
-"""A number that counts up within the run, and then the table's columns."""
-
 MAX_WAITING_BYTES = 32 * 2**20
-"""How much may wait in memory, in bytes: each row counts as `ROW_BYTES` plus its line or text."""
+"""How much may wait in memory, in bytes: each row counts as `ROW_BYTES` plus its line or text. Rows that
+clients without rights brought about get half of that: the other half is a reserve for those with rights."""
 
 ROW_BYTES = 300
 """What a row that waits takes besides its line or text, in bytes, about."""
@@ -60,6 +58,38 @@ BATCH_ROWS = 5000
 _LAST = itemgetter(-1)
 
 
+class Gap:
+    """Rows for which there is no room: counted, and told by an event ``gap`` once half of the room is free.
+
+    :param room: how many bytes may wait.
+    :ivar lost: how many rows were lost in all gaps.
+    """
+
+    def __init__(self, room: int, whose: str = "") -> None:
+        self.lost = self.rows = 0
+        self.room = room
+        self._whose = whose
+        self._start = self._end = 0.0
+
+    def takes_in(self, waiting: int, now: float) -> bool:
+        """Count a row if so many bytes wait that there is no room for it, or the gap has to go on."""
+        if waiting <= (self.room // 2 if self.rows else self.room):
+            return False
+        self._start = self._start if self.rows else now
+        self._end = now
+        self.rows += 1
+        self.lost += 1
+        return True
+
+    def end(self) -> str:
+        """Begin anew.
+
+        :returns: the detail of the event, or "" if nothing was lost since the last call.
+        """
+        rows, self.rows = self.rows, 0
+        return gap_text(rows, self._start, self._end, self._whose) if rows else ""
+
+
 class Waiting:
     """Rows that wait for the thread: added on the reactor's thread, taken on another.
 
@@ -81,7 +111,7 @@ class Waiting:
         max_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self.time = 0.0
-        self._lost = 0
+        self._lost = 0  # at the end
         self._wake = wake
         self._now = wall_clock
         self._max_bytes = max_bytes
@@ -94,10 +124,10 @@ class Waiting:
         self._taken = 0
         self._taken_since: float | None = None
         self._woken = False
-        self._gap_rows = 0
-        self._gap_from = self._gap_to = 0.0
+        self._gap = Gap(max_bytes)
+        self._gap_unprivileged = Gap(max_bytes // 2, " of clients without rights")
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
+    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
         """Record a line; so are `step` and `event` for what they record.
 
         :returns: the row's number, which counts up by one within the run, rows of the journal's own
@@ -106,13 +136,17 @@ class Waiting:
         :param direction: ``"from"`` the peer or ``"to"`` the peer.
         :param epoch: the number of the connection to the controller, or of the peer's own.
         :param line: its bytes, without the terminator.
+        :param privileged: False if a client without rights brought it about.
         """
         now = self.time = self._now()
-        if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
+        if (self._gap.rows or self._added - self._freed > self._max_bytes or not privileged) and self._lose(
+            now, privileged
+        ):
             return 0
         self._added += ROW_BYTES + len(line)
         number = next(self._numbers)
-        self._messages.append((number, now, peer, direction, epoch, line))
+        row = (number, now, peer, direction, epoch, line)
+        self._messages.append(row if privileged else Unprivileged(row))
         if not self._woken:
             self._woken = True
             self._wake()
@@ -128,6 +162,7 @@ class Waiting:
         code: int,
         lease: int,
         explanation: str = "",
+        privileged: bool = True,
     ) -> int:
         """Record a step in a command's life.
 
@@ -141,17 +176,20 @@ class Waiting:
         :param explanation: why it ended so, if anybody said.
         """
         now = self.time = self._now()
-        if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
+        if (self._gap.rows or self._added - self._freed > self._max_bytes or not privileged) and self._lose(
+            now, privileged
+        ):
             return 0
         self._added += ROW_BYTES + len(explanation)
         number = next(self._numbers)
-        self._steps.append((number, now, key, step, peer, epoch, sequence_id, code, lease, explanation))
+        row = (number, now, key, step, peer, epoch, sequence_id, code, lease, explanation)
+        self._steps.append(row if privileged else Unprivileged(row))
         if not self._woken:
             self._woken = True
             self._wake()
         return number
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
         """Record what is neither a line nor a command: ``connected``, ``lease_granted``, ``gap`` ...
 
         :param peer: who it is about, or ``""``.
@@ -159,41 +197,56 @@ class Waiting:
         :param detail: in words.
         """
         now = self.time = self._now()
-        if (self._gap_rows or self._added - self._freed > self._max_bytes) and self._lose(now):
+        if (self._gap.rows or self._added - self._freed > self._max_bytes or not privileged) and self._lose(
+            now, privileged
+        ):
             return 0
-        return self._append_event(now, kind, peer, epoch, detail)
+        return self._append_event(now, kind, peer, epoch, detail, privileged)
 
-    def _append_event(self, now: float, kind: str, peer: str, epoch: int, detail: str) -> int:
+    def _append_event(
+        self, now: float, kind: str, peer: str, epoch: int, detail: str, privileged: bool = True
+    ) -> int:
         self._added += ROW_BYTES + len(detail)
         number = next(self._numbers)
-        self._events.append((number, now, kind, peer, epoch, detail))
+        row = (number, now, kind, peer, epoch, detail)
+        self._events.append(row if privileged else Unprivileged(row))
         if not self._woken:
             self._woken = True
             self._wake()
         return number
 
-    def _lose(self, now: float) -> bool:
+    def _lose(self, now: float, privileged: bool) -> bool:
         """True if there is no room: the row is counted. Once half is free, the gap is marked."""
-        if self._added - self._freed > self._max_bytes // 2:
-            self._gap_from = self._gap_from if self._gap_rows else now
-            self._gap_to = now
-            self._gap_rows += 1
-            self._lost += 1
+        gap = self._gap if privileged else self._gap_unprivileged
+        if gap.takes_in(self._added - self._freed, now):
             return True
-        self.mark_gap()
+        self._mark(gap)
         return False
 
     def mark_gap(self) -> None:
         """Put an event ``gap`` in the place of the rows that were lost since the last one, if any were."""
-        rows, self._gap_rows = self._gap_rows, 0
-        if rows:
-            detail = gap_text(rows, self._gap_from, self._gap_to)
+        self._mark(self._gap)
+        self._mark(self._gap_unprivileged)
+
+    def _mark(self, gap: Gap) -> None:
+        detail = gap.end()
+        if detail:
             self._append_event(self._now(), "gap", "", 0, detail)
 
     @property
     def lost(self) -> int:
         """How many rows were not kept for want of room."""
-        return self._lost
+        return self._lost + self._gap.lost + self._gap_unprivileged.lost
+
+    @property
+    def lost_unprivileged(self) -> int:
+        """How many of `lost` clients without rights brought about."""
+        return self._gap_unprivileged.lost
+
+    @property
+    def losing(self) -> bool:
+        """True from when a row of a client with rights is lost until one is kept."""
+        return bool(self._gap.rows)
 
     def number(self) -> int:
         """The number of a row that will not wait here. On either thread."""
@@ -235,9 +288,31 @@ class Waiting:
         return messages, steps, events
 
     def free(self, rows: Sequence[Row]) -> None:
-        """What was taken is written. On the other thread."""
-        self._freed += ROW_BYTES * len(rows) + sum(map(len, map(_LAST, rows)))
-        self._taken, self._taken_since = 0, None
+        """The first rows of what was taken are written. On the other thread."""
+        self._freed += size_of(rows)
+        self._taken -= len(rows)
+        self._taken_since = self._taken_since if self._taken else None
+
+
+def size_of(rows: Iterable[Row]) -> int:
+    """What rows take in memory, in bytes, about."""
+    return sum(ROW_BYTES + len(row[-1]) for row in rows)
+
+
+def pieces_of(batch: Batch, most_bytes: int) -> list[Batch]:
+    """Cut a batch into pieces of at most so many bytes, or of one row, in the order of the numbers."""
+    if size_of(chain(*batch)) <= most_bytes:
+        return [batch]
+    pieces: list[Batch] = []
+    size = most_bytes
+    rows = ((row[0], table, row) for table, rows in enumerate(batch) for row in rows)
+    for _, table, row in sorted(rows, key=itemgetter(0)):
+        size += size_of([row])
+        if size > most_bytes:
+            pieces.append(([], [], []))
+            size = size_of([row])
+        pieces[-1][table].append(row)
+    return pieces
 
 
 def _take_below(limit: int, rows: deque[Row]) -> list[Row]:
@@ -254,7 +329,7 @@ class Writer:
         self.keeper = keeper
         self.written = 0
         self._waiting = waiting
-        self._batch: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+        self._pieces: deque[Batch] = deque()  # of what was taken
 
     def turn(self) -> float:
         """Write what waits, as long as that succeeds, and have the file tended.
@@ -263,9 +338,9 @@ class Writer:
 
         :returns: how long until the next turn is due even if nothing happens, in seconds.
         """
-        behind = any(self._batch)  # which could not be written in an earlier turn
+        behind = bool(self._pieces)  # which could not be written in an earlier turn
         while self._write_batch():
-            if self._waiting.pending < (1 if behind else BATCH_ROWS):
+            if not self._pieces and self._waiting.pending < (1 if behind else BATCH_ROWS):
                 more = self.keeper.tend() or self._waiting.pending
                 return 0.0 if more else RETRY if self.keeper.fault else IDLE
         return RETRY
@@ -283,9 +358,7 @@ class Writer:
             pass
         abandoned = self.abandon()
         if last is not None and not self.keeper.fault:
-            self._batch = ([], [], [last(abandoned)])
-            self._write_batch()
-            self._batch = ([], [], [])
+            self.written += self.keeper.keep(([], [], [last(abandoned)]))
         return abandoned
 
     def abandon(self) -> int:
@@ -299,22 +372,23 @@ class Writer:
         return rows
 
     def _write_batch(self) -> bool:
-        self._fill_batch()
+        """Write a piece of a batch; False if it has to be tried again."""
         unwritable = self.keeper.unwritable
-        if not self.keeper.keep(self._batch):
+        if not self.keeper.keep(self._pieces[0] if self._fill_batch() else ([], [], [])):
             return False
         self.written += self._free_batch() - (self.keeper.unwritable - unwritable)
         return True
 
     def _fill_batch(self) -> bool:
         """What could not be written yet comes before what waits. False if there is neither."""
-        if not any(self._batch):
-            self._batch = self._waiting.take()
-        return any(self._batch)
+        if not self._pieces and any(batch := self._waiting.take()):
+            self._pieces += pieces_of(batch, self.keeper.batch_bytes)
+        return bool(self._pieces)
 
     def _free_batch(self) -> int:
-        rows = list(chain.from_iterable(self._batch))
-        self._batch = ([], [], [])
+        if not self._pieces:
+            return 0
+        rows = list(chain(*self._pieces.popleft()))
         self._waiting.free(rows)
         return len(rows)
 
@@ -326,7 +400,8 @@ class Journal(Waiting):
     :param path: the SQLite file; its folder is made if there is none.
     :param log: where it says that the file can't be written, and that it can be again; once each.
     :param keep_days: rows that are older are deleted; None keeps them. The daemon's is in the configuration.
-    :param keep_bytes: if the file gets larger, its oldest rows are deleted; None for no limit.
+    :param keep_bytes: the file and its write-ahead log never get larger: the oldest rows are deleted, and
+        what has no room then is counted and dropped; None for no limit.
     :param max_bytes: how much may wait in memory.
     :param wall_clock: seconds, Unix time: when a row was recorded.
     :param reactor: the reactor; the global one if None.
@@ -346,7 +421,7 @@ class Journal(Waiting):
         self._wake_up = threading.Event()
         self._stopping = threading.Event()
         super().__init__(self._wake_up.set, wall_clock, max_bytes)
-        self.path = Path(path)
+        self.path = real_path(Path(path))
         self._log = log
         self._limits = (keep_days, keep_bytes)
         self._reactor = reactor
@@ -354,7 +429,7 @@ class Journal(Waiting):
         self._broken = ""
         self._writer: Writer | None = None
         self._thread: threading.Thread | None = None
-        self._written_before = self._unwritable_before = 0
+        self._written_before = self._unwritable_before = self._unprivileged_before = 0
         self._stopped: list[Deferred[None]] = []
         self._stop_by = 0.0
         self._last = ""
@@ -370,11 +445,28 @@ class Journal(Waiting):
         """How many rows are not in the file and never will be: for want of room, because SQLite can't hold
         them, or because the daemon ended before they could be written.
         """
-        return self._lost + self._unwritable
+        return super().lost + self._unwritable
+
+    @property
+    def lost_unprivileged(self) -> int:
+        """How many of `lost` clients without rights brought about, as far as the file's end is not known."""
+        return super().lost_unprivileged + self._unprivileged
+
+    @property
+    def losing(self) -> bool:
+        """True while rows of clients with rights are lost: there is no room in memory, or within the bound of
+        the file.
+        """
+        return super().losing or (self._writer is not None and self._writer.keeper.losing)
 
     @property
     def _unwritable(self) -> int:
         return self._unwritable_before + (0 if self._writer is None else self._writer.keeper.unwritable)
+
+    @property
+    def _unprivileged(self) -> int:
+        now = 0 if self._writer is None else self._writer.keeper.unwritable_unprivileged
+        return self._unprivileged_before + now
 
     @property
     def left_unknown(self) -> int:
@@ -423,6 +515,7 @@ class Journal(Waiting):
             *(self.path, self._tell, self.number), keep_days=days, keep_bytes=size, wall_clock=self._now
         )
         self._written_before, self._unwritable_before = self.written, self._unwritable
+        self._unprivileged_before = self._unprivileged
         self._writer = Writer(self, keeper)
         self._running, self._broken = True, ""
         self._stopping.clear()
@@ -509,12 +602,13 @@ class Journal(Waiting):
 class NoJournal:
     """Keeps nothing: what a bridge has whose journal is turned off."""
 
-    written = lost = pending = run = left_unknown = 0
+    written = lost = lost_unprivileged = pending = run = left_unknown = 0
     lag = time = 0.0
     fault = ""
+    losing = False
     base = path = None
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
+    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
         """See `Waiting.message`."""
         return 0
 
@@ -528,11 +622,12 @@ class NoJournal:
         code: int,
         lease: int,
         explanation: str = "",
+        privileged: bool = True,
     ) -> int:
         """See `Waiting.step`."""
         return 0
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
         """See `Waiting.event`."""
         return 0
 

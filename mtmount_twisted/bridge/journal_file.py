@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from ..errors import NotAJournalError
-from ..files import kind_problem
+from ..journal.checking import LAST_ID, faulty_row, is_rows_fault, restrict, unfit, wrong_objects
 from ..journal.schema import (
     APPLICATION_ID,
     COLUMNS,
@@ -29,23 +31,35 @@ from ..journal.schema import (
     RUN_IDS,
     SCHEMA,
     SPAN_IDS,
+    UNPRIVILEGED,
+    UNPRIVILEGED_TABLE,
     VERSION,
+    Batch,
+    Row,
+    Unprivileged,
     gap_text,
+    real_path,
 )
 from ..version import __version__
 from .journal_retention import Allowance
-
-Row = tuple[Any, ...]
-"""A number that counts up within the run, and then the table's `COLUMNS`."""
-
-Batch = tuple[list[Row], list[Row], list[Row]]
-"""Rows that are written together: of each table in the order of `COLUMNS`, as they were recorded."""
 
 BUSY_TIMEOUT = 2.0
 """How long another program's lock is waited for before it counts as a fault, in seconds."""
 
 VACUUM_PAGES = 2000
-"""The most pages that one step of `Store.trim` gives back to the system."""
+"""The most pages that one `Store.give_back` gives back to the system."""
+
+BATCH_BYTES = 4 * 2**20
+"""The most bytes of rows that are written in one transaction, about; less if little is kept."""
+
+ROW_BYTES = 100
+"""What a row takes in the file besides its text, in bytes, about."""
+
+TRIMMED_ROWS = 500
+"""How many rows that clients without rights brought about are deleted in one transaction."""
+
+MOST_BYTES = 16 * 2**20
+"""The longest value that is read or written: SQLite refuses a longer one, and does not read it."""
 
 CHECKED_SPANS = 16
 """How many spans one `Store.check` looks through: some 3 MB."""
@@ -54,7 +68,10 @@ LOOK_BACK = 1_000_000
 """Among how many of the last ids commands without an end are looked for at a start: that takes some 0.3 s."""
 
 WAL_LIMIT = 16 * 2**20
-"""To what the write-ahead log is cut after a burst, in bytes."""
+"""To what the write-ahead log is cut after a burst, in bytes, and to less if little is kept: see `Limits`."""
+
+MOST_LOG = 64 * 2**20
+"""How long the write-ahead log may get while a reader keeps it from being cut, in bytes, at most."""
 
 # One statement takes many rows, and one that takes more than there are is filled up with rows of NULLs,
 # which it ignores, because each call of SQLite gives up the interpreter's lock and has to get it back: beside
@@ -71,6 +88,9 @@ _NOTE = """INSERT INTO span VALUES (?, ?, ?, ?) ON CONFLICT (span) DO UPDATE SET
     rows = rows + excluded.rows, low = min(low, excluded.low), high = max(high, excluded.high)"""
 
 
+T = TypeVar("T")
+
+
 class Run(NamedTuple):
     """A run of the daemon, as it stands in a file.
 
@@ -82,6 +102,40 @@ class Run(NamedTuple):
     number: int
     base: int
     started: float
+
+
+class Limits(NamedTuple):
+    """How `keep_bytes` is divided, in bytes.
+
+    :ivar most: what the file and its write-ahead log take together, at most.
+    :ivar tables: what the rows take: when they take more, the oldest are deleted.
+    :ivar log: what the write-ahead log takes before it is cut.
+    :ivar batch: how much is written in one transaction.
+    """
+
+    most: int
+    tables: int
+    log: int
+    batch: int
+
+
+def limits(keep_bytes: int) -> Limits:
+    """Divide what may be kept: a batch and the write-ahead log need some of it."""
+    batch, log = min(BATCH_BYTES, keep_bytes // 16), min(MOST_LOG, keep_bytes // 8)
+    return Limits(keep_bytes, keep_bytes - log - 2 * batch, log, batch)
+
+
+class Size(NamedTuple):
+    """What a journal takes on the disk, in bytes.
+
+    :ivar used: the rows.
+    :ivar file: the file, with the pages that are free.
+    :ivar log: its write-ahead log.
+    """
+
+    used: int
+    file: int
+    log: int
 
 
 class Deleted(NamedTuple):
@@ -97,8 +151,11 @@ class Store:
 
     :param run: the run that goes on, if one does.
     :param number: gives the number of a row that is written here without having been recorded.
+    :param keep_bytes: how large the file and its write-ahead log may get; None for no limit.
     :param connect: opens a database; for tests.
+    :ivar made_private: the files that others could read or write, with the modes that they had.
     :ivar last_id: the highest id that was written here; 0 before the first.
+    :ivar unreadable: the row because of which commands without an end could not be counted; or empty.
     :ivar left_unknown: which run, if this one has just begun and others were before, left how many commands
         that were sent without an end.
     :raises sqlite3.Error: if it can't be opened, as all methods do if they can't do their work.
@@ -114,17 +171,18 @@ class Store:
         run: Run | None,
         number: Callable[[], int],
         *,
+        keep_bytes: int | None = None,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = path
+        self.path = path = real_path(path)
         self.left_unknown = 0, 0
+        self.unreadable = ""
         self.last_id = 0
         self._checked = -1
-        _make_private(path)
-        if path.exists() and (why := kind_problem(path.stat())):
-            raise NotAJournalError(why)
+        self._log_limit = WAL_LIMIT if keep_bytes is None else min(WAL_LIMIT, limits(keep_bytes).log // 2)
+        _make_folders(path.parent)
+        self.made_private = _make_private(path)
         self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         most = self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before 2020
         self._sizes = [size for size in _ROWS_PER_STATEMENT if size * max(_WIDTHS.values()) <= most]
@@ -138,18 +196,28 @@ class Store:
 
     def _prepare(self) -> None:
         execute = self._db.execute
+        restrict(self._db, MOST_BYTES)
         application, version = self._pragma("application_id"), self._pragma("user_version")
         is_new = self._one("SELECT count(*) FROM sqlite_master") == 0
         if not is_new and application != APPLICATION_ID:
             raise NotAJournalError("it is a database of another program")
         if not is_new and version not in (VERSION, *MIGRATIONS):
             raise NotAJournalError(f"it is of version {version}, this program writes version {VERSION}")
+        if wrong := wrong_objects(execute("SELECT type, name, sql FROM sqlite_master"), writing=True):
+            raise NotAJournalError(wrong)
         if is_new:
             execute("PRAGMA auto_vacuum = INCREMENTAL")  # can't be chosen once there is a table
         execute("PRAGMA journal_mode = WAL").fetchall()
         execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing that was committed
-        execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}").fetchall()
-        steps = [SCHEMA] if is_new else [MIGRATIONS[each] for each in range(version, VERSION)]
+        execute("PRAGMA secure_delete = FAST").fetchall()  # some systems overwrite, which doubles the log
+        execute(f"PRAGMA journal_size_limit = {self._log_limit}").fetchall()
+        pages = min(1000, self._log_limit // self._pragma("page_size"))  # 1000 is SQLite's own choice
+        execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
+        steps: list[tuple[str, ...]] = (
+            [SCHEMA] if is_new else [MIGRATIONS[each] for each in range(version, VERSION)]
+        )
+        if not self._one(f"SELECT count(*) FROM sqlite_master WHERE name = '{UNPRIVILEGED_TABLE}'"):
+            steps.append((UNPRIVILEGED,))
         if steps:
             self._in_transaction(lambda: [execute(statement) for statement in chain(*steps)])
 
@@ -160,6 +228,9 @@ class Store:
         if run is None or begins:
             _, last_id = self._db.execute(FIRST_AND_LAST_ID).fetchone()
             run = Run(last + 1, max(last_id, last * RUN_IDS), now)
+            if not 0 <= run.base <= LAST_ID - RUN_IDS:
+                text = f"there are no ids left after its run {last} and its row {last_id}"
+                raise NotAJournalError(f"{text}: move it away, and a fresh one is begun")
         self.run = run
         self._statements = {
             (table, size): _insert_sql(table, size, run) for table in COLUMNS for size in self._sizes
@@ -167,6 +238,8 @@ class Store:
         if begins or not last:
             values = (run.number, run.started, os.getpid(), __version__)
             self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
+        # A span that is out of range is somebody else's: SQLite could not count with its ids.
+        self._db.execute(f"DELETE FROM span WHERE span < 0 OR span >= {LAST_ID // SPAN_IDS}")
         if begins and last:
             self._report_unknown(last, number, now)
 
@@ -175,7 +248,16 @@ class Store:
         return self._db.execute(sql, (run.number, run.started)).fetchone() is not None
 
     def _report_unknown(self, run: int, number: Callable[[], int], now: float) -> None:
-        (unknown,) = self._db.execute(_UNKNOWN, (run,)).fetchone()
+        try:
+            (unknown,) = self._db.execute(_UNKNOWN, (run,)).fetchone()
+        except sqlite3.Error as error:
+            if not is_rows_fault(error):
+                raise
+            row = faulty_row(
+                self._db, "step", max(0, self._one("SELECT max(id) FROM step") - LOOK_BACK), LAST_ID
+            )
+            self.unreadable = f"row {row} of step: {error}"
+            return
         if unknown:
             self.left_unknown = run, unknown
             detail = f"{unknown} commands of run {run} were sent and have no end"
@@ -188,15 +270,16 @@ class Store:
     def _pragma(self, name: str) -> int:
         return self._one(f"PRAGMA {name}")
 
-    def _in_transaction(self, work: Callable[[], object]) -> None:
+    def _in_transaction(self, work: Callable[[], T]) -> T:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            work()
+            done = work()
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # after some errors SQLite itself has rolled back
                 self._db.execute("ROLLBACK")
             raise
+        return done
 
     def write(self, batch: Batch) -> None:
         """Write all rows of a batch, or none.
@@ -236,6 +319,10 @@ class Store:
     def _insert(self, batch: Batch) -> None:
         for table, rows in zip(COLUMNS, batch):
             self._insert_into(table, rows)
+        marks = [f"({row[0] + self.run.base})" for row in chain(*batch) if isinstance(row, Unprivileged)]
+        for start in range(0, len(marks), TRIMMED_ROWS):
+            values = ", ".join(marks[start : start + TRIMMED_ROWS])
+            self._db.execute(f"INSERT OR IGNORE INTO {UNPRIVILEGED_TABLE} VALUES {values}")
         ids = [self.run.base + rows[end][0] for rows in batch if rows for end in (0, -1)]
         times = list(map(itemgetter(1), chain(*batch)))
         low, high = min(times), max(times)
@@ -318,26 +405,89 @@ class Store:
 
     # What keeps the file within its size
 
-    def shrink(self, most_bytes: int) -> Deleted | None:
-        """Delete the file's first span if the tables are larger than this; None if they are not."""
-        if self._size() <= most_bytes:
-            return None
-        (span,) = self._db.execute("SELECT min(span) FROM span").fetchone()
-        return None if span is None else self._delete(span, _ids(span)[1])
+    def size(self) -> Size:
+        """What it takes on the disk now."""
+        page, pages = self._pragma("page_size"), self._pragma("page_count")
+        try:
+            log = os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            log = 0
+        return Size((pages - self._pragma("freelist_count")) * page, pages * page, log)
 
-    def _size(self) -> int:
-        pages = self._pragma("page_count") - self._pragma("freelist_count")
-        return pages * self._pragma("page_size")
+    def cut_log(self) -> None:
+        """Move what the write-ahead log holds into the file, unless a reader still needs it."""
+        self._db.execute("PRAGMA busy_timeout = 0").fetchall()  # no reader is waited for
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}").fetchall()
+
+    def delete_unprivileged(self) -> Deleted | None:
+        """Delete the first rows that clients without rights brought about; None if there are none."""
+        while True:
+            first = f"SELECT id FROM {UNPRIVILEGED_TABLE} ORDER BY id LIMIT {TRIMMED_ROWS}"
+            (last,) = self._db.execute(f"SELECT max(id) FROM ({first})").fetchone()
+            if last is None:
+                return None
+            deleted = self._in_transaction(partial(self._delete_marked, last))
+            if deleted.rows:  # else another version of this program has deleted them
+                return deleted
+
+    def _delete_marked(self, last: int) -> Deleted:
+        execute, rows, times = self._db.execute, 0, []
+        marked = f"SELECT id FROM {UNPRIVILEGED_TABLE} WHERE id <= ?1"
+        for table in COLUMNS:
+            stamps = f"SELECT min(time), max(time) FROM {table} WHERE id IN ({marked})"
+            times += execute(f"{stamps} AND typeof(time) = 'real'", (last,)).fetchone()
+            ids = f"id >= span * {SPAN_IDS} AND id < (span + 1) * {SPAN_IDS}"
+            in_span = f"SELECT count(*) FROM {table} WHERE id IN ({marked}) AND {ids}"
+            spans = f"SELECT id / {SPAN_IDS} FROM ({marked})"
+            execute(f"UPDATE span SET rows = rows - ({in_span}) WHERE span IN ({spans})", (last,))
+            rows += execute(f"DELETE FROM {table} WHERE id IN ({marked})", (last,)).rowcount
+        execute("DELETE FROM span WHERE rows <= 0")
+        execute(f"DELETE FROM {UNPRIVILEGED_TABLE} WHERE id <= ?", (last,))
+        return Deleted(rows, min(_known(times), default=0.0), max(_known(times), default=0.0))
+
+    def delete_oldest(self, most_bytes: int) -> Deleted | None:
+        """Delete the file's first rows, with some so many bytes, of one span; None if there are none."""
+        while True:
+            (span,) = self._db.execute("SELECT min(span) FROM span").fetchone()
+            if span is None:
+                return None
+            deleted = self._delete(span, self._last_within(span, most_bytes))
+            if deleted is not None:
+                return deleted
+
+    def _last_within(self, span: int, most_bytes: int) -> int:
+        """Up to which id a span's rows have so many bytes, about."""
+        start, end = _ids(span)
+        selects = [
+            f"SELECT id, length({columns[-1]}) FROM {table} WHERE id >= {start} AND id < {end}"
+            for table, columns in COLUMNS.items()
+        ]
+        size = 0
+        with contextlib.closing(self._db.execute(f"{' UNION ALL '.join(selects)} ORDER BY 1")) as rows:
+            for number, length in rows:
+                size += length + ROW_BYTES
+                if size >= most_bytes:
+                    return int(number)
+        return end
+
+    def give_back(self) -> bool:
+        """Give some free pages back to the system; True if there may be more."""
+        before = self._pragma("freelist_count")
+        if before:
+            pages = min(VACUUM_PAGES, max(1, self._log_limit // self._pragma("page_size") // 2))
+            # A script, because `execute` takes one step of it, and a step gives back one page.
+            self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
+        return 0 < self._pragma("freelist_count") < before
 
     # How rows go
 
     def _delete(self, span: int, last: int) -> Deleted | None:
-        """Delete a span's rows up to an id, and give some free pages back; None if there are none."""
-        deleted: list[Deleted] = []
-        self._in_transaction(lambda: deleted.append(self._delete_in(span, last)))
-        # A script, because `execute` takes one step of it, and a step gives back one page.
-        self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-        return deleted[0] if deleted[0].rows else None
+        """Delete a span's rows up to an id; None if there are none."""
+        deleted = self._in_transaction(partial(self._delete_in, span, last))
+        return deleted if deleted.rows else None
 
     def _delete_in(self, span: int, last: int) -> Deleted:
         (start, end), rows, times, lows = _ids(span), 0, [], []
@@ -347,6 +497,7 @@ class Store:
             times += self._db.execute(stamps.format(table), among).fetchone()
             rows += self._db.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", among).rowcount
             lows += self._db.execute(stamps.format(table), (start, end)).fetchone()
+        self._db.execute(f"DELETE FROM {UNPRIVILEGED_TABLE} WHERE id >= ? AND id < ?", among)
         if left := _count(self._db, span):
             values = (left, min(_known(lows), default=None), span)
             self._db.execute("UPDATE span SET rows = ?, low = coalesce(?, low) WHERE span = ?", values)
@@ -377,14 +528,42 @@ def _count(db: sqlite3.Connection, span: int) -> int:
     return sum(count for count, _ in found)
 
 
-def _make_private(path: Path) -> None:
+def _make_folders(folder: Path) -> None:
+    """Make a folder, and those above it, for their owner alone, whatever the umask."""
+    if not folder.is_dir():
+        _make_folders(folder.parent)
+        with contextlib.suppress(FileExistsError):  # made meanwhile; or a file, which SQLite will find
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)
+
+
+def _make_private(path: Path) -> list[str]:
     """Make the file, if there is none, for its owner alone: all that was commanded is in it.
 
     SQLite gives what it keeps beside it the same mode. If that can't be done, SQLite says why. A file that
     is there is not opened: to close it would end the locks that this process has on it, a reader's, say.
+
+    :returns: the files that were there, and that others could read or write, each with its mode; they can't
+        any more.
+    :raises NotAJournalError: if it is no file, or of another user, who could change what is in it.
     """
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        os.fchmod(file, 0o600)  # a umask can take the owner's own rights
+        os.close(file)
+    changed = []
+    for name in (f"{path}{end}" for end in ("", "-wal", "-shm")):
+        try:
+            found = os.stat(name)
+        except OSError:
+            continue
+        if why := unfit(found, os.geteuid()):
+            raise NotAJournalError(why if name == str(path) else f"{name}: {why}")
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & ~0o600:
+            os.chmod(name, mode & 0o600)
+            changed.append(f"{name} ({mode:04o})")
+    return changed
 
 
 def _is(path: str | Path, file: os.stat_result) -> bool:

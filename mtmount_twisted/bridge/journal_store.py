@@ -12,9 +12,11 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
-from .journal_file import Batch, Deleted, Row, Run, Store, is_rows_own
+from ..journal.schema import Batch, Row, Unprivileged, gap_text, real_path
+from .journal_file import BATCH_BYTES, Deleted, Run, Size, Store, is_rows_own, limits
 from .journal_retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
 
 Tell = Callable[..., None]
@@ -26,6 +28,9 @@ SET_ASIDE_AT_MOST_EVERY = 60.0
 TEND_EVERY = 10.0
 """How often a part of the file is looked through, and old rows are looked for, in seconds; while there are
 some, it goes on without a pause."""
+
+TRIM_STEPS = 20
+"""How many times rows are deleted before one batch is written, at most: new rows must not wait for long."""
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -52,6 +57,29 @@ def is_corrupt(error: Exception) -> bool:
     return code is not None and code & 0xFF in _CORRUPT
 
 
+class Dropped:
+    """Rows for which there is no room in the file.
+
+    :ivar rows: how many.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._start = self._end = 0.0
+
+    def add(self, rows: list[Row]) -> None:
+        """There is no room for these, of which there is at least one."""
+        times = [row[1] for row in rows]
+        self._start = min(times) if not self.rows else self._start
+        self._end = max(times)
+        self.rows += len(rows)
+
+    @property
+    def text(self) -> str:
+        """The detail of the event ``gap`` that tells of them."""
+        return gap_text(self.rows, self._start, self._end)
+
+
 class Keeper:
     """Keeps rows in a journal through every fault of the disk and of the file.
 
@@ -60,11 +88,16 @@ class Keeper:
         have changed: whoever reads the line on another thread finds them as the line says.
     :param number: gives the number of a row that is written here without having been recorded.
     :param keep_days: rows that are older are deleted; None keeps them.
-    :param keep_bytes: if the file is larger, the oldest rows are deleted; None for no limit.
+    :param keep_bytes: the file and its write-ahead log are never larger: before a batch is written, the rows
+        that clients without rights brought about are deleted, then the oldest ones; and if that makes no
+        room, the batch is counted and dropped. None for no limit.
     :param clock: seconds, monotonic.
     :param wall_clock: seconds, Unix time.
     :param connect: opens a database; for tests.
     :ivar left_unknown: how many commands the run before left without an end when it was killed.
+    :ivar unwritable: how many rows were dropped: they can't be written, or there was no room for them.
+    :ivar unwritable_unprivileged: how many of these clients without rights brought about.
+    :ivar batch_bytes: how many bytes of rows a batch may have.
     """
 
     def __init__(
@@ -79,14 +112,17 @@ class Keeper:
         wall_clock: Callable[[], float] = time.time,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
-        self.path = path
+        self.path = real_path(path)
         self.fault = ""
-        self.unwritable = 0
+        self.unwritable = self.unwritable_unprivileged = 0
         self.left_unknown = 0
         self._tell = tell
         self._number = number
         self._keep_days = keep_days
         self._keep_bytes = keep_bytes
+        self._limits = None if keep_bytes is None else limits(keep_bytes)
+        self.batch_bytes = BATCH_BYTES if self._limits is None else self._limits.batch
+        self._dropped = Dropped()
         self._clock = clock
         self._wall_clock = wall_clock
         self._connect = connect
@@ -114,19 +150,27 @@ class Keeper:
         """What is added to a row's number to get its id; None until the file is open."""
         return None if self._run is None else self._run.base
 
+    @property
+    def losing(self) -> bool:
+        """True while rows are dropped because there is no room for them."""
+        return bool(self._dropped.rows)
+
     def keep(self, batch: Batch) -> bool:
         """Write a batch.
 
-        :returns: True if it is written, but for those rows that never can be: they are counted in
-            ``unwritable``. False if the caller has to keep it and try again.
+        :returns: True if it is written, but for those rows that never can be, or have no room: they are
+            counted in ``unwritable``. False if the caller has to keep it and try again.
         """
         try:
             store = self._open()
-            self._mark_gaps(store)
-            if any(batch):
-                self._write(store, batch)
-                if self._ages is not None:
-                    self._ages.wrote(store.last_id, self._clock())
+            if not self._make_room(store):
+                self._drop(store, batch)
+            else:
+                self._mark_gaps(store)
+                if any(batch):
+                    self._write(store, batch)
+                    if self._ages is not None:
+                        self._ages.wrote(store.last_id, self._clock())
         except Exception as error:
             return self._failed(error) and self.keep(batch)
         self._works()
@@ -141,8 +185,17 @@ class Keeper:
             self._tell(logging.WARNING, "the journal %s was removed: a fresh one is begun", self.path)
         if self._store is None:
             self._store = store = Store(
-                *(self.path, self._run, self._number), connect=self._connect, wall_clock=self._wall_clock
+                *(self.path, self._run, self._number),
+                keep_bytes=self._keep_bytes,
+                connect=self._connect,
+                wall_clock=self._wall_clock,
             )
+            for name in store.made_private:
+                text = "the journal's file %s could be read or written by others: now its owner alone can"
+                self._tell(logging.WARNING, text, name)
+            if store.unreadable:
+                text = "the journal %s: commands that were left without an end can't be counted: %s"
+                self._tell(logging.WARNING, text, self.path, store.unreadable)
             if store.run != self._run and self._keep_days is not None:
                 self._ages, self._old_of_run = Ages(self._keep_days * DAY), None
             self._run, self._allowance, self._old_of_earlier = store.run, None, None
@@ -158,7 +211,58 @@ class Keeper:
             )
             self._tell(logging.WARNING, text, commands, self.path, run)
 
+    # What keeps the file within its size
+
+    def _make_room(self, store: Store) -> bool:
+        """Delete rows until there is room for a batch; False if there is none."""
+        if self._limits is None:
+            return True
+        size = store.size()
+        for _ in range(TRIM_STEPS):
+            if size.log > self._limits.log:
+                store.cut_log()
+                size = store.size()
+                if size.log > self._limits.log:  # a reader needs it, and each deletion makes it longer
+                    break
+            if size.used <= self._limits.tables and size.file + size.log <= self._limits.most:
+                break
+            if not self._free_some(store, size):
+                break
+            size = store.size()
+        return size.used + size.log <= self._limits.most - self._limits.batch
+
+    def _free_some(self, store: Store, size: Size) -> bool:
+        """Delete some rows, or give pages that are free back; False if nothing can be done."""
+        excess = size.used - self._limits.tables if self._limits is not None else 0
+        if excess <= 0:
+            return store.give_back()
+        why = f"the file was over {self._keep_bytes} bytes"
+        if self._deleted(store.delete_unprivileged(), f"{why} (of clients without rights)"):
+            return True
+        return self._deleted(store.delete_oldest(min(excess, BATCH_BYTES) + self.batch_bytes), why)
+
+    def _drop(self, store: Store, batch: Batch) -> None:
+        if not any(batch):
+            return
+        size, rows = store.size(), list(chain(*batch))
+        if not self._dropped.rows:
+            text = (
+                "the journal %s has no room within %d bytes: the rows take %d, the write-ahead log %d, which"
+                " is cut when no program reads the journal; rows are dropped and counted"
+            )
+            self._tell(logging.ERROR, text, self.path, self._keep_bytes, size.used, size.log)
+        self._dropped.add(rows)
+        self._count_unwritable(rows)
+
+    def _count_unwritable(self, rows: list[Row]) -> None:
+        self.unwritable += len(rows)
+        self.unwritable_unprivileged += sum(isinstance(row, Unprivileged) for row in rows)
+
     def _mark_gaps(self, store: Store) -> None:
+        if self._dropped.rows:
+            self._tell(logging.WARNING, "the journal %s has room again: %s", self.path, self._dropped.text)
+            self._gaps.append(self._dropped.text)
+            self._dropped = Dropped()
         if self._gaps:
             now = self._wall_clock()
             rows: list[Row] = [(self._number(), now, "gap", "", 0, detail) for detail in self._gaps]
@@ -172,7 +276,7 @@ class Keeper:
             if not is_rows_own(error):
                 raise
             bad = store.write_each(batch)
-            self.unwritable += len(bad)
+            self._count_unwritable(bad)
             text = "the journal can't hold %d rows (%s), such as %.200r"
             self._tell(logging.ERROR, text, len(bad), error, bad[:1])
 
@@ -228,16 +332,15 @@ class Keeper:
         return more
 
     def _trim(self, store: Store) -> bool:
-        """Delete some rows that are too old, or else the oldest while the file is too large; see `tend`."""
-        if not self._trim_by_age(store) and not self._trim_by_size(store):
-            self._deletions.report()
-            return False
-        return True
-
-    def _trim_by_size(self, store: Store) -> bool:
-        if self._keep_bytes is None:
-            return False
-        return self._deleted(store.shrink(self._keep_bytes), f"the file was over {self._keep_bytes} bytes")
+        """Delete some rows that are too old, or else give pages that are free back; see `tend`."""
+        self._make_room(store)  # also while nothing is recorded: less may be kept than before
+        if self._trim_by_age(store):
+            store.give_back()
+            return True
+        if store.give_back():
+            return True
+        self._deletions.report()
+        return False
 
     def _trim_by_age(self, store: Store) -> bool:
         if self._keep_days is None or self._ages is None:

@@ -297,7 +297,12 @@ class JournalSettings:
     )
     keep_bytes: int = field(
         default=2**30,
-        metadata={"doc": "how large the file may get", "unit": "bytes", "least": 2**20, "most": 2**50},
+        metadata={
+            "doc": "how large the file and its write-ahead log may get",
+            "unit": "bytes",
+            "least": 2**20,
+            "most": 2**50,
+        },
     )
 
 

@@ -49,9 +49,9 @@ class Tee:
         self.on_event: list[OnEvent] = []
         self._now = wall_clock
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> int:
+    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
         """A line came or went."""
-        number: int = self.journal.message(peer, direction, epoch, line)
+        number: int = self.journal.message(peer, direction, epoch, line, privileged)
         if self.on_message:
             self._tell(self.on_message, number, self._time(number), peer, direction, epoch, line)
         return number
@@ -66,17 +66,18 @@ class Tee:
         code: int,
         lease: int,
         explanation: str = "",
+        privileged: bool = True,
     ) -> int:
         """A step in the life of a command."""
         row = key, step, peer, epoch, sequence_id, code, lease, explanation
-        number: int = self.journal.step(*row)
+        number: int = self.journal.step(*row, privileged)
         if self.on_step:
             self._tell(self.on_step, number, self._time(number), *row)
         return number
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> int:
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
         """Something happened that is neither."""
-        number: int = self.journal.event(kind, peer, epoch, detail)
+        number: int = self.journal.event(kind, peer, epoch, detail, privileged)
         if self.on_event:
             self._tell(self.on_event, number, self._time(number), kind, peer, epoch, detail)
         return number

@@ -188,14 +188,24 @@ class Traffic:
 
     # Ends that the bridge makes
 
-    def refuse(self, client: Any, header: DownHeader, why: str, visit: int | None = None) -> None:
+    def refuse(
+        self,
+        client: Any,
+        header: DownHeader,
+        why: str,
+        visit: int | None = None,
+        privileged: bool | None = None,
+    ) -> None:
         """End a command that was not taken into flight.
 
         :param why: begins with one of `diary.REASONS`.
         :param visit: when it came; None for just now.
+        :param privileged: whether it counts as a client's with rights; None if the client has them.
         """
-        self._diary.given_up(client, header, 0, self._lease.of(client), why)
-        self._audience.tell(client, _refusal(header, why), visit)
+        if privileged is None:
+            privileged = client.may_command
+        self._diary.given_up(client, header, 0, self._lease.of(client), why, privileged)
+        self._audience.tell(client, _refusal(header, why), visit, privileged)
 
     def withdraw(self, lease: int, why: str) -> None:
         """End what was sent under a lease that is over and still waits to be written.

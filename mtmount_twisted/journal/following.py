@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .checking import in_words
 from .reading import (
     Entry,
     JournalError,
@@ -127,7 +128,7 @@ def follow(path: Path, wanted: Wanted, after: int, pause: Callable[[], None]) ->
             except (JournalError, sqlite3.Error, OSError) as error:
                 failures += 1
                 if failures > MOST_FAILURES:
-                    raise JournalError(f"the journal can't be read further: {error}") from None
+                    raise JournalError(f"the journal can't be read further: {in_words(error)}") from None
             pause()
     finally:
         if follower is not None:

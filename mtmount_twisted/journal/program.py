@@ -23,6 +23,7 @@ from ..hosts import is_loopback
 from ..resolving import look_up
 from ..standard_streams import abandon_output, run_program
 from ..visible import visible
+from .checking import in_words
 from .export import FORMATS, Cells
 from .following import follow
 from .options import MISUSED, parse_options, wanted_by
@@ -58,7 +59,7 @@ def _run_with(options: argparse.Namespace) -> int:
             return abandon_output(PROGRAM, error)
         return complain(str(error))
     except sqlite3.Error as error:
-        return complain(f"{options.journal} can't be read: {error}")
+        return complain(f"{options.journal} can't be read: {in_words(error)}")
     except KeyboardInterrupt:
         return INTERRUPTED
 

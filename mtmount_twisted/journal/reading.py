@@ -1,8 +1,9 @@
 """The journal's file -> entries, in the order in which they were recorded.
 
-It is opened read-only, and read in pages of rows: between two pages no transaction is open, so that the
-bridge's write-ahead log can be folded into the file however slowly somebody reads. A connection is used in
-the thread that opened it. `following` goes on with what comes.
+It is opened read-only and not trusted (`checking`): an event ``unreadable`` names a row that the bridge can't
+have written. Rows are read in pages: between two pages no transaction is open, so that the bridge's
+write-ahead log can be folded into the file however slowly somebody reads. A connection is used in the thread
+that opened it. `following` goes on with what comes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -20,10 +22,40 @@ from ..codec import read_command_header, read_reply_header
 from ..errors import JournalError as JournalError
 from ..errors import LineError, NotAJournalError
 from ..files import kind_problem
-from .schema import APPLICATION_ID, COLUMNS, CONTROLLER, FIRST_AND_LAST_ID, MIGRATIONS, SPAN_IDS, VERSION
+from .checking import (
+    EARLIEST,
+    LAST_ID,
+    LATEST,
+    faulty_row,
+    in_words,
+    is_rows_fault,
+    restrict,
+    wrong_objects,
+    wrong_value,
+)
+from .schema import (
+    APPLICATION_ID,
+    COLUMNS,
+    COMMANDS,
+    CONTROLLER,
+    FIRST_AND_LAST_ID,
+    MIGRATIONS,
+    SPAN_IDS,
+    VERSION,
+    real_path,
+)
 
 PAGE_ROWS = 1000
-"""How many rows are read in one transaction."""
+"""How many rows are read in one transaction, at most."""
+
+PAGE_BYTES = 4 * 2**20
+"""After how many bytes of lines and texts a page ends."""
+
+LONGEST_VALUE = 2**20
+"""The longest value that is read, in bytes; the bridge writes none that is longer than a line, 64 KiB."""
+
+UNREADABLE = "unreadable"
+"""The kind of an event that stands for a row that can't be read."""
 
 GOOD_OUTCOMES = ("done", "ack", "local", "open")
 """How a command may stand without having failed: ``ack`` is the end of a track command."""
@@ -101,6 +133,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
     :raises JournalError: if there is none, or it can't be read; `NotAJournalError` if it is something else,
         or a later version's.
     """
+    path = real_path(path)
     if path.exists() and (why := kind_problem(path.stat())):
         raise JournalError(f"{path} can't be read: {why}")
     if not path.is_file():
@@ -109,14 +142,18 @@ def open_journal(path: Path) -> sqlite3.Connection:
         db = _connect(path)
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        wrong = wrong_objects(db.execute("SELECT type, name, sql FROM sqlite_master"))
     except sqlite3.Error as error:
-        raise JournalError(f"{path} can't be read: {error}") from None
+        raise JournalError(f"{path} can't be read: {in_words(error)}") from None
     if application != APPLICATION_ID:
         db.close()
         raise NotAJournalError(f"{path} is no journal of the bridge")
     if version not in (VERSION, *MIGRATIONS):  # an older one is read without its index on time
         db.close()
         raise NotAJournalError(f"{path} is of version {version}, this program reads version {VERSION}")
+    if wrong:
+        db.close()
+        raise NotAJournalError(f"{path} is no journal of the bridge: {wrong}")
     return db
 
 
@@ -134,6 +171,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _opened(uri: str) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
+        restrict(db, LONGEST_VALUE)
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         db.close()
@@ -200,7 +238,7 @@ _IS_UNKNOWN = (
 def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> list[Any]:
     """The commands that are asked for and have a step in a range of ids, by their first steps."""
     clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
-    values: list[Any] = [low, high, *_period(wanted)]
+    values: list[Any] = [low, min(high, LAST_ID), *_period(wanted)]
     if wanted.run is not None:
         clauses.append(_OF_RUN)
         values.append(wanted.run)
@@ -211,8 +249,18 @@ def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -
         unknown = _IS_UNKNOWN if UNKNOWN in wanted.outcomes else "0"
         clauses.append(f"(outcome IN ({_marks(wanted.outcomes)}) OR {unknown})")
         values += wanted.outcomes
-    sql = "SELECT id, run, key, peer, sequence_id, time, last_time FROM command WHERE "
-    return db.execute(sql + " AND ".join(clauses), values).fetchall()
+    sql = f"WITH command AS ({COMMANDS}) SELECT id, run, key, peer, sequence_id, time, last_time FROM command"
+    try:
+        found = db.execute(f"{sql} WHERE {' AND '.join(clauses)}", values).fetchall()
+    except sqlite3.Error as error:
+        if not is_rows_fault(error):
+            raise
+        row = faulty_row(db, "step", 0, LAST_ID)
+        raise JournalError(f"commands can't be looked for: row {row} of step: {in_words(error)}") from None
+    return [row for row in found if tuple(map(type, row)) == _COMMAND_TYPES]
+
+
+_COMMAND_TYPES = (int, int, int, str, int, float, float)
 
 
 def _stories(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Stories | None:
@@ -239,18 +287,53 @@ def _marks(values: tuple[Any, ...]) -> str:
 
 def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
     """Between which ids all that is asked for stands, about: found without a look at the rows."""
-    all_ids = 0, 2**62
+    all_ids = 0, LAST_ID
     if (wanted.since is None and wanted.until is None) or _one(db, "PRAGMA user_version") != VERSION:
         return all_ids
     since, until = _period(wanted)
     sql = "SELECT min(span), max(span) FROM span WHERE high >= ? AND low <= ?"
     low, high = db.execute(sql, (since, until)).fetchone()
-    return (1, 0) if low is None else (low * SPAN_IDS, (high + 1) * SPAN_IDS - 1)
+    if low is None:
+        return 1, 0
+    return min(max(0, low) * SPAN_IDS, LAST_ID), min((high + 1) * SPAN_IDS - 1, LAST_ID)
 
 
 def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
-    clauses = "id >= ? AND id <= ? AND time >= ? AND time <= ?"
-    values: list[Any] = [low, high, *_period(wanted)]
+    """Some rows of a range of ids; none only if the range has none that are asked for."""
+    try:
+        return _select(db, wanted, low, high, backwards)
+    except sqlite3.Error as error:
+        if not is_rows_fault(error):
+            raise
+    return _row_by_row(db, wanted, low, high, backwards)
+
+
+def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+    """As `_page`, where one row or more can't be read."""
+    found: list[Entry] = []
+    selects = [f"SELECT id, '{table}' FROM {table} WHERE id >= ? AND id <= ?" for table in wanted.tables]
+    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {PAGE_ROWS}"
+    while not found:
+        ids = db.execute(sql, (low, high) * len(selects)).fetchall()
+        if not ids:
+            break
+        for number, table in ids:
+            try:
+                found += _select(db, replace(wanted, tables=(table,)), number, number, backwards)
+            except sqlite3.Error as error:
+                if not is_rows_fault(error):
+                    raise
+                found.append(_unreadable(number, 0, table, 0.0, in_words(error)))
+        low, high = (low, ids[-1][0] - 1) if backwards else (ids[-1][0] + 1, high)
+    return found
+
+
+def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+    clauses = "id >= ? AND id <= ?"
+    values: list[Any] = [low, high]
+    if wanted.since is not None or wanted.until is not None:
+        clauses += " AND time >= ? AND time <= ?"
+        values += _period(wanted)
     if wanted.peers:
         clauses += f" AND peer IN ({_marks(wanted.peers)})"
         values += wanted.peers
@@ -259,7 +342,47 @@ def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards
         values.append(wanted.run)
     selects = [f"{_SELECT[table]} WHERE {clauses}" for table in wanted.tables]
     sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {PAGE_ROWS}"
-    return [Entry(*row) for row in db.execute(sql, values * len(selects)).fetchall()]
+    found, size = [], 0
+    with closing(db.execute(sql, values * len(selects))) as rows:
+        for row in rows:
+            entry = _entry(row)
+            found.append(entry)
+            size += len(entry.line or entry.text)
+            if size > PAGE_BYTES:
+                break
+    return found
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    """A row as an entry; one that the bridge can't have written as an event that says so."""
+    entry = Entry(*row)
+    if tuple(map(type, row)) == _ENTRY_TYPES[entry.table] and EARLIEST <= entry.time < LATEST:
+        return entry
+    values = entry._asdict()
+    number, table = values.pop("id"), values.pop("table")
+    return _unreadable(number, entry.run, table, entry.time, wrong_value(table, values))
+
+
+_ENTRY_TYPES = {
+    table: (int, int, str, float, str, int, str, int, int, int, int, str, line)
+    for table, line in {"message": bytes, "step": type(None), "event": type(None)}.items()
+}
+
+
+def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry:
+    """What stands for a row that can't be read."""
+    return Entry(
+        number,
+        run if type(run) is int else 0,
+        "event",
+        0.0 if wrong_value(table, {"time": time}) else time,
+        "",
+        0,
+        UNREADABLE,
+        *(0, 0, 0, 0),
+        f"row {number} of {table}: {why}",
+        None,
+    )
 
 
 def read_entries(
@@ -289,7 +412,8 @@ def _read(
     try:
         low, high = _id_range(db, wanted)
         stories = _stories(db, wanted, low, high)
-        low, high = max(low, after + 1), high if before is None else min(high, before - 1)
+        low = max(low, min(after, LAST_ID) + 1)
+        high = high if before is None else min(high, before - 1)
         while page := _page(db, wanted, low, high, backwards):
             yield from (entry for entry in page if stories is None or stories.hold(entry))
             if backwards:
@@ -297,14 +421,14 @@ def _read(
             else:
                 low = page[-1].id + 1
     except sqlite3.Error as error:
-        raise JournalError(f"the journal can't be read further: {error}") from None
+        raise JournalError(f"the journal can't be read further: {in_words(error)}") from None
 
 
 def run_of(db: sqlite3.Connection, number: int) -> int | None:
     """The run of the row with an id; None if there is no such row."""
     sql = " UNION ALL ".join(f"SELECT run FROM {table} WHERE id = ?" for table in COLUMNS)
     found = db.execute(sql, [number] * len(COLUMNS)).fetchone()
-    return None if found is None else int(found[0])
+    return int(found[0]) if found is not None and type(found[0]) is int else None
 
 
 def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ..commands import AckOnlyCommandCodes
 
@@ -61,6 +62,19 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What a row of each table says, in the order in which the bridge writes it, after ``id`` and ``run``."""
 
+Row = tuple[Any, ...]
+"""A number that counts up within the run, and then the table's `COLUMNS`."""
+
+
+class Unprivileged(Row):
+    """A row that a client without rights brought about: it gives way to the others."""
+
+    __slots__ = ()
+
+
+Batch = tuple[list[Row], list[Row], list[Row]]
+"""Rows that are written together: of each table in the order of `COLUMNS`, as they were recorded."""
+
 FIRST_AND_LAST_ID = f"""SELECT coalesce(min(low), 0), coalesce(max(high), 0) FROM ({
     " UNION ALL ".join(
         f"SELECT (SELECT min(id) FROM {table}) low, (SELECT max(id) FROM {table}) high" for table in COLUMNS
@@ -87,6 +101,26 @@ def is_end(step: str, code: int) -> bool:
 IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
 """In SQL, what `is_end` says of a row ``e`` of ``step``."""
 
+UNPRIVILEGED_TABLE = "unprivileged"
+
+UNPRIVILEGED = f"CREATE TABLE {UNPRIVILEGED_TABLE} (id INTEGER PRIMARY KEY)"
+"""The ids of the rows that clients without rights brought about: they are deleted first. A journal of an
+earlier version gets this table when it is opened to be written, and that version can still use the file."""
+
+COMMANDS = f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
+            CASE s.key WHEN 0 THEN s.step ELSE coalesce(
+                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {IS_END}
+                    ORDER BY e.id LIMIT 1),
+                'open') END AS outcome,
+            s.key <> 0 AND EXISTS (
+                SELECT 1 FROM step e WHERE e.run = s.run AND e.key = s.key AND e.step = 'sent') AS sent,
+            CASE s.key WHEN 0 THEN s.time ELSE
+                (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) END AS last_time
+        FROM step s
+        WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)"""
+"""In SQL, what the view ``command`` gives. Our own programs do not read the view, which a file can define as
+it likes."""
+
 SCHEMA = (
     """CREATE TABLE run (
         run INTEGER PRIMARY KEY, started REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL)""",
@@ -103,17 +137,7 @@ SCHEMA = (
     _SPAN,
     "CREATE INDEX step_key ON step (run, key)",
     f"""CREATE VIEW command AS
-        SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
-            CASE s.key WHEN 0 THEN s.step ELSE coalesce(
-                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {IS_END}
-                    ORDER BY e.id LIMIT 1),
-                'open') END AS outcome,
-            s.key <> 0 AND EXISTS (
-                SELECT 1 FROM step e WHERE e.run = s.run AND e.key = s.key AND e.step = 'sent') AS sent,
-            CASE s.key WHEN 0 THEN s.time ELSE
-                (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) END AS last_time
-        FROM step s
-        WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)""",
+        {COMMANDS}""",
     """CREATE VIEW unknown AS
         SELECT id, run, key, time, peer, epoch, sequence_id, code, lease FROM command
         WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
@@ -171,7 +195,14 @@ def default_path(environment: Mapping[str, str] = os.environ) -> Path:
     return folder / "mtmount-bridge" / "journal.sqlite"
 
 
-def gap_text(rows: int, start: float, end: float) -> str:
+def real_path(path: Path) -> Path:
+    """Where a journal really is: SQLite keeps its write-ahead log beside the file to which a symbolic link
+    points, and not beside the link. A link to nothing gives where the file would be.
+    """
+    return Path(os.path.realpath(path))
+
+
+def gap_text(rows: int, start: float, end: float, whose: str = "") -> str:
     """The detail of an event ``gap``."""
     times = [datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] for when in (start, end)]
-    return f"{rows} rows lost from {times[0]} to {times[1]}"
+    return f"{rows} rows{whose} lost from {times[0]} to {times[1]}"

@@ -81,7 +81,7 @@ class Health:
     """Answers who asks how the daemon is.
 
     :param service: the bridge's, with `bridge`, `all_pairs` and `port_failures`.
-    :param journal: says in `fault` why it can't be written.
+    :param journal: an `IJournalState`.
     """
 
     def __init__(self, service: Any, journal: Any) -> None:
@@ -99,16 +99,16 @@ class Health:
         return Answer({"ok": True})
 
     async def _ready(self, call: Call) -> Answer:
-        lacks = self.lacks()
-        if lacks:
-            return Problem(503, "not ready", more={"ready": False, "lacks": lacks}).answer()
-        return Answer({"ready": True, "lacks": []})
+        lacks, unprivileged = self.lacks(), self._journal.lost_unprivileged
+        lost = {"with_rights": self._journal.lost - unprivileged, "without_rights": unprivileged}
+        told = {"ready": not lacks, "lacks": lacks, "lost_rows": lost}
+        return Problem(503, "not ready", more=told).answer() if lacks else Answer(told)
 
     def lacks(self) -> list[str]:
         """Why commands can't be sent, or not be recorded: a word for each, empty if they can.
 
         ``controller``: its link is not up; ``listeners``: a commander can't connect; ``journal``: it can't
-        be written. The log says more.
+        be written; ``journal_rows``: it loses rows that clients with rights brought about. The log says more.
         """
         service = self._service
         deaf = service.port_failures or any(pair.listen_error is not None for pair in service.all_pairs)
@@ -116,5 +116,6 @@ class Health:
             "controller": service.bridge.link is None,
             "listeners": bool(deaf),
             "journal": bool(self._journal.fault),
+            "journal_rows": self._journal.losing,
         }
         return [name for name, lacking in found.items() if lacking]

@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from ..commands import CommandDict
 from ..deadlines import FairClock
 from ..enums import CommandCode
+from ..journal.checking import in_words
 from ..journal.reading import (
     GOOD_OUTCOMES,
     OUTCOMES,
@@ -156,7 +157,7 @@ def _read(path: Path, work: Callable[[sqlite3.Connection], T], stop: Callable[[]
         try:
             return work(db)
         except sqlite3.Error as error:
-            raise JournalError(f"the journal can't be read: {error}") from None
+            raise JournalError(f"the journal can't be read: {in_words(error)}") from None
 
 
 class Query(NamedTuple):

@@ -213,6 +213,11 @@ class Metrics(Collector):
 
     # What is read when somebody scrapes
 
+    def lost_rows(self) -> Samples:
+        """The rows that the journal lost, by whether clients with rights brought them about."""
+        unprivileged = self.journal.lost_unprivileged
+        return [(("yes",), self.journal.lost - unprivileged), (("no",), unprivileged)]
+
     def commanders(self, *others: str) -> list[str]:
         """The label of each commander that has series now, in order: those of the configuration, ``web``, and
         one that a reload removed for as long as it is connected or has command.
@@ -466,8 +471,16 @@ FIGURES = (
     Figure(
         "journal_lost_rows",
         "counter",
-        "Rows that the journal could not keep.",
-        lambda metrics: metrics.journal.lost,
+        "Rows that the journal could not keep, by whether clients with rights brought them about: yes, or no"
+        " for those that only observe.",
+        lambda metrics: metrics.lost_rows(),
+        ("rights",),
+    ),
+    Figure(
+        "journal_omitted_rows",
+        "counter",
+        "Rows that were not recorded because clients without rights may only bring about so many.",
+        lambda metrics: metrics.bridge.counts["omitted"],
     ),
     Figure(
         "journal_gaps",

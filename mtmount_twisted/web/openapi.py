@@ -238,7 +238,11 @@ SCHEMAS: dict[str, Schema] = {
     },
     "Catalogue": _object(commands=_map(_ref("Described")), replies=_map(_ref("Described")), request=_map({})),
     "Alive": _object(ok={"type": "boolean", "const": True}),
-    "Ready": _object(ready={"type": "boolean", "const": True}, lacks=_list(TEXT)),
+    "Ready": _object(
+        ready={"type": "boolean", "const": True},
+        lacks=_list(TEXT),
+        lost_rows=_object(with_rights=COUNT, without_rights=COUNT),
+    ),
 }
 """The document's components, without those that `_commands` makes from the catalogue."""
 

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from ..journal.limited import LimitedJournal
 from ..limited_log import A_FEW, RateLimitedLog
 from ..outlet import Outlet
 from .calls import Answer, Call, Fault, Problem, Route
@@ -137,6 +138,7 @@ class Streams:
         self._sources = Sources(feed, shelf, turns, self._growth, clock)
         self._presence = presence
         self._tee = tee
+        self._limited = LimitedJournal(tee, clock, bridge.counts)
         self._bridge = bridge
         self._clock = clock
         self._bounds = bounds or Bounds()
@@ -232,7 +234,11 @@ class Streams:
         self.cut_off += 1
         self._leave(stream)
         why = f"event stream: {why}"
-        self._tee.event("cut_off", stream.user.commander, self._bridge.epoch, why)
+        event = "cut_off", stream.user.commander, self._bridge.epoch, why
+        if stream.user.roles.isdisjoint(("stop", "command")):
+            self._limited.event(*event)
+        else:
+            self._tee.event(*event)
         self._limited_log.warning("%s: closed: cut off: %s", stream.user.commander, why)
         stream.request.channel.transport.abortConnection()
 
@@ -255,6 +261,7 @@ class Streams:
             stream.request.unregisterProducer()
             stream.request.finish()
         self._growth.close()
+        self._limited.close()
 
 
 def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:

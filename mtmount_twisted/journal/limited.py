@@ -1,0 +1,202 @@
+"""`LimitedJournal`: bounds what is recorded on the word of clients without rights.
+
+A client that only observes can send commands, which are refused, and can connect and disconnect as often as
+it likes. Each of these is a row. Without a bound such a client fills the memory in which rows wait, and has
+the rows of the commanders deleted from the file. Three bounds hold:
+
+* a line, an explanation or a detail is recorded up to `LONGEST` bytes;
+* one visit, from the event ``connected`` to ``disconnected``, records at most `VISIT_ROWS` rows of lines and
+  steps;
+* all clients of one port together record `PORT_ROWS` rows at once, and `PORT_RATE` rows a second over time.
+
+What is beyond is counted, and an event ``omitted`` tells the count: one at the end of a visit, and at most
+one a minute for a port.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+LONGEST = 200
+"""How much of a line, an explanation or a detail is recorded, in bytes or characters."""
+
+VISIT_ROWS = 30
+"""How many rows of lines and steps one visit records."""
+
+PORT_ROWS = 600
+"""How many rows the clients of one port record in a burst."""
+
+PORT_RATE = 10 / 60
+"""How many rows the clients of one port record over time, in rows per second."""
+
+REPORT_EVERY = 60.0
+"""How often an event ``omitted`` tells what a port left out, at most, in seconds."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was not recorded: how many rows, with how many bytes of lines."""
+
+    rows: int = 0
+    size: int = 0
+
+    def add(self, rows: int, size: int) -> None:
+        self.rows += rows
+        self.size += size
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One client's visit.
+
+    :ivar rows: how many rows of lines and steps were recorded.
+    """
+
+    rows: int = 0
+    omitted: _Tally = field(default_factory=_Tally)
+
+
+@dataclass(slots=True)
+class _Port:
+    """All clients of one port.
+
+    :ivar tokens: how many rows may be recorded now (a token bucket).
+    :ivar filled: when `tokens` was computed (clock, s).
+    """
+
+    tokens: float
+    filled: float
+    omitted: _Tally = field(default_factory=_Tally)
+
+
+class LimitedJournal:
+    """Records in a journal what clients without rights say, within bounds.
+
+    :param journal: an `IJournal`; its rows get ``privileged=False``.
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param counts: ``omitted`` counts the rows that were not recorded.
+    """
+
+    def __init__(self, journal: Any, clock: IReactorTime, counts: Counter[str]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._counts = counts
+        self._epoch = 0
+        self._visits: dict[str, _Visit] = {}
+        self._ports: dict[str, _Port] = {}
+        self._report: IDelayedCall | None = None
+        self._closed = False
+
+    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        """Record the beginning of a line, within the bounds of the visit and the port."""
+        self._epoch = epoch
+        if self._admits(peer, len(line)):
+            self._journal.message(peer, direction, epoch, shortened(line), privileged=False)
+
+    def step(
+        self,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str = "",
+    ) -> None:
+        """Record a step of a command, within the bounds of the visit and the port."""
+        self._epoch = epoch
+        if self._admits(peer, 0):
+            row = key, step, peer, epoch, sequence_id, code, lease, explanation[:LONGEST]
+            self._journal.step(*row, privileged=False)
+
+    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
+        """Record an event, within the bound of the port: that a client came is worth more than its lines."""
+        self._epoch = epoch
+        if kind == "connected":
+            self._visits[peer] = _Visit()
+        elif kind == "disconnected":
+            self._end_visit(peer)
+        if self._spends(peer, 0):
+            self._journal.event(kind, peer, epoch, detail[:LONGEST], privileged=False)
+
+    def _end_visit(self, peer: str) -> None:
+        """A client is gone: an event tells what was not recorded of its visit."""
+        visit = self._visits.pop(peer, None)
+        if visit is not None and visit.omitted.rows:
+            omitted, port = visit.omitted, self._port(peer)
+            if self._has_token(port):
+                self._tell(peer, omitted)
+            else:
+                self._omit(port, omitted.rows, omitted.size)
+
+    def _admits(self, peer: str, size: int) -> bool:
+        visit = self._visits.get(peer)
+        if visit is not None:
+            if visit.rows >= VISIT_ROWS:
+                visit.omitted.add(1, size)
+                self._counts["omitted"] += 1
+                return False
+            visit.rows += 1
+        return self._spends(peer, size)
+
+    def _spends(self, peer: str, size: int) -> bool:
+        port = self._port(peer)
+        if self._has_token(port):
+            return True
+        self._counts["omitted"] += 1
+        self._omit(port, 1, size)
+        return False
+
+    def _port(self, peer: str) -> _Port:
+        """The port, or pair, of a client: its name begins with that of the configuration."""
+        name = peer.partition("/")[0]
+        port = self._ports.get(name)
+        if port is None:
+            port = self._ports[name] = _Port(PORT_ROWS, self._clock.seconds())
+        return port
+
+    def _has_token(self, port: _Port) -> bool:
+        now = self._clock.seconds()
+        port.tokens = min(float(PORT_ROWS), port.tokens + (now - port.filled) * PORT_RATE)
+        port.filled = now
+        if port.tokens < 1:
+            return False
+        port.tokens -= 1
+        return True
+
+    def _omit(self, port: _Port, rows: int, size: int) -> None:
+        port.omitted.add(rows, size)
+        if self._report is None and not self._closed:
+            self._report = self._clock.callLater(REPORT_EVERY, self._report_ports)
+
+    def _report_ports(self) -> None:
+        self._report = None
+        for name, port in self._ports.items():
+            omitted, port.omitted = port.omitted, _Tally()
+            if omitted.rows:
+                self._tell(name, omitted)
+
+    def _tell(self, peer: str, omitted: _Tally) -> None:
+        detail = f"{omitted.rows} rows, with {omitted.size} bytes of lines, were not recorded"
+        self._journal.event("omitted", peer, self._epoch, detail, privileged=False)
+
+    def close(self) -> None:
+        """Tell what was not told yet, and stop the timer; what is omitted from now on is only counted."""
+        self._closed = True
+        for peer in tuple(self._visits):
+            self._end_visit(peer)
+        if self._report is not None:
+            self._report.cancel()
+            self._report_ports()
+
+
+def shortened(line: bytes) -> bytes:
+    """The first `LONGEST` bytes of a line; if there are more, a field behind them says how many."""
+    if len(line) <= LONGEST:
+        return line
+    return b"%b\n(%d more bytes were not recorded)" % (line[:LONGEST], len(line) - LONGEST)
