@@ -190,6 +190,12 @@ class ListenTests(DaemonCase):
             port = listening.getsockname()[1]
         self.assertIn(f"--port-1: can't listen on {HOST}:{port}", self.line(self.check, port, port))
 
+    def test_zone(self) -> None:
+        """A link-local address is tried at the interface that it names, which may not be there."""
+        line = self.line(lambda: self.check(0, host="fe80::1%no-such"))
+        self.assertIn("d: --", line)
+        self.assertIn("can't listen on [fe80::1%no-such]:0: no interface with this name", line)
+
     def test_not_ours(self) -> None:
         """An address of another machine is one line that names its option, and does not blame the port."""
         line = self.line(lambda: self.check(0, host="192.0.2.1"))
