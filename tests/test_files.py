@@ -144,7 +144,8 @@ class KindTests(SynchronousTestCase):
         settings = "[[pair]]\nname = 'a'\ncommand_port = 0\nreply_port = 9\n[journal]\npath = '{}'"
         for path, why in self.odd:
             self.assertIn(
-                f"journal.path: {path}: {why}", [*here.problems(config.load(settings.format(path)))]
+                f"journal.path: {path} can't be the journal: {why}",
+                [*here.problems(config.load(settings.format(path)))],
             )
 
     def test_too_large(self) -> None:
