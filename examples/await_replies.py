@@ -1,6 +1,6 @@
 """Take command, power the azimuth axis and move it: every Deferred can be awaited.
 
-Run it beside ``twistd -n mtmount-bridge``.
+Run it beside ``.venv/bin/twistd -n mtmount-bridge``.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Print what the mount says, with ``async for``; for a mount that talks to port 30006.
 
 Give ``--asyncio`` to run on asyncio's reactor, beside code that needs asyncio's loop.
-Run it beside ``twistd -n mtmount-bridge``.
+Run it beside ``.venv/bin/twistd -n mtmount-bridge``.
 """
 
 import logging

@@ -2,8 +2,8 @@
 
 Python's own library is all that it needs.
 
-``python web_command.py [URL]``; the token, where one is needed, is in the environment variable MTMOUNT_TOKEN.
-Run it beside ``twistd -n mtmount-bridge``.
+``.venv/bin/python examples/web_command.py [URL]``; the token, where one is needed, is in the environment
+variable MTMOUNT_TOKEN. Run it beside ``.venv/bin/twistd -n mtmount-bridge``.
 """
 
 import http.client

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from mtmount_twisted.web.guard import Doors, Guard
 from mtmount_twisted.web.service import make_site
 
 from .commanders import LOG, STATE, RecordingLink
+from .pages import DOCS, blocks
 from .web_houses import WebCase, WebHouse, user
 
 MOVE = "AzimuthAxisMove"
@@ -412,9 +411,7 @@ class ExampleTests(TestCase):
         shell = shutil.which("sh")
         if shell is None or shutil.which("curl") is None:
             raise SkipTest("there is no curl here")
-        page = (ROOT / "docs" / "web_commands.rst").read_text(encoding="utf-8")
-        shown = re.search(r"to each::\n\n((?:    .*\n|\n)+)", page)
-        assert shown is not None
-        script = textwrap.dedent(shown[1]).replace("http://127.0.0.1:8080", self.url)
+        [shown] = [block.text for block in blocks(DOCS / "web_commands.rst") if block.language == "sh"]
+        script = shown.replace("http://127.0.0.1:8080", self.url)
         await self.run_program(shell, "-c", script)
         self.assertEqual(self.steps(), ["local", *["received", "sent", "ack", "done"] * 2, "local"])

@@ -328,7 +328,7 @@ class WebSettings:
     tokens: str | None = field(
         default=None,
         metadata={
-            "doc": "file of the tokens, which only its owner may read",
+            "doc": "file of the tokens, of mode 600 or a secret that web.rst describes",
             "check": _path,
             "default_words": "none: anyone may look and command",
         },
