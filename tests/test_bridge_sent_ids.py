@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtmount_twisted.bridge.sent_ids import LONGEST_EXPLANATION, MAX_SENT_IDS
+from mtmount_twisted.bridge.sent_ids import LONGEST_EXPLANATION, MAX_SENT_IDS, MOST_SEARCHED
 from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.framing import MAX_LINE_LENGTH
@@ -134,12 +134,14 @@ class SentIdsTests(CommandCase):
         self.assertEqual(line.split(b"\n")[4], explanation)
 
     def test_just_not_too_long(self) -> None:
-        """One that just fits is explained."""
-        move = self.command(MOVE, 4)
-        named = "BothAxesMove #4 of csc "
-        more = "x" * (LONGEST_EXPLANATION - len(named))
-        self.link.refuse(move, id_of(move) + b" " + more.encode())
-        self.assertEqual(self.csc.explanations(), [named + more])
+        """One that is just not too long to be searched is explained, and one byte more stays as it came."""
+        for more, named in ((b"", "BothAxesMove #4 of csc "), (b"x", "")):
+            move = self.command(MOVE, 4)
+            sent = id_of(move) + b" "
+            rest = b"x" * (MOST_SEARCHED - len(sent)) + more
+            self.link.refuse(move, sent + rest)
+            self.assertEqual(self.csc.explanations(), [(named or sent.decode()) + rest.decode()])
+            self.csc.lines.clear()
 
     @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=60))
     def test_text_without_ids(self, text: str) -> None:

@@ -104,11 +104,12 @@ def read_wanted(line: bytes) -> Commander:
     if len(fields) != 5:
         count = line.count(b"\n") + 1
         raise LineError(line, f"AskForCommand has 5 fields, not {count}", "commander")
+    wanted = fields[4].decode("utf-8", "backslashreplace")
     try:
-        return Commander(_COMMANDER.read(fields[4].decode("utf-8", "backslashreplace")))
+        return Commander(_COMMANDER.read(wanted))
     except ValueError:
         raise LineError(
-            line, f"commander: expected {_COMMANDER.expected}, got {fields[4][:100]!a}", "commander"
+            line, f"commander: expected {_COMMANDER.expected}, got {wanted[:100]!a}", "commander"
         ) from None
 
 
