@@ -24,9 +24,12 @@ def visible(text: str, keep: str = "") -> str:
 
     :param keep: characters to leave as they are, such as ``"\n"`` where the text has lines of its own.
     """
+    for char in keep:
+        if char in text:
+            return char.join(visible(part, keep) for part in text.split(char))
     if text.isprintable() and (text.isascii() or _INVISIBLE.search(text) is None):
         return text
-    return "".join(char if char in keep or _is_seen(char) else ascii(char)[1:-1] for char in text)
+    return "".join(char if _is_seen(char) else ascii(char)[1:-1] for char in text)
 
 
 def _is_seen(char: str) -> bool:
