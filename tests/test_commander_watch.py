@@ -186,23 +186,24 @@ class WatchTests(SynchronousTestCase):
     def test_another_bridge(self) -> None:
         """A bridge that does not list this prompt is another mount's: left alone if nobody has named it."""
         self.daemon.commanders = [commander("csc", "127.0.0.1:40005")]
+        strange = (
+            f"{WHERE} does not list this prompt among its commanders: it is another bridge's page (--web "
+            "names the right one), or the prompt is connected to a port that takes no commander so"
+        )
         self.start(is_guess=True)
         [*_, last] = self.pass_time(3)
         self.assertEqual(
             last,
             (
                 "link",
-                f"who has command is not known: {WHERE} is the page of another bridge; --web names the one "
-                "of this mount",
+                f"who has command is not known: {strange}",
             ),
         )
         self.assertEqual(self.pass_time(30), [])
         self.watch.stop()
         self.start()
         [*_, last] = self.pass_time(3)
-        self.assertEqual(
-            last, ("link", f"{WHERE} does not list this prompt: it may be another bridge's page")
-        )
+        self.assertEqual(last, ("link", strange))
         self.assertEqual(self.pass_time(30), [])
 
     def test_known_later(self) -> None:

@@ -14,8 +14,9 @@ from mtmount_twisted.duplex import DuplexCommunicator
 from mtmount_twisted.errors import ConnectTimeoutError, ListenError, PairClosedError
 from mtmount_twisted.testing import MemoryReactor
 
+from .pages import README, marked
 from .pairs import LOG, PairCase
-from .test_readme import ROOT, example, free_port, library_example
+from .test_readme import ROOT, example, free_port
 
 
 class WaitConnectedTests(PairCase):
@@ -97,7 +98,7 @@ class ExampleTests(TestCase):
     ) -> Deferred[list[tuple[str, str, int]]]:
         """The output, the error output and the exit status of each, in the same order."""
         scripts = [
-            library_example(),
+            marked(README, "readme-library"),
             *map(example, ("await_replies.py", "watch_replies.py", "web_command.py")),
         ]
         running = []

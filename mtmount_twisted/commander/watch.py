@@ -29,6 +29,11 @@ STRANGE_AFTER = 3
 """After how many looks in a row a connection that the daemon does not know is taken for another bridge's: the
 daemon may know of it a moment later than this side."""
 
+_STRANGE = (
+    "does not list this prompt among its commanders: it is another bridge's page (--web names the right one), "
+    "or the prompt is connected to a port that takes no commander so"
+)
+
 Ask = Callable[[str], Deferred[dict[str, Any]]]
 Show = Callable[[str, str], object]
 
@@ -195,7 +200,7 @@ class Watch:
             now = replace(now, me=standing.me)
         self._strange = self._strange + 1 if now.me is None and port is not None else 0
         if self._is_strange and self._is_guess:
-            raise WebError(f"{self._where} is the page of another bridge; --web names the one of this mount")
+            raise WebError(f"{self._where} {_STRANGE}")
         self._lease = state["lease"]
         self._know(now, str(state.get("version")))
 
@@ -211,7 +216,7 @@ class Watch:
         for label, text in told:
             self._show(label, text)
         if self._strange == STRANGE_AFTER:
-            self._show("link", f"{self._where} does not list this prompt: it may be another bridge's page")
+            self._show("link", f"{self._where} {_STRANGE}")
         if version != self._version:
             self._version = version
             self._show("link", f"{self._where} runs mtmount_twisted {version}, this prompt is {__version__}")
