@@ -30,8 +30,8 @@ STRANGE_AFTER = 3
 daemon may know of it a moment later than this side."""
 
 _STRANGE = (
-    "does not list this prompt among its commanders: it is another bridge's page (--web names the right one), "
-    "or the prompt is connected to a port that takes no commander so"
+    "does not list this prompt among its commanders: it is another bridge's page (--web names the right "
+    "one), or the prompt is connected to a port that takes no commander so"
 )
 
 Ask = Callable[[str], Deferred[dict[str, Any]]]
