@@ -128,6 +128,7 @@ class PieceTests(SynchronousTestCase):
             client.pieces.clear()
             client.read()
             first = b"7\n" + b"x" * 998
-            lines = [first, b"7\n" + b"y" * (MAX_PIECE - len(first) - 4 + more)]
+            rest = b"7\n" + b"y" * (MAX_PIECE - len(first) - 4)
+            lines = [first, rest, first, rest + b"y" * more]
             house.link.say(*lines)
-            self.assertEqual((len(client.pieces), client.read()), (1 + more, lines))
+            self.assertEqual((len(client.pieces), client.read()), (2 + more, lines))
