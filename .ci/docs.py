@@ -257,7 +257,7 @@ class Reader:
         if kind is None:
             named = f"blocks of {block.language}" if block.language else "a block without a language"
             raise Wrong(f"nothing is known of {named}: see .ci/docs.py; it may need '.. not run: WHY'")
-        if block.language in ("sh", "console", "python") and not _stays(block.text):
+        if block.language in ("sh", "console", "python") and not goes_on(block.text):
             self._need_daemon(block.text)
         kind(block)
         shown = block.mark("shows")
@@ -289,7 +289,7 @@ class Reader:
                 running.wait_for(re.compile(until), SHOWN_WITHIN)
             finally:
                 running.interrupt()
-        elif _stays(block.text):
+        elif goes_on(block.text):
             self._start_daemon(block.text)
         else:
             self._run(["bash", "-ec", block.text])
@@ -349,7 +349,7 @@ class Reader:
                 running.kill()
 
 
-def _stays(text: str) -> bool:
+def goes_on(text: str) -> bool:
     """Whether the last command of a block is a daemon that goes on."""
     return FOREGROUND.search(text.replace("\\\n", " ").strip()) is not None
 
