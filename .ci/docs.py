@@ -363,8 +363,12 @@ def _with_other_times(line: str) -> re.Pattern[str]:
 
 
 def fresh_environment(home: Path, wheels: str) -> dict[str, str]:
-    """Return the environment of somebody who has just logged in, and whose pip installs from a folder."""
-    path = [
+    """Return the environment of somebody who has just logged in, and whose pip installs from a folder.
+
+    ``python3`` is the one that the environment of this process was made with: the wheels are for that.
+    """
+    path = [str(Path(sys.base_prefix, "bin"))]
+    path += [
         folder
         for folder in os.environ["PATH"].split(os.pathsep)
         if not Path(folder).parent.joinpath("pyvenv.cfg").exists()
