@@ -129,7 +129,9 @@ def mutate(target: Target, folder: Path) -> tuple[int, Counter[Survivor]]:
     """Run the tests of a target on each of its mutants; return how many there were, and which survived."""
     tests = [f"tests.test_{name}" for name in target.tests]
     command = [sys.executable, "-m", "unittest", "-q", "-f", *tests]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)  # unchanged, they pass
+    unchanged = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+    if unchanged.returncode:
+        sys.exit(f"{unchanged.stderr}\nmutation: the tests of {target.name} fail without a mutation")
     config, session = folder / f"{target.name}.toml", folder / f"{target.name}.sqlite"
     config.write_text(CONFIG.format(target.module, TIMEOUT, shlex.join(command), "|".join(OPERATORS)))
     for step in (
