@@ -87,6 +87,12 @@ _RECIPES = {
     "str": _Recipe(
         "type(NAME) is str and NAME.isprintable()", "not NAME.isprintable()", "NAME", "{self.NAME}"
     ),
+    "stripped": _Recipe(
+        "type(NAME) is str and NAME.isprintable() and NAME.strip() == NAME != ''",
+        "not (NAME.isprintable() and NAME.strip() == NAME != '')",
+        "NAME",
+        "{self.NAME}",
+    ),
     # The form that the mount writes, told by its punctuation. `fromisoformat` checks the digits,
     # but would take a week date too, and in some Pythons hour 24. A leap second it refuses.
     "timestamp": _Recipe(

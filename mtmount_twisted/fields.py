@@ -56,14 +56,14 @@ class Kind:
     text_of: Mapping[Any, str] = field(default_factory=dict, repr=False, compare=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Python's own value for a scalar of numpy, told without importing numpy; else as it is."""
     return value.item() if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 else value
 
 
 def check_int(value: Any) -> int:
     """An int, or what Python takes as one (such as numpy's), but no bool."""
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, bool):
         raise ValueError(value)
     try:
@@ -83,14 +83,18 @@ def read_int(text: str) -> int:
 
 def check_float(value: Any) -> float:
     """A finite float, or a number that converts to one, but no bool and no text."""
-    value = _plain(value)
+    return _finite(check_any_float(value))
+
+
+def check_any_float(value: Any) -> float:
+    """Return a number as a float, infinite or not a number included, but no bool and no text."""
+    value = plain(value)
     if isinstance(value, (bool, str)) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
         raise ValueError(value)  # `float` alone would also read text out of any buffer
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, OverflowError):
         raise ValueError(value) from None
-    return _finite(number)
 
 
 def read_float(text: str) -> float:
@@ -109,7 +113,7 @@ def _finite(number: float) -> float:
 def check_bool(value: Any) -> bool:
     """True or False, or the integers 1 or 0."""
     try:
-        number = operator.index(_plain(value))
+        number = operator.index(plain(value))
     except TypeError:
         raise ValueError(value) from None
     if number not in (0, 1):
@@ -194,7 +198,7 @@ TIMESTAMP = Kind(
 )
 
 
-def _one_of(
+def one_of(
     name: str,
     dtype: type,
     expected: str,
@@ -211,7 +215,7 @@ def _one_of(
     return Kind(name, dtype, expected, check, read_usual, text_of.__getitem__, by_text, text_of)
 
 
-BOOL = _one_of("bool", bool, "a bool, 0 or 1", check_bool, read_bool, {"0": False, "1": True})
+BOOL = one_of("bool", bool, "a bool, 0 or 1", check_bool, read_bool, {"0": False, "1": True})
 _PLAIN_KINDS = {kind.dtype: kind for kind in (INT, FLOAT, BOOL, STR, TIMESTAMP)}
 
 
@@ -238,4 +242,4 @@ def _enum_kind(enum: type[IntEnum]) -> Kind:
 
     by_text = {str(int(member)): member for member in enum}
     members = ", ".join(f"{int(member)} {member.name}" for member in enum) if len(enum) < 20 else "its codes"
-    return _one_of("enum", enum, f"a {enum.__name__} ({members})", check, read, by_text)
+    return one_of("enum", enum, f"a {enum.__name__} ({members})", check, read, by_text)

@@ -142,13 +142,12 @@ def extra(doc: str, *, default: tuple[str, ...]) -> Any:
     return _Parameter(doc, "", default, None, None, "extra")
 
 
-def _field_info(name: str, dtype: type, declared: _Parameter) -> FieldInfo:
-    kind = kind_of(dtype)
+def _field_info(name: str, kind: Kind, declared: _Parameter) -> FieldInfo:
     default = None if declared.default is None else kind.check(declared.default)
     return FieldInfo(
         name,
         declared.doc,
-        dtype,
+        kind.dtype,
         default,
         declared.unit,
         declared.factory,
@@ -173,7 +172,7 @@ class MessageType(type):
         cls = super().__new__(mcs, name, bases, namespace)
         types = inspect.get_annotations(cls, eval_str=True)
         own = tuple(
-            _field_info(key, _plain_type(types[key]), declared[key])
+            _field_info(key, getattr(cls, "kind_of")(_plain_type(types[key])), declared[key])
             for key in declared
             if declared[key].role != "extra"
         )
@@ -273,6 +272,9 @@ class BaseMessage(metaclass=MessageType):
 
     field_infos: ClassVar[tuple[FieldInfo, ...]] = ()
     """The fields in the order of the wire, header first, without `extra_data`."""
+
+    kind_of: ClassVar[Callable[[type], Kind]] = staticmethod(kind_of)
+    """How the values of a Python type are checked, read and written; a dialect may have rules of its own."""
 
     has_extra_data: ClassVar[bool] = False
     """True if further text fields may follow the declared ones."""
@@ -423,10 +425,18 @@ class ClassOfCode(dict[str, type[M]]):
     :param branch: what the messages are: ``"command"`` or ``"reply"``.
     :param classes: the classes by their codes.
     :param expected: what would have been right instead of a code without a class, in words.
+    :param read: the integer that an unusual text is; `ValueError` if it is none.
     """
 
-    def __init__(self, branch: str, classes: Mapping[Any, type[M]], expected: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        branch: str,
+        classes: Mapping[Any, type[M]],
+        expected: Callable[[int], str],
+        read: Callable[[str], int] = INT.read,
+    ) -> None:
         super().__init__((str(int(number)), cls) for number, cls in classes.items())
+        self._read = read
         self._branch = branch
         self._classes = classes
         self._expected = expected
@@ -439,7 +449,7 @@ class ClassOfCode(dict[str, type[M]]):
         """
         field = f"{self._branch}_code"
         try:
-            number = INT.read(text)
+            number = self._read(text)
         except ValueError:
             raise FieldError(self._branch, field, text, INT.expected) from None
         if number not in self._classes:
