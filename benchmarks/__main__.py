@@ -9,11 +9,22 @@ from typing import Any
 
 from twisted.internet import defer, task
 
-from . import bridge, codec, one_way, page, receiving, round_trip, sending, starting, web_streams
+from . import (
+    bridge,
+    codec,
+    codec_tma2022,
+    one_way,
+    page,
+    receiving,
+    round_trip,
+    sending,
+    starting,
+    web_streams,
+)
 from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
-    codec, receiving, sending, one_way, round_trip, bridge, web_streams, page, starting
+    codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, web_streams, page, starting
 )}  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "names lines secret values compiled messages codec"
+CORE = "names lines secret values compiled messages codec dialects"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A package stands for all that is in it, unless a module of it has a row of its own.
@@ -73,6 +73,7 @@ ROOMS: dict[str, Room] = {
     "compiled": room("compiled", "lines values"),
     "messages": room("messages commands replies command_names", "names lines values compiled"),
     "codec": room("codec", "names lines values messages"),
+    "dialects": room("dialects", "names lines values messages"),
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),
     "hosts": room("hosts"),
@@ -280,10 +281,10 @@ class RoomsTests(SynchronousTestCase):
 
 
 def tables_of(page: str) -> dict[str, str]:
-    """The tables of a page, by the package that a section *Inside the ...* is about; all others by ``""``."""
+    """The tables of a page, by the package that a section *Inside ...* is about; all others by ``""``."""
     found: dict[str, str] = {}
     for section in re.split(r"\n(?=.+\n-{3,}\n)", page):
-        inside = re.match(r"Inside the (\w+)\n", section)
+        inside = re.match(r"Inside (?:the )?([\w.]+)\n", section)
         rows = re.search(r"^=+ =[= ]*\n(.*)^=+ =[= ]*$", section, re.DOTALL | re.MULTILINE)
         package = inside[1] if inside else ""
         found[package] = found.get(package, "") + (rows[1] if rows else "")

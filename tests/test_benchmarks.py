@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import tables
+from benchmarks import codec_tma2022, tables
 from benchmarks.bridge import Takes
 from benchmarks.bridge_daemon import Copying
 from benchmarks.bridge_event import EVENT, event, sent_at
@@ -19,6 +20,7 @@ from benchmarks.by_hand import MESSAGES
 from benchmarks.runner import RESULTS, Case, Goal, Run
 from benchmarks.simple_stack import decode_command, decode_reply
 from mtmount_twisted import codec
+from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.replies import Reply
 
 BAD_TEXTS = ["", "x", "1_0", "٣", "nan", "1e999", "2020-02-27T24:00:00.000", "2020-02-30T14:48:27.469"]
@@ -51,6 +53,19 @@ class ComparatorTests(SynchronousTestCase):
                         ours(message)(line)
                     except ValueError:
                         self.assertRaises((ValueError, KeyError), decode, line)
+
+
+class ComparatorsOf2022Tests(SynchronousTestCase):
+    """The same for the messages of 2022."""
+
+    def test_structs_by_hand(self) -> None:
+        """A class by hand has all that the package reads of that line."""
+        ack = msgspec.json.decode(codec_tma2022.ACK, type=codec_tma2022.Ack)
+        self.assertEqual(msgspec.to_builtins(ack), tma2022.decode_reply(codec_tma2022.ACK).fields())
+        azimuth = msgspec.json.decode(codec_tma2022.AZIMUTH, type=codec_tma2022.Azimuth)
+        fields = tma2022.decode_telemetry(codec_tma2022.AZIMUTH).fields()
+        self.assertEqual(msgspec.to_builtins(azimuth), {"topicID": 6, **fields})
+        self.assertEqual(len(fields), 15)
 
 
 class BridgeTests(SynchronousTestCase):

@@ -10,6 +10,8 @@ from typing import assert_type
 
 from mtmount_twisted import Communicator, Mount
 from mtmount_twisted.commands import AzimuthAxisMove
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2022.enums import System
 from mtmount_twisted.replies import ErrorReply, InPositionReply, Reply, WarningReply
 
 
@@ -56,3 +58,16 @@ def connect(communicator: Communicator) -> None:
     assert_type(communicator.connected, bool)
     Communicator("c", None, 30005, None, 30006, communicator.log, read_replies=True)
     Communicator("c", None, "30005", None, 30006, communicator.log, read_replies=True)  # type: ignore[arg-type]
+
+
+def messages_of_2022() -> None:
+    """Make messages of the protocol of 2022, and read their attributes."""
+    homed = tma2022.replies.HomedReply(axis=System.AZIMUTH, homed=True)
+    assert_type(homed.homed, bool)
+    tma2022.replies.HomedReply(axis=System.AZIMUTH)  # type: ignore[call-arg]
+    tma2022.replies.HomedReply(axis="azimuth", homed=True)  # type: ignore[arg-type]
+    azimuth = tma2022.telemetry.Azimuth(timestamp=1.5, actual_position=10.5)
+    assert_type(azimuth.actual_position_timestamp, float)
+    assert azimuth.position  # type: ignore[attr-defined]
+    assert_type(tma2022.commands.AzimuthMove(position=1).replaced(sequence_id=7).velocity, float)
+    tma2022.commands.AzimuthMove(position="1")  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+"""Decode and encode of the protocol of 2022: against `msgspec` for that one message, and against 2020's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from mtmount_twisted import commands as tma2020
+from mtmount_twisted.dialects import tma2022
+
+from .codec import cost
+from .runner import Case, Goal, Run
+
+STRUCT = Goal("msgspec, one Struct", "at most", 1.5)
+SAME = Goal("tma2020", "at most", 1.1)
+NOTHING_ELSE = Goal("decode")
+
+
+class AckParameters(msgspec.Struct):
+    """By hand: what an acknowledgement says."""
+
+    sequenceId: int
+    timeout: float
+    commander: int
+
+
+class Ack(msgspec.Struct):
+    """By hand: an acknowledgement."""
+
+    id: int
+    timestamp: float
+    parameters: AckParameters
+
+
+class Azimuth(msgspec.Struct):
+    """By hand: the azimuth topic."""
+
+    topicID: int
+    timestamp: float
+    actualPosition: float
+    actualPositionTimestamp: float
+    demandPosition: float
+    demandPositionTimestamp: float
+    actualVelocity: float
+    actualVelocityTimestamp: float
+    demandVelocity: float
+    demandVelocityTimestamp: float
+    actualAcceleration: float
+    actualAccelerationTimestamp: float
+    actualJerk: float
+    actualJerkTimestamp: float
+    actualTorque: float
+    actualTorqueTimestamp: float
+
+
+SENT = 1758006630.0012703
+
+ACK = (
+    b'{"id": 1, "timestamp": 1758006630.0012703, '
+    b'"parameters": {"commander": 1, "sequenceId": 1, "timeout": 0.1}}'
+)
+
+AZIMUTH = tma2022.telemetry.Azimuth(
+    timestamp=SENT,
+    **{
+        info.name: SENT if info.measured else 12.3456789
+        for info in tma2022.telemetry.Azimuth.field_infos  # type: ignore[attr-defined]
+    },
+).encode()[:-2]
+
+COMMANDS: list[tuple[Any, Any]] = [
+    (
+        tma2022.commands.AzimuthTrackTarget(
+            sequence_id=12345, timestamp=SENT, position=123.456789, velocity=0.0041, tai=1582814944.469
+        ),
+        tma2020.AzimuthAxisTrack(
+            sequence_id=12345,
+            timestamp=datetime(2020, 2, 27, 14, 48, 27, 469000, UTC),
+            position=123.456789,
+            velocity=0.0041,
+            tai=1582814944.469,
+        ),
+    ),
+    (
+        tma2022.commands.MirrorCoversPower(sequence_id=12345, timestamp=SENT, drive=3, on=True),
+        tma2020.MirrorCoversPower(
+            sequence_id=12345, timestamp=datetime(2020, 2, 27, 14, 48, 27, 469000, UTC), drive=3, on=True
+        ),
+    ),
+]
+"""The same command in both protocols."""
+
+
+def decoding(name: str, line: bytes, by_hand: type[Any], decode: Any, read_header: Any) -> Case:
+    """The case of one line."""
+    subjects = {
+        "ours": partial(cost, decode, line),
+        "msgspec, one Struct": partial(cost, partial(msgspec.json.decode, type=by_hand), line),
+        "header alone": partial(cost, read_header, line),
+    }
+    return Case("codec of 2022", f"decode {name}", "µs", subjects, (STRUCT, Goal("header alone")), 21)
+
+
+async def measure(run: Run, reactor: Any) -> None:
+    """An acknowledgement, the azimuth topic, what a relay does to a reply, and commands."""
+    replies = tma2022.decode_reply, tma2022.envelope.read_reply_header
+    topics = tma2022.decode_telemetry, tma2022.envelope.read_telemetry_header
+    await run.measure(decoding("acknowledgement", ACK, Ack, *replies))
+    await run.measure(decoding("azimuth topic", AZIMUTH, Azimuth, *topics))
+    rewrite = partial(tma2022.envelope.rewrite_reply, sequence_id=7, commander=2)
+    subjects = {"ours": partial(cost, rewrite, ACK), "decode": partial(cost, tma2022.decode_reply, ACK)}
+    await run.measure(Case("codec of 2022", "rewrite acknowledgement", "µs", subjects, (NOTHING_ELSE,), 21))
+    for ours, old in COMMANDS:
+        subjects = {
+            "ours": partial(cost, type(ours).encode, ours),
+            "tma2020": partial(cost, type(old).encode, old),
+        }
+        await run.measure(Case("codec of 2022", f"encode {type(ours).__name__}", "µs", subjects, (SAME,), 21))

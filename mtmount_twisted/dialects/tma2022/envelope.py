@@ -1,0 +1,291 @@
+"""What a relay reads of a line and writes into it: headers, without a look at the parameters behind them.
+
+All other bytes of a line stay as they are. `mask_password` takes the password out of the settings event.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import LineError
+from . import json_lines
+from .commands import NUM_HEADER_FIELDS
+from .enums import Classification
+from .replies import classify
+
+
+class CommandHeader(NamedTuple):
+    """What a relay knows of a command."""
+
+    sequence_id: int
+    code: int
+    source: int
+
+
+class ReplyHeader(NamedTuple):
+    """What a relay knows of a reply; None for each parameter that it does not have."""
+
+    id: int
+    sequence_id: int | None
+    commander: int | None
+    superseding_sequence_id: int | None
+    superseding_commander: int | None
+
+    @property
+    def classification(self) -> Classification:
+        """What the reply means for a command."""
+        return classify(self.id)
+
+
+class TelemetryHeader(NamedTuple):
+    """What a relay knows of a telemetry line.
+
+    :ivar timestamp: TAI seconds since the unix epoch.
+    """
+
+    topic_id: int
+    timestamp: float
+
+
+def read_command_header(line: bytes) -> CommandHeader:
+    """Return the header of a command, whatever its code and parameters.
+
+    :raises LineError: if the line has no such header.
+    """
+    return CommandHeader(*_command_header(line)[:3])
+
+
+def rewrite_command(line: bytes, *, sequence_id: int, source: int) -> bytes:
+    """Return a command's line under another id and source.
+
+    :raises LineError: if the line has no header.
+    """
+    _, code, _, rest = _command_header(line)
+    return b"%d\n%d\n%d\n%b" % (sequence_id, code, source, rest.encode())
+
+
+def _command_header(line: bytes) -> tuple[int, int, int, str]:
+    json_lines.require_utf8(line)
+    fields = line.decode().strip().split("\n", NUM_HEADER_FIELDS - 1)
+    if len(fields) < NUM_HEADER_FIELDS:
+        raise LineError(line, f"a command has at least {NUM_HEADER_FIELDS} fields, not {len(fields)}")
+    numbers = [
+        _int(line, name, text) for name, text in zip(("sequence_id", "command_code", "source"), fields)
+    ]
+    return numbers[0], numbers[1], numbers[2], fields[3]
+
+
+def _int(line: bytes, field: str, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise LineError(line, f"{field}: expected an integer, got {text[:100]!r}", field) from None
+    if json_lines.too_large(number):
+        raise LineError(line, f"{field}: expected an integer of 64 bits, got {text[:100]!r}", field)
+    return number
+
+
+_Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class _Parameters(Struct, rename="camel"):
+    sequence_id: _Int | None = None
+    commander: _Int | None = None
+    superseding_sequence_id: _Int | None = None
+    superseding_commander: _Int | None = None
+
+
+class _Reply(Struct):
+    id: _Int
+    timestamp: float
+    parameters: _Parameters
+
+
+class _Topic(Struct, rename={"topic_id": "topicID"}):
+    topic_id: _Int
+    timestamp: float
+
+
+_read_reply = msgspec.json.Decoder(_Reply).decode
+_read_topic = msgspec.json.Decoder(_Topic).decode
+
+
+def read_reply_header(line: bytes) -> ReplyHeader:
+    """Return the header of a reply, whatever its id and its other parameters.
+
+    :raises LineError: if the line is no reply, or one of the header's parameters is no integer.
+    """
+    try:
+        reply = _read_reply(line)
+    except (ValueError, RecursionError):
+        return _rare_reply_header(line)
+    if not line.isascii():
+        json_lines.require_utf8(line)
+    known = reply.parameters
+    return ReplyHeader(
+        reply.id,
+        known.sequence_id,
+        known.commander,
+        known.superseding_sequence_id,
+        known.superseding_commander,
+    )
+
+
+def _rare_reply_header(line: bytes) -> ReplyHeader:
+    """Read the header of a reply that `msgspec` refuses, because of NaN or 3.0."""
+    content = json_lines.load(line)
+    reply_id: int = json_lines.member(line, content, "id", int, "an integer")
+    json_lines.member(line, content, "timestamp", float, "a finite number")
+    parameters: dict[str, Any] = json_lines.member(line, content, "parameters", dict, "an object")
+    return ReplyHeader(reply_id, *(_parameter(line, parameters, name) for name in _NAMES))
+
+
+def _parameter(line: bytes, parameters: dict[str, Any], name: str) -> int | None:
+    if parameters.get(name) is None:
+        return None
+    number: int = json_lines.member(line, parameters, name, int, "an integer")
+    return number
+
+
+def read_telemetry_header(line: bytes) -> TelemetryHeader:
+    """Return the header of a telemetry line: its topic, and when it was sent.
+
+    :raises LineError: if the line is no telemetry.
+    """
+    try:
+        topic = _read_topic(line)
+    except (ValueError, RecursionError):
+        content = json_lines.load(line)
+        topic_id: int = json_lines.member(line, content, "topicID", int, "an integer")
+        return TelemetryHeader(
+            topic_id, json_lines.member(line, content, "timestamp", float, "a finite number")
+        )
+    if not line.isascii():
+        json_lines.require_utf8(line)
+    return TelemetryHeader(topic.topic_id, topic.timestamp)
+
+
+_NAMES = ("sequenceId", "commander", "supersedingSequenceId", "supersedingCommander")
+_KEY = re.compile(rb'"(%b)"[ \t\r\n]*:[ \t\r\n]*([^,}\] \t\r\n"]+)' % "|".join(_NAMES).encode())
+_PARAMETERS = re.compile(rb'"parameters"[ \t\r\n]*:')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def rewrite_reply(
+    line: bytes,
+    *,
+    sequence_id: int | None = None,
+    commander: int | None = None,
+    superseding_sequence_id: int | None = None,
+    superseding_commander: int | None = None,
+) -> bytes:
+    """Return a reply's line with other numbers in the parameters of its header. All other bytes stay.
+
+    :param line: a line that `read_reply_header` has read.
+
+    A parameter that is None, or that the reply does not have, stays as it is.
+    """
+    numbers = (sequence_id, commander, superseding_sequence_id, superseding_commander)
+    wanted = {name.encode(): b"%d" % number for name, number in zip(_NAMES, numbers) if number is not None}
+    pieces, end = [], 0
+    for name, start, stop in _spans(line):
+        if name in wanted:
+            pieces += [line[end:start], wanted[name]]
+            end = stop
+    return b"".join([*pieces, line[end:]])
+
+
+def _spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each parameter of the header: its name, and where its value stands."""
+    # With no escape, and no braces but those of the reply and its parameters, a name before the first closing
+    # brace and behind "parameters" is a parameter.
+    if b"\\" not in line and line.count(b"{") == 2 and line.count(b"}") == 2:
+        begin = _PARAMETERS.search(line)
+        for found in _KEY.finditer(line, begin.end() if begin else len(line), line.index(b"}") + 1):
+            yield found[1], *found.span(2)
+    else:
+        yield from _scanned_spans(line)
+
+
+def _scanned_spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the same for any line, token by token."""
+    path: list[str | None] = []
+    key, previous = "", b""
+    for token in _TOKEN.finditer(line):
+        text = token[0]
+        if text in (b"{", b"["):
+            path.append(key if text == b"{" else None)
+        elif text in (b"}", b"]"):
+            if path:
+                path.pop()
+        elif text == b":":
+            key = str(json.loads(previous))
+        elif previous == b":" and path == ["", "parameters"] and key in _NAMES:
+            yield key.encode(), *token.span()
+        previous = text
+
+
+_MAY_HOLD = re.compile(rb"(?i)pass|pwd|secret|contrase|\\u00")
+_NAME = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_STRING_OR_OTHER = re.compile(rb'"((?:[^"\\]|\\.)*)("|\\?$)|[^,\[\]{}"\s:]+', re.DOTALL)
+_PASSWORD = re.compile(
+    r"(?i:passw|passphrase|passcode|pwd|secret|contrase)|Pass(?![a-z])|(?:^|_)pass(?![a-z])"
+)
+_KEPT = (b"true", b"false", b"null")
+
+
+def mask_password(line: bytes) -> bytes:
+    """Return a line with each character of each password in it as ``*``.
+
+    The settings event, 40, holds the password of the motion controller in clear ("STATE_INFO and settings").
+    A password is a value whose name says so, in any reply, and also in a line that is broken off, because a
+    refused line is written to the log. A number becomes a text of as many ``*``.
+    """
+    if not _MAY_HOLD.search(line):
+        return line
+    pieces, at = [], 0
+    while found := _NAME.search(line, at):
+        end = found.end()
+        pieces.append(line[at:end])
+        if _PASSWORD.search(_text(found[1])):
+            stop = _value_end(line, end)
+            pieces.append(_STRING_OR_OTHER.sub(_masked, line[end:stop]))
+            end = stop
+        at = end
+    return b"".join([*pieces, line[at:]])
+
+
+def _text(inside: bytes) -> str:
+    """Return the text of a JSON string, or the bytes as they stand if it is none."""
+    try:
+        return str(json.loads(b'"%b"' % inside))
+    except ValueError:
+        return inside.decode("utf-8", "replace")
+
+
+def _masked(found: re.Match[bytes]) -> bytes:
+    if found[1] is not None:
+        return b'"%b"' % (b"*" * len(_text(found[1]))) if found[2] == b'"' else b'"' + b"*" * len(found[1])
+    return found[0] if found[0] in _KEPT else b'"%b"' % (b"*" * len(found[0]))
+
+
+def _value_end(line: bytes, start: int) -> int:
+    """Return where a value ends: behind its last bracket, if it has some."""
+    depth, at = 0, start
+    while found := _VALUE_TOKEN.search(line, at):
+        at = found.end()
+        depth += (found[0] in (b"{", b"[")) - (found[0] in (b"}", b"]"))
+        if depth < 0 or (depth == 0 and found[0] == b","):
+            return found.start()
+        if depth == 0:
+            return at
+    return len(line)
+
+
+_VALUE_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}\[\],]|[^\s{}\[\],:"]+', re.DOTALL)

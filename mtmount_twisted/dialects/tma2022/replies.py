@@ -1,0 +1,488 @@
+"""The replies and events: what the mount says.
+
+Each class is one reply of ``protocol-tma2022.md``, "Replies and events". The five that answer a command
+are each an `Answer`; all others are events, and come unasked. On the wire a reply is
+``{"id": 3, "timestamp": 1758006630.0, "parameters": {"commander": 1, "sequenceId": 7}}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum, IntFlag
+from functools import reduce
+from operator import or_
+from typing import Any, ClassVar
+
+import msgspec
+
+from . import json_lines
+from .enums import (
+    AxisMotionState,
+    ChillerMode,
+    Classification,
+    DeployableMotionState,
+    ElevationLockingPinMotionState,
+    LimitsMask,
+    PowerState,
+    ReplyId,
+    Source,
+    System,
+)
+from .reply_type import ReplyType, parameter
+
+EPOCH_1904 = -2_082_844_800
+"""The unix time at which LabVIEW, and so the vendor's PXI, begins to count."""
+
+
+class Reply(json_lines.Struct, metaclass=ReplyType):
+    """What all replies have."""
+
+    reply_id: ClassVar[ReplyId]
+    """The id of all replies of the class; `UnknownReply` has none."""
+
+    classification: ClassVar[Classification] = Classification.EVENT
+    """What it means for a command."""
+
+    subject_names: ClassVar[tuple[str, ...]] = ()
+    """The parameters that say which thing an event is about."""
+
+    timestamp: float = parameter(
+        "When it was sent: TAI seconds since the unix epoch, but see `unix_timestamp`.", unit="s", default=0.0
+    )
+    commander: Source | None = parameter(
+        "The one commander that it was sent to; None for all of them.", default=None
+    )
+
+    @property
+    def id(self) -> int:
+        """The number of the reply, a `ReplyId` where that is known."""
+        return self.reply_id
+
+    @property
+    def subject(self) -> tuple[Any, ...]:
+        """What an event is about: its id, and the device; of two with one subject the later holds."""
+        return (int(self.id), *(getattr(self, name) for name in self.subject_names))
+
+    @property
+    def unix_timestamp(self) -> float:
+        """The `timestamp` in seconds since 1970.
+
+        The PXI counts from 1904, and leaves leap seconds out; so its clock is then 37 s behind TAI.
+        """
+        since_1904 = self.timestamp > 2_900_000_000  # 2061, or 1995 counted from 1904
+        return self.timestamp + EPOCH_1904 if since_1904 else self.timestamp
+
+    def encode(self) -> bytes:
+        """Return the reply as it goes over the wire, terminator included."""
+        return json_lines.encode(self)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the members by their names on the wire, enums as numbers."""
+        content: dict[str, Any] = json_lines.lists(msgspec.to_builtins(self))
+        return content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {info.name: getattr(self, info.name) for info in type(self).field_infos}
+        return _remade, (type(self), values)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._shown())})"
+
+    def _shown(self) -> list[str]:
+        values = {info.name: getattr(self, info.name) for info in type(self).field_infos}
+        return [f"{name}={_shown(value)}" for name, value in values.items() if value is not None]
+
+
+def _remade(cls: Callable[..., Reply], values: dict[str, Any]) -> Reply:
+    return cls(**values)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as Python; settings in short, because they hold a password."""
+    if isinstance(value, dict):
+        return f"<{len(value)} settings>"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, IntFlag):
+        return f"{type(value).__name__}({int(value)})"
+    return f"{type(value).__name__}.{value.name}" if isinstance(value, IntEnum) else repr(value)
+
+
+class UnknownReply(Reply):
+    """A reply of an unknown id, or of a known one whose parameters are not those that its class has.
+
+    :ivar id: its number.
+    :ivar parameters: all that it says.
+    :ivar problem: why the parameters do not fit the class; empty if the id has none.
+    """
+
+    id: int
+    timestamp: float
+    parameters: dict[str, Any]
+    problem: str = ""
+    commander: Source | None = None
+
+    def encode(self) -> bytes:
+        """Return the reply as it goes over the wire, terminator included."""
+        return json_lines.dump(self.fields())
+
+    def fields(self) -> dict[str, Any]:
+        """Return the members by their names on the wire."""
+        return {"id": self.id, "timestamp": self.timestamp, "parameters": self.parameters}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = ("id", "timestamp", "parameters", "problem", "commander")
+        return _remade, (UnknownReply, {name: getattr(self, name) for name in names})
+
+    def _shown(self) -> list[str]:
+        names = ", ".join(self.parameters)
+        shown = [f"id={self.id}", f"timestamp={self.timestamp}", f"parameters=<{names}>"]
+        return shown + [f"problem={self.problem!r}"] if self.problem else shown
+
+
+class Answer(Reply):
+    """What all replies that answer one command have."""
+
+    sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
+
+
+class CmdAcknowledgedReply(Answer):
+    """The command was accepted and has begun."""
+
+    reply_id = ReplyId.CMD_ACKNOWLEDGED
+    classification = Classification.ACKNOWLEDGED
+    timeout: float | None = parameter(
+        "How long it should take; -1 for a track command, None where that is not known.",
+        unit="s",
+        default=None,
+        null=True,
+    )
+
+
+class CmdRejectedReply(Answer):
+    """The command was refused before it began."""
+
+    reply_id = ReplyId.CMD_REJECTED
+    classification = Classification.REJECTED
+    explanation: str = parameter("Why, in the mount's own words.")
+
+
+class CmdSucceededReply(Answer):
+    """The command is finished."""
+
+    reply_id = ReplyId.CMD_SUCCEEDED
+    classification = Classification.SUCCEEDED
+
+
+class CmdFailedReply(Answer):
+    """The command failed after it had begun."""
+
+    reply_id = ReplyId.CMD_FAILED
+    classification = Classification.FAILED
+    explanation: str = parameter("Why, in the mount's own words.")
+
+
+class CmdSupersededReply(Answer):
+    """A later command took the place of this one; the three parameters are 0 where that one is not known."""
+
+    reply_id = ReplyId.CMD_SUPERSEDED
+    classification = Classification.SUPERSEDED
+    superseding_sequence_id: int = parameter("The `sequence_id` of the later command.", default=0)
+    superseding_commander: Source = parameter("The source of the later command.", default=Source.NONE)
+    superseding_command_code: int = parameter("The code of the later command, a `CommandCode`.", default=0)
+
+
+class _Alarm(Reply):
+    """What warnings and errors have."""
+
+    subject_names = ("subsystem_id", "subsystem_instance", "code", "name")
+    name: str = parameter("The name of the condition.")
+    subsystem_id: int = parameter("The subsystem, a `SubsystemId`.")
+    subsystem_instance: str = parameter("The part of the subsystem, such as ``MyTopVI/MyNextVI``.")
+    active: bool = parameter("True while the condition is present.")
+    code: int = parameter("The number of the condition.")
+    description: str = parameter("The condition in words.")
+
+
+class WarningReply(_Alarm):
+    """A warning began or ended."""
+
+    reply_id = ReplyId.WARNING
+
+
+class ErrorReply(_Alarm):
+    """An alarm began or ended."""
+
+    reply_id = ReplyId.ERROR
+    latched: bool = parameter("True from the condition's beginning until it is reset.")
+
+
+class CommanderReply(Reply):
+    """Another commander has command."""
+
+    reply_id = ReplyId.COMMANDER
+    actual_commander: Source = parameter("The commander that has command.")
+
+
+class SafetyInterlocksReply(Reply):
+    """The state of the safety system: masks of 64 bits."""
+
+    reply_id = ReplyId.SAFETY_INTERLOCKS
+    causes: int = parameter("Causes, 36 bits.")
+    subcauses_emergency_stop: int = parameter("Emergency stops, 40 bits.")
+    subcauses_limit_switch: int = parameter("Limit switches, 10 bits.")
+    subcauses_deployable_platform: int = parameter("Deployable platforms, 16 bits.")
+    subcauses_door_hatch_ladder: int = parameter("Doors, hatches and ladders, 8 bits.")
+    subcauses_mirror_cover: int = parameter("Mirror cover, 2 bits.")
+    subcauses_locking_pin: int = parameter("Locking pins, 6 bits.")
+    subcauses_capacitor_door: int = parameter("Doors of the capacitors, 8 bits.")
+    subcauses_brakes_failed: int = parameter("Brakes, 10 bits.")
+    effects: int = parameter("Effects, 17 bits.")
+
+
+Group = dict[str, Any]
+"""A group of settings: values, or parts with values, by their names on the wire."""
+
+
+class DetailedSettingsAppliedReply(Reply):
+    """The settings in use, in 19 groups; a group that the mount left out is None.
+
+    `bosch_system` holds a password in clear: `envelope.mask_password` takes it out of a line.
+    """
+
+    reply_id = ReplyId.DETAILED_SETTINGS_APPLIED
+    set_name: str = parameter("The name of the set.")
+    all_settings_match_set: bool = parameter("True if nothing was changed since the set was loaded.")
+    balancing: Group | None = parameter("Balancing, 4 parts.", default=None, wire_name="Balancing")
+    bosch_system: Group | None = parameter("Motion controller.", default=None, wire_name="BoschSystem")
+    cw: Group | None = parameter(
+        "Cable wraps: ``ACW`` azimuth, ``CCW`` camera.", default=None, wire_name="CW"
+    )
+    deployable_platform: Group | None = parameter(
+        "Deployable platforms, 2 parts.", default=None, wire_name="DeployablePlatform"
+    )
+    encoder_system: Group | None = parameter("Encoder heads.", default=None, wire_name="EncoderSystem")
+    locking_pins: Group | None = parameter("Locking pins, 2 parts.", default=None, wire_name="LockingPins")
+    main_axis: Group | None = parameter(
+        "``Azimuth`` and ``Elevation``: limits and velocities.", default=None, wire_name="MainAxis"
+    )
+    main_axis_soft_motion: Group | None = parameter(
+        "Motion of the main axes.", default=None, wire_name="MainAxisSoftMotion"
+    )
+    main_cabinet_temperature: Group | None = parameter(
+        "Main cabinet.", default=None, wire_name="MainCabinetTemperature"
+    )
+    main_power_supply: Group | None = parameter(
+        "Power supply of the main axes.", default=None, wire_name="MainPowerSupply"
+    )
+    mirror_cover: Group | None = parameter("Mirror covers, 4 parts.", default=None, wire_name="MirrorCover")
+    mirror_cover_locks: Group | None = parameter(
+        "Mirror cover locks, 4 parts.", default=None, wire_name="MirrorCoverLocks"
+    )
+    modbus_temperature_controllers: Group | None = parameter(
+        "Temperature controllers, 5 parts.", default=None, wire_name="ModbusTemperatureControllers"
+    )
+    motor_thermal_control: Group | None = parameter(
+        "Thermal control of the motors, 6 parts.", default=None, wire_name="MotorThermalControl"
+    )
+    oss: Group | None = parameter("Oil supply system.", default=None, wire_name="OSS")
+    safety: Group | None = parameter("Safety system.", default=None, wire_name="Safety")
+    tma_main_rt: Group | None = parameter("Real-time program.", default=None, wire_name="TMAMainRT")
+    top_end_chiller: Group | None = parameter("Top-end chiller.", default=None, wire_name="TopEndChiller")
+    tracking_trajectory: Group | None = parameter(
+        "Trajectories in tracking.", default=None, wire_name="TrackingTrajectory"
+    )
+
+
+class SettingsSet(msgspec.Struct, frozen=True, rename="camel"):
+    """One set of settings that can be loaded."""
+
+    name: str
+    description: str
+    created_date: str
+    modified_date: str
+
+
+class AvailableSettingsReply(Reply):
+    """The sets of settings that can be loaded."""
+
+    reply_id = ReplyId.AVAILABLE_SETTINGS
+    sets: tuple[SettingsSet, ...] = parameter("The sets.")
+
+
+class StateInfoReply(Reply):
+    """The Operation Manager's own state, at a connection and on change; not from the mock controller."""
+
+    reply_id = ReplyId.STATE_INFO
+    state: str = parameter("The state, such as ``Enable`` or ``Connecting to PXI``.")
+
+
+class VersionInfoReply(Reply):
+    """The Operation Manager's version."""
+
+    reply_id = ReplyId.VERSION_INFO
+    version: str = parameter("The version.")
+
+
+class PowerStateReply(Reply):
+    """The power of a device."""
+
+    reply_id = ReplyId.POWER_STATE
+    subject_names = ("system",)
+    system: System = parameter("The device.")
+    power_state: PowerState = parameter("Its power.")
+    # The original client reads "elementPowerState", which nobody sends, and so drops the event of every
+    # device with parts (protocol-tma2022.md, "Replies and events", first quirk). The wire has an s.
+    elements_power_state: tuple[PowerState, ...] | None = parameter(
+        "The power of its parts; None where there is one only.", default=None
+    )
+
+
+class AxisMotionStateReply(Reply):
+    """The motion of an axis."""
+
+    reply_id = ReplyId.AXIS_MOTION_STATE
+    subject_names = ("axis",)
+    axis: System = parameter("The axis: AZIMUTH, ELEVATION or CAMERA_CABLE_WRAP.")
+    state: AxisMotionState = parameter("Its motion.")
+    position: float = parameter("Where a point-to-point move goes.", unit="deg")
+
+
+class OilSupplySystemStateReply(Reply):
+    """The power of the parts of the oil supply system."""
+
+    reply_id = ReplyId.OIL_SUPPLY_SYSTEM_STATE
+    cooling: PowerState = parameter("The cooling.")
+    oil: PowerState = parameter("The circulation pump.")
+    main_pump: PowerState = parameter("The main pump.")
+
+
+class ChillerStateReply(Reply):
+    """The thermal control of a device, part by part. It has `track_ambient` or `chiller_mode`."""
+
+    reply_id = ReplyId.CHILLER_STATE
+    subject_names = ("system",)
+    system: System = parameter("The device.")
+    temperature: tuple[float, ...] = parameter("Set points; in % where the valve is set by hand.", unit="°C")
+    track_ambient: tuple[bool, ...] | None = parameter(
+        "True where the ambient temperature is followed; the mock controller sends this.", default=None
+    )
+    chiller_mode: tuple[ChillerMode, ...] | None = parameter(
+        "The mode; the vendor sends this since 2023-05.", default=None
+    )
+
+    @property
+    def follows_ambient(self) -> tuple[bool, ...]:
+        """Whether the ambient temperature is followed, whichever of the two the mount sent."""
+        if self.track_ambient is not None:
+            return self.track_ambient
+        return tuple(mode == ChillerMode.TRACK_AMBIENT for mode in self.chiller_mode or ())
+
+
+class MotionControllerStateReply(Reply):
+    """The state of the drives of a device."""
+
+    reply_id = ReplyId.MOTION_CONTROLLER_STATE
+    subject_names = ("system",)
+    system: System = parameter("The device.")
+    motion_controller_state: tuple[PowerState, ...] = parameter("OFF, ON or FAULT of each drive.")
+
+
+class InPositionReply(Reply):
+    """An axis came into position, or left it."""
+
+    reply_id = ReplyId.IN_POSITION
+    subject_names = ("axis",)
+    axis: System = parameter("The axis: AZIMUTH, ELEVATION or CAMERA_CABLE_WRAP.")
+    in_position: bool = parameter("True if it is in position.")
+
+
+class ElevationLockingPinMotionStateReply(Reply):
+    """The motion of the elevation locking pins."""
+
+    reply_id = ReplyId.ELEVATION_LOCKING_PIN_MOTION_STATE
+    state: ElevationLockingPinMotionState = parameter("The motion of all of them.")
+    elements_state: tuple[ElevationLockingPinMotionState, ...] = parameter("The motion of each of 2.")
+
+
+class MirrorCoversMotionStateReply(Reply):
+    """The motion of the mirror covers."""
+
+    reply_id = ReplyId.MIRROR_COVERS_MOTION_STATE
+    state: DeployableMotionState = parameter("The motion of all of them.")
+    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 4.")
+
+
+class MirrorCoverLocksMotionStateReply(Reply):
+    """The motion of the mirror cover locks."""
+
+    reply_id = ReplyId.MIRROR_COVER_LOCKS_MOTION_STATE
+    state: DeployableMotionState = parameter("The motion of all of them.")
+    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 4.")
+
+
+class DeployablePlatformsMotionStateReply(Reply):
+    """The motion of the deployable platforms."""
+
+    reply_id = ReplyId.DEPLOYABLE_PLATFORMS_MOTION_STATE
+    state: DeployableMotionState = parameter("The motion of all of them.")
+    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 2.")
+
+
+class HomedReply(Reply):
+    """Whether an axis is homed."""
+
+    reply_id = ReplyId.HOMED
+    subject_names = ("axis",)
+    axis: System = parameter("The axis: AZIMUTH or ELEVATION.")
+    homed: bool = parameter("True if it is homed.")
+
+
+class LimitsReply(Reply):
+    """The limits that a device has reached."""
+
+    reply_id = ReplyId.LIMITS
+    subject_names = ("system",)
+    system: System = parameter("The device.")
+    limits: tuple[LimitsMask, ...] = parameter("The limits of each part.")
+
+
+class AzimuthToppleBlockReply(Reply):
+    """The position of the topple block of the azimuth axis."""
+
+    reply_id = ReplyId.AZIMUTH_TOPPLE_BLOCK
+    reverse: bool = parameter("True if it is on the reverse side: -2 deg and below.")
+    forward: bool = parameter("True if it is on the forward side: 2 deg and above.")
+
+
+class EthercatManagementStatusReply(Reply):
+    """The state of the management of EtherCAT, since 2025-01."""
+
+    reply_id = ReplyId.ETHERCAT_MANAGEMENT_STATUS
+    event_type: str = parameter("What happened, such as ``GetVersion``.")
+    event_data: dict[str, Any] = parameter("What there is to know of it.")
+
+
+def _leaves(branch: type[Reply]) -> tuple[type[Reply], ...]:
+    own = (branch,) if "reply_id" in vars(branch) else ()
+    return own + tuple(leaf for below in branch.__subclasses__() for leaf in _leaves(below))
+
+
+Replies: tuple[type[Reply], ...] = tuple(sorted(_leaves(Reply), key=lambda reply: reply.reply_id))
+"""Every reply class, in the order of their ids. `ReplyId` has two more, whose parameters are not known."""
+
+ReplyDict: dict[int, type[Reply]] = {int(reply.reply_id): reply for reply in Replies}
+"""The reply class of each id that has one."""
+
+ANSWER_IDS = frozenset(reply_id for reply_id, reply in ReplyDict.items() if issubclass(reply, Answer))
+"""The ids of the replies that answer one command; all others are events."""
+
+
+def classify(reply_id: int) -> Classification:
+    """Return what a reply of this id means for a command."""
+    reply = ReplyDict.get(reply_id)
+    return Classification.EVENT if reply is None else reply.classification
+
+
+AnyReply: Any = reduce(or_, Replies)
+"""The type for `msgspec` that any known reply is of."""

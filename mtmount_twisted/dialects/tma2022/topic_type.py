@@ -1,0 +1,187 @@
+"""What a telemetry topic is: declared once, in a class body, and read by `msgspec` as the wire has it.
+
+On the wire a topic is flat: an array ``x`` of 2 is ``x1`` and ``x2``, with ``x1Timestamp`` and
+``x2Timestamp``. `TopicType`, the metaclass, makes a `msgspec.Struct` with all of them, and one attribute for
+the array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, dataclass_transform, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, StructMeta, UnsetType
+
+from ...errors import FieldError, PositionalFieldError, UnknownFieldError
+from ...fields import plain
+from .json_lines import BIT, camel
+from .reply_type import evaluated
+
+MISSING = float("nan")
+"""The value of a number that a line did not have; the one object tells it from a NaN that it had."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityInfo:
+    """What is known of one quantity of a topic, or of its time stamps.
+
+    :ivar name: its name, which is also the attribute's.
+    :ivar wire_name: its name on the wire; with a number behind it where there are several.
+    :ivar doc: what it means.
+    :ivar unit: its unit, such as ``deg/s``; empty where it has none.
+    :ivar dtype: the type of one value: float, int or bool.
+    :ivar count: how many values it has; 1 for one that is no array.
+    :ivar measured: the quantity that these are the time stamps of; empty for a quantity.
+    """
+
+    name: str
+    wire_name: str
+    doc: str
+    unit: str
+    dtype: type
+    count: int
+    measured: str
+
+    @property
+    def expected(self) -> str:
+        """What a right value is, in words."""
+        of = f"{self.dtype.__name__} in {self.unit}" if self.unit else self.dtype.__name__
+        return of if self.count == 1 else f"a sequence of {self.count} {of}"
+
+    @property
+    def members(self) -> list[tuple[str, str]]:
+        """The attribute and the name on the wire of each value, as the Struct has them."""
+        if self.count == 1:
+            return [(self.name, self.wire_name)]
+        base, end = (
+            (self.wire_name, "") if not self.measured else (self.wire_name[: -len("Timestamp")], "Timestamp")
+        )
+        return [(f"{self.name}__{number}", f"{base}{number}{end}") for number in range(1, self.count + 1)]
+
+    def check(self, topic_name: str, value: Any) -> list[Any]:
+        """Return the values to keep for what a program gave.
+
+        :raises FieldError: if they are not of the quantity's type, or too many or too few.
+        """
+        absent: Any = MISSING if self.dtype is float else UNSET
+        if value is None and self is _TIMESTAMP:
+            raise FieldError(topic_name, self.name, value, f"{self.expected} (it is required)")
+        if value is None:
+            return [absent] * self.count
+        values = [value] if self.count == 1 else value
+        try:
+            if isinstance(values, str) or (
+                not isinstance(values, Sequence) and not hasattr(values, "__array__")
+            ):
+                raise ValueError(values)
+            kept = [absent if one is None else msgspec.convert(plain(one), self.dtype) for one in values]
+        except (ValueError, OverflowError):
+            raise FieldError(topic_name, self.name, value, self.expected) from None
+        if len(kept) != self.count:
+            raise FieldError(topic_name, self.name, value, self.expected)
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What `measured` and `measured_at` leave in a class body for `TopicType` to find."""
+
+    doc: str
+    unit: str
+    count: int
+    wire_name: str
+    measured: str
+
+
+def measured(doc: str, *, unit: str = "", count: int = 1, wire_name: str = "") -> Any:
+    """Declare one quantity of a topic; its type is the annotation. See `QuantityInfo`."""
+    return _Declared(doc, unit, count, wire_name, "")
+
+
+def measured_at(quantity: str) -> Any:
+    """Declare the time stamps of a quantity that stands above."""
+    return _Declared(
+        f"When `{quantity}` was measured: TAI seconds since the unix epoch.", "s", 0, "", quantity
+    )
+
+
+def _infos(namespace: dict[str, Any], types: dict[str, Any]) -> list[QuantityInfo]:
+    """Take the declarations out of a class body."""
+    found: dict[str, QuantityInfo] = {}
+    for name, declared in [each for each in namespace.items() if isinstance(each[1], _Declared)]:
+        del namespace[name]
+        dtype = types.pop(name)
+        if declared.measured:
+            of = found[declared.measured]
+            wire_name, count = f"{of.wire_name}Timestamp", of.count
+        else:
+            wire_name, count = declared.wire_name or camel(name), declared.count
+        one = get_args(dtype)[0] if get_origin(dtype) is tuple else dtype
+        one = next(plain_type for plain_type in (float, int, bool) if one in (plain_type, plain_type | None))
+        found[name] = QuantityInfo(
+            name, wire_name, declared.doc, declared.unit, one, count, declared.measured
+        )
+    return list(found.values())
+
+
+def _attribute(info: QuantityInfo) -> property:
+    """Return the attribute of an array."""
+    get: Callable[[Any], Any] = attrgetter(*(name for name, _ in info.members))
+    dtype = info.dtype
+    if dtype is float:
+        return property(get, doc=info.doc)
+    return property(
+        lambda topic: tuple(None if value is UNSET else dtype(value) for value in get(topic)), doc=info.doc
+    )
+
+
+# Without specifiers a type checker takes each declaration for a default: any quantity may be left out.
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=())
+class TopicType(StructMeta):
+    """Makes of the declarations of a class body a Struct as the wire has it."""
+
+    field_infos: tuple[QuantityInfo, ...]
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+        types = evaluated(namespace)
+        infos = _infos(namespace, types)
+        options: dict[str, Any] = {"frozen": True}
+        if "topic_id" in namespace:
+            rename = {}
+            types["timestamp"] = float
+            for info in infos:
+                if info.count > 1:
+                    namespace[info.name] = _attribute(info)
+                for member, wire_name in info.members:
+                    rename[member] = wire_name
+                    types[member] = {float: float, bool: BIT | UnsetType, int: int | UnsetType}[info.dtype]
+                    namespace[member] = MISSING if info.dtype is float else UNSET
+            options |= {
+                "tag_field": "topicID",
+                "tag": namespace["topic_id"],
+                "omit_defaults": True,
+                "rename": rename,
+            }
+        namespace["__annotations__"] = types
+        cls = super().__new__(mcs, name, bases, namespace, **options)
+        cls.field_infos = tuple(infos)
+        return cls
+
+    def __call__(cls, *positional: Any, **values: Any) -> Any:
+        if not cls.field_infos:
+            return super().__call__(*positional, **values)
+        names = ("timestamp", *(info.name for info in cls.field_infos))
+        if positional:
+            raise PositionalFieldError(cls.__name__, positional, names)
+        for name in values:
+            if name not in names:
+                raise UnknownFieldError(cls.__name__, name, values[name], names)
+        timestamp = _TIMESTAMP.check(cls.__name__, values.get("timestamp"))
+        kept = [one for info in cls.field_infos for one in info.check(cls.__name__, values.get(info.name))]
+        return super().__call__(*timestamp, *kept)
+
+
+_TIMESTAMP = QuantityInfo("timestamp", "timestamp", "", "s", float, 1, "")

@@ -1,0 +1,1 @@
+"""The protocols, one at a time: messages, and how their bytes are read and written."""
