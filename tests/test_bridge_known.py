@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.known import MAX_KNOWN, MAX_KNOWN_BYTES, Known, KnownEntry
+from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, WarningReply
 
 from .commanders import STAMP
@@ -67,6 +68,25 @@ class KnownTests(SynchronousTestCase):
             self.assertEqual(self.told(error(1, 1, 901), line), [line])
             self.assertEqual(self.told(line, error(0, 0, 901)), [])
 
+    def test_each_error(self) -> None:
+        """An error of another code or subsystem is another; said again at another time it is the same."""
+        first = b"3\n1\n1\n901\n900. a\nthen"
+        others = [b"3\n1\n1\n902\n900. a\nthen", b"3\n1\n1\n901\n901. b\nthen"]
+        self.assertEqual(self.told(first, *others), [first, *others])
+        again = b"3\n1\n1\n901\n900. a\nnow"
+        self.assertEqual(self.told(first, *others, again), [*others, again])
+
+    def test_count(self) -> None:
+        """The current ones of a kind are counted; those of a lost connection are not."""
+        known = Known()
+        for line in (state(b"a"), warning(1, 901), warning(1, 902), error(1, 1, 901)):
+            known.learn(line)
+        kinds = (ReplyCode.WARNING, ReplyCode.ERROR, ReplyCode.IN_POSITION)
+        self.assertEqual([known.count(kind) for kind in kinds], [2, 1, 0])
+        known.link_down()
+        known.learn(warning(1, 902))
+        self.assertEqual([known.count(kind) for kind in kinds], [1, 0, 0])
+
     def test_kinds_do_not_mix(self) -> None:
         """A warning and an error of one code are two."""
         self.assertEqual(self.told(warning(1, 901), error(1, 1, 901), warning(0, 901)), [error(1, 1, 901)])
@@ -86,6 +106,7 @@ class KnownTests(SynchronousTestCase):
             b"6\nt\nx\n1",
             b"4\n\n901\n900. a\nt",
             b"4\n0\n901",
+            b"4\n0\n901\n900. a",
             b"3\n0\n\n901\n900. a\nt",
             b"3\n0\n0\n901\n900. a",
             b"\xff\xff",
@@ -118,6 +139,7 @@ class KnownTests(SynchronousTestCase):
         half = [warning(1, code, b"x" * (MAX_KNOWN_BYTES // 2 - len(warning(1, 1, b"")))) for code in (1, 2)]
         self.assertEqual(self.told(*half), half)
         self.assertEqual(self.told(*half, warning(0, 1), half[0]), [half[1], half[0]])
+        self.assertEqual(self.told(half[0], half[1] + b"x"), [half[1] + b"x"])
 
     def test_bound_of_axes(self) -> None:
         """A mount that invents axes without end does not fill the memory either."""
