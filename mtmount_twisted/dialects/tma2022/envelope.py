@@ -174,7 +174,11 @@ def read_telemetry_header(line: bytes) -> TelemetryHeader:
 _NAMES = ("sequenceId", "commander", "supersedingSequenceId", "supersedingCommander")
 _KEY = re.compile(rb'"(%b)"[ \t\r\n]*:[ \t\r\n]*([^,}\] \t\r\n"]+)' % "|".join(_NAMES).encode())
 _PARAMETERS = re.compile(rb'"parameters"[ \t\r\n]*:')
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+# Possessive, so that a broken string costs no more than its length.
+_STRING = rb'"(?:[^"\\]++|\\.)*+'
+_TOKEN = re.compile(_STRING + rb'(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_BROKEN_OFF = re.compile(_STRING + rb"\\?", re.DOTALL)
+_SIGNS = (b"{", b"}", b"[", b"]", b",", b":")
 
 
 def rewrite_reply(
@@ -232,8 +236,6 @@ def _scanned_spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 _MAY_HOLD = re.compile(rb"(?i)pass|pwd|secret|contrase|\\u00")
-_NAME = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_STRING_OR_OTHER = re.compile(rb'"((?:[^"\\]|\\.)*)("|\\?$)|[^,\[\]{}"\s:]+', re.DOTALL)
 _PASSWORD = re.compile(
     r"(?i:passw|passphrase|passcode|pwd|secret|contrase)|Pass(?![a-z])|(?:^|_)pass(?![a-z])"
 )
@@ -250,42 +252,32 @@ def mask_password(line: bytes) -> bytes:
     if not _MAY_HOLD.search(line):
         return line
     pieces, at = [], 0
-    while found := _NAME.search(line, at):
-        end = found.end()
-        pieces.append(line[at:end])
-        if _PASSWORD.search(_text(found[1])):
-            stop = _value_end(line, end)
-            pieces.append(_STRING_OR_OTHER.sub(_masked, line[end:stop]))
-            end = stop
-        at = end
+    depth, secret = 0, -1  # secret: how deep the value of a password stands, or -1 outside of one
+    previous = b""
+    for token in _TOKEN.finditer(line):
+        text = token[0]
+        depth += (text in (b"{", b"[")) - (text in (b"}", b"]"))
+        if secret >= 0 and (depth < secret or (depth == secret and text == b",")):
+            secret = -1
+        elif secret >= 0 and text not in _SIGNS:
+            pieces += [line[at : token.start()], _masked(text)]
+            at = token.end()
+        elif text == b":" and _PASSWORD.search(_text(previous)):
+            secret = depth
+        previous = text
     return b"".join([*pieces, line[at:]])
 
 
-def _text(inside: bytes) -> str:
+def _text(token: bytes) -> str:
     """Return the text of a JSON string, or the bytes as they stand if it is none."""
     try:
-        return str(json.loads(b'"%b"' % inside))
+        return str(json.loads(token)) if token[:1] == b'"' else token.decode("ascii", "replace")
     except ValueError:
-        return inside.decode("utf-8", "replace")
+        return token.strip(b'"').decode("ascii", "replace")
 
 
-def _masked(found: re.Match[bytes]) -> bytes:
-    if found[1] is not None:
-        return b'"%b"' % (b"*" * len(_text(found[1]))) if found[2] == b'"' else b'"' + b"*" * len(found[1])
-    return found[0] if found[0] in _KEPT else b'"%b"' % (b"*" * len(found[0]))
-
-
-def _value_end(line: bytes, start: int) -> int:
-    """Return where a value ends: behind its last bracket, if it has some."""
-    depth, at = 0, start
-    while found := _VALUE_TOKEN.search(line, at):
-        at = found.end()
-        depth += (found[0] in (b"{", b"[")) - (found[0] in (b"}", b"]"))
-        if depth < 0 or (depth == 0 and found[0] == b","):
-            return found.start()
-        if depth == 0:
-            return at
-    return len(line)
-
-
-_VALUE_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}\[\],]|[^\s{}\[\],:"]+', re.DOTALL)
+def _masked(token: bytes) -> bytes:
+    if token in _KEPT:
+        return token
+    ends = b"" if _BROKEN_OFF.fullmatch(token) else b'"'
+    return b'"%b%b' % (b"*" * len(_text(token)), ends)
