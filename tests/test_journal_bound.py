@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from mtmount_twisted.bridge import journal_store
 from mtmount_twisted.bridge.journal_file import VACUUM_PAGES, limits
 from mtmount_twisted.bridge.journal_store import TEND_EVERY
 from mtmount_twisted.journal.schema import SPAN_IDS, VERSION
@@ -132,6 +133,22 @@ class BoundTests(BoundCase):
         self.assertLessEqual(self.size(), KEEP)
         self.keeper.close()
         self.assertGreater(self.count(), 5)
+
+    def test_no_row_is_lost_while_it_shrinks(self) -> None:
+        """While a file that was allowed to be large shrinks, what is recorded is kept."""
+        self.patch(journal_store, "TRIM_STEPS", 1)
+        self.keeper.close()
+        self.open()
+        self.flood(6 * KEEP // len(LINE))
+        self.keeper.close()
+        self.open(keep_bytes=KEEP)
+        self.flood(1)
+        self.assertGreater(self.size(), 2 * KEEP)
+        for _ in range(100):
+            self.flood(1, b"x")
+            self.tend()
+        self.assertLessEqual(self.size(), KEEP)
+        self.assertEqual((self.keeper.unwritable, self.rows("SELECT count(*) FROM event")), (0, [(0,)]))
 
     def test_all_free_pages_are_given_back(self) -> None:
         """However many rows became too old at once."""

@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.enums import Source
+from mtmount_twisted.journal import limited
 from mtmount_twisted.web import resuming
 from mtmount_twisted.web.calls import Problem, User
 from mtmount_twisted.web.resuming import MAX_WAIT
@@ -206,6 +207,17 @@ class BoundsTests(StreamsCase):
         (change,) = quick.named("change")
         self.assertEqual((change["kind"], change["peer"], change["epoch"]), ("cut_off", "web/night", 4))
         self.assertEqual(change["detail"], "event stream: more than 5000 bytes behind")
+
+    def test_cut_off_without_rights(self) -> None:
+        """That one is cut off who only observes is recorded within the bounds of clients without rights."""
+        self.patch(limited, "PORT_ROWS", 0)
+        slow = self.world.read(user=User("night", frozenset(["observe"]), Source.CSC), room=1000)
+        quick = self.world.read()
+        for _ in range(20):
+            self.world.record()
+            self.world.wait(0.05)
+        self.assertTrue(slow.aborted)
+        self.assertEqual((quick.named("change"), self.world.counts["omitted"]), ([], 1))
 
     def test_cut_off_is_logged(self) -> None:
         """Each reader that is cut off has one line in the log, which names the user and the reason."""
