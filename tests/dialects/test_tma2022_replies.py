@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import pickle
@@ -70,6 +71,14 @@ class Declared(SynchronousTestCase):
             for info in cls.field_infos:
                 self.assertTrue(info.doc.endswith("."), info)
                 self.assertNotIn("mtmount_twisted", info.expected)
+
+    def test_help(self) -> None:
+        """`help` says how a reply is made, and what each parameter is."""
+        reply = replies.AxisMotionStateReply
+        self.assertEqual(list(inspect.signature(reply).parameters)[2:], ["axis", "state", "position"])
+        self.assertIn("* position (float in deg): Where a point-to-point move goes.", inspect.getdoc(reply))
+        timestamp = inspect.signature(reply).parameters["timestamp"]
+        self.assertEqual(timestamp.default, 0.0)
 
 
 class Made(SynchronousTestCase):

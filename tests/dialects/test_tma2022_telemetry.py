@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import pickle
@@ -45,6 +46,16 @@ class Declared(SynchronousTestCase):
             self.assertEqual({info.unit for info in stamps}, {"s"})
             for info in topic.field_infos:
                 self.assertTrue(info.doc.endswith("."), info)
+
+    def test_help(self) -> None:
+        """`help` says how a topic is made, and what each quantity is."""
+        topic = telemetry.AzimuthDrives
+        self.assertEqual(
+            list(inspect.signature(topic).parameters), ["timestamp", "current", "current_timestamp"]
+        )
+        self.assertIn(
+            "* current (a sequence of 16 float in A): Current of each drive.", inspect.getdoc(topic)
+        )
 
 
 class Made(SynchronousTestCase):
@@ -131,6 +142,7 @@ class Read(SynchronousTestCase):
         topic = read(99, '"x":1,"y":[null]')
         self.assertIsInstance(topic, tma2022.UnknownTopic)
         self.assertEqual((topic.topic_id, topic.timestamp, topic.values), (99, 1.5, {"x": 1, "y": [None]}))
+        self.assertEqual(repr(topic), "UnknownTopic(topic_id=99, timestamp=1.5, values=<x, y>)")
         self.assertEqual(topic.encode(), b'{"topicID":99,"timestamp":1.5,"x":1,"y":[null]}\r\n')
 
     def test_refused(self) -> None:

@@ -7,9 +7,10 @@ each parameter.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, dataclass_transform
@@ -54,6 +55,11 @@ class ParameterInfo:
         name = self.dtype.__name__ if isinstance(self.dtype, type) else str(self.dtype)
         name = re.sub(r"[a-z_0-9]+\.(?=\w)", "", name)  # without the modules
         return f"{name} in {self.unit}" if self.unit else name
+
+    @property
+    def described(self) -> str:
+        """Name, type, unit and meaning, in one line for a person."""
+        return f"{self.name} ({self.expected}): {self.doc}"
 
     def check(self, message_name: str, value: Any) -> Any:
         """Return the value to keep for one that a program gave.
@@ -137,6 +143,22 @@ def evaluated(namespace: dict[str, Any]) -> dict[str, Any]:
     return {name: eval(text, dict(known)) for name, text in namespace.get("__annotations__", {}).items()}
 
 
+def documented(namespace: dict[str, Any], infos: Iterable[Any]) -> str:
+    """Return the docstring of a class body and, behind it, a line for each field."""
+    return "\n".join(
+        [inspect.cleandoc(namespace.get("__doc__") or ""), "", *(f"* {info.described}" for info in infos)]
+    )
+
+
+def signature(fields: Iterable[tuple[str, Any, Any]]) -> inspect.Signature:
+    """Return the signature of a class that is made by keyword, of names, types and defaults."""
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=dtype)
+        for name, dtype, default in fields
+    ]
+    return inspect.Signature(parameters)
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter,))
 class ReplyType(StructMeta):
     """Makes of the `parameter` lines of a class body a Struct as the wire has it."""
@@ -166,11 +188,20 @@ class ReplyType(StructMeta):
             )
             namespace |= {info.name: _attribute(info) for info in parameters}
             types |= {"timestamp": float, "parameters": parameters_type}
+            namespace["__doc__"] = documented(namespace, infos)
             options |= {"tag_field": "id", "tag": int(namespace["reply_id"])}
         namespace["__annotations__"] = types
         cls = super().__new__(mcs, name, bases, namespace, **options)
         cls.field_infos, cls.parameters_type = infos, parameters_type
         return cls
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """How a reply of this class is made, for `help` and `inspect.signature`."""
+        return signature(
+            (info.name, info.dtype, inspect.Parameter.empty if info.required else info.default)
+            for info in cls.field_infos
+        )
 
     def __call__(cls, *positional: Any, **values: Any) -> Any:
         if cls.parameters_type is None:

@@ -7,6 +7,7 @@ the array.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -18,7 +19,7 @@ from msgspec import UNSET, StructMeta, UnsetType
 from ...errors import FieldError, PositionalFieldError, UnknownFieldError
 from ...fields import plain
 from .json_lines import BIT, camel
-from .reply_type import evaluated
+from .reply_type import documented, evaluated, signature
 
 MISSING = float("nan")
 """The value of a number that a line did not have; the one object tells it from a NaN that it had."""
@@ -50,6 +51,11 @@ class QuantityInfo:
         """What a right value is, in words."""
         of = f"{self.dtype.__name__} in {self.unit}" if self.unit else self.dtype.__name__
         return of if self.count == 1 else f"a sequence of {self.count} {of}"
+
+    @property
+    def described(self) -> str:
+        """Name, type, unit and meaning, in one line for a person."""
+        return f"{self.name} ({self.expected}): {self.doc}"
 
     @property
     def members(self) -> list[tuple[str, str]]:
@@ -159,6 +165,7 @@ class TopicType(StructMeta):
                     rename[member] = wire_name
                     types[member] = {float: float, bool: BIT | UnsetType, int: int | UnsetType}[info.dtype]
                     namespace[member] = MISSING if info.dtype is float else UNSET
+            namespace["__doc__"] = documented(namespace, (info for info in infos if not info.measured))
             options |= {
                 "tag_field": "topicID",
                 "tag": namespace["topic_id"],
@@ -169,6 +176,12 @@ class TopicType(StructMeta):
         cls = super().__new__(mcs, name, bases, namespace, **options)
         cls.field_infos = tuple(infos)
         return cls
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """How a topic of this class is made, for `help` and `inspect.signature`."""
+        names = [("timestamp", float, inspect.Parameter.empty)]
+        return signature([*names, *((info.name, info.dtype, None) for info in cls.field_infos)])
 
     def __call__(cls, *positional: Any, **values: Any) -> Any:
         if not cls.field_infos:
