@@ -194,6 +194,7 @@ async def open_house(stage: Stage, rows: int) -> tuple[House, Stream]:
     house = await stage.house(
         rows=rows, absent_after=1.0, max_connections=256, max_connections_per_address=32
     )
+    await house.web.get("/api/v1/messages?limit=1")
     await house.note()
     house.memory += MEMORY_ROOM
     return house, await house.web.events()

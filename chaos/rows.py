@@ -114,7 +114,7 @@ ROWS: tuple[Row, ...] = (
         Row(
             fault,
             partial(on_flood.flood, kind=kind),
-            0,
+            3,
             0,
             ("each stop answered", *on_flood.GOALS, "few log lines", *more),
             alone=True,

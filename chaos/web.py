@@ -23,7 +23,8 @@ class Web:
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """The status and the body."""
-        response = await self._agent.request(b"GET", f"{self._base}{path}".encode())
+        headers = Headers({"Mtmount-Presence": ["none"]})
+        response = await self._agent.request(b"GET", f"{self._base}{path}".encode(), headers)
         return int(response.code), await readBody(response)
 
     async def post(self, path: str, body: Any) -> tuple[int, bytes]:

@@ -233,6 +233,16 @@ class HistoryTests(SessionCase):
             Deferred.fromCoroutine(route.respond(Call(NIGHT, network=network)))  # type: ignore[arg-type]
         self.assertEqual(len(begun), 2)
 
+    def test_rests(self) -> None:
+        """A thread that looks at many rows rests now and then, so that the reactor's thread has its turn."""
+        rests: list[float] = []
+        self.history = History(
+            self.shelf, Turns(self.clock), lambda: self.now, lambda: rests.append(self.now)
+        )
+        self.patch(history, "REST_ROWS", 2)
+        self.entries(kind="code 12345")
+        self.assertGreater(len(rests), 1)
+
     def test_wait_for_a_thread(self) -> None:
         """A query that gets no thread, because all of them hang, ends all the same."""
         self.hold_threads()

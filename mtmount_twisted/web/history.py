@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -60,6 +61,10 @@ PATIENCE = 10.0
 
 LONGEST_WAIT = 2 * PATIENCE + 2
 """How long one may take with its wait for a thread, behind another of the same user, in seconds."""
+
+REST_ROWS, REST_TIME = 100, 0.002
+"""After how many rows a thread that reads rests, and how long, in seconds: Python runs one thread at a time,
+and one that never rests keeps the reactor's waiting at each of its system calls."""
 
 OFF = "the journal is turned off: set [journal] file in the configuration, or start without --journal none"
 
@@ -177,14 +182,19 @@ class Page(NamedTuple):
     next: str | None
 
 
-def read_page(db: sqlite3.Connection, query: Query) -> Page:
-    """A page of the journal."""
+def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Page:
+    """A page of the journal.
+
+    :param rest: called after each `REST_ROWS` rows.
+    """
     rows = read_entries(
         db, query.wanted, query.after or 0, before=query.before, backwards=query.after is None
     )
     found: list[Entry] = []
     size = 0
     for scanned, entry in enumerate(rows, 1):
+        if scanned % REST_ROWS == 0:
+            rest()
         if query.selection.takes(entry, kind_of(entry)):
             found.append(entry)
             size += len(entry.line or b"")
@@ -197,9 +207,17 @@ class History:
     """Answers who asks for what was.
 
     :param wall_clock: seconds, Unix time: what ``10 min ago`` is counted from.
+    :param rest: called in the thread that reads, now and then: it waits for `REST_TIME` if None.
     """
 
-    def __init__(self, shelf: Shelf, turns: Turns, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        turns: Turns,
+        wall_clock: Callable[[], float],
+        rest: Callable[[], object] | None = None,
+    ) -> None:
+        self._rest = rest or partial(Event().wait, REST_TIME)
         self._shelf = shelf
         self._turns = turns
         self._now = wall_clock
@@ -215,7 +233,7 @@ class History:
         if self._shelf.path is None:
             raise Problem(503, OFF)
         try:
-            page = await self._shelf.read(lambda db: read_page(db, query), call.share)
+            page = await self._shelf.read(lambda db: read_page(db, query, self._rest), call.share)
         except JournalError as error:
             raise Problem(503, str(error)) from None
         entries: list[bytes] = []
