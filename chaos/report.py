@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .outcome import Outcome, Row
+from .rows import ROWS
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 
@@ -76,6 +77,25 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, int]:
             total[name] = max(total[name], value) if name in LARGEST else total[name] + value
     total["lost"] = sum(outcome.lost for outcome in outcomes)
     return {name: total[name] for name in FIGURES}
+
+
+def merged(old: dict[str, Any], new: Sequence[dict[str, Any]], order: Sequence[str]) -> list[dict[str, Any]]:
+    """The results of an earlier run, with those of rows that were played anew in their places.
+
+    :param order: the faults, as the table has them.
+    """
+    known = {result["fault"]: result for result in (*old["results"], *new)}
+    return [known[fault] for fault in order if fault in known]
+
+
+def write_some(path: Path, results: Sequence[dict[str, Any]], figures: dict[str, int]) -> None:
+    """Write the results of some rows into the file of a run of all of them; sums stay that run's."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["results"] = merged(content, results, [row.fault for row in ROWS])
+    for name in LARGEST:
+        content["figures"][name] = max(content["figures"][name], figures[name])
+    content["figures"]["lost"] = sum(result["lost"] for result in content["results"])
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write(path: Path, results: Sequence[dict[str, Any]], figures: dict[str, int], seconds: float) -> None:

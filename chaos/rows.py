@@ -116,7 +116,7 @@ ROWS: tuple[Row, ...] = (
             partial(on_flood.flood, kind=kind),
             3,
             0,
-            ("each stop answered", *on_flood.GOALS, "few log lines", *more),
+            (*on_flood.GOALS, "each stop answered", "few log lines", *more),
             alone=True,
         )
         for fault, kind, *more in FLOODS

@@ -45,6 +45,9 @@ from .schema import (
     real_path,
 )
 
+SELECT_ROWS = 200
+"""How many rows one SELECT gives: whoever reads in a thread may rest between two of them."""
+
 PAGE_ROWS = 1000
 """How many rows are read in one transaction, at most."""
 
@@ -312,7 +315,7 @@ def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, bac
     """As `_page`, where one row or more can't be read."""
     found: list[Entry] = []
     selects = [f"SELECT id, '{table}' FROM {table} WHERE id >= ? AND id <= ?" for table in wanted.tables]
-    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {PAGE_ROWS}"
+    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {SELECT_ROWS}"
     while not found:
         ids = db.execute(sql, (low, high) * len(selects)).fetchall()
         if not ids:
@@ -341,7 +344,7 @@ def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwar
         clauses += f" AND {_OF_RUN}"
         values.append(wanted.run)
     selects = [f"{_SELECT[table]} WHERE {clauses}" for table in wanted.tables]
-    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {PAGE_ROWS}"
+    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {SELECT_ROWS}"
     found, size = [], 0
     with closing(db.execute(sql, values * len(selects))) as rows:
         for row in rows:
