@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -13,10 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chaos import model, records, report, tables, waits
+from chaos import model, on_flood, records, report, tables, waits
 from chaos.ledger import Ledger
 from chaos.outcome import Outcome, Row
-from chaos.rows import ROWS
+from chaos.rows import FLOODS, ROWS
 from fuzz.results import NAMES
 from mtmount_twisted.bridge.journal_file import Store
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesStop, Enable
@@ -64,6 +65,29 @@ class OutcomeTests(SynchronousTestCase):
         self.assertIsNone(ROW.is_met(outcome))
         cells = report.cells(report.result(ROW, outcome))
         self.assertEqual(cells, ["a fault", "0", "a, b", "not possible here: no rights", "0"])
+
+    def test_measured(self) -> None:
+        """What a flood measured is in its result, and each goal that it met."""
+        outcome = self.outcome()
+        self.assertNotIn("measured", report.result(ROW, outcome))
+        for wire, stops, lost in ((0.004, [0.01, 0.05], 0), (0.03, [0.2], 2), (0.005, [], 0)):
+            probe: Any = SimpleNamespace(p99=lambda wire=wire: wire, stops=stops or [0.0])
+            on_flood.note(outcome, probe, lost, 2)
+        self.assertEqual(
+            report.result(ROW, outcome)["measured"],
+            {on_flood.WIRE: 30, on_flood.STOP: 200, on_flood.ROWS: 2},
+        )
+        self.assertEqual([outcome.seen[goal] for goal in on_flood.GOALS], [2, 2, 2])
+        self.assertEqual(outcome.seen["each stop answered"], 1)
+
+    def test_some_rows_anew(self) -> None:
+        """A run of some rows takes their places in the results of all, in the order of the table."""
+        old = {
+            "results": [{"fault": "a", "lost": 1}, {"fault": "c", "lost": 0}, {"fault": "gone", "lost": 0}]
+        }
+        new = [{"fault": "b", "lost": 0}, {"fault": "a", "lost": 0}]
+        found = report.merged(old, new, ["a", "b", "c"])
+        self.assertEqual([(each["fault"], each["lost"]) for each in found], [("a", 0), ("b", 0), ("c", 0)])
 
     def test_figures(self) -> None:
         """Figures of rows are added up, but for those of which the largest counts."""
@@ -161,6 +185,23 @@ class RecordsTests(SynchronousTestCase):
         self.store()
         self.assertEqual(records.lost(self.path, self.ledger, True), [])
         self.assertEqual(len(records.details(self.path, "unknown")), 1)
+
+    def test_ended(self) -> None:
+        """The commands of commanders that have an end; a stranger's, under the same ids, do not count."""
+        store = self.store()
+        done, opened = (self.ledger.enter(Enable)[0] for _ in range(2))
+        self.write(store, done, "received", "sent", "done")
+        self.write(store, opened, "received", "sent")
+        self.number += 1
+        store.write(([], [(self.number, 1.0, 0, "refused", "hall/1", 1, opened.id, 7, 0, "")], []))
+        self.assertEqual(records.ended(self.path), {done.id})
+
+    def test_fill(self) -> None:
+        """A journal of so many lines is one that the bridge goes on with."""
+        path = scratch_path(self) / "folder" / "journal.sqlite"
+        records.fill(path, 500)
+        self.assertEqual(records.rows(path)["message"][0], 500)
+        self.assertTrue(records.is_sound(path))
 
     def test_missing(self) -> None:
         """Rows that were committed and are gone are counted; those that came since are not."""
@@ -291,6 +332,19 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(played, {}, "no row has this fault any more")
         self.assertEqual(chaos["figures"]["lost"], 0)
         self.assertLess(chaos["figures"]["lag"], 200)
+
+    def test_floods(self) -> None:
+        """Under each flood commands and stops are in time, and no row of a commander is lost."""
+        measured = {
+            result["fault"]: result["measured"]
+            for result in self.content["chaos"]["results"]
+            if "measured" in result
+        }
+        self.assertGreaterEqual(len(measured), len(FLOODS))
+        for fault, figures in measured.items():
+            self.assertLessEqual(figures[on_flood.WIRE], 1000 * on_flood.WIRE_LIMIT, fault)
+            self.assertLessEqual(figures[on_flood.STOP], 1000 * on_flood.STOP_LIMIT, fault)
+            self.assertEqual(figures[on_flood.ROWS], 0, fault)
 
     def test_the_model_was_played(self) -> None:
         """The model made 20,000 steps or more, and the bridge did what it says at each."""
