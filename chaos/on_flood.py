@@ -184,7 +184,7 @@ async def each_shortly(stage: Stage, times: int) -> None:
     house, stream = await open_house(stage, OLD_ROWS)
     for _ in range(times):
         for kind in KINDS:
-            await one_flood(house, kind, 10)
+            await one_flood(house, kind, 5)
     stream.close()
     await house.calm()
 
@@ -208,7 +208,7 @@ async def one_flood(house: House, kind: str, stops: int) -> None:
     house.outcome.inject()
     lines, entries = house.daemon.log.count("\n"), len(house.ledger.entries)
     flooder = Warnings(house) if kind == "warnings" else Flooder(house, kind)
-    await pause(house.reactor, 0.5)
+    await pause(house.reactor, 0.3)
     probe = Probe(house, stops, 0.05)
     works = [Deferred.fromCoroutine(probe.run())]
     if kind == "queries":

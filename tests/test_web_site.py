@@ -311,6 +311,29 @@ class Pipelines(SiteCase):
         self.assertEqual(self.turns, [1, 0])
 
 
+class Stops(SiteCase):
+    """What waits for its turn of the reactor."""
+
+    def test_a_stop_waits_for_no_request_that_only_looks(self) -> None:
+        """Of all that wait to be answered, what may command goes first."""
+        answered: list[str] = []
+
+        async def note(call: Call) -> Answer:
+            answered.append(call.headers["name"])
+            return Answer({})
+
+        routes = [Route(method, "/", note, "observe", "Note.") for method in ("GET", "POST")]
+        self.site = site_of(routes, clock=self.clock)
+        for number, method in enumerate(("GET", "GET", "GET", "POST", "GET", "POST")):
+            more = (
+                "Content-Type: application/json\r\nContent-Length: 1\r\n\r\n1" if method == "POST" else "\r\n"
+            )
+            sent = f"{method} / HTTP/1.1\r\nHost: a\r\nName: {method} {number}\r\n{more}"
+            self.wire(f"192.0.2.{number}").protocol.dataReceived(sent.encode())
+        self.clock.advance(0)
+        self.assertEqual(answered, ["GET 0", "POST 3", "POST 5", "GET 1", "GET 2", "GET 4"])
+
+
 class Connections(SiteCase):
     """How many there may be."""
 

@@ -330,6 +330,9 @@ class WebSite(http.HTTPFactory):
             Connection.give_up_place,
         )
         self._waiting: deque[WebRequest] = deque()  # one of a connection at most
+        self._commanding: deque[WebRequest] = (
+            deque()
+        )  # those that may stop something, which go before the others
         self._next: IDelayedCall | None = None  # the next turn, if in this one something was answered
         self._closing = False
         self._gone: Waiters[None] = Waiters()
@@ -365,20 +368,20 @@ class WebSite(http.HTTPFactory):
     def answer(self, request: WebRequest) -> None:
         """Have a request answered: at once if it is the first in this turn of the reactor, else later.
 
-        However many come at once, the mount's messages wait for one of them.
+        However many come at once, the mount's messages wait for one of them, and a stop for none that only looks.
         """
         if request.channel.holds(request):
             return
         if self._next is not None:
-            self._waiting.append(request)
+            (self._commanding if request.method == b"POST" else self._waiting).append(request)
         elif not self._closing:
             self._next = self.reactor.callLater(0, self._next_turn)
             self.router.respond(request)
 
     def _next_turn(self) -> None:
         self._next = None
-        while self._waiting and self._next is None:
-            request = self._waiting.popleft()
+        while (waiting := self._commanding or self._waiting) and self._next is None:
+            request = waiting.popleft()
             if request.channel is not None:  # else its connection was lost
                 self.answer(request)
 
@@ -397,6 +400,7 @@ class WebSite(http.HTTPFactory):
         """
         begun, self._closing = self._closing, True
         self._waiting.clear()
+        self._commanding.clear()
         if self._next is not None:
             self._next.cancel()
             self._next = None
