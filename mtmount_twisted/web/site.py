@@ -368,7 +368,7 @@ class WebSite(http.HTTPFactory):
     def answer(self, request: WebRequest) -> None:
         """Have a request answered: at once if it is the first in this turn of the reactor, else later.
 
-        However many come at once, the mount's messages wait for one of them, and a stop for none that only looks.
+        However many come at once, the mount's messages wait for one of them, and a stop for none that looks.
         """
         if request.channel.holds(request):
             return
