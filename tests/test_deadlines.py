@@ -143,6 +143,8 @@ class DeadlineTests(SynchronousTestCase):
     def test_over_before(self) -> None:
         """One that was over before it was made is late."""
         self.deadline(-2.0)
+        [call] = self.clock.getDelayedCalls()
+        self.assertEqual(call.getTime(), self.clock.seconds(), "a reactor takes no delay below 0")
         self.assertEqual(self.turns_until_judged(), MOST_TURNS)
 
     def test_cancelled_while_it_waits(self) -> None:

@@ -221,6 +221,11 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(ages.old(2400.0 + 99), 100)
         self.assertIsNone(ages.old(2400.0 + 198))
         self.assertEqual(ages.old(2400.0 + 199), 200)
+        ages = Ages(36.0)
+        for half in range(6):
+            ages.wrote(half + 1, half / 2)
+        self.assertIsNone(ages.old(36.5))
+        self.assertEqual(ages.old(37.0), 3)
 
     def test_just_agrees(self) -> None:
         """A clock that moved by just what it may in an hour agrees, and one that moved by more does not."""
