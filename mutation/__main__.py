@@ -158,7 +158,8 @@ def judge(target: str, lines: Sequence[bytes]) -> tuple[int, Counter[Survivor]]:
                 " ".join(line[1:].strip() for line in changed if line.startswith(sign)) for sign in "-+"
             )
             function = mutation["definition_name"] or ""
-            if function or not BOUND.fullmatch(before):
+            other_number = mutation["operator_name"] == "core/NumberReplacer"
+            if function or not (other_number and BOUND.fullmatch(before)):
                 survivors[Survivor(target, function, before, after)] += 1
     return tried, survivors
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import given
@@ -126,8 +127,11 @@ class SentIdsTests(CommandCase):
 
     def test_too_long(self) -> None:
         """An explanation that would become too long for a line stays as the mount sent it."""
-        move = self.command(MOVE, 4)
-        explanation = b" ".join([id_of(move)] * (LONGEST_EXPLANATION // 20))
+        self.patch(random, "randint", lambda low, high: low)
+        self.setUp()
+        move = self.command(MOVE, 2**31 - 1)  # its id is 2, of one digit, for which 31 characters would stand
+        explanation = b" ".join([id_of(move)] * (MOST_SEARCHED // 2))
+        self.assertGreater(MOST_SEARCHED // 2 * 32, LONGEST_EXPLANATION)
         self.link.refuse(move, explanation)
         (line,) = self.csc.read()
         self.assertLess(len(line), MAX_LINE_LENGTH)

@@ -29,7 +29,7 @@ DIFF = """\
 
 def work(outcome: str, worker: str = "normal", diff: str = DIFF, function: str = "of") -> bytes:
     """A line of ``cosmic-ray dump``."""
-    mutation = {"module_path": "mtmount_twisted/bridge/lease.py", "definition_name": function}
+    mutation = {"operator_name": "core/NumberReplacer", "definition_name": function}
     result = {"worker_outcome": worker, "test_outcome": outcome, "diff": diff, "output": ""}
     return json.dumps([{"job_id": "1", "mutations": [mutation]}, result]).encode()
 
