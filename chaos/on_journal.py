@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from mtmount_twisted.commands import Enable
+from mtmount_twisted.journal.limited import LONGEST, PORT_ROWS
 from mtmount_twisted.simulator.faults import Fault
 
 from . import records
 from .house import House
 from .ledger import Entry
+from .on_flood import Flooder
 from .stage import Stage
 from .waits import pause, rises
 
@@ -111,6 +113,28 @@ async def full_for_long(stage: Stage, times: int) -> None:
         await _kept(house)
         gaps = [detail for detail in records.details(house.journal, "gap") if "rows lost" in detail]
         house.outcome.see("gap marked", len(gaps) > number)
+
+
+async def observer_floods(stage: Stage, times: int) -> None:
+    """An observer sends 100 commands of 64 KB, is dismissed, and comes again and again, for 1.5 s."""
+    house = await stage.house()
+    outcome = house.outcome
+    for _ in range(times):
+        outcome.inject()
+        before = await house.web.figure("journal_omitted_rows_total")
+        flooder = Flooder(house, "long_lines")
+        outcome.see("commanding goes on", await _commands(house, 1.5))
+        while await house.web.figure("journal_omitted_rows_total") <= before + 1000:  # on a busy machine
+            await pause(house.reactor, 0.1)
+        status, _ = await house.web.get("/readyz")
+        outcome.see("ready", status == 200)
+        await flooder.end()
+        await _kept(house)
+        outcome.see("no row lost", not await house.web.figure("journal_lost_rows_total"))
+        sql = "SELECT count(*) FROM message WHERE peer LIKE 'hall/%'"
+        rows = records.count(house.journal, sql)
+        long = records.count(house.journal, f"{sql} AND length(line) > {2 * LONGEST}")
+        outcome.see("few and short rows of the observer", 0 < rows <= PORT_ROWS and not long)
 
 
 async def corrupt(stage: Stage, times: int) -> None:
