@@ -76,6 +76,15 @@ def _configs() -> list[bytes]:
     return [section.encode() for section in sections if section] + [_CONTROLLER]
 
 
+def _json_lines(*names: str) -> list[bytes]:
+    """The JSON lines of the vectors of 2022; short ones, since an input has 2048 bytes at most."""
+    found = []
+    for name in names:
+        rows = (ROOT / "tests" / "data" / "tma2022" / name).read_text(encoding="utf-8").splitlines()
+        found += [json.loads(row).get("wire", "").encode().removesuffix(b"\r\n") for row in rows]
+    return [line for line in found if line.startswith(b"{") and len(line) < 2048]
+
+
 _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "line": _lines,
     "relayed": _lines,
@@ -85,6 +94,8 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "http": _requests,
     "config": _configs,
     "tokens": lambda: list(_TOKENS),
+    "reply": lambda: _json_lines("messages.jsonl", "malformed.jsonl"),
+    "telemetry": lambda: _json_lines("telemetry.jsonl"),
 }
 
 

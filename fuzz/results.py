@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .corpus import ROOT
 
-NAMES = ("line", "relayed", "stream", "body", "query", "http", "config", "tokens")
+NAMES = ("line", "relayed", "stream", "body", "query", "http", "config", "tokens", "reply", "telemetry")
 """The keys of `targets.TARGETS`, without the import of all that they need."""
 
 RESULTS = ROOT / "fuzz" / "results.json"

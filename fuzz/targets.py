@@ -22,6 +22,8 @@ from twisted.python.failure import Failure
 from mtmount_twisted.bridge import header
 from mtmount_twisted.bridge.config import check, load
 from mtmount_twisted.codec import decode_command, decode_reply, read_command_header, read_reply_header
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
 from mtmount_twisted.fields import check_str
@@ -196,6 +198,30 @@ def token_file(data: bytes) -> None:
         tokens.load(data)
 
 
+def reply(data: bytes) -> None:
+    """A reply of 2022: what is read is written the same, and a relay finds the header that it writes."""
+    masked = envelope.mask_password(data)
+    assert envelope.mask_password(masked) == masked
+    with suppress(LineError):
+        wire = tma2022.decode_reply(data).encode()
+        assert tma2022.decode_reply(wire.removesuffix(TERMINATOR)).encode() == wire
+    with suppress(LineError):
+        header = envelope.read_reply_header(data)
+        written = envelope.read_reply_header(envelope.rewrite_reply(data, sequence_id=7, commander=2))
+        assert header.sequence_id is None or written.sequence_id == 7
+        assert header.commander is None or written.commander == 2
+        assert (written.id, written[3:]) == (header.id, header[3:])
+
+
+def telemetry(data: bytes) -> None:
+    """A telemetry line of 2022: what is read is written the same, and has the header that a relay reads."""
+    with suppress(LineError):
+        topic = tma2022.decode_telemetry(data)
+        assert envelope.read_telemetry_header(data) == (topic.topic_id, topic.timestamp)
+        wire = topic.encode()
+        assert tma2022.decode_telemetry(wire.removesuffix(TERMINATOR)).encode() == wire
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "line": line,
     "relayed": relayed,
@@ -205,5 +231,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "http": http,
     "config": config,
     "tokens": token_file,
+    "reply": reply,
+    "telemetry": telemetry,
 }
 """Every target by its name."""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.util import find_spec
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
@@ -18,6 +19,10 @@ from fuzz.targets import TARGETS
 
 from . import strategies  # noqa: F401  # for the profile
 from .folders import scratch_path
+
+ODD = [b"", b'"', b"\\", b"{", b"}", b"[", b",", b"null", b"NaN", b"1e999", b"3.0", b"-", b"9" * 30]
+ODD += [b"\xff", b"\\ud800"]
+"""Bytes that are hard to read in JSON."""
 
 
 @st.composite
@@ -76,6 +81,38 @@ class TargetTests(SynchronousTestCase):
     def test_tokens(self) -> None:
         """Files of tokens."""
         self.check("tokens")
+
+    def check_many(self, name: str) -> None:
+        """Give 20,000 inputs to a target: seeds with pieces of other seeds and odd bytes in them."""
+        target, found = TARGETS[name], seeds(name)
+
+        @settings(max_examples=20)
+        @given(st.integers(0, 2**32))
+        def each(seed: int) -> None:
+            random = Random(seed)
+            for _ in range(1000):
+                data = random.choice(found)
+                for _ in range(random.randrange(4)):
+                    other, at = random.choice(found), random.randrange(len(data) + 1)
+                    start = random.randrange(len(other))
+                    piece = random.choice([other[start : start + random.randrange(20)], *ODD])
+                    data = data[:at] + piece + data[at + random.choice([0, 1, len(piece)]) :]
+                try:
+                    target(data)
+                except Exception as error:
+                    raise AssertionError(data) from error
+
+        each()
+
+    def test_reply(self) -> None:
+        """Replies of 2022, whole and by their headers."""
+        self.check("reply")
+        self.check_many("reply")
+
+    def test_telemetry(self) -> None:
+        """Telemetry lines of 2022, whole and by their headers."""
+        self.check("telemetry")
+        self.check_many("telemetry")
 
     def test_http(self) -> None:
         """Whole connections to the web."""
