@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -358,17 +359,31 @@ class DeadlineTests(SynchronousTestCase):
             transport.protocol.connectionLost()  # type: ignore[attr-defined]
         self.assertEqual((len(self.port.unproven), self.clock.getDelayedCalls()), (0, []))
 
-    def test_they_count_among_the_clients(self) -> None:
-        """A connection at its handshake takes one of the port's places, which it keeps when it is over."""
+    def test_strangers_take_no_place_of_a_client(self) -> None:
+        """Peers at their handshake do not count among ``max_clients``, which holds once it is over."""
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=3)
-        bridge: Any = None
+        bridge: Any = SimpleNamespace(client_connected=lambda client: None, client_lost=lambda *why: None)
         self.port = PortFactory(settings, bridge, ClientLimits(), LOG, self.clock)
-        self.assertNotIn(None, [self.come() for _ in range(3)])
+        come = [self.come(by_certificate=False) for _ in range(8)]
+        self.assertNotIn(None, come)
+        transports = [transport for transport in come if transport is not None]
+        for transport in reversed(transports[-3:]):
+            transport.protocol.handshakeCompleted()  # type: ignore[attr-defined]
+        self.assertEqual(len(self.port.connected), 3)
         with self.assertLogs(LOG, "WARNING") as logged:
-            self.assertIsNone(self.come())
+            transports[0].protocol.handshakeCompleted()  # type: ignore[attr-defined]
         self.assertIn("3 are connected already (max_clients)", logged.output[0])
+        self.assertEqual([each.connected for each in transports], [False] + [True] * 7)
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.assertIsNone(self.come(by_certificate=False), "no handshake is begun for nothing")
+        self.assertIn("3 are connected already (max_clients)", logged.output[0])
+        transports[-1].loseConnection()
+        self.assertIsNotNone(self.come(by_certificate=False))
         with self.assertLogs(LOG, "WARNING"):
             self.clock.advance(HANDSHAKE_TIME)
+        for transport in transports[-3:-1]:
+            transport.loseConnection()
+        self.assertEqual((len(self.port.unproven), self.port.connected), (0, set()))
 
 
 class Pipe(StringTransportWithDisconnection):

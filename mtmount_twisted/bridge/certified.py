@@ -86,7 +86,7 @@ class HandshakeReader(LineReader):
     def handshakeCompleted(self) -> None:
         """Look up the client. TLS has checked its certificate, where the port asks for one."""
         self._stop_timer()
-        found = self._find(self.transport)
+        found = self._port.why_full or self._find(self.transport)
         if isinstance(found, str):
             self._port.refusal_log.warning("refused %s: %s", self.peer, found)
             self.abort()
@@ -130,8 +130,9 @@ class HandshakeReader(LineReader):
 class HandshakeFactory(Factory[Protocol]):
     """Makes a reader for each connection to an encrypted port, whose client is known after the handshake.
 
-    Strangers can hold no place for long: when few are left, the connection that has been at its handshake
-    for longest is cut off.
+    Handshakes have places of their own, `MAX_UNPROVEN`, beside the port's ``max_clients``, which is judged as
+    a peer connects and again once its handshake is over. A stranger can hold no place for long: when few are
+    left, the connection that has been at its handshake for longest is cut off.
 
     :param port: admits peers, and makes a client of a name.
     :param by_certificate: whether the peer's certificate names the client; else clients are numbered.

@@ -388,11 +388,20 @@ class PortFactory(Factory[Protocol]):
         why = ""
         if self._allowed and not admits(self._allowed, address_of(peer)):
             why = "it is not on the list"
-        elif len(self.connected) + len(self.unproven) >= self._settings.max_clients:
-            why = f"{len(self.connected) + len(self.unproven)} are connected already (max_clients)"
+        else:
+            why = self.why_full
         if why:
             self._peers_log.warning("%s: refused a peer, %s: %s", self._settings.name, peer, why)
         return not why
+
+    @property
+    def why_full(self) -> str:
+        """Why the port takes no further client; "" while it does.
+
+        A peer at its handshake is no client yet: strangers who never end theirs keep no client out.
+        """
+        count = len(self.connected)
+        return f"{count} are connected already (max_clients)" if count >= self._settings.max_clients else ""
 
     def make_numbered_client(self) -> PortClient:
         """Make a client of this port under the next number."""
