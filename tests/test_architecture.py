@@ -128,7 +128,7 @@ ROOMS: dict[str, Room] = {
         "names lines secret values messages codec waiting interfaces threads deadlines limited_log outlet "
         "journal_file journal hosts visible files tls",
     ),
-    "systemd": room("systemd"),
+    "systemd": room("systemd", "limited_log"),
     "privileged": room("privileged", "hosts"),
     "daemon": room(
         "daemon",

@@ -14,7 +14,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.systemd import BEATS, RETRY, ServiceManager
+from mtmount_twisted.systemd import BEATS, FAILED_RETRY, RETRY, ServiceManager
 from tests.folders import scratch_folder, scratch_path
 from tests.programs import ProgramCase
 
@@ -129,19 +129,55 @@ class ManagerTests(ManagerCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unreachable(self) -> None:
-        """An address where nobody is, or that is none, is one line of the log, and no more is tried."""
+        """An address that can't be sent to is one line of the log, however long it lasts."""
         for address, why in (
             (f"{self.path}-not-there", "No such file"),
-            ("vsock:2:1234", "no path"),
+            ("vsock:2:1234", "not a path"),
             ("/" * 200, "too long"),
         ):
             with self.assertLogs(LOG, logging.WARNING) as logged:
                 manager = self.manager(NOTIFY_SOCKET=address, WATCHDOG_USEC="1000000")
                 manager.ready()
+                self.clock.pump([1.0] * 200)
                 manager.stopping()
             self.assertEqual(len(logged.output), 1)
-            self.assertIn("systemd is told nothing: ", logged.output[0])
+            self.assertIn("can't notify systemd", logged.output[0])
             self.assertIn(why, logged.output[0])
+            manager.close()
+
+    def test_watchdog_is_fed_after_an_error(self) -> None:
+        """A beat that fails is dropped with one line of the log, and the next beats arrive."""
+        systemd = self.listen(self.path)
+        manager = self.manager(WATCHDOG_USEC="20000000")
+        manager.ready()
+        self.clock.advance(20 / BEATS)
+        os.rename(self.path, f"{self.path}-away")
+        with self.assertLogs(LOG) as logged:
+            self.clock.advance(20 / BEATS)
+            os.rename(f"{self.path}-away", self.path)
+            self.heard(systemd)
+            self.clock.pump([20 / BEATS] * BEATS)
+        self.assertEqual(self.heard(systemd), ["WATCHDOG=1"] * BEATS)
+        lost, again = logged.output
+        self.assertIn(f"can't notify systemd at {self.path}: No such file", lost)
+        self.assertIn("notifications reach systemd again", again)
+
+    def test_state_is_sent_after_an_error(self) -> None:
+        """The newest state reaches systemd once it can be sent, with a watchdog and without one."""
+        for environment in ({}, {"WATCHDOG_USEC": "20000000"}, {"WATCHDOG_USEC": "1000000"}):
+            manager = self.manager(**environment)
+            with self.assertLogs(LOG):
+                for say in (manager.ready, manager.reloading, manager.reloaded):
+                    say()
+                self.clock.pump([FAILED_RETRY] * 3)
+                systemd = self.listen(self.path)
+                self.clock.advance(FAILED_RETRY)
+            said = self.heard(systemd)
+            self.assertEqual(said[0], "READY=1", environment)
+            self.assertLessEqual(set(said[1:]), {"WATCHDOG=1"}, environment)
+            manager.close()
+            systemd.close()
+            os.unlink(self.path)
 
     def test_no_room(self) -> None:
         """What systemd has no room for is sent once it has, in order and without a queue of beats."""
