@@ -18,7 +18,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.bridge import journal as journal_module
-from mtmount_twisted.bridge.journal import BATCH_ROWS, IDLE, RETRY, ROW_BYTES, Journal, NoJournal, Waiting
+from mtmount_twisted.bridge.journal import (
+    BATCH_ROWS,
+    IDLE,
+    MEMORY_PER_ROW,
+    RETRY,
+    Journal,
+    NoJournal,
+    Waiting,
+)
 from mtmount_twisted.journal.schema import default_path
 
 from .folders import scratch_folder
@@ -33,7 +41,7 @@ class WaitingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = START
         self.wakes = 0
-        self.waiting = Waiting(self.woken, lambda: self.now, 10 * (ROW_BYTES + 1))
+        self.waiting = Waiting(self.woken, lambda: self.now, 10 * (MEMORY_PER_ROW + 1))
 
     def woken(self) -> None:
         """There is something to take."""
@@ -447,7 +455,7 @@ class JournalTests(TestCase):
         not written by another start."""
         rows = 2 * BATCH_ROWS + 2000
         self.path.mkdir()
-        journal = self.journal(max_bytes=rows * (ROW_BYTES + 1))
+        journal = self.journal(max_bytes=rows * (MEMORY_PER_ROW + 1))
         for _ in range(rows):
             journal.message("CSC", "from", 1, b"x")
         journal.start()

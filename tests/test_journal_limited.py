@@ -7,7 +7,7 @@ from collections import Counter
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.journal import ROW_BYTES, Waiting
+from mtmount_twisted.bridge.journal import MEMORY_PER_ROW, Waiting
 from mtmount_twisted.journal.limited import (
     LONGEST,
     PORT_RATE,
@@ -120,7 +120,7 @@ class ReserveTests(SynchronousTestCase):
     """Rows that wait for the file."""
 
     def setUp(self) -> None:
-        self.waiting = Waiting(lambda: None, lambda: START, 100 * ROW_BYTES)
+        self.waiting = Waiting(lambda: None, lambda: START, 100 * MEMORY_PER_ROW)
 
     def test_reserve(self) -> None:
         """Half of the room is for clients with rights alone; what each side loses is counted apart."""

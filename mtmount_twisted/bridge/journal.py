@@ -27,16 +27,16 @@ from zope.interface import implementer
 
 from ..deadlines import Deadline
 from ..interfaces import IJournal, IJournalState
-from ..journal.schema import Batch, Row, Unprivileged, gap_text, real_path
+from ..journal.schema import Batch, Gap, Row, Unprivileged, real_path
 
 if TYPE_CHECKING:
     from .journal_store import Keeper
 
 MAX_WAITING_BYTES = 32 * 2**20
-"""How much may wait in memory, in bytes: each row counts as `ROW_BYTES` plus its line or text. Rows that
+"""How much may wait in memory, in bytes: each row counts as `MEMORY_PER_ROW` plus its line or text. Rows that
 clients without rights brought about get half of that: the other half is a reserve for those with rights."""
 
-ROW_BYTES = 300
+MEMORY_PER_ROW = 300
 """What a row that waits takes besides its line or text, in bytes, about."""
 
 GATHER = 0.07
@@ -56,38 +56,6 @@ BATCH_ROWS = 5000
 
 
 _LAST = itemgetter(-1)
-
-
-class Gap:
-    """Rows for which there is no room: counted, and told by an event ``gap`` once half of the room is free.
-
-    :param room: how many bytes may wait.
-    :ivar lost: how many rows were lost in all gaps.
-    """
-
-    def __init__(self, room: int, whose: str = "") -> None:
-        self.lost = self.rows = 0
-        self.room = room
-        self._whose = whose
-        self._start = self._end = 0.0
-
-    def takes_in(self, waiting: int, now: float) -> bool:
-        """Count a row if so many bytes wait that there is no room for it, or the gap has to go on."""
-        if waiting <= (self.room // 2 if self.rows else self.room):
-            return False
-        self._start = self._start if self.rows else now
-        self._end = now
-        self.rows += 1
-        self.lost += 1
-        return True
-
-    def end(self) -> str:
-        """Begin anew.
-
-        :returns: the detail of the event, or "" if nothing was lost since the last call.
-        """
-        rows, self.rows = self.rows, 0
-        return gap_text(rows, self._start, self._end, self._whose) if rows else ""
 
 
 class Waiting:
@@ -124,8 +92,8 @@ class Waiting:
         self._taken = 0
         self._taken_since: float | None = None
         self._woken = False
-        self._gap = Gap(max_bytes)
-        self._gap_unprivileged = Gap(max_bytes // 2, " of clients without rights")
+        self._gap = Gap()
+        self._gap_unprivileged = Gap(" of clients without rights")
 
     def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
         """Record a line; so are `step` and `event` for what they record.
@@ -143,7 +111,7 @@ class Waiting:
             now, privileged
         ):
             return 0
-        self._added += ROW_BYTES + len(line)
+        self._added += MEMORY_PER_ROW + len(line)
         number = next(self._numbers)
         row = (number, now, peer, direction, epoch, line)
         self._messages.append(row if privileged else Unprivileged(row))
@@ -180,7 +148,7 @@ class Waiting:
             now, privileged
         ):
             return 0
-        self._added += ROW_BYTES + len(explanation)
+        self._added += MEMORY_PER_ROW + len(explanation)
         number = next(self._numbers)
         row = (number, now, key, step, peer, epoch, sequence_id, code, lease, explanation)
         self._steps.append(row if privileged else Unprivileged(row))
@@ -206,7 +174,7 @@ class Waiting:
     def _append_event(
         self, now: float, kind: str, peer: str, epoch: int, detail: str, privileged: bool = True
     ) -> int:
-        self._added += ROW_BYTES + len(detail)
+        self._added += MEMORY_PER_ROW + len(detail)
         number = next(self._numbers)
         row = (number, now, kind, peer, epoch, detail)
         self._events.append(row if privileged else Unprivileged(row))
@@ -216,9 +184,15 @@ class Waiting:
         return number
 
     def _lose(self, now: float, privileged: bool) -> bool:
-        """True if there is no room: the row is counted. Once half is free, the gap is marked."""
-        gap = self._gap if privileged else self._gap_unprivileged
-        if gap.takes_in(self._added - self._freed, now):
+        """Count a row for which there is no room. A gap goes on until half of the room is free.
+
+        :returns: False if there is room: an event ``gap`` stands for the rows that were lost before.
+        """
+        gap, room = self._gap, self._max_bytes
+        if not privileged:
+            gap, room = self._gap_unprivileged, room // 2
+        if self._added - self._freed > (room // 2 if gap.rows else room):
+            gap.add(1, now, now)
             return True
         self._mark(gap)
         return False
@@ -236,12 +210,12 @@ class Waiting:
     @property
     def lost(self) -> int:
         """How many rows were not kept for want of room."""
-        return self._lost + self._gap.lost + self._gap_unprivileged.lost
+        return self._lost + self._gap.total + self._gap_unprivileged.total
 
     @property
     def lost_unprivileged(self) -> int:
         """How many of `lost` clients without rights brought about."""
-        return self._gap_unprivileged.lost
+        return self._gap_unprivileged.total
 
     @property
     def losing(self) -> bool:
@@ -296,7 +270,7 @@ class Waiting:
 
 def size_of(rows: Iterable[Row]) -> int:
     """What rows take in memory, in bytes, about."""
-    return sum(ROW_BYTES + len(row[-1]) for row in rows)
+    return sum(MEMORY_PER_ROW + len(row[-1]) for row in rows)
 
 
 def pieces_of(batch: Batch, most_bytes: int) -> list[Batch]:

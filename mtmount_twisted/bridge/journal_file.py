@@ -35,9 +35,9 @@ from ..journal.schema import (
     UNPRIVILEGED_TABLE,
     VERSION,
     Batch,
+    Gap,
     Row,
     Unprivileged,
-    gap_text,
     real_path,
 )
 from ..version import __version__
@@ -52,7 +52,7 @@ VACUUM_PAGES = 2000
 BATCH_BYTES = 4 * 2**20
 """The most bytes of rows that are written in one transaction, about; less if little is kept."""
 
-ROW_BYTES = 100
+FILE_PER_ROW = 100
 """What a row takes in the file besides its text, in bytes, about."""
 
 TRIMMED_ROWS = 500
@@ -310,8 +310,9 @@ class Store:
             if bad:
                 bad.sort(key=itemgetter(0))
                 (number, start), end = bad[0][:2], bad[-1][1]
-                gap = (number, start, "gap", "", 0, gap_text(len(bad), start, end))
-                self._insert(([], [], [gap]))
+                gap = Gap()
+                gap.add(len(bad), start, end)
+                self._insert(([], [], [(number, start, "gap", "", 0, gap.end())]))
 
         self._in_transaction(insert)
         return bad
@@ -468,7 +469,7 @@ class Store:
         size = 0
         with contextlib.closing(self._db.execute(f"{' UNION ALL '.join(selects)} ORDER BY 1")) as rows:
             for number, length in rows:
-                size += length + ROW_BYTES
+                size += length + FILE_PER_ROW
                 if size >= most_bytes:
                     return int(number)
         return end

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
-from ..journal.schema import Batch, Row, Unprivileged, gap_text, real_path
+from ..journal.schema import Batch, Gap, Row, Unprivileged, real_path
 from .journal_file import BATCH_BYTES, Deleted, Run, Size, Store, is_rows_own, limits
 from .journal_retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
 
@@ -55,29 +55,6 @@ def is_corrupt(error: Exception) -> bool:
     """True if SQLite found that what the file holds is not what it wrote there."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _CORRUPT
-
-
-class Dropped:
-    """Rows for which there is no room in the file.
-
-    :ivar rows: how many.
-    """
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._start = self._end = 0.0
-
-    def add(self, rows: list[Row]) -> None:
-        """There is no room for these, of which there is at least one."""
-        times = [row[1] for row in rows]
-        self._start = min(times) if not self.rows else self._start
-        self._end = max(times)
-        self.rows += len(rows)
-
-    @property
-    def text(self) -> str:
-        """The detail of the event ``gap`` that tells of them."""
-        return gap_text(self.rows, self._start, self._end)
 
 
 class Keeper:
@@ -122,7 +99,7 @@ class Keeper:
         self._keep_bytes = keep_bytes
         self._limits = None if keep_bytes is None else limits(keep_bytes)
         self.batch_bytes = BATCH_BYTES if self._limits is None else self._limits.batch
-        self._dropped = Dropped()
+        self._dropped = Gap()
         self._clock = clock
         self._wall_clock = wall_clock
         self._connect = connect
@@ -253,7 +230,8 @@ class Keeper:
                 " is cut when no program reads the journal; rows are dropped and counted"
             )
             self._tell(logging.ERROR, text, self.path, self._keep_bytes, size.used, size.log)
-        self._dropped.add(rows)
+        times = [row[1] for row in rows]
+        self._dropped.add(len(rows), min(times), max(times))
         self._count_unwritable(rows)
 
     def _count_unwritable(self, rows: list[Row]) -> None:
@@ -261,10 +239,9 @@ class Keeper:
         self.unwritable_unprivileged += sum(isinstance(row, Unprivileged) for row in rows)
 
     def _mark_gaps(self, store: Store) -> None:
-        if self._dropped.rows:
-            self._tell(logging.WARNING, "the journal %s has room again: %s", self.path, self._dropped.text)
-            self._gaps.append(self._dropped.text)
-            self._dropped = Dropped()
+        if lost := self._dropped.end():
+            self._tell(logging.WARNING, "the journal %s has room again: %s", self.path, lost)
+            self._gaps.append(lost)
         if self._gaps:
             now = self._wall_clock()
             rows: list[Row] = [(self._number(), now, "gap", "", 0, detail) for detail in self._gaps]

@@ -202,7 +202,34 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def gap_text(rows: int, start: float, end: float, whose: str = "") -> str:
-    """The detail of an event ``gap``."""
-    times = [datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] for when in (start, end)]
-    return f"{rows} rows{whose} lost from {times[0]} to {times[1]}"
+class Gap:
+    """Count lost rows until an event ``gap`` stands in their place.
+
+    :param whose: stands behind the number of rows in the event's detail; begins with a space.
+    :ivar rows: how many rows were lost since the last event.
+    :ivar total: how many rows were lost in all.
+    """
+
+    def __init__(self, whose: str = "") -> None:
+        self.rows = self.total = 0
+        self._whose = whose
+        self._start = self._end = 0.0
+
+    def add(self, rows: int, start: float, end: float) -> None:
+        """Count rows that were recorded between two times (s, Unix time)."""
+        if not self.rows:
+            self._start = start
+        self._end = end
+        self.rows += rows
+        self.total += rows
+
+    def end(self) -> str:
+        """Return the detail of the event, or "" if no row was lost since the last call."""
+        if not self.rows:
+            return ""
+        rows, self.rows = self.rows, 0
+        return f"{rows} rows{self._whose} lost from {_time(self._start)} to {_time(self._end)}"
+
+
+def _time(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
