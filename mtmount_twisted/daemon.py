@@ -11,7 +11,6 @@ import gc
 import logging
 import os
 import pwd
-import re
 import signal
 import socket
 import sys
@@ -30,6 +29,7 @@ from twisted.python.components import Componentized
 
 from .communicator import ClientServerPair
 from .fields import INT, Kind
+from .hosts import host_and_port
 from .logs import ROOT, send_to_twisted
 from .privileged import PrivilegedPorts
 from .resolving import Addresses, look_up
@@ -43,8 +43,6 @@ from .visible import visible
 T = TypeVar("T")
 
 _STARTED_AS = os.getpid()
-
-_HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)]|([^\[\]:]+)):([0-9]+)", re.ASCII)
 
 
 class OneLineOptions(usage.Options):
@@ -136,16 +134,6 @@ def next_port(option: str, port: int) -> int:
     return port + 1
 
 
-def host_and_port(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` or ``[IPV6]:PORT`` as a pair."""
-    found = _HOST_AND_PORT.fullmatch(text)
-    try:
-        return found[1] or found[2], connect_port(found[3])  # type: ignore[index]
-    except (TypeError, ValueError):
-        expected = "HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
-        raise ValueError(f"expected {expected}, got {text[:50]!r}") from None
-
-
 Found = Mapping[str, Addresses | str]
 """The addresses of hosts, or for a host the reason why it has none; see `resolving.look_up`."""
 
@@ -194,8 +182,8 @@ def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Fou
         probe.listen()
     except OSError as error:
         option = listen.host_option if error.errno in _ADDRESS_FAULTS else listen.port_option
-        shown = f"[{listen.host}]" if ":" in listen.host else listen.host
-        why = f"can't listen on {shown}:{listen.port}: {error.strerror or error}"
+        place = host_and_port(listen.host, listen.port)
+        why = f"can't listen on {place}: {error.strerror or error}"
         stop(daemon, f"{option}: {why}; {_ADVICE.get(error.errno or 0, 'give another')}")
     return address, listen.port
 

@@ -27,6 +27,7 @@ from .connections import ClientHalf, check_destination
 from .deadlines import Deadline
 from .errors import LineTooLongError, PeerRefusedError, UnfinishedLineError
 from .framing import MAX_LINE_LENGTH
+from .hosts import host_and_port
 from .interfaces import ILineReaderOwner
 from .protocol import LineReader, LineWriter
 from .tls import ConnectsWith, why_refused
@@ -296,7 +297,7 @@ class DuplexCommunicator(Communicator):
         error = reason.value
         is_final = isinstance(error, PeerRefusedError)
         why = str(error) if is_final else _CLOSED
-        text = f"{self.client_host}:{self.client_port}: {why}"
+        text = f"{host_and_port(self.client_host, self.client_port)}: {why}"
         if text != self.refusal:
             self.log.warning("%s: can't use %s", self.name, text)
         self.refusal = text

@@ -41,6 +41,8 @@ import errno
 import os
 from typing import Any
 
+from .hosts import host_and_port
+
 
 class MTMountError(Exception):
     """The root of this package's errors."""
@@ -254,7 +256,7 @@ class ListenError(MTMountError, OSError):
         return type(self), (self.host, self.port, self.reason)
 
     def __str__(self) -> str:
-        text = f"can't listen on {self.host or '*'}:{self.port}: {self.reason}"
+        text = f"can't listen on {host_and_port(self.host or '*', self.port)}: {self.reason}"
         return f"{text}; {TAKEN}" if self.reason == os.strerror(errno.EADDRINUSE) else text
 
 

@@ -6,6 +6,7 @@ Pure: no Twisted, no I/O, no name is resolved.
 from __future__ import annotations
 
 import ipaddress
+import re
 
 
 def plain_address(host: str) -> str:
@@ -25,9 +26,25 @@ def plain_address(host: str) -> str:
     return str(address if mapped is None else mapped)
 
 
-def host_and_port(host: str, port: int) -> str:
+def host_and_port(host: str, port: int | str) -> str:
     """Write ``HOST:PORT``, with an IPv6 address in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+_HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)]|([^\[\]:]+)):0*([0-9]{1,5})", re.ASCII)
+
+
+def parse_host_and_port(text: str) -> tuple[str, int]:
+    """Return the host and the port of ``HOST:PORT`` or ``[IPV6]:PORT``.
+
+    :returns: the host without brackets, and a port that can be connected to, from 1 to 65535.
+    :raises ValueError: with what was expected.
+    """
+    found = _HOST_AND_PORT.fullmatch(text)
+    if found is None or not 1 <= int(found[3]) <= 65535:
+        expected = "HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
+        raise ValueError(f"expected {expected}, got {text[:50]!r}")
+    return found[1] or found[2], int(found[3])
 
 
 def is_loopback(host: str) -> bool:

@@ -192,7 +192,7 @@ class ClientServerPair(Generic[M]):
     @property
     def why_not_connected(self) -> str:
         """What is missing until `connected` is true, and what to do about it, in words for people."""
-        there = host_and_port(self.client_host, self.client_port)
+        there = self._there
         if self._is_sent_away:
             return (
                 f"{there} closes each connection: it may serve another program already, or be no mount; "
@@ -447,8 +447,12 @@ class ClientServerPair(Generic[M]):
             return fail()
         return succeed(None) if writer.has_room else writer.waiting.wait()
 
+    @property
+    def _there(self) -> str:
+        return host_and_port(self.client_host, self.client_port)
+
     def _not_connected(self) -> NotConnectedError:
-        return NotConnectedError(f"{self.name}: not connected to {self.client_host}:{self.client_port}")
+        return NotConnectedError(f"{self.name}: not connected to {self._there}")
 
     def __aiter__(self) -> AsyncIterator[M]:
         """Messages as they come, until `close`; raises what `read` fails with.
@@ -518,11 +522,9 @@ class ClientServerPair(Generic[M]):
         if reason is not None:
             self._is_sent_away = not self.server_connected
         if reason is None:
-            self.limited_log.info("%s: connected to %s:%s", self.name, self.client_host, self.client_port)
+            self.limited_log.info("%s: connected to %s", self.name, self._there)
         else:
-            self.limited_log.info(
-                "%s: lost %s:%s: %s", self.name, self.client_host, self.client_port, reason.getErrorMessage()
-            )
+            self.limited_log.info("%s: lost %s: %s", self.name, self._there, reason.getErrorMessage())
         self._changed()
         if reason is not None:
             self._end_client_waiters(lambda: ConnectionLostError(f"{self.name}: {reason.getErrorMessage()}"))

@@ -35,6 +35,7 @@ from .bridge.tee import Tee
 from .deadlines import FairClock
 from .errors import ConfigError, PairClosedError
 from .fields import utc_now
+from .hosts import parse_host_and_port
 from .resolving import look_up
 from .simulator.service import SimulatorService
 from .standard_streams import say
@@ -93,7 +94,7 @@ class Options(daemon.OneLineOptions):
         ["verbose", "v", "log more"],
     ]
     converters = {  # noqa: RUF012
-        "controller": daemon.host_and_port,
+        "controller": parse_host_and_port,
         "controller-reply-port": daemon.listen_port,
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,

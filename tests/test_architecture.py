@@ -61,12 +61,13 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "names lines secret values compiled messages codec dialects"
+CORE = "hosts names lines secret values compiled messages codec dialects"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A package stands for all that is in it, unless a module of it has a row of its own.
 ROOMS: dict[str, Room] = {
-    "names": room("errors enums version"),
+    "hosts": room("hosts"),
+    "names": room("errors enums version", "hosts"),
     "lines": room("framing"),
     "secret": room("secret"),
     "values": room("fields tai", "names"),
@@ -76,7 +77,6 @@ ROOMS: dict[str, Room] = {
     "dialects": room("dialects", "names lines values messages"),
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),
-    "hosts": room("hosts"),
     "visible": room("visible"),
     "files": room("files"),
     "tls": room("tls", "names files"),
@@ -100,7 +100,7 @@ ROOMS: dict[str, Room] = {
         "arguments logs",
     ),
     "duplex": room(
-        "duplex", "names lines waiting interfaces deadlines protocol connections communicator tls"
+        "duplex", "names lines waiting hosts interfaces deadlines protocol connections communicator tls"
     ),
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
@@ -132,10 +132,10 @@ ROOMS: dict[str, Room] = {
     "privileged": room("privileged", "hosts"),
     "daemon": room(
         "daemon",
-        "names values visible threads output resolving communicator logs twistd_log systemd privileged",
+        "names values hosts visible threads output resolving communicator logs twistd_log systemd privileged",
     ),
     "services": room(
-        "tap simulator.tap", "names values deadlines output resolving simulator bridge web daemon"
+        "tap simulator.tap", "names values hosts deadlines output resolving simulator bridge web daemon"
     ),
     "launch": room("launch", "output"),
     "testing": room("testing", "lines messages codec interfaces communicator"),

@@ -21,6 +21,7 @@ from mtmount_twisted import daemon
 from mtmount_twisted.communicator import ClientServerPair
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.fields import FLOAT
+from mtmount_twisted.hosts import parse_host_and_port
 from mtmount_twisted.logs import ROOT
 from mtmount_twisted.testing import HOST, MemoryReactor
 
@@ -43,7 +44,7 @@ class SomeOptions(daemon.OneLineOptions):
     program = "mtmount-test"
     optParameters = [["count", "c", 5, "how many"], ["peer", None, None, "where"]]  # noqa: RUF012
     optFlags = [["verbose", "v", "more"]]  # noqa: RUF012
-    converters = {"count": daemon.number(1, 10), "peer": daemon.host_and_port}  # noqa: RUF012
+    converters = {"count": daemon.number(1, 10), "peer": parse_host_and_port}  # noqa: RUF012
 
 
 class OptionsTests(DaemonCase):
@@ -93,16 +94,6 @@ class OptionsTests(DaemonCase):
         self.assertIn("--nope", self.line(self.parse, "--nope"))
         self.assertIn("'word'", self.line(self.parse, "--count=3", "word"))
         self.assertIn("--count", self.line(self.parse, "--count"))
-
-    def test_host_and_port(self) -> None:
-        """A name, an IPv4 address, or an IPv6 address in brackets."""
-        for text, expected in (
-            ("mount.example:1", ("mount.example", 1)),
-            ("127.0.0.1:65535", ("127.0.0.1", 65535)),
-            ("[::1]:40005", ("::1", 40005)),
-            ("[fe80::1%eth0]:40005", ("fe80::1%eth0", 40005)),
-        ):
-            self.assertEqual(daemon.host_and_port(text), expected)
 
     def test_number(self) -> None:
         """Floats within their bounds, and not a number at all refused."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..files import kind_problem
-from ..hosts import plain_address
+from ..hosts import host_and_port, plain_address
 
 LONGEST_HOST = 253
 ENDPOINT = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or "unix:/run/mount.sock"'
@@ -87,7 +87,8 @@ def clashes(places: list[Place]) -> Iterator[str]:
         for other in later[one.port]:
             if _meet(one, other):
                 why = "" if one.listens == other.listens else ": the bridge would connect to itself"
-                yield f"{other.path}: {other.host}:{other.port} is used by {one.path} already{why}"
+                used = host_and_port(other.host, other.port)
+                yield f"{other.path}: {used} is used by {one.path} already{why}"
 
 
 def _meet(one: Place, other: Place) -> bool:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from .. import tls
 from ..communicator import ClientServerPair
 from ..errors import ConfigError
+from ..hosts import host_and_port
 from ..interfaces import IJournal, IServed
 from ..waiting import Waiters
 from .admission import Network, networks
@@ -243,8 +244,8 @@ class BridgeService(Service):
         """Who is served where, in one line for people."""
         return "; ".join(
             [
-                f"commander {pair.name} on {pair.server_host}:{pair.server_port}, "
-                f"its replies go to {pair.client_host}:{pair.client_port}"
+                f"commander {pair.name} on {host_and_port(pair.server_host, pair.server_port)}, "
+                f"its replies go to {host_and_port(pair.client_host, pair.client_port)}"
                 for pair in self.pairs
             ]
             + [f"port {port.name} on {port.endpoint}" for port, at in self._ports.items() if not at.failure]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ..enums import COMMAND_PORT, REPLY_PORT, Source
 from ..fields import read_float, read_int
 from ..files import read_file
-from ..hosts import host_and_port
+from ..hosts import host_and_port, parse_host_and_port
 from ..version import __version__
 from ..visible import visible
 from .script import MISUSED
@@ -74,7 +74,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--reply-port", type=_any_port, default=REPLY_PORT, metavar="PORT", help="0: any free (%(default)s)")
     add(
         "--connect",
-        type=_host_and_port,
+        type=_far_end,
         metavar="HOST:PORT",
         help="speak to a [[port]] of the bridge, over one connection, and not to a pair",
     )
@@ -135,13 +135,11 @@ def _check_connect(parser: _Parser, options: argparse.Namespace) -> None:
             parser.error(f"--{name.replace('_', '-')}: it needs --{needed.replace('_', '-')}")
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(?:\[([^\[\]]+)]|([^\[\]:]+)):([0-9]+)", text, re.ASCII)
-    if found is not None:
-        with contextlib.suppress(argparse.ArgumentTypeError):
-            return found[1] or found[2], _port(found[3])
-    expected = "HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
-    raise argparse.ArgumentTypeError(f"expected {expected}, got {text[:50]!r}")
+def _far_end(text: str) -> tuple[str, int]:
+    try:
+        return parse_host_and_port(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _web(text: str) -> WebAddress | str:

@@ -168,7 +168,7 @@ class Program:
         """
         try:
             port = await self.link.wait_server_port()
-            back = f"replies come to {self.link.server_host}:{port}"
+            back = f"replies come to {host_and_port(self.link.server_host, port)}"
             if self.options.connect is not None:
                 encrypted = "not " if self.options.tls_ca is None else ""
                 back = f"replies come back on the same connection, {encrypted}encrypted"

@@ -10,6 +10,7 @@ from twisted.python import usage
 from .. import daemon
 from ..enums import COMMAND_PORT, Commander
 from ..fields import FLOAT
+from ..hosts import host_and_port
 from ..resolving import look_up
 from .faults import parse_fault
 from .mount import FASTEST, SLOWEST
@@ -79,8 +80,9 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
         super().startService()
         pair = self.communicator
         daemon.check_listening(DAEMON, [pair])
-        served = f"a commander on {pair.server_host}:{pair.server_port}"
-        self.announce(pair.log, f"serving {served}, its replies go to {pair.client_host}:{pair.client_port}")
+        served = f"a commander on {host_and_port(pair.server_host, pair.server_port)}"
+        replies = host_and_port(pair.client_host, pair.client_port)
+        self.announce(pair.log, f"serving {served}, its replies go to {replies}")
 
     def stopService(self) -> Any:
         """Tell systemd, and stop; as `SimulatorService.stopService`."""

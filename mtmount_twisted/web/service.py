@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
 from ..enums import Source
+from ..hosts import host_and_port
 from ..interfaces import IJournalState, IServed, ITee
 from ..tls import Credentials, Server, endpoint_credentials, listen
 from ..version import __version__
@@ -250,7 +251,7 @@ class WebService(Service):
         if not hasattr(host, "port"):
             return self._endpoint
         scheme = "http" if self._endpoint.startswith("tcp") else "https"
-        return f"{scheme}://{f'[{host.host}]' if ':' in host.host else host.host}:{host.port}"
+        return f"{scheme}://{host_and_port(host.host, host.port)}"
 
     def stopService(self) -> Deferred[None]:
         """End all streams and waits, and close everything; fires when all sockets are gone.

@@ -1,0 +1,36 @@
+"""`mtmount_twisted.hosts`: network addresses as text."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.errors import ListenError
+from mtmount_twisted.hosts import host_and_port, parse_host_and_port
+
+
+class HostAndPortTests(SynchronousTestCase):
+    """One spelling of HOST:PORT, read and written."""
+
+    def test_read_back(self) -> None:
+        """A name, an IPv4 address, or an IPv6 address in brackets is read, and written the same."""
+        for text, expected in (
+            ("mount.example:1", ("mount.example", 1)),
+            ("127.0.0.1:65535", ("127.0.0.1", 65535)),
+            ("[::1]:40005", ("::1", 40005)),
+            ("[fe80::1%eth0]:40005", ("fe80::1%eth0", 40005)),
+        ):
+            self.assertEqual(parse_host_and_port(text), expected)
+            self.assertEqual(host_and_port(*expected), text)
+        self.assertEqual(parse_host_and_port("mount:030005"), ("mount", 30005))
+
+    def test_misread(self) -> None:
+        """What is no HOST:PORT is refused with what was expected and the start of what was given."""
+        wrong = ("", "mount", "mount:", ":1", "::1:30005", "[]:1", "mount:0", "mount:65536", "mount:+1")
+        for text in (*wrong, "mount:\uff11", "mount:" + "9" * 5000):
+            error = self.assertRaises(ValueError, parse_host_and_port, text)
+            expected = "expected HOST:PORT or [IPV6]:PORT with a port from 1 to 65535"
+            self.assertEqual(str(error), f"{expected}, got {text[:50]!r}")
+
+    def test_error(self) -> None:
+        """An error that names an IPv6 address and a port tells them apart."""
+        self.assertEqual(str(ListenError("::1", 30006, "no")), "can't listen on [::1]:30006: no")
