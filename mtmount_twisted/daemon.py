@@ -407,6 +407,14 @@ class DaemonService(Service):
         if self.manager is not None:
             self.manager.ready()
 
+    def announce_end(self, log: logging.Logger) -> None:
+        """Tell systemd that the daemon ends. An error is logged only: the parts must end all the same."""
+        try:
+            if self.manager is not None:
+                self.manager.stopping()
+        except Exception:
+            log.exception("systemd was not told that the daemon ends")
+
 
 def begin(reactor: Any, verbose: bool) -> logging.Logger:
     """What a daemon does first: one log, and deadlines that no change of the clock can touch.

@@ -49,6 +49,9 @@ END_TIME = 4.0
 JOURNAL_TIME = 0.5
 """How long the journal has to end, in seconds, if the others took all of `END_TIME`."""
 
+AT_ONCE = 0.1
+"""How long a part that has nothing to wait for may take to end, in seconds."""
+
 _OPTION_FOR = {
     "controller.host": "controller",
     "controller.command_port": "controller",
@@ -287,9 +290,9 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
 
     async def _reload(self) -> None:
         self._reloads = True
-        if self.manager is not None:
-            self.manager.reloading()
         try:
+            if self.manager is not None:
+                self.manager.reloading()
             # To look names up, or to read a file of the network, may hang, and commands must not wait for it.
             config = await self._aside.run(lambda: self._reread(self._bridge.config))
         except CancelledError:
@@ -314,8 +317,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         clock: Any = reactor
         end = clock.seconds() + END_TIME
 
-        async def within(what: str, seconds: float, stopping: Callable[[], Deferred[Any]]) -> None:
-            """Whatever goes wrong with one part, the next one is stopped too."""
+        async def within(what: str, seconds: float, stopping: Callable[[], object]) -> None:
+            """Stop one part; log an error of its own, so that the next part is stopped too."""
             try:
                 await maybeDeferred(stopping).addTimeout(max(0.0, seconds), FairClock(clock))
             except TimeoutError:
@@ -323,11 +326,11 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             except Exception:
                 self._log.exception("%s did not end well", what)
 
-        Service.stopService(self)
+        await within("the service", AT_ONCE, lambda: Service.stopService(self))
         if self._certificates.running:
-            self._certificates.stopService()  # type: ignore[no-untyped-call]
-        self._aside.drop()
-        ended = self._bridge.wait_ended()
+            await within("the watch over certificates", AT_ONCE, self._certificates.stopService)
+        await within("a reload", AT_ONCE, self._aside.drop)
+        ended = maybeDeferred(self._bridge.wait_ended)
         closing = [Deferred.fromCoroutine(within("the bridge", END_TIME, self._bridge.stopService))]
         await within("a command in flight", DRAIN_TIME + 0.1, lambda: ended)
         if self._web is not None:
@@ -353,9 +356,10 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         """Stop the parts, the journal last; fires when all is closed and written."""
         for number in (signal.SIGTERM, signal.SIGINT):
             daemon.on_signal(number, self._hurry)
-        if self.manager is not None:
-            self.manager.stopping()
-        return Deferred.fromCoroutine(self._stop())
+        self.announce_end(self._log)
+        return Deferred.fromCoroutine(self._stop()).addErrback(
+            lambda why: self._log.error("the daemon did not end well: %s", why.getTraceback())
+        )
 
     def _hurry(self) -> None:
         self._log.warning("told to end once more: waiting for no command")

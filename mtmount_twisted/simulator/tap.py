@@ -86,8 +86,7 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
 
     def stopService(self) -> Any:
         """Tell systemd, and stop; as `SimulatorService.stopService`."""
-        if self.manager is not None:
-            self.manager.stopping()
+        self.announce_end(self._log)
         return super().stopService()
 
 
