@@ -51,7 +51,7 @@ class AckTimesTests(SynchronousTestCase):
         self.assertEqual((route.method, route.path, route.role), ("GET", "/api/v1/acks", "observe"))
         call = Call(User("x", frozenset(), Source.CSC))
         answer: Any = self.successResultOf(Deferred.fromCoroutine(route.respond(call)))  # type: ignore[arg-type]
-        self.assertEqual(answer.headers, {"content-type": "application/json"})
+        self.assertEqual(answer.headers, {"Content-Type": "application/json"})
         return json.loads(answer.body)
 
     def counts(self) -> list[tuple[float, float, int]]:

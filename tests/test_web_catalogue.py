@@ -124,5 +124,5 @@ class RouteTests(SynchronousTestCase):
             self.successResultOf(Deferred.fromCoroutine(route.respond(Call(NOBODY)))) for _ in range(2)
         ]
         self.assertEqual(json.loads(answers[0].body), catalogue.catalogue())
-        self.assertEqual(answers[0].headers, {"content-type": "application/json"})
+        self.assertEqual(answers[0].headers, {"Content-Type": "application/json"})
         self.assertIs(answers[0].body, answers[1].body)

@@ -261,9 +261,9 @@ class ExpositionTests(MetricsCase):
 
     def test_content_type(self) -> None:
         """The text format is the default; a scraper that asks for OpenMetrics gets that."""
-        self.assertTrue(self.scrape().headers["content-type"].startswith("text/plain; version="))
+        self.assertTrue(self.scrape().headers["Content-Type"].startswith("text/plain; version="))
         asked = self.scrape("application/openmetrics-text; version=1.0.0")
-        self.assertTrue(asked.headers["content-type"].startswith("application/openmetrics-text"))
+        self.assertTrue(asked.headers["Content-Type"].startswith("application/openmetrics-text"))
         told = {family.name for family in open_metrics(asked.body.decode())}
         self.assertEqual(len(told), len(FIGURES) + PROCESS_FIGURES)
 

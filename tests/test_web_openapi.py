@@ -166,7 +166,7 @@ class DocumentTests(WebCase):
             self.successResultOf(Deferred.fromCoroutine(cast(Any, route.respond(Call(user()))))) for _ in "ab"
         ]
         self.assertEqual(list(json.loads(answers[0].body)["paths"]), ["/api/v1/openapi.json"])
-        self.assertEqual(answers[0].headers, {"content-type": "application/json"})
+        self.assertEqual(answers[0].headers, {"Content-Type": "application/json"})
         self.assertIs(answers[0].body, answers[1].body)
 
     # What is answered, against the document's schemas

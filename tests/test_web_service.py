@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.bridge.service import BridgeService
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.interfaces import IBridge, IJournalState, IServed, ITee
+from mtmount_twisted.web.encoding import LEAST
 from mtmount_twisted.web.service import Parts, WebService
 from mtmount_twisted.web.site import CLOSING
 from mtmount_twisted.web.tokens import load as load_tokens
@@ -124,6 +126,23 @@ class InMemory(SynchronousTestCase):
             self.assertTrue(wires[1].data.endswith(b'{"ok":true}'), "the connection goes on")
             for wire in wires:
                 wire.lose()
+
+    def test_all_json_may_be_compressed(self) -> None:
+        """Each answer in JSON comes in the form that its reader takes, and caches are told so."""
+        self.start()
+        paths = self.ask("GET", "/api/v1/openapi.json").json["paths"]
+        found = []
+        for path in paths:
+            if "get" not in paths[path] or path == "/api/v1/events":
+                continue
+            got = self.ask("GET", re.sub(r"\{\w+\}", "main.js", path), **{"Accept-Encoding": "gzip"})
+            if got.headers["content-type"] == "application/json":
+                found.append(path)
+                is_short = "content-encoding" not in got.headers
+                self.assertEqual(got.headers.get("vary"), "Accept-Encoding", path)
+                self.assertTrue(len(got.body) < LEAST if is_short else gzip.decompress(got.body), path)
+        for name in ("acks", "catalogue", "openapi.json", "state"):
+            self.assertIn(f"/api/v1/{name}", found)
 
     def test_prefix(self) -> None:
         """Behind a proxy that has the daemon below a path, the document says so and all is found there."""

@@ -7,7 +7,6 @@ counts since the start; ``static/acks.js``, which draws this.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from .calls import Answer, Call, Route
+from .encoding import as_json
 from .lives import LONGEST_EXPLANATION
 from .shapes import command_name, iso
 
@@ -90,8 +90,8 @@ class AckTimes:
         """Answer with the counts, which are made once a second at most."""
         now = self._clock.seconds()
         if self._made is None or now - self._made[0] >= FRESH:
-            self._made = now, json.dumps(self.shape(), separators=(",", ":")).encode()
-        return Answer(self._made[1], headers={"content-type": "application/json"})
+            self._made = now, as_json(self.shape())
+        return Answer(self._made[1], headers={"Content-Type": "application/json"})
 
     def shape(self) -> dict[str, Any]:
         """Return the counts as JSON, oldest first."""

@@ -71,8 +71,9 @@ LISTS = ("accept-encoding", "if-none-match")
 class Answer:
     """What is answered.
 
-    :ivar body: a JSON value; or bytes, as they are, of the kind that ``content-type`` in `headers` names.
-    :ivar headers: an ``ETag`` is that of the body as it is; a ``Location`` on this daemon begins with ``/``.
+    :ivar body: a JSON value; or bytes, as they are, of the kind that ``Content-Type`` in `headers` names.
+    :ivar headers: by their names as RFC 9110 spells them. An ``ETag`` is that of the body as it is; a
+        ``Location`` on this daemon begins with ``/``.
     :ivar streams: True if what answers goes on doing so by itself, on the call's request.
     :ivar gzipped: the body in gzip, where that was made before; None if it was not.
     """

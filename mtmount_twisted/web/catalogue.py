@@ -7,7 +7,6 @@ of an enumeration are ``x-enum``. Next to read: `judging`, which takes what a co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -17,7 +16,7 @@ from ..commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
 from ..messages import BaseMessage, FieldInfo
 from ..replies import Replies
 from .calls import Answer, Call, Route
-from .encoding import gzip
+from .encoding import as_json, gzip
 from .shapes import json_value
 
 MOST = 2**31 - 1
@@ -135,7 +134,7 @@ def catalogue() -> dict[str, Any]:
 
 @cache
 def _encoded() -> bytes:
-    return json.dumps(catalogue(), ensure_ascii=False).encode()
+    return as_json(catalogue())
 
 
 @cache
@@ -144,7 +143,7 @@ def _gzipped() -> bytes:
 
 
 async def _respond(call: Call) -> Answer:
-    return Answer(_encoded(), headers={"content-type": "application/json"}, gzipped=_gzipped())
+    return Answer(_encoded(), headers={"Content-Type": "application/json"}, gzipped=_gzipped())
 
 
 def routes() -> list[Route]:

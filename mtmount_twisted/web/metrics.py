@@ -154,7 +154,7 @@ class Metrics(Collector):
 
     async def _respond(self, call: Call) -> Answer:
         encode, content_type = choose_encoder(call.headers.get("accept", ""))
-        return Answer(encode(self.registry), headers={"content-type": content_type})
+        return Answer(encode(self.registry), headers={"Content-Type": content_type})
 
     def collect(self) -> Iterator[Metric]:
         """Every figure as it is now."""

@@ -6,7 +6,6 @@ a route has no row or a row no route, and another sends requests that it makes f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from ..enums import Source
 from ..journal.reading import OUTCOMES
 from .calls import Answer, Call, Route
 from .catalogue import catalogue
-from .encoding import gzip
+from .encoding import as_json, gzip
 from .pages import TYPES
 
 Schema = dict[str, Any]
@@ -483,8 +482,8 @@ def routes(every: Sequence[Route], version: str, prefix: str = "") -> list[Route
 
     async def respond(call: Call) -> Answer:
         if not made:
-            text = json.dumps(document(every, version, prefix), separators=(",", ":")).encode()
-            made.append(Answer(text, headers={"content-type": "application/json"}, gzipped=gzip(text)))
+            text = as_json(document(every, version, prefix))
+            made.append(Answer(text, headers={"Content-Type": "application/json"}, gzipped=gzip(text)))
         return made[0]
 
     return [Route("GET", "/api/v1/openapi.json", respond, None, "This API, as an OpenAPI 3.1 document.")]
