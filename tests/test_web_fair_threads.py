@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,12 +68,36 @@ class FairThreadsTests(SynchronousTestCase):
         for _ in range(2):
             self.failureResultOf(threads.run("a", list), RuntimeError)
 
-    def test_unwanted(self) -> None:
-        """Work that nobody wants any more by the time of its turn is left out."""
+    def test_cancelled_while_it_waits(self) -> None:
+        """Work that nobody wants any more before its turn is forgotten at once, and takes no place."""
         self.run_one("a", "a1")
-        told: list[str] = []
-        left_out = self.threads.run("a", lambda: "a2", lambda: told.append("begins"), lambda: True)
-        self.run_one("a", "a3")
+        unwanted, wanted = self.run_one("a", "a2"), self.run_one("a", "a3")
+        unwanted.cancel()
+        self.failureResultOf(unwanted, CancelledError)
+        self.assertEqual(self.threads.count("a"), 2)
         self.begun[0][0].callback(None)
-        self.assertIsNone(self.successResultOf(left_out))
-        self.assertEqual((self.names(), told), (["a1", "a3"], []))
+        self.assertEqual(self.names(), ["a1", "a3"])
+        self.begun[1][0].callback("yes")
+        self.assertEqual(self.successResultOf(wanted), "yes")
+
+    def test_cancelled_while_it_runs(self) -> None:
+        """Work that nobody wants any more keeps its place while its thread runs; its result is dropped."""
+        unwanted, wanted = self.run_one("a", "a1"), self.run_one("a", "a2")
+        unwanted.cancel()
+        self.failureResultOf(unwanted, CancelledError)
+        self.assertEqual((self.threads.count("a"), self.names()), (2, ["a1"]))
+        self.begun[0][0].errback(Failure(ValueError("late")))
+        self.assertEqual(self.names(), ["a1", "a2"])
+        wanted.cancel()
+        self.failureResultOf(wanted, CancelledError)
+        self.begun[1][0].callback("late")
+        self.assertEqual(self.threads.count("a"), 0)
+
+    def test_begins(self) -> None:
+        """Whoever wants work is told when its thread begins, and may end the wait for it from then on."""
+        begun: list[Deferred[Any]] = []
+        self.run_one("a", "a1")
+        done = self.threads.run("a", lambda: "a2", begun.append)
+        self.assertEqual(begun, [])
+        self.begun[0][0].callback(None)
+        self.assertEqual(begun, [done])

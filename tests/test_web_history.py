@@ -166,6 +166,17 @@ class HistoryTests(SessionCase):
         self.assertIsNone(self.successResultOf(self.ask()).gzipped)
         self.assertIsNone(self.successResultOf(self.ask(accepted="gzip", limit="1")).gzipped)
 
+    def test_compression_waits_for_no_query(self) -> None:
+        """A page is compressed and sent though its user's next query hangs."""
+        begun = self.hold_threads()
+        first, second = self.ask(accepted="gzip"), self.ask()
+        self.end(*begun[0])
+        self.clock.pump([0, 0])
+        _reading, compressing = begun[1:]
+        self.end(*compressing)
+        self.assertEqual(gzip.decompress(self.successResultOf(first).gzipped)[:11], b'{"entries":')
+        self.assertNoResult(second)
+
     def test_off(self) -> None:
         """With no journal, the answer says how to have one."""
         self.shelf.path = None
@@ -193,6 +204,21 @@ class HistoryTests(SessionCase):
         self.failureResultOf(asked[0])
         self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 429)
         self.end(*waiting[0])
+        self.assertNoResult(self.ask())
+
+    def test_no_place_for_what_nobody_waits_for(self) -> None:
+        """While the disk hangs, a query that is out of time, or whose reader went, takes no place."""
+        begun = self.hold_threads()
+        late = [self.ask() for _ in range(PER_USER)]
+        for _ in range(3):
+            self.clock.pump([LONGEST_WAIT / 2, 0, 0])
+        for each in late:
+            self.assertEqual(self.failureResultOf(each, Problem).value.status, 503)
+        self.assertEqual(len(begun), 1, "the first hangs to this day")
+        gone = self.ask()
+        self.assertNoResult(gone)
+        gone.cancel()
+        self.failureResultOf(gone)
         self.assertNoResult(self.ask())
 
     def hold_threads(self) -> list[tuple[Deferred[Any], Any]]:
@@ -285,7 +311,7 @@ class ThreadTests(TestCase):
 
         shelf = Shelf(scratch_folder(self) / "none.sqlite", reactor)
         self.addCleanup(shelf.close)
-        found = await shelf.in_thread(threading.current_thread, "a")
+        found = await shelf.in_thread(threading.current_thread)
         self.assertIsNot(found, threading.current_thread())
         self.assertTrue(found.daemon, "or Python would wait for a disk that hangs")
         with self.assertRaises(JournalError):
@@ -304,7 +330,7 @@ class ThreadTests(TestCase):
             may_go_on.wait()
 
         shelf = Shelf(None, reactor)
-        reading = Deferred.fromCoroutine(shelf.in_thread(work, "a"))
+        reading = shelf.in_thread(work)
         await hangs
         shelf.close()
         self.assertNoResult(reading)

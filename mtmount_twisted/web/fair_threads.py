@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 
 THREADS = 3
 """How many threads there are: one user has at most one for queries and one for streams, and one is left."""
@@ -18,8 +18,7 @@ THREADS = 3
 class _Work(NamedTuple):
     done: Deferred[Any]
     call: Callable[[], Any]
-    begins: Callable[[], None]
-    is_unwanted: Callable[[], bool]
+    begins: Callable[[Deferred[Any]], object]
 
 
 class FairThreads:
@@ -41,18 +40,26 @@ class FairThreads:
         self,
         share: str,
         call: Callable[[], Any],
-        begins: Callable[[], None] = lambda: None,
-        is_unwanted: Callable[[], bool] = lambda: False,
+        begins: Callable[[Deferred[Any]], object] = lambda done: None,
     ) -> Deferred[Any]:
         """Call a function once its share has no other at work and a thread is free.
 
-        :param begins: called when its thread begins.
-        :param is_unwanted: asked before that; work that nobody wants any more is left out, with None.
+        :param begins: called when its thread begins, with the Deferred that is returned.
+        :returns: a Deferred of what `call` returns. To cancel it forgets work that waits; the thread of work
+            that has begun goes on and keeps its place, and what comes of it is dropped.
         """
-        done: Deferred[Any] = Deferred()
-        self._waiting.setdefault(share, deque()).append(_Work(done, call, begins, is_unwanted))
+        done: Deferred[Any] = Deferred(lambda _: self._forget(share, work))
+        work = _Work(done, call, begins)
+        self._waiting.setdefault(share, deque()).append(work)
         self._begin()
         return done
+
+    def _forget(self, share: str, work: _Work) -> None:
+        waiting = self._waiting.get(share, ())
+        if work in waiting:
+            self._waiting[share].remove(work)
+            if not waiting:
+                del self._waiting[share]
 
     def _begin(self) -> None:
         while len(self._running) < THREADS:
@@ -64,16 +71,14 @@ class FairThreads:
             if not waiting:
                 del self._waiting[share]
             self._running.add(share)
-            if work.is_unwanted():
-                running = succeed(None)
-            else:
-                work.begins()
-                running = maybeDeferred(self._in_thread, work.call)
+            work.begins(work.done)
+            running = maybeDeferred(self._in_thread, work.call)
             running.addBoth(self._ended, share, work.done)
 
     def _ended(self, result: Any, share: str, done: Deferred[Any]) -> None:
         self._running.discard(share)
         if share in self._waiting:  # it had its turn: the others come first
             self._waiting[share] = self._waiting.pop(share)
-        done.callback(result)
+        if not done.called:  # else it was cancelled
+            done.callback(result)
         self._begin()

@@ -89,7 +89,8 @@ class Shelf:
     ) -> None:
         self.path = path
         self._reactor = reactor
-        self._threads = FairThreads(in_thread or self._in_daemon_thread)
+        self._in_thread = in_thread or self._in_daemon_thread
+        self._threads = FairThreads(self._in_thread)
         self._now = now
         self._closed = False
 
@@ -98,8 +99,12 @@ class Shelf:
     ) -> T:
         """What a function finds in the file, called in a thread. To cancel it ends the reading.
 
+        A reading that has not begun when its time is over, or when it is cancelled, is forgotten. So no more
+        of them wait than there are requests and streams that wait for them, which `places` bounds.
+
         :param share: whose reading it is: each has one thread at a time.
-        :param most: how many readings it may have at once; None for any number, if its owner bounds them.
+        :param most: how many readings it may have at once, one that hangs in its thread included; None for
+            streams, each of which has one at a time.
         :raises JournalError: if the file can't be read, or it took longer than `PATIENCE` from when it began.
         :raises Problem: if there are so many.
         """
@@ -112,7 +117,6 @@ class Shelf:
             text = f"you have {most} queries at work already"
             raise Problem(429, text, headers={"Retry-After": "1"})
         unwanted = Event()
-        found: Deferred[T] = Deferred(lambda _: unwanted.set())
 
         def reading() -> T:
             deadline = self._now() + PATIENCE
@@ -122,31 +126,25 @@ class Shelf:
 
             return _read(path, work, stop)
 
-        def begin() -> None:  # the thread looks at its own deadline, but not while the disk hangs
-            if not found.called:
-                found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
+        def begin(found: Deferred[T]) -> None:
+            # The thread looks at its own deadline, but not while the disk hangs.
+            found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
 
-        def ended(result: Any) -> None:
-            if not found.called:
-                found.callback(result)  # or, if it is a failure, what it fails with
-
+        found: Deferred[T] = self._threads.run(share, reading, begin)
         found.addTimeout(LONGEST_WAIT, FairClock(self._reactor))
-        self._threads.run(share, reading, begin, unwanted.is_set).addBoth(ended)
         try:
             return await found
         except TimeoutError:
             raise JournalError(f"the journal can't be read within {PATIENCE:g} s") from None
+        finally:
+            unwanted.set()
 
-    async def in_thread(self, work: Callable[[], T], share: str) -> T:
-        """What a function gives that needs no file, called in one of the threads that read.
+    def in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        """Call a function that needs no file, and ends by itself, in a thread of its own.
 
-        :param share: as for `read`.
-        :raises Problem: after `close`.
+        It waits for no reading: the threads that read may all hang.
         """
-        if self._closed:
-            raise Problem(503, "the daemon ends")
-        given: T = await self._threads.run(share, work)
-        return given
+        return self._in_thread(work)
 
     def _in_daemon_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         return in_daemon_thread(self._reactor, work, "journal reader")
@@ -243,7 +241,7 @@ class History:
         body = b'{"entries":[%b],"next":%b}' % (b",".join(entries), as_json(page.next))
         gzipped = None
         if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
-            gzipped = await self._shelf.in_thread(lambda: gzip(body), call.share)
+            gzipped = await self._shelf.in_thread(lambda: gzip(body))
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
 
