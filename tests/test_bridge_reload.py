@@ -10,7 +10,8 @@ from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 
 from mtmount_twisted.bridge.config import Config
-from mtmount_twisted.bridge.sections import CommandRules, PairCommander, PortCommanders
+from mtmount_twisted.bridge.sections import CommandRules, PairCommander, PortCommanders, WebSettings
+from mtmount_twisted.tls import Credentials
 
 from .bridges import LOG, TCP, BridgeCase, PairEnd, ask, command, explanation
 from .commanders import MOVE, STATE, STOP
@@ -145,6 +146,23 @@ class ReloadTests(BridgeCase):
         self.assertEqual(len(logged.output), 1)
         self.assertIn("[command] has changed: that needs a new start", logged.output[0])
         self.assertEqual(self.service.config.command.in_flight, 100)
+
+    def test_page_certificate_beside_another_change(self) -> None:
+        """A renewed certificate of the page is taken though another key of [web] needs a new start."""
+        old, new = (Credentials((each,), key=None) for each in ("old", "new"))
+        running = attrs.evolve(self.config, web=WebSettings(endpoint=TCP, credentials=old))
+        self.service.config = running
+        changed = WebSettings(endpoint=TCP, credentials=new, max_body=1)
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.reload(attrs.evolve(running, web=changed))
+        self.assertIn("[web] has changed: that needs a new start", logged.output[0])
+        web = self.service.config.web
+        self.assertEqual((web.credentials, web.max_body), (new, WebSettings().max_body))
+        for elsewhere in ({"endpoint": "tcp:1"}, {"enabled": False, "credentials": None}):
+            with self.assertLogs(LOG, "WARNING"):
+                self.reload(attrs.evolve(running, web=attrs.evolve(changed, **elsewhere)))
+            self.assertEqual(self.service.config.web, web, "the page is where it was")
+            self.assertEqual(self.service.config.web.credentials, new)
 
     def test_twice_at_once(self) -> None:
         """A second configuration that comes while the first is being put in force goes after it, whole."""

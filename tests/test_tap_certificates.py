@@ -113,6 +113,15 @@ class RenewedTests(ProgramCase):
         self.assertEqual(before[0][0], before[1][0])
         self.assertEqual(after[0][0], after[1][0])
         self.assertNotEqual(before[0][0], after[0][0])
+        with open(path, "a") as file:
+            file.write("[web]\nmax_body = 4096\n")
+        authority.issue("bridge", path=own)
+        program.transport.signalProcess("HUP")
+        await program.line(r"\[web\] has changed: that needs a new start of the daemon")
+        await program.line("web: a renewed certificate holds for new connections", 2)
+        latest = [await self.shown(port) for port in ports]
+        self.assertEqual(latest[0][0], latest[1][0])
+        self.assertNotEqual(after[0][0], latest[0][0])
         browser = before[1][1]
         browser.transport.write(f"GET /healthz HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         await browser.answered
@@ -120,7 +129,7 @@ class RenewedTests(ProgramCase):
         own.write_bytes(own.read_bytes().split(b"-----BEGIN PRIVATE")[0])
         program.transport.signalProcess("HUP")
         await program.line("the configuration stays as it was: ")
-        self.assertEqual((await self.shown(ports[0]))[0], after[0][0])
+        self.assertEqual((await self.shown(ports[0]))[0], latest[0][0])
         await self.assert_ends(program)
 
 

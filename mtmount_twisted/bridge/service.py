@@ -186,7 +186,10 @@ class BridgeService(Service):
             ):
                 section = field.metadata["section"]
                 self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
-        web = config.web if config.web == self.config.web else self.config.web  # equal but for certificates
+        web = self.config.web
+        # Certificates make no difference between sections: renewed ones are taken, whatever else has changed.
+        if config.web.endpoint == web.endpoint and config.web.credentials is not None:
+            web = attrs.evolve(web, credentials=config.web.credentials)
         self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports, web=web)
         why = "it is not in the configuration any more"
         gone_pairs = [pair for pair, at in self._pairs.items() if pair not in config.pairs or at.listen_error]
