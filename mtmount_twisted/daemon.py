@@ -243,8 +243,23 @@ IGNORED_SIGNALS = (
     signal.SIGPROF,
     signal.SIGIO,
     signal.SIGPWR,
+    signal.SIGXCPU,
+    signal.SIGSTKFLT,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
-"""Signals that mean nothing to a daemon, and would end it at once, with command not given up."""
+"""Signals that mean nothing to a daemon, and would end it at once, with command not given up.
+
+Not among them are the signals of a fault in the process, such as SIGSEGV, and SIGQUIT, which asks for a
+core dump: they end it at once (``signal(7)``).
+"""
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; the system has none for most real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 def is_init() -> bool:
@@ -372,7 +387,7 @@ class DaemonService(Service):
         if has_file:
             on_signal(signal.SIGUSR1, partial(self._reopen, log))
         for number in IGNORED_SIGNALS if has_file else (signal.SIGUSR1, *IGNORED_SIGNALS):
-            on_signal(number, partial(log.info, "ignored %s", number.name))
+            on_signal(number, partial(log.info, "ignored %s", signal_name(number)))
         if self._ports is not None:
             try:
                 self._ports.bind()

@@ -274,6 +274,16 @@ class SimulatorTests(ProgramCase):
         )
         await self.assert_ends(program)
 
+    async def test_hangup(self) -> None:
+        """SIGHUP is a line of the log, and does not end it."""
+        program = self.twistd(
+            *("-n", "mtmount-simulator", "--command-port", "0", "--reply-port", str(self.free_port()))
+        )
+        await self.serving(program, "a commander")
+        program.transport.signalProcess("HUP")
+        await program.line("ignored SIGHUP")
+        await self.assert_ends(program)
+
 
 class BadOptionTests(ProgramCase):
     """What is wrong is one line, and exit status 1, in the foreground and in the background."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -132,9 +133,11 @@ class SignalTests(ProgramCase):
     async def test_other_signals(self) -> None:
         """A signal that means nothing to the daemon is a line of the log; commands go on, as does command."""
         program, commander = await self.connected()
-        for name in ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR"):
-            program.transport.signalProcess(getattr(signal, name))
-            await program.line(f"ignored {name}")
+        names = "SIGUSR1 SIGUSR2 SIGALRM SIGVTALRM SIGPROF SIGIO SIGPWR SIGXCPU SIGSTKFLT SIGRTMIN SIGRTMAX"
+        numbers = {name: getattr(signal, name) for name in names.split()}
+        for name, number in {**numbers, "SIGRTMIN+5": signal.SIGRTMIN + 5}.items():
+            program.transport.signalProcess(number)
+            await program.line(rf"ignored {re.escape(name)}\n")
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
         await self.assert_ends(program)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
@@ -68,6 +70,7 @@ class Options(daemon.OneLineOptions):
         """Convert the options, and fill in the default that depends on another."""
         self.setdefault("faults", [])
         super().postOptions()
+        daemon.note_signal(signal.SIGHUP)  # which would end it, until it serves
         if self["reply-port"] is None:
             self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
 
@@ -80,6 +83,8 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
         super().startService()
         pair = self.communicator
         daemon.check_listening(DAEMON, [pair])
+        # It has no configuration to read again, and the end of its terminal must not end it half way.
+        daemon.on_signal(signal.SIGHUP, partial(pair.log.info, "ignored SIGHUP"))
         served = f"a commander on {host_and_port(pair.server_host, pair.server_port)}"
         replies = host_and_port(pair.client_host, pair.client_port)
         self.announce(pair.log, f"serving {served}, its replies go to {replies}")
