@@ -21,7 +21,13 @@ from twisted.python.failure import Failure
 
 from mtmount_twisted.bridge import header
 from mtmount_twisted.bridge.config import check, load
-from mtmount_twisted.codec import decode_command, decode_reply, read_command_header, read_reply_header
+from mtmount_twisted.codec import (
+    decode_command,
+    decode_reply,
+    read_command_header,
+    read_explanation,
+    read_reply_header,
+)
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.enums import Source
@@ -70,7 +76,7 @@ def relayed(data: bytes) -> None:
         answer = header.read_answer(data)
         if answer is not None:
             assert header.ack_timeout(answer) >= 0
-            check_str(header.explanation_of(answer))
+            check_str(read_explanation(answer.rest))
             read_reply_header(answer.rewritten(1, 1))
 
 

@@ -23,8 +23,8 @@ from .replies import Answer, DoneReply, NoAckReply, Reply, parse_reply
 ANSWER_CODES = frozenset(answer.reply_code for answer in leaves(Answer))
 """The codes of the replies that answer one command; all others are events."""
 
-SHOWN_BYTES, SHOWN_FIELDS = 4096, 100
-"""How much of a line is decoded to be shown: no known message is longer, but a line may have 64 KiB."""
+SHOWN_FIELDS = 100
+"""How many fields of a line are decoded to be shown: no known message has more."""
 
 _CONTROL = re.compile("[\\0-\\x1f\\x7f]+")
 
@@ -68,8 +68,8 @@ def decode_reply(line: bytes) -> Reply:
 
 
 def start_of(line: bytes) -> bytes:
-    """As much of a line as is decoded to be shown: `SHOWN_FIELDS` at most, in `SHOWN_BYTES`."""
-    start = line[:SHOWN_BYTES]
+    """As much of a line as is decoded to be shown: `SHOWN_FIELDS` at most, in `framing.SHOWN_BYTES`."""
+    start = line[: framing.SHOWN_BYTES]
     if start.count(b"\n") < SHOWN_FIELDS:
         return start
     return start.rsplit(b"\n", start.count(b"\n") - SHOWN_FIELDS + 1)[0]
@@ -86,7 +86,7 @@ def decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
     if not is_command:
         return decode_reply(start)
     if len(start) < len(line):
-        raise LineError(start, f"a command has {SHOWN_BYTES} bytes and {SHOWN_FIELDS} fields at most")
+        raise LineError(start, f"a command has {framing.SHOWN_BYTES} bytes and {SHOWN_FIELDS} fields at most")
     return decode_command(line)
 
 
@@ -123,7 +123,7 @@ def read_end(line: bytes) -> Answer | None:
     r"""The Done or NoAck that a line is by its header, though what is behind the header can't be read.
 
     The protocol has no escape, so an explanation may hold what no message may, such as a lone ``\r``; the
-    command has ended all the same. Control characters of the explanation become spaces, and the time is now.
+    command has ended all the same. Its explanation is as `read_explanation` reads it, and the time is now.
 
     :returns: the reply; None if the line has no such header.
     """
@@ -138,8 +138,17 @@ def read_end(line: bytes) -> Answer | None:
         return DoneReply(sequence_id=header.sequence_id, source=source)
     if header.code != ReplyCode.NOACK:
         return None
-    explanation = _CONTROL.sub(" ", " ".join(framing.split(line)[4:]))
-    return NoAckReply(sequence_id=header.sequence_id, source=source, explanation=explanation.strip())
+    explanation = read_explanation(line.split(b"\n", 3)[3])
+    return NoAckReply(sequence_id=header.sequence_id, source=source, explanation=explanation)
+
+
+def read_explanation(rest: bytes) -> str:
+    """Return the explanation of a NoAck as text that another NoAck can hold; no more than is shown.
+
+    :param rest: the line from its timestamp on.
+    :returns: control characters have become spaces.
+    """
+    return _CONTROL.sub(" ", " ".join(framing.split(rest[: framing.SHOWN_BYTES])[1:])).strip()
 
 
 def refusal(header: CommandHeader, explanation: str) -> bytes:

@@ -15,6 +15,14 @@ MAX_LINE_LENGTH = 64 * 1024
 """The longest line that a reader takes, in bytes without the terminator: a bound of ours,
 so that a peer that never ends its line can't fill the memory."""
 
+SHOWN_BYTES = 4096
+"""How much of a line, or of a text in it, is shown: no message is longer, but a line may have 64 KiB."""
+
+
+def brief(text: str) -> str:
+    """Return text that is no longer than is shown, with dots in place of what is left out."""
+    return text if len(text) <= SHOWN_BYTES else f"{text[:SHOWN_BYTES]}..."
+
 
 def join(fields: Iterable[str]) -> bytes:
     """The bytes of one message, terminator included."""

@@ -35,6 +35,7 @@ from .bridge.tee import Tee
 from .deadlines import FairClock
 from .errors import ConfigError, PairClosedError
 from .fields import utc_now
+from .framing import SHOWN_BYTES
 from .hosts import parse_host_and_port
 from .resolving import look_up
 from .simulator.service import SimulatorService
@@ -371,15 +372,11 @@ def _closed(reason: Failure) -> None:
     reason.trap(PairClosedError)
 
 
-LONGEST_SHOWN = 4096
-"""How much of each line ``--verbose`` shows, in bytes: one of 64 KiB may be four times as long in the log."""
-
-
 def show_traffic(tee: Tee, log: logging.Logger) -> None:
     """Have all that is recorded logged, too: what ``--verbose`` shows. Events the log has anyhow."""
 
     def on_message(number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        log.debug("%s %s: %r%s", direction, peer, line[:LONGEST_SHOWN], "..." * (len(line) > LONGEST_SHOWN))
+        log.debug("%s %s: %r%s", direction, peer, line[:SHOWN_BYTES], "..." * (len(line) > SHOWN_BYTES))
 
     def on_step(number: int, time: float, key: int, step: str, peer: str, *row: Any) -> None:
         _, sequence_id, code, _, explanation = row

@@ -135,7 +135,7 @@ ROOMS: dict[str, Room] = {
         "names values hosts visible threads output resolving communicator logs twistd_log systemd privileged",
     ),
     "services": room(
-        "tap simulator.tap", "names values hosts deadlines output resolving simulator bridge web daemon"
+        "tap simulator.tap", "names lines values hosts deadlines output resolving simulator bridge web daemon"
     ),
     "launch": room("launch", "output"),
     "testing": room("testing", "lines messages codec interfaces communicator"),
@@ -398,7 +398,7 @@ BOUNDS = {
     "a request for command of its holder": f"{leases.REQUEST_TIME:g} s",
     "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
     "lives of commands": f"{lives.MAX_LIVES:,} of a user, and as many with keys",
-    "of one such life": f"{lives.MAX_STEPS} steps, {lives.LONGEST_EXPLANATION:,} characters",
+    "of one such life": f"{lives.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
     "event streams of one user, of all": f"{default(WEB, 'max_streams_per_user')} †, {CONNECTIONS[0]} † "

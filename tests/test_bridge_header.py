@@ -9,14 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.header import (
     LONGEST_REST,
     ack_timeout,
-    explanation_of,
     new_answer,
     read_answer,
     read_command,
     read_to_refuse,
     read_wanted,
 )
-from mtmount_twisted.codec import decode_reply
+from mtmount_twisted.codec import decode_reply, read_explanation
 from mtmount_twisted.enums import Commander, ReplyCode
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.fields import check_str
@@ -144,7 +143,7 @@ class AnswerHeaderTests(SynchronousTestCase):
         """Whatever a NoAck says, its explanation can be said again in another."""
         answer = read_answer(b"1\n1\n1\n" + rest)
         assert answer is not None
-        check_str(explanation_of(answer))
+        check_str(read_explanation(answer.rest))
 
     def test_own(self) -> None:
         """The bridge's own answers are the protocol's."""

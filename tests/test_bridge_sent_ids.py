@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtmount_twisted.bridge.sent_ids import LONGEST_EXPLANATION, MAX_SENT_IDS, MOST_SEARCHED
+from mtmount_twisted.bridge.sent_ids import LONGEST_EXPLANATION, MAX_SENT_IDS
 from mtmount_twisted.codec import read_command_header
 from mtmount_twisted.enums import CommandCode
-from mtmount_twisted.framing import MAX_LINE_LENGTH
+from mtmount_twisted.framing import MAX_LINE_LENGTH, SHOWN_BYTES
 
 from .commanders import MOVE, STAMP, STOP, TRACK, CommandCase
 
@@ -130,8 +130,8 @@ class SentIdsTests(CommandCase):
         self.patch(random, "randint", lambda low, high: low)
         self.setUp()
         move = self.command(MOVE, 2**31 - 1)  # its id is 2, of one digit, for which 31 characters would stand
-        explanation = b" ".join([id_of(move)] * (MOST_SEARCHED // 2))
-        self.assertGreater(MOST_SEARCHED // 2 * 32, LONGEST_EXPLANATION)
+        explanation = b" ".join([id_of(move)] * (SHOWN_BYTES // 2))
+        self.assertGreater(SHOWN_BYTES // 2 * 32, LONGEST_EXPLANATION)
         self.link.refuse(move, explanation)
         (line,) = self.csc.read()
         self.assertLess(len(line), MAX_LINE_LENGTH)
@@ -142,7 +142,7 @@ class SentIdsTests(CommandCase):
         for more, named in ((b"", "BothAxesMove #4 of csc "), (b"x", "")):
             move = self.command(MOVE, 4)
             sent = id_of(move) + b" "
-            rest = b"x" * (MOST_SEARCHED - len(sent)) + more
+            rest = b"x" * (SHOWN_BYTES - len(sent)) + more
             self.link.refuse(move, sent + rest)
             self.assertEqual(self.csc.explanations(), [(named or sent.decode()) + rest.decode()])
             self.csc.lines.clear()

@@ -22,6 +22,7 @@ from mtmount_twisted.errors import (
     CommandSuperseded,
     CommandTimedOut,
 )
+from mtmount_twisted.framing import SHOWN_BYTES
 from mtmount_twisted.replies import (
     AckReply,
     DoneReply,
@@ -323,6 +324,7 @@ class OutcomeTests(MountCase):
             (1, stamp + b"\nnot\nnow", "not now"),
             (1, b"noon\nnot now\x1b[2J", "not now [2J"),
             (1, stamp, ""),
+            (1, stamp + b"\nnot\r" + b"x" * 60_000, ("not " + "x" * 60_000)[: SHOWN_BYTES - len(stamp) - 1]),
             (2, b"noon", None),
         ):
             sent = self.send()

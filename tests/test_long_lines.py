@@ -9,14 +9,15 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.header import explanation_of, new_answer, read_command, read_wanted
+from mtmount_twisted.bridge.header import new_answer, read_command, read_wanted
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.known import Known
 from mtmount_twisted.bridge.tee import Tee
-from mtmount_twisted.codec import SHOWN_BYTES, SHOWN_FIELDS, decode_reply, decode_to_show, start_of
+from mtmount_twisted.codec import SHOWN_FIELDS, decode_reply, decode_to_show, read_explanation, start_of
 from mtmount_twisted.commander import report
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import FieldCountError, LineError
+from mtmount_twisted.framing import SHOWN_BYTES
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.text import Teller
 from mtmount_twisted.tap import show_traffic
@@ -129,8 +130,8 @@ class BoundedTests(SynchronousTestCase):
     def test_explanation(self) -> None:
         """The explanation of a refusal of the controller's is no longer than is shown."""
         answer = new_answer(ReplyCode.NOACK, *[b"why"] * 16_000)
-        self.assertTrue(explanation_of(answer).startswith("why why"))
-        self.assertLessEqual(len(explanation_of(answer)), SHOWN_BYTES)
+        self.assertTrue(read_explanation(answer.rest).startswith("why why"))
+        self.assertLessEqual(len(read_explanation(answer.rest)), SHOWN_BYTES)
         self.assertEqual(read_command(COMMAND).code, 103)
 
 

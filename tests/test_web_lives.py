@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, BothAxesStop, Command
-from mtmount_twisted.web.lives import LASTING, LONGEST_EXPLANATION, MAX_STEPS, Key, Life, Lives
+from mtmount_twisted.framing import SHOWN_BYTES
+from mtmount_twisted.web.lives import LASTING, MAX_STEPS, Key, Life, Lives
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
 
@@ -101,7 +102,7 @@ class LifeTests(LivesCase):
         """Of an explanation as long as a line, so much is kept."""
         life = self.begin()
         self.step(life, "noack", why="x" * 60_000)
-        self.assertEqual(life.explanation, "x" * LONGEST_EXPLANATION)
+        self.assertEqual(life.explanation, "x" * SHOWN_BYTES)
 
     def test_ack_timeout(self) -> None:
         """The time that an Ack announces is kept, even if it ended with it; an unknown id is nobody's."""

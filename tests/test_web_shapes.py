@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AzimuthAxisMove
+from mtmount_twisted.framing import SHOWN_BYTES
 from mtmount_twisted.journal.reading import Entry
-from mtmount_twisted.web.shapes import MAX_TEXT, UNREADABLE, command_name, event_id, iso, shape
+from mtmount_twisted.web.shapes import UNREADABLE, command_name, event_id, iso, shape
 
 from .journals import STAMP, START
 
@@ -77,10 +78,10 @@ class ShapeTests(SynchronousTestCase):
 
     def test_long_text_is_cut(self) -> None:
         """The text of a message has a bound, and says if it was cut."""
-        exact, long, bytes_ = (said(data) for data in (b"x" * MAX_TEXT, b"x" * 5000, b"\xff" * 2000))
-        self.assertEqual((len(exact["text"]), exact["truncated"]), (MAX_TEXT, False))
-        self.assertEqual((len(long["text"]), long["truncated"]), (MAX_TEXT, True))
-        self.assertEqual((len(bytes_["text"]), bytes_["truncated"]), (MAX_TEXT, True))
+        exact, long, bytes_ = (said(data) for data in (b"x" * SHOWN_BYTES, b"x" * 5000, b"\xff" * 2000))
+        self.assertEqual((len(exact["text"]), exact["truncated"]), (SHOWN_BYTES, False))
+        self.assertEqual((len(long["text"]), long["truncated"]), (SHOWN_BYTES, True))
+        self.assertEqual((len(bytes_["text"]), bytes_["truncated"]), (SHOWN_BYTES, True))
 
     def test_step(self) -> None:
         """A step says of which command it is, and why it ended so."""

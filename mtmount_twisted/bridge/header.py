@@ -9,25 +9,20 @@ One parameter is read, that of ``AskForCommand``, which the bridge itself carrie
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from ..codec import read_command_header, read_reply_header
 from ..enums import Commander, ReplyCode
 from ..errors import LineError
 from ..fields import INT, kind_of, utc_now, write_timestamp
-from ..framing import MAX_LINE_LENGTH, split
+from ..framing import MAX_LINE_LENGTH
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
 """How long the rest of a command may be: the header that the bridge writes must fit in the line too,
 or one client's command would cost all of them the connection to the controller."""
 
-LONGEST_EXPLANATION = 4096
-"""How much of what an answer says becomes the explanation of a step, in bytes with the time stamp."""
-
 _LARGEST = 2**63 - 1
 _COMMANDER = kind_of(Commander)
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f]+")
 
 
 class DownHeader(NamedTuple):
@@ -136,8 +131,3 @@ def ack_timeout(answer: UpHeader) -> float:
         return max(0, _read_int(fields[1])) / 1000
     except (IndexError, ValueError):
         return 0.0
-
-
-def explanation_of(answer: UpHeader) -> str:
-    """What an answer says behind its header, as text that another NoAck can hold; no more than is shown."""
-    return _UNPRINTABLE.sub(" ", " ".join(split(answer.rest[:LONGEST_EXPLANATION])[1:])).strip()

@@ -13,14 +13,11 @@ import re
 
 from ..commands import CommandDict
 from ..enums import CommandCode
-from ..framing import MAX_LINE_LENGTH
+from ..framing import MAX_LINE_LENGTH, SHOWN_BYTES
 from .flight import Flight
 
 MAX_SENT_IDS = 10_000
 """How many commands are remembered by id; the id of an older one stays a number in an explanation."""
-
-MOST_SEARCHED = 4096
-"""How long an explanation may be that is searched for ids, in bytes: one that is longer stays as it came."""
 
 LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
 """How long an explanation may become, in bytes; one that would be longer stays as the mount sent it."""
@@ -55,10 +52,12 @@ class SentIds:
     def explained(self, rest: bytes) -> bytes:
         """What comes behind the header of a NoAck, with each id of the bridge's replaced.
 
+        An explanation that is longer than is shown stays as it came.
+
         :param rest: the timestamp, which stays, and the explanation.
         """
         timestamp, separator, explanation = rest.partition(b"\n")
-        if len(explanation) > MOST_SEARCHED:
+        if len(explanation) > SHOWN_BYTES:  # what is not shown whole is not searched
             return rest
         replaced = _INTEGER.sub(self._name, explanation)
         if len(replaced) > LONGEST_EXPLANATION:

@@ -19,7 +19,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..codec import CommandHeader, refusal
+from ..codec import CommandHeader, read_explanation, refusal
 from ..commands import STOP_CODES, Command
 from ..deadlines import Deadline
 from ..enums import ReplyCode, Source
@@ -30,7 +30,7 @@ from ..messages import MAX_SEQUENCE_ID
 from .audience import Audience
 from .diary import Diary
 from .flight import Flight, FlightTable, Then
-from .header import DownHeader, UpHeader, ack_timeout, explanation_of, read_command
+from .header import DownHeader, UpHeader, ack_timeout, read_command
 from .lease import Lease
 from .sections import CommandRules
 from .sent_ids import SentIds, name_of
@@ -175,7 +175,7 @@ class Traffic:
         why = ""
         if code == ReplyCode.NOACK:
             answer = answer._replace(rest=self._sent_ids.explained(answer.rest))
-            why = explanation_of(answer)
+            why = read_explanation(answer.rest)
         if ends:
             self._take_out(flight)
             self._diary.counts[step] += 1

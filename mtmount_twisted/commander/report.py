@@ -21,6 +21,7 @@ from ..errors import (
     CommandTimedOut,
     WebError,
 )
+from ..framing import brief
 from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
 from ..visible import visible
 from .manual import value_text
@@ -29,9 +30,6 @@ from .watch import Standing
 
 AXES = {0: "azimuth", 1: "elevation"}
 """What the ``what`` of an `InPositionReply` means; from ``protocol.md``."""
-
-LONGEST_FAULT = 4096
-"""How much is shown of what the mount says of an error or a warning, in characters: it may say 64 KiB."""
 
 ENDINGS: dict[type[CommandError], str] = {
     CommandRefused: "REFUSED",
@@ -113,8 +111,7 @@ def _warning(reply: WarningReply) -> tuple[str, str]:
 
 
 def _fault(reply: ErrorReply | WarningReply) -> str:
-    text = "; ".join([f"code {code_text(reply.code)}, {reply.subsystem}", *reply.extra_data])
-    return text if len(text) <= LONGEST_FAULT else f"{text[:LONGEST_FAULT]}..."
+    return brief("; ".join([f"code {code_text(reply.code)}, {reply.subsystem}", *reply.extra_data]))
 
 
 def _state(reply: OnStateInfoReply) -> tuple[str, str]:

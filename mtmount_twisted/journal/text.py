@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from ..codec import SHOWN_BYTES, decode_to_show, read_command_header, start_of
+from ..codec import decode_to_show, read_command_header, start_of
 from ..commander.report import command_text, event
 from ..commands import Command
 from ..enums import CommandCode
 from ..errors import LineError
-from ..framing import split
+from ..framing import SHOWN_BYTES, brief, split
 from ..replies import AckReply, DoneReply, NoAckReply, Reply
 from ..visible import visible
 from .reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
@@ -31,7 +31,7 @@ class Teller:
         """The line of an entry: when (UTC), who to whom, a label in capitals if something is wrong, what."""
         way, label, text = getattr(self, f"_{entry.table}")(entry)
         when = iso(entry.time).replace("T", " ").removesuffix("Z")
-        return visible(f"{when}  {way:<22}  {label:<10}  {_brief(text)}".rstrip())
+        return visible(f"{when}  {way:<22}  {label:<10}  {brief(text)}".rstrip())
 
     def _message(self, entry: Entry) -> tuple[str, str, str]:
         ways = {"from": f"{entry.peer} -> bridge", "to": f"bridge -> {entry.peer}"}
@@ -79,11 +79,6 @@ class Teller:
         label = entry.what if entry.what in _QUIET_EVENTS else entry.what.upper()
         about = f"epoch {entry.epoch}" if entry.epoch else ""
         return entry.peer, label.replace("_", " "), "; ".join(filter(None, [entry.text, about]))
-
-
-def _brief(text: str) -> str:
-    """Text that is no longer than is shown of a line."""
-    return text if len(text) <= SHOWN_BYTES else f"{text[:SHOWN_BYTES]}..."
 
 
 _QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "started", "stopped")

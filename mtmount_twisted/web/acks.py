@@ -15,9 +15,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
+from ..framing import SHOWN_BYTES
 from .calls import Answer, Call, Route
 from .encoding import as_json
-from .lives import LONGEST_EXPLANATION
 from .shapes import command_name, iso
 
 WINDOW = 600.0
@@ -129,7 +129,7 @@ class AckTimes:
             return
         if step == "noack":
             refusal = {"time": iso(time), "command": command_name(code), "commander": peer}
-            self._refusals.append({**refusal, "explanation": explanation[:LONGEST_EXPLANATION]})
+            self._refusals.append({**refusal, "explanation": explanation[:SHOWN_BYTES]})
         if step != "received" and (sent := self._sent.pop(key, None)) is not None and step in _ANSWERS:
             self._count(step, sent)
 

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..commands import STOP_CODES, Command
 from ..deadlines import FairClock
+from ..framing import SHOWN_BYTES
 from ..journal.schema import is_end
 from ..waiting import Waiters
 from .judging import parameters_of
@@ -38,9 +39,6 @@ LASTING = 86_400.0
 
 MAX_STEPS = 16
 """How many steps of one command are kept: a mount may acknowledge it again and again."""
-
-LONGEST_EXPLANATION = 4096
-"""How much of an explanation is kept, in characters: a mount's may be as long as a line."""
 
 NEVER_SENT = frozenset(("refused", "busy", "malformed", "not_sent"))
 """How a command ends that the bridge did not send to the mount."""
@@ -235,7 +233,7 @@ class Lives:
             return
         if len(life.steps) < MAX_STEPS:
             life.steps.append((step, time))
-        life.explanation = explanation[:LONGEST_EXPLANATION] or life.explanation
+        life.explanation = explanation[:SHOWN_BYTES] or life.explanation
         kept = self._kept_with(life)
         life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)
         if life.ended:

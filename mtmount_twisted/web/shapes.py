@@ -10,18 +10,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..codec import SHOWN_BYTES, decode_to_show, read_command_header, read_reply_header
+from ..codec import decode_to_show, read_command_header, read_reply_header
 from ..commands import CommandDict
 from ..enums import CommandCode, ReplyCode
 from ..errors import LineError
 from ..fields import Kind
+from ..framing import SHOWN_BYTES
 from ..journal.reading import Entry, is_command
 from ..journal.times import iso as iso
 from ..messages import BaseMessage
 from ..visible import visible
-
-MAX_TEXT = SHOWN_BYTES
-"""The longest ``text`` of a message, in characters."""
 
 MAX_ROW = 2**63 - 1
 """The largest id that SQLite can have."""
@@ -143,13 +141,13 @@ _SHAPES = {"message": _message, "step": _step, "event": _change}
 
 
 def text_of(line: bytes) -> tuple[str, bool]:
-    r"""A line for people, at most `MAX_TEXT` characters, and whether there was more.
+    r"""A line for people, at most `SHOWN_BYTES` characters, and whether there was more.
 
     Fields are joined with ``" | "``; what is not printable ASCII becomes ``\xNN``.
     """
-    text = line[:MAX_TEXT].decode("ascii", "backslashreplace").replace("\n", " | ")
+    text = line[:SHOWN_BYTES].decode("ascii", "backslashreplace").replace("\n", " | ")
     text = visible(text)
-    return text[:MAX_TEXT], len(line) > MAX_TEXT or len(text) > MAX_TEXT
+    return text[:SHOWN_BYTES], len(line) > SHOWN_BYTES or len(text) > SHOWN_BYTES
 
 
 def _fields(line: bytes, command: bool) -> dict[str, Any] | None:
