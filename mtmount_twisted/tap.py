@@ -534,7 +534,7 @@ def _free_sockets(options: Options, config: Config, log: logging.Logger, in_use:
             why = f"can't remove {path}, a socket that was left behind: {error.strerror}; remove it"
             daemon.stop(DAEMON, f"{_place(options, key)}: {why}")
         use = here.socket_use(path)
-        if use in (here.SocketUse.IN_USE, here.SocketUse.OTHER):
+        if use in (here.SocketUse.IN_USE, here.SocketUse.LINK, here.SocketUse.OTHER):
             daemon.stop(DAEMON, f"{_place(options, key)}: at {path} there is {use.value}; give another path")
 
 

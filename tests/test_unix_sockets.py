@@ -68,6 +68,21 @@ class SocketUseTests(SynchronousTestCase):
                 self.assertFalse(remove_left_behind(path))
         self.assertEqual(sorted(os.listdir(self.folder)), ["datagrams", "socket"])
 
+    def test_symbolic_link(self) -> None:
+        """A symbolic link stays, whether it points to a socket in use, one left behind, or nothing."""
+        link = self.folder / "link"
+        link.symlink_to("socket")
+        for make in (
+            lambda: None,
+            lambda: self.bind(1).close(),
+            lambda: os.unlink(self.path),
+            lambda: self.bind(0),
+        ):
+            make()
+            self.assertIs(socket_use(str(link)), SocketUse.LINK)
+            self.assertFalse(remove_left_behind(str(link)))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["link", "socket"])
+
 
 class DaemonTests(ProgramCase):
     """The bridge with sockets for a port and for the page, in a process of its own."""
@@ -90,6 +105,16 @@ class DaemonTests(ProgramCase):
         return self.twistd(
             "-n", "mtmount-bridge", "--config", self.path, "--web", f"unix:{self.page}", *words
         )
+
+    async def test_symbolic_link(self) -> None:
+        """A symbolic link is refused by that name, at the start and by ``--check-config``."""
+        os.symlink("nowhere", self.page)
+        for words in ((), ("--check-config",)):
+            program = self.start(*words)
+            self.assertEqual(await program.ended, 1, program.output)
+            [line] = program.output.splitlines()
+            self.assertIn(f"--web: at {self.page} there is a symbolic link", line)
+        self.assertTrue(os.path.islink(self.page))
 
     async def test_killed_and_started_again(self) -> None:
         """After ``kill -9`` it starts again, whoever has its process id by now; a second one is refused."""

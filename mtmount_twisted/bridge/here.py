@@ -52,11 +52,14 @@ class SocketUse(Enum):
     FREE = "nothing"
     LEFT_BEHIND = "a socket on which nobody accepts a connection"
     IN_USE = "a socket on which a program accepts connections: is one running already?"
+    LINK = "a symbolic link, on which no socket can be made"
     OTHER = "no socket, or one that can't be connected to"
 
 
 def socket_use(path: str) -> SocketUse:
     """Return what is at the path of a socket, by connecting to it; that does not block."""
+    if os.path.islink(path):  # connect() follows it, and bind() does not
+        return SocketUse.LINK
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -124,6 +127,8 @@ def _socket_problems(path: str) -> Iterator[str]:
     """A socket can be made; one that is there is another's, or was left behind."""
     if len(os.fsencode(path)) > LONGEST_SOCKET:
         yield f"{path} is too long for a socket: expected at most {LONGEST_SOCKET} bytes"
+    elif os.path.islink(path):
+        yield f"at {path} there is {SocketUse.LINK.value}; expected a path that is no link"
     elif os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
         yield f"{path} is there, and no socket"
     elif not os.path.isdir(os.path.dirname(path)):
