@@ -34,11 +34,12 @@ from zope.interface import implementer
 from .deadlines import Deadline
 from .errors import ListenError
 from .framing import MAX_LINE_LENGTH
+from .hosts import is_address
 from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 from .limited_log import A_FEW, RateLimitedLog
 from .machines import machine
 from .protocol import MAX_UNSENT, LineReader, LineWriter
-from .resolving import NamedConnector, is_address, names_of
+from .resolving import NamedConnector, names_of
 from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0

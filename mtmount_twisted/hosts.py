@@ -47,8 +47,21 @@ def parse_host_and_port(text: str) -> tuple[str, int]:
     return found[1] or found[2], int(found[3])
 
 
+def is_address(host: str) -> bool:
+    """True if a host is an address, IPv4 or IPv6 with or without a zone: no name server has to be asked."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+LOOPBACK = ("127.0.0.0/8", "::1")
+"""This machine's own addresses, which nobody else can send from or reach."""
+
+
 def is_loopback(host: str) -> bool:
-    """True if a host is this machine by its own name: ``localhost``, ``127.0.0.1``, ``::1``."""
+    """True if only this machine can reach a host: one of `LOOPBACK`, or ``localhost``."""
     try:
         return ipaddress.ip_address(plain_address(host)).is_loopback
     except ValueError:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import DNSLookupError, TimeoutError
@@ -25,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .deadlines import Deadline, FairClock
+from .hosts import is_address
 from .interfaces import IHostNames
 from .threads import in_daemon_thread
 from .waiting import Waiters
@@ -36,11 +36,6 @@ NO_ANSWER = f"no answer from the name server within {LOOK_UP_TIME:g} s"
 
 Addresses = tuple[str, ...]
 """At least one address, without duplicates, IPv4 before IPv6."""
-
-
-def is_address(host: str) -> bool:
-    """True if no name server has to be asked about a host."""
-    return isIPAddress(host) or isIPv6Address(host)
 
 
 def system_addresses(host: str) -> Addresses:

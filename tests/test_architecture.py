@@ -87,11 +87,12 @@ ROOMS: dict[str, Room] = {
     "limited_log": room("limited_log"),
     "liveness": room("liveness"),
     "deadlines": room("deadlines"),
-    "resolving": room("resolving", "waiting interfaces threads deadlines"),
+    "resolving": room("resolving", "waiting hosts interfaces threads deadlines"),
     "protocol": room("protocol", "names lines waiting interfaces liveness deadlines limited_log"),
     "outlet": room("outlet", "waiting deadlines protocol"),
     "connections": room(
-        "connections", "names lines waiting machines interfaces deadlines limited_log resolving protocol"
+        "connections",
+        "names lines waiting hosts machines interfaces deadlines limited_log resolving protocol",
     ),
     "carriage": room("carriage", "lines messages codec"),
     "communicator": room(
@@ -138,7 +139,7 @@ ROOMS: dict[str, Room] = {
         "tap simulator.tap", "names lines values hosts deadlines output resolving simulator bridge web daemon"
     ),
     "launch": room("launch", "output"),
-    "testing": room("testing", "lines messages codec interfaces communicator"),
+    "testing": room("testing", "lines hosts messages codec interfaces communicator"),
 }
 
 HEAVY = ["twisted.internet.reactor", "twisted.web", "numpy", "erfa", "prompt_toolkit"]

@@ -12,8 +12,8 @@ from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, 
 from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.admission import LOOPBACK, address_of, admits, network, networks
-from mtmount_twisted.bridge.places import canonical, is_near
+from mtmount_twisted.bridge.admission import address_of, admits, network, networks
+from mtmount_twisted.hosts import LOOPBACK
 from mtmount_twisted.testing import HOST, FarProtocol
 
 from .bridges import LOG, BridgeCase, PortEnd
@@ -81,13 +81,6 @@ class Admission(SynchronousTestCase):
         """This machine's own addresses are all of 127 and ``::1``, and no other."""
         for address, own in (("127.0.0.7", True), ("::1", True), ("128.0.0.1", False), ("::2", False)):
             self.assertIs(admits(networks(LOOPBACK), address), own, address)
-
-    def test_near(self) -> None:
-        """Loopback addresses and localhost are this machine's alone; names and all addresses are not."""
-        for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
-            self.assertTrue(is_near(canonical(host)), host)
-        for host in ("0.0.0.0", "::", "10.0.0.1", "mount.example", "", "unix", "fe80::1%lo"):
-            self.assertFalse(is_near(canonical(host)), host)
 
 
 class Peers(BridgeCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import ListenError
-from mtmount_twisted.hosts import host_and_port, parse_host_and_port
+from mtmount_twisted.hosts import host_and_port, is_address, is_loopback, parse_host_and_port
 
 
 class HostAndPortTests(SynchronousTestCase):
@@ -34,3 +34,40 @@ class HostAndPortTests(SynchronousTestCase):
     def test_error(self) -> None:
         """An error that names an IPv6 address and a port tells them apart."""
         self.assertEqual(str(ListenError("::1", 30006, "no")), "can't listen on [::1]:30006: no")
+
+
+class WhichHostTests(SynchronousTestCase):
+    """What a host is, without a name server's help."""
+
+    def test_address(self) -> None:
+        """An address needs no name server, whatever its family and zone; other text does."""
+        for host in ("192.0.2.1", "::1", "::ffff:192.0.2.1", "fe80::1%eth0"):
+            self.assertTrue(is_address(host), host)
+        for host in (
+            "",
+            "mount",
+            "1.2.3",
+            "01.2.3.4",
+            "1.2.3.256",
+            "fe80::1%",
+            "%eth0",
+            "\uff11.2.3.4",
+            "[::1]",
+        ):
+            self.assertFalse(is_address(host), host)
+
+    def test_loopback(self) -> None:
+        """Loopback addresses and localhost are this machine's alone; names and all addresses are not."""
+        for host in (
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "::ffff:127.0.0.1",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+        ):
+            self.assertTrue(is_loopback(host), host)
+        others = ("0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1", "fe80::1%lo")
+        for host in (*others, "", "unix", "mount.example", "localhost.example"):
+            self.assertFalse(is_loopback(host), host)

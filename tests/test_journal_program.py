@@ -18,7 +18,6 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.communicator import ClientServerPair
-from mtmount_twisted.hosts import is_loopback
 from mtmount_twisted.journal import main, program
 from mtmount_twisted.journal.options import parse_options, wanted_by
 from mtmount_twisted.journal.reading import OUTCOMES, UNKNOWN, Entry
@@ -226,13 +225,6 @@ class LineTests(SynchronousTestCase):
         self.assertEqual([command.code for command in recorded_commands(entries)], [100, 102])
         everything = recorded_commands(entries, also_refused=True)
         self.assertEqual([command.code for command in everything], [100, 101, 102, 103])
-
-    def test_loopback(self) -> None:
-        """Only this machine by its own name counts as a place where no telescope is."""
-        for host in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "localhost"):
-            self.assertTrue(is_loopback(host), host)
-        for host in ("192.0.2.1", "::ffff:192.0.2.1", "mount", "0.0.0.0", "localhost.example"):
-            self.assertFalse(is_loopback(host), host)
 
 
 def command(sequence_id: int, code: int, after: float = 0.0) -> Recorded:

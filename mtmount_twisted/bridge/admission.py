@@ -27,10 +27,6 @@ class Network(NamedTuple):
     zone: str = ""
 
 
-LOOPBACK = ("127.0.0.0/8", "::1")
-"""This machine's own addresses that nobody else can send from."""
-
-
 _MAPPED_BITS = 96  # of an IPv4 address that is written as an IPv6 one
 
 

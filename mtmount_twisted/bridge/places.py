@@ -6,7 +6,6 @@ Twisted's endpoint parser is asked about an endpoint, and opens nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections import defaultdict, deque
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..files import kind_problem
-from ..hosts import host_and_port, plain_address
+from ..hosts import host_and_port, is_address, is_loopback, plain_address
 
 LONGEST_HOST = 253
 ENDPOINT = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or "unix:/run/mount.sock"'
@@ -29,7 +28,7 @@ def usable_host(text: str) -> str:
         usable = re.fullmatch(rb"[A-Za-z0-9._-]+", text[: LONGEST_HOST + 1].encode("idna"))
     except UnicodeError:
         usable = None
-    if (usable is None or len(text) > LONGEST_HOST) and not _is_address(text):
+    if (usable is None or len(text) > LONGEST_HOST) and not is_address(text):
         raise ValueError("a host name or an address, without a port")
     return text
 
@@ -65,7 +64,7 @@ class Bound(NamedTuple):
     @property
     def is_near(self) -> bool:
         """True if only this machine can reach it."""
-        return self.is_unix or is_near(self.host)
+        return self.is_unix or is_loopback(self.host)
 
 
 class Place(NamedTuple):
@@ -103,7 +102,7 @@ def _meet(one: Place, other: Place) -> bool:
     listening, connecting = (one, other) if one.listens else (other, one)
     # A socket at :: is dual-stack (ipv6(7), IPV6_V6ONLY): what connects to 127.0.0.1 reaches it too.
     covers = listening.host == "::" or (same_family and listening.host in _ALL)
-    return listening.listens and covers and is_near(connecting.host)
+    return listening.listens and covers and is_loopback(connecting.host)
 
 
 _ALL = ("0.0.0.0", "::")
@@ -116,7 +115,7 @@ def replies_by_default(controller: str) -> str:
     """
     host = canonical(controller)
     near, far = ("::1", "::") if ":" in host else ("127.0.0.1", "0.0.0.0")
-    return far if _is_address(host) and not is_near(host) else near
+    return far if is_address(host) and not is_loopback(host) else near
 
 
 def parse_endpoint(text: str) -> Bound:
@@ -225,7 +224,7 @@ _FILES = ("privateKey", "certKey", "extraCertChain", "dhParameters")
 def _interfaces(endpoint: str) -> Iterator[_Argument]:
     """The interfaces of an endpoint that are names."""
     for argument in _arguments(endpoint):
-        if argument.name == "interface" and argument.value and not _is_address(argument.value):
+        if argument.name == "interface" and argument.value and not is_address(argument.value):
             yield argument
 
 
@@ -234,16 +233,3 @@ def canonical(host: str) -> str:
     host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host)
     address, percent, zone = host.partition("%")
     return f"{plain_address(address.lower())}{percent}{zone}"
-
-
-def is_near(host: str) -> bool:
-    """Return whether a host is an address that only this machine can reach."""
-    return _is_address(host) and ipaddress.ip_address(host).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

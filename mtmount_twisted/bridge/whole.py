@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..communicator import ClientServerPair
-from .admission import LOOPBACK, Network, address_of, admits, known_networks
-from .places import canonical, is_near
+from ..hosts import LOOPBACK, is_loopback
+from .admission import Network, address_of, admits, known_networks
 
 
 class WholePair(ClientServerPair[bytes]):
@@ -54,7 +54,7 @@ class WholePair(ClientServerPair[bytes]):
 
     def _far_end(self) -> tuple[Network, ...]:
         """Where the client connection goes; by that itself, too, where the host is a name."""
-        hosts = LOOPBACK if is_near(canonical(self.client_host)) else (self.client_host,)
+        hosts = LOOPBACK if is_loopback(self.client_host) else (self.client_host,)
         if self.writer is not None:
             hosts = *hosts, address_of(self.writer.transport.getPeer())
         return known_networks(hosts)

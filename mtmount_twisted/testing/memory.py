@@ -10,7 +10,6 @@ from errno import EADDRINUSE
 from os import strerror
 from typing import Any
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import BaseConnector
 from twisted.internet.defer import Deferred, succeed
@@ -35,6 +34,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..hosts import is_address
 from ..interfaces import IHostNames
 
 BUFFER_SIZE = 2**16
@@ -319,7 +319,7 @@ class MemoryReactor(Clock):
 
     def addresses(self, host: str) -> Deferred[tuple[str, ...]]:
         """Return what `names` has for a name, in the next turn; for an address that address, at once."""
-        if isIPAddress(host) or isIPv6Address(host):
+        if is_address(host):
             return succeed((host,))
         addresses: Deferred[tuple[str, ...]] = Deferred()
         if host in self.names:
