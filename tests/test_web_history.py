@@ -163,6 +163,7 @@ class HistoryTests(SessionCase):
         answer = self.successResultOf(self.ask(accepted="gzip"))
         self.assertEqual(in_threads[1:], [answer.gzipped])
         self.assertEqual(gzip.decompress(answer.gzipped), answer.body)
+        self.assertEqual((answer.body.count(b"\n"), answer.body[-1:]), (1, b"\n"))
         self.assertIsNone(self.successResultOf(self.ask()).gzipped)
         self.assertIsNone(self.successResultOf(self.ask(accepted="gzip", limit="1")).gzipped)
 

@@ -123,9 +123,23 @@ class InMemory(SynchronousTestCase):
                 self.assertEqual(head.headers.get(name), got.headers.get(name), path)
             self.assertFalse(wires[1].closed)
             wires[1].ask("GET", "/healthz")
-            self.assertTrue(wires[1].data.endswith(b'{"ok":true}'), "the connection goes on")
+            self.assertTrue(wires[1].data.endswith(b'{"ok":true}\n'), "the connection goes on")
             for wire in wires:
                 wire.lose()
+
+    def assert_line(self, body: bytes, path: str) -> None:
+        """A body is one line."""
+        self.assertEqual((body.count(b"\n"), body[-1:]), (1, b"\n"), path)
+
+    def test_all_json_is_a_line(self) -> None:
+        """Each answer in JSON is a line, whose end a shell's prompt stands behind: also what is refused."""
+        self.start()
+        for path in ("/healthz", "/readyz", "/none", "/api/v1/state", "/api/v1/messages?limit=x"):
+            self.assert_line(self.ask("GET", path).body, path)
+        self.assert_line(self.ask("POST", "/api/v1/commands", {"command": "none"}).body, "a refused command")
+        wire = Wire(self.site)
+        wire.send(b"hello\r\n\r\n")
+        self.assert_line(wire.stream().body, "no request")
 
     def test_all_json_may_be_compressed(self) -> None:
         """Each answer in JSON comes in the form that its reader takes, and caches are told so."""
@@ -141,6 +155,7 @@ class InMemory(SynchronousTestCase):
                 is_short = "content-encoding" not in got.headers
                 self.assertEqual(got.headers.get("vary"), "Accept-Encoding", path)
                 self.assertTrue(len(got.body) < LEAST if is_short else gzip.decompress(got.body), path)
+                self.assert_line(got.body if is_short else gzip.decompress(got.body), path)
         for name in ("acks", "catalogue", "openapi.json", "state"):
             self.assertIn(f"/api/v1/{name}", found)
 

@@ -55,9 +55,6 @@ BATCH_ROWS = 5000
 """The most rows that are written in one transaction, about."""
 
 
-_LAST = itemgetter(-1)
-
-
 class Waiting:
     """Rows that wait for the thread: added on the reactor's thread, taken on another.
 

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..framing import SHOWN_BYTES
 from .calls import Answer, Call, Route
-from .encoding import as_json
+from .encoding import as_body
 from .shapes import command_name, iso
 
 WINDOW = 600.0
@@ -90,7 +90,7 @@ class AckTimes:
         """Answer with the counts, which are made once a second at most."""
         now = self._clock.seconds()
         if self._made is None or now - self._made[0] >= FRESH:
-            self._made = now, as_json(self.shape())
+            self._made = now, as_body(self.shape())
         return Answer(self._made[1], headers={"Content-Type": "application/json"})
 
     def shape(self) -> dict[str, Any]:

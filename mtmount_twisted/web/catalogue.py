@@ -16,7 +16,7 @@ from ..commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
 from ..messages import BaseMessage, FieldInfo
 from ..replies import Replies
 from .calls import Answer, Call, Route
-from .encoding import as_json, gzip
+from .encoding import as_body, gzip
 from .shapes import json_value
 
 MOST = 2**31 - 1
@@ -134,7 +134,7 @@ def catalogue() -> dict[str, Any]:
 
 @cache
 def _encoded() -> bytes:
-    return as_json(catalogue())
+    return as_body(catalogue())
 
 
 @cache

@@ -37,6 +37,14 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
+def as_body(value: Any) -> bytes:
+    """Return a JSON value as the whole body of an answer: a line, so that a shell's prompt stands below it.
+
+    :raises ValueError: for a number that is none: NaN or an infinity.
+    """
+    return as_json(value) + b"\n"
+
+
 def gzip(data: bytes, level: int = FASTEST) -> bytes:
     """Compress bytes; the same bytes always give the same."""
     packer = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)

@@ -238,7 +238,7 @@ class History:
         for numbers in slices(page.entries):
             await self._turns.turn()
             entries += [as_json(shape(page.entries[number])) for number in numbers]
-        body = b'{"entries":[%b],"next":%b}' % (b",".join(entries), as_json(page.next))
+        body = b'{"entries":[%b],"next":%b}\n' % (b",".join(entries), as_json(page.next))
         gzipped = None
         if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
             gzipped = await self._shelf.in_thread(lambda: gzip(body))

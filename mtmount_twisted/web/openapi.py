@@ -14,7 +14,7 @@ from ..enums import Source
 from ..journal.reading import OUTCOMES
 from .calls import Answer, Call, Route
 from .catalogue import catalogue
-from .encoding import as_json, gzip
+from .encoding import as_body, gzip
 from .pages import TYPES
 
 Schema = dict[str, Any]
@@ -482,7 +482,7 @@ def routes(every: Sequence[Route], version: str, prefix: str = "") -> list[Route
 
     async def respond(call: Call) -> Answer:
         if not made:
-            text = as_json(document(every, version, prefix))
+            text = as_body(document(every, version, prefix))
             made.append(Answer(text, headers={"Content-Type": "application/json"}, gzipped=gzip(text)))
         return made[0]
 

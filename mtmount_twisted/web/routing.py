@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from ..hosts import client_network
 from ..limited_log import RateLimitedLog
 from .calls import LISTS, Answer, Call, Problem, Role, Route, User
-from .encoding import as_json, negotiated
+from .encoding import as_body, negotiated
 
 DEEPEST = 32
 """How deep the arrays and objects of a body may be in each other."""
@@ -197,7 +197,7 @@ def payload(answer: Answer) -> bytes:
         return answer.body
     if answer.body is None:
         return b""
-    return as_json(answer.body)
+    return as_body(answer.body)
 
 
 def _typed(answer: Answer) -> dict[str, str]:

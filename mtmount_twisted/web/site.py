@@ -9,7 +9,6 @@ Next to read: `routing`, which answers.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections import deque
@@ -27,6 +26,7 @@ from ..deadlines import Deadline
 from ..limited_log import A_FEW, RateLimitedLog
 from ..waiting import Waiters
 from .calls import Route
+from .encoding import as_body
 from .places import Place, Places
 from .routing import HEADERS, Gate, Router, reason
 
@@ -205,7 +205,7 @@ class Connection(http.HTTPChannel):
         """
         self.refused = self._closing = True
         self.persistent = False
-        body = json.dumps({"error": why}).encode()
+        body = as_body({"error": why})
         headers = {
             **HEADERS,
             **self.transport_security(),
