@@ -60,19 +60,36 @@ class Status:
 Request = Command | Help | Wait | Quit | Who | Status
 
 
+def asks_for_itself(line: str) -> bool:
+    """Return whether a line is an ``AskForCommand`` without a value: it asks for the commander that sends it.
+
+    :raises MessageError: if the line is no command.
+    """
+    words = _words(line)
+    return len(words) == 1 and words[0].lower() not in OWN_WORDS and find_command(words[0]) is AskForCommand
+
+
+def _words(line: str) -> list[str]:
+    return _EQUALS.sub("=", line.partition("#")[0]).split()
+
+
 def parse_line(
-    line: str, *, source: Source = Source.CSC, tai: Callable[[], float] = current_tai
+    line: str,
+    *,
+    source: Source = Source.CSC,
+    commander: Commander | None = None,
+    tai: Callable[[], float] = current_tai,
 ) -> Request | None:
     """What a line asks for, or None if it is blank or a comment.
 
-    :param source: the commander that a command is sent by, and the one that an ``AskForCommand`` without a
-        value asks for.
+    :param source: the commander that a command is sent by.
+    :param commander: the one that an ``AskForCommand`` without a value asks for; that of `source` if None.
     :param tai: the current TAI in seconds, for a ``tai`` that is left out.
     :raises MessageError: if it is no command, or a value is missing or bad.
     :raises UnknownFieldError: if it names a parameter that the command does not have.
     :raises TaiUnavailableError: if TAI is needed and not known.
     """
-    words = _EQUALS.sub("=", line.partition("#")[0]).split()
+    words = _words(line)
     if not words:
         return None
     name, *arguments = words
@@ -93,7 +110,7 @@ def parse_line(
         if info.name == "tai" and "tai" not in values:
             values["tai"] = tai()
     if command is AskForCommand:
-        values.setdefault("commander", Commander(int(source)))
+        values.setdefault("commander", Commander(int(source)) if commander is None else commander)
     return command(source=source, **values)
 
 

@@ -97,7 +97,11 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         f" {DEFAULT_WEB}, if it answers); none: don't ask",
     )
     add("--token-file", type=_token, metavar="FILE", help="a file with the token for --web and nothing else")
-    add("--source", type=_source, default="CSC", help="who commands: CSC, EUI or HHD (%(default)s)")
+    add(
+        "--source",
+        type=_source,
+        help="who commands: CSC, EUI or HHD (CSC); the bridge's page knows better, where it is asked",
+    )
     add(
         "--connect-timeout",
         type=_seconds,
@@ -110,6 +114,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--version", action="version", version=f"mtmount-commander {__version__}")
     options = parser.parse_args(arguments)
     _check_connect(parser, options)
+    options.source_given = options.source is not None
+    options.source = options.source or Source.CSC
     return options
 
 

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from ..commanding import Mount
 from ..communicator import Communicator
 from ..duplex import DuplexCommunicator
+from ..enums import Commander
 from ..errors import ConnectTimeoutError, ListenError, PeerRefusedError, WebError
 from ..hosts import host_and_port, is_loopback
 from ..output import DescriptorSink, OutputFile, OutputThread
@@ -75,7 +76,14 @@ class Program:
         self.mount = Mount(self.link)
         self.watch: Watch | None = None
         self._close_web: Callable[[], Any] = lambda: None
-        self.session = Session(self.mount, show, clock=reactor, source=options.source, look=self._look)
+        self.session = Session(
+            self.mount,
+            show,
+            clock=reactor,
+            source=options.source,
+            own_commander=self._own_commander,
+            look=self._look,
+        )
         self._set_up_watch()
         self.log.addHandler(_Shown(self.session))
         self._was_connected = False
@@ -140,11 +148,30 @@ class Program:
         )
 
     async def _look(self) -> Any:
+        return await self._asked().state()
+
+    def _asked(self) -> Watch:
         if self.watch is not None:
-            return await self.watch.state()
+            return self.watch
         if self.options.web == "none":
             raise WebError("the bridge's page is not asked: leave out --web none")
         raise WebError(_ELSEWHERE)
+
+    async def _own_commander(self) -> Commander:
+        """Say which commander this prompt is to the bridge, which goes by the port and not by ``--source``.
+
+        :raises WebError: if it may be any, at a ``[[port]]``: to ask for another hands command over to that.
+        """
+        try:
+            source = await self._asked().own_source()
+        except WebError as error:
+            if self.options.connect is not None and not self.options.source_given:
+                raise WebError(
+                    f"ask_for_command: which commander this prompt is, is not known: {error}; say which, "
+                    "as in ask_for_command EUI, or start with --source"
+                ) from None
+            source = self.options.source
+        return Commander(int(source))
 
     def _own_port(self) -> int | None:
         """The port that is this commander's alone at the bridge; None while it is not connected."""
@@ -234,6 +261,8 @@ class Program:
             if link.connected:
                 self.session.show("CONNECTED", "both ways: commands can be given")
             else:
+                if self.watch is not None:
+                    self.watch.forget_source()
                 self.session.show("LOST", "the connection to the mount; trying to get it back")
 
 

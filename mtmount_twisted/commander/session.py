@@ -13,14 +13,14 @@ from twisted.python.failure import Failure
 
 from ..commanding import Mount
 from ..commands import Command
-from ..enums import Source
+from ..enums import Commander, Source
 from ..errors import CommandError, MTMountError, WebError
 from ..fields import utc_now
 from ..replies import Reply
 from ..tai import current_tai
 from ..visible import visible
 from . import report
-from .line import Help, Quit, Status, Wait, Who, parse_line
+from .line import Help, Quit, Status, Wait, Who, asks_for_itself, parse_line
 from .manual import help_all, help_command
 from .watch import Standing
 
@@ -38,7 +38,9 @@ class Session:
     :param mount: where commands go; its events are shown.
     :param output: called with each text to show, without a newline at its end.
     :param clock: times a ``wait``, an ``IReactorTime``.
-    :param source: which commander this is.
+    :param source: which commander the commands say that they are from.
+    :param own_commander: says which commander this session is to the bridge, for an ``ask_for_command``
+        without a value: a `MTMountError` that it raises refuses the line. That of `source` if it is None.
     :param look: asks for what ``who`` and ``status`` show; what it raises as `WebError` is told.
     :param monotonic: seconds on a clock that never jumps, for durations.
     :param now: the current time, UTC, for what is shown.
@@ -53,6 +55,7 @@ class Session:
         *,
         clock: Any,
         source: Source = Source.CSC,
+        own_commander: Callable[[], Awaitable[Commander]] | None = None,
         look: Look = _no_web,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
@@ -63,6 +66,7 @@ class Session:
         self._output = output
         self._clock = clock
         self._source = source
+        self._own_commander = own_commander
         self._look = look
         self._monotonic = monotonic
         self._now = now
@@ -103,7 +107,10 @@ class Session:
             running.cancel()
 
     async def _run(self, line: str) -> bool:
-        request = parse_line(line, source=self._source, tai=self._tai)
+        commander = None
+        if self._own_commander is not None and asks_for_itself(line):
+            commander = await self._own_commander()
+        request = parse_line(line, source=self._source, commander=commander, tai=self._tai)
         if isinstance(request, Command):
             return await self._send(request)
         if isinstance(request, Help):

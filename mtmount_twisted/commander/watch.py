@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from ..enums import Source
 from ..errors import WebError
 from ..version import __version__
 
@@ -28,6 +29,12 @@ RETRY_EVERY = 2.0
 STRANGE_AFTER = 3
 """After how many looks in a row a connection that the daemon does not know is taken for another bridge's: the
 daemon may know of it a moment later than this side."""
+
+LOOKS = 3
+"""How often the daemon is asked which commander this prompt is, until it knows."""
+
+LOOK_AGAIN_AFTER = 0.1
+"""How long after one of these answers comes the next question, in seconds."""
 
 _STRANGE = (
     "does not list this prompt among its commanders: it is another bridge's page (--web names the right "
@@ -47,6 +54,7 @@ class Standing:
     :ivar gone: True while the holder is gone, and is waited for.
     :ivar requests: who asks the holder for command, and when.
     :ivar me: the name of the commander that this prompt is; None if the daemon does not know it.
+    :ivar source: the source of that commander; None likewise.
     """
 
     holder: str | None
@@ -54,6 +62,7 @@ class Standing:
     gone: bool
     requests: tuple[tuple[str, str], ...]
     me: str | None
+    source: Source | None = None
 
     @property
     def is_mine(self) -> bool:
@@ -75,13 +84,15 @@ def read_standing(state: dict[str, Any], port: int | None) -> Standing:
     """
     try:
         lease = state["lease"]
-        mine = [each["name"] for each in state["commanders"] if each["address"].endswith(f":{port}")]
+        mine = [each for each in state["commanders"] if each["address"].endswith(f":{port}")]
+        me = mine[0] if len(mine) == 1 else None
         return Standing(
             holder=lease["holder"],
             number=lease["number"],
             gone=lease["holder_gone"],
             requests=tuple((each["by"], each["time"]) for each in lease["requests"]),
-            me=mine[0] if len(mine) == 1 else None,
+            me=None if me is None else me["name"],
+            source=None if me is None else Source[me["source"]],
         )
     except (LookupError, TypeError, AttributeError):
         version = state.get("version") or "another version"
@@ -143,6 +154,7 @@ class Watch:
         self._problem = ""  # why nothing is known, as it was told
         self._version = __version__
         self._strange = 0
+        self._source: Source | None = None  # this prompt's at the bridge, on the connection that is up
         self._going: Deferred[None] | None = None
 
     @property
@@ -160,7 +172,28 @@ class Watch:
         :raises WebError: if it can't be asked, or is another bridge's.
         """
         state = await self._ask("/api/v1/state")
-        return state, read_standing(state, self._own_port())
+        standing = read_standing(state, self._own_port())
+        self._source = standing.source
+        return state, standing
+
+    async def own_source(self) -> Source:
+        """Say which commander this prompt is to the bridge; ask the daemon if that is not known yet.
+
+        :raises WebError: if it can't be asked, or does not know this prompt.
+        """
+        if self._own_port() is None:
+            raise WebError("it is not connected")
+        for _ in range(LOOKS):
+            if self._source is None:
+                await self.state()
+            if self._source is not None:
+                return self._source
+            await deferLater(self._clock, LOOK_AGAIN_AFTER)  # it may learn of a new connection a moment later
+        raise WebError(f"{self._where} {_STRANGE}")
+
+    def forget_source(self) -> None:
+        """Ask anew which commander this prompt is: its connection was lost, and the next may be another's."""
+        self._source = None
 
     def start(self) -> None:
         """Tell what changes, from now on."""
