@@ -28,21 +28,27 @@ def serving(folder: Path) -> Iterator[str]:
     :returns: where the API is.
     :raises SystemExit: with the log, if the daemon does not serve, or failed meanwhile.
     """
-    daemon = start(folder, *free_ports(2))
-    log = Log(daemon)
-    try:
+    with running(start(folder, *free_ports(2))) as daemon:
+        log = Log(daemon)
         if not log.serving.wait(SERVING_WITHIN) or not log.address:
             sys.exit(f"the daemon does not serve\n{''.join(log.lines)}")
         yield log.address
         if daemon.poll() is not None or log.faults():
             sys.exit(f"the daemon failed\n{''.join(log.lines[-100:])}")
+
+
+@contextlib.contextmanager
+def running(program: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Have a program end at the end."""
+    try:
+        yield program
     finally:
-        daemon.terminate()
+        program.terminate()
         try:
-            daemon.wait(STOPPED_WITHIN)
+            program.wait(STOPPED_WITHIN)
         except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
+            program.kill()
+            program.wait()
 
 
 def free_ports(count: int) -> list[int]:

@@ -21,12 +21,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from api_daemon import SERVING_WITHIN, Log, free_ports, start
+from api_daemon import SERVING_WITHIN, Log, free_ports, running, start
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "prometheus" / "rules.yml"
@@ -53,7 +53,6 @@ SELECTOR = re.compile(r"\b(?:mtmount_bridge_\w+|process_\w+|up)\b(?:\{[^}]*\})?"
 
 FOUND_WITHIN = 20.0
 SESSION_WITHIN = 20.0
-STOPPED_WITHIN = 5.0
 POLL = 0.2
 
 
@@ -103,20 +102,6 @@ def poll(amiss: Callable[[], Iterable[str]], what: str) -> None:
         if time.monotonic() > deadline:
             sys.exit("\n".join([f"metrics: {what}, after {FOUND_WITHIN:g} s still not:", *found]))
         time.sleep(POLL)
-
-
-@contextmanager
-def running(program: subprocess.Popen[str]) -> Iterator[None]:
-    """Have a program end at the end."""
-    try:
-        yield
-    finally:
-        program.terminate()
-        try:
-            program.wait(STOPPED_WITHIN)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait()
 
 
 def scraping(folder: Path, port: int, target: str) -> subprocess.Popen[str]:

@@ -67,7 +67,7 @@ CORE = "hosts names lines secret values compiled messages codec dialects"
 # From left to right. A package stands for all that is in it, unless a module of it has a row of its own.
 ROOMS: dict[str, Room] = {
     "hosts": room("hosts"),
-    "names": room("errors enums version", "hosts"),
+    "names": room("errors enums version http_headers", "hosts"),
     "lines": room("framing"),
     "secret": room("secret"),
     "values": room("fields tai", "names"),
@@ -78,6 +78,7 @@ ROOMS: dict[str, Room] = {
     "waiting": room("waiting inbox", "names"),
     "machines": room("machines"),
     "visible": room("visible"),
+    "command_line": room("command_line", "visible"),
     "files": room("files"),
     "tls": room("tls", "names files"),
     "interfaces": room("interfaces"),
@@ -116,13 +117,13 @@ ROOMS: dict[str, Room] = {
     ),
     "commander": room(
         "commander",
-        "names lines values messages visible hosts files deadlines resolving output communicator commanding "
-        "duplex tls",
+        "names lines values messages command_line visible hosts files deadlines resolving output "
+        "communicator commanding duplex tls",
     ),
     "journal": room(
         "journal",
         "names lines values messages codec visible files deadlines resolving output hosts communicator "
-        "journal_file commander",
+        "command_line journal_file commander",
     ),
     "web": room(
         "web",

@@ -11,9 +11,10 @@ from prompt_toolkit.output import DummyOutput
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from mtmount_twisted.command_line import MISUSED
 from mtmount_twisted.commander import report
 from mtmount_twisted.commander.prompt import converse, make_prompt
-from mtmount_twisted.commander.script import DONE, FAILED, MISUSED, Lines, read_in_thread, run_script
+from mtmount_twisted.commander.script import DONE, FAILED, Lines, read_in_thread, run_script
 from mtmount_twisted.commander.session import Session
 from mtmount_twisted.commanding import Mount
 from mtmount_twisted.errors import MessageError, TaiUnavailableError, WebError

@@ -11,6 +11,26 @@ from ..errors import ConnectTimeoutError
 SAY_AFTER = 1.5
 """After how many seconds without a connection a person is told what is missing."""
 
+_GIVE_AUTHORITY = "give the authority of its certificate with --tls-ca"
+
+PORT_ADVICE = {
+    "untrusted": _GIVE_AUTHORITY,
+    "other name": "connect to a name or an address that is in its certificate",
+    "plain": "leave out --tls-ca, or try another port",
+    "encrypted": _GIVE_AUTHORITY,
+    "no certificate": "give yours with --tls-certificate and --tls-key",
+    "http": "connect to one of the bridge's [[port]]s",
+    "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
+}
+"""What to do about a connection that can't be used, by `PeerRefusedError.cause`."""
+
+PAGE_ADVICE = {
+    "untrusted": _GIVE_AUTHORITY,
+    "other name": "name a host in --web that is in its certificate",
+    "plain": "say http:// in --web",
+}
+"""As `PORT_ADVICE`, for the page; about other causes the daemon's log says more."""
+
 
 async def wait_connected(pair: ClientServerPair[Any], timeout: float, say: Callable[[str], object]) -> None:
     """Wait until a pair is connected; call `say` with what is missing if that takes longer than `SAY_AFTER`.

@@ -11,16 +11,14 @@ import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 from urllib.parse import urlsplit
 
+from ..command_line import OneLineParser
 from ..enums import COMMAND_PORT, REPLY_PORT, Source
 from ..fields import read_float, read_int
 from ..files import read_file
 from ..hosts import host_and_port, parse_host_and_port
 from ..version import __version__
-from ..visible import visible
-from .script import MISUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +45,13 @@ DEFAULT_WEB = WebAddress(False, "127.0.0.1", 8080)
 """Where a bridge on this machine has its page, unless it was told otherwise."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, visible(f"{self.prog}: {message} (--help explains)") + "\n")
-
-
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line as attributes.
 
     :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after
         ``--help`` or ``--version``.
     """
-    parser = _Parser(
+    parser = OneLineParser(
         prog="mtmount-commander",
         description="Command the telescope mount from a prompt, or with lines from a pipe.",
         epilog="From a pipe, the exit status is 0 if every command was done, 1 if one was not, and 2 for bad"
@@ -119,7 +110,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _check_connect(parser: _Parser, options: argparse.Namespace) -> None:
+def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
     """Refuse options that belong to another way to connect than the one that is asked for."""
     if options.connect is not None:
         for name in ("host", "command_port", "reply_host", "reply_port"):

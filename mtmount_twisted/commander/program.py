@@ -20,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybe
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
+from ..command_line import MISUSED
 from ..commanding import Mount
 from ..communicator import Communicator
 from ..duplex import DuplexCommunicator
@@ -31,9 +32,9 @@ from ..standard_streams import run_program
 from ..tls import client_options
 from ..version import how_to_install
 from ..visible import visible
-from .connecting import SAY_AFTER, wait_connected
+from .connecting import PORT_ADVICE, SAY_AFTER, wait_connected
 from .options import DEFAULT_WEB, WebAddress, parse_options
-from .script import MISUSED, Lines, read_in_thread, run_script
+from .script import Lines, read_in_thread, run_script
 from .session import Session
 from .watch import Watch
 
@@ -271,19 +272,7 @@ _ELSEWHERE = "the mount is not on this machine; --web URL names the page of its 
 
 def _advised(error: PeerRefusedError) -> str:
     """Say why a connection can't be used, and what to do about it."""
-    return f"{error}; {_ADVICE[error.cause]}"
-
-
-_ADVICE = {
-    "untrusted": "give the authority of its certificate with --tls-ca",
-    "other name": "connect to a name or an address that is in its certificate",
-    "plain": "leave out --tls-ca, or try another port",
-    "encrypted": "give the authority of its certificate with --tls-ca",
-    "no certificate": "give yours with --tls-certificate and --tls-key",
-    "http": "connect to one of the bridge's [[port]]s",
-    "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
-}
-"""What to do, by `PeerRefusedError.cause`."""
+    return f"{error}; {PORT_ADVICE[error.cause]}"
 
 
 def _show(text: str) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ..command_line import MISUSED
 from ..errors import MTMountError
 from ..framing import MAX_LINE_LENGTH
 from ..visible import visible
 from .session import Session
 
-DONE, FAILED, MISUSED = 0, 1, 2
-"""The exit statuses: all done; a command not done; a bad option or line, or no connection."""
+DONE, FAILED = 0, 1
+"""The exit statuses: all done; a command not done. `MISUSED` is a bad option or line, or no connection."""
 
 
 class Lines:

@@ -26,8 +26,10 @@ from zope.interface import implementer
 
 from ..deadlines import FairClock
 from ..errors import WebError
+from ..http_headers import PRESENCE
 from ..resolving import names_of
 from ..tls import why_refused
+from .connecting import PAGE_ADVICE
 from .options import WebAddress
 
 ANSWER_TIME = 3.0
@@ -38,15 +40,6 @@ LONGEST_ANSWER = 2**22
 
 LONGEST_TOLD = 200
 """How much of what it says of itself is told, in characters."""
-
-PRESENCE = "Mtmount-Presence"
-"""The header by which a request keeps nobody present (``docs/web_commands.rst``)."""
-
-_TLS_ADVICE = {
-    "untrusted": "give the authority of its certificate with --tls-ca",
-    "other name": "name a host in --web that is in its certificate",
-    "plain": "say http:// in --web",
-}
 
 
 class WebClient:
@@ -106,7 +99,7 @@ class WebClient:
         cause = error.reasons[0].value if isinstance(error, ResponseFailed) and error.reasons else error
         if self._address.secure and (refused := why_refused(cause)) is not None:
             reason, kind = refused
-            return f"{self._address}: {reason}; {_TLS_ADVICE.get(kind, 'its log says more')}"
+            return f"{self._address}: {reason}; {PAGE_ADVICE.get(kind, 'its log says more')}"
         if isinstance(error, ResponseFailed):
             other = "http" if self._address.secure else "https"
             return f"{self._address} gave no answer of a web server's; if it speaks {other}, say {other}://"

@@ -8,27 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from ..command_line import OneLineParser
 from ..commander.names import find_command
 from ..enums import CommandCode
 from ..errors import MessageError
 from ..version import __version__
-from ..visible import visible
 from .export import FORMATS
 from .reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
 from .schema import COLUMNS, default_path
 from .times import parse_time
-
-MISUSED = 2
-"""The exit status for bad usage, and for a journal that can't be read."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, visible(f"{self.prog}: {message} (--help explains)") + "\n")
 
 
 def parse_options(
@@ -39,7 +29,7 @@ def parse_options(
     :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after ``--help`` or
         ``--version``.
     """
-    parser = _Parser(
+    parser = OneLineParser(
         prog="mtmount-journal",
         description="Read what the bridge has recorded. All times are UTC.",
         epilog="See docs/journal.rst. The exit status is 2 for bad usage, and if a journal can't be read.",

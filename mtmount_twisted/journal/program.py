@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
+from ..command_line import MISUSED
 from ..commander.connecting import wait_connected
 from ..communicator import ClientServerPair
 from ..errors import MTMountError
@@ -26,7 +27,7 @@ from ..visible import visible
 from .checking import in_words
 from .export import FORMATS, Cells
 from .following import follow
-from .options import MISUSED, parse_options, wanted_by
+from .options import parse_options, wanted_by
 from .reading import Entry, JournalError, first_and_last, last_entries, open_journal, read_entries
 from .replay import Recorded, Replay, recorded_commands
 from .schema import CONTROLLER

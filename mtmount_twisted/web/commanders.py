@@ -26,6 +26,7 @@ from ..commands import STOP_CODES, Command
 from ..deadlines import Deadline
 from ..errors import LineError
 from ..framing import TERMINATOR
+from ..http_headers import PRESENCE
 from ..interfaces import IClient
 from ..messages import MAX_SEQUENCE_ID
 from ..replies import AckReply
@@ -42,10 +43,6 @@ LONGEST_KEY = 255
 DEFAULT_TIMEOUT = 30.0
 LONGEST_TIMEOUT = 300.0
 """How long a request may wait, in seconds."""
-
-PRESENCE = "mtmount-presence"
-"""A header: a request with the value ``none`` does not count as its user's being there. A program that only
-watches sends it, so that it keeps no command for somebody who went: without tokens all are one user."""
 
 _ACK = b"0\n"
 _LONGEST_MS = 2**53
