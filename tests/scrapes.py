@@ -16,6 +16,7 @@ from mtmount_twisted.bridge.journal import Waiting
 from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.enums import Source
+from mtmount_twisted.web.acks import AckTimes
 from mtmount_twisted.web.calls import Answer, Call, User
 from mtmount_twisted.web.health import LoopWatch
 from mtmount_twisted.web.metrics import Metrics
@@ -51,13 +52,14 @@ class MetricsCase(SynchronousTestCase):
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
         self.streams = Readers()
+        self.times = AckTimes(self.tee, self.clock, self.clock.seconds)
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 
     def make(self, journal: Any) -> Metrics:
         """What is tested."""
         return Metrics(
-            *(self.bridge, self.tee, self.pair, journal, self.clock, self.watch, self.streams),
+            *(self.bridge, self.tee, self.pair, journal, self.times, self.watch, self.streams),
             lambda: self.refused,
             lambda: self.names,
             "1.2.3",

@@ -101,6 +101,21 @@ class AckTimesTests(SynchronousTestCase):
         self.assertEqual([count for _, _, count in self.counts()], [1])
         self.assertEqual(self.get()["columns"][0]["unanswered"], 0)
 
+    def test_nothing_is_kept_of_what_ended(self) -> None:
+        """A command that has ended is timed no more, whichever its end, acknowledged before or not."""
+        for end in ("done", "timed_out", "outcome_unknown", "noack"):
+            for steps in ((), ("ack",)):
+                self.key += 1
+                for step in ("received", "sent", *steps, end):
+                    self.tee.step(self.key, step, "csc", 1, self.key, int(CommandCode.AZIMUTH_AXIS_MOVE), 1)
+        counted = sum(self.acks.to_ack.counts), sum(self.acks.to_done.counts)
+        self.assertEqual(counted, (4, 2))
+        self.answer("ack", 0.1)  # a command that has no more than an Ack
+        for key in range(1, self.key + 1):
+            for step in ("ack", "done"):
+                self.step(step, key)
+        self.assertEqual((sum(self.acks.to_ack.counts), sum(self.acks.to_done.counts)), (5, 2))
+
     def test_times(self) -> None:
         """Columns and the last answer have their time of day; the counts begin with the daemon."""
         self.clock.advance(7)

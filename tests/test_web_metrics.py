@@ -124,16 +124,6 @@ class CommandTests(MetricsCase):
         )
         self.assertEqual(set(self.samples("commands_total")), outcomes)
 
-    def test_nothing_is_kept_of_what_ended(self) -> None:
-        """Once all commands have ended, nothing is remembered of them."""
-        csc = self.holder()
-        for code in (MOVE, TRACK, STOP):
-            csc.command(code)
-        first, *_ = self.link.read()
-        self.link.ack(first)
-        self.bridge.link_down("gone")
-        self.assertEqual((self.metrics._sent, self.metrics._acked), ({}, set()))
-
     def test_in_flight(self) -> None:
         """Commands in flight are told by commander and by how far they are."""
         csc = self.holder()
@@ -271,6 +261,7 @@ class ExpositionTests(MetricsCase):
         """After `close`, which can be called twice, nothing is heard any more."""
         self.metrics.close()
         self.metrics.close()
+        self.times.close()
         self.assertEqual((self.tee.on_message, self.tee.on_step, self.tee.on_event), ([], [], []))
 
     def test_names(self) -> None:

@@ -1,8 +1,8 @@
 """``GET /api/v1/acks``: how fast the mount answered in the last ten minutes, and what it refused last.
 
-`AckTimes` counts every answer, in columns of 5 s and in bins of the time to Ack, so that a page that is
-opened late shows all of them. While a command passes, only a count changes. Next to read: `metrics`, which
-counts since the start; ``static/acks.js``, which draws this.
+`AckTimes` times each command once, for the page and for `metrics`. For the page it counts the answers in
+columns of 5 s and in bins of the time to Ack, so that a page that is opened late shows all of them. While a
+command passes, only a count changes. Next to read: ``static/acks.js``, which draws this.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from ..framing import SHOWN_BYTES
+from ..journal.schema import is_end
 from .calls import Answer, Call, Route
 from .encoding import as_body
+from .health import Spread
 from .shapes import command_name, iso
 
 WINDOW = 600.0
@@ -29,6 +31,12 @@ COLUMN = 5.0
 BOUNDS = tuple(float(f"{10 ** (power / 10):.3g}") for power in range(-30, 11))
 """The bounds between the bins, in seconds: ten to a decade, from 1 ms to 10 s. The first bin is below them,
 the last above."""
+
+TIMES = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0),
+)
+"""The bounds between which `AckTimes.to_ack` and `AckTimes.to_done` count, in seconds."""
 
 REFUSALS = 5
 """How many refusals are kept."""
@@ -57,11 +65,13 @@ class Column:
 
 
 class AckTimes:
-    """Counts how long the mount took for its answers.
+    """Count how long the mount took for its answers.
 
     :param tee: a `bridge.tee.Tee`; the steps of commands are heard from it until `close`.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param wall_clock: seconds, Unix time.
+    :ivar to_ack: the times from sending a command to its first Ack, since the start.
+    :ivar to_done: the times from sending a command to its Done, since the start.
     """
 
     def __init__(self, tee: Any, clock: IReactorTime, wall_clock: Callable[[], float]) -> None:
@@ -69,7 +79,11 @@ class AckTimes:
         self._clock = clock
         self._now = wall_clock
         self._started = clock.seconds()
-        self._sent: dict[int, float] = {}  # the bridge bounds how many are in flight
+        self.to_ack = Spread(TIMES)
+        self.to_done = Spread(TIMES)
+        # When each command in flight was sent (clock, s), by its key. The bridge bounds how many they are.
+        self._sent: dict[int, float] = {}
+        self._acked: dict[int, float] = {}
         self._columns: deque[Column] = deque()
         self._last: tuple[float, float, str] | None = None  # when it came (clock, s), after how long, step
         self._refusals: deque[dict[str, Any]] = deque(maxlen=REFUSALS)
@@ -130,12 +144,21 @@ class AckTimes:
         if step == "noack":
             refusal = {"time": iso(time), "command": command_name(code), "commander": peer}
             self._refusals.append({**refusal, "explanation": explanation[:SHOWN_BYTES]})
-        if step != "received" and (sent := self._sent.pop(key, None)) is not None and step in _ANSWERS:
-            self._count(step, sent)
-
-    def _count(self, step: str, sent: float) -> None:
+        if step == "received":
+            return
+        is_first = key in self._sent
+        sent = self._sent.pop(key, None) if is_first else self._acked.pop(key, None)
+        if sent is None:
+            return
+        if not is_end(step, code):
+            self._acked[key] = sent
         now = self._clock.seconds()
-        took = now - sent
+        if is_first and step in _ANSWERS:
+            self._count(step, now, now - sent)
+        if step == "done":
+            self.to_done.add(now - sent)
+
+    def _count(self, step: str, now: float, took: float) -> None:
         self._last = now, took, step
         start = now - now % COLUMN
         if not self._columns or self._columns[-1].start != start:
@@ -143,6 +166,7 @@ class AckTimes:
             self._columns.append(Column(start))
         column = self._columns[-1]
         if step == "ack":
+            self.to_ack.add(took)
             column.counts[bisect_right(BOUNDS, took)] += 1
             column.slowest = max(column.slowest, took)
         elif step == "noack":

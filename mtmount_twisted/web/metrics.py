@@ -29,21 +29,15 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from twisted.internet.interfaces import IReactorTime
 
 from ..enums import CommandCode, ReplyCode
 from ..journal.reading import OUTCOMES
 from ..journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
+from .acks import AckTimes
 from .calls import Answer, Call, Route
 from .health import LoopWatch, Spread
 
 PREFIX = "mtmount_bridge_"
-
-TIMES = (
-    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
-    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0),
-)
-"""Between which times an Ack or Done is counted, in seconds."""
 
 WEB = "web"
 """The label of all users of the web."""
@@ -85,7 +79,7 @@ class Metrics(Collector):
     :param tee: what is recorded is heard from it, from now on until `close`.
     :param link: the connection pair to the controller.
     :param journal: the journal, or what a bridge has that keeps none.
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param times: the times to Ack and to Done.
     :param watch: measures the event loop's lag.
     :param streams: the readers of events: its length is how many, its `behind` what waits for them.
     :param refused: how many connections were refused.
@@ -100,7 +94,7 @@ class Metrics(Collector):
         tee: Any,
         link: Any,
         journal: Any,
-        clock: IReactorTime,
+        times: AckTimes,
         watch: LoopWatch,
         streams: Any,
         refused: Callable[[], int],
@@ -110,6 +104,7 @@ class Metrics(Collector):
         self.bridge = bridge
         self.link = link
         self.journal = journal
+        self.times = times
         self.watch = watch
         self.streams = streams
         self.refused = refused
@@ -118,15 +113,10 @@ class Metrics(Collector):
         self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(_MESSAGES, 0))
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
-        self.to_ack = Spread(TIMES)
-        self.to_done = Spread(TIMES)
         self.gaps = 0
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
-        self._clock = clock
-        self._sent: dict[int, float] = {}
-        self._acked: set[int] = set()
         self._in_gap = False
         self._hooks = self._hear(tee)
 
@@ -186,17 +176,8 @@ class Metrics(Collector):
         explanation: str,
     ) -> None:
         self._kept(number)
-        if step == "sent":
-            self._sent[key] = self._clock.seconds()
-        elif step == "ack" and key in self._sent and key not in self._acked:
-            self._acked.add(key)
-            self.to_ack.add(self._clock.seconds() - self._sent[key])
-        elif step == "done" and key in self._sent:
-            self.to_done.add(self._clock.seconds() - self._sent[key])
         if is_end(step, code):
             self.outcomes[step] += 1
-            self._sent.pop(key, None)
-            self._acked.discard(key)
 
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         self._kept(number)
@@ -377,13 +358,13 @@ FIGURES = (
         "ack_seconds",
         "histogram",
         "Time from sending a command to the controller to its first Ack.",
-        lambda metrics: metrics.to_ack,
+        lambda metrics: metrics.times.to_ack,
     ),
     Figure(
         "done_seconds",
         "histogram",
         "Time from sending a command to the controller to its Done.",
-        lambda metrics: metrics.to_done,
+        lambda metrics: metrics.times.to_done,
     ),
     Figure(
         "commands_in_flight",

@@ -104,7 +104,7 @@ class Areas:
         watch = LoopWatch(reactor)
         watch.start()
         metrics = Metrics(
-            *(bridge, tee, link, journal, reactor, watch, streams, refused),
+            *(bridge, tee, link, journal, acks, watch, streams, refused),
             configured=lambda: served.names,
             version=__version__,
         )
