@@ -33,7 +33,7 @@ from .limited_log import RateLimitedLog
 from .liveness import keep_alive, watch_window
 from .waiting import Waiters
 
-CLOSE_TIMEOUT = 1.0
+CLOSE_TIMEOUT = 0.5
 """How long a closing connection may take to write what is left, in seconds."""
 
 AT_ONCE_INTERVAL = 50e-6

@@ -21,9 +21,14 @@ from mtmount_twisted.bridge.sections import (
     WebSettings,
 )
 from mtmount_twisted.bridge.service import DRAIN_TIME
+from mtmount_twisted.protocol import CLOSE_TIMEOUT
+from mtmount_twisted.tap import END_TIME, GIVE_UP_TIME, JOURNAL_TIME
+from mtmount_twisted.twistd_log import LAST_WORDS
+from mtmount_twisted.web.site import CLOSING
 
 from .bridges import LOG, BridgeCase
 from .pages import DOCS, tables
+from .programs import CLEAN_END
 
 ROOT = DOCS.parent
 PACKAGE = ROOT / "mtmount_twisted"
@@ -226,3 +231,11 @@ class UnitTests(SynchronousTestCase):
         """Systemd gives the daemon longer than it takes."""
         self.assertIn(f"have {DRAIN_TIME:g} s to\nend", self.page)
         self.assertGreater(float(self.unit["Service"]["TimeoutStopSec"]), DRAIN_TIME + 5)
+
+    def test_time_to_stop_has_a_margin(self) -> None:
+        """Commands have 3 s; each part fits before the next, and the sum leaves 0.5 s of the promised 5 s."""
+        self.assertEqual(DRAIN_TIME, 3.0)
+        for closing in (CLOSE_TIMEOUT, CLOSING):
+            self.assertLess(DRAIN_TIME + closing, END_TIME)
+        self.assertLess(GIVE_UP_TIME, JOURNAL_TIME)
+        self.assertLessEqual(END_TIME + JOURNAL_TIME + LAST_WORDS, CLEAN_END - 0.5)

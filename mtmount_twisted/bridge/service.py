@@ -31,8 +31,10 @@ from .sections import PairCommander, PortCommanders
 SYSTEM_CHOICE = ("127.0.0.1", 0)
 
 DRAIN_TIME = 3.0
-"""How long the commands in flight have to end when the bridge is stopped, in seconds: then its connections
-have 1 s to close, and the daemon is to be gone within 5."""
+"""How long the commands in flight have to end when the bridge is stopped, in seconds.
+
+Then its connections have `protocol.CLOSE_TIMEOUT` to close. The daemon is to be gone within 5 s: see `tap`.
+"""
 
 
 class OpenPort:

@@ -30,7 +30,7 @@ from .encoding import as_body
 from .places import Place, Places
 from .routing import HEADERS, Gate, Router, reason
 
-CLOSING = 1.0
+CLOSING = 0.5
 """How long a connection may take to close when the service ends, s."""
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
