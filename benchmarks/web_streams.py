@@ -102,7 +102,7 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
     feed = Feed(tee, journal, clock, turns)
     shelf = Shelf(journal.path, clock)
     bounds = Bounds(per_user=STREAMS)
-    streams = Streams(feed, shelf, turns, Open(), tee, bridge, clock, bounds)
+    streams = Streams(feed, shelf, turns, Open(), tee, bridge, clock, bounds, logging.getLogger(__name__))
     limits = Limits(max_connections=10 * STREAMS, max_connections_per_address=10 * STREAMS)
     return WebSite(Router(streams.routes(), Open(), log), limits, log, clock)
 

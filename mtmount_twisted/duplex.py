@@ -238,7 +238,9 @@ class IncomingHalf:
 class DuplexCommunicator(Communicator):
     """A commander's `Communicator` to a ``[[port]]`` of the bridge: one connection, both ways.
 
-    It begins to connect at once, and connects again after a loss, until `close`.
+    It begins to connect at once, and connects again after a loss, until `close`. If to try again can't help,
+    the Deferred of `wait_connected` fails with `PeerRefusedError`, which says why; the communicator goes on
+    trying all the same, since a certificate may be renewed.
 
     :param name: what to call it in the log.
     :param host: where the port is: name or address.
@@ -281,14 +283,6 @@ class DuplexCommunicator(Communicator):
     def why_not_connected(self) -> str:
         """As in `ClientServerPair`."""
         return self.refusal or super().why_not_connected
-
-    def wait_connected(self, timeout: float | None = None) -> Deferred[None]:
-        """As in `ClientServerPair`; but it does not wait on if to try again can't help.
-
-        :returns: a Deferred that may fail with `PeerRefusedError`, too, which says why. The communicator goes
-            on trying: a certificate may be renewed.
-        """
-        return super().wait_connected(timeout)
 
     def _refused(self, reason: Failure) -> None:
         """Log why a connection can't be used, once for each reason; end the waits if the reason is final."""

@@ -42,6 +42,7 @@ class TwistedLogHandler(logging.Handler):
         except Exception:
             self.handleError(record)
         else:
+            # Also for a program that has Twisted's own observers: those of `twistd_log` escape what is left.
             Logger(namespace=record.name).emit(level, "{text}", text=visible(text, LAYOUT))
 
 

@@ -126,11 +126,11 @@ class Streams:
         tee: Any,
         bridge: Any,
         clock: Any,
-        bounds: Bounds | None = None,
-        log: logging.Logger | None = None,
+        bounds: Bounds | None,
+        log: logging.Logger,
     ) -> None:
         self.cut_off = 0
-        self._log = log or logging.getLogger(__name__)
+        self._log = log
         self._limited_log = RateLimitedLog(clock, self._log, A_FEW)
         self._feed = feed
         self._turns = turns
