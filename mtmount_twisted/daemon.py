@@ -18,11 +18,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
 from twisted.application.app import ServerOptions
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
@@ -35,7 +34,6 @@ from .privileged import PrivilegedPorts
 from .resolving import Addresses, look_up
 from .standard_streams import open_closed_streams, say
 from .systemd import ServiceManager
-from .threads import in_daemon_thread
 from .twistd_log import TwistdLog
 from .version import __version__
 from .visible import visible
@@ -289,33 +287,6 @@ def on_signal(number: int, do: Callable[[], None]) -> None:
     if number in _noted:
         _noted.discard(number)
         running.callFromThread(do)
-
-
-class Aside(Generic[T]):
-    """Does what may hang for ever in a thread that nobody waits for, the end of the program neither.
-
-    :param reactor: takes what the thread has to say.
-
-    What hangs can't be ended, only left: `drop`. See `threads`.
-    """
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._result: Deferred[T] | None = None
-
-    def run(self, work: Callable[[], T]) -> Deferred[T]:
-        """Do one thing; not while another is being done.
-
-        :returns: fires with what it gives, or fails with what it raises, `SystemExit` too; fails with
-            `twisted.internet.defer.CancelledError` if it is dropped.
-        """
-        self._result = in_daemon_thread(self._reactor, work, "aside")
-        return self._result
-
-    def drop(self) -> None:
-        """Wait no more for what is being done: what comes of it is nobody's."""
-        if self._result is not None:
-            self._result.cancel()
 
 
 def _above(options: usage.Options) -> ServerOptions | None:

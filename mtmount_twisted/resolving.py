@@ -10,9 +10,8 @@ Next to read: `threads`, where the look-ups run; `connections`, which connects b
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import HostnameAddress
@@ -26,7 +25,7 @@ from zope.interface import implementer
 from .deadlines import Deadline, FairClock
 from .hosts import is_address
 from .interfaces import IHostNames
-from .threads import in_daemon_thread
+from .threads import call_each_within, in_daemon_thread
 from .waiting import Waiters
 
 LOOK_UP_TIME = 5.0
@@ -116,27 +115,19 @@ def look_up(
     :param within: how long that may take together, in seconds.
     :returns: for each host its addresses, or the reason why it has none.
     """
-    found: dict[str, Addresses | str] = {}
-    system = system or system_addresses
-
-    def work(host: str) -> None:
-        try:
-            found[host] = system(host)
-        except (OSError, UnicodeError) as error:
-            found[host] = _reason(error)
-
-    threads = []
-    for host in dict.fromkeys(hosts):
-        if is_address(host):
-            found[host] = (host,)
+    hosts, resolve = list(dict.fromkeys(hosts)), system or system_addresses
+    found: dict[str, Addresses | str] = {host: (host,) for host in hosts if is_address(host)}
+    names = [host for host in hosts if host not in found]
+    works = [partial(resolve, name) for name in names]
+    late = f"no answer from the name server within {within:g} s"
+    for name, outcome in zip(names, call_each_within(within, works, "look up", late), strict=True):
+        if isinstance(outcome, OSError | UnicodeError):
+            found[name] = _reason(outcome)
+        elif isinstance(outcome, BaseException):
+            raise outcome
         else:
-            threads.append(threading.Thread(target=work, args=(host,), name="look up", daemon=True))
-            threads[-1].start()
-    end = time.monotonic() + within
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    no_answer = f"no answer from the name server within {within:g} s"
-    return {host: found.get(host, no_answer) for host in dict.fromkeys(hosts)}
+            found[name] = outcome
+    return found
 
 
 @implementer(IConnector)

@@ -40,6 +40,7 @@ from .hosts import parse_host_and_port
 from .resolving import look_up
 from .simulator.service import SimulatorService
 from .standard_streams import say
+from .threads import in_daemon_thread
 from .version import how_to_install
 
 DAEMON = "mtmount-bridge"
@@ -215,7 +216,6 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
     :param web: a `web.service.WebService`, or None.
     :param needs_web: whether it is an end of the daemon if that can't listen.
     :param reread: gives the configuration as its file has it now, of the one that holds.
-    :param aside: where that is done.
 
     SIGHUP has the configuration read again. A first SIGTERM leaves the commands in flight some time to
     end, a second one none.
@@ -230,11 +230,10 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         needs_web: bool,
         log: logging.Logger,
         reread: Callable[[Config], Config],
-        aside: daemon.Aside[Config],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reread = reread
-        self._aside = aside
+        self._reading: Deferred[Config] | None = None
         self._reloads = False
         self._bridge = bridge
         self._simulator = simulator
@@ -297,12 +296,15 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             reloaded.addErrback(lambda why: self._log.error("the configuration: %s", why.getTraceback()))
 
     async def _reload(self) -> None:
+        from twisted.internet import reactor
+
         self._reloads = True
         try:
             if self.manager is not None:
                 self.manager.reloading()
             # To look names up, or to read a file of the network, may hang, and commands must not wait for it.
-            config = await self._aside.run(lambda: self._reread(self._bridge.config))
+            self._reading = in_daemon_thread(reactor, lambda: self._reread(self._bridge.config), "reload")
+            config = await self._reading
         except CancelledError:
             pass
         except (ConfigError, SystemExit) as error:
@@ -337,7 +339,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         await within("the service", AT_ONCE, lambda: Service.stopService(self))
         if self._certificates.running:
             await within("the watch over certificates", AT_ONCE, self._certificates.stopService)
-        await within("a reload", AT_ONCE, self._aside.drop)
+        if self._reading is not None:
+            await within("a reload", AT_ONCE, self._reading.cancel)
         ended = maybeDeferred(self._bridge.wait_ended)
         closing = [
             Deferred.fromCoroutine(within("the bridge", end - clock.seconds(), self._bridge.stopService))
@@ -422,7 +425,7 @@ def makeService(options: Options) -> IService:
     bridge = BridgeService(config, log, tee, ports)
     web = _web_service(options, config, bridge, tee, log, ports) if _web_is_on(options) else None
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
-    service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread, daemon.Aside(reactor))
+    service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread)
     service.run_by(options, ports)
     return service
 

@@ -5,13 +5,14 @@ can't be ended, only left behind, so its thread is a daemon: the end of the prog
 threads of Twisted's own pools are no place for such work: a pool joins its threads when it stops, in the
 reactor's thread, and a pool that is full holds up everybody else's work.
 
-Touches nothing but threads. Next to read: `resolving` and `daemon`, which use them.
+Touches nothing but threads. Next to read: `resolving`, which uses both functions.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -24,7 +25,7 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
     """Call a function in a thread of its own.
 
     :param reactor: an ``IReactorFromThreads``: the result comes in its thread.
-    :param name: the thread's name, for who looks at a process that hangs.
+    :param name: the thread's name, as a debugger shows it.
     :returns: a Deferred that fires with what `work` returns, or fails with what it raises, `SystemExit` too.
         Cancelling it abandons the thread: what comes of it then is dropped.
     """
@@ -40,3 +41,32 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return result
+
+
+def call_each_within(
+    seconds: float, works: Iterable[Callable[[], T]], name: str, late: str
+) -> list[T | BaseException]:
+    """Call functions at once, each in a thread of its own, and block until all return or the time is over.
+
+    For the start of a program, before the reactor runs.
+
+    :param seconds: how long all of them may take together.
+    :param name: the threads' name, as a debugger shows it.
+    :param late: the text of the `TimeoutError` that stands for a function which has not returned by then.
+    :returns: in the order of the functions, what each returns or raises.
+    """
+
+    def run(number: int, work: Callable[[], T]) -> None:
+        try:
+            outcomes[number] = work()
+        except BaseException as error:  # which would end the thread unheard
+            outcomes[number] = error
+
+    outcomes: dict[int, T | BaseException] = {}
+    threads = [threading.Thread(target=run, args=each, name=name, daemon=True) for each in enumerate(works)]
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return [outcomes.get(number, TimeoutError(late)) for number in range(len(threads))]

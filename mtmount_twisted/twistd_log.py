@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import sys
 import syslog
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from zope.interface import implementer
 
 from .logs import LAYOUT
 from .output import DescriptorSink, OutputThread, Sink
+from .threads import call_each_within
 from .visible import visible
 
 LAST_WORDS = 0.3
@@ -175,18 +175,8 @@ class TwistdLog:
 
 def _open_in_thread(path: str) -> FileSink:
     """Open a log file, on a file system that may hang."""
-    found: list[FileSink | OSError] = []
-
-    def work() -> None:
-        try:
-            found.append(FileSink(path))
-        except OSError as error:
-            found.append(error)
-
-    thread = threading.Thread(target=work, name="log", daemon=True)
-    thread.start()
-    thread.join(OPEN_TIME)
-    result = found[0] if found else TimeoutError(f"not opened within {OPEN_TIME:g} s")
-    if isinstance(result, OSError):
-        raise result
-    return result
+    late = f"not opened within {OPEN_TIME:g} s"
+    [opened] = call_each_within(OPEN_TIME, [lambda: FileSink(path)], "log", late)
+    if isinstance(opened, BaseException):
+        raise opened
+    return opened

@@ -107,7 +107,7 @@ ROOMS: dict[str, Room] = {
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
     "output": room("output standard_streams", "visible"),
-    "twistd_log": room("twistd_log", "visible logs output"),
+    "twistd_log": room("twistd_log", "visible logs threads output"),
     "simulator": room("simulator", "names lines values messages codec limited_log communicator"),
     "journal_file": room("journal.schema journal.limited journal.checking", "messages files visible"),
     "bridge": room(
@@ -134,10 +134,11 @@ ROOMS: dict[str, Room] = {
     "privileged": room("privileged", "hosts"),
     "daemon": room(
         "daemon",
-        "names values hosts visible threads output resolving communicator logs twistd_log systemd privileged",
+        "names values hosts visible output resolving communicator logs twistd_log systemd privileged",
     ),
     "services": room(
-        "tap simulator.tap", "names lines values hosts deadlines output resolving simulator bridge web daemon"
+        "tap simulator.tap",
+        "names lines values hosts threads deadlines output resolving simulator bridge web daemon",
     ),
     "launch": room("launch", "output"),
     "testing": room("testing", "lines hosts messages codec interfaces communicator"),

@@ -7,13 +7,11 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -282,49 +280,6 @@ class BeginTests(SynchronousTestCase):
         reactor.callLater(5, print)
         daemon.begin(reactor, False)
         self.assertEqual(reactor.seconds(), 0)
-
-
-class AsideTests(TestCase):
-    """`Aside`."""
-
-    def setUp(self) -> None:
-        self.aside: daemon.Aside[int] = daemon.Aside(reactor)
-
-    async def test_result(self) -> None:
-        """What the work gives comes to the reactor's thread, one after the other."""
-        for number in (1, 2):
-            self.assertEqual(await self.aside.run(lambda number=number: number), number)
-
-    async def test_failure(self) -> None:
-        """So does what it raises, and be it the end of the program."""
-        with self.assertRaises(SystemExit):
-            await self.aside.run(lambda: daemon.stop("d", "why"))
-
-    async def test_dropped(self) -> None:
-        """What is dropped fails at once; what comes of it then is nobody's, and no fault."""
-        begun: Deferred[None] = Deferred()
-        hangs = threading.Event()
-        self.addCleanup(hangs.set)
-        threads: list[threading.Thread] = []
-
-        def work() -> int:
-            threads.append(threading.current_thread())
-            reactor.callFromThread(begun.callback, None)
-            hangs.wait()
-            return 1
-
-        result = self.aside.run(work)
-        await begun
-        self.aside.drop()
-        self.failureResultOf(result, CancelledError)
-        self.assertTrue(threads[0].daemon, "or Python would wait for it")
-        hangs.set()
-        threads[0].join()
-        self.assertEqual(await self.aside.run(lambda: 2), 2, "which comes after what came of the first")
-
-    def test_nothing_to_drop(self) -> None:
-        """To drop nothing is no fault."""
-        self.aside.drop()
 
 
 class SignalTests(TestCase):
