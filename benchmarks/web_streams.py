@@ -79,12 +79,13 @@ def daemon(kind: str, reply_port: str, path: str) -> None:
 
 def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -> Any:
     """The web's streams, as its service puts them together, for as many as come."""
+    from mtmount_twisted.bridge.sections import ClientLimits, WebSettings
     from mtmount_twisted.enums import Source
     from mtmount_twisted.web.calls import User
     from mtmount_twisted.web.feed import Feed, Turns
     from mtmount_twisted.web.history import Shelf
     from mtmount_twisted.web.routing import Router
-    from mtmount_twisted.web.site import Limits, WebSite
+    from mtmount_twisted.web.site import WebSite
     from mtmount_twisted.web.streams import Bounds, Streams
 
     class Open:
@@ -101,10 +102,14 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
     turns = Turns(clock)
     feed = Feed(tee, journal, clock, turns)
     shelf = Shelf(journal.path, clock)
-    bounds = Bounds(per_user=STREAMS)
-    streams = Streams(feed, shelf, turns, Open(), tee, bridge, clock, bounds, logging.getLogger(__name__))
-    limits = Limits(max_connections=10 * STREAMS, max_connections_per_address=10 * STREAMS)
-    return WebSite(Router(streams.routes(), Open(), log), limits, log, clock)
+    settings = WebSettings(
+        max_connections=10 * STREAMS,
+        max_connections_per_address=10 * STREAMS,
+        max_streams_per_user=STREAMS,
+    )
+    bounds = Bounds.of(settings, ClientLimits())
+    streams = Streams(feed, shelf, turns, Open(), tee, bridge, clock, bounds, log)
+    return WebSite(Router(streams.routes(), Open(), log), settings, log, clock)
 
 
 def mount(reply_port: str) -> None:

@@ -64,7 +64,7 @@ max_behind_seconds = 3.0
 endpoint = "tcp:{web}:interface=127.0.0.1"
 max_connections = {max_connections}
 max_connections_per_address = {max_connections_per_address}
-max_streams_per_user = 1000
+max_streams_per_user = {max_streams_per_user}
 absent_after = {absent_after}
 """
 
@@ -74,6 +74,7 @@ USUAL = {
     "absent_after": 30.0,
     "max_connections": 1000,
     "max_connections_per_address": 1000,
+    "max_streams_per_user": 500,
 }
 """What a row's configuration may change."""
 

@@ -192,7 +192,11 @@ async def each_shortly(stage: Stage, times: int) -> None:
 async def open_house(stage: Stage, rows: int) -> tuple[House, Stream]:
     """A house with the bounds as they are if nobody says otherwise, and a user with an event stream."""
     house = await stage.house(
-        rows=rows, absent_after=1.0, max_connections=256, max_connections_per_address=32
+        rows=rows,
+        absent_after=1.0,
+        max_connections=256,
+        max_connections_per_address=32,
+        max_streams_per_user=16,
     )
     await house.web.get("/api/v1/messages?limit=1")
     await house.note()

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from mtmount_twisted.bridge import header
 from mtmount_twisted.bridge.config import check, load
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.codec import (
     decode_command,
     decode_reply,
@@ -175,7 +176,7 @@ globalLogPublisher.addObserver(cast(Any, _observe))
 def http(data: bytes) -> None:
     """What comes on a connection to the web, in chunks whose size the first byte says: no handler fails."""
     clock = Clock()
-    site = make_site(_ROUTES, Guard(Doors(), None, ANYONE), _LOG, clock)
+    site = make_site(_ROUTES, Guard(Doors(), None, ANYONE), _LOG, clock, WebSettings())
     connection = site.buildProtocol(ADDRESS)
     connection.makeConnection(StringTransport(hostAddress=ADDRESS, peerAddress=ADDRESS))
     step, data = (data[0] + 1 if data else 1), data[1:]

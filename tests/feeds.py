@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.journal import Waiting, Writer
 from mtmount_twisted.bridge.journal_store import Keeper
+from mtmount_twisted.bridge.sections import ClientLimits, WebSettings
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, User
@@ -184,7 +185,7 @@ class World:
     ) -> None:
         self.path = scratch_folder(case) / "journal.sqlite"
         self.clock = clock or Clock()
-        self.bounds = bounds
+        self.bounds = bounds or Bounds.of(WebSettings(), ClientLimits())
         self.ring = ring
         self.synchronous = True
         self.threads: deque[tuple[Deferred[Any], Callable[[], Any]]] = deque()
@@ -266,11 +267,12 @@ class World:
         user: User = NIGHT,
         last: str | None = None,
         network: str = "",
+        at: str = "",
         **query: str,
     ) -> Any:
         """Ask for events; gives what comes of it."""
         headers = {} if last is None else {"last-event-id": last}
-        call = Call(user, query=query, headers=headers, request=request, network=network)
+        call = Call(user, query=query, headers=headers, request=request, network=network, peer=at)
         (route,) = self.streams.routes()
         answering: Any = route.respond(call)
         return Deferred.fromCoroutine(answering)
@@ -282,11 +284,12 @@ class World:
         room: int | None = None,
         user: User = NIGHT,
         network: str = "",
+        at: str = "",
         **query: str,
     ) -> Request:
         """A reader that has begun."""
         request = Request(room)
         answers: list[Answer] = []
-        self.call(request, user, last, network, **query).addCallback(answers.append)
+        self.call(request, user, last, network, at, **query).addCallback(answers.append)
         assert answers == [Answer(streams=True)]
         return request

@@ -404,8 +404,8 @@ BOUNDS = {
     "of one such life": f"{lives.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
-    "event streams of one user, of all": f"{default(WEB, 'max_streams_per_user')} †, {CONNECTIONS[0]} † "
-    "as connections",
+    "event streams of one user, of all": f"{WEB().max_streams_per_user} †, half of the "
+    "connections; those of one address, too",
     "a stream behind": A_CLIENT_BEHIND,
     "a stream that resumes, for the journal": f"{resuming.MAX_WAIT:g} s",
     "history queries of one user": f"{history.PER_USER}, one of them at work",

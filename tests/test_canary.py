@@ -21,6 +21,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from mtmount_twisted.bridge.journal_file import Store
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, Route, User
 from mtmount_twisted.web.guard import ANYONE, Doors, Guard
@@ -206,7 +207,9 @@ class HandlerTests(SynchronousTestCase):
             raise RuntimeError(repr((call, vars(call.user) if hasattr(call.user, "__dict__") else call.user)))
 
         guard = Guard(Doors(), load(TOKENS.encode()), User(ANYONE, frozenset(), Source.CSC))
-        site = make_site([Route("POST", "/fail", fail, "command", "For the test.")], guard, LOG, Clock())
+        site = make_site(
+            [Route("POST", "/fail", fail, "command", "For the test.")], guard, LOG, Clock(), WebSettings()
+        )
         with self.assertLogs(LOG, "ERROR") as logged:
             got = ask(site, "POST", "/fail", {"a": 1}, {**bearer(SECRET), "X-Other": "kept"})
         [record] = logged.records

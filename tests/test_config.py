@@ -444,6 +444,18 @@ class Web(SynchronousTestCase):
         self.assertEqual((web.enabled, web.endpoint, web.tokens), (None, None, None))
         self.assertEqual((web.max_body, web.deadline, web.max_connections), (65536, 10.0, 256))
 
+    def test_only_streams(self) -> None:
+        """The event streams of one user never take all connections of its address."""
+        for connections, streams in ((2, 1), (8, 4), (32, 16), (256, 16)):
+            loaded = config.load(f"{PAIR}[web]\nmax_connections_per_address = {connections}").web
+            self.assertEqual(loaded.max_streams_per_user, streams)
+        (problem,) = self.web("max_connections_per_address = 8", "max_streams_per_user = 8")
+        self.assertTrue(problem.startswith("web.max_streams_per_user: 8 event streams of one user"), problem)
+        self.assertIn("expected fewer than web.max_connections_per_address", problem)
+        (problem,) = self.web("max_streams_per_user = 32")
+        self.assertIn("all 32 connections", problem)
+        self.assertEqual(self.web("max_connections_per_address = 8", "max_streams_per_user = 7"), [])
+
     def test_lists(self) -> None:
         """A list is kept as a tuple; what is no list, or holds something that can't be, is told."""
         loaded = config.load(

@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from mtmount_twisted import secret
 from mtmount_twisted.bridge.journal_file import Store
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.logs import send_to_twisted
 from mtmount_twisted.tls import Server, encrypted, listen, load_credentials
@@ -145,7 +146,9 @@ class TokenTests(GuardCase):
             return Answer(None)
 
         guard = Guard(Doors(), TOKENS, User(ANYONE, frozenset(), Source.CSC))
-        site = make_site([Route("GET", "/", keep, "observe", "For the test.")], guard, LOG, Clock())
+        site = make_site(
+            [Route("GET", "/", keep, "observe", "For the test.")], guard, LOG, Clock(), WebSettings()
+        )
         got = ask(site, "GET", "/", headers={"Authorization": f"Bearer {SECRETS['wall']}", "X-Other": "kept"})
         self.assertEqual(got.status, 200)
         self.assertNotIn(SECRETS["wall"], repr(calls))

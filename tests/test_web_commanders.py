@@ -13,6 +13,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.codec import decode_command
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
@@ -371,7 +372,7 @@ class ExampleTests(TestCase):
         house.bridge.link_up(house.link)
         areas = (house.commands, house.leases, house.state)
         routes = [route for area in areas for route in area.routes()]
-        site = make_site(routes, Guard(Doors(), None, user("anyone")), LOG, reactor)
+        site = make_site(routes, Guard(Doors(), None, user("anyone")), LOG, reactor, WebSettings())
         port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{port.getHost().port}"
         self.addCleanup(port.stopListening)

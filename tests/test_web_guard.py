@@ -8,6 +8,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.web.guard import ANYONE, LONGEST_URL, MOST_LONG, MOST_PARTS, Doors, Guard
@@ -50,7 +51,7 @@ class GuardCase(SynchronousTestCase):
         ]
         anyone = User(ANYONE, frozenset(("observe", "command", "stop")), Source.EUI)
         doors = Doors(("mount.example.org", "2001:db8::1"), ("https://proxy.example.org",))
-        self.site = make_site(routes, Guard(doors, self.tokens, anyone), LOG, Clock())
+        self.site = make_site(routes, Guard(doors, self.tokens, anyone), LOG, Clock(), WebSettings())
 
     def ask(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Got:
         """One request."""

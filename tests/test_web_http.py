@@ -5,11 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge import config
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.web.calls import Answer, Call, Route
 from mtmount_twisted.web.guard import Doors, Guard
 from mtmount_twisted.web.pages import Pages
-from mtmount_twisted.web.site import Limits, make_site
+from mtmount_twisted.web.site import make_site
 
 from .test_web_site import SiteCase
 from .web import ANYONE, LOG, Got, LetIn, Wire, ask
@@ -142,7 +143,7 @@ class Targets(SiteCase):
             return Answer([call.request.path.decode(), dict(call.query)])
 
         routes = [Route("GET", path, told, "observe", "Tell.") for path in ("/", "/a")]
-        site = make_site(routes, Guard(Doors(), None, ANYONE), LOG, self.clock, Limits())
+        site = make_site(routes, Guard(Doors(), None, ANYONE), LOG, self.clock, WebSettings())
         wire = Wire(site)
         lines = [f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts), "", ""]
         wire.send("\r\n".join(lines).encode())
@@ -189,7 +190,7 @@ class Prefixes(SiteCase):
             Route("POST", "/api/v1/commands", begun, "observe", "Begin."),
             Route("GET", "/elsewhere", elsewhere, "observe", "Leave."),
         ]
-        site = make_site(routes, LetIn(), LOG, self.clock, Limits(), prefix)
+        site = make_site(routes, LetIn(), LOG, self.clock, WebSettings(), prefix)
         return ask(site, method, path, {} if method == "POST" else None)
 
     def test_with_and_without(self) -> None:
@@ -247,7 +248,7 @@ class Desks(SiteCase):
 
     def test_browsers_and_programs(self) -> None:
         """Three browsers with all the connections that they may have, a Prometheus and four programs."""
-        self.make_site(Limits())
+        self.make_site(WebSettings())
         wires = [self.wire() for _ in range(3 * 6 + 1 + 4)]
         for wire in wires:
             wire.ask("GET", "/wait")

@@ -49,6 +49,11 @@ def web_of(
     return bridge, WebService(changed, endpoint, tokens, parts, LOG, on)
 
 
+def bearer(secret: str) -> dict[str, str]:
+    """Return the header that shows a token."""
+    return {"Authorization": f"Bearer {secret}"}
+
+
 class InMemory(SynchronousTestCase):
     """The service on a reactor in memory."""
 
@@ -218,6 +223,45 @@ class InMemory(SynchronousTestCase):
         self.assertEqual(self.ask("GET", "/metrics", **wall).status, 200)
         self.assertEqual(self.ask("POST", "/api/v1/lease", {}, **wall).status, 403)
         self.assertEqual(self.ask("DELETE", "/api/v1/lease").status, 401)
+
+    def fill_with_streams(self, addresses: list[str], tokens: list[str]) -> list[Wire]:
+        """Begin event streams from these addresses, each of the next user, until the next is refused."""
+        wires: list[Wire] = []
+        for number in range(1000):
+            wire = Wire(self.site, addresses[number % len(addresses)])
+            wire.ask("GET", "/api/v1/events", headers=bearer(tokens[number % len(tokens)]))
+            wires.append(wire)
+            if wire.stream().status == 503:
+                return wires
+        raise AssertionError("no stream was refused")
+
+    def stop_from(self, address: str, token: str) -> str:
+        """Stop the mount by a new connection; return the command that the bridge was given."""
+        wire = Wire(self.site, address)
+        wire.ask("POST", "/api/v1/commands", {"command": "BothAxesStop"}, bearer(token))
+        self.addCleanup(wire.lose)
+        answer = wire.answer()
+        return "" if answer is None else str(answer.json["command"]["command"])
+
+    def test_streams_leave_a_place_for_a_stop(self) -> None:
+        """However many event streams the users at one address or at all addresses have, a stop gets in."""
+        secrets = ["0123456789abcdef", "fedcba9876543210", "0f1e2d3c4b5a6978"]
+        text = "".join(
+            f'[[token]]\nname = "user{number}"\nsecret = "{secret}"\nroles = ["observe", "stop"]\n'
+            for number, secret in enumerate(secrets)
+        )
+        for settings, addresses, tokens in (
+            ({}, ["192.0.2.1"], secrets),
+            ({}, ["192.0.2.1"], secrets[:1]),
+            ({"max_connections": 8}, ["192.0.2.1", "192.0.2.2", "2001:db8::1"], secrets),
+        ):
+            self.setUp()
+            service = self.start(load_tokens(text.encode()), **settings)
+            wires = self.fill_with_streams(addresses, tokens)
+            self.assertEqual(self.stop_from(addresses[0], secrets[0]), "BothAxesStop")
+            for wire in wires:
+                wire.lose()
+            service.stopService()
 
     def test_settings(self) -> None:
         """The limits and names of the settings are those that hold."""

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.web.calls import Answer, Call, Route
 from mtmount_twisted.web.routing import HEADERS
 from mtmount_twisted.web.site import CLOSING, Limits
@@ -28,7 +29,7 @@ class SiteCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.waiting: list[Deferred[str]] = []
-        self.make_site(Limits(max_body=100, max_connections=8, max_connections_per_address=4))
+        self.make_site(WebSettings(max_body=100, max_connections=8, max_connections_per_address=4))
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
     def make_site(self, limits: Limits) -> None:
@@ -219,7 +220,7 @@ class AnyBytes(SynchronousTestCase):
 
         clock = Clock()
         site = site_of(
-            [Route("POST", "/", echo, "observe", "Echo.")], clock=clock, limits=Limits(max_body=100)
+            [Route("POST", "/", echo, "observe", "Echo.")], clock=clock, limits=WebSettings(max_body=100)
         )
         wire = Wire(site)
         for piece in pieces:
@@ -464,7 +465,7 @@ class Connections(SiteCase):
 
         They come from more addresses than there are places, each as often as it can, and say nothing.
         """
-        self.make_site(Limits())
+        self.make_site(WebSettings())
         self.asked([self.wire("192.0.2.1")], 0)
         strangers = [self.wire(f"198.51.100.{number % 250}") for number in range(5000)]
         answered = 0
@@ -481,7 +482,7 @@ class Connections(SiteCase):
 
     def test_a_newcomer_gets_in_while_one_stranger_holds_all_it_can(self) -> None:
         """An address that never showed a token is let in, for one that holds many gives way."""
-        self.make_site(Limits(max_connections=16, max_connections_per_address=8))
+        self.make_site(WebSettings(max_connections=16, max_connections_per_address=8))
         strangers = []
         for number in (*[1] * 20, 2, 3):
             strangers.append(self.wire(f"198.51.100.{number}"))

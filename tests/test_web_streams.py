@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.journal import NoJournal
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.journal import limited
 from mtmount_twisted.web import resuming
@@ -22,7 +23,7 @@ from mtmount_twisted.web.calls import Problem, User
 from mtmount_twisted.web.resuming import MAX_WAIT
 from mtmount_twisted.web.routing import Router
 from mtmount_twisted.web.selection import Selection
-from mtmount_twisted.web.site import Limits, WebSite
+from mtmount_twisted.web.site import WebSite
 from mtmount_twisted.web.streams import KEEP_ALIVE, PARAMETERS, Bounds
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
@@ -169,7 +170,7 @@ class StreamTests(StreamsCase):
 class BoundsTests(StreamsCase):
     """How many streams there may be, and how far behind."""
 
-    bounds = Bounds(max_behind_bytes=5000, max_behind_seconds=10, per_user=2, total=3)
+    bounds = Bounds(max_behind_bytes=5000, max_behind_seconds=10, per_user=2, per_address=2, total=3)
 
     def test_per_user(self) -> None:
         """One user has so many streams, and may have another when one ends."""
@@ -186,6 +187,17 @@ class BoundsTests(StreamsCase):
         problem = self.failureResultOf(self.world.call(Request(), network="192.0.2.1"), Problem).value
         self.assertEqual(problem.status, 503)
         self.world.read(network="192.0.2.2")
+
+    def test_per_address_of_users(self) -> None:
+        """All users at one address have so many, and one that has no address is not counted with them."""
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abc"]
+        readers = [self.world.read(user=user, at="192.0.2.1") for user in users[:2]]
+        problem = self.failureResultOf(self.world.call(Request(), users[2], at="192.0.2.1"), Problem).value
+        self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
+        self.assertIn("your address has 2 event streams", problem.title)
+        self.world.read(user=users[2])
+        readers[0].leave()
+        self.world.read(user=users[2], at="192.0.2.1")
 
     def test_total(self) -> None:
         """There are so many streams altogether."""
@@ -655,9 +667,9 @@ class SocketTests(TestCase):
         """A reader that reads nothing is cut off, and its connection is gone; the streams are none."""
         from twisted.internet import reactor
 
-        world = World(self, Bounds(max_behind_bytes=2**20), reactor)
+        world = World(self, clock=reactor)
         log = logging.getLogger("tests.web")
-        site = WebSite(Router(world.streams.routes(), Gate(), log), Limits(), log, reactor)
+        site = WebSite(Router(world.streams.routes(), Gate(), log), WebSettings(), log, reactor)
         port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
         self.addCleanup(port.stopListening)
         self.addCleanup(world.stop)

@@ -17,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.web.calls import Problem, Role, Route, User
 from mtmount_twisted.web.site import Limits, WebSite, make_site
@@ -62,7 +63,7 @@ def site_of(
     routes: Iterable[Route], user: User = ANYONE, clock: Clock | None = None, limits: Limits | None = None
 ) -> WebSite:
     """A site with these routes, that takes every request for one of `user`'s."""
-    return make_site(routes, LetIn(user), LOG, clock or Clock(), limits)
+    return make_site(routes, LetIn(user), LOG, clock or Clock(), limits or WebSettings())
 
 
 class Pipe(StringTransport):

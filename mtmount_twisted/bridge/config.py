@@ -111,6 +111,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
+        problems += _only_streams(entry)
     if problems:
         raise ConfigError(where, _first(problems))
     config: Config = build(Config, entries)
@@ -161,6 +162,18 @@ def _open_port(entry: Entry) -> Iterator[str]:
             f"{path}.endpoint: {values['endpoint']} can be reached from other machines: say who may connect "
             f"({path}.allow or {path}.client_ca), listen at interface=127.0.0.1, or let in anyone "
             f"({path}.insecure = true)"
+        )
+
+
+def _only_streams(entry: Entry) -> Iterator[str]:
+    """The event streams of a user leave a connection of its address for a stop."""
+    streams = entry.values.get("max_streams_per_user")
+    connections = entry.values.get("max_connections_per_address")
+    if entry.section == "web" and streams and connections and streams >= connections:
+        yield (
+            f"{entry.path}.max_streams_per_user: {streams} event streams of one user could hold all "
+            f"{connections} connections of its address, and a stop would find none: expected fewer than "
+            f"{entry.path}.max_connections_per_address"
         )
 
 

@@ -54,6 +54,12 @@ def _next_port(section: Any) -> int:
     return port + 1
 
 
+def _streams_per_user(web: Any) -> int:
+    """As many as leave half of one address's connections for what is no stream, such as a stop."""
+    connections: int = web.max_connections_per_address
+    return min(MOST_STREAMS, connections // 2)
+
+
 def _journal_path() -> str | None:
     """Return where ``mtmount-journal`` looks, too; None if this user has no home directory."""
     try:
@@ -61,6 +67,9 @@ def _journal_path() -> str | None:
     except RuntimeError:
         return None
 
+
+MOST_STREAMS = 16
+"""How many event streams one user may have by default, if an address may have twice as many connections."""
 
 WEB_ENDPOINT = "tcp:8080:interface=127.0.0.1"
 """Where the page is if nobody says otherwise."""
@@ -380,8 +389,8 @@ class WebSettings:
         default=256,
         metadata={
             "doc": "how many connections there may be; addresses that have shown no token, nor have an event "
-            "stream where there are no tokens, share half of them",
-            "least": 1,
+            "stream where there are no tokens, share half of them, and event streams may be half of them",
+            "least": 2,
             "most": 65_536,
         },
     )
@@ -399,16 +408,18 @@ class WebSettings:
         default=32,
         metadata={
             "doc": "how many of them from one address, or from one network of 64 bits if it is IPv6",
-            "least": 1,
+            "least": 2,
             "most": 65_536,
         },
     )
     max_streams_per_user: int = field(
-        default=32,
+        default=Factory(_streams_per_user, takes_self=True),
         metadata={
-            "doc": "how many event streams one user may have; without tokens, one address",
+            "doc": "how many event streams one user may have; without tokens, one address. Fewer than "
+            "max_connections_per_address, so that a stop finds a connection",
             "least": 1,
-            "most": 65_536,
+            "most": 65_535,
+            "default_words": f"{MOST_STREAMS}, or half of `max_connections_per_address` if that is less",
         },
     )
     absent_after: float = field(

@@ -46,6 +46,7 @@ class Call:
     :ivar request: Twisted's request, for who answers with a stream.
     :ivar only_headers: True for a HEAD request: an answer that would be a stream is not begun.
     :ivar network: the peer's network where there are no tokens, so that all are one user; else empty.
+    :ivar peer: the peer's network; empty for one that has none, as at a Unix socket.
     """
 
     user: User
@@ -56,6 +57,7 @@ class Call:
     request: Any = None
     only_headers: bool = False
     network: str = ""
+    peer: str = ""
 
     @property
     def share(self) -> str:

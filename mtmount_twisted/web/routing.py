@@ -143,8 +143,9 @@ class Router:
         sent = request.uri.partition(b"?")[2].decode("latin-1")
         query = dict(parse_qsl(sent, keep_blank_values=True))
         body = read_body(method, headers.get("content-type"), request.content.read())
-        network = "" if self._gate.has_tokens else client_network(_host_of(request))
-        call = Call(user, parts, query, body, headers, request, method == "HEAD", network)
+        peer = client_network(_host_of(request))
+        network = "" if self._gate.has_tokens else peer
+        call = Call(user, parts, query, body, headers, request, method == "HEAD", network, peer)
         answer = await route.respond(call)
         if answer.streams:
             request.accepted(known=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -37,23 +37,13 @@ from .leases import Leases
 from .lives import Lives
 from .metrics import Metrics
 from .pages import Pages
-from .site import Limits, WebSite, make_site
+from .site import WebSite, make_site
 from .state import State
-from .streams import Bounds, Streams
+from .streams import Bounds, Patience, Streams
 from .tokens import ROLES, Tokens
 
 API = "/api/"
 """Below this is what users ask for; the rest is for browsers and for programs that watch."""
-
-
-class Patience(Protocol):
-    """How far behind who listens may be, in bytes and in seconds."""
-
-    @property
-    def max_behind_bytes(self) -> int: ...
-
-    @property
-    def max_behind_seconds(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +89,7 @@ class Areas:
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
         leases = Leases(bridge, tee, feed.publish, commanders, reactor, wall_clock, log)
         state = State(bridge, tee, link, journal, leases, reactor, wall_clock)
-        bounds = _bounds(settings, parts.clients)
+        bounds = Bounds.of(settings, parts.clients)
         streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds, log)
         watch = LoopWatch(reactor)
         watch.start()
@@ -135,16 +125,6 @@ def _noted(route: Route, commanders: Commanders) -> Route:
     if route.role is None or not route.path.startswith(API):
         return route
     return replace(route, respond=commanders.noting(route.respond))
-
-
-def _bounds(settings: Any, clients: Patience) -> Bounds:
-    """How much is too much for who listens: it may be as far behind as any client of the bridge."""
-    return Bounds(
-        max_behind_bytes=clients.max_behind_bytes,
-        max_behind_seconds=clients.max_behind_seconds,
-        per_user=settings.max_streams_per_user,
-        total=settings.max_connections,
-    )
 
 
 class WebService(Service):
@@ -195,14 +175,8 @@ class WebService(Service):
         self.failure = ""
         settings = self._settings
         self._areas = Areas(self._parts, settings, self._log, reactor, self._wall_clock, self._refused)
-        limits = Limits(
-            settings.deadline,
-            settings.max_body,
-            settings.max_connections,
-            settings.max_connections_per_address,
-        )
         routes, prefix = self._areas.routes, settings.path_prefix
-        site = self._site = make_site(routes, self._guard(), self._log, reactor, limits, prefix)
+        site = self._site = make_site(routes, self._guard(), self._log, reactor, settings, prefix)
         site.hsts = settings.hsts
         credentials = self._settings.credentials or endpoint_credentials(self._endpoint)
         self._server = None if credentials is None else Server(credentials)

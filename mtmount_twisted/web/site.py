@@ -13,9 +13,8 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotiationFactory
@@ -37,20 +36,24 @@ _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE
 """RFC 9112, 3.2.2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client may take up.
+class Limits(Protocol):
+    """What one client may take up, as a `bridge.sections.WebSettings` says."""
 
-    :ivar deadline: for the headers, and again for the body, s.
-    :ivar max_body: bytes.
-    :ivar max_connections: at once, from everywhere; half of them for addresses that showed a token.
-    :ivar max_connections_per_address: at once, from one address, or one /64 of IPv6.
-    """
+    @property
+    def deadline(self) -> float:
+        """For the headers, and again for the body, s."""
 
-    deadline: float = 10.0
-    max_body: int = 65_536
-    max_connections: int = 256
-    max_connections_per_address: int = 32
+    @property
+    def max_body(self) -> int:
+        """Bytes."""
+
+    @property
+    def max_connections(self) -> int:
+        """At once, from everywhere; half of them for addresses that showed a token."""
+
+    @property
+    def max_connections_per_address(self) -> int:
+        """At once, from one address, or one /64 of IPv6."""
 
 
 class WebRequest(http.Request):
@@ -417,9 +420,9 @@ def make_site(
     gate: Gate,
     log: logging.Logger,
     reactor: Any,
-    limits: Limits | None = None,
+    limits: Limits,
     prefix: str = "",
 ) -> WebSite:
     """Make the site that answers these routes; for `prefix` see `Router`."""
     limited_log = RateLimitedLog(reactor, log, A_FEW)
-    return WebSite(Router(routes, gate, limited_log, prefix), limits or Limits(), limited_log, reactor)
+    return WebSite(Router(routes, gate, limited_log, prefix), limits, limited_log, reactor)

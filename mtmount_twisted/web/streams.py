@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -41,6 +41,29 @@ HEADERS = {
 }
 
 
+class Connections(Protocol):
+    """How many connections and streams there may be."""
+
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def max_connections_per_address(self) -> int: ...
+
+    @property
+    def max_streams_per_user(self) -> int: ...
+
+
+class Patience(Protocol):
+    """How far behind a client or a reader may be, in bytes and in seconds."""
+
+    @property
+    def max_behind_bytes(self) -> int: ...
+
+    @property
+    def max_behind_seconds(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How much is too much.
@@ -48,13 +71,33 @@ class Bounds:
     :ivar max_behind_bytes: how much may wait for one reader, beyond what its connection buffers.
     :ivar max_behind_seconds: how long the oldest of what it has not read may wait.
     :ivar per_user: how many streams one user may have; without tokens, one address.
+    :ivar per_address: how many streams all users at one address, or in one /64 of IPv6, may have.
     :ivar total: how many there may be.
     """
 
-    max_behind_bytes: int = 2**20
-    max_behind_seconds: float = 10.0
-    per_user: int = 16
-    total: int = 256
+    max_behind_bytes: int
+    max_behind_seconds: float
+    per_user: int
+    per_address: int
+    total: int
+
+    @classmethod
+    def of(cls, settings: Connections, clients: Patience) -> Bounds:
+        """Return the bounds of a configuration: a stream may be as far behind as any client of the bridge.
+
+        Each stream holds a connection. Half of all connections, and half of those of one address unless one
+        user may have more streams, are left for what is no stream: a stop.
+
+        :param settings: a `bridge.sections.WebSettings`.
+        :param clients: a `bridge.sections.ClientLimits`.
+        """
+        return cls(
+            max_behind_bytes=clients.max_behind_bytes,
+            max_behind_seconds=clients.max_behind_seconds,
+            per_user=settings.max_streams_per_user,
+            per_address=max(settings.max_streams_per_user, settings.max_connections_per_address // 2),
+            total=settings.max_connections // 2,
+        )
 
 
 class Stream:
@@ -62,6 +105,7 @@ class Stream:
 
     :param call: the request for it.
     :ivar share: whose share of the streams it is: see `Call`.
+    :ivar peer: the network of its reader: see `Call`.
     :param cut_off: called with this and the reason, once, when a bound is passed.
     :ivar send: sends it bytes, now or when there is room; to nobody once it ended.
     :ivar room: its Deferred fires when there is room; it can be cancelled, and is when the stream ends.
@@ -82,6 +126,7 @@ class Stream:
         self.selection = selection
         self.user = call.user
         self.share = f"streams of {call.share}"
+        self.peer = call.peer
         self.ended = False
         self.resuming: Deferred[None] | None = None
         self.release: Callable[[], None] = lambda: None
@@ -126,7 +171,7 @@ class Streams:
         tee: Any,
         bridge: Any,
         clock: Any,
-        bounds: Bounds | None,
+        bounds: Bounds,
         log: logging.Logger,
     ) -> None:
         self.cut_off = 0
@@ -141,9 +186,10 @@ class Streams:
         self._limited = LimitedJournal(tee, clock, bridge.counts)
         self._bridge = bridge
         self._clock = clock
-        self._bounds = bounds or Bounds()
+        self._bounds = bounds
         self._streams: dict[Stream, None] = {}
         self._by_share: Counter[str] = Counter()
+        self._by_peer: Counter[str] = Counter()
         self._keep_alive: IDelayedCall | None = None
         self._closed = False
 
@@ -163,7 +209,7 @@ class Streams:
     async def events(self, call: Call) -> Answer:
         """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
         selection, last = read_call(call)
-        self._look_for_room(f"streams of {call.share}")
+        self._look_for_room(f"streams of {call.share}", call.peer)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
         stream = Stream(call, selection, self._clock, self._bounds, self._cut)
@@ -192,12 +238,15 @@ class Streams:
             if stream in self._streams:
                 self._cut(stream, "a fault of the daemon; its log says why")
 
-    def _look_for_room(self, share: str) -> None:
+    def _look_for_room(self, share: str, peer: str) -> None:
         most = self._bounds.per_user
         if self._closed:
             raise Problem(503, "the daemon ends")
         if self._by_share[share] >= most:
             raise Problem(503, f"you have {most} event streams already", headers={"Retry-After": "10"})
+        if peer and self._by_peer[peer] >= self._bounds.per_address:
+            text = f"your address has {self._bounds.per_address} event streams already"
+            raise Problem(503, text, headers={"Retry-After": "10"})
         if len(self._streams) >= self._bounds.total:
             text = f"there are {self._bounds.total} event streams already"
             raise Problem(503, text, headers={"Retry-After": "10"})
@@ -205,6 +254,7 @@ class Streams:
     def _enter(self, stream: Stream) -> None:
         self._streams[stream] = None
         self._by_share[stream.share] += 1
+        self._by_peer[stream.peer] += 1
         stream.release = self._presence.hold(stream.user)
         stream.request.notifyFinish().addBoth(lambda _: self._leave(stream))
         if self._keep_alive is None:
@@ -223,6 +273,8 @@ class Streams:
         del self._streams[stream]
         self._by_share[stream.share] -= 1
         self._by_share += Counter()  # keeps what is above zero
+        self._by_peer[stream.peer] -= 1
+        self._by_peer += Counter()
         self._feed.detach(stream)
         stream.end()
         stream.release()
