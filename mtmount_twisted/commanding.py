@@ -45,6 +45,9 @@ from .waiting import Waiters
 
 R = TypeVar("R", bound=Reply)
 
+DOUBT_AFTER = 2.0
+"""How long after a command nothing at all may have come before the log says what may be wrong, in seconds."""
+
 ACK_TIMEOUT = 5.0
 """How long a command may wait for its Ack, in seconds; a bound of ours."""
 
@@ -139,6 +142,8 @@ class Mount:
         self._in_flight: dict[int, SentCommand] = {}
         self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Reply], ...]]] = {}
         self._client_watch: Deferred[None] | None = None
+        self._has_heard = False  # since the connections were made
+        self._doubt: Deadline | None = None
         reading = communicator.each(self._take, self._on_bad_line, self._on_loss)
         Deferred.fromCoroutine(reading).addCallbacks(
             lambda _: self._lose_all("this side closed the connection"), self._stopped
@@ -163,6 +168,8 @@ class Mount:
         sent = self._in_flight[command.sequence_id] = SentCommand(command, deadline)
         self.communicator.write(command).addErrback(self._not_written, sent)
         self._watch_client()
+        if not (sent.ended or self._has_heard or self._doubt):
+            self._doubt = Deadline(self._clock, DOUBT_AFTER, self._say_doubt)
         if sent.ended:
             self._clock.callLater(0, self._log_unless_asked_for, sent)
         sent._handed_out = True
@@ -217,16 +224,32 @@ class Mount:
         """Notice the loss of the connection that commands go out on, from the first one on."""
         if self._client_watch is None or self._client_watch.called:
             self._client_watch = self.communicator.monitor_client_reader()
-            self._client_watch.addCallbacks(
-                lambda _: self._lose_all("the connection that commands are sent on was lost"), self._stopped
-            )
+            self._client_watch.addCallbacks(lambda _: self._lose_client(), self._stopped)
+
+    def _lose_client(self) -> None:
+        why = "the connection that commands are sent on was lost"
+        wrong = self.communicator.wrong_port
+        self._lose_all(f"{why}: {wrong}" if wrong else why)
 
     def _stopped(self, reason: Failure) -> None:
         if not reason.check(PairClosedError, ListenError, NotConnectedError):
             self._log.error("%s: no longer reads: %s", self.communicator.name, reason.getTraceback())
         self._lose_all(reason.getErrorMessage())
 
+    def _say_doubt(self) -> None:
+        if not self.communicator.wrong_port:  # which was logged as it was found
+            text = "%s: no reply within %g s: %s"
+            self._log.warning(text, self.communicator.name, DOUBT_AFTER, self.communicator.why_no_reply)
+
+    def _end_doubt(self) -> None:
+        if self._doubt is not None and self._doubt.active():
+            self._doubt.cancel()
+        self._doubt = None
+
     def _take(self, reply: Any) -> None:
+        if not self._has_heard:
+            self._has_heard = True
+            self._end_doubt()
         if not isinstance(reply, Answer):
             self._publish(reply)
             return
@@ -263,6 +286,8 @@ class Mount:
             what = f"no Done within {sent._duration:g} s and {DONE_MARGIN:g} s more"
         else:
             what = f"no Ack within {self._ack_timeout:g} s"
+            if not self._has_heard:
+                what += f"; {self.communicator.why_no_reply}"
         self._end(sent, CommandTimedOut(sent.command, what))
 
     def _not_written(self, reason: Failure, sent: SentCommand) -> None:
@@ -271,12 +296,15 @@ class Mount:
         self._end(sent, kind(sent.command, reason.getErrorMessage()))
 
     def _lose_all(self, why: str) -> None:
+        self._has_heard = False
         for sent in self.in_flight:
             self._end(sent, CommandOutcomeUnknown(sent.command, why))
 
     def _end(self, sent: SentCommand, error: CommandError | None) -> None:
         if not sent.ended:
             del self._in_flight[sent.command.sequence_id]
+            if not self._in_flight:
+                self._end_doubt()
             sent._end(error)
             if sent._handed_out:
                 self._log_unless_asked_for(sent)

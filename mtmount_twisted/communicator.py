@@ -12,6 +12,8 @@ from typing import Any, TypedDict, Unpack
 
 from .arguments import check_bool
 from .carriage import COMMANDS_IN, REPLIES_IN
+from .errors import LineError
+from .framing import TERMINATOR
 from .messages import BaseMessage
 from .pair import ClientServerPair
 
@@ -64,4 +66,19 @@ class Communicator(ClientServerPair[BaseMessage]):
             connect_callback,
             carries=carries,
             **options,
+        )
+
+    def explain_heard(self, data: bytes) -> str:
+        """As in `IPairOwner`: a port that replies on the same connection is no pair's."""
+        line, end, _ = data.partition(TERMINATOR)
+        if not (self.read_replies and end):
+            return super().explain_heard(data)
+        try:
+            REPLIES_IN.decode(line)
+        except LineError:
+            return super().explain_heard(data)
+        there = self._there
+        return (
+            f"{there} replies on the connection that takes the commands: it is a [[port]] of the bridge, and "
+            f"no pair's; use DuplexCommunicator (mtmount-commander --connect {there}), or give a pair's ports"
         )

@@ -57,6 +57,9 @@ STEADY_AFTER = 1.0
 PATIENCE = 5
 """How many connections in a row may be shorter than that before the time between them grows."""
 
+MOST_HEARD = 4096
+"""How much of what the far end of a client connection says is looked at to explain it, in bytes."""
+
 RETRY_GROWTH = 1.5
 RETRY_SPREAD = 0.2
 """Each time between attempts is up to this part shorter, by chance, so that many clients
@@ -180,6 +183,8 @@ class ClientHalf:
 
     :ivar writer: the `LineWriter` while it is connected, else None.
     :ivar writes: who waits for the peer to read.
+    :ivar wrong_port: why its far end can't be what was meant, and what to do, by what that said; empty if
+        that said nothing, or nothing that tells.
     :raises ValueError: if `max_unsent` is below 1.
     """
 
@@ -216,6 +221,9 @@ class ClientHalf:
         self._target = ("", 0)
         self._unreachable: IDelayedCall | None = None  # fired already or not, while nothing is reached
         self.why_not = "no answer"
+        self.wrong_port = ""
+        self._heard = b""  # on the connection that is up
+        self._is_explained = False
 
     def start(self, host: str, port: int) -> None:
         """Connect to `host`:`port`, and again whenever that fails or is lost.
@@ -250,8 +258,21 @@ class ClientHalf:
         else:
             self._gone.fire(None)
 
+    def writer_heard(self, writer: LineWriter, data: bytes) -> bool:
+        """As in `ILineWriterOwner`; log an explanation once, also if the next connection gives the same."""
+        if writer is self.writer and not self._is_explained:
+            self._heard = (self._heard + data)[:MOST_HEARD]
+            why = self.owner.explain_heard(self._heard)
+            self._is_explained = bool(why)
+            if why and why != self.wrong_port:
+                self.wrong_port = why
+                self.limited_log.warning("%s: the wrong port: %s", self.name, why)
+        return self._is_explained
+
     def begin(self, host: str, port: int) -> None:
         """Begin to try."""
+        if (host, port) != self._target:
+            self.wrong_port = ""
         self._target = host, port
         self._watch()
         factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
@@ -289,10 +310,13 @@ class ClientHalf:
         """The attempt succeeded."""
         self._unwatch()
         self.writer = writer
+        self._heard, self._is_explained = b"", False
 
     def drop(self, writer: LineWriter) -> None:
         """The connection was lost; the factory tries again."""
         self.writer = None
+        if not self._is_explained:
+            self.wrong_port = ""
         self._watch()
 
     def leave(self) -> None:

@@ -27,9 +27,8 @@ from .connections import ClientHalf, check_destination
 from .deadlines import Deadline
 from .errors import LineTooLongError, PeerRefusedError, UnfinishedLineError
 from .framing import MAX_LINE_LENGTH
-from .hosts import host_and_port
 from .interfaces import ILineReaderOwner
-from .protocol import LineReader, LineWriter
+from .protocol import HTTP_ANSWER, TLS_ALERT, LineReader, LineWriter
 from .tls import ConnectsWith, why_refused
 from .waiting import Waiters
 
@@ -38,12 +37,6 @@ SETTLE_TIME = 0.25
 
 HANDSHAKE_TIME = 3.0
 """How long a TLS handshake may take, in seconds."""
-
-_TLS_ALERT = b"\x15\x03"
-"""How a TLS record with an alert begins (RFC 8446, 5.1): the answer of TLS to plain text."""
-
-_HTTP = b"HTTP/"
-"""How the answer of a web server begins (RFC 9112, 4)."""
 
 _ENCRYPTED = "it speaks TLS, and this side plain text", "encrypted"
 _MUTE = "it closed the connection when it was spoken to, and said nothing: it may speak TLS only", "encrypted"
@@ -116,10 +109,10 @@ class DuplexProtocol(LineWriter):
         is_first, self._has_heard = not self._has_heard, True
         if self._refusal is not None:
             return
-        if is_first and data.startswith(_TLS_ALERT):
+        if is_first and data.startswith(TLS_ALERT):
             self._refuse(_ENCRYPTED)
             return
-        if is_first and data.startswith(_HTTP):
+        if is_first and data.startswith(HTTP_ANSWER):
             self._refuse(_IS_PAGE)
             return
         if not self._is_up:
@@ -284,6 +277,11 @@ class DuplexCommunicator(Communicator):
         """As in `ClientServerPair`."""
         return self.refusal or super().why_not_connected
 
+    @property
+    def why_no_reply(self) -> str:
+        """As in `ClientServerPair`."""
+        return f"is {self._there} a [[port]] of the bridge? The port of a pair replies on another connection"
+
     def _refused(self, reason: Failure) -> None:
         """Log why a connection can't be used, once for each reason; end the waits if the reason is final."""
         if self.closed:
@@ -291,7 +289,7 @@ class DuplexCommunicator(Communicator):
         error = reason.value
         is_final = isinstance(error, PeerRefusedError)
         why = str(error) if is_final else _CLOSED
-        text = f"{host_and_port(self.client_host, self.client_port)}: {why}"
+        text = f"{self._there}: {why}"
         if text != self.refusal:
             self.log.warning("%s: can't use %s", self.name, text)
         self.refusal = text

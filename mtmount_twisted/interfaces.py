@@ -32,6 +32,9 @@ class ILineWriterOwner(Interface):
     def writer_lost(writer: Any, reason: Failure) -> None:
         """`writer` is disconnected for good; `reason` is a `Failure`."""
 
+    def writer_heard(writer: Any, data: bytes) -> bool:
+        """Data came in, though none is expected; return whether it is explained and need not be logged."""
+
 
 class ILineReaderOwner(Interface):
     """Who a `protocol.LineReader` reports to."""
@@ -60,6 +63,13 @@ class IPairOwner(Interface):
 
     def refusal_of(peer: Any) -> str:
         """Why a peer at this ``IAddress`` may not connect to the server; empty if it may."""
+
+    def explain_heard(data: bytes) -> str:
+        """Say why the far end of the client connection talks, and what to do about it.
+
+        :param data: the beginning of what it said.
+        :returns: empty if that tells nothing.
+        """
 
 
 class IClient(Interface):

@@ -43,7 +43,7 @@ from .inbox import Inbox, Messages
 from .interfaces import IPairOwner
 from .limited_log import A_FEW, RateLimitedLog
 from .logs import send_unconfigured_to_twisted
-from .protocol import MAX_UNSENT, LineWriter
+from .protocol import HTTP_ANSWER, MAX_UNSENT, TLS_ALERT, LineWriter
 from .waiting import Waiters
 
 MAX_UNREAD = 1000
@@ -192,6 +192,8 @@ class ClientServerPair(Generic[M]):
     @property
     def why_not_connected(self) -> str:
         """What is missing until `connected` is true, and what to do about it, in words for people."""
+        if self.wrong_port:
+            return self.wrong_port
         there = self._there
         if self._is_sent_away:
             return (
@@ -208,6 +210,24 @@ class ClientServerPair(Generic[M]):
         return (
             f"the mount did not connect to {here} to reply; give the port to which {there} replies, or "
             "another host or port"
+        )
+
+    @property
+    def wrong_port(self) -> str:
+        """Why the client connection leads to a wrong port, and what to do, in words for people.
+
+        Nothing is expected to come in on that connection. What does come gives away a web server, say; that
+        is logged as a warning, too. Empty if nothing came, or nothing that tells.
+        """
+        return self._client.wrong_port
+
+    @property
+    def why_no_reply(self) -> str:
+        """What may be wrong if nothing was read yet though `connected` is true, in words for people."""
+        there = self._there
+        here = host_and_port(self.server_host, self.server_port)
+        return self.wrong_port or (
+            f"do both ports belong to one pair? Commands go to {there}, and replies are to come to {here}"
         )
 
     @property
@@ -558,6 +578,18 @@ class ClientServerPair(Generic[M]):
 
     def refusal_of(self, peer: Any) -> str:
         """As in `IPairOwner`: anyone may connect; for subclasses to refuse some."""
+        return ""
+
+    def explain_heard(self, data: bytes) -> str:
+        """As in `IPairOwner`."""
+        there = self._there
+        if data.startswith(HTTP_ANSWER):
+            return (
+                f"{there} speaks HTTP: it is the page of a bridge, or another web server, and not a port for "
+                "the mount's protocol; give another port"
+            )
+        if data.startswith(TLS_ALERT):
+            return f"{there} speaks TLS, and a pair of ports does not; give another port"
         return ""
 
     def _changed(self) -> None:

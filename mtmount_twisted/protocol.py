@@ -45,6 +45,12 @@ MAX_UNSENT = 16 * 2**20
 WRITE_OVERHEAD = 500
 """What each such write counts for beside its data, in bytes: about what its Deferred takes."""
 
+TLS_ALERT = b"\x15\x03"
+"""How a TLS record with an alert begins (RFC 8446, 5.1): the answer of TLS to plain text."""
+
+HTTP_ANSWER = b"HTTP/"
+"""How the answer of a web server begins (RFC 9112, 4)."""
+
 
 class LineReader(LineReceiver):
     """Receives lines, up to `max_length` bytes long, and hands them on a chunk at a time.
@@ -165,7 +171,7 @@ class LineWriter(Protocol):
 
     :param owner: an `ILineWriterOwner`.
     :param clock: times how long closing may take.
-    :param log: told of data that comes in, since none is expected.
+    :param log: told of data that comes in, since none is expected, unless the owner can explain it.
     :param name: what to call the connection in the log.
     :param waiting: where writes wait for the peer to read; the owner ends them after a loss.
     :param max_unsent: how many bytes may be written while there is no room, at least 1.
@@ -245,9 +251,10 @@ class LineWriter(Protocol):
         """The connection is lost; `connectionLost` follows."""
 
     def dataReceived(self, data: bytes) -> None:
-        self.log.warning(
-            "%s: dropped %d bytes from the far end of the client connection", self.name, len(data)
-        )
+        if not self.owner.writer_heard(self, data):
+            self.log.warning(
+                "%s: dropped %d bytes from the far end of the client connection", self.name, len(data)
+            )
 
     def close(self) -> None:
         """Close when all is written, or after `CLOSE_TIMEOUT` if the peer does not read it."""

@@ -102,7 +102,7 @@ ROOMS: dict[str, Room] = {
         "arguments logs",
     ),
     "duplex": room(
-        "duplex", "names lines waiting hosts interfaces deadlines protocol connections communicator tls"
+        "duplex", "names lines waiting interfaces deadlines protocol connections communicator tls"
     ),
     "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),

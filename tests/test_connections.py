@@ -46,6 +46,9 @@ class Owner:
     def refusal_of(self, peer: object) -> str:
         return self.refusal
 
+    def explain_heard(self, data: bytes) -> str:
+        return ""
+
 
 class HalfCase(SynchronousTestCase):
     """What the tests of both halves need."""

@@ -427,6 +427,7 @@ class WebTests(WebCase):
 OWN_TIMERS = {
     "commander.session:Session._run": "a script or a person asked to wait so long",
     "commander.watch:Watch._go_on": "the daemon is asked again",
+    "commander.watch:Watch.own_source": "the daemon is asked again",
     "commander.web:WebClient.__init__": "connections that were not used for long are closed",
     "commander.web:_NamedEndpoint._to": "it never comes: the deadlines around it are shorter",
     "deadlines:Deadline._set": "the deadline's own",
@@ -436,6 +437,7 @@ OWN_TIMERS = {
     "simulator.axis:InPositionWatch._wait": "the axis comes to its target, or leaves it",
     "simulator.execution:Part.begin": "a part of a command's work is done",
     "simulator.voice:Voice._say_later": "a fault that is asked for: the reply is late",
+    "systemd:ServiceManager._failed": "a state that systemd was not told is tried again",
     "systemd:ServiceManager._feed": "systemd judges us by it, and not the other way round",
     "systemd:ServiceManager._send": "systemd did not read yet: it is told again",
     "testing.chaos:_Connection._client_made": "a test double: a connection to this machine",

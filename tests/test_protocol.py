@@ -46,6 +46,9 @@ class Owner:
 
     writer_connected, writer_lost = reader_connected, reader_lost
 
+    def writer_heard(self, writer: Any, data: bytes) -> bool:
+        return False
+
 
 class LineReaderTests(SynchronousTestCase):
     """Bytes in, lines out."""
