@@ -12,6 +12,7 @@ from mtmount_twisted.bridge.config import Config
 from mtmount_twisted.bridge.here import problems
 from mtmount_twisted.bridge.journal import Journal
 from mtmount_twisted.bridge.sections import JournalSettings
+from mtmount_twisted.errors import JournalError
 from mtmount_twisted.journal.following import Follower
 from mtmount_twisted.journal.reading import Wanted, open_journal, read_entries
 
@@ -162,6 +163,40 @@ class OwnFileTests(JournalCase):
         os.mkfifo(self.path)
         self.write()
         self.assertIn("it is a FIFO; expected a regular file", self.told[0])
+
+    def test_beside_it(self) -> None:
+        """A FIFO or a link in the place of what SQLite keeps beside the file is refused: by the daemon, by a
+        reader and by ``--check-config``; and where a link points to stays as it was.
+        """
+        other = self.path.parent / "other"
+        other.touch(mode=0o644)
+        other.chmod(0o644)
+        makers = (("a FIFO", os.mkfifo), ("a symbolic link", lambda name: os.symlink(other, name)))
+        for end in ("-journal", "-wal", "-shm"):
+            name = f"{self.path}{end}"
+            for kind, make in makers:
+                make(name)
+                self.told.clear()
+                self.write()
+                expected = f"{name}: it is {kind}; expected a regular file of SQLite's, or none: remove it"
+                self.assertIn(expected, self.told[0])
+                error = self.assertRaises(JournalError, open_journal, self.path)
+                self.assertIn(expected, str(error))
+                settings = JournalSettings(path=str(self.path))
+                [problem] = problems(Config(journal=settings))
+                self.assertIn(expected, problem)
+                self.keeper.close()
+                os.unlink(name)
+        self.assertEqual(mode(other), 0o644)
+
+    def test_beside_no_file(self) -> None:
+        """So it is where there is no journal yet."""
+        self.path.unlink()
+        os.mkfifo(f"{self.path}-journal")
+        self.write()
+        self.assertIn("-journal: it is a FIFO", self.told[0])
+        [problem] = problems(Config(journal=JournalSettings(path=str(self.path))))
+        self.assertIn("-journal: it is a FIFO", problem)
 
     def test_folder(self) -> None:
         """A folder is left alone, and stays as open to others as it was."""

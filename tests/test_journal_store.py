@@ -6,8 +6,9 @@ import sqlite3
 from pathlib import Path
 
 from mtmount_twisted.bridge import journal_store
+from mtmount_twisted.bridge.journal import HANGS_AFTER, Writer
 from mtmount_twisted.bridge.journal_store import set_aside
-from mtmount_twisted.journal.schema import RUN_IDS, SPAN_IDS, VERSION
+from mtmount_twisted.journal.schema import RUN_IDS, SPAN_IDS, VERSION, Batch
 
 from .journals import START, JournalCase
 
@@ -414,3 +415,20 @@ class FaultTests(JournalCase):
             names.append(set_aside(self.path, "corrupt", START))
         self.assertEqual(len(set(names)), 2)
         self.assertEqual([Path(f"{name}-wal").read_text() for name in names], ["its log"] * 2)
+
+    def test_file_that_does_not_answer(self) -> None:
+        """While one piece of work on the file takes longer than it ever should, the writer hangs."""
+        writer = Writer(self.waiting, self.keeper, lambda: self.now)
+        keep, seen = self.keeper.keep, []
+
+        def keep_late(batch: Batch) -> int:
+            for _ in range(2):
+                seen.append(writer.hangs)
+                self.now += HANGS_AFTER + 0.1
+            seen.append(writer.hangs)
+            return keep(batch)
+
+        self.patch(self.keeper, "keep", keep_late)
+        self.record()
+        writer.turn()
+        self.assertEqual((seen, writer.hangs, self.count()), ([False, True, True], False, 1))

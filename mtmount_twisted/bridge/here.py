@@ -13,7 +13,7 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from ..journal.checking import unfit
+from ..journal.checking import side_problem, unfit
 from ..journal.schema import real_path
 from .config import Config
 from .places import parse_endpoint
@@ -105,10 +105,12 @@ def _journal_problems(path: str) -> Iterator[str]:
         user = os.geteuid()
         found = os.stat(path)
         # Root may be about to start the daemon as another user.
-        if why := unfit(found, user or found.st_uid):
+        if why := unfit(found, user or found.st_uid) or side_problem(path):
             yield f"{points}{path} can't be the journal: {why}"
         elif not os.access(path, os.R_OK | os.W_OK):
             yield f"{points}{path} can't be written"
+    elif why := side_problem(path):
+        yield f"{points}{path} can't be the journal: {why}"
     else:
         folder = os.path.dirname(path)
         while not os.path.lexists(folder):

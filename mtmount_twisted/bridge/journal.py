@@ -51,6 +51,10 @@ IDLE = 10.0
 STOP_TIME = 3.0
 """How long `Journal.stop` may take, in seconds; a file that is locked takes 2 s of that."""
 
+HANGS_AFTER = 5.0
+"""How long one piece of work on the file may take, in seconds, before the file counts as not written: a batch
+takes some 0.1 s, and SQLite waits 2 s for another program's lock."""
+
 BATCH_ROWS = 5000
 """The most rows that are written in one transaction, about."""
 
@@ -294,11 +298,16 @@ def _take_below(limit: int, rows: deque[Row]) -> list[Row]:
 
 
 class Writer:
-    """Brings what waits into the file, turn by turn. On the journal's thread, or in a test on its own."""
+    """Brings what waits into the file, turn by turn. On the journal's thread, or in a test on its own.
 
-    def __init__(self, waiting: Waiting, keeper: Keeper) -> None:
+    :param clock: seconds, monotonic.
+    """
+
+    def __init__(self, waiting: Waiting, keeper: Keeper, clock: Callable[[], float] = time.monotonic) -> None:
         self.keeper = keeper
         self.written = 0
+        self._clock = clock
+        self._busy_since: float | None = None  # with one piece of work on the file
         self._waiting = waiting
         self._pieces: deque[Batch] = deque()  # of what was taken
 
@@ -312,7 +321,7 @@ class Writer:
         behind = bool(self._pieces)  # which could not be written in an earlier turn
         while self._write_batch():
             if not self._pieces and self._waiting.pending < (1 if behind else BATCH_ROWS):
-                more = self.keeper.tend() or self._waiting.pending
+                more = self._tend() or self._waiting.pending
                 return 0.0 if more else RETRY if self.keeper.fault else IDLE
         return RETRY
 
@@ -345,10 +354,26 @@ class Writer:
     def _write_batch(self) -> bool:
         """Write a piece of a batch; False if it has to be tried again."""
         unwritable = self.keeper.unwritable
-        if not self.keeper.keep(self._pieces[0] if self._fill_batch() else ([], [], [])):
+        batch: Batch = self._pieces[0] if self._fill_batch() else ([], [], [])
+        self._busy_since = self._clock()
+        kept = self.keeper.keep(batch)
+        self._busy_since = None
+        if not kept:
             return False
         self.written += self._free_batch() - (self.keeper.unwritable - unwritable)
         return True
+
+    def _tend(self) -> bool:
+        self._busy_since = self._clock()
+        more = self.keeper.tend()
+        self._busy_since = None
+        return more
+
+    @property
+    def hangs(self) -> bool:
+        """True if one piece of work on the file has taken longer than `HANGS_AFTER`. On either thread."""
+        since = self._busy_since
+        return since is not None and self._clock() - since > HANGS_AFTER
 
     def _fill_batch(self) -> bool:
         """What could not be written yet comes before what waits. False if there is neither."""
@@ -460,7 +485,10 @@ class Journal(Waiting):
     @property
     def fault(self) -> str:
         """Why the file is not written, or ``""`` while it is."""
-        return self._broken or ("" if self._writer is None else self._writer.keeper.fault)
+        if self._broken or self._writer is None:
+            return self._broken
+        hangs = f"the file has not answered for more than {HANGS_AFTER:g} s" if self._writer.hangs else ""
+        return self._writer.keeper.fault or hangs
 
     @property
     def lag(self) -> float:

@@ -21,7 +21,16 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from ..errors import NotAJournalError
-from ..journal.checking import LAST_ID, faulty_row, is_rows_fault, restrict, unfit, wrong_objects
+from ..journal.checking import (
+    LAST_ID,
+    SIDES,
+    faulty_row,
+    is_rows_fault,
+    restrict,
+    side_problem,
+    unfit,
+    wrong_objects,
+)
 from ..journal.schema import (
     APPLICATION_ID,
     COLUMNS,
@@ -546,14 +555,17 @@ def _make_private(path: Path) -> list[str]:
 
     :returns: the files that were there, and that others could read or write, each with its mode; they can't
         any more.
-    :raises NotAJournalError: if it is no file, or of another user, who could change what is in it.
+    :raises NotAJournalError: if it, or what is beside it, is no file, or of another user, who could change
+        what is in it.
     """
     with contextlib.suppress(OSError):
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         os.fchmod(file, 0o600)  # a umask can take the owner's own rights
         os.close(file)
+    if why := side_problem(path):
+        raise NotAJournalError(why)
     changed = []
-    for name in (f"{path}{end}" for end in ("", "-wal", "-shm")):
+    for name in (f"{path}{end}" for end in ("", *SIDES)):
         try:
             found = os.stat(name)
         except OSError:

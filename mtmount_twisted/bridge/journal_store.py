@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+from ..journal.checking import SIDES
 from ..journal.schema import Batch, Gap, Row, Unprivileged, real_path
 from .journal_file import BATCH_BYTES, Deleted, Run, Size, Store, is_rows_own, limits
 from .journal_retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
@@ -44,7 +45,7 @@ def set_aside(path: Path, word: str, now: float) -> Path:
     while aside.exists():
         number += 1
         aside = path.with_name(f"{name}-{number}{path.suffix}")
-    for end in ("", "-wal", "-shm"):
+    for end in ("", *SIDES):
         old = Path(f"{path}{end}")
         if old.exists():
             old.rename(f"{aside}{end}")

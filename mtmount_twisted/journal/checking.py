@@ -29,6 +29,9 @@ EARLIEST, LATEST = -62_135_596_800.0, 253_402_300_799.0
 TABLES = ("run", *COLUMNS)
 """The tables that every journal has."""
 
+SIDES = ("-wal", "-shm", "-journal")
+"""How the files end that SQLite keeps beside its file (sqlite.org/tempfiles.html)."""
+
 _MAKING = {
     statement.split()[2]: " ".join(statement.split())
     for statement in (*SCHEMA, UNPRIVILEGED)
@@ -48,6 +51,24 @@ def unfit(found: os.stat_result, user: int) -> str:
         return "it is a folder; expected a regular file"
     if found.st_uid != user:
         return f"it belongs to user {found.st_uid}, and the daemon is user {user}: who owns it can change it"
+    return ""
+
+
+def side_problem(path: str | os.PathLike[str]) -> str:
+    """Why SQLite must not open a journal because of what is beside it; empty if it may.
+
+    SQLite opens the files of a write-ahead log and of a rollback by the journal's name, whatever they are: it
+    waits without end for a FIFO's other side, and follows a link.
+    """
+    for end in SIDES:
+        name = f"{os.fspath(path)}{end}"
+        try:
+            found = os.lstat(name)
+        except OSError:
+            continue
+        if why := "it is a symbolic link" if stat.S_ISLNK(found.st_mode) else kind_problem(found):
+            why = why.removesuffix("; expected a regular file")
+            return f"{name}: {why}; expected a regular file of SQLite's, or none: remove it"
     return ""
 
 

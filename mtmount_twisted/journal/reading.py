@@ -30,6 +30,7 @@ from .checking import (
     in_words,
     is_rows_fault,
     restrict,
+    side_problem,
     wrong_objects,
     wrong_value,
 )
@@ -142,6 +143,8 @@ def open_journal(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise JournalError(f"there is no journal {path}")
     try:
+        if why := side_problem(path):
+            raise JournalError(f"{path} can't be read: {why}")
         db = _connect(path)
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
