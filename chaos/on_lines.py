@@ -53,7 +53,7 @@ async def part(stage: Stage, times: int) -> None:
         visitor.transport.write(line[: 1 + number % (len(line) - 2)])
         visitor.transport.loseConnection()
         await visitor.closed(house.reactor)
-        await house.daemon.said(r"desk/\d+: closed: it said no more", times=number + 1)
+        await house.daemon.said(r"desk/\d+: closed: it sends no more", times=number + 1)
         await _after(house, entry.id, before)
 
 

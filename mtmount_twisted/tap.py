@@ -266,8 +266,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         failure = "" if self._web is None else self._web.failure
         if failure and not self._needs_web:
             self._log.warning(
-                "no page, no API: %s; give another place with --web tcp:PORT:interface=127.0.0.1, "
-                "or --web none",
+                "the page and the API are not served: %s; give another place with "
+                "--web tcp:PORT:interface=127.0.0.1, or --web none",
                 failure,
             )
             return []
@@ -290,10 +290,10 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         One at a time, and none once it was told to end.
         """
         if self._reloads:
-            self._log.warning("told to reload, and not done: an earlier reload is not over")
+            self._log.warning("reload refused: an earlier reload is still under way")
         elif self.running:
             reloaded = Deferred.fromCoroutine(self._reload())
-            reloaded.addErrback(lambda why: self._log.error("the configuration: %s", why.getTraceback()))
+            reloaded.addErrback(lambda why: self._log.error("the reload failed: %s", why.getTraceback()))
 
     async def _reload(self) -> None:
         from twisted.internet import reactor
@@ -377,7 +377,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         )
 
     def _hurry(self) -> None:
-        self._log.warning("told to end once more: waiting for no command")
+        self._log.warning("second signal to end: not waiting for the commands in flight")
         self._bridge.stopService()
 
 

@@ -207,7 +207,7 @@ class FinishedTests(CommandCase):
         self.house.give(self.csc)
         with self.assertLogs(LOG, logging.WARNING) as logs:
             self.csc.finish()
-        self.assertIn("csc, which has command, says no more", logs.records[0].getMessage())
+        self.assertIn("csc, which has command, sends no more", logs.records[0].getMessage())
         self.house.advance(5.1)
         self.assertIsNone(self.holder)
         self.assertEqual(self.house.link.codes(), [*STOPS, ASK])

@@ -144,7 +144,7 @@ class ReloadTests(BridgeCase):
         with self.assertLogs(LOG, "WARNING") as logged:
             self.reload(attrs.evolve(self.config, command=CommandRules(in_flight=1)))
         self.assertEqual(len(logged.output), 1)
-        self.assertIn("[command] has changed: that needs a new start", logged.output[0])
+        self.assertIn("[command] has changed: restart the daemon", logged.output[0])
         self.assertEqual(self.service.config.command.in_flight, 100)
 
     def test_page_certificate_beside_another_change(self) -> None:
@@ -155,7 +155,7 @@ class ReloadTests(BridgeCase):
         changed = WebSettings(endpoint=TCP, credentials=new, max_body=1)
         with self.assertLogs(LOG, "WARNING") as logged:
             self.reload(attrs.evolve(running, web=changed))
-        self.assertIn("[web] has changed: that needs a new start", logged.output[0])
+        self.assertIn("[web] has changed: restart the daemon", logged.output[0])
         web = self.service.config.web
         self.assertEqual((web.credentials, web.max_body), (new, WebSettings().max_body))
         for elsewhere in ({"endpoint": "tcp:1"}, {"enabled": False, "credentials": None}):

@@ -314,7 +314,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_handshake(self) -> None:
         """A client whose proof fails or succeeds meanwhile is not too slow."""
-        port: Any = SimpleNamespace(unproven={}, refusal_log=LOG)
+        port: Any = SimpleNamespace(name="port", unproven={}, refusal_log=LOG)
         transport = Cut()
         reader = HandshakeReader(lambda transport: "nobody", None, port, self.clock)
         reader.makeConnection(transport)

@@ -195,7 +195,7 @@ class ReloadTests(BridgeCase):
                 self.pass_time(1.5)
             self.successResultOf(reloaded)
             self.assertEqual(len(logged.output), 1)
-            self.assertIn(f"[{section}] has changed: that needs a new start of the daemon", logged.output[0])
+            self.assertIn(f"[{section}] has changed: restart the daemon to apply it", logged.output[0])
             self.assertIn(f"``[{section}]``", page)
 
 

@@ -117,7 +117,7 @@ class RenewedTests(ProgramCase):
             file.write("[web]\nmax_body = 4096\n")
         authority.issue("bridge", path=own)
         program.transport.signalProcess("HUP")
-        await program.line(r"\[web\] has changed: that needs a new start of the daemon")
+        await program.line(r"\[web\] has changed: restart the daemon to apply it")
         await program.line("web: a renewed certificate holds for new connections", 2)
         latest = [await self.shown(port) for port in ports]
         self.assertEqual(latest[0][0], latest[1][0])

@@ -173,7 +173,7 @@ class DefaultTests(ProgramCase):
         self.addCleanup(service.stopService)
         with self.assertLogs(LOG, "WARNING") as caught:
             service.startService()
-        [warning] = [line for line in caught.output if "no page" in line]
+        [warning] = [line for line in caught.output if "the page and the API are not served" in line]
         self.assertIn("--web tcp:PORT:interface=127.0.0.1, or --web none", warning)
         self.assertTrue(service.running)
 

@@ -88,7 +88,7 @@ class HandshakeReader(LineReader):
         self._stop_timer()
         found = self._port.why_full or self._find(self.transport)
         if isinstance(found, str):
-            self._port.refusal_log.warning("refused %s: %s", self.peer, found)
+            self._port.refusal_log.warning("%s: refused %s: %s", self._port.name, self.peer, found)
             self.abort()
             return
         self._port.unproven.pop(self, None)
@@ -107,12 +107,18 @@ class HandshakeReader(LineReader):
             super().connectionLost(reason)
         elif not self.refused:
             self._port.refusal_log.warning(
-                "refused %s: no proof of who it is: %s", self.peer, reason.getErrorMessage()
+                "%s: refused %s: the TLS handshake failed: %s",
+                self._port.name,
+                self.peer,
+                reason.getErrorMessage(),
             )
 
     def _too_slow(self) -> None:
         self._port.refusal_log.warning(
-            "refused %s: no proof of who it is within %g s", self.peer, HANDSHAKE_TIME
+            "%s: refused %s: the TLS handshake took longer than %g s",
+            self._port.name,
+            self.peer,
+            HANDSHAKE_TIME,
         )
         self.abort()
 
@@ -152,14 +158,15 @@ class HandshakeFactory(Factory[Protocol]):
         unproven = self._port.unproven
         if len(unproven) >= MAX_UNPROVEN:
             self._port.refusal_log.warning(
-                "refused %s: %d others have yet to prove who they are", addr, MAX_UNPROVEN
+                "%s: refused %s: %d other TLS handshakes are under way", self._port.name, addr, MAX_UNPROVEN
             )
             return Refused()
         reader = HandshakeReader(self._find, addr, self._port, self._clock)
         waiting = [each for each in unproven if not each.refused]
         if len(waiting) > MAX_UNPROVEN - KEPT_FREE:
             self._port.refusal_log.warning(
-                "refused %s: %d others have yet to prove who they are",
+                "%s: refused %s: %d other TLS handshakes are under way",
+                self._port.name,
                 waiting[0].peer,
                 MAX_UNPROVEN - KEPT_FREE,
             )

@@ -278,10 +278,10 @@ class PortClient:
         if reader.unfinished:
             self._limited_log.warning("%s: %s", self.name, unfinished(reader))
         if self.may_command and not self.in_flight:
-            self._leave("it said no more", logging.INFO)
+            self._leave("it sends no more", logging.INFO)
         elif self.may_command:
             self._limited_log.info(
-                "%s: says no more, %d of its commands in flight", self.name, self.in_flight
+                "%s: sends no more, %d of its commands in flight", self.name, self.in_flight
             )
             self.send = self._send_last
             self._bridge.client_finished(self)
@@ -295,7 +295,7 @@ class PortClient:
     def _leave_if_done(self) -> None:
         self._leaving = None
         if not self.in_flight:
-            self._leave("it said no more, and its commands have ended", logging.INFO)
+            self._leave("it sends no more, and its commands have ended", logging.INFO)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
         """The connection is lost."""
@@ -355,7 +355,8 @@ class PortFactory(Factory[Protocol]):
     :ivar connected: the clients whose connections are up, those included that are being closed.
     :ivar unproven: the connections whose handshake is not over, oldest first, each a
         `certified.HandshakeReader`.
-    :ivar refusal_log: for handshakes that come to nothing.
+    :ivar name: the port's name in the configuration.
+    :ivar refusal_log: for handshakes that fail.
     """
 
     noisy = False
@@ -369,6 +370,7 @@ class PortFactory(Factory[Protocol]):
         clock: Any,
     ) -> None:
         self._settings = settings
+        self.name = settings.name
         self._peers_log = RateLimitedLog(clock, log)
         self.refusal_log = RateLimitedLog(clock, log, A_FEW)
         self._allowed = networks(settings.allow)
@@ -391,7 +393,7 @@ class PortFactory(Factory[Protocol]):
         else:
             why = self.why_full
         if why:
-            self._peers_log.warning("%s: refused a peer, %s: %s", self._settings.name, peer, why)
+            self._peers_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
         return not why
 
     @property

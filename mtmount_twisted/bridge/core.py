@@ -221,7 +221,7 @@ class Bridge:
         as the protocol says, so its lines are recorded within the bounds of those without rights.
         """
         self._clients_log.warning(
-            "%s: not taken, there is nowhere to answer: %d lines", client.name, len(lines)
+            "%s: dropped %d commands: the reply connection is not up", client.name, len(lines)
         )
         for line in lines:
             self._diary.heard(client.name, line, False)
@@ -301,7 +301,7 @@ class Bridge:
                 answer = read_answer(line)
             except LineError as error:
                 self.counts["unreadable"] += 1
-                self._limited_log.warning("the controller said what is no reply, passed to nobody: %s", error)
+                self._limited_log.warning("dropped a line of the controller that is not a reply: %s", error)
                 continue
             if answer is None:
                 self._learn(line)
@@ -319,7 +319,7 @@ class Bridge:
         if forgotten:
             self.counts["forgotten"] += forgotten
             self._limited_log.warning(
-                "more holds of the mount than is kept: a newcomer is not told all of it"
+                "the mount's state exceeds what is kept: a new client does not receive all of it"
             )
 
     def hand_over(self) -> None:
@@ -347,7 +347,7 @@ class Bridge:
             if late.active():
                 late.cancel()
             if isinstance(result, Failure) and not result.check(CancelledError):
-                self._log.error("the commands in flight can't be waited for: %s", result.getTraceback())
+                self._log.error("waiting for the commands in flight failed: %s", result.getTraceback())
 
         return draining.addBoth(ended)
 

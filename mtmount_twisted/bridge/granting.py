@@ -433,7 +433,7 @@ class Granting:
         if self._grace is None and self._ending:
             self._grace_is_over(holder)
         elif self._grace is None:
-            how, seconds = "says no more" if holder in self._finished else "is gone", self._rules.lease_grace
+            how, seconds = "sends no more" if holder in self._finished else "is gone", self._rules.lease_grace
             self._log.warning("%s, which has command, %s: waiting %g s for it", holder.name, how, seconds)
             self._grace = Deadline(self._clock, seconds, self._grace_is_over, holder)
 

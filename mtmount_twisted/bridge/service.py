@@ -78,8 +78,8 @@ class OpenPort:
         self._log.info("%s: renewed certificates hold for new connections", self._name)
         if credentials.authorities != before.authorities and self._factory.connected:
             self._log.warning(
-                "%s: client_ca has changed: %d connections from before stay, though their certificates may "
-                "be of the former authority alone; start the daemon again to end them",
+                "%s: client_ca has changed: %d earlier connections stay, although their certificates may be "
+                "of the former authority; restart the daemon to end them",
                 self._name,
                 len(self._factory.connected),
             )
@@ -187,7 +187,7 @@ class BridgeService(Service):
                 getattr(config, field.name) != getattr(self.config, field.name)
             ):
                 section = field.metadata["section"]
-                self._log.warning("[%s] has changed: that needs a new start of the daemon", section)
+                self._log.warning("[%s] has changed: restart the daemon to apply it", section)
         web = self.config.web
         # Certificates make no difference between sections: renewed ones are taken, whatever else has changed.
         if config.web.endpoint == web.endpoint and config.web.credentials is not None:
@@ -202,7 +202,7 @@ class BridgeService(Service):
             self.bridge.client_leaves(client, why)
         going = [maybeDeferred(pair.close) for pair in pairs]
         going += [maybeDeferred(port.close, why) for port in ports]
-        self._log.info("the configuration was read anew: %d commanders and ports go", len(going))
+        self._log.info("configuration reloaded: closing %d commanders and ports", len(going))
         await DeferredList(going, consumeErrors=True)
         if self.running:
             self._renew(config.ports)
@@ -277,7 +277,7 @@ class BridgeService(Service):
         return self._ended.wait() if self._is_open else succeed(None)
 
     async def _close(self, draining: Deferred[None]) -> None:
-        """An error of our own in one part keeps no other from being closed, nor who waits waiting."""
+        """Close all parts, and fire all Deferreds that wait for the end, also after an error in one part."""
         try:
             await draining
             await self._changes.run(lambda: Deferred.fromCoroutine(self._close_all()))

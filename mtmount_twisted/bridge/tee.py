@@ -92,4 +92,4 @@ class Tee:
                 watch(*row)
             except Exception:
                 watching.remove(watch)
-                self._log.exception("what watches the bridge failed, and is told nothing more: %r", watch)
+                self._log.exception("a subscriber of the bridge failed and receives nothing more: %r", watch)

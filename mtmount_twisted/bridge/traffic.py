@@ -164,7 +164,7 @@ class Traffic:
         if flight is None or not flight.written or (flight.acked and code == ReplyCode.ACK):
             self._diary.counts["unmatched"] += 1
             self._limited_log.info(
-                "an answer to nothing in flight, passed to nobody: id %d", answer.sequence_id
+                "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
             )
             return
         header, step = flight.header, _STEPS[code]

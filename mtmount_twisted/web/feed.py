@@ -350,7 +350,7 @@ class Feed:
         if isinstance(result, Failure):
             self._told = self._end  # what failed would fail again
             if not result.check(CancelledError):
-                self._log.error("web: events can't be told", exc_info=result.value)
+                self._log.error("web: events could not be sent", exc_info=result.value)
         self._idle = bool(self.listeners)
         if self._idle and self._told < self._end:
             self._idle = False
