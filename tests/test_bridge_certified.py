@@ -147,7 +147,9 @@ class CertifiedTests(TestCase):
         with self.assertLogs(LOG, "INFO") as logged:
             await self.service.reload(self.service.config)
         self.assertIn("INFO:tests.bridge:desk: renewed certificates hold for new connections", logged.output)
-        self.assertTrue(any("desk: client_ca has changed: 1 earlier connections" in line for line in logged.output))
+        self.assertTrue(
+            any("desk: client_ca has changed: 1 earlier connections" in line for line in logged.output)
+        )
         with self.assertLogs(LOG, "WARNING") as refused:
             stranger = await self.connect(former)
             await stranger.lost
