@@ -2,13 +2,15 @@
 //
 // It touches the network by http.js and, for the token, sessionStorage: a token leaves with its tab.
 
-import { ask as askDaemon } from "./http.js";
+import { ApiError, ask as askDaemon } from "./http.js";
+import { NO_CHANNEL, READERS, Slot } from "./slots.js";
 
 export { ApiError } from "./http.js";
 
 const TOKEN = "mtmount-token";
 const SOON = 2000; // ms in which a daemon that is well has answered
 const MOST_TRIES = 8; // of a reading of the journal
+const AFTER_STOP = 1000; // ms until a reading that STOP ended begins again
 
 // Whoever is to know that the daemon may be gone: a request that changes something had no answer soon, or any
 // request had none at all.
@@ -20,12 +22,25 @@ export const dropToken = () => sessionStorage.removeItem(TOKEN);
 export const getToken = () => sessionStorage.getItem(TOKEN);
 export const hasToken = () => getToken() !== null;
 
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+
 async function ask(method, path, options) {
+  for (;;) {
+    try {
+      return await askOnce(method, path, options);
+    } catch (error) {
+      if (!error.gaveWay || method !== "GET") throw error;
+    }
+    await pause(AFTER_STOP);
+  }
+}
+
+async function askOnce(method, path, options) {
   const slow = method === "GET" ? null : setTimeout(() => doubted(), SOON);
   try {
     return await askDaemon(method, path, getToken(), options);
   } catch (error) {
-    if (error.status === 0) doubted();
+    if (error.status === 0 && !error.gaveWay) doubted();
     throw error;
   } finally {
     clearTimeout(slow);
@@ -41,27 +56,45 @@ export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { gra
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
 export const getAcks = () => ask("GET", "api/v1/acks");
 
-// The daemon reads its journal for one user only so often at once, and other tabs may be reading: then a little later.
-export async function getMessages(query) {
+// A turn to read the journal: the disk may be slow, and one such request at most takes a connection of the browser.
+// onWait(why) is called while another tab has the turn.
+const takeTurn = (onWait) =>
+  new Promise((resolve, reject) => {
+    const denied = (why) => (why === NO_CHANNEL ? reject(new ApiError(0, why)) : onWait(why));
+    const slot = new Slot({ granted: () => resolve(slot), denied }, READERS);
+    slot.claim();
+  });
+
+export async function getMessages(query, onWait = () => {}) {
+  const turn = await takeTurn(onWait);
+  try {
+    return await readMessages(query);
+  } finally {
+    turn.release();
+  }
+}
+
+// The daemon reads its journal for one user only so often at once, and another browser may be reading: then a little later.
+async function readMessages(query) {
   for (let tries = 1; ; tries += 1) {
     try {
       return await ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
     } catch (error) {
       if (error.status !== 429 || tries === MOST_TRIES) throw error;
-      await new Promise((resolve) => setTimeout(resolve, tries * 200 * (1 + Math.random())));
+      await pause(tries * 200 * (1 + Math.random()));
     }
   }
 }
 
 // A connection that was kept may end just as it is used: then it is sent once more, and with the same key it
 // is not done twice.
-export async function postCommand(command, parameters, key) {
-  const options = { value: { command, parameters }, headers: { "Idempotency-Key": key } };
+export async function postCommand(command, parameters, key, first) {
+  const options = { value: { command, parameters }, headers: { "Idempotency-Key": key }, first };
   const send = () => ask("POST", "api/v1/commands", options);
   try {
     return await send();
   } catch (error) {
-    if (error.status !== 0 || error.late) throw error;
+    if (error.status !== 0 || error.late || error.gaveWay) throw error;
     return send();
   }
 }

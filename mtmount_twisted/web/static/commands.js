@@ -20,13 +20,14 @@ export class Commands {
   }
 
   // Gives the life; throws ApiError if it is not the command's own fate that is told, such as a wrong value.
-  async send(command, parameters = {}) {
+  // A command that is `first` is STOP: no other STOP ends its request.
+  async send(command, parameters = {}, { first = false } = {}) {
     const mark = ++this.number;
     const begun = performance.now();
     const set = (life) => this.store.setLife({ ...life, command, parameters, mark, begun }); // no defaults added
     set({ state: "sending" });
     try {
-      set(await postCommand(command, parameters, newKey()));
+      set(await postCommand(command, parameters, newKey(), first));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       const life = error.body.command;

@@ -1,6 +1,9 @@
 // Speaks HTTP with the daemon: one request, its answer or its error. It runs in a page and in a worker.
 //
-// It touches the network alone. A token travels in the Authorization header and stands in no URL and no cookie.
+// It touches the network alone. STOP ends each request that waits for its answer (room.js), unless that request is
+// `first`. A token travels in the Authorization header and stands in no URL and no cookie.
+
+import { givesWay, STOP_FIRST } from "./room.js";
 
 export const PATIENCE = 10_000; // ms until a request counts as failed
 
@@ -27,35 +30,46 @@ export async function request(path, token, options = {}) {
   });
 }
 
+// The JSON of a response, {} if it has none; throws if the connection ends before the response does.
 async function body(response) {
   try {
     return (await response.json()) ?? {};
-  } catch {
+  } catch (error) {
+    if (error.name !== "SyntaxError") throw error;
     return {};
   }
 }
 
 // The error that a response stands for.
 export async function failure(response) {
-  const said = await body(response);
+  const said = await body(response).catch(() => ({}));
   return new ApiError(response.status, said.error ?? `the daemon answered ${response.status}`, said);
 }
 
-// Ask for JSON; a value that is not undefined is sent as JSON. Throws ApiError, with `late` if no answer came in time.
-export async function ask(method, path, token, { value, headers = {}, patience = PATIENCE } = {}) {
-  const options = { method, headers, signal: AbortSignal.timeout(patience) };
+// Ask for JSON; a value that is not undefined is sent as JSON. Throws ApiError, with `late` if no answer came in time, or
+// `gaveWay` if STOP ended the request.
+export async function ask(method, path, token, { value, headers = {}, patience = PATIENCE, first = false } = {}) {
+  const abort = new AbortController();
+  const timeout = AbortSignal.timeout(patience);
+  timeout.addEventListener("abort", () => abort.abort(timeout.reason));
+  const options = { method, headers, signal: abort.signal };
   if (value !== undefined) {
     options.body = JSON.stringify(value);
     options.headers = { ...headers, "Content-Type": "application/json" };
   }
-  let response;
+  const ended = first ? () => {} : givesWay(abort);
   try {
-    response = await request(path, token, options);
+    const response = await request(path, token, options);
+    if (!response.ok) throw await failure(response);
+    return await body(response);
   } catch (error) {
-    const late = error.name === "TimeoutError";
-    const why = late ? `no answer within ${patience / 1000} s` : "the daemon can't be reached";
-    throw Object.assign(new ApiError(0, why), { late });
+    if (error instanceof ApiError) throw error;
+    const { aborted, reason } = abort.signal;
+    const gaveWay = reason === STOP_FIRST;
+    const late = aborted && !gaveWay;
+    const why = late ? `no answer within ${patience / 1000} s` : gaveWay ? reason.message : "the daemon can't be reached";
+    throw Object.assign(new ApiError(0, why), { late, gaveWay });
+  } finally {
+    ended();
   }
-  if (!response.ok) throw await failure(response);
-  return body(response);
 }

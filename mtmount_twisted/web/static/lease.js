@@ -10,9 +10,13 @@ const ARMED = 5000; // ms in which the second press counts
 
 export function lease(store, refresh) {
   const status = byId("lease-status");
+  let asking = false;
 
   // What came of it is to be seen above, unless `text` says it.
+  // One request at a time: each holds a connection until the mount has answered.
   async function run(action, text = "") {
+    if (asking) return write(status, "asking the daemon; press again when it has answered");
+    asking = true;
     status.classList.remove("bad");
     write(status, "asking the daemon");
     try {
@@ -22,6 +26,8 @@ export function lease(store, refresh) {
       if (!(error instanceof ApiError)) throw error;
       status.classList.add("bad");
       write(status, error.message);
+    } finally {
+      asking = false;
     }
     refresh();
   }

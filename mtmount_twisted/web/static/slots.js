@@ -1,40 +1,46 @@
-// Four event streams at most in one browser: it opens six HTTP/1.1 connections to one origin, over all its tabs
-// and workers, and each stream holds one for as long as it is open. The others are for requests, STOP above all.
+// How many requests of one kind one browser has at once, over all its tabs and workers: it opens six HTTP/1.1
+// connections to one origin, and each such request holds one for long. Others are left for short requests, STOP above all.
 //
-// It touches the BroadcastChannel on which the streams of one browser hear of each other, and timers. A claim
-// asks for a slot, waits for the answers of those that have one, and takes it if fewer than four answered. If
-// two take the last one, the younger gives it up. Where there is no such channel nothing is known of other
-// tabs, and there is no slot: STOP comes before events.
+// It touches the BroadcastChannel on which the slots of one kind hear of each other, and timers. A claim asks for a
+// slot, waits for the answers of those that have one, and takes it if fewer than `most` answered. Of claims made at once
+// the oldest goes first. If two take the last one all the same, the younger gives it up. Where there is no such channel
+// nothing is known of other tabs, and there is no slot: STOP comes before events and history.
 
-const MOST = 4;
 const ANSWER = 100; // ms in which those that have a slot answer
 const AGAIN = 3000; // ms until a claim is made again
-const CHANNEL = "mtmount-streams";
 
-export const NO_SLOT = `${MOST} other tabs of this browser have the events, and it opens no more connections`;
-export const NO_CHANNEL = "this browser can't tell how many of its tabs have events (no BroadcastChannel)";
+// {channel, most, full}: its channel's name, how many there are, and why there is none when all are taken.
+export const STREAMS = {
+  channel: "mtmount-streams",
+  most: 4,
+  full: "4 other tabs of this browser have the events, and it opens no more connections",
+};
+export const READERS = { channel: "mtmount-history", most: 1, full: "another tab of this browser reads the journal" };
+export const NO_CHANNEL = "this browser can't tell what its other tabs request (no BroadcastChannel)";
 
 export class Slot {
   // on: {granted(), denied(why)}; each may be called again when it changes.
-  constructor(on) {
+  constructor(on, kind) {
     this.on = on;
+    this.kind = kind;
     this.id = `${Date.now().toString(36).padStart(10, "0")}-${Math.random()}`; // the older is the smaller
     this.has = false;
     this.wanted = false;
-    this.others = new Set(); // ids of those that have one, as far as they were heard of
+    this.asking = false;
+    this.others = new Set(); // ids of those that have one, or are to have one first, as far as they were heard of
   }
 
   claim() {
     this.wanted = true;
     if (typeof BroadcastChannel === "undefined") return this.on.denied(NO_CHANNEL);
-    this.channel = new BroadcastChannel(CHANNEL);
+    this.channel = new BroadcastChannel(this.kind.channel);
     this.channel.onmessage = ({ data }) => this.take(data);
     this.ask();
   }
 
   release() {
     if (!this.wanted) return;
-    this.wanted = this.has = false;
+    this.wanted = this.has = this.asking = false;
     clearTimeout(this.timer);
     this.say("left");
     this.channel?.close();
@@ -48,12 +54,14 @@ export class Slot {
   ask() {
     clearTimeout(this.timer);
     this.others.clear();
+    this.asking = true;
     this.say("who");
     this.timer = setTimeout(() => this.judge(), ANSWER);
   }
 
   judge() {
-    if (this.others.size >= MOST) return this.wait();
+    this.asking = false;
+    if (this.others.size >= this.kind.most) return this.wait();
     this.has = true;
     this.say("has");
     this.on.granted();
@@ -62,11 +70,15 @@ export class Slot {
   wait() {
     this.has = false;
     this.timer = setTimeout(() => this.ask(), AGAIN);
-    this.on.denied(NO_SLOT);
+    this.on.denied(this.kind.full);
   }
 
   take({ word, id }) {
-    if (word === "who") return this.has && this.say("has");
+    if (word === "who") {
+      if (this.has) this.say("has");
+      else if (this.asking && id < this.id) this.others.add(id);
+      return;
+    }
     if (word === "left") {
       this.others.delete(id);
       if (!this.has) this.ask();
@@ -77,6 +89,6 @@ export class Slot {
     if (!this.has) return;
     if (news) this.say("has"); // one that has just taken a slot is to know of all
     const older = [...this.others].filter((other) => other < this.id);
-    if (older.length >= MOST) this.wait();
+    if (older.length >= this.kind.most) this.wait();
   }
 }

@@ -6,7 +6,7 @@
 
 import { now, setDaemonTime } from "./clock.js";
 import { ApiError, ask, failure, request } from "./http.js";
-import { Slot } from "./slots.js";
+import { Slot, STREAMS } from "./slots.js";
 import { EventStream } from "./stream.js";
 
 const APART = 400; // ms between two readings of the state, however many events come
@@ -24,7 +24,7 @@ export class Source {
     this.live = { is: false, since: null, why: "connecting", events: "", run: 0 };
     this.state = null;
     this.kept = [];
-    this.slot = new Slot({ granted: () => this.stream.start(), denied: (why) => this.denied(why) });
+    this.slot = new Slot({ granted: () => this.stream.start(), denied: (why) => this.denied(why) }, STREAMS);
     this.stream = new EventStream((headers, signal) => this.connect(headers, signal), {
       event: (event) => this.take(event),
       alive: () => this.alive(),
@@ -163,7 +163,7 @@ export class Source {
       if (!(error instanceof ApiError)) throw error;
       if (!this.wanted) return;
       if (error.status === 401) return this.refuse(error);
-      this.stale(`its state can't be read: ${error.message}`);
+      if (!error.gaveWay) this.stale(`its state can't be read: ${error.message}`);
       wait = RETRY;
     }
     this.timer = null;

@@ -1,11 +1,12 @@
 // STOP: the button, its key, and what became of the last one.
 //
-// It touches the button and its status line. The key is listened for on the window before any element hears
+// It touches the button and its status line, and ends the requests that wait (room.js). The key is listened for on the window before any element hears
 // of it, so that nothing on the page can take it away; held down it stops once.
 
 import { timeOfDay, now } from "./clock.js";
 import { fate } from "./commands.js";
 import { byId, show, write } from "./dom.js";
+import { makeRoom } from "./room.js";
 
 const COMMAND = "BothAxesStop";
 const SHOWN = 20_000; // ms that a stop which was done is shown; one that failed is shown until the next
@@ -35,7 +36,8 @@ export function stop(store, commands) {
     const mine = latest;
     tell(`STOP of ${at}: sending`, false);
     try {
-      const life = await commands.send(COMMAND);
+      makeRoom();
+      const life = await commands.send(COMMAND, {}, { first: true });
       Object.assign(mine, { mark: life.mark, waits: false });
       if (latest === mine) follow(life);
     } catch (error) {

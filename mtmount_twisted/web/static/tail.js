@@ -102,11 +102,12 @@ export function tail(store) {
     const names = new Names();
     older.disabled = true;
     let found = 0;
+    const wait = (why) => reading === mine && write(reach, `Waiting: ${why}.`);
     try {
       for (let page = 0; page < MOST_PAGES && found < ENOUGH; page++) {
         const kind = OF_THE_JOURNAL.has(controls.kind.value) ? { kind: controls.kind.value } : {};
         const before = end === null ? {} : { before: end };
-        const { entries, next } = await getMessages({ limit: PAGE, ...kind, ...before });
+        const { entries, next } = await getMessages({ limit: PAGE, ...kind, ...before }, wait);
         if (reading !== mine) return;
         found += append(entries, names);
         end = next ?? entries.at(-1)?.id ?? end;
