@@ -20,6 +20,7 @@ from mtmount_twisted.web.acks import AckTimes
 from mtmount_twisted.web.calls import Answer, Call, User
 from mtmount_twisted.web.health import LoopWatch
 from mtmount_twisted.web.metrics import Metrics
+from mtmount_twisted.web.stamps import Stamps
 
 from .commanders import LOG, RecordingClient, RecordingLink
 from .pages import DOCS
@@ -52,7 +53,7 @@ class MetricsCase(SynchronousTestCase):
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
         self.streams = Readers()
-        self.times = AckTimes(self.tee, self.clock, self.clock.seconds)
+        self.times = AckTimes(self.tee, self.clock, Stamps(self.clock, self.clock.seconds))
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 

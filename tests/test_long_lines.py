@@ -24,6 +24,7 @@ from mtmount_twisted.tap import show_traffic
 from mtmount_twisted.web.feed import BYTES_PER_TURN, ROWS_PER_TURN, Feed, Turns, slices
 from mtmount_twisted.web.selection import Selection
 from mtmount_twisted.web.shapes import shape
+from mtmount_twisted.web.stamps import Stamps
 from mtmount_twisted.web.state import Said
 
 from .commanders import LOG, STAMP
@@ -95,7 +96,7 @@ class BoundedTests(SynchronousTestCase):
         line = self.warning()[:50_000]
         known = Known()
         self.assertEqual(known.learn(line), 0)
-        state = Said().shape(known.entries())
+        state = Said(Stamps(Clock(), lambda: 0.0)).shape(known.entries())
         self.assertEqual(state["warnings"][0]["code"], 905)
         self.assertLess(len(json.dumps(state)), LONGEST)
 

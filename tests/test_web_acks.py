@@ -15,6 +15,7 @@ from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.enums import CommandCode, Source
 from mtmount_twisted.web.acks import AckTimes
 from mtmount_twisted.web.calls import Call, User
+from mtmount_twisted.web.stamps import Stamps
 
 START = 1_700_000_000.0
 """The wall clock when the reactor's clock is 0, in Unix seconds."""
@@ -26,7 +27,7 @@ class AckTimesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.tee = Tee(NoJournal(), self.now)
-        self.acks = AckTimes(self.tee, self.clock, self.now)
+        self.acks = AckTimes(self.tee, self.clock, Stamps(self.clock, self.now))
         self.key = 0
 
     def now(self) -> float:
@@ -167,7 +168,7 @@ class QuietTests(SynchronousTestCase):
         """A step of a command whose sending was not heard changes nothing."""
         clock = Clock()
         tee = Tee(NoJournal(), clock.seconds, logging.getLogger("mtmount_twisted.tests.acks"))
-        acks = AckTimes(tee, clock, clock.seconds)
+        acks = AckTimes(tee, clock, Stamps(clock, clock.seconds))
         for step in ("ack", "done", "timed_out", "refused"):
             tee.step(7, step, "csc", 1, 7, 9999, 1, "")
         self.assertEqual((acks.shape()["columns"], len(tee.on_step)), ([], 1))

@@ -15,6 +15,7 @@ from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, BothAxesStop, Command
 from mtmount_twisted.framing import SHOWN_BYTES
 from mtmount_twisted.web.lives import LASTING, MAX_STEPS, Key, Life, Lives
+from mtmount_twisted.web.stamps import Stamps
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
 
@@ -29,7 +30,8 @@ class LivesCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.tee = Tee(NoJournal(), lambda: 1_800_000_000.5)
-        self.lives = Lives(self.tee, self.clock, most=3)
+        self.stamps = Stamps(self.clock, lambda: 1_800_000_000.5 + self.clock.seconds())
+        self.lives = Lives(self.tee, self.clock, self.stamps, most=3)
         self.numbers = iter(range(1, 1000))
 
     def begin(self, command: Command | None = None, key: Key | None = None) -> Life:
@@ -87,7 +89,7 @@ class LifeTests(LivesCase):
         """Steps of other commanders, of other ids, or after the end, change nothing."""
         life = self.begin()
         self.step(life, "done", peer="csc")
-        self.step(Life("x", AzimuthAxisMove(sequence_id=500, position=1), ME), "done")
+        self.step(Life("x", AzimuthAxisMove(sequence_id=500, position=1), ME, self.stamps), "done")
         self.assertEqual(life.state, "open")
         self.step(life, "done", "noack")
         self.assertEqual((life.state, len(life.steps)), ("done", 1))
@@ -133,7 +135,7 @@ class KeepingTests(LivesCase):
 
     def test_ids_of_another_daemon(self) -> None:
         """The same command has another id in the next daemon, so that an old id never means a new command."""
-        other = Lives(self.tee, self.clock)
+        other = Lives(self.tee, self.clock, self.stamps)
         self.assertNotEqual(self.begin().id, other.begin(ME, AzimuthAxisMove(position=1)).id)
         self.assertIsNone(other.get(self.begin().id))
 

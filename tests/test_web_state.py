@@ -205,7 +205,7 @@ class SaidTests(WebCase):
 
     def test_decoded_once(self) -> None:
         """However often the state is asked for, each line is decoded once; what is gone is not kept."""
-        said = Said()
+        said = Said(self.house.stamps)
         entries = [
             KnownEntry(line(WarningReply(active=True, code=number, subsystem=SUBSYSTEM)), 1.0, False)
             for number in range(1000)

@@ -15,10 +15,12 @@ from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.sections import CommandRules
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.enums import Source
+from mtmount_twisted.web.acks import AckTimes
 from mtmount_twisted.web.calls import Answer, Call, Problem, Respond, Role, User
 from mtmount_twisted.web.commanders import Commanders, CommandRoutes
 from mtmount_twisted.web.leases import Leases
 from mtmount_twisted.web.lives import MAX_LIVES, Lives
+from mtmount_twisted.web.stamps import Stamps
 from mtmount_twisted.web.state import State
 
 from .commanders import LOG, House, RecordingJournal
@@ -35,19 +37,26 @@ class Link:
 
 
 class WebHouse(House):
-    """A bridge, the controller connected to it, and the web's commanding parts."""
+    """A bridge, the controller connected to it, and the web's commanding parts.
+
+    :ivar wall_start: the wall clock when the reactor's clock is 0 (Unix s); a test sets the clock by it.
+    """
+
+    wall_start = START
 
     def __init__(self, clock: Any = None, most_lives: int = MAX_LIVES, **rules: Any) -> None:
         self.clock = clock or Clock()
         self.journal = RecordingJournal()
         self.tee = Tee(self.journal, self.wall_clock)
-        self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules(**rules), wall_clock=self.wall_clock)
+        self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules(**rules))
         self.published: list[tuple[str, dict[str, Any]]] = []
-        self.lives = Lives(self.tee, self.clock, most_lives)
+        self.stamps = Stamps(self.clock, self.wall_clock)
+        self.lives = Lives(self.tee, self.clock, self.stamps, most_lives)
+        self.acks = AckTimes(self.tee, self.clock, self.stamps)
         self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
         self.commands = CommandRoutes(self.commanders)
         self.leases = Leases(
-            self.bridge, self.tee, self.publish, self.commanders, self.clock, self.wall_clock, LOG
+            self.bridge, self.tee, self.publish, self.commanders, self.clock, self.stamps, LOG
         )
         self.ways = Link()
         self.state = State(
@@ -57,13 +66,13 @@ class WebHouse(House):
             NoJournal(),
             self.leases,
             self.clock,
-            self.wall_clock,
+            self.stamps,
         )
         self.link = self.connect()
 
     def wall_clock(self) -> float:
         """Unix time, which goes as the clock does."""
-        return START + self.clock.seconds()
+        return self.wall_start + self.clock.seconds()
 
     def publish(self, name: str, data: dict[str, Any]) -> None:
         """Note what goes to those who listen to events."""
@@ -71,7 +80,7 @@ class WebHouse(House):
 
     def close(self) -> None:
         """End the web."""
-        for part in (self.lives, self.commanders, self.leases, self.state):
+        for part in (self.lives, self.acks, self.commanders, self.leases, self.state):
             part.close()
 
 

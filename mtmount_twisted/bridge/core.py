@@ -13,9 +13,7 @@ Next to read: what it is made of, `audience` (who is here), `traffic` (commands 
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -62,7 +60,6 @@ class Bridge:
     :param journal: is told everything; see `interfaces.IJournal`.
     :param rules: the site's rules; see `config.CommandRules`.
     :param source: under which the bridge commands the controller.
-    :param wall_clock: tells the time in Unix seconds, for what is known.
     :ivar lease: who has command.
     :ivar known: what is known of the mount now.
     """
@@ -74,10 +71,9 @@ class Bridge:
         journal: Any,
         rules: CommandRules,
         source: Source = Source.CSC,
-        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.lease = Lease()
-        self.known = Known(wall_clock)
+        self.known = Known(clock.seconds)
         self._clock = clock
         self._log = log
         self._rules = rules

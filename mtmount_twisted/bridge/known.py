@@ -32,7 +32,7 @@ class KnownEntry(NamedTuple):
     """Something that is known.
 
     :ivar line: the mount's own words.
-    :ivar time: when they came, in Unix seconds by the system's clock.
+    :ivar time: when they came, in seconds by the monotonic clock.
     :ivar stale: True if the connection on which they came is lost.
     """
 
@@ -86,13 +86,13 @@ class Known:
 
     An error that is latched counts as active until it is reset.
 
-    :param wall_clock: tells the time in Unix seconds.
+    :param now: return the time in seconds, monotonic.
     """
 
-    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
         self._bytes = 0
-        self._now = wall_clock
+        self._now = now
 
     def learn(self, line: bytes) -> int:
         """Take note of an event. One that we can't read is passed on like any, and changes nothing here.

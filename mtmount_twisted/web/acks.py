@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +19,8 @@ from ..journal.schema import is_end
 from .calls import Answer, Call, Route
 from .encoding import as_body
 from .health import Spread
-from .shapes import command_name, iso
+from .shapes import command_name
+from .stamps import Stamps
 
 WINDOW = 600.0
 """How far the counts reach back, in seconds."""
@@ -69,15 +69,15 @@ class AckTimes:
 
     :param tee: a `bridge.tee.Tee`; the steps of commands are heard from it until `close`.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param wall_clock: seconds, Unix time.
+    :param stamps: tells when it was.
     :ivar to_ack: the times from sending a command to its first Ack, since the start.
     :ivar to_done: the times from sending a command to its Done, since the start.
     """
 
-    def __init__(self, tee: Any, clock: IReactorTime, wall_clock: Callable[[], float]) -> None:
+    def __init__(self, tee: Any, clock: IReactorTime, stamps: Stamps) -> None:
         self._tee = tee
         self._clock = clock
-        self._now = wall_clock
+        self._stamps = stamps
         self._started = clock.seconds()
         self.to_ack = Spread(TIMES)
         self.to_done = Spread(TIMES)
@@ -86,7 +86,7 @@ class AckTimes:
         self._acked: dict[int, float] = {}
         self._columns: deque[Column] = deque()
         self._last: tuple[float, float, str] | None = None  # when it came (clock, s), after how long, step
-        self._refusals: deque[dict[str, Any]] = deque(maxlen=REFUSALS)
+        self._refusals: deque[tuple[float, dict[str, str]]] = deque(maxlen=REFUSALS)  # when (clock, s), what
         self._made: tuple[float, bytes] | None = None
         tee.on_step.append(self._step)
 
@@ -110,17 +110,17 @@ class AckTimes:
     def shape(self) -> dict[str, Any]:
         """Return the counts as JSON, oldest first."""
         now = self._clock.seconds()
-        ahead = self._now() - now
+        at = self._stamps.of
         self._forget(now)
         last = self._last
         return {
-            "time": iso(ahead + now),
-            "since": iso(ahead + max(self._started, now - WINDOW)),
+            "time": at(now),
+            "since": at(max(self._started, now - WINDOW)),
             "column": COLUMN,
             "bounds": BOUNDS,
-            "columns": [_shape(column, ahead) for column in self._columns],
-            "last": last and {"time": iso(ahead + last[0]), "seconds": last[1], "step": last[2]},
-            "refusals": list(self._refusals),
+            "columns": [{"time": at(column.start), **_shape(column)} for column in self._columns],
+            "last": last and {"time": at(last[0]), "seconds": last[1], "step": last[2]},
+            "refusals": [{"time": at(moment), **refusal} for moment, refusal in self._refusals],
         }
 
     # What happens: in the way of a command, so this only counts
@@ -142,8 +142,9 @@ class AckTimes:
             self._sent[key] = self._clock.seconds()
             return
         if step == "noack":
-            refusal = {"time": iso(time), "command": command_name(code), "commander": peer}
-            self._refusals.append({**refusal, "explanation": explanation[:SHOWN_BYTES]})
+            refusal = {"command": command_name(code), "commander": peer}
+            refusal["explanation"] = explanation[:SHOWN_BYTES]
+            self._refusals.append((self._clock.seconds(), refusal))
         if step == "received":
             return
         is_first = key in self._sent
@@ -179,9 +180,8 @@ class AckTimes:
             self._columns.popleft()
 
 
-def _shape(column: Column, ahead: float) -> dict[str, Any]:
+def _shape(column: Column) -> dict[str, Any]:
     return {
-        "time": iso(ahead + column.start),
         "counts": column.counts,
         "slowest": column.slowest,
         "refused": column.refused,

@@ -18,7 +18,7 @@ from ..enums import Commander
 from ..limited_log import A_FEW, RateLimitedLog
 from .calls import Answer, Call, Fault, Problem, Route
 from .commanders import Commanders
-from .shapes import iso
+from .stamps import Stamps
 
 REQUEST_TIME = 60.0
 """How long a request for command stands, in seconds."""
@@ -41,7 +41,7 @@ class Leases:
     :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`, and requests are told to it.
     :param publish: told of each request: the event's name and its data.
     :param clock: an ``IReactorTime``.
-    :param wall_clock: seconds, Unix time.
+    :param stamps: tells since when.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Leases:
         publish: Callable[[str, dict[str, Any]], object],
         commanders: Commanders,
         clock: IReactorTime,
-        wall_clock: Callable[[], float],
+        stamps: Stamps,
         log: logging.Logger,
     ) -> None:
         self._bridge = bridge
@@ -59,10 +59,10 @@ class Leases:
         self._publish = publish
         self._commanders = commanders
         self._clock = clock
-        self._now = wall_clock
+        self._stamps = stamps
         self._limited_log = RateLimitedLog(clock, log, A_FEW)
-        self._since: float | None = None
-        self._requests: dict[str, tuple[float, float]] = {}  # by whom: when (s, Unix time), until (clock)
+        self._since: float | None = None  # clock, s
+        self._requests: dict[str, float] = {}  # by whom: when (clock, s)
         tee.on_event.append(self._event)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Leases:
 
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         if kind in _CHANGES:
-            self._since = time
+            self._since = self._clock.seconds()
             self._requests.clear()
 
     def shape(self) -> dict[str, Any]:
@@ -84,12 +84,12 @@ class Leases:
             "holder": None if holder is None else holder.name,
             "source": None if holder is None else holder.source.name,
             "number": lease.number,
-            "since": None if self._since is None else iso(self._since),
+            "since": None if self._since is None else self._stamps.of(self._since),
             "holder_gone": self._bridge.grace,
             "requests": [
-                {"by": name, "time": iso(time)}
-                for name, (time, until) in self._requests.items()
-                if now < until
+                {"by": name, "time": self._stamps.of(moment)}
+                for name, moment in self._requests.items()
+                if now < moment + REQUEST_TIME
             ],
         }
 
@@ -134,11 +134,10 @@ class Leases:
 
     def _request(self, call: Call, holder: Any) -> Answer:
         commander = self._commanders.enter(call.user)
-        now = self._now()
-        self._requests[commander.name] = now, self._clock.seconds() + REQUEST_TIME
+        now = self._requests[commander.name] = self._clock.seconds()
         self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
         self._tee.event("lease_requested", commander.name, self._bridge.epoch, f"{holder.name} has command")
-        self._publish("request", {"by": commander.name, "time": iso(now)})
+        self._publish("request", {"by": commander.name, "time": self._stamps.of(now)})
         return Answer(self.shape(), 202)
 
     def _grant(self, call: Call, heir: str) -> Answer:

@@ -25,7 +25,7 @@ from ..framing import SHOWN_BYTES
 from ..journal.schema import is_end
 from ..waiting import Waiters
 from .judging import parameters_of
-from .shapes import iso
+from .stamps import Stamps
 
 Until = Literal["ack", "done"]
 """What can be waited for: that a command is acknowledged, or that it ended. An end is both."""
@@ -63,7 +63,8 @@ class Life:
 
     :ivar commander: whose it is, by the name that the bridge knows.
     :ivar state: ``open``, ``acked``, or how it ended.
-    :ivar steps: name and time (Unix s) of each.
+    :ivar steps: name and moment (clock, s) of each.
+    :ivar stamps: tells when they were.
     :ivar ack_timeout: within how long it should be done by the last Ack, in seconds; None if no Ack said.
     :ivar key: by which its sender finds it again; or None.
     :ivar waiters: who waits, by what for.
@@ -72,6 +73,7 @@ class Life:
     id: str
     command: Command
     commander: str
+    stamps: Stamps
     key: Key | None = None
     state: str = "open"
     explanation: str = ""
@@ -98,7 +100,7 @@ class Life:
             "sequence_id": self.command.sequence_id,
             "state": self.state,
             "explanation": self.explanation,
-            "steps": [{"step": step, "time": iso(time)} for step, time in self.steps],
+            "steps": [{"step": step, "time": self.stamps.of(moment)} for step, moment in self.steps],
             "ack_timeout": self.ack_timeout,
         }
 
@@ -131,12 +133,14 @@ class Lives:
 
     :param tee: a `bridge.tee.Tee`; what happens is heard from it until `close`.
     :param clock: an ``IReactorTime``.
+    :param stamps: tells when a step was.
     :param most: how many of each commander and sort are kept.
     """
 
-    def __init__(self, tee: Any, clock: IReactorTime, most: int = MAX_LIVES) -> None:
+    def __init__(self, tee: Any, clock: IReactorTime, stamps: Stamps, most: int = MAX_LIVES) -> None:
         self._tee = tee
         self._clock = clock
+        self._stamps = stamps
         self._most = most
         self._closed = False
         self._boot = secrets.token_hex(4)
@@ -182,7 +186,7 @@ class Lives:
 
         There is room for its life: see `full_for`.
         """
-        life = Life(f"{self._boot}-{next(self._numbers)}", command, commander, key)
+        life = Life(f"{self._boot}-{next(self._numbers)}", command, commander, self._stamps, key)
         self._lives[life.id] = life
         self._by_sequence[commander, command.sequence_id] = life
         if key is not None:
@@ -232,7 +236,7 @@ class Lives:
         if life is None or life.ended:
             return
         if len(life.steps) < MAX_STEPS:
-            life.steps.append((step, time))
+            life.steps.append((step, self._clock.seconds()))
         life.explanation = explanation[:SHOWN_BYTES] or life.explanation
         kept = self._kept_with(life)
         life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)

@@ -38,6 +38,7 @@ from .lives import Lives
 from .metrics import Metrics
 from .pages import Pages
 from .site import WebSite, make_site
+from .stamps import Stamps
 from .state import State
 from .streams import Bounds, Patience, Streams
 from .tokens import ROLES, Tokens
@@ -84,11 +85,12 @@ class Areas:
         turns = Turns(reactor)
         feed = Feed(tee, journal, reactor, turns, log=log)
         shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
-        lives = Lives(tee, reactor)
-        acks = AckTimes(tee, reactor, wall_clock)
+        stamps = Stamps(reactor, wall_clock)
+        lives = Lives(tee, reactor, stamps)
+        acks = AckTimes(tee, reactor, stamps)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
-        leases = Leases(bridge, tee, feed.publish, commanders, reactor, wall_clock, log)
-        state = State(bridge, tee, link, journal, leases, reactor, wall_clock)
+        leases = Leases(bridge, tee, feed.publish, commanders, reactor, stamps, log)
+        state = State(bridge, tee, link, journal, leases, reactor, stamps)
         bounds = Bounds.of(settings, parts.clients)
         streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds, log)
         watch = LoopWatch(reactor)

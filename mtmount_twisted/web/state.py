@@ -19,13 +19,13 @@ from ..replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, Warn
 from ..version import __version__
 from .calls import Answer, Call, Route, User
 from .leases import Leases
-from .shapes import command_name, iso
+from .shapes import command_name
+from .stamps import Stamps
 
 AXES = {0: "azimuth", 1: "elevation"}
 """What an axis is called, by the number that the mount has for it in `InPositionReply`."""
 
 _SUBSYSTEMS = {str(int(subsystem)): subsystem.name for subsystem in SubsystemId}
-_LATEST = 253_402_300_799.0  # the end of the year 9999, the last that ISO 8601 can write plainly
 _LINKS = ("link_up", "link_down")
 _NOTHING_SAID = {"description": None, "time": None, "stale": False}
 
@@ -41,7 +41,7 @@ class State:
     :param link: a `bridge.link.ControllerLink`.
     :param journal: a `bridge.journal.Journal` or ``NoJournal``.
     :param clock: an ``IReactorTime``, the one that the bridge has.
-    :param wall_clock: seconds, Unix time.
+    :param stamps: tells since when.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class State:
         journal: Any,
         leases: Leases,
         clock: IReactorTime,
-        wall_clock: Callable[[], float],
+        stamps: Stamps,
     ) -> None:
         self._bridge = bridge
         self._tee = tee
@@ -60,9 +60,9 @@ class State:
         self._journal = journal
         self._leases = leases
         self._clock = clock
-        self._now = wall_clock
-        self._said = Said()
-        self._link_since: float | None = None
+        self._stamps = stamps
+        self._said = Said(stamps)
+        self._link_since: float | None = None  # clock, s
         tee.on_event.append(self._event)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class State:
 
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         if kind in _LINKS:
-            self._link_since = time
+            self._link_since = self._clock.seconds()
 
     def routes(self) -> list[Route]:
         """To see the state."""
@@ -86,7 +86,7 @@ class State:
         """The state as JSON."""
         bridge = self._bridge
         return {
-            "time": iso(self._now()),
+            "time": self._stamps.now(),
             "version": __version__,
             "controller": self._controller(),
             "lease": self._leases.shape(),
@@ -103,7 +103,7 @@ class State:
         return {
             "connected": self._bridge.link is not None,
             "epoch": self._bridge.epoch,
-            "since": None if self._link_since is None else iso(self._link_since),
+            "since": None if self._link_since is None else self._stamps.of(self._link_since),
             "command_connection": link.client_connected,
             "reply_connection": link.server_connected,
             "address": host_and_port(link.client_host, link.client_port),
@@ -120,16 +120,15 @@ class State:
         }
 
     def _flight(self, flight: Any) -> dict[str, Any]:
-        ahead = self._now() - self._clock.seconds()
         return {
             "commander": flight.client.name,
             "command": command_name(flight.header.code),
             "code": flight.header.code,
             "sequence_id": flight.header.sequence_id,
-            "since": iso(ahead + flight.since),
+            "since": self._stamps.of(flight.since),
             "sent": flight.written,
             "acked": flight.acked,
-            "deadline": iso(min(ahead + flight.deadline, _LATEST)),
+            "deadline": self._stamps.of(flight.deadline),
         }
 
     def _kept(self) -> dict[str, Any]:
@@ -157,20 +156,30 @@ def _commander(client: Any) -> dict[str, Any]:
 
 
 class Said:
-    """What the mount said last, by what it is about; what can't be decoded is left out."""
+    """What the mount said last, by what it is about; what can't be decoded is left out.
 
-    def __init__(self) -> None:
+    :param stamps: tells when it said so.
+    """
+
+    def __init__(self, stamps: Stamps) -> None:
+        self._stamps = stamps
         self._shown: dict[Any, Shown | None] = {}
 
     def shape(self, entries: list[Any]) -> dict[str, Any]:
         """As members of the state.
 
-        :param entries: what is known, as `bridge.known.Known` has it: tuples of line, time, stale.
+        :param entries: what is known, as `bridge.known.Known` has it: tuples of line, time (clock, s), stale.
         """
         before = self._shown
-        self._shown = {entry: before[entry] if entry in before else _show(*entry) for entry in entries}
+        self._shown = {
+            entry: before[entry] if entry in before else _show(entry.line, entry.stale) for entry in entries
+        }
         state: dict[str, Any] = {"axes": {}, "mount": _NOTHING_SAID, "warnings": [], "errors": []}
-        for member, name, about in filter(None, self._shown.values()):
+        for entry, shown in self._shown.items():
+            if shown is None:
+                continue
+            member, name, what = shown
+            about = {**what, "time": self._stamps.of(entry.time)}
             if member == "axes":
                 state["axes"][name] = about
             elif member == "mount":
@@ -180,13 +189,13 @@ class Said:
         return state
 
 
-def _show(line: bytes, time: float, stale: bool) -> Shown | None:
+def _show(line: bytes, stale: bool) -> Shown | None:
     try:
         reply = cast(Reply, decode_to_show(line, False))
     except LineError:
         return None
     member, name, about = _KINDS[type(reply)](reply)
-    return member, name, {**about, "time": iso(time), "stale": stale}
+    return member, name, {**about, "stale": stale}
 
 
 def _axis(reply: InPositionReply) -> Shown:
