@@ -26,6 +26,13 @@ def plain_address(host: str) -> str:
     return str(address if mapped is None else mapped)
 
 
+def canonical(host: str) -> str:
+    """Return one spelling for each address; a zone stays, since it says on which interface to listen."""
+    host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host)
+    address, percent, zone = host.partition("%")
+    return f"{plain_address(address.lower())}{percent}{zone}"
+
+
 def host_and_port(host: str, port: int | str) -> str:
     """Write ``HOST:PORT``, with an IPv6 address in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -28,11 +28,12 @@ from .bridge import here
 from .bridge.certified import CertificateWatch, certificate_warnings, with_credentials
 from .bridge.config import Config, check, default_config, load_file
 from .bridge.journal import STOP_TIME, Journal, NoJournal
-from .bridge.places import at_addresses, interface_names, parse_endpoint, replies_by_default
+from .bridge.places import replies_by_default
 from .bridge.sections import WEB_ENDPOINT, Controller, PairCommander, WebSettings
 from .bridge.service import DRAIN_TIME, BridgeService
 from .bridge.tee import Tee
 from .deadlines import FairClock
+from .endpoints import Endpoint
 from .errors import ConfigError, PairClosedError
 from .fields import utc_now
 from .framing import SHOWN_BYTES
@@ -561,7 +562,7 @@ def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
     hosts = [pair.reply_host for pair in config.pairs]
     hosts += [] if controller is None else [controller.host]
     hosts += [listen.host for _, listen in _listens(options, config)]
-    hosts += [name for endpoint in _endpoints(config).values() for name in interface_names(endpoint)]
+    hosts += [name for endpoint in config.endpoints.values() for name in endpoint.interface_names]
     found = dict(look_up(hosts))
     if controller is not None:
         place = _place(options, "controller.host")
@@ -588,25 +589,17 @@ def _bound(config: Config, found: dict[str, str]) -> Config:
     return attrs.evolve(config, controller=controller, pairs=pairs)
 
 
-def _endpoints(config: Config) -> dict[str, str]:
-    """The endpoints that it will listen on, by the section that says so."""
-    endpoints = {f"port[{number}]": port.endpoint for number, port in enumerate(config.ports, 1)}
-    if config.web.endpoint is not None and config.web.enabled is not False:
-        endpoints["web"] = config.web.endpoint
-    return endpoints
-
-
 def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Found) -> Config:
     """The configuration with addresses in the places of the names in its endpoints."""
     endpoints = {}
-    for section, endpoint in _endpoints(config).items():
+    for section, endpoint in config.endpoints.items():
         place = _place(options, f"{section}.endpoint")
         names = {
-            name: daemon.check_resolves(DAEMON, place, name, found)[0] for name in interface_names(endpoint)
+            name: daemon.check_resolves(DAEMON, place, name, found)[0] for name in endpoint.interface_names
         }
-        endpoints[section] = at_addresses(endpoint, names)
-        if parse_endpoint(endpoint).is_near and not parse_endpoint(endpoints[section]).is_near:
-            why = f"{endpoint} is at {', '.join(names.values())} here, which other machines can reach"
+        endpoints[section] = endpoint.at_addresses(names)
+        if endpoint.is_near and not Endpoint.parse(endpoints[section]).is_near:
+            why = f"{endpoint.text} is at {', '.join(names.values())} here, which other machines can reach"
             daemon.stop(DAEMON, f"{place}: {why}; mend this machine's hosts file, or give an address")
     ports = tuple(
         attrs.evolve(port, endpoint=endpoints[f"port[{number}]"])
@@ -642,7 +635,6 @@ def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Lis
         yield listen("controller", "reply_host", replies[0], "reply_port", replies[1])
     for number, pair in enumerate(config.pairs, 1):
         yield listen(f"pair[{number}]", "listen", pair.listen, "command_port", pair.command_port)
-    for section, endpoint in _endpoints(config).items():
-        bound = parse_endpoint(endpoint)
-        if isinstance(bound.port, int):
-            yield listen(section, "endpoint", bound.host, "endpoint", bound.port)
+    for section, endpoint in config.endpoints.items():
+        if isinstance(endpoint.port, int):
+            yield listen(section, "endpoint", endpoint.host, "endpoint", endpoint.port)

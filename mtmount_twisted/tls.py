@@ -7,18 +7,18 @@ credentials while it serves. pyOpenSSL is an extra, so each function imports it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import VerifyError
-from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
+from .endpoints import Endpoint
 from .errors import ConfigError
 from .files import read_file
 
@@ -37,8 +37,6 @@ CURVES = "X25519:prime256v1:secp384r1"
 WARN_BEFORE = timedelta(days=30)
 """How long before its end a certificate is warned of."""
 
-_ENDPOINT = re.compile(r"(?:haproxy:)?ssl:")
-
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -50,6 +48,7 @@ class Credentials:
         authority's.
     :ivar authorities: the certificates of the authority that clients must have theirs from; none if clients
         need none.
+    :ivar dh_parameters: Diffie-Hellman parameters in PEM, or None.
     :ivar chain_file: the file that `chain` is from; "" if that is not known.
     :ivar authorities_file: the file that `authorities` are from.
     """
@@ -57,7 +56,7 @@ class Credentials:
     chain: tuple[Any, ...]
     authorities: tuple[Any, ...] = ()
     key: Any = field(repr=False, compare=False, kw_only=True)
-    dh_parameters: Any = field(default=None, repr=False, compare=False, kw_only=True)
+    dh_parameters: bytes | None = field(default=None, repr=False, compare=False, kw_only=True)
     chain_file: str = ""
     authorities_file: str = ""
 
@@ -93,6 +92,16 @@ def _key(data: bytes) -> Any:
     return load_pem_private_key(data, password=None)
 
 
+def _primes(data: bytes) -> bytes:
+    from OpenSSL import SSL
+
+    try:
+        _use_primes(SSL.Context(SSL.TLS_SERVER_METHOD), data)
+    except SSL.Error:
+        raise ValueError("OpenSSL refuses them") from None
+    return data
+
+
 def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[bytes], Any]) -> list[Any]:
     """Return what a file in PEM holds of a kind: one of it at the least."""
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -113,51 +122,33 @@ _BODY = rb"(?:(?!-----).)++"
 _CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----" + _BODY + rb"-----END CERTIFICATE-----\n?", re.DOTALL
 )
+_DH_PARAMETERS = re.compile(
+    rb"-----BEGIN (?:X9\.42 )?DH PARAMETERS-----" + _BODY + rb"-----END (?:X9\.42 )?DH PARAMETERS-----\n?",
+    re.DOTALL,
+)
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY-----" + _BODY + rb"-----END [A-Z ]*PRIVATE KEY-----\n?", re.DOTALL
 )
 
 
-class _EndpointReader:
-    """Stands in for a reactor, so that an endpoint says what it would listen with; nothing is opened."""
-
-    options: Any = None
-
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, **rest: Any) -> None:
-        """Note the certificate that the endpoint would show."""
-        self.options = contextFactory
-
-
-def is_encrypted(endpoint: str) -> bool:
-    """Return whether a Twisted server endpoint brings TLS by itself."""
-    return _ENDPOINT.match(endpoint) is not None
-
-
-def endpoint_credentials(endpoint: str) -> Credentials | None:
+def endpoint_credentials(text: str) -> Credentials | None:
     """Read the files of an ``ssl:`` endpoint; return None for any other endpoint.
 
-    :param endpoint: a Twisted server endpoint that `bridge.places.usable_endpoint` has accepted.
+    :param text: a Twisted server endpoint that `Endpoint.parse` accepts.
     :raises ConfigError: if a file can't be read or holds something else, or the key is another
-        certificate's.
+        certificate's. It names the file.
     """
-    if not is_encrypted(endpoint):
+    endpoint = Endpoint.parse(text)
+    if not endpoint.is_encrypted:
         return None
-    from OpenSSL import SSL, crypto
-    from twisted.internet.endpoints import serverFromString
-
-    reader: Any = _EndpointReader()
-    try:
-        serverFromString(reader, endpoint).listen(Factory[Any]())
-        options = reader.options
-        chain = (options.certificate, *options.extraCertChain)
-        key = options.privateKey.to_cryptography_key()
-        certificates = tuple(each.to_cryptography() for each in chain)
-    except VerifyError:
-        raise ConfigError(endpoint, ("privateKey: it is not the key of the certificate",)) from None
-    except (OSError, ValueError, TypeError, SSL.Error, crypto.Error) as error:
-        why = getattr(error, "strerror", None) or "expected a certificate and its private key, in PEM"
-        raise ConfigError(endpoint, (f"its files can't be used: {why}",)) from None
-    return Credentials(certificates, key=key, dh_parameters=options.dhParameters)
+    found = load_credentials(endpoint.certificate, endpoint.private_key)
+    more: list[Any] = []
+    if endpoint.extra_chain:
+        more = _read(endpoint.extra_chain, _CERTIFICATE, "a certificate", _certificate)
+    primes = None
+    if endpoint.dh_parameters:
+        [primes, *_] = _read(endpoint.dh_parameters, _DH_PARAMETERS, "Diffie-Hellman parameters", _primes)
+    return replace(found, chain=(*found.chain, *more), dh_parameters=primes)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -194,9 +185,10 @@ def _server_options(credentials: Credentials) -> Any:
         trustRoot=_trust(credentials.authorities) if credentials.authorities else None,
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableCiphers=AcceptableCiphers.fromOpenSSLCipherString(CIPHERS),
-        dhParameters=credentials.dh_parameters,
     )
     _limit_curves(options.getContext())
+    if credentials.dh_parameters is not None:
+        _use_primes(options.getContext(), credentials.dh_parameters)
     return options
 
 
@@ -213,6 +205,14 @@ def _limit_curves(context: Any) -> None:
         limit(context._context, CURVES.encode())
 
 
+def _use_primes(context: Any, primes: bytes) -> None:
+    """Give a context Diffie-Hellman parameters. pyOpenSSL takes a path only: that of a file in memory."""
+    with open(os.memfd_create("dh-parameters"), "wb") as file:
+        file.write(primes)
+        file.flush()
+        context.load_tmp_dh(f"/proc/self/fd/{file.fileno()}")
+
+
 def _trust(certificates: Iterable[Any]) -> Any:
     from OpenSSL import crypto
     from twisted.internet.ssl import Certificate, trustRootFromCertificates
@@ -222,45 +222,11 @@ def _trust(certificates: Iterable[Any]) -> Any:
     )
 
 
-class _ListensWith:
-    """A reactor on which an ``ssl:`` endpoint listens with a `Server` in place of Twisted's own settings.
-
-    All else is the reactor's.
-    """
-
-    def __init__(self, reactor: Any, server: Server) -> None:
-        self._reactor = reactor
-        self._server = server
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
-
-    def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
-    ) -> Any:
-        """Listen for TCP, with TLS on top."""
-        return self._reactor.listenTCP(port, encrypted(factory, self._server), backlog, interface)
-
-
 def encrypted(factory: Any, server: Server) -> Factory[Any]:
     """Put TLS before a factory of protocols."""
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
     return TLSMemoryBIOFactory(server, False, factory)
-
-
-def listen(
-    endpoint: str, factory: Any, reactor: Any, server: Server | None = None
-) -> Deferred[IListeningPort]:
-    """Listen on a Twisted server endpoint.
-
-    :param server: what an ``ssl:`` endpoint shows; None for an endpoint without TLS.
-    """
-    from twisted.internet.endpoints import serverFromString
-
-    listens_on = reactor if server is None else _ListensWith(reactor, server)
-    listening: Deferred[IListeningPort] = serverFromString(listens_on, endpoint).listen(factory)
-    return listening
 
 
 def client_options(host: str, ca: str, certificate: str = "", private_key: str = "") -> Any:

@@ -80,7 +80,8 @@ ROOMS: dict[str, Room] = {
     "visible": room("visible"),
     "command_line": room("command_line", "visible"),
     "files": room("files"),
-    "tls": room("tls", "names files"),
+    "endpoints": room("endpoints", "hosts"),
+    "tls": room("tls", "names files endpoints"),
     "interfaces": room("interfaces"),
     "logs": room("logs", "visible"),
     "arguments": room("arguments"),
@@ -113,7 +114,7 @@ ROOMS: dict[str, Room] = {
     "bridge": room(
         "bridge",
         "names lines values messages codec waiting interfaces liveness deadlines limited_log protocol outlet "
-        "communicator journal_file hosts files tls",
+        "communicator journal_file hosts files tls endpoints",
     ),
     "commander": room(
         "commander",
@@ -128,7 +129,7 @@ ROOMS: dict[str, Room] = {
     "web": room(
         "web",
         "names lines secret values messages codec waiting interfaces threads deadlines limited_log outlet "
-        "journal_file journal hosts visible files tls",
+        "journal_file journal hosts visible files tls endpoints",
     ),
     "systemd": room("systemd", "limited_log"),
     "privileged": room("privileged", "hosts"),
@@ -138,7 +139,7 @@ ROOMS: dict[str, Room] = {
     ),
     "services": room(
         "tap simulator.tap",
-        "names lines values hosts threads deadlines output resolving simulator bridge web daemon",
+        "names lines values hosts endpoints threads deadlines output resolving simulator bridge web daemon",
     ),
     "launch": room("launch", "output"),
     "testing": room("testing", "lines hosts messages codec interfaces communicator"),

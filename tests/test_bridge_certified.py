@@ -19,6 +19,7 @@ from mtmount_twisted.bridge.certified import (
     MAX_UNPROVEN,
     HandshakeFactory,
     HandshakeReader,
+    with_credentials,
 )
 from mtmount_twisted.bridge.commanders import PortFactory, Refused
 from mtmount_twisted.bridge.config import Config
@@ -266,6 +267,17 @@ class NumberedTests(TestCase):
         for client in clients:
             client.transport.loseConnection()
             await client.lost
+
+    async def test_files_are_read_once(self) -> None:
+        """A port that a reload adds listens with what was read for the configuration, not with its files."""
+        [_, wall] = self.service.config.ports
+        hall = attrs.evolve(wall, name="hall")
+        config = attrs.evolve(self.service.config, ports=(*self.service.config.ports, hall))
+        config = with_credentials(config, self.fail)
+        for path in self.authority.folder.iterdir():
+            path.unlink()
+        await self.service.reload(config)
+        self.assertEqual((self.service.port_failures, len(self.service.ports)), ([], 3))
 
     async def test_no_handshake(self) -> None:
         """Who does not end the handshake is no client, and is told nothing of the mount."""

@@ -22,7 +22,7 @@ from mtmount_twisted.commander.options import parse_options
 from mtmount_twisted.errors import ConfigError, JournalError, NotAJournalError
 from mtmount_twisted.files import MOST_PARTS, MOST_TOML, TOMLError, read_file, read_toml
 from mtmount_twisted.journal.reading import open_journal
-from mtmount_twisted.tls import client_options, load_credentials
+from mtmount_twisted.tls import client_options, endpoint_credentials, load_credentials
 from mtmount_twisted.web import tokens
 
 from .certificates import Authority
@@ -123,19 +123,23 @@ class KindTests(SynchronousTestCase):
         ):
             self.assert_refused(read, ConfigError, "can't be read: ")
 
+    @needs_tls
     def test_endpoint(self) -> None:
-        """The files of an ``ssl:`` endpoint, which Twisted reads as it parses the text."""
+        """The files of an ``ssl:`` endpoint; to check the configuration's text alone reads none of them."""
+        own = str(Authority(scratch_folder(self)).issue("bridge"))
         for text in (
             "ssl:1:privateKey={}",
-            "ssl:1:{}:x",
-            "ssl:certKey={}:port=1",
-            "haproxy:ssl:1:dhParameters={}",
-            "ssl:1:extraCertChain={}",
+            "ssl:1:{}:{own}",
+            "ssl:certKey={}:port=1:privateKey={own}",
+            "haproxy:ssl:1:privateKey={own}:dhParameters={}",
+            "ssl:1:{own}:extraCertChain={}",
         ):
-            port = f"[[port]]\nname = 'p'\ninsecure = true\nendpoint = '{text.format(self.fifo)}'"
-            [problem] = problems(config.load, port)
-            self.assertTrue(problem.startswith("port[1].endpoint: expected a Twisted server"), problem)
-            self.assertIn("it is a FIFO; expected a regular file", problem)
+            for path, why in self.odd:
+                endpoint = text.format(path, own=own)
+                port = f"[[port]]\nname = 'p'\ninsecure = true\nendpoint = '{endpoint}'"
+                self.assertEqual(problems(config.load, port), [])
+                error = self.assertRaises(ConfigError, endpoint_credentials, endpoint)
+                self.assertEqual(str(error), f"{path}: can't be read: {why}")
 
     def test_journal(self) -> None:
         """A journal to be read or written, and what ``--check-config`` says of it."""

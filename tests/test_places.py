@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import tap
 from mtmount_twisted.bridge import here
 from mtmount_twisted.bridge.config import load
-from mtmount_twisted.bridge.places import at_addresses, interface_names, parse_endpoint
+from mtmount_twisted.endpoints import Endpoint
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.testing import MemoryReactor
 
@@ -44,7 +44,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_socket(self) -> None:
         """A Unix socket is this machine's, and is known by its path."""
-        bound = parse_endpoint("unix:/run/a\\:b:mode=600")
+        bound = Endpoint.parse("unix:/run/a\\:b:mode=600")
         self.assertEqual((bound.host, bound.port, bound.is_unix, bound.is_near), ("", "/run/a:b", True, True))
 
     def test_names(self) -> None:
@@ -63,8 +63,8 @@ class EndpointTests(SynchronousTestCase):
             ("haproxy:tcp:1:mount.example", ["mount.example"]),
             ("unix:tcp:600", []),
         ):
-            self.assertEqual(interface_names(endpoint), expected, endpoint)
-            text = at_addresses(endpoint, {"mount.example": "fd00::1"})
+            self.assertEqual(Endpoint.parse(endpoint).interface_names, expected, endpoint)
+            text = Endpoint.parse(endpoint).at_addresses({"mount.example": "fd00::1"})
             self.assertEqual("fd00\\:\\:1" in text, bool(expected))
             self.assertNotIn("mount.example", text)
 
@@ -74,13 +74,13 @@ class EndpointTests(SynchronousTestCase):
         listened: list[str] = []
         reactor.listenTCP = lambda *words, **options: listened.append(options.get("interface", words[-1]))
         for endpoint in ("tcp:1:mount.example", "tcp6:1:50:mount.example", "tcp:interface=mount.example:1"):
-            text = at_addresses(endpoint, {"mount.example": "fd00::1"})
+            text = Endpoint.parse(endpoint).at_addresses({"mount.example": "fd00::1"})
             serverFromString(reactor, text).listen(None)  # type: ignore[arg-type]
         self.assertEqual(listened, ["fd00::1"] * 3)
 
     def test_zone(self) -> None:
         """A link-local interface keeps its zone: the same address of another link is another place."""
-        self.assertEqual(parse_endpoint("tcp:1:interface=FE80\\:\\:1%eth0").host, "fe80::1%eth0")
+        self.assertEqual(Endpoint.parse("tcp:1:interface=FE80\\:\\:1%eth0").host, "fe80::1%eth0")
         port = "[[port]]\nname = '{0}'\nallow = ['fd00::/8']\nendpoint = 'tcp:1:interface=fe80\\:\\:1%{0}'\n"
         self.assertEqual(self.problems(port.format("eth0") + port.format("eth1")), "")
         self.assertIn("is used by", self.problems(port.format("eth0") * 2))

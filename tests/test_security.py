@@ -25,9 +25,10 @@ from zope.interface import implementer
 from mtmount_twisted import secret
 from mtmount_twisted.bridge.journal_file import Store
 from mtmount_twisted.bridge.sections import WebSettings
+from mtmount_twisted.endpoints import Endpoint
 from mtmount_twisted.enums import Source
 from mtmount_twisted.logs import send_to_twisted
-from mtmount_twisted.tls import Server, encrypted, listen, load_credentials
+from mtmount_twisted.tls import Server, encrypted, load_credentials
 from mtmount_twisted.web.calls import Answer, Call, Route, User
 from mtmount_twisted.web.guard import ANYONE, Doors, Guard
 from mtmount_twisted.web.site import make_site
@@ -273,7 +274,7 @@ class EndpointTests(TestCase):
             ("tcp:0:interface=127.0.0.1", encrypted(factory, server)),
             (f"ssl:0:interface=127.0.0.1:privateKey={own}:certKey={own}", factory),
         ):
-            listening: Any = await listen(endpoint, served, reactor, server)
+            listening: Any = await Endpoint.parse(endpoint).listen(served, reactor, server)
             self.addCleanup(listening.stopListening)
             port = listening.getHost().port
             for number, name in ((SSL.TLS1_2_VERSION, "TLSv1.2"), (SSL.TLS1_3_VERSION, "TLSv1.3")):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import ssl as standard
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import skipIf
 
 from twisted.internet.protocol import Factory, Protocol
@@ -65,6 +66,17 @@ class TLSCase(SynchronousTestCase):
     def credentials(self, path: Path) -> Credentials:
         """What one file with a certificate and its key holds."""
         return load_credentials(str(path), str(path))
+
+
+def primes_in_pem() -> bytes:
+    """Return the Diffie-Hellman parameters ffdhe2048 (RFC 7919, A.1), computed as that says."""
+    e, term, number = 0, 1 << (1918 + 64), 1
+    while term:  # e = 1/0! + 1/1! + 1/2! + ..., with 64 bits more than are used
+        e, term, number = e + term, term // number, number + 1
+    prime = 2**2048 - 2**1984 + ((e >> 64) + 560_316) * 2**64 - 1
+    sequence = b"\x30\x82\x01\x08" + b"\x02\x82\x01\x01\x00" + prime.to_bytes(256) + b"\x02\x01\x02"
+    body = base64.encodebytes(sequence).decode()
+    return f"-----BEGIN DH PARAMETERS-----\n{body}-----END DH PARAMETERS-----\n".encode()
 
 
 def handshake(server: Server, client: Any) -> Any:
@@ -299,6 +311,18 @@ class ByteOrderMarkTests(TLSCase):
         found = load_credentials(str(self.own), str(self.own), str(self.authority.ca))
         self.assertEqual((len(found.chain), len(found.authorities)), (1, 1))
 
+    def test_endpoint(self) -> None:
+        """Every file of an ``ssl:`` endpoint is read as without it."""
+        primes = self.folder / "primes.pem"
+        primes.write_bytes(b"\xef\xbb\xbf" + primes_in_pem())
+        found = endpoint_credentials(
+            f"ssl:0:privateKey={self.own}:certKey={self.own}"
+            f":extraCertChain={self.authority.ca}:dhParameters={primes}"
+        )
+        assert found is not None
+        self.assertEqual(len(found.chain), 2)
+        self.assertEqual(found.dh_parameters, primes_in_pem())
+
 
 @needs_tls
 class EndpointTests(TLSCase):
@@ -315,6 +339,60 @@ class EndpointTests(TLSCase):
         self.assertEqual(names, ["CN=bridge", "CN=test authority"])
         self.assertNotIn("key", repr(found))
         self.assertIsNone(endpoint_credentials("tcp:0"))
+
+    def test_chain_in_one_file(self) -> None:
+        """The certificates between its own and its authority's may be in the file of its own."""
+        own = self.authority.issue("bridge")
+        own.write_bytes(own.read_bytes() + self.authority.ca.read_bytes())
+        found = endpoint_credentials(f"ssl:0:privateKey={own}")
+        assert found is not None
+        self.assertEqual(len(found.chain), 2)
+
+    def test_primes(self) -> None:
+        """Diffie-Hellman parameters are read with the other files, and their file is not read again.
+
+        Whether a server with the curves of the profile uses them is OpenSSL's choice: 4.0 does not.
+        """
+        own, primes = self.authority.issue("bridge", rsa=True), self.folder / "primes.pem"
+        primes.write_bytes(primes_in_pem())
+        found = endpoint_credentials(f"ssl:0:privateKey={own}:dhParameters={primes}")
+        assert found is not None
+        primes.unlink()
+        self.assertIsNotNone(handshake(Server(found), SSL.Context(SSL.TLSv1_2_METHOD)))
+
+    def test_file_at_fault(self) -> None:
+        """A file that can't be used is named, with what was expected, in the words of a port's own files."""
+        own, wrong = self.authority.issue("bridge"), self.folder / "wrong.pem"
+        for argument, expected in (
+            ("certKey", "a certificate"),
+            ("privateKey", "a private key with no password"),
+            ("extraCertChain", "a certificate"),
+            ("dhParameters", "Diffie-Hellman parameters"),
+        ):
+            files = {"certKey": own, "privateKey": own, argument: wrong}
+            text = ":".join(["ssl:0", *(f"{name}={path}" for name, path in files.items())])
+            for content in (b"", b"x", b"-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n"):
+                wrong.write_bytes(content)
+                error = self.assertRaises(ConfigError, endpoint_credentials, text)
+                self.assertEqual(str(error), f"{wrong}: expected {expected}, in PEM")
+            wrong.unlink()
+            error = self.assertRaises(ConfigError, endpoint_credentials, text)
+            self.assertEqual(str(error), f"{wrong}: can't be read: No such file or directory")
+
+    def test_file_at_fault_of_a_configuration(self) -> None:
+        """It is told with the key of the endpoint, of a port and of the page."""
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={self.folder}/none.pem"
+        told: list[str] = []
+
+        def wrong(key: str, error: ConfigError) -> NoReturn:
+            told.append(f"{key}: {error}")
+            raise error
+
+        port = PortCommanders(name="desk", endpoint=endpoint)
+        for config in (Config(ports=(port,)), Config(web=WebSettings(endpoint=endpoint))):
+            self.assertRaises(ConfigError, with_credentials, config, wrong)
+        why = f"endpoint: {self.folder}/none.pem: can't be read: No such file or directory"
+        self.assertEqual(told, [f"port[1].{why}", f"web.{why}"])
 
     def test_another_key(self) -> None:
         """A key that is not the certificate's is told before anything listens."""

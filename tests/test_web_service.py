@@ -425,6 +425,7 @@ class OnSockets(TestCase):
         unix = f"unix:{folder}/page"
         for endpoint, pattern in (
             ("tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),
+            ("haproxy:tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),
             ("tcp6:0:interface=\\:\\:1", r"http://\[::1\]:\d+"),
             (unix, re.escape(unix)),
         ):

@@ -225,9 +225,9 @@ def with_credentials(config: Config, wrong: Callable[[str, ConfigError], NoRetur
             wrong(f"port[{number}].{key}", error)
         ports.append(attrs.evolve(port, credentials=credentials))
     web = config.web
-    if web.endpoint is not None and web.enabled is not False:
+    if "web" in config.endpoints:
         try:
-            web = attrs.evolve(web, credentials=endpoint_credentials(web.endpoint))
+            web = attrs.evolve(web, credentials=endpoint_credentials(config.endpoints["web"].text))
         except ConfigError as error:
             wrong("web.endpoint", error)
     return attrs.evolve(config, ports=tuple(ports), web=web)
@@ -239,11 +239,13 @@ def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
     :param config: from `with_credentials`.
     :param now: the current time, with a time zone.
     """
-    sections = [(f"port[{number}]", port.credentials) for number, port in enumerate(config.ports, 1)]
-    for section, credentials in (*sections, ("web", config.web.credentials)):
+    sections = [
+        (f"port[{number}]", "certificate" if port.certificate else "endpoint", port.credentials)
+        for number, port in enumerate(config.ports, 1)
+    ]
+    for section, own, credentials in (*sections, ("web", "endpoint", config.web.credentials)):
         if credentials is None:
             continue
-        own = "certificate" if credentials.chain_file else "endpoint"
         for key, file, certificates in (
             (own, credentials.chain_file, credentials.chain),
             ("client_ca", credentials.authorities_file, credentials.authorities),

@@ -17,10 +17,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ..endpoints import Endpoint
 from ..errors import ConfigError
 from ..files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
-from ..tls import is_encrypted
-from .places import Place, canonical, clashes, parse_endpoint, replies_by_default
+from ..hosts import canonical
+from .places import Place, clashes, replies_by_default
 from .sections import (
     ClientLimits,
     CommandRules,
@@ -56,6 +57,14 @@ class Config:
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
     web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """The endpoints that it says to listen on, by their sections: ``port[1]``, ``web``."""
+        texts = {f"port[{number}]": port.endpoint for number, port in enumerate(self.ports, 1)}
+        if self.web.endpoint is not None and self.web.enabled is not False:
+            texts["web"] = self.web.endpoint
+        return {section: Endpoint.parse(text) for section, text in texts.items()}
 
 
 def default_config() -> Config:
@@ -137,7 +146,7 @@ def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
     endpoint = values.get("endpoint")
     if section != "web" or not endpoint or values.get("tokens") or values.get("enabled") is False:
         return
-    if not values.get("insecure") and not parse_endpoint(endpoint).is_near:
+    if not values.get("insecure") and not Endpoint.parse(endpoint).is_near:
         yield (
             f"web.endpoint: {endpoint} can be reached from other machines: give a file of tokens "
             "(web.tokens), listen at interface=127.0.0.1, or let anyone command it (web.insecure = true)"
@@ -153,11 +162,12 @@ def _open_port(entry: Entry) -> Iterator[str]:
         yield f"{path}.client_ca: without {path}.certificate nobody is asked for a certificate"
     if values.get("private_key") and not values.get("certificate"):
         yield f"{path}.private_key: without {path}.certificate it is a key to nothing"
-    if values.get("certificate") and values.get("endpoint") and is_encrypted(values["endpoint"]):
-        yield f"{path}.certificate: the endpoint is encrypted already; expected tcp: in place of ssl:"
-    if not values.get("endpoint") or any(values.get(key) for key in ("allow", "client_ca", "insecure")):
+    if not values.get("endpoint"):
         return
-    if not parse_endpoint(values["endpoint"]).is_near:
+    endpoint = Endpoint.parse(values["endpoint"])
+    if values.get("certificate") and endpoint.is_encrypted:
+        yield f"{path}.certificate: the endpoint is encrypted already; expected tcp: in place of ssl:"
+    if not endpoint.is_near and not any(values.get(key) for key in ("allow", "client_ca", "insecure")):
         yield (
             f"{path}.endpoint: {values['endpoint']} can be reached from other machines: say who may connect "
             f"({path}.allow or {path}.client_ca), listen at interface=127.0.0.1, or let in anyone "
@@ -180,7 +190,7 @@ def _only_streams(entry: Entry) -> Iterator[str]:
 def _places(entry: Entry) -> Iterator[Place]:
     values = entry.values
     if values.get("endpoint") and values.get("enabled") is not False:
-        bound = parse_endpoint(values["endpoint"])
+        bound = Endpoint.parse(values["endpoint"])
         host = "unix" if bound.is_unix else bound.host
         yield Place(f"{entry.path}.endpoint", host, bound.port, listens=True)
     for host_key, port_key, listens in _PLACES.get(entry.section, ()):

@@ -16,7 +16,6 @@ from pathlib import Path
 from ..journal.checking import side_problem, unfit
 from ..journal.schema import real_path
 from .config import Config
-from .places import parse_endpoint
 
 LONGEST_SOCKET = 107
 """How long the path of a socket may be, in bytes (``unix(7)``)."""
@@ -39,11 +38,11 @@ def problems(config: Config) -> Iterator[str]:
 
 def unix_sockets(config: Config) -> dict[str, str]:
     """Return the paths of the sockets that a configuration listens on, by their keys."""
-    endpoints = {f"port[{number}].endpoint": port.endpoint for number, port in enumerate(config.ports, 1)}
-    if config.web.endpoint is not None and config.web.enabled is not False:
-        endpoints["web.endpoint"] = config.web.endpoint
-    bound = {key: parse_endpoint(endpoint) for key, endpoint in endpoints.items()}
-    return {key: str(each.port) for key, each in bound.items() if each.is_unix}
+    return {
+        f"{section}.endpoint": str(endpoint.port)
+        for section, endpoint in config.endpoints.items()
+        if endpoint.is_unix
+    }
 
 
 class SocketUse(Enum):

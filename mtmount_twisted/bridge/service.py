@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from .. import tls
 from ..communicator import ClientServerPair
+from ..endpoints import Endpoint
 from ..errors import ConfigError
 from ..hosts import host_and_port
 from ..interfaces import IJournal, IServed
@@ -62,7 +63,8 @@ class OpenPort:
         if credentials is not None:
             self._server = tls.Server(credentials)
             factory = encrypted(settings, self._factory, self._server, reactor)
-        return await tls.listen(settings.endpoint, factory, reactor, self._server)
+        endpoint = Endpoint.parse(settings.endpoint)
+        return await endpoint.listen(factory, reactor, self._server)
 
     def renew(self, settings: PortCommanders) -> None:
         """Show and trust the certificates of the files as they are now; connections that are made stay.

@@ -19,10 +19,11 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
+from ..endpoints import Endpoint
 from ..enums import Source
 from ..hosts import host_and_port
 from ..interfaces import IJournalState, IServed, ITee
-from ..tls import Credentials, Server, endpoint_credentials, listen
+from ..tls import Credentials, Server, endpoint_credentials
 from ..version import __version__
 from ..waiting import Waiters
 from . import catalogue, openapi
@@ -182,7 +183,7 @@ class WebService(Service):
         site.hsts = settings.hsts
         credentials = self._settings.credentials or endpoint_credentials(self._endpoint)
         self._server = None if credentials is None else Server(credentials)
-        listening = listen(self._endpoint, site, reactor, self._server)
+        listening = Endpoint.parse(self._endpoint).listen(site, reactor, self._server)
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
 
     def renew(self, credentials: Credentials | None) -> None:
@@ -226,7 +227,7 @@ class WebService(Service):
         host = self._port.getHost()
         if not hasattr(host, "port"):
             return self._endpoint
-        scheme = "http" if self._endpoint.startswith("tcp") else "https"
+        scheme = "http" if self._server is None else "https"
         return f"{scheme}://{host_and_port(host.host, host.port)}"
 
     def stopService(self) -> Deferred[None]:
