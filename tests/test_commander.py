@@ -319,28 +319,29 @@ class Process(protocol.ProcessProtocol):
     def __init__(self) -> None:
         self.output = ""
         self.ended: Deferred[int] = Deferred()
-        self._wanted: list[tuple[str, Deferred[str]]] = []
+        self._wanted: list[tuple[str, int, Deferred[str]]] = []
 
     def outReceived(self, data: bytes) -> None:
         self.output += data.decode(errors="replace")
         for wanted in tuple(self._wanted):
-            if wanted[0] in self.output:
+            text, times, waiting = wanted
+            if self.output.count(text) >= times:
                 self._wanted.remove(wanted)
-                wanted[1].callback(self.output)
+                waiting.callback(self.output)
 
     errReceived = outReceived
 
     def processEnded(self, reason: Failure) -> None:
         value: Any = reason.value
         self.ended.callback(0 if isinstance(value, error.ProcessDone) else value.exitCode or -value.signal)
-        for _, waiting in self._wanted:
+        for _, _, waiting in self._wanted:
             if not waiting.called:
                 waiting.errback(AssertionError(f"it ended: {self.output}"))
 
-    def says(self, text: str) -> Deferred[str]:
-        """Wait until it has written this."""
+    def says(self, text: str, times: int = 1) -> Deferred[str]:
+        """Wait until it has written this, so many times."""
         waiting: Deferred[str] = Deferred()
-        self._wanted.append((text, waiting))
+        self._wanted.append((text, times, waiting))
         self.outReceived(b"")
         return waiting
 

@@ -51,7 +51,7 @@ class LiveTests(ProgramCase):
         return process
 
     async def test_who_has_command(self) -> None:
-        """A request from the page and the loss of command appear; ``who`` and ``status`` answer."""
+        """Requests from the page, a loss of command and its giving up appear; ``who``, ``status`` answer."""
         reply_port = self.free_port()
         daemon = self.twistd(
             *("-n", "mtmount-bridge", "--journal", "none", "--web", f"tcp:0:interface={HOST}"),
@@ -75,6 +75,10 @@ class LiveTests(ProgramCase):
         await prompt.says("CSC (web/anyone has command)>")
         keyboard.write(b"status\r")
         await prompt.says("mount       CommanderCSC")
+        keyboard.write(b"ask_for_command\r")
+        await prompt.says("holder      this prompt (csc) has command", 2)
+        keyboard.write(b"ask_for_command NONE\r")
+        await prompt.says("holder      nobody has command; this prompt gave it up")
         keyboard.write(b"quit\r")
         self.assertEqual(await prompt.ended, 0)
         self.assertNotIn("Traceback", prompt.output)

@@ -17,6 +17,7 @@ from mtmount_twisted.commander.prompt import converse, make_prompt
 from mtmount_twisted.commander.script import DONE, FAILED, Lines, read_in_thread, run_script
 from mtmount_twisted.commander.session import Session
 from mtmount_twisted.commanding import Mount
+from mtmount_twisted.enums import Commander
 from mtmount_twisted.errors import MessageError, TaiUnavailableError, WebError
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply, OnStateInfoReply, WarningReply
 from mtmount_twisted.testing import connected_pair
@@ -105,6 +106,17 @@ class SessionTests(SessionCase):
         self.assertEqual(
             self.take()[-1], f"REFUSED     #{number} AzimuthAxisMove after 0.000 s: EUI has command"
         )
+
+    def test_asks_are_noted(self) -> None:
+        """An ask for command is noted with whom it is for, and again if it failed; another command is not."""
+        noted: list[Commander | None] = []
+        session = Session(self.mount, self.shown.append, clock=self.clock, on_ask=noted.append)
+        self.addCleanup(session.close)
+        for line, refusal in (("ask_for_command NONE", ""), ("ask_for_command EUI", "no"), ("enable", "no")):
+            running = session.run(line)
+            self.answer(ack=None if refusal else 1, done=not refusal, refuse=refusal)
+            self.successResultOf(running)
+        self.assertEqual(noted, [Commander.NONE, Commander.EUI, None])
 
     def test_failed_after_ack(self) -> None:
         """A command that the mount gave up is shown as failed."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import mtmount_twisted
 from mtmount_twisted.commander import report
 from mtmount_twisted.commander.watch import Standing, Watch, changes, read_standing
+from mtmount_twisted.enums import Commander
 from mtmount_twisted.errors import WebError
 
 WHERE = "http://127.0.0.1:8080"
@@ -115,6 +116,47 @@ class WatchTests(SynchronousTestCase):
             self.assertEqual(self.pass_time(1.1), [expected])
             self.assertEqual(self.watch.label, f"{name} has command")
             self.watch.stop()
+
+    def test_given_up(self) -> None:
+        """A loss that the prompt itself asked for is told plainly: to give command up, or to hand it over."""
+        for commander, holder, name in ((Commander.NONE, None, "nobody"), (Commander.EUI, "eui", "eui")):
+            self.daemon.lease = lease("csc", 1)
+            self.start()
+            self.pass_time()
+            self.watch.note_ask(commander)
+            self.assertEqual(self.pass_time(), [])
+            self.daemon.lease = lease(holder, 2)
+            self.assertEqual(self.pass_time(1.1), [("holder", f"{name} has command; this prompt gave it up")])
+            self.watch.stop()
+
+    def test_not_given_up(self) -> None:
+        """A loss is a surprise if the ask failed, was for this prompt, or was made for a time before."""
+
+        def gave_it_up_before() -> None:
+            self.watch.note_ask(Commander.NONE)
+            self.daemon.lease = lease("csc", 2)
+            self.pass_time()
+
+        def failed() -> None:
+            self.watch.note_ask(Commander.NONE)
+            self.watch.note_ask(None)
+
+        for asks in (gave_it_up_before, failed, lambda: self.watch.note_ask(Commander.CSC)):
+            self.daemon.lease = lease("csc", 1)
+            self.start()
+            self.pass_time()
+            asks()
+            self.daemon.lease = lease("eui", 3)
+            self.assertEqual([label for label, _ in self.pass_time(1.1)], ["NO COMMAND"])
+            self.watch.stop()
+        self.daemon.lease = lease("eui", 1)
+        self.start()
+        self.pass_time()
+        self.watch.note_ask(Commander.NONE)  # while another has command
+        self.daemon.lease = lease("csc", 2)
+        self.pass_time()
+        self.daemon.lease = lease("eui", 3)
+        self.assertEqual([label for label, _ in self.pass_time(1.1)], ["NO COMMAND"])
 
     def test_request(self) -> None:
         """A request for command is told once; to the holder with what to do, to others with whom it asks."""

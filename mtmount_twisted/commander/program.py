@@ -83,6 +83,7 @@ class Program:
             clock=reactor,
             source=options.source,
             own_commander=self._own_commander,
+            on_ask=self._note_ask,
             look=self._look,
         )
         self._set_up_watch()
@@ -173,6 +174,10 @@ class Program:
                 ) from None
             source = self.options.source
         return Commander(int(source))
+
+    def _note_ask(self, commander: Commander | None) -> None:
+        if self.watch is not None:
+            self.watch.note_ask(commander)
 
     def _own_port(self) -> int | None:
         """The port that is this commander's alone at the bridge; None while it is not connected."""

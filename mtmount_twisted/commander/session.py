@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from ..commanding import Mount
-from ..commands import Command
+from ..commands import AskForCommand, Command
 from ..enums import Commander, Source
 from ..errors import CommandError, MTMountError, WebError
 from ..fields import utc_now
@@ -41,6 +41,8 @@ class Session:
     :param source: which commander the commands say that they are from.
     :param own_commander: says which commander this session is to the bridge, for an ``ask_for_command``
         without a value: a `MTMountError` that it raises refuses the line. That of `source` if it is None.
+    :param on_ask: called with the commander that an ``ask_for_command`` names as it goes out, and with None
+        if it fails.
     :param look: asks for what ``who`` and ``status`` show; what it raises as `WebError` is told.
     :param monotonic: seconds on a clock that never jumps, for durations.
     :param now: the current time, UTC, for what is shown.
@@ -56,6 +58,7 @@ class Session:
         clock: Any,
         source: Source = Source.CSC,
         own_commander: Callable[[], Awaitable[Commander]] | None = None,
+        on_ask: Callable[[Commander | None], object] = lambda commander: None,
         look: Look = _no_web,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
@@ -67,6 +70,7 @@ class Session:
         self._clock = clock
         self._source = source
         self._own_commander = own_commander
+        self._on_ask = on_ask
         self._look = look
         self._monotonic = monotonic
         self._now = now
@@ -127,6 +131,8 @@ class Session:
     async def _send(self, command: Command) -> bool:
         began = self._monotonic()
         self.show("command", f"#{command.sequence_id} {report.command_text(command)}")
+        if isinstance(command, AskForCommand):
+            self._on_ask(command.commander)
         sent = self._mount.send(command)
         try:
             expected = await sent.acked
@@ -134,6 +140,8 @@ class Session:
                 self.show("ack", report.ack_text(command, expected, self._monotonic() - began))
             await sent.done
         except CommandError as error:
+            if isinstance(command, AskForCommand):
+                self._on_ask(None)
             self.show(*report.ending(error, self._monotonic() - began))
             return False
         self.show("done", report.done_text(command, self._monotonic() - began))

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from ..enums import Source
+from ..enums import Commander, Source
 from ..errors import WebError
 from ..version import __version__
 
@@ -102,12 +102,17 @@ def read_standing(state: dict[str, Any], port: int | None) -> Standing:
         ) from None
 
 
-def changes(before: Standing | None, now: Standing) -> Iterator[tuple[str, str]]:
+def changes(
+    before: Standing | None, now: Standing, *, was_given_up: bool = False
+) -> Iterator[tuple[str, str]]:
     """Yield the label and the text for each thing that a person is to know of a change.
 
     :param before: how it stood; None if nothing was known.
+    :param was_given_up: True if a loss of command is what this prompt asked for.
     """
-    if before is not None and before.is_mine and not now.is_mine:
+    if before is not None and before.is_mine and not now.is_mine and was_given_up:
+        yield "holder", f"{now.describe()}; this prompt gave it up"
+    elif before is not None and before.is_mine and not now.is_mine:
         yield "NO COMMAND", f"{now.describe()}; this prompt had it until now"
     elif before is None or (before.describe(), before.number) != (now.describe(), now.number):
         yield "holder", now.describe()
@@ -155,6 +160,7 @@ class Watch:
         self._version = __version__
         self._strange = 0
         self._source: Source | None = None  # this prompt's at the bridge, on the connection that is up
+        self._given_up: int | None = None  # the number of the lease that this prompt asked to end
         self._going: Deferred[None] | None = None
 
     @property
@@ -195,6 +201,17 @@ class Watch:
         """Ask anew which commander this prompt is: its connection was lost, and the next may be another's."""
         self._source = None
 
+    def note_ask(self, commander: Commander | None) -> None:
+        """Take a loss of command that follows for no surprise if this prompt itself asks for it.
+
+        :param commander: the one that this prompt asks command for; None if its ask failed.
+        """
+        now, self._given_up = self._standing, None
+        if commander is None or now is None or not now.is_mine:
+            return
+        if now.source is None or commander != int(now.source):
+            self._given_up = now.number
+
     def start(self) -> None:
         """Tell what changes, from now on."""
         self._going = Deferred.fromCoroutine(self._go_on())
@@ -230,7 +247,7 @@ class Watch:
                 return
         state, now = await self.state()
         if port is None and standing is not None:  # it is the same commander until it is connected as another
-            now = replace(now, me=standing.me)
+            now = replace(now, me=standing.me, source=standing.source)
         self._strange = self._strange + 1 if now.me is None and port is not None else 0
         if self._is_strange and self._is_guess:
             raise WebError(f"{self._where} {_STRANGE}")
@@ -242,7 +259,9 @@ class Watch:
         return self._strange >= STRANGE_AFTER
 
     def _know(self, now: Standing, version: str) -> None:
-        told = list(changes(self._standing, now))
+        before = self._standing
+        was_given_up = before is not None and before.number == self._given_up
+        told = list(changes(before, now, was_given_up=was_given_up))
         if self._problem and not told:
             told = [("holder", now.describe())]
         self._standing, self._problem = now, ""
