@@ -430,7 +430,7 @@ def main(names: list[str]) -> int:
         return not read_all(chosen, os.environ[INSIDE])
     wheels = tempfile.mkdtemp(prefix="mtmount-docs-wheels-")
     try:
-        fetch = [sys.executable, "-m", "pip", "download", "-q", "-d", wheels, "setuptools>=77", ".[web,tls]"]
+        fetch = [sys.executable, "-m", "pip", "download", "-q", "-d", wheels, "setuptools>=77", ".[tls]"]
         subprocess.run(fetch, cwd=ROOT, check=True)
         again = in_own_network([sys.executable, __file__, *names])
         return subprocess.run(again, env={**os.environ, INSIDE: wheels}, check=False).returncode

@@ -2,7 +2,7 @@
 
     .venv/bin/python .ci/screenshots.py [FOLDER]        FOLDER is docs/images unless given
 
-It needs ``.venv/bin/pip install -e '.[browser,web]'`` and Chromium.
+It needs ``.venv/bin/pip install -e '.[browser]'`` and Chromium.
 """
 
 from __future__ import annotations

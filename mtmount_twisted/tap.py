@@ -424,7 +424,7 @@ def makeService(options: Options) -> IService:
     wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
     ports = daemon.privileged_ports(options, reactor, wanted)
     bridge = BridgeService(config, log, tee, ports)
-    web = _web_service(options, config, bridge, tee, log, ports) if _web_is_on(options) else None
+    web = _web_service(options, config, bridge, tee, log, ports) if config.web.enabled is not False else None
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
     service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread)
     service.run_by(options, ports)
@@ -444,20 +444,8 @@ def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
 
 
 def _needs_web(settings: WebSettings) -> bool:
-    """Whether the page was asked for; else it is only there if it can be."""
+    """Whether the page was asked for; else it is only there if its default port can be had."""
     return bool(settings.enabled) or (settings.enabled is None and settings.endpoint is not None)
-
-
-def _web_is_on(options: Options) -> bool:
-    """Whether there is to be a page; stops the daemon if it was asked for and can't be."""
-    settings = options.config.web
-    if settings.enabled is False:
-        return False
-    installed = find_spec("prometheus_client") is not None
-    if not installed and _needs_web(settings):
-        why = f"prometheus_client is not installed: {how_to_install('web')}, or say --web none"
-        daemon.stop(DAEMON, f"{_place(options, 'web.endpoint')}: {why}")
-    return installed
 
 
 def _tokens(options: Options) -> Any:
@@ -494,7 +482,7 @@ def _web_service(
 
 def _check_here(options: Options) -> None:
     """What ``--check-config`` looks at besides the file: what this machine has for it."""
-    if _web_is_on(options):
+    if options.config.web.enabled is not False:
         _tokens(options)
     config = _with_certificates(options, options.config)
     for why in certificate_warnings(config, utc_now()):

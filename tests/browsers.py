@@ -38,9 +38,9 @@ def missing() -> str:
         return ""
     if MODE == "none":
         return "MTMOUNT_BROWSER_TESTS is none"
-    for package in ("playwright", "axe_playwright_python", "prometheus_client"):
+    for package in ("playwright", "axe_playwright_python"):
         if find_spec(package) is None:
-            return f"no {package}: .venv/bin/pip install -e '.[browser,web]'"
+            return f"no {package}: .venv/bin/pip install -e '.[browser]'"
     return "" if program() else f"no browser: none of {', '.join(PROGRAMS)} is installed"
 
 

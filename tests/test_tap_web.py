@@ -102,19 +102,6 @@ class Refusals(SynchronousTestCase):
         path.chmod(mode)
         return str(path)
 
-    def test_not_installed(self) -> None:
-        """A page that was asked for needs what it is made with; without a word of it there is none."""
-        self.patch(tap, "find_spec", lambda name: None)
-        config = self.file(
-            '[[pair]]\nname = "csc"\ncommand_port = 0\nreply_port = 1\n[web]\nenabled = true\n'
-        )
-        for words in (("--web=tcp:0:interface=127.0.0.1",), (f"--config={config}",)):
-            [line] = self.lines(*words)
-            self.assertIn("prometheus_client is not installed: in the clone", line)
-            self.assertIn(".venv/bin/pip install -e '.[web]', or say --web none", line)
-        service = tap.makeService(self.options())
-        self.assertEqual([each.name for each in service], ["mtmount-bridge", "mtmount-simulator"])
-
     def test_beyond_this_machine(self) -> None:
         """An open port needs tokens; the line says what there is to do."""
         error = self.assertRaises(SystemExit, self.options, "--web=tcp:0")

@@ -323,7 +323,7 @@ class WebSettings:
         default=None,
         metadata={
             "doc": "whether it is served",
-            "default_words": "where `prometheus_client` is installed, by the extra `web`",
+            "default_words": "true, if the endpoint can be had",
         },
     )
     endpoint: str | None = field(
