@@ -427,6 +427,7 @@ class OnSockets(TestCase):
             ("tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),
             ("haproxy:tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),
             ("tcp6:0:interface=\\:\\:1", r"http://\[::1\]:\d+"),
+            ("haproxy:tcp:0:interface=127.0.0.1", r"http://127\.0\.0\.1:\d+"),
             (unix, re.escape(unix)),
         ):
             bridge, service = web_of(reactor, endpoint)
