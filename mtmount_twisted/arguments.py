@@ -56,7 +56,7 @@ def _check(parameter: str, value: Any, expected: str, is_right: Callable[[Any], 
 
 
 def _is_int(value: Any) -> bool:
-    """True for an int and for what Python takes as one, such as numpy's; a bool is none."""
+    """Return whether a value is an integer, numpy's included; a bool does not count."""
     try:
         operator.index(value)
     except TypeError:

@@ -76,7 +76,7 @@ def is_loopback(host: str) -> bool:
 
 
 def client_network(host: str) -> str:
-    """Return what peers of one household have in common, so that they can be counted together.
+    """Return the part of an address that the peers of one network share, so that they are counted together.
 
     A household is given at least 64 bits of IPv6 addresses (RFC 6177), all of which it can use at once: of a
     global IPv6 address the network is what counts. Link-local addresses (RFC 4291, 2.5.6) share one network

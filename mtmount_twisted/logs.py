@@ -58,7 +58,7 @@ def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:
 
 
 def send_unconfigured_to_twisted(log: Any, reactor: Any) -> None:
-    """Have the records of a logger that nobody configured end up in the log of ``twistd``.
+    """Send the records of a logger without a handler to the log of ``twistd``.
 
     Python shows no record below a warning of such a logger, so that a service of a user's own would be
     silent. Nothing changes unless Twisted's log has taken over standard error, as ``twistd`` makes it do; it

@@ -1,4 +1,4 @@
-"""TLS as values: whose certificate a server shows, whom it trusts, and what it agrees on with a peer.
+"""TLS as values: the certificate that a server shows, the authorities that it trusts, and its settings.
 
 `load_credentials` and `endpoint_credentials` read files; `Server` shows what they read, and takes renewed
 credentials while it serves. pyOpenSSL is an extra, so each function imports it. Next to read:

@@ -380,14 +380,14 @@ BOUNDS = {
     "a TLS handshake": f"{certified.HANDSHAKE_TIME:g} s, "
     f"{certified.MAX_UNPROVEN - certified.KEPT_FREE} at once",
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
-    "what is known of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
+    "the last values of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
     "commands by the id that the mount sees": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
     "a client behind": A_CLIENT_BEHIND,
     "and in the system's buffer for it": size(commanders.SEND_BUFFER),
     "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{service.DRAIN_TIME:g} s",
     "rows for the journal": size(journal.MAX_WAITING_BYTES),
-    "rows on the word of who only observes": f"{limited.VISIT_ROWS} of a visit; of a port "
+    "rows of clients that only observe": f"{limited.VISIT_ROWS} of a visit; of a port "
     f"{limited.PORT_ROWS}, and {limited.PORT_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
     "such rows for the journal": size(journal.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",

@@ -112,7 +112,7 @@ def _is_same_interface(one: str, other: str) -> bool:
 
 
 def _interface_index(zone: str) -> int:
-    """Return the index of an interface, 0 if there is none of that name."""
+    """Return the index of an interface, 0 if no interface has that name."""
     if zone.isascii() and zone.isdecimal():
         return int(zone)
     try:

@@ -107,7 +107,7 @@ class Audience:
             self._give()
 
     def tell_one(self, client: Any, lines: list[bytes]) -> None:
-        """Give lines to one client and nobody else.
+        """Send lines to one client only.
 
         For a client without rights the lines are not recorded: it can have them told as often as it connects.
         """

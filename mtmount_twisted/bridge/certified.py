@@ -81,7 +81,7 @@ class HandshakeReader(LineReader):
         port.unproven[self] = None
 
     def connectionMade(self) -> None:
-        """Wait: nobody knows yet whose connection it is."""
+        """Wait for the end of the handshake, which decides whose connection this is."""
 
     def handshakeCompleted(self) -> None:
         """Look up the client. TLS has checked its certificate, where the port asks for one."""
@@ -196,7 +196,7 @@ class HandshakeFactory(Factory[Protocol]):
 
 
 def credentials_of(settings: PortCommanders) -> Credentials | None:
-    """Return what a port shows and whom it trusts; None for a port without TLS.
+    """Return the certificates that a port shows and trusts; None for a port without TLS.
 
     The configuration may hold it already (`with_credentials`); else the files are read.
 
@@ -288,7 +288,7 @@ class CertificateWatch(TimerService):
 def encrypted(
     settings: PortCommanders, port: PortFactory, server: Server, clock: IReactorTime
 ) -> Factory[Any]:
-    """Return what listens on an encrypted port.
+    """Return the factory for an encrypted port.
 
     :returns: a factory behind TLS, or, for an endpoint that brings TLS by itself, one to put behind it.
     """

@@ -34,7 +34,7 @@ from .sections import (
 from .tables import Entry, as_tables, build, read
 
 MOST_PROBLEMS = 100
-"""How many problems of a configuration are told."""
+"""The most problems of a configuration that are listed."""
 
 
 @frozen(kw_only=True)

@@ -18,7 +18,7 @@ REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malfo
 
 
 class Diary:
-    """Writes to a journal; what clients without rights say, within bounds (`journal.limited`).
+    """Writes to a journal; the messages of clients without rights are bounded (`journal.limited`).
 
     :param journal: see `interfaces.IJournal`.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
@@ -74,5 +74,5 @@ class Diary:
         self.step(reason, client, header, key, lease, why, privileged)
 
     def close(self) -> None:
-        """Record what was left out and not told yet, and stop the timer."""
+        """Record the counts of omitted rows that are not recorded yet, and stop the timer."""
         self._limited.close()

@@ -342,7 +342,7 @@ class Writer:
         return abandoned
 
     def abandon(self) -> int:
-        """Let go of all that waits, what could not be written included. On the journal's thread.
+        """Discard all rows that wait, those that could not be written included. On the journal's thread.
 
         :returns: how many rows.
         """

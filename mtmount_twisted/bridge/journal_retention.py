@@ -46,7 +46,7 @@ class Ages:
         self._hours[-1][1:] = now, last_id
 
     def old(self, now: float) -> int | None:
-        """The last id that is too old, or None; each is told once."""
+        """Return the last id that is too old, or None; each id is returned once."""
         found = None
         while self._hours and now - self._hours[0][1] >= self._keep:
             found = int(self._hours.popleft()[2])
@@ -128,7 +128,7 @@ class Deletions:
         self._rows[why] = before[0] + rows, min(low, before[1]), max(high, before[2])
 
     def report(self, at_once: bool = False) -> None:
-        """Tell of what was not told yet, unless its cause was told of within the last hour.
+        """Log the deletions that are not logged yet, unless their cause was logged within the last hour.
 
         :param at_once: tell of that, too: there will be no later.
         """

@@ -135,7 +135,7 @@ class Traffic:
                 self._tell_given_up(flight, why)
 
     def command(self, command: Command, then: Then) -> None:
-        """Send a command of the bridge's own, before what waits; see `begin`."""
+        """Send a command of the bridge's own, before the commands that wait; see `begin`."""
         self.begin(self.own, header_of(command), then, urgent=True)
 
     def hand_over(self) -> None:

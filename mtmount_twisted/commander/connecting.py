@@ -1,4 +1,4 @@
-"""Wait for a connection, and say soon what is missing, for the programs that people start."""
+"""Wait for a connection, and say soon why there is none, for the programs that people start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..communicator import ClientServerPair
 from ..errors import ConnectTimeoutError
 
 SAY_AFTER = 1.5
-"""After how many seconds without a connection a person is told what is missing."""
+"""The time without a connection until the program says why there is none, in seconds."""
 
 _GIVE_AUTHORITY = "give the authority of its certificate with --tls-ca"
 

@@ -1,4 +1,4 @@
-"""Who has command, as the daemon says over HTTP: told to a person as it changes.
+"""Show a person each change of command, as the daemon reports it over HTTP.
 
 The mount's protocol does not say who has command, nor that somebody asks for it; the daemon's page does.
 `Watch` asks it once a second, and nothing goes over the wire for that. `Standing` and `changes` are pure.
@@ -128,7 +128,7 @@ def changes(
 
 
 class Watch:
-    """Asks the daemon, and tells what changes.
+    """Asks the daemon for its state, and reports changes.
 
     :param ask: asks for a path, as `web.WebClient.get` does.
     :param where: the daemon's address, for people.
@@ -198,7 +198,7 @@ class Watch:
         raise WebError(f"{self._where} {_STRANGE}")
 
     def forget_source(self) -> None:
-        """Ask anew which commander this prompt is: its connection was lost, and the next may be another's."""
+        """Ask again which commander this prompt is: after a lost connection, the next may be another's."""
         self._source = None
 
     def note_ask(self, commander: Commander | None) -> None:
@@ -213,12 +213,12 @@ class Watch:
             self._given_up = now.number
 
     def start(self) -> None:
-        """Tell what changes, from now on."""
+        """Report changes from now on."""
         self._going = Deferred.fromCoroutine(self._go_on())
         self._going.addErrback(self._failed)
 
     def stop(self) -> None:
-        """Tell nothing more. It can be called twice."""
+        """Report nothing more. It can be called twice."""
         going, self._going = self._going, None
         if going is not None:
             going.cancel()

@@ -44,7 +44,7 @@ _INTEGERS = ("run", "epoch", "key", "sequence_id", "code", "lease")
 
 
 def unfit(found: os.stat_result, user: int) -> str:
-    """Why what is at a journal's path can't be one of this user; empty if it can."""
+    """Return why a file can't be a journal of this user; empty if it can."""
     if why := kind_problem(found):
         return why
     if stat.S_ISDIR(found.st_mode):
@@ -81,7 +81,7 @@ def restrict(db: sqlite3.Connection, longest: int) -> None:
 
 
 def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> str:
-    """Why a file's schema is none that the bridge has made; empty if it may be.
+    """Return why a file's schema can't be one of the bridge's; empty if it can.
 
     A table that is a view in truth can go on without end, and a trigger can do anything as a row is written.
     What else somebody has added is neither read nor written.

@@ -39,7 +39,7 @@ REPORT_EVERY = 60.0
 
 @dataclass(slots=True)
 class _Tally:
-    """What was not recorded: how many rows, with how many bytes of lines."""
+    """The rows that were not recorded: their number, and the bytes of their lines."""
 
     rows: int = 0
     size: int = 0
@@ -74,7 +74,7 @@ class _Port:
 
 
 class LimitedJournal:
-    """Records in a journal what clients without rights say, within bounds.
+    """Records the messages of clients without rights in a journal, within bounds.
 
     :param journal: an `IJournal`; its rows get ``privileged=False``.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
@@ -125,7 +125,7 @@ class LimitedJournal:
             self._journal.event(kind, peer, epoch, detail[:LONGEST], privileged=False)
 
     def _end_visit(self, peer: str) -> None:
-        """A client is gone: an event tells what was not recorded of its visit."""
+        """Record an event with the number of rows omitted from the visit of a client that is gone."""
         visit = self._visits.pop(peer, None)
         if visit is not None and visit.omitted.rows:
             omitted, port = visit.omitted, self._port(peer)
@@ -186,7 +186,7 @@ class LimitedJournal:
         self._journal.event("omitted", peer, self._epoch, detail, privileged=False)
 
     def close(self) -> None:
-        """Tell what was not told yet, and stop the timer; what is omitted from now on is only counted."""
+        """Record the counts not recorded yet, and stop the timer; later omissions are only counted."""
         self._closed = True
         for peer in tuple(self._visits):
             self._end_visit(peer)

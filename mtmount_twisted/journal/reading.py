@@ -376,7 +376,7 @@ _ENTRY_TYPES = {
 
 
 def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry:
-    """What stands for a row that can't be read."""
+    """Return the entry that stands for an unreadable row."""
     return Entry(
         number,
         run if type(run) is int else 0,

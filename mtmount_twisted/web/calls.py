@@ -61,7 +61,7 @@ class Call:
 
     @property
     def share(self) -> str:
-        """Whose share of what is bounded the request takes: its user's, or its network's."""
+        """The owner of the share that bounds the request: its user, or its network."""
         return self.network or self.user.name
 
 

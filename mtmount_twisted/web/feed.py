@@ -35,8 +35,8 @@ MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
 """How many rows the ring holds, in how many bytes, each row counted as so many besides its line or text."""
 
 BATCH_ROWS, BATCH_BYTES = 500, 2**15
-"""How many rows are told together, and of how many bytes that are shown of them: what is sent to one who
-listens in one piece is copied for each, and what waits for who is slow in pieces is not."""
+"""The most rows, and bytes shown of them, that are sent together. Rows sent in one piece are copied for each
+listener; rows that wait in pieces for a slow listener are shared."""
 
 ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
 """How many rows are made into JSON in one turn of the reactor, of how many bytes that are shown."""

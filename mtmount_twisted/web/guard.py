@@ -150,7 +150,7 @@ def _spelled(host: str) -> str:
 
 
 def _unauthorized(given: list[str]) -> Problem:
-    """What a request without a known token is answered with.
+    """Return the response to a request without a known token.
 
     It tells a token that is wrong from none (RFC 6750, 3.1): who sent none is asked for one, and who sent one
     need not look for the fault in the header.

@@ -1,4 +1,4 @@
-"""Who may have how many connections to the page, so that strangers can't keep users out.
+"""Bound the connections of each address to the page, so that strangers can't keep users out.
 
 A place is counted from when a connection is accepted until it is gone, however long its end takes. Strangers,
 those at an address that has shown no token, share half of the places; and a connection on which nobody has

@@ -89,7 +89,7 @@ def header_of(entry: Entry) -> tuple[str, int | None]:
 
 
 def shown_bytes(entry: Entry) -> int:
-    """How many bytes of a row become JSON, about: what it costs to shape it."""
+    """Return roughly how many bytes of a row become JSON, which is the cost of its conversion."""
     return min(len(entry.line or b""), SHOWN_BYTES) + len(entry.text)
 
 

@@ -30,7 +30,7 @@ from ..secret import Secret
 from .calls import Role, User
 
 MOST_PROBLEMS = 20
-"""How many problems of a file are told."""
+"""The most problems of a file that are listed."""
 
 SHORTEST = 16
 """How many characters a secret has at least."""
