@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.replies import InPositionReply, WarningReply
+from mtmount_twisted.web.shapes import iso
 from mtmount_twisted.web.stamps import STEP, Stamps
 
 from .web_houses import START, WebCase, user
@@ -57,6 +58,19 @@ class ClockSetTests(WebCase):
         now = self.house.wall_clock()
         told = {"state": self.state(), "acks": self.house.acks.shape(), "life": self.life(id)}
         return {path: round(now - time, 3) for path, time in stamps_in(told)}
+
+    def test_same_as_events(self) -> None:
+        """What an event told has the event's own time, so that a reader of both knows it again."""
+        events: dict[str, float] = {}
+        self.house.tee.on_step.append(lambda number, time, key, step, *row: events.update({step: time}))
+        self.house.tee.on_event.append(lambda number, time, kind, *row: events.update({kind: time}))
+        self.house.wall_start += STEP / 2
+        id = self.happen()
+        self.assertEqual(self.house.acks.shape()["refusals"][0]["time"], iso(events["noack"]))
+        self.assertEqual(self.life(id)["steps"][-1], {"step": "noack", "time": iso(events["noack"])})
+        self.assertEqual(self.state()["lease"]["since"], iso(events["lease_granted"]))
+        self.house.bridge.link_down("lost")
+        self.assertEqual(self.state()["controller"]["since"], iso(events["link_down"]))
 
     def test_ages(self) -> None:
         """However the system's clock is set, all that was keeps its age."""

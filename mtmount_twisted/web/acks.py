@@ -86,7 +86,8 @@ class AckTimes:
         self._acked: dict[int, float] = {}
         self._columns: deque[Column] = deque()
         self._last: tuple[float, float, str] | None = None  # when it came (clock, s), after how long, step
-        self._refusals: deque[tuple[float, dict[str, str]]] = deque(maxlen=REFUSALS)  # when (clock, s), what
+        # When each came (by the clock, and as recorded; s), and what it was.
+        self._refusals: deque[tuple[float, float, dict[str, str]]] = deque(maxlen=REFUSALS)
         self._made: tuple[float, bytes] | None = None
         tee.on_step.append(self._step)
 
@@ -120,7 +121,7 @@ class AckTimes:
             "bounds": BOUNDS,
             "columns": [{"time": at(column.start), **_shape(column)} for column in self._columns],
             "last": last and {"time": at(last[0]), "seconds": last[1], "step": last[2]},
-            "refusals": [{"time": at(moment), **refusal} for moment, refusal in self._refusals],
+            "refusals": [{"time": at(*when), **refusal} for *when, refusal in self._refusals],
         }
 
     # What happens: in the way of a command, so this only counts
@@ -144,7 +145,7 @@ class AckTimes:
         if step == "noack":
             refusal = {"command": command_name(code), "commander": peer}
             refusal["explanation"] = explanation[:SHOWN_BYTES]
-            self._refusals.append((self._clock.seconds(), refusal))
+            self._refusals.append((self._clock.seconds(), time, refusal))
         if step == "received":
             return
         is_first = key in self._sent

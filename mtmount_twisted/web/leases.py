@@ -61,7 +61,7 @@ class Leases:
         self._clock = clock
         self._stamps = stamps
         self._limited_log = RateLimitedLog(clock, log, A_FEW)
-        self._since: float | None = None  # clock, s
+        self._since: tuple[float, float] | None = None  # by the clock, and as recorded; s
         self._requests: dict[str, float] = {}  # by whom: when (clock, s)
         tee.on_event.append(self._event)
 
@@ -72,7 +72,7 @@ class Leases:
 
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         if kind in _CHANGES:
-            self._since = self._clock.seconds()
+            self._since = self._clock.seconds(), time
             self._requests.clear()
 
     def shape(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Leases:
             "holder": None if holder is None else holder.name,
             "source": None if holder is None else holder.source.name,
             "number": lease.number,
-            "since": None if self._since is None else self._stamps.of(self._since),
+            "since": None if self._since is None else self._stamps.of(*self._since),
             "holder_gone": self._bridge.grace,
             "requests": [
                 {"by": name, "time": self._stamps.of(moment)}

@@ -63,7 +63,7 @@ class Life:
 
     :ivar commander: whose it is, by the name that the bridge knows.
     :ivar state: ``open``, ``acked``, or how it ended.
-    :ivar steps: name and moment (clock, s) of each.
+    :ivar steps: of each its name, and when it was by the clock and as recorded (s).
     :ivar stamps: tells when they were.
     :ivar ack_timeout: within how long it should be done by the last Ack, in seconds; None if no Ack said.
     :ivar key: by which its sender finds it again; or None.
@@ -77,7 +77,7 @@ class Life:
     key: Key | None = None
     state: str = "open"
     explanation: str = ""
-    steps: list[tuple[str, float]] = field(default_factory=list)
+    steps: list[tuple[str, float, float]] = field(default_factory=list)
     ack_timeout: float | None = None
     waiters: dict[Until, Waiters[bool]] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ class Life:
             "sequence_id": self.command.sequence_id,
             "state": self.state,
             "explanation": self.explanation,
-            "steps": [{"step": step, "time": self.stamps.of(moment)} for step, moment in self.steps],
+            "steps": [{"step": step, "time": self.stamps.of(*when)} for step, *when in self.steps],
             "ack_timeout": self.ack_timeout,
         }
 
@@ -236,7 +236,7 @@ class Lives:
         if life is None or life.ended:
             return
         if len(life.steps) < MAX_STEPS:
-            life.steps.append((step, self._clock.seconds()))
+            life.steps.append((step, self._clock.seconds(), time))
         life.explanation = explanation[:SHOWN_BYTES] or life.explanation
         kept = self._kept_with(life)
         life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)

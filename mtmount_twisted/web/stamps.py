@@ -33,12 +33,20 @@ class Stamps:
         self._wall_clock = wall_clock
         self._ahead = wall_clock() - clock.seconds()
 
-    def of(self, moment: float) -> str:
-        """Return the time of day of a moment of the monotonic clock (s), in ISO 8601, UTC."""
+    def of(self, moment: float, recorded: float | None = None) -> str:
+        """Return the time of day of a moment of the monotonic clock, in ISO 8601, UTC.
+
+        :param moment: seconds by the monotonic clock.
+        :param recorded: the time (s, Unix time) under which an event or the journal tells of it, if one does.
+            It is told here, too, so that a reader knows the two for one, unless the clock was set since.
+        """
         ahead = self._wall_clock() - self._clock.seconds()
         if abs(ahead - self._ahead) > STEP:
             self._ahead = ahead
-        return iso(min(self._ahead + moment, _LATEST))
+        time = self._ahead + moment
+        if recorded is not None and abs(recorded - time) <= STEP:
+            time = recorded
+        return iso(min(time, _LATEST))
 
     def now(self) -> str:
         """Return the time of day now."""

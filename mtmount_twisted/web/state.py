@@ -62,7 +62,7 @@ class State:
         self._clock = clock
         self._stamps = stamps
         self._said = Said(stamps)
-        self._link_since: float | None = None  # clock, s
+        self._link_since: tuple[float, float] | None = None  # by the clock, and as recorded; s
         tee.on_event.append(self._event)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class State:
 
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         if kind in _LINKS:
-            self._link_since = self._clock.seconds()
+            self._link_since = self._clock.seconds(), time
 
     def routes(self) -> list[Route]:
         """To see the state."""
@@ -103,7 +103,7 @@ class State:
         return {
             "connected": self._bridge.link is not None,
             "epoch": self._bridge.epoch,
-            "since": None if self._link_since is None else self._stamps.of(self._link_since),
+            "since": None if self._link_since is None else self._stamps.of(*self._link_since),
             "command_connection": link.client_connected,
             "reply_connection": link.server_connected,
             "address": host_and_port(link.client_host, link.client_port),
