@@ -11,30 +11,24 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from zope.interface import directlyProvides, providedBy
-
 from .hosts import plain_address
+from .reactors import ReactorLayer
 
 FIRST_UNPRIVILEGED = 1024
 """The least port that any user may listen on (``ip(7)``, ``ip_unprivileged_port_start``)."""
 
 
-class PrivilegedPorts:
+class PrivilegedPorts(ReactorLayer):
     """A reactor that listens on some TCP ports with sockets of its own. All else is the reactor's.
 
+    :param reactor: the reactor below.
     :param wanted: addresses and ports that will be listened on; those that any user may have are left out.
     """
 
     def __init__(self, reactor: Any, wanted: Iterable[tuple[str, int]]) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         self._wanted = [(host, port) for host, port in wanted if 0 < port < FIRST_UNPRIVILEGED]
         self._bound: dict[tuple[str, int], socket.socket] = {}
-        self.seconds = reactor.seconds  # found at once: they are called for each line
-        self.callLater = reactor.callLater
-        directlyProvides(self, providedBy(reactor))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
 
     def bind(self) -> None:
         """Bind the ports.

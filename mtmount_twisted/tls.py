@@ -21,6 +21,7 @@ from zope.interface import implementer
 from .endpoints import Endpoint
 from .errors import ConfigError
 from .files import read_file
+from .reactors import ReactorLayer
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -251,18 +252,16 @@ def client_options(host: str, ca: str, certificate: str = "", private_key: str =
     return optionsForClientTLS(host, trustRoot=trusted, extraCertificateOptions=more)
 
 
-class ConnectsWith:
+class ConnectsWith(ReactorLayer):
     """A reactor on which TCP connections are TLS connections. All else is the reactor's.
 
+    :param reactor: the reactor below.
     :param options: from `client_options`.
     """
 
     def __init__(self, reactor: Any, options: Any) -> None:
-        self._reactor = reactor
+        super().__init__(reactor)
         self._options = options
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
 
     def connectTCP(self, host: str, port: int, factory: Any, *rest: Any, **more: Any) -> Any:
         """Connect, with TLS on top."""

@@ -81,7 +81,8 @@ ROOMS: dict[str, Room] = {
     "command_line": room("command_line", "visible"),
     "files": room("files"),
     "endpoints": room("endpoints", "hosts"),
-    "tls": room("tls", "names files endpoints"),
+    "reactors": room("reactors"),
+    "tls": room("tls", "names files endpoints reactors"),
     "interfaces": room("interfaces"),
     "logs": room("logs", "visible"),
     "arguments": room("arguments"),
@@ -132,7 +133,7 @@ ROOMS: dict[str, Room] = {
         "journal_file journal hosts visible files tls endpoints",
     ),
     "systemd": room("systemd", "limited_log"),
-    "privileged": room("privileged", "hosts"),
+    "privileged": room("privileged", "hosts reactors"),
     "daemon": room(
         "daemon",
         "names values hosts visible output resolving communicator logs twistd_log systemd privileged",
