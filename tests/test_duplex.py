@@ -257,6 +257,18 @@ class EncryptedTests(TestCase):
         journal: Any = self.service.bridge
         self.assertEqual(journal.clients, {})
 
+    async def test_dates(self) -> None:
+        """A certificate that is expired, or will be soon, is warned of first, in a line that names its file."""
+        port = self.serve_encrypted()
+        for days, why in ((-0.5, "expired on "), (20.5, "expires in 20 days, on "), (31, "")):
+            self.shown.clear()
+            own = self.authority.issue("alice", days=days)
+            files = ["--tls-ca", str(self.authority.ca), "--tls-certificate", str(own)]
+            await self.run_script("--connect", f"{HOST}:{port}", *files)
+            self.assertEqual(len([line for line in self.shown if str(own) in line]), 1 if why else 0)
+            if why:
+                self.assertIn(f"WARNING     --tls-certificate: {own}: CN=alice {why}", self.shown[0])
+
     async def test_plain(self) -> None:
         """Without TLS on both sides it works as well."""
         port = self.serve()

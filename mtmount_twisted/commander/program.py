@@ -26,10 +26,11 @@ from ..communicator import Communicator
 from ..duplex import DuplexCommunicator
 from ..enums import Commander
 from ..errors import ConnectTimeoutError, ListenError, PeerRefusedError, WebError
+from ..fields import utc_now
 from ..hosts import host_and_port, is_loopback
 from ..output import DescriptorSink, OutputFile, OutputThread
 from ..standard_streams import run_program
-from ..tls import client_options
+from ..tls import client_options, date_warnings, load_credentials
 from ..version import how_to_install
 from ..visible import visible
 from .connecting import PORT_ADVICE, SAY_AFTER, wait_connected
@@ -88,6 +89,7 @@ class Program:
         )
         self._set_up_watch()
         self.log.addHandler(_Shown(self.session))
+        self._warn_of_certificates()
         self._was_connected = False
 
     def _make_link(self) -> Communicator:
@@ -110,6 +112,15 @@ class Program:
         if options.tls_ca is not None:
             tls = client_options(host, options.tls_ca, options.tls_certificate or "", options.tls_key or "")
         return DuplexCommunicator(options.source.name, host, port, self.log, tls=tls, **shared)
+
+    def _warn_of_certificates(self) -> None:
+        """Warn of a certificate of ours that is expired, or will be soon, as the daemon does of its own."""
+        own = self.options.tls_certificate
+        if own is None:
+            return
+        chain = load_credentials(own, self.options.tls_key or own).chain
+        for why in date_warnings(chain, utc_now()):
+            self.log.warning("--tls-certificate: %s: %s", own, why)
 
     # The daemon's page
 
