@@ -258,7 +258,7 @@ class EncryptedTests(TestCase):
         self.assertEqual(journal.clients, {})
 
     async def test_dates(self) -> None:
-        """A certificate that is expired, or will be soon, is warned of first, in a line that names its file."""
+        """A certificate that is expired, or will be soon, is warned of first; the line names its file."""
         port = self.serve_encrypted()
         for days, why in ((-0.5, "expired on "), (20.5, "expires in 20 days, on "), (31, "")):
             self.shown.clear()
