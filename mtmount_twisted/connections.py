@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, TimeoutError
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory, ReconnectingClientFactory
 from twisted.python.failure import Failure
@@ -39,7 +39,7 @@ from .interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 from .limited_log import A_FEW, RateLimitedLog
 from .machines import machine
 from .protocol import MAX_UNSENT, LineReader, LineWriter
-from .resolving import NamedConnector, names_of
+from .resolving import AttemptBound, NamedConnector, names_of
 from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0
@@ -88,6 +88,10 @@ def _check_host(name: str, host: str) -> None:
         raise ValueError(f"{name}: expected a host name or an address, got {host!r}")
 
 
+def _patience(count: int) -> float:
+    return CONNECT_TIMEOUT
+
+
 class WriterFactory(ReconnectingClientFactory):
     """Makes a `LineWriter` per connection and connects again when it is lost.
 
@@ -114,26 +118,14 @@ class WriterFactory(ReconnectingClientFactory):
         self.report_failure = report_failure
         self._made_at = 0.0
         self._short_lived = 0
-        self._deadline: Deadline | None = None
+        self._bound = AttemptBound(clock)
 
     def startedConnecting(self, connector: IConnector) -> None:
-        """Bound the attempt: a time-out of Twisted's own would be judged before the connection is noticed."""
-        self._stop_deadline()
-        clock: Any = self.clock
-        self._deadline = Deadline(clock, CONNECT_TIMEOUT, connector.stopConnecting)
-
-    def _stop_deadline(self) -> bool:
-        """True if the attempt was given up because its time is over."""
-        deadline, self._deadline = self._deadline, None
-        if deadline is None:
-            return False
-        if deadline.active():
-            deadline.cancel()
-            return False
-        return True
+        """Bound the attempt."""
+        self._bound.start(connector, CONNECT_TIMEOUT)
 
     def buildProtocol(self, addr: IAddress | None) -> LineWriter:
-        self._stop_deadline()
+        self._bound.stop()
         self.resetDelay()  # type: ignore[no-untyped-call]
         self._made_at = self._seconds()
         return self.make_writer()
@@ -149,8 +141,7 @@ class WriterFactory(ReconnectingClientFactory):
         self._short_lived += 1
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        if self._stop_deadline():
-            reason = Failure(TimeoutError())
+        reason = self._bound.stop() or reason
         if self.continueTrying:
             self.report_failure(reason, self.retries == 0)
         super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
@@ -280,7 +271,7 @@ class ClientHalf:
         if is_address(host):
             self._connector = self.reactor.connectTCP(host, port, factory, timeout=None)
         else:
-            named = NamedConnector(self.reactor, self._names, host, port, factory, CONNECT_TIMEOUT)
+            named = NamedConnector(self.reactor, self._names, host, port, factory, _patience)
             self._connector = named
             named.connect()
 

@@ -16,8 +16,15 @@ from typing import Any
 
 from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import DNSLookupError, TimeoutError
-from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.error import DNSLookupError, NoProtocol, NotConnectingError, TimeoutError, UserError
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -130,22 +137,57 @@ def look_up(
     return found
 
 
+class AttemptBound:
+    """Bounds the time of an attempt to connect to one address.
+
+    A time-out of Twisted's own would be judged before the connection is noticed (see `deadlines`).
+    """
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._deadline: Deadline | None = None
+
+    def start(self, connector: IConnector, timeout: float) -> None:
+        """Give the attempt up after so many seconds."""
+        self.stop()
+        self._deadline = Deadline(self._clock, timeout, connector.stopConnecting)
+
+    def stop(self) -> Failure | None:
+        """Note that the attempt has ended; return why, if that is because its time is over."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is None:
+            return None
+        if not deadline.active():
+            return Failure(TimeoutError())
+        deadline.cancel()
+        return None
+
+
 @implementer(IConnector)
 class NamedConnector(ClientFactory):
-    """Connects to a host by its name: looks it up for each attempt, and tries one address after the other.
+    """Connects to a host: looks its name up for each attempt, and tries one address after the other.
 
     To the factory it is the connector, as ``reactor.connectTCP`` gives one for an address.
 
     :param names: an `IHostNames`.
-    :param factory: what makes the protocol, and is told when an attempt failed or the connection is lost.
-    :param timeout: how long an attempt at one address may take, in seconds.
+    :param host: a name or an address.
+    :param factory: makes the protocol; its ``clientConnectionFailed`` or ``clientConnectionLost`` is called
+        once for each attempt.
+    :param timeout: return how long an attempt at one address may take, in seconds, for the number of
+        addresses.
     :ivar state: ``disconnected``, ``connecting`` or ``connected``, as of Twisted's own connectors.
     """
 
     noisy = False
 
     def __init__(
-        self, reactor: Any, names: Any, host: str, port: int, factory: ClientFactory[Any], timeout: float
+        self,
+        reactor: Any,
+        names: Any,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: Callable[[int], float],
     ) -> None:
         self.state = "disconnected"
         self._reactor = reactor
@@ -155,26 +197,34 @@ class NamedConnector(ClientFactory):
         self._timeout = timeout
         self._looking: Deferred[Addresses] | None = None
         self._left: list[str] = []
-        self._deadline: Deadline | None = None  # of the attempt at one address
+        self._patience = 0.0
+        self._bound = AttemptBound(reactor)
         self._connector: IConnector | None = None
 
     def connect(self) -> None:
         """Begin an attempt."""
         self.state = "connecting"
-        looking = self._looking = self._names.addresses(self._target[0])
-        looking.addCallbacks(self._resolved, self._failed)
+        host = self._target[0]
+        self._looking = succeed((host,)) if is_address(host) else self._names.addresses(host)
+        self._looking.addCallbacks(self._resolved, self._failed)
 
     def stopConnecting(self) -> None:
-        """Give up an attempt, without a word to the factory."""
-        self.disconnect()
+        """Give up an attempt; it fails with ``UserError``, as at Twisted's own connectors.
+
+        :raises twisted.internet.error.NotConnectingError: if there is none.
+        """
+        if self.state != "connecting":
+            raise NotConnectingError("no attempt to connect is under way")
+        self._left.clear()
+        if self._looking is not None:
+            self._looking.cancel()
+        elif self._connector is not None:
+            self._connector.stopConnecting()
 
     def disconnect(self) -> None:
         """Give up an attempt, or close the connection."""
-        self._left.clear()
-        looking, self._looking = self._looking, None
-        if looking is not None:
-            self.state = "disconnected"
-            looking.cancel()
+        if self.state == "connecting":
+            self.stopConnecting()
         elif self._connector is not None:
             self._connector.disconnect()
 
@@ -185,6 +235,7 @@ class NamedConnector(ClientFactory):
     def _resolved(self, addresses: Addresses) -> None:
         self._looking = None
         self._left = list(addresses)
+        self._patience = self._timeout(len(addresses))
         self._try_next()
 
     def _try_next(self) -> None:
@@ -192,10 +243,8 @@ class NamedConnector(ClientFactory):
         self._connector = self._reactor.connectTCP(self._left.pop(0), port, self, timeout=None)
 
     def _failed(self, reason: Failure) -> None:
-        if self._looking is None and self.state == "disconnected":
-            return  # it was given up
         self._looking = None
-        self._end(reason)
+        self._end(Failure(UserError()) if reason.check(CancelledError) else reason)
 
     def _end(self, reason: Failure) -> None:
         self._connector = None
@@ -206,19 +255,11 @@ class NamedConnector(ClientFactory):
 
     def startedConnecting(self, connector: IConnector) -> None:
         """Bound the attempt at one address."""
-        self._deadline = Deadline(self._reactor, self._timeout, connector.stopConnecting)
-
-    def _stop_deadline(self) -> bool:
-        """True if the attempt was given up because its time is over."""
-        deadline, self._deadline = self._deadline, None
-        if deadline is None or not deadline.active():
-            return deadline is not None
-        deadline.cancel()
-        return False
+        self._bound.start(connector, self._patience)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """The attempt succeeded."""
-        self._stop_deadline()
+        self._bound.stop()
         self.state = "connected"
         self._left.clear()
         made: Protocol | None = self._outer.buildProtocol(addr)
@@ -226,8 +267,7 @@ class NamedConnector(ClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """One address can't be connected to."""
-        if self._stop_deadline():
-            reason = Failure(TimeoutError())
+        reason = self._bound.stop() or reason
         if self._left:
             self._try_next()
         else:
@@ -238,3 +278,64 @@ class NamedConnector(ClientFactory):
         self._connector = None
         self.state = "disconnected"
         self._outer.clientConnectionLost(self, reason)
+
+
+@implementer(IStreamClientEndpoint)
+class NamedEndpoint:
+    """Connects once to a host by its name or address; the parameters are those of `NamedConnector`.
+
+    Twisted's ``HostnameEndpoint`` looks names up in the reactor's thread pool, where a mute name server holds
+    up the end of the process.
+    """
+
+    def __init__(self, reactor: Any, host: str, port: int, timeout: Callable[[int], float]) -> None:
+        self._reactor = reactor
+        self._names = names_of(reactor)
+        self._host = host
+        self._port = port
+        self._timeout = timeout
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """As in ``IStreamClientEndpoint``."""
+        once = _Once(self._reactor, protocolFactory)
+        to = self._host, self._port
+        once.connector = NamedConnector(self._reactor, self._names, *to, once, self._timeout)
+        once.connector.connect()
+        return once.connected
+
+
+class _Once(ClientFactory):
+    """Makes one protocol, and gives it out once it is connected.
+
+    :ivar connected: a Deferred of the protocol; to cancel it is to give up.
+    """
+
+    noisy = False
+    connector: NamedConnector
+
+    def __init__(self, clock: Any, factory: IProtocolFactory) -> None:
+        self._clock = clock
+        self._factory: Any = factory
+        self._made: IDelayedCall | None = None
+        self.connected: Deferred[IProtocol] = Deferred(self._give_up)
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """Make the protocol; the transport connects it as soon as this returns."""
+        try:
+            made = self._factory.buildProtocol(addr)
+            if made is None:
+                raise NoProtocol
+        except Exception:
+            self.connected.errback()
+            return None
+        self._made = self._clock.callLater(0, self.connected.callback, made)
+        return made
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """No address can be connected to, or the attempt was given up."""
+        self.connected.errback(reason)
+
+    def _give_up(self, connected: Deferred[IProtocol]) -> None:
+        if self._made is not None and self._made.active():
+            self._made.cancel()
+        self.connector.disconnect()

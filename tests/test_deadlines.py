@@ -429,7 +429,6 @@ OWN_TIMERS = {
     "commander.watch:Watch._go_on": "the daemon is asked again",
     "commander.watch:Watch.own_source": "the daemon is asked again",
     "commander.web:WebClient.__init__": "connections that were not used for long are closed",
-    "commander.web:_NamedEndpoint._to": "it never comes: the deadlines around it are shorter",
     "deadlines:Deadline._set": "the deadline's own",
     "journal.limited:LimitedJournal._omit": "what was not recorded is counted, and told now and then",
     "journal.replay:Replay._send": "the next command is due",

@@ -7,10 +7,18 @@ import socket
 import threading
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import IConnector
-from twisted.internet.task import Clock
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import (
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoProtocol,
+    NotConnectingError,
+    TimeoutError,
+    UserError,
+)
+from twisted.internet.interfaces import IConnector, IStreamClientEndpoint
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
@@ -20,6 +28,7 @@ from mtmount_twisted.interfaces import IHostNames
 from mtmount_twisted.resolving import (
     LOOK_UP_TIME,
     NamedConnector,
+    NamedEndpoint,
     NameResolver,
     look_up,
     system_addresses,
@@ -147,6 +156,73 @@ class NameResolverTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class Told(ClientFactory):
+    """Notes what a connector says of its attempts."""
+
+    protocol = Protocol
+
+    def __init__(self) -> None:
+        self.failures: list[type[BaseException]] = []
+        self.lost = 0
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        """An attempt failed."""
+        self.failures.append(type(reason.value))
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        """The connection is lost."""
+        self.lost += 1
+
+
+class EndpointTests(SynchronousTestCase):
+    """`NamedEndpoint`, in memory."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactor()
+        self.reactor.names["mount.example"] = ["192.0.2.1", "192.0.2.2"]
+        self.endpoint = NamedEndpoint(self.reactor, "mount.example", 7, lambda count: 3 / count)
+
+    def test_interface(self) -> None:
+        """It is an endpoint as Twisted has them."""
+        self.assertTrue(verifyObject(IStreamClientEndpoint, self.endpoint))
+
+    def test_connected(self) -> None:
+        """The protocol is given out once it is connected."""
+        self.reactor.listenTCP(7, Factory.forProtocol(Protocol))
+        connecting = self.endpoint.connect(Factory.forProtocol(Protocol))
+        self.reactor.pump([0, 0, 0])
+        self.assertTrue(self.successResultOf(connecting).connected)
+
+    def test_failed(self) -> None:
+        """The failure at the last address is told; so is a factory that makes no protocol."""
+        connecting = self.endpoint.connect(Factory.forProtocol(Protocol))
+        self.reactor.pump([0, 0, 0])
+        self.failureResultOf(connecting, ConnectionRefusedError)
+        self.reactor.silent_ports.add(7)
+        connecting = self.endpoint.connect(Factory.forProtocol(Protocol))
+        self.reactor.pump([0, 1.6, 1.6])
+        self.failureResultOf(connecting, TimeoutError)
+        self.reactor.silent_ports.clear()
+        self.reactor.listenTCP(7, Factory.forProtocol(Protocol))
+        none = Factory()
+        none.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        connecting = self.endpoint.connect(none)
+        self.reactor.pump([0, 0])
+        self.failureResultOf(connecting, NoProtocol)
+
+    def test_cancelled(self) -> None:
+        """An attempt can be given up at any time, and leaves nothing behind."""
+        self.reactor.listenTCP(7, Factory.forProtocol(Protocol))
+        for turns in range(4):
+            connecting = self.endpoint.connect(Factory.forProtocol(Protocol))
+            self.reactor.pump([0] * turns)
+            if not connecting.called:
+                connecting.cancel()
+                self.failureResultOf(connecting, UserError, CancelledError)
+            self.reactor.pump([0, 0, 3])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
 class ByNameTests(SynchronousTestCase):
     """Pairs that connect by name, in memory."""
 
@@ -193,9 +269,45 @@ class ByNameTests(SynchronousTestCase):
 
     def test_connector(self) -> None:
         """It is a connector as Twisted has them."""
-        connector = NamedConnector(Clock(), None, "mount.example", 7, None, 1)  # type: ignore[arg-type]
+        connector = self.connector("mount.example", Told())
         self.assertTrue(verifyObject(IConnector, connector))
         self.assertIn("mount.example", str(connector.getDestination()))
+        self.assertRaises(NotConnectingError, connector.stopConnecting)
+
+    def connector(self, host: str, factory: ClientFactory[Any]) -> NamedConnector:
+        """A connector that has not begun."""
+        return NamedConnector(self.reactor, self.reactor, host, 7, factory, lambda count: 1)
+
+    def test_given_up(self) -> None:
+        """The factory learns once that an attempt was given up: at the look-up as at an address."""
+        self.reactor.names["mount.example"] = ["192.0.2.1", "192.0.2.2"]
+        self.reactor.silent_ports.add(7)
+        for host, turns in (("mount.example", 0), ("mount.example", 2), ("192.0.2.1", 0), ("192.0.2.1", 1)):
+            for give_up in NamedConnector.stopConnecting, NamedConnector.disconnect:
+                told = Told()
+                connector = self.connector(host, told)
+                connector.connect()
+                self.reactor.pump([0] * turns)
+                give_up(connector)
+                self.reactor.pump([0, 0, 1])
+                self.assertEqual(told.failures, [UserError], (host, turns))
+                self.assertEqual((connector.state, self.reactor.getDelayedCalls()), ("disconnected", []))
+
+    def test_nothing_to_give_up(self) -> None:
+        """A connection that is made is not an attempt that can be given up; it stays."""
+        listening = self.reactor.listenTCP(7, Factory.forProtocol(Protocol))
+        self.reactor.names["mount.example"] = [HOST]
+        told = Told()
+        connector = self.connector("mount.example", told)
+        connector.connect()
+        self.reactor.pump([0, 0])
+        self.assertRaises(NotConnectingError, connector.stopConnecting)
+        self.reactor.pump([0, 0])
+        self.assertEqual((connector.state, told.lost), ("connected", 0))
+        connector.disconnect()
+        self.reactor.pump([0, 0])
+        self.assertEqual((connector.state, told.lost), ("disconnected", 1))
+        listening.stopListening()
 
 
 class SocketTests(TestCase):

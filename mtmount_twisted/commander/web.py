@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
@@ -27,7 +27,7 @@ from zope.interface import implementer
 from ..deadlines import FairClock
 from ..errors import WebError
 from ..http_headers import PRESENCE
-from ..resolving import names_of
+from ..resolving import NamedEndpoint
 from ..tls import why_refused
 from .connecting import PAGE_ADVICE
 from .options import WebAddress
@@ -176,50 +176,17 @@ class _Endpoints:
     """Leads every request to the one address."""
 
     def __init__(self, reactor: Any, address: WebAddress, tls: Any) -> None:
-        self._endpoint = _NamedEndpoint(reactor, address.host, address.port, tls)
+        named = NamedEndpoint(reactor, address.host, address.port, _patience)
+        self._endpoint: IStreamClientEndpoint = named if tls is None else wrapClientTLS(tls, named)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """As in ``IAgentEndpointFactory``."""
         return self._endpoint
 
 
-@implementer(IStreamClientEndpoint)
-class _NamedEndpoint:
-    """A host by its name: its addresses are tried one after the other.
+def _patience(count: int) -> float:
+    """Return how long an attempt at one of so many addresses may take, in seconds; all have `ANSWER_TIME`.
 
-    Twisted's ``HostnameEndpoint`` looks names up in the reactor's thread pool, where a mute name server holds
-    up the end of the process.
+    One that is alone has more than that: the deadline of the question comes first, and says so.
     """
-
-    def __init__(self, reactor: Any, host: str, port: int, tls: Any) -> None:
-        self._reactor = reactor
-        self._names = names_of(reactor)
-        self._host = host
-        self._port = port
-        self._tls = tls
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """As in ``IStreamClientEndpoint``."""
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        addresses = await self._names.addresses(self._host)
-        *others, last = addresses
-        made: IProtocol
-        for address in others:
-            attempt = self._to(address).connect(factory)
-            try:
-                made = await attempt.addTimeout(ANSWER_TIME / len(addresses), FairClock(self._reactor))
-            except (ConnectError, ConnectingCancelledError, TimeoutError):
-                continue
-            return made
-        made = await self._to(last).connect(factory)
-        return made
-
-    def _to(self, address: str) -> Any:
-        # Their own time-out, 30 s, never comes: the deadlines around them come first.
-        if ":" in address:
-            endpoint: Any = TCP6ClientEndpoint(self._reactor, address, self._port)
-        else:
-            endpoint = TCP4ClientEndpoint(self._reactor, address, self._port)
-        return endpoint if self._tls is None else wrapClientTLS(self._tls, endpoint)
+    return ANSWER_TIME / count if count > 1 else 2 * ANSWER_TIME
