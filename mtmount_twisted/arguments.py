@@ -13,9 +13,18 @@ from typing import Any
 LOG_METHODS = ("debug", "info", "warning", "error", "log")
 """What a log must have: the methods of `logging.Logger` that this package calls."""
 
+REACTOR_METHODS = ("connectTCP", "listenTCP", "callLater", "seconds")
+"""What a reactor must have (`IReactorTCP`, `IReactorTime`)."""
+
 
 def check_pair_arguments(
-    *, name: Any, log: Any, connect_callback: Any, hosts: dict[str, Any], integers: dict[str, Any]
+    *,
+    name: Any,
+    log: Any,
+    connect_callback: Any,
+    reactor: Any,
+    hosts: dict[str, Any],
+    integers: dict[str, Any],
 ) -> None:
     """Check the types of a pair's arguments.
 
@@ -23,23 +32,24 @@ def check_pair_arguments(
     :param integers: what must be an int, by the parameter's name.
     :raises TypeError: naming the parameter, what was expected, and what was given.
     """
-    _check("name", name, "text", lambda value: isinstance(value, str))
+    check_type("name", name, "text", lambda value: isinstance(value, str))
     for parameter, host in hosts.items():
-        _check(
+        check_type(
             parameter,
             host,
             "a host name or an address as text, or None",
             lambda value: value is None or isinstance(value, str),
         )
     for parameter, number in integers.items():
-        _check(parameter, number, "an int", _is_int)
-    _check("log", log, 'a logging.Logger, such as logging.getLogger("name")', _is_log)
-    _check(
+        check_type(parameter, number, "an int", _is_int)
+    check_type("log", log, 'a logging.Logger, such as logging.getLogger("name")', _is_log)
+    check_type(
         "connect_callback",
         connect_callback,
         "a function, or None",
         lambda value: value is None or callable(value),
     )
+    check_type("reactor", reactor, "a reactor with TCP and timers, or None", _is_reactor)
 
 
 def check_bool(parameter: str, value: Any) -> None:
@@ -47,10 +57,15 @@ def check_bool(parameter: str, value: Any) -> None:
 
     :raises TypeError: naming the parameter.
     """
-    _check(parameter, value, "a bool", lambda given: isinstance(given, int) and given in (0, 1))
+    check_type(parameter, value, "a bool", lambda given: isinstance(given, int) and given in (0, 1))
 
 
-def _check(parameter: str, value: Any, expected: str, is_right: Callable[[Any], bool]) -> None:
+def check_type(parameter: str, value: Any, expected: str, is_right: Callable[[Any], bool]) -> None:
+    """Check the type of one argument.
+
+    :param expected: what it should be, in words.
+    :raises TypeError: naming the parameter, what was expected, and what was given.
+    """
     if not is_right(value):
         raise TypeError(f"{parameter}: expected {expected}, got {repr(value)[:100]}")
 
@@ -62,6 +77,10 @@ def _is_int(value: Any) -> bool:
     except TypeError:
         return False
     return not isinstance(value, bool)
+
+
+def _is_reactor(value: Any) -> bool:
+    return all(callable(getattr(value, name, None)) for name in REACTOR_METHODS)
 
 
 def _is_log(value: Any) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
+from .arguments import check_type
 from .codec import read_end
 from .commands import Command
 from .communicator import Communicator
@@ -130,11 +131,18 @@ class Mount:
     :param communicator: read by this object alone from now on.
     :param clock: times the answers, an ``IReactorTime``; the communicator's reactor if None.
     :param ack_timeout: how long a command may wait for its Ack, in seconds.
+    :raises TypeError: if the communicator is none, or reads commands.
     """
 
     def __init__(
         self, communicator: Communicator, *, clock: Any = None, ack_timeout: float = ACK_TIMEOUT
     ) -> None:
+        check_type(
+            "communicator",
+            communicator,
+            "a Communicator that reads replies",
+            lambda given: isinstance(given, Communicator) and given.read_replies,
+        )
         self.communicator = communicator
         self._log: logging.Logger = communicator.log
         self._clock = communicator.reactor if clock is None else clock
@@ -160,8 +168,12 @@ class Mount:
         A failure is logged if nobody asked for `SentCommand.acked` or `SentCommand.done` until then,
         or until the next turn of the reactor if it comes at once.
 
+        :raises TypeError: if it is no command, such as a command's class.
         :raises ValueError: if a command with the same `sequence_id` is still in flight.
         """
+        if not isinstance(command, Command):
+            example = command.__name__ if isinstance(command, type) else "AskForCommand"
+            raise TypeError(f"command: expected a command such as {example}(...), got {repr(command)[:100]}")
         if command.sequence_id in self._in_flight:
             raise ValueError(f"sequence_id: {command.sequence_id} is in flight already; expected another")
         deadline = Deadline(self._clock, self._ack_timeout, self._time_out, command.sequence_id)

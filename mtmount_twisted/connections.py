@@ -66,14 +66,15 @@ RETRY_SPREAD = 0.2
 that lost one server do not come back all at once."""
 
 
-def check_destination(host: str, port: int) -> None:
+def check_destination(host: str, port: int, prefix: str = "client_") -> None:
     """Refuse what can't be connected to.
 
-    :raises ValueError: naming ``client_host`` or ``client_port``.
+    :param prefix: of the two parameters' names in the caller.
+    :raises ValueError: naming ``client_host`` or ``client_port``, or what the prefix makes of them.
     """
     if not 1 <= port <= 65535:
-        raise ValueError(f"client_port: expected 1 to 65535 to connect to, got {port!r}")
-    _check_host("client_host", host)
+        raise ValueError(f"{prefix}port: expected 1 to 65535 to connect to, got {port!r}")
+    _check_host(f"{prefix}host", host)
 
 
 def _check_host(name: str, host: str) -> None:

@@ -22,6 +22,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .arguments import check_pair_arguments
 from .communicator import Communicator
 from .connections import ClientHalf, check_destination
 from .deadlines import Deadline
@@ -236,13 +237,14 @@ class DuplexCommunicator(Communicator):
     trying all the same, since a certificate may be renewed.
 
     :param name: what to call it in the log.
-    :param host: where the port is: name or address.
+    :param host: where the port is: name or address; None for ``localhost``.
     :param port: 1 to 65535.
     :param log: where its `logging` records go.
     :param tls: from `tls.client_options`; None for a connection without TLS.
     :param connect_callback: as for `ClientServerPair`.
     :param reactor: the reactor; the global one if None.
-    :raises ValueError: naming ``client_host`` or ``client_port``.
+    :raises TypeError: naming the parameter of a wrong type.
+    :raises ValueError: naming ``host`` or ``port``.
     """
 
     connect_retry_interval = 1.0
@@ -254,7 +256,7 @@ class DuplexCommunicator(Communicator):
     def __init__(
         self,
         name: str,
-        host: str,
+        host: str | None,
         port: int,
         log: logging.Logger,
         *,
@@ -264,7 +266,16 @@ class DuplexCommunicator(Communicator):
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
-        check_destination(host, port)
+        check_pair_arguments(
+            name=name,
+            log=log,
+            connect_callback=connect_callback,
+            reactor=reactor,
+            hosts={"host": host},
+            integers={"port": port},
+        )
+        host = "localhost" if host is None else host
+        check_destination(host, port, prefix="")
         connects = reactor if tls is None else ConnectsWith(reactor, tls)
         super().__init__(name, host, port, None, 0, log, True, False, connect_callback, reactor=connects)
         self.refusal = ""

@@ -118,6 +118,7 @@ class ClientServerPair(Generic[M]):
             name=name,
             log=log,
             connect_callback=connect_callback,
+            reactor=reactor,
             hosts={"client_host": client_host, "server_host": server_host},
             integers={
                 "client_port": client_port,

@@ -104,9 +104,9 @@ ROOMS: dict[str, Room] = {
         "arguments logs",
     ),
     "duplex": room(
-        "duplex", "names lines waiting interfaces deadlines protocol connections communicator tls"
+        "duplex", "names lines waiting arguments interfaces deadlines protocol connections communicator tls"
     ),
-    "commanding": room("commanding", "names messages codec waiting deadlines communicator"),
+    "commanding": room("commanding", "names messages codec waiting arguments deadlines communicator"),
     "package": room("__init__", "names values messages communicator commanding logs"),
     "output": room("output standard_streams", "visible"),
     "twistd_log": room("twistd_log", "visible logs threads output"),

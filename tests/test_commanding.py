@@ -235,14 +235,15 @@ class OutcomeTests(MountCase):
         self.assert_nothing_left()
 
     def test_what_can_not_be_encoded(self) -> None:
-        """What turns out to be no command is not sent, and does not stay in flight."""
+        """A command that can't be written is not sent, and does not stay in flight."""
 
-        class Wrong:
-            sequence_id = 3
+        def fail(command: Command) -> bytes:
+            raise ValueError("no way to write it")
 
-        sent = self.mount.send(Wrong())  # type: ignore[arg-type]
+        self.patch(Enable, "encode", fail)
+        sent = self.mount.send(Enable())
         error = self.failureResultOf(sent.done, CommandNotSent).value
-        self.assertIn("expected a command", error.explanation)
+        self.assertIn("no way to write it", error.explanation)
         self.assertEqual(self.mount.in_flight, ())
 
     def test_times_out_before_it_is_written(self) -> None:
@@ -466,3 +467,21 @@ class OutcomeTests(MountCase):
             AckReply(sequence_id=number, timeout_ms=1500).encode() + DoneReply(sequence_id=number).encode()
         )
         self.assertEqual(self.successResultOf(following), 1.5)
+
+
+class ArgumentTests(MountCase):
+    """What a program gave that is of a wrong type."""
+
+    def test_no_communicator(self) -> None:
+        """A mount wants a communicator that reads replies, and says so."""
+        reads_commands = Communicator("m", HOST, 1, HOST, 0, LOG, False, False, reactor=self.clock)
+        for wrong in (None, "x", Communicator, reads_commands):
+            with self.assertRaisesRegex(TypeError, "^communicator: expected a Communicator that reads"):
+                Mount(wrong)  # type: ignore[arg-type]
+
+    def test_no_command(self) -> None:
+        """What is sent is a command; the error shows how to make one of a class."""
+        for wrong, example in ((None, "AskForCommand"), ("x", "AskForCommand"), (Enable, "Enable")):
+            with self.assertRaisesRegex(TypeError, rf"^command: .* such as {example}\(\.\.\.\), got "):
+                self.mount.send(wrong)  # type: ignore[arg-type]
+        self.assertEqual(self.mount.in_flight, ())

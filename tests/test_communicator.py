@@ -140,11 +140,12 @@ class StateTests(PairCase):
             ("max_unread", "1000"),
             ("max_line_length", 1e6),
             ("max_unsent", None),
+            ("reactor", "x"),
         ]
         for name, value in cases:
             reactor = MemoryReactor()
             with self.assertRaisesRegex(TypeError, f"^{name}: expected .*, got "):
-                Communicator(**(right | {name: value}), reactor=reactor)
+                Communicator(**({"reactor": reactor} | right | {name: value}))
             self.assertEqual((reactor.ports, reactor.attempts), ({}, []), name)
 
     def test_logs_of_other_kinds(self) -> None:

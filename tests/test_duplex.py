@@ -208,6 +208,36 @@ class InMemoryTests(SynchronousTestCase):
 
 
 @skipIf(ssl is None, "mtmount_twisted[tls] is not installed")
+class ArgumentTests(SynchronousTestCase):
+    """What a program gives the constructor."""
+
+    def test_wrong(self) -> None:
+        """The error names the parameter by its name here."""
+        right: dict[str, Any] = {"name": "wall", "host": HOST, "port": 1, "log": LOG}
+        cases: list[tuple[str, Any, type[Exception]]] = [
+            ("name", None, TypeError),
+            ("host", 5, TypeError),
+            ("host", b"x", TypeError),
+            ("host", "", ValueError),
+            ("port", "30005", TypeError),
+            ("port", None, TypeError),
+            ("port", 0, ValueError),
+            ("log", None, TypeError),
+            ("connect_callback", "x", TypeError),
+            ("reactor", "x", TypeError),
+        ]
+        for name, value, kind in cases:
+            reactor = MemoryReactor()
+            with self.assertRaisesRegex(kind, f"^{name}: expected .*, got "):
+                DuplexCommunicator(**({"reactor": reactor} | right | {name: value}))
+            self.assertEqual(reactor.attempts, [], name)
+
+    def test_no_host(self) -> None:
+        """None as the host is this machine."""
+        link = DuplexCommunicator("wall", None, 4000, LOG, reactor=MemoryReactor())
+        self.assertEqual(link.client_host, "localhost")
+
+
 class EncryptedTests(TestCase):
     """``mtmount-commander --connect`` and a port that asks for certificates, on real sockets."""
 
