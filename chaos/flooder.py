@@ -27,6 +27,11 @@ STREAMS = 8
 
 REQUEST = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
+AT_ONCE = 8
+"""How many connections send at the same time."""
+
+HEAD = b"POST /api/v1/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 SLOW = b"/api/v1/messages?kind=code%2012345&limit=1000"
 """A query that looks at as many rows as one may, and finds none."""
 
@@ -105,8 +110,43 @@ def ahead(hall: int, web: int) -> None:
             held.pop(0).close()
 
 
+def flood_lines(hall: int, web: int) -> None:
+    """Send the page's port lines that are no requests, eight connections at a time, and come again."""
+    repeat([b"x\r\n" + b"y\r\n" * 300_000, b"\r\n" * 500_000, b"\r\n" * 500_000], web)
+
+
+def flood_chunks(hall: int, web: int) -> None:
+    """Send chunks of one byte, lines behind the last chunk, and short headers, eight connections at a time."""
+    chunks = b"1\r\na\r\n" * 60_000
+    bodies = [HEAD + chunks, HEAD + chunks, HEAD + b"0\r\n" + b"a: b\r\n" * 50_000]
+    headers = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"a:b\r\n" * 490 + b"\r\n"
+    repeat([*bodies, headers * 30], web)
+
+
+def repeat(sent: list[bytes], web: int) -> None:
+    """Send these again and again to the page's port, on eight connections, and read what is answered."""
+    threads = [
+        threading.Thread(target=send_on, args=(data, web, f"127.1.3.{number + 1}"), daemon=True)
+        for number, data in zip(range(AT_ONCE), itertools.cycle(sent), strict=False)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def send_on(data: bytes, web: int, source: str) -> None:
+    """Connect, send, read, and come again."""
+    while True:
+        with suppress(OSError), connect(web, source) as peer:
+            peer.settimeout(2)
+            peer.sendall(data)
+            while peer.recv(65536):
+                pass
+
+
 KINDS: dict[str, Callable[[int, int], None]] = {
-    each.__name__: each for each in (long_lines, places, refused, queries, ahead)
+    each.__name__: each for each in (long_lines, places, refused, queries, ahead, flood_lines, flood_chunks)
 }
 
 

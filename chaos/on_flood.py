@@ -55,7 +55,7 @@ with 32 MiB at most, the ring of events holds 8 MiB, and the allocator gives lit
 FIELDS = 60_000
 """How many fields a warning of the controller has."""
 
-KINDS = ("long_lines", "warnings", "places", "refused", "queries", "ahead")
+KINDS = ("long_lines", "warnings", "places", "refused", "queries", "ahead", "flood_lines", "flood_chunks")
 """What strangers do, and the controller: see `flooder`."""
 
 

@@ -29,6 +29,8 @@ FLOODS = (
     ("flood: a stranger connects to a port and is refused", "refused"),
     ("flood: slow history queries of one observer", "queries", "another's query in 1 s"),
     ("flood: requests sent ahead, no answer read", "ahead"),
+    ("flood: lines to the page's port that are no request", "flood_lines"),
+    ("flood: bodies in chunks of one byte, many headers", "flood_chunks"),
 )
 """What strangers do while a commander works: of each a row in the table of `chaos.tables.floods`."""
 

@@ -18,7 +18,7 @@ from mtmount_twisted.web.calls import Answer, Call, Route
 from mtmount_twisted.web.routing import HEADERS
 from mtmount_twisted.web.site import CLOSING, Limits
 
-from .web import Wire, site_of
+from .web import Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
 
@@ -259,10 +259,7 @@ class Pipelines(SiteCase):
     def next_turn(self) -> None:
         """What is due in one turn of the reactor is done, and what that makes due is not."""
         self.turns.append(0)
-        for call in [call for call in self.clock.getDelayedCalls() if call.getTime() <= self.clock.seconds()]:
-            self.clock.calls.remove(call)
-            call.called = 1
-            call.func(*call.args, **call.kw)
+        next_turn(self.clock)
 
     def wires(self, *requests: bytes) -> list[Wire]:
         """Connections on which that came, all in one turn."""

@@ -66,6 +66,14 @@ def site_of(
     return make_site(routes, LetIn(user), LOG, clock or Clock(), limits or WebSettings())
 
 
+def next_turn(clock: Clock) -> None:
+    """What is due in one turn of the reactor is done, and what that makes due is not."""
+    for call in [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]:
+        clock.calls.remove(call)
+        call.called = 1
+        call.func(*call.args, **call.kw)
+
+
 class Pipe(StringTransport):
     """The site's end of a connection.
 

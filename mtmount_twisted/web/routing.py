@@ -128,10 +128,7 @@ class Router:
         return as_sent(request, answer)
 
     async def _answer(self, request: Any) -> Answer:
-        self._gate.admit(request)
-        method = request.method.decode("ascii", "replace")
-        route, parts = self.find(method, request.path)
-        user = self._gate.user(request, route.role)
+        method, route, parts, user = self._let_in(request)
         if route.role is not None:
             request.accepted(known=self._gate.has_tokens)
         headers = {
@@ -150,6 +147,24 @@ class Router:
         if answer.streams:
             request.accepted(known=True)
         return answer
+
+    def problem_of(self, request: Any) -> Problem | None:
+        """Why a request is not let in, whatever its body is; None if it is."""
+        try:
+            self._let_in(request)
+        except Problem as problem:
+            return problem
+        return None
+
+    def _let_in(self, request: Any) -> tuple[str, Route, dict[str, str], User]:
+        """Find what answers a request, and who asks, from its method, target and headers.
+
+        :raises Problem: if it is not let in.
+        """
+        self._gate.admit(request)
+        method = request.method.decode("ascii", "replace")
+        route, parts = self.find(method, request.path)
+        return method, route, parts, self._gate.user(request, route.role)
 
     def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
         """The route of a path, and what stands in the path where the route has names in braces.
