@@ -116,7 +116,7 @@ def flood_lines(hall: int, web: int) -> None:
 
 
 def flood_chunks(hall: int, web: int) -> None:
-    """Send chunks of one byte, lines behind the last chunk, and short headers, eight connections at a time."""
+    """Send chunks of one byte, lines behind the last chunk, and short headers, on eight connections."""
     chunks = b"1\r\na\r\n" * 60_000
     bodies = [HEAD + chunks, HEAD + chunks, HEAD + b"0\r\n" + b"a: b\r\n" * 50_000]
     headers = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"a:b\r\n" * 490 + b"\r\n"
