@@ -42,7 +42,7 @@ from mtmount_twisted.bridge import (
     service,
 )
 from mtmount_twisted.journal import limited
-from mtmount_twisted.web import acks, feed, history, leases, lives, resuming, routing
+from mtmount_twisted.web import acks, feed, history, input_turns, leases, lives, resuming, routing, site
 from mtmount_twisted.web import commanders as web_commanders
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -396,7 +396,10 @@ BOUNDS = {
     "connections": "{} †, from one address {} †".format(*CONNECTIONS),
     "a request's line and headers": f"{default(WEB, 'deadline'):g} s †",
     "a request's body": f"{default(WEB, 'deadline'):g} s †, {size(default(WEB, 'max_body'))} †, "
-    f"{routing.DEEPEST} deep",
+    f"{routing.DEEPEST} deep, {size(site.MAX_FRAMING)} around chunks",
+    "what clients send": f"{size(input_turns.PER_TURN)} in a turn, "
+    f"{size(input_turns.SLICE)} of one connection",
+    "what one client sends ahead": size(site.EAGER),
     "a request that waits for its command": f"{web_commanders.LONGEST_TIMEOUT:g} s, "
     f"{web_commanders.DEFAULT_TIMEOUT:g} s if it does not say",
     "an ask for command that waits": f"{leases.ASK_TIME:g} s",

@@ -184,7 +184,7 @@ class Connection(http.HTTPChannel):
         try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
         except Exception:  # which would end another connection, whose turn it was before
-            self.site.log_fault("web: failed to read a request")
+            self.site.log_fault()
             self._closing = True
             self.transport.abortConnection()
         self._resume_if_read()
@@ -491,9 +491,9 @@ class WebSite(http.HTTPFactory):
             if request.channel is not None:  # else its connection was lost
                 self.answer(request)
 
-    def log_fault(self, what: str) -> None:
-        """Log a fault of the daemon's own, with its traceback; called where it is handled."""
-        self._limited_log.exception("%s", what)
+    def log_fault(self) -> None:
+        """Log an error of the daemon's own that ended a connection, with its traceback."""
+        self._limited_log.exception("web: failed to read a request")
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
