@@ -26,6 +26,7 @@ from typing import Any
 
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.replies import DoneReply
 from mtmount_twisted.testing import HOST
 
@@ -109,7 +110,8 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
     )
     bounds = Bounds.of(settings, ClientLimits())
     streams = Streams(feed, shelf, turns, Open(), tee, bridge, clock, bounds, log)
-    return WebSite(Router(streams.routes(), Open(), log), settings, log, clock)
+    limited_log = RateLimitedLog(clock, log, A_FEW)
+    return WebSite(Router(streams.routes(), Open(), limited_log), settings, limited_log, clock)
 
 
 def mount(reply_port: str) -> None:

@@ -10,7 +10,6 @@ coming and going.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from twisted.internet.interfaces import (
@@ -188,7 +187,7 @@ class LineWriter(Protocol):
         self,
         owner: ILineWriterOwner,
         clock: IReactorTime,
-        log: logging.Logger | RateLimitedLog,
+        log: RateLimitedLog,
         name: str,
         waiting: Waiters[None],
         max_unsent: int = MAX_UNSENT,

@@ -27,6 +27,7 @@ from mtmount_twisted.connections import CONNECT_TIMEOUT, WriterFactory
 from mtmount_twisted.deadlines import LEAST_TURNS, LONGEST, MOST_TURNS, SLACK, Deadline, FairClock
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import CommandTimedOut
+from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.outlet import READS_ON, Outlet
 from mtmount_twisted.protocol import LineReader, LineWriter
 from mtmount_twisted.waiting import Waiters
@@ -278,7 +279,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def writer(self) -> LineWriter:
         """A writer that closes."""
-        return LineWriter(Silent(), self.clock, LOG, "test", Waiters())
+        return LineWriter(Silent(), self.clock, RateLimitedLog(self.clock, LOG, A_FEW), "test", Waiters())
 
     def test_attempt(self) -> None:
         """A connection that came up meanwhile counts; if none did, the attempt has failed."""
@@ -314,7 +315,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_handshake(self) -> None:
         """A client whose proof fails or succeeds meanwhile is not too slow."""
-        port: Any = SimpleNamespace(name="port", unproven={}, refusal_log=LOG)
+        port: Any = SimpleNamespace(name="port", unproven={}, limited_log=LOG)
         transport = Cut()
         reader = HandshakeReader(lambda transport: "nobody", None, port, self.clock)
         reader.makeConnection(transport)

@@ -15,6 +15,7 @@ from mtmount_twisted import interfaces
 from mtmount_twisted.communicator import Communicator
 from mtmount_twisted.connections import ClientHalf, OnePeerFactory, ServerHalf, WriterFactory
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.protocol import LineReader, LineWriter
 from mtmount_twisted.testing import HOST, MemoryReactor
 from mtmount_twisted.waiting import Waiters
@@ -31,7 +32,7 @@ class InterfacesTests(SynchronousTestCase):
         self.client = ClientHalf("c", reactor, LOG, self.pair, lambda: 0.1)
         self.server = ServerHalf("c", reactor, LOG, self.pair, HOST, 0, 100)
         self.reader = LineReader(self.server)
-        self.writer = LineWriter(self.client, reactor, LOG, "c", Waiters())
+        self.writer = LineWriter(self.client, reactor, RateLimitedLog(reactor, LOG, A_FEW), "c", Waiters())
 
     def test_ours(self) -> None:
         """The pair and its halves are what those to their left report to."""

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
+from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.protocol import (
     AT_ONCE_INTERVAL,
     CLOSE_TIMEOUT,
@@ -194,7 +195,7 @@ class LineWriterTests(SynchronousTestCase):
         self.owner = Owner()
         self.clock = Clock()
         self.waiting: Waiters[None] = Waiters()
-        self.log = logging.getLogger("tests.protocol")
+        self.log = RateLimitedLog(self.clock, logging.getLogger("tests.protocol"), A_FEW)
         self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.waiting, 1000)
         self.transport = StringTransport()
         self.writer.makeConnection(self.transport)
@@ -278,7 +279,7 @@ class LineWriterTests(SynchronousTestCase):
 
     def test_dropped_data_is_logged(self) -> None:
         """Data from the far end is logged and dropped."""
-        with self.assertLogs(self.log, logging.WARNING) as logged:
+        with self.assertLogs("tests.protocol", logging.WARNING) as logged:
             self.writer.dataReceived(b"12345")
         self.assertIn("pair: dropped 5 bytes", logged.output[0])
 

@@ -18,6 +18,7 @@ from mtmount_twisted.bridge.journal import NoJournal
 from mtmount_twisted.bridge.sections import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.journal import limited
+from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.web import resuming
 from mtmount_twisted.web.calls import Problem, User
 from mtmount_twisted.web.resuming import MAX_WAIT
@@ -668,7 +669,7 @@ class SocketTests(TestCase):
         from twisted.internet import reactor
 
         world = World(self, clock=reactor)
-        log = logging.getLogger("tests.web")
+        log = RateLimitedLog(world.clock, logging.getLogger("tests.web"), A_FEW)
         site = WebSite(Router(world.streams.routes(), Gate(), log), WebSettings(), log, reactor)
         port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
         self.addCleanup(port.stopListening)

@@ -88,7 +88,7 @@ class HandshakeReader(LineReader):
         self._stop_timer()
         found = self._port.why_full or self._find(self.transport)
         if isinstance(found, str):
-            self._port.refusal_log.warning("%s: refused %s: %s", self._port.name, self.peer, found)
+            self._port.limited_log.warning("%s: refused %s: %s", self._port.name, self.peer, found)
             self.abort()
             return
         self._port.unproven.pop(self, None)
@@ -106,7 +106,7 @@ class HandshakeReader(LineReader):
         if self.owner is not None:
             super().connectionLost(reason)
         elif not self.refused:
-            self._port.refusal_log.warning(
+            self._port.limited_log.warning(
                 "%s: refused %s: the TLS handshake failed: %s",
                 self._port.name,
                 self.peer,
@@ -114,7 +114,7 @@ class HandshakeReader(LineReader):
             )
 
     def _too_slow(self) -> None:
-        self._port.refusal_log.warning(
+        self._port.limited_log.warning(
             "%s: refused %s: the TLS handshake took longer than %g s",
             self._port.name,
             self.peer,
@@ -157,14 +157,14 @@ class HandshakeFactory(Factory[Protocol]):
             return Refused()
         unproven = self._port.unproven
         if len(unproven) >= MAX_UNPROVEN:
-            self._port.refusal_log.warning(
+            self._port.limited_log.warning(
                 "%s: refused %s: %d other TLS handshakes are under way", self._port.name, addr, MAX_UNPROVEN
             )
             return Refused()
         reader = HandshakeReader(self._find, addr, self._port, self._clock)
         waiting = [each for each in unproven if not each.refused]
         if len(waiting) > MAX_UNPROVEN - KEPT_FREE:
-            self._port.refusal_log.warning(
+            self._port.limited_log.warning(
                 "%s: refused %s: %d other TLS handshakes are under way",
                 self._port.name,
                 waiting[0].peer,

@@ -356,7 +356,7 @@ class PortFactory(Factory[Protocol]):
     :ivar unproven: the connections whose handshake is not over, oldest first, each a
         `certified.HandshakeReader`.
     :ivar name: the port's name in the configuration.
-    :ivar refusal_log: for handshakes that fail.
+    :ivar limited_log: for all that the port's clients can cause, failed handshakes included.
     """
 
     noisy = False
@@ -372,12 +372,11 @@ class PortFactory(Factory[Protocol]):
         self._settings = settings
         self.name = settings.name
         self._peers_log = RateLimitedLog(clock, log)
-        self.refusal_log = RateLimitedLog(clock, log, A_FEW)
+        self.limited_log = RateLimitedLog(clock, log, A_FEW)
         self._allowed = networks(settings.allow)
         self.connected: set[PortClient] = set()
         self.unproven: dict[Any, None] = {}
-        limited_log = RateLimitedLog(clock, log, A_FEW)
-        self._shared = (settings, bridge, limits, log, limited_log, clock, self.connected)
+        self._shared = (settings, bridge, limits, log, self.limited_log, clock, self.connected)
         self._count = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:

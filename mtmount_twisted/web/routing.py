@@ -8,7 +8,6 @@ how requests come in.
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -73,9 +72,7 @@ class Router:
         a proxy has this daemon below it; a request may come with it or, if the proxy takes it off, without.
     """
 
-    def __init__(
-        self, routes: Iterable[Route], gate: Gate, log: logging.Logger | RateLimitedLog, prefix: str = ""
-    ) -> None:
+    def __init__(self, routes: Iterable[Route], gate: Gate, log: RateLimitedLog, prefix: str = "") -> None:
         self._gate = gate
         self._limited_log = log
         self._prefix = prefix.encode()

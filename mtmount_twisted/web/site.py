@@ -419,9 +419,7 @@ class WebSite(http.HTTPFactory):
     noisy = False
     hsts = 0
 
-    def __init__(
-        self, router: Router, limits: Limits, log: logging.Logger | RateLimitedLog, reactor: Any
-    ) -> None:
+    def __init__(self, router: Router, limits: Limits, log: RateLimitedLog, reactor: Any) -> None:
         super().__init__(reactor=reactor)
         self.router = router
         self.limits = limits
