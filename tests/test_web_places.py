@@ -50,6 +50,31 @@ class PlacesTests(SynchronousTestCase):
         assert held.place is not None
         self.places.give_back(held.place)
 
+    def test_longest_idle_is_replaced_when_the_address_is_full(self) -> None:
+        """A newcomer has the place of the one idle connection among streams; one at a time is replaced."""
+        held = self.stay("192.0.2.1", 8)
+        self.assertIsNone(self.come("192.0.2.1"))
+        held[5].idle_since, held[3].idle_since = 2.0, 1.0
+        newcomer = self.come("192.0.2.1")
+        assert newcomer is not None
+        self.accept(newcomer)
+        self.assertEqual(self.closed, [held[3]])
+        self.assertIsNone(self.come("192.0.2.1"), "one that leaves counts until it is gone")
+        self.go(held[3])
+        newcomer.idle_since = 3.0
+        self.stay("192.0.2.1")
+        self.assertEqual(self.closed, [held[3], held[5]])
+
+    def test_full_address_replaces_nothing_for_a_stranger_that_is_refused(self) -> None:
+        """What is refused because all together have no place left closes nothing."""
+        held = self.stay("192.0.2.1", 8)
+        for number in range(8):
+            self.stay(f"192.0.2.{number + 10}")
+        held[0].idle_since = 1.0
+        del self.closed[:]
+        self.assertIsNone(self.come("192.0.2.1"))
+        self.assertEqual(self.closed, [])
+
     def test_those_without_a_token_give_way(self) -> None:
         """When few places are left, the oldest connection on which no token was shown is closed first."""
         [user] = self.stay("192.0.2.1")

@@ -81,15 +81,19 @@ class Places:
         """
         name = client_network(host)
         peers = self._peers.get(name) or _Peers(name)
-        if self._count >= self._total or (name and len(peers.places) >= self._per_address):
+        if self._count >= self._total:
             return None
         if not self._is_known(peers) and self._held_by_strangers(leaving=True) >= self._strangers:
+            return None
+        full = bool(name) and len(peers.places) >= self._per_address
+        if full and not self._replace_idle(peers):
             return None
         self._peers[name] = peers
         place = Place(connection, peers)
         peers.places[place] = None
         self._count += 1
-        self._make_room(place)
+        if not full:
+            self._make_room(place)
         return place
 
     def give_back(self, place: Place) -> None:
@@ -143,6 +147,24 @@ class Places:
         elif _is_short(sum(map(_staying, self._peers.values())), self._total):
             self._close_one_of(self._peers.values(), newest)
 
+    def _replace_idle(self, peers: _Peers) -> bool:
+        """Close the longest idle connection of an address that has all that it may have, if one is idle.
+
+        The newcomer has its place at once. While one leaves none is replaced, so that an address exceeds its
+        bound by one at most.
+
+        :returns: whether one was idle.
+        """
+        idle = [place for place in peers.places if place.connection.idle_since is not None]
+        if not idle or any(place.leaving for place in peers.places):
+            return False
+        self._give_up(min(idle, key=lambda place: place.connection.idle_since))
+        return True
+
+    def _give_up(self, place: Place) -> None:
+        place.leaving = True
+        self._close(place.connection)
+
     def _close_one_of(self, groups: Iterable[_Peers], newest: Place) -> None:
         """Close the oldest connection without an accepted request, else the one that is idle for longest.
 
@@ -154,8 +176,7 @@ class Places:
             idle = [place for place in staying if place.connection.idle_since is not None]
             chosen = unproven or min(idle, key=lambda place: place.connection.idle_since, default=None)
             if chosen is not None:
-                chosen.leaving = True
-                self._close(chosen.connection)
+                self._give_up(chosen)
                 return
 
 
