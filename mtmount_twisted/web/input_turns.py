@@ -14,7 +14,7 @@ SLICE = 512
 """How many bytes of one connection are read at once; a short request has fewer."""
 
 PER_TURN = 2048
-"""How many bytes of all connections are read in one turn of the reactor: at 6 microseconds a header, 2.5 ms."""
+"""How many bytes of all connections are read in one turn of the reactor: 400 short headers, in 1 ms."""
 
 LEAST = 64
 """As how many bytes a shorter slice counts: to refuse what is no request costs the same, however short."""
