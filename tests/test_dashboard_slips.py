@@ -264,11 +264,20 @@ class TestFind(SlipsCase):
 
     def test_names_of_the_product(self) -> Deferred[None]:
         """What the prompt, the protocol and the page itself call a command finds it; so does its number."""
-        names = ("az_move", "az move", "azimuth move", "103", "AzimuthAxisMove", "AZIMUTH_AXIS_MOVE")
+        names = (
+            "az_move",
+            "az move",
+            "azimuth move",
+            "103",
+            "AzimuthAxisMove",
+            "AZIMUTH_AXIS_MOVE",
+            "move az",
+        )
+        lines = ("azimuth-axis-move", "az_move 10", "az_move -2.5", "AzimuthAxisMove position=10")
 
         def work(page: Any) -> None:
             self.wait_for_list(page)
-            for name in (*names, "Azimuth axis move"):
+            for name in (*names, *lines, "Azimuth axis move"):
                 page.fill("#command-find", name)
                 options = page.locator("#command option").all_text_contents()
                 assert options == ["Azimuth axis move"], (name, options)
@@ -298,7 +307,7 @@ class TestFind(SlipsCase):
         return self.browse(work)
 
     def test_nothing_matches(self) -> Deferred[None]:
-        """If nothing matches, Find says so until something does, and Enter stays there."""
+        """If nothing matches, Find says so, and where else to look; Enter stays there."""
 
         def work(page: Any) -> None:
             self.wait_for_list(page)
@@ -308,6 +317,9 @@ class TestFind(SlipsCase):
             expect(page.locator("#command option")).to_have_count(0)
             page.press("#command-find", "Enter")
             expect(page.locator("#command-find")).to_be_focused()
+            for name in ("ask_for_command", "2101", "ask"):
+                page.fill("#command-find", name)
+                expect(none).to_have_text("Who has command is in the panel “Command”.")
             page.fill("#command-find", "home")
             expect(none).to_have_text("")
 

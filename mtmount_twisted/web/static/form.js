@@ -9,7 +9,7 @@
 import { ApiError, getCatalogue } from "./api.js";
 import { fate } from "./commands.js";
 import { byId, make, write } from "./dom.js";
-import { fieldsOf, groups, hint, meant, read, words } from "./schema.js";
+import { fieldsOf, groups, hint, isElsewhere, meant, read, words } from "./schema.js";
 
 const ONCE = 500; // ms in which the same command with the same values is sent once
 
@@ -53,8 +53,13 @@ export function form(store, commands) {
     if (is.length === 1) chooser.value = is[0];
     else if (options.length === 1) chooser.selectedIndex = 0;
     else if (chooser.value !== shown) chooser.selectedIndex = -1;
-    write(byId("command-none"), options.length ? "" : `No command is called “${find.value.trim()}”.`);
+    write(byId("command-none"), options.length ? "" : nothing(find.value.trim()));
     if (chooser.value !== shown) showCommand();
+  }
+
+  function nothing(typed) {
+    if (isElsewhere(catalogue, typed)) return "Who has command is in the panel “Command”.";
+    return `No command is called “${typed}”.`;
   }
 
   // Enter never sends from here: it goes to the list.

@@ -28,9 +28,21 @@ export function groups(commands) {
 
 // Whether a command is meant by what was typed in Find: "no", "fits" or "is" it. It is what the product calls the
 // command: AzimuthAxisMove, az_move and 103 are its names; any part of a name fits, and so do the beginnings of its
-// words, in their order.
-export function meant(name, { code, short_name: short }, typed) {
-  const wanted = typed.toLowerCase().split(/[\s_]+/).filter(Boolean);
+// words, in any order. A line of the prompt, such as "az_move 10", means its command.
+export function meant(name, command, typed) {
+  const wanted = typed.toLowerCase().split(/[\s_.-]+/).filter(Boolean);
+  const how = meantBy(name, command, wanted);
+  const value = wanted.findIndex((part, index) => index > 0 && /^\+?\d|=/.test(part));
+  return how === "no" && value > 0 ? meantBy(name, command, wanted.slice(0, value)) : how;
+}
+
+// Whether what was typed means a command that another panel has.
+export function isElsewhere(commands, typed) {
+  const all = [...NOT_HERE].filter((name) => name in commands);
+  return all.some((name) => meant(name, commands[name], typed) !== "no");
+}
+
+function meantBy(name, { code, short_name: short }, wanted) {
   const whole = wanted.join("");
   const names = [words(name).toLowerCase(), short];
   const joined = [...names.map((each) => each.replaceAll(/[ _]/g, "")), String(code)];
@@ -43,7 +55,7 @@ function beginnings(all, wanted) {
   const rest = [...all];
   return wanted.every((start) => {
     const index = rest.findIndex((word) => word.startsWith(start));
-    rest.splice(0, index + 1);
+    if (index >= 0) rest.splice(index, 1);
     return index >= 0;
   });
 }
