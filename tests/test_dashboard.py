@@ -849,12 +849,12 @@ class TestModules(DashboardCase):
         """How fast the mount answers is said of now only while it did a moment ago; else, when it did."""
         script = """({ topbar }, cases) => cases.map(([ago, step, waits, is]) => topbar.answers({
             live: {is},
-            answer: ago === null ? null : {time: 1e12 - ago * 1000, ms: 1.4, step},
+            answer: ago === null ? null : {at: 1e12 - ago * 1000, ms: 1.4, step},
             state: {
                 controller: {connected: true},
                 in_flight: waits.map((long) => ({acked: false, since: new Date(1e12 - long * 1000)})),
             },
-        }, 1e12)[0])"""
+        }, 1e12, 1e12)[0])"""
         cases: list[tuple[Any, str]] = [
             ((9, "ack", [], True), "Answers in 1 ms"),
             ((11, "ack", [], True), "Answered in 1 ms, 11 s ago"),

@@ -421,8 +421,8 @@ class TestTrackingModules(DashboardCase):
     def test_one_refusal_a_second(self) -> Deferred[None]:
         """One refusal a second counts, half a second late as well; one in two seconds does not."""
         script = """({ topbar }, cases) => cases.map(([ages, is]) => topbar.refusing({
-            live: {is},
-            refusals: ages.map((age) => ({time: 1e12 - age * 1000, command: "x", commander: "csc"})),
+            live: {is, events: ""},
+            refusals: ages.map((age) => ({at: 1e12 - age * 1000, command: "x", commander: "csc"})),
         }, 1e12)?.text ?? null)"""
         cases: list[tuple[list[float], bool, str | None]] = [
             ([4, 3, 2, 1, 0], True, "Refuses 1/s"),

@@ -4,14 +4,21 @@
 // shown still true), "state", "entry" (the tail), "acks" (answers of the mount), "lives" (this page's commands),
 // "tick" (a second has passed).
 
+import { now } from "./clock.js";
 import { Names } from "./names.js";
 import { byTime, Recent } from "./recent.js";
 
 const MOST_REFUSALS = 500;
 const MOST_LIVES = 20;
 const MOST_UNANSWERED = 1000;
+const RECENT = 5000; // ms over which the daemon's count gives the rate of refusals, at least
+const AHEAD = 2000; // ms by which a time may lie in the future: more tells that the daemon's clock was set
 
 const ANSWERS = new Set(["ack", "noack", "timed_out"]);
+
+// When a time of the daemon's clock was by performance.now(), which no one sets: of an age in ms, at `at`. What lies in
+// the future has no known age, and counts as long ago.
+const seen = (age, at) => (age < -AHEAD ? -Infinity : at - Math.max(0, age));
 
 const keepLast = (list, most) => list.length > most && list.splice(0, list.length - most);
 
@@ -22,8 +29,9 @@ export class Store {
     this.state = null;
     this.recent = new Recent(); // entries
     this.lastWord = null; // what the mount said last
-    this.answer = null; // the mount's last: {time, ms, step}
-    this.refusals = []; // {time, command, commander, explanation}; oldest first
+    this.answer = null; // the mount's last: {at, ms, step}, `at` by performance.now()
+    this.refusals = []; // {at, command, commander, explanation}; oldest first
+    this.counted = null; // what the daemon counted last: {at, refusals, rate}, the rate a second
     this.lives = []; // newest first
     this.unanswered = new Map(); // a command's key -> when it was sent, ms
     this.names = new Names();
@@ -91,27 +99,32 @@ export class Store {
       if (this.unanswered.size > MOST_UNANSWERED) this.unanswered.delete(this.unanswered.keys().next().value);
       return;
     }
-    const at = Date.parse(time);
+    const when = Date.parse(time);
+    const at = seen(now() - when, performance.now());
     if (step === "noack") {
-      this.refusals.push({ time: at, command, commander: peer, explanation });
+      this.refusals.push({ at, command, commander: peer, explanation });
       keepLast(this.refusals, MOST_REFUSALS);
     }
     const sent = this.unanswered.get(key);
     if (step !== "received") this.unanswered.delete(key);
-    if (sent !== undefined && ANSWERS.has(step)) this.answer = { time: at, ms: Math.max(0, at - sent), step };
+    if (sent !== undefined && ANSWERS.has(step)) this.answer = { at, ms: Math.max(0, when - sent), step };
     if (ANSWERS.has(step)) this.tell("acks");
   }
 
-  // What the daemon has counted, from before the page was open, too.
-  setPastAnswers({ last, refusals }) {
-    const at = Date.parse(last?.time);
-    if (last !== null && !(this.answer?.time >= at)) {
-      this.answer = { time: at, ms: last.seconds * 1000, step: last.step };
+  // What the daemon has counted, from before the page was open, too; `at` is when it answered.
+  setPastAnswers({ time, last, refusals, columns, column }, at = performance.now()) {
+    const then = Date.parse(time);
+    const age = (iso) => then - Date.parse(iso);
+    if (last !== null) {
+      const answered = seen(age(last.time), at);
+      if (!(this.answer?.at >= answered)) this.answer = { at: answered, ms: last.seconds * 1000, step: last.step };
     }
-    const known = this.refusals.at(-1)?.time ?? -Infinity;
-    const past = refusals.map((refusal) => ({ ...refusal, time: Date.parse(refusal.time) }));
-    this.refusals.push(...past.filter(({ time }) => time > known));
-    keepLast(this.refusals, MOST_REFUSALS);
+    const past = refusals.map(({ time, ...more }) => ({ ...more, at: seen(age(time), at) }));
+    const recent = columns.filter((one) => age(one.time) < RECENT + column * 1000 && one.refused);
+    const count = recent.reduce((sum, { refused }) => sum + refused, 0);
+    const over = Math.max(RECENT, ...recent.map((one) => age(one.time)));
+    this.counted = { at, refusals: past, rate: (count * 1000) / over };
+    if (past.length && !(this.refusals.at(-1)?.at >= past[0].at)) this.refusals = past;
   }
 
   // A command of this page's, as the daemon told of it last; `sending` is one that it has not answered yet.

@@ -10,6 +10,7 @@ import { word } from "./words.js";
 const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
 const [MANY, WITHIN] = [5, 5500]; // so many refusals in so many ms are one a second, which may be late by half of one
 const RECENT = 5000; // ms over which refusals are counted
+const COUNTED = 7000; // ms for which the daemon's count holds: the page asks for it every 5 s
 const FRESH = 10_000; // ms for which an answer tells of now: how the mount is later nobody knows until it is asked
 
 export function topbar(store, onTryNow) {
@@ -48,8 +49,8 @@ const upOrDown = (is) => (is ? "up" : "DOWN");
 function mount(store) {
   if (store.state === null) return;
   const { controller } = store.state;
-  const [answer, how] = answers(store, now());
-  const refused = how === "bad" ? null : refusing(store, now());
+  const [answer, how] = answers(store, now(), performance.now());
+  const refused = how === "bad" ? null : refusing(store, performance.now());
   write(byId("answers"), refused ? refused.text : answer);
   write(byId("refusal"), refused ? refused.why : "");
   show(byId("refusal"), refused !== null);
@@ -62,27 +63,36 @@ function mount(store) {
   write(byId("sockets"), parts.filter(Boolean).join(" · "));
 }
 
-// Whether the mount answers, in words and as a mood; the words never say more than is known at `time`.
-export function answers({ state: { controller, in_flight: flights }, answer: last, live }, time) {
+// Whether the mount answers, in words and as a mood; the words never say more than is known at `time`,
+// which is `at` by performance.now().
+export function answers({ state: { controller, in_flight: flights }, answer: last, live }, time, at) {
   if (!controller.connected) return ["Link down", "bad"];
   const waits = flights.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
   const longest = time - Math.min(...waits);
   if (live.is && longest > SLOW) return [`No answer for ${duration(longest)}`, "bad"];
   if (last === null) return ["Connected", ""];
-  const ago = `${roughly(time - last.time)} ago`;
+  const ago = `${roughly(at - last.at)} ago`;
   if (last.step === "timed_out") return [`Did not answer, ${ago}`, "bad"];
-  if (live.is && time - last.time <= FRESH) return [`Answers in ${span(last.ms)}`, "good"];
+  if (live.is && at - last.at <= FRESH) return [`Answers in ${span(last.ms)}`, "good"];
   return [`Answered in ${span(last.ms)}, ${ago}`, ""];
 }
 
-// Whether the mount refuses command after command: in words, and the last refusal in full; else null.
-export function refusing({ refusals, live }, time) {
+// Whether the mount refuses command after command, at `at` by performance.now(): in words, and the last refusal in full;
+// else null. A tab without events has only the daemon's counts, each of which holds until the next.
+export function refusing({ refusals, counted, live }, at) {
+  if (!live.is) return null;
+  if (!live.events) return many(refusals, at, rate(refusals, at));
+  return counted === null || at - counted.at > COUNTED ? null : many(counted.refusals, counted.at, counted.rate);
+}
+
+const rate = (refusals, at) => (refusals.filter((refusal) => refusal.at > at - RECENT).length * 1000) / RECENT;
+
+function many(refusals, at, perSecond) {
   const last = refusals.slice(-MANY);
-  if (!live.is || last.length < MANY || time - last[0].time > WITHIN) return null;
-  const recent = refusals.filter((refusal) => refusal.time > time - RECENT).length;
-  const rate = Math.max(1, Math.round((recent * 1000) / RECENT));
+  if (last.length < MANY || at - last[0].at > WITHIN) return null;
   const { command, commander, explanation } = last.at(-1);
-  return { text: `Refuses ${rate}/s`, why: `${command} of ${commander}: ${explanation || "no explanation"}` };
+  const text = `Refuses ${Math.max(1, Math.round(perSecond))}/s`;
+  return { text, why: `${command} of ${commander}: ${explanation || "no explanation"}` };
 }
 
 function lastWord({ lastWord: entry, named }) {
