@@ -57,13 +57,15 @@ class MetricsCase(SynchronousTestCase):
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 
-    def make(self, journal: Any) -> Metrics:
+    def make(self, journal: Any, kept_time: float = 0.0) -> Metrics:
         """What is tested."""
         return Metrics(
             *(self.bridge, self.tee, self.pair, journal, self.times, self.watch, self.streams),
             lambda: self.refused,
             lambda: self.names,
             "1.2.3",
+            self.clock.seconds,
+            kept_time,
         )
 
     def scrape(self, accept: str = "") -> Answer:

@@ -257,6 +257,34 @@ class ExpositionTests(MetricsCase):
         told = {family.name for family in open_metrics(asked.body.decode())}
         self.assertEqual(len(told), len(FIGURES) + PROCESS_FIGURES)
 
+    def test_scraped_once_in_a_second(self) -> None:
+        """However often somebody scrapes, the figures are put together once in a second, for each format."""
+        self.metrics.close()
+        self.metrics = self.make(self.journal, metrics.KEPT_TIME)
+        made: list[bool] = []
+        collect = self.metrics.collect
+
+        def count() -> Any:
+            made.append(True)
+            return collect()
+
+        self.patch(self.metrics, "collect", count)
+        for accept in ("", "application/openmetrics-text; version=1.0.0"):
+            first = self.scrape(accept)
+            self.assertEqual([self.scrape(accept) for _ in range(50)], [first] * 50)
+        self.assertEqual(len(made), 2)
+        self.bridge.link_up(self.link)
+        self.clock.advance(metrics.KEPT_TIME)
+        self.assertEqual(self.value("controller_up"), 1)
+
+    def test_many_formats_are_not_kept(self) -> None:
+        """A scraper that makes up versions of a format gets each, and the next second's figures are new."""
+        self.metrics.close()
+        self.metrics = self.make(self.journal, metrics.KEPT_TIME)
+        for number in range(20):
+            asked = self.scrape(f"application/openmetrics-text; version=1.0.{number}")
+            self.assertIn(f"version=1.0.{number};", asked.headers["Content-Type"])
+
     def test_close(self) -> None:
         """After `close`, which can be called twice, nothing is heard any more."""
         self.metrics.close()

@@ -45,6 +45,12 @@ WEB = "web"
 OTHER = "other"
 """The kind of a message whose code we don't know, or can't read at once."""
 
+KEPT_TIME = 1.0
+"""How long an answer is given again, in seconds: to make one takes as long as many commands."""
+
+MAX_KEPT = 4
+"""How many answers are kept, of different types."""
+
 _PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
 _COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
 _REPLY_KINDS = {b"%d" % code: code.name for code in ReplyCode}
@@ -85,6 +91,8 @@ class Metrics(Collector):
     :param refused: how many connections were refused.
     :param configured: the names of the configured commanders and ports, now.
     :param version: the version of this package.
+    :param seconds: return the time, in seconds, monotonic.
+    :param kept_time: how long an answer is given again, in seconds.
     :ivar registry: holds these figures, and those of the process.
     """
 
@@ -100,6 +108,8 @@ class Metrics(Collector):
         refused: Callable[[], int],
         configured: Callable[[], Iterable[str]],
         version: str,
+        seconds: Callable[[], float],
+        kept_time: float = KEPT_TIME,
     ) -> None:
         self.bridge = bridge
         self.link = link
@@ -117,6 +127,9 @@ class Metrics(Collector):
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
+        self._seconds = seconds
+        self._kept_time = kept_time
+        self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by type, with the time when it was made
         self._in_gap = False
         self._hooks = self._hear(tee)
 
@@ -144,7 +157,14 @@ class Metrics(Collector):
 
     async def _respond(self, call: Call) -> Answer:
         encode, content_type = choose_encoder(call.headers.get("accept", ""))
-        return Answer(encode(self.registry), headers={"Content-Type": content_type})
+        now = self._seconds()
+        made, answer = self._kept_answers.get(content_type, (now, None))
+        if answer is None or now - made >= self._kept_time:
+            answer = Answer(encode(self.registry), headers={"Content-Type": content_type})
+            if len(self._kept_answers) >= MAX_KEPT:  # a scraper may make up versions
+                self._kept_answers.clear()
+            self._kept_answers[content_type] = now, answer
+        return answer
 
     def collect(self) -> Iterator[Metric]:
         """Every figure as it is now."""

@@ -100,6 +100,7 @@ class Areas:
             *(bridge, tee, link, journal, acks, watch, streams, refused),
             configured=lambda: served.names,
             version=__version__,
+            seconds=reactor.seconds,
         )
         history = History(shelf, turns, wall_clock)
         answering = (
