@@ -49,7 +49,7 @@ export function acks(store) {
   });
   document.addEventListener("visibilitychange", ask);
   store.on("tick", () => {
-    if (store.live.events) wanted = true; // this tab gets none, and so hears of no answer
+    wanted = true; // the answer before may have been up to a second old, and a tab may get no events
     ask();
     if (performance.now() - drawn >= EVERY) redraw();
   });
