@@ -17,7 +17,7 @@ const EVERY = 5000; // ms between two questions to the daemon, and between two d
 export function acks(store) {
   let times = null; // what the daemon told last
   let [asked, drawn] = [-EVERY, -EVERY];
-  let [asking, wanted] = [false, true];
+  let [asking, wanted, again] = [false, true, true];
   const redraw = paced(() => {
     drawn = performance.now();
     const recent = times && clipped(times, now());
@@ -26,7 +26,8 @@ export function acks(store) {
   });
   async function ask() {
     if (asking || !wanted || document.hidden || !store.live.is || performance.now() - asked < EVERY) return;
-    [asking, wanted, asked] = [true, false, performance.now()];
+    // The daemon's answer may be a second old: what was counted just before this tab came is in the next.
+    [asking, wanted, again, asked] = [true, again, false, performance.now()];
     try {
       times = await getAcks();
       store.setPastAnswers(times);
@@ -49,7 +50,7 @@ export function acks(store) {
   });
   document.addEventListener("visibilitychange", ask);
   store.on("tick", () => {
-    wanted = true; // the answer before may have been up to a second old, and a tab may get no events
+    if (store.live.events) wanted = true; // this tab gets none, and so hears of no answer
     ask();
     if (performance.now() - drawn >= EVERY) redraw();
   });
