@@ -2,7 +2,7 @@
 
 The package is as it is. Around it, in this order:
 
-* `time.time` and `time.time_ns` are ahead by a number of hours that SIGUSR1 counts up and SIGUSR2 down;
+* `time.time` and `time.time_ns` are ahead by a number of hours that SIGWINCH counts up and SIGURG down;
 * with ``CHAOS_RAISE=NAME`` a callable of ours raises for what `RAISES` says;
 * the event loop is watched every `PERIOD`, and the longest that it was late is kept in the file
   ``CHAOS_LAG``, also without what the system gave the processor to others meanwhile.
@@ -37,8 +37,8 @@ class WallClock:
         self._time = time.time
         time.time = self.read
         time.time_ns = lambda: int(self.read() * 1e9)
-        signal.signal(signal.SIGUSR1, lambda number, frame: self.set(HOUR))
-        signal.signal(signal.SIGUSR2, lambda number, frame: self.set(-HOUR))
+        signal.signal(signal.SIGWINCH, lambda number, frame: self.set(HOUR))
+        signal.signal(signal.SIGURG, lambda number, frame: self.set(-HOUR))
 
     def read(self) -> float:
         """As `time.time`."""

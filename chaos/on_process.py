@@ -37,14 +37,14 @@ async def clock_steps(stage: Stage, times: int) -> None:
         late = [house.desk.send(Enable)]
         await house.arrive(late)
         outcome.inject()
-        house.daemon.signal("USR2" if number % 2 else "USR1")
+        house.daemon.signal("URG" if number % 2 else "WINCH")
         took = [await house.ends(late), await house.ends(never)]
         outcome.see("deadlines hold", 0.2 < took[0] < 1.0 and 0.5 < took[1] < 2.5)
         outcome.see("replies hold", late[0].ended("done") and never[0].ended("timed out"))
         outcome.see("goes on", await house.answers() and house.hall.is_open)
         await house.calm()
     if times % 2:
-        house.daemon.signal("USR2")
+        house.daemon.signal("URG")
     span = records.count(house.journal, "SELECT max(time) - min(time) FROM step")
     if span < HOUR:
         outcome.problems.append("no time stamp was an hour ahead")
