@@ -149,4 +149,4 @@ async def _say_much(house: House, before: int) -> tuple[int, bool, bool]:
         served = served and all(entry.ended("done") for entry in entries)
         said += 50 * LONG
     house.simulator.faults.clear()
-    return said, served, await house.web.figure("clients_cut_off_total") == before + 1
+    return said, served, await house.web.figure_now("clients_cut_off_total") == before + 1

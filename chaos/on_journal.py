@@ -40,7 +40,7 @@ async def _commands(house: House, seconds: float) -> bool:
 async def _kept(house: House) -> None:
     """Wait until no row waits for the file."""
     deadline = house.reactor.seconds() + 15.0
-    while await house.web.figure("journal_pending_rows"):
+    while await house.web.figure_now("journal_pending_rows"):
         if house.reactor.seconds() > deadline:
             house.outcome.problems.append("rows wait for the journal's file")
             return
@@ -50,7 +50,7 @@ async def _kept(house: House) -> None:
 async def _works_again(house: House, times: int) -> None:
     await house.daemon.said(WRITTEN_AGAIN, 15.0, times)
     await _kept(house)
-    house.outcome.see("no row lost", not await house.web.figure("journal_lost_rows_total"))
+    house.outcome.see("no row lost", not await house.web.figure_now("journal_lost_rows_total"))
     await house.calm()
 
 
@@ -130,7 +130,7 @@ async def observer_floods(stage: Stage, times: int) -> None:
         outcome.see("ready", status == 200)
         await flooder.end()
         await _kept(house)
-        outcome.see("no row lost", not await house.web.figure("journal_lost_rows_total"))
+        outcome.see("no row lost", not await house.web.figure_now("journal_lost_rows_total"))
         sql = "SELECT count(*) FROM message WHERE peer LIKE 'hall/%'"
         rows = records.count(house.journal, sql)
         long = records.count(house.journal, f"{sql} AND length(line) > {2 * LONGEST}")

@@ -8,16 +8,19 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import deferLater
 from twisted.web.client import Agent, FileBodyProducer, ResponseDone, readBody
 from twisted.web.http_headers import Headers
 
 from mtmount_twisted.testing import HOST
+from mtmount_twisted.web.metrics import KEPT_TIME
 
 
 class Web:
     """The daemon's web, on a port of this machine."""
 
     def __init__(self, reactor: Any, port: int) -> None:
+        self._reactor = reactor
         self._agent = Agent(reactor, connectTimeout=5)
         self._base = f"http://{HOST}:{port}"
 
@@ -41,11 +44,16 @@ class Web:
         return state
 
     async def figure(self, name: str) -> float:
-        """The sum of all samples of a figure of ``/metrics``."""
+        """The sum of all samples of a figure of ``/metrics``, at most `KEPT_TIME` old."""
         text = (await self.get("/metrics"))[1].decode()
         wanted = f"mtmount_bridge_{name}"
         samples = [line for line in text.splitlines() if line.partition("{")[0].split(" ")[0] == wanted]
         return sum(float(line.rpartition(" ")[2]) for line in samples)
+
+    async def figure_now(self, name: str) -> float:
+        """The sum as it is now: an answer of ``/metrics`` is given again for `KEPT_TIME`."""
+        await deferLater(self._reactor, KEPT_TIME)
+        return await self.figure(name)
 
     async def events(self) -> Stream:
         """A stream of all events, once its response has begun."""
