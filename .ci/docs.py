@@ -59,7 +59,7 @@ from source_tree import copy_sources
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.pages import DOCS, README, Block, blocks, marked  # noqa: E402
+from tests.support.pages import DOCS, README, Block, blocks, marked  # noqa: E402
 
 INSIDE = "MTMOUNT_DOCS_WHEELS"
 """The folder of wheels, for the process that has a network of its own."""
@@ -85,8 +85,8 @@ SECONDS = re.compile(r"\b\d+(?:\.\d+)? s\b")
 
 CHECK_TOML = """
 import sys
-from mtmount_twisted.bridge.config import load
-from mtmount_twisted.web.tokens import load as load_tokens
+from mtmount_twisted.config.loading import load
+from mtmount_twisted.frontends.web.http.tokens import load as load_tokens
 text = sys.stdin.read()
 if "[[token]]" in text:
     load_tokens(text.encode())

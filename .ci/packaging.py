@@ -22,7 +22,7 @@ INSTALLED = """
 import base64, hashlib, importlib.metadata as metadata, importlib.resources as resources
 import mtmount_twisted
 assert resources.files("mtmount_twisted").joinpath("py.typed").is_file(), "py.typed is not shipped"
-page = resources.files("mtmount_twisted").joinpath("web", "static", "index.html")
+page = resources.files("mtmount_twisted").joinpath("frontends", "web", "static", "index.html")
 assert page.is_file(), "the page is not shipped"
 for file in metadata.files("mtmount_twisted"):
     assert not (file.parts[0] == "twisted" and file.name == "__init__.py"), f"we ship {file}"
@@ -131,7 +131,7 @@ def try_as_another_user(folder: Path, tree: Path) -> None:
 def try_deleted_module(folder: Path, tree: Path) -> None:
     """What was installed from the tree before, and is deleted there, is in no later wheel."""
     print("-- a deleted module", flush=True)
-    deleted = "mtmount_twisted/commander/script.py"
+    deleted = "mtmount_twisted/cli/commander/script.py"
     (tree / deleted).unlink()
     wheels = folder / "wheels"
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, tree, cwd=folder)

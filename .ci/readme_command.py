@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.pages import README, marked
+from tests.support.pages import README, marked
 
 if __name__ == "__main__":
     try:

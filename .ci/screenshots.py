@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply  # noqa: E402
-from tests.browsers import browser  # noqa: E402
-from tests.dashboards import House, on_reactor  # noqa: E402
-from tests.test_dashboard import expect, power_on, send  # noqa: E402
+from tests.support.browsers import browser  # noqa: E402
+from tests.support.dashboards import House, on_reactor  # noqa: E402
+from tests.web.test_dashboard import expect, power_on, send  # noqa: E402
 
 DESK = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}

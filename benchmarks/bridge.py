@@ -19,8 +19,8 @@ from statistics import mean
 from typing import Any
 
 from mtmount_twisted.commands import AskForCommand
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import Commander
-from mtmount_twisted.framing import TERMINATOR
 from mtmount_twisted.testing import HOST
 
 from . import round_trip

@@ -96,10 +96,10 @@ class Bridged:
     """The package's bridge, offered like the relay."""
 
     def __init__(self, reactor: Any, reply_port: int, path: str) -> None:
-        from mtmount_twisted.bridge.config import Config
-        from mtmount_twisted.bridge.journal import Journal
-        from mtmount_twisted.bridge.sections import PairCommander, PortCommanders
-        from mtmount_twisted.bridge.service import BridgeService
+        from mtmount_twisted.app.bridge_service import BridgeService
+        from mtmount_twisted.config.loading import Config
+        from mtmount_twisted.config.settings import PairCommander, PortCommanders
+        from mtmount_twisted.journal.recorder import Journal
 
         log = logging.getLogger("benchmarks")
         journal = Journal(path, log, reactor=reactor) if path else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.replies import OnStateInfoReply
 
 from .by_hand import SENT

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesTrack, MirrorCoversPower
 from mtmount_twisted.enums import Source
-from mtmount_twisted.fields import NUMERIC_CHARACTERS
 from mtmount_twisted.replies import AckReply, DoneReply, ErrorReply
+from mtmount_twisted.wire.fields import NUMERIC_CHARACTERS
 
 INFINITY = float("inf")
 SOURCES = {"1": Source.CSC, "2": Source.EUI, "3": Source.HHD, "100": Source.PXI}

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from mtmount_twisted.codec import decode_command, decode_reply
+from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.replies import Reply
 
 from . import simple_stack

@@ -17,8 +17,8 @@ from twisted.internet import defer, task
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.protocols.basic import LineReceiver
 
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import CommandCode
-from mtmount_twisted.framing import TERMINATOR
 from mtmount_twisted.replies import AckReply, DoneReply
 from mtmount_twisted.testing import HOST
 

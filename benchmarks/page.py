@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.browsers import browser, missing
-from tests.dashboards import House
-from tests.tracking import RATE, Tracker, connect_tracker
+from tests.support.browsers import browser, missing
+from tests.support.dashboards import House
+from tests.support.tracking import RATE, Tracker, connect_tracker
 
 from .bridge import Takes
 from .runner import Case, Goal, Run

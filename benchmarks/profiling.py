@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet import defer, task
 
-from mtmount_twisted.codec import decode_command, decode_reply
+from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.replies import Reply
 
 from .bridge import TRIPS, RawCommander, joined

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.testing import StringTransport
 
 from mtmount_twisted import ClientServerPair, Communicator
-from mtmount_twisted.codec import decode_reply
-from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.dialects.tma2020.codec import decode_reply
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 
 from .runner import Case, Goal, Run, each
 from .simple_stack import SimpleStack

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 
 from mtmount_twisted.commands import AzimuthAxisTrack
-from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 
 from .by_hand import MESSAGES
 from .runner import Case, Goal, Run

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory
 
 from mtmount_twisted import ClientServerPair, Communicator
-from mtmount_twisted.framing import TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 
 from .runner import Case, Goal, Run
 from .stacks import ACK, ACK_LINE, HOST, LOG, Sink, accept, drain, quiet

@@ -11,11 +11,11 @@ from typing import Any
 from twisted.internet.defer import DeferredQueue
 from twisted.protocols.basic import LineReceiver
 
-from mtmount_twisted import framing
 from mtmount_twisted.commands import CommandDict
-from mtmount_twisted.fields import INT
-from mtmount_twisted.messages import BaseMessage
+from mtmount_twisted.dialects.tma2020 import framing
 from mtmount_twisted.replies import Reply, ReplyDict
+from mtmount_twisted.wire.fields import INT
+from mtmount_twisted.wire.messages import BaseMessage
 
 _read_by_loop: Any = BaseMessage.from_str_fields.__func__  # type: ignore[attr-defined]
 

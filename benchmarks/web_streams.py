@@ -24,9 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import CommandCode
-from mtmount_twisted.framing import TERMINATOR
-from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.replies import DoneReply
 from mtmount_twisted.testing import HOST
 
@@ -56,11 +56,11 @@ def daemon(kind: str, reply_port: str, path: str) -> None:
     """The bridge, with its web."""
     from twisted.internet import reactor
 
-    from mtmount_twisted.bridge.config import Config
-    from mtmount_twisted.bridge.journal import Journal
-    from mtmount_twisted.bridge.sections import PairCommander
-    from mtmount_twisted.bridge.service import BridgeService
+    from mtmount_twisted.app.bridge_service import BridgeService
     from mtmount_twisted.bridge.tee import Tee
+    from mtmount_twisted.config.loading import Config
+    from mtmount_twisted.config.settings import PairCommander
+    from mtmount_twisted.journal.recorder import Journal
 
     log = logging.getLogger("benchmarks")
     clock: Any = reactor
@@ -80,14 +80,14 @@ def daemon(kind: str, reply_port: str, path: str) -> None:
 
 def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -> Any:
     """The web's streams, as its service puts them together, for as many as come."""
-    from mtmount_twisted.bridge.sections import ClientLimits, WebSettings
+    from mtmount_twisted.config.settings import ClientLimits, WebSettings
     from mtmount_twisted.enums import Source
-    from mtmount_twisted.web.calls import User
-    from mtmount_twisted.web.feed import Feed, Turns
-    from mtmount_twisted.web.history import Shelf
-    from mtmount_twisted.web.routing import Router
-    from mtmount_twisted.web.site import WebSite
-    from mtmount_twisted.web.streams import Bounds, Streams
+    from mtmount_twisted.frontends.web.api.history import Shelf
+    from mtmount_twisted.frontends.web.events.ring import Feed, Turns
+    from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
+    from mtmount_twisted.frontends.web.http.calls import User
+    from mtmount_twisted.frontends.web.http.routing import Router
+    from mtmount_twisted.frontends.web.http.site import WebSite
 
     class Open:
         """Everybody may look."""

@@ -11,12 +11,12 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from mtmount_twisted.codec import decode_reply
+from mtmount_twisted.client.communicator import Communicator
 from mtmount_twisted.commands import Command
-from mtmount_twisted.communicator import Communicator
+from mtmount_twisted.dialects.tma2020.codec import decode_reply
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import MTMountError
-from mtmount_twisted.framing import TERMINATOR
 from mtmount_twisted.testing import HOST, ChaosPair
 
 from .ledger import Entry, Ledger

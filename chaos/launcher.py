@@ -65,7 +65,7 @@ def _raise_in_bridge() -> None:
 
 def _raise_in_web() -> None:
     """What answers ``GET /api/v1/lease`` raises."""
-    from mtmount_twisted.web.leases import Leases
+    from mtmount_twisted.frontends.web.api.leases import Leases
 
     async def broken(self: Any, call: Any) -> Any:
         raise RuntimeError("chaos: broken on purpose")

@@ -1,6 +1,6 @@
 """``python -m chaos.model``: the bridge against a model of its rules, until so many steps were made.
 
-The machine is `BridgeMachine` of ``tests/test_bridge_model.py``: commanders, the controller, the network and
+The machine is `BridgeMachine` of ``tests/bridge/test_model.py``: commanders, the controller, the network and
 time do whatever Hypothesis thinks of, and after each step both must say the same. The test plays some days;
 here there are more, never the same ones. The exit status is 1 if they differed.
 """
@@ -19,7 +19,7 @@ from time import monotonic
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
-from tests.test_bridge_model import BridgeMachine
+from tests.bridge.test_model import BridgeMachine
 
 from .machine import commit, machine
 

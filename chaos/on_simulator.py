@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mtmount_twisted.commands import (
-    AzimuthAxisMove,
-    AzimuthAxisPower,
-    AzimuthAxisResetAlarm,
-    Enable,
-)
+from mtmount_twisted.commands import AzimuthAxisMove, AzimuthAxisPower, AzimuthAxisResetAlarm, Enable
 from mtmount_twisted.simulator.faults import Fault
 
 from .house import House

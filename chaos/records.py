@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time, time_ns
 
-from mtmount_twisted.bridge.journal_file import Store
+from mtmount_twisted.journal.file import Store
 from mtmount_twisted.journal.schema import COLUMNS, IS_END
 
 from .ledger import Ledger

@@ -5,8 +5,8 @@ and no time but what its clock says. One commander tracks; others come, say what
 and go; the network and the mount do what `FAULTS` says. At calm moments what is left over is counted:
 tables, delayed calls, connections, objects.
 
-``tests/test_soak.py`` runs it with few commands; ``--interval 0.05`` is the rate of a real telescope, and
-takes an hour.
+``tests/project/test_soak.py`` runs it with few commands; ``--interval 0.05`` is the rate of a real telescope,
+and takes an hour.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ from typing import Any, cast
 
 from twisted.internet.protocol import ClientFactory
 
-from mtmount_twisted.bridge.config import Config
-from mtmount_twisted.bridge.journal import NoJournal
-from mtmount_twisted.bridge.sections import Controller, PairCommander, PortCommanders
-from mtmount_twisted.bridge.service import BridgeService
+from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.commands import (
     AckOnlyCommandCodes,
     AskForCommand,
@@ -43,7 +40,10 @@ from mtmount_twisted.commands import (
     ElevationAxisPower,
     ElevationAxisResetAlarm,
 )
+from mtmount_twisted.config.loading import Config
+from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
 from mtmount_twisted.enums import Commander
+from mtmount_twisted.journal.recorder import NoJournal
 from mtmount_twisted.journal.schema import OPEN_STEPS
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.simulator.service import SimulatorService

@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 from twisted.web.client import Agent, FileBodyProducer, ResponseDone, readBody
 from twisted.web.http_headers import Headers
 
+from mtmount_twisted.frontends.web.api.metrics import KEPT_TIME
 from mtmount_twisted.testing import HOST
-from mtmount_twisted.web.metrics import KEPT_TIME
 
 
 class Web:

@@ -1,7 +1,8 @@
 """Feeds every parser that faces a socket, or a file, with what nobody should send.
 
 ``make fuzz`` runs each of `targets.TARGETS` with atheris (the extra ``fuzz``) over what `corpus` has of real
-lines, and prints how many inputs each took. ``tests/test_fuzz.py`` gives the same targets to Hypothesis.
+lines, and prints how many inputs each took. ``tests/project/test_fuzz.py`` gives the same targets to
+Hypothesis.
 
 * `targets`: what is done with an input, and what may come out of it.
 * `corpus`: what an input looks like at first.

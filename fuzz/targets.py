@@ -19,31 +19,31 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
-from mtmount_twisted.bridge import header
-from mtmount_twisted.bridge.config import check, load
-from mtmount_twisted.bridge.sections import WebSettings
-from mtmount_twisted.codec import (
+from mtmount_twisted.config.loading import check, load
+from mtmount_twisted.config.settings import WebSettings
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2020 import envelope as envelope_2020
+from mtmount_twisted.dialects.tma2020.codec import (
     decode_command,
     decode_reply,
     read_command_header,
     read_explanation,
     read_reply_header,
 )
-from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
 from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
-from mtmount_twisted.fields import check_str
-from mtmount_twisted.framing import MAX_LINE_LENGTH, TERMINATOR
-from mtmount_twisted.protocol import LineReader
-from mtmount_twisted.web import tokens
-from mtmount_twisted.web.calls import Answer, Call, Problem, Route, User
-from mtmount_twisted.web.guard import Doors, Guard
-from mtmount_twisted.web.history import read_query
-from mtmount_twisted.web.judging import judge, parameters_of
-from mtmount_twisted.web.routing import parse_json, payload
-from mtmount_twisted.web.site import make_site
-from mtmount_twisted.web.streams import read_call
+from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
+from mtmount_twisted.frontends.web.api.history import read_query
+from mtmount_twisted.frontends.web.events.streams import read_call
+from mtmount_twisted.frontends.web.http import tokens
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Route, User
+from mtmount_twisted.frontends.web.http.guard import Guard, HostPolicy
+from mtmount_twisted.frontends.web.http.routing import parse_json, payload
+from mtmount_twisted.frontends.web.http.site import make_site
+from mtmount_twisted.net.protocol import LineReader
+from mtmount_twisted.wire.fields import check_str
 
 ANYONE = User("anyone", frozenset(("observe", "command", "stop")), Source.CSC)
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 8080)
@@ -65,18 +65,18 @@ def relayed(data: bytes) -> None:
     """A line, as the bridge reads it: one that it passes on fits in a line, and can be read there."""
     data = data.replace(TERMINATOR, b"")
     with suppress(LineError):
-        command = header.read_command(data)
+        command = envelope_2020.read_command(data)
         passed_on = command.rewritten(2**31 - 1, 100)
         assert len(passed_on) <= MAX_LINE_LENGTH
-        assert header.read_command(passed_on)[:3] == (2**31 - 1, command.code, 100)
-    refused = header.read_to_refuse(data)
+        assert envelope_2020.read_command(passed_on)[:3] == (2**31 - 1, command.code, 100)
+    refused = envelope_2020.read_to_refuse(data)
     assert refused is None or max(map(abs, refused[:3])) < 2**63
     with suppress(LineError):
-        header.read_wanted(data)
+        envelope_2020.read_wanted(data)
     with suppress(LineError):
-        answer = header.read_answer(data)
+        answer = envelope_2020.read_answer(data)
         if answer is not None:
-            assert header.ack_timeout(answer) >= 0
+            assert envelope_2020.ack_timeout(answer) >= 0
             check_str(read_explanation(answer.rest))
             read_reply_header(answer.rewritten(1, 1))
 
@@ -176,7 +176,7 @@ globalLogPublisher.addObserver(cast(Any, _observe))
 def http(data: bytes) -> None:
     """What comes on a connection to the web, in chunks whose size the first byte says: no handler fails."""
     clock = Clock()
-    site = make_site(_ROUTES, Guard(Doors(), None, ANYONE), _LOG, clock, WebSettings())
+    site = make_site(_ROUTES, Guard(HostPolicy(), None, ANYONE), _LOG, clock, WebSettings())
     connection = site.buildProtocol(ADDRESS)
     connection.makeConnection(StringTransport(hostAddress=ADDRESS, peerAddress=ADDRESS))
     step, data = (data[0] + 1 if data else 1), data[1:]

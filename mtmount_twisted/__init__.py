@@ -11,9 +11,9 @@
 that were written to ``lsst.ts.MTMount``.
 """
 
-from .commanding import Mount, SentCommand
-from .communicator import ClientServerPair, Communicator
-from .enums import (
+from .client.communicator import ClientServerPair, Communicator
+from .client.mount import Mount, SentCommand
+from .dialects.tma2020.enums import (
     CSC_COMMAND_PORT,
     CSC_REPLY_PORT,
     EUI_COMMAND_PORT,
@@ -26,10 +26,10 @@ from .enums import (
     Source,
     SubsystemId,
 )
-from .logs import send_to_twisted
-from .messages import MAX_SEQUENCE_ID, BaseMessage, FieldInfo
-from .tai import current_tai, tai_source
+from .net.logs import send_to_twisted
 from .version import __version__
+from .wire.messages import MAX_SEQUENCE_ID, BaseMessage, FieldInfo
+from .wire.tai import current_tai, tai_source
 
 __all__ = [
     "CSC_COMMAND_PORT",

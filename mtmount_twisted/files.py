@@ -2,7 +2,7 @@
 
 A FIFO or a device in the place of a file would hang its reader, or do something when it is opened.
 `read_file` never waits for one. `read_toml` bounds what a hostile TOML file can cost. No Twisted. Next to
-read: `bridge.config`, `web.tokens` and `tls`, whose files these are.
+read: `config.loading`, `frontends.web.http.tokens` and `tls`, whose files these are.
 """
 
 from __future__ import annotations

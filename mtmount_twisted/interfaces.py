@@ -50,7 +50,7 @@ class ILineReaderOwner(Interface):
 
 
 class IPairOwner(Interface):
-    """Who the two halves of a connection pair (`connections`) report to."""
+    """Who the two halves of a connection pair (`halves`) report to."""
 
     def client_changed(reason: Failure | None) -> None:
         """The client connected (`reason` is None) or was lost (`reason` is a `Failure`)."""
@@ -104,7 +104,7 @@ class IBridge(Interface):
         "Its `entries()` are what the mount said last, each with `line`, `time` and `stale`; "
         "`count(code)` is how many current ones have this `ReplyCode`."
     )
-    flights = Attribute("The commands in flight, an iterable of `bridge.flight.Flight`.")
+    flights = Attribute("The commands in flight, an iterable of `bridge.pending.PendingCommand`.")
     epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
     link = Attribute("The controller's link; None while it is down.")
     counts = Attribute("How often what happened: a `Counter` of str.")

@@ -127,7 +127,7 @@ def copy_to(folder: Path) -> None:
 
 def mutate(target: Target, folder: Path) -> tuple[int, Counter[Survivor]]:
     """Run the tests of a target on each of its mutants; return how many there were, and which survived."""
-    tests = [f"tests.test_{name}" for name in target.tests]
+    tests = ["tests." + name.replace("/", ".") for name in target.tests]
     command = [sys.executable, "-m", "unittest", "-q", "-f", *tests]
     unchanged = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
     if unchanged.returncode:

@@ -1,6 +1,6 @@
 """The import rule: a room imports only from the rooms that it is allowed to know.
 
-`ROOMS` is ``docs/architecture.rst`` as data. A new module is added to one of its rows; a new arrow is a
+`ROOMS` is ``docs/architecture.rst`` as data. A new folder is added to one of its rows; a new arrow is a
 decision, and is made here.
 """
 
@@ -18,39 +18,27 @@ from typing import Any, NamedTuple
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted import (
-    commanding,
-    connections,
-    files,
-    framing,
-    limited_log,
-    liveness,
-    output,
-    pair,
-    protocol,
-    resolving,
-)
-from mtmount_twisted.bridge import (
-    certified,
-    commanders,
-    core,
-    journal,
-    known,
-    link,
-    sections,
-    sent_ids,
-    service,
-)
-from mtmount_twisted.journal import limited
-from mtmount_twisted.web import acks, feed, history, input_turns, leases, lives, resuming, routing, site
-from mtmount_twisted.web import commanders as web_commanders
+from mtmount_twisted import files
+from mtmount_twisted.app import bridge_service
+from mtmount_twisted.bridge import core, last_values, sent_ids
+from mtmount_twisted.client import mount
+from mtmount_twisted.config import settings
+from mtmount_twisted.dialects.tma2020 import framing
+from mtmount_twisted.frontends.tcp import commanders, tls
+from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
+from mtmount_twisted.frontends.web.api import commanders as web_commanders
+from mtmount_twisted.frontends.web.events import catch_up, ring
+from mtmount_twisted.frontends.web.http import input_turns, routing, site
+from mtmount_twisted.journal import limited, recorder
+from mtmount_twisted.net import halves, liveness, output, pair, protocol, rate_limited_log, resolving
+from mtmount_twisted.upstream import link
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mtmount_twisted"
 
 
 class Room(NamedTuple):
-    """Some modules, and the rooms that they may import from besides their own."""
+    """Some folders or modules, and the rooms that they may import from besides their own."""
 
     modules: frozenset[str]
     imports: frozenset[str]
@@ -61,89 +49,42 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "hosts names lines secret values compiled messages codec dialects"
+CORE = "version visible files hosts errors wire dialects"
 """The rooms that can be used with no Twisted at all."""
 
-# From left to right. A package stands for all that is in it, unless a module of it has a row of its own.
+# From left to right. A folder stands for all that is in it, unless a module of it has a row of its own.
 ROOMS: dict[str, Room] = {
-    "hosts": room("hosts"),
-    "names": room("errors enums version http_headers", "hosts"),
-    "lines": room("framing"),
-    "secret": room("secret"),
-    "values": room("fields tai", "names"),
-    "compiled": room("compiled", "lines values"),
-    "messages": room("messages commands replies command_names", "names lines values compiled"),
-    "codec": room("codec", "names lines values messages"),
-    "dialects": room("dialects", "names lines values messages"),
-    "waiting": room("waiting inbox", "names"),
-    "machines": room("machines"),
+    "version": room("version"),
     "visible": room("visible"),
-    "command_line": room("command_line", "visible"),
     "files": room("files"),
-    "endpoints": room("endpoints", "hosts"),
-    "reactors": room("reactors"),
-    "tls": room("tls", "names files endpoints reactors"),
+    "hosts": room("hosts"),
+    "errors": room("errors", "hosts"),
     "interfaces": room("interfaces"),
-    "logs": room("logs", "visible"),
-    "arguments": room("arguments"),
-    "threads": room("threads"),
-    "limited_log": room("limited_log"),
-    "liveness": room("liveness"),
-    "deadlines": room("deadlines"),
-    "resolving": room("resolving", "waiting hosts interfaces threads deadlines"),
-    "protocol": room("protocol", "names lines waiting interfaces liveness deadlines limited_log"),
-    "outlet": room("outlet", "waiting deadlines protocol"),
-    "connections": room(
-        "connections",
-        "names lines waiting hosts machines interfaces deadlines limited_log resolving protocol",
-    ),
-    "carriage": room("carriage", "lines messages codec"),
-    "communicator": room(
-        "pair communicator",
-        "names lines messages waiting hosts interfaces deadlines limited_log protocol connections carriage "
-        "arguments logs",
-    ),
-    "duplex": room(
-        "duplex", "names lines waiting arguments interfaces deadlines protocol connections communicator tls"
-    ),
-    "commanding": room("commanding", "names messages codec waiting arguments deadlines communicator"),
-    "package": room("__init__", "names values messages communicator commanding logs"),
-    "output": room("output standard_streams", "visible"),
-    "twistd_log": room("twistd_log", "visible logs threads output"),
-    "simulator": room("simulator", "names lines values messages codec limited_log communicator"),
-    "journal_file": room("journal.schema journal.limited journal.checking", "messages files visible"),
-    "bridge": room(
-        "bridge",
-        "names lines values messages codec waiting interfaces liveness deadlines limited_log protocol outlet "
-        "communicator journal_file hosts files tls endpoints",
-    ),
-    "commander": room(
-        "commander",
-        "names lines values messages command_line visible hosts files deadlines resolving output "
-        "communicator commanding duplex tls",
-    ),
-    "journal": room(
-        "journal",
-        "names lines values messages codec visible files deadlines resolving output hosts communicator "
-        "command_line journal_file commander",
-    ),
+    "framing": room("dialects.tma2020.framing"),  # until the layout of lines is part of a `Dialect` value
+    "wire": room("wire", "errors framing"),
+    "dialects": room("dialects", "errors wire framing"),
+    "net": room("net", "visible files hosts errors interfaces dialects framing"),
+    "client": room("client", "errors interfaces wire dialects framing net"),
+    "package": room("__init__ commands replies enums", "version wire dialects net client"),
+    "journal": room("journal", "version visible files errors interfaces dialects net"),
+    "config": room("config", "files hosts errors dialects net journal"),
+    "bridge": room("bridge", "errors interfaces wire dialects framing net journal config"),
+    "upstream": room("upstream", "net bridge"),
+    "tcp": room("frontends.tcp", "hosts errors interfaces wire dialects net journal config bridge"),
+    "http": room("frontends.web.http", "files hosts errors wire dialects net journal"),
     "web": room(
-        "web",
-        "names lines secret values messages codec waiting interfaces threads deadlines limited_log outlet "
-        "journal_file journal hosts visible files tls endpoints",
+        "frontends.web frontends",
+        "version visible hosts errors interfaces wire dialects framing net journal http",
     ),
-    "systemd": room("systemd", "limited_log"),
-    "privileged": room("privileged", "hosts reactors"),
-    "daemon": room(
-        "daemon",
-        "names values hosts visible output resolving communicator logs twistd_log systemd privileged",
+    "simulator": room("simulator", "errors wire dialects framing net client"),
+    "cli": room("cli", "version visible files hosts errors wire dialects framing net client journal"),
+    "public": room("commander journal.__main__", "cli"),
+    "testing": room("testing", "hosts interfaces wire dialects framing client"),
+    "app": room(
+        "app",
+        "version visible hosts errors interfaces wire dialects framing net client journal config bridge "
+        "upstream tcp http web simulator cli",
     ),
-    "services": room(
-        "tap simulator.tap",
-        "names lines values hosts endpoints threads deadlines output resolving simulator bridge web daemon",
-    ),
-    "launch": room("launch", "output"),
-    "testing": room("testing", "lines hosts messages codec interfaces communicator"),
 }
 
 HEAVY = ["twisted.internet.reactor", "twisted.web", "numpy", "erfa", "prompt_toolkit"]
@@ -259,26 +200,31 @@ class RoomsTests(SynchronousTestCase):
     def test_unused_arrow_is_found(self) -> None:
         """Without the one import that needs it, an arrow is told."""
         modules = sources()
-        modules["codec"] = ast.parse("from . import framing, fields, messages")
-        self.assertIn("codec -> names", unused_arrows(modules))
+        modules["upstream.link"] = ast.parse("from mtmount_twisted.net import pair")
+        self.assertIn("upstream -> bridge", unused_arrows(modules))
 
     def test_wrong_arrow_is_found(self) -> None:
         """An arrow to the right is found however the import is written, and an allowed one is not."""
         for text in (
-            "from . import commands",
-            "from .commands import Enable",
-            "import mtmount_twisted.commands",
-            "def late():\n    from mtmount_twisted.commands import Enable",
+            "from mtmount_twisted.dialects.tma2020 import commands",
+            "from ..dialects.tma2020.commands import Enable",
+            "import mtmount_twisted.dialects.tma2020.commands",
+            "def late():\n    from ..dialects.tma2020.commands import Enable",
         ):
-            modules = {"fields": ast.parse(text), "commands": ast.parse("from .fields import INT")}
+            modules = {
+                "wire.fields": ast.parse(text),
+                "dialects.tma2020.commands": ast.parse("from mtmount_twisted.wire.fields import INT"),
+            }
             self.assertEqual(len(wrong_arrows(modules)), 1, text)
 
     def test_wrong_arrow_from_inside_a_package_is_found(self) -> None:
         """The simulator does not know the bridge, nor its own service."""
-        text = "from ..bridge import relay\nfrom .tap import Options\nfrom ..errors import LineError"
+        text = (
+            "from ..bridge import relay\nfrom ..app.simulator import Options\nfrom ..errors import LineError"
+        )
         modules = {
             "simulator.axis": ast.parse(text),
-            "simulator.tap": ast.parse(""),
+            "app.simulator": ast.parse(""),
             "bridge.relay": ast.parse(""),
             "errors": ast.parse(""),
         }
@@ -352,8 +298,8 @@ def size(number: int) -> str:
     return f"{number >> 10 * exponent} {['bytes', 'KiB', 'MiB', 'GiB'][exponent]}"
 
 
-RULES, BEHIND, WEB = sections.CommandRules, sections.ClientLimits, sections.WebSettings
-KEPT = sections.JournalSettings
+RULES, BEHIND, WEB = settings.CommandRules, settings.ClientLimits, settings.WebSettings
+KEPT = settings.JournalSettings
 A_CLIENT_BEHIND = (
     f"{size(default(BEHIND, 'max_behind_bytes'))} or {default(BEHIND, 'max_behind_seconds'):g} s †"
 )
@@ -364,7 +310,7 @@ BOUNDS = {
     "messages received and not read": f"{pair.MAX_UNREAD:,}",
     "written, and not read by the peer": f"{size(protocol.MAX_UNSENT)}, with {protocol.WRITE_OVERHEAD} bytes "
     "for each write",
-    "one attempt to connect, an address": f"{connections.CONNECT_TIMEOUT:g} s",
+    "one attempt to connect, an address": f"{halves.CONNECT_TIMEOUT:g} s",
     "looking up a host name": f"{resolving.LOOK_UP_TIME:g} s",
     "a file of a configuration": f"{size(files.MOST_BYTES)}; TOML {size(files.MOST_TOML)}, "
     f"{files.MOST_PARTS} parts in a key",
@@ -376,23 +322,22 @@ BOUNDS = {
     "commands in flight of one commander": f"{default(RULES, 'in_flight')} †",
     "a line that a client began": f"{commanders.LINE_TIME:g} s",
     "a command before its reply side": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
-    "clients of one port": f"{default(sections.PortCommanders, 'max_clients'):,} †",
+    "clients of one port": f"{default(settings.PortCommanders, 'max_clients'):,} †",
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
-    "a TLS handshake": f"{certified.HANDSHAKE_TIME:g} s, "
-    f"{certified.MAX_UNPROVEN - certified.KEPT_FREE} at once",
+    "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
-    "the last values of the mount": f"{known.MAX_KNOWN:,} events, {size(known.MAX_KNOWN_BYTES)}",
+    "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "commands by the id that the mount sees": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
     "a client behind": A_CLIENT_BEHIND,
     "and in the system's buffer for it": size(commanders.SEND_BUFFER),
     "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",
-    "commands in flight as the bridge ends": f"{service.DRAIN_TIME:g} s",
-    "rows for the journal": size(journal.MAX_WAITING_BYTES),
+    "commands in flight as the bridge ends": f"{bridge_service.DRAIN_TIME:g} s",
+    "rows for the journal": size(recorder.MAX_WAITING_BYTES),
     "rows of clients that only observe": f"{limited.VISIT_ROWS} of a visit; of a port "
     f"{limited.PORT_ROWS}, and {limited.PORT_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
-    "such rows for the journal": size(journal.MAX_WAITING_BYTES // 2),
+    "such rows for the journal": size(recorder.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
-    "a log line of what may come often": f"1 in {limited_log.INTERVAL:g} s, or {limited_log.A_FEW}",
+    "a log line of what may come often": f"1 in {rate_limited_log.INTERVAL:g} s, or {rate_limited_log.A_FEW}",
     "connections": "{} †, from one address {} †".format(*CONNECTIONS),
     "a request's line and headers": f"{default(WEB, 'deadline'):g} s †",
     "a request's body": f"{default(WEB, 'deadline'):g} s †, {size(default(WEB, 'max_body'))} †, "
@@ -405,14 +350,14 @@ BOUNDS = {
     "an ask for command that waits": f"{leases.ASK_TIME:g} s",
     "a request for command of its holder": f"{leases.REQUEST_TIME:g} s",
     "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
-    "lives of commands": f"{lives.MAX_LIVES:,} of a user, and as many with keys",
-    "of one such life": f"{lives.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
+    "lives of commands": f"{command_tracker.MAX_LIVES:,} of a user, and as many with keys",
+    "of one such life": f"{command_tracker.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
-    "the ring of events": f"{feed.MAX_ROWS:,} rows, {size(feed.MAX_BYTES)}",
+    "the ring of events": f"{ring.MAX_ROWS:,} rows, {size(ring.MAX_BYTES)}",
     "event streams of one user, of all": f"{WEB().max_streams_per_user} †, half of the "
     "connections; those of one address, too",
     "a stream behind": A_CLIENT_BEHIND,
-    "a stream that resumes, for the journal": f"{resuming.MAX_WAIT:g} s",
+    "a stream that resumes, for the journal": f"{catch_up.MAX_WAIT:g} s",
     "history queries of one user": f"{history.PER_USER}, one of them at work",
     "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
     f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines",
@@ -446,10 +391,10 @@ class BoundsTests(SynchronousTestCase):
 
     def test_further_figures(self) -> None:
         """So are those that stand in words: when a connection is tried again, what comes on top of busy."""
-        self.assertEqual((connections.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
-        self.assertEqual(commanding.LONGEST_TIMEOUT, 24 * 3600)
+        self.assertEqual((halves.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
+        self.assertEqual(mount.LONGEST_TIMEOUT, 24 * 3600)
         self.assertEqual(
-            (commanding.ACK_TIMEOUT, commanding.DONE_MARGIN),
+            (mount.ACK_TIMEOUT, mount.DONE_MARGIN),
             (default(RULES, "ack_timeout"), default(RULES, "done_margin")),
         )
 

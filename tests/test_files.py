@@ -15,18 +15,19 @@ from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted import files, tap
-from mtmount_twisted.bridge import config, here
-from mtmount_twisted.bridge.journal_file import Store
-from mtmount_twisted.commander.options import parse_options
+from mtmount_twisted import files
+from mtmount_twisted.app import bridge
+from mtmount_twisted.cli.commander.options import parse_options
+from mtmount_twisted.config import loading, preflight
 from mtmount_twisted.errors import ConfigError, JournalError, NotAJournalError
 from mtmount_twisted.files import MOST_PARTS, MOST_TOML, TOMLError, read_file, read_toml
+from mtmount_twisted.frontends.web.http import tokens
+from mtmount_twisted.journal.file import Store
 from mtmount_twisted.journal.reading import open_journal
-from mtmount_twisted.tls import client_options, endpoint_credentials, load_credentials
-from mtmount_twisted.web import tokens
+from mtmount_twisted.net.tls import client_options, endpoint_credentials, load_credentials
 
-from .certificates import Authority
-from .folders import scratch_folder, scratch_path
+from .support.certificates import Authority
+from .support.folders import scratch_folder, scratch_path
 
 try:
     from OpenSSL import SSL
@@ -89,7 +90,7 @@ class KindTests(SynchronousTestCase):
 
     def test_configuration(self) -> None:
         """The file of ``--config``."""
-        self.assert_refused(config.load_file, ConfigError, "can't be read: ")
+        self.assert_refused(loading.load_file, ConfigError, "can't be read: ")
 
     def test_tokens(self) -> None:
         """The file of tokens."""
@@ -137,7 +138,7 @@ class KindTests(SynchronousTestCase):
             for path, why in self.odd:
                 endpoint = text.format(path, own=own)
                 port = f"[[port]]\nname = 'p'\ninsecure = true\nendpoint = '{endpoint}'"
-                self.assertEqual(problems(config.load, port), [])
+                self.assertEqual(problems(loading.load, port), [])
                 error = self.assertRaises(ConfigError, endpoint_credentials, endpoint)
                 self.assertEqual(str(error), f"{path}: can't be read: {why}")
 
@@ -149,7 +150,7 @@ class KindTests(SynchronousTestCase):
         for path, why in self.odd:
             self.assertIn(
                 f"journal.path: {path} can't be the journal: {why}",
-                [*here.problems(config.load(settings.format(path)))],
+                [*preflight.problems(loading.load(settings.format(path)))],
             )
 
     def test_too_large(self) -> None:
@@ -157,7 +158,7 @@ class KindTests(SynchronousTestCase):
         path = scratch_path(self)
         path.write_bytes(b"#" * (MOST_TOML + 1))
         path.chmod(0o600)
-        for load in (config.load_file, tokens.load_file):
+        for load in (loading.load_file, tokens.load_file):
             [problem] = self.assertRaises(ConfigError, load, path).problems
             self.assertEqual(problem, f"can't be read: it is larger than {MOST_TOML} bytes")
 
@@ -194,7 +195,7 @@ class TOMLTests(SynchronousTestCase):
         for text in COSTLY:
             reason = self.assertRaises(TOMLError, read_toml, text).reason
             self.assertRegex(reason, f"more than {MOST_PARTS} parts|nested too deeply")
-            [problem] = problems(config.load, text)
+            [problem] = problems(loading.load, text)
             self.assertIn(reason, problem)
             self.assertLess(len(problem), 200)
             [problem] = problems(lambda text: tokens.load(text.encode()), text)
@@ -215,8 +216,8 @@ class TOMLTests(SynchronousTestCase):
     def test_many_problems(self) -> None:
         """Of thousands of faults the first are told, and how many more there are."""
         for text in ("".join(f"k{number} = 1\n" for number in range(3000)), "[[pair]]\n" * 3000):
-            found = problems(config.load, text)
-            self.assertEqual(len(found), config.MOST_PROBLEMS + 1)
+            found = problems(loading.load, text)
+            self.assertEqual(len(found), loading.MOST_PROBLEMS + 1)
             self.assertRegex(found[-1], r"^\d+ more problems$")
         many = "".join(f"[[token]]\nk{number} = 1\n" for number in range(1000))
         self.assertEqual(len(problems(lambda text: tokens.load(text.encode()), many)), tokens.MOST_PROBLEMS)
@@ -269,7 +270,7 @@ class TokensTests(SynchronousTestCase):
         self.assertIsNotNone(tokens.load_file(self.owned(owner), (owner,)).user(SECRET))
         self.assertRaises(ConfigError, tokens.load_file, self.owned(owner + 1), (owner,))
         for uid, is_right in ((owner, True), (owner + 1, False), (None, False)):
-            options: Any = tap.Options()
+            options: Any = bridge.Options()
             options.parent = {"uid": uid}
             path = self.owned(owner)
             settings = scratch_path(self)

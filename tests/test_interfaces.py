@@ -12,13 +12,13 @@ from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted import interfaces
-from mtmount_twisted.communicator import Communicator
-from mtmount_twisted.connections import ClientHalf, OnePeerFactory, ServerHalf, WriterFactory
+from mtmount_twisted.client.communicator import Communicator
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
-from mtmount_twisted.limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.protocol import LineReader, LineWriter
+from mtmount_twisted.net.halves import ClientHalf, OnePeerFactory, ServerHalf, WriterFactory
+from mtmount_twisted.net.protocol import LineReader, LineWriter
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.testing import HOST, MemoryReactor
-from mtmount_twisted.waiting import Waiters
 
 LOG = logging.getLogger("tests.interfaces")
 

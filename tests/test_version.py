@@ -11,15 +11,15 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import mtmount_twisted
-from mtmount_twisted import tap
-from mtmount_twisted.commander.options import parse_options as commander_options
-from mtmount_twisted.journal.options import parse_options as journal_options
-from mtmount_twisted.simulator import tap as simulator_tap
+from mtmount_twisted.app import bridge
+from mtmount_twisted.app import simulator as simulator_tap
+from mtmount_twisted.cli.commander.options import parse_options as commander_options
+from mtmount_twisted.cli.journal.options import parse_options as journal_options
 
-from .pages import DOCS
+from .support.pages import DOCS
 
 PROGRAMS: dict[str, Callable[[list[str]], Any]] = {
-    "mtmount-bridge": lambda words: tap.Options().parseOptions(words),
+    "mtmount-bridge": lambda words: bridge.Options().parseOptions(words),
     "mtmount-simulator": lambda words: simulator_tap.Options().parseOptions(words),
     "mtmount-commander": commander_options,
     "mtmount-journal": journal_options,

@@ -18,17 +18,17 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from mtmount_twisted import daemon, tap
-from mtmount_twisted.commander.options import parse_options as commander_options
-from mtmount_twisted.commander.report import stamped
-from mtmount_twisted.fields import utc_now
-from mtmount_twisted.journal import main
-from mtmount_twisted.logs import send_to_twisted
-from mtmount_twisted.twistd_log import SyslogSink, ThreadLogObserver, syslog_text
+from mtmount_twisted.app import bridge, daemon
+from mtmount_twisted.app.twistd_log import SyslogSink, ThreadLogObserver, syslog_text
+from mtmount_twisted.cli.commander.options import parse_options as commander_options
+from mtmount_twisted.cli.commander.report import stamped
+from mtmount_twisted.cli.journal import main
+from mtmount_twisted.frontends.web.events.shapes import text_of
+from mtmount_twisted.net.logs import send_to_twisted
 from mtmount_twisted.visible import visible
-from mtmount_twisted.web.shapes import text_of
+from mtmount_twisted.wire.fields import utc_now
 
-from .folders import scratch_folder, scratch_path
+from .support.folders import scratch_folder, scratch_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -152,7 +152,7 @@ class DaemonTests(SynchronousTestCase):
 
     def said(self, *words: str) -> str:
         """What the bridge is stopped with."""
-        options = tap.Options()
+        options = bridge.Options()
         with redirect_stdout(io.StringIO()) as out:
             stopped = self.assertRaises(SystemExit, options.parseOptions, ["--web=none", *words])
         return f"{stopped.code}{out.getvalue()}"

@@ -1,4 +1,6 @@
 """The bridge: shares the mount's one connection pair among those who command it.
 
-Start at `service`, which puts the parts together; `core` decides.
+`core` decides, with `arbiter` (command), `dispatcher` and `pending` (commands in flight), `registry`
+(clients) and `last_values`. Sockets belong to `upstream` and `frontends`, which tell the core what happens;
+`app.bridge_service` connects them.
 """

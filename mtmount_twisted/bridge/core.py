@@ -5,8 +5,8 @@ acts on objects that it was handed: clients, the controller's link, the journal.
 sockets nor files. Every command that comes in ends exactly once for its commander: with the
 mount's own answer, or with a NoAck whose explanation begins with one of `REASONS`.
 
-Next to read: what it is made of, `audience` (who is here), `traffic` (commands in flight),
-`granting` (who has command), `known` (what a newcomer is told) and `diary` (what is written down);
+Next to read: what it is made of, `registry` (who is here), `dispatcher` (commands in flight),
+`arbiter` (who has command), `last_values` (what a newcomer is told) and `diary` (what is written down);
 `commanders` and `link`, which tell it what happens.
 """
 
@@ -23,23 +23,30 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..commands import STOP_CODES
-from ..deadlines import Deadline
-from ..enums import Source
-from ..errors import LineError
-from ..interfaces import IBridge
-from ..journal.schema import CONTROLLER as CONTROLLER
-from ..limited_log import A_FEW, RateLimitedLog
-from .audience import Audience
+from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.tma2020.commands import STOP_CODES
+from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.tma2020.envelope import (
+    CommandEnvelope,
+    read_answer,
+    read_command,
+    read_to_refuse,
+    read_wanted,
+)
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.interfaces import IBridge
+from mtmount_twisted.journal.schema import CONTROLLER as CONTROLLER
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+
+from .arbiter import CommandArbiter
 from .diary import REASONS as REASONS
 from .diary import Diary
-from .flight import ASK, FlightTable
-from .granting import Granting
-from .header import DownHeader, read_answer, read_command, read_to_refuse, read_wanted
-from .known import Known
+from .dispatcher import CommandDispatcher
+from .last_values import LastValueCache
 from .lease import Lease
-from .sections import CommandRules
-from .traffic import Traffic
+from .pending import ASK, PendingCommands
+from .registry import ClientRegistry
 
 MAX_EXEMPT = 1000
 """How many stops and asks one commander may have in flight beyond what makes it busy: a stop is never
@@ -73,7 +80,7 @@ class Bridge:
         source: Source = Source.CSC,
     ) -> None:
         self.lease = Lease()
-        self.known = Known(clock.seconds)
+        self.known = LastValueCache(clock.seconds)
         self._clock = clock
         self._log = log
         self._rules = rules
@@ -82,9 +89,9 @@ class Bridge:
         self._limited_log = RateLimitedLog(clock, log)
         self._clients_log = RateLimitedLog(clock, log, A_FEW)
         self._diary = diary = Diary(journal, clock)
-        self._audience = audience = Audience(diary)
-        self._traffic = traffic = Traffic(clock, log, rules, diary, audience, self.lease, source)
-        self._granting = Granting(clock, log, rules, diary, audience, traffic, self.lease)
+        self._audience = audience = ClientRegistry(diary)
+        self._traffic = traffic = CommandDispatcher(clock, log, rules, diary, audience, self.lease, source)
+        self._granting = CommandArbiter(clock, log, rules, diary, audience, traffic, self.lease)
 
     @property
     def clients(self) -> dict[str, Any]:
@@ -92,7 +99,7 @@ class Bridge:
         return self._audience.clients
 
     @property
-    def flights(self) -> FlightTable:
+    def flights(self) -> PendingCommands:
         """The commands in flight."""
         return self._traffic.flights
 
@@ -240,7 +247,7 @@ class Bridge:
         self._audience.leave(client)  # nothing more that it says counts
         client.dismiss(why)
 
-    def _why_not(self, client: Any, header: DownHeader, defers: bool) -> str:
+    def _why_not(self, client: Any, header: CommandEnvelope, defers: bool) -> str:
         """Why a command is not taken; empty if it is.
 
         :param defers: whether it would wait behind an ask.

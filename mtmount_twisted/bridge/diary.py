@@ -10,8 +10,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..journal.limited import LimitedJournal
-from .header import DownHeader
+from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope
+from mtmount_twisted.journal.limited import LimitedJournal
 
 REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
 """What the explanation of a NoAck of the bridge's own begins with."""
@@ -54,7 +54,7 @@ class Diary:
         self,
         step: str,
         client: Any,
-        header: DownHeader,
+        header: CommandEnvelope,
         key: int,
         lease: int,
         explanation: str = "",
@@ -66,7 +66,7 @@ class Diary:
         )
 
     def given_up(
-        self, client: Any, header: DownHeader, key: int, lease: int, why: str, privileged: bool = True
+        self, client: Any, header: CommandEnvelope, key: int, lease: int, why: str, privileged: bool = True
     ) -> None:
         """Count and record that the bridge ended a command, under the reason that `why` begins with."""
         reason = next(word for word in REASONS if why.startswith(word)).replace(" ", "_")

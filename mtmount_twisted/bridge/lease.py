@@ -1,7 +1,7 @@
 """Who has command: one holder at most, and what may take command from it.
 
 The rules are those of ``protocol.md``: anyone may ask at any time, nobody takes command from the
-HHD. Here they are pure: `Lease` knows nothing of time or connections. `granting` asks it, and tells it.
+HHD. Here they are pure: `Lease` knows nothing of time or connections. `arbiter` asks it, and tells it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..enums import Source
+from mtmount_twisted.dialects.tma2020.enums import Source
 
 
 @dataclass(slots=True)

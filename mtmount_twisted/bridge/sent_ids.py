@@ -4,17 +4,18 @@ The mount knows each command by the bridge's sequence id, which no commander has
 replaces such an id in the explanation of a NoAck with the command's name, its commander's own id for it, and
 the commander's name.
 
-Next to read: `traffic`, which notes each command that it sends.
+Next to read: `dispatcher`, which notes each command that it sends.
 """
 
 from __future__ import annotations
 
 import re
 
-from ..commands import CommandDict
-from ..enums import CommandCode
-from ..framing import MAX_LINE_LENGTH, SHOWN_BYTES
-from .flight import Flight
+from mtmount_twisted.dialects.tma2020.commands import CommandDict
+from mtmount_twisted.dialects.tma2020.enums import CommandCode
+from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, SHOWN_BYTES
+
+from .pending import PendingCommand
 
 MAX_SENT_IDS = 10_000
 """How many commands are remembered by id; the id of an older one stays a number in an explanation."""
@@ -39,7 +40,7 @@ class SentIds:
         """Begin a new epoch: the ids of the last one mean nothing to the controller that is connected now."""
         self._sent = [None] * MAX_SENT_IDS
 
-    def add(self, flight: Flight) -> None:
+    def add(self, flight: PendingCommand) -> None:
         """Note a command that is sent."""
         header = flight.header
         self._sent[flight.key % MAX_SENT_IDS] = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from ..interfaces import ITee
+from mtmount_twisted.interfaces import ITee
 
 OnMessage = Callable[[int, float, str, str, int, bytes], None]
 """Called with number, time, peer, direction, epoch, line."""

@@ -1,27 +1,7 @@
-"""Reading the journal: ``mtmount-journal`` and ``python -m mtmount_twisted.journal`` run `main`.
+"""What the daemon records, in a SQLite file: the recorder, its writer thread, and the reader.
 
-* `schema`: the file's tables and words; the bridge, which writes it, knows this one alone;
-* `times`: what a person writes for a time; `reading`: the file -> entries, by what is asked for;
-* `following`: the entries that come, for ``tail -f``;
-* `text`: an entry -> a line for people; `export`: entries -> JSON lines or CSV;
-* `replay`: a commander's recorded commands -> a simulator;
-* `options`: the command line; `program`: all of it put together.
-
-The bridge may be writing meanwhile: nothing here holds a lock, or keeps the file from being tidied up.
-``docs/journal.rst`` is the manual.
+`recorder` takes rows on the reactor's side and never waits. `writer` is the thread that writes them through
+`file`; `retention` says which rows are too old, `limited` bounds rows of clients without rights. `reading`
+reads the file, also while the daemon writes; `checking` says what a file must be before it is trusted. The
+tables and the words in them stand in `schema`. May touch the disk, in threads only.
 """
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``mtmount-journal``.
-
-    :param arguments: the command line without the program's name; `sys.argv`'s if None.
-    :returns: the exit status.
-    """
-    from .program import run  # late: the bridge imports `schema` only
-
-    return run(arguments)

@@ -1,10 +1,10 @@
-"""``python -m mtmount_twisted.journal`` is ``mtmount-journal``."""
+"""``python -m mtmount_twisted.journal`` is ``mtmount-journal``: the public name of `cli.journal`."""
 
 from __future__ import annotations
 
 import sys
 
-from . import main
+from mtmount_twisted.cli.journal import main
 
 if __name__ == "__main__":
     sys.exit(main())

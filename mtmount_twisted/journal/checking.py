@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
-from ..files import kind_problem
-from ..visible import visible
+from mtmount_twisted.files import kind_problem
+from mtmount_twisted.visible import visible
+
 from .schema import COLUMNS, SCHEMA, UNPRIVILEGED
 
 LAST_ID = 2**62

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from ..codec import read_command_header, read_reply_header
-from ..errors import JournalError as JournalError
-from ..errors import LineError, NotAJournalError
-from ..files import kind_problem
+from mtmount_twisted.dialects.tma2020.codec import read_command_header, read_reply_header
+from mtmount_twisted.errors import JournalError as JournalError
+from mtmount_twisted.errors import LineError, NotAJournalError
+from mtmount_twisted.files import kind_problem
+
 from .checking import (
     EARLIEST,
     LAST_ID,

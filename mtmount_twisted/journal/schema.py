@@ -1,6 +1,6 @@
 """The journal's file: its tables, its version, where it is, and the words that stand in it.
 
-The bridge writes it (`bridge.journal_file`), ``mtmount-journal`` reads it (`journal.reading`), and both
+The bridge writes it (`journal.file`), ``mtmount-journal`` reads it (`journal.reading`), and both
 know it from here alone. Text and numbers only: nothing here opens the file. ``docs/journal.rst`` explains
 each column and word.
 """
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..commands import AckOnlyCommandCodes
+from mtmount_twisted.dialects.tma2020.commands import AckOnlyCommandCodes
 
 APPLICATION_ID = 0x4D544D4A
 """SQLite's ``application_id`` of a journal, "MTMJ": tells it from another program's database."""

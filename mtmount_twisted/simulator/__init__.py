@@ -4,7 +4,7 @@
 * `execution`: a command from its Ack to its end.
 * `devices` and `axis`: what each device does with each of its commands.
 * `mount`: `SimulatedMount`, all devices together, and who has command.
-* `faults` and `voice`: what goes wrong with what it says, if it was told so.
+* `faults` and `output`: what goes wrong with what it says, if it was told so.
 * `service`: `SimulatorService`, the mount behind a `Communicator`.
 
 ``docs/simulator.rst`` lists what is simplified.

@@ -17,10 +17,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ..commands import Command
-from ..enums import SubsystemId
-from ..errors import CommandRefused, TaiUnavailableError
-from ..replies import InPositionReply
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.enums import SubsystemId
+from mtmount_twisted.dialects.tma2020.replies import InPositionReply
+from mtmount_twisted.errors import CommandRefused, TaiUnavailableError
+
 from .devices import ALL_DRIVES, Device
 from .execution import Execution, Part, Plan, World, instantly
 from .motion import Change, Path, State, Target, approach, bounded, brake, in_position_changes, rest, settle

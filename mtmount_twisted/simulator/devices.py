@@ -15,10 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..commands import Command
-from ..enums import SubsystemId
-from ..errors import CommandRefused
-from ..replies import ErrorReply
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.enums import SubsystemId
+from mtmount_twisted.dialects.tma2020.replies import ErrorReply
+from mtmount_twisted.errors import CommandRefused
+
 from .execution import INSTANT, Part, Plan, World, instantly, together
 from .motion import glide, rest
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..commands import Command
-from ..replies import DoneReply, NoAckReply, Reply
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.replies import DoneReply, NoAckReply, Reply
 
 INSTANT = 1.0
 """What the Ack of a command that takes no time announces, s."""

@@ -4,7 +4,7 @@ A `Fault` says what goes wrong and with which commands; `Faults` has those that 
 each reply a list of `Piece`: which bytes go out, how much later, and what happens then. The mount knows
 nothing of it: it executes a command as ever, only what is said of that differs.
 
-Pure: no clock, no socket. Next to read: `voice`, which does what the pieces say; ``docs/simulator.rst``,
+Pure: no clock, no socket. Next to read: `output`, which does what the pieces say; ``docs/simulator.rst``,
 which tells what each kind is for.
 """
 
@@ -17,12 +17,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from ..commands import Command
-from ..enums import CommandCode
-from ..fields import FLOAT, INT
-from ..framing import MAX_LINE_LENGTH, TERMINATOR
-from ..messages import MAX_SEQUENCE_ID
-from ..replies import AckReply, Answer, DoneReply, NoAckReply, OnStateInfoReply, Reply
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.enums import CommandCode
+from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.dialects.tma2020.replies import (
+    AckReply,
+    Answer,
+    DoneReply,
+    NoAckReply,
+    OnStateInfoReply,
+    Reply,
+)
+from mtmount_twisted.wire.fields import FLOAT, INT
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 GARBAGE = b"\x00\xff\xfe no\nreply" + TERMINATOR
 """A line that is no reply, and not UTF-8 either."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..commands import (
+from mtmount_twisted.dialects.tma2020.commands import (
     AskForCommand,
     BothAxesMove,
     BothAxesStop,
@@ -24,10 +24,11 @@ from ..commands import (
     Disable,
     Enable,
 )
-from ..enums import Commander, Source, SubsystemId
-from ..errors import CommandRefused
-from ..replies import AckReply, OnStateInfoReply, Reply
-from ..tai import current_tai
+from mtmount_twisted.dialects.tma2020.enums import Commander, Source, SubsystemId
+from mtmount_twisted.dialects.tma2020.replies import AckReply, OnStateInfoReply, Reply
+from mtmount_twisted.errors import CommandRefused
+from mtmount_twisted.wire.tai import current_tai
+
 from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis
 from .devices import (
     Chiller,
@@ -58,7 +59,7 @@ class SimulatedMount:
 
     :param clock: tells the time and calls later.
     :param send: called with each reply and event, in order.
-    :param tai: tells TAI, s since the unix epoch; default `mtmount_twisted.tai.current_tai`.
+    :param tai: tells TAI, s since the unix epoch; default `mtmount_twisted.wire.tai.current_tai`.
     :param initial_commander: who has command at first.
     :param speed: how many times faster than the real one everything moves and warms up,
         0.01 to 1000. TAI and tracking targets stay in real time, and so do announced time-outs.

@@ -5,7 +5,7 @@ time. The commander may come and go: the mount keeps its state, also who has com
 until replies can be delivered, but no longer than their commander stays; a reply that can't be
 delivered is dropped.
 
-May touch sockets, through its `Communicator` only. Next to read: `mount`, `voice`.
+May touch sockets, through its `Communicator` only. Next to read: `mount`, `output`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ..codec import read_command_header, refusal
-from ..commands import CommandDict
-from ..communicator import Communicator
-from ..enums import COMMAND_PORT, REPLY_PORT, Commander
-from ..errors import LineError, ListenError, PairClosedError
-from ..framing import TERMINATOR
-from ..limited_log import A_FEW, RateLimitedLog
-from ..tai import current_tai
+from mtmount_twisted.client.communicator import Communicator
+from mtmount_twisted.dialects.tma2020.codec import read_command_header, refusal
+from mtmount_twisted.dialects.tma2020.commands import CommandDict
+from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT, Commander
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.errors import LineError, ListenError, PairClosedError
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.wire.tai import current_tai
+
 from .faults import Fault, Faults
 from .mount import SimulatedMount
-from .voice import Voice
+from .output import ReplyOutput
 
 
 class SimulatorService(Service):
@@ -89,7 +90,7 @@ class SimulatorService(Service):
         self._announced = False
         self._refused = self.faults.refusing
         self._limited_log = RateLimitedLog(reactor, self._log, A_FEW)
-        self._voice = Voice(self.faults, reactor, self._log)
+        self._voice = ReplyOutput(self.faults, reactor, self._log)
         self.mount = SimulatedMount(reactor, self._voice.say, **cast(Any, self._options))
         self.communicator = Communicator(
             self.name,

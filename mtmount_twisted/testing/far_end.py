@@ -12,10 +12,11 @@ from typing import Any
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ..codec import decode_command, decode_reply
-from ..communicator import Communicator
-from ..framing import TERMINATOR
-from ..messages import BaseMessage
+from mtmount_twisted.client.communicator import Communicator
+from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.wire.messages import BaseMessage
+
 from .memory import HOST, MemoryReactor, MemoryTransport
 
 

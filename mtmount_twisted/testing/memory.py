@@ -34,8 +34,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..hosts import is_address
-from ..interfaces import IHostNames
+from mtmount_twisted.hosts import is_address
+from mtmount_twisted.interfaces import IHostNames
 
 BUFFER_SIZE = 2**16
 """How many bytes may lie unread before a writer is told to pause."""

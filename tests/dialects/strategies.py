@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022.replies import Reply, SettingsSet
 from mtmount_twisted.dialects.tma2022.telemetry import Topic
-
-from .. import strategies
+from tests.support import strategies
 
 
 def line_of(row: dict[str, Any]) -> bytes:

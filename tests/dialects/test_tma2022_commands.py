@@ -14,7 +14,7 @@ from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.enums import CommandCode, Source, ThermalMode
 from mtmount_twisted.errors import FieldError, LineError, UnknownFieldError
-from mtmount_twisted.messages import BaseMessage
+from mtmount_twisted.wire.messages import BaseMessage
 
 from .strategies import commands as any_command
 from .strategies import damaged

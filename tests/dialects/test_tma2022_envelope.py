@@ -22,8 +22,8 @@ from mtmount_twisted.dialects.tma2022.envelope import (
     rewrite_reply,
 )
 from mtmount_twisted.errors import LineError
+from tests.support.strategies import rows
 
-from ..strategies import rows
 from .strategies import commands as any_command
 from .strategies import damaged, line_of
 from .strategies import replies as any_reply

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.errors import LineError
+from tests.support.strategies import rows, table
 
-from ..strategies import rows, table
 from .strategies import line_of
 
 BROKEN = ("no parameters", "parameters is a list", "id is a string")

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ...errors import LineError, MessageError
+from mtmount_twisted.errors import LineError, MessageError
+
 from . import json_lines
 from .commands import Command, parse_command
 from .enums import Source

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
-from ...errors import FieldCountError
-from ...messages import BaseMessage, ClassOfCode, code, leaves, parameter
+from mtmount_twisted.errors import FieldCountError
+from mtmount_twisted.wire.messages import BaseMessage, ClassOfCode, code, leaves, parameter
+
 from .enums import CommandCode, Source, ThermalMode
 from .fields import kind_of
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from ...errors import LineError
+from mtmount_twisted.errors import LineError
+
 from . import json_lines
 from .commands import NUM_HEADER_FIELDS
 from .enums import Classification

@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import cache
 from typing import Any
 
-from ...fields import FLOAT, INT, Kind, check_any_float, check_int, check_str, one_of, plain
+from mtmount_twisted.wire.fields import FLOAT, INT, Kind, check_any_float, check_int, check_str, one_of, plain
 
 
 def check_bool(value: Any) -> bool:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ...errors import LineError
-from ...framing import TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.errors import LineError
 
 if TYPE_CHECKING:
     Struct = object  # its own rules for type checkers would win over those of our metaclasses

@@ -18,8 +18,9 @@ from typing import Any, dataclass_transform
 import msgspec
 from msgspec import UNSET, StructMeta, UnsetType
 
-from ...errors import FieldError, PositionalFieldError, UnknownFieldError
-from ...fields import plain
+from mtmount_twisted.errors import FieldError, PositionalFieldError, UnknownFieldError
+from mtmount_twisted.wire.fields import plain
+
 from .enums import LimitsMask
 from .json_lines import BIT, camel
 

@@ -16,8 +16,9 @@ from typing import Any, dataclass_transform, get_args, get_origin
 import msgspec
 from msgspec import UNSET, StructMeta, UnsetType
 
-from ...errors import FieldError, PositionalFieldError, UnknownFieldError
-from ...fields import plain
+from mtmount_twisted.errors import FieldError, PositionalFieldError, UnknownFieldError
+from mtmount_twisted.wire.fields import plain
+
 from .json_lines import BIT, camel
 from .reply_type import documented, evaluated, signature
 

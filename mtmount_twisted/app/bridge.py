@@ -1,0 +1,629 @@
+"""``twistd mtmount-bridge``: its options, and the one place where its parts are put together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+import attrs
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    TimeoutError,
+    maybeDeferred,
+    succeed,
+)
+from twisted.python.failure import Failure
+
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.cli.standard_streams import say
+from mtmount_twisted.config import preflight
+from mtmount_twisted.config.loading import Config, check, default_config, load_file
+from mtmount_twisted.config.settings import WEB_ENDPOINT, Controller, PairCommander, WebSettings
+from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
+from mtmount_twisted.errors import ConfigError, PairClosedError
+from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
+from mtmount_twisted.hosts import parse_host_and_port
+from mtmount_twisted.journal.recorder import STOP_TIME, Journal, NoJournal
+from mtmount_twisted.net.addresses import replies_by_default
+from mtmount_twisted.net.deadlines import FairClock
+from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.resolving import look_up
+from mtmount_twisted.net.threads import in_daemon_thread
+from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.version import how_to_install
+from mtmount_twisted.wire.fields import utc_now
+
+from . import daemon
+from .bridge_service import DRAIN_TIME, BridgeService
+
+DAEMON = "mtmount-bridge"
+
+END_TIME = 3.7
+"""How long all but the journal may take to end after SIGTERM, in seconds.
+
+The connections take at most `DRAIN_TIME` and `protocol.CLOSE_TIMEOUT` of it. The daemon must end within 5 s:
+with `JOURNAL_TIME` and `twistd_log.LAST_WORDS` it takes 4.5 s, and a loaded machine has the rest.
+"""
+
+JOURNAL_TIME = 0.5
+"""How long the journal has to end, in seconds, if the others took all of `END_TIME`."""
+
+GIVE_UP_TIME = 0.1
+"""How long before its deadline the journal gives up, to count the rows that are lost, in seconds."""
+
+AT_ONCE = 0.1
+"""How long a part that has nothing to wait for may take to end, in seconds."""
+
+_OPTION_FOR = {
+    "controller.host": "controller",
+    "controller.command_port": "controller",
+    "controller.reply_host": "controller-reply-host",
+    "controller.reply_port": "controller-reply-port",
+    "pair[1].listen": "listen",
+    "pair[1].command_port": "command-port",
+    "pair[1].reply_host": "reply-host",
+    "pair[1].reply_port": "reply-port",
+    "journal.path": "journal",
+    "web.endpoint": "web",
+}
+"""The option that says what a key of the configuration says."""
+
+
+class Options(daemon.OneLineOptions):
+    """What ``twistd mtmount-bridge`` can be told."""
+
+    program = DAEMON
+    synopsis = "[options]"
+    longdesc = (
+        "Holds the connection pair to a telescope mount, shares it among commanders, and decides who has "
+        "command. A commander sends its commands to --listen at --command-port and listens for replies at "
+        "--reply-host and --reply-port. More of them, and the rest: in a file (docs/configuration.rst)."
+    )
+    optParameters = [  # noqa: RUF012
+        ["config", "f", None, "file that tells all of this and more; the other options win over it"],
+        ["controller", "c", None, "HOST:PORT where the mount takes commands [default: a built-in simulator]"],
+        ["controller-reply-host", None, None, "address to listen on for the mount's replies "
+         "[default: 127.0.0.1 if the controller is on this machine, else all addresses]"],
+        ["controller-reply-port", None, None, "port to listen on for the mount's replies "
+         "[default: the controller's PORT + 1]"],
+        ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
+        ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
+        ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
+        ["reply-port", "r", None, "port where it listens for replies [default: command port + 1]"],
+        ["journal", "j", None, "file of the journal, or 'none' [default: see docs/journal.rst]"],
+        ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
+         "or 'none' [default: see docs/web.rst]"],
+    ]  # fmt: skip
+    optFlags = [  # noqa: RUF012
+        ["check-config", None, "only say whether file and options are right"],
+        ["verbose", "v", "log more"],
+    ]
+    converters = {  # noqa: RUF012
+        "controller": parse_host_and_port,
+        "controller-reply-port": daemon.listen_port,
+        "command-port": daemon.listen_port,
+        "reply-port": daemon.connect_port,
+    }
+
+    def postOptions(self) -> None:
+        """Convert the options, and make the configuration of them and the file."""
+        super().postOptions()
+        if not self["check-config"]:
+            daemon.note_signal(signal.SIGHUP)  # which would end it, until it serves
+        path = self["config"]
+        self.config_file = None if path is None else os.path.abspath(path)  # twistd may go elsewhere
+        try:
+            self.config = configured(self, path)
+        except ConfigError as error:
+            daemon.stop_all(DAEMON, _in_options(self, error))
+        if self["check-config"]:
+            _check_here(self)
+            say(DAEMON, f"{DAEMON}: the configuration is right")
+            raise SystemExit(0)
+
+
+def configured(options: Any, path: str | None) -> Config:
+    """The configuration in a file, or without one the default, with the options put over it.
+
+    :raises ConfigError: with all that is wrong.
+    """
+    config = default_config() if path is None else load_file(path)
+    config = attrs.evolve(
+        config,
+        controller=_controller(options, config.controller),
+        pairs=_pairs(options, config.pairs),
+        journal=_journal(options, config.journal),
+        web=_web(options, config.web),
+    )
+    return check(config, "options" if path is None else path)
+
+
+def _in_options(options: Any, error: ConfigError) -> list[str]:
+    """What is wrong, a line each, in the words of who gave it: a file's key, or without one an option."""
+    if options["config"] is not None:
+        return [f"{error.where}: {why}" for why in error.problems]
+    return [
+        re.sub(r"[a-z]+(?:\[\d+])?\.[a-z_]+", lambda found: _place(options, found[0]), why)
+        for why in error.problems
+    ]
+
+
+def _place(options: Any, key: str) -> str:
+    """Where a key's value was given: an option, or the file."""
+    option = _OPTION_FOR.get(key)
+    if option is not None and (options["config"] is None or options[option] is not None):
+        return f"--{option}"
+    return key if options["config"] is None else f"{options['config']}: {key}"
+
+
+def _controller(options: Any, controller: Controller | None) -> Controller | None:
+    replies = _given(options, reply_host="controller-reply-host", reply_port="controller-reply-port")
+    if options["controller"] is not None:
+        host, port = options["controller"]
+        if "reply_port" not in replies:
+            replies["reply_port"] = daemon.next_port("controller-reply-port", port)
+        return Controller(host=host, command_port=port, **replies)
+    return attrs.evolve(controller, **replies) if controller is not None else None
+
+
+def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommander, ...]:
+    given = _given(
+        options,
+        listen="listen",
+        command_port="command-port",
+        reply_host="reply-host",
+        reply_port="reply-port",
+    )
+    if not given:
+        return pairs
+    if "command_port" in given and "reply_port" not in given:
+        given["reply_port"] = daemon.next_port("reply-port", given["command_port"])
+    first = pairs[0] if pairs else default_config().pairs[0]
+    return attrs.evolve(first, **given), *pairs[1:]
+
+
+def _journal(options: Any, journal: Any) -> Any:
+    if options["journal"] is None:
+        return journal
+    if options["journal"] == "none":
+        return attrs.evolve(journal, enabled=False)
+    return attrs.evolve(journal, enabled=True, path=options["journal"])
+
+
+def _web(options: Any, web: WebSettings) -> WebSettings:
+    if options["web"] is None:
+        return web
+    if options["web"] == "none":
+        return attrs.evolve(web, enabled=False)
+    return attrs.evolve(web, enabled=True, endpoint=options["web"])
+
+
+def _given(options: Any, **names: str) -> dict[str, Any]:
+    """The options that were given, by the names of the fields that they are for."""
+    return {field: options[option] for field, option in names.items() if options[option] is not None}
+
+
+class BridgeDaemon(daemon.DaemonService, MultiService):
+    """The bridge, its journal, what shows it over HTTP, and with no controller configured the simulator.
+
+    :param web: a `web.service.WebService`, or None.
+    :param needs_web: whether it is an end of the daemon if that can't listen.
+    :param reread: gives the configuration as its file has it now, of the one that holds.
+
+    SIGHUP has the configuration read again. A first SIGTERM leaves the commands in flight some time to
+    end, a second one none.
+    """
+
+    def __init__(
+        self,
+        bridge: BridgeService,
+        simulator: SimulatorService | None,
+        journal: Any,
+        web: Any,
+        needs_web: bool,
+        log: logging.Logger,
+        reread: Callable[[Config], Config],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reread = reread
+        self._reading: Deferred[Config] | None = None
+        self._reloads = False
+        self._bridge = bridge
+        self._simulator = simulator
+        self._journal = journal
+        self._web = web
+        self._needs_web = needs_web
+        self._log = log
+        for service in (bridge, web, simulator):
+            if service is not None:
+                service.setServiceParent(self)
+        self._certificates = CertificateWatch(lambda: bridge.config, log)
+
+    def startService(self) -> None:
+        """Start the parts, and join bridge and simulator on the ports that the system chose."""
+        if self._simulator is not None:
+            self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
+        if self._journal is not None:
+            self._journal.start()
+            self._journal.event("started", "", 0, f"pid {os.getpid()}")
+        super().startService()  # type: ignore[no-untyped-call]
+        daemon.check_listening(DAEMON, self._bridge.all_pairs)
+        daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
+        self._certificates.startService()  # type: ignore[no-untyped-call]
+        ready = succeed(None) if self._simulator is None else self._join(self._simulator)
+        ready.addCallbacks(lambda joined: self.announce(self._log, f"serving {self._describe()}"), _closed)
+        daemon.on_signal(signal.SIGHUP, self.reload)
+
+    def _web_failures(self) -> list[str]:
+        """Why the page can't be, if it has to be; if it only may be, the mount goes before it."""
+        failure = "" if self._web is None else self._web.failure
+        if failure and not self._needs_web:
+            self._log.warning(
+                "the page and the API are not served: %s; give another place with "
+                "--web tcp:PORT:interface=127.0.0.1, or --web none",
+                failure,
+            )
+            return []
+        return [f"web: {failure}"] if failure else []
+
+    def _describe(self) -> str:
+        page = "" if self._web is None else self._web.address
+        return self._bridge.describe() + (f"; page on {page}" if page else "")
+
+    def _join(self, simulator: SimulatorService) -> Deferred[None]:
+        """Connect bridge and simulator to each other; fires when they are."""
+        mount, link = simulator.communicator, self._bridge.link
+        daemon.check_listening(DAEMON, [mount])
+        mount.connect(link.server_port).addErrback(_closed)
+        return link.connect(mount.server_port)
+
+    def reload(self) -> None:
+        """Serve the commanders of the configuration as it is now; one with a fault is refused whole.
+
+        One at a time, and none once it was told to end.
+        """
+        if self._reloads:
+            self._log.warning("reload refused: an earlier reload is still under way")
+        elif self.running:
+            reloaded = Deferred.fromCoroutine(self._reload())
+            reloaded.addErrback(lambda why: self._log.error("the reload failed: %s", why.getTraceback()))
+
+    async def _reload(self) -> None:
+        from twisted.internet import reactor
+
+        self._reloads = True
+        try:
+            if self.manager is not None:
+                self.manager.reloading()
+            # To look names up, or to read a file of the network, may hang, and commands must not wait for it.
+            self._reading = in_daemon_thread(reactor, lambda: self._reread(self._bridge.config), "reload")
+            config = await self._reading
+        except CancelledError:
+            pass
+        except (ConfigError, SystemExit) as error:
+            for why in str(error).splitlines():
+                self._log.error("the configuration stays as it was: %s", why)
+        else:
+            self._certificates.warn(config)
+            await self._bridge.reload(config)
+            if self._web is not None:
+                self._web.renew(self._bridge.config.web.credentials)
+        finally:
+            self._reloads = False
+            if self.manager is not None:
+                self.manager.reloaded()
+
+    async def _stop(self) -> None:
+        """The commands in flight go first: they need all the parts to end. The journal goes last."""
+        from twisted.internet import reactor
+
+        clock: Any = reactor
+        end = clock.seconds() + END_TIME
+
+        async def within(what: str, seconds: float, stopping: Callable[[], object]) -> None:
+            """Stop one part; log an error of its own, so that the next part is stopped too."""
+            try:
+                await maybeDeferred(stopping).addTimeout(max(0.0, seconds), FairClock(clock))
+            except TimeoutError:
+                self._log.error("%s does not end: the daemon ends without it", what)
+            except Exception:
+                self._log.exception("%s did not end well", what)
+
+        await within("the service", AT_ONCE, lambda: Service.stopService(self))
+        if self._certificates.running:
+            await within("the watch over certificates", AT_ONCE, self._certificates.stopService)
+        if self._reading is not None:
+            await within("a reload", AT_ONCE, self._reading.cancel)
+        ended = maybeDeferred(self._bridge.wait_ended)
+        closing = [
+            Deferred.fromCoroutine(within("the bridge", end - clock.seconds(), self._bridge.stopService))
+        ]
+        await within("a command in flight", DRAIN_TIME + 0.1, lambda: ended)
+        if self._web is not None:
+            closing.append(
+                Deferred.fromCoroutine(within("the page", end - clock.seconds(), self._web.stopService))
+            )
+        await DeferredList(closing)
+        if self._simulator is not None:
+            await within("the simulator", end - clock.seconds(), self._simulator.stopService)
+        lost = 0
+        if self._journal is not None:
+            journal, seconds = self._journal, max(0.0, end - clock.seconds()) + JOURNAL_TIME
+            await within(
+                "the journal",
+                seconds,
+                lambda: journal.stop(min(seconds - GIVE_UP_TIME, STOP_TIME), "stopped"),
+            )
+            lost = journal.lost
+        if lost:
+            self._log.error("the daemon ends; %d rows of this run are not in the journal", lost)
+        else:
+            self._log.info("the daemon ends")
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the parts, the journal last; fires when all is closed and written."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon.on_signal(number, self._hurry)
+        self.announce_end(self._log)
+        return Deferred.fromCoroutine(self._stop()).addErrback(
+            lambda why: self._log.error("the daemon did not end well: %s", why.getTraceback())
+        )
+
+    def _hurry(self) -> None:
+        self._log.warning("second signal to end: not waiting for the commands in flight")
+        self._bridge.stopService()
+
+
+def _closed(reason: Failure) -> None:
+    """The daemon was stopped before it was ready."""
+    reason.trap(PairClosedError)
+
+
+def show_traffic(tee: Tee, log: logging.Logger) -> None:
+    """Have all that is recorded logged, too: what ``--verbose`` shows. Events the log has anyhow."""
+
+    def on_message(number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        log.debug("%s %s: %r%s", direction, peer, line[:SHOWN_BYTES], "..." * (len(line) > SHOWN_BYTES))
+
+    def on_step(number: int, time: float, key: int, step: str, peer: str, *row: Any) -> None:
+        _, sequence_id, code, _, explanation = row
+        log.debug("%s's command %d with id %d: %s %s", peer, code, sequence_id, step, explanation)
+
+    tee.on_message.append(on_message)
+    tee.on_step.append(on_step)
+
+
+def makeService(options: Options) -> IService:
+    """Check the configuration against this machine, and put the daemon together.
+
+    :raises SystemExit: with one line, if a host does not resolve or a port can't be had.
+    """
+    from twisted.internet import reactor
+
+    verbose = bool(options["verbose"])
+    log = daemon.begin(reactor, verbose)
+    config = _on_this_machine(options, options.config, log)
+    journal = None
+    if config.journal.enabled:
+        settings = config.journal
+        if settings.path is None:
+            daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {preflight.NO_HOME}")
+        journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
+    simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
+    tee = Tee(NoJournal() if journal is None else journal, log=log)
+    if verbose:
+        show_traffic(tee, log)
+    wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
+    ports = daemon.privileged_ports(options, reactor, wanted)
+    bridge = BridgeService(config, log, tee, ports)
+    web = _web_service(options, config, bridge, tee, log, ports) if config.web.enabled is not False else None
+    needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
+    service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread)
+    service.run_by(options, ports)
+    return service
+
+
+def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
+    """The configuration as it is now, checked against this machine.
+
+    :raises ConfigError: with all that is wrong with it.
+    :raises SystemExit: with one line, as at the start.
+    """
+    log.info("reading the configuration anew: %s", options.config_file or "the options")
+    config = configured(options, options.config_file)
+    have = [(listen.host, listen.port) for _, listen in _listens(options, old)]
+    return _on_this_machine(options, config, log, have, preflight.unix_sockets(old).values())
+
+
+def _needs_web(settings: WebSettings) -> bool:
+    """Whether the page was asked for; else it is only there if its default port can be had."""
+    return bool(settings.enabled) or (settings.enabled is None and settings.endpoint is not None)
+
+
+def _tokens(options: Options) -> Any:
+    """Return the tokens of the configured file, or None without one; stop the daemon if the file is wrong."""
+    path = options.config.web.tokens
+    if path is None:
+        return None
+    from mtmount_twisted.frontends.web.http.tokens import load_file
+
+    # `twistd --uid` takes that user only once it listens: the file is read before.
+    uid = None if options.parent is None else options.parent["uid"]
+    try:
+        return load_file(path, () if uid is None else (uid,))
+    except ConfigError as error:
+        daemon.stop_all(DAEMON, (f"{error.where}: {why}" for why in error.problems))
+
+
+def _web_service(
+    options: Options, config: Config, bridge: BridgeService, tee: Tee, log: logging.Logger, reactor: Any
+) -> Any:
+    """What shows the bridge over HTTP: imported only here, when it is wanted.
+
+    :param reactor: to listen with; the global one if None.
+    """
+    from mtmount_twisted.frontends.web.service import Parts, WebService
+
+    settings = config.web
+    tokens = _tokens(options)
+    if tokens is None and settings.insecure:
+        log.warning("web.insecure = true: whoever can reach the page can command the mount")
+    parts = Parts(bridge, tee, tee.journal, config.clients)
+    return WebService(settings, settings.endpoint or WEB_ENDPOINT, tokens, parts, log, reactor)
+
+
+def _check_here(options: Options) -> None:
+    """What ``--check-config`` looks at besides the file: what this machine has for it."""
+    if options.config.web.enabled is not False:
+        _tokens(options)
+    config = _with_certificates(options, options.config)
+    for why in certificate_warnings(config, utc_now()):
+        say(DAEMON, f"{DAEMON}: warning: {why}")
+    for key, path in preflight.unix_sockets(options.config).items():
+        if preflight.socket_use(path) is preflight.SocketUse.IN_USE:
+            there = f"at {path} there is {preflight.SocketUse.IN_USE.value} A start would be refused"
+            say(DAEMON, f"{DAEMON}: warning: {_place(options, key)}: {there}")
+    wrong = [
+        f"{_place(options, key)}: {why}"
+        for key, _, why in (problem.partition(": ") for problem in preflight.problems(options.config))
+    ]
+    if wrong:
+        daemon.stop_all(DAEMON, wrong)
+
+
+def _on_this_machine(
+    options: Options,
+    config: Config,
+    log: logging.Logger,
+    have: Collection[tuple[str, int]] = (),
+    in_use: Collection[str] = (),
+) -> Config:
+    """The configuration with the addresses of the names in it; stops the daemon if one is no good.
+
+    :param have: hosts and ports that it listens on already.
+    :param in_use: paths of the sockets that it listens on already.
+    """
+    config = _with_certificates(options, config)
+    _free_sockets(options, config, log, in_use)
+    config, found = _resolved(options, config)
+    config = _endpoints_at_addresses(options, config, found)
+    wanted = dict(_listens(options, config))
+    bound = {
+        section: daemon.check_resolves(DAEMON, listen.host_option, listen.host, found)[0]
+        for section, listen in wanted.items()
+    }
+    new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
+    daemon.check_can_listen(DAEMON, new, found)
+    return _bound(config, bound)
+
+
+def _free_sockets(options: Options, config: Config, log: logging.Logger, in_use: Collection[str]) -> None:
+    """Remove the sockets that a killed daemon left behind; stops the daemon if another one listens there."""
+    for key, path in preflight.unix_sockets(config).items():
+        if path in in_use:
+            continue
+        try:
+            if preflight.remove_left_behind(path):
+                log.info("removed the socket %s: nobody accepted a connection there", path)
+        except OSError as error:
+            why = f"can't remove {path}, a socket that was left behind: {error.strerror}; remove it"
+            daemon.stop(DAEMON, f"{_place(options, key)}: {why}")
+        use = preflight.socket_use(path)
+        if use in (preflight.SocketUse.IN_USE, preflight.SocketUse.LINK, preflight.SocketUse.OTHER):
+            daemon.stop(DAEMON, f"{_place(options, key)}: at {path} there is {use.value}; give another path")
+
+
+def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
+    """The configuration with the addresses of the hosts that it connects to, and those of all hosts in it.
+
+    They are looked up together, so that a name server that does not answer holds up the start once.
+    """
+    controller = config.controller
+    hosts = [pair.reply_host for pair in config.pairs]
+    hosts += [] if controller is None else [controller.host]
+    hosts += [listen.host for _, listen in _listens(options, config)]
+    hosts += [name for endpoint in config.endpoints.values() for name in endpoint.interface_names]
+    found = dict(look_up(hosts))
+    if controller is not None:
+        place = _place(options, "controller.host")
+        addresses = daemon.check_resolves(DAEMON, place, controller.host, found)
+        reply_host = controller.reply_host or replies_by_default(addresses[0])
+        found.setdefault(reply_host, (reply_host,))
+        controller = attrs.evolve(controller, reply_host=reply_host, addresses=addresses)
+    pairs = []
+    for number, pair in enumerate(config.pairs, 1):
+        place = _place(options, f"pair[{number}].reply_host")
+        addresses = daemon.check_resolves(DAEMON, place, pair.reply_host, found)
+        pairs.append(attrs.evolve(pair, addresses=addresses))
+    return attrs.evolve(config, controller=controller, pairs=tuple(pairs)), found
+
+
+def _bound(config: Config, found: dict[str, str]) -> Config:
+    """The configuration with these addresses to listen on, by section."""
+    controller = config.controller
+    if controller is not None:
+        controller = attrs.evolve(controller, reply_host=found["controller"])
+    pairs = tuple(
+        attrs.evolve(pair, listen=found[f"pair[{number}]"]) for number, pair in enumerate(config.pairs, 1)
+    )
+    return attrs.evolve(config, controller=controller, pairs=pairs)
+
+
+def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Found) -> Config:
+    """The configuration with addresses in the places of the names in its endpoints."""
+    endpoints = {}
+    for section, endpoint in config.endpoints.items():
+        place = _place(options, f"{section}.endpoint")
+        names = {
+            name: daemon.check_resolves(DAEMON, place, name, found)[0] for name in endpoint.interface_names
+        }
+        endpoints[section] = endpoint.at_addresses(names)
+        if endpoint.is_near and not Endpoint.parse(endpoints[section]).is_near:
+            why = f"{endpoint.text} is at {', '.join(names.values())} here, which other machines can reach"
+            daemon.stop(DAEMON, f"{place}: {why}; mend this machine's hosts file, or give an address")
+    ports = tuple(
+        attrs.evolve(port, endpoint=endpoints[f"port[{number}]"])
+        for number, port in enumerate(config.ports, 1)
+    )
+    web = attrs.evolve(config.web, endpoint=endpoints.get("web", config.web.endpoint))
+    return attrs.evolve(config, ports=ports, web=web)
+
+
+def _with_certificates(options: Options, config: Config) -> Config:
+    """Return the configuration with the certificates in its files; stops the daemon if one can't be used."""
+    for number, port in enumerate(config.ports, 1):
+        if port.certificate is not None and find_spec("OpenSSL") is None:
+            place = _place(options, f"port[{number}].certificate")
+            daemon.stop(DAEMON, f"{place}: pyOpenSSL is not installed: {how_to_install('tls')}")
+
+    def wrong(key: str, error: ConfigError) -> NoReturn:
+        daemon.stop(DAEMON, f"{_place(options, key)}: {error}")
+
+    return with_credentials(config, wrong)
+
+
+def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Listen]]:
+    """Where it will have to listen, by the section that says so, of what is TCP's."""
+
+    def listen(section: str, host_key: str, host: str, port_key: str, port: int) -> tuple[str, daemon.Listen]:
+        places = [_place(options, f"{section}.{key}") for key in (host_key, port_key)]
+        return section, daemon.Listen(places[0], host, places[1], port)
+
+    controller = config.controller
+    if controller is not None and controller.reply_host is not None:
+        replies = controller.reply_host, controller.reply_port
+        yield listen("controller", "reply_host", replies[0], "reply_port", replies[1])
+    for number, pair in enumerate(config.pairs, 1):
+        yield listen(f"pair[{number}]", "listen", pair.listen, "command_port", pair.command_port)
+    for section, endpoint in config.endpoints.items():
+        if isinstance(endpoint.port, int):
+            yield listen(section, "endpoint", endpoint.host, "endpoint", endpoint.port)

@@ -1,0 +1,306 @@
+"""`BridgeService`: the bridge and all that it talks to, put together from a configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.config.loading import Config
+from mtmount_twisted.config.settings import PairCommander, PortCommanders
+from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.frontends.tcp.commanders import PairClient, PortClient, PortFactory
+from mtmount_twisted.frontends.tcp.tls import credentials_of, encrypted
+from mtmount_twisted.hosts import host_and_port
+from mtmount_twisted.interfaces import IJournal, IServed
+from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.net import tls
+from mtmount_twisted.net.admission import Network, networks
+from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.upstream.link import ControllerLink
+
+SYSTEM_CHOICE = ("127.0.0.1", 0)
+
+DRAIN_TIME = 3.0
+"""How long the commands in flight have to end when the bridge is stopped, in seconds.
+
+Then its connections have `protocol.CLOSE_TIMEOUT` to close. The daemon ends within 5 s: see `app.bridge`.
+"""
+
+
+class OpenPort:
+    """A port of the configuration: listened on from when this is made until `close`.
+
+    :ivar listening: with what, once it is.
+    :ivar failure: why it can't be listened on; empty if it can.
+    """
+
+    def __init__(
+        self, settings: PortCommanders, factory: PortFactory, log: logging.Logger, reactor: Any
+    ) -> None:
+        self._name = settings.name
+        self._log = log
+        self.listening: IListeningPort | None = None
+        self.failure = ""
+        self._factory = factory
+        self._closed = False
+        self._server: tls.Server | None = None
+        Deferred.fromCoroutine(self._open(settings, reactor)).addCallbacks(self._opened, self._failed)
+
+    async def _open(self, settings: PortCommanders, reactor: Any) -> IListeningPort:
+        credentials = credentials_of(settings)
+        factory: Any = self._factory
+        if credentials is not None:
+            self._server = tls.Server(credentials)
+            factory = encrypted(settings, self._factory, self._server, reactor)
+        endpoint = Endpoint.parse(settings.endpoint)
+        return await endpoint.listen(factory, reactor, self._server)
+
+    def renew(self, settings: PortCommanders) -> None:
+        """Show and trust the certificates of the files as they are now; connections that are made stay.
+
+        :param settings: those of this port, as read anew.
+        :raises ConfigError: if a file can't be used; then all stays as it was.
+        """
+        credentials = credentials_of(settings)
+        if self._server is None or credentials is None or credentials == self._server.credentials:
+            return
+        before = self._server.credentials
+        self._server.renew(credentials)
+        self._log.info("%s: renewed certificates hold for new connections", self._name)
+        if credentials.authorities != before.authorities and self._factory.connected:
+            self._log.warning(
+                "%s: client_ca has changed: %d earlier connections stay, although their certificates may be "
+                "of the former authority; restart the daemon to end them",
+                self._name,
+                len(self._factory.connected),
+            )
+
+    def _opened(self, listening: IListeningPort) -> None:
+        if self._closed:
+            maybeDeferred(listening.stopListening)
+        else:
+            self.listening = listening
+
+    def _failed(self, reason: Failure) -> None:
+        self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"
+        self._log.error(self.failure)
+
+    @property
+    def clients(self) -> list[PortClient]:
+        """Who is connected to it."""
+        return list(self._factory.connected)
+
+    def close(self, why: str) -> Deferred[Any]:
+        """Listen no more and close all connections; fires when they are gone.
+
+        An endpoint that is not open yet is closed when it is: cancelled, some open all the same.
+        """
+        self._closed = True
+        listening, self.listening = self.listening, None
+        stopped = [] if listening is None else [maybeDeferred(listening.stopListening)]
+        return DeferredList([*stopped, maybeDeferred(self._factory.close, why)], consumeErrors=True)
+
+
+@implementer(IServed)
+class BridgeService(Service):
+    """One controller, many commanders.
+
+    :param config: who is served, where and how; with no controller in it, the link waits to be
+        told by ``link.connect(port)``.
+    :param log: where log records go.
+    :param journal: an `IJournal`, already begun; by default nothing is recorded.
+    :param reactor: the reactor; the global one if None.
+    :ivar bridge: decides; from `startService` on, and so are the others.
+    :ivar link: the connection pair to the controller.
+    """
+
+    name = "mtmount-bridge"
+    bridge: Bridge
+    link: ControllerLink
+
+    def __init__(
+        self, config: Config, log: logging.Logger, journal: IJournal | None = None, reactor: Any = None
+    ) -> None:
+        self.config = config
+        self._log = log
+        self._journal: Any = NoJournal() if journal is None else journal
+        self._reactor = reactor
+        self._pairs: dict[PairCommander, PairClient] = {}
+        self._ports: dict[PortCommanders, OpenPort] = {}
+        self._is_open = False
+        self._draining: Deferred[None] = succeed(None)
+        self._ended: Waiters[None] = Waiters()  # all commands
+        self._stops: Waiters[None] = Waiters()
+        self._changes = DeferredLock()  # of who is served
+
+    def startService(self) -> None:
+        """Listen, and connect."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        self._is_open = True
+        config = self.config
+        controller = config.controller
+        self.bridge = Bridge(self._reactor, self._log, self._journal, config.command)
+        where = SYSTEM_CHOICE, SYSTEM_CHOICE
+        replies_from: tuple[Network, ...] = ()
+        if controller is not None:
+            commands_out = controller.host, controller.command_port
+            where = commands_out, (controller.reply_host or "", controller.reply_port)
+            replies_from = networks((*controller.replies_from, *controller.addresses))
+        self.link = ControllerLink(*where, self.bridge, self._log, self._reactor, replies_from)
+        self._open(config.pairs, config.ports)
+
+    def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:
+        shared = self.bridge, self.config.clients, self._log, self._reactor
+        for pair in pairs:
+            self._pairs[pair] = PairClient(pair, *shared)
+        for port in ports:
+            self._ports[port] = OpenPort(port, PortFactory(port, *shared), self._log, self._reactor)
+
+    def reload(self, config: Config) -> Deferred[None]:
+        """Serve the commanders of another configuration, from when those that are not in it are gone.
+
+        Who is in both keeps its connections, and so does the controller. What else has changed is
+        told in the log, and needs a new start.
+
+        :returns: fires when they are served; after those of an earlier call.
+        """
+        return self._changes.run(lambda: Deferred.fromCoroutine(self._reload(config)))
+
+    async def _reload(self, config: Config) -> None:
+        if not self.running:
+            return
+        for field in attrs.fields(Config):
+            if field.name not in ("pairs", "ports") and (
+                getattr(config, field.name) != getattr(self.config, field.name)
+            ):
+                section = field.metadata["section"]
+                self._log.warning("[%s] has changed: restart the daemon to apply it", section)
+        web = self.config.web
+        # Certificates make no difference between sections: renewed ones are taken, whatever else has changed.
+        if config.web.endpoint == web.endpoint and config.web.credentials is not None:
+            web = attrs.evolve(web, credentials=config.web.credentials)
+        self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports, web=web)
+        why = "it is not in the configuration any more"
+        gone_pairs = [pair for pair, at in self._pairs.items() if pair not in config.pairs or at.listen_error]
+        gone_ports = [port for port, at in self._ports.items() if port not in config.ports or at.failure]
+        pairs = [self._pairs.pop(pair) for pair in gone_pairs]
+        ports = [self._ports.pop(port) for port in gone_ports]
+        for client in (*pairs, *(client for port in ports for client in port.clients)):
+            self.bridge.client_leaves(client, why)
+        going = [maybeDeferred(pair.close) for pair in pairs]
+        going += [maybeDeferred(port.close, why) for port in ports]
+        self._log.info("configuration reloaded: closing %d commanders and ports", len(going))
+        await DeferredList(going, consumeErrors=True)
+        if self.running:
+            self._renew(config.ports)
+            added = [pair for pair in config.pairs if pair not in self._pairs]
+            self._open(added, [port for port in config.ports if port not in self._ports])
+            self._log.info("now serving %s", self.describe())
+
+    def _renew(self, ports: Iterable[PortCommanders]) -> None:
+        """Give the ports that stay the certificates that their files hold now."""
+        for settings in ports:
+            if settings in self._ports:
+                try:
+                    self._ports[settings].renew(settings)
+                except ConfigError as error:
+                    self._log.error("%s: the certificates stay as they were: %s", settings.name, error)
+
+    @property
+    def pairs(self) -> list[PairClient]:
+        """The commanders that have a pair each."""
+        return list(self._pairs.values())
+
+    @property
+    def ports(self) -> list[IListeningPort]:
+        """Where clients of the configured ports connect, in their order."""
+        return [port.listening for port in self._ports.values() if port.listening is not None]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the configured commanders and ports, in the order of the configuration."""
+        config = self.config
+        return [*(pair.name for pair in config.pairs), *(port.name for port in config.ports)]
+
+    @property
+    def port_failures(self) -> list[str]:
+        """Why a port can't be listened on, one line for each that can't."""
+        return [port.failure for port in self._ports.values() if port.failure]
+
+    @property
+    def all_pairs(self) -> list[ClientServerPair[bytes]]:
+        """Every connection pair: the controller's, then the commanders'."""
+        return [self.link, *self.pairs]
+
+    def describe(self) -> str:
+        """Who is served where, in one line for people."""
+        return "; ".join(
+            [
+                f"commander {pair.name} on {host_and_port(pair.server_host, pair.server_port)}, "
+                f"its replies go to {host_and_port(pair.client_host, pair.client_port)}"
+                for pair in self.pairs
+            ]
+            + [f"port {port.name} on {port.endpoint}" for port, at in self._ports.items() if not at.failure]
+        )
+
+    def stopService(self) -> Deferred[None]:
+        """End all commands and close everything; fires when all sockets are gone.
+
+        Commands in flight have `DRAIN_TIME` to end; a second call gives them no more.
+        """
+        if self.running:
+            super().stopService()  # type: ignore[no-untyped-call]
+            self._draining = maybeDeferred(self.bridge.drain, DRAIN_TIME).addErrback(self._report)
+            Deferred.fromCoroutine(self._close(self._draining)).addErrback(self._report)
+        else:
+            self._draining.cancel()
+        return self._stops.wait() if self._is_open else succeed(None)
+
+    def wait_ended(self) -> Deferred[None]:
+        """Wait until all commands have ended, of a bridge that is stopped now or was.
+
+        :returns: fires before its connections are closed.
+        """
+        return self._ended.wait() if self._is_open else succeed(None)
+
+    async def _close(self, draining: Deferred[None]) -> None:
+        """Close all parts, and fire all Deferreds that wait for the end, also after an error in one part."""
+        try:
+            await draining
+            await self._changes.run(lambda: Deferred.fromCoroutine(self._close_all()))
+        finally:
+            self._is_open = False
+            self._ended.fire(None)
+            self._stops.fire(None)
+
+    async def _close_all(self) -> None:
+        closing = [maybeDeferred(self._end_commands)]
+        closing += [maybeDeferred(port.close, "the bridge ends") for port in self._ports.values()]
+        closing += [maybeDeferred(pair.close) for pair in self.all_pairs]
+        for _, result in await DeferredList(closing, consumeErrors=True):
+            if isinstance(result, Failure):
+                self._report(result)
+
+    def _end_commands(self) -> None:
+        try:
+            self.bridge.close()
+        finally:
+            self._ended.fire(None)
+
+    def _report(self, reason: Failure) -> None:
+        self._log.error("the bridge did not end well: %s", reason.getTraceback())

@@ -1,0 +1,415 @@
+"""What the daemons have in common: options that explain themselves, and checks at the start.
+
+Bad options, a port that is taken and a host that does not resolve are found before the daemon
+begins: one line on standard error that says how to mend it, and a non-zero exit.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import os
+import pwd
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar
+
+from twisted.application.app import ServerOptions
+from twisted.application.service import Service
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+from mtmount_twisted.cli.standard_streams import open_closed_streams, say
+from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.hosts import host_and_port
+from mtmount_twisted.net.logs import ROOT, send_to_twisted
+from mtmount_twisted.net.resolving import Addresses, look_up
+from mtmount_twisted.version import __version__
+from mtmount_twisted.visible import visible
+from mtmount_twisted.wire.fields import INT, Kind
+
+from .privileged import PrivilegedPorts
+from .systemd import ServiceManager
+from .twistd_log import TwistdLog
+
+T = TypeVar("T")
+
+_STARTED_AS = os.getpid()
+
+
+class OneLineOptions(usage.Options):
+    """Options whose mistakes are one line that names the option, without the whole help text.
+
+    :cvar program: what to call the daemon in that line.
+    :cvar converters: how the text of an option becomes its value, by the option's name; a
+        converter raises `ValueError` with what was expected.
+    """
+
+    program: ClassVar[str]
+    converters: ClassVar[Mapping[str, Callable[[str], Any]]]
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse, or end the program with one line."""
+        open_closed_streams()
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            by_name = os.path.basename(sys.argv[0]) == self.program
+            stop(self.program, f"{error} (see {'' if by_name else 'twistd '}{self.program} --help)")
+
+    def opt_help(self) -> NoReturn:
+        """Print this help text and exit."""
+        say(self.program, str(self))
+        raise SystemExit(0)
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of mtmount_twisted and exit."""
+        say(self.program, f"{self.program} {__version__}")
+        raise SystemExit(0)
+
+    def parseArgs(self, *words: str) -> None:
+        """These daemons take options only."""
+        if words:
+            raise usage.UsageError(f"expected options only, got {words[0]!r}")
+
+    def postOptions(self) -> None:
+        """Convert the options' texts to their values."""
+        for number in (signal.SIGUSR1, *IGNORED_SIGNALS):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                note_signal(number)  # which would end it, until its service has begun
+        if is_init():
+            signal.signal(signal.SIGTERM, _end_init)
+        for name, convert in self.converters.items():
+            if self[name] is not None:
+                try:
+                    self[name] = convert(str(self[name]))
+                except ValueError as error:
+                    raise usage.UsageError(f"--{name}: {error}") from None
+
+
+def stop(daemon: str, why: str) -> NoReturn:
+    """End the program with one line on standard error and exit status 1."""
+    stop_all(daemon, (why,))
+
+
+def stop_all(daemon: str, whys: Iterable[str]) -> NoReturn:
+    """End the program with a line on standard error for each reason, and exit status 1."""
+    raise SystemExit("\n".join(visible(f"{daemon}: {why}") for why in whys)) from None
+
+
+def number(least: float, most: float, kind: Kind = INT) -> Callable[[str], Any]:
+    """A converter of an option's text to a number within bounds, written as on the wire."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind.read(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise ValueError(f"expected a number from {least} to {most}, got {text[:50]!r}")
+        return value
+
+    return convert
+
+
+connect_port = number(1, 65535)
+listen_port = number(0, 65535)
+
+
+def next_port(option: str, port: int) -> int:
+    """One above the commands' port, where by convention replies go (``protocol.md``).
+
+    :raises twisted.python.usage.UsageError: if there is none.
+    """
+    if not 1 <= port < 65535:
+        raise usage.UsageError(f"--{option}: there is no port one above {port}; name one")
+    return port + 1
+
+
+Found = Mapping[str, Addresses | str]
+"""The addresses of hosts, or for a host the reason why it has none; see `resolving.look_up`."""
+
+
+def check_resolves(daemon: str, option: str, host: str, found: Found | None = None) -> Addresses:
+    """The addresses of a host, IPv4 first; stops the daemon if it has none.
+
+    :param found: hosts that were looked up together; without it the host is looked up now.
+    """
+    addresses = (look_up([host]) if found is None else found)[host]
+    if isinstance(addresses, str):
+        why = f"host {host!r} does not resolve ({addresses})"
+        stop(daemon, f"{option}: {why}; give a host name or an address")
+    return addresses
+
+
+class Listen(NamedTuple):
+    """Where a daemon is to listen, and the options that say so."""
+
+    host_option: str
+    host: str
+    port_option: str
+    port: int
+
+
+def check_can_listen(
+    daemon: str, wanted: Iterable[Listen], found: Found | None = None
+) -> list[tuple[str, int]]:
+    """The addresses and ports to listen on; stops the daemon if it could not listen on all at once.
+
+    :param found: as for `check_resolves`.
+    """
+    with ExitStack() as probes:
+        return [_check_can_listen(daemon, listen, probes, found) for listen in wanted]
+
+
+def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Found | None) -> tuple[str, int]:
+    address = check_resolves(daemon, listen.host_option, listen.host, found)[0]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    host, _, zone = address.partition("%")
+    try:
+        probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # `bind` takes the zone of a link-local address as a number of its own.
+        probe.bind((host, listen.port, 0, socket.if_nametoindex(zone)) if zone else (host, listen.port))
+        probe.listen()
+    except OSError as error:
+        option = listen.host_option if error.errno in _ADDRESS_FAULTS else listen.port_option
+        place = host_and_port(listen.host, listen.port)
+        why = f"can't listen on {place}: {error.strerror or error}"
+        stop(daemon, f"{option}: {why}; {_ADVICE.get(error.errno or 0, 'give another')}")
+    return address, listen.port
+
+
+_ADDRESS_FAULTS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_ADVICE = {
+    errno.EADDRINUSE: "is one running already? Give another port, or stop it",
+    errno.EACCES: "give a port above 1023",
+    errno.EADDRNOTAVAIL: "give an address of this machine",
+    errno.EAFNOSUPPORT: "give an IPv4 address",
+}
+
+
+def _check_user(twistd: ServerOptions) -> None:
+    """Stop the daemon if ``twistd`` can't become the user that ``--uid`` names.
+
+    To find the user's groups it needs an entry in the password file, and has a traceback for a user without.
+    """
+    uid = twistd.get("uid")
+    if uid is None or uid == os.getuid():
+        return
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        why = f"user id {uid} has no entry in the password file; give another, or start it as that user"
+        stop(str(twistd.subCommand), f"--uid: {why} (setpriv --reuid, User= of systemd)")
+
+
+def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None:
+    """Stop the daemon if one of these can't listen: a port was taken since it was checked.
+
+    :raises ListenError: in the background, where ``twistd`` has forked: it tells an error to the
+        terminal and ends with status 1, but would wait for ever after a `SystemExit`.
+    """
+    for pair in pairs:
+        if pair.listen_error is not None:
+            _end(daemon, pair.listen_error)
+
+
+def check_failures(daemon: str, failures: Iterable[str]) -> None:
+    """Stop the daemon because of the first of these, if there is one; as `check_listening` does."""
+    for failure in failures:
+        _end(daemon, OSError(visible(failure)))
+
+
+def _end(daemon: str, error: OSError) -> NoReturn:
+    if os.getpid() != _STARTED_AS:
+        raise error
+    stop(daemon, f"{error}; give another port, or stop what has it")
+
+
+IGNORED_SIGNALS = (
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGPWR,
+    signal.SIGXCPU,
+    signal.SIGSTKFLT,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+"""Signals that mean nothing to a daemon, and would end it at once, with command not given up.
+
+Not among them are the signals of a fault in the process, such as SIGSEGV, and SIGQUIT, which asks for a
+core dump: they end it at once (``signal(7)``).
+"""
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; the system has none for most real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+def is_init() -> bool:
+    """Return whether this process is the first of a container, or of another PID namespace."""
+    return os.getpid() == 1
+
+
+def _end_init(number: int, frame: object) -> NoReturn:
+    """End before the reactor runs: the kernel keeps a signal from process 1 unless it has a handler."""
+    raise SystemExit(128 + number)
+
+
+_noted: set[int] = set()
+
+
+def note_signal(number: int) -> None:
+    """From now on a signal does nothing but to be done by `on_signal`, when that is called."""
+    signal.signal(number, lambda number, frame: _noted.add(number))
+
+
+def on_signal(number: int, do: Callable[[], None]) -> None:
+    """Have this called, by the reactor, when a signal comes; once at its start if it came already."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    signal.signal(number, lambda number, frame: running.callFromThread(do))
+    if number in _noted:
+        _noted.discard(number)
+        running.callFromThread(do)
+
+
+def _above(options: usage.Options) -> ServerOptions | None:
+    above = getattr(options, "parent", None)
+    return above if isinstance(above, ServerOptions) else None
+
+
+def privileged_ports(
+    options: usage.Options, reactor: Any, wanted: Iterable[tuple[str, int]]
+) -> PrivilegedPorts | None:
+    """Return the reactor to listen with if ``twistd`` is to give up root's rights first; else None.
+
+    :param wanted: addresses and ports that will be listened on.
+    """
+    twistd = _above(options)
+    if twistd is None or twistd.get("uid") is None or os.geteuid() != 0:
+        return None
+    return PrivilegedPorts(reactor, wanted)
+
+
+class DaemonService(Service):
+    """A service as ``twistd`` runs it: with its log in a thread, its signals, and systemd to tell.
+
+    Twisted's own observers write in the reactor's thread, and stop it when nobody reads the log. ``twistd``
+    makes none if the application has one already; so the service, when it becomes a part of the application,
+    gives it one. Put it first among the bases.
+
+    :ivar twistd: the options of ``twistd`` itself; None if something else runs the service.
+    :ivar twistd_log: the log, or None; ``reopen()`` opens its file anew.
+    :ivar manager: whoever wants to hear that it serves, reloads and ends; None if something else than
+        ``twistd`` runs it.
+    """
+
+    twistd: ServerOptions | None = None
+    twistd_log: TwistdLog | None = None
+    manager: ServiceManager | None = None
+    _ports: PrivilegedPorts | None = None
+
+    def run_by(self, options: usage.Options, ports: PrivilegedPorts | None = None) -> None:
+        """Take note of the options of ``twistd``, which are above those of the service.
+
+        :param ports: to be bound while the process is still root's; from `privileged_ports`.
+        """
+        self.twistd = _above(options)
+        self._ports = ports
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of the application; see `twisted.application.service.IService`."""
+        if isinstance(parent, Componentized) and self.twistd is not None:
+            _check_user(self.twistd)
+            try:
+                self.twistd_log = TwistdLog(self.twistd)
+            except OSError as error:
+                why = f"can't write {error.filename or self.twistd['logfile']}: {error.strerror or error}"
+                stop(str(self.twistd.subCommand), f"--logfile: {why}; give another file")
+            if self.twistd_log.observer is not None:
+                parent.setComponent(ILogObserver, self.twistd_log.observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        """Begin to write the log and to take signals: ``twistd`` calls this once it is in the background."""
+        from twisted.internet import reactor
+
+        running: Any = reactor
+        log = logging.getLogger(ROOT)
+        if self.twistd_log is not None:
+            self.twistd_log.start(reactor)
+        has_file = self.twistd_log is not None and self.twistd_log.has_file
+        if has_file:
+            on_signal(signal.SIGUSR1, partial(self._reopen, log))
+        for number in IGNORED_SIGNALS if has_file else (signal.SIGUSR1, *IGNORED_SIGNALS):
+            on_signal(number, partial(log.info, "ignored %s", signal_name(number)))
+        if self._ports is not None:
+            try:
+                self._ports.bind()
+            except OSError as error:
+                _end(str(self.twistd and self.twistd.subCommand), error)
+            running.addSystemEventTrigger("after", "shutdown", self._ports.close)
+        self.manager = ServiceManager(os.environ, running, log)
+        running.addSystemEventTrigger("after", "shutdown", self.manager.close)
+        if is_init():
+            # Orphans become its children. Ignored, they leave no zombies; it starts no process itself.
+            running.callWhenRunning(signal.signal, signal.SIGCHLD, signal.SIG_IGN)
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+
+    def _reopen(self, log: logging.Logger) -> None:
+        if self.twistd_log is not None:
+            self.twistd_log.reopen()
+            log.info("SIGUSR1: opened the log file anew")
+
+    def announce(self, log: logging.Logger, text: str) -> None:
+        """Log that it serves, and tell systemd, once the reactor runs: then it can be stopped cleanly."""
+        from twisted.internet import reactor
+
+        running: Any = reactor
+        running.callWhenRunning(self._serves, log, text)
+
+    def _serves(self, log: logging.Logger, text: str) -> None:
+        # What is there now stays until the end: without it a collection of garbage, for which every thread
+        # waits, takes a few milliseconds in place of seventy.
+        gc.collect()
+        gc.freeze()
+        log.info(text)
+        if self.manager is not None:
+            self.manager.ready()
+
+    def announce_end(self, log: logging.Logger) -> None:
+        """Tell systemd that the daemon ends. An error is logged only: the parts must end all the same."""
+        try:
+            if self.manager is not None:
+                self.manager.stopping()
+        except Exception:
+            log.exception("systemd was not told that the daemon ends")
+
+
+def begin(reactor: Any, verbose: bool) -> logging.Logger:
+    """What a daemon does first: one log, and deadlines that no change of the clock can touch.
+
+    :returns: where its parts shall log to.
+    """
+    log = logging.getLogger(ROOT)
+    send_to_twisted(log, logging.DEBUG if verbose else logging.INFO)
+    if not reactor.getDelayedCalls():  # else those would be due at times of another clock
+        reactor.seconds = time.monotonic
+    return log

@@ -1,0 +1,86 @@
+"""The console scripts ``mtmount-bridge`` and ``mtmount-simulator``.
+
+Each is ``twistd --nodaemon --pidfile= NAME`` for its name. The long options of ``twistd`` itself, such as
+``--uid`` and ``--logfile``, may stand among its own. It looks for no other plugin, so that it writes no
+``dropin.cache`` and starts faster. Next to read: the plugin in ``twisted/plugins``, and `app.bridge`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+from twisted.application.app import run
+from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
+
+from mtmount_twisted.cli.standard_streams import open_closed_streams
+
+GENERAL_OPTIONS = (
+    "The long options of twistd itself can be given, too: --uid, --gid, --umask, --logfile, --syslog, "
+    "--rundir, --pidfile and others. The program stays in the foreground, and has a pid file only if one is "
+    "given."
+)
+
+
+def bridge() -> None:
+    """Run ``mtmount-bridge``."""
+    _run("mtmount_bridge")
+
+
+def simulator() -> None:
+    """Run ``mtmount-simulator``."""
+    _run("mtmount_simulator")
+
+
+def _run(plugin: str) -> None:
+    open_closed_streams()
+    maker: Any = getattr(import_module("twisted.plugins.mtmount_twisted_plugin"), plugin)
+    own: Any = import_module(maker.module).Options
+    sys.argv[1:] = ["--nodaemon", "--pidfile=", *in_order(sys.argv[1:], maker.tapname, own)]
+
+    class ServiceOptions(own):  # type: ignore[misc]
+        """The service's options, whose help names those of ``twistd``."""
+
+        longdesc = f"{own.longdesc} {GENERAL_OPTIONS}"
+
+    class Options(ServerOptions):
+        """The options of ``twistd`` with this one service."""
+
+        def getSynopsis(self) -> str:
+            """Return how a line for people begins: the service's name and options follow."""
+            return "Usage:"
+
+        @property
+        def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:
+            self.loadedPlugins = {maker.tapname: maker}
+            yield maker.tapname, None, ServiceOptions, maker.description
+
+    run(runApp, Options)
+
+
+def in_order(words: Sequence[str], name: str, options: Any) -> list[str]:
+    """Return the command line with the options of ``twistd`` before the service's name, and its own after it.
+
+    :param words: the command line as it was given, without the program's name.
+    :param options: the class of the service's options.
+    """
+    own, general = _takes_value(options()), _takes_value(ServerOptions())
+    before: list[str] = []
+    after: list[str] = []
+    left = iter(words)
+    for word in left:
+        option, equals, _ = word.removeprefix("--").partition("=")
+        is_general = word.startswith("--") and option not in own and option in general
+        to = before if is_general else after
+        to.append(word)
+        takes = (general if is_general else own).get(option, False) if word.startswith("--") else False
+        if takes and not equals:
+            to.extend(word for word in [next(left, None)] if word is not None)
+    return [*before, name, *after]
+
+
+def _takes_value(options: Any) -> dict[str, bool]:
+    """The long options, and whether each takes a value."""
+    return {option.rstrip("="): option.endswith("=") for option in options.longOpt}

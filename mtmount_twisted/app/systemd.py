@@ -1,0 +1,158 @@
+"""`ServiceManager`: tell systemd that the daemon serves, reloads, ends and still turns (``sd_notify(3)``).
+
+Each notification is one datagram, so that no package is needed. Next to read: `daemon`, which calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+
+RETRY = 0.1
+"""The time until a datagram is sent again that systemd had no room for, in seconds."""
+
+FAILED_RETRY = 5.0
+"""The time until the newest state is sent again after the system refused to send it, in seconds."""
+
+BEATS = 4
+"""How many times a watchdog is fed in its time: ``sd_watchdog_enabled(3)`` asks for two at least."""
+
+
+BEAT = b"WATCHDOG=1"
+"""The datagram that feeds the watchdog."""
+
+
+class ServiceManager:
+    """Notify the process manager at ``NOTIFY_SOCKET``; without that variable, send nothing.
+
+    No call blocks. An error while sending ends neither the daemon nor the watchdog's beat, because systemd
+    kills a daemon whose beat stops: the error is logged, a beat is dropped, the newest state is sent again.
+
+    :param environment: ``NOTIFY_SOCKET`` is a path or, with a leading ``@``, an abstract name; the watchdog
+        wants to be fed within ``WATCHDOG_USEC`` microseconds, by the process ``WATCHDOG_PID`` if that is set.
+    :param clock: an ``IReactorTime``. The watchdog is fed by its delayed calls, so a blocked reactor feeds
+        none.
+    :param log: where log records go.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        clock: Any,
+        log: logging.Logger,
+        *,
+        pid: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._limited_log = RateLimitedLog(clock, log)
+        self._monotonic = monotonic
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._interval = _interval(environment, os.getpid() if pid is None else pid) if self._address else 0.0
+        self._is_ready = False
+        self._socket: socket.socket | None = None
+        self._waiting: deque[bytes] = deque()  # at most a few: a beat that would wait is left out
+        self._is_failing = False
+        self._retry: IDelayedCall | None = None
+        self._beat: IDelayedCall | None = None
+        if self._address and self._address[0] not in "/@":
+            self._log.warning("can't notify systemd: NOTIFY_SOCKET=%s is not a path", self._address)
+            self._address = ""
+
+    def ready(self) -> None:
+        """Say that the daemon serves, and feed the watchdog from now on."""
+        self._is_ready = True
+        self._tell(b"READY=1")
+        if self._address and self._interval and self._beat is None:
+            self._feed()
+
+    def reloading(self) -> None:
+        """The configuration is being read again; without effect before `ready`, as `reloaded`."""
+        if self._is_ready:
+            # systemd needs the time to know the reload that it asked for from an earlier one.
+            self._tell(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1e6)}".encode())
+
+    def reloaded(self) -> None:
+        """The configuration was read again, and it serves by what holds now."""
+        if self._is_ready:
+            self._tell(b"READY=1")
+
+    def stopping(self) -> None:
+        """Say that the daemon is about to end. The watchdog is fed until `close`."""
+        self._is_ready = False
+        self._tell(b"STOPPING=1")
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self._address = ""
+        self._waiting.clear()
+        for call in (self._beat, self._retry):
+            if call is not None and call.active():
+                call.cancel()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _feed(self) -> None:
+        self._beat = self._clock.callLater(self._interval, self._feed)
+        if not self._waiting:
+            self._tell(BEAT)
+
+    def _tell(self, message: bytes) -> None:
+        if self._address:
+            self._waiting.append(message)
+            if self._retry is None:
+                self._send()
+
+    def _send(self) -> None:
+        self._retry = None
+        try:
+            if self._socket is None:
+                kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+                self._socket = socket.socket(socket.AF_UNIX, kind)
+            address = self._address
+            while self._waiting:
+                self._socket.sendto(self._waiting[0], "\0" + address[1:] if address[0] == "@" else address)
+                self._waiting.popleft()
+        except BlockingIOError:
+            self._retry = self._clock.callLater(RETRY, self._send)
+        except OSError as error:
+            self._failed(error)
+        else:
+            if self._is_failing:
+                self._is_failing = False
+                self._limited_log.info("notifications reach systemd again at %s", self._address)
+
+    def _failed(self, error: OSError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            self._limited_log.warning(
+                "can't notify systemd at %s: %s", self._address, error.strerror or error
+            )
+        states = [each for each in self._waiting if each != BEAT]
+        self._waiting.clear()
+        if states:
+            # Systemd kills a daemon that does not say READY after a start or after a reload.
+            self._waiting.append(states[-1])
+            # No later than the next beat, which is left out while a state waits.
+            self._retry = self._clock.callLater(min(FAILED_RETRY, self._interval or FAILED_RETRY), self._send)
+
+
+def _interval(environment: Mapping[str, str], pid: int) -> float:
+    """How often to feed the watchdog, in seconds; 0 if it is not this process's."""
+    try:
+        microseconds = int(environment.get("WATCHDOG_USEC", "0"))
+        fed_by = int(environment.get("WATCHDOG_PID") or pid)
+    except ValueError:
+        return 0.0
+    return microseconds / 1e6 / BEATS if microseconds > 0 and fed_by == pid else 0.0

@@ -1,0 +1,294 @@
+"""Commands on their way to the controller, from the moment they are taken until each has ended.
+
+`CommandDispatcher` hands commands to the controller's link for as long as it has room, first stops and what
+the bridge asks of the controller itself, in the order in which they came; finds the command that an answer is
+for; and ends what the controller does not.
+
+A stop that is taken ends all that waits to be written, of every commander, but asks and other stops:
+it says that nothing shall move, and whoever sent what waits sent it before that. Were it only written
+first the mount would stop, and then begin to move.
+
+Next to read: `pending`, its table; `envelope`, how a line is rewritten; `core`, which it works for.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.tma2020.codec import CommandHeader, read_explanation, refusal
+from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
+from mtmount_twisted.dialects.tma2020.enums import ReplyCode, Source
+from mtmount_twisted.dialects.tma2020.envelope import (
+    CommandEnvelope,
+    ReplyEnvelope,
+    ack_timeout,
+    read_command,
+)
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.journal.schema import CONTROLLER, is_end
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
+
+from .diary import Diary
+from .lease import Lease
+from .pending import OnComplete, PendingCommand, PendingCommands
+from .registry import ClientRegistry
+from .sent_ids import SentIds, name_of
+
+SWEEP_INTERVAL = 0.25
+"""How often deadlines are looked at, in seconds; a command times out at most so much too late."""
+
+LONGEST_WHY = 1000
+"""How long the explanation of a NoAck of the bridge may be, in characters: a line that others read
+must not be made too long for them by what one client, or the controller, put into it."""
+
+_STEPS = {int(ReplyCode.ACK): "ack", int(ReplyCode.NOACK): "noack", int(ReplyCode.DONE): "done"}
+
+
+class _Own:
+    """The bridge as the sender of its own commands; it is nowhere connected, so nothing is sent to it."""
+
+    name = "bridge"
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.in_flight = 0
+
+
+class CommandDispatcher:
+    """The commands in flight.
+
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param source: under which the bridge commands the controller.
+    :ivar link: the controller's link while it is up, else None.
+    :ivar own: the bridge as a sender of commands.
+    :ivar stops: how many stops were taken.
+
+    The first sequence id is a random one: a controller may still finish what an earlier process of
+    the bridge sent, and its answer must not be taken for the answer to one of ours.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        log: logging.Logger,
+        rules: CommandRules,
+        diary: Diary,
+        audience: ClientRegistry,
+        lease: Lease,
+        source: Source,
+    ) -> None:
+        self.link: Any = None
+        self.stops = 0
+        self.flights = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
+        self.own = _Own(source)
+        self._clock = clock
+        self._rules = rules
+        self._diary = diary
+        self._audience = audience
+        self._lease = lease
+        self._sweep: IDelayedCall | None = None
+        self._sent_ids = SentIds()
+        self._limited_log = RateLimitedLog(clock, log)
+
+    # Down
+
+    def link_up(self, link: Any) -> None:
+        """The controller is connected: what is sent from now on belongs to a new epoch."""
+        self.link = link
+        self._sent_ids.forget()
+
+    def begin(
+        self,
+        client: Any,
+        header: CommandEnvelope,
+        then: OnComplete | None = None,
+        visit: int | None = None,
+        urgent: bool = False,
+    ) -> None:
+        """Take a command into flight, and hand it over as soon as the link has room.
+
+        A stop ends what it overtakes.
+
+        :param visit: when it came; None for just now.
+        :param urgent: whether it goes before what waits, as stops do: what the bridge asks for.
+        """
+        now, lease = self._clock.seconds(), self._lease.of(client)
+        if visit is None:
+            visit = self._audience.visit_of(client)
+        deadline = now + self._rules.ack_timeout
+        flight = self.flights.add(client, visit, header, lease, now, deadline, then, urgent)
+        client.in_flight += 1
+        self._diary.step("received", client, header, flight.key, lease)
+        overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
+        self.stops += header.code in STOP_CODES
+        for each in overtaken:  # all, before anyone is told: nothing may slip out behind the stop
+            self._take_out(each)
+        self._keep_sweeping()
+        self.hand_over()
+        if overtaken:
+            self._tell_overtaken(overtaken, why_overtaken(client, header))
+
+    def _tell_overtaken(self, flights: list[PendingCommand], why: str) -> None:
+        with self._audience.gathering():
+            for flight in flights:
+                self._tell_given_up(flight, why)
+
+    def command(self, command: Command, then: OnComplete) -> None:
+        """Send a command of the bridge's own, before the commands that wait; see `begin`."""
+        self.begin(self.own, header_of(command), then, urgent=True)
+
+    def hand_over(self) -> None:
+        """Hand commands to the link for as long as it has room."""
+        while self.link is not None and self.link.has_room:
+            flight = self.flights.next_to_write()
+            if flight is None:
+                return
+            line = flight.header.rewritten(flight.key, self.own.source)
+            flight.deadline = self._clock.seconds() + self._rules.ack_timeout
+            self._sent_ids.add(flight)
+            self._diary.told(CONTROLLER, line)
+            self._diary.step("sent", flight.client, flight.header, flight.key, flight.lease)
+            self.link.send(line + TERMINATOR)
+
+    # Up
+
+    def answer(self, answer: ReplyEnvelope) -> None:
+        """The controller answered a command.
+
+        A second Ack to one command answers nothing: whoever waits for it was told already, and a
+        controller that repeats itself must not keep it from timing out.
+        """
+        flight = self.flights.get(answer.sequence_id)
+        code = answer.code
+        if flight is None or not flight.written or (flight.acked and code == ReplyCode.ACK):
+            self._diary.counts["unmatched"] += 1
+            self._limited_log.info(
+                "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
+            )
+            return
+        header, step = flight.header, _STEPS[code]
+        if code == ReplyCode.ACK:
+            flight.acked = True
+            flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
+        ends = is_end(step, header.code)
+        why = ""
+        if code == ReplyCode.NOACK:
+            answer = answer._replace(rest=self._sent_ids.explained(answer.rest))
+            why = read_explanation(answer.rest)
+        if ends:
+            self._take_out(flight)
+            self._diary.counts[step] += 1
+        self._diary.step(step, flight.client, header, flight.key, flight.lease, why)
+        if flight.client is not self.own:
+            line = answer.rewritten(header.sequence_id, header.source)
+            self._audience.tell(flight.client, line, flight.visit)
+        if ends and flight.then is not None:
+            flight.then(code, why)
+
+    # Ends that the bridge makes
+
+    def refuse(
+        self,
+        client: Any,
+        header: CommandEnvelope,
+        why: str,
+        visit: int | None = None,
+        privileged: bool | None = None,
+    ) -> None:
+        """End a command that was not taken into flight.
+
+        :param why: begins with one of `diary.REASONS`.
+        :param visit: when it came; None for just now.
+        :param privileged: whether it counts as a client's with rights; None if the client has them.
+        """
+        if privileged is None:
+            privileged = client.may_command
+        self._diary.given_up(client, header, 0, self._lease.of(client), why, privileged)
+        self._audience.tell(client, _refusal(header, why), visit, privileged)
+
+    def withdraw(self, lease: int, why: str) -> None:
+        """End what was sent under a lease that is over and still waits to be written.
+
+        Who has command now, or watches over nobody having it, does not expect it. A stop
+        goes on if nobody needs command for it.
+        """
+        for flight in self.flights.waiting():
+            stops = flight.header.code in STOP_CODES and self._rules.anyone_may_stop
+            if flight.lease == lease and not stops:
+                self._give_up(flight, why)
+
+    def lose(self, why: str, client: Any = None) -> None:
+        """End what is in flight: there is no controller any more to end it, or no client to be told.
+
+        :param client: whose; None for all.
+        """
+        with self._audience.gathering():
+            for flight in self.flights:
+                if client is None or flight.client is client:
+                    self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
+
+    def _give_up(self, flight: PendingCommand, why: str) -> None:
+        """End a command with a NoAck of the bridge, unless it ended while we came to it."""
+        if self._take_out(flight):
+            self._tell_given_up(flight, why)
+
+    def _tell_given_up(self, flight: PendingCommand, why: str) -> None:
+        self._diary.given_up(flight.client, flight.header, flight.key, flight.lease, why)
+        if flight.client is not self.own:
+            self._audience.tell(flight.client, _refusal(flight.header, why), flight.visit)
+        if flight.then is not None:
+            flight.then(None, why)
+
+    def _take_out(self, flight: PendingCommand) -> bool:
+        was_in = self.flights.end(flight)
+        if was_in:
+            flight.client.in_flight -= 1
+        return was_in
+
+    # Time
+
+    def _keep_sweeping(self) -> None:
+        if self._sweep is None:
+            self._sweep = Deadline(self._clock, SWEEP_INTERVAL, self._look_at_deadlines)
+
+    def _look_at_deadlines(self) -> None:
+        self._sweep = None
+        with self._audience.gathering():
+            for flight in self.flights.due(self._clock.seconds()):
+                self._give_up(flight, self._why_late(flight))
+        if self.flights:
+            self._keep_sweeping()
+
+    def _why_late(self, flight: PendingCommand) -> str:
+        if not flight.written:
+            return f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
+        if flight.acked:
+            return "timed out: acknowledged, but not done in time"
+        return f"timed out: no Ack within {self._rules.ack_timeout:g} s"
+
+    def stop(self) -> None:
+        """Stop the timer; nothing is in flight any more."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+
+def header_of(command: Command) -> CommandEnvelope:
+    """The header of a command of the bridge's own."""
+    return read_command(command.encode().removesuffix(TERMINATOR))
+
+
+def why_overtaken(client: Any, stop: CommandEnvelope) -> str:
+    """Why a command is not sent that a client's stop overtook."""
+    return f"not sent: overtaken by {name_of(stop.code)} of {client.name}"
+
+
+def _refusal(header: CommandEnvelope, why: str) -> bytes:
+    return refusal(CommandHeader(header.sequence_id, header.code, header.source), why[:LONGEST_WHY])

@@ -1,0 +1,55 @@
+"""Wait for a connection, and say soon why there is none, for the programs that people start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.errors import ConnectTimeoutError
+
+SAY_AFTER = 1.5
+"""The time without a connection until the program says why there is none, in seconds."""
+
+_GIVE_AUTHORITY = "give the authority of its certificate with --tls-ca"
+
+PORT_ADVICE = {
+    "untrusted": _GIVE_AUTHORITY,
+    "other name": "connect to a name or an address that is in its certificate",
+    "plain": "leave out --tls-ca, or try another port",
+    "encrypted": _GIVE_AUTHORITY,
+    "no certificate": "give yours with --tls-certificate and --tls-key",
+    "http": "connect to one of the bridge's [[port]]s",
+    "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
+}
+"""What to do about a connection that can't be used, by `PeerRefusedError.cause`."""
+
+PAGE_ADVICE = {
+    "untrusted": _GIVE_AUTHORITY,
+    "other name": "name a host in --web that is in its certificate",
+    "plain": "say http:// in --web",
+}
+"""As `PORT_ADVICE`, for the page; about other causes the daemon's log says more."""
+
+
+async def wait_connected(pair: ClientServerPair[Any], timeout: float, say: Callable[[str], object]) -> None:
+    """Wait until a pair is connected; call `say` with what is missing if that takes longer than `SAY_AFTER`.
+
+    :param timeout: how long to wait at most, in seconds.
+    :raises ConnectTimeoutError: if it is not connected by then.
+    :raises ListenError: if it can't listen for replies.
+    :raises PeerRefusedError: if to wait longer can't help.
+    """
+    soon = min(SAY_AFTER, timeout)
+    try:
+        await pair.wait_connected(soon)
+    except ConnectTimeoutError as error:
+        if soon == timeout:
+            raise
+        say(f"{error}; trying for {timeout - soon:g} s more")
+    else:
+        return
+    try:
+        await pair.wait_connected(timeout - soon)
+    except ConnectTimeoutError as error:
+        raise ConnectTimeoutError(timeout, error.reason) from None

@@ -1,0 +1,83 @@
+"""The texts of ``help``, made from the message declarations alone."""
+
+from __future__ import annotations
+
+from mtmount_twisted.dialects.tma2020.command_names import short_name
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.enums import Commander
+from mtmount_twisted.wire.messages import FieldInfo
+
+from .line import members
+from .names import SHORT_NAMES, is_optional, parameters
+
+_ENDING = """
+help COMMAND    shows the parameters of a command
+who             shows who has command, who asks for it and who is connected
+status          shows what the bridge knows of the mount and of itself
+wait SECONDS    waits before the next line of a script
+quit            ends; so do exit and Ctrl-D
+
+A command takes values in order (az_move 10) or by name (AzimuthAxisMove position=10);
+bools are on or off; an enum's member goes by name or number; # begins a comment."""
+
+
+def help_all() -> str:
+    """Every command, one line each."""
+    width = max(map(len, SHORT_NAMES))
+    lines = [f"{name:<{width}}  {summary(command)}" for name, command in SHORT_NAMES.items()]
+    return "\n".join(lines) + "\n" + _ENDING
+
+
+def summary(command: type[Command]) -> str:
+    """The first line of a command's documentation."""
+    return (command.__doc__ or "").strip().partition("\n")[0]
+
+
+def usage(command: type[Command]) -> str:
+    """How a command is written: its short name and its parameters, optional ones in brackets."""
+    words = [f"[{info.name}]" if is_optional(info) else info.name for info in parameters(command)]
+    return " ".join([short_name(command), *words])
+
+
+def help_command(command: type[Command]) -> str:
+    """All there is to know of one command: types, units, defaults and what each parameter means."""
+    answer = "an Ack and nothing more" if command.ack_only else "an Ack, then Done"
+    lines = [
+        usage(command),
+        f"    {summary(command)}",
+        f"    {command.__name__}, code {int(command.command_code)}; the mount answers with {answer}.",
+    ]
+    rows = [_row(info) for info in parameters(command)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        lines.append("    " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())
+    return "\n".join(lines)
+
+
+def _row(info: FieldInfo) -> tuple[str, str, str, str, str]:
+    return info.name, _type_name(info), info.unit, _default(info), info.doc.replace("`", "")
+
+
+def _type_name(info: FieldInfo) -> str:
+    if info.kind.name == "enum":
+        return "|".join(members(info))
+    return "on|off" if info.kind.name == "bool" else info.kind.name
+
+
+def _default(info: FieldInfo) -> str:
+    if info.name == "tai":
+        return "default: now"
+    if info.dtype is Commander:
+        return "default: this commander"
+    if info.required:
+        return "required"
+    return f"default: {value_text(info, info.default)}"
+
+
+def value_text(info: FieldInfo, value: object) -> str:
+    """A value as a person would write it."""
+    if info.kind.name == "bool":
+        return "on" if value else "off"
+    if info.kind.name == "enum":
+        return str(getattr(value, "name", value))
+    return info.kind.write(value)

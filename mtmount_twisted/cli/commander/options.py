@@ -1,0 +1,200 @@
+"""The command line of ``mtmount-commander``. It prints only what ``argparse`` does.
+
+Next to read: `program`, which is given what `parse_options` returns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mtmount_twisted.cli.command_line import OneLineParser
+from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT, Source
+from mtmount_twisted.files import read_file
+from mtmount_twisted.hosts import host_and_port, parse_host_and_port
+from mtmount_twisted.version import __version__
+from mtmount_twisted.wire.fields import read_float, read_int
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """Where a daemon's page is.
+
+    :ivar secure: True for ``https``.
+    :ivar host: name or address, without brackets.
+    :ivar prefix: the path below which a proxy has it, without a slash at its end; empty for none.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        scheme, usual = ("https", 443) if self.secure else ("http", 80)
+        place = host_and_port(self.host, self.port)
+        return f"{scheme}://{place.removesuffix(f':{usual}')}{self.prefix}"
+
+
+DEFAULT_WEB = WebAddress(False, "127.0.0.1", 8080)
+"""Where a bridge on this machine has its page, unless it was told otherwise."""
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as attributes.
+
+    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after
+        ``--help`` or ``--version``.
+    """
+    parser = OneLineParser(
+        prog="mtmount-commander",
+        description="Command the telescope mount from a prompt, or with lines from a pipe.",
+        epilog="From a pipe, the exit status is 0 if every command was done, 1 if one was not, and 2 for bad"
+        " usage, a line that is no command, or no connection. See docs/commander.rst.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="where the mount takes commands: name or address (%(default)s)")
+    add("--command-port", type=_port, default=COMMAND_PORT, metavar="PORT", help="its port (%(default)s)")
+    add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
+    add("--reply-port", type=_any_port, default=REPLY_PORT, metavar="PORT", help="0: any free (%(default)s)")
+    add(
+        "--connect",
+        type=_far_end,
+        metavar="HOST:PORT",
+        help="speak to a [[port]] of the bridge, over one connection, and not to a pair",
+    )
+    add(
+        "--tls-ca",
+        metavar="FILE",
+        help="with --connect: encrypt; the certificate there, or of an https page, is from this authority",
+    )
+    add(
+        "--tls-certificate",
+        metavar="FILE",
+        help="with --tls-ca: show this certificate (PEM), which names you",
+    )
+    add("--tls-key", metavar="FILE", help="its private key (PEM), if that is in another file")
+    add(
+        "--web",
+        type=_web,
+        metavar="URL",
+        help=f"the bridge's page, to learn who has command and who asks for it (for a mount on this machine"
+        f" {DEFAULT_WEB}, if it answers); none: don't ask",
+    )
+    add("--token-file", type=_token, metavar="FILE", help="a file with the token for --web and nothing else")
+    add(
+        "--source",
+        type=_source,
+        help="who commands: CSC, EUI or HHD (CSC); the bridge's page knows better, where it is asked",
+    )
+    add(
+        "--connect-timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long a script waits for the connection before it fails; a prompt says so and"
+        " goes on waiting (%(default)s)",
+    )
+    add("--stop-on-error", action="store_true", help="end a script at the first line that is not done")
+    add("--version", action="version", version=f"mtmount-commander {__version__}")
+    options = parser.parse_args(arguments)
+    _check_connect(parser, options)
+    options.source_given = options.source is not None
+    options.source = options.source or Source.CSC
+    return options
+
+
+def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
+    """Refuse options that belong to another way to connect than the one that is asked for."""
+    if options.connect is not None:
+        for name in ("host", "command_port", "reply_host", "reply_port"):
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(
+                    f"--{name.replace('_', '-')}: a pair's; --connect has one connection for both ways"
+                )
+    is_https = options.web not in (None, "none") and options.web.secure
+    if options.tls_ca is not None and options.connect is None and not is_https:
+        parser.error("--tls-ca: it needs --connect, or --web with an https:// address")
+    if options.token_file is not None and options.web == "none":
+        parser.error("--token-file: it needs a page to ask, and --web none asks none")
+    for name, needed in (
+        ("tls_certificate", "connect"),
+        ("tls_certificate", "tls_ca"),
+        ("tls_key", "tls_certificate"),
+    ):
+        if getattr(options, name) is not None and getattr(options, needed) is None:
+            parser.error(f"--{name.replace('_', '-')}: it needs --{needed.replace('_', '-')}")
+
+
+def _far_end(text: str) -> tuple[str, int]:
+    try:
+        return parse_host_and_port(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _web(text: str) -> WebAddress | str:
+    if text == "none":
+        return text
+    with contextlib.suppress(ValueError, KeyError):
+        url = urlsplit(text)
+        usual = {"http": 80, "https": 443}[url.scheme]
+        is_plain = text.isascii() and text.isprintable() and not re.search(r"[\s@?#]", text)
+        if url.hostname and is_plain and url.port != 0:
+            return WebAddress(url.scheme == "https", url.hostname, url.port or usual, url.path.rstrip("/"))
+    expected = "http://HOST:PORT or https://HOST:PORT, with the path where a proxy has it below one, or none"
+    raise argparse.ArgumentTypeError(f"expected {expected}, got {_without_user(text)[:100]!r}")
+
+
+def _without_user(text: str) -> str:
+    """A URL whose password, if it has one, is not for everybody's eyes."""
+    return re.sub(r"//[^/]*@", "//***@", text)
+
+
+def _token(path: str) -> str:
+    try:
+        text = read_file(path).data.removeprefix(codecs.BOM_UTF8).decode().strip()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = ""
+    if not (text.isascii() and text.isprintable() and text and " " not in text):
+        raise argparse.ArgumentTypeError(f"{path}: expected a token, one word of ASCII, and nothing else")
+    return text
+
+
+def _port(text: str) -> int:
+    return _ranged_port(text, 1)
+
+
+def _any_port(text: str) -> int:
+    return _ranged_port(text, 0)
+
+
+def _ranged_port(text: str, least: int) -> int:
+    with contextlib.suppress(ValueError):
+        if least <= (port := read_int(text)) <= 65535:
+            return port
+    raise argparse.ArgumentTypeError(f"expected a port from {least} to 65535, got {text[:50]!r}")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if (seconds := read_float(text)) > 0:
+            return seconds
+    raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text[:50]!r}")
+
+
+def _source(text: str) -> Source:
+    commanders = (Source.CSC, Source.EUI, Source.HHD)
+    for source in commanders:
+        if text.upper() == source.name:
+            return source
+    names = ", ".join(source.name for source in commanders)
+    raise argparse.ArgumentTypeError(f"expected one of {names}, got {text!r}")

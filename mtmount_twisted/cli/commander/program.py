@@ -1,0 +1,408 @@
+"""The program: its connection, a prompt or a script on top of it, and the reactor below it.
+
+May touch the reactor, signals and the standard streams. Next to read: `session`, which runs the
+lines; `options`, the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, TextIO
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
+
+from mtmount_twisted.cli.command_line import MISUSED
+from mtmount_twisted.cli.standard_streams import run_program
+from mtmount_twisted.client.communicator import Communicator
+from mtmount_twisted.client.duplex import DuplexCommunicator
+from mtmount_twisted.client.mount import Mount
+from mtmount_twisted.dialects.tma2020.enums import Commander
+from mtmount_twisted.errors import ConnectTimeoutError, ListenError, PeerRefusedError, WebError
+from mtmount_twisted.hosts import host_and_port, is_loopback
+from mtmount_twisted.net.output import DescriptorSink, OutputFile, OutputThread
+from mtmount_twisted.net.tls import client_options, date_warnings, load_credentials
+from mtmount_twisted.version import how_to_install
+from mtmount_twisted.visible import visible
+from mtmount_twisted.wire.fields import utc_now
+
+from .connecting import PORT_ADVICE, SAY_AFTER, wait_connected
+from .options import DEFAULT_WEB, WebAddress, parse_options
+from .script import Lines, read_in_thread, run_script
+from .session import Session
+from .watch import Watch
+
+INTERRUPTED = 130
+"""The exit status when a signal ended the program, as a shell has it for Ctrl-C."""
+
+LINES = "\n"
+"""What a text for a person may hold besides visible text: a manual page and a traceback have lines."""
+
+Show = Callable[[str], Any]
+
+
+class _Shown(logging.Handler):
+    """Shows what the library logs of the connection, in the session's own form."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(logging.INFO)
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        label = "link" if record.levelno < logging.WARNING else record.levelname
+        self._session.show(label, record.getMessage())
+
+
+class Program:
+    """One run: a connection, a session on it, and its end.
+
+    :param options: as `parse_options` gives them.
+    :param show: called with each text for the output.
+    :param complain: called with each text for the error output.
+    """
+
+    def __init__(self, reactor: Any, options: argparse.Namespace, show: Show, complain: Show) -> None:
+        self.reactor = reactor
+        self.options = options
+        self.complain = complain
+        self.log = logging.Logger(__name__, logging.INFO)  # its own: no other handler shows it again
+        self.log.addHandler(logging.NullHandler())  # or logging itself would show what comes before _Shown
+        self.link = self._make_link()
+        self.mount = Mount(self.link)
+        self.watch: Watch | None = None
+        self._close_web: Callable[[], Any] = lambda: None
+        self.session = Session(
+            self.mount,
+            show,
+            clock=reactor,
+            source=options.source,
+            own_commander=self._own_commander,
+            on_ask=self._note_ask,
+            look=self._look,
+        )
+        self._set_up_watch()
+        self.log.addHandler(_Shown(self.session))
+        self._warn_of_certificates()
+        self._was_connected = False
+
+    def _make_link(self) -> Communicator:
+        """Return the connection that the options ask for: a pair, or one to a ``[[port]]``."""
+        options = self.options
+        shared: dict[str, Any] = {"connect_callback": self._connection_changed, "reactor": self.reactor}
+        if options.connect is None:
+            return Communicator(
+                options.source.name,
+                options.host,
+                options.command_port,
+                options.reply_host,
+                options.reply_port,
+                self.log,
+                read_replies=True,
+                **shared,
+            )
+        host, port = options.connect
+        tls = None
+        if options.tls_ca is not None:
+            tls = client_options(host, options.tls_ca, options.tls_certificate or "", options.tls_key or "")
+        return DuplexCommunicator(options.source.name, host, port, self.log, tls=tls, **shared)
+
+    def _warn_of_certificates(self) -> None:
+        """Warn of a certificate of ours that is expired, or will be soon, as the daemon does of its own."""
+        own = self.options.tls_certificate
+        if own is None:
+            return
+        chain = load_credentials(own, self.options.tls_key or own).chain
+        for why in date_warnings(chain, utc_now()):
+            self.log.warning("--tls-certificate: %s: %s", own, why)
+
+    # The daemon's page
+
+    @property
+    def _web(self) -> WebAddress | None:
+        """Where the daemon's page is asked for; None if it is not."""
+        options = self.options
+        if options.web is None:
+            host, _ = options.connect or (options.host, None)
+            return DEFAULT_WEB if is_loopback(host) else None
+        return None if options.web == "none" else options.web
+
+    def _set_up_watch(self) -> None:
+        """Make what asks the daemon who has command, if it is to be asked.
+
+        :raises ValueError: if the files for an ``https`` address can't be used.
+        """
+        address, options = self._web, self.options
+        if address is None:
+            return
+        tls = client_options(address.host, options.tls_ca or "") if address.secure else None
+
+        @cache
+        def client() -> Any:
+            from .web import WebClient
+
+            made = WebClient(self.reactor, address, options.token_file or "", tls)
+            self._close_web = made.close
+            return made
+
+        self.watch = Watch(
+            lambda path: client().get(path),
+            str(address),
+            self.session.show,
+            self.reactor,
+            self._own_port,
+            is_guess=options.web is None,
+        )
+
+    async def _look(self) -> Any:
+        return await self._asked().state()
+
+    def _asked(self) -> Watch:
+        if self.watch is not None:
+            return self.watch
+        if self.options.web == "none":
+            raise WebError("the bridge's page is not asked: leave out --web none")
+        raise WebError(_ELSEWHERE)
+
+    async def _own_commander(self) -> Commander:
+        """Say which commander this prompt is to the bridge, which goes by the port and not by ``--source``.
+
+        :raises WebError: if it may be any, at a ``[[port]]``: to ask for another hands command over to that.
+        """
+        try:
+            source = await self._asked().own_source()
+        except WebError as error:
+            if self.options.connect is not None and not self.options.source_given:
+                raise WebError(
+                    f"ask_for_command: which commander this prompt is, is not known: {error}; say which, "
+                    "as in ask_for_command EUI, or start with --source"
+                ) from None
+            source = self.options.source
+        return Commander(int(source))
+
+    def _note_ask(self, commander: Commander | None) -> None:
+        if self.watch is not None:
+            self.watch.note_ask(commander)
+
+    def _own_port(self) -> int | None:
+        """The port that is this commander's alone at the bridge; None while it is not connected."""
+        writer = self.link.writer
+        if writer is None or not self.link.connected:
+            return None
+        return self.link.client_port if self.options.connect is None else writer.transport.getHost().port
+
+    def _start_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.start()
+        elif self.options.web is None:
+            self.session.show("link", f"who has command is not known: {_ELSEWHERE}")
+
+    # A run
+
+    async def run(self, talk: Callable[[], Deferred[int]]) -> int:
+        """Listen, do what `talk` does, and close all.
+
+        :returns: the exit status.
+        """
+        try:
+            port = await self.link.wait_server_port()
+            back = f"replies come to {host_and_port(self.link.server_host, port)}"
+            if self.options.connect is not None:
+                encrypted = "not " if self.options.tls_ca is None else ""
+                back = f"replies come back on the same connection, {encrypted}encrypted"
+            self.session.show(
+                "link", f"{self.options.source.name}: times are UTC; commands go to {self._far_end}, {back}"
+            )
+            return await talk()
+        except ListenError as error:
+            self.complain(str(error))
+            return MISUSED
+        finally:
+            if self.watch is not None:
+                self.watch.stop()
+            self.session.close()
+            await DeferredList([self.mount.close(), maybeDeferred(self._close_web)])
+
+    async def run_pipe(self, lines: Lines) -> int:
+        """Run a script once there is a connection."""
+        try:
+            await wait_connected(self.link, self.options.connect_timeout, self.complain)
+        except ConnectTimeoutError as error:
+            self.complain(str(error))
+            return MISUSED
+        except PeerRefusedError as error:
+            self.complain(_advised(error))
+            return MISUSED
+        return await run_script(self.session, lines, self.complain, stop_on_error=self.options.stop_on_error)
+
+    async def run_prompt(self) -> int:
+        """Converse with a person, connected or not."""
+        from .prompt import converse, make_prompt
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C just between two prompts drops nothing
+        waiting = self.link.wait_connected(min(SAY_AFTER, self.options.connect_timeout))
+        waiting.addErrback(self._still_waiting)
+        self._start_watch()
+        prompt = make_prompt(self.session, self.options.source.name, self._lacks)
+        talk = asyncio.ensure_future(converse(self.session, prompt))
+        try:
+            await Deferred.fromFuture(talk)  # if cancelled, it waits until the terminal is put right
+        except asyncio.CancelledError:
+            raise CancelledError from None
+        finally:
+            waiting.cancel()
+        return 0
+
+    def _lacks(self) -> str:
+        return "" if self.watch is None else self.watch.label
+
+    @property
+    def _far_end(self) -> str:
+        return host_and_port(*self.options.connect or (self.options.host, self.options.command_port))
+
+    def _still_waiting(self, reason: Failure) -> None:
+        if reason.check(ConnectTimeoutError):
+            self.session.show("link", f"{reason.getErrorMessage()}; still trying")
+        elif isinstance(reason.value, PeerRefusedError):
+            self.session.show("link", f"{_advised(reason.value)}; still trying")
+
+    def _connection_changed(self, link: Communicator) -> None:
+        if link.connected != self._was_connected and not link.closed:
+            self._was_connected = link.connected
+            if link.connected:
+                self.session.show("CONNECTED", "both ways: commands can be given")
+            else:
+                if self.watch is not None:
+                    self.watch.forget_source()
+                self.session.show("LOST", "the connection to the mount; trying to get it back")
+
+
+_ELSEWHERE = "the mount is not on this machine; --web URL names the page of its bridge"
+
+
+def _advised(error: PeerRefusedError) -> str:
+    """Say why a connection can't be used, and what to do about it."""
+    return f"{error}; {PORT_ADVICE[error.cause]}"
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(visible(text, LINES) + "\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(visible(f"mtmount-commander: {text}", LINES) + "\n")
+
+
+LAST_WORDS = 1.0
+"""How long an interrupted commander waits until its output is written, in seconds."""
+
+
+def _in_thread(stream: TextIO) -> OutputFile:
+    """Return what writes where a stream does, in a thread.
+
+    The commands go on while the output is not read, and also if its reader has left.
+    """
+    stream.flush()
+    descriptor = stream.fileno()
+    output = OutputThread(DescriptorSink(descriptor), _lacking, name=stream.name)
+    output.start()
+    return OutputFile(output, descriptor, stream.encoding)
+
+
+def _lacking(number: int, error: OSError | None) -> bytes:
+    why = "not read fast enough" if error is None else str(error)
+    return f"mtmount-commander: {number} lines are lacking here: {why}\n".encode()
+
+
+def _flush(files: Iterable[OutputFile], within: float | None) -> None:
+    """Wait until all is written; a signal ends the program meanwhile."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    for file in files:
+        file.output.flush(within)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the commander.
+
+    :param arguments: the command line without the program's name; `sys.argv`'s if None.
+    :returns: the exit status.
+    """
+    no_input = sys.stdin is None
+    return run_program("mtmount-commander", lambda: _run_with(parse_options(arguments), no_input))
+
+
+def _run_with(options: argparse.Namespace, no_input: bool) -> int:
+    if no_input:
+        _complain("the standard input is closed: there are no lines to read")
+        return MISUSED
+    interactive = sys.stdin.isatty()
+    if interactive:
+        from twisted.internet import asyncioreactor
+
+        asyncioreactor.install(asyncio.new_event_loop())
+    from twisted.internet import reactor
+
+    files = [_in_thread(stream) for stream in (sys.stdout, sys.stderr)]
+    sys.stdout, sys.stderr = files
+    status = INTERRUPTED
+    try:
+        status = _run(reactor, options, interactive)
+    finally:
+        _flush(files, LAST_WORDS if status == INTERRUPTED else None)
+    shown, complaints = (file.output for file in files)
+    if shown.error is not None and not isinstance(shown.error, BrokenPipeError):
+        why = shown.error.strerror or shown.error
+        _complain(f"can't write to the standard output: {why}; {shown.dropped} lines are lacking")
+        complaints.flush(LAST_WORDS)
+    return status
+
+
+def _why_not_begun(error: ValueError | ImportError) -> str:
+    if isinstance(error, ImportError):
+        return f"to encrypt: {error.name} is not installed: {how_to_install('tls')}"
+    return str(error)
+
+
+def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
+    statuses: list[int] = []
+
+    def talk(program: Program) -> Deferred[int]:
+        lines = Lines(lambda: read_in_thread(reactor, sys.stdin.fileno()))
+        return Deferred.fromCoroutine(program.run_prompt() if interactive else program.run_pipe(lines))
+
+    def start() -> None:
+        try:
+            program = Program(reactor, options, _show, _complain)
+        except (ValueError, ImportError) as error:  # a host that can be none, a file that is no certificate
+            _complain(_why_not_begun(error))
+            statuses.append(MISUSED)
+            stop(None)
+            return
+        running = Deferred.fromCoroutine(program.run(lambda: talk(program)))
+        running.addCallbacks(statuses.append, failed).addBoth(stop)
+        reactor.addSystemEventTrigger("before", "shutdown", interrupt, running)
+
+    def interrupt(running: Deferred[Any]) -> Deferred[Any]:
+        running.cancel()
+        return running
+
+    def failed(reason: Failure) -> None:
+        interrupted = reason.check(CancelledError) is not None
+        statuses.append(INTERRUPTED if interrupted else MISUSED)
+        _complain("interrupted" if interrupted else f"a fault in the commander:\n{reason.getTraceback()}")
+
+    def stop(_: object) -> None:
+        with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
+            reactor.stop()
+
+    reactor.callLater(0, start)  # and not when running: asyncio's loop is not yet running then
+    reactor.run()
+    return statuses[0] if statuses else INTERRUPTED

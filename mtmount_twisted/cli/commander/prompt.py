@@ -1,0 +1,65 @@
+"""Lines from a person: a prompt with completion, above which all that comes is shown.
+
+Imported only when a person is there, since it brings ``prompt_toolkit``. `converse` is
+a coroutine of asyncio's and not of Twisted's: it runs on the loop of Twisted's asyncio reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from mtmount_twisted.visible import visible
+
+from .completion import offers
+from .session import Session
+
+
+class LineCompleter(Completer):
+    """`offers` as ``prompt_toolkit`` wants them."""
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        for offer in offers(document.text_before_cursor):
+            yield Completion(offer.text, start_position=-offer.replaces, display_meta=offer.doc)
+
+
+def make_prompt(
+    session: Session, name: str, lacks: Callable[[], str] = lambda: "", **options: Any
+) -> PromptSession[str]:
+    """Make the prompt, which says so while there is no connection, and while another has command.
+
+    :param name: what to show in it.
+    :param lacks: says what else is to be shown, such as who has command; empty for nothing.
+    :param options: more arguments for `PromptSession`, such as another input and output.
+    """
+
+    def label() -> str:
+        lacking = lacks() if session.connected else "not connected"
+        return f"{name} ({visible(lacking)})> " if lacking else f"{name}> "
+
+    return PromptSession(
+        label,
+        completer=LineCompleter(),
+        complete_while_typing=False,
+        **options,
+    )
+
+
+async def converse(session: Session, prompt: PromptSession[str]) -> None:
+    """Start each line that the person enters, until one quits or Ctrl-D.
+
+    Ctrl-C drops the line that is being typed. No command is waited for.
+    """
+    with patch_stdout():
+        while not session.quitting:
+            try:
+                session.start(await prompt.prompt_async())
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return

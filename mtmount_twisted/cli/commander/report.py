@@ -1,0 +1,240 @@
+"""What happened -> one line of text that an engineer reads in a second, at night.
+
+Each line is the time (UTC), a label in capitals if something is wrong, and the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.enums import SubsystemId
+from mtmount_twisted.dialects.tma2020.framing import brief
+from mtmount_twisted.dialects.tma2020.replies import (
+    ErrorReply,
+    InPositionReply,
+    OnStateInfoReply,
+    Reply,
+    WarningReply,
+)
+from mtmount_twisted.errors import (
+    CommandError,
+    CommandFailed,
+    CommandNotSent,
+    CommandOutcomeUnknown,
+    CommandRefused,
+    CommandSuperseded,
+    CommandTimedOut,
+    WebError,
+)
+from mtmount_twisted.visible import visible
+
+from .manual import value_text
+from .names import parameters
+from .watch import Standing
+
+AXES = {0: "azimuth", 1: "elevation"}
+"""What the ``what`` of an `InPositionReply` means; from ``protocol.md``."""
+
+ENDINGS: dict[type[CommandError], str] = {
+    CommandRefused: "REFUSED",
+    CommandFailed: "FAILED",
+    CommandSuperseded: "SUPERSEDED",
+    CommandTimedOut: "TIMED OUT",
+    CommandNotSent: "NOT SENT",
+    CommandOutcomeUnknown: "UNKNOWN",
+}
+"""The label for each way in which a command ends otherwise than done."""
+
+
+def stamped(when: datetime, label: str, text: str) -> str:
+    """One line of the report.
+
+    :param when: when it happened, UTC.
+    """
+    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}  {label:<10}  {visible(text)}"
+
+
+def command_text(command: Command) -> str:
+    """A command as a line that makes it again, without the numbers that have their default."""
+    given = [
+        f"{info.name}={value_text(info, getattr(command, info.name))}"
+        for info in parameters(type(command))
+        if info.kind.name == "enum" or info.required or getattr(command, info.name) != info.default
+    ]
+    return " ".join([type(command).__name__, *given])
+
+
+def numbered(command: Command) -> str:
+    """How a command is called in its answers: its sequence id and its name."""
+    return f"#{command.sequence_id} {type(command).__name__}"
+
+
+def ack_text(command: Command, expected: float, after: float) -> str:
+    """The mount accepted a command.
+
+    :param expected: how long the mount expects it to take, in seconds; 0 if it did not say.
+    :param after: how long after it was sent, in seconds.
+    """
+    text = f"{numbered(command)} after {after:.3f} s"
+    return f"{text}, expected to take {expected:g} s" if expected else text
+
+
+def done_text(command: Command, after: float) -> str:
+    """A command is done, `after` seconds after it was sent."""
+    text = f"{numbered(command)} after {after:.3f} s"
+    return f"{text} (a track command ends with its Ack)" if command.ack_only else text
+
+
+def ending(error: CommandError, after: float) -> tuple[str, str]:
+    """The label and the text for a command that ended otherwise than done."""
+    return ENDINGS[type(error)], f"{numbered(error.command)} after {after:.3f} s: {error.explanation}"
+
+
+def event(reply: Reply) -> tuple[str, str]:
+    """The label and the text for a reply that answers no command."""
+    return _EVENTS[type(reply)](reply)
+
+
+def code_text(code: int) -> str:
+    """A code of an error or a warning, with the subsystem's name: ``903 (MIRROR_COVERS + 3)``."""
+    base = code // 100 * 100
+    if base not in SubsystemId.__members__.values():
+        return str(code)
+    return f"{code} ({SubsystemId(base).name} + {code - base})"
+
+
+def _error(reply: ErrorReply) -> tuple[str, str]:
+    if not (reply.on or reply.active):
+        return "error over", _fault(reply)
+    now = "active now" if reply.active else "no longer active"
+    return "ERROR", f"{now}, {'latched until reset' if reply.on else 'not latched'}: {_fault(reply)}"
+
+
+def _warning(reply: WarningReply) -> tuple[str, str]:
+    return ("WARNING" if reply.active else "warn. over"), _fault(reply)
+
+
+def _fault(reply: ErrorReply | WarningReply) -> str:
+    return brief("; ".join([f"code {code_text(reply.code)}, {reply.subsystem}", *reply.extra_data]))
+
+
+def _state(reply: OnStateInfoReply) -> tuple[str, str]:
+    return "state", reply.description
+
+
+def _in_position(reply: InPositionReply) -> tuple[str, str]:
+    axis = AXES.get(reply.what, f"axis {reply.what}")
+    return "position", f"{axis} is {'in position' if reply.in_position else 'NOT in position'}"
+
+
+_EVENTS: dict[type[Reply], Callable[[Any], tuple[str, str]]] = {
+    ErrorReply: _error,
+    WarningReply: _warning,
+    OnStateInfoReply: _state,
+    InPositionReply: _in_position,
+}
+
+
+# What the daemon knows, as its page says: `who` and `status`
+
+
+def who(state: dict[str, Any], standing: Standing) -> str:
+    """Say who has command, since when, who asks for it, and who is connected.
+
+    :param state: the answer to ``/api/v1/state``.
+    """
+    return _told(_who, state, standing)
+
+
+def status(state: dict[str, Any], standing: Standing) -> str:
+    """Say how the bridge and the mount are, a line for each thing.
+
+    :param state: the answer to ``/api/v1/state``.
+    """
+    return _told(_status, state, standing)
+
+
+def _told(
+    tell: Callable[[dict[str, Any], Standing], Iterator[str]], state: dict[str, Any], standing: Standing
+) -> str:
+    try:
+        return "\n".join(map(visible, tell(state, standing)))
+    except (LookupError, TypeError, AttributeError, ValueError):
+        raise WebError("the bridge's answer is of another version of mtmount_twisted") from None
+
+
+def _who(state: dict[str, Any], standing: Standing) -> Iterator[str]:
+    yield _command_row(state, standing)
+    for name, time in standing.requests:
+        yield f"{name} asks for it, since {_clock(time)}"
+    rows = [(each["name"], each["source"], each["may_command"]) for each in state["commanders"]]
+    if not rows:
+        yield "no commander is connected"
+    width = max((len(name) for name, _, _ in rows), default=0)
+    for name, source, may_command in rows:
+        notes = [] if may_command else ["observes"]
+        notes += ["this prompt"] if name == standing.me else []
+        yield f"  {name:<{width}}  {source}  {', '.join(notes)}".rstrip()
+
+
+def _command_row(state: dict[str, Any], standing: Standing) -> str:
+    since = state["lease"]["since"]
+    text = standing.describe() + (f" since {_clock(since)}" if since else "")
+    return f"{text}; it is gone, and waited for" if standing.gone else text
+
+
+def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
+    controller, journal, mount = state["controller"], state["journal"], state["mount"]
+    for label, text in (
+        ("bridge", f"mtmount_twisted {state['version']}; its clock says {_clock(state['time'])}"),
+        ("controller", _link(controller)),
+        ("command", _command_row(state, standing)),
+        ("mount", _said(mount["description"] or "has not said its state", mount)),
+        *(
+            (name, _said("in position" if axis["in_position"] else "NOT in position", axis))
+            for name, axis in state["axes"].items()
+        ),
+        *(("ERROR", _alarm(alarm)) for alarm in state["errors"]),
+        *(("WARNING", _alarm(alarm)) for alarm in state["warnings"]),
+        *(("in flight", _in_flight(flight)) for flight in state["in_flight"]),
+        ("journal", _journal(journal)),
+    ):
+        yield f"{label:<10}  {text}"
+
+
+def _clock(time: str) -> str:
+    """The time of day of an ISO 8601 timestamp, UTC."""
+    return datetime.fromisoformat(time).strftime("%H:%M:%S")
+
+
+def _link(controller: dict[str, Any]) -> str:
+    state = "connected" if controller["connected"] else "NOT connected"
+    since = f" since {_clock(controller['since'])}" if controller["since"] else ""
+    return f"{state}{since}, {controller['address']}"
+
+
+def _said(text: str, about: dict[str, Any]) -> str:
+    when = f" ({_clock(about['time'])})" if about["time"] else ""
+    return f"{text}{when}" + ("; said before the connection was lost" if about["stale"] else "")
+
+
+def _alarm(alarm: dict[str, Any]) -> str:
+    now = "active" if alarm["active"] else "no longer active"
+    text = "; ".join(filter(None, (f"code {code_text(alarm['code'])}", alarm["what"], alarm["description"])))
+    return _said(f"{now}: {text}", alarm)
+
+
+def _in_flight(flight: dict[str, Any]) -> str:
+    how = "accepted" if flight["acked"] else "sent" if flight["sent"] else "waits to be sent"
+    name = flight["command"] or f"code {flight['code']}"
+    return f"#{flight['sequence_id']} {name} of {flight['commander']}, {how}, since {_clock(flight['since'])}"
+
+
+def _journal(journal: dict[str, Any]) -> str:
+    if journal["path"] is None:
+        return "none is kept"
+    lost = f"; {journal['lost']} rows lost" if journal["lost"] else ""
+    return f"{journal['path']}{lost}" + (f"; {journal['fault']}" if journal["fault"] else "")

@@ -1,0 +1,158 @@
+"""A session: lines run on a `Mount`, and all that comes of them shown as it comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from mtmount_twisted.client.mount import Mount
+from mtmount_twisted.dialects.tma2020.commands import AskForCommand, Command
+from mtmount_twisted.dialects.tma2020.enums import Commander, Source
+from mtmount_twisted.dialects.tma2020.replies import Reply
+from mtmount_twisted.errors import CommandError, MTMountError, WebError
+from mtmount_twisted.visible import visible
+from mtmount_twisted.wire.fields import utc_now
+from mtmount_twisted.wire.tai import current_tai
+
+from . import report
+from .line import Help, Quit, Status, Wait, Who, asks_for_itself, parse_line
+from .manual import help_all, help_command
+from .watch import Standing
+
+Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
+"""Asks the daemon for its state, and reads from it who has command."""
+
+
+async def _no_web() -> tuple[dict[str, Any], Standing]:
+    raise WebError("no page of a bridge's to ask; --web URL names it")
+
+
+class Session:
+    """Runs lines, one or many at a time, until `quitting`.
+
+    :param mount: where commands go; its events are shown.
+    :param output: called with each text to show, without a newline at its end.
+    :param clock: times a ``wait``, an ``IReactorTime``.
+    :param source: which commander the commands say that they are from.
+    :param own_commander: says which commander this session is to the bridge, for an ``ask_for_command``
+        without a value: a `MTMountError` that it raises refuses the line. That of `source` if it is None.
+    :param on_ask: called with the commander that an ``ask_for_command`` names as it goes out, and with None
+        if it fails.
+    :param look: asks for what ``who`` and ``status`` show; what it raises as `WebError` is told.
+    :param monotonic: seconds on a clock that never jumps, for durations.
+    :param now: the current time, UTC, for what is shown.
+    :param tai: the current TAI in seconds, for a ``tai`` that is left out.
+    :ivar quitting: True once a line asked to end the session.
+    """
+
+    def __init__(
+        self,
+        mount: Mount,
+        output: Callable[[str], Any],
+        *,
+        clock: Any,
+        source: Source = Source.CSC,
+        own_commander: Callable[[], Awaitable[Commander]] | None = None,
+        on_ask: Callable[[Commander | None], object] = lambda commander: None,
+        look: Look = _no_web,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+        tai: Callable[[], float] = current_tai,
+    ) -> None:
+        self.quitting = False
+        self._mount = mount
+        self._output = output
+        self._clock = clock
+        self._source = source
+        self._own_commander = own_commander
+        self._on_ask = on_ask
+        self._look = look
+        self._monotonic = monotonic
+        self._now = now
+        self._tai = tai
+        self._started: set[Deferred[Any]] = set()
+        self._unsubscribe = mount.subscribe(self._show_event)
+
+    @property
+    def connected(self) -> bool:
+        """True if commands can be sent and answered."""
+        return self._mount.communicator.connected
+
+    def show(self, label: str, text: str) -> None:
+        """Show one line, with the time."""
+        self._output(report.stamped(self._now(), label, text))
+
+    def run(self, line: str) -> Deferred[bool]:
+        """Run a line to its end.
+
+        :returns: a Deferred that fires with False if it was a command that did not end as
+            done, else with True. It fails with `MTMountError` if the line asks for nothing
+            that there is; nothing was sent then.
+        """
+        return Deferred.fromCoroutine(self._run(line))
+
+    def start(self, line: str) -> None:
+        """Run a line without waiting for its end; an error in it is shown."""
+        running = self.run(line)
+        self._started.add(running)
+        running.addErrback(self._show_problem).addBoth(lambda _: self._started.discard(running))
+
+    def close(self) -> None:
+        """End what `start` began, and show no more events; say what the mount is left to finish."""
+        self._unsubscribe()
+        for sent in self._mount.in_flight:
+            self.show("LEFT", f"{report.numbered(sent.command)} has not ended; the mount may go on with it")
+        for running in tuple(self._started):
+            running.cancel()
+
+    async def _run(self, line: str) -> bool:
+        commander = None
+        if self._own_commander is not None and asks_for_itself(line):
+            commander = await self._own_commander()
+        request = parse_line(line, source=self._source, commander=commander, tai=self._tai)
+        if isinstance(request, Command):
+            return await self._send(request)
+        if isinstance(request, Help):
+            self._output(help_command(request.command) if request.command else help_all())
+        elif isinstance(request, Who | Status):
+            tell = report.who if isinstance(request, Who) else report.status
+            self._output(tell(*await self._look()))
+        elif isinstance(request, Wait):
+            await deferLater(self._clock, request.seconds)
+        elif isinstance(request, Quit):
+            self.quitting = True
+        return True
+
+    async def _send(self, command: Command) -> bool:
+        began = self._monotonic()
+        self.show("command", f"#{command.sequence_id} {report.command_text(command)}")
+        if isinstance(command, AskForCommand):
+            self._on_ask(command.commander)
+        sent = self._mount.send(command)
+        try:
+            expected = await sent.acked
+            if not command.ack_only:
+                self.show("ack", report.ack_text(command, expected, self._monotonic() - began))
+            await sent.done
+        except CommandError as error:
+            if isinstance(command, AskForCommand):
+                self._on_ask(None)
+            self.show(*report.ending(error, self._monotonic() - began))
+            return False
+        self.show("done", report.done_text(command, self._monotonic() - began))
+        return True
+
+    def _show_event(self, reply: Reply) -> None:
+        self.show(*report.event(reply))
+
+    def _show_problem(self, reason: Failure) -> None:
+        if reason.check(MTMountError):
+            self._output(f"error: {visible(reason.getErrorMessage())}")
+        elif not reason.check(CancelledError):
+            self._output(f"a fault in the commander:\n{reason.getTraceback()}")

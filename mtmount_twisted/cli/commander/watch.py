@@ -1,0 +1,279 @@
+"""Show a person each change of command, as the daemon reports it over HTTP.
+
+The mount's protocol does not say who has command, nor that somebody asks for it; the daemon's page does.
+`Watch` asks it once a second, and nothing goes over the wire for that. `Standing` and `changes` are pure.
+
+Next to read: `web`, which asks; `report`, which has the words of ``who`` and ``status``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from mtmount_twisted.dialects.tma2020.enums import Commander, Source
+from mtmount_twisted.errors import WebError
+from mtmount_twisted.version import __version__
+
+LOOK_EVERY = 1.0
+"""How long after an answer the daemon is asked again, in seconds."""
+
+RETRY_EVERY = 2.0
+"""How long after a failure, in seconds."""
+
+STRANGE_AFTER = 3
+"""After how many looks in a row a connection that the daemon does not know is taken for another bridge's: the
+daemon may know of it a moment later than this side."""
+
+LOOKS = 3
+"""How often the daemon is asked which commander this prompt is, until it knows."""
+
+LOOK_AGAIN_AFTER = 0.1
+"""How long after one of these answers comes the next question, in seconds."""
+
+_STRANGE = (
+    "does not list this prompt among its commanders: it is another bridge's page (--web names the right "
+    "one), or the prompt is connected to a port that takes no commander so"
+)
+
+Ask = Callable[[str], Deferred[dict[str, Any]]]
+Show = Callable[[str, str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who has command.
+
+    :ivar holder: the commander's name; None if nobody has it.
+    :ivar number: of its lease: another one means that command changed hands.
+    :ivar gone: True while the holder is gone, and is waited for.
+    :ivar requests: who asks the holder for command, and when.
+    :ivar me: the name of the commander that this prompt is; None if the daemon does not know it.
+    :ivar source: the source of that commander; None likewise.
+    """
+
+    holder: str | None
+    number: int
+    gone: bool
+    requests: tuple[tuple[str, str], ...]
+    me: str | None
+    source: Source | None = None
+
+    @property
+    def is_mine(self) -> bool:
+        """True if this prompt has command."""
+        return self.holder is not None and self.holder == self.me
+
+    def describe(self) -> str:
+        """Who has command, for people."""
+        if self.is_mine:
+            return f"this prompt ({self.holder}) has command"
+        return f"{self.holder or 'nobody'} has command"
+
+
+def read_standing(state: dict[str, Any], port: int | None) -> Standing:
+    """Read who has command from the answer to ``/api/v1/state``.
+
+    :param port: the port that is this prompt's own there (``commanders[].address``); None if it has none.
+    :raises WebError: if it is the answer of another version.
+    """
+    try:
+        lease = state["lease"]
+        mine = [each for each in state["commanders"] if each["address"].endswith(f":{port}")]
+        me = mine[0] if len(mine) == 1 else None
+        return Standing(
+            holder=lease["holder"],
+            number=lease["number"],
+            gone=lease["holder_gone"],
+            requests=tuple((each["by"], each["time"]) for each in lease["requests"]),
+            me=None if me is None else me["name"],
+            source=None if me is None else Source[me["source"]],
+        )
+    except (LookupError, TypeError, AttributeError):
+        version = state.get("version") or "another version"
+        raise WebError(
+            f"this is mtmount_twisted {__version__}, and can't read the answers of {version}; install one "
+            "version for both"
+        ) from None
+
+
+def changes(
+    before: Standing | None, now: Standing, *, was_given_up: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield the label and the text for each thing that a person is to know of a change.
+
+    :param before: how it stood; None if nothing was known.
+    :param was_given_up: True if a loss of command is what this prompt asked for.
+    """
+    if before is not None and before.is_mine and not now.is_mine and was_given_up:
+        yield "holder", f"{now.describe()}; this prompt gave it up"
+    elif before is not None and before.is_mine and not now.is_mine:
+        yield "NO COMMAND", f"{now.describe()}; this prompt had it until now"
+    elif before is None or (before.describe(), before.number) != (now.describe(), now.number):
+        yield "holder", now.describe()
+    if now.gone and not (before is not None and before.gone):
+        yield "holder", f"{now.holder} is gone: it is waited for, then all is stopped and nobody has command"
+    for request in now.requests:
+        if before is None or request not in before.requests:
+            if now.is_mine:
+                text = f"{request[0]} asks this prompt for command; ask_for_command NONE gives it up"
+                yield "REQUEST", text
+            else:
+                yield "request", f"{request[0]} asks {now.holder} for command"
+
+
+class Watch:
+    """Asks the daemon for its state, and reports changes.
+
+    :param ask: asks for a path, as `web.WebClient.get` does.
+    :param where: the daemon's address, for people.
+    :param show: called with a label and a text.
+    :param clock: an ``IReactorTime``.
+    :param own_port: gives the port that is this prompt's own at the bridge; None while it is not connected.
+    :param is_guess: True if nobody said that this is the mount's daemon: then another bridge's is left alone.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        where: str,
+        show: Show,
+        clock: Any,
+        own_port: Callable[[], int | None],
+        *,
+        is_guess: bool = False,
+    ) -> None:
+        self._ask = ask
+        self._where = where
+        self._show = show
+        self._clock = clock
+        self._own_port = own_port
+        self._is_guess = is_guess
+        self._standing: Standing | None = None
+        self._lease: Any = None  # as it was when the whole state was read
+        self._problem = ""  # why nothing is known, as it was told
+        self._version = __version__
+        self._strange = 0
+        self._source: Source | None = None  # this prompt's at the bridge, on the connection that is up
+        self._given_up: int | None = None  # the number of the lease that this prompt asked to end
+        self._going: Deferred[None] | None = None
+
+    @property
+    def label(self) -> str:
+        """What a prompt shows of it; empty while this prompt has command, and if nothing was ever known."""
+        if self._standing is None:
+            return ""
+        if self._problem:
+            return "who has command is not known"
+        return "" if self._standing.is_mine else self._standing.describe()
+
+    async def state(self) -> tuple[dict[str, Any], Standing]:
+        """Ask for all that the daemon knows.
+
+        :raises WebError: if it can't be asked, or is another bridge's.
+        """
+        state = await self._ask("/api/v1/state")
+        standing = read_standing(state, self._own_port())
+        self._source = standing.source
+        return state, standing
+
+    async def own_source(self) -> Source:
+        """Say which commander this prompt is to the bridge; ask the daemon if that is not known yet.
+
+        :raises WebError: if it can't be asked, or does not know this prompt.
+        """
+        if self._own_port() is None:
+            raise WebError("it is not connected")
+        for _ in range(LOOKS):
+            if self._source is None:
+                await self.state()
+            if self._source is not None:
+                return self._source
+            await deferLater(self._clock, LOOK_AGAIN_AFTER)  # it may learn of a new connection a moment later
+        raise WebError(f"{self._where} {_STRANGE}")
+
+    def forget_source(self) -> None:
+        """Ask again which commander this prompt is: after a lost connection, the next may be another's."""
+        self._source = None
+
+    def note_ask(self, commander: Commander | None) -> None:
+        """Take a loss of command that follows for no surprise if this prompt itself asks for it.
+
+        :param commander: the one that this prompt asks command for; None if its ask failed.
+        """
+        now, self._given_up = self._standing, None
+        if commander is None or now is None or not now.is_mine:
+            return
+        if now.source is None or commander != int(now.source):
+            self._given_up = now.number
+
+    def start(self) -> None:
+        """Report changes from now on."""
+        self._going = Deferred.fromCoroutine(self._go_on())
+        self._going.addErrback(self._failed)
+
+    def stop(self) -> None:
+        """Report nothing more. It can be called twice."""
+        going, self._going = self._going, None
+        if going is not None:
+            going.cancel()
+
+    def _failed(self, reason: Failure) -> None:
+        if not reason.check(CancelledError):
+            self._show("ERROR", f"a fault in the commander: {reason.getTraceback()}")
+
+    async def _go_on(self) -> None:
+        while True:
+            pause = LOOK_EVERY
+            try:
+                await self._look()
+            except WebError as error:
+                self._lose(str(error))
+                pause = RETRY_EVERY
+            await deferLater(self._clock, pause)
+
+    async def _look(self) -> None:
+        """Ask for the lease alone, which is short; for all else only where that may tell more."""
+        port = self._own_port()
+        standing = self._standing
+        if standing is not None and not self._problem and (port is None or standing.me or self._is_strange):
+            lease = await self._ask("/api/v1/lease")
+            if lease == self._lease:
+                return
+        state, now = await self.state()
+        if port is None and standing is not None:  # it is the same commander until it is connected as another
+            now = replace(now, me=standing.me, source=standing.source)
+        self._strange = self._strange + 1 if now.me is None and port is not None else 0
+        if self._is_strange and self._is_guess:
+            raise WebError(f"{self._where} {_STRANGE}")
+        self._lease = state["lease"]
+        self._know(now, str(state.get("version")))
+
+    @property
+    def _is_strange(self) -> bool:
+        return self._strange >= STRANGE_AFTER
+
+    def _know(self, now: Standing, version: str) -> None:
+        before = self._standing
+        was_given_up = before is not None and before.number == self._given_up
+        told = list(changes(before, now, was_given_up=was_given_up))
+        if self._problem and not told:
+            told = [("holder", now.describe())]
+        self._standing, self._problem = now, ""
+        for label, text in told:
+            self._show(label, text)
+        if self._strange == STRANGE_AFTER:
+            self._show("link", f"{self._where} {_STRANGE}")
+        if version != self._version:
+            self._version = version
+            self._show("link", f"{self._where} runs mtmount_twisted {version}, this prompt is {__version__}")
+
+    def _lose(self, problem: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._show("link", f"who has command is not known: {problem}")

@@ -1,0 +1,97 @@
+"""Entries -> JSON lines or CSV, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TextIO
+
+from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.journal.times import iso
+from mtmount_twisted.visible import visible
+
+FIELDS = (
+    *("id", "run", "time", "unix_time", "table", "peer", "epoch", "what"),
+    *("key", "sequence_id", "code", "lease", "text", "line", "hex"),
+)
+"""What an exported entry may have; ``hex`` only where the bytes of a line are not UTF-8."""
+
+_ALWAYS = frozenset(("id", "run", "time", "unix_time", "table", "peer", "epoch", "what"))
+
+
+def fields_of(entry: Entry) -> dict[str, Any]:
+    """An entry by names, without what its table does not have."""
+    fields = entry._asdict() | {"time": iso(entry.time), "unix_time": entry.time}
+    if entry.line is not None:
+        try:
+            fields["line"] = entry.line.decode()
+        except UnicodeDecodeError:
+            fields["line"] = entry.line.decode("utf-8", "backslashreplace")
+            fields["hex"] = entry.line.hex()
+    if entry.table == "step":
+        return {name: fields[name] for name in FIELDS if name in fields and name != "line"}
+    return {name: fields[name] for name in FIELDS if name in _ALWAYS or fields.get(name)}
+
+
+class Cells(NamedTuple):
+    """How texts are written into the cells of CSV.
+
+    :ivar escape_formulas: whether to put ``'`` before a text that a spreadsheet would run as a formula.
+    :ivar for_terminal: whether to write escapes in place of what a terminal would obey.
+    """
+
+    escape_formulas: bool = True
+    for_terminal: bool = False
+
+    def cell(self, value: Any) -> Any:
+        """Return what to write for a value of an entry; a number stays one."""
+        if not isinstance(value, str):
+            return value
+        if self.escape_formulas and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+            value = f"'{value}"
+        return visible(value) if self.for_terminal else value
+
+
+_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""The beginnings of a formula, with those of full width: owasp.org/www-community/attacks/CSV_Injection."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
+
+_DEFAULT = Cells()
+
+
+def export_jsonl(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT) -> None:
+    """One JSON object a line, in visible ASCII."""
+    for entry in entries:
+        file.write(json.dumps(fields_of(entry)).replace("\x7f", "\\u007f") + "\n")
+
+
+_END = "\r\n"
+
+
+class _Records:
+    """Takes a record of `csv` at a time, and ends it with a line feed.
+
+    `csv` puts quotes around a text that holds a character of its line terminator: with a line feed alone, a
+    text with a carriage return would be two records to a reader.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, record: str) -> None:
+        self._file.write(f"{record.removesuffix(_END)}\n")
+
+
+def export_csv(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT) -> None:
+    """A header and one record an entry; a line's fields stay apart by line feeds, inside quotes."""
+    writer = csv.DictWriter(_Records(file), FIELDS, restval="", lineterminator=_END)
+    writer.writeheader()
+    for entry in entries:
+        writer.writerow({name: cells.cell(value) for name, value in fields_of(entry).items()})
+
+
+FORMATS = {"jsonl": export_jsonl, "csv": export_csv}
+"""How to export, by the name of the format."""

@@ -1,0 +1,185 @@
+"""The command line of ``mtmount-journal``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mtmount_twisted.cli.command_line import OneLineParser
+from mtmount_twisted.cli.commander.names import find_command
+from mtmount_twisted.dialects.tma2020.enums import CommandCode
+from mtmount_twisted.errors import MessageError
+from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
+from mtmount_twisted.journal.schema import COLUMNS, default_path
+from mtmount_twisted.journal.times import parse_time
+from mtmount_twisted.version import __version__
+
+from .export import FORMATS
+
+
+def parse_options(
+    arguments: Sequence[str] | None, wall_clock: Callable[[], float] = time.time
+) -> argparse.Namespace:
+    """The command line as attributes; ``do`` is the name of what is to be done.
+
+    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after ``--help`` or
+        ``--version``.
+    """
+    parser = OneLineParser(
+        prog="mtmount-journal",
+        description="Read what the bridge has recorded. All times are UTC.",
+        epilog="See docs/journal.rst. The exit status is 2 for bad usage, and if a journal can't be read.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mtmount-journal {__version__}")
+    kinds = parser.add_subparsers(dest="do", required=True, metavar="tail|show|export|replay")
+    when = partial(_time, now=wall_clock())
+    tail = _subparser(kinds, "tail", "the last entries, and with -f those that come", when)
+    tail.add_argument("-n", type=_count, default=20, metavar="N", help="how many of the last (%(default)s)")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
+    _subparser(kinds, "show", "entries as lines for people", when)
+    export = _subparser(kinds, "export", "entries for other programs", when)
+    export.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(choices)s (%(default)s)")
+    export.add_argument(
+        "--escape-formulas",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="of csv: put ' before a text that a spreadsheet would run as a formula",
+    )
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    _add_replay(_subparser(kinds, "replay", "send a commander's recorded commands again", when))
+    options = parser.parse_args(arguments)
+    if options.journal is None:
+        parser.error("--journal: there is no home directory for the default; name the file")
+    if options.do == "replay" and len(options.peer) != 1:
+        parser.error("replay needs one --peer: whose commands to send")
+    if options.do == "replay" and options.reply_port is None:
+        if options.command_port == 65535:
+            parser.error("--reply-port: there is no port one above 65535; name one")
+        options.reply_port = options.command_port + 1
+    return options
+
+
+def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = kinds.add_parser(
+        name, help=what, description=f"{name}: {what}.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    default = _default_path()
+    shown = "no default: there is no home directory" if default is None else str(default)
+    add(
+        "--journal", type=Path, default=default, metavar="FILE", help=f"the file ({shown.replace('%', '%%')})"
+    )
+    add("--since", type=when, metavar="TIME", help="2026-11-22T16:14, 16:14, '10 min ago' (all times UTC)")
+    add("--until", type=when, metavar="TIME", help="likewise")
+    add("--run", type=_count, metavar="N", help="of the daemon's run of this number only")
+    add("--peer", action="append", default=[], metavar="NAME", help="of this peer; may be given repeatedly")
+    add(
+        "--command",
+        type=_code,
+        action="append",
+        default=[],
+        metavar="NAME|CODE",
+        help="only what belongs to such commands; may be given repeatedly",
+    )
+    add(
+        "--outcome",
+        type=_outcomes,
+        action="extend",
+        default=[],
+        metavar="WORD,...",
+        help=f"only what belongs to commands that ended so: {', '.join(OUTCOMES)}; failed is all but the"
+        f" first {len(GOOD_OUTCOMES)}; {UNKNOWN} is what a killed bridge had sent",
+    )
+    add("--only", choices=tuple(COLUMNS), action="append", default=[], help="only these entries")
+    return parser
+
+
+def _default_path() -> Path | None:
+    """Where the journal is if nobody says otherwise; None if this user has no home directory."""
+    try:
+        return default_path()
+    except RuntimeError:
+        return None
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="where the commands go (%(default)s)")
+    add("--command-port", type=_port, default=30005, metavar="PORT", help="its port there (%(default)s)")
+    add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
+    add("--reply-port", type=_port, metavar="PORT", help="its port (the commands' port + 1)")
+    add("--all", action="store_true", help="also what the bridge refused, or could not send to the mount")
+    add("--speed", type=_positive, default=1.0, metavar="N", help="times the recorded pace (%(default)s)")
+    add("--keep-tai", action="store_true", help="leave the tai of track commands as recorded")
+    add("--patience", type=_positive, default=60.0, metavar="S", help="for the last answers (%(default)s s)")
+    add("--connect-timeout", type=_positive, default=10.0, metavar="S", help="(%(default)s s)")
+    add("--yes-to", metavar="HOST", help="needed, with the same name, for a host that is not this machine")
+
+
+def wanted_by(options: argparse.Namespace) -> Wanted:
+    """Which entries the options ask for."""
+    return Wanted(
+        options.since,
+        options.until,
+        tuple(options.peer),
+        tuple(dict.fromkeys(options.only)) or tuple(COLUMNS),
+        tuple(options.command),
+        tuple(options.outcome),
+        options.run,
+    )
+
+
+def _time(text: str, now: float) -> float:
+    try:
+        return parse_time(text, now)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _code(text: str) -> int:
+    if text.removeprefix("-").isdecimal():
+        return int(text)
+    if text.upper() in CommandCode.__members__:
+        return int(CommandCode[text.upper()])
+    try:
+        return int(find_command(text).command_code)
+    except MessageError as error:
+        raise argparse.ArgumentTypeError(f"no command {text!r}: expected {error.expected}") from None
+
+
+def _outcomes(text: str) -> list[str]:
+    words = [word.strip().lower().replace(" ", "_") for word in text.split(",")]
+    for word in words:
+        if word not in (*OUTCOMES, UNKNOWN, "failed"):
+            words_known = ", ".join((*OUTCOMES, UNKNOWN))
+            raise argparse.ArgumentTypeError(f"expected some of {words_known}, failed; got {word!r}")
+    bad = [word for word in (*OUTCOMES, UNKNOWN) if word not in GOOD_OUTCOMES]
+    return [word for word in words if word != "failed"] + (bad if "failed" in words else [])
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) < 2**62:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if 0 < number < math.inf:
+        return number
+    raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")

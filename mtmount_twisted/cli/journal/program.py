@@ -1,0 +1,216 @@
+"""The program ``mtmount-journal``: what each of its words does."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
+
+from mtmount_twisted.cli.command_line import MISUSED
+from mtmount_twisted.cli.commander.connecting import wait_connected
+from mtmount_twisted.cli.standard_streams import abandon_output, run_program
+from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.errors import MTMountError
+from mtmount_twisted.hosts import is_loopback
+from mtmount_twisted.journal.checking import in_words
+from mtmount_twisted.journal.reading import (
+    Entry,
+    JournalError,
+    first_and_last,
+    last_entries,
+    open_journal,
+    read_entries,
+)
+from mtmount_twisted.journal.schema import CONTROLLER
+from mtmount_twisted.net.resolving import look_up
+from mtmount_twisted.visible import visible
+
+from .export import FORMATS, Cells
+from .following import follow
+from .options import parse_options, wanted_by
+from .replay import Recorded, Replay, recorded_commands
+from .text import Teller
+
+INTERRUPTED = 130
+"""The exit status when Ctrl-C ended the program, as a shell has it."""
+
+LOOK_EVERY = 0.2
+"""How often ``tail -f`` looks whether the file has changed, in seconds."""
+
+_LOG = logging.getLogger(__name__)
+
+
+PROGRAM = "mtmount-journal"
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run ``mtmount-journal``, and give its exit status."""
+    return run_program(PROGRAM, lambda: _run_with(parse_options(arguments)))
+
+
+def _run_with(options: argparse.Namespace) -> int:
+    try:
+        return _DO[options.do](options)
+    except JournalError as error:
+        return complain(str(error))
+    except OSError as error:
+        if error.filename is None and getattr(options, "output", None) is None:
+            return abandon_output(PROGRAM, error)
+        return complain(str(error))
+    except sqlite3.Error as error:
+        return complain(f"{options.journal} can't be read: {in_words(error)}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def complain(text: str, keep: str = "") -> int:
+    """Say in one line what is wrong.
+
+    :param keep: characters to leave as they are; see `visible`.
+    :returns: the exit status for it.
+    """
+    sys.stderr.write(visible(f"{PROGRAM}: {text}", keep) + "\n")
+    return MISUSED
+
+
+@contextlib.contextmanager
+def _entries(options: argparse.Namespace) -> Iterator[Iterator[Entry]]:
+    with contextlib.closing(open_journal(options.journal)) as db:
+        yield read_entries(db, wanted_by(options))
+
+
+def _print(entries: Iterable[Entry], teller: Teller) -> int:
+    """Print entries; the id of the last."""
+    last = 0
+    for entry in entries:
+        last = entry.id
+        sys.stdout.write(teller.line(entry) + "\n")
+    sys.stdout.flush()
+    return last
+
+
+def _show(options: argparse.Namespace) -> int:
+    with _entries(options) as entries:
+        _print(entries, Teller())
+    return 0
+
+
+def _pause() -> None:
+    threading.Event().wait(LOOK_EVERY)
+
+
+def tail(options: argparse.Namespace, pause: Callable[[], None] = _pause) -> int:
+    """Do as ``tail`` says; `pause` waits between two looks at the file."""
+    wanted, teller = wanted_by(options), Teller()
+    with contextlib.closing(open_journal(options.journal)) as db:
+        _, newest = first_and_last(db)
+        entries = [entry for entry in last_entries(db, wanted, options.n) if entry.id <= newest]
+    _print(entries, teller)
+    if options.follow:
+        for entry in follow(options.journal, wanted, newest, pause):
+            _print([entry], teller)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    with _entries(options) as entries:
+        if options.output is None:
+            _export_to(sys.stdout, options, entries)
+        else:
+            with open(options.output, "w", encoding="utf-8", newline="") as file:
+                _export_to(file, options, entries)
+    return 0
+
+
+def _export_to(file: TextIO, options: argparse.Namespace, entries: Iterable[Entry]) -> None:
+    FORMATS[options.format](entries, file, Cells(options.escape_formulas, for_terminal=file.isatty()))
+
+
+def _is_here(host: str) -> bool:
+    """Return whether a host is this machine, by its name and by each address that the name has."""
+    addresses = look_up([host])[host] if is_loopback(host) else ""
+    return not isinstance(addresses, str) and all(map(is_loopback, addresses))
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.yes_to != options.host and not _is_here(options.host):
+        return complain(
+            f"{options.host} is not this machine, and what is sent there may move a telescope:"
+            f" --yes-to {options.host} says that it shall"
+        )
+    if options.peer == [CONTROLLER]:
+        return complain("the controller sends no commands: --peer names a commander")
+    options.only = ["message", "step"]
+    with _entries(options) as entries:
+        commands = recorded_commands(entries, also_refused=options.all)
+    if not commands:
+        which = "commands" if options.all else "commands that were sent to the mount (--all for the others)"
+        return complain(f"of {options.peer[0]} no {which} are recorded then")
+    from twisted.internet import reactor
+
+    return _run(reactor, options, commands)
+
+
+def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) -> int:
+    statuses: list[int] = []
+
+    def ended(result: Any) -> None:
+        if isinstance(result, Failure):
+            result = complain(f"a fault in the replay: {result.getTraceback()}", keep="\n")
+        statuses.append(result)
+        with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
+            reactor.stop()
+
+    def start() -> None:
+        Deferred.fromCoroutine(replay(reactor, options, commands, sys.stdout)).addBoth(ended)
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    return statuses[0] if statuses else INTERRUPTED
+
+
+async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recorded], output: TextIO) -> int:
+    """Connect, send the commands, and say how they ended.
+
+    :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if it can't begin.
+    """
+    teller = Teller()
+
+    def show(direction: str, line: bytes) -> None:
+        entry = Entry(0, 0, "message", time.time(), CONTROLLER, 0, direction, 0, 0, 0, 0, "", line)
+        output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
+
+    pair: ClientServerPair[bytes] = ClientServerPair(
+        *("replay", options.host, options.command_port, options.reply_host, options.reply_port, _LOG),
+        reactor=reactor,
+    )
+    try:
+        await pair.wait_server_port()
+        await wait_connected(pair, options.connect_timeout, complain)
+        session = Replay(
+            *(reactor, pair, show, time.time),
+            speed=options.speed,
+            patience=options.patience,
+            keep_tai=options.keep_tai,
+        )
+        outcomes = await session.run(commands)
+    except MTMountError as error:
+        return complain(str(error))
+    finally:
+        await pair.close()
+    told = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+    output.write(f"{len(commands)} commands: {told}\n")
+    return 1 if outcomes["unanswered"] else 0
+
+
+_DO = {"tail": tail, "show": _show, "export": _export, "replay": _replay}

@@ -1,0 +1,91 @@
+"""An entry -> a line that an engineer reads in a second, at night."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from mtmount_twisted.cli.commander.report import command_text, event
+from mtmount_twisted.dialects.tma2020.codec import decode_to_show, read_command_header, start_of
+from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.enums import CommandCode
+from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES, brief, split
+from mtmount_twisted.dialects.tma2020.replies import AckReply, DoneReply, NoAckReply, Reply
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
+from mtmount_twisted.journal.times import iso
+from mtmount_twisted.visible import visible
+
+MOST_NAMES = 10_000
+"""How many commands are remembered, so that an answer can be shown with its command's name."""
+
+_QUIET = ("received", "sent", *GOOD_OUTCOMES)
+
+
+class Teller:
+    """Makes lines of entries. It remembers which command an answer is for: give them in order."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, str, int], str] = {}
+
+    def line(self, entry: Entry) -> str:
+        """The line of an entry: when (UTC), who to whom, a label in capitals if something is wrong, what."""
+        way, label, text = getattr(self, f"_{entry.table}")(entry)
+        when = iso(entry.time).replace("T", " ").removesuffix("Z")
+        return visible(f"{when}  {way:<22}  {label:<10}  {brief(text)}".rstrip())
+
+    def _message(self, entry: Entry) -> tuple[str, str, str]:
+        ways = {"from": f"{entry.peer} -> bridge", "to": f"bridge -> {entry.peer}"}
+        way = ways.get(entry.what, f"{entry.peer} {entry.what}")
+        line = entry.line or b""
+        try:
+            label, text = self._command(entry, line) if is_command(entry) else self._reply(entry, line)
+        except LineError:
+            label, text = "UNREADABLE", repr(line[: 2 * SHOWN_BYTES])[1:]
+        return way, label, text
+
+    def _command(self, entry: Entry, line: bytes) -> tuple[str, str]:
+        header = read_command_header(line)
+        if len(self._names) >= MOST_NAMES:
+            self._names.clear()
+        self._names[entry.run, entry.peer, header.sequence_id] = code_name(header.code)
+        try:
+            text = command_text(cast(Command, decode_to_show(line, True)))
+        except LineError:  # a code or parameters that we do not know, which the bridge passes on
+            text = " ".join([code_name(header.code), *split(start_of(line))[4:]])
+            text += "..." * (len(start_of(line)) < len(line))
+        return "command", f"#{header.sequence_id} {text}"
+
+    def _reply(self, entry: Entry, line: bytes) -> tuple[str, str]:
+        reply = cast(Reply, decode_to_show(line, False))
+        if not isinstance(reply, AckReply | NoAckReply | DoneReply):
+            return event(reply)
+        name = self._names.get((entry.run, entry.peer, reply.sequence_id), "")
+        text = f"#{reply.sequence_id} {name}".rstrip()
+        if isinstance(reply, NoAckReply):
+            return "NOACK", f"{text}: {reply.explanation}"
+        if isinstance(reply, DoneReply):
+            return "done", text
+        return "ack", f"{text}, to be done within {reply.timeout_ms / 1000:g} s" if reply.timeout_ms else text
+
+    def _step(self, entry: Entry) -> tuple[str, str, str]:
+        quiet = entry.what in _QUIET or entry.what not in OUTCOMES
+        label = (entry.what if quiet else entry.what.upper()).replace("_", " ")
+        text = f"{entry.peer}'s #{entry.sequence_id} {code_name(entry.code)}"
+        if entry.key:
+            text += f" (#{entry.key} of the bridge)"
+        return "", label, f"{text}: {entry.text}" if entry.text else text
+
+    def _event(self, entry: Entry) -> tuple[str, str, str]:
+        label = entry.what if entry.what in _QUIET_EVENTS else entry.what.upper()
+        about = f"epoch {entry.epoch}" if entry.epoch else ""
+        return entry.peer, label.replace("_", " "), "; ".join(filter(None, [entry.text, about]))
+
+
+_QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "started", "stopped")
+
+
+def code_name(code: int) -> str:
+    """The name of a command's code as its class is called, whether or not it has a class."""
+    if code not in CommandCode.__members__.values():
+        return f"code {code}"
+    return "".join(word.capitalize() for word in CommandCode(code).name.split("_"))

@@ -1,0 +1,320 @@
+"""`DuplexCommunicator`: a `Communicator` over one connection that carries commands out and replies in.
+
+That is how a program connects to a ``[[port]]`` of the bridge, plain or with TLS. The client half of the pair
+makes the connection; what comes in on it is given to a server half that never listens.
+
+A port that refuses a peer closes at once: the address is not on its list, it has too many clients, the name
+is connected already, or, in TLS 1.3, the certificate is not accepted. So a connection counts as made when
+something came in, or it has lasted for `SETTLE_TIME`.
+
+Touches the network through the halves of `halves`. Next to read: `pair`, which does all else; `tls`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, ISSLTransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
+from mtmount_twisted.errors import LineTooLongError, PeerRefusedError, UnfinishedLineError
+from mtmount_twisted.interfaces import ILineReaderOwner
+from mtmount_twisted.net.arguments import check_pair_arguments
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.halves import ClientHalf, check_destination
+from mtmount_twisted.net.protocol import HTTP_ANSWER, TLS_ALERT, LineReader, LineWriter
+from mtmount_twisted.net.tls import ConnectsWith, why_refused
+from mtmount_twisted.net.waiting import Waiters
+
+from .communicator import Communicator
+
+SETTLE_TIME = 0.25
+"""How long a connection on which nothing comes in must last to count as made, in seconds."""
+
+HANDSHAKE_TIME = 3.0
+"""How long a TLS handshake may take, in seconds."""
+
+_ENCRYPTED = "it speaks TLS, and this side plain text", "encrypted"
+_MUTE = "it closed the connection when it was spoken to, and said nothing: it may speak TLS only", "encrypted"
+_CLOSED = "it closed the connection at once; the bridge's log says why, if this is one of its [[port]]s"
+_IS_PAGE = "it speaks HTTP, as the port of the page does, and not the mount's protocol", "http"
+_SILENT = f"no TLS handshake within {HANDSHAKE_TIME:g} s: it may not speak TLS", "plain"
+
+
+@implementer(IHandshakeListener)
+class DuplexProtocol(LineWriter):
+    """Writes lines, and gives what comes in to a `LineReader`, once the connection can be used.
+
+    :param owner: told of the connection as of a writer's, and of one that could not be used.
+    :param reader: told of the connection as if it were its own.
+    """
+
+    owner: DuplexClientHalf
+
+    def __init__(self, owner: DuplexClientHalf, reader: LineReader, *rest: Any) -> None:
+        super().__init__(owner, *rest)
+        self._reader = reader
+        self._is_up = self._is_gone = self._has_heard = self._has_sent = False
+        self._timer: IDelayedCall | None = None
+        self._refusal: tuple[str, str] | None = None
+
+    def connectionMade(self) -> None:
+        """Wait for TLS, if there is some, then for the connection to last."""
+        self.owner.proving = self
+        if ISSLTransport.providedBy(self.transport):
+            self._wait(HANDSHAKE_TIME, lambda: self._refuse(_SILENT))
+        else:
+            self._wait(SETTLE_TIME, self._come_up)
+
+    def handshakeCompleted(self) -> None:
+        """The server has proved its name; what it says of ours comes next."""
+        self._wait(SETTLE_TIME, self._come_up)
+
+    def _wait(self, seconds: float, then: Callable[[], Any]) -> None:
+        self._stop_waiting()
+        self._timer = Deadline(self.clock, seconds, then)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _come_up(self) -> None:
+        self._stop_waiting()
+        self._is_up = True
+        self.owner.proving = None
+        super().connectionMade()
+        self._reader.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+
+    def _refuse(self, refusal: tuple[str, str]) -> None:
+        self._refusal = refusal
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection, if it is there: under TLS to do it twice would raise."""
+        if not self._is_gone:
+            self.transport.abortConnection()
+
+    def send(self, data: bytes) -> None:
+        """As in `LineWriter`."""
+        self._has_sent = True
+        super().send(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Give it to the reader: that something comes shows that the connection can be used."""
+        is_first, self._has_heard = not self._has_heard, True
+        if self._refusal is not None:
+            return
+        if is_first and data.startswith(TLS_ALERT):
+            self._refuse(_ENCRYPTED)
+            return
+        if is_first and data.startswith(HTTP_ANSWER):
+            self._refuse(_IS_PAGE)
+            return
+        if not self._is_up:
+            self._come_up()
+        self._reader.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Report it, with what TLS says of it."""
+        self._is_gone = True
+        self._stop_waiting()
+        error = reason.value
+        if self._refusal is None and ISSLTransport.providedBy(self.transport):
+            self._refusal = None if error is None else why_refused(error)
+        elif self._refusal is None and self._has_sent and not self._has_heard and self._abort is None:
+            self._refusal = _MUTE  # OpenSSL sends no alert to what can be no TLS at all
+        if self._refusal is not None:
+            reason = Failure(PeerRefusedError(*self._refusal))
+        if self._is_up:
+            self._reader.connectionLost(reason)
+            super().connectionLost(reason)
+        self.owner.ended(self, reason)
+
+
+class DuplexClientHalf(ClientHalf):
+    """A `ClientHalf` whose connections carry data both ways.
+
+    :ivar incoming: the half that what comes in is given to.
+    :ivar proving: the connection that is made and may turn out not to be usable, or None.
+    :ivar refused: called with why a connection could not be used.
+    """
+
+    incoming: IncomingHalf
+    refused: Callable[[Failure], None]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.proving: DuplexProtocol | None = None
+        self._proved: Waiters[None] = Waiters()
+
+    def stop(self) -> Deferred[None]:
+        """As in `ClientHalf`; a connection that is being made is cut."""
+        gone = super().stop()
+        if self.proving is None:
+            return gone
+        proved = self._proved.wait()
+        self.proving.abort()
+        return proved
+
+    def ended(self, protocol: DuplexProtocol, reason: Failure) -> None:
+        """A connection is gone; the factory tries again."""
+        if self.proving is not protocol:
+            return
+        self.proving = None
+        self.why_not = reason.getErrorMessage()
+        self._proved.fire(None)
+        self.refused(reason)
+
+    def _make_writer(self) -> DuplexProtocol:
+        reader = LineReader(self.incoming, self.incoming.max_line)
+        return DuplexProtocol(
+            self, reader, self.reactor, self.log, self.name, self.writes, self.max_unsent, self.send_at_once
+        )
+
+
+@implementer(ILineReaderOwner)
+class IncomingHalf:
+    """Reads from the connection that the other half of its pair makes; it offers what a `ServerHalf` does.
+
+    :ivar reader: the `LineReader` while it is connected, else None.
+    """
+
+    error = None
+
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        log: logging.Logger,
+        owner: Any,
+        host: str,
+        port: int,
+        max_line: int = MAX_LINE_LENGTH,
+    ) -> None:
+        self.name, self.log, self.owner = name, log, owner
+        self.host, self.port, self.max_line = host, port, max_line
+        self.listening = self  # there is nothing to wait for
+        self.opened: Waiters[int] = Waiters()
+        self.reader: LineReader | None = None
+        self._is_closed = False
+
+    def reader_connected(self, reader: LineReader) -> None:
+        """As in `ILineReaderOwner`."""
+        if not self._is_closed:
+            self.reader = reader
+            self.owner.server_changed(None)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """As in `ILineReaderOwner`."""
+        self.owner.lines_received(lines)
+
+    def reader_lost(self, reader: LineReader, reason: Failure) -> None:
+        """As in `ILineReaderOwner`."""
+        if self.reader is reader:
+            self.reader = None
+            if reader.unfinished:
+                start = bytes(reader.unfinished[:100])
+                self.log.warning("%s: the far end left in the middle of a line: %r", self.name, start)
+            self.owner.server_changed(reason)
+
+    async def close(self) -> None:
+        """Read no more; the other half closes the connection."""
+        self._is_closed = True
+        self.reader = None
+
+
+class DuplexCommunicator(Communicator):
+    """A commander's `Communicator` to a ``[[port]]`` of the bridge: one connection, both ways.
+
+    It begins to connect at once, and connects again after a loss, until `close`. If to try again can't help,
+    the Deferred of `wait_connected` fails with `PeerRefusedError`, which says why; the communicator goes on
+    trying all the same, since a certificate may be renewed.
+
+    :param name: what to call it in the log.
+    :param host: where the port is: name or address; None for ``localhost``.
+    :param port: 1 to 65535.
+    :param log: where its `logging` records go.
+    :param tls: from `tls.client_options`; None for a connection without TLS.
+    :param connect_callback: as for `ClientServerPair`.
+    :param reactor: the reactor; the global one if None.
+    :raises TypeError: naming the parameter of a wrong type.
+    :raises ValueError: naming ``host`` or ``port``.
+    """
+
+    connect_retry_interval = 1.0
+    """Time before the first retry, in seconds: a port that refuses a peer logs each attempt."""
+
+    _client_half = DuplexClientHalf
+    _server_half = IncomingHalf
+
+    def __init__(
+        self,
+        name: str,
+        host: str | None,
+        port: int,
+        log: logging.Logger,
+        *,
+        tls: Any = None,
+        connect_callback: Callable[[Any], Any] | None = None,
+        reactor: Any = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        check_pair_arguments(
+            name=name,
+            log=log,
+            connect_callback=connect_callback,
+            reactor=reactor,
+            hosts={"host": host},
+            integers={"port": port},
+        )
+        host = "localhost" if host is None else host
+        check_destination(host, port, prefix="")
+        connects = reactor if tls is None else ConnectsWith(reactor, tls)
+        super().__init__(name, host, port, None, 0, log, True, False, connect_callback, reactor=connects)
+        self.refusal = ""
+        client: Any = self._client
+        client.incoming, client.refused = self._server, self._refused
+        client.start(host, port)
+
+    @property
+    def why_not_connected(self) -> str:
+        """As in `ClientServerPair`."""
+        return self.refusal or super().why_not_connected
+
+    @property
+    def why_no_reply(self) -> str:
+        """As in `ClientServerPair`."""
+        return f"is {self._there} a [[port]] of the bridge? The port of a pair replies on another connection"
+
+    def _refused(self, reason: Failure) -> None:
+        """Log why a connection can't be used, once for each reason; end the waits if the reason is final."""
+        if self.closed:
+            return
+        error = reason.value
+        is_final = isinstance(error, PeerRefusedError)
+        why = str(error) if is_final else _CLOSED
+        text = f"{self._there}: {why}"
+        if text != self.refusal:
+            self.log.warning("%s: can't use %s", self.name, text)
+        self.refusal = text
+        if isinstance(error, PeerRefusedError):
+            cause = error.cause
+            self._connected.fail(lambda: PeerRefusedError(text, cause))
+
+    def client_changed(self, reason: Failure | None) -> None:
+        """As in `IPairOwner`."""
+        self.refusal = ""
+        super().client_changed(reason)
+
+    def _log_peer(self, reason: Failure | None) -> None:
+        """Log only what the other half does not: it is the same connection."""
+        if reason is not None and reason.check(LineTooLongError, UnfinishedLineError):
+            self.log.warning("%s: %s", self.name, reason.getErrorMessage())

@@ -1,0 +1,206 @@
+"""What the bridge can be told in a file: TOML in, frozen and checked values out.
+
+`load` reads a text and `load_file` a file; `check` says whether values that a program made, or changed,
+belong together. What is wrong is told all at once, in one `ConfigError`. `default_config` is what holds
+with no file.
+
+Next: `settings` declares every key, `tables` goes through the parsed file, `places` knows what can be an
+address.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from attrs import field, frozen
+
+from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
+from mtmount_twisted.hosts import canonical
+from mtmount_twisted.net.addresses import SocketAddress, clashes, replies_by_default
+from mtmount_twisted.net.endpoints import Endpoint
+
+from .settings import (
+    ClientLimits,
+    CommandRules,
+    Controller,
+    JournalSettings,
+    PairCommander,
+    PortCommanders,
+    WebSettings,
+)
+from .tables import Entry, as_tables, build, read
+
+MOST_PROBLEMS = 100
+"""The most problems of a configuration that are listed."""
+
+
+@frozen(kw_only=True)
+class Config:
+    """All that the bridge was told.
+
+    :param controller: where the mount is, or None for the built-in simulator.
+    :param pairs: the commanders with a pair of connections each.
+    :param ports: the ports for any number of clients.
+    :param command: how commands, and the right to command, are dealt with.
+    :param clients: how far a client may be behind.
+    :param journal: what is kept of it all, and where.
+    :param web: what is served over HTTP, and where.
+    """
+
+    controller: Controller | None = field(default=None, metadata={"section": "controller"})
+    pairs: tuple[PairCommander, ...] = field(default=(), metadata={"section": "pair"})
+    ports: tuple[PortCommanders, ...] = field(default=(), metadata={"section": "port"})
+    command: CommandRules = field(factory=CommandRules, metadata={"section": "command"})
+    clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
+    journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
+    web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """The endpoints that it says to listen on, by their sections: ``port[1]``, ``web``."""
+        texts = {f"port[{number}]": port.endpoint for number, port in enumerate(self.ports, 1)}
+        if self.web.endpoint is not None and self.web.enabled is not False:
+            texts["web"] = self.web.endpoint
+        return {section: Endpoint.parse(text) for section, text in texts.items()}
+
+
+def default_config() -> Config:
+    """What holds with no file: the built-in simulator, and a CSC on 127.0.0.1, ports 30005 and 30006."""
+    return Config(pairs=(PairCommander(name="csc", command_port=30005),))
+
+
+def load(text: str, where: str = "<config>") -> Config:
+    """Read a configuration.
+
+    :param text: the configuration, in TOML.
+    :param where: what to call it in an error.
+    :raises ConfigError: if it is not TOML, or with all that is wrong with it.
+    """
+    try:
+        tables = read_toml(text)
+    except TOMLError as error:
+        raise ConfigError(where, (str(error),)) from None
+    return _config(tables, where)
+
+
+def load_file(path: str | os.PathLike[str]) -> Config:
+    """Read a configuration from a file.
+
+    :raises ConfigError: if it can't be read, is not TOML in UTF-8, or with all that is wrong with it.
+    """
+    where = os.fspath(path)
+    try:
+        text = decode_toml(read_file(path, MOST_TOML).data)
+    except OSError as error:
+        raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
+    except TOMLError as error:
+        raise ConfigError(where, (str(error),)) from None
+    return load(text, where)
+
+
+def check(config: Config, where: str = "<config>") -> Config:
+    """Check values that a program made or changed, as if they came from a file.
+
+    :raises ConfigError: with all that is wrong with them.
+    """
+    return _config(as_tables(config), where)
+
+
+def _config(tables: Mapping[str, Any], where: str) -> Config:
+    """The configuration in a parsed file; every problem is found before any is told."""
+    problems: list[str] = []
+    entries = read(Config, tables, problems)
+    if not tables.get("pair") and not tables.get("port"):
+        problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
+    problems += _same_names(entries)
+    problems += islice(clashes([place for entry in entries for place in _places(entry)]), MOST_PROBLEMS)
+    for entry in entries:
+        problems += _open_web(entry.section, entry.values)
+        problems += _open_port(entry)
+        problems += _only_streams(entry)
+    if problems:
+        raise ConfigError(where, _first(problems))
+    config: Config = build(Config, entries)
+    return config
+
+
+def _first(problems: list[str]) -> tuple[str, ...]:
+    """The first problems, and how many more there are."""
+    more = len(problems) - MOST_PROBLEMS
+    return (*problems[:MOST_PROBLEMS], *([f"{more} more problems"] if more > 0 else []))
+
+
+def _same_names(entries: list[Entry]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for entry in entries:
+        name = entry.values.get("name")
+        if name is not None and first.setdefault(name, entry.path) != entry.path:
+            yield f"{entry.path}.name: {name!r} is the name of {first[name]} already"
+
+
+def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Nobody beyond this machine commands a mount without a token, unless somebody wants that."""
+    endpoint = values.get("endpoint")
+    if section != "web" or not endpoint or values.get("tokens") or values.get("enabled") is False:
+        return
+    if not values.get("insecure") and not Endpoint.parse(endpoint).is_near:
+        yield (
+            f"web.endpoint: {endpoint} can be reached from other machines: give a file of tokens "
+            "(web.tokens), listen at interface=127.0.0.1, or let anyone command it (web.insecure = true)"
+        )
+
+
+def _open_port(entry: Entry) -> Iterator[str]:
+    """Who may connect from beyond this machine is said, by address or by certificate."""
+    values, path = entry.values, entry.path
+    if entry.section != "port":
+        return
+    if values.get("client_ca") and not values.get("certificate"):
+        yield f"{path}.client_ca: without {path}.certificate nobody is asked for a certificate"
+    if values.get("private_key") and not values.get("certificate"):
+        yield f"{path}.private_key: without {path}.certificate it is a key to nothing"
+    if not values.get("endpoint"):
+        return
+    endpoint = Endpoint.parse(values["endpoint"])
+    if values.get("certificate") and endpoint.is_encrypted:
+        yield f"{path}.certificate: the endpoint is encrypted already; expected tcp: in place of ssl:"
+    if not endpoint.is_near and not any(values.get(key) for key in ("allow", "client_ca", "insecure")):
+        yield (
+            f"{path}.endpoint: {values['endpoint']} can be reached from other machines: say who may connect "
+            f"({path}.allow or {path}.client_ca), listen at interface=127.0.0.1, or let in anyone "
+            f"({path}.insecure = true)"
+        )
+
+
+def _only_streams(entry: Entry) -> Iterator[str]:
+    """The event streams of a user leave a connection of its address for a stop."""
+    streams = entry.values.get("max_streams_per_user")
+    connections = entry.values.get("max_connections_per_address")
+    if entry.section == "web" and streams and connections and streams >= connections:
+        yield (
+            f"{entry.path}.max_streams_per_user: {streams} event streams of one user could hold all "
+            f"{connections} connections of its address, and a stop would find none: expected fewer than "
+            f"{entry.path}.max_connections_per_address"
+        )
+
+
+def _places(entry: Entry) -> Iterator[SocketAddress]:
+    values = entry.values
+    if values.get("endpoint") and values.get("enabled") is not False:
+        bound = Endpoint.parse(values["endpoint"])
+        host = "unix" if bound.is_unix else bound.host
+        yield SocketAddress(f"{entry.path}.endpoint", host, bound.port, listens=True)
+    for host_key, port_key, listens in _PLACES.get(entry.section, ()):
+        if host_key in values and port_key in values:
+            host = values[host_key] or replies_by_default(values.get("host", "localhost"))
+            yield SocketAddress(f"{entry.path}.{port_key}", canonical(host), values[port_key], listens)
+
+
+_PLACES = {
+    "controller": (("host", "command_port", False), ("reply_host", "reply_port", True)),
+    "pair": (("listen", "command_port", True), ("reply_host", "reply_port", False)),
+}

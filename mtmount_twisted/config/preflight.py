@@ -1,0 +1,139 @@
+"""What this machine has for a configuration: whether files can be where they are to be.
+
+`problems` looks and makes nothing, so that ``--check-config`` leaves nothing behind. Next to read: `config`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+
+from mtmount_twisted.journal.checking import side_problem, unfit
+from mtmount_twisted.journal.schema import real_path
+
+from .loading import Config
+
+LONGEST_SOCKET = 107
+"""How long the path of a socket may be, in bytes (``unix(7)``)."""
+
+NO_HOME = (
+    "there is no home directory for the default: give a path, set HOME or XDG_STATE_HOME, or have no journal"
+)
+
+
+def problems(config: Config) -> Iterator[str]:
+    """Why files can't be where a configuration wants them, a line each, with the key."""
+    if config.journal.enabled:
+        file = config.journal.path
+        yield from (
+            f"journal.path: {why}" for why in ([NO_HOME] if file is None else _journal_problems(file))
+        )
+    for key, path in unix_sockets(config).items():
+        yield from (f"{key}: {why}" for why in _socket_problems(path))
+
+
+def unix_sockets(config: Config) -> dict[str, str]:
+    """Return the paths of the sockets that a configuration listens on, by their keys."""
+    return {
+        f"{section}.endpoint": str(endpoint.port)
+        for section, endpoint in config.endpoints.items()
+        if endpoint.is_unix
+    }
+
+
+class SocketUse(Enum):
+    """What is at the path of a socket."""
+
+    FREE = "nothing"
+    LEFT_BEHIND = "a socket on which nobody accepts a connection"
+    IN_USE = "a socket on which a program accepts connections: is one running already?"
+    LINK = "a symbolic link, on which no socket can be made"
+    OTHER = "no socket, or one that can't be connected to"
+
+
+def socket_use(path: str) -> SocketUse:
+    """Return what is at the path of a socket, by connecting to it; that does not block."""
+    if os.path.islink(path):  # connect() follows it, and bind() does not
+        return SocketUse.LINK
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return SocketUse.FREE
+        except ConnectionRefusedError:  # also of a file that is no socket (unix(7))
+            left_behind = stat.S_ISSOCK(os.lstat(path).st_mode)
+            return SocketUse.LEFT_BEHIND if left_behind else SocketUse.OTHER
+        except BlockingIOError:  # its backlog is full
+            return SocketUse.IN_USE
+        except OSError:
+            return SocketUse.OTHER
+    return SocketUse.IN_USE
+
+
+def remove_left_behind(path: str) -> bool:
+    """Remove a socket that a daemon left behind which was killed, so that the next one can listen there.
+
+    Twisted's lock beside it goes, too: it holds a process id, which may be another process's by now, as 1 is
+    in each container.
+
+    :returns: whether there was one.
+    :raises OSError: if it can't be removed.
+    """
+    if socket_use(path) is not SocketUse.LEFT_BEHIND:
+        return False
+    os.unlink(path)
+    with suppress(FileNotFoundError):
+        os.unlink(f"{path}.lock")
+    return True
+
+
+def _journal_problems(path: str) -> Iterator[str]:
+    """A file can be written, or made with the folders above it; a link stands for where it points."""
+    link, path = path, str(real_path(Path(path)))
+    points = "" if link == path else f"{link} points to {path}: "
+    if os.path.islink(path):
+        yield f"{link} is a symbolic link that leads to itself"
+    elif os.path.isdir(path):
+        yield f"{points}{path} is a folder; expected a file"
+    elif os.path.exists(path):
+        user = os.geteuid()
+        found = os.stat(path)
+        # Root may be about to start the daemon as another user.
+        if why := unfit(found, user or found.st_uid) or side_problem(path):
+            yield f"{points}{path} can't be the journal: {why}"
+        elif not os.access(path, os.R_OK | os.W_OK):
+            yield f"{points}{path} can't be written"
+    elif why := side_problem(path):
+        yield f"{points}{path} can't be the journal: {why}"
+    else:
+        folder = os.path.dirname(path)
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        yield from (f"{points}{why}" for why in _folder_problems(folder))
+
+
+def _folder_problems(folder: str) -> Iterator[str]:
+    if not os.path.isdir(folder):
+        yield f"{folder} is not a folder"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        yield f"nothing can be made in the folder {folder}"
+
+
+def _socket_problems(path: str) -> Iterator[str]:
+    """A socket can be made; one that is there is another's, or was left behind."""
+    if len(os.fsencode(path)) > LONGEST_SOCKET:
+        yield f"{path} is too long for a socket: expected at most {LONGEST_SOCKET} bytes"
+    elif os.path.islink(path):
+        yield f"at {path} there is {SocketUse.LINK.value}; expected a path that is no link"
+    elif os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+        yield f"{path} is there, and no socket"
+    elif not os.path.isdir(os.path.dirname(path)):
+        yield f"there is no folder {os.path.dirname(path)}"
+    else:
+        yield from _folder_problems(os.path.dirname(path))

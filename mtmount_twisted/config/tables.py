@@ -1,0 +1,263 @@
+"""From the tables of a TOML file to the values of attrs classes, with every problem found on the way.
+
+A class whose fields are sections (`settings`) stands for the file, and the class of a section has its
+keys (`keys`). Their types and defaults are those of the fields; the rest stands in the fields' metadata,
+by the names that `Key` has. `read` goes through a file's tables; `build` makes the objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import attrs
+from attrs import frozen
+
+
+class Section(NamedTuple):
+    """A section of the file: the attribute that holds it, its class, and whether there are many."""
+
+    attribute: str
+    cls: type[Any]
+    many: bool
+
+
+@frozen(kw_only=True)
+class Key:
+    """What a key of the file may hold.
+
+    :param kind: str, int, float, bool, tuple for a list of strings, or the strings to choose from.
+    :param default: the default, as attrs knows it.
+    :param default_words: the default in words, where it is computed.
+    :param check: gives the value to use, of each of a list, or raises `ValueError` with what was expected.
+    """
+
+    kind: type[Any] | tuple[str, ...]
+    default: Any
+    doc: str
+    unit: str = ""
+    least: float | None = None
+    most: float | None = None
+    default_words: str = ""
+    check: Callable[[str], str] | None = None
+
+    @property
+    def bounds(self) -> str:
+        """``1 to 65535``, with the unit, or nothing."""
+        return "" if self.least is None else f"{self.least} to {self.most} {self.unit}".rstrip()
+
+    @property
+    def expected(self) -> str:
+        """What it may hold, in words."""
+        if isinstance(self.kind, tuple):
+            return " or ".join(f'"{choice}"' for choice in self.kind)
+        return ", ".join(filter(None, (_WORDS[self.kind], self.bounds)))
+
+    def read(self, given: Any) -> Any:
+        """The value to use for what was given.
+
+        :raises ValueError: with what was expected.
+        """
+        if isinstance(self.kind, tuple):
+            if given not in self.kind:
+                raise ValueError(self.expected)
+            return given
+        if type(given) not in _ACCEPTED.get(self.kind, (self.kind,)):  # a bool is an int, but not here
+            raise ValueError(self.expected)
+        if self.least is not None and self.most is not None and not self.least <= given <= self.most:
+            raise ValueError(self.bounds)
+        if self.kind is tuple:
+            return tuple(self._read_each(given))
+        return self.kind(given) if self.check is None else self.check(given)
+
+    def _read_each(self, given: Iterable[Any]) -> Iterator[str]:
+        for number, each in enumerate(given, 1):
+            if not isinstance(each, str):
+                raise ItemError(number, each, _WORDS[str])
+            try:
+                yield each if self.check is None else self.check(each)
+            except ValueError as error:
+                raise ItemError(number, each, str(error)) from None
+
+
+class ItemError(ValueError):
+    """What is wrong with one string of a list.
+
+    :ivar number: which of them, counted from 1.
+    :ivar given: it.
+    """
+
+    def __init__(self, number: int, given: Any, expected: str) -> None:
+        super().__init__(expected)
+        self.number = number
+        self.given = given
+
+
+_WORDS = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "a list of strings",
+}
+_ACCEPTED: dict[type[Any], tuple[type[Any], ...]] = {float: (int, float), tuple: (list, tuple)}
+
+
+def sections(file_class: Any) -> dict[str, Section]:
+    """The sections that a file may have, by name."""
+    hints = get_type_hints(file_class)
+    found = {}
+    for attribute in attrs.fields(file_class):
+        hint = hints[attribute.name]
+        [cls] = [kind for kind in (hint, *get_args(hint)) if attrs.has(kind)]
+        found[attribute.metadata["section"]] = Section(attribute.name, cls, get_origin(hint) is tuple)
+    return found
+
+
+def keys(cls: Any) -> dict[str, Key]:
+    """The keys of a section's class, by name; a field with no metadata is none."""
+    hints = get_type_hints(cls)
+    return {
+        attribute.name: Key(
+            kind=_kind(hints[attribute.name]), default=attribute.default, **attribute.metadata
+        )
+        for attribute in attrs.fields(cls)
+        if attribute.metadata
+    }
+
+
+def _kind(hint: Any) -> Any:
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    if get_origin(hint) is tuple:
+        return tuple
+    [kind] = set(get_args(hint) or (hint,)) - {type(None)}
+    return kind
+
+
+class Entry(NamedTuple):
+    """One table of the file: what was right in it, and the defaults."""
+
+    path: str
+    section: str
+    values: dict[str, Any]
+
+
+def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> list[Entry]:
+    """Go through the tables of a file.
+
+    :param file_class: the class whose fields are the sections.
+    :param tables: the file, parsed.
+    :param problems: what is wrong is added here, a line each.
+    """
+    known = sections(file_class)
+    entries = []
+    for name, given in tables.items():
+        if name in known:
+            for path, table in _tables(name, known[name].many, given, problems):
+                entries.append(Entry(path, name, _read_table(path, known[name].cls, table, problems)))
+        else:
+            problems.append(f"{_shown_key(name)}: unknown section{_instead(name, known)}")
+    return entries
+
+
+def build(file_class: Any, entries: list[Entry]) -> Any:
+    """Make the objects of tables in which no problem was found."""
+    made: dict[str, Any] = {}
+    for name, section in sections(file_class).items():
+        objects = tuple(section.cls(**entry.values) for entry in entries if entry.section == name)
+        if objects:
+            made[section.attribute] = objects if section.many else objects[0]
+    return file_class(**made)
+
+
+def as_tables(config: Any) -> dict[str, Any]:
+    """The tables that `config` would come from."""
+
+    def table(section: Any) -> dict[str, Any]:
+        return attrs.asdict(
+            section, filter=lambda attribute, value: bool(attribute.metadata) and value is not None
+        )
+
+    tables: dict[str, Any] = {}
+    for name, section in sections(type(config)).items():
+        value = getattr(config, section.attribute)
+        if value is not None:
+            tables[name] = [table(each) for each in value] if section.many else table(value)
+    return tables
+
+
+def _tables(name: str, many: bool, given: Any, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tables of one section, with their paths; those of many are counted from 1."""
+    if many and not isinstance(given, list):
+        problems.append(f"{name}: expected [[{name}]], one for each, got {_shown(given)}")
+        return
+    for number, table in enumerate(given if many else [given], 1):
+        path = f"{name}[{number}]" if many else name
+        if isinstance(table, dict):
+            yield path, table
+        else:
+            problems.append(f"{path}: expected a table, got {_shown(table)}")
+
+
+def _read_table(path: str, cls: Any, table: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """What is right in a table, with the defaults of what is left out."""
+    known = keys(cls)
+    values: dict[str, Any] = {}
+    for name, given in table.items():
+        key = known.get(name)
+        if key is None:
+            problems.append(f"{path}.{_shown_key(name)}: unknown key{_instead(name, known)}")
+            continue
+        try:
+            values[name] = key.read(given)
+        except ItemError as error:
+            problems.append(f"{path}.{name}[{error.number}]: expected {error}, got {_shown(error.given)}")
+        except ValueError as error:
+            problems.append(f"{path}.{name}: expected {error}, got {_shown(given)}")
+    for name in [each for each in known if each not in table]:
+        _add_default(f"{path}.{name}", name, known[name], values, problems)
+    return values
+
+
+def _add_default(path: str, name: str, key: Key, values: dict[str, Any], problems: list[str]) -> None:
+    """Add to the values of a section what a key that was left out stands for."""
+    default = key.default
+    if default is attrs.NOTHING:
+        problems.append(f"{path}: missing, expected {key.expected}")
+    elif not hasattr(default, "takes_self"):
+        values[name] = default
+    elif not default.takes_self:
+        values[name] = default.factory()
+    else:
+        with suppress(AttributeError):  # it follows from a key that is missing or wrong
+            try:
+                values[name] = default.factory(SimpleNamespace(**values))
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+
+
+def _instead(name: str, known: Mapping[str, Any]) -> str:
+    close = get_close_matches(name[:64], known, n=1)
+    return f", did you mean {close[0]}?" if close else f"; expected one of {', '.join(known)}"
+
+
+def _shown_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else _shown(name)
+
+
+def _shown(value: Any) -> str:
+    """A value of the file in one short line."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "an array"
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        text = repr(value) if isinstance(value, str) else str(value)
+    except ValueError:  # Python does not write out a whole number of 5000 digits
+        return "a number too long to show"
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,0 +1,191 @@
+"""``GET /api/v1/acks``: how fast the mount answered in the last ten minutes, and what it refused last.
+
+`AckTimes` times each command once, for the page and for `metrics`. For the page it counts the answers in
+columns of 5 s and in bins of the time to Ack, so that a page that is opened late shows all of them. While a
+command passes, only a count changes. Next to read: ``static/acks.js``, which draws this.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
+from mtmount_twisted.frontends.web.events.shapes import command_name
+from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.frontends.web.http.encoding import as_body
+from mtmount_twisted.journal.schema import is_end
+
+from .health import Spread
+
+WINDOW = 600.0
+"""How far the counts reach back, in seconds."""
+
+COLUMN = 5.0
+"""The width of a column, in seconds."""
+
+BOUNDS = tuple(float(f"{10 ** (power / 10):.3g}") for power in range(-30, 11))
+"""The bounds between the bins, in seconds: ten to a decade, from 1 ms to 10 s. The first bin is below them,
+the last above."""
+
+TIMES = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0),
+)
+"""The bounds between which `AckTimes.to_ack` and `AckTimes.to_done` count, in seconds."""
+
+REFUSALS = 5
+"""How many refusals are kept."""
+
+FRESH = 1.0
+"""For how long one answer serves all who ask, in seconds."""
+
+_ANSWERS = frozenset(["ack", "noack", "timed_out"])
+
+
+@dataclass(slots=True)
+class Column:
+    """The answers that came within `COLUMN` seconds.
+
+    :ivar start: its start (clock, s).
+    :ivar slowest: the longest time to an Ack, in seconds.
+    :ivar refused: the number of commands whose answer was a NoAck instead of an Ack.
+    :ivar unanswered: the number of commands without an answer in time.
+    """
+
+    start: float
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    slowest: float = 0.0
+    refused: int = 0
+    unanswered: int = 0
+
+
+class AckTimes:
+    """Count how long the mount took for its answers.
+
+    :param tee: a `bridge.tee.Tee`; the steps of commands are heard from it until `close`.
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param stamps: tells when it was.
+    :ivar to_ack: the times from sending a command to its first Ack, since the start.
+    :ivar to_done: the times from sending a command to its Done, since the start.
+    """
+
+    def __init__(self, tee: Any, clock: IReactorTime, stamps: Stamps) -> None:
+        self._tee = tee
+        self._clock = clock
+        self._stamps = stamps
+        self._started = clock.seconds()
+        self.to_ack = Spread(TIMES)
+        self.to_done = Spread(TIMES)
+        # When each command in flight was sent (clock, s), by its key. The bridge bounds how many they are.
+        self._sent: dict[int, float] = {}
+        self._acked: dict[int, float] = {}
+        self._columns: deque[Column] = deque()
+        self._last: tuple[float, float, str] | None = None  # when it came (clock, s), after how long, step
+        # When each came (by the clock, and as recorded; s), and what it was.
+        self._refusals: deque[tuple[float, float, dict[str, str]]] = deque(maxlen=REFUSALS)
+        self._made: tuple[float, bytes] | None = None
+        tee.on_step.append(self._step)
+
+    def close(self) -> None:
+        """Hear no more. It can be called twice."""
+        if self._step in self._tee.on_step:
+            self._tee.on_step.remove(self._step)
+
+    def routes(self) -> list[Route]:
+        """Return the route of the counts."""
+        doc = "How fast the mount answered in the last ten minutes, and what it refused last."
+        return [Route("GET", "/api/v1/acks", self.get, "observe", doc)]
+
+    async def get(self, call: Call) -> Answer:
+        """Answer with the counts, which are made once a second at most."""
+        now = self._clock.seconds()
+        if self._made is None or now - self._made[0] >= FRESH:
+            self._made = now, as_body(self.shape())
+        return Answer(self._made[1], headers={"Content-Type": "application/json"})
+
+    def shape(self) -> dict[str, Any]:
+        """Return the counts as JSON, oldest first."""
+        now = self._clock.seconds()
+        at = self._stamps.of
+        self._forget(now)
+        last = self._last
+        return {
+            "time": at(now),
+            "since": at(max(self._started, now - WINDOW)),
+            "column": COLUMN,
+            "bounds": BOUNDS,
+            "columns": [{"time": at(column.start), **_shape(column)} for column in self._columns],
+            "last": last and {"time": at(last[0]), "seconds": last[1], "step": last[2]},
+            "refusals": [{"time": at(*when), **refusal} for *when, refusal in self._refusals],
+        }
+
+    # What happens: in the way of a command, so this only counts
+
+    def _step(
+        self,
+        number: int,
+        time: float,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str,
+    ) -> None:
+        if step == "sent":
+            self._sent[key] = self._clock.seconds()
+            return
+        if step == "noack":
+            refusal = {"command": command_name(code), "commander": peer}
+            refusal["explanation"] = explanation[:SHOWN_BYTES]
+            self._refusals.append((self._clock.seconds(), time, refusal))
+        if step == "received":
+            return
+        is_first = key in self._sent
+        sent = self._sent.pop(key, None) if is_first else self._acked.pop(key, None)
+        if sent is None:
+            return
+        if not is_end(step, code):
+            self._acked[key] = sent
+        now = self._clock.seconds()
+        if is_first and step in _ANSWERS:
+            self._count(step, now, now - sent)
+        if step == "done":
+            self.to_done.add(now - sent)
+
+    def _count(self, step: str, now: float, took: float) -> None:
+        self._last = now, took, step
+        start = now - now % COLUMN
+        if not self._columns or self._columns[-1].start != start:
+            self._forget(now)
+            self._columns.append(Column(start))
+        column = self._columns[-1]
+        if step == "ack":
+            self.to_ack.add(took)
+            column.counts[bisect_right(BOUNDS, took)] += 1
+            column.slowest = max(column.slowest, took)
+        elif step == "noack":
+            column.refused += 1
+        else:
+            column.unanswered += 1
+
+    def _forget(self, now: float) -> None:
+        while self._columns and self._columns[0].start + COLUMN <= now - WINDOW:
+            self._columns.popleft()
+
+
+def _shape(column: Column) -> dict[str, Any]:
+    return {
+        "counts": column.counts,
+        "slowest": column.slowest,
+        "refused": column.refused,
+        "unanswered": column.unanswered,
+    }

@@ -1,0 +1,198 @@
+"""`judge`: the JSON body of a request -> a command, or every fault in it at once.
+
+It takes what the catalogue's schema takes: an enumeration's member by name or number; true and false
+alone for a bool; for an integer any number of 32 bits without a fraction, since JSON has one kind of number;
+for a timestamp ISO 8601 with ``Z`` or an offset. What no double can hold is refused. Next to read:
+`catalogue`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+from mtmount_twisted.dialects.tma2020.commands import Command, Commands
+from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.frontends.web.events.shapes import json_value
+from mtmount_twisted.frontends.web.http.calls import Fault, Problem
+from mtmount_twisted.wire.fields import FLOAT, INT, STR, TIMESTAMP
+from mtmount_twisted.wire.messages import FieldInfo
+
+from .catalogue import LEAST, MOST, parameters_in
+
+LONGEST_SHOWN = 80
+"""How much of a wrong value or name is told, in characters."""
+
+MOST_UNKNOWN = 20
+"""How many names that are not known are told one by one: to look for near ones takes time, and the
+mount's messages wait meanwhile."""
+
+_COMMANDS = {cls.__name__: cls for cls in Commands}
+_HEADER = frozenset(info.name for info in Command.field_infos)
+_MEMBERS = ("command", "parameters")
+
+
+def _read_int(info: FieldInfo, value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    value = INT.check(value)
+    if not LEAST <= value <= MOST:
+        raise ValueError(value)
+    return value
+
+
+def _read_bool(info: FieldInfo, value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def _read_enum(info: FieldInfo, value: Any) -> Any:
+    if isinstance(value, str):
+        return info.dtype[value]  # type: ignore[index]
+    return info.dtype(_read_int(info, value))
+
+
+def _read_timestamp(info: FieldInfo, value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    if value.endswith("Z"):
+        return TIMESTAMP.read(value[:-1])
+    return TIMESTAMP.check(datetime.fromisoformat(value))
+
+
+_READERS: dict[str, Callable[[FieldInfo, Any], Any]] = {
+    "int": _read_int,
+    "float": lambda info, value: FLOAT.check(value),
+    "bool": _read_bool,
+    "enum": _read_enum,
+    "str": lambda info, value: STR.check(value),
+    "timestamp": _read_timestamp,
+}
+
+_EXPECTED: dict[str, str] = {
+    "int": f"an integer from {LEAST} to {MOST}",
+    "float": "a finite number",
+    "bool": "true or false",
+    "str": STR.expected,
+    "timestamp": "a time as 2020-02-27T14:48:27.469Z",
+}
+
+
+def expected_of(info: FieldInfo) -> str:
+    """What a right value is, in words for who writes JSON."""
+    if info.kind.name == "enum":
+        members: Iterable[Any] = info.dtype  # type: ignore[assignment]
+        return "one of " + ", ".join(f'"{member.name}" ({int(member)})' for member in members)
+    expected = _EXPECTED[info.kind.name]
+    return f"{expected} in {info.unit}" if info.unit else expected
+
+
+def read_value(info: FieldInfo, value: Any) -> Any:
+    """A JSON value -> the field's own.
+
+    :raises ValueError: with what was given and what was expected.
+    """
+    try:
+        return _READERS[info.kind.name](info, value)
+    except (ValueError, KeyError):
+        raise ValueError(f"expected {expected_of(info)}, got {_shown(value)}") from None
+
+
+def judge(body: Any, source: Source, sequence_id: int) -> Command:
+    """The command that a body asks for.
+
+    :param body: a JSON value: ``{"command": "AzimuthAxisMove", "parameters": {"position": 10}}``;
+        ``parameters`` may be left out where none is required.
+    :param source: the source that the command is to have.
+    :param sequence_id: and its sequence id: 1 to 2147483647.
+    :raises Problem: with status 422 and each thing that is wrong.
+    """
+    if not isinstance(body, dict):
+        fault = Fault("body", f'expected an object with "command" and "parameters", got {_shown(body)}')
+        raise Problem(422, "not a command", (fault,))
+    faults = list(_unknown("", "member of the body", body, _MEMBERS))
+    cls = _class_of(body, faults)
+    given = body.get("parameters", {})
+    if not isinstance(given, dict):
+        faults.append(Fault("parameters", f"expected an object, got {_shown(given)}"))
+    elif cls is not None:
+        values = _values_of(cls, given, faults)
+    if cls is None or faults:
+        raise Problem(422, "not a command", tuple(faults))
+    return cls(**values, source=source, sequence_id=sequence_id)
+
+
+def parameters_of(command: Command) -> dict[str, Any]:
+    """What a commander chose of a command, as JSON values by name."""
+    return {
+        info.name: json_value(info.kind, getattr(command, info.name)) for info in parameters_in(type(command))
+    }
+
+
+def _class_of(body: dict[str, Any], faults: list[Fault]) -> type[Command] | None:
+    if "command" not in body:
+        faults.append(Fault("command", "missing, expected the name of a command"))
+        return None
+    name = body["command"]
+    if not isinstance(name, str):
+        faults.append(Fault("command", f"expected the name of a command, got {_shown(name)}"))
+    elif name not in _COMMANDS:
+        faults.append(Fault("command", f"there is no command {_shown(name)}{_near(name, _COMMANDS)}"))
+    else:
+        return _COMMANDS[name]
+    return None
+
+
+def _values_of(cls: type[Command], given: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    infos = {info.name: info for info in parameters_in(cls)}
+    faults += _unknown("parameters.", f"parameter of {cls.__name__}", given, tuple(infos))
+    values = {}
+    for name, info in infos.items():
+        try:
+            if name in given:
+                values[name] = read_value(info, given[name])
+            elif info.required:
+                raise ValueError(f"missing, expected {expected_of(info)}")
+        except ValueError as error:
+            faults.append(Fault(f"parameters.{name}", str(error)))
+    return values
+
+
+def _unknown(path: str, what: str, given: dict[str, Any], known: tuple[str, ...]) -> Iterator[Fault]:
+    """A fault for each name that is not known; from `MOST_UNKNOWN` on one for all."""
+    unknown = [name for name in given if name not in known]
+    expected = f"expected {', '.join(known)}" if known else "there are none"
+    for name in unknown[:MOST_UNKNOWN]:
+        why = f"no {what}{_near(name, known) or f'; {expected}'}"
+        if name in _HEADER:
+            why = "can't be given: the bridge writes a command's header"
+        yield Fault(f"{path}{_shown_name(name)}", why)
+    if more := unknown[MOST_UNKNOWN:]:
+        yield Fault(path.rstrip(".") or "body", f"{len(more)} more names are no {what}; {expected}")
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """The nearest names, whatever their case, as the end of a sentence; empty if none is near."""
+    by_lower = {one.lower(): one for one in known}
+    near = get_close_matches(name[:LONGEST_SHOWN].lower(), by_lower, n=3)
+    return f"; did you mean {' or '.join(by_lower[one] for one in near)}?" if near else ""
+
+
+def _shown_name(name: str) -> str:
+    """A name that a user chose: whole if it is like one, else as JSON and cut off."""
+    return name if name.isidentifier() and name.isascii() and len(name) <= LONGEST_SHOWN else _shown(name)
+
+
+def _shown(value: Any) -> str:
+    """A JSON value on one short line of ASCII."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    try:
+        text = json.dumps(value[:LONGEST_SHOWN] if isinstance(value, str) else value)
+    except ValueError:  # Python does not write out a whole number of 5000 digits
+        return "a number too long to show"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

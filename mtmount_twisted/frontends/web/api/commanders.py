@@ -1,0 +1,341 @@
+"""The users of the web as commanders, and the commands that they send.
+
+A user is a commander to the bridge from the first time that it commands until it is absent: no request
+of its for a while, none that waits, no stream of events that is open. So what it took command of is given
+up, by the bridge's own rule, when nobody is there any more.
+
+Next to read: `command_tracker`, what becomes of the commands; `leases`, which asks for command.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from math import ceil
+from typing import Any, cast
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from mtmount_twisted.dialects.tma2020.codec import decode_to_show
+from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.dialects.tma2020.replies import AckReply
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Respond, Route, User
+from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.http_headers import PRESENCE
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
+
+from .command_body import judge
+from .command_tracker import LASTING, MAX_LIVES, CommandRecord, CommandTracker, Key, Until
+
+NO_MORE_KEYS = (
+    f"the daemon remembers {MAX_LIVES:,} idempotency keys of yours, each for {LASTING / 3600:g} h, and"
+    " forgets none before: nothing was sent; leave the key out where to send a command twice is harmless"
+)
+
+LONGEST_KEY = 255
+DEFAULT_TIMEOUT = 30.0
+LONGEST_TIMEOUT = 300.0
+"""How long a request may wait, in seconds."""
+
+_ACK = b"0\n"
+_LONGEST_MS = 2**53
+
+_STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
+"""What is answered when the bridge did not send a command; each other end is an outcome to be told."""
+
+
+@implementer(IClient)
+class WebCommander:
+    """A user, as the bridge sees it. It is told nothing: whoever is there listens to the events.
+
+    :param dismissed: called with why when the bridge wants it gone.
+    """
+
+    may_command = name_lasts = True
+    address = ""
+    behind = 0
+
+    def __init__(self, user: User, lives: CommandTracker, dismissed: Callable[[str], None]) -> None:
+        self.name = user.commander
+        self.source = user.source
+        self.may_have_command = "command" in user.roles
+        self.in_flight = 0
+        self.dismiss = dismissed
+        self._lives = lives
+        self._last_id = 0
+
+    def send(self, data: bytes) -> None:
+        """Of all that the bridge says, only what an Ack announces is not heard elsewhere."""
+        for line in data.split(TERMINATOR):
+            if line.startswith(_ACK):
+                self._acknowledged(line)
+
+    def _acknowledged(self, line: bytes) -> None:
+        try:
+            ack = cast(AckReply, decode_to_show(line, False))
+        except LineError:  # it counts as an Ack all the same, and announces nothing
+            return
+        timeout = min(max(ack.timeout_ms, 0), _LONGEST_MS) / 1000
+        self._lives.acknowledged(self.name, ack.sequence_id, timeout)
+
+    def next_id(self) -> int:
+        """A sequence id that no command of its in flight has."""
+        while True:
+            self._last_id = self._last_id % MAX_SEQUENCE_ID + 1
+            if not self._lives.goes_on(self.name, self._last_id):
+                return self._last_id
+
+
+@dataclass(slots=True, eq=False)
+class _Presence:
+    """Whether a user is there.
+
+    :ivar here: True while the bridge counts it as connected.
+    :ivar holds: how many requests and streams of its are open.
+    :ivar leaving: when it will be absent; or None.
+    """
+
+    commander: WebCommander
+    here: bool = False
+    holds: int = 0
+    leaving: IDelayedCall | None = None
+
+
+class Commanders:
+    """The users who command.
+
+    :param bridge: an `IBridge`.
+    :param absent_after: how long without a request until a user is absent, in seconds.
+    """
+
+    def __init__(
+        self,
+        bridge: Any,
+        lives: CommandTracker,
+        clock: IReactorTime,
+        log: logging.Logger,
+        absent_after: float = 30.0,
+    ) -> None:
+        self.lives = lives
+        self._bridge = bridge
+        self._clock = clock
+        self._log = log
+        self._absent_after = absent_after
+        self._closed = False
+        self._presences: dict[str, _Presence] = {}
+
+    def _presence(self, user: User) -> _Presence:
+        """The one of a user; it is kept, since the bridge knows who is back by the object."""
+        presence = self._presences.get(user.name)
+        if presence is None:
+            commander = WebCommander(user, self.lives, lambda why: self._dismissed(user.name, why))
+            presence = self._presences[user.name] = _Presence(commander)
+        return presence
+
+    # Who is there
+
+    def seen(self, user: User) -> None:
+        """A request of a user came. If the bridge waits for it, because it has command, it is back."""
+        presence = self._presences.get(user.name)
+        if presence is None or self._closed:
+            return
+        if self._bridge.lease.holder is presence.commander:
+            self.enter(user)
+        else:
+            self._watch(presence)
+
+    def noting(self, respond: Respond) -> Respond:
+        """What answers so, and counts a request as its user's being there."""
+
+        async def noted(call: Call) -> Answer:
+            if call.headers.get(PRESENCE) != "none":
+                self.seen(call.user)
+            return await respond(call)
+
+        return noted
+
+    def hold(self, user: User) -> Callable[[], None]:
+        """A user is there until what this returns is called; to call it twice is to call it once."""
+        presence = self._presence(user)
+        presence.holds += 1
+        self.seen(user)
+        held = [presence]
+
+        def release() -> None:
+            if held:
+                held.pop().holds -= 1
+                self._watch(presence)
+
+        return release
+
+    def enter(self, user: User) -> WebCommander:
+        """A user is about to command: the bridge gets to know it, if it does not.
+
+        :raises Problem: after `close`.
+        """
+        if self._closed:
+            raise Problem(503, "the daemon ends")
+        presence = self._presence(user)
+        presence.commander.source = user.source
+        if not presence.here:
+            presence.here = True
+            self._log.info("%s: is here", user.commander)
+            self._bridge.client_connected(presence.commander)
+        self._watch(presence)
+        return presence.commander
+
+    def _watch(self, presence: _Presence) -> None:
+        """Count the time from now, where there is something to count."""
+        if presence.leaving is not None:
+            presence.leaving.cancel()
+            presence.leaving = None
+        if presence.here and not presence.holds:
+            presence.leaving = Deadline(self._clock, self._absent_after, self._absent, presence)
+
+    def _absent(self, presence: _Presence) -> None:
+        presence.leaving = None
+        self._lose(presence, f"no request for {self._absent_after:g} s")
+
+    def _dismissed(self, name: str, why: str) -> None:
+        self._log.warning("web/%s: dismissed by the bridge: %s", name, why)
+        self._lose(self._presences[name], why)
+
+    def _lose(self, presence: _Presence, why: str) -> None:
+        if presence.here:
+            presence.here = False
+            self._watch(presence)
+            self._log.info("%s: is gone: %s", presence.commander.name, why)
+            self._bridge.client_lost(presence.commander, why)
+
+    def close(self) -> None:
+        """Nobody is there any more, and nobody enters. It can be called twice."""
+        self._closed = True
+        for presence in self._presences.values():
+            self._lose(presence, "the web ends")
+
+    # What they send
+
+    def send(self, user: User, make: Callable[[int], Command], key: Key | None = None) -> CommandRecord:
+        """Send a command as a user's commander.
+
+        :param make: makes it, given its sequence id; what it raises is passed on, and nothing is sent.
+        :raises Problem: if as many keys of its are kept as may be.
+        """
+        command = make(self._presence(user).commander.next_id())
+        seconds = self.lives.full_for(user.commander, command, key)
+        if seconds is not None:
+            raise Problem(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
+        commander = self.enter(user)
+        life = self.lives.begin(commander.name, command, key)
+        self._bridge.commanded(commander, command.encode().removesuffix(TERMINATOR))
+        return life
+
+    async def wait(self, user: User, life: CommandRecord, until: Until, seconds: float) -> bool:
+        """Wait as a user, who is there meanwhile: see `CommandTracker.wait`."""
+        release = self.hold(user)
+        try:
+            return await self.lives.wait(life, until, seconds)
+        finally:
+            release()
+
+
+class CommandRoutes:
+    """What answers at ``/api/v1/commands``."""
+
+    def __init__(self, commanders: Commanders) -> None:
+        self._commanders = commanders
+        self._lives = commanders.lives
+
+    def routes(self) -> list[Route]:
+        """To send a command, and to see what became of it."""
+        path = "/api/v1/commands"
+        return [
+            Route(
+                "POST", path, self.post, "stop", "Send a command, and wait for its Ack or end if asked to."
+            ),
+            Route("GET", f"{path}/{{id}}", self.get, "observe", "What became of a command."),
+        ]
+
+    async def get(self, call: Call) -> Answer:
+        """The life with an id."""
+        life = self._lives.get(call.parts["id"])
+        if life is None:
+            raise Problem(404, "no command has this id, or it ended too long ago")
+        return Answer(life.shape())
+
+    async def post(self, call: Call) -> Answer:
+        """Send the command that the body says."""
+        until, seconds, key = _options(call)
+        life = None if key is None else self._again(call.user, key)
+        replay = life is not None
+        if life is not None:
+            self._commanders.enter(call.user)
+        else:
+            life = self._commanders.send(call.user, partial(_made, call), key)
+        reached = until is not None and await self._commanders.wait(call.user, life, until, seconds)
+        return _answer(life, reached, replay)
+
+    def _again(self, user: User, key: Key) -> CommandRecord | None:
+        life = self._lives.keyed(user.commander, key.text)
+        if life is not None and life.key != key:
+            fault = Fault("headers.idempotency-key", f"{key.text!a} was sent before, with another body")
+            raise Problem(422, "the request has faults", (fault,))
+        return life
+
+
+def _made(call: Call, sequence_id: int) -> Command:
+    command = judge(call.body, call.user.source, sequence_id)
+    if "command" not in call.user.roles and command.command_code not in STOP_CODES:
+        raise Problem(403, f"{type(command).__name__}: this token may only send commands that stop something")
+    return command
+
+
+def _options(call: Call) -> tuple[Until | None, float, Key | None]:
+    """What to wait for, how long, and the idempotency key."""
+    faults: list[Fault] = []
+    until, seconds = _read_wait(call.query, faults)
+    text = call.headers.get("idempotency-key")
+    if text is not None and not (0 < len(text) <= LONGEST_KEY and text.isascii() and text.isprintable()):
+        why = f"expected 1 to {LONGEST_KEY} printable ASCII characters, got {text[:100]!a}"
+        faults.append(Fault("headers.idempotency-key", why))
+    if faults:
+        raise Problem(422, "the request has faults", tuple(faults))
+    return until, seconds, None if text is None else Key(text, _digest(call.body))
+
+
+def _read_wait(query: Mapping[str, str], faults: list[Fault]) -> tuple[Until | None, float]:
+    wait, text = query.get("wait"), query.get("timeout", str(DEFAULT_TIMEOUT))
+    if wait not in (None, "ack", "done"):
+        faults.append(Fault("query.wait", f"expected ack or done, got {wait[:100]!a}"))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_TIMEOUT:
+        why = f"expected a number of seconds from 0 to {LONGEST_TIMEOUT:g}, got {text[:100]!a}"
+        faults.append(Fault("query.timeout", why))
+    for name in query.keys() - {"wait", "timeout"}:
+        faults.append(Fault(f"query.{name[:100]}", "not known; expected wait or timeout"))
+    return cast("Until | None", wait), seconds
+
+
+def _digest(body: Any) -> bytes:
+    return sha256(json.dumps(body, sort_keys=True).encode()).digest()
+
+
+def _answer(life: CommandRecord, reached: bool, replay: bool) -> Answer:
+    headers = {"location": f"/api/v1/commands/{life.id}"}
+    if replay:
+        headers["idempotent-replay"] = "true"
+    status = _STATUSES.get(life.state)
+    if status is not None:
+        raise Problem(status, life.explanation, more={"command": life.shape()}, headers=headers)
+    return Answer(life.shape(), 200 if reached else 202, headers)

@@ -1,0 +1,121 @@
+"""`Health`: whether the process turns, and whether the mount can be commanded; `LoopWatch`: how late it is.
+
+A monitoring system asks without a token, so what is told is short and names no user.
+Next to read: `metrics`, which shows what `LoopWatch` has measured.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Route
+
+INTERVAL = 0.25
+"""How often the event loop's lag is measured, in seconds."""
+
+
+class Spread:
+    """How often a figure was how large.
+
+    :param bounds: upper bounds that rise; each counts what is at most so large, and the last is followed
+        by one for all that is larger.
+    :ivar counts: one number for each bound, and that last one.
+    :ivar total: the sum of what was counted.
+    """
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, figure: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.bounds, figure)] += 1
+        self.total += figure
+
+
+class LoopWatch:
+    """Measures how late the event loop calls what is due.
+
+    :param clock: an ``IReactorTime``.
+    :ivar lags: what was measured since the start, in seconds.
+    :ivar last: the last of that.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.lags = Spread((0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
+        self.last = 0.0
+        self._clock = clock
+        self._since = self._due = 0.0
+        self._turns = LoopingCall(self._turn)
+        self._turns.clock = clock
+
+    def start(self) -> Deferred[Any]:
+        """Begin to measure.
+
+        :returns: fires when `stop` is called.
+        """
+        self._since = self._clock.seconds()
+        self._due = self._since + INTERVAL
+        return self._turns.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Measure no more. It can be called twice, and at any time."""
+        if self._turns.running:
+            self._turns.stop()
+
+    def _turn(self) -> None:
+        now = self._clock.seconds()
+        self.last = max(0.0, now - self._due)
+        self.lags.add(self.last)
+        # A loop that is late is called next when a multiple of the interval has passed since its start.
+        self._due = self._since + INTERVAL * (1 + (now - self._since) // INTERVAL)
+
+
+class Health:
+    """Answers who asks how the daemon is.
+
+    :param service: the bridge's, with `bridge`, `all_pairs` and `port_failures`.
+    :param journal: an `IJournalState`.
+    """
+
+    def __init__(self, service: Any, journal: Any) -> None:
+        self._service = service
+        self._journal = journal
+
+    def routes(self) -> list[Route]:
+        """``/healthz`` and ``/readyz``."""
+        return [
+            Route("GET", "/healthz", self._alive, None, "Whether the process turns: it answers."),
+            Route("GET", "/readyz", self._ready, None, "Whether the mount can be commanded now; 503 if not."),
+        ]
+
+    async def _alive(self, call: Call) -> Answer:
+        return Answer({"ok": True})
+
+    async def _ready(self, call: Call) -> Answer:
+        lacks, unprivileged = self.lacks(), self._journal.lost_unprivileged
+        lost = {"with_rights": self._journal.lost - unprivileged, "without_rights": unprivileged}
+        told = {"ready": not lacks, "lacks": lacks, "lost_rows": lost}
+        return Problem(503, "not ready", more=told).answer() if lacks else Answer(told)
+
+    def lacks(self) -> list[str]:
+        """Why commands can't be sent, or not be recorded: a word for each, empty if they can.
+
+        ``controller``: its link is not up; ``listeners``: a commander can't connect; ``journal``: it can't
+        be written; ``journal_rows``: it loses rows that clients with rights brought about. The log says more.
+        """
+        service = self._service
+        deaf = service.port_failures or any(pair.listen_error is not None for pair in service.all_pairs)
+        found = {
+            "controller": service.bridge.link is None,
+            "listeners": bool(deaf),
+            "journal": bool(self._journal.fault),
+            "journal_rows": self._journal.losing,
+        }
+        return [name for name, lacking in found.items() if lacking]

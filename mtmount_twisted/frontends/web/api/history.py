@@ -1,0 +1,324 @@
+"""What the journal holds, in pages: for people and programs that ask, and for who resumes its events.
+
+`Shelf` opens the file and reads it in threads of its own; a reading that takes long is ended, and no user
+holds up another's: each has one thread at a time. `History` is ``GET /api/v1/messages``. Next to read:
+``journal.reading``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.defer import Deferred, TimeoutError
+
+from mtmount_twisted.dialects.tma2020.commands import CommandDict
+from mtmount_twisted.dialects.tma2020.enums import CommandCode
+from mtmount_twisted.frontends.web.events.ring import Turns, slices
+from mtmount_twisted.frontends.web.events.selection import (
+    REQUEST,
+    Selection,
+    kind_of,
+    read_selection,
+    refuse,
+    unknown,
+)
+from mtmount_twisted.frontends.web.events.shapes import TYPES, event_id, read_event_id, shape
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.encoding import LEAST, as_json, gzip, takes_gzip
+from mtmount_twisted.journal.checking import in_words
+from mtmount_twisted.journal.reading import (
+    GOOD_OUTCOMES,
+    OUTCOMES,
+    Entry,
+    JournalError,
+    Wanted,
+    open_journal,
+    read_entries,
+)
+from mtmount_twisted.journal.schema import COLUMNS
+from mtmount_twisted.journal.times import parse_time
+from mtmount_twisted.net.deadlines import FairClock
+from mtmount_twisted.net.threads import in_daemon_thread
+
+from .fair_threads import FairThreads
+
+T = TypeVar("T")
+
+PER_USER = 2
+"""How many queries one user may have at once: one is read, the other waits for it."""
+
+MAX_LIMIT, LIMIT = 1000, 100
+"""How many entries a page may have, and how many it has if nobody says."""
+
+MAX_SCANNED = 50_000
+"""How many rows one page looks at: after that it ends, and the next one goes on."""
+
+MAX_PAGE_BYTES = 2**20
+"""Of lines in a page: after that it ends."""
+
+PATIENCE = 10.0
+"""How long one reading may take, in seconds."""
+
+LONGEST_WAIT = 2 * PATIENCE + 2
+"""How long one may take with its wait for a thread, behind another of the same user, in seconds."""
+
+REST_ROWS, REST_TIME = 100, 0.002
+"""After how many rows a thread that reads rests, and how long, in seconds: Python runs one thread at a time,
+and one that never rests keeps the reactor's waiting at each of its system calls."""
+
+OFF = "the journal is turned off: set [journal] file in the configuration, or start without --journal none"
+
+PARAMETERS = ("since", "until", "peer", "command", "outcome", "kind", "limit", "before", "after")
+
+
+class Shelf:
+    """Where the journal is, and who reads it.
+
+    :param path: the file; None if the journal is turned off.
+    :param reactor: whose thread waits for what is read.
+    :param in_thread: calls a function in a thread; threads of its own if None.
+    :param now: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        reactor: Any,
+        in_thread: Callable[[Callable[[], Any]], Deferred[Any]] | None = None,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self.path = path
+        self._reactor = reactor
+        self._in_thread = in_thread or self._in_daemon_thread
+        self._threads = FairThreads(self._in_thread)
+        self._now = now
+        self._closed = False
+
+    async def read(
+        self, work: Callable[[sqlite3.Connection], T], share: str, most: int | None = PER_USER
+    ) -> T:
+        """What a function finds in the file, called in a thread. To cancel it ends the reading.
+
+        A reading that has not begun when its time is over, or when it is cancelled, is forgotten. So no more
+        of them wait than there are requests and streams that wait for them, which `places` bounds.
+
+        :param share: whose reading it is: each has one thread at a time.
+        :param most: how many readings it may have at once, one that hangs in its thread included; None for
+            streams, each of which has one at a time.
+        :raises JournalError: if the file can't be read, or it took longer than `PATIENCE` from when it began.
+        :raises Problem: if there are so many.
+        """
+        path = self.path
+        if path is None:
+            raise JournalError(OFF)
+        if self._closed:
+            raise JournalError("the daemon ends")
+        if most is not None and self._threads.count(share) >= most:
+            text = f"you have {most} queries at work already"
+            raise Problem(429, text, headers={"Retry-After": "1"})
+        unwanted = Event()
+
+        def reading() -> T:
+            deadline = self._now() + PATIENCE
+
+            def stop() -> bool:
+                return self._closed or unwanted.is_set() or self._now() > deadline
+
+            return _read(path, work, stop)
+
+        def begin(found: Deferred[T]) -> None:
+            # The thread looks at its own deadline, but not while the disk hangs.
+            found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
+
+        found: Deferred[T] = self._threads.run(share, reading, begin)
+        found.addTimeout(LONGEST_WAIT, FairClock(self._reactor))
+        try:
+            return await found
+        except TimeoutError:
+            raise JournalError(f"the journal can't be read within {PATIENCE:g} s") from None
+        finally:
+            unwanted.set()
+
+    def in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        """Call a function that needs no file, and ends by itself, in a thread of its own.
+
+        It waits for no reading: the threads that read may all hang.
+        """
+        return self._in_thread(work)
+
+    def _in_daemon_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return in_daemon_thread(self._reactor, work, "journal reader")
+
+    def close(self) -> None:
+        """End what is being read; a thread that hangs is left behind."""
+        self._closed = True
+
+
+def _read(path: Path, work: Callable[[sqlite3.Connection], T], stop: Callable[[], bool]) -> T:
+    with closing(open_journal(path)) as db:
+        db.set_progress_handler(stop, 10_000)
+        try:
+            return work(db)
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal can't be read: {in_words(error)}") from None
+
+
+class Query(NamedTuple):
+    """What is asked for: entries after an id, the first of them first; else before one, the last first."""
+
+    wanted: Wanted
+    selection: Selection
+    limit: int
+    before: int | None
+    after: int | None
+
+
+class Page(NamedTuple):
+    """What was found; `next` is the id from which it goes on, as ``RUN.ROW``, None at the end."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Page:
+    """A page of the journal.
+
+    :param rest: called after each `REST_ROWS` rows.
+    """
+    rows = read_entries(
+        db, query.wanted, query.after or 0, before=query.before, backwards=query.after is None
+    )
+    found: list[Entry] = []
+    size = 0
+    for scanned, entry in enumerate(rows, 1):
+        if scanned % REST_ROWS == 0:
+            rest()
+        if query.selection.takes(entry, kind_of(entry)):
+            found.append(entry)
+            size += len(entry.line or b"")
+        if len(found) == query.limit or size > MAX_PAGE_BYTES or scanned == MAX_SCANNED:
+            return Page(found, event_id(entry.run, entry.id) if any(islice(rows, 1)) else None)
+    return Page(found, None)
+
+
+class History:
+    """Answers who asks for what was.
+
+    :param wall_clock: seconds, Unix time: what ``10 min ago`` is counted from.
+    :param rest: called in the thread that reads, now and then: it waits for `REST_TIME` if None.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        turns: Turns,
+        wall_clock: Callable[[], float],
+        rest: Callable[[], object] | None = None,
+    ) -> None:
+        self._rest = rest or partial(Event().wait, REST_TIME)
+        self._shelf = shelf
+        self._turns = turns
+        self._now = wall_clock
+
+    def routes(self) -> list[Route]:
+        """Where it answers."""
+        doc = "What the journal holds: messages, steps of commands, changes; in pages."
+        return [Route("GET", "/api/v1/messages", self.messages, "observe", doc)]
+
+    async def messages(self, call: Call) -> Answer:
+        """A page of entries."""
+        query = read_query(call.query, self._now())
+        if self._shelf.path is None:
+            raise Problem(503, OFF)
+        try:
+            page = await self._shelf.read(lambda db: read_page(db, query, self._rest), call.share)
+        except JournalError as error:
+            raise Problem(503, str(error)) from None
+        entries: list[bytes] = []
+        for numbers in slices(page.entries):
+            await self._turns.turn()
+            entries += [as_json(shape(page.entries[number])) for number in numbers]
+        body = b'{"entries":[%b],"next":%b}\n' % (b",".join(entries), as_json(page.next))
+        gzipped = None
+        if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
+            gzipped = await self._shelf.in_thread(lambda: gzip(body))
+        return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
+
+
+# What is asked for
+
+
+def read_query(query: Mapping[str, str], now: float) -> Query:
+    """The query that the parameters of a request are.
+
+    :raises Problem: with every fault in them.
+    """
+    faults = unknown(query, PARAMETERS)
+    selection = read_selection(query, faults)
+    if REQUEST in selection.types:
+        faults.append(Fault("query.kind", f"{REQUEST!r} is not in the journal, but among live events"))
+
+    def value(name: str, read: Callable[[str], Any]) -> Any:
+        try:
+            return read(query[name]) if name in query else None
+        except ValueError as error:
+            faults.append(Fault(f"query.{name}", str(error)))
+            return None
+
+    since, until = (value(name, lambda text: parse_time(text, now)) for name in ("since", "until"))
+    if None not in (since, until) and until < since:
+        faults.append(Fault("query.until", f"expected a time after since, got {query['until']!r}"))
+    before, after = (value(name, lambda text: read_event_id(text)[1]) for name in ("before", "after"))
+    if "before" in query and "after" in query:
+        faults.append(Fault("query.after", "expected either before or after, not both"))
+    limit = value("limit", _limit) or LIMIT
+    codes = value("command", _codes) or ()
+    outcomes = value("outcome", _outcomes) or ()
+    refuse(faults)
+    tables = tuple(COLUMNS)
+    if selection.types and not selection.kinds:
+        tables = tuple(table for table in COLUMNS if TYPES[table] in selection.types)
+    wanted = Wanted(since, until, tuple(sorted(selection.peers)), tables, codes, outcomes)
+    return Query(wanted, selection, limit, before, after)
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):
+        raise ValueError(f"expected an integer from 1 to {MAX_LIMIT}, got {text[:80]!r}")
+    return int(text)
+
+
+_CODES = (
+    {str(int(code)): int(code) for code in CommandCode}
+    | {code.name.lower(): int(code) for code in CommandCode}
+    | {cls.__name__.lower(): int(code) for code, cls in CommandDict.items()}
+)
+
+
+def _codes(text: str) -> tuple[int, ...]:
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in _CODES:
+            raise ValueError(f"expected a command such as AzimuthAxisMove or 103, got {name[:80]!r}")
+    return tuple(sorted({_CODES[name] for name in names}))
+
+
+FAILED = tuple(outcome for outcome in OUTCOMES if outcome not in GOOD_OUTCOMES)
+
+
+def _outcomes(text: str) -> tuple[str, ...]:
+    names = {name.strip() for name in text.split(",")}
+    for name in names:
+        if name not in (*OUTCOMES, "failed"):
+            raise ValueError(f"expected failed, {', '.join(OUTCOMES)}, got {name[:80]!r}")
+    if "failed" in names:
+        names = names - {"failed"} | set(FAILED)
+    return tuple(sorted(names))

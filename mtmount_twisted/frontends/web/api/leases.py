@@ -1,0 +1,178 @@
+"""Who has command, over HTTP: take it, give it up, ask its holder for it, give it to somebody.
+
+To take and to give up is an ``AskForCommand`` of the user's commander, under the bridge's rules. To request
+it changes nothing: the holder is told, and may grant it. Next to read: `commanders`, `bridge.arbiter`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from mtmount_twisted.dialects.tma2020.commands import AskForCommand
+from mtmount_twisted.dialects.tma2020.enums import Commander
+from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+
+from .commanders import Commanders
+
+REQUEST_TIME = 60.0
+"""How long a request for command stands, in seconds."""
+
+ASK_TIME = 60.0
+"""How long an answer waits for the controller to say who has command, in seconds; the bridge gives up
+sooner, unless the controller's Ack announces a longer time."""
+
+_STATUSES = {"busy": 429, "not_sent": 503, "timed_out": 504, "outcome_unknown": 504}
+"""What is answered when an ask fails other than by a refusal."""
+
+_CHANGES = ("lease_granted", "lease_released")
+_LONGEST_NAME = 100
+
+
+class Leases:
+    """Who has command, since when, and who would like to.
+
+    :param bridge: an `IBridge`.
+    :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`, and requests are told to it.
+    :param publish: told of each request: the event's name and its data.
+    :param clock: an ``IReactorTime``.
+    :param stamps: tells since when.
+    """
+
+    def __init__(
+        self,
+        bridge: Any,
+        tee: Any,
+        publish: Callable[[str, dict[str, Any]], object],
+        commanders: Commanders,
+        clock: IReactorTime,
+        stamps: Stamps,
+        log: logging.Logger,
+    ) -> None:
+        self._bridge = bridge
+        self._tee = tee
+        self._publish = publish
+        self._commanders = commanders
+        self._clock = clock
+        self._stamps = stamps
+        self._limited_log = RateLimitedLog(clock, log, A_FEW)
+        self._since: tuple[float, float] | None = None  # by the clock, and as recorded; s
+        self._requests: dict[str, float] = {}  # by whom: when (clock, s)
+        tee.on_event.append(self._event)
+
+    def close(self) -> None:
+        """Hear no more. It can be called twice."""
+        if self._event in self._tee.on_event:
+            self._tee.on_event.remove(self._event)
+
+    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+        if kind in _CHANGES:
+            self._since = self._clock.seconds(), time
+            self._requests.clear()
+
+    def shape(self) -> dict[str, Any]:
+        """Who has command, as JSON."""
+        lease = self._bridge.lease
+        holder = lease.holder
+        now = self._clock.seconds()
+        return {
+            "holder": None if holder is None else holder.name,
+            "source": None if holder is None else holder.source.name,
+            "number": lease.number,
+            "since": None if self._since is None else self._stamps.of(*self._since),
+            "holder_gone": self._bridge.grace,
+            "requests": [
+                {"by": name, "time": self._stamps.of(moment)}
+                for name, moment in self._requests.items()
+                if now < moment + REQUEST_TIME
+            ],
+        }
+
+    # Over HTTP
+
+    def routes(self) -> list[Route]:
+        """To see who has command, to take it, and to give it up."""
+        path = "/api/v1/lease"
+        return [
+            Route("GET", path, self.get, "observe", "Who has command."),
+            Route("POST", path, self.post, "command", "Take command, request it, or give it to somebody."),
+            Route("DELETE", path, self.delete, "command", "Give command up."),
+        ]
+
+    async def get(self, call: Call) -> Answer:
+        """Who has command."""
+        return Answer(self.shape())
+
+    async def delete(self, call: Call) -> Answer:
+        """Give command up."""
+        return await self._ask(call, Commander.NONE)
+
+    async def post(self, call: Call) -> Answer:
+        """Take command or ask its holder for it; or take it from its holder, or give it, as the body says."""
+        wish, heir = _read(call.body)
+        if wish == "grant":
+            return self._grant(call, heir)
+        holder = self._bridge.lease.holder
+        if wish == "take" or holder is None or holder.name == call.user.commander:
+            return await self._ask(call, Commander(int(call.user.source)))
+        return self._request(call, holder)
+
+    async def _ask(self, call: Call, wanted: Commander) -> Answer:
+        """Send an ``AskForCommand``, and wait for its end."""
+        make = partial(_ask, call, wanted)
+        life = self._commanders.send(call.user, make)
+        await self._commanders.wait(call.user, life, "done", ASK_TIME)
+        if life.state in ("done", "open"):
+            return Answer(self.shape(), 200 if life.ended else 202)
+        more = {"lease": self.shape(), "command": life.shape()}
+        raise Problem(_STATUSES.get(life.state, 409), life.explanation, more=more)
+
+    def _request(self, call: Call, holder: Any) -> Answer:
+        commander = self._commanders.enter(call.user)
+        now = self._requests[commander.name] = self._clock.seconds()
+        self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
+        self._tee.event("lease_requested", commander.name, self._bridge.epoch, f"{holder.name} has command")
+        self._publish("request", {"by": commander.name, "time": self._stamps.of(now)})
+        return Answer(self.shape(), 202)
+
+    def _grant(self, call: Call, heir: str) -> Answer:
+        commander = self._commanders.enter(call.user)
+        why = self._bridge.hand_command(commander, heir)
+        if why:
+            raise self._refused(why)
+        return Answer(self.shape())
+
+    def _refused(self, why: str) -> Problem:
+        return Problem(409, why, more={"lease": self.shape()})
+
+
+def _ask(call: Call, wanted: Commander, sequence_id: int) -> AskForCommand:
+    return AskForCommand(sequence_id=sequence_id, source=call.user.source, commander=wanted)
+
+
+def _read(body: Any) -> tuple[str, str]:
+    """What is wished for: ``""``, ``"take"`` or ``"grant"``, and whom command is to be given to.
+
+    :raises Problem: with each thing that is wrong.
+    """
+    if body is None or body == {}:
+        return "", ""
+    if isinstance(body, dict) and body.keys() == {"take"} and body["take"] is True:
+        return "take", ""
+    if isinstance(body, dict) and body.keys() == {"grant"} and _is_name(body["grant"]):
+        return "grant", body["grant"]
+    expected = (
+        '{} to take command or ask its holder for it, {"take": true} to take it from its holder, '
+        '{"grant": "web/NAME"} to give it'
+    )
+    raise Problem(422, "the request has faults", (Fault("body", f"expected {expected}"),))
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME

@@ -1,0 +1,500 @@
+"""`Metrics`: figures of the bridge for a monitoring system, in Prometheus' exposition format.
+
+Events are counted in plain dicts as the tee reports them; `FIGURES` declares each figure and how its value is
+read at a scrape. Label values are bounded: a kind of message without a name is ``other``, and the label of a
+commander is its name in the configuration, which for ``desk/3`` is ``desk``.
+
+Every series exists from the first scrape, with 0: an alarm on a series that appears with its first event
+cannot fire, since ``increase()`` and ``sum() == 0`` see nothing to compare with.
+
+The only module that needs ``prometheus_client``. Next to read: `health`, ``docs/web_metrics.rst``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from platform import python_version
+from typing import Any, Literal
+
+import twisted
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.journal.reading import OUTCOMES
+from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
+
+from .acks import AckTimes
+from .health import LoopWatch, Spread
+
+PREFIX = "mtmount_bridge_"
+
+WEB = "web"
+"""The label of all users of the web."""
+
+OTHER = "other"
+"""The kind of a message whose code we don't know, or can't read at once."""
+
+KEPT_TIME = 1.0
+"""How long an answer is given again, in seconds: to make one takes as long as many commands."""
+
+MAX_KEPT = 4
+"""How many answers are kept, of different types."""
+
+_PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
+_COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
+_REPLY_KINDS = {b"%d" % code: code.name for code in ReplyCode}
+_ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "open")
+_COMMANDS, _REPLIES = (*_COMMAND_KINDS.values(), OTHER), (*_REPLY_KINDS.values(), OTHER)
+_MESSAGES = tuple(
+    (peer, direction, kind)
+    for peer, direction, kinds in (
+        *((CONTROLLER, "to", _COMMANDS), (CONTROLLER, "from", _REPLIES)),
+        *(("commander", "from", _COMMANDS), ("commander", "to", _REPLIES)),
+        *((EVERYONE, "to", _REPLIES), (OBSERVERS, "to", _REPLIES)),
+    )
+    for kind in kinds
+)
+"""The labels of every series of messages."""
+_ALARMS = {"warning": ReplyCode.WARNING, "error": ReplyCode.ERROR}
+"""The severities of the mount's alarms."""
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+"""Values of one figure by the values of its labels."""
+
+
+def label_of(client: str) -> str:
+    """What a client is called in a label: its port's name, if it is one of a port's."""
+    return client.partition("/")[0]
+
+
+class Metrics(Collector):
+    """Counts what happens, and answers who scrapes.
+
+    :param bridge: the bridge; see `interfaces.IBridge`.
+    :param tee: what is recorded is heard from it, from now on until `close`.
+    :param link: the connection pair to the controller.
+    :param journal: the journal, or what a bridge has that keeps none.
+    :param times: the times to Ack and to Done.
+    :param watch: measures the event loop's lag.
+    :param streams: the readers of events: its length is how many, its `behind` what waits for them.
+    :param refused: how many connections were refused.
+    :param configured: the names of the configured commanders and ports, now.
+    :param version: the version of this package.
+    :param seconds: return the time, in seconds, monotonic.
+    :param kept_time: how long an answer is given again, in seconds.
+    :ivar registry: holds these figures, and those of the process.
+    """
+
+    def __init__(
+        self,
+        bridge: Any,
+        tee: Any,
+        link: Any,
+        journal: Any,
+        times: AckTimes,
+        watch: LoopWatch,
+        streams: Any,
+        refused: Callable[[], int],
+        configured: Callable[[], Iterable[str]],
+        version: str,
+        seconds: Callable[[], float],
+        kept_time: float = KEPT_TIME,
+    ) -> None:
+        self.bridge = bridge
+        self.link = link
+        self.journal = journal
+        self.times = times
+        self.watch = watch
+        self.streams = streams
+        self.refused = refused
+        self.configured = configured
+        self.version = version
+        self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(_MESSAGES, 0))
+        self.outcomes: Counter[str] = Counter()
+        self.cut_off: Counter[str] = Counter()
+        self.gaps = 0
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        self._seconds = seconds
+        self._kept_time = kept_time
+        self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by type, with the time when it was made
+        self._in_gap = False
+        self._hooks = self._hear(tee)
+
+    def _hear(self, tee: Any) -> list[tuple[list[Any], Any]]:
+        """Hear of all that happens; what is given says where from."""
+        hooks: list[tuple[list[Any], Any]] = [
+            (tee.on_message, self._message),
+            (tee.on_step, self._step),
+            (tee.on_event, self._event),
+        ]
+        for watchers, watch_it in hooks:
+            watchers.append(watch_it)
+        return hooks
+
+    def close(self) -> None:
+        """Count no more. It can be called twice."""
+        hooks, self._hooks = self._hooks, []
+        for watchers, watch_it in hooks:
+            watchers.remove(watch_it)
+
+    def routes(self) -> list[Route]:
+        """``/metrics``."""
+        doc = "Figures of the bridge in Prometheus' exposition format."
+        return [Route("GET", "/metrics", self._respond, "observe", doc)]
+
+    async def _respond(self, call: Call) -> Answer:
+        encode, content_type = choose_encoder(call.headers.get("accept", ""))
+        now = self._seconds()
+        made, answer = self._kept_answers.get(content_type, (now, None))
+        if answer is None or now - made >= self._kept_time:
+            answer = Answer(encode(self.registry), headers={"Content-Type": content_type})
+            if len(self._kept_answers) >= MAX_KEPT:  # a scraper may make up versions
+                self._kept_answers.clear()
+            self._kept_answers[content_type] = now, answer
+        return answer
+
+    def collect(self) -> Iterator[Metric]:
+        """Every figure as it is now."""
+        for figure in FIGURES:
+            yield figure.family(self)
+
+    # What happens: in the way of each message, so this only counts
+
+    def _message(self, number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        fields = line.split(b"\n", 2)
+        if (peer == CONTROLLER) == (direction == "to"):
+            kind = _COMMAND_KINDS.get(fields[1], OTHER) if len(fields) > 1 else OTHER
+        else:
+            kind = _REPLY_KINDS.get(fields[0], OTHER)
+        self.messages[peer if peer in _PEERS else "commander", direction, kind] += 1
+        self._kept(number)
+
+    def _step(
+        self,
+        number: int,
+        time: float,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str,
+    ) -> None:
+        self._kept(number)
+        if is_end(step, code):
+            self.outcomes[step] += 1
+
+    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+        self._kept(number)
+        if kind == "cut_off":
+            self.cut_off[label_of(peer)] += 1
+
+    def _kept(self, number: int) -> None:
+        """Count where the journal begins to lose rows; one that keeps none loses none, and has no gaps."""
+        if number:
+            self._in_gap = False
+        elif not self._in_gap:
+            self._in_gap = True
+            self.gaps += 1
+
+    # What is read when somebody scrapes
+
+    def lost_rows(self) -> Samples:
+        """The rows that the journal lost, by whether clients with rights brought them about."""
+        unprivileged = self.journal.lost_unprivileged
+        return [(("yes",), self.journal.lost - unprivileged), (("no",), unprivileged)]
+
+    def commanders(self, *others: str) -> list[str]:
+        """The label of each commander that has series now, in order: those of the configuration, ``web``, and
+        one that a reload removed for as long as it is connected or has command.
+
+        :param others: labels besides these.
+        """
+        holder = self.bridge.lease.holder
+        here = chain(self.bridge.clients, () if holder is None else (holder.name,))
+        return sorted({*self.configured(), WEB, *map(label_of, here), *others})
+
+    def of_clients(self, figure: Callable[[Any], float]) -> Samples:
+        """The sum of a figure of each client, by commander; 0 for those that are not connected."""
+        sums = dict.fromkeys(self.commanders(), 0.0)
+        for client in self.bridge.clients.values():
+            sums[label_of(client.name)] += figure(client)
+        return [((label,), value) for label, value in sums.items()]
+
+    def cut_offs(self) -> Samples:
+        """The clients that were cut off, by commander; what was counted for a commander stays."""
+        return [((name,), self.cut_off[name]) for name in self.commanders(*self.cut_off)]
+
+    def has_command(self) -> Samples:
+        """The holder of command, by commander: also while it is gone and may come back."""
+        holder = self.bridge.lease.holder
+        held_by = None if holder is None else label_of(holder.name)
+        return [((name,), name == held_by) for name in self.commanders()]
+
+    def in_flight(self) -> Samples:
+        """The number of commands in flight, by commander and state."""
+        flights = list(self.bridge.flights)
+        labels = self.commanders("bridge", *(label_of(flight.client.name) for flight in flights))
+        states = ("waiting", "sent", "acked")
+        sums = {(label, state): 0 for label in labels for state in states}
+        for flight in flights:
+            sums[label_of(flight.client.name), states[flight.written + flight.acked]] += 1
+        return sums.items()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one figure is.
+
+    :ivar name: without `PREFIX`, and without the ``_total`` of a counter.
+    :ivar doc: what it tells; with its unit, if the name does not end with it.
+    :ivar read: gives its samples; of a histogram its `Spread`.
+    :ivar labels: their names.
+    """
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    doc: str
+    read: Callable[[Metrics], Any]
+    labels: tuple[str, ...] = ()
+
+    @property
+    def exposed(self) -> str:
+        """Its name as it is scraped; that of a histogram gets its usual endings there."""
+        return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
+
+    def family(self, metrics: Metrics) -> Metric:
+        """Its values now."""
+        if self.kind == "histogram":
+            return self._histogram(self.read(metrics))
+        families: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+        family: Any = families[self.kind](PREFIX + self.name, self.doc, labels=self.labels)
+        value = self.read(metrics)
+        for labels, sample in value if self.labels else [((), value)]:
+            family.add_metric(labels, sample)
+        return family  # type: ignore[no-any-return]
+
+    def _histogram(self, spread: Spread) -> HistogramMetricFamily:
+        bounds = [*map(str, spread.bounds), "+Inf"]
+        buckets = list(zip(bounds, accumulate(spread.counts), strict=True))
+        return HistogramMetricFamily(PREFIX + self.name, self.doc, buckets=buckets, sum_value=spread.total)
+
+
+FIGURES = (
+    Figure(
+        "build_info",
+        "gauge",
+        "1; the labels are the versions of this package, of Python and of Twisted.",
+        lambda metrics: [((metrics.version, python_version(), twisted.__version__), 1)],
+        ("version", "python", "twisted"),
+    ),
+    Figure(
+        "controller_up",
+        "gauge",
+        "1 while both connections to the controller are up, else 0.",
+        lambda metrics: metrics.bridge.link is not None,
+    ),
+    Figure(
+        "connection_up",
+        "gauge",
+        "1 while this connection to the controller is up: command or reply.",
+        lambda metrics: [
+            (("command",), metrics.link.client_connected),
+            (("reply",), metrics.link.server_connected),
+        ],
+        ("connection",),
+    ),
+    Figure(
+        "epoch",
+        "gauge",
+        "Number of the last connection to the controller; 0 before the first.",
+        lambda metrics: metrics.bridge.epoch,
+    ),
+    Figure(
+        "reconnections",
+        "counter",
+        "How often the controller was connected again.",
+        lambda metrics: max(0, metrics.bridge.epoch - 1),
+    ),
+    Figure(
+        "active_alarms",
+        "gauge",
+        "Warnings and errors of the mount that are active, or latched; 0 while the controller is not "
+        "connected.",
+        lambda metrics: [((name,), metrics.bridge.known.count(code)) for name, code in _ALARMS.items()],
+        ("severity",),
+    ),
+    Figure(
+        "messages",
+        "counter",
+        "Messages from and to the controller, a commander, everyone at once or the observers; the "
+        "kind is the code's name, or other.",
+        lambda metrics: metrics.messages.items(),
+        ("peer", "direction", "kind"),
+    ),
+    Figure(
+        "unmatched_answers",
+        "counter",
+        "Answers of the controller to nothing that was in flight.",
+        lambda metrics: metrics.bridge.counts["unmatched"],
+    ),
+    Figure(
+        "unreadable_replies",
+        "counter",
+        "Lines of the controller that were no reply.",
+        lambda metrics: metrics.bridge.counts["unreadable"],
+    ),
+    Figure(
+        "commands",
+        "counter",
+        "Commands that ended, by outcome; ack is the end of a track command, local what the bridge "
+        "carried out itself.",
+        lambda metrics: [((outcome,), metrics.outcomes[outcome]) for outcome in _ENDS],
+        ("outcome",),
+    ),
+    Figure(
+        "commands_left_unknown",
+        "gauge",
+        "Commands whose outcome is unknown because the daemon was killed before this start; 0 without a "
+        "journal.",
+        lambda metrics: metrics.journal.left_unknown,
+    ),
+    Figure(
+        "ack_seconds",
+        "histogram",
+        "Time from sending a command to the controller to its first Ack.",
+        lambda metrics: metrics.times.to_ack,
+    ),
+    Figure(
+        "done_seconds",
+        "histogram",
+        "Time from sending a command to the controller to its Done.",
+        lambda metrics: metrics.times.to_done,
+    ),
+    Figure(
+        "commands_in_flight",
+        "gauge",
+        "Commands that have not ended: waiting to be sent, sent, or acked.",
+        Metrics.in_flight,
+        ("commander", "state"),
+    ),
+    Figure(
+        "clients_connected",
+        "gauge",
+        "Clients that are connected.",
+        lambda metrics: metrics.of_clients(lambda client: 1.0),
+        ("commander",),
+    ),
+    Figure(
+        "client_behind_bytes",
+        "gauge",
+        "What waits for clients to read it.",
+        lambda metrics: metrics.of_clients(lambda client: client.behind),
+        ("commander",),
+    ),
+    Figure(
+        "clients_cut_off",
+        "counter",
+        "Clients that were disconnected because they did not keep up.",
+        Metrics.cut_offs,
+        ("commander",),
+    ),
+    Figure(
+        "event_streams",
+        "gauge",
+        "Event streams that are open.",
+        lambda metrics: len(metrics.streams),
+    ),
+    Figure(
+        "event_streams_behind_bytes",
+        "gauge",
+        "What waits for the readers of event streams.",
+        lambda metrics: metrics.streams.behind,
+    ),
+    Figure(
+        "http_refused",
+        "counter",
+        "Connections to the web that were refused because there were too many.",
+        lambda metrics: metrics.refused(),
+    ),
+    Figure(
+        "has_command",
+        "gauge",
+        "1 for the commander that has command, 0 for the others.",
+        Metrics.has_command,
+        ("commander",),
+    ),
+    Figure(
+        "lease_number",
+        "gauge",
+        "Number of the last lease; 0 before the first.",
+        lambda metrics: metrics.bridge.lease.number,
+    ),
+    Figure(
+        "journal_up",
+        "gauge",
+        "1 while the journal can be written, or none is kept, else 0.",
+        lambda metrics: not metrics.journal.fault,
+    ),
+    Figure(
+        "journal_lag_seconds",
+        "gauge",
+        "How far the journal's file is behind.",
+        lambda metrics: metrics.journal.lag,
+    ),
+    Figure(
+        "journal_pending_rows",
+        "gauge",
+        "Rows that are not yet in the journal's file.",
+        lambda metrics: metrics.journal.pending,
+    ),
+    Figure(
+        "journal_written_rows",
+        "counter",
+        "Rows that were written to the journal's file.",
+        lambda metrics: metrics.journal.written,
+    ),
+    Figure(
+        "journal_lost_rows",
+        "counter",
+        "Rows that the journal could not keep, by whether clients with rights brought them about: yes, or no"
+        " for those that only observe.",
+        lambda metrics: metrics.lost_rows(),
+        ("rights",),
+    ),
+    Figure(
+        "journal_omitted_rows",
+        "counter",
+        "Rows that were not recorded because clients without rights may only bring about so many.",
+        lambda metrics: metrics.bridge.counts["omitted"],
+    ),
+    Figure(
+        "journal_gaps",
+        "counter",
+        "How often the journal began to lose rows.",
+        lambda metrics: metrics.gaps if metrics.journal.lost else 0,
+    ),
+    Figure(
+        "event_loop_lag_seconds",
+        "histogram",
+        "How late the event loop called what was due.",
+        lambda metrics: metrics.watch.lags,
+    ),
+)
+"""What is exposed, in this order."""

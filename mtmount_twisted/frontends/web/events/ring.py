@@ -1,0 +1,402 @@
+"""What the bridge records, to all who listen: live, in batches, and never in the way of a command.
+
+`Feed` stands on the `tee`. While something happens it only appends to a ring in memory. Some 25 to 50 ms
+later what gathered is made into server-sent events, once for all who listen, and given to a few of them in
+each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. The ring also
+serves who resumes after a short while. Next to read: `streams`, who listens; `catch_up`, how one catches up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.net.waiting import Waiters
+
+from .selection import NOTICE, Selection, kind_of
+from .shapes import TYPES, event_id, shape, shown_bytes
+
+GATHER = 0.025
+"""How long rows gather before they are told, in seconds."""
+
+SPREAD = 0.02
+"""Over how long the telling is spread, in seconds: slices one right after the other would delay a command by
+one at each of its steps."""
+
+MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
+"""How many rows the ring holds, in how many bytes, each row counted as so many besides its line or text."""
+
+BATCH_ROWS, BATCH_BYTES = 500, 2**15
+"""The most rows, and bytes shown of them, that are sent together. Rows sent in one piece are copied for each
+listener; rows that wait in pieces for a slow listener are shared."""
+
+ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
+"""How many rows are made into JSON in one turn of the reactor, of how many bytes that are shown."""
+
+STREAMS_PER_TURN = 8
+"""To how many who listen something is sent in one turn of the reactor."""
+
+Row = tuple[int, str, float, str, int, str, int, int, int, int, str, bytes | None]
+"""A number, 0 for what is not kept, and the fields of an `Entry` after its run."""
+
+
+class Listener(Protocol):
+    """Who is told of events.
+
+    :ivar selection: what of.
+    """
+
+    selection: Selection
+
+    def send(self, data: bytes, /) -> None:
+        """Send it whole server-sent events. It may detach itself meanwhile."""
+
+
+class Turns:
+    """Gives out the turns of the reactor, so that only one slice of the web's work is done in each."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._first: Waiters[None] = Waiters()
+        self._others: Waiters[None] = Waiters()
+        self._call: IDelayedCall | None = None
+        self._closed = False
+
+    def turn(self, first: bool = False) -> Deferred[None]:
+        """Fires in a turn of its own, after those who asked before; cancelled once `close` was called.
+
+        :param first: before all those who did not say so.
+        """
+        turn = (self._first if first else self._others).wait()
+        if self._closed:
+            turn.cancel()
+        elif self._call is None:
+            self._call = self._clock.callLater(0, self._next)
+        return turn
+
+    def _next(self) -> None:
+        waiting = self._first or self._others
+        turn = waiting.first() if waiting else None  # those who asked may have been cancelled
+        more = self._first or self._others
+        self._call = self._clock.callLater(0, self._next) if more else None
+        if turn is not None:
+            turn.callback(None)
+
+    def close(self) -> None:
+        """Cancel all that wait."""
+        self._closed = True
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._first.fail(CancelledError)
+        self._others.fail(CancelledError)
+
+
+def frame(event: str, data: str, number: str | None = None) -> bytes:
+    """A server-sent event; `data` is JSON in ASCII, so it holds no line feed."""
+    head = f"id: {number}\n" if number else ""
+    return f"{head}event: {event}\ndata: {data}\n\n".encode()
+
+
+def framed(entry: Entry) -> bytes:
+    """A row as a server-sent event."""
+    if entry.table == NOTICE:
+        return frame(entry.what, entry.text)
+    data = json.dumps(shape(entry), allow_nan=False, separators=(",", ":"))
+    return frame(TYPES[entry.table], data, event_id(entry.run, entry.id))
+
+
+def gone(rows: int | None, why: str) -> bytes:
+    """The event that says what can't be given; None for an unknown number of rows."""
+    return frame("gone", json.dumps({"rows": rows, "why": why}))
+
+
+def slices(entries: Sequence[Entry]) -> Iterator[range]:
+    """The numbers of some rows, in as many at a time as are made into JSON in one turn of the reactor."""
+    start = size = 0
+    for number, entry in enumerate(entries):
+        cost = shown_bytes(entry)
+        if number > start and (number - start == ROWS_PER_TURN or size + cost > BYTES_PER_TURN):
+            yield range(start, number)
+            start, size = number, 0
+        size += cost
+    if entries:
+        yield range(start, len(entries))
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """The first of some rows: as many as are told together, and one at least."""
+    size = 0
+    for number, entry in enumerate(entries, 1):
+        size += shown_bytes(entry)
+        if size >= BATCH_BYTES:
+            return entries[:number]
+    return entries
+
+
+class Batch:
+    """Rows that are told together: each is made into an event once, and joined once for each selection."""
+
+    def __init__(self, entries: list[Entry], lost: int = 0) -> None:
+        self._entries = entries
+        self._kinds = list(map(kind_of, entries))
+        self._framed: list[bytes | None] = [None] * len(entries)
+        self._joined: dict[Selection, bytes] = {}
+        self._lost = gone(lost, "too much happened at once") if lost else b""
+
+    def prepare(self, numbers: Iterable[int], selections: Iterable[Selection]) -> None:
+        """Make some of the rows into events, if anybody asks for them."""
+        for number in numbers:
+            if any(wanted.takes(self._entries[number], self._kinds[number]) for wanted in selections):
+                self._frame(number)
+
+    def _frame(self, number: int) -> bytes:
+        data = self._framed[number]
+        if data is None:
+            data = self._framed[number] = framed(self._entries[number])
+        return data
+
+    def data(self, wanted: Selection) -> bytes:
+        """What one who listens gets."""
+        data = self._joined.get(wanted)
+        if data is None:
+            numbers = range(len(self._entries))
+            taken = (self._frame(n) for n in numbers if wanted.takes(self._entries[n], self._kinds[n]))
+            data = self._joined[wanted] = self._lost + b"".join(taken)
+        return data
+
+
+class Feed:
+    """What was recorded last, and who is told of what comes.
+
+    :param tee: see `bridge.tee.Tee`.
+    :param journal: its ``run``, ``base`` and ``fault`` say what a row's id is.
+    :param log: where it says that something can't be told.
+    :ivar listeners: those who are told.
+    :ivar lost: how many rows were told to nobody, because too much happened at once.
+    """
+
+    def __init__(
+        self,
+        tee: Any,
+        journal: Any,
+        clock: Any,
+        turns: Turns,
+        *,
+        max_rows: int = MAX_ROWS,
+        max_bytes: int = MAX_BYTES,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.journal = journal
+        self.listeners: dict[Listener, None] = {}
+        self.lost = 0
+        self._log = log or logging.getLogger(__name__)
+        self._clock = clock
+        self._turns = turns
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._rows: deque[Row] = deque()
+        self._bytes = 0
+        self._end = 0  # how many rows there were
+        self._told = 0  # how many of them were told, or are being told
+        self._last_number = 0
+        self._idle = False  # somebody listens, and nothing is due
+        self._due: IDelayedCall | None = None
+        self._telling: Deferred[None] | None = None
+        self._moved: Waiters[None] = Waiters()
+        self._tee = tee
+        tee.on_message.append(self._message)
+        tee.on_step.append(self._step)
+        tee.on_event.append(self._event)
+
+    # What happens: in the way of a command
+
+    def _message(self, number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
+        self._append((number, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line), len(line))
+
+    def _step(
+        self,
+        number: int,
+        time: float,
+        key: int,
+        step: str,
+        peer: str,
+        epoch: int,
+        sequence_id: int,
+        code: int,
+        lease: int,
+        explanation: str,
+    ) -> None:
+        row = (number, "step", time, peer, epoch, step, key, sequence_id, code, lease, explanation, None)
+        self._append(row, len(explanation))
+
+    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+        self._append((number, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None), len(detail))
+
+    def publish(self, event: str, data: Mapping[str, Any]) -> None:
+        """Tell who listens of what is not in the journal.
+
+        :param event: ``request``.
+        :param data: JSON.
+        """
+        text = json.dumps(data, allow_nan=False)
+        self._append((0, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None), len(text))
+
+    def _append(self, row: Row, size: int) -> None:
+        self._rows.append(row)
+        self._end += 1
+        self._bytes += ROW_BYTES + size
+        if row[0]:
+            self._last_number = row[0]
+        while self._bytes > self._max_bytes or len(self._rows) > self._max_rows:
+            old = self._rows.popleft()
+            self._bytes -= ROW_BYTES + len(old[10]) + len(old[11] or b"")
+        if self._idle:
+            self._idle = False
+            self._due = self._clock.callLater(GATHER, self._begin)
+
+    # Where everything is
+
+    @property
+    def start(self) -> int:
+        """The position of the oldest row in the ring; positions count from 0."""
+        return self._end - len(self._rows)
+
+    @property
+    def edge(self) -> int:
+        """The position from which on one who attaches now is told."""
+        return self._told if self.listeners or self._telling is not None else self._end
+
+    def moved(self) -> Deferred[None]:
+        """Fires once the `edge` is another; to be asked while it is not the end. Cancelled at `close`."""
+        return self._moved.wait()
+
+    @property
+    def last_row(self) -> int:
+        """The id of the last row before the edge; 0 if there is none that is known to be in the file."""
+        for position in range(min(self.edge, self._end) - 1, self.start - 1, -1):
+            if number := self._rows[position - self.start][0]:
+                return self._id(number)
+        return 0
+
+    def _id(self, number: int) -> int:
+        base: int | None = self.journal.base
+        return base + number if number and base is not None else 0
+
+    def knows(self, run: int, row: int) -> bool:
+        """True if an id was given to a row in this run of the daemon."""
+        base = self.journal.base
+        return base is not None and run == self.journal.run and base < row <= base + self._last_number
+
+    @property
+    def first_row(self) -> int | None:
+        """All rows from this id on are in the ring, or yet to come; None while no row has an id."""
+        if self.journal.base is None:
+            return None
+        number = next((row[0] for row in self._rows if row[0]), self._last_number + 1)
+        return self._id(number)
+
+    def position_after(self, row: int) -> int | None:
+        """The position after the row with an id; None if the ring does not reach back to it."""
+        first = self.first_row
+        if first is None or row < first - 1:
+            return None
+        position = self._end
+        for each in reversed(self._rows):
+            if each[0] and self._id(each[0]) <= row:
+                break
+            position -= 1
+        return position
+
+    def entries(self, start: int, end: int) -> list[Entry]:
+        """The rows of the ring from one position to another."""
+        shift, run = self.start, self.journal.run
+        rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
+        return [Entry(self._id(row[0]), run, *row[1:]) for row in rows]
+
+    # Telling
+
+    def attach(self, listener: Listener) -> None:
+        """Tell somebody of all rows from the `edge` on."""
+        if self._telling is None and not self.listeners:
+            self._told = self._end
+            self._idle = True
+        self.listeners[listener] = None
+
+    def detach(self, listener: Listener) -> None:
+        """Tell somebody no further. Without effect if it is told nothing."""
+        self.listeners.pop(listener, None)
+        if not self.listeners:
+            self._idle = False
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
+            self._moved.fire(None)
+
+    def _begin(self) -> None:
+        self._due = None
+        self._telling = Deferred.fromCoroutine(self._tell(self._end))
+        self._telling.addBoth(self._told_all)
+
+    def _told_all(self, result: object) -> None:
+        self._telling = None
+        if isinstance(result, Failure):
+            self._told = self._end  # what failed would fail again
+            if not result.check(CancelledError):
+                self._log.error("web: events could not be sent", exc_info=result.value)
+        self._idle = bool(self.listeners)
+        if self._idle and self._told < self._end:
+            self._idle = False
+            self._due = self._clock.callLater(GATHER, self._begin)
+        self._moved.fire(None)
+
+    async def _tell(self, end: int) -> None:
+        while self._told < end and self.listeners:
+            start = max(self._told, self.start)
+            lost = start - self._told
+            self.lost += lost
+            entries = _fitting(self.entries(start, start + BATCH_ROWS))
+            batch, after = Batch(entries, lost), start + len(entries)
+            for numbers in slices(entries):
+                selections = {listener.selection for listener in self.listeners}
+                batch.prepare(numbers, selections)
+                await self._turns.turn(first=True)
+            self._told = after
+            await self._send(batch)
+            self._moved.fire(None)
+
+    async def _send(self, batch: Batch) -> None:
+        listeners = tuple(self.listeners)
+        begun, pace = self._clock.seconds(), SPREAD / max(1, len(listeners))
+        for first in range(0, len(listeners), STREAMS_PER_TURN):
+            if first:
+                late = self._clock.seconds() - begun - first * pace
+                if late < 0:
+                    await deferLater(self._clock, -late)
+                await self._turns.turn(first=True)
+            for listener in listeners[first : first + STREAMS_PER_TURN]:
+                if listener in self.listeners and (data := batch.data(listener.selection)):
+                    listener.send(data)
+
+    def close(self) -> None:
+        """Hear and tell nothing any more."""
+        for hooks, hook in (
+            (self._tee.on_message, self._message),
+            (self._tee.on_step, self._step),
+            (self._tee.on_event, self._event),
+        ):
+            if hook in hooks:
+                hooks.remove(hook)
+        for listener in tuple(self.listeners):
+            self.detach(listener)
+        if self._telling is not None:
+            self._telling.cancel()
+        self._moved.fail(CancelledError)

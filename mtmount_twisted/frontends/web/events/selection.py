@@ -1,0 +1,99 @@
+"""Which events somebody asks for, by kind and peer, and what is said of one who asks for what there is not.
+
+Values only. Next to read: `shapes`, which says what kind a row is of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
+from mtmount_twisted.frontends.web.http.calls import Fault, Problem
+from mtmount_twisted.journal.reading import Entry
+
+from .shapes import TYPES, UNREADABLE, command_kind, header_of
+
+NOTICE = "notice"
+"""The table, as it were, of what is told to who listens, and is in no table of the journal."""
+
+REQUEST = "request"
+"""The notice that somebody asks for command."""
+
+MAX_NAMES = 100
+"""How many kinds, and how many peers, one selection may name."""
+
+_TYPES = frozenset((*TYPES.values(), REQUEST))
+_KINDS = frozenset((*CommandCode.__members__, *ReplyCode.__members__, UNREADABLE))
+_NUMBERED = re.compile(r"code -?\d{1,10}", re.ASCII)
+
+EXPECTED = (
+    f"{', '.join(sorted(_TYPES))}, or a code such as ACK, IN_POSITION, AZIMUTH_AXIS_MOVE or 'code 1234'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked for; what is empty asks for all.
+
+    :ivar types: ``message``, ``step``, ``change``, ``request``.
+    :ivar kinds: names of codes; a row is taken if its type or its kind is asked for.
+    """
+
+    types: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
+
+    def takes(self, entry: Entry, kind: str) -> bool:
+        """True if a row is asked for; `kind` is what `kind_of` says of it."""
+        if self.peers and entry.peer not in self.peers:
+            return False
+        if not (self.types or self.kinds):
+            return True
+        return TYPES.get(entry.table, entry.what) in self.types or kind in self.kinds
+
+
+def kind_of(entry: Entry) -> str:
+    """The name of the code of a message, or of the command that a step is of; else ``""``."""
+    if entry.table == "message":
+        return header_of(entry)[0]
+    return command_kind(entry.code) if entry.table == "step" else ""
+
+
+def read_selection(query: Mapping[str, str], faults: list[Fault]) -> Selection:
+    """The selection that ``kind`` and ``peer``, lists with commas, ask for.
+
+    :param faults: is given one for each list that can't be read.
+    """
+    names = _names(query, "kind", faults)
+    for name in names:
+        if name not in _TYPES | _KINDS and _NUMBERED.fullmatch(name) is None:
+            faults.append(Fault("query.kind", f"there is no kind {name[:80]!r}; expected {EXPECTED}"))
+    return Selection(names & _TYPES, names - _TYPES, _names(query, "peer", faults))
+
+
+def _names(query: Mapping[str, str], parameter: str, faults: list[Fault]) -> frozenset[str]:
+    if parameter not in query:
+        return frozenset()
+    names = [name.strip() for name in query[parameter].split(",")]
+    if len(names) > MAX_NAMES:
+        faults.append(Fault(f"query.{parameter}", f"expected at most {MAX_NAMES} names, got {len(names)}"))
+        return frozenset()
+    if "" in names:
+        faults.append(
+            Fault(f"query.{parameter}", f"expected names with commas between, got {query[parameter][:80]!r}")
+        )
+    return frozenset(names) - {""}
+
+
+def unknown(query: Mapping[str, str], parameters: Sequence[str]) -> list[Fault]:
+    """A fault for each parameter of a query that is none of these."""
+    why = f"there is no such parameter; expected {', '.join(parameters)}"
+    return [Fault(f"query.{name[:80]}", why) for name in query if name not in parameters]
+
+
+def refuse(faults: list[Fault]) -> None:
+    """Raise `Problem` if there are faults."""
+    if faults:
+        raise Problem(422, "the query has faults", tuple(faults))

@@ -1,0 +1,337 @@
+"""``GET /api/v1/events``: server-sent events of all that happens, to any number of readers.
+
+`Stream` is the bounded way out to one reader, `Streams` all of them. Who does not keep up is cut off, by
+the rule that the bridge has for its own clients, and can resume. Next to read: `ring`, `catch_up`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from mtmount_twisted.frontends.web.api.history import Shelf
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.journal.limited import LimitedJournal
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.send_buffer import SendBuffer
+
+from .catch_up import Growth, Resumption, Sources
+from .ring import STREAMS_PER_TURN, Feed, Turns, frame
+from .selection import Selection, read_selection, refuse, unknown
+from .shapes import event_id, read_event_id
+
+KEEP_ALIVE = 15.0
+"""How often a stream is sent a comment, so that whoever is between knows that it is alive, in seconds."""
+
+COMMENT = b":\n\n"
+
+PARAMETERS = ("kind", "peer", "last_event_id")
+
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+
+
+class Connections(Protocol):
+    """How many connections and streams there may be."""
+
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def max_connections_per_address(self) -> int: ...
+
+    @property
+    def max_streams_per_user(self) -> int: ...
+
+
+class Patience(Protocol):
+    """How far behind a client or a reader may be, in bytes and in seconds."""
+
+    @property
+    def max_behind_bytes(self) -> int: ...
+
+    @property
+    def max_behind_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is too much.
+
+    :ivar max_behind_bytes: how much may wait for one reader, beyond what its connection buffers.
+    :ivar max_behind_seconds: how long the oldest of what it has not read may wait.
+    :ivar per_user: how many streams one user may have; without tokens, one address.
+    :ivar per_address: how many streams all users at one address, or in one /64 of IPv6, may have.
+    :ivar total: how many there may be.
+    """
+
+    max_behind_bytes: int
+    max_behind_seconds: float
+    per_user: int
+    per_address: int
+    total: int
+
+    @classmethod
+    def of(cls, settings: Connections, clients: Patience) -> Bounds:
+        """Return the bounds of a configuration: a stream may be as far behind as any client of the bridge.
+
+        Each stream holds a connection. Half of all connections, and half of those of one address unless one
+        user may have more streams, are left for what is no stream: a stop.
+
+        :param settings: a `config.settings.WebSettings`.
+        :param clients: a `config.settings.ClientLimits`.
+        """
+        return cls(
+            max_behind_bytes=clients.max_behind_bytes,
+            max_behind_seconds=clients.max_behind_seconds,
+            per_user=settings.max_streams_per_user,
+            per_address=max(settings.max_streams_per_user, settings.max_connections_per_address // 2),
+            total=settings.max_connections // 2,
+        )
+
+
+class Stream:
+    """The way out to one reader: an `SendBuffer`, and what must end with it.
+
+    :param call: the request for it.
+    :ivar share: whose share of the streams it is: see `Call`.
+    :ivar peer: the network of its reader: see `Call`.
+    :param cut_off: called with this and the reason, once, when a bound is passed.
+    :ivar send: sends it bytes, now or when there is room; to nobody once it ended.
+    :ivar room: its Deferred fires when there is room; it can be cancelled, and is when the stream ends.
+    :ivar ended: True once nothing is sent any more.
+    :ivar release: to be called when it ends.
+    :ivar resuming: the work of bringing it up to now, if it is not.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        selection: Selection,
+        clock: Any,
+        bounds: Bounds,
+        cut_off: Callable[[Stream, str], None],
+    ) -> None:
+        self.request = call.request
+        self.selection = selection
+        self.user = call.user
+        self.share = f"streams of {call.share}"
+        self.peer = call.peer
+        self.ended = False
+        self.resuming: Deferred[None] | None = None
+        self.release: Callable[[], None] = lambda: None
+        most = bounds.max_behind_bytes, bounds.max_behind_seconds
+        self._outlet = SendBuffer(clock, *most, lambda why: cut_off(self, why))
+        self.send: Callable[[bytes], None] = self._outlet.send
+        self.room: Callable[[], Deferred[None]] = self._outlet.room
+
+    @property
+    def behind(self) -> int:
+        """How much waits, in bytes."""
+        return self._outlet.behind
+
+    def begin(self) -> None:
+        """Send from now on."""
+        self._outlet.attach(self.request)
+
+    def end(self) -> None:
+        """Send nothing any more, and stop all that goes on for it."""
+        self.ended = True
+        self._outlet.detach()
+        if self.resuming is not None:
+            self.resuming.cancel()
+
+
+class Streams:
+    """Every reader of events.
+
+    :param presence: its ``hold(user)`` keeps the user's commander present until what it gives is called.
+    :param tee: where it is recorded that a reader was cut off.
+    :param bridge: says the epoch.
+    :param log: where a line is written for each reader that is cut off.
+    :ivar cut_off: how many readers were cut off.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        shelf: Shelf,
+        turns: Turns,
+        presence: Any,
+        tee: Any,
+        bridge: Any,
+        clock: Any,
+        bounds: Bounds,
+        log: logging.Logger,
+    ) -> None:
+        self.cut_off = 0
+        self._log = log
+        self._limited_log = RateLimitedLog(clock, self._log, A_FEW)
+        self._feed = feed
+        self._turns = turns
+        self._growth = Growth(feed, clock)
+        self._sources = Sources(feed, shelf, turns, self._growth, clock)
+        self._presence = presence
+        self._tee = tee
+        self._limited = LimitedJournal(tee, clock, bridge.counts)
+        self._bridge = bridge
+        self._clock = clock
+        self._bounds = bounds
+        self._streams: dict[Stream, None] = {}
+        self._by_share: Counter[str] = Counter()
+        self._by_peer: Counter[str] = Counter()
+        self._keep_alive: IDelayedCall | None = None
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    @property
+    def behind(self) -> int:
+        """How much waits for all readers together, in bytes."""
+        return sum(stream.behind for stream in self._streams)
+
+    def routes(self) -> list[Route]:
+        """Where it answers."""
+        doc = "Server-sent events: every message, step of a command and change, as they happen."
+        return [Route("GET", "/api/v1/events", self.events, "observe", doc)]
+
+    async def events(self, call: Call) -> Answer:
+        """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
+        selection, last = read_call(call)
+        self._look_for_room(f"streams of {call.share}", call.peer)
+        if call.only_headers:
+            return Answer(b"", headers=HEADERS)
+        stream = Stream(call, selection, self._clock, self._bounds, self._cut)
+        self._enter(stream)
+        for name, value in HEADERS.items():
+            call.request.setHeader(name, value)
+        stream.begin()
+        self._greet(stream, resumes=last is not None)
+        if last is None:
+            self._feed.attach(stream)
+        else:
+            await self._begin_resuming(stream, *last)
+        return Answer(streams=True)
+
+    async def _begin_resuming(self, stream: Stream, run: int, row: int) -> None:
+        resumption = Resumption(stream, self._sources, run, row)
+        stream.resuming = Deferred.fromCoroutine(resumption.go())
+        stream.resuming.addErrback(self._failed, stream)
+
+    def _failed(self, reason: Failure, *streams: Stream) -> None:
+        """A fault of ours must not leave a reader with a stream on which nothing comes: it can resume."""
+        if reason.check(CancelledError):
+            return
+        self._log.error("web: an event stream failed: %s", reason.getTraceback())
+        for stream in streams:
+            if stream in self._streams:
+                self._cut(stream, "a fault of the daemon; its log says why")
+
+    def _look_for_room(self, share: str, peer: str) -> None:
+        most = self._bounds.per_user
+        if self._closed:
+            raise Problem(503, "the daemon ends")
+        if self._by_share[share] >= most:
+            raise Problem(503, f"you have {most} event streams already", headers={"Retry-After": "10"})
+        if peer and self._by_peer[peer] >= self._bounds.per_address:
+            text = f"your address has {self._bounds.per_address} event streams already"
+            raise Problem(503, text, headers={"Retry-After": "10"})
+        if len(self._streams) >= self._bounds.total:
+            text = f"there are {self._bounds.total} event streams already"
+            raise Problem(503, text, headers={"Retry-After": "10"})
+
+    def _enter(self, stream: Stream) -> None:
+        self._streams[stream] = None
+        self._by_share[stream.share] += 1
+        self._by_peer[stream.peer] += 1
+        stream.release = self._presence.hold(stream.user)
+        stream.request.notifyFinish().addBoth(lambda _: self._leave(stream))
+        if self._keep_alive is None:
+            self._keep_alive = self._clock.callLater(KEEP_ALIVE, self._keep_all_alive)
+
+    def _greet(self, stream: Stream, resumes: bool) -> None:
+        """Say where it stands; with its id, if all that comes after it will be told."""
+        run = self._feed.journal.run
+        last = event_id(run, self._feed.last_row)
+        data = json.dumps({"run": run, "last_id": last, "epoch": self._bridge.epoch})
+        stream.send(frame("hello", data, None if resumes else last))
+
+    def _leave(self, stream: Stream) -> None:
+        if stream not in self._streams:
+            return
+        del self._streams[stream]
+        self._by_share[stream.share] -= 1
+        self._by_share += Counter()  # keeps what is above zero
+        self._by_peer[stream.peer] -= 1
+        self._by_peer += Counter()
+        self._feed.detach(stream)
+        stream.end()
+        stream.release()
+        if not self._streams and self._keep_alive is not None:
+            self._keep_alive.cancel()
+            self._keep_alive = None
+
+    def _cut(self, stream: Stream, why: str) -> None:
+        self.cut_off += 1
+        self._leave(stream)
+        why = f"event stream: {why}"
+        event = "cut_off", stream.user.commander, self._bridge.epoch, why
+        if stream.user.roles.isdisjoint(("stop", "command")):
+            self._limited.event(*event)
+        else:
+            self._tee.event(*event)
+        self._limited_log.warning("%s: closed: cut off: %s", stream.user.commander, why)
+        stream.request.channel.transport.abortConnection()
+
+    def _keep_all_alive(self) -> None:
+        self._keep_alive = self._clock.callLater(KEEP_ALIVE, self._keep_all_alive)
+        commenting = Deferred.fromCoroutine(self._comment(tuple(self._streams)))
+        commenting.addErrback(self._failed)
+
+    async def _comment(self, streams: tuple[Stream, ...]) -> None:
+        for first in range(0, len(streams), STREAMS_PER_TURN):
+            for stream in streams[first : first + STREAMS_PER_TURN]:
+                stream.send(COMMENT)
+            await self._turns.turn()
+
+    def close(self) -> None:
+        """End all streams, and begin no more."""
+        self._closed = True
+        for stream in tuple(self._streams):
+            self._leave(stream)
+            stream.request.unregisterProducer()
+            stream.request.finish()
+        self._growth.close()
+        self._limited.close()
+
+
+def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:
+    """What a request asks for, and the run and row after which.
+
+    :raises Problem: 422 with every fault in the parameters; 400 if the last id is none.
+    """
+    faults = unknown(call.query, PARAMETERS)
+    selection = read_selection(call.query, faults)
+    refuse(faults)
+    for where, text in (
+        ("header.last-event-id", call.headers.get("last-event-id")),
+        ("query.last_event_id", call.query.get("last_event_id")),
+    ):
+        if text:
+            try:
+                return selection, read_event_id(text)
+            except ValueError as error:
+                raise Problem(400, "the last event's id can't be read", (Fault(where, str(error)),)) from None
+    return selection, None

@@ -1,0 +1,1 @@
+"""HTTP itself: connections and their bounds, routing, rights, the files of the page. It knows no mount."""

@@ -1,0 +1,81 @@
+"""The page's files, as they stand in ``static``: read once, and nothing else of the disk is ever served.
+
+Next to read: ``static/index.html``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from .calls import Answer, Call, Problem, Route
+from .encoding import SMALLEST, gzip
+
+FOLDER = Path(__file__).parent.parent / "static"
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+"""The kinds of files that there are; another kind is not served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file.
+
+    :ivar tag: changes when the file does.
+    :ivar gzipped: the same, compressed; so it is done once, and as well as can be.
+    """
+
+    data: bytes
+    content_type: str
+    tag: str
+    gzipped: bytes
+
+    def answer(self) -> Answer:
+        """The file; a browser asks each time whether it changed, so that it never shows an old page."""
+        headers = {"Cache-Control": "no-cache", "ETag": self.tag, "Content-Type": self.content_type}
+        return Answer(self.data, headers=headers, gzipped=self.gzipped)
+
+
+class Pages:
+    """All files of the page.
+
+    :param folder: where they are.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._pages = dict(_read(folder))
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [
+            Route("GET", "/", self._index, None, "The dashboard."),
+            Route("GET", "/static/{name}", self._file, None, "A file of the dashboard."),
+        ]
+
+    async def _index(self, call: Call) -> Answer:
+        return self._answer("index.html")
+
+    async def _file(self, call: Call) -> Answer:
+        return self._answer(call.parts["name"])
+
+    def _answer(self, name: str) -> Answer:
+        page = self._pages.get(name)
+        if page is None:
+            raise Problem(404, "nothing is at this path")
+        return page.answer()
+
+
+def _read(folder: Path) -> Iterator[tuple[str, Page]]:
+    for path in folder.iterdir():
+        if path.suffix in TYPES:
+            data = path.read_bytes()
+            tag = f'"{sha256(data).hexdigest()[:16]}"'
+            yield path.name, Page(data, TYPES[path.suffix], tag, gzip(data, SMALLEST))

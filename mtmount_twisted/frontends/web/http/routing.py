@@ -1,0 +1,348 @@
+"""From a request to what answers at its path, and from the answer, or whatever went wrong, to HTTP.
+
+`Router` asks the guard first, then finds the route, who is asking, and the body; what answers sees a `Call`
+only when all that is right. Nothing here knows what is served. Next to read: `guard`, who may ask; `site`,
+how requests come in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from mtmount_twisted.hosts import client_network
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+
+from .calls import LISTS, Answer, Call, Problem, Role, Route, User
+from .encoding import as_body, negotiated
+
+DEEPEST = 32
+"""How deep the arrays and objects of a body may be in each other."""
+
+MOST_DIGITS = 400
+"""How many digits a whole number in a body may have: a double holds one of 309."""
+
+WRITES = ("POST", "PUT", "PATCH")
+"""The methods that need a body's type even without a body: a form of another site's page can send these."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""What every answer has; an answer's own headers win."""
+
+
+class AccessPolicy(Protocol):
+    """Who says whether a request is let in, and who made it.
+
+    :ivar has_tokens: whether users show who they are.
+    """
+
+    @property
+    def has_tokens(self) -> bool: ...
+
+    def admit(self, request: Any) -> None:
+        """Raises `Problem` if the request is not to be looked at further."""
+
+    def user(self, request: Any, role: Role | None) -> User:
+        """Who made it; raises `Problem` if that user lacks the role."""
+
+
+class Router:
+    """Answers requests.
+
+    :param routes: what there is to answer.
+    :param gate: who lets requests in.
+    :param log: where faults of what answers go.
+    :param prefix: what stands before each path in the addresses that clients use, such as ``/mount``, because
+        a proxy has this daemon below it; a request may come with it or, if the proxy takes it off, without.
+    """
+
+    def __init__(
+        self, routes: Iterable[Route], gate: AccessPolicy, log: RateLimitedLog, prefix: str = ""
+    ) -> None:
+        self._gate = gate
+        self._limited_log = log
+        self._prefix = prefix.encode()
+        self._paths: dict[tuple[str, ...], dict[str, Route]] = {}
+        for route in routes:
+            self._paths.setdefault(tuple(route.path.split("/")), {})[route.method] = route
+        if prefix:  # without the last / the page's links, which are relative, would lead beside it
+            top = Route("GET", prefix, _to_the_top, None, "The way to the page.")
+            self._paths.setdefault(tuple(prefix.split("/")), {}).setdefault("GET", top)
+
+    def respond(self, request: Any) -> None:
+        """Answer one request, now or later; if its connection is lost, that is cancelled."""
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        finished = request.notifyFinish()
+        answering = Deferred.fromCoroutine(self._outcome(request))
+        gone = False
+
+        def lost(reason: Failure) -> None:
+            nonlocal gone
+            gone = True
+            answering.cancel()
+
+        def answered(answer: Answer | None) -> None:
+            if answer is not None and not gone:
+                write(request, answer, self._prefix.decode())
+
+        def failed(reason: Failure) -> None:
+            self._limited_log.error("web: an answer can't be written: %s", reason.getTraceback())
+            if not gone:
+                request.channel.transport.abortConnection()
+
+        answering.addCallback(answered).addErrback(failed)
+        finished.addErrback(lost)
+
+    async def _outcome(self, request: Any) -> Answer | None:
+        """What is to be written, whatever happens; None if a stream was begun."""
+        try:
+            answer = await self._answer(request)
+            return None if answer.streams else as_sent(request, answer)
+        except Problem as problem:
+            answer = problem.answer()
+        except CancelledError:
+            answer = Problem(503, "the daemon ends").answer()
+        except Exception:
+            answer = Problem(500, "the daemon failed to answer; its log says why").answer()
+            where = request.path[:200].decode("ascii", "replace")
+            method = request.method[:20].decode("ascii", "replace")
+            self._limited_log.exception("web: can't answer %s %r", method, where)
+        return as_sent(request, answer)
+
+    async def _answer(self, request: Any) -> Answer:
+        method, route, parts, user = self._let_in(request)
+        if route.role is not None:
+            request.accepted(known=self._gate.has_tokens)
+        headers = {
+            name.decode("latin-1").lower(): values[-1].decode("latin-1")
+            for name, values in request.requestHeaders.getAllRawHeaders()
+            if name.lower() != b"authorization"  # the token was for the gate alone
+        }
+        headers |= {name: _whole_list(request, name) for name in LISTS if name in headers}
+        sent = request.uri.partition(b"?")[2].decode("latin-1")
+        query = dict(parse_qsl(sent, keep_blank_values=True))
+        body = read_body(method, headers.get("content-type"), request.content.read())
+        peer = client_network(_host_of(request))
+        network = "" if self._gate.has_tokens else peer
+        call = Call(user, parts, query, body, headers, request, method == "HEAD", network, peer)
+        answer = await route.respond(call)
+        if answer.streams:
+            request.accepted(known=True)
+        return answer
+
+    def problem_of(self, request: Any) -> Problem | None:
+        """Why a request is not let in, whatever its body is; None if it is."""
+        try:
+            self._let_in(request)
+        except Problem as problem:
+            return problem
+        return None
+
+    def _let_in(self, request: Any) -> tuple[str, Route, dict[str, str], User]:
+        """Find what answers a request, and who asks, from its method, target and headers.
+
+        :raises Problem: if it is not let in.
+        """
+        self._gate.admit(request)
+        method = request.method.decode("ascii", "replace")
+        route, parts = self.find(method, request.path)
+        return method, route, parts, self._gate.user(request, route.role)
+
+    def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
+        """The route of a path, and what stands in the path where the route has names in braces.
+
+        :raises Problem: if there is none, or none for this method.
+        """
+        fitting = self._fitting(path)
+        if not fitting and path.startswith(self._prefix + b"/"):
+            fitting = self._fitting(path.removeprefix(self._prefix))
+        if not fitting:
+            raise Problem(404, "nothing is at this path")
+        parts, methods = min(fitting, key=lambda each: len(each[0]))  # what is written out goes first
+        if method == "HEAD":
+            method = "GET"  # whose answer is sent without its body
+        if method not in methods:
+            allowed = ", ".join("GET, HEAD" if each == "GET" else each for each in methods)
+            raise Problem(405, f"this path does not take {method[:20]}", headers={"Allow": allowed})
+        return methods[method], parts
+
+    def _fitting(self, path: bytes) -> list[tuple[dict[str, str], dict[str, Route]]]:
+        """All patterns that fit: what stands for the names in braces, and the routes by method."""
+        given = [unquote(segment.decode("latin-1"), errors="replace") for segment in path.split(b"/")]
+        return [
+            (parts, methods)
+            for pattern, methods in self._paths.items()
+            if (parts := match(pattern, given)) is not None
+        ]
+
+
+def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
+    """What stands for each name in braces, or None if the path is another."""
+    if len(pattern) != len(given):
+        return None
+    parts = {}
+    for wanted, segment in zip(pattern, given, strict=True):
+        if wanted.startswith("{") and segment:
+            parts[wanted[1:-1]] = segment
+        elif wanted != segment:
+            return None
+    return parts
+
+
+def payload(answer: Answer) -> bytes:
+    """An answer's body as it is sent."""
+    if isinstance(answer.body, bytes):
+        return answer.body
+    if answer.body is None:
+        return b""
+    return as_body(answer.body)
+
+
+def _typed(answer: Answer) -> dict[str, str]:
+    """An answer's headers, with the type of a JSON body."""
+    is_json = answer.body is not None and not isinstance(answer.body, bytes)
+    return {**({"Content-Type": "application/json"} if is_json else {}), **answer.headers}
+
+
+def as_sent(request: Any, answer: Answer) -> Answer:
+    """An answer as bytes, in the form that its reader takes."""
+    whole = replace(answer, body=payload(answer), headers=_typed(answer))
+    return negotiated(whole, *(_whole_list(request, name) for name in LISTS))
+
+
+def _host_of(request: Any) -> str:
+    """The address of the peer; empty for one that has none, as a Unix socket's."""
+    return str(getattr(request.getClientAddress(), "host", ""))
+
+
+async def _to_the_top(call: Call) -> Answer:
+    return Answer(status=308, headers={"Location": "/"})
+
+
+def _whole_list(request: Any, name: str) -> str:
+    """All values of a header, with commas between; empty if there is none."""
+    values = request.requestHeaders.getRawHeaders(name.encode(), [])
+    return ", ".join(value.decode("latin-1") for value in values)
+
+
+def reason(status: int) -> bytes:
+    """What stands behind a status in an answer's first line."""
+    return HTTPStatus(status).phrase.encode()
+
+
+def write(request: Any, answer: Answer, prefix: str = "") -> None:
+    """Send an answer whose body is bytes; one that comes after a stream has begun ends its connection.
+
+    :param prefix: what stands before a ``Location`` on this daemon.
+    """
+    if request.startedWriting:
+        request.loseConnection()
+        return
+    request.setResponseCode(answer.status, reason(answer.status))
+    # HEAD of a stream has no body to count; of anything else it tells the length that GET would have.
+    if answer.status not in (204, 304) and (answer.body or request.method != b"HEAD"):
+        request.setHeader("Content-Length", str(len(answer.body)))
+    for name, value in answer.headers.items():
+        below = prefix if name.lower() == "location" and value.startswith("/") else ""
+        request.setHeader(name, below + value)
+    request.write(answer.body)
+    request.finish()
+
+
+def read_body(method: str, content_type: str | None, data: bytes) -> Any:
+    """The JSON value of a request's body, or None if there is no body.
+
+    :raises Problem: if it is of another type, or no JSON that is safe to use.
+    """
+    if method in ("GET", "HEAD") or not (data or method in WRITES):
+        return None
+    kind, _, charset = (content_type or "").lower().replace(" ", "").replace('"', "").partition(";")
+    if kind != "application/json" or charset not in ("", "charset=utf-8"):
+        raise Problem(415, f"expected Content-Type: application/json, got {(content_type or 'none')[:80]!r}")
+    return parse_json(data) if data else None
+
+
+def parse_json(data: bytes) -> Any:
+    """A JSON value in UTF-8, with no key twice, no NaN or infinity, and not nested too deeply.
+
+    :raises Problem: with the place, where there is one.
+    """
+    try:
+        value = json.loads(
+            data.decode(),
+            object_pairs_hook=_once,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+        _check(value, DEEPEST)
+    except UnicodeDecodeError as error:
+        raise Problem(400, f"the body is not UTF-8: byte {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        why = f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        raise Problem(400, why) from None
+    except RecursionError:
+        raise Problem(400, _TOO_DEEP) from None
+    return value
+
+
+_TOO_DEEP = f"the body is nested more than {DEEPEST} deep"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Problem(400, f"the body has the key {name[:80]!r} twice in one object")
+        found[name] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise Problem(400, f"the body has {name}, which is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise Problem(400, f"the body has a number beyond what can be held: {text[:40]}")
+    return value
+
+
+def _whole(text: str) -> int:
+    digits = len(text.lstrip("-"))
+    if digits > MOST_DIGITS:
+        raise Problem(400, f"the body has a number of {digits} digits, expected {MOST_DIGITS} at most")
+    return int(text)
+
+
+def _check(value: Any, left: int) -> None:
+    """Raise if a value is nested too deeply, or has text that is none: half of a surrogate pair."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Problem(400, "the body has half of a surrogate pair, which is no character") from None
+    elif isinstance(value, list | Mapping):
+        if left == 0:
+            raise Problem(400, _TOO_DEEP)
+        for each in (*value, *value.values()) if isinstance(value, Mapping) else value:
+            _check(each, left - 1)

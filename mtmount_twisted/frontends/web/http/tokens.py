@@ -1,0 +1,211 @@
+"""The file of tokens: who may ask, with what secret, for what; read once, as the daemon starts.
+
+.. code-block:: toml
+
+    [[token]]
+    name = "night"
+    secret = "a-long-random-text"
+    roles = ["command"]
+    source = "EUI"
+
+Nobody but its owner may read it, or systemd or a container keeps it; the owner is the daemon's user or root.
+What is wrong with the file is told by its position and never by its text, which may be a token in the wrong
+place. Next to read: `guard`, which asks `Tokens` whose a secret is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, get_args
+
+from mtmount_twisted.dialects.tma2020.enums import CommandingSource, Source
+from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
+from mtmount_twisted.journal.schema import usable_name
+from mtmount_twisted.wire.secret import Secret
+
+from .calls import Role, User
+
+MOST_PROBLEMS = 20
+"""The most problems of a file that are listed."""
+
+SHORTEST = 16
+"""How many characters a secret has at least."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+INCLUDED: dict[Role, frozenset[Role]] = {
+    "observe": frozenset(("observe",)),
+    "stop": frozenset(("observe", "stop")),
+    "command": frozenset(ROLES),
+}
+"""What each role allows."""
+
+SOURCES: tuple[str, ...] = get_args(CommandingSource)
+KEYS = ("name", "secret", "roles", "source")
+
+MOUNTED_SECRETS = "/run/secrets"
+"""Where a container has its secrets."""
+
+ROOT = 0
+"""The id of the user who may read every file."""
+
+
+class Token(NamedTuple):
+    """A user, and what proves to be that user."""
+
+    user: User
+    secret: Secret
+
+
+class Tokens:
+    """All tokens."""
+
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self._tokens = tokens
+
+    def user(self, secret: str) -> User | None:
+        """Whose secret this is, or None; every token is compared, whichever fits."""
+        fitting = [token.user for token in self._tokens if token.secret.is_said_by(secret)]
+        return fitting[0] if fitting else None
+
+
+def load_file(path: str | os.PathLike[str], users: Collection[int] = ()) -> Tokens:
+    """Read a file of tokens.
+
+    :param users: the ids of users that may own it besides root and the user of this process.
+    :raises ConfigError: if it can't be read, others may read or change it too, or with all that is wrong with
+        it. No secret is in the error.
+    """
+    where = os.fspath(path)
+    try:
+        data, status = read_file(path, MOST_TOML)
+    except OSError as error:
+        raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
+    mode, owner = status.st_mode, status.st_uid
+    if owner not in (ROOT, os.geteuid(), *users):  # who owns it may read and change it, whatever its mode
+        problem = f"it belongs to another user (id {owner}); expected the daemon's user or root: chown it"
+        raise ConfigError(where, (problem,))
+    if not _is_private(where, mode):
+        problem = (
+            f"others may read or change it (mode {stat.S_IMODE(mode):o}); mend it with: chmod 600 {where}"
+        )
+        raise ConfigError(where, (problem,))
+    return load(data, where)
+
+
+def _is_private(path: str, mode: int) -> bool:
+    """Return whether a file of this mode may hold secrets.
+
+    Orchestrators mount a secret as root's, read-only, for a group that the daemon is in (0440). Docker lets
+    all read it (0444), in a folder that is within the container only.
+    """
+    if _is_credential(path) or not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return True
+    if os.path.realpath(path).startswith(os.path.realpath(MOUNTED_SECRETS) + os.sep):
+        return not mode & (stat.S_IWGRP | stat.S_IXGRP | stat.S_IWOTH | stat.S_IXOTH)
+    return stat.S_IMODE(mode) == 0o440
+
+
+def _is_credential(path: str) -> bool:
+    """Whether systemd keeps the file for this daemon alone (``LoadCredential=``).
+
+    It lets the daemon's user read it by an access list, whose mask looks like a right of the group.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(str(folder))
+
+
+def load(data: bytes, where: str = "<tokens>") -> Tokens:
+    """Read tokens from the bytes of a file.
+
+    :raises ConfigError: with all that is wrong.
+    """
+    try:
+        text = decode_toml(data)
+        tables = read_toml(text)
+    except TOMLError as error:  # whose reason may quote a key, and so a secret
+        position = f"{error.position}: " if error.position else ""
+        raise ConfigError(where, (f"{position}not TOML in UTF-8 of a usual size",)) from None
+    problems = list(islice(_problems(tables, text), MOST_PROBLEMS))
+    if problems:
+        raise ConfigError(where, tuple(problems))
+    return Tokens(tuple(_token(table) for table in tables["token"]))
+
+
+def _token(table: dict[str, Any]) -> Token:
+    roles: frozenset[Role] = frozenset().union(*(INCLUDED[role] for role in table["roles"]))
+    return Token(
+        User(table["name"], roles, Source[table.get("source", "CSC")]),
+        Secret(table["secret"]),
+    )
+
+
+def _problems(tables: dict[str, Any], text: str) -> Iterator[str]:
+    """What is wrong, a line each."""
+    given = tables.get("token")
+    if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
+        yield "expected [[token]], one for each"
+        return
+    for number, name in enumerate(tables, 1):
+        if name != "token":
+            yield f"{_place(text, name, f'section {number}')}: unknown section; expected [[token]]"
+    names: set[str] = set()
+    secrets: set[str] = set()
+    for number, table in enumerate(given, 1):
+        path = f"token[{number}]"
+        for count, key in enumerate(table, 1):
+            if key not in KEYS:
+                place = _place(text, key, f"{path}, key {count}")
+                yield f"{place}: unknown; expected one of {', '.join(KEYS)}"
+        yield from (f"{path}.{why}" for why in _name_problems(table.get("name"), names))
+        yield from (f"{path}.{why}" for why in _secret_problems(table.get("secret"), secrets))
+        yield from (f"{path}.{why}" for why in _right_problems(table))
+
+
+def _place(text: str, name: str, count: str) -> str:
+    """Where a name stands: its line, too, if it is at the beginning of one line only."""
+    lines = [
+        number
+        for number, line in enumerate(text.split("\n"), 1)
+        if re.match(rf"[\s\[]*[\"']?{re.escape(name)}(?![A-Za-z0-9_-])", line)
+    ]
+    return f"{count} (line {lines[0]})" if len(lines) == 1 else count
+
+
+def _name_problems(name: Any, others: set[str]) -> Iterator[str]:
+    try:
+        usable_name(name if isinstance(name, str) else "")
+    except ValueError as error:
+        yield f"name: expected {error}"
+        return
+    if name in others:
+        yield "name: is another token's already"
+    others.add(name)
+
+
+def _secret_problems(secret: Any, others: set[str]) -> Iterator[str]:
+    if (
+        not isinstance(secret, str)
+        or len(secret) < SHORTEST
+        or not secret.isascii()
+        or not secret.isprintable()
+    ):
+        yield f"secret: expected at least {SHORTEST} printable ASCII characters"
+    elif secret != secret.strip() or " " in secret:
+        yield "secret: expected no spaces"
+    elif secret in others:
+        yield "secret: is another token's already"
+    else:
+        others.add(secret)
+
+
+def _right_problems(table: dict[str, Any]) -> Iterator[str]:
+    roles, source = table.get("roles"), table.get("source", "CSC")
+    if not isinstance(roles, list) or not roles or not all(role in ROLES for role in roles):
+        yield f"roles: expected a list of {', '.join(ROLES)}"
+    if source not in SOURCES:
+        yield f"source: expected {' or '.join(SOURCES)}"

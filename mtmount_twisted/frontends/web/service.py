@@ -1,0 +1,258 @@
+"""`WebService`: what the bridge shows over HTTP, put together from its areas.
+
+Each area has a module of its own and offers `routes`; `Areas` makes them, and `make_site` puts them behind
+one guard. They are handed the parts of the daemon (`Parts`), and import none of them. Next to read:
+`routing`, then the area that you are after.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.python.failure import Failure
+
+from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.hosts import host_and_port
+from mtmount_twisted.interfaces import IJournalState, IServed, ITee
+from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.tls import Credentials, Server, endpoint_credentials
+from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.version import __version__
+
+from .api import catalogue, openapi
+from .api.acks import AckTimes
+from .api.command_tracker import CommandTracker
+from .api.commanders import Commanders, CommandRoutes
+from .api.health import Health, LoopWatch
+from .api.history import History, Shelf
+from .api.leases import Leases
+from .api.metrics import Metrics
+from .api.state import State
+from .events.ring import Feed, Turns
+from .events.stamps import Stamps
+from .events.streams import Bounds, Patience, Streams
+from .http.calls import Route, User
+from .http.guard import ANYONE, Guard, HostPolicy
+from .http.pages import Pages
+from .http.site import WebSite, make_site
+from .http.tokens import ROLES, Tokens
+
+API = "/api/"
+"""Below this is what users ask for; the rest is for browsers and for programs that watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What there is to show.
+
+    :ivar served: a `app.bridge_service.BridgeService`; its parts are there once it was started.
+    :ivar tee: a `bridge.tee.Tee`, where all that happens is heard.
+    :ivar journal: a `journal.recorder.Journal`, or ``NoJournal``.
+    :ivar clients: a `config.settings.ClientLimits`.
+    """
+
+    served: IServed
+    tee: ITee
+    journal: IJournalState
+    clients: Patience
+
+
+class Areas:
+    """All that answers, and what must be closed with it.
+
+    :param settings: a `config.settings.WebSettings`.
+    :param refused: how many connections were refused.
+    :ivar routes: of all areas.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        settings: Any,
+        log: logging.Logger,
+        reactor: Any,
+        wall_clock: Callable[[], float],
+        refused: Callable[[], int],
+    ) -> None:
+        served, tee, journal = parts.served, parts.tee, parts.journal
+        bridge, link = served.bridge, served.link
+        turns = Turns(reactor)
+        feed = Feed(tee, journal, reactor, turns, log=log)
+        shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
+        stamps = Stamps(reactor, wall_clock)
+        lives = CommandTracker(tee, reactor, stamps)
+        acks = AckTimes(tee, reactor, stamps)
+        commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
+        leases = Leases(bridge, tee, feed.publish, commanders, reactor, stamps, log)
+        state = State(bridge, tee, link, journal, leases, reactor, stamps)
+        bounds = Bounds.of(settings, parts.clients)
+        streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds, log)
+        watch = LoopWatch(reactor)
+        watch.start()
+        metrics = Metrics(
+            *(bridge, tee, link, journal, acks, watch, streams, refused),
+            configured=lambda: served.names,
+            version=__version__,
+            seconds=reactor.seconds,
+        )
+        history = History(shelf, turns, wall_clock)
+        answering = (
+            *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
+            *(streams, history, acks, Health(served, journal), metrics),
+        )
+        routes = [route for area in answering for route in area.routes()]
+        self.routes = [_noted(route, commanders) for route in routes]
+        self.routes += openapi.routes(self.routes, __version__, settings.path_prefix)
+        closing = (streams, commanders, leases, state, lives, acks, metrics, feed, shelf, turns)
+        self._closing = (watch.stop, *(part.close for part in closing))
+
+    def close(self) -> None:
+        """End all waits and hear no more; all of them, even if one fails to."""
+        with ExitStack() as closing:
+            for close in reversed(self._closing):
+                closing.callback(close)
+
+
+def _noted(route: Route, commanders: Commanders) -> Route:
+    """A route of the API, whose users count as being there; and any other as it is.
+
+    A program that scrapes ``/metrics`` for ever must not keep command for somebody who went, and where there
+    are no tokens it is the same user.
+    """
+    if route.role is None or not route.path.startswith(API):
+        return route
+    return replace(route, respond=commanders.noting(route.respond))
+
+
+class WebService(Service):
+    """Serves what the bridge shows.
+
+    :param settings: a `config.settings.WebSettings`.
+    :param endpoint: where to listen, as a Twisted server endpoint.
+    :param tokens: who may ask; None if anyone may.
+    :param parts: what there is to show; the bridge is started before this service.
+    :param log: where log records go.
+    :param reactor: the reactor; the global one if None.
+    :ivar failure: why it can't listen, or "".
+    """
+
+    name = "mtmount-web"
+
+    def __init__(
+        self,
+        settings: Any,
+        endpoint: str,
+        tokens: Tokens | None,
+        parts: Parts,
+        log: logging.Logger,
+        reactor: Any = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.failure = ""
+        self._settings = settings
+        self._endpoint = endpoint
+        self._tokens = tokens
+        self._parts = parts
+        self._log = log
+        self._reactor = reactor
+        self._wall_clock = wall_clock
+        self._areas: Areas | None = None
+        self._site: WebSite | None = None
+        self._port: Any = None
+        self._server: Server | None = None  # of TLS
+        self._closing = 0  # how many ends are not at their end
+        self._closed: Waiters[None] = Waiters()
+
+    def startService(self) -> None:
+        """Listen."""
+        super().startService()  # type: ignore[no-untyped-call]
+        reactor = self._reactor
+        if reactor is None:
+            from twisted.internet import reactor
+        self.failure = ""
+        settings = self._settings
+        self._areas = Areas(self._parts, settings, self._log, reactor, self._wall_clock, self._refused)
+        routes, prefix = self._areas.routes, settings.path_prefix
+        site = self._site = make_site(routes, self._guard(), self._log, reactor, settings, prefix)
+        site.hsts = settings.hsts
+        credentials = self._settings.credentials or endpoint_credentials(self._endpoint)
+        self._server = None if credentials is None else Server(credentials)
+        listening = Endpoint.parse(self._endpoint).listen(site, reactor, self._server)
+        listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
+
+    def renew(self, credentials: Credentials | None) -> None:
+        """Show a renewed certificate from the next connection on; those that are made stay.
+
+        :param credentials: None if the page is not encrypted.
+        """
+        if self._server is not None and credentials is not None and credentials != self._server.credentials:
+            self._server.renew(credentials)
+            self._log.info("web: a renewed certificate holds for new connections")
+
+    def _refused(self) -> int:
+        return 0 if self._site is None else self._site.refused
+
+    def _guard(self) -> Guard:
+        settings = self._settings
+        anyone = User(ANYONE, frozenset(ROLES), Source[settings.source])
+        return Guard(HostPolicy(settings.allowed_hosts, settings.allowed_origins), self._tokens, anyone)
+
+    def _listens(self, port: Any, site: WebSite) -> None:
+        if self._site is site:
+            self._port = port
+        else:  # it was stopped meanwhile
+            port.stopListening()
+
+    def _failed(self, reason: Failure, site: WebSite) -> None:
+        if self._site is site:
+            self.failure = f"can't listen on {self._endpoint}: {reason.getErrorMessage()}"
+            self._close_areas()
+
+    def _close_areas(self) -> None:
+        areas, self._areas = self._areas, None
+        if areas is not None:
+            areas.close()
+
+    @property
+    def address(self) -> str:
+        """Where the page is, for people; "" if it is nowhere."""
+        if self._port is None:
+            return ""
+        host = self._port.getHost()
+        if not hasattr(host, "port"):
+            return self._endpoint
+        scheme = "http" if self._server is None else "https"
+        return f"{scheme}://{host_and_port(host.host, host.port)}"
+
+    def stopService(self) -> Deferred[None]:
+        """End all streams and waits, and close everything; fires when all sockets are gone.
+
+        It can be called twice and at any time.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        closed = self._closed.wait()
+        self._closing += 1
+        site, self._site = self._site, None
+        port, self._port = self._port, None
+        closing = [] if port is None else [maybeDeferred(port.stopListening)]
+        closing.append(maybeDeferred(self._close_areas))  # those who wait are answered, then closed
+        if site is not None:
+            closing.append(maybeDeferred(site.close))
+        DeferredList(closing, consumeErrors=True).addCallback(self._has_closed)
+        return closed
+
+    def _has_closed(self, results: list[tuple[bool, Any]]) -> None:
+        for succeeded, result in results:
+            if not succeeded:
+                self._log.error("web: it did not end well", exc_info=result.value)
+        self._closing -= 1
+        if not self._closing:
+            self._closed.fire(None)

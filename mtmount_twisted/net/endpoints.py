@@ -1,0 +1,261 @@
+"""`Endpoint`: where a server listens, as the text of a Twisted server endpoint says.
+
+`Endpoint.parse` reads a text once: its kind, the address that it is bound to, the files of TLS that it names.
+It opens nothing and reads no file, and neither does `Endpoint.listen`: both may be called in the reactor's
+thread. Next to read: `tls.endpoint_credentials`, which reads the files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+
+from mtmount_twisted.hosts import canonical, is_address, is_loopback
+
+EXPECTED = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or "unix:/run/mount.sock"'
+
+_POSITIONS = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "backlog", "interface"),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "ssl": (
+        *("port", "privateKey", "certKey", "sslmethod", "interface", "backlog"),
+        *("extraCertChain", "dhParameters"),
+    ),
+}
+"""The parameters of Twisted's server endpoints in the order in which they may stand without a name."""
+
+_PLUGINS = ("haproxy", "tcp6", "tls")
+"""The kinds that Twisted has as plugins: their names are found in any case."""
+
+
+class _Argument(NamedTuple):
+    """An argument of an endpoint, as Twisted's parser takes it.
+
+    :ivar part: which part of the text it is, where colons separate the parts.
+    :ivar name: of the parameter; "" where that is not known.
+    """
+
+    part: int
+    name: str
+    value: str
+    is_positional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server listens.
+
+    :ivar text: as `parse` was given it.
+    :ivar kind: ``tcp``, ``tcp6``, ``unix`` or ``ssl``; or the prefix of another plugin, of whose arguments
+        nothing is known: it counts as bound to all addresses.
+    :ivar proxies: how many ``haproxy:`` stand before it.
+    """
+
+    text: str
+    kind: str
+    proxies: int
+    _arguments: tuple[_Argument, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Read the text of an endpoint; nothing is opened.
+
+        :raises ValueError: if Twisted can't listen on it, with what was expected.
+        """
+        if re.fullmatch(r"(?:[^\\]|\\.)*", text, re.DOTALL) is None:
+            raise ValueError(f"{EXPECTED} (the backslash at its end stands before nothing)")
+        kind, proxies, arguments = _read(text)
+        endpoint = cls(text, kind, proxies, arguments)
+        try:
+            _check(endpoint)
+        except ImportError as error:
+            raise ValueError(
+                f"{EXPECTED} (this one needs a package that is not there: {error.name or error})"
+            ) from None
+        except Exception as error:  # an endpoint's parser, Twisted's or a plugin's, raises what it likes
+            reason = re.sub(r"^\w+\(\) ", "", " ".join(str(error).split()))
+            raise ValueError(f"{EXPECTED} ({reason[:100]})") from None
+        return endpoint
+
+    def _value(self, name: str) -> str:
+        """Return the value of a parameter, or "": the last one counts, as for Twisted."""
+        return next((each.value for each in reversed(self._arguments) if each.name == name), "")
+
+    @property
+    def is_unix(self) -> bool:
+        """True for a Unix socket."""
+        return self.kind == "unix"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True if it brings TLS by itself."""
+        return self.kind == "ssl"
+
+    @property
+    def host(self) -> str:
+        """The address that it is bound to, or its name; "" for a Unix socket."""
+        if self.is_unix:
+            return ""
+        known = self._value("interface") if self.kind in _POSITIONS else ""
+        return canonical(known or ("::" if self.kind == "tcp6" else ""))
+
+    @property
+    def port(self) -> int | str:
+        """The port, 0 if the endpoint does not say; the path of a Unix socket."""
+        if self.is_unix:
+            return os.path.abspath(self._value("address"))
+        return int(self._value("port") or 0) if self.kind in _POSITIONS else 0
+
+    @property
+    def is_near(self) -> bool:
+        """True if only this machine can reach it."""
+        return self.is_unix or is_loopback(self.host)
+
+    @property
+    def private_key(self) -> str:
+        """The path of the private key of an ``ssl:`` endpoint; Twisted's default is ``server.pem``."""
+        return self._value("privateKey") or "server.pem"
+
+    @property
+    def certificate(self) -> str:
+        """The path of the certificate of an ``ssl:`` endpoint."""
+        return self._value("certKey") or self.private_key
+
+    @property
+    def extra_chain(self) -> str:
+        """The path of the certificates between an ``ssl:`` endpoint's own and its authority's; "" if none."""
+        return self._value("extraCertChain")
+
+    @property
+    def dh_parameters(self) -> str:
+        """The path of the Diffie-Hellman parameters of an ``ssl:`` endpoint; "" if none."""
+        return self._value("dhParameters")
+
+    @property
+    def interface_names(self) -> list[str]:
+        """The host names among what it gives as its ``interface``, as text; addresses are left out."""
+        return [interface.value for interface in self._named_interfaces()]
+
+    def at_addresses(self, addresses: Mapping[str, str]) -> str:
+        """Return its text with addresses in the places of its `interface_names`.
+
+        Twisted would look a name up as it listens: IPv4 only, and in the reactor's thread.
+        """
+        from twisted.internet.endpoints import quoteStringArgument
+
+        parts = _parts(self.text)
+        for interface in self._named_interfaces():
+            address = quoteStringArgument(addresses[interface.value])
+            parts[interface.part] = address if interface.is_positional else f"interface={address}"
+        return ":".join(parts)
+
+    def _named_interfaces(self) -> Iterator[_Argument]:
+        for argument in self._arguments:
+            if argument.name == "interface" and argument.value and not is_address(argument.value):
+                yield argument
+
+    def listen(self, factory: Any, reactor: Any, creator: Any = None) -> Deferred[IListeningPort]:
+        """Listen with a factory of protocols. No file is read.
+
+        :param creator: makes the server's side of TLS connections, an ``IOpenSSLServerConnectionCreator``;
+            an ``ssl:`` endpoint needs it, and no other takes it.
+        """
+        listening: Deferred[IListeningPort] = self._server(reactor, creator).listen(factory)
+        return listening
+
+    def _server(self, reactor: Any, creator: Any) -> IStreamServerEndpoint:
+        from twisted.internet.endpoints import serverFromString, wrapServerTLS
+        from twisted.protocols.haproxy import proxyEndpoint
+
+        if not self.is_encrypted:
+            plain: IStreamServerEndpoint = serverFromString(reactor, self.text)
+            return plain
+        below = serverFromString(reactor, self._tcp_text())
+        server: IStreamServerEndpoint = wrapServerTLS(creator, below, reactor)
+        for _ in range(self.proxies):
+            server = proxyEndpoint(server)
+        return server
+
+    def _tcp_text(self) -> str:
+        """Return the text of the TCP endpoint below an ``ssl:`` endpoint."""
+        from twisted.internet.endpoints import quoteStringArgument
+
+        given = {name: self._value(name) for name in ("port", "interface", "backlog")}
+        words = (f"{name}={quoteStringArgument(value)}" for name, value in given.items() if value)
+        return ":".join(["tcp", *words])
+
+
+def _check(endpoint: Endpoint) -> None:
+    """Raise an error if Twisted can't make an endpoint."""
+    from twisted.internet.endpoints import serverFromString
+
+    if endpoint.kind == "tls":
+        raise ValueError("no tls: give ssl: with privateKey and certKey")
+    text = endpoint.text
+    if endpoint.is_encrypted:
+        import OpenSSL  # noqa: F401  without it there is no TLS
+
+        _check_names(endpoint)
+        text = endpoint._tcp_text()
+    serverFromString(object(), text)
+    port = endpoint.port
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise ValueError("a port from 0 to 65535")
+
+
+def _check_names(endpoint: Endpoint) -> None:
+    """Raise an error if the arguments of an ``ssl:`` endpoint are others than Twisted's parser takes."""
+    names = [argument.name for argument in endpoint._arguments]
+    for argument in endpoint._arguments:
+        if argument.name not in _POSITIONS["ssl"]:
+            raise ValueError(f"unexpected argument {argument.name or argument.value!r}")
+        if argument.is_positional and names.count(argument.name) > 1:
+            raise ValueError(f"two values for {argument.name!r}")
+    if "sslmethod" in names:
+        raise ValueError("no sslmethod: TLS 1.2 or newer is used")
+
+
+def _parts(text: str) -> list[str]:
+    return re.findall(r"(?:^|:)((?:[^:\\]|\\.)*)", text, re.DOTALL)
+
+
+def _read(text: str) -> tuple[str, int, tuple[_Argument, ...]]:
+    """Return the kind of an endpoint, how many ``haproxy:`` stand before it, and its arguments.
+
+    The kind is the first part without a name, as for Twisted's parser.
+    """
+    words = []
+    for index, part in enumerate(_parts(text)):
+        found = re.match(r"(?:[^=\\]|\\.)*", part, re.DOTALL)
+        end = len(part) if found is None else found.end()
+        name, value = (
+            re.sub(r"\\(.)", r"\1", each, flags=re.DOTALL) for each in (part[:end], part[end + 1 :])
+        )
+        named = end < len(part)
+        words.append(_Argument(index, name if named else "", value if named else name, not named))
+    kinds = iter([word for word in words if word.is_positional])
+    proxies = 0
+    prefix = next(kinds, None)
+    while prefix is not None and _kind(prefix.value) == "haproxy":
+        proxies += 1
+        prefix = next(kinds, None)
+    kind = "" if prefix is None else _kind(prefix.value)
+    positions = iter(_POSITIONS.get(kind, ()))
+    named_positions = {word.part: next(positions, "") for word in kinds}
+    arguments = tuple(
+        word._replace(name=named_positions[word.part]) if word.part in named_positions else word
+        for word in words
+        if not word.is_positional or word.part in named_positions
+    )
+    return kind, proxies, arguments
+
+
+def _kind(prefix: str) -> str:
+    return prefix.lower() if prefix.lower() in _PLUGINS else prefix

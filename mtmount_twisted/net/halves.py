@@ -1,0 +1,568 @@
+"""The two halves of a connection pair: how each comes and goes.
+
+`ClientHalf` connects out, again and again, for as long as it is not stopped. `ServerHalf`
+listens and takes one peer at a time. Each is a state machine, written with ``automat``, so
+that a wrong state can't be reached::
+
+    client:  idle --start--> trying --made--> connected --lost--> trying
+             trying --stop--> idle           connected --stop--> leaving --lost--> idle
+             leaving --start--> returning --lost--> trying
+
+    server:  opening --listening--> waiting --made--> connected --lost--> waiting
+             opening --failed--> failed               any --close--> closed
+
+What can't be a host or a port is refused here, before any of that. May touch the network, through
+the reactor that it is handed. Next to read: `pair`, which joins the two.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from copy import copy
+from typing import Any, Protocol
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort
+from twisted.internet.protocol import Factory, ReconnectingClientFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
+from mtmount_twisted.errors import ListenError
+from mtmount_twisted.hosts import is_address
+from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+
+from .deadlines import Deadline
+from .machines import machine
+from .protocol import MAX_UNSENT, LineReader, LineWriter
+from .rate_limited_log import A_FEW, RateLimitedLog
+from .resolving import AttemptBound, NamedConnector, names_of
+from .waiting import Waiters
+
+CONNECT_TIMEOUT = 5.0
+"""How long an attempt to connect to one address may take, in seconds."""
+
+UNREACHABLE_AFTER = 10.0
+"""How long nothing is reached before that is logged as more than the usual order of starts, in seconds."""
+
+MAX_RETRY_INTERVAL = 5.0
+"""The longest time between two attempts to connect, in seconds."""
+
+STEADY_AFTER = 1.0
+"""How long a connection has to last to count as a success, in seconds."""
+
+PATIENCE = 5
+"""How many connections in a row may be shorter than that before the time between them grows."""
+
+MOST_HEARD = 4096
+"""How much of what the far end of a client connection says is looked at to explain it, in bytes."""
+
+RETRY_GROWTH = 1.5
+RETRY_SPREAD = 0.2
+"""Each time between attempts is up to this part shorter, by chance, so that many clients
+that lost one server do not come back all at once."""
+
+
+def check_destination(host: str, port: int, prefix: str = "client_") -> None:
+    """Refuse what can't be connected to.
+
+    :param prefix: of the two parameters' names in the caller.
+    :raises ValueError: naming ``client_host`` or ``client_port``, or what the prefix makes of them.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{prefix}port: expected 1 to 65535 to connect to, got {port!r}")
+    _check_host(f"{prefix}host", host)
+
+
+def _check_host(name: str, host: str) -> None:
+    """Refuse what can be no host: Twisted's resolver would be silent about it for ever."""
+    if is_address(host):
+        return
+    try:
+        encoded = host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"{name}: expected a host name or an address, got {host!r} ({error})") from None
+    if not encoded:
+        raise ValueError(f"{name}: expected a host name or an address, got {host!r}")
+
+
+def _patience(count: int) -> float:
+    return CONNECT_TIMEOUT
+
+
+class WriterFactory(ReconnectingClientFactory):
+    """Makes a `LineWriter` per connection and connects again when it is lost.
+
+    The first retry comes after `retry_interval()` seconds; then the time grows to at most
+    `MAX_RETRY_INTERVAL`, and goes back after a success. More than `PATIENCE` connections in a
+    row that are lost within `STEADY_AFTER` are no success: that is how a server refuses a peer.
+    """
+
+    noisy = False
+    maxDelay: float = MAX_RETRY_INTERVAL  # type: ignore[assignment]
+    factor: float = RETRY_GROWTH
+    jitter = 0  # Twisted's own would change the first delay, and could exceed the longest
+
+    def __init__(
+        self,
+        make_writer: Callable[[], LineWriter],
+        retry_interval: Callable[[], float],
+        clock: Any,
+        report_failure: Callable[[Failure, bool], None],
+    ) -> None:
+        self.make_writer = make_writer
+        self.retry_interval = retry_interval
+        self.clock = clock
+        self.report_failure = report_failure
+        self._made_at = 0.0
+        self._short_lived = 0
+        self._bound = AttemptBound(clock)
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        """Bound the attempt."""
+        self._bound.start(connector, CONNECT_TIMEOUT)
+
+    def buildProtocol(self, addr: IAddress | None) -> LineWriter:
+        self._bound.stop()
+        self.resetDelay()  # type: ignore[no-untyped-call]
+        self._made_at = self._seconds()
+        return self.make_writer()
+
+    def _seconds(self) -> float:
+        clock: Any = self.clock
+        return float(clock.seconds())
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        steady = self._seconds() - self._made_at >= STEADY_AFTER
+        self._short_lived = 0 if steady else self._short_lived
+        super().clientConnectionLost(connector, reason)  # type: ignore[no-untyped-call]
+        self._short_lived += 1
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        reason = self._bound.stop() or reason
+        if self.continueTrying:
+            self.report_failure(reason, self.retries == 0)
+        super().clientConnectionFailed(connector, reason)  # type: ignore[no-untyped-call]
+
+    def retry(self, connector: IConnector | None = None) -> None:
+        if self.retries == 0:
+            self.delay = min(
+                self.retry_interval() * self.factor ** max(0, self._short_lived - PATIENCE), self.maxDelay
+            )
+        super().retry(connector)  # type: ignore[no-untyped-call]
+        if self.continueTrying:
+            self.delay *= random.uniform(1 - RETRY_SPREAD, 1)
+
+
+class OnePeerFactory(Factory[LineReader]):
+    """Makes a `LineReader` for one peer at a time; `make_reader` returns None to refuse one."""
+
+    noisy = False
+
+    def __init__(self, make_reader: Callable[[IAddress | None], LineReader | None]) -> None:
+        self.make_reader = make_reader
+
+    def buildProtocol(self, addr: IAddress | None) -> LineReader | None:
+        return self.make_reader(addr)
+
+
+@implementer(ILineWriterOwner)
+class ClientHalf:
+    """The client connection: what its state machine acts on.
+
+    :ivar writer: the `LineWriter` while it is connected, else None.
+    :ivar writes: who waits for the peer to read.
+    :ivar wrong_port: why its far end can't be what was meant, and what to do, by what that said; empty if
+        that said nothing, or nothing that tells.
+    :raises ValueError: if `max_unsent` is below 1.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        log: logging.Logger,
+        owner: IPairOwner,
+        retry_interval: Callable[[], float],
+        max_unsent: int = MAX_UNSENT,
+        send_at_once: bool = False,
+        unreachable_level: Callable[[], int] = lambda: logging.WARNING,
+    ) -> None:
+        if max_unsent < 1:
+            raise ValueError(f"max_unsent: expected 1 or more, got {max_unsent!r}")
+        self.name = name
+        self.reactor = reactor
+        self.log = log
+        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
+        self.owner = owner
+        self.retry_interval = retry_interval
+        self.max_unsent = max_unsent
+        self.send_at_once = send_at_once
+        self.unreachable_level = unreachable_level
+        self.writer: LineWriter | None = None
+        self.writes: Waiters[None] = Waiters()
+        self._state: _ClientInputs = _build_client(self)
+        self._gone: Waiters[None] = Waiters()
+        self._leaving: LineWriter | None = None
+        self._names = names_of(reactor)
+        self._factory: WriterFactory
+        self._connector: IConnector
+        self._target = ("", 0)
+        self._unreachable: IDelayedCall | None = None  # fired already or not, while nothing is reached
+        self.why_not = "no answer"
+        self.wrong_port = ""
+        self._heard = b""  # on the connection that is up
+        self._is_explained = False
+
+    def start(self, host: str, port: int) -> None:
+        """Connect to `host`:`port`, and again whenever that fails or is lost.
+
+        While it tries that already, nothing changes. It can't be connected: `stop` it first.
+        """
+        self._state.start(host, port)
+
+    def stop(self) -> Deferred[None]:
+        """Stop trying, or close; the Deferred fires when nothing is left."""
+        gone = self._gone.wait()
+        self._state.stop()
+        if self._leaving is None:
+            self._gone.fire(None)
+        return gone
+
+    def hurry(self) -> None:
+        """Try at once, if it waits to try again: something shows that the far end is there."""
+        self._state.hurry()
+
+    def writer_connected(self, writer: LineWriter) -> None:
+        """As in `ILineWriterOwner`."""
+        self._state.made(writer)
+        self.owner.client_changed(None)
+
+    def writer_lost(self, writer: LineWriter, reason: Failure) -> None:
+        """As in `ILineWriterOwner`."""
+        was_connected = self.writer is writer
+        self._state.lost(writer)
+        if was_connected:
+            self.owner.client_changed(reason)
+        else:
+            self._gone.fire(None)
+
+    def writer_heard(self, writer: LineWriter, data: bytes) -> bool:
+        """As in `ILineWriterOwner`; log an explanation once, also if the next connection gives the same."""
+        if writer is self.writer and not self._is_explained:
+            self._heard = (self._heard + data)[:MOST_HEARD]
+            why = self.owner.explain_heard(self._heard)
+            self._is_explained = bool(why)
+            if why and why != self.wrong_port:
+                self.wrong_port = why
+                self.limited_log.warning("%s: the wrong port: %s", self.name, why)
+        return self._is_explained
+
+    def begin(self, host: str, port: int) -> None:
+        """Begin to try."""
+        if (host, port) != self._target:
+            self.wrong_port = ""
+        self._target = host, port
+        self._watch()
+        factory = WriterFactory(self._make_writer, self.retry_interval, self.reactor, self._report_failure)
+        self._factory = factory
+        if is_address(host):
+            self._connector = self.reactor.connectTCP(host, port, factory, timeout=None)
+        else:
+            named = NamedConnector(self.reactor, self._names, host, port, factory, _patience)
+            self._connector = named
+            named.connect()
+
+    def go_elsewhere(self, host: str, port: int) -> None:
+        """Try that from now on, if it is not what is tried already."""
+        if (host, port) != self._target:
+            self.give_up()
+            self.begin(host, port)
+
+    def try_now(self) -> None:
+        """Begin to try anew, unless an attempt is under way: that may have succeeded already."""
+        if getattr(self._connector, "state", None) == "disconnected":
+            self._abandon()
+            self.begin(*self._target)
+
+    def give_up(self) -> None:
+        """Try no longer."""
+        self._unwatch()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """End the attempts of this factory."""
+        self._factory.stopTrying()  # type: ignore[no-untyped-call]
+        self._connector.disconnect()
+
+    def take(self, writer: LineWriter) -> None:
+        """The attempt succeeded."""
+        self._unwatch()
+        self.writer = writer
+        self._heard, self._is_explained = b"", False
+
+    def drop(self, writer: LineWriter) -> None:
+        """The connection was lost; the factory tries again."""
+        self.writer = None
+        if not self._is_explained:
+            self.wrong_port = ""
+        self._watch()
+
+    def leave(self) -> None:
+        """Close the connection, once all is written."""
+        self._factory.stopTrying()  # type: ignore[no-untyped-call]
+        self._leaving, self.writer = self.writer, None
+        if self._leaving is not None:
+            self._leaving.close()
+
+    def left(self, writer: LineWriter) -> None:
+        """The closed connection is gone."""
+        self._leaving = None
+
+    def come_back(self, host: str, port: int) -> None:
+        """Connect again as soon as the closed connection is gone."""
+        self._target = host, port
+
+    def left_to_return(self, writer: LineWriter) -> None:
+        """The closed connection is gone; connect again."""
+        self.left(writer)
+        self.begin(*self._target)
+
+    def _make_writer(self) -> LineWriter:
+        return LineWriter(
+            self, self.reactor, self.limited_log, self.name, self.writes, self.max_unsent, self.send_at_once
+        )
+
+    def _report_failure(self, reason: Failure, is_first: bool) -> None:
+        self.why_not = reason.getErrorMessage()
+        if is_first:
+            self.limited_log.info("%s: can't connect yet, will go on trying: %s", self.name, self.why_not)
+
+    def _watch(self) -> None:
+        """Log, once, if nothing is reached for `UNREACHABLE_AFTER` seconds from now."""
+        if self._unreachable is None:
+            self.why_not = "no answer"
+            self._unreachable = Deadline(self.reactor, UNREACHABLE_AFTER, self._warn)
+
+    def _unwatch(self) -> None:
+        if self._unreachable is not None and self._unreachable.active():
+            self._unreachable.cancel()
+        self._unreachable = None
+
+    def _warn(self) -> None:
+        text = "%s: can't reach %s port %d for %g s, will go on trying: %s"
+        level = self.unreachable_level()
+        self.log.log(level, text, self.name, *self._target, UNREACHABLE_AFTER, self.why_not)
+
+
+class _ClientInputs(Protocol):
+    def start(self, host: str, port: int) -> None: ...
+    def made(self, writer: LineWriter) -> None: ...
+    def lost(self, writer: LineWriter) -> None: ...
+    def stop(self) -> None: ...
+    def hurry(self) -> None: ...
+
+
+_build_client = machine(
+    _ClientInputs,
+    ClientHalf,
+    (
+        ("idle", _ClientInputs.start, "trying", ClientHalf.begin),
+        ("idle", _ClientInputs.stop, "idle", None),
+        ("trying", _ClientInputs.start, "trying", ClientHalf.go_elsewhere),
+        ("trying", _ClientInputs.made, "connected", ClientHalf.take),
+        ("trying", _ClientInputs.stop, "idle", ClientHalf.give_up),
+        ("trying", _ClientInputs.hurry, "trying", ClientHalf.try_now),
+        ("connected", _ClientInputs.lost, "trying", ClientHalf.drop),
+        ("connected", _ClientInputs.stop, "leaving", ClientHalf.leave),
+        ("leaving", _ClientInputs.stop, "leaving", None),
+        ("leaving", _ClientInputs.lost, "idle", ClientHalf.left),
+        ("leaving", _ClientInputs.start, "returning", ClientHalf.come_back),
+        ("returning", _ClientInputs.start, "returning", ClientHalf.come_back),
+        ("returning", _ClientInputs.stop, "leaving", None),
+        ("returning", _ClientInputs.lost, "trying", ClientHalf.left_to_return),
+        *(
+            (state, _ClientInputs.hurry, state, None)
+            for state in ("idle", "connected", "leaving", "returning")
+        ),
+    ),
+)
+
+
+@implementer(ILineReaderOwner)
+class ServerHalf:
+    """The server connection: what its state machine acts on.
+
+    It begins to listen when it is made.
+
+    :raises ValueError: naming ``server_host``, ``server_port`` or ``max_line_length``.
+
+    :ivar reader: the `LineReader` while a peer is connected, else None.
+    :ivar host: where it listens: as given until it does, then as bound.
+    :ivar port: likewise.
+    :ivar error: why it can't listen, or None.
+    :ivar listening: what it listens with, or None.
+    :ivar opened: who waits until it listens, or can't.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        log: logging.Logger,
+        owner: IPairOwner,
+        host: str,
+        port: int,
+        max_line: int = MAX_LINE_LENGTH,
+    ) -> None:
+        if host:
+            _check_host("server_host", host)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"server_port: expected 0 to 65535, got {port!r}")
+        if max_line < 1:
+            raise ValueError(f"max_line_length: expected 1 or more, got {max_line!r}")
+        self.name = name
+        self.reactor = reactor
+        self.log = log
+        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
+        self.owner = owner
+        self.host = host
+        self.port = port
+        self.max_line = max_line
+        self.reader: LineReader | None = None
+        self.error: ListenError | None = None
+        self.listening: IListeningPort | None = None
+        self.opened: Waiters[int] = Waiters()
+        self._state: _ServerInputs = _build_server(self)
+        self._gone: Waiters[None] = Waiters()
+        self._leaving: set[LineReader] = set()
+        self._opening: Deferred[None] = Deferred.fromCoroutine(self._open())
+
+    async def _open(self) -> None:
+        """Listen on `host`; at once if it is an address, else when its name is resolved."""
+        try:
+            address = self.host
+            if address and not is_address(address):
+                address, *_ = await names_of(self.reactor).addresses(address)
+            port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
+        except defer.CancelledError:
+            return
+        except Exception as error:
+            if not isinstance(error, (CannotListenError, OSError)):
+                self.log.exception("%s: can't listen", self.name)
+            reason = getattr(error, "socketError", error)
+            failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
+            self.log.error("%s: %s", self.name, failure)
+            self._state.failed(failure)
+            self.opened.fail(lambda: copy(failure))
+        else:
+            self._state.listening(port)
+            self.opened.fire(self.port)
+
+    async def close(self) -> None:
+        """Stop listening, drop the peer, and return when both are gone."""
+        self._opening.cancel()
+        self._state.close()
+        if self.listening is not None:
+            await defer.maybeDeferred(self.listening.stopListening)
+        if self._leaving:
+            await self._gone.wait()
+
+    def reader_connected(self, reader: LineReader) -> None:
+        """As in `ILineReaderOwner`."""
+        self._state.made(reader)
+        if self.reader is reader:
+            self.owner.server_changed(None)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """As in `ILineReaderOwner`."""
+        self.owner.lines_received(lines)
+
+    def reader_lost(self, reader: LineReader, reason: Failure) -> None:
+        """As in `ILineReaderOwner`."""
+        was_connected = self.reader is reader
+        self._state.lost(reader)
+        if was_connected:
+            if reader.unfinished:
+                start = bytes(reader.unfinished[:100])
+                self.limited_log.warning(
+                    "%s: the peer left in the middle of a line, dropped: %r", self.name, start
+                )
+            self.owner.server_changed(reason)
+        if not self._leaving:
+            self._gone.fire(None)
+
+    def opened_as(self, port: IListeningPort) -> None:
+        """It listens, on this port."""
+        self.listening = port
+        bound: Any = port.getHost()
+        self.host, self.port = bound.host, bound.port
+
+    def cannot_open(self, error: ListenError) -> None:
+        """It can't listen, for this reason."""
+        self.error = error
+
+    def take(self, reader: LineReader) -> None:
+        """A peer connected."""
+        self.reader = reader
+
+    def drop(self, reader: LineReader) -> None:
+        """The peer was lost."""
+        self.reader = None
+
+    def leave(self) -> None:
+        """Close the connection to the peer."""
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            self.refuse(reader)
+
+    def refuse(self, reader: LineReader) -> None:
+        """A peer connected while this side was closing."""
+        self._leaving.add(reader)
+        reader.transport.loseConnection()
+
+    def left(self, reader: LineReader) -> None:
+        """The closed connection is gone."""
+        self._leaving.discard(reader)
+
+    def _make_reader(self, peer: IAddress | None) -> LineReader | None:
+        if why := self.owner.refusal_of(peer):
+            self.limited_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
+        elif self.reader is not None:
+            self.limited_log.warning(
+                "%s: refused a second peer, %s; the first stays connected", self.name, peer
+            )
+        else:
+            return LineReader(self, self.max_line)
+        return None
+
+
+class _ServerInputs(Protocol):
+    def listening(self, port: IListeningPort) -> None: ...
+    def failed(self, error: ListenError) -> None: ...
+    def made(self, reader: LineReader) -> None: ...
+    def lost(self, reader: LineReader) -> None: ...
+    def close(self) -> None: ...
+
+
+_build_server = machine(
+    _ServerInputs,
+    ServerHalf,
+    (
+        ("opening", _ServerInputs.listening, "waiting", ServerHalf.opened_as),
+        ("opening", _ServerInputs.failed, "failed", ServerHalf.cannot_open),
+        ("opening", _ServerInputs.close, "closed", None),
+        ("failed", _ServerInputs.close, "closed", None),
+        ("waiting", _ServerInputs.made, "connected", ServerHalf.take),
+        ("waiting", _ServerInputs.close, "closed", None),
+        ("connected", _ServerInputs.lost, "waiting", ServerHalf.drop),
+        ("connected", _ServerInputs.close, "closed", ServerHalf.leave),
+        ("closed", _ServerInputs.made, "closed", ServerHalf.refuse),
+        ("closed", _ServerInputs.lost, "closed", ServerHalf.left),
+        ("closed", _ServerInputs.close, "closed", None),
+    ),
+)

@@ -1,0 +1,621 @@
+"""`ClientServerPair`: two connections that belong together, with Deferreds for an API.
+
+It joins the two halves of `halves`, and carries lines, or what a `content` makes of them.
+Everything that waits is a Deferred that can be cancelled, and every one of them ends: with its
+result, or with an error when the connection is lost or closed.
+
+Touches the network only through its halves. Next to read: `communicator`, which is a pair that carries
+messages; or `halves` and `receive_queue`, which this is made of.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
+from copy import copy
+from typing import Any, Generic, TypeVar
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import ITransport
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtmount_twisted.dialects.content import LINES, Content
+from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
+from mtmount_twisted.errors import (
+    ConnectionLostError,
+    ConnectTimeoutError,
+    LineError,
+    LineTooLongError,
+    ListenError,
+    NotConnectedError,
+    PairClosedError,
+    UnfinishedLineError,
+)
+from mtmount_twisted.hosts import host_and_port
+from mtmount_twisted.interfaces import IPairOwner
+
+from .arguments import check_bool, check_pair_arguments
+from .deadlines import FairClock
+from .halves import ClientHalf, ServerHalf, check_destination
+from .logs import send_unconfigured_to_twisted
+from .protocol import HTTP_ANSWER, MAX_UNSENT, TLS_ALERT, LineWriter
+from .rate_limited_log import A_FEW, RateLimitedLog
+from .receive_queue import Messages, ReceiveQueue
+from .waiting import Waiters
+
+MAX_UNREAD = 1000
+"""How many messages may wait to be read before reading from the socket pauses."""
+
+M = TypeVar("M")
+
+
+@implementer(IPairOwner)
+class ClientServerPair(Generic[M]):
+    """A client connection to write on and a server connection to read from.
+
+    It begins to listen at once and, unless `connect` is False, to connect. After a loss the
+    server accepts again and the client connects again, until `close`.
+
+    :param name: what to call it in the log.
+    :param client_host: where to connect to: name or address; None for this machine, ``localhost``.
+    :param client_port: 1 to 65535; or 0 if `connect` is False and `connect` gives one later.
+    :param server_host: where to listen: name or address; empty or None for all addresses.
+    :param server_port: 0 to 65535; 0 for one of the system's choice.
+    :param log: where its `logging` records go. Under ``twistd`` a logger that has no handler is given one,
+        for Twisted's log, and, if it has no level, the level INFO.
+    :param connect: begin to connect now?
+    :param connect_callback: called with this object after each change of `client_connected`
+        or `server_connected`, but for the one that `close_client` makes. May be ``async``.
+    :param reactor: the reactor; the global one if None.
+    :param carries: what travels on it; if not given lines, as bytes without terminator.
+    :param max_unread: how many messages may wait to be read, at least 1: then reading from
+        the socket pauses, until half of them are read.
+    :param max_line_length: longest line that is received, in bytes without terminator.
+    :param max_unsent: how much may be written while the peer does not read, in bytes, at least 1.
+    :param send_at_once: send what is written in its own turn of the reactor, and not in the next,
+        unless that was done within the last 50 µs: a round trip takes less time, and writing more.
+    :raises ValueError: if `connect` is true and `client_host` or `client_port` can't be
+        connected to, `server_host` or `server_port` can't be listened on, or a bound is below 1.
+    :raises TypeError: naming the parameter, if an argument is of a wrong type.
+    """
+
+    connect_retry_interval = 0.1
+    """Time before the first retry to connect, in seconds; it grows to at most 5 s."""
+
+    unreachable_level = logging.WARNING
+    """The `logging` level of the one record that says that nothing was reached for 10 s."""
+
+    _client_half: Callable[..., Any] = ClientHalf
+    _server_half: Callable[..., Any] = ServerHalf
+    _close_state = "open"  # then "closing", "closed"
+    _answering = False
+    _is_sent_away = False  # the far end closed the client connection before it connected back
+
+    def __init__(
+        self,
+        name: str,
+        client_host: str | None,
+        client_port: int,
+        server_host: str | None,
+        server_port: int,
+        log: logging.Logger,
+        connect: bool = True,
+        connect_callback: Callable[[Any], Any] | None = None,
+        *,
+        reactor: Any = None,
+        max_unread: int = MAX_UNREAD,
+        max_line_length: int = MAX_LINE_LENGTH,
+        max_unsent: int = MAX_UNSENT,
+        send_at_once: bool = False,
+        carries: Content[Any] = LINES,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        check_pair_arguments(
+            name=name,
+            log=log,
+            connect_callback=connect_callback,
+            reactor=reactor,
+            hosts={"client_host": client_host, "server_host": server_host},
+            integers={
+                "client_port": client_port,
+                "server_port": server_port,
+                "max_unread": max_unread,
+                "max_line_length": max_line_length,
+                "max_unsent": max_unsent,
+            },
+        )
+        check_bool("connect", connect)
+        client_host = "localhost" if client_host is None else client_host
+        if connect:
+            check_destination(client_host, client_port)
+        send_unconfigured_to_twisted(log, reactor)
+        self.name, self.log, self.reactor = name, log, reactor
+        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
+        self.client_host, self.client_port = client_host, client_port
+        self.connect_callback = connect_callback
+        self._encode, self._encode_many = carries.encode, carries.encode_many
+        self._inbox: ReceiveQueue[M] = ReceiveQueue(carries.decode, max_unread, self._pause, self._resume)
+        shared = name, reactor, log, self
+        self._client: ClientHalf = self._client_half(
+            *shared,
+            lambda: self.connect_retry_interval,
+            max_unsent,
+            send_at_once,
+            lambda: self.unreachable_level,
+        )
+        self._server: ServerHalf = self._server_half(*shared, server_host or "", server_port, max_line_length)
+        self._connected, self._peer_came, self._client_came = (Waiters[None]() for _ in range(3))
+        self._client_lost, self._closed = Waiters[None](), Waiters[None]()
+        if connect:
+            self._client.start(client_host, client_port)
+
+    # How things stand
+
+    @property
+    def client_connected(self) -> bool:
+        """True if this side can write."""
+        return self._client.writer is not None
+
+    @property
+    def server_connected(self) -> bool:
+        """True if a peer is connected to this side's server, to be read from."""
+        return self._server.reader is not None
+
+    @property
+    def connected(self) -> bool:
+        """True if both connections are."""
+        return self.client_connected and self.server_connected
+
+    @property
+    def closed(self) -> bool:
+        """True once `close` was called."""
+        return self._close_state != "open"
+
+    @property
+    def server_host(self) -> str:
+        """Where the server listens, as bound; until it is, as given."""
+        return self._server.host
+
+    @property
+    def server_port(self) -> int:
+        """The port on which the server listens, as bound; until it is, as given."""
+        return self._server.port
+
+    @property
+    def listen_error(self) -> ListenError | None:
+        """Why the server can't listen; None if it does, or will."""
+        return self._server.error
+
+    @property
+    def why_not_connected(self) -> str:
+        """What is missing until `connected` is true, and what to do about it, in words for people."""
+        if self.wrong_port:
+            return self.wrong_port
+        there = self._there
+        if self._is_sent_away:
+            return (
+                f"{there} closes each connection: it may serve another program already, or be no mount; "
+                "end the other program, or give another host or port"
+            )
+        if not self.client_connected:
+            why = self._client.why_not.rstrip(".")
+            return (
+                f"nothing takes commands on {there} ({why}); start the mount or the bridge, or give another "
+                "host or port"
+            )
+        here = host_and_port(self.server_host, self.server_port)
+        return (
+            f"the mount did not connect to {here} to reply; give the port to which {there} replies, or "
+            "another host or port"
+        )
+
+    @property
+    def wrong_port(self) -> str:
+        """Why the client connection leads to a wrong port, and what to do, in words for people.
+
+        Nothing is expected to come in on that connection. What does come gives away a web server, say; that
+        is logged as a warning, too. Empty if nothing came, or nothing that tells.
+        """
+        return self._client.wrong_port
+
+    @property
+    def why_no_reply(self) -> str:
+        """What may be wrong if nothing was read yet though `connected` is true, in words for people."""
+        there = self._there
+        here = host_and_port(self.server_host, self.server_port)
+        return self.wrong_port or (
+            f"do both ports belong to one pair? Commands go to {there}, and replies are to come to {here}"
+        )
+
+    @property
+    def writer(self) -> LineWriter | None:
+        """What writes on the client connection, while it is connected; else None."""
+        return self._client.writer
+
+    @property
+    def server_reader(self) -> Protocol | None:
+        """The connected server-side protocol, or None."""
+        return self._server.reader
+
+    @property
+    def server_writer(self) -> ITransport | None:
+        """The transport of `server_reader`, or None."""
+        reader = self._server.reader
+        return None if reader is None else reader.transport
+
+    # Coming and going
+
+    def connect(self, port: int | None = None) -> Deferred[None]:
+        """Connect the client and wait until `connected`, for ever if need be.
+
+        A client that is connected is closed first, without a call of `connect_callback`.
+        Cancelling ends the waiting; the client goes on trying until `close_client` or `close`.
+
+        :param port: replaces `client_port` if given.
+        :returns: a Deferred that fires with None. It fails with `ValueError` if the port is
+            not 1 to 65535 or `client_host` can be no host, with `ListenError` if this side
+            can't listen, and with `PairClosedError` if the pair is closed.
+        """
+        return Deferred.fromCoroutine(self._connect(self.client_port if port is None else port))
+
+    async def _connect(self, port: int) -> None:
+        check_destination(self.client_host, port)
+        if self.closed:
+            raise PairClosedError(f"{self.name}: closed")
+        if self.client_connected:
+            self.close_client()
+        self.client_port = port
+        self._client.start(self.client_host, port)
+        await self.wait_connected()
+
+    def wait_connected(self, timeout: float | None = None) -> Deferred[None]:
+        """Wait until `connected`; changes nothing.
+
+        :param timeout: how long at most, in seconds, above 0; None to wait for ever.
+        :returns: a Deferred that fires with None; fails with `PairClosedError` if the pair is
+            closed, with `ListenError` if this side can't listen, or with `ConnectTimeoutError`, which says
+            what is missing, if it takes longer than `timeout`.
+        """
+        waiting = Deferred.fromCoroutine(self._wait(self._connected, lambda: self.connected))
+        if timeout is None:
+            return waiting
+        return waiting.addTimeout(timeout, FairClock(self.reactor), self._not_in_time)
+
+    def _not_in_time(self, result: Any, timeout: float) -> Any:
+        if isinstance(result, Failure) and result.check(defer.CancelledError):
+            raise ConnectTimeoutError(timeout, self.why_not_connected)
+        return result
+
+    def wait_peer(self) -> Deferred[None]:
+        """Wait until a peer is connected to this side's server, for ever if need be.
+
+        :returns: as from `wait_connected`; whether the client is connected does not matter.
+        """
+        return Deferred.fromCoroutine(self._wait(self._peer_came, lambda: self.server_connected))
+
+    async def _wait(self, waiters: Waiters[None], done: Callable[[], bool]) -> None:
+        await self.wait_server_port()
+        if not done():
+            await waiters.wait()
+
+    def wait_server_port(self) -> Deferred[int]:
+        """Wait until the server listens.
+
+        :returns: a Deferred that fires with the port, 1 to 65535; fails with `ListenError`,
+            which says why, if it can't listen, and with `PairClosedError` if it is closed.
+        """
+        if self.closed:
+            return fail(PairClosedError(f"{self.name}: closed"))
+        if self._server.error is not None:
+            return fail(copy(self._server.error))
+        if self._server.listening is not None:
+            return succeed(self._server.port)
+        return self._server.opened.wait()
+
+    def close_client(self) -> Deferred[None]:
+        """Close the client connection, or stop trying to connect; the server stays.
+
+        What was written is sent first, for at most 1 s. `connect_callback` is not called.
+
+        :returns: a Deferred that fires with None when the socket is gone.
+        """
+        gone = self._client.stop()
+        self._end_client_waiters(lambda: PairClosedError(f"{self.name}: the client was closed"))
+        return gone
+
+    def drop_connections(self) -> None:
+        """Break off both connections, as far as they are up; what was not sent yet is lost.
+
+        Each counts as lost, in the reactor's next turn: the server accepts again then, and the
+        client connects again.
+        """
+        for end in (self._client.writer, self._server.reader):
+            if end is not None:
+                end.transport.abortConnection()
+
+    def close(self) -> Deferred[None]:
+        """Close all, for good. May be called at any time, and again.
+
+        Every Deferred still out fails with `PairClosedError` (a `ConnectionAbortedError`).
+        Messages that came before can still be read.
+
+        :returns: a Deferred that fires with None when both connections and the listening
+            port are gone.
+        """
+        if self._close_state == "closed":
+            return succeed(None)
+        closed = self._closed.wait()
+        if self._close_state == "open":
+            self._close_state = "closing"
+            Deferred.fromCoroutine(self._close()).addErrback(self._log_close_error).addBoth(self._has_closed)
+        return closed
+
+    async def _close(self) -> None:
+        """An error in one part, such as a subclass's method, keeps none of the others from its end."""
+        changes = self.client_connected + self.server_connected
+        parts = [
+            defer.maybeDeferred(self._client.stop),
+            Deferred.fromCoroutine(self._server.close()),
+            *(defer.maybeDeferred(self.call_connect_callback) for _ in range(changes)),
+            defer.maybeDeferred(self._end_waiting),
+        ]
+        for _, result in await defer.DeferredList(parts, consumeErrors=True):
+            if isinstance(result, Failure):
+                self._log_close_error(result)
+
+    def _end_waiting(self) -> None:
+        def closed() -> PairClosedError:
+            return PairClosedError(f"{self.name}: closed")
+
+        self._end_client_waiters(closed)
+        self._inbox.fail(closed)
+        self._connected.fail(closed)
+        self._peer_came.fail(closed)
+        self._client_came.fail(closed)
+        self._server.opened.fail(closed)
+
+    def _log_close_error(self, reason: Failure) -> None:
+        self.log.error("%s: closing: %s", self.name, reason.getTraceback())
+
+    def _has_closed(self, result: object) -> None:
+        self._close_state = "closed"
+        self._closed.fire(None)
+
+    def call_connect_callback(self, *args: Any, **kwargs: Any) -> None:
+        """Call ``connect_callback(self)``, if there is one; all arguments are ignored.
+
+        What it raises, or what its Deferred or coroutine fails with, is logged.
+        """
+        if self.connect_callback is None:
+            return
+        done = defer.maybeDeferred(self.connect_callback, self)
+        done.addErrback(
+            lambda reason: self.log.error(
+                "%s: connect_callback failed:\n%s", self.name, reason.getTraceback()
+            )
+        )
+
+    def monitor_client_reader(self) -> Deferred[None]:
+        """Wait until the far end of the client connection closes.
+
+        Nothing is expected to come from there: what does come is logged and dropped.
+
+        :returns: a Deferred that fires with None when that connection is lost, and fails with
+            `NotConnectedError` if there is none, or with `PairClosedError` if this side closes.
+        """
+        if not self.client_connected:
+            return fail(NotConnectedError(f"{self.name}: the client is not connected"))
+        return self._client_lost.wait()
+
+    # Messages
+
+    def read(self) -> Deferred[M]:
+        """Wait for the next message, for ever if need be. Several may wait: served in order.
+
+        Cancelling loses no message.
+
+        :returns: a Deferred that fires with the message. It fails with
+
+            * `NotConnectedError` (a `RuntimeError`) if no peer is connected to read from and
+              nothing is left to read;
+            * `ConnectionLostError` (a `ConnectionResetError`) if the connection is lost while
+              it waits;
+            * `LineError` (a `ValueError`), which holds the line, if what came is no message;
+              the next `read` goes on behind it;
+            * `PairClosedError` (a `ConnectionAbortedError`) if this side closes.
+        """
+        if self._server.reader is None and not self._inbox:
+            return fail(NotConnectedError(f"{self.name}: no peer is connected to read from"))
+        return self._inbox.get()
+
+    def write(self, message: M) -> Deferred[None]:
+        """Write a message. Messages go out whole, in the order of the calls.
+
+        :returns: a Deferred that fires with None when the transport has taken the message and
+            has room for more, so that one who waits for it can't outrun a slow peer. It fails
+            with `NotConnectedError` (a `RuntimeError`) if the client is not connected,
+            `ConnectionLostError` (a `ConnectionResetError`) if it is lost while this waits,
+            `BacklogError` if too much waits already, `PairClosedError` (a
+            `ConnectionAbortedError`) if this side closes, `TypeError` if it is no message, and
+            `ValueError` if it can't be encoded. Cancelling ends only the waiting.
+        """
+        writer = self._client.writer
+        if writer is None:
+            return fail(self._not_connected())
+        try:
+            writer.send(self._encode(message))
+        except Exception:
+            return fail()
+        return succeed(None) if writer.has_room else writer.waiting.wait()
+
+    def write_many(self, messages: Iterable[M]) -> Deferred[None]:
+        """Write messages one behind the other, as one piece of work: many cost little more than one.
+
+        :param messages: if one of them can't be encoded, none is written.
+        :returns: a Deferred as from `write`, for all of them.
+        """
+        # As in `write`, and not shared with it: a call more would be a tenth of what that costs.
+        writer = self._client.writer
+        if writer is None:
+            return fail(self._not_connected())
+        try:
+            writer.send(self._encode_many(messages))
+        except Exception:
+            return fail()
+        return succeed(None) if writer.has_room else writer.waiting.wait()
+
+    @property
+    def _there(self) -> str:
+        return host_and_port(self.client_host, self.client_port)
+
+    def _not_connected(self) -> NotConnectedError:
+        return NotConnectedError(f"{self.name}: not connected to {self._there}")
+
+    def __aiter__(self) -> AsyncIterator[M]:
+        """Messages as they come, until `close`; raises what `read` fails with.
+
+        After a `LineError` or a lost connection, a new ``async for`` goes on where this one
+        ended.
+        """
+        return Messages(self._inbox, self.read, lambda: self.closed)
+
+    async def each(
+        self,
+        take: Callable[[M], Awaitable[None] | None],
+        on_bad_line: Callable[[LineError], object],
+        on_loss: Callable[[ConnectionLostError], object] = lambda error: None,
+        answering: bool = False,
+    ) -> None:
+        """Read until the pair is closed, through losses of the connection.
+
+        What was not read when it closes stays unread.
+
+        :param take: called with one message after another, each when what it returned for the one
+            before was awaited. What it fails with is logged; but a `CancelledError` ends the
+            reading, for so the reading itself is cancelled.
+        :param on_bad_line: called with the `LineError` of each line that is no message.
+        :param on_loss: called when the connection was lost while this waited for a message.
+        :param answering: True if `take` answers on the client connection: messages wait until that
+            is up, and are dropped when both connections are gone, so that none is taken up later,
+            when nobody waits for the answer any more.
+        :raises ListenError: if this side can't listen, which it has logged.
+        """
+        self._answering = answering
+        while not self.closed:
+            try:
+                if answering and not self.client_connected:
+                    await self._wait(self._client_came, lambda: self.client_connected)
+                async for message in self:
+                    await self._give(take, message)
+                    if self.closed or (answering and not self.client_connected):
+                        break
+            except PairClosedError:
+                pass
+            except LineError as error:
+                on_bad_line(error)
+            except ConnectionLostError as error:
+                on_loss(error)
+            except NotConnectedError:
+                with suppress(PairClosedError):
+                    await self.wait_peer()
+        if self._inbox:
+            self.log.info("%s: closed with %d lines unread", self.name, len(self._inbox))
+
+    async def _give(self, take: Callable[[M], Awaitable[None] | None], message: M) -> None:
+        """One message that goes wrong must not end the reading of the others."""
+        try:
+            taken = take(message)
+            if taken is not None:
+                await taken
+        except defer.CancelledError:
+            raise
+        except Exception:
+            self.log.exception("%s: failed on %.200r", self.name, message)
+
+    # What the halves report
+
+    def client_changed(self, reason: Failure | None) -> None:
+        """As in `IPairOwner`."""
+        if reason is not None:
+            self._is_sent_away = not self.server_connected
+        if reason is None:
+            self.limited_log.info("%s: connected to %s", self.name, self._there)
+        else:
+            self.limited_log.info("%s: lost %s: %s", self.name, self._there, reason.getErrorMessage())
+        self._changed()
+        if reason is not None:
+            self._end_client_waiters(lambda: ConnectionLostError(f"{self.name}: {reason.getErrorMessage()}"))
+
+    def server_changed(self, reason: Failure | None) -> None:
+        """As in `IPairOwner`."""
+        if reason is None:
+            self._is_sent_away = False
+            if self._inbox.paused:
+                self._pause()
+            self._client.hurry()
+        self._log_peer(reason)
+        self._changed()
+        if self.server_connected:
+            self._peer_came.fire(None)
+        if reason is not None:
+            self._inbox.fail(lambda: ConnectionLostError(f"{self.name}: {reason.getErrorMessage()}"))
+
+    def _log_peer(self, reason: Failure | None) -> None:
+        """Log that a peer connected to the server (`reason` is None) or was lost."""
+        if reason is None:
+            self.limited_log.info("%s: a peer connected to port %s", self.name, self.server_port)
+        else:
+            level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
+            why = reason.getErrorMessage()
+            self.limited_log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """As in `IPairOwner`."""
+        self._inbox.put(lines)
+
+    def refusal_of(self, peer: Any) -> str:
+        """As in `IPairOwner`: anyone may connect; for subclasses to refuse some."""
+        return ""
+
+    def explain_heard(self, data: bytes) -> str:
+        """As in `IPairOwner`."""
+        there = self._there
+        if data.startswith(HTTP_ANSWER):
+            return (
+                f"{there} speaks HTTP: it is the page of a bridge, or another web server, and not a port for "
+                "the mount's protocol; give another port"
+            )
+        if data.startswith(TLS_ALERT):
+            return f"{there} speaks TLS, and a pair of ports does not; give another port"
+        return ""
+
+    def _changed(self) -> None:
+        if self._answering and not (self.client_connected or self.server_connected) and self._inbox:
+            self.limited_log.warning(
+                "%s: dropped %d unread lines: nobody is left", self.name, self._inbox.clear()
+            )
+        self.call_connect_callback()
+        if self.connected:
+            self._connected.fire(None)
+        if self.client_connected:
+            self._client_came.fire(None)
+
+    def _end_client_waiters(self, make_error: Callable[[], Exception]) -> None:
+        self._client.writes.fail(make_error)
+        if self.closed:
+            self._client_lost.fail(make_error)
+        else:
+            self._client_lost.fire(None)
+
+    def _pause(self) -> None:
+        if self._server.reader is not None:
+            self._server.reader.transport.pauseProducing()
+
+    def _resume(self) -> None:
+        if self._server.reader is not None:
+            self._server.reader.transport.resumeProducing()

@@ -1,0 +1,1 @@
+"""What faces the mount: `link`, the connection pair to the controller."""

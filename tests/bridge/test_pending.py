@@ -1,0 +1,91 @@
+"""`mtmount_twisted.bridge.pending`: the table of the commands in flight."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.pending import PendingCommand, PendingCommands
+from mtmount_twisted.dialects.tma2020.envelope import read_command
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
+from tests.support.commanders import MOVE, STOP, command
+
+
+def add(table: PendingCommands, code: int = MOVE, deadline: float = 1.0) -> PendingCommand:
+    """Take a command in."""
+    return table.add(None, 0, read_command(command(1, code, 1)), 0, 0.0, deadline, None)
+
+
+class FlightTests(SynchronousTestCase):
+    """Keys, order and ends."""
+
+    def test_keys_wrap(self) -> None:
+        """Keys count up to 2147483647 and go on at 1."""
+        table = PendingCommands(MAX_SEQUENCE_ID - 1)
+        self.assertEqual([add(table).key for _ in range(3)], [MAX_SEQUENCE_ID - 1, MAX_SEQUENCE_ID, 1])
+
+    def test_keys_in_flight_are_skipped(self) -> None:
+        """At the wrap a key in flight is not given out, one that ended is."""
+        table = PendingCommands(1, last=5)
+        first, second, third, fourth = (add(table) for _ in range(4))
+        table.end(second)
+        table.end(fourth)
+        self.assertEqual([add(table).key for _ in range(3)], [5, second.key, fourth.key])
+        self.assertIs(table.get(first.key), first)
+        self.assertIs(table.get(third.key), third)
+
+    def test_order(self) -> None:
+        """Stops are written first; each is written once."""
+        table = PendingCommands(1)
+        move, stop, track = add(table, MOVE), add(table, STOP), add(table, 31)
+        self.assertEqual(table.waiting(), [stop, move, track])
+        self.assertEqual([table.next_to_write() for _ in range(4)], [stop, move, track, None])
+        self.assertTrue(move.written)
+        self.assertEqual((table.waiting(), len(table)), ([], 3))
+
+    def test_ends_once(self) -> None:
+        """A command ends once, and one that waited is not written after it."""
+        table = PendingCommands(1)
+        for code in (MOVE, STOP):
+            flight = add(table, code)
+            self.assertTrue(table.end(flight))
+            self.assertFalse(table.end(flight))
+        self.assertIsNone(table.next_to_write())
+        self.assertEqual(list(table), [])
+
+    def test_emptied(self) -> None:
+        """Who waits until nothing is in flight waits for the last one, and is told once."""
+        table = PendingCommands(1)
+        first, second = add(table), add(table)
+        waiting = table.emptied.wait()
+        table.end(first)
+        self.assertNoResult(waiting)
+        table.end(second)
+        self.assertIsNone(self.successResultOf(waiting))
+        waiting = table.emptied.wait()
+        table.end(second)
+        self.assertNoResult(waiting)
+
+    def test_due(self) -> None:
+        """Those are due whose deadline has come."""
+        table = PendingCommands(1)
+        flights = [add(table, deadline=seconds) for seconds in (1.0, 2.0, 3.0)]
+        self.assertEqual(table.due(2.0), flights[:2])
+
+    @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30))))
+    def test_nothing_is_left(self, steps: list[tuple[bool, int]]) -> None:
+        """However commands come, are written and end, no key is used twice at a time and none is left."""
+        table = PendingCommands(first=37, last=40)
+        flights: list[PendingCommand] = []
+        for comes, number in steps:
+            if comes and len(flights) < 40:
+                flights.append(add(table, STOP if number % 2 else MOVE))
+                self.assertEqual(len({flight.key for flight in flights}), len(flights))
+            elif number % 3 == 0:
+                table.next_to_write()
+            elif flights:
+                table.end(flights.pop(number % len(flights)))
+        for flight in flights:
+            table.end(flight)
+        self.assertEqual((len(table), table.waiting(), table.next_to_write()), (0, [], None))

@@ -1,0 +1,317 @@
+"""A journal's file that somebody made to do harm: its readers and the daemon get through it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from mtmount_twisted.cli.journal.following import Follower
+from mtmount_twisted.cli.journal.program import run
+from mtmount_twisted.errors import JournalError, NotAJournalError
+from mtmount_twisted.frontends.web.events.shapes import shape
+from mtmount_twisted.journal import reading
+from mtmount_twisted.journal.checking import LAST_ID
+from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, read_entries
+from mtmount_twisted.journal.schema import RUN_IDS
+from tests.support.journals import SessionCase
+
+ENDLESS = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
+
+
+class HostileCase(SessionCase):
+    """A journal that holds a session, and that somebody changes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.keeper.close()
+        self.sound = self.read()
+
+    def read(self, **wanted: Any) -> list[Entry]:
+        """The entries."""
+        with closing(open_journal(self.path)) as db:
+            return list(read_entries(db, Wanted(**wanted)))
+
+    def harm(self, sql: str, *values: object) -> None:
+        """Change the file, its schema too."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+            db.execute("PRAGMA writable_schema = ON")
+            db.execute(sql, values)
+
+    def program(self, *words: str) -> tuple[int, str, str]:
+        """What ``mtmount-journal`` does: its exit status, output and complaint."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = run([words[0], "--journal", str(self.path), *words[1:]])
+        return status, out.getvalue(), err.getvalue()
+
+
+class RowTests(HostileCase):
+    """Rows that the bridge can't have written."""
+
+    def assert_named(self, number: int, why: str) -> None:
+        """All but one row read as before, and one entry names that one, in all programs."""
+        entries = self.read()
+        self.assertEqual([entry.id for entry in entries], [entry.id for entry in self.sound])
+        bad = [entry for entry in entries if entry.what == reading.UNREADABLE]
+        self.assertEqual([entry.text for entry in bad], [f"row {number} of message: {why}"])
+        self.assertEqual([entry for entry in entries if entry.id != number], self.others(number))
+        backwards = sorted(self.backwards(), key=lambda entry: entry.id)
+        self.assertEqual(backwards, entries)
+        self.assertEqual(json.loads(json.dumps(shape(bad[0])))["detail"], bad[0].text)
+        for words in (("show",), ("tail", "-n", "100")):
+            status, out, err = self.program(*words)
+            self.assertEqual((status, err), (0, ""))
+            (line,) = [line for line in out.splitlines() if "UNREADABLE" in line and "row " in line]
+            self.assertTrue(line.endswith(bad[0].text), line)
+        status, out, err = self.program("export")
+        self.assertEqual((status, len(out.splitlines()), err), (0, len(entries), ""))
+        status, out, err = self.program("export", "--format", "csv")
+        self.assertEqual((status, len(list(csv.DictReader(io.StringIO(out)))), err), (0, len(entries), ""))
+        follower = Follower(self.path, Wanted(), 0)
+        self.addCleanup(follower.close)
+        self.assertEqual(list(follower.look()), entries)
+
+    def others(self, number: int) -> list[Entry]:
+        """What was read before, without a row."""
+        return [entry for entry in self.sound if entry.id != number]
+
+    def backwards(self) -> list[Entry]:
+        """The entries, the last first."""
+        with closing(open_journal(self.path)) as db:
+            return list(read_entries(db, Wanted(), backwards=True))
+
+    def test_times(self) -> None:
+        """Times that no calendar has, and what is no time."""
+        for time in (1e300, -1e300, float("inf"), "noon"):
+            self.harm("UPDATE message SET time = ? WHERE id = 3", time)
+            self.assert_named(3, f"time is {time!r}")
+
+    def test_text_for_bytes(self) -> None:
+        """Text where bytes belong, and a number where a name does; control characters are not shown raw."""
+        self.harm("UPDATE message SET line = ? WHERE id = 5", "\x1b[2J text")
+        self.assert_named(5, r"line is '\x1b[2J text'")
+        self.harm("UPDATE message SET line = x'31', peer = x'ff' WHERE id = 5")
+        self.assert_named(5, r"peer is b'\xff'")
+
+    def test_no_utf8(self) -> None:
+        """Text that is no UTF-8."""
+        self.harm("UPDATE message SET peer = CAST(x'ff1b' AS TEXT) WHERE id = 7")
+        self.assert_named(
+            7, "Could not decode to UTF-8 column 'peer' with text '\N{REPLACEMENT CHARACTER}\\x1b'"
+        )
+
+    def test_long_blob(self) -> None:
+        """A line of hundreds of megabytes is not read."""
+        self.harm("UPDATE message SET line = zeroblob(300000000) WHERE id = 9")
+        self.assert_named(9, "string or blob too big")
+
+    def test_many_long_lines(self) -> None:
+        """A page ends early where lines are long, so that a page of them does not fill the memory."""
+        self.patch(reading, "PAGE_BYTES", 1000)
+        self.harm("UPDATE message SET line = zeroblob(900)")
+        self.assertEqual([entry.id for entry in self.read()], [entry.id for entry in self.sound])
+        self.assertEqual(self.backwards(), self.read()[::-1])
+
+    def test_first_rows_are_bad(self) -> None:
+        """A page of nothing but rows that can't be read, or that nobody asks for, is not the end."""
+        self.patch(reading, "PAGE_ROWS", 2)
+        self.harm("UPDATE message SET peer = CAST(x'ff' AS TEXT) WHERE id < 8")
+        wanted = {"peers": ("EUI",), "tables": ("step",)}
+        self.assertEqual([entry.what for entry in self.read(**wanted)], ["refused"])
+        entries = self.read(tables=("message",), peers=("EUI",))
+        self.assertEqual([entry.what for entry in entries][-2:], ["from", "to"])
+
+    def test_search_by_command(self) -> None:
+        """Where a step can't be read, a search by command says which, in one line."""
+        step = next(entry.id for entry in self.sound if entry.table == "step")
+        text = "x" * (LONGEST_VALUE + 1)
+        self.harm("UPDATE step SET peer = ? WHERE id = ?", text, step)
+        status, out, err = self.program("show", "--command", "103")
+        why = f"row {step} of step: string or blob too big"
+        self.assertEqual((status, out), (2, ""))
+        self.assertEqual(err, f"mtmount-journal: commands can't be looked for: {why}\n")
+        self.harm("UPDATE step SET peer = 'CSC', time = 'noon' WHERE id = ?", step)
+        self.assertEqual(self.program("show", "--command", "103")[0], 0)
+
+    def test_replay(self) -> None:
+        """A replay sends none of them."""
+        self.harm("UPDATE message SET line = 'text' WHERE direction = 'from' AND peer = 'CSC'")
+        status, _, err = self.program("replay", "--peer", "CSC")
+        self.assertEqual(status, 2)
+        self.assertIn("of CSC no commands that were sent", err)
+
+    def test_numbers(self) -> None:
+        """Ids, spans and runs at the end of what SQLite can count with."""
+        last = 2**63 - 1
+        self.harm("UPDATE message SET id = ? WHERE id = 3", last)
+        self.harm("UPDATE span SET span = ?", last)
+        for period in ({}, {"since": 0.0}):
+            self.read(**period)
+        follower = Follower(self.path, Wanted(), last)
+        self.addCleanup(follower.close)
+        self.assertEqual(list(follower.look()), [])
+
+
+class SchemaTests(HostileCase):
+    """Tables that are not the bridge's."""
+
+    def refusal(self) -> str:
+        """Why it is not read, in one line."""
+        with self.assertRaises(NotAJournalError) as raised:
+            open_journal(self.path)
+        status, out, err = self.program("show")
+        self.assertEqual((status, out, err), (2, "", f"mtmount-journal: {raised.exception}\n"))
+        self.assertEqual((len(err.splitlines()), err.isprintable()), (1, False))
+        self.assertTrue(err.strip().isprintable())
+        return str(raised.exception).partition(": ")[2]
+
+    def test_endless_view(self) -> None:
+        """A view without end in the place of a table is refused, by who reads and by the daemon."""
+        self.harm("DROP TABLE message")
+        columns = "id, 1 run, 1.0 time, '' peer, 'from' direction, 1 epoch, x'' line"
+        self.harm(f"CREATE VIEW message AS {ENDLESS} SELECT {columns} FROM n")
+        self.assertEqual(self.refusal(), "its view 'message' is not as the bridge makes it")
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assertIn("its view 'message' is not as the bridge makes it", self.told[0])
+
+    def test_views_are_not_read(self) -> None:
+        """What the file's views say is not asked, endless or not."""
+        self.harm("DROP VIEW command")
+        self.harm("DROP VIEW unknown")
+        self.harm(f"CREATE VIEW command AS {ENDLESS} SELECT id FROM n")
+        self.assertEqual(len(self.read(outcomes=("refused",))), 3)
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.told[1:], [])
+
+    def test_computed_column(self) -> None:
+        """A column that is computed as it is read makes it another table."""
+        self.harm("DROP TABLE event")
+        self.harm("CREATE TABLE event (id INTEGER PRIMARY KEY, run AS (length(zeroblob(id))))")
+        self.assertEqual(self.refusal(), "its table 'event' is not as the bridge makes it")
+
+    def test_no_table(self) -> None:
+        """A table that is lacking is told."""
+        self.harm("DROP TABLE event")
+        self.assertEqual(self.refusal(), "it has no table event")
+
+    def test_crafted_names(self) -> None:
+        """Control characters in a name never reach the terminal."""
+        self.harm("UPDATE sqlite_master SET type = 'x' || char(27) || '[2J' WHERE name = 'event'")
+        self.assertIn("malformed database schema", self.refusal_or_damage())
+
+    def refusal_or_damage(self) -> str:
+        """The one line that the program ends with; it has no control characters."""
+        status, out, err = self.program("show")
+        self.assertEqual((status, out), (2, ""))
+        self.assertTrue(err.strip().isprintable(), err)
+        return err
+
+    def test_malformed_schema(self) -> None:
+        """A schema that SQLite can't read, with a name made to harm a terminal, is one line."""
+        self.harm(
+            "UPDATE sqlite_master SET sql = 'CREATE TABLE', name = 'x' || char(27) WHERE name = 'event'"
+        )
+        self.assertIn("can't be read", self.refusal_or_damage())
+
+    def test_trigger(self) -> None:
+        """The daemon does not write where a trigger would act; what only reads goes on."""
+        self.harm("CREATE TRIGGER t AFTER INSERT ON message BEGIN DELETE FROM step; END")
+        self.assertEqual(self.read(), self.sound)
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assertIn("it has a trigger 't', and the bridge makes none", self.told[0])
+        self.assertEqual(self.read(), self.sound)
+
+    def test_indexes(self) -> None:
+        """An index on plain columns may be there; one that computes may not, as rows are written."""
+        for sql, faults in (
+            ("CREATE INDEX by_peer ON message (peer)", 0),
+            ("CREATE INDEX by_what ON message (zeroblob(300000000))", 1),
+        ):
+            self.harm("DELETE FROM message")
+            self.harm(sql)
+            self.told.clear()
+            self.open()
+            self.record()
+            self.writer.turn()
+            self.keeper.close()
+            self.assertEqual(sum("can't be written" in line for line in self.told), faults, self.told)
+
+    def test_added_table(self) -> None:
+        """A table that somebody has added is nobody's business."""
+        self.harm("CREATE TABLE notes (text)")
+        self.assertEqual(self.read(), self.sound)
+
+
+class DaemonTests(HostileCase):
+    """The daemon at its start."""
+
+    def start(self) -> None:
+        """A daemon opens the file, writes a row, and tends it."""
+        self.told.clear()
+        self.open(keep_days=30, keep_bytes=2**30)
+        self.record()
+        self.writer.turn()
+        self.now += 3600
+        self.writer.turn()
+        self.keeper.close()
+
+    def harm_each(self, *changes: str) -> None:
+        """With each change the daemon starts, records, and has no fault."""
+        for change in changes:
+            self.harm(change)
+            self.start()
+            self.assertEqual((self.keeper.fault, self.keeper.unwritable), ("", 0), change)
+
+    def test_rows(self) -> None:
+        """Values of other types, lengths and times are no fault."""
+        self.harm_each(
+            "UPDATE message SET time = 1e300 WHERE id = 3",
+            "UPDATE message SET time = 'noon', line = 'text' WHERE id = 5",
+            "UPDATE message SET line = zeroblob(300000000) WHERE id = 3",
+            "UPDATE span SET low = 'x', high = x'00'",
+            f"INSERT OR REPLACE INTO span VALUES ({2**63 - 1}, 1, 0, 0), (-5, 1, 0, 0)",
+            "UPDATE run SET started = 'x', pid = 'y'",
+        )
+
+    def test_long_step(self) -> None:
+        """Where a step can't be read the log says which, and the daemon records."""
+        step = next(entry.id for entry in self.sound if entry.table == "step")
+        self.harm("UPDATE step SET step = CAST(zeroblob(20000000) AS TEXT) WHERE id = ?", step)
+        self.start()
+        self.assertIn(f"can't be counted: row {step} of step: string or blob too big", self.told[0])
+        self.assertEqual(self.keeper.fault, "")
+
+    def test_no_ids_left(self) -> None:
+        """A file whose ids are used up is refused in words."""
+        changes: list[Callable[[], None]] = [
+            lambda: self.harm("UPDATE run SET run = ?", LAST_ID // RUN_IDS),
+            lambda: self.harm("UPDATE message SET id = ? WHERE id = 3", 2**63 - 1),
+        ]
+        for change in changes:
+            change()
+            self.start()
+            self.assertIn("there are no ids left after its run", self.told[0])
+
+    def test_malformed_schema(self) -> None:
+        """A schema that SQLite can't read is set aside as any corrupt file."""
+        self.harm("UPDATE sqlite_master SET sql = 'CREATE TABLE' WHERE name = 'event'")
+        self.start()
+        self.assertIn("is corrupt", self.told[0])
+        self.assertEqual(len(list(Path(self.path.parent).glob("*.corrupt-*.sqlite"))), 1)
+
+    def test_error(self) -> None:
+        """What can't be opened is a `JournalError` to all who read."""
+        self.path.write_bytes(b"x" * 4096)
+        self.assertRaises(JournalError, open_journal, self.path)

@@ -1,0 +1,249 @@
+"""`mtmount_twisted.net.output`: records go out in a thread, whatever becomes of those before them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.app.twistd_log import FileSink
+from mtmount_twisted.net.output import DescriptorSink, OutputThread
+from tests.support.folders import scratch_path
+
+SOON = 10.0
+"""How long a test waits for what takes no time, in seconds; only a failing one takes that long."""
+
+
+class Sink:
+    """Takes records; hangs or fails when a test wants it to."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.reopened_after: list[int] = []
+        self.error: OSError | None = None
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.is_in = threading.Event()
+
+    def write(self, records: Sequence[bytes]) -> None:
+        self.is_in.set()
+        self.may_go_on.wait()
+        if self.error is not None:
+            raise self.error
+        self.records.extend(records)
+
+    def reopen(self) -> None:
+        self.reopened_after.append(len(self.records))
+        if self.error is not None:
+            raise self.error
+
+
+def notice(number: int, error: OSError | None) -> bytes:
+    """The record in the place of those that were dropped."""
+    return f"lacks {number}: {error and error.errno}".encode()
+
+
+class OutputThreadTests(SynchronousTestCase):
+    """`OutputThread`, with room for ten bytes."""
+
+    def setUp(self) -> None:
+        self.sink = Sink()
+        self.output = OutputThread(self.sink, notice, max_bytes=10)
+        self.addCleanup(self.output.stop)
+        self.addCleanup(self.sink.may_go_on.set)
+
+    def hang(self) -> None:
+        """Have the sink hang in the midst of a record."""
+        self.sink.may_go_on.clear()
+        self.output.start()
+        self.output.write(b"hangs")
+        self.sink.is_in.wait(SOON)
+
+    def go_on(self) -> list[bytes]:
+        """Have the sink go on; all that it got to write then."""
+        self.sink.may_go_on.set()
+        self.assertTrue(self.output.flush(SOON))
+        return self.sink.records
+
+    def test_in_order(self) -> None:
+        """Records come out in the order in which they went in, also those from before the start."""
+        self.output.write(b"a")
+        self.assertFalse(self.output.flush(0))
+        self.output.start()
+        self.output.write(b"b")
+        self.assertTrue(self.output.flush(SOON))
+        self.assertEqual(self.sink.records, [b"a", b"b"])
+
+    def test_started_twice(self) -> None:
+        """A second start starts no second thread."""
+        output = OutputThread(self.sink, notice, name=self.id())
+        self.addCleanup(output.stop)
+        for _ in range(2):
+            output.start()
+        # By name: a thread of another test may end just now.
+        self.assertEqual([thread.name for thread in threading.enumerate()].count(self.id()), 1)
+
+    def test_hanging_sink_holds_up_nobody(self) -> None:
+        """While the sink hangs, a record is taken at once; it is written when the sink goes on."""
+        self.hang()
+        self.assertTrue(self.output.write(b"later"))
+        self.assertFalse(self.output.flush(0))
+        self.assertEqual(self.go_on(), [b"hangs", b"later"])
+
+    def test_full(self) -> None:
+        """What does not fit is dropped, as is what comes behind it; a record in its place says how much."""
+        self.hang()
+        self.assertTrue(self.output.write(b"four"))
+        self.assertFalse(self.output.write(b"four more"))
+        self.assertFalse(self.output.write(b"1"), "or it would stand before what says that some are lacking")
+        self.assertEqual(self.output.dropped, 2)
+        self.assertEqual(self.go_on(), [b"hangs", b"four", b"lacks 2: None"])
+        self.output.write(b"again")
+        self.assertEqual(self.go_on()[3:], [b"again"])
+
+    def test_dropped_while_the_rest_is_written(self) -> None:
+        """Records that are dropped while the buffer's last ones are written are counted as well."""
+        self.hang()
+        for _ in range(3):
+            self.output.write(b"more than fits")
+        self.assertEqual(self.go_on(), [b"hangs", b"lacks 3: None"])
+        self.assertTrue(self.output.write(b"again"))
+
+    def test_error(self) -> None:
+        """What can't be written is counted, and the next record that can be comes behind the number."""
+        self.output.start()
+        self.sink.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for _ in range(2):
+            self.output.write(b"a")
+            self.assertTrue(self.output.flush(SOON))
+        self.sink.error = None
+        self.assertEqual(self.output.dropped, 2)
+        for record in (b"b", b"c"):
+            self.output.write(record)
+            self.assertTrue(self.output.flush(SOON))
+        self.assertEqual(self.sink.records, [f"lacks 2: {errno.ENOSPC}".encode(), b"b", b"c"])
+
+    def test_reopen(self) -> None:
+        """The sink opens its file anew before the next record, and with nothing to write as well."""
+        self.output.start()
+        self.output.write(b"a")
+        self.assertTrue(self.output.flush(SOON))
+        self.output.reopen()
+        self.assertTrue(self.output.flush(SOON))
+        self.assertEqual(self.sink.reopened_after, [1])
+
+    def test_reopening_fails(self) -> None:
+        """A file that can't be opened anew does not end the thread."""
+        self.output.start()
+        self.sink.error = OSError(errno.EACCES, os.strerror(errno.EACCES))
+        self.output.reopen()
+        self.assertTrue(self.output.flush(SOON))
+        self.sink.error = None
+        self.output.write(b"a")
+        self.assertTrue(self.output.flush(SOON))
+        self.assertEqual(self.sink.records, [b"a"])
+
+    def test_reopening_that_fails_is_told(self) -> None:
+        """Where the old file can be written, it says why the new one is not there."""
+
+        class Moved(Sink):
+            """Its folder is gone."""
+
+            def reopen(self) -> None:
+                raise FileNotFoundError(errno.ENOENT, "gone")
+
+        sink = Moved()
+        output = OutputThread(sink, notice, not_reopened=lambda error: f"stays: {error.strerror}".encode())
+        self.addCleanup(output.stop)
+        output.start()
+        output.reopen()
+        output.write(b"a")
+        self.assertTrue(output.flush(SOON))
+        self.assertEqual(sink.records, [b"stays: gone", b"a"])
+
+    def test_finish(self) -> None:
+        """At the end each record is written before `write` returns, if the thread was not started too."""
+        self.output.write(b"a")
+        self.assertTrue(self.output.finish(SOON))
+        self.output.write(b"b")
+        self.assertEqual(self.sink.records, [b"a", b"b"])
+
+    def test_finish_while_the_sink_hangs(self) -> None:
+        """The end waits for no longer than it was told to, however many records come."""
+        self.hang()
+        self.assertFalse(self.output.finish(0))
+        self.assertTrue(self.output.write(b"b"))
+        self.assertFalse(self.output.finish(SOON), "a later call gives it no more time")
+
+    def test_stop(self) -> None:
+        """The thread ends behind what waits; and Python would not wait for it."""
+        output = OutputThread(self.sink, notice, name=self.id())
+        output.start()
+        [thread] = [thread for thread in threading.enumerate() if thread.name == self.id()]
+        self.assertTrue(thread.daemon)
+        output.write(b"a")
+        output.stop()
+        thread.join(SOON)
+        self.assertFalse(thread.is_alive())
+        self.assertEqual(self.sink.records, [b"a"])
+
+
+class DescriptorSinkTests(SynchronousTestCase):
+    """`DescriptorSink`."""
+
+    def setUp(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self.addCleanup(os.close, self.reader)
+
+    def test_non_blocking(self) -> None:
+        """A pipe that another program made non-blocking gets all that is written, full at times or not."""
+        os.set_blocking(self.writer, False)
+        data = bytes(range(256)) * 1024
+        writing = threading.Thread(target=self.write, args=(data,), daemon=True)
+        writing.start()
+        with os.fdopen(os.dup(self.reader), "rb") as pipe:
+            self.assertEqual(pipe.read(), data)
+        writing.join()
+
+    def write(self, data: bytes) -> None:
+        """Write, and close."""
+        DescriptorSink(self.writer).write([data[:1000], data[1000:]])
+        os.close(self.writer)
+
+    def test_nobody_reads_any_more(self) -> None:
+        """A pipe whose reader has left is an error for who called."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.addCleanup(os.close, writer)
+        self.addCleanup(os.close, self.writer)
+        self.assertRaises(BrokenPipeError, DescriptorSink(writer).write, [b"a"])
+
+
+class FileSinkTests(SynchronousTestCase):
+    """`FileSink`."""
+
+    def test_reopen(self) -> None:
+        """After a rename and a `reopen`, what is written goes to a new file of the old name."""
+        path = scratch_path(self)
+        sink = FileSink(str(path))
+        sink.write([b"one\n", b"two\n"])
+        path.rename(f"{path}.1")
+        sink.write([b"three\n"])
+        sink.reopen()
+        sink.write([b"four\n"])
+        self.assertEqual(Path(f"{path}.1").read_bytes(), b"one\ntwo\nthree\n")
+        self.assertEqual(path.read_bytes(), b"four\n")
+
+    def test_reopening_fails(self) -> None:
+        """If the file can't be opened anew, what is open goes on being written."""
+        folder = scratch_path(self)
+        folder.mkdir()
+        sink = FileSink(str(folder / "log"))
+        moved = folder.rename(f"{folder}.old")
+        self.assertRaises(OSError, sink.reopen)
+        sink.write([b"on\n"])
+        self.assertEqual((moved / "log").read_bytes(), b"on\n")

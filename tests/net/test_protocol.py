@@ -1,0 +1,311 @@
+"""Tests of `mtmount_twisted.net.protocol`: bytes and lines, limits, and a peer that does not read."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IWriteDescriptor
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
+from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
+from mtmount_twisted.net.protocol import (
+    AT_ONCE_INTERVAL,
+    CLOSE_TIMEOUT,
+    WRITE_OVERHEAD,
+    LineReader,
+    LineWriter,
+)
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.waiting import Waiters
+
+
+@implementer(ILineReaderOwner, ILineWriterOwner)
+class Owner:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.events: list[str] = []
+        self.reason: Any = None
+
+    def reader_connected(self, reader: Any) -> None:
+        self.events.append("connected")
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        self.lines += lines
+
+    def reader_lost(self, reader: Any, reason: Failure) -> None:
+        self.events.append("lost")
+        self.reason = reason.value
+
+    writer_connected, writer_lost = reader_connected, reader_lost
+
+    def writer_heard(self, writer: Any, data: bytes) -> bool:
+        return False
+
+
+class LineReaderTests(SynchronousTestCase):
+    """Bytes in, lines out."""
+
+    def receive(self, *chunks: bytes, max_length: int = 100) -> LineReader:
+        """A reader that has received these chunks."""
+        self.owner = Owner()
+        self.transport = StringTransport()
+        reader = LineReader(self.owner, max_length)
+        reader.makeConnection(self.transport)
+        for chunk in chunks:
+            reader.dataReceived(chunk)
+        return reader
+
+    STREAM = b"a\nb\r\n\r\nlong line\r\r\n\n\r\n\r\rx\r\n"
+    LINES = (b"a\nb", b"", b"long line\r", b"\n", b"\r\rx")
+
+    def test_whole(self) -> None:
+        """Only CR LF ends a line; CR or LF alone is part of it."""
+        self.receive(self.STREAM)
+        self.assertEqual(tuple(self.owner.lines), self.LINES)
+
+    def test_byte_by_byte(self) -> None:
+        """A trickle of single bytes gives the same lines."""
+        self.receive(*(self.STREAM[i : i + 1] for i in range(len(self.STREAM))))
+        self.assertEqual(tuple(self.owner.lines), self.LINES)
+
+    def test_every_two_splits(self) -> None:
+        """Wherever a stream is cut in two or three, also between CR and LF, the lines are the same."""
+        end = len(self.STREAM)
+        for i in range(end + 1):
+            for j in range(i, end + 1):
+                self.receive(self.STREAM[:i], self.STREAM[i:j], self.STREAM[j:])
+                self.assertEqual(tuple(self.owner.lines), self.LINES, (i, j))
+
+    def test_lines_come_a_chunk_at_a_time(self) -> None:
+        """The owner is called once for a chunk, and not for one that ends no line."""
+        calls: list[list[bytes]] = []
+        reader = self.receive()
+        self.owner.lines_received = calls.append  # type: ignore[method-assign]
+        reader.dataReceived(b"a\r\nb\r\nc")
+        reader.dataReceived(b"d")
+        reader.dataReceived(b"\r\n")
+        self.assertEqual(calls, [[b"a", b"b"], [b"cd"]])
+
+    def test_longest(self) -> None:
+        """A line of exactly the limit passes, however it is cut."""
+        data = b"x" * 10 + b"\r\n"
+        for i in range(len(data) + 1):
+            self.receive(data, data[:i], data[i:], max_length=10)
+            self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"x" * 10] * 2, False), i)
+
+    def test_overlong(self) -> None:
+        """One byte more ends the connection; lines before it are kept, those behind it are not."""
+        for line in (b"x" * 11, b"x" * 10 + b"\r", b"x" * 500):
+            data = b"before\r\n" + line + b"\r\nbehind\r\n"
+            for i in range(len(data) + 1):
+                reader = self.receive(data[:i], data[i:], max_length=10)
+                self.assertEqual(
+                    (self.owner.lines, self.transport.disconnected), ([b"before"], True), (line, i)
+                )
+                reader.connectionLost(Failure(ConnectionDone()))
+                self.assertIsInstance(self.owner.reason, LineTooLongError)
+                self.assertEqual(self.owner.reason.limit, 10)
+
+    def test_overlong_byte_by_byte(self) -> None:
+        """A trickle is cut off as soon as it is too long: at the byte that can't be half a terminator."""
+        reader = self.receive(max_length=3)
+        for byte, cut_off in ((b"x", False), (b"x", False), (b"x", False), (b"\r", False), (b"\r", True)):
+            reader.dataReceived(byte)
+            self.assertIs(self.transport.disconnecting, cut_off)
+
+    def test_unfinished_line_is_bounded(self) -> None:
+        """What comes behind an overlong line is not kept."""
+        reader = self.receive(b"x" * 11, max_length=10)
+        for _ in range(10):
+            reader.dataReceived(b"x" * 1000)
+        self.assertEqual(reader.unfinished, b"")
+
+    def test_a_line_that_is_not_ended(self) -> None:
+        """With a limit on it, a line that trickles is cut off when its time from the first byte is up."""
+        clock = Clock()
+        reader = self.receive(max_length=1000)
+        reader.limit_unfinished(clock, 10)
+        reader.dataReceived(b"whole\r\n")
+        clock.advance(60)
+        for _ in range(9):
+            reader.dataReceived(b"x")
+            clock.advance(1)
+        reader.dataReceived(b"\r\nnext")  # has 10 s of its own
+        clock.advance(9)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"whole", b"x" * 9], False))
+        reader.dataReceived(b" one")
+        clock.advance(1)
+        self.assertTrue(self.transport.disconnecting)
+        reader.dataReceived(b"\r\nbehind\r\n")
+        reader.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(len(self.owner.lines), 2)
+        self.assertIsInstance(self.owner.reason, UnfinishedLineError)
+        self.assertIn("10 s; it begins with b'next one'", str(self.owner.reason))
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_an_idle_peer_is_kept(self) -> None:
+        """The limit is on lines that are begun: who says nothing, or ends its lines, is left alone."""
+        clock = Clock()
+        reader = self.receive()
+        reader.limit_unfinished(clock, 10)
+        for _ in range(5):
+            reader.dataReceived(b"a")
+            clock.advance(9)
+            reader.dataReceived(b"b\r\n")
+            clock.advance(9)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"ab"] * 5, False))
+        reader.dataReceived(b"half")
+        reader.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_lost(self) -> None:
+        """The owner is told once that it came and once that it went, and why."""
+        reader = self.receive(b"half")
+        reason = ConnectionDone()
+        reader.connectionLost(Failure(reason))
+        self.assertEqual((self.owner.events, self.owner.lines), (["connected", "lost"], []))
+        self.assertIs(self.owner.reason, reason)
+
+
+@implementer(IWriteDescriptor)
+class DescriptorTransport(StringTransport):
+    """Like a socket's transport, it can be told to send; it notes all that it had each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def doWrite(self) -> None:
+        self.sent.append(self.value())
+
+
+class LineWriterTests(SynchronousTestCase):
+    """Messages out, and Deferreds that wait for room."""
+
+    def setUp(self) -> None:
+        self.owner = Owner()
+        self.clock = Clock()
+        self.waiting: Waiters[None] = Waiters()
+        self.log = RateLimitedLog(self.clock, logging.getLogger("tests.protocol"), A_FEW)
+        self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.waiting, 1000)
+        self.transport = StringTransport()
+        self.writer.makeConnection(self.transport)
+
+    def at_once(self, transport: Any, clock: Clock) -> LineWriter:
+        """A writer that sends at once, on this transport."""
+        writer = LineWriter(self.owner, clock, self.log, "pair", self.waiting, send_at_once=True)
+        writer.makeConnection(transport)
+        return writer
+
+    def test_send(self) -> None:
+        """What is sent is the transport's at once."""
+        self.writer.send(b"a\r\n")
+        self.assertEqual((self.transport.value(), self.writer.has_room), (b"a\r\n", True))
+
+    def test_room(self) -> None:
+        """While the transport is full there is no room; who waits is told when there is."""
+        self.writer.pauseProducing()
+        self.assertFalse(self.writer.has_room)
+        waits = [self.waiting.wait(), self.waiting.wait()]
+        self.writer.send(b"a")
+        self.assertEqual(self.transport.value(), b"a")
+        self.writer.resumeProducing()
+        self.assertTrue(self.writer.has_room)
+        self.assertEqual([self.successResultOf(wait) for wait in waits], [None, None])
+
+    def test_bound(self) -> None:
+        """Too many bytes without room are refused and not sent, until there is room again."""
+        self.writer.pauseProducing()
+        self.writer.send(b"x" * 400)
+        error = self.assertRaises(BacklogError, self.writer.send, b"y" * (601 - WRITE_OVERHEAD))
+        self.assertEqual((error.limit, self.transport.value()), (1000, b"x" * 400))
+        self.assertIsInstance(error, RuntimeError)
+        self.writer.send(b"z" * (600 - WRITE_OVERHEAD))
+        self.assertRaises(BacklogError, self.writer.send, b"")
+        self.writer.resumeProducing()
+        self.writer.send(b"e")
+
+    def test_bound_counts_many_small_writes(self) -> None:
+        """Writes of next to nothing are bounded too, by what each costs beside its data."""
+        self.writer.pauseProducing()
+        for _ in range(1000 // WRITE_OVERHEAD):
+            self.writer.send(b"x")
+        self.assertRaises(BacklogError, self.writer.send, b"x")
+
+    def test_what_fills_it_counts(self) -> None:
+        """With room any size is taken; if that fills the transport, it counts."""
+        write = self.transport.write
+        self.transport.write = lambda data: (write(data), self.writer.pauseProducing())  # type: ignore
+        self.writer.send(b"x" * 5000)
+        self.assertRaises(BacklogError, self.writer.send, b"x")
+
+    def test_at_once(self) -> None:
+        """Two writes in a turn are one sending at once; after 50 µs there is another."""
+        clock, transport = Clock(), DescriptorTransport()
+        writer = self.at_once(transport, clock)
+        for _ in range(3):
+            writer.send(b"a")
+        self.assertEqual(transport.sent, [b"a"])
+        clock.advance(AT_ONCE_INTERVAL)
+        writer.send(b"b")
+        self.assertEqual(transport.sent, [b"a", b"aaab"])
+
+    def test_at_once_when_the_clock_went_back(self) -> None:
+        """A clock that is set back does not stop what is sent at once for as long as it went back."""
+        clock, transport = Clock(), DescriptorTransport()
+        clock.advance(1000)
+        writer = self.at_once(transport, clock)
+        writer.send(b"a")
+        clock.rightNow -= 500
+        writer.send(b"b")
+        self.assertEqual(len(transport.sent), 2)
+
+    def test_at_once_where_it_can_not_be(self) -> None:
+        """On a transport that is no socket of the reactor's, as under TLS, writes go out as always."""
+        transport = StringTransport()
+        writer = self.at_once(transport, Clock())
+        writer.send(b"a")
+        writer.send(b"b")
+        self.assertEqual(transport.value(), b"ab")
+
+    def test_dropped_data_is_logged(self) -> None:
+        """Data from the far end is logged and dropped."""
+        with self.assertLogs("tests.protocol", logging.WARNING) as logged:
+            self.writer.dataReceived(b"12345")
+        self.assertIn("pair: dropped 5 bytes", logged.output[0])
+
+    def test_close(self) -> None:
+        """Closing lets the transport finish; nothing is aborted once it is gone, and no timer stays."""
+        self.writer.close()
+        self.writer.close()
+        self.assertEqual((self.transport.disconnecting, self.transport.disconnected), (True, False))
+        self.writer.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.owner.events, ["connected", "lost"])
+
+    def test_close_against_a_peer_that_does_not_read(self) -> None:
+        """What is not written in time is given up."""
+        self.writer.pauseProducing()
+        self.writer.close()
+        self.clock.advance(CLOSE_TIMEOUT * 0.99)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(CLOSE_TIMEOUT * 0.01)
+        self.assertTrue(self.transport.disconnected)
+        self.writer.connectionLost(Failure(ConnectionDone()))
+
+    def test_lost(self) -> None:
+        """The owner is told of a loss, with the reason, and the transport's last call is harmless."""
+        self.writer.stopProducing()
+        reason = ConnectionDone()
+        self.writer.connectionLost(Failure(reason))
+        self.assertIs(self.owner.reason, reason)
+        self.assertEqual(self.owner.events, ["connected", "lost"])

@@ -1,0 +1,281 @@
+"""`mtmount_twisted.net.send_buffer`: nothing is dropped, and who does not keep up is cut off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted.net.send_buffer import SendBuffer
+from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
+
+
+class Transport:
+    """A transport that buffers, as a socket's does: it pauses its producer over a size, and resumes at 0.
+
+    :ivar read: what the client has read.
+    """
+
+    def __init__(self, room: int = 100) -> None:
+        self.read = b""
+        self.producer: Any = None
+        self._buffer = b""
+        self._room = room
+        self._paused = False
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Take a push producer."""
+        assert streaming
+        self.producer = producer
+
+    def write(self, data: bytes) -> None:
+        """Buffer, and pause the producer if it is too much."""
+        self._buffer += data
+        if len(self._buffer) > self._room and not self._paused:
+            self._paused = True
+            self.producer.pauseProducing()
+
+    def take(self, size: int) -> None:
+        """Let the client read so much."""
+        self.read += self._buffer[:size]
+        self._buffer = self._buffer[size:]
+        if self._paused and not self._buffer:
+            self._paused = False
+            self.producer.resumeProducing()
+
+    def take_all(self) -> None:
+        """Let the client read until nothing is left."""
+        while self._buffer:
+            self.take(len(self._buffer))
+
+
+class Socket(FileDescriptor):
+    """As much of a plain socket as writing to it takes.
+
+    :param room: how many bytes the system takes.
+    :ivar sent: what the system took.
+    """
+
+    connected = True
+
+    def __init__(self, room: int = 100_000) -> None:
+        super().__init__(MemoryReactorClock())
+        self.sent = b""
+        self._room = room
+
+    def writeSomeData(self, data: bytes) -> int:
+        """Take what there is room for."""
+        part = bytes(data)[: self._room - len(self.sent)]
+        self.sent += part
+        return len(part)
+
+
+class OutletTests(SynchronousTestCase):
+    """One client's way out: 1000 bytes, 10 s."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.cuts: list[str] = []
+        self.outlet = SendBuffer(self.clock, 1000, 10.0, self.cuts.append)
+        self.transport = Transport()
+        self.outlet.attach(self.transport)
+
+    def send(self, size: int) -> None:
+        """Send so many bytes."""
+        self.outlet.send(b"x" * size)
+
+    def test_contract(self) -> None:
+        """It is what a transport tells about its room."""
+        self.assertTrue(verifyObject(IPushProducer, self.outlet))
+
+    def test_at_once(self) -> None:
+        """While there is room data goes to the transport at once, and no timer runs."""
+        self.send(100)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.transport.take_all()
+        self.assertEqual(len(self.transport.read), 100)
+
+    def test_nothing_is_dropped(self) -> None:
+        """What comes while there is no room is written when there is, in its order."""
+        parts = [b"a" * 101, b"b" * 90, b"c" * 90, b"d"]
+        for part in parts:
+            self.outlet.send(part)
+        self.transport.take_all()
+        self.assertEqual(self.transport.read, b"".join(parts))
+        self.assertEqual((self.cuts, self.clock.getDelayedCalls()), ([], []))
+
+    def test_too_much(self) -> None:
+        """Over the bound it is cut off, once, and gets nothing more; exactly at it, not."""
+        self.send(101)
+        self.assertEqual(self.outlet.behind, 0)
+        self.send(1000)
+        self.assertEqual((self.cuts, self.outlet.behind), ([], 1000))
+        self.send(1)
+        self.assertEqual(self.outlet.behind, 0)
+        self.send(1)
+        self.assertEqual(self.cuts, ["more than 1000 bytes behind"])
+        self.transport.take_all()
+        self.clock.advance(60)
+        self.assertEqual((len(self.transport.read), len(self.cuts)), (101, 1))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_is_read_counts_no_more(self) -> None:
+        """Only what still waits counts against the bound."""
+        self.send(101)
+        for _ in range(20):
+            self.send(900)
+            self.transport.take(101)
+            self.transport.take_all()
+            self.send(101)
+        self.assertEqual(self.cuts, [])
+
+    def test_too_long(self) -> None:
+        """After 10 s with nothing read it is cut off, however little waits."""
+        self.send(101)
+        self.clock.advance(9.9)
+        self.assertEqual(self.cuts, [])
+        self.clock.advance(0.2)
+        self.assertEqual(self.cuts, ["not caught up for 10 s"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_slow_and_steady(self) -> None:
+        """A client that is always some seconds behind, and reads on, is not cut off."""
+        for _ in range(40):
+            self.send(101)
+            self.clock.advance(3)
+            self.transport.take(101)
+        self.assertEqual(self.cuts, [])
+
+    def test_always_behind(self) -> None:
+        """A client that is never caught up counts from the oldest that it has not read."""
+        self.send(101)
+        for _ in range(20):
+            self.clock.advance(3)
+            self.send(101)
+            self.clock.advance(3)
+            self.transport.take(101)
+        self.assertEqual(self.cuts, [])
+        self.clock.advance(6.9)  # what is oldest now came 3 s ago
+        self.assertEqual(self.cuts, [])
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.cuts), 1)
+
+    def test_nobody_there(self) -> None:
+        """With no transport what is sent goes nowhere, and is not kept for the next one."""
+        self.send(101)
+        self.send(50)
+        self.outlet.detach()
+        self.send(50)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        again = Transport()
+        self.outlet.attach(again)
+        self.outlet.send(b"new")
+        again.take_all()
+        self.assertEqual((again.read, self.cuts), (b"new", []))
+
+    def test_late_word_of_a_closing_transport(self) -> None:
+        """What a transport still says after it was let go changes nothing."""
+        self.send(101)
+        self.outlet.detach()
+        self.transport.take_all()
+        self.outlet.pauseProducing()
+        self.outlet.stopProducing()
+        self.send(1)
+        self.clock.advance(60)
+        self.assertEqual((self.cuts, self.clock.getDelayedCalls()), ([], []))
+
+    def test_sent_at_once(self) -> None:
+        """To a plain socket data goes in the same turn, but not twice within 50 µs; all in its order."""
+        socket = Socket()
+        self.outlet.attach(socket)
+        for data, sent in ((b"a", b"a"), (b"b", b"a"), (b"c", b"a")):
+            self.outlet.send(data)
+            self.assertEqual(socket.sent, sent)
+        self.clock.advance(0.0001)
+        self.outlet.send(b"d")
+        self.assertEqual(socket.sent, b"abcd")
+
+    def test_socket_with_little_room(self) -> None:
+        """What a socket does not take stays, with the same bounds; it counts once the buffer is full."""
+        socket = Socket(room=10)
+        self.outlet.attach(socket)
+        self.outlet.send(b"x" * 70_000)
+        self.outlet.send(b"y" * 1000)
+        self.assertEqual((len(socket.sent), self.outlet.behind, self.cuts), (10, 1000, []))
+        self.clock.advance(10.1)
+        self.assertEqual(self.cuts, ["not caught up for 10 s"])
+
+    def test_not_at_once_when_wrapped(self) -> None:
+        """A transport that only wraps a socket, as TLS does, is left to send when it will."""
+        socket = Socket()
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.makeConnection(socket)
+        self.outlet.attach(wrapper)
+        self.outlet.send(b"a")
+        self.assertEqual(socket.sent, b"")
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"a")
+
+    def test_room(self) -> None:
+        """Who waits for room is told when all that was sent is on its way, and is in nobody's way before."""
+        self.successResultOf(self.outlet.room())
+        self.send(101)
+        self.send(101)
+        rooms = [self.outlet.room() for _ in range(3)]
+        rooms.pop().addErrback(lambda reason: reason.trap(CancelledError)).cancel()
+        self.transport.take(101)
+        for room in rooms:
+            self.assertNoResult(room)
+        self.transport.take_all()
+        for room in rooms:
+            self.successResultOf(room)
+
+    def test_no_room_any_more(self) -> None:
+        """Who waits for room is cancelled when the transport goes, and who asks then, at once."""
+        self.send(101)
+        room = self.outlet.room()
+        self.send(1001)
+        for each in (room, self.outlet.room()):
+            self.failureResultOf(each, CancelledError)
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("send"), st.integers(1, 400)),
+                st.tuples(st.just("take"), st.integers(1, 400)),
+                st.tuples(st.just("wait"), st.integers(1, 6)),
+            )
+        )
+    )
+    def test_any_course(self, course: list[tuple[str, int]]) -> None:
+        """A client reads all that was sent, in order, or was cut off; and nothing waits over the bound."""
+        clock, cuts = Clock(), list[str]()
+        outlet, transport = SendBuffer(clock, 1000, 10.0, cuts.append), Transport()
+        outlet.attach(transport)
+        sent = b""
+        for number, (what, size) in enumerate(course):
+            if what == "send":
+                data = bytes([number % 256]) * size
+                sent += data
+                outlet.send(data)
+            elif what == "take":
+                transport.take(size)
+            else:
+                clock.advance(size)
+        if cuts:
+            self.assertTrue(sent.startswith(transport.read))
+            self.assertEqual(len(cuts), 1)
+        transport.take_all()
+        if not cuts:
+            self.assertEqual(transport.read, sent)
+        self.assertEqual(clock.getDelayedCalls(), [])

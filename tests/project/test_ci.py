@@ -1,0 +1,110 @@
+"""``.ci/run``: its last line sums what the test runners reported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.folders import scratch_folder
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+REPORT = (
+    '<testsuites><testsuite name="pytest" errors="{}" failures="{}" skipped="{}" tests="{}"/></testsuites>'
+)
+
+
+class SummaryTests(SynchronousTestCase):
+    """The line."""
+
+    def setUp(self) -> None:
+        self.folder = scratch_folder(self)
+
+    def summary(self) -> str:
+        """The line for all reports."""
+        script = ROOT / ".ci" / "summary.py"
+        done = subprocess.run(
+            [sys.executable, script, self.folder], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def test_sum(self) -> None:
+        """The reports are added up; an error is a failure."""
+        (self.folder / "tests.xml").write_text(REPORT.format(1, 2, 30, 1000))
+        (self.folder / "browser.xml").write_text(REPORT.format(0, 0, 1, 50))
+        self.assertEqual(self.summary(), "tests: 1016 passed, 3 failed, 31 skipped\n")
+
+    def test_no_report(self) -> None:
+        """Where no runner came as far as a report, nothing passed."""
+        self.assertEqual(self.summary(), "tests: 0 passed, 0 failed, 0 skipped\n")
+
+    def test_half_a_report(self) -> None:
+        """A report that breaks off is no success."""
+        (self.folder / "tests.xml").write_text(REPORT[:30])
+        self.assertEqual(self.summary(), "tests: 0 passed, 1 failed, 0 skipped\n")
+
+
+class RunTests(SynchronousTestCase):
+    """The end of a run, however it ends."""
+
+    def setUp(self) -> None:
+        self.folder = scratch_folder(self)
+        self.programs = self.folder / "bin"
+        self.programs.mkdir()
+        for name in ("bash", "cat", "dirname", "env", "find", "mkdir", "mktemp", "rm"):
+            found = shutil.which(name)
+            assert found is not None
+            (self.programs / name).symlink_to(found)
+        self.program("apt-get", "exit 0")
+
+    def program(self, name: str, script: str) -> None:
+        """Let there be a program of this name."""
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def run_it(self, *steps: str) -> subprocess.CompletedProcess[str]:
+        """Run steps with only the programs of this test; the line comes last, once, and no file is left."""
+        done = subprocess.run(
+            ["bash", ROOT / ".ci" / "run", *steps],
+            env={"PATH": str(self.programs), "TMPDIR": str(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.stdout.count("tests: "), 1, done.stdout)
+        self.assertEqual(done.stdout.splitlines()[-1], "tests: 0 passed, 0 failed, 0 skipped", done.stdout)
+        self.assertEqual(os.listdir(self.folder), ["bin"])
+        return done
+
+    def test_failing_step(self) -> None:
+        """A step that fails is named, and its status is the run's."""
+        self.program("python3", f'[ "$1" = .ci/summary.py ] || exit 7\nexec {sys.executable} "$@"')
+        done = self.run_it("lint")
+        self.assertEqual(done.returncode, 7, done.stdout)
+
+    def test_missing_python(self) -> None:
+        """Without Python no step begins."""
+        done = self.run_it()
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("python3", done.stdout)
+
+    def test_missing_tool(self) -> None:
+        """A tool that a step needs and that can't be installed is named."""
+        self.program("python3", f'exec {sys.executable} "$@"')
+        self.program("apt-get", "echo no package of this name >&2\nexit 100")
+        done = self.run_it("metrics")
+        self.assertEqual(done.returncode, 100, done.stdout)
+        self.assertIn("== metrics: failed", done.stdout)
+        self.assertIn("no package of this name", done.stdout)
+
+    def test_unknown_step(self) -> None:
+        """A step that there is not is named, and nothing is run."""
+        done = self.run_it("lint", "lints")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no step 'lints'; there are: tests ", done.stdout)

@@ -1,0 +1,108 @@
+"""A bridge and its model side by side, and what must hold between two steps of `test_bridge_model`."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from mtmount_twisted.bridge.core import REASONS, Bridge
+from mtmount_twisted.dialects.tma2020.codec import read_command_header
+from mtmount_twisted.enums import Source
+
+from .bridge_model import ACK, NOACK, STOPS, Answer, Cmd, Model
+from .commanders import ASK, Clock, RecordingClient, RecordingLink, told
+
+
+class WatchedBridge(RuleBasedStateMachine):
+    """A bridge that is watched; who plays makes `bridge`, `model` and `clients`, and tells both alike."""
+
+    clients: dict[str, RecordingClient]
+    bridge: Bridge
+    model: Model
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.tokens = itertools.count(1)
+        self.last_token = 0
+        self.last_stop = 0  # the token of the last stop that was sent
+        self.links: list[RecordingLink] = []
+        self.sent: list[list[tuple[Cmd, bytes]]] = []  # of each link: what it was sent
+        self.connected: set[str] = set()
+        self.asked: Counter[tuple[str, int]] = Counter()  # commands, by client and visit
+        self.ended: Counter[tuple[str, int]] = Counter()  # their final answers
+        self.track_numbers: Counter[tuple[str, int]] = Counter()
+
+    @invariant()
+    def check(self) -> None:
+        """What was told and sent is what the model says; ids and sources are their commanders' own."""
+        if not hasattr(self, "bridge"):
+            return
+        expected_down, self.model.down = self.model.down, []
+        actual_down = self.links[-1].read() if self.links else []
+        assert len(actual_down) == len(expected_down), (actual_down, expected_down)
+        for cmd, line in zip(expected_down, actual_down):
+            header, rest = read_command_header(line), line.split(b"\n", 3)[3]
+            assert (header.code, header.source) == (cmd.code, Source.CSC)
+            if cmd.who:
+                assert rest == cmd.rest
+            elif cmd.rest is not None:
+                assert rest.split(b"\n")[1:] == [cmd.rest]
+            cmd.key = header.sequence_id
+            self.sent[-1].append((cmd, rest))
+            self.follows(cmd)
+        for name, client in self.clients.items():
+            actual = [self.seen(name, line) for line in client.read()]
+            assert Counter(actual) == Counter(self.model.to.pop(name, [])), (name, actual)
+
+    def follows(self, cmd: Cmd) -> None:
+        """Behind a stop goes nothing that came before it, but asks and other stops."""
+        if cmd.who and cmd.rest is not None and cmd.code != ASK:
+            token = int(cmd.rest.split(b"\n")[1])
+            if cmd.code in STOPS:
+                self.last_stop = max(self.last_stop, token)
+            else:
+                assert token > self.last_stop, cmd
+        elif cmd.code in STOPS:  # the bridge's own
+            self.last_stop = max(self.last_stop, self.last_token if cmd.after < 0 else cmd.after)
+
+    def note_own_stops(self) -> None:
+        """What the bridge has just been made to stop, it stopped before anything that comes next."""
+        for cmd in self.model.down:
+            if not cmd.who and cmd.code in STOPS and cmd.after < 0:
+                cmd.after = self.last_token
+
+    def seen(self, name: str, line: bytes) -> Answer:
+        """A line that a client read, as the model says it; final answers are counted."""
+        if line.split(b"\n")[0] not in (b"0", b"1", b"2"):
+            return ("event", line)
+        answer = told(line)
+        text = answer.text
+        if answer.code == NOACK and not text.startswith("mount:"):
+            text = text.split(":")[0]
+            assert text in REASONS, answer
+        if answer.code != ACK and name in self.model.visits:
+            self.ended[name, self.model.visits[name]] += 1
+        return (answer.code, answer.sequence_id, answer.source, text)
+
+    @invariant()
+    def tables(self) -> None:
+        """One holder at most, the model's; the tables hold what is in flight, under ids of their own."""
+        if not hasattr(self, "bridge"):
+            return
+        holder = self.bridge.lease.holder
+        assert (holder.name if holder else "") == self.model.holder
+        assert self.bridge.lease.number == self.model.leases
+        for name, client in self.clients.items():
+            assert client.in_flight == self.model.in_flight[name], name
+        in_flight = [*self.model.urgent, *self.model.waiting, *self.model.written]
+        assert len(self.bridge.flights) == len(in_flight)
+        assert set(self.bridge.clients) == set(self.model.visits)
+        for old in self.links[: len(self.links) - self.model.up]:
+            assert not old.lines  # nothing goes to a connection that is lost
+        tokens = [cmd.rest for sent in self.sent for cmd, _ in sent if cmd.who]
+        assert len(set(tokens)) == len(tokens)  # nothing is sent twice
+        keys = [cmd.key for sent in self.sent for cmd, _ in sent]
+        assert len(set(keys)) == len(keys)  # nor under an id that was another's

@@ -1,0 +1,171 @@
+"""The whole daemon on sockets of 127.0.0.1, in the test's process, and a browser that looks at its page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import blockingCallFromThread
+from twisted.trial.unittest import TestCase
+
+from mtmount_twisted.app.bridge_service import BridgeService
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.config.loading import Config
+from mtmount_twisted.config.settings import PortCommanders, WebSettings
+from mtmount_twisted.journal.recorder import Journal
+from mtmount_twisted.replies import Reply
+from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.testing import HOST, ChaosProxy
+
+from .browsers import browser, missing
+from .folders import scratch_path
+
+reactor: Any = _reactor
+LOG = logging.getLogger("mtmount_twisted.tests.dashboard")
+LOG.propagate = False
+LOG.addHandler(logging.NullHandler())
+
+
+class House:
+    """A bridge with a journal, a simulated mount, the web, and a way to it that can be cut.
+
+    :param journal: the journal's file.
+    :param speed: how many times faster than a real one the mount moves.
+    :param settings: of the web; the defaults if None.
+    """
+
+    def __init__(
+        self, journal: str, tokens: Any = None, speed: float = 1.0, settings: WebSettings | None = None
+    ) -> None:
+        from mtmount_twisted.frontends.web.service import Parts, WebService
+
+        self._speed = speed
+        self._mount_port = 0
+        self.journal = Journal(journal, LOG)
+        tee = Tee(self.journal)
+        hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
+        desk = PortCommanders(name="desk", endpoint=f"tcp:0:interface={HOST}", role="commander")
+        config = Config(controller=None, pairs=(), ports=(hall, desk))
+        self.served = BridgeService(config, LOG, tee)
+        parts = Parts(self.served, tee, self.journal, config.clients)
+
+        self.web = WebService(settings or WebSettings(), f"tcp:0:interface={HOST}", tokens, parts, LOG)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{HOST}:{self.way.port}/"
+
+    @property
+    def desk_port(self) -> int:
+        """The TCP port of commanders beside the page."""
+        return int(self.served.ports[1].getHost().port)
+
+    async def start(self) -> None:
+        """Start everything."""
+        self.journal.start()
+        self.journal.event("started", "", 0)
+        self.served.startService()
+        await self.start_mount()
+        self.web.startService()
+        assert not self.web.failure, self.web.failure
+        self.way = ChaosProxy(reactor)
+        await self.mend()
+
+    async def start_mount(self) -> None:
+        """Start the mount, where it was before if it was; wait until the bridge is connected to it."""
+        link = self.served.link
+        self.mount = SimulatorService(command_port=self._mount_port, reply_port=0, speed=self._speed, log=LOG)
+        self.mount.startService()
+        port = await self.mount.wait_command_port()
+        connecting = self.mount.communicator.connect(link.server_port)
+        if not self._mount_port:
+            link.connect(port)
+        self._mount_port = port
+        await connecting
+
+    async def stop_mount(self) -> None:
+        """The mount is gone, and both its connections with it."""
+        await self.mount.stopService()
+
+    async def cut(self) -> None:
+        """Cut the way from browsers to the daemon."""
+        self.way.target_port = 0
+        self.way.reset()
+
+    async def mend(self) -> None:
+        """Let them through, as at first."""
+        self.way.target_port = int(self.web.address.rpartition(":")[2])
+
+    async def freeze(self) -> None:
+        """Nothing comes through to the daemon nor from it, and connections stay: as if it were stopped."""
+        self.way.set(hang=True)
+
+    async def thaw(self) -> None:
+        """All that was held goes on."""
+        self.way.clear()
+
+    async def stop(self) -> None:
+        """Stop everything; what was stopped already stays so."""
+        await self.served.stopService()
+        await self.way.stop()
+        await self.web.stopService()
+        await self.mount.stopService()
+        await self.journal.stop()
+
+    async def say(self, *replies: Reply) -> None:
+        """The mount says something unasked."""
+        for reply in replies:
+            await self.mount.communicator.write(reply)
+
+
+def on_reactor(work: Callable[..., Any], *args: Any) -> None:
+    """From the browser's thread: do something on the reactor's, and wait for its end."""
+    blockingCallFromThread(reactor, lambda: Deferred.fromCoroutine(work(*args)))
+
+
+class DashboardCase(TestCase):
+    """A house for each test.
+
+    :cvar speed: of the mount.
+    :cvar settings: of the web; the defaults if None.
+    """
+
+    timeout = 60
+    skip = missing() or None
+    speed = 1.0
+    settings: WebSettings | None = None
+
+    async def setUp(self) -> None:
+        """Start the house."""
+        self.house = House(str(scratch_path(self)), self.tokens(), self.speed, self.settings)
+        await self.house.start()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> Deferred[None]:
+        """Stop the house."""
+        return Deferred.fromCoroutine(self.house.stop())
+
+    def tokens(self) -> Any:
+        """Who may ask: anyone, unless a test says otherwise."""
+        return None
+
+    def browse(self, work: Callable[[Any], None], live: bool = True, **options: Any) -> Deferred[None]:
+        """Open the page and do something with it, which also fails if a script of the page's did.
+
+        :param live: whether to wait until what the page shows is live.
+        """
+
+        def whole(page: Any) -> None:
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.goto(self.house.url)
+            if live:
+                page.wait_for_selector("body[data-live=yes]")
+            work(page)
+            assert not errors, errors
+
+        return browser().run(whole, **options)

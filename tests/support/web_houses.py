@@ -1,0 +1,160 @@
+"""A bridge and the web's commanding parts around it, in memory, for the tests of ``web``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.enums import Source
+from mtmount_twisted.frontends.web.api.acks import AckTimes
+from mtmount_twisted.frontends.web.api.command_tracker import MAX_LIVES, CommandTracker
+from mtmount_twisted.frontends.web.api.commanders import Commanders, CommandRoutes
+from mtmount_twisted.frontends.web.api.leases import Leases
+from mtmount_twisted.frontends.web.api.state import State
+from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Respond, Role, User
+from mtmount_twisted.journal.recorder import NoJournal
+
+from .commanders import LOG, House, RecordingJournal
+
+START = 1_800_000_000.0
+"""When all begins: 2027-01-15T08:00:00Z."""
+
+
+class Link:
+    """What the state shows of the controller's link."""
+
+    client_host, client_port = "127.0.0.1", 40005
+    client_connected = server_connected = True
+
+
+class WebHouse(House):
+    """A bridge, the controller connected to it, and the web's commanding parts.
+
+    :ivar wall_start: the wall clock when the reactor's clock is 0 (Unix s); a test sets the clock by it.
+    """
+
+    wall_start = START
+
+    def __init__(self, clock: Any = None, most_lives: int = MAX_LIVES, **rules: Any) -> None:
+        self.clock = clock or Clock()
+        self.journal = RecordingJournal()
+        self.tee = Tee(self.journal, self.wall_clock)
+        self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules(**rules))
+        self.published: list[tuple[str, dict[str, Any]]] = []
+        self.stamps = Stamps(self.clock, self.wall_clock)
+        self.lives = CommandTracker(self.tee, self.clock, self.stamps, most_lives)
+        self.acks = AckTimes(self.tee, self.clock, self.stamps)
+        self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
+        self.commands = CommandRoutes(self.commanders)
+        self.leases = Leases(
+            self.bridge, self.tee, self.publish, self.commanders, self.clock, self.stamps, LOG
+        )
+        self.ways = Link()
+        self.state = State(
+            self.bridge,
+            self.tee,
+            self.ways,
+            NoJournal(),
+            self.leases,
+            self.clock,
+            self.stamps,
+        )
+        self.link = self.connect()
+
+    def wall_clock(self) -> float:
+        """Unix time, which goes as the clock does."""
+        return self.wall_start + self.clock.seconds()
+
+    def publish(self, name: str, data: dict[str, Any]) -> None:
+        """Note what goes to those who listen to events."""
+        self.published.append((name, data))
+
+    def close(self) -> None:
+        """End the web."""
+        for part in (self.lives, self.acks, self.commanders, self.leases, self.state):
+            part.close()
+
+
+def user(name: str = "night", *roles: Role, source: Source = Source.CSC) -> User:
+    """A user, who may do everything unless roles are given."""
+    return User(name, frozenset(roles or ("observe", "command", "stop")), source)
+
+
+class WebCase(SynchronousTestCase):
+    """A web house, and requests to it."""
+
+    def setUp(self, **rules: Any) -> None:
+        self.house = WebHouse(**rules)
+        self.night = user()
+
+    def answering(self, respond: Respond, call: Call) -> Deferred[Answer]:
+        """Begin to answer; the answer must be JSON."""
+        noted: Any = self.house.commanders.noting(respond)
+        return Deferred.fromCoroutine(noted(call)).addCallback(_checked)
+
+    def told(self, answering: Deferred[Answer]) -> Answer:
+        """The answer that is there once those who wait were told; a problem is one, too."""
+        self.house.clock.advance(0)
+        return self.successResultOf(answering.addErrback(_problem))
+
+    def post(
+        self, command: str, by: User | None = None, query: str = "", key: str | None = None, **parameters: Any
+    ) -> Deferred[Answer]:
+        """Send a command."""
+        body: dict[str, Any] = {"command": command, "parameters": parameters}
+        headers = {} if key is None else {"idempotency-key": key}
+        pairs = dict(pair.split("=") for pair in query.split("&") if pair)
+        call = Call(by or self.night, query=pairs, body=body, headers=headers)
+        return self.answering(self.house.commands.post, call)
+
+    def life(self, id: str) -> dict[str, Any]:
+        """What became of a command."""
+        call = Call(user("other", "observe"), parts={"id": id})
+        body: dict[str, Any] = self.told(self.answering(self.house.commands.get, call)).body
+        return body
+
+    def lease(self, body: Any = None, by: User | None = None) -> Deferred[Answer]:
+        """Take command, or what the body says."""
+        return self.answering(self.house.leases.post, Call(by or self.night, body=body))
+
+    def give_up(self, by: User | None = None) -> Deferred[Answer]:
+        """Give command up."""
+        return self.answering(self.house.leases.delete, Call(by or self.night))
+
+    def take(self, by: User | None = None) -> None:
+        """A user takes command."""
+        answering = self.lease({"take": True}, by)
+        self.house.link.finish_all()
+        self.assertEqual(self.told(answering).status, 200)
+
+    def state(self, by: User | None = None) -> dict[str, Any]:
+        """The state."""
+        body: dict[str, Any] = self.told(self.answering(self.house.state.get, Call(by or self.night))).body
+        return body
+
+    @property
+    def holder(self) -> str | None:
+        """The name of who has command."""
+        holder = self.house.bridge.lease.holder
+        return None if holder is None else holder.name
+
+
+def _checked(answer: Answer) -> Answer:
+    json.dumps(answer.body, allow_nan=False)
+    return answer
+
+
+def _problem(reason: Failure) -> Answer:
+    reason.trap(Problem)
+    problem = reason.value
+    assert isinstance(problem, Problem)
+    return _checked(problem.answer())

@@ -1,0 +1,103 @@
+"""Threads that no user can keep from the others: `mtmount_twisted.frontends.web.api.fair_threads`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.frontends.web.api.fair_threads import THREADS, FairThreads
+
+
+class FairThreadsTests(SynchronousTestCase):
+    """Who gets a thread, and when."""
+
+    def setUp(self) -> None:
+        self.begun: list[tuple[Deferred[Any], Any]] = []
+        self.threads = FairThreads(self.in_thread)
+
+    def in_thread(self, work: Any) -> Deferred[Any]:
+        """A thread that ends when the test says so."""
+        ending: Deferred[Any] = Deferred()
+        self.begun.append((ending, work()))
+        return ending
+
+    def names(self) -> list[str]:
+        """What has begun, in order."""
+        return [name for _, name in self.begun]
+
+    def run_one(self, share: str, name: str) -> Deferred[Any]:
+        """Some work of a share."""
+        return self.threads.run(share, lambda: name)
+
+    def test_one_of_each(self) -> None:
+        """A share has one thread at a time, and the threads that it can't have are for others."""
+        for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
+            self.run_one(name[0], name)
+        self.assertEqual(self.names(), ["a1", "b1", "c1"])
+        self.assertEqual(len(self.begun), THREADS)
+        self.assertEqual([self.threads.count(share) for share in "abcd"], [3, 2, 1, 0])
+
+    def test_in_turn(self) -> None:
+        """When a thread is free, a share that did not have its turn comes first."""
+        for name in ("a1", "a2", "a3", "b1", "c1", "d1"):
+            self.run_one(name[0], name)
+        self.begun[0][0].callback(None)
+        self.assertEqual(self.names()[3:], ["d1"])
+        self.begun[1][0].callback(None)
+        self.assertEqual(self.names()[4:], ["a2"])
+
+    def test_results(self) -> None:
+        """What comes of work, an error too, comes to whoever asked; then the next begins."""
+        first, second = self.run_one("a", "a1"), self.run_one("a", "a2")
+        self.begun[0][0].errback(Failure(ValueError("no")))
+        self.failureResultOf(first, ValueError)
+        self.begun[1][0].callback("yes")
+        self.assertEqual(self.successResultOf(second), "yes")
+        self.assertEqual(self.threads.count("a"), 0)
+
+    def test_error_in_place_of_a_thread(self) -> None:
+        """Where no thread can be made, the error comes to whoever asked, and nobody waits for it."""
+
+        def none_left(work: Any) -> Deferred[Any]:
+            raise RuntimeError("can't start new thread")
+
+        threads = FairThreads(none_left)
+        for _ in range(2):
+            self.failureResultOf(threads.run("a", list), RuntimeError)
+
+    def test_cancelled_while_it_waits(self) -> None:
+        """Work that nobody wants any more before its turn is forgotten at once, and takes no place."""
+        self.run_one("a", "a1")
+        unwanted, wanted = self.run_one("a", "a2"), self.run_one("a", "a3")
+        unwanted.cancel()
+        self.failureResultOf(unwanted, CancelledError)
+        self.assertEqual(self.threads.count("a"), 2)
+        self.begun[0][0].callback(None)
+        self.assertEqual(self.names(), ["a1", "a3"])
+        self.begun[1][0].callback("yes")
+        self.assertEqual(self.successResultOf(wanted), "yes")
+
+    def test_cancelled_while_it_runs(self) -> None:
+        """Work that nobody wants any more keeps its place while its thread runs; its result is dropped."""
+        unwanted, wanted = self.run_one("a", "a1"), self.run_one("a", "a2")
+        unwanted.cancel()
+        self.failureResultOf(unwanted, CancelledError)
+        self.assertEqual((self.threads.count("a"), self.names()), (2, ["a1"]))
+        self.begun[0][0].errback(Failure(ValueError("late")))
+        self.assertEqual(self.names(), ["a1", "a2"])
+        wanted.cancel()
+        self.failureResultOf(wanted, CancelledError)
+        self.begun[1][0].callback("late")
+        self.assertEqual(self.threads.count("a"), 0)
+
+    def test_begins(self) -> None:
+        """Whoever wants work is told when its thread begins, and may end the wait for it from then on."""
+        begun: list[Deferred[Any]] = []
+        self.run_one("a", "a1")
+        done = self.threads.run("a", lambda: "a2", begun.append)
+        self.assertEqual(begun, [])
+        self.begun[0][0].callback(None)
+        self.assertEqual(begun, [done])

@@ -1,0 +1,355 @@
+"""History in pages: `mtmount_twisted.frontends.web.api.history`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from typing import Any
+from unittest.mock import patch
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from mtmount_twisted.enums import Source
+from mtmount_twisted.frontends.web.api import history
+from mtmount_twisted.frontends.web.api.history import (
+    LONGEST_WAIT,
+    MAX_LIMIT,
+    PATIENCE,
+    PER_USER,
+    History,
+    Shelf,
+)
+from mtmount_twisted.frontends.web.events.ring import Turns
+from mtmount_twisted.frontends.web.http.calls import Call, Problem, User
+from mtmount_twisted.journal.reading import JournalError
+from tests.support.feeds import NIGHT
+from tests.support.folders import scratch_folder
+from tests.support.journals import SessionCase
+
+
+class HistoryTests(SessionCase):
+    """A journal that holds a short night."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.threads: list[Any] = []
+        self.shelf = Shelf(self.path, self.clock, maybeDeferred, self.clock.seconds)
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
+
+    def ask(self, user: User = NIGHT, accepted: str = "", **query: str) -> Any:
+        """What comes of a request."""
+        (route,) = self.history.routes()
+        call = Call(user, query=query, headers={"accept-encoding": accepted})
+        answering: Any = Deferred.fromCoroutine(route.respond(call))  # type: ignore[arg-type]
+        self.clock.advance(0)
+        return answering
+
+    def page(self, **query: str) -> dict[str, Any]:
+        """A page."""
+        body: dict[str, Any] = json.loads(self.successResultOf(self.ask(**query)).body)
+        return body
+
+    def entries(self, **query: str) -> list[dict[str, Any]]:
+        """The entries of a page."""
+        found: list[dict[str, Any]] = self.page(**query)["entries"]
+        return found
+
+    def faults_of(self, **query: str) -> dict[str, str]:
+        """What is wrong with a request."""
+        problem = self.failureResultOf(self.ask(**query), Problem).value
+        self.assertEqual(problem.status, 422)
+        return {fault.where: fault.why for fault in problem.faults}
+
+    def test_all(self) -> None:
+        """With nothing asked for, the last entries come, the last first, as live events look."""
+        page = self.page()
+        self.assertEqual((len(page["entries"]), page["next"]), (23, None))
+        self.assertEqual(page["entries"][0]["kind"], "link_down")
+        self.assertEqual({entry["type"] for entry in page["entries"]}, {"message", "step", "change"})
+        ids = [int(entry["id"].split(".")[1]) for entry in page["entries"]]
+        self.assertEqual(ids, sorted(ids, reverse=True))
+
+    def test_pages_backwards(self) -> None:
+        """With `next` as `before`, pages hold each entry once, down to the first."""
+        found, query = [], {"limit": "7"}
+        while True:
+            page = self.page(**query)
+            found += page["entries"]
+            if page["next"] is None:
+                break
+            query["before"] = page["next"]
+        self.assertEqual(found, self.entries())
+
+    def test_pages_forwards(self) -> None:
+        """With `after`, entries come the first first, and `next` goes on; its end is the file's."""
+        everything = self.entries()[::-1]
+        found, query = [everything[0]], {"limit": "5", "after": everything[0]["id"]}
+        while True:
+            page = self.page(**query)
+            found += page["entries"]
+            if page["next"] is None:
+                break
+            query["after"] = page["next"]
+        self.assertEqual(found, everything)
+
+    def test_by_peer_and_kind(self) -> None:
+        """Peers, types and kinds select as they do for live events."""
+        self.assertEqual({entry["peer"] for entry in self.entries(peer="EUI")}, {"EUI"})
+        self.assertEqual({entry["type"] for entry in self.entries(kind="step")}, {"step"})
+        kinds = {entry.get("kind", entry["type"]) for entry in self.entries(kind="ACK,step")}
+        self.assertEqual(kinds, {"ACK", "step"})
+        self.assertEqual(len(self.entries(kind="AZIMUTH_AXIS_MOVE", peer="CSC")), 5)
+
+    def test_by_time(self) -> None:
+        """Times are as `mtmount-journal` takes them."""
+        self.assertEqual(len(self.entries(until="2026-11-22T16:04:30")), 14)
+        self.assertEqual(len(self.entries(since="30 s ago")), 9)
+        self.assertEqual(self.entries(since="16:04", until="16:04:03"), [])
+
+    def test_by_command_and_outcome(self) -> None:
+        """All that belongs to a command can be had, by its name in any spelling, or by how it ended."""
+        for name in ("BothAxesStop", "both_axes_stop", "32"):
+            self.assertEqual(len(self.entries(command=name)), 3)
+        self.assertEqual(len(self.entries(outcome="failed")), 3)
+        self.assertEqual(len(self.entries(outcome="refused,done")), 13)
+
+    def test_all_faults_at_once(self) -> None:
+        """Every parameter that is wrong is told, with what was expected."""
+        wrong = {"since": "noon", "until": "x", "limit": "1001", "before": "7", "after": "x.y"}
+        wrong |= {"command": "dance", "outcome": "good", "kind": "bogus", "peer": "", "colour": "red"}
+        faults = self.faults_of(**wrong)
+        self.assertEqual(set(faults), {f"query.{name}" for name in wrong})
+        for name, why in faults.items():
+            self.assertIn("expected", why, name)
+
+    def test_faults_of_two(self) -> None:
+        """What is wrong only together is told, too."""
+        self.assertEqual(set(self.faults_of(before="1.1", after="1.2")), {"query.after"})
+        self.assertEqual(set(self.faults_of(since="16:05", until="16:04")), {"query.until"})
+        self.assertEqual(set(self.faults_of(kind="request")), {"query.kind"})
+        for limit in ("0", "-1", "x", "1e2", "\u0661", ""):
+            self.assertEqual(set(self.faults_of(limit=limit)), {"query.limit"})
+
+    def test_bounds_of_a_page(self) -> None:
+        """A page ends after so many bytes or rows looked at, and the next one goes on."""
+        for name, value in (("MAX_PAGE_BYTES", 60), ("MAX_SCANNED", 4)):
+            with patch.object(history, name, value):
+                found, query = [], {"peer": "CSC", "limit": str(MAX_LIMIT)}
+                for _ in range(30):
+                    page = self.page(**query)
+                    found += page["entries"]
+                    if page["next"] is None:
+                        break
+                    query["before"] = page["next"]
+            self.assertEqual(found, self.entries(peer="CSC"))
+
+    def test_rare_kinds_end_too(self) -> None:
+        """A page that finds nothing in the rows it may look at is empty, and says where to go on."""
+        with patch.object(history, "MAX_SCANNED", 3):
+            page = self.page(kind="ERROR")
+        self.assertEqual(page["entries"], [])
+        self.assertIsNotNone(page["next"])
+
+    def test_compressed_in_a_thread(self) -> None:
+        """A page for a reader that takes gzip is compressed in a thread; for another it is not."""
+        in_threads: list[Any] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            return maybeDeferred(work).addCallback(lambda result: in_threads.append(result) or result)
+
+        self.history = History(
+            Shelf(self.path, self.clock, in_thread, self.clock.seconds),
+            Turns(self.clock),
+            lambda: self.now,
+        )
+        answer = self.successResultOf(self.ask(accepted="gzip"))
+        self.assertEqual(in_threads[1:], [answer.gzipped])
+        self.assertEqual(gzip.decompress(answer.gzipped), answer.body)
+        self.assertEqual((answer.body.count(b"\n"), answer.body[-1:]), (1, b"\n"))
+        self.assertIsNone(self.successResultOf(self.ask()).gzipped)
+        self.assertIsNone(self.successResultOf(self.ask(accepted="gzip", limit="1")).gzipped)
+
+    def test_compression_waits_for_no_query(self) -> None:
+        """A page is compressed and sent though its user's next query hangs."""
+        begun = self.hold_threads()
+        first, second = self.ask(accepted="gzip"), self.ask()
+        self.end(*begun[0])
+        self.clock.pump([0, 0])
+        _reading, compressing = begun[1:]
+        self.end(*compressing)
+        self.assertEqual(gzip.decompress(self.successResultOf(first).gzipped)[:11], b'{"entries":')
+        self.assertNoResult(second)
+
+    def test_off(self) -> None:
+        """With no journal, the answer says how to have one."""
+        self.shelf.path = None
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertEqual(problem.status, 503)
+        self.assertIn("[journal]", problem.title)
+
+    def test_damaged(self) -> None:
+        """A journal that can't be read is told with the reason."""
+        self.keeper.close()
+        self.path.write_bytes(b"rubbish" * 1000)
+        self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 503)
+        self.path.unlink()
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertIn("there is no journal", problem.title)
+
+    def test_too_many_at_once(self) -> None:
+        """A user has so many queries at once, until one is read, also if nobody waits for it any more."""
+        waiting = self.hold_threads()
+        asked = [self.ask() for _ in range(PER_USER)]
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertEqual((problem.status, problem.headers), (429, {"Retry-After": "1"}))
+        self.assertNoResult(self.ask(User("other", frozenset(["observe"]), Source.CSC)))
+        asked[0].cancel()
+        self.failureResultOf(asked[0])
+        self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 429)
+        self.end(*waiting[0])
+        self.assertNoResult(self.ask())
+
+    def test_no_place_for_what_nobody_waits_for(self) -> None:
+        """While the disk hangs, a query that is out of time, or whose reader went, takes no place."""
+        begun = self.hold_threads()
+        late = [self.ask() for _ in range(PER_USER)]
+        for _ in range(3):
+            self.clock.pump([LONGEST_WAIT / 2, 0, 0])
+        for each in late:
+            self.assertEqual(self.failureResultOf(each, Problem).value.status, 503)
+        self.assertEqual(len(begun), 1, "the first hangs to this day")
+        gone = self.ask()
+        self.assertNoResult(gone)
+        gone.cancel()
+        self.failureResultOf(gone)
+        self.assertNoResult(self.ask())
+
+    def hold_threads(self) -> list[tuple[Deferred[Any], Any]]:
+        """Have readings begin and not end: each, with what it calls."""
+        begun: list[tuple[Deferred[Any], Any]] = []
+
+        def in_thread(work: Any) -> Deferred[Any]:
+            begun.append((Deferred(), work))
+            return begun[-1][0]
+
+        self.shelf = Shelf(self.path, self.clock, in_thread, self.clock.seconds)
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
+        return begun
+
+    def end(self, ending: Deferred[Any], work: Any) -> None:
+        """A reading ends."""
+        maybeDeferred(work).addErrback(lambda reason: None).chainDeferred(ending)
+
+    def test_another_user_does_not_wait(self) -> None:
+        """However slow the queries of some users are, another's begins at once."""
+        begun = self.hold_threads()
+        watchers = [User(name, frozenset(["observe"]), Source.CSC) for name in ("wall", "desk")]
+        slow = [self.ask(watcher) for watcher in watchers for _ in range(PER_USER)]
+        self.assertEqual(len(begun), len(watchers), "one of each is read")
+        other = self.ask()
+        self.end(*begun[-1])
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(other).status, 200)
+        for each in slow:
+            self.assertNoResult(each)
+
+    def test_without_tokens_each_address_has_its_own(self) -> None:
+        """Where all are one user, an address with slow queries keeps no other from its own."""
+        begun = self.hold_threads()
+        for network in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+            (route,) = self.history.routes()
+            Deferred.fromCoroutine(route.respond(Call(NIGHT, network=network)))  # type: ignore[arg-type]
+        self.assertEqual(len(begun), 2)
+
+    def test_rests(self) -> None:
+        """A thread that looks at many rows rests now and then, so that the reactor's thread has its turn."""
+        rests: list[float] = []
+        self.history = History(
+            self.shelf, Turns(self.clock), lambda: self.now, lambda: rests.append(self.now)
+        )
+        self.patch(history, "REST_ROWS", 2)
+        self.entries(kind="code 12345")
+        self.assertGreater(len(rests), 1)
+
+    def test_wait_for_a_thread(self) -> None:
+        """A query that gets no thread, because all of them hang, ends all the same."""
+        self.hold_threads()
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
+        asked = [self.ask(user) for user in users]
+        for _ in range(3):
+            self.clock.pump([LONGEST_WAIT / 2, 0, 0])
+        for each in asked:
+            self.assertEqual(self.failureResultOf(each, Problem).value.status, 503)
+
+    def test_patience(self) -> None:
+        """A reading that takes too long, or that nobody waits for when the daemon ends, is ended."""
+        loop = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+
+        def late() -> float:
+            self.now += 1
+            return self.now
+
+        self.shelf._now = late
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: db.execute(loop).fetchone(), "a"))
+        self.assertIn("interrupted", str(self.failureResultOf(reading, JournalError).value))
+        self.shelf.close()
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None, "a"))
+        self.assertIn("ends", str(self.failureResultOf(reading, JournalError).value))
+
+    def test_disk_hangs(self) -> None:
+        """Who asks is told in time when the disk does not even give the thread the file."""
+        self.shelf = Shelf(self.path, self.clock, lambda work: Deferred(), self.clock.seconds)
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None, "a"))
+        self.clock.pump([PATIENCE, 1, 0, 0])
+        self.assertIn("within 10 s", str(self.failureResultOf(reading, JournalError).value))
+
+
+class ThreadTests(TestCase):
+    """The real threads."""
+
+    async def test_in_a_thread(self) -> None:
+        """The file is read in a thread that is not the reactor's."""
+        from twisted.internet import reactor
+
+        shelf = Shelf(scratch_folder(self) / "none.sqlite", reactor)
+        self.addCleanup(shelf.close)
+        found = await shelf.in_thread(threading.current_thread)
+        self.assertIsNot(found, threading.current_thread())
+        self.assertTrue(found.daemon, "or Python would wait for a disk that hangs")
+        with self.assertRaises(JournalError):
+            await shelf.read(lambda db: None, "a")
+
+    async def test_disk_hangs(self) -> None:
+        """A thread that hangs does not hold up the end of the shelf."""
+        from twisted.internet import reactor
+
+        hangs: Deferred[None] = Deferred()
+        may_go_on = threading.Event()
+        self.addCleanup(may_go_on.set)
+
+        def work() -> None:
+            reactor.callFromThread(hangs.callback, None)  # type: ignore[attr-defined]
+            may_go_on.wait()
+
+        shelf = Shelf(None, reactor)
+        reading = shelf.in_thread(work)
+        await hangs
+        shelf.close()
+        self.assertNoResult(reading)
+        may_go_on.set()
+        await reading
+
+
+class ShelfTests(SynchronousTestCase):
+    """A shelf that was never used."""
+
+    def test_close(self) -> None:
+        """It can be closed, and twice."""
+        shelf = Shelf(None, Clock())
+        for _ in range(2):
+            shelf.close()

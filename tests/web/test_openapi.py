@@ -1,0 +1,228 @@
+"""The OpenAPI document: valid, complete, and true of what is answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from twisted.internet.defer import Deferred
+
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.commands import AzimuthAxisMove
+from mtmount_twisted.config.settings import WebSettings
+from mtmount_twisted.dialects.tma2020.codec import decode_command
+from mtmount_twisted.frontends.web.api import catalogue, openapi
+from mtmount_twisted.frontends.web.events.shapes import shape
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.service import Areas, Parts
+from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.journal.recorder import NoJournal
+from tests.support.bridges import LOG, BridgeCase
+from tests.support.strategies import line_of
+from tests.support.web_houses import WebCase, user
+
+
+async def respond(call: Call) -> Answer:
+    """Answer nothing of interest."""
+    return Answer()
+
+
+def every_route() -> list[Route]:
+    """A route for each row."""
+    open_to_all = ("/", "/static/{name}", "/healthz", "/readyz", "/api/v1/openapi.json")
+    return [
+        Route(method, path, respond, None if path in open_to_all else "observe", "Does it.")
+        for method, path in openapi.ROWS
+    ]
+
+
+def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Each schema with an enumeration or a constant, wherever it stands."""
+    if isinstance(value, dict):
+        if "enum" in value or "const" in value:
+            yield value
+        for each in value.values():
+            yield from schemas_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from schemas_in(each)
+
+
+class RoutesTests(BridgeCase):
+    """The document, and what the daemon serves."""
+
+    def test_every_route_has_a_row(self) -> None:
+        """Each route of the daemon is in the document, and nothing else is."""
+        self.start()
+        tee = Tee(NoJournal())
+        areas = Areas(
+            Parts(self.service, tee, tee.journal, self.limits),
+            WebSettings(),
+            LOG,
+            self.reactor,
+            lambda: 1.8e9,
+            lambda: 0,
+        )
+        areas.close()
+        served = {(route.method, route.path) for route in areas.routes}
+        self.assertEqual(served, set(openapi.ROWS), "each route has a row in openapi.ROWS")
+        documented = {
+            (method.upper(), path)
+            for path, operations in openapi.document(areas.routes, "1.2")["paths"].items()
+            for method in operations
+        }
+        self.assertEqual(documented, served)
+        self.stop()
+        self.assert_nothing_left()
+
+
+class DocumentTests(WebCase):
+    """The document."""
+
+    def setUp(self, **rules: Any) -> None:
+        super().setUp(**rules)
+        self.document = openapi.document(every_route(), "1.2")
+
+    def schema(self, name: str) -> Draft202012Validator:
+        """What judges a value by one of the document's schemas."""
+        whole = {"$ref": f"#/components/schemas/{name}", "components": self.document["components"]}
+        return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+    def check(self, name: str, value: Any) -> None:
+        """A value is as a schema says."""
+        errors = [f"{error.json_path}: {error.message}" for error in self.schema(name).iter_errors(value)]
+        self.assertEqual(errors, [])
+
+    def test_valid(self) -> None:
+        """It is a valid OpenAPI 3.1 document, and JSON."""
+        OpenAPIV31SpecValidator(self.document).validate()
+        json.dumps(self.document, allow_nan=False)
+        for schema in self.document["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+
+    def test_operations(self) -> None:
+        """Each operation has a name of its own, the route's doc, and a security that fits its role."""
+        operations = [operation for path in self.document["paths"].values() for operation in path.values()]
+        self.assertEqual(len(operations), len(openapi.ROWS))
+        self.assertEqual(len({operation["operationId"] for operation in operations}), len(operations))
+        self.assertEqual({operation["summary"] for operation in operations}, {"Does it."})
+        paths = self.document["paths"]
+        self.assertEqual(paths["/healthz"]["get"]["security"], [{}])
+        self.assertNotIn("401", paths["/healthz"]["get"]["responses"])
+        self.assertEqual(paths["/api/v1/state"]["get"]["security"], [{"bearer": []}, {}])
+        self.assertIn("401", paths["/api/v1/state"]["get"]["responses"])
+
+    def test_command_body(self) -> None:
+        """What is taken for a command is what the catalogue says."""
+        body = self.document["paths"]["/api/v1/commands"]["post"]["requestBody"]
+        reference = body["content"]["application/json"]["schema"]["$ref"]
+        self.assertEqual((reference, body["required"]), ("#/components/schemas/Command", True))
+        schemas = self.document["components"]["schemas"]
+        bodies = {schema["title"]: schema for schema in catalogue.catalogue()["request"]["oneOf"]}
+        known = [each["$ref"] for each in schemas["Command"]["oneOf"]]
+        self.assertEqual(known, [f"#/components/schemas/{name}" for name in bodies])
+        for name, body in bodies.items():
+            self.assertEqual(schemas[name], {"description": schemas[name]["description"], **body})
+        self.assertEqual(
+            schemas["Command"]["discriminator"]["mapping"], dict(zip(bodies, known, strict=True))
+        )
+        self.check("Command", {"command": "AskForCommand", "parameters": {"commander": "EUI"}})
+        self.check("Command", {"command": "AskForCommand", "parameters": {"commander": 2}})
+        for wrong in ("PXI", 4, 2.5, True):
+            body = {"command": "AskForCommand", "parameters": {"commander": wrong}}
+            self.assertFalse(self.schema("Command").is_valid(body), wrong)
+
+    def test_programs_can_be_made_of_it(self) -> None:
+        """Each operation has a tag that is explained; each enumeration and constant is of one named type."""
+        operations = [operation for path in self.document["paths"].values() for operation in path.values()]
+        explained = {tag["name"] for tag in self.document["tags"] if tag["description"]}
+        self.assertEqual({tag for operation in operations for tag in operation["tags"]}, explained)
+        for operation in operations:
+            self.assertRegex(
+                operation["operationId"], r"^(get|list|send|ask|release|stream)_[a-z]+(_[a-z]+)*$"
+            )
+        types = {"string": str, "integer": int, "boolean": bool}
+        found = list(schemas_in(self.document))
+        self.assertGreater(len(found), 50)
+        for schema in found:
+            for value in schema.get("enum", [schema.get("const")]):
+                self.assertIs(type(value), types[schema["type"]], schema)
+
+    def test_unknown_route(self) -> None:
+        """A route that `ROWS` does not know can't be documented."""
+        self.assertRaises(KeyError, openapi.document, [Route("GET", "/new", respond, None, "New.")], "1.2")
+
+    def test_route(self) -> None:
+        """The document's own route needs no token, and is in the document."""
+        routes: list[Route] = []
+        routes += openapi.routes(routes, "1.2")
+        (route,) = routes
+        self.assertEqual((route.path, route.role), ("/api/v1/openapi.json", None))
+        answers = [
+            self.successResultOf(Deferred.fromCoroutine(cast(Any, route.respond(Call(user()))))) for _ in "ab"
+        ]
+        self.assertEqual(list(json.loads(answers[0].body)["paths"]), ["/api/v1/openapi.json"])
+        self.assertEqual(answers[0].headers, {"Content-Type": "application/json"})
+        self.assertIs(answers[0].body, answers[1].body)
+
+    # What is answered, against the document's schemas
+
+    def test_catalogue(self) -> None:
+        """The catalogue is as its schema says."""
+        self.check("Catalogue", catalogue.catalogue())
+
+    def test_problem(self) -> None:
+        """A problem is as its schema says."""
+        self.check("Problem", Problem(422, "no", (Fault("a", "b"),)).answer().body)
+        self.assertFalse(self.schema("Problem").is_valid({"why": "no error in it"}))
+
+    def test_life_lease_and_state(self) -> None:
+        """What a user is told of commands, the lease and the state is as their schemas say."""
+        self.check("State", self.state())
+        self.take()
+        sent = self.told(self.post("AzimuthAxisMove", position=10)).body
+        self.check("CommandRecord", sent)
+        self.house.link.say(
+            b"4\n1\n101\n100. Drive\n2020-02-27T14:48:27.469\nhot",
+            b"3\n1\n1\n102\n100. Drive\n2020-02-27T14:48:27.469\nvery",
+            b"6\n2020-02-27T14:48:27.469\n0\n1",
+            b"5\n2020-02-27T14:48:27.469\nEnabled",
+        )
+        state = self.state()
+        self.assertTrue(all(state[name] for name in ("warnings", "errors", "axes", "in_flight")))
+        self.check("State", state)
+        self.house.link.finish_all()
+        self.check("CommandRecord", self.life(sent["id"]))
+        self.assertEqual(self.life(sent["id"])["state"], "done")
+        self.check("Lease", self.state()["lease"])
+        self.house.bridge.link_down("gone")
+        self.check("State", self.state())
+        refused = self.told(self.post("AzimuthAxisMove", position=10))
+        self.assertEqual(refused.status, 503)
+        self.check("Problem", refused.body)
+
+    def test_lease_bodies(self) -> None:
+        """What the lease's schema takes is taken, and what it refuses is refused."""
+        self.take()
+        for body in ({}, {"take": True}, {"grant": "web/other"}, {"take": False}, {"grant": ""}, [], 1):
+            answering = self.lease(body)
+            self.house.link.finish_all()
+            refused = self.told(answering).status == 422
+            self.assertEqual(self.schema("Ask").is_valid(body), not refused, body)
+
+    def test_entries(self) -> None:
+        """Messages, steps and changes, whole or broken, are as their schemas say."""
+        line = line_of(AzimuthAxisMove(position=1.5))
+        self.assertEqual(decode_command(line).command_code, 103)
+        rows = [
+            Entry(5, 1, "message", 1.8e9, "csc", 1, "from", 0, 0, 0, 0, "", line),
+            Entry(0, 1, "message", 1.8e9, "controller", 1, "from", 0, 0, 0, 0, "", b"\xff"),
+            Entry(6, 1, "step", 1.8e9, "csc", 1, "sent", 7, 3, 103, 1, "", None),
+            Entry(7, 1, "event", 1.8e9, "csc", 1, "connected", 0, 0, 0, 0, "", None),
+        ]
+        entries = [shape(row) for row in rows]
+        self.check("Page", {"entries": entries, "next": "1.7"})
+        self.assertFalse(self.schema("Entry").is_valid({**entries[3], "more": 1}))

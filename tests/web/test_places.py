@@ -1,0 +1,166 @@
+"""Who may have how many connections: `mtmount_twisted.frontends.web.http.places`."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.frontends.web.http.places import KNOWN_TIME, MAX_KNOWN, Places, SocketAddress
+from mtmount_twisted.hosts import client_network
+
+
+class Held:
+    """A connection that holds a place."""
+
+    idle_since: float | None = None
+    place: SocketAddress | None = None
+
+
+class PlacesTests(SynchronousTestCase):
+    """Eight places from one address, sixteen in all: two and four of them are kept free."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.closed: list[Held] = []
+        self.places = Places(16, 8, self.clock.seconds, self.closed.append)
+
+    def come(self, host: str) -> Held | None:
+        """A connection from an address; None if it is refused."""
+        held = Held()
+        held.place = self.places.take(held, host)
+        return None if held.place is None else held
+
+    def stay(self, host: str, number: int = 1) -> list[Held]:
+        """Connections that have a token each, and are never idle."""
+        held = []
+        for _ in range(number):
+            came = self.come(host)
+            assert came is not None
+            self.accept(came)
+            held.append(came)
+        return held
+
+    def accept(self, held: Held, known: bool = True) -> None:
+        """A request with a token comes on one."""
+        assert held.place is not None
+        self.places.accept(held.place, known)
+
+    def go(self, held: Held) -> None:
+        """One is gone."""
+        assert held.place is not None
+        self.places.give_back(held.place)
+
+    def test_longest_idle_is_replaced_when_the_address_is_full(self) -> None:
+        """A newcomer has the place of the one idle connection among streams; one at a time is replaced."""
+        held = self.stay("192.0.2.1", 8)
+        self.assertIsNone(self.come("192.0.2.1"))
+        held[5].idle_since, held[3].idle_since = 2.0, 1.0
+        newcomer = self.come("192.0.2.1")
+        assert newcomer is not None
+        self.accept(newcomer)
+        self.assertEqual(self.closed, [held[3]])
+        self.assertIsNone(self.come("192.0.2.1"), "one that leaves counts until it is gone")
+        self.go(held[3])
+        newcomer.idle_since = 3.0
+        self.stay("192.0.2.1")
+        self.assertEqual(self.closed, [held[3], held[5]])
+
+    def test_full_address_replaces_nothing_for_a_stranger_that_is_refused(self) -> None:
+        """What is refused because all together have no place left closes nothing."""
+        held = self.stay("192.0.2.1", 8)
+        for number in range(8):
+            self.stay(f"192.0.2.{number + 10}")
+        held[0].idle_since = 1.0
+        del self.closed[:]
+        self.assertIsNone(self.come("192.0.2.1"))
+        self.assertEqual(self.closed, [])
+
+    def test_those_without_a_token_give_way(self) -> None:
+        """When few places are left, the oldest connection on which no token was shown is closed first."""
+        [user] = self.stay("192.0.2.1")
+        idle = self.stay("192.0.2.1")[0]
+        idle.idle_since = 0.0
+        silent = [self.come("192.0.2.1") for _ in range(4)]
+        self.assertEqual(self.closed, [])
+        self.come("192.0.2.1")
+        self.assertEqual(self.closed, silent[:1])
+        self.come("192.0.2.1")
+        self.assertEqual(self.closed, silent[:2])
+        self.assertNotIn(user, self.closed)
+
+    def test_closing_ones_count(self) -> None:
+        """A connection that gave way counts until it is gone."""
+        held = [self.come("192.0.2.1") for _ in range(8)]
+        self.assertEqual(self.closed, held[:2])
+        self.assertIsNone(self.come("192.0.2.1"))
+        self.go(self.closed[0])
+        self.assertIsNotNone(self.come("192.0.2.1"))
+
+    def test_strangers_share_half(self) -> None:
+        """Strangers never hold more than half of the places, from however many addresses."""
+        strangers = [self.come(f"198.51.100.{number}") for number in range(100)]
+        self.assertEqual(sum(each is not None for each in strangers), 8)
+        self.go(next(each for each in strangers if each))
+        self.stay("192.0.2.1", 8)
+
+    def test_one_with_few_is_not_closed_for_one_with_many(self) -> None:
+        """Among strangers the address that holds most gives way."""
+        many = [self.come("198.51.100.1") for _ in range(6)]
+        few = [self.come("198.51.100.2"), self.come("198.51.100.3")]
+        self.assertEqual(self.closed, many[:2])
+        self.assertNotIn(None, few)
+
+    def test_known_for_an_hour(self) -> None:
+        """An address is known while it has an accepted connection, and for an hour after its last request."""
+        [user] = self.stay("192.0.2.1")
+        strangers = [self.come(f"198.51.100.{number}") for number in range(8)]
+        self.assertNotIn(None, strangers)
+        self.clock.advance(2 * KNOWN_TIME)
+        self.assertIsNotNone(again := self.come("192.0.2.1"), "an event stream is open")
+        assert again is not None
+        self.go(user)
+        self.go(again)
+        self.assertIsNone(self.come("192.0.2.1"))
+
+    def test_accepted_without_tokens(self) -> None:
+        """Where there are no tokens, an accepted request keeps its connection, and makes no address known."""
+        held = [self.come("198.51.100.1") for _ in range(8)]
+        for each in held[2:]:
+            assert each is not None
+            self.accept(each, known=False)
+        for each in self.closed[:]:
+            self.go(each)
+        self.assertIsNotNone(self.come("198.51.100.2"))
+        self.assertIsNotNone(self.come("198.51.100.3"))
+        self.assertEqual(len(self.closed), 3, "the one of 198.51.100.2")
+        self.assertIsNone(self.come("198.51.100.4"))
+
+    def test_so_many_are_known(self) -> None:
+        """Only so many addresses are remembered; the one whose last request is oldest is forgotten."""
+        places = Places(10**6, 8, self.clock.seconds, self.closed.append)
+        for number in range(MAX_KNOWN + 1):
+            held = Held()
+            place = places.take(held, f"10.0.{number // 250}.{number % 250}")
+            assert place is not None
+            places.accept(place, True)
+            places.give_back(place)
+            places.give_back(place)
+        self.assertEqual(len(places), 0)
+
+
+class NetworkTests(SynchronousTestCase):
+    """What peers are counted by."""
+
+    def test_networks(self) -> None:
+        """An IPv4 address counts by itself, however it is written; of global IPv6 addresses the /64."""
+        for host, network in (
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::/64"),
+            ("2001:db8:0:1:bbbb::2%eth0", "2001:db8:0:1::/64"),
+            ("fd00::1", "fd00::/64"),
+            ("fe80::1", "fe80::1"),
+            ("::1", "::1"),
+            ("", ""),
+        ):
+            self.assertEqual(client_network(host), network, host)

@@ -1,0 +1,298 @@
+"""Live events: `mtmount_twisted.frontends.web.events.ring`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.frontends.web.events import ring as feed_module
+from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
+from mtmount_twisted.frontends.web.events.selection import Selection
+from mtmount_twisted.journal.recorder import NoJournal
+from tests.support.feeds import World, parsed
+from tests.support.journals import STAMP
+
+
+class Ear:
+    """Who listens."""
+
+    def __init__(self, selection: Selection | None = None) -> None:
+        self.selection = selection or Selection()
+        self.heard: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.heard.append(data)
+
+    @property
+    def events(self) -> list[Any]:
+        """All that was heard."""
+        return [parsed(block) for block in b"".join(self.heard).decode().split("\n\n")[:-1]]
+
+
+class FeedTests(SynchronousTestCase):
+    """What is told, when, and at what cost."""
+
+    def setUp(self) -> None:
+        self.world = World(self)
+        self.feed = self.world.feed
+        self.addCleanup(self.world.stop)
+
+    def ear(self, **selection: frozenset[str]) -> Ear:
+        """Somebody who listens."""
+        ear = Ear(Selection(**selection))
+        self.feed.attach(ear)
+        return ear
+
+    def test_all_that_happens_is_told(self) -> None:
+        """Messages, steps and changes are told in their order, with the ids that they have in the file."""
+        ear = self.ear()
+        self.world.record()
+        self.world.tee.step(9, "received", "csc", 4, 1, 32, 2)
+        self.world.tee.event("link_down", "controller", 4, "lost")
+        self.world.write()
+        self.world.wait()
+        self.assertEqual([event.name for event in ear.events], ["message", "step", "change"])
+        self.assertEqual([event.id for event in ear.events], [self.world.id_of(n) for n in (1, 2, 3)])
+        self.assertEqual([event.data["id"] for event in ear.events], [event.id for event in ear.events])
+
+    def test_nothing_is_done_in_the_way_of_a_command(self) -> None:
+        """What is recorded is told 50 ms later at most, and not at once; one call is due for all of it."""
+        ear = self.ear()
+        self.world.record(5)
+        self.assertEqual(len(self.world.clock.getDelayedCalls()), 1)
+        self.world.wait(GATHER / 2)
+        self.assertEqual(ear.heard, [])
+        self.world.wait(0.05 - GATHER / 2)
+        self.assertEqual(len(ear.events), 5)
+
+    def test_nobody_listens(self) -> None:
+        """With nobody who listens nothing is due, and who comes then hears only what comes."""
+        self.world.record(5)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        ear = self.ear()
+        self.world.record()
+        self.world.wait()
+        self.assertEqual([event.data["sequence_id"] for event in ear.events], [6])
+
+    def test_each_event_is_encoded_once(self) -> None:
+        """However many listen, an event is made once, and who asks for the same gets the same bytes."""
+        made = []
+        framed = feed_module.framed
+        self.patch(feed_module, "framed", lambda entry: made.append(entry) or framed(entry))
+        ears = [self.ear() for _ in range(50)] + [self.ear(peers=frozenset(["csc"]))]
+        self.world.record(7)
+        self.world.wait()
+        self.assertEqual(len(made), 7)
+        self.assertEqual(len({id(ear.heard[0]) for ear in ears[:50]}), 1)
+        self.assertEqual(ears[50].heard, ears[0].heard)
+
+    def test_slices(self) -> None:
+        """No turn of the reactor sends to more than so many."""
+        turns: list[int] = []
+        ears = [self.ear() for _ in range(3 * STREAMS_PER_TURN)]
+        clock = self.world.clock
+        call_later = clock.callLater
+
+        def counting(delay: float, call: Any, *arguments: Any, **named: Any) -> Any:
+            def counted(*given: Any, **also: Any) -> None:
+                before = sum(len(ear.heard) for ear in ears)
+                call(*given, **also)
+                turns.append(sum(len(ear.heard) for ear in ears) - before)
+
+            return call_later(delay, counted, *arguments, **named)
+
+        self.patch(clock, "callLater", counting)
+        self.world.record()
+        self.world.wait()
+        self.assertEqual(sum(turns), len(ears))
+        self.assertLessEqual(max(turns), STREAMS_PER_TURN)
+
+    def test_selection(self) -> None:
+        """Who asks for some kinds or peers is told of no others."""
+        by_type = self.ear(types=frozenset(["step"]))
+        by_kind = self.ear(kinds=frozenset(["BOTH_AXES_STOP"]))
+        by_peer = self.ear(peers=frozenset(["controller"]))
+        self.world.record()
+        self.world.tee.step(9, "received", "csc", 4, 1, 32, 2)
+        self.world.tee.message("controller", "from", 4, b"6\n" + STAMP + b"\n0\n1")
+        self.world.wait()
+        self.assertEqual([event.name for event in by_type.events], ["step"])
+        self.assertEqual([event.name for event in by_kind.events], ["message", "step"])
+        self.assertEqual([event.data["kind"] for event in by_peer.events], ["IN_POSITION"])
+
+    def test_notice(self) -> None:
+        """What is not in the journal is told in its place among what is, with no id."""
+        ear, picky = self.ear(), self.ear(types=frozenset(["message"]))
+        self.world.record()
+        self.feed.publish("request", {"by": "web/night"})
+        self.world.record()
+        self.world.wait()
+        self.assertEqual([event.name for event in ear.events], ["message", "request", "message"])
+        self.assertEqual((ear.events[1].id, ear.events[1].data), (None, {"by": "web/night"}))
+        self.assertEqual([event.name for event in picky.events], ["message"] * 2)
+
+    def test_who_goes_while_others_are_told(self) -> None:
+        """Who is detached meanwhile is told nothing, and nothing stays due once nobody listens."""
+        ears = [self.ear(), Ear()]
+
+        class Last(Ear):
+            def send(ear, data: bytes) -> None:
+                self.feed.detach(ears[1])
+
+        last = Last()
+        self.feed.detach(ears[0])
+        for each in (last, ears[1]):
+            self.feed.attach(each)
+        self.world.record()
+        self.world.wait()
+        self.assertEqual(ears[1].heard, [])
+        self.world.record()
+        self.feed.detach(last)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_what_happens_while_others_are_told(self) -> None:
+        """Rows that come while a batch is on its way are told after it, without another row to wake them."""
+        ear = self.ear()
+        for _ in range(2 * STREAMS_PER_TURN):
+            self.ear()
+        send = ear.send
+
+        def sending(data: bytes) -> None:
+            send(data)
+            if self.world.recorded < 3:
+                self.world.record()
+
+        ear.send = sending  # type: ignore[method-assign]
+        self.world.record()
+        for _ in range(4):
+            self.world.wait(0.05)
+        self.assertEqual([event.data["sequence_id"] for event in ear.events], [1, 2, 3])
+
+    def test_long_bursts_are_told_whole(self) -> None:
+        """More rows than are told together are told all the same."""
+        ear = self.ear()
+        self.world.record(1200)
+        self.world.wait()
+        self.assertEqual([event.data["sequence_id"] for event in ear.events], list(range(1, 1201)))
+
+    def test_long_lines_are_told_in_pieces(self) -> None:
+        """What is sent in one piece is bounded, also if each line is long."""
+        ear = self.ear()
+        for _ in range(20):
+            self.world.tee.message("controller", "from", 4, b"5\n" + STAMP + b"\n" + b"x" * 20_000)
+        self.world.wait()
+        self.assertEqual(len(ear.events), 20)
+        self.assertLess(max(map(len, ear.heard)), 120_000)
+
+    def test_too_much_at_once(self) -> None:
+        """Rows that the ring can't hold until they are told are counted, and everybody is told how many."""
+        world = World(self, max_rows=10)
+        self.addCleanup(world.stop)
+        ear = Ear()
+        world.feed.attach(ear)
+        world.record(25)
+        world.wait()
+        self.assertEqual((ear.events[0].name, ear.events[0].data["rows"], world.feed.lost), ("gone", 15, 15))
+        self.assertEqual([event.data["sequence_id"] for event in ear.events[1:]], list(range(16, 26)))
+
+    def test_ring_is_bounded_in_bytes(self) -> None:
+        """The ring holds no more bytes than it may."""
+        world = World(self, max_bytes=10_000)
+        self.addCleanup(world.stop)
+        world.record(100, b"x" * 700)
+        self.assertEqual(world.feed._end - world.feed.start, 9)
+        world.record(100, b"")
+        self.assertEqual(world.feed._end - world.feed.start, 32)
+
+    def test_without_a_journal(self) -> None:
+        """Without a journal events have no id."""
+        clock = Clock()
+        tee, journal = Tee(NoJournal()), NoJournal()
+        feed = Feed(tee, journal, clock, Turns(clock))
+        ear = Ear()
+        feed.attach(ear)
+        tee.message("csc", "from", 1, b"1\n32\n1\n" + STAMP)
+        clock.advance(1)
+        self.assertEqual((ear.events[0].id, ear.events[0].data["id"]), (None, None))
+        self.assertEqual((feed.first_row, feed.last_row, feed.knows(0, 1)), (None, 0, False))
+
+    def test_a_fault_does_not_end_it(self) -> None:
+        """If an event can't be made, the log says so, and what comes after is told."""
+        ear = self.ear()
+        self.feed.publish("request", {})
+        framed = feed_module.framed
+        self.patch(feed_module, "framed", lambda entry: 1 / 0)
+        with self.assertLogs("mtmount_twisted.frontends.web.events.ring", "ERROR") as caught:
+            self.world.wait()
+        self.patch(feed_module, "framed", framed)
+        self.assertEqual(len(caught.output), 1)
+        self.assertIn("in <lambda>", caught.output[0])
+        self.world.record()
+        self.world.wait()
+        self.assertEqual([event.name for event in ear.events], ["message"])
+
+    def test_close(self) -> None:
+        """A feed that is closed hears nothing and has nothing due, however often it is closed."""
+        self.ear()
+        self.world.record()
+        for _ in range(2):
+            self.feed.close()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.assertEqual(
+            (self.world.tee.on_message, self.world.tee.on_step, self.world.tee.on_event), ([],) * 3
+        )
+
+    def test_close_while_telling(self) -> None:
+        """What is on its way when the service ends goes no further, and nobody complains."""
+        ears = [self.ear() for _ in range(2 * STREAMS_PER_TURN)]
+
+        def closing(data: bytes) -> None:
+            self.world.turns.close()
+
+        ears[0].send = closing  # type: ignore[method-assign]
+        self.world.record()
+        self.world.wait()
+        self.assertEqual(ears[-1].heard, [])
+
+
+class TurnsTests(SynchronousTestCase):
+    """Slices of work, one in a turn."""
+
+    def test_order(self) -> None:
+        """Who asks to be first is, and the others keep their order."""
+        clock = Clock()
+        turns = Turns(clock)
+        order: list[str] = []
+        for name, first in (("a", False), ("b", False), ("urgent", True)):
+            turns.turn(first).addCallback(lambda _, name=name: order.append(name))
+        clock.advance(0)
+        self.assertEqual(order, ["urgent", "a", "b"])
+
+    def test_cancel(self) -> None:
+        """Who wants its turn no more takes none of another's, and leaves nothing that is due."""
+        clock = Clock()
+        turns = Turns(clock)
+        unwanted, wanted = [turns.turn(), turns.turn(first=True)], turns.turn()
+        for turn in unwanted:
+            turn.cancel()
+            self.failureResultOf(turn, CancelledError)
+        clock.advance(0)
+        self.successResultOf(wanted)
+        turns.turn().addErrback(lambda reason: None).cancel()
+        clock.advance(0)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_close(self) -> None:
+        """When it is closed, who waits is cancelled, and so is who asks then."""
+        clock = Clock()
+        turns = Turns(clock)
+        waiting = [turns.turn(), turns.turn(first=True)]
+        for _ in range(2):
+            turns.close()
+        for turn in (*waiting, turns.turn()):
+            self.failureResultOf(turn, CancelledError)
+        self.assertEqual(clock.getDelayedCalls(), [])

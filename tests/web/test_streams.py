@@ -1,0 +1,892 @@
+"""Streams of events, and how one resumes: `frontends.web.events.streams`, `frontends.web.events.catch_up`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, serverFromString
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted.config.settings import WebSettings
+from mtmount_twisted.enums import Source
+from mtmount_twisted.frontends.web.events import catch_up
+from mtmount_twisted.frontends.web.events.catch_up import MAX_WAIT
+from mtmount_twisted.frontends.web.events.selection import Selection
+from mtmount_twisted.frontends.web.events.streams import KEEP_ALIVE, PARAMETERS, Bounds
+from mtmount_twisted.frontends.web.http.calls import Problem, User
+from mtmount_twisted.frontends.web.http.routing import Router
+from mtmount_twisted.frontends.web.http.site import WebSite
+from mtmount_twisted.journal import limited
+from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
+from tests.support.feeds import NIGHT, Event, Request, World
+from tests.support.journals import STAMP
+
+
+class StreamsCase(SynchronousTestCase):
+    """Readers of a daemon that runs."""
+
+    bounds: Bounds | None = None
+
+    def setUp(self) -> None:
+        self.world = World(self, self.bounds)
+        self.world.write()
+        self.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        """Nothing is left that is due."""
+        self.world.stop()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
+class StreamTests(StreamsCase):
+    """What a reader gets."""
+
+    def test_headers(self) -> None:
+        """The answer is a stream of events that nobody between may keep."""
+        wanted = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        self.assertEqual(self.world.read().headers, wanted)
+
+    def test_hello(self) -> None:
+        """The first event says where the stream begins, with the id to resume from."""
+        self.world.record(3)
+        self.world.write()
+        last = self.world.id_of(3)
+        data = {"run": 1, "last_id": last, "epoch": 4}
+        self.assertEqual(self.world.read().events, [Event("hello", last, data)])
+
+    def test_hello_of_an_empty_journal(self) -> None:
+        """If nothing happened yet, there is no id."""
+        self.assertEqual(self.world.read().events[0][1:], (None, {"run": 1, "last_id": None, "epoch": 4}))
+
+    def test_live(self) -> None:
+        """All that happens from the hello on is told, each with its id; nothing from before."""
+        self.world.record(2)
+        first = self.world.read()
+        self.world.record(2)
+        second = self.world.read()
+        self.world.record(2)
+        self.world.wait()
+        self.assertEqual(first.sequence_ids, [3, 4, 5, 6])
+        self.assertEqual(second.events[0].data["last_id"], self.world.id_of(2))
+        self.assertEqual(second.sequence_ids, [3, 4, 5, 6])
+
+    def test_what_a_mount_says_can_not_break_the_framing(self) -> None:
+        """Text with line feeds or with what looks like an event stays one event's data."""
+        reader = self.world.read()
+        for text in (b"x\rdata: y", b"data: x\n\nevent: gone\ndata: {}", "\u2028é".encode(), b"\xff\x00"):
+            self.world.tee.message("controller", "from", 4, b"5\n" + STAMP + b"\n" + text)
+        self.world.wait()
+        self.assertEqual([event.name for event in reader.events], ["hello", *["message"] * 4])
+        self.assertEqual(reader.named("message")[0]["fields"], None)
+
+    def test_keep_alive(self) -> None:
+        """Every 15 s each reader gets a comment, until nobody is there."""
+        readers = [self.world.read() for _ in range(3)]
+        for _ in range(2):
+            self.world.wait(KEEP_ALIVE)
+        for reader in readers:
+            self.assertEqual(reader.read.count(b":\n\n"), 2)
+            reader.leave()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_who_reads_keeps_a_commander_present(self) -> None:
+        """A user's commander is held present by each stream until that ends."""
+        readers = [self.world.read() for _ in range(2)]
+        self.assertEqual((self.world.presence.held, len(self.world.streams)), (["night"] * 2, 2))
+        for reader in readers:
+            reader.leave()
+            reader.leave()
+        self.assertEqual((self.world.presence.held, len(self.world.streams)), ([], 0))
+        self.world.record()
+        self.world.wait()
+
+    def test_selection(self) -> None:
+        """Only what is asked for is told, live and from what was; hello always is."""
+        self.world.record(2)
+        self.world.write()
+        for resumes in (False, True):
+            last = self.world.id_of(self.world.feed._last_number) if resumes else None
+            reader = self.world.read(last, kind="step,ACK", peer="csc, controller")
+            self.world.wait()
+            self.world.record()
+            self.world.tee.step(9, "sent", "csc", 4, 1, 32, 2)
+            self.world.tee.message("controller", "from", 4, b"0\n1\n1\n" + STAMP + b"\n100")
+            self.world.tee.message("eui", "to", 4, b"0\n1\n1\n" + STAMP + b"\n100")
+            self.world.wait()
+            self.assertEqual([event.name for event in reader.events], ["hello", "step", "message"])
+
+    def test_faults(self) -> None:
+        """A query that can't be understood is refused with each fault and what was expected."""
+        call = self.world.call(Request(), kind="ack,bogus", peer=",", colour="red")
+        problem = self.failureResultOf(call, Problem).value
+        faults = {fault.where: fault.why for fault in problem.faults}
+        self.assertEqual(problem.status, 422)
+        self.assertEqual(set(faults), {"query.kind", "query.peer", "query.colour"})
+        empty = self.failureResultOf(self.world.call(Request(), kind="", peer=""), Problem).value
+        self.assertEqual([fault.where for fault in empty.faults], ["query.kind", "query.peer"])
+        self.assertIn("IN_POSITION", faults["query.kind"])
+        self.assertIn(", ".join(PARAMETERS), faults["query.colour"])
+        many = self.world.call(Request(), kind=",".join(["ACK"] * 101))
+        self.assertEqual(self.failureResultOf(many, Problem).value.status, 422)
+        self.assertEqual(len(self.world.streams), 0)
+
+    def test_known_kinds(self) -> None:
+        """Types, names of codes and numbers of those without a name can be asked for."""
+        kinds = "message,step,change,request,ACK,AZIMUTH_AXIS_MOVE,code 4711,code -5"
+        self.world.read(kind=kinds)
+
+    def test_malformed_last_id(self) -> None:
+        """A last id that is none is refused, from header and query, and says how one looks."""
+        for text in ("x", "1", "1.", "1.2.3", "1.99999999999999999999", "\u0661.\u0661", "-1.5"):
+            for call in (
+                self.world.call(Request(), last=text),
+                self.world.call(Request(), last_event_id=text),
+            ):
+                problem = self.failureResultOf(call, Problem).value
+                self.assertEqual(problem.status, 400, text)
+                self.assertIn("RUN.ROW", problem.faults[0].why)
+
+    def test_close(self) -> None:
+        """When the service ends, every stream ends as it should, and no other begins."""
+        readers = [self.world.read(), self.world.read("1.1")]
+        self.world.record()
+        for _ in range(2):
+            self.world.streams.close()
+        self.assertTrue(all(reader.finished for reader in readers))
+        self.assertEqual((len(self.world.streams), self.world.presence.held), (0, []))
+        problem = self.failureResultOf(self.world.call(Request()), Problem).value
+        self.assertEqual(problem.status, 503)
+
+
+class BoundsTests(StreamsCase):
+    """How many streams there may be, and how far behind."""
+
+    bounds = Bounds(max_behind_bytes=5000, max_behind_seconds=10, per_user=2, per_address=2, total=3)
+
+    def test_per_user(self) -> None:
+        """One user has so many streams, and may have another when one ends."""
+        readers = [self.world.read() for _ in range(2)]
+        problem = self.failureResultOf(self.world.call(Request()), Problem).value
+        self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
+        readers[0].leave()
+        self.world.read()
+
+    def test_per_address(self) -> None:
+        """Where there are no tokens one address has so many, and keeps no other address from its own."""
+        for _ in range(2):
+            self.world.read(network="192.0.2.1")
+        problem = self.failureResultOf(self.world.call(Request(), network="192.0.2.1"), Problem).value
+        self.assertEqual(problem.status, 503)
+        self.world.read(network="192.0.2.2")
+
+    def test_per_address_of_users(self) -> None:
+        """All users at one address have so many, and one that has no address is not counted with them."""
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abc"]
+        readers = [self.world.read(user=user, at="192.0.2.1") for user in users[:2]]
+        problem = self.failureResultOf(self.world.call(Request(), users[2], at="192.0.2.1"), Problem).value
+        self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
+        self.assertIn("your address has 2 event streams", problem.title)
+        self.world.read(user=users[2])
+        readers[0].leave()
+        self.world.read(user=users[2], at="192.0.2.1")
+
+    def test_total(self) -> None:
+        """There are so many streams altogether."""
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
+        for user in users[:3]:
+            self.world.read(user=user)
+        problem = self.failureResultOf(self.world.call(Request(), users[3]), Problem).value
+        self.assertEqual(problem.status, 503)
+
+    def test_too_many_bytes_behind(self) -> None:
+        """A reader that leaves too much unread is cut off, which is counted and recorded; others are not."""
+        slow, quick = self.world.read(room=1000), self.world.read()
+        for _ in range(20):
+            self.world.record()
+            self.world.wait(0.05)
+        self.assertTrue(slow.aborted)
+        self.assertEqual((self.world.streams.cut_off, len(self.world.streams)), (1, 1))
+        self.assertEqual(quick.sequence_ids, list(range(1, 21)))
+        (change,) = quick.named("change")
+        self.assertEqual((change["kind"], change["peer"], change["epoch"]), ("cut_off", "web/night", 4))
+        self.assertEqual(change["detail"], "event stream: more than 5000 bytes behind")
+
+    def test_cut_off_without_rights(self) -> None:
+        """That one is cut off who only observes is recorded within the bounds of clients without rights."""
+        self.patch(limited, "PORT_ROWS", 0)
+        slow = self.world.read(user=User("night", frozenset(["observe"]), Source.CSC), room=1000)
+        quick = self.world.read()
+        for _ in range(20):
+            self.world.record()
+            self.world.wait(0.05)
+        self.assertTrue(slow.aborted)
+        self.assertEqual((quick.named("change"), self.world.counts["omitted"]), ([], 1))
+
+    def test_cut_off_is_logged(self) -> None:
+        """Each reader that is cut off has one line in the log, which names the user and the reason."""
+        self.world.read(room=1000)
+        self.world.read()
+        with self.assertLogs("tests.support.feeds", "WARNING") as logged:
+            for _ in range(20):
+                self.world.record()
+                self.world.wait(0.05)
+        line = "web/night: closed: cut off: event stream: more than 5000 bytes behind"
+        self.assertEqual([record.getMessage() for record in logged.records], [line])
+
+    def test_too_long_behind(self) -> None:
+        """A reader that reads nothing for too long is cut off."""
+        slow = self.world.read(room=100)
+        self.world.record()
+        self.world.wait(0.1)
+        self.world.wait(9)
+        self.assertFalse(slow.aborted)
+        self.assertGreaterEqual(self.world.streams.behind, 0)
+        self.world.wait(1.1)
+        self.assertTrue(slow.aborted)
+
+    def test_slow_but_reading(self) -> None:
+        """A reader that always has something left to read, and reads on, gets all of it."""
+        slow = self.world.read(room=300)
+        for _ in range(40):
+            self.world.record(2)
+            self.world.wait(0.1)
+            self.world.wait(8)
+            slow.take()
+        self.world.wait()
+        for _ in range(100):
+            slow.take()
+        self.assertEqual(slow.sequence_ids, list(range(1, 81)))
+
+    def test_cut_off_and_resumed(self) -> None:
+        """Who was cut off resumes where it was, and misses nothing."""
+        slow = self.world.read(room=1000)
+        for _ in range(20):
+            self.world.record()
+            self.world.wait(0.05)
+        slow._room = None
+        slow.take()
+        again = self.world.read(slow.events[-1].id)
+        self.world.wait()
+        self.assertEqual(slow.sequence_ids + again.sequence_ids, list(range(1, 21)))
+
+    def test_slow_while_resuming(self) -> None:
+        """Who is slow while it resumes is waited for, and cut off by the same rule."""
+        self.world.record(100)
+        self.world.write()
+        slow = self.world.read(self.world.id_of(1), room=600)
+        for _ in range(80):
+            self.world.wait(1)
+            slow.take()
+        stuck = self.world.read(self.world.id_of(1), room=600)
+        self.world.wait(0.1)
+        self.world.wait(11)
+        self.assertEqual(slow.sequence_ids, list(range(2, 101)))
+        self.assertTrue(stuck.aborted)
+
+    def test_push_producer(self) -> None:
+        """What a connection asks of one that writes to it is there; told late, it does nothing."""
+        reader = self.world.read()
+        producer = reader.producer
+        verifyObject(IPushProducer, producer)
+        reader.leave()
+        for told in (producer.pauseProducing, producer.resumeProducing, producer.stopProducing):
+            told()
+        producer.send(b"late")
+        self.assertEqual([event.name for event in reader.events], ["hello"])
+
+
+class ResumeTests(SynchronousTestCase):
+    """From where a reader was up to now."""
+
+    def world(self, **ring: int) -> World:
+        """A daemon that runs."""
+        world = World(self, **ring)
+        self.addCleanup(world.stop)
+        world.write()
+        return world
+
+    def test_from_the_ring(self) -> None:
+        """What is in memory comes from there: no thread reads the file."""
+        world = self.world()
+        world.synchronous = False
+        world.record(50)
+        reader = world.read(world.id_of(10))
+        world.wait()
+        self.assertEqual(reader.sequence_ids, list(range(11, 51)))
+        self.assertEqual(list(world.threads), [])
+        world.record()
+        world.wait()
+        self.assertEqual(reader.sequence_ids[-1], 51)
+        self.assertEqual([event.name for event in reader.events if event.name != "message"], ["hello"])
+
+    def test_from_query(self) -> None:
+        """The id can stand in the query, for who can't set headers."""
+        world = self.world()
+        world.record(3)
+        reader = world.read(last_event_id=world.id_of(2))
+        world.wait()
+        self.assertEqual(reader.sequence_ids, [3])
+
+    def test_hello_does_not_skip(self) -> None:
+        """A reader that resumes and is interrupted at once is not moved on by the hello."""
+        world = self.world()
+        world.record(3)
+        self.assertEqual(world.read(world.id_of(1)).events[0].id, None)
+
+    def test_from_the_journal(self) -> None:
+        """What memory has no longer comes from the file, and then from memory."""
+        world = self.world(max_rows=10)
+        world.record(2500)
+        world.write()
+        world.record(5)
+        reader = world.read(world.id_of(3))
+        world.wait(1)
+        self.assertEqual(reader.sequence_ids, list(range(4, 2506)))
+        self.assertEqual(reader.named("gone"), [])
+
+    def test_file_ahead_of_the_feed(self) -> None:
+        """What the file has before the others are told of it is told once."""
+        world = self.world(max_rows=3)
+        live = world.read()
+        world.record(10)
+        world.wait()
+        world.record(2)
+        world.write()
+        reader = world.read(world.id_of(1))
+        world.wait()
+        world.record()
+        world.wait()
+        self.assertEqual(reader.sequence_ids, list(range(2, 14)))
+        self.assertEqual(live.sequence_ids[-3:], [11, 12, 13])
+
+    def test_over_a_restart(self) -> None:
+        """A reader resumes after the daemon was started anew."""
+        world = self.world()
+        world.record(5)
+        world.write()
+        last = world.id_of(2)
+        world.restart()
+        world.record(2)
+        reader = world.read(last)
+        world.write()
+        world.record(1)
+        world.wait()
+        self.assertEqual((reader.sequence_ids, reader.named("gone")), ([3, 4, 5, 6, 7, 8], []))
+
+    def test_before_the_file_is_open(self) -> None:
+        """A daemon that has only begun is waited for, and so is its file."""
+        world = self.world()
+        world.record(3)
+        world.write()
+        last = world.id_of(1)
+        world.restart()
+        reader = world.read(last)
+        self.assertIsNone(world.journal.base)
+        world.wait()
+        world.record()
+        world.wait(0.01)
+        world.write()
+        world.wait()
+        self.assertEqual((reader.sequence_ids, reader.named("gone")), ([2, 3, 4], []))
+
+    def test_trimmed(self) -> None:
+        """Rows that were deleted since are told as gone, with their number."""
+        world = self.world(max_rows=5)
+        world.record(100)
+        world.write()
+        last = world.id_of(10)
+        world.journal.keeper._store._db.execute(
+            "DELETE FROM message WHERE id <= ?", (world.journal.base + 40,)
+        )
+        reader = world.read(last)
+        world.wait()
+        self.assertEqual([event.name for event in reader.events[:2]], ["hello", "gone"])
+        self.assertEqual(reader.named("gone"), [{"rows": 30, "why": catch_up.NOT_THERE}])
+        self.assertEqual(reader.sequence_ids, list(range(41, 101)))
+
+    def test_trimmed_to_another_run(self) -> None:
+        """If all of a run was deleted, nobody knows how many rows it had left."""
+        world = self.world()
+        world.record(5)
+        world.write()
+        last = world.id_of(2)
+        world.restart()
+        world.record(1)
+        world.write()
+        world.journal.keeper._store._db.execute("DELETE FROM message WHERE run = 1")
+        reader = world.read(last)
+        world.wait()
+        self.assertEqual(
+            ([gone["rows"] for gone in reader.named("gone")], reader.sequence_ids), ([None], [6])
+        )
+
+    def assert_goes_live(self, world: World, last: str, why: str) -> None:
+        """A reader is told that something unknown is gone, and then what comes."""
+        reader = world.read(last)
+        world.wait(MAX_WAIT + 1)
+        (gone,) = reader.named("gone")
+        self.assertIsNone(gone["rows"])
+        self.assertIn(why, gone["why"])
+        world.record()
+        world.wait()
+        self.assertEqual(reader.sequence_ids, [world.recorded])
+
+    def test_another_journal(self) -> None:
+        """Ids of another file, and such as are yet to come, are told as gone; then it is live."""
+        world = self.world()
+        world.record(5)
+        world.write()
+        for last in ("7.3", "1.2000", "1.999999999999", f"{world.journal.run + 1}.{world.journal.base + 2}"):
+            self.assert_goes_live(world, last, "not of this journal")
+
+    def test_no_journal(self) -> None:
+        """With the journal turned off, the reader is told so."""
+        world = self.world()
+        world.shelf.path = None
+        world.feed.journal = NoJournal()
+        self.assert_goes_live(world, "1.5", "turned off")
+
+    def test_unreadable_journal(self) -> None:
+        """If the file can't be read, the reader is told why."""
+        world = self.world()
+        world.shelf.path = world.path.with_name("other.sqlite")
+        self.assert_goes_live(world, "1.5", "there is no journal")
+
+    def test_journal_that_is_not_written(self) -> None:
+        """What is in neither memory nor file is waited for so long, and then told as gone."""
+        for fault, why in (("", "far behind"), ("disk full", "disk full")):
+            world = self.world(max_rows=5)
+            world.record(5)
+            world.write()
+            last = world.id_of(5)
+            world.record(20)
+            world.journal.fault = fault
+            reader = world.read(last)
+            world.wait(0.01)
+            for _ in range(110):
+                world.wait(0.05)
+            (gone,) = reader.named("gone")
+            self.assertEqual(gone["rows"], 15)
+            self.assertIn(why, gone["why"])
+            self.assertEqual(reader.sequence_ids, list(range(21, 26)))
+
+    def test_waits_without_reading(self) -> None:
+        """However many wait for the file, one look now and then is for all; it is read when it has grown."""
+        world = self.world(max_rows=5)
+        world.record(5)
+        world.write()
+        last = world.id_of(5)
+        world.record(20)
+        world.synchronous = False
+        readers = [world.read(last) for _ in range(4)]
+
+        def read_file() -> int:
+            world.wait(0.5)
+            for number in range(100):
+                if not world.threads:
+                    return number
+                world.run_thread()
+                world.wait(0.01)
+            raise AssertionError("it is read again and again")
+
+        self.assertEqual(read_file(), 4)
+        world.wait(1)
+        self.assertEqual(read_file(), 0)
+        looks = [
+            call for call in world.clock.getDelayedCalls() if call.getTime() <= world.clock.seconds() + 1
+        ]
+        self.assertEqual(len(looks), 1)
+        world.write()
+        self.assertEqual(read_file(), 4)
+        for reader in readers:
+            self.assertEqual((reader.sequence_ids, reader.named("gone")), (list(range(6, 26)), []))
+
+    def test_end_while_the_file_is_waited_for(self) -> None:
+        """The end of the web ends those waits, too, and nothing is due after it."""
+        world = self.world(max_rows=5)
+        world.record(5)
+        world.write()
+        last = world.id_of(5)
+        world.record(20)
+        reader = world.read(last)
+        world.wait(0.1)
+        world.stop()
+        self.assertTrue(reader.finished)
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+
+    def test_grown_while_it_is_read(self) -> None:
+        """What is written while the file is read is not waited for."""
+        world = self.world(max_rows=5)
+        world.record(5)
+        world.write()
+        last = world.id_of(5)
+        world.record(20)
+        world.synchronous = False
+        reader = world.read(last)
+        world.wait(0.01)
+        waiting, work = world.threads.popleft()
+        found = work()
+        world.write()
+        world.synchronous = True
+        waiting.callback(found)
+        world.wait(0.01)
+        self.assertEqual(reader.sequence_ids, list(range(6, 26)))
+
+    def test_ahead_of_others_who_all_go(self) -> None:
+        """Who has more than the others were told goes on as soon as they were, or have gone."""
+        for go in (False, True):
+            world = self.world(max_rows=30)
+            live = world.read()
+            world.record(40)
+            world.write()
+            reader = world.read(world.id_of(1))
+            world.clock.advance(0)
+            for _ in range(8):
+                world.clock.advance(0.001)
+            if go:
+                live.leave()
+            else:
+                world.wait(0.1)
+            for _ in range(8):
+                world.clock.advance(0.001)
+            self.assertEqual(reader.sequence_ids, list(range(2, 41)))
+            self.assertIn(reader, [listener.request for listener in world.feed.listeners])  # type: ignore[attr-defined]
+
+    def test_journal_that_is_not_opened(self) -> None:
+        """If the file of this run is never opened, the reader is told so and is live."""
+        world = self.world()
+        world.record(3)
+        world.write()
+        last = world.id_of(3)
+        world.restart()
+        world.journal.fault = "locked"
+        self.assert_goes_live(world, last, "locked")
+
+    def test_who_goes_while_resuming(self) -> None:
+        """A reader that goes while it resumes is sent nothing more, and nothing is left of it."""
+        world = self.world(max_rows=5)
+        world.record(100)
+        world.write()
+        world.synchronous = False
+        for turn in range(4):
+            reader = world.read(world.id_of(1))
+            for _ in range(turn):
+                world.wait(0.001)
+                world.run_thread()
+            reader.leave()
+            size = len(reader.read)
+            world.wait()
+            world.run_thread()
+            world.wait()
+            self.assertEqual(len(reader.read), size)
+        self.assertEqual((len(world.feed.listeners), world.clock.getDelayedCalls()), (0, []))
+
+    def test_row_that_was_not_kept(self) -> None:
+        """A row that the journal had no room for is told live, with no id, and to who resumes soon after."""
+        world = self.world()
+        world.record()
+        live = world.read()
+        number = world.journal.message
+        world.journal.message = lambda *row: 0
+        world.record()
+        world.journal.message = number
+        world.record()
+        world.wait()
+        reader = world.read(world.id_of(1))
+        world.wait()
+        self.assertEqual((live.sequence_ids, reader.sequence_ids), ([2, 3], [2, 3]))
+        self.assertEqual([event.id for event in live.events][1:], [None, world.id_of(2)])
+
+
+class Client(Protocol):
+    """A browser that asks for events and then reads nothing.
+
+    :ivar gone: fires when its connection is lost.
+    """
+
+    def __init__(self) -> None:
+        self.read = b""
+        self.greeted: Deferred[None] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.read += data
+        if b"event: hello" in self.read and not self.greeted.called:
+            self.transport.pauseProducing()
+            self.greeted.callback(None)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.gone.callback(None)
+
+
+class Sayer:
+    """Has the mount say more each time that something is told, until somebody is cut off."""
+
+    selection = Selection()
+
+    def __init__(self, world: World, cut: Deferred[str]) -> None:
+        self._world = world
+        self._cut = cut
+
+    def send(self, data: bytes) -> None:
+        """Something was told."""
+        for _ in range(0 if self._cut.called else 20):
+            line = b"5\n" + STAMP + b"\n" + b"x" * 60_000
+            self._world.tee.message("controller", "from", self._world.epoch, line)
+
+
+class AccessPolicy:
+    """Lets everybody in."""
+
+    has_tokens = False
+
+    def admit(self, request: object) -> None:
+        """Anything goes."""
+
+    def user(self, request: object, role: object) -> User:
+        """Everybody is one."""
+        return NIGHT
+
+
+class SocketTests(TestCase):
+    """Over TCP, whose buffers are what a reader leaves its events in."""
+
+    async def test_who_does_not_read(self) -> None:
+        """A reader that reads nothing is cut off, and its connection is gone; the streams are none."""
+        from twisted.internet import reactor
+
+        world = World(self, clock=reactor)
+        log = RateLimitedLog(world.clock, logging.getLogger("tests.support.web"), A_FEW)
+        site = WebSite(Router(world.streams.routes(), AccessPolicy(), log), WebSettings(), log, reactor)
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
+        self.addCleanup(port.stopListening)
+        self.addCleanup(world.stop)
+        cut: Deferred[str] = Deferred()
+        world.tee.on_event.append(lambda *row: cut.callback(row[-1]))
+        end = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        client = await connectProtocol(end, Client())
+        await client.greeted
+        world.feed.attach(Sayer(world, cut))
+        world.record()
+        self.assertIn("bytes behind", await cut)
+        self.assertEqual((len(world.streams), world.presence.held), (0, []))
+        client.transport.resumeProducing()
+        await client.gone
+        self.assertIn(b"HTTP/1.1 200 OK", client.read)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("record"), st.integers(1, 6)),
+        st.tuples(st.sampled_from(["write", "thread", "take", "live"]), st.none()),
+        st.tuples(st.just("wait"), st.sampled_from([0.001, 0.02, 0.05])),
+    ),
+    max_size=25,
+)
+
+
+END: Any = [("write", None), ("thread", None), ("wait", 0.05), ("take", None)]
+
+
+class InterleavingTests(SynchronousTestCase):
+    """Resuming, whatever happens meanwhile and in whatever order."""
+
+    @given(
+        before=st.tuples(STEPS, st.booleans(), STEPS),
+        after=STEPS,
+        rows=st.integers(1, 12),
+        page=st.integers(1, 5),
+        point=st.integers(0, 1000),
+        room=st.sampled_from([None, 100, 700]),
+    )
+    def test_nothing_is_missed_or_told_twice(
+        self, before: Any, after: Any, rows: int, page: int, point: int, room: int | None
+    ) -> None:
+        """From any id on, a reader gets every row once and in order, or is told how many it does not get."""
+        self.patch(catch_up, "PAGE_ROWS", page)
+        self.patch(catch_up, "ROWS_PER_TURN", 2)
+        world = World(self, max_rows=rows)
+        world.synchronous = False
+        ids: list[str] = []
+        try:
+            first, restarts, second = before
+            play(world, first, ids)
+            world.write()
+            note(world, ids)
+            if restarts:
+                world.restart()
+                world.write()
+            play(world, second, ids)
+            if not ids:
+                return
+            start = point % len(ids)
+            reader = world.read(ids[start], room=room)
+            play(world, after, ids, reader)
+            while True:
+                told = len(reader.read)
+                for _ in range(4):
+                    play(world, END, ids, reader)
+                if len(reader.read) == told:
+                    break
+            got, wanted = reader.sequence_ids, range(start + 2, world.recorded + 1)
+            gone = sum(each["rows"] for each in reader.named("gone"))
+            self.assertEqual(got, sorted(set(got) & set(wanted)))
+            self.assertEqual(len(wanted) - len(got), gone)
+            self.assertLessEqual(gone, world.feed.lost)  # only what a ring so small could not hold
+        finally:
+            world.stop()
+
+
+class CrashTests(SynchronousTestCase):
+    """Resuming after the daemon was killed."""
+
+    def test_at_once(self) -> None:
+        """What the next daemon records is told, whether it has its file, or a row in it, or not."""
+        for turns in range(3):
+            world = World(self)
+            try:
+                world.write()
+                world.record(3)
+                world.write()
+                world.record(2)
+                last = world.id_of(4)  # told, and never written
+                world.crash()
+                if turns:
+                    world.write()
+                if turns == 2:
+                    world.record()
+                    world.write()
+                reader = world.read(last)
+                world.wait(0.01)
+                world.write()
+                world.record(2)
+                world.wait(0.01)
+                world.write()
+                world.wait()
+                self.assertEqual(reader.sequence_ids, list(range(6, world.recorded + 1)))
+                self.assertEqual(reader.named("gone"), [{"rows": None, "why": catch_up.NOT_THERE}])
+            finally:
+                world.stop()
+
+    def test_row_of_the_journals_own(self) -> None:
+        """What the journal says of the run before, ahead of rows that wait, makes nothing of those go."""
+        world = World(self)
+        try:
+            world.write()
+            world.record(2)
+            world.tee.step(7, "sent", "csc", 1, 5, 103, 1)
+            world.write()
+            last = world.id_of(2)
+            world.crash()
+            world.record(3)
+            world.journal.keeper.keep(([], [], []))  # the file is open, and no more was written
+            reader = world.read(last)
+            world.wait(0.2)
+            world.write()
+            world.wait()
+            self.assertEqual((reader.sequence_ids, reader.named("gone")), ([3, 4, 5], []))
+            self.assertEqual([change["kind"] for change in reader.named("change")], ["unknown"])
+            self.assertEqual([event.id for event in reader.events][-1], world.id_of(4))
+        finally:
+            world.stop()
+
+    def test_daemon_that_does_nothing(self) -> None:
+        """Where nothing happens nothing is waited for, and nothing is gone that is there."""
+        world = World(self)
+        try:
+            world.write()
+            world.record(3)
+            world.write()
+            last = world.id_of(3)
+            world.crash()
+            world.write()
+            reader = world.read(last)
+            world.wait(MAX_WAIT + 1)
+            world.record()
+            world.wait()
+            self.assertEqual((reader.sequence_ids, reader.named("gone")), ([4], []))
+        finally:
+            world.stop()
+
+    @given(
+        runs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=3),
+        point=st.integers(0, 1000),
+        before=STEPS,
+        after=STEPS,
+        page=st.integers(1, 5),
+    )
+    def test_nothing_that_is_written_is_skipped(
+        self, runs: Any, point: int, before: Any, after: Any, page: int
+    ) -> None:
+        """From any id that was told on, all that is in the journal is told, once and in order.
+
+        What was recorded last and never written is told as gone to who had some of it, once.
+        """
+        self.patch(catch_up, "PAGE_ROWS", page)
+        world = World(self)
+        world.synchronous = False
+        told: list[str] = []
+        lost: set[int] = set()
+        try:
+            for written, unwritten in runs:
+                world.write()
+                world.record(written)
+                world.write()
+                world.record(unwritten)
+                note(world, told)
+                lost |= set(range(world.recorded - unwritten + 1, world.recorded + 1))
+                world.crash()
+            play(world, before, [])
+            if not told:
+                return
+            start = point % len(told)
+            reader = world.read(told[start])
+            play(world, after, [], reader)
+            while True:
+                size = len(reader.read)
+                for _ in range(4):
+                    play(world, END, [], reader)
+                if len(reader.read) == size:
+                    break
+            wanted = [number for number in range(start + 2, world.recorded + 1) if number not in lost]
+            self.assertEqual(reader.sequence_ids, wanted)
+            gone = [{"rows": None, "why": catch_up.NOT_THERE}] if start + 1 in lost else []
+            self.assertEqual(reader.named("gone"), gone)
+        finally:
+            world.stop()
+
+
+def play(world: World, steps: Any, ids: list[str], reader: Request | None = None) -> None:
+    """Have things happen."""
+    actions = {
+        "record": world.record,
+        "write": lambda _: world.write(),
+        "thread": lambda _: world.run_thread(),
+        "wait": world.wait,
+        "take": lambda _: reader and reader.take(),
+        "live": lambda _: len(world.streams) < 5 and world.read(),
+    }
+    for action, value in steps:
+        actions[action](value)
+        note(world, ids)
+
+
+def note(world: World, ids: list[str]) -> None:
+    """Remember the ids of what was recorded, as far as they are known."""
+    base = world.journal.base
+    if base is not None:
+        for row in world.feed._rows:
+            if int((row[11] or b"0").split(b"\n")[0]) == len(ids) + 1:
+                ids.append(world.id_of(row[0]))

@@ -1,0 +1,25 @@
+"""Secrets, which can be compared and not be read."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.wire.secret import Secret
+
+
+class SecretTests(SynchronousTestCase):
+    """One secret."""
+
+    def test_compared(self) -> None:
+        """It is what it is, and nothing else."""
+        secret = Secret("sésame, open")
+        self.assertTrue(secret.is_said_by("sésame, open"))
+        for text in ("", "sésame, ope", "sésame, open ", "\ud800"):
+            self.assertFalse(secret.is_said_by(text))
+
+    def test_not_shown(self) -> None:
+        """However it is printed, or what it holds, the text is not there."""
+        secret = Secret("sesame")
+        for text in (str(secret), repr(secret), f"{secret}", repr([secret])):
+            self.assertIn("***", text)
+        self.assertNotIn(b"sesame", secret._digest)
