@@ -1,6 +1,7 @@
 """Run every block of code of README.rst and docs/*.rst, in order, in a fresh clone with its own environment.
 
     .venv/bin/python .ci/docs.py [PAGE...]
+    .venv/bin/python .ci/docs.py --own-network      exit status 0 if the pages get a network of their own
 
 A reader is imitated: each page is read from its top in the folder of the clone, with the environment that the
 README's first command makes. What a block is, its language says:
@@ -410,19 +411,29 @@ def read_all(pages: list[Path], wheels: str) -> bool:
     return not counts["wrong"]
 
 
+OWN_NETWORK = ("unshare", "-n" if os.geteuid() == 0 else "-rn")
+
+
+def own_network_works() -> bool:
+    """Return whether a program here can have a network of its own."""
+    tried = [*OWN_NETWORK, "ip", "link", "set", "lo", "up"]
+    with contextlib.suppress(OSError):
+        return subprocess.run(tried, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return False
+
+
 def in_own_network(command: list[str]) -> list[str]:
     """Return a command that runs in a network of its own, if that works here."""
-    unshare = ["unshare", "-n" if os.geteuid() == 0 else "-rn"]
-    tried = [*unshare, "ip", "link", "set", "lo", "up"]
-    with contextlib.suppress(OSError):
-        if subprocess.run(tried, stderr=subprocess.DEVNULL, check=False).returncode == 0:
-            return [*unshare, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
+    if own_network_works():
+        return [*OWN_NETWORK, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
     print("docs: unshare does not work here: the default ports must be free", flush=True)
     return command
 
 
 def main(names: list[str]) -> int:
     """Fetch what is needed, then read the pages without a network."""
+    if names == ["--own-network"]:
+        return not own_network_works()
     if INSIDE in os.environ:
         chosen = [README, *sorted(DOCS.glob("*.rst"))]
         if names:

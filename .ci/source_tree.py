@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,5 +16,6 @@ def copy_sources(folder: Path) -> Path:
     for name in listed.split("\0"):
         if name and (ROOT / name).is_file():  # and not deleted since the last commit
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+            with contextlib.suppress(FileNotFoundError):  # a program that runs beside this one removed it
+                shutil.copy2(ROOT / name, folder / name)
     return folder

@@ -1,4 +1,4 @@
-"""``.ci/run``: its last line sums what the test runners reported."""
+"""``.ci/run``: two steps at a time, and a last line that sums what the test runners reported."""
 
 from __future__ import annotations
 
@@ -108,3 +108,92 @@ class RunTests(SynchronousTestCase):
         done = self.run_it("lint", "lints")
         self.assertEqual(done.returncode, 2)
         self.assertIn("no step 'lints'; there are: tests ", done.stdout)
+
+
+class BesideTests(SynchronousTestCase):
+    """Two steps at a time, in a tree whose Python says what it is asked and waits for the test."""
+
+    def setUp(self) -> None:
+        self.tree = scratch_folder(self)
+        shutil.copytree(ROOT / ".ci", self.tree / ".ci")
+        self.temporary = self.tree / "tmp"
+        self.temporary.mkdir()
+        for name in ("lint", "types"):
+            os.mkfifo(self.tree / name)
+        python = self.tree / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(
+            '#!/bin/sh\necho "asked: $*"\ncase "$*" in\n'
+            '*"ruff check"*) read -r word <lint; echo "lint: $word";;\n'
+            '*mypy*) read -r word <types; echo "types: $word"; [ "$word" != fail ] || exit 3;;\n'
+            "esac\n"
+        )
+        python.chmod(0o755)
+
+    def start(self, *steps: str) -> subprocess.Popen[str]:
+        """Start a run, which is stopped at the end of the test if it has not ended."""
+        run = subprocess.Popen(
+            ["bash", self.tree / ".ci" / "run", *steps],
+            env={**os.environ, "TMPDIR": str(self.temporary)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.addCleanup(run.__exit__, None, None, None)
+        self.addCleanup(run.terminate)
+        return run
+
+    def let(self, step: str, word: str) -> None:
+        """Let a step go on, once it waits for that."""
+        (self.tree / step).write_text(f"{word}\n")
+
+    def read_until(self, run: subprocess.Popen[str], line: str) -> str:
+        """Read what a run prints, up to a line that begins so."""
+        assert run.stdout is not None
+        read = []
+        for printed in run.stdout:
+            read.append(printed)
+            if printed.startswith(line):
+                return "".join(read)
+        raise AssertionError(f"{line!r} is not in:\n{''.join(read)}")
+
+    def test_each_output_whole(self) -> None:
+        """Two steps run at the same time; the output of each comes in one piece, when the step ends."""
+        run = self.start("lint", "types")
+        self.let("types", "pass")  # `lint` waits meanwhile
+        self.assertIn(
+            "\n== types\n+ .venv/bin/python -m mypy\nasked: -m mypy\ntypes: pass\n== types: passed after ",
+            self.read_until(run, "== types: passed"),
+        )
+        self.let("lint", "pass")
+        rest, _ = run.communicate()
+        self.assertIn("\nasked: -m ruff check .\nlint: pass\n", rest)
+        self.assertIn("\nasked: -m ruff format --check .\n== lint: passed after ", rest)
+        self.assertEqual(rest.splitlines()[-1], "tests: 0 passed, 0 failed, 0 skipped")
+        self.assertEqual((run.returncode, os.listdir(self.temporary)), (0, []))
+
+    def test_failure(self) -> None:
+        """After a failure the step beside it goes on to its end, no other starts, and the run fails."""
+        run = self.start("lint", "types", "packaging", "chaos")
+        self.let("types", "fail")
+        self.read_until(run, "== types: failed with status 3")
+        self.let("lint", "pass")
+        rest, _ = run.communicate()
+        self.assertIn("\n== lint: passed after ", rest)
+        self.assertNotIn("packaging", rest)
+        self.assertNotIn("chaos", rest)
+        self.assertIn("\n== types: failed with status 3 after ", rest)
+        self.assertEqual(rest.splitlines()[-1], "tests: 0 passed, 0 failed, 0 skipped")
+        self.assertEqual((run.returncode, os.listdir(self.temporary)), (3, []))
+
+    def test_stopped(self) -> None:
+        """A run that is stopped stops its steps, and prints what they have printed."""
+        run = self.start("lint", "types")
+        self.let("types", "pass")
+        self.read_until(run, "== types: passed")
+        run.terminate()
+        rest, _ = run.communicate()
+        self.assertIn("\nasked: -m ruff check .\n", rest)
+        self.assertNotIn("lint: passed", rest)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertEqual(os.listdir(self.temporary), [])
