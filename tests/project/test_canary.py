@@ -82,6 +82,7 @@ RIGHT = (
     request("/api/v1/commands?wait=done&timeout=20", bearer(SECRET), {"command": "BothAxesStop"}),
     request("/api/v1/messages", bearer(SECRET)),
     request("/metrics", bearer(SECRET)),
+    request(f"/api/v1/messages?peer={SECRET}", bearer(SECRET)),
 )
 """What is answered."""
 
@@ -90,7 +91,7 @@ REFUSED = (
     request("/api/v1/state", {"Authorization": f"Basic {SECRET}"}),
     request("/api/v1/state", {"Authorization": SECRET, "Cookie": f"token={SECRET}", "X-Token": SECRET}),
     *(request(f"/api/v1/state?{query}", {}) for query in (f"token={WRONG}", f"q={SECRET}", SECRET)),
-    request(f"/api/v1/messages?peer={SECRET}", bearer(SECRET)),
+    request(f"/api/v1/messages?token={SECRET}", bearer(SECRET)),
     *(request(f"{path}/{SECRET}", bearer(SECRET)) for path in ("", "/api/v1/commands", "/static")),
     request("/api/v1/commands", bearer(SECRET), {"command": "AzimuthAxisMove"}),
     b"GET / HTTP/1.1\r\nAuthorization Bearer " + SECRET.encode() + b"\r\n\r\n",

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 from mtmount_twisted.hosts import plain_address
 
 from .calls import Problem, Role, User
-from .tokens import SHORTEST, Tokens
+from .tokens import Tokens
 
 ANYONE = "anyone"
 """The name of the one user where there are no tokens."""
@@ -28,19 +26,8 @@ NOBODY = "nobody"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """The hosts that requests may always be meant for; and so is the address at which they arrive."""
 
-TOKEN_WORDS = frozenset(
-    ("token", "access_token", "auth", "authorization", "bearer", "api_key", "apikey", "secret", "password")
-)
-"""What a parameter with a token in it may be called."""
-
 LONGEST_URL = 2048
 """In bytes."""
-
-MOST_PARTS = 64
-"""How many segments and parameters a URL may have."""
-
-MOST_LONG = 16
-"""How many of their texts may be as long as a secret: each is compared with every token, whoever asks."""
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
 
@@ -88,7 +75,6 @@ class Guard:
                 raise Problem(403, f"a page of {origin[:100]!r} may not ask here")
         if len(request.uri) > LONGEST_URL:
             raise Problem(414, f"the URL is longer than {LONGEST_URL} bytes")
-        self._no_token_in(request.uri.decode("latin-1"))
 
     def _host(self, request: Any) -> str:
         given = _said(request, b"host")
@@ -107,19 +93,6 @@ class Guard:
     def _may_ask(self, origin: str, host: str, secure: bool) -> bool:
         own = (f"https://{host}",) if secure else (f"http://{host}", f"https://{host}")  # as a proxy has TLS
         return origin in own or origin in self._origins
-
-    def _no_token_in(self, url: str) -> None:
-        path, _, query = url.partition("?")
-        if path.count("/") + query.count("&") >= MOST_PARTS:
-            raise Problem(400, f"the URL has more than {MOST_PARTS} segments and parameters")
-        given = parse_qsl(query, keep_blank_values=True)
-        texts = [*map(unquote, path.split("/")), *chain.from_iterable(given)]
-        long = [text for text in texts if len(text) >= SHORTEST]
-        if len(long) > MOST_LONG:
-            raise Problem(400, f"the URL has more than {MOST_LONG} texts of {SHORTEST} characters or more")
-        named_so = TOKEN_WORDS.intersection(name.lower() for name, _ in given)
-        if named_so or (self._tokens and any(self._tokens.user(text) for text in long)):
-            raise Problem(400, "a token in a URL ends up in logs: send it as 'Authorization: Bearer TOKEN'")
 
     def user(self, request: Any, role: Role | None) -> User:
         """Who asks for something that takes a role, or none.
