@@ -151,6 +151,14 @@ class DocumentTests(WebCase):
             for value in schema.get("enum", [schema.get("const")]):
                 self.assertIs(type(value), types[schema["type"]], schema)
 
+    def test_names_of_components(self) -> None:
+        """Each schema has the name by which programs that were made from the document import its class."""
+        names = set(self.document["components"]["schemas"]) - set(catalogue.catalogue()["commands"])
+        requests = {"Command", "Ask", "AskForLease", "TakeLease", "GrantLease"}
+        events = {"Message", "Step", "Change", "Entry", "Page"}
+        described = {"Described", "Catalogue", "Alive", "Ready"}
+        self.assertEqual(names, requests | events | described | {"Problem", "Life", "Lease", "State", "Acks"})
+
     def test_unknown_route(self) -> None:
         """A route that `ROWS` does not know can't be documented."""
         self.assertRaises(KeyError, openapi.document, [Route("GET", "/new", respond, None, "New.")], "1.2")
@@ -184,7 +192,7 @@ class DocumentTests(WebCase):
         self.check("State", self.state())
         self.take()
         sent = self.told(self.post("AzimuthAxisMove", position=10)).body
-        self.check("CommandRecord", sent)
+        self.check("Life", sent)
         self.house.link.say(
             b"4\n1\n101\n100. Drive\n2020-02-27T14:48:27.469\nhot",
             b"3\n1\n1\n102\n100. Drive\n2020-02-27T14:48:27.469\nvery",
@@ -195,7 +203,7 @@ class DocumentTests(WebCase):
         self.assertTrue(all(state[name] for name in ("warnings", "errors", "axes", "in_flight")))
         self.check("State", state)
         self.house.link.finish_all()
-        self.check("CommandRecord", self.life(sent["id"]))
+        self.check("Life", self.life(sent["id"]))
         self.assertEqual(self.life(sent["id"])["state"], "done")
         self.check("Lease", self.state()["lease"])
         self.house.bridge.link_down("gone")

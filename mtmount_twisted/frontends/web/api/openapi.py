@@ -93,12 +93,12 @@ SCHEMAS: dict[str, Schema] = {
         "properties": {
             "error": TEXT,
             "faults": _list(_object(where=TEXT, why=TEXT)),
-            "command": _ref("CommandRecord"),
+            "command": _ref("Life"),
             "lease": _ref("Lease"),
         },
         "required": ["error"],
     },
-    "CommandRecord": {
+    "Life": {
         "description": "A command, and what became of it.",
         **_object(
             id=NAME,
@@ -355,7 +355,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/api/v1/commands"): Row(
         "send_command",
         "commands",
-        {200: "CommandRecord", 202: "CommandRecord"},
+        {200: "Life", 202: "Life"},
         (409, 422, 429, 503),
         _WAIT,
         body="Command",
@@ -363,7 +363,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/api/v1/commands/{id}"): Row(
         "get_command",
         "commands",
-        {200: "CommandRecord"},
+        {200: "Life"},
         (404,),
         (Parameter("id", "path", NAME, "The id of a life."),),
     ),
