@@ -49,8 +49,10 @@ OTHER = "other"
 KEPT_TIME = 1.0
 """How long an answer is given again, in seconds: to make one takes as long as many commands."""
 
-MAX_KEPT = 4
-"""How many answers are kept, of different types."""
+OPEN_METRICS = "application/openmetrics-text"
+
+TEXT = ""
+"""The ``Accept`` header that gets Prometheus' text format."""
 
 _PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
 _COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
@@ -77,6 +79,21 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 def label_of(client: str) -> str:
     """What a client is called in a label: its port's name, if it is one of a port's."""
     return client.partition("/")[0]
+
+
+def format_of(accept: str) -> str:
+    """Return the format that an ``Accept`` header gets, as the header that asks for just that.
+
+    There are two, and names make no difference between their versions and escapings: a scraper can't have
+    the figures put together anew by making up one.
+
+    :returns: `OPEN_METRICS`, or `TEXT` where that is not asked for, or only a version before 1.
+    """
+    for each in accept.split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind == OPEN_METRICS and not any(part.startswith("version=0") for part in parameters):
+            return OPEN_METRICS
+    return TEXT
 
 
 class Metrics(Collector):
@@ -130,7 +147,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
         self._seconds = seconds
         self._kept_time = kept_time
-        self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by type, with the time when it was made
+        self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by format, with the time when it was made
         self._in_gap = False
         self._hooks = self._hear(tee)
 
@@ -157,14 +174,13 @@ class Metrics(Collector):
         return [Route("GET", "/metrics", self._respond, "observe", doc)]
 
     async def _respond(self, call: Call) -> Answer:
-        encode, content_type = choose_encoder(call.headers.get("accept", ""))
+        wanted = format_of(call.headers.get("accept", ""))
         now = self._seconds()
-        made, answer = self._kept_answers.get(content_type, (now, None))
+        made, answer = self._kept_answers.get(wanted, (now, None))
         if answer is None or now - made >= self._kept_time:
+            encode, content_type = choose_encoder(wanted)
             answer = Answer(encode(self.registry), headers={"Content-Type": content_type})
-            if len(self._kept_answers) >= MAX_KEPT:  # a scraper may make up versions
-                self._kept_answers.clear()
-            self._kept_answers[content_type] = now, answer
+            self._kept_answers[wanted] = now, answer
         return answer
 
     def collect(self) -> Iterator[Metric]:
