@@ -324,6 +324,8 @@ BOUNDS = {
     "a command before its reply side": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
     "clients of one port": f"{default(settings.PortCommanders, 'max_clients'):,} †",
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
+    "what clients without rights send": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
+    f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "the controller's lines before link up": f"{link.MAX_EARLY:,}",
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",

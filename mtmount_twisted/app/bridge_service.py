@@ -18,7 +18,12 @@ from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PairClient, PortClient, PortFactory
+from mtmount_twisted.frontends.tcp.commanders import (
+    PairClient,
+    PortClient,
+    PortFactory,
+    turns_without_rights,
+)
 from mtmount_twisted.frontends.tcp.tls import credentials_of, encrypted
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IJournal, IServed
@@ -155,6 +160,7 @@ class BridgeService(Service):
         config = self.config
         controller = config.controller
         self.bridge = Bridge(self._reactor, self._log, self._journal, config.command)
+        self._turns = turns_without_rights(self._reactor)
         where = SYSTEM_CHOICE, SYSTEM_CHOICE
         replies_from: tuple[Network, ...] = ()
         if controller is not None:
@@ -165,7 +171,7 @@ class BridgeService(Service):
         self._open(config.pairs, config.ports)
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:
-        shared = self.bridge, self.config.clients, self._log, self._reactor
+        shared = self.bridge, self.config.clients, self._turns, self._log, self._reactor
         for pair in pairs:
             self._pairs[pair] = PairClient(pair, *shared)
         for port in ports:
@@ -295,6 +301,7 @@ class BridgeService(Service):
         for _, result in await DeferredList(closing, consumeErrors=True):
             if isinstance(result, Failure):
                 self._report(result)
+        self._turns.close()
 
     def _end_commands(self) -> None:
         try:

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
     IWriteDescriptor,
 )
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -31,6 +32,7 @@ from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from .deadlines import Deadline
 from .liveness import keep_alive, watch_window
 from .rate_limited_log import RateLimitedLog
+from .turns import LEAST, Turns
 from .waiting import Waiters
 
 CLOSE_TIMEOUT = 0.5
@@ -51,6 +53,8 @@ TLS_ALERT = b"\x15\x03"
 HTTP_ANSWER = b"HTTP/"
 """How the answer of a web server begins (RFC 9112, 4)."""
 
+_log = Logger()
+
 
 class LineReader(LineReceiver):
     """Receives lines, up to `max_length` bytes long, and hands them on a chunk at a time.
@@ -67,6 +71,10 @@ class LineReader(LineReceiver):
         self.owner = owner
         self.MAX_LENGTH = max_length
         self.unfinished = bytearray()
+        self._turns: Turns | None = None
+        self._unread = bytearray()  # what waits for a turn
+        self._is_paused = False
+        self._is_over = False
         self._ended: Failure | None = None
         self._clock: IReactorTime | None = None
         self._patience = 0.0
@@ -80,14 +88,80 @@ class LineReader(LineReceiver):
         """
         self._clock, self._patience = clock, seconds
 
+    def take_turns(self, turns: Turns) -> None:
+        """From now on read a slice at a time, when it is this connection's turn: for a peer without rights.
+
+        While something waits for its turn nothing more is received.
+        """
+        self._turns = turns
+
+    def read_freely(self) -> None:
+        """Read at once what waits for a turn, and from now on all that comes."""
+        unread = self._leave_turns()
+        if unread:
+            self._read(unread)
+
+    def read_no_more(self) -> None:
+        """Throw away what waits for a turn, and from now on all that comes: the peer is being dismissed."""
+        self._is_over = True
+        self._leave_turns()
+        self.unfinished = bytearray()
+        self._began = None
+
+    def _leave_turns(self) -> bytes:
+        if self._turns is None:
+            return b""
+        self._turns.discard(self)
+        self._turns = None
+        unread = bytes(self._unread)
+        self._unread.clear()
+        self._receive_again()
+        return unread
+
+    def read_slice(self, most: int) -> int:
+        """Read on, now that it is this connection's turn; see `turns.Reader`."""
+        data = bytes(self._unread[:most])
+        del self._unread[:most]
+        lines = 0
+        try:
+            lines = self._read(data)
+        except Exception:  # which would end another connection, whose turn it was before
+            _log.failure("failed to read a line")
+            self.read_no_more()
+            self.transport.abortConnection()
+        if self._unread and self._ended is None and self._turns is not None:
+            self._turns.add(self)
+        elif not self._unread:
+            self._receive_again()
+        return max(len(data), LEAST * lines)
+
+    def _receive_again(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
+
     def connectionMade(self) -> None:
         keep_alive(self.transport)
         self.owner.reader_connected(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Split a chunk once: `LineReceiver` would copy the rest of it for each line."""
-        if self._ended is not None:  # on TCP, aborting does not stop what was already read
+        """Read what came, at once or when it is this connection's turn."""
+        if self._ended is not None or self._is_over:
+            return  # on TCP, aborting does not stop what was already read, nor does closing under TLS
+        if self._turns is None:
+            self._read(data)
             return
+        self._unread += data
+        self._turns.add(self)
+        if self._unread and not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def _read(self, data: bytes) -> int:
+        """Split a chunk once: `LineReceiver` would copy the rest of it for each line.
+
+        :returns: how many lines ended.
+        """
         longest = len(self.unfinished) + len(data)
         lines = self._split(data)
         if longest > self.MAX_LENGTH:
@@ -98,6 +172,7 @@ class LineReader(LineReceiver):
             self.transport.abortConnection()
         elif self._clock is not None:
             self._time_unfinished(self._clock, bool(lines))
+        return len(lines)
 
     def _time_unfinished(self, clock: IReactorTime, ended_one: bool) -> None:
         """Only take the time, since this is done for each chunk; the timer finds out whether it is up."""
@@ -113,6 +188,8 @@ class LineReader(LineReceiver):
         if self._began is None:
             return
         rest = self._began + self._patience - clock.seconds()
+        if self._unread:  # the end of the line may be there: the peer has to wait for its turn
+            rest = self._patience
         if rest > 0:
             self._timer = Deadline(clock, rest, self._look_at_unfinished, clock)
         else:
@@ -146,6 +223,8 @@ class LineReader(LineReceiver):
             self._timer.cancel()
             self._timer = None
         self._clock = None
+        if self._turns is not None:
+            self._turns.discard(self)
         self.owner.reader_lost(self, self._ended or reason)
 
 

@@ -317,6 +317,7 @@ class ConnectedTests(BridgeCase):
         hall, other = self.join(1), self.join(1)
         with self.assertLogs("tests.bridge", "WARNING") as logs:
             hall.say(*(command(number, STOP, 1) for number in range(500)))
+            self.pass_time(0.5)
         self.assertEqual(len(logs.output), 1)
         self.assertIn("closed: it only observes, and goes on commanding", logs.output[0])
         self.assertEqual((len(hall.heard()), hall.is_connected), (100, False))

@@ -434,6 +434,7 @@ OWN_TIMERS = {
     "journal.limited:LimitedJournal._omit": "what was not recorded is counted, and told now and then",
     "cli.journal.replay:Replay._send": "the next command is due",
     "net.liveness:_Watch.look": "it judges by what the kernel has received, whether that was read or not",
+    "net.turns:Turns._begin": "the next slices of what clients sent are read",
     "simulator.axis:InPositionWatch._wait": "the axis comes to its target, or leaves it",
     "simulator.execution:Part.begin": "a part of a command's work is done",
     "simulator.output:ReplyOutput._say_later": "a fault that is asked for: the reply is late",

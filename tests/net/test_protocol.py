@@ -23,6 +23,7 @@ from mtmount_twisted.net.protocol import (
     LineWriter,
 )
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 
 
@@ -128,6 +129,81 @@ class LineReaderTests(SynchronousTestCase):
         for _ in range(10):
             reader.dataReceived(b"x" * 1000)
         self.assertEqual(reader.unfinished, b"")
+
+    def wait_for_turns(self, seconds: float = 1.0) -> tuple[Clock, LineReader]:
+        """A reader that has turns of four bytes, so long apart."""
+        clock = Clock()
+        reader = self.receive()
+        reader.take_turns(Turns(clock, 4, 4, seconds))
+        return clock, reader
+
+    def test_turns(self) -> None:
+        """A peer without rights is read a slice in a turn, and nothing is received while something waits."""
+        clock, reader = self.wait_for_turns()
+        reader.dataReceived(b"a\r\nbc\r\ndef")
+        self.assertEqual((self.owner.lines, self.transport.producerState), ([b"a"], "paused"))
+        clock.advance(1)
+        self.assertEqual((self.owner.lines, self.transport.producerState), ([b"a", b"bc"], "paused"))
+        clock.advance(1)
+        self.assertEqual(self.transport.producerState, "producing")
+        clock.advance(1)
+        reader.dataReceived(b"\r\n")
+        self.assertEqual(self.owner.lines, [b"a", b"bc", b"def"])
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_turns_end_with_rights(self) -> None:
+        """Once it has rights, what waits is read at once and in its order, and so is all that comes."""
+        clock, reader = self.wait_for_turns()
+        reader.dataReceived(b"a\r\nbc\r\nd")
+        reader.read_freely()
+        self.assertEqual((self.owner.lines, self.transport.producerState), ([b"a", b"bc"], "producing"))
+        reader.dataReceived(b"\r\n" + b"ef\r\n" * 3)
+        self.assertEqual(self.owner.lines, [b"a", b"bc", b"d", *[b"ef"] * 3])
+        clock.advance(1)
+        self.assertEqual((len(self.owner.lines), clock.getDelayedCalls()), (6, []))
+
+    def test_dismissed(self) -> None:
+        """Of one that is dismissed nothing is read, neither what waits for a turn nor what still comes."""
+        clock, reader = self.wait_for_turns()
+        reader.limit_unfinished(clock, 5)
+        reader.dataReceived(b"a\r\nbc\r\nd")
+        reader.read_no_more()
+        self.assertEqual(self.transport.producerState, "producing", "the end can be received")
+        reader.dataReceived(b"e\r\nf")
+        clock.pump([1] * 10)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"a"], False))
+
+    def test_gone_while_it_waits(self) -> None:
+        """What a peer said that is gone is not read later."""
+        clock, reader = self.wait_for_turns()
+        reader.dataReceived(b"a\r\nbc\r\n")
+        reader.connectionLost(Failure(ConnectionDone()))
+        clock.pump([1] * 5)
+        self.assertEqual((self.owner.lines, clock.getDelayedCalls()), ([b"a"], []))
+
+    def test_waiting_is_not_its_fault(self) -> None:
+        """The time for a line is not up while its end waits for a turn; after that it is, as always."""
+        clock, reader = self.wait_for_turns(seconds=4)
+        reader.limit_unfinished(clock, 10)
+        reader.dataReceived(b"12345678901234\r\nrest")
+        clock.pump([4] * 4)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"12345678901234"], False))
+        clock.pump([4] * 8)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_fault_in_a_turn(self) -> None:
+        """An error of ours ends the connection whose turn it is, with a traceback, and no other one."""
+        clock, reader = self.wait_for_turns()
+        reader.dataReceived(b"a\r\nbc\r\nd")
+        faulty, owner = self.transport, self.owner
+        other = self.receive()
+        other.take_turns(Turns(clock, 4, 4, 1.0))
+        owner.lines_received = lambda lines: 1 / 0  # type: ignore[method-assign]
+        clock.advance(1)
+        other.dataReceived(b"x\r\n")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(faulty.disconnecting)
+        self.assertEqual((self.owner.lines, self.transport.disconnecting), ([b"x"], False))
 
     def test_a_line_that_is_not_ended(self) -> None:
         """With a limit on it, a line that trickles is cut off when its time from the first byte is up."""

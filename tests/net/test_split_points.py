@@ -20,7 +20,7 @@ from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.tcp.commanders import PortFactory
+from mtmount_twisted.frontends.tcp.commanders import PortFactory, turns_without_rights
 from mtmount_twisted.interfaces import ILineReaderOwner
 from mtmount_twisted.net.protocol import LineReader
 from tests.support.strategies import any_message, line_of, mutated_lines
@@ -99,7 +99,8 @@ def command(*chunks: bytes) -> list[bytes]:
     """What a client of a port tells the bridge of some chunks."""
     bridge: Any = Bridge()
     settings = PortCommanders(name="desk", endpoint="tcp:0", role="commander")
-    factory = PortFactory(settings, bridge, ClientLimits(), LOG, Clock())
+    clock: Any = Clock()
+    factory = PortFactory(settings, bridge, ClientLimits(), turns_without_rights(clock), LOG, clock)
     reader = factory.buildProtocol(None)
     reader.makeConnection(StringTransport())
     for chunk in chunks:

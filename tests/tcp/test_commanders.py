@@ -336,6 +336,7 @@ class HalfAPairTests(BridgeCase):
     def test_too_many(self) -> None:
         """No more than `MAX_HELD` are held."""
         self.csc.say(*[command(number + 1, STOP, 1) for number in range(MAX_HELD + 1)])
+        self.pass_time(0.2)
         self.assertEqual(len(self.unheard()), MAX_HELD + 1)
         self.open_the_way_back()
         self.assertEqual(self.controller.heard(), [])

@@ -17,7 +17,7 @@ from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PortFactory, Refused
+from mtmount_twisted.frontends.tcp.commanders import PortFactory, Refused, turns_without_rights
 from mtmount_twisted.frontends.tcp.tls import (
     HANDSHAKE_TIME,
     KEPT_FREE,
@@ -325,7 +325,8 @@ class DeadlineTests(SynchronousTestCase):
         self.clock: Any = Clock()
         bridge: Any = None
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=200)
-        self.port = PortFactory(settings, bridge, ClientLimits(), LOG, self.clock)
+        turns = turns_without_rights(self.clock)
+        self.port = PortFactory(settings, bridge, ClientLimits(), turns, LOG, self.clock)
 
     def come(self, by_certificate: bool = True) -> StringTransportWithDisconnection | None:
         """A peer connects, and says nothing: its connection; None if it is refused."""
@@ -376,7 +377,8 @@ class DeadlineTests(SynchronousTestCase):
         """Peers at their handshake do not count among ``max_clients``, which holds once it is over."""
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=3)
         bridge: Any = SimpleNamespace(client_connected=lambda client: None, client_lost=lambda *why: None)
-        self.port = PortFactory(settings, bridge, ClientLimits(), LOG, self.clock)
+        turns = turns_without_rights(self.clock)
+        self.port = PortFactory(settings, bridge, ClientLimits(), turns, LOG, self.clock)
         come = [self.come(by_certificate=False) for _ in range(8)]
         self.assertNotIn(None, come)
         transports = [transport for transport in come if transport is not None]

@@ -257,7 +257,7 @@ class ExpositionTests(MetricsCase):
         self.assertEqual(len(told), len(FIGURES) + PROCESS_FIGURES)
 
     def test_made_up_versions(self) -> None:
-        """Who asks for any version of OpenMetrics from 1 on, or none, gets 1.0.0; for an earlier one, text."""
+        """Who asks for any version of OpenMetrics from 1 on, or none, gets 1.0.0; an earlier one is text."""
         for version in ("", "; version=2.0.0", ';version="1.0.0"', "; q=0.5; version=many; escaping=none"):
             for before in ("", "text/html, "):
                 asked = self.scrape(

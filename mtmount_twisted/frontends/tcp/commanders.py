@@ -30,6 +30,7 @@ from mtmount_twisted.net.paired_session import PairedSession
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
+from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 
 HOLD_TIME = 1.0
@@ -45,6 +46,25 @@ is that much further behind than it seems."""
 LINE_TIME = 10.0
 """How long a line may take from its first byte to its end, in seconds."""
 
+READ_WITHOUT_RIGHTS = 2048
+"""How many bytes of all clients without rights are read in `READ_EVERY`: 32 short lines, in 1 ms."""
+
+SLICE_WITHOUT_RIGHTS = 128
+"""How many bytes of one of them are read before the next has its turn: 16 lines, as short as can be."""
+
+READ_EVERY = 0.02
+"""How long after the beginning of one such turn the next begins, in seconds: commands go between them."""
+
+
+def turns_without_rights(reactor: Any) -> Turns:
+    """Return the turns in which a bridge reads what clients without rights send, on all its ports and pairs.
+
+    These are observers, and peers at the command port of a pair whose reply connection is not up.
+
+    :param reactor: an ``IReactorTime``.
+    """
+    return Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+
 
 @implementer(IClient)
 class PairClient(PairedSession):
@@ -54,19 +74,29 @@ class PairClient(PairedSession):
     A command that comes while there is no way to answer it yet is held for `HOLD_TIME`, since a
     commander may know sooner than we that its other connection is up; then it is dropped, as it
     is when its sender is gone: whoever connects next must not set off what another one left.
+
+    Until then it has no rights, and what it sends is read in turns.
     """
 
     may_command = may_have_command = name_lasts = True
     unreachable_level = logging.INFO  # a commander need not be there
 
     def __init__(
-        self, settings: PairCommander, bridge: Bridge, limits: ClientLimits, log: logging.Logger, reactor: Any
+        self,
+        settings: PairCommander,
+        bridge: Bridge,
+        limits: ClientLimits,
+        turns: Turns,
+        log: logging.Logger,
+        reactor: Any,
     ) -> None:
         self.source = Source[settings.source]
         self.allowed = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
         self._bridge = bridge
+        self._turns = turns
         self._held: list[bytes] = []
+        self._holds = False  # though it is up: what waited for a turn goes behind what is held
         self._stops_before = 0  # how many stops were taken before the first of what is held came
         self._holding: IDelayedCall | None = None
         self._outlet = SendBuffer(reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
@@ -107,7 +137,7 @@ class PairClient(PairedSession):
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on what the commander says, until it says what closes its connection."""
-        if not self.up:
+        if not self.up or self._holds:
             self._hold(lines)
             return
         with self._bridge.gathering():
@@ -119,7 +149,8 @@ class PairClient(PairedSession):
     def _hold(self, lines: list[bytes]) -> None:
         self._held += lines
         if self._holding is None:
-            self._stops_before = self._bridge.stops
+            if not self._holds:
+                self._stops_before = self._bridge.stops
             self._holding = Deadline(self.reactor, HOLD_TIME, self._drop_held)
         if len(self._held) > MAX_HELD:
             self._drop_held()
@@ -145,10 +176,24 @@ class PairClient(PairedSession):
             self._outlet.detach()
         super().client_changed(reason)
 
+    def server_changed(self, reason: Failure | None) -> None:
+        """The connection on which commands come in is up, or lost."""
+        if reason is None and not self.up:
+            self._stops_before = self._bridge.stops
+            self._reader.take_turns(self._turns)
+        super().server_changed(reason)
+
+    @property
+    def _reader(self) -> LineReader:
+        return cast(LineReader, self.server_reader)
+
     def came_up(self) -> None:
         """The commander is here; what it said too early is taken."""
-        cast(LineReader, self.server_reader).limit_unfinished(self.reactor, LINE_TIME)
+        self._reader.limit_unfinished(self.reactor, LINE_TIME)
         self._bridge.client_connected(self)
+        self._holds = True
+        self._reader.read_freely()
+        self._holds = False
         overtaken = self._bridge.stops != self._stops_before
         held = self._take_held()
         if not overtaken:
@@ -177,6 +222,7 @@ class PortClient:
         settings: PortCommanders,
         bridge: Bridge,
         limits: ClientLimits,
+        turns: Turns,
         log: logging.Logger,
         limited_log: RateLimitedLog,
         clock: Any,
@@ -190,6 +236,7 @@ class PortClient:
         self.may_command = self.may_have_command = settings.role == "commander"
         self.in_flight = 0
         self._bridge = bridge
+        self._turns = turns
         self._log = log
         self._limited_log = limited_log
         self._clock = clock
@@ -215,6 +262,7 @@ class PortClient:
             self._limited_log.log(level, "%s: closed: %s", self.name, why)
             self._outlet.finish()
             self._lost(why)
+            reader.read_no_more()
             self._abort = Deadline(self._clock, CLOSE_TIMEOUT, reader.transport.abortConnection)
             reader.transport.loseConnection()
 
@@ -235,6 +283,7 @@ class PortClient:
         if reader is not None:
             self._limited_log.warning("%s: closed: cut off: %s", self.name, why)
             self._lost(why)
+            reader.read_no_more()
             reader.transport.abortConnection()
 
     @property
@@ -257,6 +306,8 @@ class PortClient:
         self._limited_log.info("%s: connected", self.name)
         self._connected.add(self)
         reader.limit_unfinished(self._clock, LINE_TIME)
+        if not self.may_command:
+            reader.take_turns(self._turns)
         self._stop_watch = watch_window(reader.transport, self._clock)
         self._bridge.client_connected(self)
 
@@ -366,6 +417,7 @@ class PortFactory(Factory[Protocol]):
         settings: PortCommanders,
         bridge: Bridge,
         limits: ClientLimits,
+        turns: Turns,
         log: logging.Logger,
         clock: Any,
     ) -> None:
@@ -376,7 +428,7 @@ class PortFactory(Factory[Protocol]):
         self._allowed = networks(settings.allow)
         self.connected: set[PortClient] = set()
         self.unproven: dict[Any, None] = {}
-        self._shared = (settings, bridge, limits, log, self.limited_log, clock, self.connected)
+        self._shared = (settings, bridge, limits, turns, log, self.limited_log, clock, self.connected)
         self._count = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:

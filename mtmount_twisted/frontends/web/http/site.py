@@ -28,7 +28,7 @@ from mtmount_twisted.net.waiting import Waiters
 
 from .calls import Problem, Route
 from .encoding import as_body
-from .input_turns import InputTurns
+from .input_turns import input_turns
 from .places import Places, SocketAddress
 from .routing import HEADERS, AccessPolicy, Router, reason
 
@@ -133,7 +133,7 @@ class Connection(http.HTTPChannel):
 
     While the peer does not read its answers, its next request waits: answers that nobody reads would fill the
     memory, since many requests fit in what was received already. What comes is kept, and read in slices when
-    this connection has its turn (`InputTurns`), but not before the request before it was answered.
+    this connection has its turn (`turns.Turns`), but not before the request before it was answered.
 
     :ivar refused: True once a request can't be read on: what comes then is thrown away.
     """
@@ -426,7 +426,7 @@ class WebSite(http.HTTPFactory):
         self.limits = limits
         self.connections: dict[Connection, SocketAddress] = {}
         self.refused = 0
-        self.input_turns = InputTurns(reactor)
+        self.input_turns = input_turns(reactor)
         self._limited_log = log
         self._places = Places(
             limits.max_connections,

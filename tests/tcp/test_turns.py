@@ -1,0 +1,171 @@
+"""How much of what clients without rights send is read at once, and what is left for others, in memory."""
+
+from __future__ import annotations
+
+from mtmount_twisted.enums import CommandCode
+from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS
+from mtmount_twisted.net.turns import LEAST
+from tests.support.bridges import BridgeCase, PortEnd, command, explanation, reply
+from tests.support.commanders import MOVE, STOP
+
+SHORT = b"1\n32\n1\n"
+"""A command as short as can be."""
+
+PER_TURN = READ_WITHOUT_RIGHTS // LEAST
+"""How many such commands a turn may read, but for those of the slice that goes beyond."""
+
+MOST = PER_TURN + 16
+AT_ONCE = 8
+HALL = 1
+
+
+class TurnsCase(BridgeCase):
+    """A bridge with all connected; the desk has command."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_all()
+        self.desk = self.join()
+        self.controller.grants = True
+        self.grant(self.desk, 2)
+
+    def tearDown(self) -> None:
+        self.stop()
+        self.assert_nothing_left()
+
+    @property
+    def refused(self) -> int:
+        """How many commands were refused so far."""
+        return int(self.service.bridge.counts["refused"])
+
+    def flood(self, count: int = AT_ONCE) -> list[PortEnd]:
+        """Have so many observers say 100 short commands each, at once."""
+        strangers = [self.join(HALL) for _ in range(count)]
+        for stranger in strangers:
+            stranger.transport.write((SHORT + b"\r\n") * 100)
+        self.reactor.advance(0)
+        return strangers
+
+
+class ObserverTests(TurnsCase):
+    """Clients of a port that only observe."""
+
+    def test_a_turn_reads_few(self) -> None:
+        """Of all that many of them say at once a turn reads a few lines, however short they are."""
+        self.flood()
+        self.assertGreater(self.refused, 0)
+        self.assertLessEqual(self.refused, MOST)
+        for _ in range(5):
+            before = self.refused
+            self.reactor.advance(READ_EVERY)
+            self.assertGreater(self.refused, before)
+            self.assertLessEqual(self.refused - before, MOST)
+
+    def test_each_is_answered(self) -> None:
+        """In the end each command was refused, and each of them is dismissed."""
+        strangers = self.flood()
+        self.pass_time(2)
+        for stranger in strangers:
+            self.assertEqual((len(stranger.heard()), stranger.is_connected), (100, False))
+
+    def test_coming_again_gains_nothing(self) -> None:
+        """Who is dismissed and comes again at once has no more lines read in a second than who stays."""
+        strangers = self.flood()
+        before = self.refused
+        for _ in range(round(1 / READ_EVERY)):
+            self.reactor.advance(READ_EVERY)
+            gone = [each for each in strangers if not each.is_connected]
+            strangers = [each for each in strangers if each.is_connected] + self.flood(len(gone))
+        self.assertGreater(self.refused - before, AT_ONCE * 100)
+        self.assertLessEqual(self.refused - before, MOST / READ_EVERY + MOST)
+
+    def test_commands_go_between(self) -> None:
+        """A command of who has command, and a stop of who has not, wait for none of what strangers say."""
+        self.flood()
+        before = self.refused
+        self.desk.say(command(1, MOVE, 2, b"20"))
+        [came] = self.controller.heard()
+        self.controller.say(reply(0, came, b"1000"), reply(2, came))
+        self.assertEqual(len(self.desk.heard()), 2)
+        self.csc.say(command(2, STOP, 1))
+        [came] = self.controller.heard()
+        self.assertEqual(came.split(b"\n")[1], b"%d" % STOP)
+        self.assertEqual(self.refused, before)
+
+    def test_others_have_their_turn(self) -> None:
+        """One who says one line waits for a slice of each other, and not for all that they say."""
+        self.flood(30)
+        other = self.join(HALL)
+        other.say(command(7, CommandCode.ENABLE, 1))
+        self.reactor.advance(READ_EVERY)
+        self.reactor.advance(READ_EVERY)
+        for _ in range(30 // (PER_TURN // 16)):
+            self.reactor.advance(READ_EVERY)
+        [why] = [each for each in other.heard() if each.startswith(b"1\n7\n")]
+        self.assertEqual(explanation(why), "refused: this client only observes")
+        self.assertLess(self.refused, 30 * 100 / 2)
+
+    def test_long_lines(self) -> None:
+        """A line of 60,000 bytes comes whole, in many slices."""
+        self.flood()
+        other = self.join(HALL)
+        other.say(command(7, CommandCode.ENABLE, 1) + b"\n" + b"x" * 60_000)
+        self.pass_time(5)
+        self.assertEqual([each[:4] for each in other.heard()], [b"1\n7\n"])
+        self.assertTrue(other.is_connected)
+
+    def test_the_end(self) -> None:
+        """The bridge ends as always while lines wait for a turn."""
+        self.flood(20)
+        self.stop()
+        refused = self.refused
+        self.pass_time(1)
+        self.assertEqual(self.refused, refused)
+
+
+class HalfAPairTests(BridgeCase):
+    """A peer at the command port of a pair, whose reply connection is not up."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start(self.controller, self.eui)
+        self.controller.grants = True
+        self.assertTrue(self.csc.connect_server())
+
+    def tearDown(self) -> None:
+        self.stop()
+        self.assert_nothing_left()
+
+    def open_the_way_back(self) -> None:
+        """Take the bridge's connection for replies."""
+        self.csc.start_listening()
+        self.pass_time(5)
+        self.assertTrue(self.service.pairs[0].connected)
+
+    def test_a_turn_reads_few(self) -> None:
+        """What it says is read a few lines in a turn; those past the bound are dropped as they come."""
+        self.csc.say(*[SHORT] * 5000)
+        before = 0
+        for _ in range(20):
+            self.reactor.advance(READ_EVERY)
+            refused = self.service.bridge.counts["not_sent"]
+            self.assertLessEqual(refused - before, 101 + MOST)
+            before = refused
+        self.assertGreater(before, 100)
+        self.assertLessEqual(before, 20 * MOST + 101)
+
+    def test_overtaken_while_it_waits(self) -> None:
+        """A move that waits for its turn when another stops the mount is not sent once the pair is up."""
+        hall = [self.join(HALL) for _ in range(300)]
+        for each in hall:
+            each.transport.write((SHORT + b"\r\n") * 16)
+        self.csc.start_listening()
+        self.csc.say(command(2, MOVE, 1, b"20"))
+        self.eui.say(command(9, STOP, 2))
+        pair = self.service.pairs[0]
+        while not pair.connected:
+            self.pass_time(0.05)
+        self.assertLess(self.service.bridge.counts["refused"], 300 * 16 / 2)
+        self.pass_time(0.05)
+        [why] = [explanation(each) for each in self.csc.heard() if each.startswith(b"1\n2\n")]
+        self.assertEqual(why, "not sent: overtaken by a stop")
