@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model mutation
+.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model mutation docs-generated
 
 test:
 	bash .ci/run tests
@@ -50,3 +50,7 @@ NAMES =
 
 mutation:
 	$(PYTHON) -m mutation $(NAMES)
+
+# The reference of the configuration, from the settings: docs/bridge.toml, and the tables of docs/configuration.rst.
+docs-generated:
+	$(PYTHON) docs/generate.py

@@ -1,10 +1,11 @@
 """The sections of the bridge's file: each key declared once, as a field of its section's class.
 
-Its type and default are the field's, its meaning, unit and bounds are in the field's metadata, by the
-names that `tables.Key` has. ``docs/configuration.rst`` and ``docs/bridge.toml`` say the same to people; a
-test compares them.
+The type and the default of a key are those of the field. Its text, unit, bounds and example stand in the
+metadata of the field, by the names of `tables.Key`. ``docs/generate.py`` writes the reference in
+``docs/configuration.rst`` and all of ``docs/bridge.toml`` from these classes and their docstrings: run
+``make docs-generated`` after a change here.
 
-Next: `config`, which puts them together.
+Next: `loading`, which puts the sections together.
 """
 
 from __future__ import annotations
@@ -94,20 +95,30 @@ SOURCE = {"doc": "which of the protocol's rules apply to it"}
 class Controller:
     """Where the mount is; without this section it is the built-in simulator."""
 
-    host: str = field(metadata={"doc": "host where the controller takes commands", "check": usable_host})
-    command_port: int = field(metadata={"doc": "port where the controller takes commands", **CONNECT_PORT})
+    host: str = field(
+        metadata={
+            "doc": "host where the controller takes commands",
+            "check": usable_host,
+            "example": "192.0.2.10",
+        }
+    )
+    command_port: int = field(
+        metadata={"doc": "port where the controller takes commands", "example": 60005, **CONNECT_PORT}
+    )
     reply_host: str | None = field(
         default=None,
         metadata={
             "doc": "address to listen on for the controller's replies",
             "check": usable_host,
             "default_words": "this machine's own if the controller is on it, else all addresses",
+            "example": "0.0.0.0",
         },
     )
     reply_port: int = field(
         default=Factory(_next_port, takes_self=True),
         metadata={
             "doc": "port to listen on for the controller's replies; 0: the system chooses",
+            "example": 60006,
             **LISTEN_PORT,
             **NEXT_PORT,
         },
@@ -157,14 +168,19 @@ class PairCommander:
 
 @frozen(kw_only=True)
 class PortCommanders:
-    """A port for any number of clients, each with one connection for both ways; once for each port."""
+    """A port for any number of clients, each with one connection for both ways; once for each port.
 
-    name: str = field(metadata=COMMANDER_NAME)
+    In a list of addresses a link-local one with a zone, as ``fe80::1%eth0`` or ``fe80::%eth0/64``, is
+    admitted by that interface only, and one without a zone by any.
+    """
+
+    name: str = field(metadata={"example": "watchers", **COMMANDER_NAME})
     endpoint: str = field(
         metadata={
             "doc": "where to listen, as a Twisted server endpoint: tcp:, unix:, ssl:; "
             "tcp: without interface= listens on all addresses",
             "check": usable_endpoint,
+            "example": "tcp:30100:interface=127.0.0.1",
         }
     )
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
@@ -190,6 +206,7 @@ class PortCommanders:
             "in PEM: with it, connections are encrypted (TLS 1.2 or newer)",
             "check": _path,
             "default_words": "none: not encrypted",
+            "example": "/etc/mtmount-bridge/bridge.pem",
         },
     )
     private_key: str | None = field(
@@ -198,6 +215,7 @@ class PortCommanders:
             "doc": "file of its key, in PEM",
             "check": _path,
             "default_words": "the certificate's file",
+            "example": "/etc/mtmount-bridge/bridge.key",
         },
     )
     client_ca: str | None = field(
@@ -207,6 +225,7 @@ class PortCommanders:
             "the common name in a client's, or without one its DNS name or e-mail address, is its name",
             "check": _path,
             "default_words": "none: clients need no certificate",
+            "example": "/etc/mtmount-bridge/clients.pem",
         },
     )
     insecure: bool = field(
@@ -298,6 +317,7 @@ class JournalSettings:
             "doc": "its file; a relative path counts from where the daemon was started",
             "check": _path,
             "default_words": "`mtmount-bridge/journal.sqlite` in `$XDG_STATE_HOME` or `~/.local/state`",
+            "example": "~/.local/state/mtmount-bridge/journal.sqlite",
         },
     )
     keep_days: float = field(
@@ -317,13 +337,17 @@ class JournalSettings:
 
 @frozen(kw_only=True)
 class WebSettings:
-    """What people and programs see over HTTP: the page, the API and the metrics."""
+    """What people and programs see over HTTP: the page, the API and the metrics.
+
+    What is there, and what a file of tokens holds: ``web.rst``.
+    """
 
     enabled: bool | None = field(
         default=None,
         metadata={
             "doc": "whether it is served",
             "default_words": "true, if the endpoint can be had",
+            "example": True,
         },
     )
     endpoint: str | None = field(
@@ -332,6 +356,7 @@ class WebSettings:
             "doc": "where to listen, as a Twisted server endpoint: tcp:, unix:, ssl:",
             "check": usable_endpoint,
             "default_words": f"`{WEB_ENDPOINT}`, if it can be had",
+            "example": WEB_ENDPOINT,
         },
     )
     tokens: str | None = field(
@@ -340,6 +365,7 @@ class WebSettings:
             "doc": "file of the tokens, of mode 600 or a secret that web.rst describes",
             "check": _path,
             "default_words": "none: anyone may look and command",
+            "example": "~/.config/mtmount-bridge/tokens.toml",
         },
     )
     insecure: bool = field(

@@ -33,6 +33,7 @@ class Key:
     :param kind: str, int, float, bool, tuple for a list of strings, or the strings to choose from.
     :param default: the default, as attrs knows it.
     :param default_words: the default in words, where it is computed.
+    :param example: the value that ``docs/bridge.toml`` shows, where it is not the default.
     :param check: gives the value to use, of each of a list, or raises `ValueError` with what was expected.
     """
 
@@ -43,6 +44,7 @@ class Key:
     least: float | None = None
     most: float | None = None
     default_words: str = ""
+    example: str | int | bool | None = None
     check: Callable[[str], str] | None = None
 
     @property

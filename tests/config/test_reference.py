@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import textwrap
-from typing import Any
+from types import ModuleType
 
-import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.config import loading
-from mtmount_twisted.config.tables import Key, Section, keys, sections
+from mtmount_twisted.config.tables import keys, sections
 
 from .test_loading import OFF, REFERENCE, ROOT, every_key, problems
 
 
-def toml_doc(key: Key) -> str:
-    """The comment above a key in the reference."""
-    default = "" if not key.default_words else f" Default: {key.default_words}.".replace("`", "")
-    words = f"{key.doc[0].upper()}{key.doc[1:]}. {key.expected[0].upper()}{key.expected[1:]}.{default}"
-    return textwrap.fill(words, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-
-
-def toml_value(value: Any) -> str:
-    """A default as TOML."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(toml_value(each) for each in value)}]"
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
-
-
-def table_row(name: str, key: Key) -> str:
-    """A key's row in the documentation."""
-    words = key.default_words.replace("`", "``")
-    if key.default is attrs.NOTHING:
-        words = "(required)"
-    elif not words:
-        words = f"``{toml_value(key.default)}``"
-    expected = re.sub(r'("\w+")', r"``\1``", key.expected)
-    return f"   * - ``{name}``\n     - {expected}\n     - {words}\n     - {key.doc}\n"
+def load_generator() -> ModuleType:
+    """Load ``docs/generate.py``, which is in no package."""
+    spec = importlib.util.spec_from_file_location("mtmount_docs_generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Reference(SynchronousTestCase):
@@ -49,6 +34,10 @@ class Reference(SynchronousTestCase):
             r"^#?\[{1,2}(\w+)\]{1,2}\n", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
         )
         return dict(zip(pieces[1::2], pieces[2::2]))
+
+    def page(self) -> str:
+        """Return the documentation's text."""
+        return (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
 
     def test_loads_to_the_default(self) -> None:
         """As it stands, the reference is what holds with no file."""
@@ -65,30 +54,33 @@ class Reference(SynchronousTestCase):
         self.assertEqual(list(self.parts()), list(sections(loading.Config)))
 
     def test_every_key(self) -> None:
-        """Each key of the classes, and no other, is in the reference: its doc line, and its default."""
+        """Each key of the classes, and no other, is in the reference and has a row in the documentation."""
         for section, each in sections(loading.Config).items():
-            part = self.parts()[section]
-            self.assertEqual(re.findall(r"^#?(\w+) = ", part, re.MULTILINE), list(keys(each.cls)))
-            for name, key in keys(each.cls).items():
-                match = re.search(rf"^{re.escape(toml_doc(key))}\n#?{name} = (.+)$", part, re.MULTILINE)
-                self.assertIsNotNone(match, f"{section}.{name}: {toml_doc(key)}")
-                assert match is not None
-                if key.default is not attrs.NOTHING and not key.default_words:
-                    self.assertEqual(match[1], toml_value(key.default), name)
+            names = re.findall(r"^#?(\w+) = ", self.parts()[section], re.MULTILINE)
+            self.assertEqual(names, list(keys(each.cls)))
+        rows = re.findall(r"^   \* - ``(\w+)``\n(?:     - .+\n){3}", self.page(), re.MULTILINE)
+        self.assertEqual(rows, [name for _, name, _ in every_key()])
+        titles = re.findall(r"^``\[+(\w+)\]+``$", self.page(), re.MULTILINE)
+        self.assertEqual(titles, list(sections(loading.Config)))
 
-    def test_documentation(self) -> None:
-        """Each section's table in the documentation has a row for each key, and no other row."""
-        text = (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
-        rows = re.findall(r"^   \* - ``\w+``\n(?:     - .+\n)+", text, re.MULTILINE)
-        self.assertEqual(rows, [table_row(name, key) for _, name, key in every_key()])
-        self.assertEqual(re.findall(r"^``\[+(\w+)\]+``$", text, re.MULTILINE), list(sections(loading.Config)))
-        for section in sections(loading.Config).values():
-            self.assertIn(first_words(section), text)
+    def test_generated(self) -> None:
+        """The two files on disk are what ``make docs-generated`` writes from the settings."""
+        for path, text in load_generator().generated():
+            self.assertEqual(path.read_text(encoding="utf-8"), text, f"{path.name}: run make docs-generated")
+
+    def test_text_by_hand_stays(self) -> None:
+        """What is written by hand stands before the line that the generator looks for, and stays."""
+        generator = load_generator()
+        text = generator.rst_file(f"By hand.\n\n{generator.MARK}\nOld.\n")
+        self.assertTrue(text.startswith(f"By hand.\n\n{generator.MARK}\n``[controller]``\n"))
+        self.assertNotIn("Old.", text)
+        self.assertIn("--check-config", self.page().partition(generator.MARK)[0])
+        error = self.assertRaises(SystemExit, generator.rst_file, "By hand.\n")
+        self.assertIn(generator.MARK, str(error))
 
     def test_shown_example(self) -> None:
         """The documentation's example is right, and its problems are what is said of such a file."""
-        text = (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
-        example, told = re.findall(r"\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", text)[:2]
+        example, told = re.findall(r"\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", self.page())[:2]
         example = textwrap.dedent(example)
         self.assertEqual(problems(example), [])
         wrong = example.replace("60005", "70000").replace("command_port = 4", "comand_port = 4")
@@ -102,8 +94,3 @@ class Reference(SynchronousTestCase):
             self.assertGreater(len(key.doc), 10, (section, name))
             if key.kind in (int, float):
                 self.assertIsNotNone(key.least, (section, name))
-
-
-def first_words(section: Section) -> str:
-    """What a section's class says it is."""
-    return (section.cls.__doc__ or "").splitlines()[0]

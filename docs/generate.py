@@ -1,0 +1,153 @@
+"""Write the reference of the configuration from the settings of the bridge.
+
+    .venv/bin/python docs/generate.py
+
+The settings are declared in ``mtmount_twisted/config/settings.py``. All of ``docs/bridge.toml`` comes from
+them, and the part of ``docs/configuration.rst`` below the line `MARK`; the text above it is written by hand.
+A test compares the two files with what this script writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mtmount_twisted.config.loading import Config, default_config
+from mtmount_twisted.config.tables import Key, Section, keys, sections
+
+DOCS = Path(__file__).resolve().parent
+
+MARK = (
+    ".. What follows is written by docs/generate.py from mtmount_twisted/config/settings.py: "
+    "make changes there.\n"
+)
+
+TOML_HEAD = """\
+# All that `twistd mtmount-bridge --config FILE` can be told. As it stands, this file says what holds
+# with no file: the built-in simulator, and a CSC on this machine, on ports 30005 and 30006.
+#
+# A line that begins with "#" and no space is an example, turned off: remove the "#" to turn it on.
+# What a file leaves out has its default, so a file needs to hold only what is otherwise.
+# `twistd mtmount-bridge --config FILE --check-config` says what is wrong with a file, and does no more.
+"""
+
+TABLE_HEAD = """\
+.. list-table::
+   :header-rows: 1
+   :widths: 20 25 20 35
+
+   * - key
+     - value
+     - default
+     - meaning
+"""
+
+
+def toml_value(value: Any) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml_value(each) for each in value)}]"
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def toml_header(name: str, section: Section) -> str:
+    """Return the line that begins a section in a file."""
+    return f"[[{name}]]" if section.many else f"[{name}]"
+
+
+# docs/bridge.toml
+
+
+def toml_file() -> str:
+    """Return the text of ``docs/bridge.toml``."""
+    parts = (toml_section(name, section) for name, section in sections(Config).items())
+    return "\n\n".join((TOML_HEAD, *parts))
+
+
+def toml_section(name: str, section: Section) -> str:
+    """Return a section of ``docs/bridge.toml``; it is turned off if it does not hold with no file."""
+    value = getattr(default_config(), section.attribute)
+    values = value[0] if value and section.many else value or None
+    off = "" if values is not None else "#"
+    summary = (section.cls.__doc__ or "").splitlines()[0]
+    entries = [toml_entry(key_name, key, values) for key_name, key in keys(section.cls).items()]
+    return "\n".join((f"# {summary}\n{off}{toml_header(name, section)}\n", *entries))
+
+
+def toml_entry(name: str, key: Key, values: Any) -> str:
+    """Return a key with its comment; it is turned off if its line shows another value than the default.
+
+    :param values: the section as it is with no file; None if there is none then.
+    """
+    default = key.default if values is None else getattr(values, name)
+    value = default if key.example is None else key.example
+    off = "" if values is not None and value == default else "#"
+    words = f" Default: {key.default_words}.".replace("`", "") if key.default_words else ""
+    text = f"{sentence(key.doc)} {sentence(key.expected)}{words}"
+    comment = textwrap.fill(text, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return f"{comment}\n{off}{name} = {toml_value(value)}\n"
+
+
+def sentence(phrase: str) -> str:
+    """Return a phrase as a sentence."""
+    return f"{phrase[0].upper()}{phrase[1:]}."
+
+
+# docs/configuration.rst
+
+
+def rst_sections() -> str:
+    """Return what follows `MARK` in ``docs/configuration.rst``."""
+    parts = [rst_section(name, section) for name, section in sections(Config).items()]
+    return "\n".join(parts)
+
+
+def rst_section(name: str, section: Section) -> str:
+    """Return a section of ``docs/configuration.rst``: its title, its text, and a row for each key."""
+    title = f"``{toml_header(name, section)}``"
+    text = "\n\n".join(
+        textwrap.fill(paragraph, 120, break_on_hyphens=False)
+        for paragraph in inspect.cleandoc(section.cls.__doc__ or "").split("\n\n")
+    )
+    rows = "".join(rst_row(key_name, key) for key_name, key in keys(section.cls).items())
+    return f"{title}\n{'-' * len(title)}\n\n{text}\n\n{TABLE_HEAD}{rows}"
+
+
+def rst_row(name: str, key: Key) -> str:
+    """Return the row of a key."""
+    words = key.default_words.replace("`", "``")
+    if key.default is attrs.NOTHING:
+        words = "(required)"
+    elif not words:
+        words = f"``{toml_value(key.default)}``"
+    expected = re.sub(r'("\w+")', r"``\1``", key.expected)
+    return f"   * - ``{name}``\n     - {expected}\n     - {words}\n     - {key.doc}\n"
+
+
+def rst_file(present: str) -> str:
+    """Return the text of ``docs/configuration.rst``.
+
+    :param present: its present text, of which all before `MARK` stays.
+    """
+    by_hand, mark, _ = present.partition(MARK)
+    if not mark:
+        raise SystemExit(f"docs/configuration.rst: expected this line above the sections:\n{MARK}")
+    return f"{by_hand}{mark}\n{rst_sections()}"
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Return each file with the text that belongs in it."""
+    yield DOCS / "bridge.toml", toml_file()
+    page = DOCS / "configuration.rst"
+    yield page, rst_file(page.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    for path, text in generated():
+        path.write_text(text, encoding="utf-8")
