@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
+from mtmount_twisted.errors import NotAJournalError
 from mtmount_twisted.files import kind_problem
 from mtmount_twisted.visible import visible
 
@@ -26,6 +27,16 @@ LAST_ID = 2**62
 
 EARLIEST, LATEST = -62_135_596_800.0, 253_402_300_799.0
 """Between which times a row can be: years 1 to 9999 (s, Unix time), for `datetime` knows no others."""
+
+MAX_OBJECTS = 1000
+"""How many tables, views, indexes and triggers a journal may have: SQLite parses the text of all of them
+before the first statement."""
+
+LONGEST_SQL = 16 * 1024
+"""How long the text of one of them may be, in bytes."""
+
+_STEPS_PER_OBJECT = 7
+"""How many instructions SQLite's virtual machine takes for each, found by experiment with SQLite 3.40."""
 
 TABLES = ("run", *COLUMNS)
 """The tables that every journal has."""
@@ -75,10 +86,24 @@ def side_problem(path: str | os.PathLike[str]) -> str:
 
 def restrict(db: sqlite3.Connection, longest: int) -> None:
     """Let SQLite call no function that a file's schema names and that could do harm, and read no value that
-    is longer than so many bytes.
+    is longer than so many bytes. Have it read the schema, which must be small.
+
+    :raises NotAJournalError: if the schema is larger than a journal's can be.
+    :raises sqlite3.Error: if it can't be read.
     """
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
     db.execute("PRAGMA trusted_schema = OFF").fetchall()
+    usual = db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, LONGEST_SQL)
+    db.set_progress_handler(lambda: True, MAX_OBJECTS * _STEPS_PER_OBJECT)  # ends the statement
+    try:
+        db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise NotAJournalError(f"it has more than {MAX_OBJECTS} tables, views and the like") from None
+        raise
+    finally:
+        db.set_progress_handler(None, 0)
+        db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, usual)
 
 
 def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> str:

@@ -150,6 +150,8 @@ def open_journal(path: Path) -> sqlite3.Connection:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
         wrong = wrong_objects(db.execute("SELECT type, name, sql FROM sqlite_master"))
+    except NotAJournalError as error:
+        raise NotAJournalError(f"{path} is no journal of the bridge: {error}") from None
     except sqlite3.Error as error:
         raise JournalError(f"{path} can't be read: {in_words(error)}") from None
     if application != APPLICATION_ID:
@@ -179,7 +181,6 @@ def _opened(uri: str) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
         restrict(db, LONGEST_VALUE)
-        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         db.close()
         raise

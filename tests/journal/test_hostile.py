@@ -16,7 +16,7 @@ from mtmount_twisted.cli.journal.program import run
 from mtmount_twisted.errors import JournalError, NotAJournalError
 from mtmount_twisted.frontends.web.events.shapes import shape
 from mtmount_twisted.journal import reading
-from mtmount_twisted.journal.checking import LAST_ID
+from mtmount_twisted.journal.checking import LAST_ID, LONGEST_SQL, MAX_OBJECTS
 from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, read_entries
 from mtmount_twisted.journal.schema import RUN_IDS
 from tests.support.journals import SessionCase
@@ -247,6 +247,31 @@ class SchemaTests(HostileCase):
             self.writer.turn()
             self.keeper.close()
             self.assertEqual(sum("can't be written" in line for line in self.told), faults, self.told)
+
+    def test_many_views(self) -> None:
+        """A schema of thousands of views, which SQLite would parse for seconds, is refused at once."""
+        for count, why in ((MAX_OBJECTS // 2, ""), (MAX_OBJECTS, f"it has more than {MAX_OBJECTS} tables")):
+            names = [f"v{count}_{number}" for number in range(count)]
+            rows = [(name, name, f"CREATE VIEW {name} AS SELECT 1") for name in names]
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+                db.executescript("PRAGMA writable_schema = ON; BEGIN")
+                db.executemany("INSERT INTO sqlite_master VALUES ('view', ?, ?, 0, ?)", rows)
+                db.execute("COMMIT")
+            self.told.clear()
+            self.open()
+            self.record()
+            self.writer.turn()
+            self.keeper.close()
+            self.assertEqual(sum(bool(why) and why in line for line in self.told), bool(why), self.told)
+            if why:
+                self.assertIn(why, self.refusal())
+            else:
+                self.assertEqual(self.read()[: len(self.sound)], self.sound)
+
+    def test_long_view(self) -> None:
+        """A view of more text than SQLite may parse at once is refused."""
+        self.harm(f"CREATE VIEW long AS SELECT {'1,' * LONGEST_SQL} 1")
+        self.assertIn("can't be read", self.refusal_or_damage())
 
     def test_added_table(self) -> None:
         """A table that somebody has added is nobody's business."""
