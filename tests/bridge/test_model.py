@@ -458,3 +458,20 @@ class ModelTests(SynchronousTestCase):
         """Whatever happens, everybody is told and sent what the rules say, and nothing is left over."""
         days = settings(max_examples=300, stateful_step_count=60)
         run_state_machine_as_test(BridgeMachine, settings=days)  # type: ignore[no-untyped-call]
+
+    def test_stops_that_wait(self) -> None:
+        """A command that was given after stops of the bridge may follow them, also if they wait for room."""
+        machine = BridgeMachine()
+        machine.begin(anyone=False, stop=True, first="csc", ends_linked=False)
+        machine.have_room(room=0)
+        machine.holder_goes(back=False, seconds=5)
+        machine.check()
+        machine.all_come()
+        machine.take(name="csc")
+        machine.command(code=MOVE, name="csc", number=1, source=1)
+        machine.check()
+        machine.have_room(room=None)
+        machine.check()
+        machine.take(name="csc")
+        machine.check()
+        machine.teardown()

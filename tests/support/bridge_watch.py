@@ -40,6 +40,7 @@ class WatchedBridge(RuleBasedStateMachine):
         """What was told and sent is what the model says; ids and sources are their commanders' own."""
         if not hasattr(self, "bridge"):
             return
+        self.note_own_stops()
         expected_down, self.model.down = self.model.down, []
         actual_down = self.links[-1].read() if self.links else []
         assert len(actual_down) == len(expected_down), (actual_down, expected_down)
@@ -66,11 +67,11 @@ class WatchedBridge(RuleBasedStateMachine):
             else:
                 assert token > self.last_stop, cmd
         elif cmd.code in STOPS:  # the bridge's own
-            self.last_stop = max(self.last_stop, self.last_token if cmd.after < 0 else cmd.after)
+            self.last_stop = max(self.last_stop, cmd.after)
 
     def note_own_stops(self) -> None:
-        """What the bridge has just been made to stop, it stopped before anything that comes next."""
-        for cmd in self.model.down:
+        """Note that the bridge's stops so far, sent or not, come before each command that is given later."""
+        for cmd in self.model.urgent + self.model.down:
             if not cmd.who and cmd.code in STOPS and cmd.after < 0:
                 cmd.after = self.last_token
 
