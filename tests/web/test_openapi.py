@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from twisted.internet.defer import Deferred
 
-from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.commands import AzimuthAxisMove
-from mtmount_twisted.config.settings import WebSettings
+from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.tma2020.codec import decode_command
 from mtmount_twisted.frontends.web.api import catalogue, openapi
 from mtmount_twisted.frontends.web.events.shapes import shape
@@ -20,7 +22,7 @@ from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Proble
 from mtmount_twisted.frontends.web.service import Areas, Parts
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import NoJournal
-from tests.support.bridges import LOG, BridgeCase
+from tests.support.commanders import LOG
 from tests.support.strategies import line_of
 from tests.support.web_houses import WebCase, user
 
@@ -28,15 +30,6 @@ from tests.support.web_houses import WebCase, user
 async def respond(call: Call) -> Answer:
     """Answer nothing of interest."""
     return Answer()
-
-
-def every_route() -> list[Route]:
-    """A route for each row."""
-    open_to_all = ("/", "/static/{name}", "/healthz", "/readyz", "/api/v1/openapi.json")
-    return [
-        Route(method, path, respond, None if path in open_to_all else "observe", "Does it.")
-        for method, path in openapi.ROWS
-    ]
 
 
 def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -51,40 +44,23 @@ def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
             yield from schemas_in(each)
 
 
-class RoutesTests(BridgeCase):
-    """The document, and what the daemon serves."""
-
-    def test_every_route_has_a_row(self) -> None:
-        """Each route of the daemon is in the document, and nothing else is."""
-        self.start()
-        tee = Tee(NoJournal())
-        areas = Areas(
-            Parts(self.service, tee, tee.journal, self.limits),
-            WebSettings(),
-            LOG,
-            self.reactor,
-            lambda: 1.8e9,
-            lambda: 0,
-        )
-        areas.close()
-        served = {(route.method, route.path) for route in areas.routes}
-        self.assertEqual(served, set(openapi.ROWS), "each route has a row in openapi.ROWS")
-        documented = {
-            (method.upper(), path)
-            for path, operations in openapi.document(areas.routes, "1.2")["paths"].items()
-            for method in operations
-        }
-        self.assertEqual(documented, served)
-        self.stop()
-        self.assert_nothing_left()
-
-
 class DocumentTests(WebCase):
     """The document."""
 
     def setUp(self, **rules: Any) -> None:
         super().setUp(**rules)
-        self.document = openapi.document(every_route(), "1.2")
+        self.routes = self.served_routes()
+        self.document = openapi.document(self.routes, "1.2")
+
+    def served_routes(self) -> list[Route]:
+        """Return all routes of the daemon."""
+        house = self.house
+        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[])
+        parts = Parts(served, house.tee, NoJournal(), ClientLimits())
+        areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
+        areas.close()
+        self.assertEqual(house.clock.getDelayedCalls(), [])
+        return areas.routes
 
     def schema(self, name: str) -> Draft202012Validator:
         """What judges a value by one of the document's schemas."""
@@ -106,9 +82,11 @@ class DocumentTests(WebCase):
     def test_operations(self) -> None:
         """Each operation has a name of its own, the route's doc, and a security that fits its role."""
         operations = [operation for path in self.document["paths"].values() for operation in path.values()]
-        self.assertEqual(len(operations), len(openapi.ROWS))
+        self.assertEqual(len(operations), len(self.routes))
         self.assertEqual(len({operation["operationId"] for operation in operations}), len(operations))
-        self.assertEqual({operation["summary"] for operation in operations}, {"Does it."})
+        for route in self.routes:
+            operation = self.document["paths"][route.path][route.method.lower()]
+            self.assertEqual((operation["summary"], operation["x-role"]), (route.doc, route.role))
         paths = self.document["paths"]
         self.assertEqual(paths["/healthz"]["get"]["security"], [{}])
         self.assertNotIn("401", paths["/healthz"]["get"]["responses"])
@@ -159,9 +137,18 @@ class DocumentTests(WebCase):
         described = {"Described", "Catalogue", "Alive", "Ready"}
         self.assertEqual(names, requests | events | described | {"Problem", "Life", "Lease", "State", "Acks"})
 
-    def test_unknown_route(self) -> None:
-        """A route that `ROWS` does not know can't be documented."""
-        self.assertRaises(KeyError, openapi.document, [Route("GET", "/new", respond, None, "New.")], "1.2")
+    def test_route_without_a_name(self) -> None:
+        """A route that does not say what it is in the document can't be documented."""
+        route = Route("GET", "/new", respond, None, "New.", tag="page")
+        for wrong in (route, replace(route, id="get_new", tag="none")):
+            error = self.assertRaises(ValueError, openapi.document, [wrong], "1.2")
+            self.assertIn("GET /new: expected an id, and a tag of commands, lease,", str(error))
+
+    def test_references(self) -> None:
+        """Each schema that the document refers to is in it, and each that is in it is referred to."""
+        text = json.dumps(self.document)
+        referred = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+        self.assertEqual(referred, set(self.document["components"]["schemas"]))
 
     def test_route(self) -> None:
         """The document's own route needs no token, and is in the document."""

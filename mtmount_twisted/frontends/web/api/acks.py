@@ -99,8 +99,18 @@ class AckTimes:
 
     def routes(self) -> list[Route]:
         """Return the route of the counts."""
-        doc = "How fast the mount answered in the last ten minutes, and what it refused last."
-        return [Route("GET", "/api/v1/acks", self.get, "observe", doc)]
+        return [
+            Route(
+                "GET",
+                "/api/v1/acks",
+                self.get,
+                "observe",
+                "How fast the mount answered in the last ten minutes, and what it refused last.",
+                id="get_acks",
+                tag="state",
+                answers={200: "Acks"},
+            )
+        ]
 
     async def get(self, call: Call) -> Answer:
         """Answer with the counts, which are made once a second at most."""

@@ -148,5 +148,15 @@ async def _respond(call: Call) -> Answer:
 
 def routes() -> list[Route]:
     """The catalogue's route."""
-    doc = "Every command and reply with its parameters, units, defaults and docs, as JSON Schema."
-    return [Route("GET", "/api/v1/catalogue", _respond, "observe", doc)]
+    return [
+        Route(
+            "GET",
+            "/api/v1/catalogue",
+            _respond,
+            "observe",
+            "Every command and reply with its parameters, units, defaults and docs, as JSON Schema.",
+            id="get_catalogue",
+            tag="description",
+            answers={200: "Catalogue"},
+        )
+    ]

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from math import ceil
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+from msgspec import Meta
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
@@ -26,7 +27,18 @@ from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2020.replies import AckReply
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Respond, Route, User
+from mtmount_twisted.frontends.web.http.answers import Name
+from mtmount_twisted.frontends.web.http.calls import (
+    Answer,
+    Call,
+    Fault,
+    Parameter,
+    Problem,
+    Respond,
+    Route,
+    User,
+    names_in,
+)
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.http_headers import PRESENCE
@@ -44,6 +56,30 @@ LONGEST_KEY = 255
 DEFAULT_TIMEOUT = 30.0
 LONGEST_TIMEOUT = 300.0
 """How long a request may wait, in seconds."""
+
+PARAMETERS = (
+    Parameter(
+        "wait",
+        "query",
+        Annotated[Until, Meta(extra_json_schema={"type": "string"})],
+        "Answer when the command is acknowledged, or has ended.",
+    ),
+    Parameter(
+        "timeout",
+        "query",
+        Annotated[
+            float, Meta(ge=0, le=int(LONGEST_TIMEOUT), extra_json_schema={"default": int(DEFAULT_TIMEOUT)})
+        ],
+        "How long, in s.",
+    ),
+    Parameter(
+        "Idempotency-Key",
+        "header",
+        Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY, pattern="^[!-~]([ -~]*[!-~])?$")],
+        "Sent again with the same body, nothing is done anew, and the first one's life is answered.",
+    ),
+)
+"""The parameters of a request that sends a command."""
 
 _ACK = b"0\n"
 _LONGEST_MS = 2**53
@@ -259,9 +295,30 @@ class CommandRoutes:
         path = "/api/v1/commands"
         return [
             Route(
-                "POST", path, self.post, "stop", "Send a command, and wait for its Ack or end if asked to."
+                "POST",
+                path,
+                self.post,
+                "stop",
+                "Send a command, and wait for its Ack or end if asked to.",
+                id="send_command",
+                tag="commands",
+                answers={200: "Life", 202: "Life"},
+                problems=(409, 422, 429, 503),
+                parameters=PARAMETERS,
+                body="Command",
             ),
-            Route("GET", f"{path}/{{id}}", self.get, "observe", "What became of a command."),
+            Route(
+                "GET",
+                f"{path}/{{id}}",
+                self.get,
+                "observe",
+                "What became of a command.",
+                id="get_command",
+                tag="commands",
+                answers={200: "Life"},
+                problems=(404,),
+                parameters=(Parameter("id", "path", Name, "The id of a life."),),
+            ),
         ]
 
     async def get(self, call: Call) -> Answer:
@@ -322,7 +379,7 @@ def _read_wait(query: Mapping[str, str], faults: list[Fault]) -> tuple[Until | N
     if not 0 <= seconds <= LONGEST_TIMEOUT:
         why = f"expected a number of seconds from 0 to {LONGEST_TIMEOUT:g}, got {text[:100]!a}"
         faults.append(Fault("query.timeout", why))
-    for name in query.keys() - {"wait", "timeout"}:
+    for name in query.keys() - set(names_in("query", PARAMETERS)):
         faults.append(Fault(f"query.{name[:100]}", "not known; expected wait or timeout"))
     return cast("Until | None", wait), seconds
 

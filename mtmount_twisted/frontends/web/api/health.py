@@ -91,8 +91,27 @@ class Health:
     def routes(self) -> list[Route]:
         """``/healthz`` and ``/readyz``."""
         return [
-            Route("GET", "/healthz", self._alive, None, "Whether the process turns: it answers."),
-            Route("GET", "/readyz", self._ready, None, "Whether the mount can be commanded now; 503 if not."),
+            Route(
+                "GET",
+                "/healthz",
+                self._alive,
+                None,
+                "Whether the process turns: it answers.",
+                id="get_health",
+                tag="monitoring",
+                answers={200: "Alive"},
+            ),
+            Route(
+                "GET",
+                "/readyz",
+                self._ready,
+                None,
+                "Whether the mount can be commanded now; 503 if not.",
+                id="get_readiness",
+                tag="monitoring",
+                answers={200: "Ready"},
+                problems=(503,),
+            ),
         ]
 
     async def _alive(self, call: Call) -> Answer:

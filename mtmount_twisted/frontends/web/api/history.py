@@ -15,8 +15,9 @@ from itertools import islice
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+from msgspec import Meta
 from twisted.internet.defer import Deferred, TimeoutError
 
 from mtmount_twisted.dialects.tma2020.commands import CommandDict
@@ -24,6 +25,7 @@ from mtmount_twisted.dialects.tma2020.enums import CommandCode
 from mtmount_twisted.frontends.web.events.ring import Turns, slices
 from mtmount_twisted.frontends.web.events.selection import (
     REQUEST,
+    SELECTION,
     Selection,
     kind_of,
     read_selection,
@@ -31,7 +33,8 @@ from mtmount_twisted.frontends.web.events.selection import (
     unknown,
 )
 from mtmount_twisted.frontends.web.events.shapes import TYPES, event_id, read_event_id, shape
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.answers import EventId
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
 from mtmount_twisted.frontends.web.http.encoding import LEAST, as_json, gzip, takes_gzip
 from mtmount_twisted.journal.checking import in_words
 from mtmount_twisted.journal.reading import (
@@ -76,7 +79,37 @@ and one that never rests keeps the reactor's waiting at each of its system calls
 
 OFF = "the journal is turned off: set [journal] file in the configuration, or start without --journal none"
 
-PARAMETERS = ("since", "until", "peer", "command", "outcome", "kind", "limit", "before", "after")
+PARAMETERS = (
+    Parameter(
+        "since",
+        "query",
+        Annotated[str, Meta(examples=["10 min ago"])],
+        "A time: ISO 8601, 16:14, or '10 min ago'.",
+    ),
+    Parameter("until", "query", Annotated[str, Meta(examples=["now"])], "A time, as since."),
+    *SELECTION,
+    Parameter(
+        "command",
+        "query",
+        Annotated[str, Meta(examples=["AzimuthAxisMove,103"])],
+        "Names or codes of commands, with commas between.",
+    ),
+    Parameter(
+        "outcome",
+        "query",
+        Annotated[str, Meta(examples=["failed", "done,ack"])],
+        f"failed, {', '.join(OUTCOMES)}, with commas between.",
+    ),
+    Parameter(
+        "limit",
+        "query",
+        Annotated[int, Meta(ge=1, le=MAX_LIMIT, extra_json_schema={"default": LIMIT})],
+        "Entries at most.",
+    ),
+    Parameter("before", "query", EventId, "Only what came before this id, the last first."),
+    Parameter("after", "query", EventId, "Only what came after this id, the first first."),
+)
+"""The parameters of a query of the journal."""
 
 
 class Shelf:
@@ -230,8 +263,20 @@ class History:
 
     def routes(self) -> list[Route]:
         """Where it answers."""
-        doc = "What the journal holds: messages, steps of commands, changes; in pages."
-        return [Route("GET", "/api/v1/messages", self.messages, "observe", doc)]
+        return [
+            Route(
+                "GET",
+                "/api/v1/messages",
+                self.messages,
+                "observe",
+                "What the journal holds: messages, steps of commands, changes; in pages.",
+                id="list_messages",
+                tag="events",
+                answers={200: "Page"},
+                problems=(422, 429, 503),
+                parameters=PARAMETERS,
+            )
+        ]
 
     async def messages(self, call: Call) -> Answer:
         """A page of entries."""

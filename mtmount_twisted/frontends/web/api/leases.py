@@ -100,9 +100,39 @@ class Leases:
         """To see who has command, to take it, and to give it up."""
         path = "/api/v1/lease"
         return [
-            Route("GET", path, self.get, "observe", "Who has command."),
-            Route("POST", path, self.post, "command", "Take command, request it, or give it to somebody."),
-            Route("DELETE", path, self.delete, "command", "Give command up."),
+            Route(
+                "GET",
+                path,
+                self.get,
+                "observe",
+                "Who has command.",
+                id="get_lease",
+                tag="lease",
+                answers={200: "Lease"},
+            ),
+            Route(
+                "POST",
+                path,
+                self.post,
+                "command",
+                "Take command, request it, or give it to somebody.",
+                id="ask_lease",
+                tag="lease",
+                answers={200: "Lease", 202: "Lease"},
+                problems=(409, 422, 429, 503, 504),
+                body="Ask",
+            ),
+            Route(
+                "DELETE",
+                path,
+                self.delete,
+                "command",
+                "Give command up.",
+                id="release_lease",
+                tag="lease",
+                answers={200: "Lease", 202: "Lease"},
+                problems=(409, 429, 503, 504),
+            ),
         ]
 
     async def get(self, call: Call) -> Answer:

@@ -170,8 +170,18 @@ class Metrics(Collector):
 
     def routes(self) -> list[Route]:
         """``/metrics``."""
-        doc = "Figures of the bridge in Prometheus' exposition format."
-        return [Route("GET", "/metrics", self._respond, "observe", doc)]
+        return [
+            Route(
+                "GET",
+                "/metrics",
+                self._respond,
+                "observe",
+                "Figures of the bridge in Prometheus' exposition format.",
+                id="get_metrics",
+                tag="monitoring",
+                answers={200: "text/plain, application/openmetrics-text"},
+            )
+        ]
 
     async def _respond(self, call: Call) -> Answer:
         wanted = format_of(call.headers.get("accept", ""))

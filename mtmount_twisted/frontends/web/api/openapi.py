@@ -1,24 +1,21 @@
-"""`document`: the whole API as OpenAPI 3.1, made from the table of routes, `ROWS` and the catalogue.
+"""`document`: the whole API as OpenAPI 3.1, made from the routes.
 
-`ROWS` says of each route what the table of routes does not: parameters, body and answers. A test fails when
-a route has no row or a row no route, and another sends requests that it makes from the document to a daemon.
+A test sends requests that it makes from the document to a daemon. Next to read: `calls.Route`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from mtmount_twisted.dialects.tma2020.enums import Source
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Parameter, Route, Schema
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
-from mtmount_twisted.frontends.web.http.pages import TYPES
 from mtmount_twisted.journal.reading import OUTCOMES
 
 from .catalogue import catalogue
-
-Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1}
@@ -44,10 +41,6 @@ def _ref(name: str) -> Schema:
 
 def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _such_as(*examples: str) -> Schema:
-    return {"type": "string", "examples": list(examples)}
 
 
 def _list(schema: Schema) -> Schema:
@@ -247,85 +240,6 @@ SCHEMAS: dict[str, Schema] = {
 """The document's components, without those that `_commands` makes from the catalogue."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a request: where it is, what it may be, and what it is for."""
-
-    name: str
-    place: str
-    schema: Schema
-    doc: str
-
-    def shape(self) -> Schema:
-        """As OpenAPI has it."""
-        return {
-            "name": self.name,
-            "in": self.place,
-            "required": self.place == "path",
-            "schema": self.schema,
-            "description": self.doc,
-        }
-
-
-def _query(name: str, schema: Schema, doc: str) -> Parameter:
-    return Parameter(name, "query", schema, doc)
-
-
-_WAIT = (
-    _query("wait", _one_of("ack", "done"), "Answer when the command is acknowledged, or has ended."),
-    _query("timeout", {"type": "number", "minimum": 0, "maximum": 300, "default": 30}, "How long, in s."),
-    Parameter(
-        "Idempotency-Key",
-        "header",
-        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-        "Sent again with the same body, nothing is done anew, and the first one's life is answered.",
-    ),
-)
-_SELECTION = (
-    _query(
-        "kind",
-        _such_as("message,step", "ACK"),
-        "Types of entry and names of codes, with commas between.",
-    ),
-    _query("peer", _such_as("controller"), "Names of peers, with commas between."),
-)
-_HISTORY = (
-    _query("since", _such_as("10 min ago"), "A time: ISO 8601, 16:14, or '10 min ago'."),
-    _query("until", _such_as("now"), "A time, as since."),
-    *_SELECTION,
-    _query("command", _such_as("AzimuthAxisMove,103"), "Names or codes of commands, with commas between."),
-    _query("outcome", _such_as("failed", "done,ack"), f"failed, {', '.join(OUTCOMES)}, with commas between."),
-    _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "Entries at most."),
-    _query("before", EVENT_ID, "Only what came before this id, the last first."),
-    _query("after", EVENT_ID, "Only what came after this id, the first first."),
-)
-_RESUME = (
-    Parameter("Last-Event-ID", "header", EVENT_ID, "Begin with what came after this event."),
-    _query("last_event_id", EVENT_ID, "The same, for who can't send the header."),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the document says of a route beyond the route itself.
-
-    :ivar id: what programs that are made from the document call it; no other's, and never changed, because
-        to change it breaks them.
-    :ivar tag: a name in `TAGS`: what it belongs to.
-    :ivar answers: what is answered if all is well, by status: the name of a schema, or media types
-        with commas between; empty if there is no body.
-    :ivar problems: the statuses of a `Problem` beyond those that each route has.
-    :ivar body: the name of the body's schema; empty if it takes none.
-    """
-
-    id: str
-    tag: str
-    answers: dict[int, str]
-    problems: tuple[int, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
-    body: str = ""
-
-
 TAGS = {
     "commands": "Send commands, and see what became of them.",
     "lease": "Who has command of the mount.",
@@ -336,51 +250,6 @@ TAGS = {
     "page": "The page for people.",
 }
 """What operations belong to, each with what it is."""
-
-ROWS: dict[tuple[str, str], Row] = {
-    ("GET", "/"): Row("get_page", "page", {200: "text/html", 304: ""}),
-    ("GET", "/static/{name}"): Row(
-        "get_page_file",
-        "page",
-        {200: ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in TYPES.values())), 304: ""},
-        (404,),
-        (Parameter("name", "path", _such_as("style.css"), "A file of the dashboard's."),),
-    ),
-    ("GET", "/healthz"): Row("get_health", "monitoring", {200: "Alive"}),
-    ("GET", "/readyz"): Row("get_readiness", "monitoring", {200: "Ready"}, (503,)),
-    ("GET", "/metrics"): Row("get_metrics", "monitoring", {200: "text/plain, application/openmetrics-text"}),
-    ("GET", "/api/v1/state"): Row("get_state", "state", {200: "State"}),
-    ("GET", "/api/v1/catalogue"): Row("get_catalogue", "description", {200: "Catalogue"}),
-    ("GET", "/api/v1/openapi.json"): Row("get_openapi", "description", {200: "application/json"}),
-    ("POST", "/api/v1/commands"): Row(
-        "send_command",
-        "commands",
-        {200: "Life", 202: "Life"},
-        (409, 422, 429, 503),
-        _WAIT,
-        body="Command",
-    ),
-    ("GET", "/api/v1/commands/{id}"): Row(
-        "get_command",
-        "commands",
-        {200: "Life"},
-        (404,),
-        (Parameter("id", "path", NAME, "The id of a life."),),
-    ),
-    ("GET", "/api/v1/lease"): Row("get_lease", "lease", {200: "Lease"}),
-    ("POST", "/api/v1/lease"): Row(
-        "ask_lease", "lease", {200: "Lease", 202: "Lease"}, (409, 422, 429, 503, 504), body="Ask"
-    ),
-    ("DELETE", "/api/v1/lease"): Row(
-        "release_lease", "lease", {200: "Lease", 202: "Lease"}, (409, 429, 503, 504)
-    ),
-    ("GET", "/api/v1/events"): Row(
-        "stream_events", "events", {200: "text/event-stream"}, (422, 503), (*_SELECTION, *_RESUME)
-    ),
-    ("GET", "/api/v1/acks"): Row("get_acks", "state", {200: "Acks"}),
-    ("GET", "/api/v1/messages"): Row("list_messages", "events", {200: "Page"}, (422, 429, 503), _HISTORY),
-}
-"""What there is at each method and path."""
 
 _EVERYWHERE = (400, 403, 414, 421)
 _REASONS = {
@@ -408,7 +277,7 @@ def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[st
 
     :param version: the package's.
     :param prefix: what stands before each path, such as ``/mount``.
-    :raises KeyError: for a route that has no row in `ROWS`.
+    :raises ValueError: for a route without the name or the tag of its operation.
     """
     paths: dict[str, Any] = {}
     for route in routes:
@@ -449,25 +318,36 @@ def _commands() -> dict[str, Schema]:
 
 
 def _operation(route: Route) -> Schema:
-    row = ROWS[route.method, route.path]
-    problems = {*_EVERYWHERE, *row.problems, *([401] if route.role else [])}
-    if row.body:
+    if not route.id or route.tag not in TAGS:
+        raise ValueError(f"{route.method} {route.path}: expected an id, and a tag of {', '.join(TAGS)}")
+    problems = {*_EVERYWHERE, *route.problems, *([401] if route.role else [])}
+    if route.body:
         problems |= {413, 415, 422}
     operation: Schema = {
         "summary": route.doc,
-        "operationId": row.id,
-        "tags": [row.tag],
+        "operationId": route.id,
+        "tags": [route.tag],
         "x-role": route.role,
         "security": [{"bearer": []}, {}] if route.role else [{}],
-        "responses": {str(status): _answer(status, kind) for status, kind in row.answers.items()},
+        "responses": {str(status): _answer(status, kind) for status, kind in route.answers.items()},
     }
     operation["responses"] |= {str(status): _answer(status, "Problem") for status in sorted(problems)}
-    if row.parameters:
-        operation["parameters"] = [parameter.shape() for parameter in row.parameters]
-    if row.body:
-        content = {"application/json": {"schema": _ref(row.body)}}
+    if route.parameters:
+        operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]
+    if route.body:
+        content = {"application/json": {"schema": _ref(route.body)}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _parameter(parameter: Parameter) -> Schema:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.place == "path",
+        "schema": msgspec.json.schema(parameter.type),
+        "description": parameter.doc,
+    }
 
 
 def _answer(status: int, kind: str) -> Schema:
@@ -492,4 +372,15 @@ def routes(every: Sequence[Route], version: str, prefix: str = "") -> list[Route
             made.append(Answer(text, headers={"Content-Type": "application/json"}, gzipped=gzip(text)))
         return made[0]
 
-    return [Route("GET", "/api/v1/openapi.json", respond, None, "This API, as an OpenAPI 3.1 document.")]
+    return [
+        Route(
+            "GET",
+            "/api/v1/openapi.json",
+            respond,
+            None,
+            "This API, as an OpenAPI 3.1 document.",
+            id="get_openapi",
+            tag="description",
+            answers={200: "application/json"},
+        )
+    ]

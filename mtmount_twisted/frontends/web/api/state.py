@@ -83,7 +83,18 @@ class State:
 
     def routes(self) -> list[Route]:
         """To see the state."""
-        return [Route("GET", "/api/v1/state", self.get, "observe", "The state of everything, now.")]
+        return [
+            Route(
+                "GET",
+                "/api/v1/state",
+                self.get,
+                "observe",
+                "The state of everything, now.",
+                id="get_state",
+                tag="state",
+                answers={200: "State"},
+            )
+        ]
 
     async def get(self, call: Call) -> Answer:
         """The state, as this user sees it."""

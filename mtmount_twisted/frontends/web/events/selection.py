@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
-from mtmount_twisted.frontends.web.http.calls import Fault, Problem
+from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, Problem, names_in
 from mtmount_twisted.journal.reading import Entry
 
 from .shapes import TYPES, UNREADABLE, command_kind, header_of
@@ -23,6 +26,22 @@ REQUEST = "request"
 
 MAX_NAMES = 100
 """How many kinds, and how many peers, one selection may name."""
+
+SELECTION = (
+    Parameter(
+        "kind",
+        "query",
+        Annotated[str, Meta(examples=["message,step", "ACK"])],
+        "Types of entry and names of codes, with commas between.",
+    ),
+    Parameter(
+        "peer",
+        "query",
+        Annotated[str, Meta(examples=["controller"])],
+        "Names of peers, with commas between.",
+    ),
+)
+"""The parameters that `read_selection` reads."""
 
 _TYPES = frozenset((*TYPES.values(), REQUEST))
 _KINDS = frozenset((*CommandCode.__members__, *ReplyCode.__members__, UNREADABLE))
@@ -87,10 +106,11 @@ def _names(query: Mapping[str, str], parameter: str, faults: list[Fault]) -> fro
     return frozenset(names) - {""}
 
 
-def unknown(query: Mapping[str, str], parameters: Sequence[str]) -> list[Fault]:
-    """A fault for each parameter of a query that is none of these."""
-    why = f"there is no such parameter; expected {', '.join(parameters)}"
-    return [Fault(f"query.{name[:80]}", why) for name in query if name not in parameters]
+def unknown(query: Mapping[str, str], parameters: Sequence[Parameter]) -> list[Fault]:
+    """Return a fault for each parameter of a query that is none of these."""
+    known = names_in("query", parameters)
+    why = f"there is no such parameter; expected {', '.join(known)}"
+    return [Fault(f"query.{name[:80]}", why) for name in query if name not in known]
 
 
 def refuse(faults: list[Fault]) -> None:

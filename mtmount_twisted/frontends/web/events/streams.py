@@ -18,14 +18,15 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from mtmount_twisted.frontends.web.api.history import Shelf
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.answers import EventId
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
 from mtmount_twisted.journal.limited import LimitedJournal
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
 
 from .catch_up import Growth, Resumption, Sources
 from .ring import STREAMS_PER_TURN, Feed, Turns, frame
-from .selection import Selection, read_selection, refuse, unknown
+from .selection import SELECTION, Selection, read_selection, refuse, unknown
 from .shapes import event_id, read_event_id
 
 KEEP_ALIVE = 15.0
@@ -33,7 +34,11 @@ KEEP_ALIVE = 15.0
 
 COMMENT = b":\n\n"
 
-PARAMETERS = ("kind", "peer", "last_event_id")
+PARAMETERS = (
+    *SELECTION,
+    Parameter("Last-Event-ID", "header", EventId, "Begin with what came after this event."),
+    Parameter("last_event_id", "query", EventId, "The same, for who can't send the header."),
+)
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -204,8 +209,20 @@ class Streams:
 
     def routes(self) -> list[Route]:
         """Where it answers."""
-        doc = "Server-sent events: every message, step of a command and change, as they happen."
-        return [Route("GET", "/api/v1/events", self.events, "observe", doc)]
+        return [
+            Route(
+                "GET",
+                "/api/v1/events",
+                self.events,
+                "observe",
+                "Server-sent events: every message, step of a command and change, as they happen.",
+                id="stream_events",
+                tag="events",
+                answers={200: HEADERS["Content-Type"]},
+                problems=(422, 503),
+                parameters=PARAMETERS,
+            )
+        ]
 
     async def events(self, call: Call) -> Answer:
         """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""

@@ -6,7 +6,7 @@ that it may be made at all, is settled before it sees the call.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -91,13 +91,43 @@ Respond = Callable[[Call], Awaitable[Answer]]
 """What answers at a path."""
 
 
+Schema = dict[str, Any]
+"""A JSON Schema (2020-12), or another part of the OpenAPI document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a request.
+
+    :ivar type: its values, as a type of which `msgspec` makes a JSON Schema.
+    :ivar doc: what it is for, in a line.
+    """
+
+    name: str
+    place: Literal["path", "query", "header"]
+    type: object
+    doc: str
+
+
+def names_in(place: str, parameters: Iterable[Parameter]) -> tuple[str, ...]:
+    """Return the names of the parameters that stand in one place."""
+    return tuple(parameter.name for parameter in parameters if parameter.place == place)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers at a path.
+    """What answers at a path, and what the OpenAPI document says of it.
 
     :ivar path: with names in braces: ``/api/v1/commands/{id}``.
-    :ivar role: which one a user needs; None if none is asked for, not even a token.
-    :ivar doc: what it does, in a line; for the OpenAPI document.
+    :ivar role: the role that a user needs; None if none is needed, not even a token.
+    :ivar doc: what it does, in a line.
+    :ivar id: the name of the operation in programs that are made from the document: no other route's, and
+        never changed, because a change breaks these programs.
+    :ivar tag: the name of its group, one of `openapi.TAGS`.
+    :ivar answers: the answers that are no `Problem`, by status: the name of a schema, or media types with
+        commas between; empty if there is no body.
+    :ivar problems: the statuses of a `Problem`, beyond those that each route has.
+    :ivar body: the name of the body's schema; empty if the route takes no body.
     """
 
     method: str
@@ -105,6 +135,12 @@ class Route:
     respond: Respond
     role: Role | None
     doc: str
+    id: str = ""
+    tag: str = ""
+    answers: Mapping[int, str] = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
 
-from .calls import Answer, Call, Problem, Route
+from msgspec import Meta
+
+from .calls import Answer, Call, Parameter, Problem, Route
 from .encoding import SMALLEST, gzip
 
 FOLDER = Path(__file__).parent.parent / "static"
@@ -23,6 +26,9 @@ TYPES = {
     ".png": "image/png",
 }
 """The kinds of files that there are; another kind is not served."""
+
+_MEDIA_TYPES = ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in TYPES.values()))
+_FILE = Parameter("name", "path", Annotated[str, Meta(examples=["style.css"])], "A file of the dashboard's.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,28 @@ class Pages:
     def routes(self) -> list[Route]:
         """Where they are."""
         return [
-            Route("GET", "/", self._index, None, "The dashboard."),
-            Route("GET", "/static/{name}", self._file, None, "A file of the dashboard."),
+            Route(
+                "GET",
+                "/",
+                self._index,
+                None,
+                "The dashboard.",
+                id="get_page",
+                tag="page",
+                answers={200: "text/html", 304: ""},
+            ),
+            Route(
+                "GET",
+                "/static/{name}",
+                self._file,
+                None,
+                "A file of the dashboard.",
+                id="get_page_file",
+                tag="page",
+                answers={200: _MEDIA_TYPES, 304: ""},
+                problems=(404,),
+                parameters=(_FILE,),
+            ),
         ]
 
     async def _index(self, call: Call) -> Answer:
