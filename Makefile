@@ -12,7 +12,7 @@ ci:
 
 PYTHON = $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 
-# Where the ratios of a run stand: benchmarks/results.json, and the tables of docs/performance.rst.
+# Where the ratios of a run stand: benchmarks/results.json, and the tables of docs/explanation/performance.rst.
 bench:
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.tables
@@ -21,7 +21,7 @@ profile:
 	$(PYTHON) -m benchmarks.profiling
 
 # So many inputs for each parser, in so many seconds at most: fuzz/results.json, and the table of
-# docs/reliability.rst; needs the extra `fuzz`.
+# docs/explanation/reliability.rst; needs the extra `fuzz`.
 RUNS = 1000000
 SECONDS = 1800
 
@@ -29,7 +29,7 @@ fuzz:
 	$(PYTHON) -m fuzz --runs $(RUNS) --seconds $(SECONDS) --json fuzz/results.json
 	$(PYTHON) -m chaos.tables
 
-# What becomes of every command when things break: chaos/results.json, and the tables of docs/reliability.rst.
+# What becomes of every command when things break: chaos/results.json, and the tables of docs/explanation/reliability.rst.
 chaos:
 	$(PYTHON) -m chaos --json chaos/results.json
 	$(PYTHON) -m chaos.tables
@@ -51,6 +51,6 @@ NAMES =
 mutation:
 	$(PYTHON) -m mutation $(NAMES)
 
-# The reference of the configuration, from the settings: docs/bridge.toml, and the tables of docs/configuration.rst.
+# The reference of the configuration, from the settings: docs/bridge.toml, and the tables of docs/reference/configuration.rst.
 docs-generated:
 	$(PYTHON) docs/generate.py

@@ -435,7 +435,7 @@ def main(names: list[str]) -> int:
     if names == ["--own-network"]:
         return not own_network_works()
     if INSIDE in os.environ:
-        chosen = [README, *sorted(DOCS.glob("*.rst"))]
+        chosen = [README, *sorted(DOCS.rglob("*.rst"), key=lambda page: page.name)]
         if names:
             chosen = [README] + [page for page in chosen[1:] if page.name in names]
         return not read_all(chosen, os.environ[INSIDE])

@@ -1,4 +1,5 @@
-"""Make the pictures of ``docs/dashboard.rst``: the page over a simulated mount that has something to tell.
+"""Make the pictures of ``docs/reference/dashboard.rst``: the page over a simulated mount that has something
+to tell.
 
     .venv/bin/python .ci/screenshots.py [FOLDER]        FOLDER is docs/images unless given
 

@@ -4,6 +4,6 @@
 * A module per group of cases: `codec` (with `by_hand`), `receiving`, `sending`, `one_way`,
   `round_trip`, `bridge`, `web_streams`, `starting`.
 * `simple_stack` and `far_end` are what they are compared with, and what runs in a second process.
-* `tables` makes the tables of ``docs/performance.rst`` from the file that a run writes.
+* `tables` makes the tables of ``docs/explanation/performance.rst`` from the file that a run writes.
 * `profiling` shows where the time goes: ``make profile``.
 """

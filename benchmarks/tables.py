@@ -1,4 +1,4 @@
-"""``python -m benchmarks.tables``: the tables of ``docs/performance.rst``, from the file of a run."""
+"""``python -m benchmarks.tables``: write the tables of ``docs/explanation/performance.rst``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from .runner import RESULTS, ROOT, row
 
-PAGE = ROOT / "docs" / "performance.rst"
+PAGE = ROOT / "docs" / "explanation" / "performance.rst"
 
 HEADINGS = ("figure", "costs", "compared with", "ratio", "goal", "met")
 

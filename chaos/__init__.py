@@ -10,7 +10,7 @@ back where it began.
 * `ledger`: every command that was sent, and how it ended; `records`: what the journal says of that.
 * `launcher`: how the daemon is started, and what is broken inside it.
 * `outcome`: what a row has seen; `report`: the table and the figures; `machine`: where they were measured.
-* `model`: the bridge against a model of its rules, in memory; `tables`: ``docs/reliability.rst``.
+* `model`: the bridge against a model of its rules, in memory; `tables`: ``docs/explanation/reliability.rst``.
 
 It touches 127.0.0.1, a temporary folder, and the processes that it starts. It is no part of the package.
 """

@@ -1,4 +1,4 @@
-"""``python -m chaos.tables``: the tables of ``docs/reliability.rst``, from the files of the runs."""
+"""``python -m chaos.tables``: write the tables of ``docs/explanation/reliability.rst``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import on_flood
 from .process import ROOT
 from .report import FIGURES, HEADINGS, RESULTS, cells
 
-PAGE = ROOT / "docs" / "reliability.rst"
+PAGE = ROOT / "docs" / "explanation" / "reliability.rst"
 
 FILES = {"chaos": RESULTS, "model": ROOT / "chaos" / "model.json", "fuzz": fuzzed.RESULTS}
 """What ``make chaos``, ``make model`` and ``make fuzz`` write."""

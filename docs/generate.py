@@ -3,8 +3,8 @@
     .venv/bin/python docs/generate.py
 
 The settings are declared in ``mtmount_twisted/config/settings.py``. All of ``docs/bridge.toml`` comes from
-them, and the part of ``docs/configuration.rst`` below the line `MARK`; the text above it is written by hand.
-A test compares the two files with what this script writes.
+them, and the part of ``docs/reference/configuration.rst`` below the line `MARK`; the text above it is written
+by hand. A test compares the two files with what this script writes.
 """
 
 from __future__ import annotations
@@ -99,17 +99,17 @@ def sentence(phrase: str) -> str:
     return f"{phrase[0].upper()}{phrase[1:]}."
 
 
-# docs/configuration.rst
+# docs/reference/configuration.rst
 
 
 def rst_sections() -> str:
-    """Return what follows `MARK` in ``docs/configuration.rst``."""
+    """Return what follows `MARK` in ``docs/reference/configuration.rst``."""
     parts = [rst_section(name, section) for name, section in sections(Config).items()]
     return "\n".join(parts)
 
 
 def rst_section(name: str, section: Section) -> str:
-    """Return a section of ``docs/configuration.rst``: its title, its text, and a row for each key."""
+    """Return a section of the reference: its title, its text, and a row for each key."""
     title = f"``{toml_header(name, section)}``"
     text = "\n\n".join(
         textwrap.fill(paragraph, 120, break_on_hyphens=False)
@@ -131,20 +131,20 @@ def rst_row(name: str, key: Key) -> str:
 
 
 def rst_file(present: str) -> str:
-    """Return the text of ``docs/configuration.rst``.
+    """Return the text of ``docs/reference/configuration.rst``.
 
     :param present: its present text, of which all before `MARK` stays.
     """
     by_hand, mark, _ = present.partition(MARK)
     if not mark:
-        raise SystemExit(f"docs/configuration.rst: expected this line above the sections:\n{MARK}")
+        raise SystemExit(f"docs/reference/configuration.rst: expected this line above the sections:\n{MARK}")
     return f"{by_hand}{mark}\n{rst_sections()}"
 
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Return each file with the text that belongs in it."""
     yield DOCS / "bridge.toml", toml_file()
-    page = DOCS / "configuration.rst"
+    page = DOCS / "reference" / "configuration.rst"
     yield page, rst_file(page.read_text(encoding="utf-8"))
 
 

@@ -8,5 +8,5 @@ Hypothesis.
 * `corpus`: what an input looks like at first.
 * `one`: one target under atheris, in a process of its own.
 * `__main__`: all of them.
-* `results`: the table, and ``results.json``, which ``docs/reliability.rst`` is made from.
+* `results`: the table, and ``results.json``, which ``docs/explanation/reliability.rst`` is made from.
 """

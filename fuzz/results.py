@@ -1,4 +1,5 @@
-"""What ``python -m fuzz`` found: as it is printed, read again, and kept for ``docs/reliability.rst``.
+"""What ``python -m fuzz`` found: as it is printed, read again, and kept for
+``docs/explanation/reliability.rst``.
 
 It runs no parser and needs no atheris.
 """

@@ -7,8 +7,8 @@
 * `current_tai` is the time that the track commands are told in; `tai_source` says where from.
 * `testing` holds doubles for the tests of programs that use this package.
 
-``docs/architecture.rst`` says what is where, and what may know of what; ``docs/porting.rst`` is for programs
-that were written to ``lsst.ts.MTMount``.
+``docs/explanation/architecture.rst`` says what is where, and what may know of what;
+``docs/howto/porting.rst`` is for programs that were written to ``lsst.ts.MTMount``.
 """
 
 from .client.communicator import ClientServerPair, Communicator

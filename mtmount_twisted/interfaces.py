@@ -1,6 +1,6 @@
 """The contracts between the rooms: what a part must offer to be handed to another.
 
-A room imports only from rooms to its left (see ``docs/architecture.rst``). Where a left room
+A room imports only from rooms to its left (see ``docs/explanation/architecture.rst``). Where a left room
 must tell a right one that something happened, it calls an object that it was handed, and what
 that object must offer is written down here.
 """

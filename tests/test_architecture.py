@@ -1,7 +1,7 @@
 """The import rule: a room imports only from the rooms that it is allowed to know.
 
-`ROOMS` is ``docs/architecture.rst`` as data. A new folder is added to one of its rows; a new arrow is a
-decision, and is made here.
+`ROOMS` is ``docs/explanation/architecture.rst`` as data. A new folder is added to one of its rows; a new
+arrow is a decision, and is made here.
 """
 
 from __future__ import annotations
@@ -259,14 +259,16 @@ def not_on_page(page: str, modules: Iterable[str]) -> list[str]:
 
 
 class PageTests(SynchronousTestCase):
-    """``docs/architecture.rst`` and the package."""
+    """``docs/explanation/architecture.rst`` and the package."""
 
     def setUp(self) -> None:
-        self.page = (ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+        self.page = (ROOT / "docs" / "explanation" / "architecture.rst").read_text(encoding="utf-8")
 
     def test_every_module_is_on_the_page(self) -> None:
         """Each module is named in a row of the page: whoever looks for something finds where it is."""
-        self.assertEqual(not_on_page(self.page, sources()), [], "name it in docs/architecture.rst")
+        self.assertEqual(
+            not_on_page(self.page, sources()), [], "name it in docs/explanation/architecture.rst"
+        )
 
     def test_a_new_module_is_missed(self) -> None:
         """A module that is named nowhere is told, also one of a name that only another package's has."""
@@ -388,7 +390,7 @@ class BoundsTests(SynchronousTestCase):
 
     def test_figures(self) -> None:
         """Each figure of the page is the one that the code has, and none is there that the code has not."""
-        page = (ROOT / "docs" / "architecture.rst").read_text(encoding="utf-8")
+        page = (ROOT / "docs" / "explanation" / "architecture.rst").read_text(encoding="utf-8")
         self.assertEqual(bounds_of(page), BOUNDS)
 
     def test_further_figures(self) -> None:

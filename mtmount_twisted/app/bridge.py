@@ -86,7 +86,8 @@ class Options(daemon.OneLineOptions):
     longdesc = (
         "Holds the connection pair to a telescope mount, shares it among commanders, and decides who has "
         "command. A commander sends its commands to --listen at --command-port and listens for replies at "
-        "--reply-host and --reply-port. More of them, and the rest: in a file (docs/configuration.rst)."
+        "--reply-host and --reply-port. More of them, and the rest: in a file "
+        "(docs/reference/configuration.rst)."
     )
     optParameters = [  # noqa: RUF012
         ["config", "f", None, "file that tells all of this and more; the other options win over it"],
@@ -99,9 +100,9 @@ class Options(daemon.OneLineOptions):
         ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
         ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
         ["reply-port", "r", None, "port where it listens for replies [default: command port + 1]"],
-        ["journal", "j", None, "file of the journal, or 'none' [default: see docs/journal.rst]"],
+        ["journal", "j", None, "file of the journal, or 'none' [default: see docs/reference/journal.rst]"],
         ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
-         "or 'none' [default: see docs/web.rst]"],
+         "or 'none' [default: see docs/reference/web.rst]"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["check-config", None, "only say whether file and options are right"],

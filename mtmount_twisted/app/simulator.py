@@ -61,7 +61,7 @@ class Options(daemon.OneLineOptions):
     }
 
     def opt_fault(self, text: str) -> None:
-        """What goes wrong: KIND or KIND:NAME=VALUE,... (docs/simulator.rst); may be repeated."""
+        """What goes wrong: KIND or KIND:NAME=VALUE,... (docs/reference/simulator.rst); may be repeated."""
         try:
             self.setdefault("faults", []).append(parse_fault(text))
         except ValueError as error:

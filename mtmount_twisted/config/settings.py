@@ -2,8 +2,8 @@
 
 The type and the default of a key are those of the field. Its text, unit, bounds and example stand in the
 metadata of the field, by the names of `tables.Key`. ``docs/generate.py`` writes the reference in
-``docs/configuration.rst`` and all of ``docs/bridge.toml`` from these classes and their docstrings: run
-``make docs-generated`` after a change here.
+``docs/reference/configuration.rst`` and all of ``docs/bridge.toml`` from these classes and their docstrings:
+run ``make docs-generated`` after a change here.
 
 Next: `loading`, which puts the sections together.
 """

@@ -5,8 +5,8 @@ thread of its own takes what waits, some 70 ms later, and gives it to a `writer.
 which knows SQLite. What waits is bounded in bytes: past that, rows are counted instead of kept, and
 an event ``gap`` stands in their place. `NoJournal` is what a bridge has that keeps none.
 
-SQLite is imported when a journal is started, and not before. ``docs/journal.rst`` explains what is in
-the file; ``mtmount-journal`` reads it.
+SQLite is imported when a journal is started, and not before. ``docs/reference/journal.rst`` explains what is
+in the file; ``mtmount-journal`` reads it.
 """
 
 from __future__ import annotations

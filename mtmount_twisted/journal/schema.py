@@ -1,8 +1,8 @@
 """The journal's file: its tables, its version, where it is, and the words that stand in it.
 
-The bridge writes it (`journal.file`), ``mtmount-journal`` reads it (`journal.reading`), and both
-know it from here alone. Text and numbers only: nothing here opens the file. ``docs/journal.rst`` explains
-each column and word.
+The bridge writes it (`journal.file`), ``mtmount-journal`` reads it (`journal.reading`), and both know it from
+here alone. Text and numbers only: nothing here opens the file. ``docs/reference/journal.rst`` explains each
+column and word.
 """
 
 from __future__ import annotations

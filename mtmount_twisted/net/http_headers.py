@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 PRESENCE = "mtmount-presence"
-"""A request with the value ``none`` does not count as its user's being there (``docs/web_commands.rst``). A
-program that only watches sends it, so that it keeps no command for a person who went: without tokens all are
-one user."""
+"""A request with the value ``none`` does not count as its user's being there
+(``docs/reference/web_commands.rst``). A program that only watches sends it, so that it keeps no command for a
+person who went: without tokens all are one user."""

@@ -7,5 +7,5 @@
 * `faults` and `output`: what goes wrong with what it says, if it was told so.
 * `service`: `SimulatorService`, the mount behind a `Communicator`.
 
-``docs/simulator.rst`` lists what is simplified.
+``docs/reference/simulator.rst`` lists what is simplified.
 """

@@ -4,8 +4,8 @@ A `Fault` says what goes wrong and with which commands; `Faults` has those that 
 each reply a list of `Piece`: which bytes go out, how much later, and what happens then. The mount knows
 nothing of it: it executes a command as ever, only what is said of that differs.
 
-Pure: no clock, no socket. Next to read: `output`, which does what the pieces say; ``docs/simulator.rst``,
-which tells what each kind is for.
+Pure: no clock, no socket. Next to read: `output`, which does what the pieces say;
+``docs/reference/simulator.rst``, which tells what each kind is for.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ package run one set of test bodies on both.
 `ChaosProxy` stands between two ends of any connection, in memory or on 127.0.0.1, and does to it what
 networks do: see `Conditions`. `ChaosPair` is one for each connection of a pair.
 
-Next to read: ``docs/testing.rst``; `memory`, `far_end`, `chaos`, `flow`.
+Next to read: ``docs/howto/testing.rst``; `memory`, `far_end`, `chaos`, `flow`.
 """
 
 from __future__ import annotations

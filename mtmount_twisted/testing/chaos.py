@@ -4,7 +4,7 @@ A `ChaosProxy` has a `flow.Lane` for each direction, which can be told other `fl
 `ChaosPair` is a proxy for each connection of a pair.
 
 Runs on a reactor's sockets, or in a `MemoryReactor`; touches nothing else. Next to read:
-``docs/testing.rst``, `flow`.
+``docs/howto/testing.rst``, `flow`.
 """
 
 from __future__ import annotations

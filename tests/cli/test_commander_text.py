@@ -92,8 +92,8 @@ class NamesTests(SynchronousTestCase):
         self.assertIn("'help' lists them", str(error))
 
     def test_table_in_the_manual(self) -> None:
-        """``docs/commander.rst`` lists every command by its short name and parameters."""
-        text = (ROOT / "docs" / "commander.rst").read_text(encoding="utf-8")
+        """``docs/reference/commander.rst`` lists every command by its short name and parameters."""
+        text = (ROOT / "docs" / "reference" / "commander.rst").read_text(encoding="utf-8")
         listed = [row.strip() for row in text.splitlines()]
         rows = [f"``{manual.usage(command)}``  {command.__name__}" for command in Commands]
         squeezed = [" ".join(row.split()) for row in listed]

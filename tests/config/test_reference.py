@@ -1,4 +1,4 @@
-"""``docs/bridge.toml`` and ``docs/configuration.rst`` say what the classes of the configuration say."""
+"""``docs/bridge.toml`` and ``docs/reference/configuration.rst`` agree with the settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load_generator() -> ModuleType:
 
 
 class Reference(SynchronousTestCase):
-    """``docs/bridge.toml`` and ``docs/configuration.rst`` against the classes."""
+    """``docs/bridge.toml`` and ``docs/reference/configuration.rst`` against the classes."""
 
     def parts(self) -> dict[str, str]:
         """The reference's text by section."""
@@ -37,7 +37,7 @@ class Reference(SynchronousTestCase):
 
     def page(self) -> str:
         """Return the documentation's text."""
-        return (ROOT / "docs" / "configuration.rst").read_text(encoding="utf-8")
+        return (ROOT / "docs" / "reference" / "configuration.rst").read_text(encoding="utf-8")
 
     def test_loads_to_the_default(self) -> None:
         """As it stands, the reference is what holds with no file."""

@@ -1,4 +1,4 @@
-"""``docs/tma2022.rst``: its examples."""
+"""``docs/reference/tma2022.rst``: its examples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class PageTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """Each example of the page does what the page says."""
-        page = Path(__file__).parent.parent.parent.parent / "docs" / "tma2022.rst"
+        page = Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "tma2022.rst"
         if not page.exists():
             self.skipTest("an installed package has no docs")
         failed, tried = doctest.testfile(str(page), module_relative=False, verbose=False, encoding="utf-8")

@@ -147,7 +147,7 @@ class RunnerTests(SynchronousTestCase):
 
 
 class PageTests(SynchronousTestCase):
-    """``docs/performance.rst``."""
+    """``docs/explanation/performance.rst``."""
 
     def setUp(self) -> None:
         self.text = tables.PAGE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The section "Make certificates" of ``docs/security.rst``: its lines work as printed, in their order."""
+"""The section "Make certificates" of ``docs/explanation/security.rst`` works as printed, in its order."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CertificatesTests(ProgramCase):
 
     def text(self, name: str) -> str:
         """A block with ports that nobody else has."""
-        text = marked(DOCS / "security.rst", f"certificates-{name}")
+        text = marked(DOCS / "explanation" / "security.rst", f"certificates-{name}")
         for printed, used in self.replaced.items():
             text = text.replace(printed, used)
         return text

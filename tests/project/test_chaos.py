@@ -297,7 +297,7 @@ class ModelTests(SynchronousTestCase):
 
 
 class PageTests(SynchronousTestCase):
-    """``docs/reliability.rst``."""
+    """``docs/explanation/reliability.rst``."""
 
     def setUp(self) -> None:
         self.text = tables.PAGE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""``docs/operations.rst``: each line of the log that should worry somebody is explained, and more."""
+"""``docs/howto/operations.rst``: each line of the log that should worry somebody is explained, and more."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class LogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.explained = {
             pattern(line.strip("`")): levels
-            for line, levels, _ in tables("operations.rst")
+            for line, levels, _ in tables("howto/operations.rst")
             if re.fullmatch(r"(warning|error|critical)( or critical)?", levels)
         }
 
@@ -153,9 +153,9 @@ class AlarmTests(SynchronousTestCase):
 
     def test_metrics(self) -> None:
         """Each is of a metric that there is, and of an outcome that there is."""
-        known = (DOCS / "web_metrics.rst").read_text(encoding="utf-8")
-        steps = (DOCS / "journal.rst").read_text(encoding="utf-8")
-        alarms = [row for row in tables("operations.rst") if "mtmount_bridge" in row[0]]
+        known = (DOCS / "reference" / "web_metrics.rst").read_text(encoding="utf-8")
+        steps = (DOCS / "reference" / "journal.rst").read_text(encoding="utf-8")
+        alarms = [row for row in tables("howto/operations.rst") if "mtmount_bridge" in row[0]]
         self.assertGreater(len(alarms), 10)
         for when, *_ in alarms:
             for name in re.findall(r"mtmount_bridge_\w+", when):
@@ -177,7 +177,7 @@ class ReloadTests(BridgeCase):
 
     def test_sections(self) -> None:
         """Each section that needs a new start is named in the page, and in the log if it has changed."""
-        page = (DOCS / "operations.rst").read_text(encoding="utf-8")
+        page = (DOCS / "howto" / "operations.rst").read_text(encoding="utf-8")
         changes: dict[str, Any] = {
             "controller": Controller(host="192.0.2.1", command_port=1),
             "command": CommandRules(in_flight=1),
@@ -206,7 +206,7 @@ class UnitTests(SynchronousTestCase):
         unit.optionxform = str  # type: ignore[assignment,method-assign]
         unit.read(ROOT / "systemd" / "mtmount-bridge.service", encoding="utf-8")
         self.unit = unit
-        self.page = (DOCS / "operations.rst").read_text(encoding="utf-8")
+        self.page = (DOCS / "howto" / "operations.rst").read_text(encoding="utf-8")
 
     def test_paths(self) -> None:
         """The places are those of the unit."""

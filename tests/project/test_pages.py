@@ -104,6 +104,6 @@ class BlockTests(SynchronousTestCase):
 
     def test_every_block_has_a_language(self) -> None:
         """``.ci/docs.py`` would not know what to do with a block of README or docs without a language."""
-        found: list[Block] = [each for page in (README, *DOCS.glob("*.rst")) for each in blocks(page)]
+        found: list[Block] = [each for page in (README, *DOCS.rglob("*.rst")) for each in blocks(page)]
         self.assertEqual([f"{block.page}:{block.line}" for block in found if not block.language], [])
         self.assertIn("readme-run-command", [mark for block in found for mark in block.marks])

@@ -1,4 +1,4 @@
-"""``docs/porting.rst``: the names that it promises are there."""
+"""``docs/howto/porting.rst``: the names that it promises are there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtmount_twisted.simulator import axis
 from mtmount_twisted.wire import messages
 from tests.support.pages import tables
 
-PAGE = "porting.rst"
+PAGE = "howto/porting.rst"
 
 
 class NameTests(SynchronousTestCase):

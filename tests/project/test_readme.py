@@ -31,11 +31,11 @@ def example(name: str) -> str:
 
 
 class BridgeSetUp(SynchronousTestCase):
-    """The set-up of ``docs/bridge.rst``."""
+    """The set-up of ``docs/explanation/bridge.rst``."""
 
     def test_three_commanders(self) -> None:
         """The file that is shown is right, and serves who the text says."""
-        config = load(marked(DOCS / "bridge.rst", "bridge-three-commanders"))
+        config = load(marked(DOCS / "explanation" / "bridge.rst", "bridge-three-commanders"))
         self.assertEqual(
             [(pair.name, pair.source, pair.command_port, pair.reply_port) for pair in config.pairs],
             [("csc", "CSC", 30005, 30006), ("eui", "EUI", 60005, 60006), ("hhd", "HHD", 40005, 40006)],

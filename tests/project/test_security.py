@@ -1,4 +1,4 @@
-"""``docs/security.rst``: each of its rules has a test that is there; tests with no better home."""
+"""``docs/explanation/security.rst``: each rule has a test; tests with no better home."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PageTests(SynchronousTestCase):
 
     def test_each_rule_has_a_test(self) -> None:
         """Each row names one test or more, and all that are named are there."""
-        found = [Row(*row) for row in tables("security.rst")]
+        found = [Row(*row) for row in tables("explanation/security.rst")]
         self.assertGreater(len(found), 30)
         for row in found:
             named = re.findall(r"``((?:\w+/)?test_\w+)::(\w+::test_\w+)``", row.proof)

@@ -419,8 +419,8 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual((options["faults"], options["fault-seed"]), ([], 0))
 
     def test_documented(self) -> None:
-        """Each kind has its row in ``docs/simulator.rst``, with all that it takes."""
-        page = (Path(__file__).parent.parent.parent / "docs" / "simulator.rst").read_text()
+        """Each kind has its row in ``docs/reference/simulator.rst``, with all that it takes."""
+        page = (Path(__file__).parent.parent.parent / "docs" / "reference" / "simulator.rst").read_text()
         for name, kind in KINDS.items():
             [row] = [line for line in page.splitlines() if line.startswith(f"``{name}``")]
             for parameter in kind.takes - ALWAYS - {"reply"}:

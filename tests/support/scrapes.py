@@ -25,7 +25,7 @@ from mtmount_twisted.journal.recorder import Waiting
 from .commanders import LOG, RecordingClient, RecordingLink
 from .pages import DOCS
 
-PAGE = DOCS / "web_metrics.rst"
+PAGE = DOCS / "reference" / "web_metrics.rst"
 POSITION = b"10", b"45", b"0", b"0", b"0"
 
 

@@ -390,8 +390,8 @@ class FarEndTests(SynchronousTestCase):
         self.assertFalse(far.protocol.connected)
 
     def test_guide(self) -> None:
-        """The examples of ``docs/testing.rst`` do what it says."""
-        guide = Path(__file__).parent.parent.parent / "docs" / "testing.rst"
+        """The examples of ``docs/howto/testing.rst`` do what it says."""
+        guide = Path(__file__).parent.parent.parent / "docs" / "howto" / "testing.rst"
         if not guide.exists():
             self.skipTest("an installed package has no docs")
         failed, tried = doctest.testfile(str(guide), module_relative=False, verbose=False)

@@ -56,7 +56,7 @@ class RuleTests(SynchronousTestCase):
     def test_documented(self) -> None:
         """The page and the rules have the same alarms, in the same order, with the same words."""
         told = []
-        for when, meaning, remedy in tables("operations.rst"):
+        for when, meaning, remedy in tables("howto/operations.rst"):
             if found := ALARM.fullmatch(when):
                 name, severity, condition, number, unit = found.groups()
                 lasting = f"{number}{unit[0]}" if number else None
@@ -75,7 +75,7 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(
             [
                 when
-                for when, *_ in tables("operations.rst")
+                for when, *_ in tables("howto/operations.rst")
                 if NAME.search(when) and not ALARM.fullmatch(when)
             ],
             [],
@@ -174,5 +174,5 @@ class ShippedTests(SynchronousTestCase):
         folder = "share/mtmount_twisted/prometheus"
         installed = setup["options.data_files"][folder].split()
         self.assertEqual(installed, ["prometheus/rules.yml", "prometheus/dashboard.json"])
-        for page in ("operations.rst", "web_metrics.rst"):
+        for page in ("howto/operations.rst", "reference/web_metrics.rst"):
             self.assertIn(f"``/opt/mtmount/{folder}/rules.yml``", (DOCS / page).read_text(encoding="utf-8"))

@@ -411,7 +411,9 @@ class ExampleTests(TestCase):
         shell = shutil.which("sh")
         if shell is None or shutil.which("curl") is None:
             raise SkipTest("there is no curl here")
-        [shown] = [block.text for block in blocks(DOCS / "web_commands.rst") if block.language == "sh"]
+        [shown] = [
+            block.text for block in blocks(DOCS / "reference" / "web_commands.rst") if block.language == "sh"
+        ]
         script = shown.replace("http://127.0.0.1:8080", self.url)
         await self.run_program(shell, "-c", script)
         self.assertEqual(self.steps(), ["local", *["received", "sent", "ack", "done"] * 2, "local"])

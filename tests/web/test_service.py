@@ -175,7 +175,7 @@ class InMemory(SynchronousTestCase):
     def test_documentation(self) -> None:
         """The page on the web names each path, and the role that it needs."""
         self.start()
-        text = (ROOT / "docs" / "web.rst").read_text(encoding="utf-8")
+        text = (ROOT / "docs" / "reference" / "web.rst").read_text(encoding="utf-8")
         rows = dict(re.findall(r"^``(/[\w./]*)``[^ ]* .*?(``\w+``|none) ", text, re.MULTILINE))
         rows["/readyz"] = rows["/healthz"]
         paths = self.ask("GET", "/api/v1/openapi.json").json["paths"]

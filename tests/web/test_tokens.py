@@ -111,7 +111,9 @@ class Loading(SynchronousTestCase):
 
     def test_documentation(self) -> None:
         """The file that the documentation shows is right."""
-        [example] = [block.text for block in blocks(DOCS / "web.rst") if "[[token]]" in block.text]
+        [example] = [
+            block.text for block in blocks(DOCS / "reference" / "web.rst") if "[[token]]" in block.text
+        ]
         self.assertEqual(problems(example), [])
 
     def test_no_file(self) -> None:

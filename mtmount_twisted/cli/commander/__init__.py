@@ -12,7 +12,7 @@
 * `options`: the command line; `program`: all of it put together.
 
 It uses the library as any other program would, and nothing of the simulator or the bridge.
-``docs/commander.rst`` is its manual.
+``docs/reference/commander.rst`` is its manual.
 """
 
 from .program import main

@@ -55,7 +55,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         prog="mtmount-commander",
         description="Command the telescope mount from a prompt, or with lines from a pipe.",
         epilog="From a pipe, the exit status is 0 if every command was done, 1 if one was not, and 2 for bad"
-        " usage, a line that is no command, or no connection. See docs/commander.rst.",
+        " usage, a line that is no command, or no connection. See docs/reference/commander.rst.",
         allow_abbrev=False,
     )
     add = parser.add_argument

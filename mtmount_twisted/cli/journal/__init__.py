@@ -6,7 +6,7 @@
 * `options`: the command line; `program`: all of it put together.
 
 The daemon may be writing meanwhile: nothing here holds a lock, or keeps the file from being tidied up.
-``docs/journal.rst`` is the manual.
+``docs/reference/journal.rst`` is the manual.
 """
 
 from .program import run as main

@@ -33,7 +33,8 @@ def parse_options(
     parser = OneLineParser(
         prog="mtmount-journal",
         description="Read what the bridge has recorded. All times are UTC.",
-        epilog="See docs/journal.rst. The exit status is 2 for bad usage, and if a journal can't be read.",
+        epilog="See docs/reference/journal.rst. "
+        "The exit status is 2 for bad usage, and if a journal can't be read.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mtmount-journal {__version__}")

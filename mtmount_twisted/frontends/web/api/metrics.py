@@ -7,7 +7,7 @@ commander is its name in the configuration, which for ``desk/3`` is ``desk``.
 Every series exists from the first scrape, with 0: an alarm on a series that appears with its first event
 cannot fire, since ``increase()`` and ``sum() == 0`` see nothing to compare with.
 
-The only module that needs ``prometheus_client``. Next to read: `health`, ``docs/web_metrics.rst``.
+The only module that needs ``prometheus_client``. Next to read: `health`, ``docs/reference/web_metrics.rst``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is recorded, as JSON: one shape for live events and for history. Values only.
 
 A row of the journal, or one that is on its way there, is a `journal.reading.Entry`; `shape` makes the
-JSON object of it that ``docs/web_events.rst`` explains. Next to read: `ring`, `history`.
+JSON object of it that ``docs/reference/web_events.rst`` explains. Next to read: `ring`, `history`.
 """
 
 from __future__ import annotations

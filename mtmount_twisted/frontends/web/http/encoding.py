@@ -2,7 +2,7 @@
 
 Only an answer that is there as a whole comes here; a stream of events is never compressed, because what is
 compressed waits for more. No answer has a secret in it, so that its length tells nothing (BREACH; see
-``docs/security.rst``). Next to read: `routing`, which sends what `negotiated` returns.
+``docs/explanation/security.rst``). Next to read: `routing`, which sends what `negotiated` returns.
 """
 
 from __future__ import annotations
