@@ -138,20 +138,22 @@ async def observer_floods(stage: Stage, times: int) -> None:
 
 
 async def corrupt(stage: Stage, times: int) -> None:
-    """Bytes in the middle of the file, and its first ones, are overwritten by somebody."""
+    """Somebody overwrites all but the first bytes of the file between two runs of the daemon."""
     for _ in range(times):
         house = await stage.house()
         house.whole = False
         await house.answers()
+        await house.daemon.end()
         house.outcome.inject()
         with closing(sqlite3.connect(house.journal, timeout=5)) as db:  # else a good copy is in the log
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         with house.journal.open("r+b") as file:
             file.seek(100)
             file.write(b"\xa5" * (house.journal.stat().st_size - 100))
+        await house.start()
+        await house.join()
         house.outcome.see("commanding goes on", await _commands(house, 1.0))
         await house.daemon.said("is corrupt .*: set aside as", 20.0)
-        await house.answers()
         await _kept(house)
         aside = list(house.journal.parent.glob("journal.corrupt-*.sqlite"))
         house.outcome.see("set aside", len(aside) == 1)

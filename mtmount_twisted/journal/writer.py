@@ -1,9 +1,8 @@
 """What keeps the bridge's journal through every fault. All of it runs in the journal's thread.
 
-`JournalWriter` never raises: it opens the file (`file.Store`), sets a corrupt one aside, tells the
-log once of a fault and once of its end, has the file looked through, a little at a time, and its oldest rows
-deleted. It knows nothing of the thread, the reactor and the memory in which rows wait: those are in
-`journal`.
+`JournalWriter` never raises: it opens and checks the file (`file.Store`), sets a corrupt one aside, tells the
+log once of a fault and once of its end, and has the oldest rows deleted. It knows nothing of the thread, the
+reactor and the memory in which rows wait: those are in `recorder`.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ SET_ASIDE_AT_MOST_EVERY = 60.0
 """In seconds: a disk that corrupts every file must not fill up with them."""
 
 TEND_EVERY = 10.0
-"""How often a part of the file is looked through, and old rows are looked for, in seconds; while there are
-some, it goes on without a pause."""
+"""How often old rows are looked for, in seconds; while there are some, they are deleted without a pause."""
 
 TRIM_STEPS = 20
 """How many times rows are deleted before one batch is written, at most: new rows must not wait for long."""
@@ -179,7 +177,15 @@ class JournalWriter:
                 self._ages, self._old_of_run = Ages(self._keep_days * DAY), None
             self._run, self._allowance, self._old_of_earlier = store.run, None, None
             self._tell_of_unknown(*store.left_unknown)
+            self._check(store)
         return self._store
+
+    def _check(self, store: Store) -> None:
+        try:
+            store.check()
+        except sqlite3.Error as error:
+            if is_corrupt(error):  # any other fault that matters shows in the next write
+                raise
 
     def _tell_of_unknown(self, run: int, commands: int) -> None:
         if commands:
@@ -295,14 +301,13 @@ class JournalWriter:
             self._tell(logging.WARNING, "the journal %s is written again after %.1f s", self.path, seconds)
 
     def tend(self) -> bool:
-        """Look through a part of the file, and delete a few rows that are too old or too many, if it is time.
+        """Delete a few rows that are too old or too many, if it is time.
 
         :returns: True if there may be more to delete.
         """
         if self._store is None or self._clock() < self._tend_at:
             return False
         try:
-            self._check(self._store)
             more = self._trim(self._store)
         except Exception as error:
             if self._failed(error):
@@ -357,13 +362,6 @@ class JournalWriter:
         if deleted is not None:
             self._deletions.add(why, *deleted)
         return deleted is not None
-
-    def _check(self, store: Store) -> None:
-        try:
-            store.check()
-        except sqlite3.Error as error:
-            if is_corrupt(error):  # whatever else is wrong, whoever writes will meet it if it matters
-                raise
 
     def close(self) -> None:
         """Close the file; `keep` opens it again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 import sys
@@ -14,7 +15,6 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from mtmount_twisted.journal import file
 from mtmount_twisted.journal.schema import COLUMNS, SPAN_IDS
 from mtmount_twisted.journal.writer import TEND_EVERY
 from tests.support.folders import scratch_folder
@@ -24,62 +24,103 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class DamageTests(JournalCase):
-    """A file that is looked through."""
+    """A file that somebody damages."""
 
     def damage(self, name: str) -> None:
-        """Somebody damages the file, while the daemon has it open."""
-        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Overwrite or cut off a part of the file."""
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # else a good copy of the rows is in the log
         size = self.path.stat().st_size
         with self.path.open("r+b") as file:
             if name == "truncated":
                 file.truncate(8192)
             else:
-                start, end = {"head": (0, 100), "middle": (size // 2, size // 2 + 9000)}[name]
+                places = {"head": (0, 100), "middle": (size // 2, size // 2 + 9000), "all": (100, size)}
+                start, end = places[name]
                 file.seek(start)
                 file.write(b"\xa5" * (end - start))
 
-    def test_damage_is_noticed(self) -> None:
-        """A file that is damaged behind the daemon's back is set aside within a few looks, though nothing is
-        recorded; a gap tells of it, and ids go on."""
-        for number, name in enumerate(("head", "middle", "truncated"), 1):
-            self.record(3000)
-            self.writer.finish()
-            self.damage(name)
-            self.now += 61
-            for _ in range(3):
-                self.now += TEND_EVERY
-                self.writer.turn()
-            self.assertIn("is corrupt", "".join(self.told))
-            self.assertEqual(len(self.told), number)
-            self.assertEqual((self.count(), self.keeper.fault, self.keeper.run), (0, "", 1), name)
-            (detail,) = self.rows("SELECT detail FROM event WHERE kind = 'gap'")[0]
-            self.assertTrue(
-                detail.startswith("the file was corrupt: what was in it is in journal.corr"), detail
-            )
-            self.record()
-            self.writer.turn()
-            self.assertEqual(self.rows("SELECT id FROM message"), [(number * 3002,)])
+    def assert_set_aside(self) -> None:
+        """One file is set aside, the log tells so once, and a gap in the fresh file names it."""
+        (aside,) = self.path.parent.glob("journal.corrupt-*.sqlite")
+        (told,) = self.told
+        self.assertRegex(
+            told, rf"is corrupt \(.+\): set aside as {re.escape(str(aside))}, a fresh one is begun$"
+        )
+        ((detail,),) = self.rows("SELECT detail FROM event WHERE kind = 'gap'")
+        self.assertEqual(detail, f"the file was corrupt: what was in it is in {aside.name}")
+        self.assertEqual(self.keeper.fault, "")
 
-    def test_sound_file_is_looked_through(self) -> None:
-        """All looks at a sound file find nothing, nor does one at a file that another program locks, or that
-        is not there."""
-        for _ in range(14):
+    def test_damage_is_found_at_start(self) -> None:
+        """A daemon that starts on a damaged file sets it aside, though nothing is recorded."""
+        for name in ("head", "middle", "truncated"):
             self.record(3000)
             self.writer.finish()
+            self.keeper.close()
+            self.damage(name)
+            self.open()
+            self.writer.turn()
+            self.assertEqual(self.count(), 0, name)
+            self.assert_set_aside()
+            self.keeper.close()
+            for left in self.path.parent.iterdir():
+                left.unlink()
+            self.told.clear()
+            self.open()
+
+    def test_ids_go_on_after_damage_at_start(self) -> None:
+        """The fresh file continues the ids of the damaged one, as far as the damaged one can be read."""
+        self.record(3000)
+        self.writer.finish()
+        run = self.keeper.run
+        self.keeper.close()
+        self.damage("middle")
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assert_set_aside()
+        ((last, number),) = self.rows("SELECT id, run FROM message")
+        self.assertGreater(last, 3000)
+        self.assertEqual(number, run + 1)
+
+    def test_damage_is_found_by_a_write(self) -> None:
+        """A write that meets damage sets the file aside; the run and its ids go on in a fresh one."""
+        self.record(3000)
+        self.writer.finish()
+        self.damage("all")
+        (opened,) = self.faults.opened
+        opened.execute("PRAGMA shrink_memory").fetchall()  # as once other pages had needed the memory
+        self.record()
+        self.writer.turn()
+        self.assert_set_aside()
+        self.assertEqual(self.rows("SELECT id, run FROM message"), [(3001, 1)])
+
+    def test_running_daemon_does_not_look_for_damage(self) -> None:
+        """Damage in rows that nothing writes to is left to the next start."""
+        self.record(3000)
+        self.writer.finish()
+        self.damage("middle")
         for _ in range(3):
             self.now += TEND_EVERY
             self.writer.turn()
-        self.patch(file.sqlite3, "connect", self.faults.refuse)
-        self.now += TEND_EVERY
-        self.writer.turn()
         self.assertEqual(self.told, [])
+
+    def test_sound_file(self) -> None:
+        """A start on a sound file finds no damage, also among more rows than it counts."""
+        for _ in range(14):
+            self.record(3000)
+            self.writer.finish()
+        self.keeper.close()
+        self.open()
+        self.writer.turn()
+        self.assertEqual((self.told, self.count()), ([], 42_000))
 
     def test_deleted_by_somebody(self) -> None:
         """Rows that somebody has deleted are no damage."""
         self.record(3000)
         self.writer.finish()
+        self.keeper.close()
         self.change("DELETE FROM message WHERE id % 2")
-        self.now += TEND_EVERY
+        self.open()
         self.writer.turn()
         self.assertEqual((self.told, self.count()), ([], 1500))
 
