@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import Problem, Role, Route, User
+from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.frontends.web.http.site import Limits, WebSite, make_site
 
 LOG = logging.getLogger("tests.support.web")
@@ -57,6 +58,11 @@ class Got(NamedTuple):
     def json(self) -> Any:
         """The body's value."""
         return json.loads(self.body)
+
+
+def as_read(answer: object) -> Any:
+    """An answer as a reader of the API has it."""
+    return json.loads(as_json(answer))
 
 
 def site_of(

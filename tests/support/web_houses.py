@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -24,6 +24,7 @@ from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Resp
 from mtmount_twisted.journal.recorder import NoJournal
 
 from .commanders import LOG, House, RecordingJournal
+from .web import as_read
 
 START = 1_800_000_000.0
 """When all begins: 2027-01-15T08:00:00Z."""
@@ -149,8 +150,8 @@ class WebCase(SynchronousTestCase):
 
 
 def _checked(answer: Answer) -> Answer:
-    json.dumps(answer.body, allow_nan=False)
-    return answer
+    """An answer with its body as a reader of the API has it."""
+    return replace(answer, body=as_read(answer.body))
 
 
 def _problem(reason: Failure) -> Answer:

@@ -23,6 +23,7 @@ from mtmount_twisted.frontends.web.api.command_tracker import (
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.journal.recorder import NoJournal
 from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
+from tests.support.web import as_read
 
 ME = "web/night"
 MOVE = AzimuthAxisMove(position=10)
@@ -63,7 +64,7 @@ class LifeTests(LivesCase):
             self.step(life, step)
             states.append(life.state)
         self.assertEqual(states, ["open", "open", "open", "acked", "done"])
-        shape = life.shape()
+        shape = as_read(life.shape())
         self.assertEqual([step["step"] for step in shape["steps"]], ["received", "sent", "ack", "done"])
         self.assertEqual(shape["steps"][0]["time"], "2027-01-15T08:00:00.500Z")
         self.assertEqual(shape["command"], "AzimuthAxisMove")
@@ -88,7 +89,7 @@ class LifeTests(LivesCase):
         life = self.begin(AskForCommand())
         self.step(life, "local")
         self.assertEqual(life.state, "done")
-        self.assertEqual(life.shape()["parameters"], {"commander": "CSC"})
+        self.assertEqual(as_read(life.shape())["parameters"], {"commander": "CSC"})
 
     def test_of_others(self) -> None:
         """Steps of other commanders, of other ids, or after the end, change nothing."""
@@ -114,11 +115,11 @@ class LifeTests(LivesCase):
     def test_ack_timeout(self) -> None:
         """The time that an Ack announces is kept, even if it ended with it; an unknown id is nobody's."""
         life = self.begin()
-        self.assertIsNone(life.shape()["ack_timeout"])
+        self.assertIsNone(as_read(life.shape())["ack_timeout"])
         self.step(life, "ack")
         self.lives.acknowledged(ME, life.command.sequence_id, 2.5)
         self.lives.acknowledged(ME, 999, 9)
-        self.assertEqual(life.shape()["ack_timeout"], 2.5)
+        self.assertEqual(as_read(life.shape())["ack_timeout"], 2.5)
 
 
 class KeepingTests(LivesCase):

@@ -78,7 +78,7 @@ class PresenceTests(WebCase):
             self.told(self.answering(self.house.state.get, watch))
             self.house.advance(1)
         self.assertFalse(self.here())
-        self.assertTrue(self.house.leases.shape()["holder_gone"])
+        self.assertTrue(self.house.leases.shape().holder_gone)
 
     def test_stream(self) -> None:
         """While a stream of its is open it is there, and for 30 s more; to let go twice is to let go once."""
@@ -112,7 +112,7 @@ class PresenceTests(WebCase):
         """A lease is kept only while somebody is there; then the bridge's time of grace, and its stops."""
         self.take()
         self.house.advance(30.1)
-        self.assertTrue(self.house.leases.shape()["holder_gone"])
+        self.assertTrue(self.house.leases.shape().holder_gone)
         self.house.advance(5.1)
         self.assertIsNone(self.holder)
         self.assertIn(int(CommandCode.BOTH_AXES_STOP), self.house.link.codes())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.frontends.web.api.catalogue import routes as catalogue_routes
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Route
-from mtmount_twisted.frontends.web.http.encoding import AT_ONCE, LEAST, takes_gzip
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.encoding import AT_ONCE, LEAST, as_body, as_json, takes_gzip
 from mtmount_twisted.frontends.web.http.pages import FOLDER, Pages
 from tests.support.web import Got, Wire, ask, site_of
 
@@ -26,6 +27,28 @@ def answering(body: object, kind: str = "") -> list[Route]:
         raise Problem(422, "x" * LEAST)
 
     return [Route("GET", "/", respond, "observe", "Tell."), Route("GET", "/no", fail, "observe", "Refuse.")]
+
+
+class ValueTests(SynchronousTestCase):
+    """Values as JSON."""
+
+    def test_same_as_always(self) -> None:
+        """A value is one line of ASCII without spaces, in the order of its members, as programs know it."""
+        value = {"b": 1, "a": [0.1, 5.0, None, True, 2**70], "deg/s³": '\u2028\x7f\n"\\/\U0001f52d'}
+        text = json.dumps(value, separators=(",", ":"))
+        self.assertEqual(as_json(value).decode(), text)
+        self.assertEqual(as_body(value).decode(), f"{text}\n")
+
+    def test_surrogates(self) -> None:
+        """A path with bytes that are not UTF-8 is told as Python has it."""
+        path = b"/tmp/\xff".decode(errors="surrogateescape")
+        life = Fault("path", path)
+        self.assertEqual(as_json(life), b'{"where":"path","why":"/tmp/\\udcff"}')
+
+    def test_not_a_number(self) -> None:
+        """What JSON has no number for is null, and what is no value at all is an error."""
+        self.assertEqual(as_json([math.nan, math.inf, -math.inf]), b"[null,null,null]")
+        self.assertRaises(TypeError, as_json, object())
 
 
 class TakesTests(SynchronousTestCase):

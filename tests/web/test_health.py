@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.health import INTERVAL, Health, LoopWatch, Spread
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
+from tests.support.web import as_read
 
 LOST = {"lost_rows": {"with_rights": 3, "without_rights": 2}}
 
@@ -48,12 +49,12 @@ class HealthTests(SynchronousTestCase):
         """A process that turns says so, whatever is lacking."""
         self.bridge.link = None
         answer = self.ask("/healthz")
-        self.assertEqual((answer.status, answer.body), (200, {"ok": True}))
+        self.assertEqual((answer.status, as_read(answer.body)), (200, {"ok": True}))
 
     def test_ready(self) -> None:
         """With the controller's link up, all listeners up and a journal without fault it is ready."""
         answer = self.ask("/readyz")
-        self.assertEqual((answer.status, answer.body), (200, {"ready": True, "lacks": [], **LOST}))
+        self.assertEqual((answer.status, as_read(answer.body)), (200, {"ready": True, "lacks": [], **LOST}))
 
     def test_not_ready(self) -> None:
         """What is lacking is told, with 503."""
@@ -61,14 +62,14 @@ class HealthTests(SynchronousTestCase):
         self.journal.fault = "the disk is full"
         answer = self.ask("/readyz")
         expected = {"error": "not ready", "ready": False, "lacks": ["controller", "journal"], **LOST}
-        self.assertEqual((answer.status, answer.body), (503, expected))
+        self.assertEqual((answer.status, as_read(answer.body)), (503, expected))
 
     def test_rows_are_lost(self) -> None:
         """While rows of clients with rights are lost it is not ready, and says so."""
         self.journal.losing = True
         answer = self.ask("/readyz")
         expected = {"error": "not ready", "ready": False, "lacks": ["journal_rows"], **LOST}
-        self.assertEqual((answer.status, answer.body), (503, expected))
+        self.assertEqual((answer.status, as_read(answer.body)), (503, expected))
 
     def test_listeners(self) -> None:
         """A pair or a port that can't listen is lacking."""

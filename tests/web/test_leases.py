@@ -123,7 +123,7 @@ class RequestTests(WebCase):
 
     def requests(self) -> list[str]:
         """Who would like to have command."""
-        return [request["by"] for request in self.house.leases.shape()["requests"]]
+        return [request.by for request in self.house.leases.shape().requests]
 
     def test_request(self) -> None:
         """A request reaches who listens, the log and the journal, is shown, and changes nothing else."""
@@ -155,7 +155,7 @@ class RequestTests(WebCase):
         release = self.house.commanders.hold(self.night)
         self.house.advance(600)
         self.assertEqual(self.holder, "web/night")
-        self.assertFalse(self.house.leases.shape()["holder_gone"])
+        self.assertFalse(self.house.leases.shape().holder_gone)
         release()
         self.house.advance(36)
         self.assertIsNone(self.holder)

@@ -24,6 +24,7 @@ from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import NoJournal
 from tests.support.commanders import LOG
 from tests.support.strategies import line_of
+from tests.support.web import as_read
 from tests.support.web_houses import WebCase, user
 
 
@@ -171,7 +172,7 @@ class DocumentTests(WebCase):
 
     def test_problem(self) -> None:
         """A problem is as its schema says."""
-        self.check("Problem", Problem(422, "no", (Fault("a", "b"),)).answer().body)
+        self.check("Problem", as_read(Problem(422, "no", (Fault("a", "b"),)).answer().body))
         self.assertFalse(self.schema("Problem").is_valid({"why": "no error in it"}))
 
     def test_life_lease_and_state(self) -> None:

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.frontends.web.http.answers import Lease
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
 from mtmount_twisted.frontends.web.http.routing import DEEPEST, HEADERS, MOST_DIGITS
 from tests.support.web import ANYONE, OBSERVER, Got, Wire, ask, site_of
@@ -167,12 +168,15 @@ class Answers(SynchronousTestCase):
         """What is refused is told with each fault."""
 
         async def refuse(call: Call) -> Answer:
-            raise Problem(422, "wrong", (Fault("a.b", "too much"),), {"id": 7}, {"Retry-After": "1"})
+            lease = Lease(holder="csc", source="CSC", number=7, since=None, holder_gone=False, requests=[])
+            raise Problem(422, "wrong", (Fault("a.b", "too much"),), {"Retry-After": "1"}, lease=lease)
 
         got = self.answered(refuse)
         self.assertEqual((got.status, got.headers["retry-after"]), (422, "1"))
         self.assertEqual(
-            got.json, {"error": "wrong", "id": 7, "faults": [{"where": "a.b", "why": "too much"}]}
+            got.body,
+            b'{"error":"wrong","lease":{"holder":"csc","source":"CSC","number":7,"since":null,'
+            b'"holder_gone":false,"requests":[]},"faults":[{"where":"a.b","why":"too much"}]}\n',
         )
 
     def test_fault(self) -> None:
@@ -181,10 +185,10 @@ class Answers(SynchronousTestCase):
         async def fail(call: Call) -> Answer:
             raise KeyError("secret")
 
-        async def not_a_number(call: Call) -> Answer:
-            return Answer({"a": float("nan")})
+        async def no_json(call: Call) -> Answer:
+            return Answer({"a": object()})
 
-        for respond in (fail, not_a_number):
+        for respond in (fail, no_json):
             with self.assertLogs("tests.support.web", "ERROR") as caught:
                 got = self.answered(respond)
             self.assertEqual(got.status, 500)

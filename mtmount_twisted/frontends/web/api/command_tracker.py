@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.answers import Life, StepTaken
 from mtmount_twisted.journal.schema import is_end
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.waiting import Waiters
@@ -91,19 +92,19 @@ class CommandRecord:
         """True if who waits for this need wait no more."""
         return self.ended or (until == "ack" and self.state == "acked")
 
-    def shape(self) -> dict[str, Any]:
-        """The life as JSON."""
-        return {
-            "id": self.id,
-            "command": type(self.command).__name__,
-            "parameters": parameters_of(self.command),
-            "commander": self.commander,
-            "sequence_id": self.command.sequence_id,
-            "state": self.state,
-            "explanation": self.explanation,
-            "steps": [{"step": step, "time": self.stamps.of(*when)} for step, *when in self.steps],
-            "ack_timeout": self.ack_timeout,
-        }
+    def shape(self) -> Life:
+        """Return the life as the API tells it."""
+        return Life(
+            id=self.id,
+            command=type(self.command).__name__,
+            parameters=parameters_of(self.command),
+            commander=self.commander,
+            sequence_id=self.command.sequence_id,
+            state=self.state,
+            explanation=self.explanation,
+            steps=[StepTaken(step=step, time=self.stamps.of(*when)) for step, *when in self.steps],
+            ack_timeout=self.ack_timeout,
+        )
 
 
 class Kept:

@@ -27,9 +27,10 @@ from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2020.replies import AckReply
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.web.http.answers import Name
+from mtmount_twisted.frontends.web.http.answers import Life, Name, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import (
     Answer,
+    Body,
     Call,
     Fault,
     Parameter,
@@ -44,6 +45,7 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.http_headers import PRESENCE
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
+from .catalogue import catalogue
 from .command_body import judge
 from .command_tracker import LASTING, MAX_LIVES, CommandRecord, CommandTracker, Key, Until
 
@@ -80,6 +82,28 @@ PARAMETERS = (
     ),
 )
 """The parameters of a request that sends a command."""
+
+
+def _bodies() -> dict[str, Schema]:
+    """Return the schema of the body of each command, by its name, and ``Command``, any of them.
+
+    A program that is made from the document then has a class for each, and knows by ``command`` which it is.
+    """
+    described = catalogue()["commands"]
+    bodies = {
+        schema["title"]: {"description": described[schema["title"]]["doc"], **schema}
+        for schema in catalogue()["request"]["oneOf"]
+    }
+    mapping = {name: reference(name)["$ref"] for name in bodies}
+    anyone = {
+        "description": "A command and its parameters; see the catalogue.",
+        "oneOf": [reference(name) for name in bodies],
+        "discriminator": {"propertyName": "command", "mapping": mapping},
+    }
+    return {**bodies, "Command": anyone}
+
+
+COMMAND = Body("Command", _bodies)
 
 _ACK = b"0\n"
 _LONGEST_MS = 2**53
@@ -302,10 +326,10 @@ class CommandRoutes:
                 "Send a command, and wait for its Ack or end if asked to.",
                 id="send_command",
                 tag="commands",
-                answers={200: "Life", 202: "Life"},
+                answers={200: Life, 202: Life},
                 problems=(409, 422, 429, 503),
                 parameters=PARAMETERS,
-                body="Command",
+                body=COMMAND,
             ),
             Route(
                 "GET",
@@ -315,7 +339,7 @@ class CommandRoutes:
                 "What became of a command.",
                 id="get_command",
                 tag="commands",
-                answers={200: "Life"},
+                answers={200: Life},
                 problems=(404,),
                 parameters=(Parameter("id", "path", Name, "The id of a life."),),
             ),
@@ -394,5 +418,5 @@ def _answer(life: CommandRecord, reached: bool, replay: bool) -> Answer:
         headers["idempotent-replay"] = "true"
     status = _STATUSES.get(life.state)
     if status is not None:
-        raise Problem(status, life.explanation, more={"command": life.shape()}, headers=headers)
+        raise Problem(status, life.explanation, headers=headers, command=life.shape())
     return Answer(life.shape(), 200 if reached else 202, headers)

@@ -7,13 +7,15 @@ Next to read: `metrics`, which shows what `LoopWatch` has measured.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Route
+from mtmount_twisted.frontends.web.http.answers import Count, Part, Problem, Shape
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 
 INTERVAL = 0.25
 """How often the event loop's lag is measured, in seconds."""
@@ -77,6 +79,38 @@ class LoopWatch:
         self._due = self._since + INTERVAL * (1 + (now - self._since) // INTERVAL)
 
 
+Yes = Annotated[bool, Meta(extra_json_schema={"const": True})]
+
+
+class Alive(Shape, frozen=True, kw_only=True):
+    """The process turns."""
+
+    ok: Yes
+
+
+class LostRows(Part, frozen=True, kw_only=True):
+    """The rows that the journal lost, of clients with rights to command or stop and of others."""
+
+    with_rights: Count
+    without_rights: Count
+
+
+class Ready(Shape, frozen=True, kw_only=True):
+    """The mount can be commanded now."""
+
+    ready: Yes
+    lacks: list[str]
+    lost_rows: LostRows
+
+
+class NotReady(Problem, frozen=True, kw_only=True):
+    """The mount can't be commanded, or commands not be recorded; `lacks` says why."""
+
+    ready: bool
+    lacks: list[str]
+    lost_rows: LostRows
+
+
 class Health:
     """Answers who asks how the daemon is.
 
@@ -99,7 +133,7 @@ class Health:
                 "Whether the process turns: it answers.",
                 id="get_health",
                 tag="monitoring",
-                answers={200: "Alive"},
+                answers={200: Alive},
             ),
             Route(
                 "GET",
@@ -109,19 +143,20 @@ class Health:
                 "Whether the mount can be commanded now; 503 if not.",
                 id="get_readiness",
                 tag="monitoring",
-                answers={200: "Ready"},
+                answers={200: Ready},
                 problems=(503,),
             ),
         ]
 
     async def _alive(self, call: Call) -> Answer:
-        return Answer({"ok": True})
+        return Answer(Alive(ok=True))
 
     async def _ready(self, call: Call) -> Answer:
         lacks, unprivileged = self.lacks(), self._journal.lost_unprivileged
-        lost = {"with_rights": self._journal.lost - unprivileged, "without_rights": unprivileged}
-        told = {"ready": not lacks, "lacks": lacks, "lost_rows": lost}
-        return Problem(503, "not ready", more=told).answer() if lacks else Answer(told)
+        lost = LostRows(with_rights=self._journal.lost - unprivileged, without_rights=unprivileged)
+        if lacks:
+            return Answer(NotReady(error="not ready", ready=False, lacks=lacks, lost_rows=lost), 503)
+        return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost))
 
     def lacks(self) -> list[str]:
         """Why commands can't be sent, or not be recorded: a word for each, empty if they can.

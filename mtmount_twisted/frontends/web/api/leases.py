@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from mtmount_twisted.dialects.tma2020.commands import AskForCommand
 from mtmount_twisted.dialects.tma2020.enums import Commander
 from mtmount_twisted.frontends.web.events.stamps import Stamps
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.answers import Lease, LeaseRequest, Schema, reference
+from mtmount_twisted.frontends.web.http.calls import Answer, Body, Call, Fault, Problem, Route
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 
 from .commanders import Commanders
@@ -30,6 +31,30 @@ sooner, unless the controller's Ack announces a longer time."""
 
 _STATUSES = {"busy": 429, "not_sent": 503, "timed_out": 504, "outcome_unknown": 504}
 """What is answered when an ask fails other than by a refusal."""
+
+
+def _bodies() -> dict[str, Schema]:
+    """Return the schemas of the bodies of a request for command."""
+    kinds = {
+        "AskForLease": _only(),
+        "TakeLease": _only(take={"type": "boolean", "const": True}),
+        "GrantLease": _only(grant={"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME}),
+    }
+    doc = "{} takes command if nobody has it, and else asks its holder; or take it, or give it."
+    return {"Ask": {"description": doc, "oneOf": [reference(name) for name in kinds]}, **kinds}
+
+
+def _only(**members: Schema) -> Schema:
+    """Return the schema of an object with these members and no others."""
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
+
+
+ASK = Body("Ask", _bodies)
 
 _CHANGES = ("lease_granted", "lease_released")
 _LONGEST_NAME = 100
@@ -76,23 +101,23 @@ class Leases:
             self._since = self._clock.seconds(), time
             self._requests.clear()
 
-    def shape(self) -> dict[str, Any]:
-        """Who has command, as JSON."""
+    def shape(self) -> Lease:
+        """Return the lease as the API tells it."""
         lease = self._bridge.lease
         holder = lease.holder
         now = self._clock.seconds()
-        return {
-            "holder": None if holder is None else holder.name,
-            "source": None if holder is None else holder.source.name,
-            "number": lease.number,
-            "since": None if self._since is None else self._stamps.of(*self._since),
-            "holder_gone": self._bridge.grace,
-            "requests": [
-                {"by": name, "time": self._stamps.of(moment)}
+        return Lease(
+            holder=None if holder is None else holder.name,
+            source=None if holder is None else holder.source.name,
+            number=lease.number,
+            since=None if self._since is None else self._stamps.of(*self._since),
+            holder_gone=self._bridge.grace,
+            requests=[
+                LeaseRequest(by=name, time=self._stamps.of(moment))
                 for name, moment in self._requests.items()
                 if now < moment + REQUEST_TIME
             ],
-        }
+        )
 
     # Over HTTP
 
@@ -108,7 +133,7 @@ class Leases:
                 "Who has command.",
                 id="get_lease",
                 tag="lease",
-                answers={200: "Lease"},
+                answers={200: Lease},
             ),
             Route(
                 "POST",
@@ -118,9 +143,9 @@ class Leases:
                 "Take command, request it, or give it to somebody.",
                 id="ask_lease",
                 tag="lease",
-                answers={200: "Lease", 202: "Lease"},
+                answers={200: Lease, 202: Lease},
                 problems=(409, 422, 429, 503, 504),
-                body="Ask",
+                body=ASK,
             ),
             Route(
                 "DELETE",
@@ -130,7 +155,7 @@ class Leases:
                 "Give command up.",
                 id="release_lease",
                 tag="lease",
-                answers={200: "Lease", 202: "Lease"},
+                answers={200: Lease, 202: Lease},
                 problems=(409, 429, 503, 504),
             ),
         ]
@@ -160,8 +185,8 @@ class Leases:
         await self._commanders.wait(call.user, life, "done", ASK_TIME)
         if life.state in ("done", "open"):
             return Answer(self.shape(), 200 if life.ended else 202)
-        more = {"lease": self.shape(), "command": life.shape()}
-        raise Problem(_STATUSES.get(life.state, 409), life.explanation, more=more)
+        status = _STATUSES.get(life.state, 409)
+        raise Problem(status, life.explanation, lease=self.shape(), command=life.shape())
 
     def _request(self, call: Call, holder: Any) -> Answer:
         commander = self._commanders.enter(call.user)
@@ -179,7 +204,7 @@ class Leases:
         return Answer(self.shape())
 
     def _refused(self, why: str) -> Problem:
-        return Problem(409, why, more={"lease": self.shape()})
+        return Problem(409, why, lease=self.shape())
 
 
 def _ask(call: Call, wanted: Commander, sequence_id: int) -> AskForCommand:

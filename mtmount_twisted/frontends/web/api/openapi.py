@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from mtmount_twisted.dialects.tma2020.enums import Source
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Parameter, Route, Schema
+from mtmount_twisted.frontends.web.http.answers import Problem, Schema, reference, schemas_of
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Parameter, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
 from mtmount_twisted.journal.reading import OUTCOMES
-
-from .catalogue import catalogue
 
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1}
@@ -80,49 +80,6 @@ _ALARM = {
 _STATES = ["open", "acked", *(outcome for outcome in OUTCOMES if outcome not in ("open", "local"))]
 
 SCHEMAS: dict[str, Schema] = {
-    "Problem": {
-        "description": "What is wrong, in a line; and each fault in the request.",
-        "type": "object",
-        "properties": {
-            "error": TEXT,
-            "faults": _list(_object(where=TEXT, why=TEXT)),
-            "command": _ref("Life"),
-            "lease": _ref("Lease"),
-        },
-        "required": ["error"],
-    },
-    "Life": {
-        "description": "A command, and what became of it.",
-        **_object(
-            id=NAME,
-            command=NAME,
-            parameters=_map({}),
-            commander=NAME,
-            sequence_id={"type": "integer", "minimum": 1},
-            state=_one_of(*_STATES),
-            explanation=TEXT,
-            steps=_list(_object(step=NAME, time=TIME)),
-            ack_timeout=_or_null(SECONDS),
-        ),
-    },
-    "Lease": {
-        "description": "Who has command, and who asks for it.",
-        **_object(
-            holder=_or_null(NAME),
-            source=_or_null(SOURCE),
-            number=COUNT,
-            since=_or_null(TIME),
-            holder_gone=FLAG,
-            requests=_list(_object(by=NAME, time=TIME)),
-        ),
-    },
-    "Ask": {
-        "description": "{} takes command if nobody has it, and else asks its holder; or take it, or give it.",
-        "oneOf": [_ref("AskForLease"), _ref("TakeLease"), _ref("GrantLease")],
-    },
-    "AskForLease": _object(),
-    "TakeLease": _object(take={"type": "boolean", "const": True}),
-    "GrantLease": _object(grant={"type": "string", "minLength": 1, "maxLength": 100}),
     "Message": {
         "description": "A line that came from a peer or went to one.",
         **_entry(
@@ -230,12 +187,6 @@ SCHEMAS: dict[str, Schema] = {
         "additionalProperties": False,
     },
     "Catalogue": _object(commands=_map(_ref("Described")), replies=_map(_ref("Described")), request=_map({})),
-    "Alive": _object(ok={"type": "boolean", "const": True}),
-    "Ready": _object(
-        ready={"type": "boolean", "const": True},
-        lacks=_list(TEXT),
-        lost_rows=_object(with_rights=COUNT, without_rights=COUNT),
-    ),
 }
 """The document's components, without those that `_commands` makes from the catalogue."""
 
@@ -294,34 +245,25 @@ def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[st
         "servers": [{"url": prefix or "/"}],
         "paths": paths,
         "tags": [{"name": name, "description": doc} for name, doc in TAGS.items()],
-        "components": {"schemas": {**SCHEMAS, **_commands()}, "securitySchemes": {"bearer": bearer}},
+        "components": {"schemas": _schemas(routes), "securitySchemes": {"bearer": bearer}},
     }
 
 
-def _commands() -> dict[str, Schema]:
-    """A component for the body of each command, by its name, and ``Command``, any of them.
-
-    A program that is made from the document then has a class for each, and knows by ``command`` which it is.
-    """
-    described = catalogue()["commands"]
-    bodies = {
-        schema["title"]: {"description": described[schema["title"]]["doc"], **schema}
-        for schema in catalogue()["request"]["oneOf"]
-    }
-    mapping = {name: f"#/components/schemas/{name}" for name in bodies}
-    anyone = {
-        "description": "A command and its parameters; see the catalogue.",
-        "oneOf": [_ref(name) for name in bodies],
-        "discriminator": {"propertyName": "command", "mapping": mapping},
-    }
-    return {**bodies, "Command": anyone}
+def _schemas(routes: Iterable[Route]) -> dict[str, Schema]:
+    """Return the schemas of all answers and bodies."""
+    answers = {kind: None for route in routes for kind in route.answers.values() if not isinstance(kind, str)}
+    schemas = SCHEMAS | schemas_of([Problem, *answers])
+    for route in routes:
+        if route.body is not None:
+            schemas |= route.body.schemas()
+    return schemas
 
 
 def _operation(route: Route) -> Schema:
     if not route.id or route.tag not in TAGS:
         raise ValueError(f"{route.method} {route.path}: expected an id, and a tag of {', '.join(TAGS)}")
     problems = {*_EVERYWHERE, *route.problems, *([401] if route.role else [])}
-    if route.body:
+    if route.body is not None:
         problems |= {413, 415, 422}
     operation: Schema = {
         "summary": route.doc,
@@ -331,11 +273,11 @@ def _operation(route: Route) -> Schema:
         "security": [{"bearer": []}, {}] if route.role else [{}],
         "responses": {str(status): _answer(status, kind) for status, kind in route.answers.items()},
     }
-    operation["responses"] |= {str(status): _answer(status, "Problem") for status in sorted(problems)}
+    operation["responses"] |= {str(status): _answer(status, Problem) for status in sorted(problems)}
     if route.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]
-    if route.body:
-        content = {"application/json": {"schema": _ref(route.body)}}
+    if route.body is not None:
+        content = {"application/json": {"schema": reference(route.body.name)}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
@@ -350,9 +292,11 @@ def _parameter(parameter: Parameter) -> Schema:
     }
 
 
-def _answer(status: int, kind: str) -> Schema:
+def _answer(status: int, kind: type[Struct] | str) -> Schema:
     answer: Schema = {"description": _REASONS[status]}
-    if "/" in kind:
+    if not isinstance(kind, str):
+        answer["content"] = {"application/json": {"schema": reference(kind.__name__)}}
+    elif "/" in kind:
         answer["content"] = {media: {} for media in kind.split(", ")}
     elif kind:
         answer["content"] = {"application/json": {"schema": _ref(kind)}}

@@ -1,16 +1,148 @@
-"""The types of which the API's answers and parameters are made.
+"""The types of the API's answers: each class is the shape, the JSON Schema and the encoding of one of them.
 
-Each is a Python type to mypy and a JSON Schema to `msgspec`. Next to read: `calls.Route`, which uses them.
+Here are the types of single values, the bases of all answers, and the answers that several areas give. An
+answer of one area stands in the module of that area. An object is encoded in the order of its members. The
+name of a class is the name of its schema in the OpenAPI document. Programs that are made from the document
+import it, so a class is never renamed. Next to read: `encoding.as_json`; `calls.Route`, which names the
+answers of a route.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from inspect import cleandoc
+from typing import Annotated, Any
 
-from msgspec import Meta
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.journal.reading import OUTCOMES
+
+Schema = dict[str, Any]
+"""A JSON Schema (2020-12), or another part of the OpenAPI document."""
+
+# Values
 
 Name = Annotated[str, Meta(min_length=1)]
 """A text that is not empty."""
 
+Count = Annotated[int, Meta(ge=0)]
+
+Seconds = Annotated[float, Meta(ge=0)]
+"""A duration in s."""
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time of day, in ISO 8601, UTC."""
+
 EventId = Annotated[str, Meta(pattern="^[0-9]+\\.[0-9]+$")]
 """The id of an event: RUN.ROW."""
+
+SourceName = Annotated[str, Meta(extra_json_schema={"enum": [source.name for source in Source]})]
+
+_STATES = ["open", "acked", *(outcome for outcome in OUTCOMES if outcome not in ("open", "local"))]
+
+State = Annotated[str, Meta(extra_json_schema={"enum": _STATES})]
+"""The state of a command's life."""
+
+
+# Objects
+
+
+class Shape(Struct, frozen=True, forbid_unknown_fields=True):
+    """An object with these members and no others, which has a schema of its own in the document."""
+
+
+class Part(Shape, frozen=True):
+    """An object within others. The document has its schema where it stands, and no schema of its name."""
+
+
+class Fault(Part, frozen=True):
+    """One thing that is wrong with a request.
+
+    :ivar where: the field, parameter or header: ``parameters.position``, ``query.limit``.
+    :ivar why: the value, and what was expected.
+    """
+
+    where: str
+    why: str
+
+
+class StepTaken(Part, frozen=True, kw_only=True):
+    """A step in the life of a command."""
+
+    step: Name
+    time: Time
+
+
+class Life(Shape, frozen=True, kw_only=True):
+    """A command, and what became of it."""
+
+    id: Name
+    command: Name
+    parameters: dict[str, Any]
+    commander: Name
+    sequence_id: Annotated[int, Meta(ge=1)]
+    state: State
+    explanation: str
+    steps: list[StepTaken]
+    ack_timeout: Seconds | None
+
+
+class LeaseRequest(Part, frozen=True, kw_only=True):
+    """A commander that asks the holder for command."""
+
+    by: Name
+    time: Time
+
+
+class Lease(Shape, frozen=True, kw_only=True):
+    """The holder of command, and the commanders that ask for it."""
+
+    holder: Name | None
+    source: SourceName | None
+    number: Count
+    since: Time | None
+    holder_gone: bool
+    requests: list[LeaseRequest]
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What is wrong, in a line; and each fault in the request."""
+
+    error: str
+    lease: Lease | UnsetType = UNSET
+    command: Life | UnsetType = UNSET
+    faults: tuple[Fault, ...] | UnsetType = UNSET
+
+
+# Schemas
+
+
+def reference(name: str) -> Schema:
+    """Return what stands in the document for the schema of a name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def schemas_of(types: Iterable[type[Struct]]) -> dict[str, Schema]:
+    """Return the schemas of some answers, and of the objects in them, by name.
+
+    A `Part` is written out where it stands: a generator of programs names its class by that place.
+    """
+    _, found = msgspec.json.schema_components(types, ref_template=reference("{name}")["$ref"])
+    parts = {part.__name__ for part in Part.__subclasses__()}
+
+    def whole(name: str) -> Schema:
+        """Return the schema of a class; its title, which is the name, is left out."""
+        schema = {key: written_out(value) for key, value in found[name].items() if key != "title"}
+        return schema | {"description": cleandoc(schema["description"]).partition("\n\n")[0]}
+
+    def written_out(value: Any) -> Any:
+        if isinstance(value, list):
+            return [written_out(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        name = value.get("$ref", "").rpartition("/")[2]
+        return whole(name) if name in parts else {key: written_out(each) for key, each in value.items()}
+
+    return {name: whole(name) for name in found if name not in parts}

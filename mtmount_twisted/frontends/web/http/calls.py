@@ -10,7 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec import UNSET, Struct, UnsetType
+
 from mtmount_twisted.dialects.tma2020.enums import Source
+
+from . import answers
+from .answers import Fault as Fault
 
 Role = Literal["observe", "command", "stop"]
 """What a token allows: to look; to command, which includes the other two; to send stop commands."""
@@ -73,7 +78,8 @@ LISTS = ("accept-encoding", "if-none-match")
 class Answer:
     """What is answered.
 
-    :ivar body: a JSON value; or bytes, as they are, of the kind that ``Content-Type`` in `headers` names.
+    :ivar body: an answer of `answers` or of an area, sent as JSON; or bytes, sent as they are, of the kind
+        that ``Content-Type`` in `headers` names.
     :ivar headers: by their names as RFC 9110 spells them. An ``ETag`` is that of the body as it is; a
         ``Location`` on this daemon begins with ``/``.
     :ivar streams: True if what answers goes on doing so by itself, on the call's request.
@@ -89,10 +95,6 @@ class Answer:
 
 Respond = Callable[[Call], Awaitable[Answer]]
 """What answers at a path."""
-
-
-Schema = dict[str, Any]
-"""A JSON Schema (2020-12), or another part of the OpenAPI document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,18 @@ def names_in(place: str, parameters: Iterable[Parameter]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """What the document says of a request's body.
+
+    :ivar name: the name of its schema.
+    :ivar schemas: makes that schema, and those that it refers to, by name.
+    """
+
+    name: str
+    schemas: Callable[[], Mapping[str, answers.Schema]]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What answers at a path, and what the OpenAPI document says of it.
 
@@ -124,10 +138,10 @@ class Route:
     :ivar id: the name of the operation in programs that are made from the document: no other route's, and
         never changed, because a change breaks these programs.
     :ivar tag: the name of its group, one of `openapi.TAGS`.
-    :ivar answers: the answers that are no `Problem`, by status: the name of a schema, or media types with
-        commas between; empty if there is no body.
+    :ivar answers: the answers that are no `Problem`, by status: the class of a JSON answer, or media types
+        with commas between; empty if there is no body.
     :ivar problems: the statuses of a `Problem`, beyond those that each route has.
-    :ivar body: the name of the body's schema; empty if the route takes no body.
+    :ivar body: the body that the route takes; None if it takes none.
     """
 
     method: str
@@ -137,22 +151,10 @@ class Route:
     doc: str
     id: str = ""
     tag: str = ""
-    answers: Mapping[int, str] = field(default_factory=dict)
+    answers: Mapping[int, type[Struct] | str] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    body: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with a request.
-
-    :ivar where: which field, parameter or header: ``parameters.position``, ``query.limit``.
-    :ivar why: the value, and what was expected.
-    """
-
-    where: str
-    why: str
+    body: Body | None = None
 
 
 class Problem(Exception):
@@ -161,7 +163,8 @@ class Problem(Exception):
     :param status: HTTP's status code, 400 to 599.
     :param title: what is wrong, in a line; told to the user.
     :param faults: each thing that is wrong.
-    :param more: further members of the answer's body.
+    :param lease: the lease as it is, where that explains the problem.
+    :param command: the life of the command that could not be carried out.
     """
 
     def __init__(
@@ -169,19 +172,21 @@ class Problem(Exception):
         status: int,
         title: str,
         faults: tuple[Fault, ...] = (),
-        more: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        lease: answers.Lease | UnsetType = UNSET,
+        command: answers.Life | UnsetType = UNSET,
     ) -> None:
         super().__init__(title)
         self.status = status
         self.title = title
         self.faults = faults
-        self.more = dict(more or {})
         self.headers = dict(headers or {})
+        self._lease = lease
+        self._command = command
 
     def answer(self) -> Answer:
-        """As ``{"error": title, "faults": [{"where": ..., "why": ...}]}``."""
-        body: dict[str, Any] = {"error": self.title, **self.more}
-        if self.faults:
-            body["faults"] = [{"where": fault.where, "why": fault.why} for fault in self.faults]
+        """Return what is told to the user."""
+        faults = self.faults or UNSET
+        body = answers.Problem(error=self.title, lease=self._lease, command=self._command, faults=faults)
         return Answer(body, self.status, self.headers)

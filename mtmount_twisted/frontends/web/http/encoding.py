@@ -11,7 +11,8 @@ import json
 import re
 import zlib
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from .calls import Answer
 
@@ -25,23 +26,37 @@ A longer one is compressed only where it was made (`Answer.gzipped`), in a threa
 FASTEST, SMALLEST = 1, 9
 """Levels of compression."""
 
+_NOT_PRINTABLE = re.compile(r"[^ -~]+")
+_DELETE = b"\x7f"
+"""The one control character that `msgspec` does not escape."""
+
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
-def as_json(value: Any) -> bytes:
-    """A JSON value as it is sent.
+def as_json(value: object) -> bytes:
+    """Return an answer, or any value of which JSON can be made, as one line of printable ASCII.
 
-    :raises ValueError: for a number that is none: NaN or an infinity.
+    NaN and the infinities, which JSON does not have, become ``null``.
+
+    :raises TypeError: for an object of which no JSON can be made.
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    try:
+        data = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a path with bytes that are not UTF-8, which Python keeps as surrogates
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
+    if data.isascii() and _DELETE not in data:
+        return data
+    return _NOT_PRINTABLE.sub(_escaped, data.decode()).encode()
 
 
-def as_body(value: Any) -> bytes:
-    """Return a JSON value as the whole body of an answer: a line, so that a shell's prompt stands below it.
+def _escaped(found: re.Match[str]) -> str:
+    """Return characters as the escapes that JSON has for them."""
+    return json.dumps(found[0])[1:-1]
 
-    :raises ValueError: for a number that is none: NaN or an infinity.
-    """
+
+def as_body(value: object) -> bytes:
+    """Return an answer as the whole body: a line, so that a shell's prompt stands below it."""
     return as_json(value) + b"\n"
 
 
