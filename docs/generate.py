@@ -4,7 +4,8 @@
 
 The settings are declared in ``mtmount_twisted/config/settings.py``. All of ``docs/bridge.toml`` comes from
 them, and the part of ``docs/reference/configuration.rst`` below the line `MARK`; the text above it is written
-by hand. A test compares the two files with what this script writes.
+by hand. `generate_protocol` writes the tables of the two protocol pages. A test compares all four files with
+the output of this script.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import generate_protocol
 
 from mtmount_twisted.config.loading import Config, default_config
 from mtmount_twisted.config.tables import Key, Section, keys, sections
@@ -146,6 +148,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield DOCS / "bridge.toml", toml_file()
     page = DOCS / "reference" / "configuration.rst"
     yield page, rst_file(page.read_text(encoding="utf-8"))
+    yield from generate_protocol.generated()
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ listen_port = number(0, 65535)
 
 
 def next_port(option: str, port: int) -> int:
-    """One above the commands' port, where by convention replies go (``protocol.md``).
+    """One above the commands' port, where by convention replies go (``protocol-tma2020.rst``).
 
     :raises twisted.python.usage.UsageError: if there is none.
     """

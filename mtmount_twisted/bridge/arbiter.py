@@ -10,7 +10,7 @@ Where the rules are silent:
 * Who says ``NONE`` takes back what it asked for and did not get yet. ``NONE`` from one who neither
   has command nor asks for it is refused while another has it, and is done if nobody has.
 * The HHD, too, must give command up before another gets it: while it has command, even its own
-  ask for another is refused, as ``protocol.md`` says.
+  ask for another is refused, as ``protocol-tma2020.rst`` says.
 * While its holder is gone, command can be taken as ever. Nothing is stopped then: whoever took it
   is in charge.
 * If the controller does not answer in time the asks time out, but a holder keeps its lease: every

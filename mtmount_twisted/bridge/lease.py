@@ -1,6 +1,6 @@
 """Who has command: one holder at most, and what may take command from it.
 
-The rules are those of ``protocol.md``: anyone may ask at any time, nobody takes command from the
+The rules are those of ``protocol-tma2020.rst``: anyone may ask at any time, nobody takes command from the
 HHD. Here they are pure: `Lease` knows nothing of time or connections. `arbiter` asks it, and tells it.
 """
 

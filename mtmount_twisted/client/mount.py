@@ -57,7 +57,7 @@ LONGEST_TIMEOUT = 86_400.0
 """An Ack that announces more is believed no more than this, in seconds; a bound of ours."""
 
 DONE_MARGIN = 2.0
-"""What a client adds to the time-out that an Ack announces, in seconds; from ``protocol.md``."""
+"""What a client adds to the time-out that an Ack announces, in seconds; from ``protocol-tma2020.rst``."""
 
 
 class SentCommand:
@@ -289,7 +289,7 @@ class Mount:
         kind: type[CommandError] = CommandFailed
         if sent._duration is None:
             kind = CommandRefused
-        elif "supersede" in reply.explanation.lower():  # protocol.md has no words for it: a guess
+        elif "supersede" in reply.explanation.lower():  # protocol-tma2020.rst has no words for it: a guess
             kind = CommandSuperseded
         self._end(sent, kind(sent.command, reply.explanation))
 

@@ -48,7 +48,7 @@ def _prefix(text: str) -> str:
 
 
 def _next_port(section: Any) -> int:
-    """One above the commands' port, where by convention replies go (``protocol.md``)."""
+    """One above the commands' port, where by convention replies go (``protocol-tma2020.rst``)."""
     port: int = section.command_port
     if not 1 <= port < 65535:
         raise ValueError(f"there is no port one above {port}; name one")

@@ -1,4 +1,4 @@
-"""A mount that isn't there: it answers commands over the wire as ``protocol.md`` says.
+"""A mount that isn't there: it answers commands over the wire as ``protocol-tma2020.rst`` says.
 
 * `motion`: paths of axes, exact at any time; pure.
 * `execution`: a command from its Ack to its end.

@@ -27,7 +27,7 @@ from .execution import Execution, Part, Plan, World, instantly
 from .motion import Change, Path, State, Target, approach, bounded, brake, in_position_changes, rest, settle
 
 IN_POSITION = 0.01
-"""How far an axis in position may be from its target, deg and deg/s (protocol.md)."""
+"""How far an axis in position may be from its target, deg and deg/s (protocol-tma2020.rst)."""
 
 LEAST_RATE = 1e-6
 """The least velocity (deg/s), acceleration (deg/s²) and jerk (deg/s³) that a move may ask for."""

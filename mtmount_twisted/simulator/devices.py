@@ -27,10 +27,10 @@ Method = Callable[[Any], Plan]
 """Checks a command and plans it. It takes the command class of its place in the table."""
 
 OIL_WARM_UP = 15 * 60.0
-"""How long the oil supply system takes to turn on, s (protocol.md)."""
+"""How long the oil supply system takes to turn on, s (protocol-tma2020.rst)."""
 
 MAIN_POWER_WARM_UP = 2 * 60.0
-"""How long the main power supply takes to turn on, s (protocol.md)."""
+"""How long the main power supply takes to turn on, s (protocol-tma2020.rst)."""
 
 ALL_DRIVES = -1
 COVER_DRIVES = range(4)

@@ -1,4 +1,4 @@
-"""The command classes against the facts of ``protocol.md``, transcribed into ``tests/data``."""
+"""The command classes against the facts of ``protocol-tma2020.rst``, transcribed into ``tests/data``."""
 
 from __future__ import annotations
 

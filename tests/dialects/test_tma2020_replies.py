@@ -1,4 +1,4 @@
-"""The reply classes against the facts of ``protocol.md``."""
+"""The reply classes against the facts of ``protocol-tma2020.rst``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mtmount_twisted.simulator.mount` and its devices: each command as ``protocol.md`` says."""
+"""`mtmount_twisted.simulator.mount` and its devices: each command as ``protocol-tma2020.rst`` says."""
 
 from __future__ import annotations
 

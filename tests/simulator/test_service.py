@@ -231,7 +231,7 @@ class TestService(ServiceCase):
         await service.communicator.close()
 
     def test_defaults(self) -> None:
-        """By default it takes a CSC's ports, as ``protocol.md`` has them."""
+        """By default it takes a CSC's ports, as ``protocol-tma2020.rst`` has them."""
         self.assertEqual((COMMAND_PORT, REPLY_PORT), (30005, 30006))
 
 

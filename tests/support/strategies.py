@@ -32,7 +32,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 def table(name: str) -> list[str]:
-    """The lines of a table transcribed from ``protocol.md`` into ``tests/data``."""
+    """The lines of a table transcribed from ``protocol-tma2020.rst`` into ``tests/data``."""
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", name)
     with open(path, encoding="utf-8") as lines:
         return lines.read().splitlines()

@@ -36,7 +36,7 @@ from .names import parameters
 from .watch import Standing
 
 AXES = {0: "azimuth", 1: "elevation"}
-"""What the ``what`` of an `InPositionReply` means; from ``protocol.md``."""
+"""What the ``what`` of an `InPositionReply` means; from ``protocol-tma2020.rst``."""
 
 ENDINGS: dict[type[CommandError], str] = {
     CommandRefused: "REFUSED",

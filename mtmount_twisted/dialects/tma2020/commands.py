@@ -1,6 +1,6 @@
 """The commands: what a commander may ask of the mount.
 
-Each class is one command of ``protocol.md`` and its body is all there is to know of it.
+Each class is one command of ``protocol-tma2020.rst`` and its body is all there is to know of it.
 On the wire every command begins with the four fields of `Command`.
 """
 

@@ -1,4 +1,4 @@
-"""The protocol's enumerations and its ports, by the names and numbers of ``protocol.md``."""
+"""The protocol's enumerations and its ports, by the names and numbers of ``protocol-tma2020.rst``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 CSC_COMMAND_PORT, CSC_REPLY_PORT = 30005, 30006
 EUI_COMMAND_PORT, EUI_REPLY_PORT = 60005, 60006
 HHD_COMMAND_PORT, HHD_REPLY_PORT = 40005, 40006
-"""Where each commander's commands come in, and where it listens for replies (protocol.md)."""
+"""Where each commander's commands come in, and where it listens for replies (protocol-tma2020.rst)."""
 
 COMMAND_PORT, REPLY_PORT = CSC_COMMAND_PORT, CSC_REPLY_PORT
 """The ports of every program that was given none: a CSC's."""

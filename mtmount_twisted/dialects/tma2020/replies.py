@@ -1,6 +1,6 @@
 """The replies: what the mount says.
 
-Each class is one reply of ``protocol.md`` and its body is all there is to know of it.
+Each class is one reply of ``protocol-tma2020.rst`` and its body is all there is to know of it.
 `AckReply`, `NoAckReply` and `DoneReply`, each an `Answer`, answer one command; the others are
 events, meant for everyone, and come unasked.
 """

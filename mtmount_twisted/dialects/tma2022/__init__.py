@@ -1,4 +1,4 @@
-"""The protocol of the mount of 2022 and later, as ``protocol-tma2022.md`` has it.
+"""The protocol of the mount of 2022 and later, as ``protocol-tma2022.rst`` has it.
 
 ::
 

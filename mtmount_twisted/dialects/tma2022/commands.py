@@ -1,7 +1,7 @@
 """The commands: what a commander may ask of the mount.
 
-Each class is one command of ``protocol-tma2022.md``, "Commands". On the wire every command begins with the
-four fields of `Command`. "Deploy" closes the mirror covers and "retract" opens them.
+Each class is one command of ``protocol-tma2022.rst``, "The commands". On the wire every command begins with
+the four fields of `Command`. "Deploy" closes the mirror covers and "retract" opens them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The protocol's enumerations and its ports, by the names and numbers of ``protocol-tma2022.md``."""
+"""The protocol's enumerations and its ports, by the names and numbers of ``protocol-tma2022.rst``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One value <-> one text of a command: the types of ``protocol-tma2022.md``, "Field types in commands".
+"""One value <-> one text of a command: the types of ``protocol-tma2022.rst``, "Field types in commands".
 
 The mount reads a command with Python's own `int` and `float`, so this reads what they read. Programs are held
 to more: a bool is a bool, and an enum is a member of its enum, as in the original.

@@ -1,6 +1,6 @@
 """The replies and events: what the mount says.
 
-Each class is one reply of ``protocol-tma2022.md``, "Replies and events". The five that answer a command
+Each class is one reply of ``protocol-tma2022.rst``, "The replies and events". The five that answer a command
 are each an `Answer`; all others are events, and come unasked. On the wire a reply is
 ``{"id": 3, "timestamp": 1758006630.0, "parameters": {"commander": 1, "sequenceId": 7}}``.
 """
@@ -332,7 +332,7 @@ class PowerStateReply(Reply):
     system: System = parameter("The device.")
     power_state: PowerState = parameter("Its power.")
     # The original client reads "elementPowerState", which nobody sends, and so drops the event of every
-    # device with parts (protocol-tma2022.md, "Replies and events", first quirk). The wire has an s.
+    # device with parts (protocol-tma2022.rst, "The replies and events"). The wire has an s.
     elements_power_state: tuple[PowerState, ...] | None = parameter(
         "The power of its parts; None where there is one only.", default=None
     )

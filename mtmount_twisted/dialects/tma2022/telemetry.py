@@ -1,8 +1,8 @@
 """The telemetry topics: what the mount measures.
 
-Each class is one topic of ``protocol-tma2022.md``, "Telemetry". Each quantity has a time stamp of its own
-beside it. A number that a line does not have is NaN, anything else None: the topics grow from version to
-version, and the computer that serves them is configured by hand. The units of
+Each class is one topic of ``protocol-tma2022.rst``, "The telemetry topics". Each quantity has a time stamp of
+its own beside it. A number that a line does not have is NaN, anything else None: the topics grow from version
+to version, and the computer that serves them is configured by hand. The units of
 `internal_temperature_capacitor_bank` and `glycol_temperature_elevation_0001` are those of the original,
 though they look wrong.
 """
