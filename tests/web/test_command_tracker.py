@@ -172,7 +172,7 @@ class KeepingTests(LivesCase):
         return self.lives.full_for(ME, command, key)
 
     def test_full_of_keys(self) -> None:
-        """There is no room for one key more until the first that ended did so a day ago: then that goes."""
+        """There is no room for one key more until the first that ended did so an hour ago: then that goes."""
         lives = []
         for number in range(3):
             self.assertIsNone(self.full_for())
@@ -194,6 +194,30 @@ class KeepingTests(LivesCase):
             [True, False, True, True],
         )
         self.assertEqual(self.full_for(), LASTING - 1)
+
+    def test_key_is_valid_for_an_hour(self) -> None:
+        """A key finds its life until an hour after the end, also that of a stop, and then is free."""
+        for command in (AzimuthAxisMove(sequence_id=71, position=1), BothAxesStop(sequence_id=72)):
+            old = self.begin(command, KEY)
+            self.clock.advance(LASTING)
+            self.assertIs(self.lives.keyed(ME, "new"), old)
+            self.step(old, "done")
+            self.clock.advance(LASTING - 1)
+            self.assertIs(self.lives.keyed(ME, "new"), old)
+            self.clock.advance(1)
+            self.assertIsNone(self.lives.keyed(ME, "new"))
+            self.assertIs(self.lives.get(old.id), old)
+
+    def test_key_again_after_an_hour(self) -> None:
+        """A key that is used again finds the newer life, also once the older one is forgotten."""
+        old = self.begin(key=KEY)
+        self.step(old, "done")
+        self.clock.advance(LASTING)
+        new = self.begin(key=KEY)
+        for number in range(2):
+            self.begin(key=Key(str(number), b""))
+        self.assertIsNone(self.lives.get(old.id))
+        self.assertIs(self.lives.keyed(ME, "new"), new)
 
     def test_stops_do_not_last(self) -> None:
         """A stop with a key is found by it, and goes as if it had none."""

@@ -80,12 +80,29 @@ class KeyTests(WebCase):
         self.house.link.finish_all()
         self.house.link.read()
         refused = self.told(self.post(MOVE, key="c", position=10))
-        self.assertEqual((refused.status, refused.headers["Retry-After"]), (429, "86400"))
+        self.assertEqual((refused.status, refused.headers["Retry-After"]), (429, "3600"))
         self.assertIn("nothing was sent", refused.body["error"])
         self.assertEqual(self.house.link.read(), [])
         self.assertEqual(self.told(self.post(MOVE, key="a", position=10)).body["state"], "done")
         for command, key, more in ((MOVE, None, {"position": 10}), ("BothAxesStop", "d", {})):
             self.assertEqual(self.told(self.post(command, key=key, **more)).status, 202)
+
+    def test_after_an_hour(self) -> None:
+        """An hour after the end of its command, and no earlier, a key sends a new command."""
+        first = self.told(self.post(MOVE, key="a", position=10))
+        self.house.link.finish_all()
+        self.house.link.read()
+        self.house.clock.advance(3599)
+        again = self.told(self.post(MOVE, key="a", position=10))
+        self.assertEqual(again.body["id"], first.body["id"])
+        self.assertEqual(self.house.link.read(), [])
+        self.house.clock.advance(1)
+        self.take()  # the user was gone for an hour
+        self.house.link.read()
+        new = self.told(self.post(MOVE, key="a", position=10))
+        self.assertNotEqual(new.body["id"], first.body["id"])
+        self.assertNotIn("idempotent-replay", new.headers)
+        self.assertEqual(len(self.house.link.read()), 1)
 
     def test_refused_ones_use_up_no_keys(self) -> None:
         """A user whose commands were refused by the hundred still has every key for the next night."""

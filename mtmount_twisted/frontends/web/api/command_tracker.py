@@ -36,8 +36,9 @@ MAX_LIVES = 10_000
 """How many lives of one commander are kept; beyond it the one that ended longest ago is forgotten. Those that
 go on are kept, and the bridge bounds how many they are. Those that last are counted apart (`Kept`)."""
 
-LASTING = 86_400.0
-"""For how long at least a life that lasts is kept from its end, in seconds."""
+LASTING = 3600.0
+"""How long a key is valid after the end of its command, in seconds. Until then the life of a command that may
+have moved the mount is never forgotten; afterwards the key sends a new command."""
 
 MAX_STEPS = 16
 """How many steps of one command are kept: a mount may acknowledge it again and again."""
@@ -69,6 +70,7 @@ class CommandRecord:
     :ivar stamps: tells when they were.
     :ivar ack_timeout: within how long it should be done by the last Ack, in seconds; None if no Ack said.
     :ivar key: by which its sender finds it again; or None.
+    :ivar ended_at: the moment of its end (clock, s); None while it goes on.
     :ivar waiters: who waits, by what for.
     """
 
@@ -81,6 +83,7 @@ class CommandRecord:
     explanation: str = ""
     steps: list[tuple[str, float, float]] = field(default_factory=list)
     ack_timeout: float | None = None
+    ended_at: float | None = None
     waiters: dict[Until, Waiters[bool]] = field(default_factory=dict)
 
     @property
@@ -110,19 +113,20 @@ class CommandRecord:
 class Kept:
     """One commander's lives of one sort: those that last, or those that do not.
 
-    A life lasts if its sender gave it a key: to forget it would let a command that is sent again move the
-    mount again. To stop twice is harmless, and no stop may ever be refused, so a stop does not last. Nor
-    does a command that was never sent: it moved nothing, and must not use up a place of those that may have.
+    A life lasts if its sender gave it a key: to forget it within `LASTING` would let a command that is sent
+    again move the mount again. To stop twice is harmless, and no stop may ever be refused, so a stop does not
+    last. Nor does a command that was never sent: it moved nothing, and must not use up a place of those that
+    may have.
 
     :ivar number: how many there are.
-    :ivar ended: those that ended, each with when (clock, s); the first first.
+    :ivar ended: those that ended; the first first.
     """
 
     __slots__ = ("ended", "number")
 
     def __init__(self) -> None:
         self.number = 0
-        self.ended: deque[tuple[float, CommandRecord]] = deque()
+        self.ended: deque[CommandRecord] = deque()
 
 
 def lasts(command: Command, key: Key | None, state: str = "open") -> bool:
@@ -163,8 +167,14 @@ class CommandTracker:
         return self._lives.get(id)
 
     def keyed(self, commander: str, key: str) -> CommandRecord | None:
-        """The life that a commander began with this key; None if there is none, or none any more."""
-        return self._by_key.get((commander, key))
+        """Return the life that a commander began with this key, until `LASTING` after its end; else None."""
+        life = self._by_key.get((commander, key))
+        return None if life is None or self._lasts_for(life) <= 0 else life
+
+    def _lasts_for(self, life: CommandRecord) -> float:
+        """Return for how long the key of a life is still valid (s); of one that goes on, at least so long."""
+        now = self._clock.seconds()
+        return (now if life.ended_at is None else life.ended_at) + LASTING - now
 
     def goes_on(self, commander: str, sequence_id: int) -> bool:
         """True if a commander has a command of this id that has not ended."""
@@ -179,8 +189,7 @@ class CommandTracker:
         kept = self._kept.get((commander, lasts(command, key)))
         if kept is None or kept.number < self._most or not lasts(command, key):
             return None
-        ended = kept.ended[0][0] if kept.ended else self._clock.seconds()
-        left = ended + LASTING - self._clock.seconds()
+        left = self._lasts_for(kept.ended[0]) if kept.ended else LASTING
         return left if left > 0 else None
 
     def begin(self, commander: str, command: Command, key: Key | None = None) -> CommandRecord:
@@ -200,7 +209,7 @@ class CommandTracker:
         """Count one more of a sort, and forget those that ended first while there are too many."""
         kept.number += 1
         while kept.number > self._most and kept.ended:
-            self._forget(kept.ended.popleft()[1])
+            self._forget(kept.ended.popleft())
             kept.number -= 1
 
     def _end(self, life: CommandRecord, before: Kept) -> None:
@@ -209,15 +218,17 @@ class CommandTracker:
         if kept is not before:
             before.number -= 1
             self._count(kept)
-        kept.ended.append((self._clock.seconds(), life))
+        life.ended_at = self._clock.seconds()
+        kept.ended.append(life)
 
     def _forget(self, life: CommandRecord) -> None:
         del self._lives[life.id]
         sequence = (life.commander, life.command.sequence_id)
         if self._by_sequence.get(sequence) is life:
             del self._by_sequence[sequence]
-        if life.key is not None:
-            del self._by_key[life.commander, life.key.text]
+        name = (life.commander, life.key.text if life.key else "")
+        if self._by_key.get(name) is life:  # else a command of its has the key now
+            del self._by_key[name]
 
     # What happens
 

@@ -78,7 +78,8 @@ PARAMETERS = (
         "Idempotency-Key",
         "header",
         Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY, pattern="^[!-~]([ -~]*[!-~])?$")],
-        "Sent again with the same body, nothing is done anew, and the first one's life is answered.",
+        f"Until {LASTING / 3600:g} h after the end of its command, a request with the same key and body sends"
+        " nothing, and the answer is the life of that command.",
     ),
 )
 """The parameters of a request that sends a command."""
