@@ -18,6 +18,21 @@ REPORT = (
 )
 
 
+def link_programs(folder: Path) -> None:
+    """Make a folder with the programs that ``.ci/run`` needs besides Python."""
+    folder.mkdir()
+    for name in ("bash", "cat", "dirname", "env", "find", "mkdir", "mktemp", "rm", "sleep"):
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+
+
+def write_program(path: Path, script: str) -> None:
+    """Make a program of a script for ``sh``."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 class SummaryTests(SynchronousTestCase):
     """The line."""
 
@@ -54,18 +69,12 @@ class RunTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = scratch_folder(self)
         self.programs = self.folder / "bin"
-        self.programs.mkdir()
-        for name in ("bash", "cat", "dirname", "env", "find", "mkdir", "mktemp", "rm"):
-            found = shutil.which(name)
-            assert found is not None
-            (self.programs / name).symlink_to(found)
+        link_programs(self.programs)
         self.program("apt-get", "exit 0")
 
     def program(self, name: str, script: str) -> None:
         """Let there be a program of this name."""
-        path = self.programs / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
+        write_program(self.programs / name, script)
 
     def run_it(self, *steps: str) -> subprocess.CompletedProcess[str]:
         """Run steps with only the programs of this test; the line comes last, once, and no file is left."""
@@ -120,21 +129,25 @@ class BesideTests(SynchronousTestCase):
         self.temporary.mkdir()
         for name in ("lint", "types"):
             os.mkfifo(self.tree / name)
+        self.programs = self.tree / "programs"
+        link_programs(self.programs)
+        write_program(self.programs / "python3", f'exec {sys.executable} "$@"')
+        write_program(self.programs / "apt-get", 'echo "apt-get: $*"\nexit 100')
         python = self.tree / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True)
-        python.write_text(
-            '#!/bin/sh\necho "asked: $*"\ncase "$*" in\n'
+        write_program(
+            python,
+            'echo "asked: $*"\ncase "$*" in\n'
             '*"ruff check"*) read -r word <lint; echo "lint: $word";;\n'
             '*mypy*) read -r word <types; echo "types: $word"; [ "$word" != fail ] || exit 3;;\n'
-            "esac\n"
+            "esac",
         )
-        python.chmod(0o755)
 
     def start(self, *steps: str) -> subprocess.Popen[str]:
         """Start a run, which is stopped at the end of the test if it has not ended."""
         run = subprocess.Popen(
             ["bash", self.tree / ".ci" / "run", *steps],
-            env={**os.environ, "TMPDIR": str(self.temporary)},
+            env={"PATH": str(self.programs), "TMPDIR": str(self.temporary)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -197,3 +210,13 @@ class BesideTests(SynchronousTestCase):
         self.assertNotIn("lint: passed", rest)
         self.assertNotEqual(run.returncode, 0)
         self.assertEqual(os.listdir(self.temporary), [])
+
+    def test_other_browser(self) -> None:
+        """Where the headless shell can't be installed, a Chromium that is there will do."""
+        write_program(self.programs / "chromium", "exit 0")
+        run = self.start("browser")
+        printed, _ = run.communicate()
+        self.assertIn("apt-get: install -q -y --no-install-recommends chromium-headless-shell\n", printed)
+        self.assertIn("\nasked: -m pip install -q .[test,dev,browser]\n", printed)
+        self.assertIn("\n== browser: passed after ", printed)
+        self.assertEqual(run.returncode, 0, printed)

@@ -21,7 +21,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 MODE = os.environ.get("MTMOUNT_BROWSER_TESTS")
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first of these is used; the headless shell is the same engine without windows, for half the time."""
 PATIENCE = 20_000.0
 """How long the browser waits for what a test expects, in milliseconds; who passes does not wait so long."""
 
