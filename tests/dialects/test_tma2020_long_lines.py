@@ -30,6 +30,7 @@ from mtmount_twisted.frontends.web.events.ring import BYTES_PER_TURN, ROWS_PER_T
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.frontends.web.events.shapes import shape
 from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import NoJournal
 from tests.support.commanders import LOG, STAMP
@@ -102,8 +103,8 @@ class BoundedTests(SynchronousTestCase):
         known = LastValueCache()
         self.assertEqual(known.learn(line), 0)
         state = Said(Stamps(Clock(), lambda: 0.0)).shape(known.entries())
-        self.assertEqual(state["warnings"][0]["code"], 905)
-        self.assertLess(len(json.dumps(state)), LONGEST)
+        self.assertEqual(state.warnings[0].code, 905)
+        self.assertLess(len(as_json(state.warnings)), LONGEST)
 
     def test_journal_text(self) -> None:
         """A line for an engineer is no longer than a page."""

@@ -18,7 +18,7 @@ from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.api.command_tracker import MAX_LIVES, CommandTracker
 from mtmount_twisted.frontends.web.api.commanders import Commanders, CommandRoutes
 from mtmount_twisted.frontends.web.api.leases import Leases
-from mtmount_twisted.frontends.web.api.state import State
+from mtmount_twisted.frontends.web.api.state import StateRoutes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Respond, Role, User
 from mtmount_twisted.journal.recorder import NoJournal
@@ -60,7 +60,7 @@ class WebHouse(House):
             self.bridge, self.tee, self.publish, self.commanders, self.clock, self.stamps, LOG
         )
         self.ways = Link()
-        self.state = State(
+        self.state = StateRoutes(
             self.bridge,
             self.tee,
             self.ways,

@@ -16,13 +16,14 @@ from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.calls import Call, User
 from mtmount_twisted.replies import Replies
 from mtmount_twisted.wire.fields import kind_of
+from tests.support.web import as_read
 
 NOBODY = User("x", frozenset(), Source.CSC)
 
 
 def entry(name: str) -> dict[str, Any]:
     """What the catalogue says of a command or reply."""
-    whole = catalogue.catalogue()
+    whole = as_read(catalogue.catalogue())
     found: dict[str, Any] = (whole["commands"] | whole["replies"])[name]
     return found
 
@@ -32,7 +33,7 @@ class CatalogueTests(SynchronousTestCase):
 
     def test_every_class_is_there(self) -> None:
         """Each command and reply is in it, in the order of their codes."""
-        whole = catalogue.catalogue()
+        whole = as_read(catalogue.catalogue())
         self.assertEqual(list(whole["commands"]), [cls.__name__ for cls in Commands])
         self.assertEqual(list(whole["replies"]), [cls.__name__ for cls in Replies])
 
@@ -75,7 +76,9 @@ class CatalogueTests(SynchronousTestCase):
 
     def test_stops(self) -> None:
         """What stops something is called a stop, and nothing else is."""
-        stops = [name for name, command in catalogue.catalogue()["commands"].items() if command["stop"]]
+        stops = [
+            name for name, command in as_read(catalogue.catalogue())["commands"].items() if command["stop"]
+        ]
         self.assertEqual(
             stops,
             [
@@ -91,13 +94,15 @@ class CatalogueTests(SynchronousTestCase):
     def test_ack_only(self) -> None:
         """What it calls Ack-only are the track commands that have a class."""
         ack_only = {
-            command["code"] for command in catalogue.catalogue()["commands"].values() if command["ack_only"]
+            command["code"]
+            for command in as_read(catalogue.catalogue())["commands"].values()
+            if command["ack_only"]
         }
         self.assertEqual(ack_only, {int(code) for code in AckOnlyCommandCodes & set(CommandDict)})
 
     def test_it_is_json_schema(self) -> None:
         """Each schema in it is one of draft 2020-12."""
-        whole = catalogue.catalogue()
+        whole = as_read(catalogue.catalogue())
         Draft202012Validator.check_schema(whole["request"])
         for command in whole["commands"].values():
             Draft202012Validator.check_schema(command["parameters"])
@@ -123,6 +128,6 @@ class RouteTests(SynchronousTestCase):
         answers = [
             self.successResultOf(Deferred.fromCoroutine(route.respond(Call(NOBODY)))) for _ in range(2)
         ]
-        self.assertEqual(json.loads(answers[0].body), catalogue.catalogue())
+        self.assertEqual(json.loads(answers[0].body), as_read(catalogue.catalogue()))
         self.assertEqual(answers[0].headers, {"Content-Type": "application/json"})
         self.assertIs(answers[0].body, answers[1].body)

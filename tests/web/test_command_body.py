@@ -19,7 +19,7 @@ from mtmount_twisted.replies import ErrorReply
 from mtmount_twisted.wire.messages import FieldInfo
 from tests.support import strategies
 
-SCHEMA = Draft202012Validator(catalogue()["request"])
+SCHEMA = Draft202012Validator(catalogue().request)
 
 JSON_NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(

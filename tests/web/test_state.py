@@ -216,7 +216,7 @@ class SaidTests(WebCase):
             said.shape([])
             said.shape(entries[:3])
             self.assertEqual(decode.call_count, 1003)
-        self.assertEqual(len(shape["warnings"]), 1000)
+        self.assertEqual(len(shape.warnings), 1000)
 
     def test_endless_deadline(self) -> None:
         """A deadline beyond the calendar is shown as its last day."""

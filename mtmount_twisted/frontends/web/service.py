@@ -35,7 +35,7 @@ from .api.health import Health, LoopWatch
 from .api.history import History, Shelf
 from .api.leases import Leases
 from .api.metrics import Metrics
-from .api.state import State
+from .api.state import StateRoutes
 from .events.ring import Feed, Turns
 from .events.stamps import Stamps
 from .events.streams import Bounds, Patience, Streams
@@ -92,7 +92,7 @@ class Areas:
         acks = AckTimes(tee, reactor, stamps)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
         leases = Leases(bridge, tee, feed.publish, commanders, reactor, stamps, log)
-        state = State(bridge, tee, link, journal, leases, reactor, stamps)
+        state = StateRoutes(bridge, tee, link, journal, leases, reactor, stamps)
         bounds = Bounds.of(settings, parts.clients)
         streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds, log)
         watch = LoopWatch(reactor)

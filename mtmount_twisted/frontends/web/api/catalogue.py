@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
 
 from mtmount_twisted.dialects.tma2020.command_names import short_name
 from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
 from mtmount_twisted.dialects.tma2020.replies import Replies
 from mtmount_twisted.frontends.web.events.shapes import json_value
+from mtmount_twisted.frontends.web.http.answers import Name, Schema, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
 from mtmount_twisted.wire.messages import BaseMessage, FieldInfo
@@ -26,7 +29,7 @@ own numbers fit, and what does not may overflow in the mount."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_SCHEMAS: dict[str, dict[str, Any]] = {
+_SCHEMAS: dict[str, Schema] = {
     "int": {"type": "integer"},
     "float": {"type": "number", "format": "double"},
     "bool": {"type": "boolean"},
@@ -35,13 +38,34 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
+class Described(Shape, frozen=True, kw_only=True):
+    """A command or a reply; the JSON Schema of its parameters or fields is in the order of the wire."""
+
+    code: int
+    code_name: Name
+    doc: str
+    fields: Schema | UnsetType = UNSET
+    parameters: Schema | UnsetType = UNSET
+    short_name: Annotated[Name, Meta(description="Such as az_move.")] | UnsetType = UNSET
+    stop: Annotated[bool, Meta(description="It stops something.")] | UnsetType = UNSET
+    ack_only: Annotated[bool, Meta(description="An Ack is its whole answer.")] | UnsetType = UNSET
+
+
+class Catalogue(Shape, frozen=True, kw_only=True):
+    """All commands and replies by name, and the JSON Schema of a request that sends a command."""
+
+    commands: dict[str, Described]
+    replies: dict[str, Described]
+    request: Schema
+
+
 def parameters_in(cls: type[Command]) -> tuple[FieldInfo, ...]:
     """What a commander chooses of a command: its fields behind the header."""
     return cls.field_infos[len(Command.field_infos) :]
 
 
-def _field_schema(info: FieldInfo) -> dict[str, Any]:
-    schema: dict[str, Any] = {"description": info.doc}
+def _field_schema(info: FieldInfo) -> Schema:
+    schema: Schema = {"description": info.doc}
     if info.kind.name == "enum":
         numbers = {member.name: int(member) for member in info.dtype}  # type: ignore[attr-defined]
         schema |= {"type": "string", "enum": [*numbers], "title": info.dtype.__name__, "x-enum": numbers}
@@ -54,9 +78,9 @@ def _field_schema(info: FieldInfo) -> dict[str, Any]:
     return schema
 
 
-def _fields_schema(infos: Iterable[FieldInfo]) -> dict[str, Any]:
+def _fields_schema(infos: Iterable[FieldInfo]) -> Schema:
     infos = tuple(infos)
-    schema: dict[str, Any] = {
+    schema: Schema = {
         "type": "object",
         "properties": {info.name: _field_schema(info) for info in infos},
         "additionalProperties": False,
@@ -66,21 +90,13 @@ def _fields_schema(infos: Iterable[FieldInfo]) -> dict[str, Any]:
     return schema
 
 
-def _message(cls: type[BaseMessage], fields: dict[str, Any]) -> dict[str, Any]:
-    code = next(info.default for info in cls.field_infos if info.constant)
-    return {
-        "code": int(code),
-        "code_name": code.name,
-        "doc": (cls.__doc__ or "").partition("\n\n")[0],
-        "fields": fields,
-    }
+def _doc(cls: type[BaseMessage]) -> str:
+    return (cls.__doc__ or "").partition("\n\n")[0]
 
 
-def _command(cls: type[Command]) -> dict[str, Any]:
-    """A command; its ``fields`` are those that a commander gives, as ``parameters``."""
-    entry = _message(cls, _fields_schema(parameters_in(cls)))
-    entry["parameters"] = entry.pop("fields")
-    for schema in entry["parameters"]["properties"].values():
+def _parameters(cls: type[Command]) -> Schema:
+    parameters = _fields_schema(parameters_in(cls))
+    for schema in parameters["properties"].values():
         if schema["type"] == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
         elif "x-enum" in schema:  # two enums, each of one type: what makes clients of a schema can't mix them
@@ -89,20 +105,32 @@ def _command(cls: type[Command]) -> dict[str, Any]:
                 schema["x-enum"].values(),
             )
             schema["anyOf"] = [name, {"type": "integer", "enum": [*numbers]}]
+    return parameters
+
+
+def _command(cls: type[Command], parameters: Schema) -> Described:
     code = cls.command_code
-    entry["short_name"] = short_name(cls)
-    return {**entry, "stop": code in STOP_CODES, "ack_only": code in AckOnlyCommandCodes}
+    return Described(
+        code=int(code),
+        code_name=code.name,
+        doc=_doc(cls),
+        parameters=parameters,
+        short_name=short_name(cls),
+        stop=code in STOP_CODES,
+        ack_only=code in AckOnlyCommandCodes,
+    )
 
 
-def _reply(cls: type[BaseMessage]) -> dict[str, Any]:
+def _reply(cls: type[BaseMessage]) -> Described:
     schema = _fields_schema(info for info in cls.field_infos if not info.constant)
     if cls.has_extra_data:
         extra = {"description": "Whatever else the mount says of it.", "type": "array"}
         schema["properties"]["extra_data"] = extra | {"items": _SCHEMAS["str"], "default": []}
-    return _message(cls, schema)
+    code = next(info.default for info in cls.field_infos if info.constant)
+    return Described(code=int(code), code_name=code.name, doc=_doc(cls), fields=schema)
 
 
-def _request(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def _request(name: str, parameters: Schema) -> Schema:
     """The schema of a body that sends one command; without ``parameters`` if it needs none."""
     needed = ["command", "parameters"] if parameters.get("required") else ["command"]
     return {
@@ -115,21 +143,15 @@ def _request(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def catalogue() -> dict[str, Any]:
-    """All commands and replies by name.
-
-    ``commands`` and ``replies`` hold, for each class, ``code``, ``code_name``, ``doc`` and the JSON Schema of
-    its ``parameters`` or ``fields``, in the order of the wire; a command also ``short_name`` (such as
-    ``az_move``), ``stop`` (it stops something) and ``ack_only`` (an Ack is its whole answer). ``request`` is
-    the schema of what ``POST /api/v1/commands`` takes.
-    """
-    commands = {cls.__name__: _command(cls) for cls in Commands}
-    requests = [_request(name, entry["parameters"]) for name, entry in commands.items()]
-    return {
-        "commands": commands,
-        "replies": {cls.__name__: _reply(cls) for cls in Replies},
-        "request": {"$schema": DIALECT, "oneOf": requests},
-    }
+def catalogue() -> Catalogue:
+    """Return the catalogue of all commands and replies."""
+    parameters = {cls: _parameters(cls) for cls in Commands}
+    requests = [_request(cls.__name__, schema) for cls, schema in parameters.items()]
+    return Catalogue(
+        commands={cls.__name__: _command(cls, schema) for cls, schema in parameters.items()},
+        replies={cls.__name__: _reply(cls) for cls in Replies},
+        request={"$schema": DIALECT, "oneOf": requests},
+    )
 
 
 @cache
@@ -157,6 +179,6 @@ def routes() -> list[Route]:
             "Every command and reply with its parameters, units, defaults and docs, as JSON Schema.",
             id="get_catalogue",
             tag="description",
-            answers={200: "Catalogue"},
+            answers={200: Catalogue},
         )
     ]

@@ -90,10 +90,10 @@ def _bodies() -> dict[str, Schema]:
 
     A program that is made from the document then has a class for each, and knows by ``command`` which it is.
     """
-    described = catalogue()["commands"]
+    known = catalogue()
     bodies = {
-        schema["title"]: {"description": described[schema["title"]]["doc"], **schema}
-        for schema in catalogue()["request"]["oneOf"]
+        schema["title"]: {"description": known.commands[schema["title"]].doc, **schema}
+        for schema in known.request["oneOf"]
     }
     mapping = {name: reference(name)["$ref"] for name in bodies}
     anyone = {

@@ -15,7 +15,6 @@ from mtmount_twisted.dialects.tma2020.enums import Source
 from mtmount_twisted.frontends.web.http.answers import Problem, Schema, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Parameter, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
-from mtmount_twisted.journal.reading import OUTCOMES
 
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1}
@@ -68,17 +67,6 @@ def _entry(entry_type: str, /, **members: Schema) -> Schema:
     return _object(**common, **members)
 
 
-_SAID = {"time": TIME, "stale": FLAG}
-_ALARM = {
-    "code": WHOLE,
-    "subsystem": _or_null(TEXT),
-    "what": TEXT,
-    "description": TEXT,
-    "active": FLAG,
-    **_SAID,
-}
-_STATES = ["open", "acked", *(outcome for outcome in OUTCOMES if outcome not in ("open", "local"))]
-
 SCHEMAS: dict[str, Schema] = {
     "Message": {
         "description": "A line that came from a peer or went to one.",
@@ -112,51 +100,6 @@ SCHEMAS: dict[str, Schema] = {
     },
     "Entry": {"oneOf": [_ref("Message"), _ref("Step"), _ref("Change")]},
     "Page": _object(entries=_list(_ref("Entry")), next=_or_null(EVENT_ID)),
-    "State": {
-        "description": "All that is known now; what is stale was said before the link was lost.",
-        **_object(
-            time=TIME,
-            version=TEXT,
-            controller=_object(
-                connected=FLAG,
-                epoch=COUNT,
-                since=_or_null(TIME),
-                command_connection=FLAG,
-                reply_connection=FLAG,
-                address=TEXT,
-            ),
-            lease=_ref("Lease"),
-            you=_object(name=NAME, commander=NAME, roles=_list(ROLE), source=SOURCE, has_command=FLAG),
-            commanders=_list(
-                _object(
-                    name=NAME,
-                    source=SOURCE,
-                    address=TEXT,
-                    may_command=FLAG,
-                    in_flight=COUNT,
-                    behind_bytes=COUNT,
-                )
-            ),
-            axes=_map(_object(in_position=FLAG, **_SAID)),
-            mount=_object(description=_or_null(TEXT), time=_or_null(TIME), stale=FLAG),
-            warnings=_list(_object(**_ALARM)),
-            errors=_list(_object(**_ALARM, latched=FLAG)),
-            in_flight=_list(
-                _object(
-                    commander=NAME,
-                    command=TEXT,
-                    code=WHOLE,
-                    sequence_id=WHOLE,
-                    since=TIME,
-                    sent=FLAG,
-                    acked=FLAG,
-                    deadline=TIME,
-                )
-            ),
-            journal=_object(path=_or_null(TEXT), lag=SECONDS, lost=COUNT, fault=TEXT),
-            counts=_map(COUNT),
-        ),
-    },
     "Acks": {
         "description": "How fast the mount answered in the last ten minutes, and what it refused last.",
         **_object(
@@ -171,22 +114,6 @@ SCHEMAS: dict[str, Schema] = {
             refusals=_list(_object(time=TIME, command=TEXT, commander=TEXT, explanation=TEXT)),
         ),
     },
-    "Described": {
-        "type": "object",
-        "properties": {
-            "code": WHOLE,
-            "code_name": NAME,
-            "short_name": NAME,
-            "doc": TEXT,
-            "stop": FLAG,
-            "ack_only": FLAG,
-            "parameters": _map({}),
-            "fields": _map({}),
-        },
-        "required": ["code", "code_name", "doc"],
-        "additionalProperties": False,
-    },
-    "Catalogue": _object(commands=_map(_ref("Described")), replies=_map(_ref("Described")), request=_map({})),
 }
 """The document's components, without those that `_commands` makes from the catalogue."""
 

@@ -7,8 +7,10 @@ Next to read: `bridge.last_values`, what is kept of what the mount said; `leases
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
+from msgspec import Meta
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.tma2020.codec import decode_to_show
@@ -23,7 +25,17 @@ from mtmount_twisted.dialects.tma2020.replies import (
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.events.shapes import command_name
 from mtmount_twisted.frontends.web.events.stamps import Stamps
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route, User
+from mtmount_twisted.frontends.web.http.answers import (
+    Count,
+    Lease,
+    Name,
+    Part,
+    Seconds,
+    Shape,
+    SourceName,
+    Time,
+)
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.version import __version__
 
@@ -34,13 +46,128 @@ AXES = {0: "azimuth", 1: "elevation"}
 
 _SUBSYSTEMS = {str(int(subsystem)): subsystem.name for subsystem in SubsystemId}
 _LINKS = ("link_up", "link_down")
-_NOTHING_SAID = {"description": None, "time": None, "stale": False}
-
-Shown = tuple[str, str, dict[str, Any]]
-"""Where something that is known stands in the state: its member, its name in there, and it itself."""
 
 
-class State:
+class Controller(Part, frozen=True, kw_only=True):
+    """The link to the controller."""
+
+    connected: bool
+    epoch: Count
+    since: Time | None
+    command_connection: bool
+    reply_connection: bool
+    address: str
+
+
+class You(Part, frozen=True, kw_only=True):
+    """The user that asks."""
+
+    name: Name
+    commander: Name
+    roles: list[Annotated[Role, Meta(extra_json_schema={"type": "string"})]]
+    source: SourceName
+    has_command: bool
+
+
+class Commander(Part, frozen=True, kw_only=True):
+    """A client of the bridge that is connected."""
+
+    name: Name
+    source: SourceName
+    address: str
+    may_command: bool
+    in_flight: Count
+    behind_bytes: Count
+
+
+class Axis(Part, frozen=True, kw_only=True):
+    """An axis, as the mount reported it last."""
+
+    in_position: bool
+    stale: bool
+    time: Time
+
+
+class Mount(Part, frozen=True, kw_only=True):
+    """The mount's own state, as it reported it last; null where it reported none."""
+
+    description: str | None
+    stale: bool
+    time: Time | None
+
+
+class MountWarning(Part, frozen=True, kw_only=True):
+    """A warning that the mount gave."""
+
+    code: int
+    subsystem: str | None
+    what: str
+    description: str
+    active: bool
+    stale: bool
+    time: Time
+
+
+class MountError(Part, frozen=True, kw_only=True):
+    """An error that the mount reported."""
+
+    code: int
+    subsystem: str | None
+    what: str
+    description: str
+    active: bool
+    latched: bool
+    stale: bool
+    time: Time
+
+
+class InFlight(Part, frozen=True, kw_only=True):
+    """A command that has not ended."""
+
+    commander: Name
+    command: str
+    code: int
+    sequence_id: int
+    since: Time
+    sent: bool
+    acked: bool
+    deadline: Time
+
+
+class JournalState(Part, frozen=True, kw_only=True):
+    """The journal: how far it is behind, in s, and how many rows it lost."""
+
+    path: str | None
+    lag: Seconds
+    lost: Count
+    fault: str
+
+
+class State(Shape, frozen=True, kw_only=True):
+    """All that is known now; what is stale was said before the link was lost."""
+
+    time: Time
+    version: str
+    controller: Controller
+    lease: Lease
+    you: You
+    commanders: list[Commander]
+    axes: dict[str, Axis]
+    mount: Mount
+    warnings: list[MountWarning]
+    errors: list[MountError]
+    in_flight: list[InFlight]
+    journal: JournalState
+    counts: dict[str, Count]
+
+
+Shown = tuple[str, Axis | Mount | MountWarning | MountError]
+"""What a line of the mount says, but for its time; before it the name of the axis, if it is of one."""
+
+NOTHING_SAID = Mount(description=None, stale=False, time=None)
+
+
+class StateRoutes:
     """The state of everything.
 
     :param bridge: an `IBridge`.
@@ -92,7 +219,7 @@ class State:
                 "The state of everything, now.",
                 id="get_state",
                 tag="state",
-                answers={200: "State"},
+                answers={200: State},
             )
         ]
 
@@ -100,77 +227,90 @@ class State:
         """The state, as this user sees it."""
         return Answer(self.shape(call.user))
 
-    def shape(self, user: User) -> dict[str, Any]:
-        """The state as JSON."""
+    def shape(self, user: User) -> State:
+        """Return the state as the API tells it to a user."""
         bridge = self._bridge
-        return {
-            "time": self._stamps.now(),
-            "version": __version__,
-            "controller": self._controller(),
-            "lease": self._leases.shape(),
-            "you": self._you(user),
-            "commanders": [_commander(client) for client in bridge.clients.values()],
-            **self._said.shape(bridge.known.entries()),
-            "in_flight": [self._flight(flight) for flight in bridge.flights],
-            "journal": self._kept(),
-            "counts": dict(bridge.counts),
-        }
+        said = self._said.shape(bridge.known.entries())
+        return State(
+            time=self._stamps.now(),
+            version=__version__,
+            controller=self._controller(),
+            lease=self._leases.shape(),
+            you=self._you(user),
+            commanders=[_commander(client) for client in bridge.clients.values()],
+            axes=said.axes,
+            mount=said.mount,
+            warnings=said.warnings,
+            errors=said.errors,
+            in_flight=[self._in_flight(flight) for flight in bridge.flights],
+            journal=self._journal_state(),
+            counts=dict(bridge.counts),
+        )
 
-    def _controller(self) -> dict[str, Any]:
+    def _controller(self) -> Controller:
         link = self._link
-        return {
-            "connected": self._bridge.link is not None,
-            "epoch": self._bridge.epoch,
-            "since": None if self._link_since is None else self._stamps.of(*self._link_since),
-            "command_connection": link.client_connected,
-            "reply_connection": link.server_connected,
-            "address": host_and_port(link.client_host, link.client_port),
-        }
+        return Controller(
+            connected=self._bridge.link is not None,
+            epoch=self._bridge.epoch,
+            since=None if self._link_since is None else self._stamps.of(*self._link_since),
+            command_connection=link.client_connected,
+            reply_connection=link.server_connected,
+            address=host_and_port(link.client_host, link.client_port),
+        )
 
-    def _you(self, user: User) -> dict[str, Any]:
+    def _you(self, user: User) -> You:
         holder = self._bridge.lease.holder
-        return {
-            "name": user.name,
-            "commander": user.commander,
-            "roles": sorted(user.roles),
-            "source": user.source.name,
-            "has_command": holder is not None and holder.name == user.commander,
-        }
+        return You(
+            name=user.name,
+            commander=user.commander,
+            roles=sorted(user.roles),
+            source=user.source.name,
+            has_command=holder is not None and holder.name == user.commander,
+        )
 
-    def _flight(self, flight: Any) -> dict[str, Any]:
-        return {
-            "commander": flight.client.name,
-            "command": command_name(flight.header.code),
-            "code": flight.header.code,
-            "sequence_id": flight.header.sequence_id,
-            "since": self._stamps.of(flight.since),
-            "sent": flight.written,
-            "acked": flight.acked,
-            "deadline": self._stamps.of(flight.deadline),
-        }
+    def _in_flight(self, flight: Any) -> InFlight:
+        return InFlight(
+            commander=flight.client.name,
+            command=command_name(flight.header.code),
+            code=flight.header.code,
+            sequence_id=flight.header.sequence_id,
+            since=self._stamps.of(flight.since),
+            sent=flight.written,
+            acked=flight.acked,
+            deadline=self._stamps.of(flight.deadline),
+        )
 
-    def _kept(self) -> dict[str, Any]:
+    def _journal_state(self) -> JournalState:
         journal = self._journal
-        return {
-            "path": None if journal.path is None else str(journal.path),
-            "lag": journal.lag,
-            "lost": journal.lost,
-            "fault": journal.fault,
-        }
+        return JournalState(
+            path=None if journal.path is None else str(journal.path),
+            lag=journal.lag,
+            lost=journal.lost,
+            fault=journal.fault,
+        )
 
 
-def _commander(client: Any) -> dict[str, Any]:
-    return {
-        "name": client.name,
-        "source": client.source.name,
-        "address": client.address,
-        "may_command": client.may_command,
-        "in_flight": client.in_flight,
-        "behind_bytes": client.behind,
-    }
+def _commander(client: Any) -> Commander:
+    return Commander(
+        name=client.name,
+        source=client.source.name,
+        address=client.address,
+        may_command=client.may_command,
+        in_flight=client.in_flight,
+        behind_bytes=client.behind,
+    )
 
 
 # What the mount said
+
+
+class MountSaid(NamedTuple):
+    """The members of the state that the mount's replies fill."""
+
+    axes: dict[str, Axis]
+    mount: Mount
+    warnings: list[MountWarning]
+    errors: list[MountError]
 
 
 class Said:
@@ -183,8 +323,8 @@ class Said:
         self._stamps = stamps
         self._shown: dict[Any, Shown | None] = {}
 
-    def shape(self, entries: list[Any]) -> dict[str, Any]:
-        """As members of the state.
+    def shape(self, entries: list[Any]) -> MountSaid:
+        """Return what some entries say.
 
         :param entries: the entries of a `bridge.last_values.LastValueCache`: tuples of line, time (clock, s),
             stale.
@@ -193,19 +333,25 @@ class Said:
         self._shown = {
             entry: before[entry] if entry in before else _show(entry.line, entry.stale) for entry in entries
         }
-        state: dict[str, Any] = {"axes": {}, "mount": _NOTHING_SAID, "warnings": [], "errors": []}
+        axes: dict[str, Axis] = {}
+        mount = NOTHING_SAID
+        warnings: list[MountWarning] = []
+        errors: list[MountError] = []
         for entry, shown in self._shown.items():
             if shown is None:
                 continue
-            member, name, what = shown
-            about = {**what, "time": self._stamps.of(entry.time)}
-            if member == "axes":
-                state["axes"][name] = about
-            elif member == "mount":
-                state["mount"] = about
-            else:
-                state[member].append(about)
-        return state
+            name, untimed = shown
+            said = replace(untimed, time=self._stamps.of(entry.time))
+            match said:
+                case Axis():
+                    axes[name] = said
+                case Mount():
+                    mount = said
+                case MountWarning():
+                    warnings.append(said)
+                case MountError():
+                    errors.append(said)
+        return MountSaid(axes, mount, warnings, errors)
 
 
 def _show(line: bytes, stale: bool) -> Shown | None:
@@ -213,37 +359,48 @@ def _show(line: bytes, stale: bool) -> Shown | None:
         reply = cast(Reply, decode_to_show(line, False))
     except LineError:
         return None
-    member, name, about = _KINDS[type(reply)](reply)
-    return member, name, {**about, "stale": stale}
+    return _KINDS[type(reply)](reply, stale)
 
 
-def _axis(reply: InPositionReply) -> Shown:
-    return "axes", AXES.get(reply.what, f"axis {reply.what}"), {"in_position": reply.in_position}
+def _axis(reply: InPositionReply, stale: bool) -> Shown:
+    name = AXES.get(reply.what, f"axis {reply.what}")
+    return name, Axis(in_position=reply.in_position, stale=stale, time="")
 
 
-def _mount(reply: OnStateInfoReply) -> Shown:
-    return "mount", "", {"description": reply.description}
+def _mount(reply: OnStateInfoReply, stale: bool) -> Shown:
+    return "", Mount(description=reply.description, stale=stale, time="")
 
 
-def _warning(reply: WarningReply) -> Shown:
-    return "warnings", "", _alarm(reply)
+def _warning(reply: WarningReply, stale: bool) -> Shown:
+    return "", MountWarning(
+        code=reply.code,
+        subsystem=_subsystem(reply),
+        what=reply.subsystem,
+        description="; ".join(reply.extra_data),
+        active=reply.active,
+        stale=stale,
+        time="",
+    )
 
 
-def _error(reply: ErrorReply) -> Shown:
-    return "errors", "", {**_alarm(reply), "latched": reply.on}
+def _error(reply: ErrorReply, stale: bool) -> Shown:
+    return "", MountError(
+        code=reply.code,
+        subsystem=_subsystem(reply),
+        what=reply.subsystem,
+        description="; ".join(reply.extra_data),
+        active=reply.active,
+        latched=reply.on,
+        stale=stale,
+        time="",
+    )
 
 
-def _alarm(alarm: WarningReply | ErrorReply) -> dict[str, Any]:
-    return {
-        "code": alarm.code,
-        "subsystem": _SUBSYSTEMS.get(alarm.subsystem.partition(".")[0]),
-        "what": alarm.subsystem,
-        "description": "; ".join(alarm.extra_data),
-        "active": alarm.active,
-    }
+def _subsystem(alarm: WarningReply | ErrorReply) -> str | None:
+    return _SUBSYSTEMS.get(alarm.subsystem.partition(".")[0])
 
 
-_KINDS: dict[type[Reply], Callable[[Any], Shown]] = {
+_KINDS: dict[type[Reply], Callable[[Any, bool], Shown]] = {
     InPositionReply: _axis,
     OnStateInfoReply: _mount,
     WarningReply: _warning,

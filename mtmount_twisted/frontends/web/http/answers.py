@@ -42,7 +42,7 @@ SourceName = Annotated[str, Meta(extra_json_schema={"enum": [source.name for sou
 
 _STATES = ["open", "acked", *(outcome for outcome in OUTCOMES if outcome not in ("open", "local"))]
 
-State = Annotated[str, Meta(extra_json_schema={"enum": _STATES})]
+LifeState = Annotated[str, Meta(extra_json_schema={"enum": _STATES})]
 """The state of a command's life."""
 
 
@@ -83,7 +83,7 @@ class Life(Shape, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     commander: Name
     sequence_id: Annotated[int, Meta(ge=1)]
-    state: State
+    state: LifeState
     explanation: str
     steps: list[StepTaken]
     ack_timeout: Seconds | None
