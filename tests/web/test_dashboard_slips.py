@@ -158,20 +158,25 @@ class TestPresses(SlipsCase):
 
         return self.browse(work)
 
-    def test_slip_on_take_it_from(self) -> Deferred[None]:
-        """To take command from its holder needs two presses: no double click, no key that is held down."""
+    def show_another(self, page: Any) -> None:
+        """Load the page anew, and let it show that another one has command."""
 
-        def show_another(route: Any) -> None:
+        def show(route: Any) -> None:
             answer = route.fetch()
             state = answer.json()
             state["lease"] |= {"holder": "web/night", "source": "CSC"}
             route.fulfill(response=answer, json=state)
 
+        # in the page, where a test can answer for the daemon
+        page.context.add_init_script("delete window.SharedWorker; delete window.Worker")
+        page.route("**/api/v1/state", show)
+        page.reload()
+
+    def test_slip_on_take_it_from(self) -> Deferred[None]:
+        """To take command from its holder needs two presses: no double click, no key that is held down."""
+
         def work(page: Any) -> None:
-            # in the page, where a test can answer for the daemon
-            page.context.add_init_script("delete window.SharedWorker; delete window.Worker")
-            page.route("**/api/v1/state", show_another)
-            page.reload()
+            self.show_another(page)
             sent = self.watch(page)
             button = page.get_by_role("button", name="take it from web/night")
             button.dblclick()
@@ -184,6 +189,26 @@ class TestPresses(SlipsCase):
             page.keyboard.up("Enter")
             expect(button).to_have_text("Press again to take it from web/night")
             self.settle(page)
+            page.unroute_all(behavior="wait")
+            assert sent == [], sent
+
+        return self.browse(work)
+
+    def test_second_press_comes_too_late(self) -> Deferred[None]:
+        """A second press more than 5 s after the first is a first one, though a timer may be late."""
+
+        def work(page: Any) -> None:
+            self.show_another(page)
+            sent = self.watch(page)
+            button = page.get_by_role("button", name="take it from web/night")
+            expect(button).to_be_visible()
+            page.evaluate("window.setTimeout = () => 1")  # no timer from here on
+            button.click()
+            page.evaluate("{ const now = performance.now(); performance.now = () => now + 6000; }")
+            button.click()
+            expect(button).to_have_text("Press again to take it from web/night")
+            self.settle(page)
+            page.unroute_all(behavior="wait")
             assert sent == [], sent
 
         return self.browse(work)

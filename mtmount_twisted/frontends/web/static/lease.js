@@ -38,6 +38,7 @@ export function lease(store, refresh) {
   // Press twice.
   function armedButton(text, sure, action) {
     let timer = null;
+    let armed; // when, by performance.now(): the timer of a page that was hidden or frozen fires late
     const relax = () => {
       clearTimeout(timer);
       timer = null;
@@ -45,11 +46,10 @@ export function lease(store, refresh) {
       write(made, text);
     };
     const press = () => {
-      if (timer !== null) {
-        relax();
-        run(action);
-        return;
-      }
+      const counts = timer !== null && performance.now() - armed < ARMED;
+      relax();
+      if (counts) return run(action);
+      armed = performance.now();
       made.classList.add("armed");
       write(made, sure);
       timer = setTimeout(relax, ARMED);
