@@ -156,10 +156,6 @@ class TestOneUser(TabsCase):
 
         return self.browse(work)
 
-    test_title_of_a_hidden_tab.skip = (  # type: ignore[attr-defined]
-        "one run of three the tab stays NOT LIVE after the daemon is back: to be mended first"
-    )
-
     def test_tab_that_crashed(self) -> Deferred[None]:
         """A tab that reads nothing for a minute is let go; one that the browser froze is not."""
         script = """async (last) => {

@@ -1,9 +1,10 @@
 // Speaks with the daemon's API: one function per thing that the page asks for.
 //
-// It touches the network by http.js and, for the token, sessionStorage: a token leaves with its tab.
+// It touches the network by http.js, timers and, for the token, sessionStorage: a token leaves with its tab.
 
 import { ApiError, ask as askDaemon } from "./http.js";
 import { NO_CHANNEL, READERS, Slot } from "./slots.js";
+import { after } from "./timers.js";
 
 export { ApiError } from "./http.js";
 
@@ -22,7 +23,7 @@ export const dropToken = () => sessionStorage.removeItem(TOKEN);
 export const getToken = () => sessionStorage.getItem(TOKEN);
 export const hasToken = () => getToken() !== null;
 
-const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+const pause = (time) => new Promise((resolve) => after(time, resolve));
 
 async function ask(method, path, options) {
   for (;;) {
@@ -36,14 +37,14 @@ async function ask(method, path, options) {
 }
 
 async function askOnce(method, path, options) {
-  const slow = method === "GET" ? null : setTimeout(() => doubted(), SOON);
+  const cancel = method === "GET" ? () => {} : after(SOON, () => doubted());
   try {
     return await askDaemon(method, path, getToken(), options);
   } catch (error) {
     if (error.status === 0 && !error.gaveWay) doubted();
     throw error;
   } finally {
-    clearTimeout(slow);
+    cancel();
   }
 }
 

@@ -3,7 +3,7 @@
 // It touches no network and no page. A way counts as there when its hub has said hello.
 
 // Another number whenever what hub and tabs say to each other changes: a hub that an older page began still runs.
-const PROTOCOL = 1;
+const PROTOCOL = 2;
 const PATIENCE = 5000; // ms
 
 const url = () => new URL("./worker.js", import.meta.url);

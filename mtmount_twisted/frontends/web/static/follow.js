@@ -7,11 +7,12 @@
 import { ApiError, getMessages, getToken, probeState } from "./api.js";
 import { openChannel } from "./channel.js";
 import { now, setDaemonTime } from "./clock.js";
+import { after, ring, useHub } from "./timers.js";
 
 const PAST = 10 * 60_000; // ms: how far back it is read which commands answers are to
 const RETRY = 2000; // ms until the daemon is asked again, after it had no answer for this tab
 const TURN = 10_000; // ms: a hub says something at least so often
-const MOST_TURNS = 4; // without a word of the hub: then it is gone, and another is looked for
+const SILENCE = 35_000; // ms without a word of the hub: then it is gone, and another is looked for
 
 export class Follower {
   // onRefused is called with {status, message} when the daemon wants a token, or another one.
@@ -24,7 +25,8 @@ export class Follower {
     this.run = null;
     this.probing = false;
     this.port = null;
-    this.turns = 0;
+    this.turns = 0; // of this tab, since the hub's last word; below 0 while a hub is looked for
+    this.spoke = 0; // when that was, by performance.now()
     this.following = false;
   }
 
@@ -36,6 +38,7 @@ export class Follower {
     document.addEventListener("freeze", () => this.say("frozen"));
     document.addEventListener("resume", () => this.say("hurry"));
     setInterval(() => this.turn(), TURN);
+    useHub((id, ms) => this.say("wake", { id, ms }));
     return this.open();
   }
 
@@ -44,17 +47,29 @@ export class Follower {
     try {
       this.port = await openChannel((data) => this.hear(data));
     } catch (error) {
-      return this.stale(error.message);
+      this.stale(error.message);
+      after(TURN, () => this.open()); // a worker's script can't be read while the daemon is away
+      return;
     }
-    this.turns = 0;
+    [this.turns, this.spoke] = [0, performance.now()];
     if (this.following) this.follow();
   }
 
+  // In a hidden tab turns are a minute apart, so that time counts; after the first, since the whole machine may have
+  // slept until then, and the hub with it.
   turn() {
     this.turns += 1;
-    if (this.turns < MOST_TURNS || !this.following) return;
-    this.stale("this browser ended what reads the daemon's events for its tabs");
-    this.open();
+    if (this.turns > 1 && performance.now() - this.spoke >= SILENCE && this.following) this.lose();
+  }
+
+  // The hub is gone: another is looked for a little later, since it may end just as fast.
+  lose() {
+    if (this.turns < 0) return; // that is so already
+    this.turns = -Infinity;
+    this.say("bye"); // it may have been slow, and is not to tell things twice
+    this.port.onmessage = null;
+    if (this.following) this.stale("this browser ended what reads the daemon's events for its tabs");
+    after(RETRY, () => this.open());
   }
 
   stale(why) {
@@ -107,12 +122,13 @@ export class Follower {
       this.probing = false;
     }
     this.doubts = doubts;
-    if (doubts) setTimeout(() => this.doubt(), RETRY);
+    if (doubts) after(RETRY, () => this.doubt());
     this.tellLive();
   }
 
-  hear({ word, state, events = [], lost = 0, live, refused }) {
-    this.turns = 0;
+  hear({ word, id, state, events = [], lost = 0, live, refused }) {
+    [this.turns, this.spoke] = [0, performance.now()];
+    if (word === "wake") return ring(id);
     if (word === "gone") return this.following && this.follow();
     if (word !== "news") return;
     this.say("read");
@@ -126,6 +142,7 @@ export class Follower {
     if (lost) this.take({ type: "gone", value: { rows: lost, why: "this tab did not keep up" } });
     events.forEach((event) => this.take(event));
     if (live) this.setLive(live);
+    if (state && this.doubts) this.doubt(); // the daemon has just answered the hub
   }
 
   take({ type, value }) {

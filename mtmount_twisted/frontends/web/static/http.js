@@ -1,9 +1,10 @@
 // Speaks HTTP with the daemon: one request, its answer or its error. It runs in a page and in a worker.
 //
-// It touches the network alone. STOP ends each request that waits for its answer (room.js), unless that request is
+// It touches the network, and timers. STOP ends each request that waits for its answer (room.js), unless that request is
 // `first`. A token travels in the Authorization header and stands in no URL and no cookie.
 
 import { givesWay, STOP_FIRST } from "./room.js";
+import { after } from "./timers.js";
 
 export const PATIENCE = 10_000; // ms until a request counts as failed
 
@@ -50,8 +51,7 @@ export async function failure(response) {
 // `gaveWay` if STOP ended the request.
 export async function ask(method, path, token, { value, headers = {}, patience = PATIENCE, first = false } = {}) {
   const abort = new AbortController();
-  const timeout = AbortSignal.timeout(patience);
-  timeout.addEventListener("abort", () => abort.abort(timeout.reason));
+  const cancel = after(patience, () => abort.abort(new DOMException("no answer in time", "TimeoutError")));
   const options = { method, headers, signal: abort.signal };
   if (value !== undefined) {
     options.body = JSON.stringify(value);
@@ -70,6 +70,7 @@ export async function ask(method, path, token, { value, headers = {}, patience =
     const why = late ? `no answer within ${patience / 1000} s` : gaveWay ? reason.message : "the daemon can't be reached";
     throw Object.assign(new ApiError(0, why), { late, gaveWay });
   } finally {
+    cancel();
     ended();
   }
 }

@@ -3,7 +3,8 @@
 // It runs in a worker, or in the page where there is none, and touches its ports and timers. Tabs with different
 // tokens share no source, and so nothing. A tab is sent one message at a time and acknowledges it; what comes
 // meanwhile is gathered, and is bounded. A tab that acknowledges nothing for a minute is gone, unless it has said
-// that the browser froze it; a source ends with its last tab, and with it the user's presence.
+// that the browser froze it; a source ends with its last tab, and with it the user's presence. A tab can have itself woken:
+// its own timers do not keep time while it is hidden (timers.js).
 
 import { Source } from "./source.js";
 
@@ -73,7 +74,8 @@ class Tab {
     this.timer = null;
   }
 
-  take({ word, token }) {
+  take({ word, token, id, ms }) {
+    if (word === "wake") return void setTimeout(() => this.port.postMessage({ word, id }), ms);
     this.turns = 0;
     this.frozen = word === "frozen";
     if (word === "follow") this.follow(token);

@@ -6,6 +6,8 @@
 // the oldest goes first. If two take the last one all the same, the younger gives it up. Where there is no such channel
 // nothing is known of other tabs, and there is no slot: STOP comes before events and history.
 
+import { after } from "./timers.js";
+
 const ANSWER = 100; // ms in which those that have a slot answer
 const AGAIN = 3000; // ms until a claim is made again
 
@@ -27,6 +29,7 @@ export class Slot {
     this.has = false;
     this.wanted = false;
     this.asking = false;
+    this.cancel = () => {}; // the timer
     this.others = new Set(); // ids of those that have one, or are to have one first, as far as they were heard of
   }
 
@@ -41,7 +44,7 @@ export class Slot {
   release() {
     if (!this.wanted) return;
     this.wanted = this.has = this.asking = false;
-    clearTimeout(this.timer);
+    this.cancel();
     this.say("left");
     this.channel?.close();
     this.channel = undefined;
@@ -52,11 +55,11 @@ export class Slot {
   }
 
   ask() {
-    clearTimeout(this.timer);
+    this.cancel();
     this.others.clear();
     this.asking = true;
     this.say("who");
-    this.timer = setTimeout(() => this.judge(), ANSWER);
+    this.cancel = after(ANSWER, () => this.judge());
   }
 
   judge() {
@@ -69,7 +72,7 @@ export class Slot {
 
   wait() {
     this.has = false;
-    this.timer = setTimeout(() => this.ask(), AGAIN);
+    this.cancel = after(AGAIN, () => this.ask());
     this.on.denied(this.kind.full);
   }
 
