@@ -34,6 +34,7 @@ from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import NoJournal
 from tests.support.commanders import LOG, STAMP
+from tests.support.web import as_read
 
 FIELDS = 60_000
 WARNING = b"5\n1\n905\n900.1\n" + STAMP + b"\n" * FIELDS
@@ -84,15 +85,15 @@ class BoundedTests(SynchronousTestCase):
         """A command that is longer than any is none; nothing is shown as if it were all of it."""
         with self.assertRaises(LineError):
             decode_to_show(COMMAND, True)
-        self.assertIsNone(shape(message(COMMAND, "desk/1"))["fields"])
+        self.assertIsNone(as_read(shape(message(COMMAND, "desk/1")))["fields"])
 
     def test_event(self) -> None:
         """The event has the warning's first fields, and says that there are more."""
         for line in (self.warning(), COMMAND):
-            shaped = shape(message(line))
-            self.assertTrue(shaped["truncated"])
-            self.assertLess(len(json.dumps(shaped)), LONGEST)
-        shaped = shape(message(self.warning()))
+            told = as_json(shape(message(line)))
+            self.assertTrue(json.loads(told)["truncated"])
+            self.assertLess(len(told), LONGEST)
+        shaped = as_read(shape(message(self.warning())))
         self.assertEqual((shaped["kind"], shaped["fields"]["code"]), ("WARNING", 905))
         self.assertEqual(shaped["fields"]["extra_data"][0], "hot")
         self.assertLess(len(shaped["fields"]["extra_data"]), SHOWN_FIELDS)

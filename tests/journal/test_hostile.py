@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, redirect_stderr, redirect_stdout
@@ -20,6 +19,7 @@ from mtmount_twisted.journal.checking import LAST_ID, LONGEST_SQL, MAX_OBJECTS
 from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, read_entries
 from mtmount_twisted.journal.schema import RUN_IDS
 from tests.support.journals import SessionCase
+from tests.support.web import as_read
 
 ENDLESS = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
 
@@ -63,7 +63,7 @@ class RowTests(HostileCase):
         self.assertEqual([entry for entry in entries if entry.id != number], self.others(number))
         backwards = sorted(self.backwards(), key=lambda entry: entry.id)
         self.assertEqual(backwards, entries)
-        self.assertEqual(json.loads(json.dumps(shape(bad[0])))["detail"], bad[0].text)
+        self.assertEqual(as_read(shape(bad[0]))["detail"], bad[0].text)
         for words in (("show",), ("tail", "-n", "100")):
             status, out, err = self.program(*words)
             self.assertEqual((status, err), (0, ""))

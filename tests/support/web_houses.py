@@ -75,9 +75,9 @@ class WebHouse(House):
         """Unix time, which goes as the clock does."""
         return self.wall_start + self.clock.seconds()
 
-    def publish(self, name: str, data: dict[str, Any]) -> None:
+    def publish(self, name: str, data: object) -> None:
         """Note what goes to those who listen to events."""
-        self.published.append((name, data))
+        self.published.append((name, as_read(data)))
 
     def close(self) -> None:
         """End the web."""

@@ -171,4 +171,4 @@ class QuietTests(SynchronousTestCase):
         acks = AckTimes(tee, clock, Stamps(clock, clock.seconds))
         for step in ("ack", "done", "timed_out", "refused"):
             tee.step(7, step, "csc", 1, 7, 9999, 1, "")
-        self.assertEqual((acks.shape()["columns"], len(tee.on_step)), ([], 1))
+        self.assertEqual((acks.shape().columns, len(tee.on_step)), ([], 1))

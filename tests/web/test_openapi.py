@@ -219,6 +219,6 @@ class DocumentTests(WebCase):
             Entry(6, 1, "step", 1.8e9, "csc", 1, "sent", 7, 3, 103, 1, "", None),
             Entry(7, 1, "event", 1.8e9, "csc", 1, "connected", 0, 0, 0, 0, "", None),
         ]
-        entries = [shape(row) for row in rows]
+        entries = [as_read(shape(row)) for row in rows]
         self.check("Page", {"entries": entries, "next": "1.7"})
         self.assertFalse(self.schema("Entry").is_valid({**entries[3], "more": 1}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from hypothesis import given
@@ -11,9 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
-from mtmount_twisted.frontends.web.events.shapes import UNREADABLE, command_name, event_id, iso, shape
+from mtmount_twisted.frontends.web.events.shapes import (
+    UNREADABLE,
+    Message,
+    command_name,
+    event_id,
+    iso,
+    shape,
+)
+from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
 from tests.support.journals import STAMP, START
+from tests.support.web import as_read
 
 
 def row(table: str, **values: Any) -> Entry:
@@ -22,9 +30,15 @@ def row(table: str, **values: Any) -> Entry:
     return usual._replace(**values)
 
 
+def told(entry: Entry) -> dict[str, Any]:
+    """A row as a reader of the API has it."""
+    read: dict[str, Any] = as_read(shape(entry))
+    return read
+
+
 def said(line: bytes, peer: str = "controller", direction: str = "from") -> dict[str, Any]:
     """The shape of a message."""
-    return shape(row("message", peer=peer, what=direction, line=line))
+    return told(row("message", peer=peer, what=direction, line=line))
 
 
 class ShapeTests(SynchronousTestCase):
@@ -85,14 +99,14 @@ class ShapeTests(SynchronousTestCase):
     def test_step(self) -> None:
         """A step says of which command it is, and why it ended so."""
         step = row("step", what="refused", key=9, sequence_id=4, code=103, lease=2, text="busy")
-        got = shape(step)
+        got = told(step)
         wanted = {"type": "step", "command": "AzimuthAxisMove", "code": 103, "key": 9, "sequence_id": 4}
         wanted |= {"step": "refused", "lease": 2, "explanation": "busy"}
         self.assertEqual({name: got[name] for name in wanted}, wanted)
 
     def test_change(self) -> None:
         """An event of the journal is a change, with its kind and detail."""
-        got = shape(row("event", what="link_down", text="lost"))
+        got = told(row("event", what="link_down", text="lost"))
         self.assertEqual((got["type"], got["kind"], got["detail"]), ("change", "link_down", "lost"))
 
     def test_command_names(self) -> None:
@@ -104,12 +118,14 @@ class ShapeTests(SynchronousTestCase):
     def test_no_id(self) -> None:
         """What is not in the file has no id."""
         self.assertEqual((event_id(3, 0), event_id(3, 9)), (None, "3.9"))
-        self.assertIsNone(shape(row("event", id=0))["id"])
+        self.assertIsNone(shape(row("event", id=0)).id)
 
     @given(st.binary(max_size=300), st.sampled_from([("csc", "from"), ("controller", "from")]))
     def test_any_line(self, line: bytes, way: tuple[str, str]) -> None:
         """Whatever a line holds, its shape is one line of ASCII in JSON, and its text is printable."""
-        got = said(line, *way)
-        encoded = json.dumps(got, allow_nan=False)
+        peer, direction = way
+        got = shape(row("message", peer=peer, what=direction, line=line))
+        assert isinstance(got, Message)
+        encoded = as_json(got).decode()
         self.assertTrue(encoded.isascii() and encoded.isprintable())
-        self.assertTrue(got["text"].isascii() and got["text"].isprintable())
+        self.assertTrue(got.text.isascii() and got.text.isprintable())

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.frontends.web.events.shapes import iso
 from mtmount_twisted.frontends.web.events.stamps import STEP, Stamps
 from mtmount_twisted.replies import InPositionReply, WarningReply
+from tests.support.web import as_read
 from tests.support.web_houses import START, WebCase, user
 
 BY = {"an hour back": -3600.0, "from 1970": 1_795_000_000.0, "a second on": 1.0}
@@ -55,7 +56,7 @@ class ClockSetTests(WebCase):
     def ages(self, id: str) -> dict[str, float]:
         """The age of each time that is told, in seconds, by where it is told."""
         now = self.house.wall_clock()
-        told = {"state": self.state(), "acks": self.house.acks.shape(), "life": self.life(id)}
+        told = {"state": self.state(), "acks": as_read(self.house.acks.shape()), "life": self.life(id)}
         return {path: round(now - time, 3) for path, time in stamps_in(told)}
 
     def test_same_as_events(self) -> None:
@@ -65,7 +66,7 @@ class ClockSetTests(WebCase):
         self.house.tee.on_event.append(lambda number, time, kind, *row: events.update({kind: time}))
         self.house.wall_start += STEP / 2
         id = self.happen()
-        self.assertEqual(self.house.acks.shape()["refusals"][0]["time"], iso(events["noack"]))
+        self.assertEqual(self.house.acks.shape().refusals[0].time, iso(events["noack"]))
         self.assertEqual(self.life(id)["steps"][-1], {"step": "noack", "time": iso(events["noack"])})
         self.assertEqual(self.state()["lease"]["since"], iso(events["lease_granted"]))
         self.house.bridge.link_down("lost")

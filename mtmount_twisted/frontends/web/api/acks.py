@@ -10,13 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.events.shapes import command_name
 from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.answers import Count, Part, Seconds, Shape, Time
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body
 from mtmount_twisted.journal.schema import is_end
@@ -46,6 +48,45 @@ FRESH = 1.0
 """For how long one answer serves all who ask, in seconds."""
 
 _ANSWERS = frozenset(["ack", "noack", "timed_out"])
+
+
+class AckColumn(Part, frozen=True, kw_only=True):
+    """The answers that came within a column; `counts` are those in each bin, `slowest` in s."""
+
+    time: Time
+    counts: list[Count]
+    slowest: Seconds
+    refused: Count
+    unanswered: Count
+
+
+class LastAnswer(Part, frozen=True, kw_only=True):
+    """The answer that came last, and how long it took, in s."""
+
+    time: Time
+    seconds: Seconds
+    step: Annotated[str, Meta(extra_json_schema={"enum": ["ack", "noack", "timed_out"]})]
+
+
+class Refusal(Part, frozen=True, kw_only=True):
+    """A command that the mount refused."""
+
+    time: Time
+    command: str
+    commander: str
+    explanation: str
+
+
+class Acks(Shape, frozen=True, kw_only=True):
+    """How fast the mount answered in the last ten minutes, and what it refused last."""
+
+    time: Time
+    since: Time
+    column: Annotated[float, Meta(ge=0, description="The width of a column, in s.")]
+    bounds: Annotated[tuple[Seconds, ...], Meta(description="The bounds between the bins of `counts`, in s.")]
+    columns: list[AckColumn]
+    last: LastAnswer | None
+    refusals: list[Refusal]
 
 
 @dataclass(slots=True)
@@ -108,7 +149,7 @@ class AckTimes:
                 "How fast the mount answered in the last ten minutes, and what it refused last.",
                 id="get_acks",
                 tag="state",
-                answers={200: "Acks"},
+                answers={200: Acks},
             )
         ]
 
@@ -119,21 +160,21 @@ class AckTimes:
             self._made = now, as_body(self.shape())
         return Answer(self._made[1], headers={"Content-Type": "application/json"})
 
-    def shape(self) -> dict[str, Any]:
-        """Return the counts as JSON, oldest first."""
+    def shape(self) -> Acks:
+        """Return the counts as the API tells them, oldest first."""
         now = self._clock.seconds()
         at = self._stamps.of
         self._forget(now)
         last = self._last
-        return {
-            "time": at(now),
-            "since": at(max(self._started, now - WINDOW)),
-            "column": COLUMN,
-            "bounds": BOUNDS,
-            "columns": [{"time": at(column.start), **_shape(column)} for column in self._columns],
-            "last": last and {"time": at(last[0]), "seconds": last[1], "step": last[2]},
-            "refusals": [{"time": at(*when), **refusal} for *when, refusal in self._refusals],
-        }
+        return Acks(
+            time=at(now),
+            since=at(max(self._started, now - WINDOW)),
+            column=COLUMN,
+            bounds=BOUNDS,
+            columns=[_shape(column, at(column.start)) for column in self._columns],
+            last=last and LastAnswer(time=at(last[0]), seconds=last[1], step=last[2]),
+            refusals=[Refusal(time=at(*when), **refusal) for *when, refusal in self._refusals],
+        )
 
     # What happens: in the way of a command, so this only counts
 
@@ -192,10 +233,11 @@ class AckTimes:
             self._columns.popleft()
 
 
-def _shape(column: Column) -> dict[str, Any]:
-    return {
-        "counts": column.counts,
-        "slowest": column.slowest,
-        "refused": column.refused,
-        "unanswered": column.unanswered,
-    }
+def _shape(column: Column, time: str) -> AckColumn:
+    return AckColumn(
+        time=time,
+        counts=column.counts,
+        slowest=column.slowest,
+        refused=column.refused,
+        unanswered=column.unanswered,
+    )

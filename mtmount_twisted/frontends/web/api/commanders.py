@@ -30,8 +30,8 @@ from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import Life, Name, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import (
     Answer,
-    Body,
     Call,
+    Content,
     Fault,
     Parameter,
     Problem,
@@ -104,7 +104,7 @@ def _bodies() -> dict[str, Schema]:
     return {**bodies, "Command": anyone}
 
 
-COMMAND = Body("Command", _bodies)
+COMMAND = Content("Command", _bodies)
 
 _ACK = b"0\n"
 _LONGEST_MS = 2**53

@@ -17,7 +17,7 @@ from threading import Event
 from time import monotonic
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 from twisted.internet.defer import Deferred, TimeoutError
 
 from mtmount_twisted.dialects.tma2020.commands import CommandDict
@@ -32,10 +32,10 @@ from mtmount_twisted.frontends.web.events.selection import (
     refuse,
     unknown,
 )
-from mtmount_twisted.frontends.web.events.shapes import TYPES, event_id, read_event_id, shape
-from mtmount_twisted.frontends.web.http.answers import EventId
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
-from mtmount_twisted.frontends.web.http.encoding import LEAST, as_json, gzip, takes_gzip
+from mtmount_twisted.frontends.web.events.shapes import TYPES, entry_schemas, event_id, read_event_id, shape
+from mtmount_twisted.frontends.web.http.answers import EventId, Shape, reference, schemas_of
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Parameter, Problem, Route
+from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, as_json, gzip, takes_gzip
 from mtmount_twisted.journal.checking import in_words
 from mtmount_twisted.journal.reading import (
     GOOD_OUTCOMES,
@@ -214,14 +214,24 @@ class Query(NamedTuple):
     after: int | None
 
 
-class Page(NamedTuple):
+class Found(NamedTuple):
     """What was found; `next` is the id from which it goes on, as ``RUN.ROW``, None at the end."""
 
     entries: list[Entry]
     next: str | None
 
 
-def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Page:
+class Page(Shape, frozen=True, kw_only=True):
+    """Entries of the journal, and the id from which the next page goes on; null at the end."""
+
+    entries: list[Annotated[Raw, Meta(extra_json_schema=reference("Entry"))]]
+    next: EventId | None
+
+
+PAGE = Content("Page", lambda: schemas_of([Page]) | entry_schemas())
+
+
+def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Found:
     """A page of the journal.
 
     :param rest: called after each `REST_ROWS` rows.
@@ -238,8 +248,8 @@ def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] =
             found.append(entry)
             size += len(entry.line or b"")
         if len(found) == query.limit or size > MAX_PAGE_BYTES or scanned == MAX_SCANNED:
-            return Page(found, event_id(entry.run, entry.id) if any(islice(rows, 1)) else None)
-    return Page(found, None)
+            return Found(found, event_id(entry.run, entry.id) if any(islice(rows, 1)) else None)
+    return Found(found, None)
 
 
 class History:
@@ -272,7 +282,7 @@ class History:
                 "What the journal holds: messages, steps of commands, changes; in pages.",
                 id="list_messages",
                 tag="events",
-                answers={200: "Page"},
+                answers={200: PAGE},
                 problems=(422, 429, 503),
                 parameters=PARAMETERS,
             )
@@ -287,11 +297,11 @@ class History:
             page = await self._shelf.read(lambda db: read_page(db, query, self._rest), call.share)
         except JournalError as error:
             raise Problem(503, str(error)) from None
-        entries: list[bytes] = []
+        entries: list[Raw] = []
         for numbers in slices(page.entries):
             await self._turns.turn()
-            entries += [as_json(shape(page.entries[number])) for number in numbers]
-        body = b'{"entries":[%b],"next":%b}\n' % (b",".join(entries), as_json(page.next))
+            entries += [Raw(as_json(shape(page.entries[number]))) for number in numbers]
+        body = as_body(Page(entries=entries, next=page.next))
         gzipped = None
         if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
             gzipped = await self._shelf.in_thread(lambda: gzip(body))

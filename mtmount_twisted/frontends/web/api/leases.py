@@ -17,7 +17,7 @@ from mtmount_twisted.dialects.tma2020.commands import AskForCommand
 from mtmount_twisted.dialects.tma2020.enums import Commander
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Lease, LeaseRequest, Schema, reference
-from mtmount_twisted.frontends.web.http.calls import Answer, Body, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Problem, Route
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 
 from .commanders import Commanders
@@ -54,7 +54,7 @@ def _only(**members: Schema) -> Schema:
     }
 
 
-ASK = Body("Ask", _bodies)
+ASK = Content("Ask", _bodies)
 
 _CHANGES = ("lease_granted", "lease_released")
 _LONGEST_NAME = 100
@@ -74,7 +74,7 @@ class Leases:
         self,
         bridge: Any,
         tee: Any,
-        publish: Callable[[str, dict[str, Any]], object],
+        publish: Callable[[str, LeaseRequest], object],
         commanders: Commanders,
         clock: IReactorTime,
         stamps: Stamps,
@@ -193,7 +193,7 @@ class Leases:
         now = self._requests[commander.name] = self._clock.seconds()
         self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
         self._tee.event("lease_requested", commander.name, self._bridge.epoch, f"{holder.name} has command")
-        self._publish("request", {"by": commander.name, "time": self._stamps.of(now)})
+        self._publish("request", LeaseRequest(by=commander.name, time=self._stamps.of(now)))
         return Answer(self.shape(), 202)
 
     def _grant(self, call: Call, heir: str) -> Answer:

@@ -11,112 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mtmount_twisted.dialects.tma2020.enums import Source
 from mtmount_twisted.frontends.web.http.answers import Problem, Schema, reference, schemas_of
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Parameter, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Parameter, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
-
-TEXT: Schema = {"type": "string"}
-NAME: Schema = {"type": "string", "minLength": 1}
-WHOLE: Schema = {"type": "integer"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-SECONDS: Schema = {"type": "number", "minimum": 0}
-FLAG: Schema = {"type": "boolean"}
-TIME: Schema = {"type": "string", "format": "date-time"}
-EVENT_ID: Schema = {"type": "string", "pattern": "^[0-9]+\\.[0-9]+$"}
-
-
-def _one_of(*words: str) -> Schema:
-    return {"type": "string", "enum": list(words)}
-
-
-ROLE = _one_of("observe", "command", "stop")
-SOURCE = _one_of(*(source.name for source in Source))
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _list(schema: Schema) -> Schema:
-    return {"type": "array", "items": schema}
-
-
-def _map(schema: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": schema}
-
-
-def _object(optional: Iterable[str] = (), /, **members: Schema) -> Schema:
-    """An object with these members and no others."""
-    required = [name for name in members if name not in set(optional)]
-    return {"type": "object", "properties": members, "required": required, "additionalProperties": False}
-
-
-def _entry(entry_type: str, /, **members: Schema) -> Schema:
-    common = {
-        "id": _or_null(EVENT_ID),
-        "time": TIME,
-        "type": {"type": "string", "const": entry_type},
-        "peer": TEXT,
-        "epoch": COUNT,
-    }
-    return _object(**common, **members)
-
-
-SCHEMAS: dict[str, Schema] = {
-    "Message": {
-        "description": "A line that came from a peer or went to one.",
-        **_entry(
-            "message",
-            direction=_one_of("from", "to"),
-            kind=TEXT,
-            is_command=FLAG,
-            sequence_id=_or_null(WHOLE),
-            fields=_or_null(_map({})),
-            text=TEXT,
-            truncated=FLAG,
-        ),
-    },
-    "Step": {
-        "description": "A step in the life of a command.",
-        **_entry(
-            "step",
-            command=TEXT,
-            code=WHOLE,
-            key=COUNT,
-            sequence_id=WHOLE,
-            step=TEXT,
-            lease=COUNT,
-            explanation=TEXT,
-        ),
-    },
-    "Change": {
-        "description": "A connection, a lease or a link changed.",
-        **_entry("change", kind=TEXT, detail=TEXT),
-    },
-    "Entry": {"oneOf": [_ref("Message"), _ref("Step"), _ref("Change")]},
-    "Page": _object(entries=_list(_ref("Entry")), next=_or_null(EVENT_ID)),
-    "Acks": {
-        "description": "How fast the mount answered in the last ten minutes, and what it refused last.",
-        **_object(
-            time=TIME,
-            since=TIME,
-            column={"description": "The width of a column, in s.", **SECONDS},
-            bounds={"description": "The bounds between the bins of `counts`, in s.", **_list(SECONDS)},
-            columns=_list(
-                _object(time=TIME, counts=_list(COUNT), slowest=SECONDS, refused=COUNT, unanswered=COUNT)
-            ),
-            last=_or_null(_object(time=TIME, seconds=SECONDS, step=_one_of("ack", "noack", "timed_out"))),
-            refusals=_list(_object(time=TIME, command=TEXT, commander=TEXT, explanation=TEXT)),
-        ),
-    },
-}
-"""The document's components, without those that `_commands` makes from the catalogue."""
-
 
 TAGS = {
     "commands": "Send commands, and see what became of them.",
@@ -178,11 +75,11 @@ def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[st
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Schema]:
     """Return the schemas of all answers and bodies."""
-    answers = {kind: None for route in routes for kind in route.answers.values() if not isinstance(kind, str)}
-    schemas = SCHEMAS | schemas_of([Problem, *answers])
-    for route in routes:
-        if route.body is not None:
-            schemas |= route.body.schemas()
+    kinds = [kind for route in routes for kind in (*route.answers.values(), route.body)]
+    schemas = schemas_of([Problem, *{kind: None for kind in kinds if isinstance(kind, type)}])
+    for kind in kinds:
+        if isinstance(kind, Content):
+            schemas |= kind.schemas()
     return schemas
 
 
@@ -219,15 +116,12 @@ def _parameter(parameter: Parameter) -> Schema:
     }
 
 
-def _answer(status: int, kind: type[Struct] | str) -> Schema:
+def _answer(status: int, kind: type[Struct] | Content | str) -> Schema:
     answer: Schema = {"description": _REASONS[status]}
-    if not isinstance(kind, str):
-        answer["content"] = {"application/json": {"schema": reference(kind.__name__)}}
-    elif "/" in kind:
-        answer["content"] = {media: {} for media in kind.split(", ")}
-    elif kind:
-        answer["content"] = {"application/json": {"schema": _ref(kind)}}
-    return answer
+    if isinstance(kind, str):
+        return answer | ({"content": {media: {} for media in kind.split(", ")}} if kind else {})
+    name = kind.name if isinstance(kind, Content) else kind.__name__
+    return answer | {"content": {"application/json": {"schema": reference(name)}}}
 
 
 def routes(every: Sequence[Route], version: str, prefix: str = "") -> list[Route]:

@@ -8,10 +8,9 @@ serves who resumes after a short while. Next to read: `streams`, who listens; `c
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,11 +18,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.net.waiting import Waiters
 
 from .selection import NOTICE, Selection, kind_of
-from .shapes import TYPES, event_id, shape, shown_bytes
+from .shapes import Gone, shape, shown_bytes
 
 GATHER = 0.025
 """How long rows gather before they are told, in seconds."""
@@ -101,23 +101,23 @@ class Turns:
         self._others.fail(CancelledError)
 
 
-def frame(event: str, data: str, number: str | None = None) -> bytes:
-    """A server-sent event; `data` is JSON in ASCII, so it holds no line feed."""
+def frame(event: str, data: bytes, number: str | None = None) -> bytes:
+    """Return a server-sent event; `data` is one line of JSON, as `as_json` makes it."""
     head = f"id: {number}\n" if number else ""
-    return f"{head}event: {event}\ndata: {data}\n\n".encode()
+    return b"%bevent: %b\ndata: %b\n\n" % (head.encode(), event.encode(), data)
 
 
 def framed(entry: Entry) -> bytes:
-    """A row as a server-sent event."""
+    """Return a row as a server-sent event."""
     if entry.table == NOTICE:
-        return frame(entry.what, entry.text)
-    data = json.dumps(shape(entry), allow_nan=False, separators=(",", ":"))
-    return frame(TYPES[entry.table], data, event_id(entry.run, entry.id))
+        return frame(entry.what, entry.text.encode())
+    told = shape(entry)
+    return frame(told.type, as_json(told), told.id)
 
 
 def gone(rows: int | None, why: str) -> bytes:
     """The event that says what can't be given; None for an unknown number of rows."""
-    return frame("gone", json.dumps({"rows": rows, "why": why}))
+    return frame("gone", as_json(Gone(rows=rows, why=why)))
 
 
 def slices(entries: Sequence[Entry]) -> Iterator[range]:
@@ -241,13 +241,13 @@ class Feed:
     def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
         self._append((number, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None), len(detail))
 
-    def publish(self, event: str, data: Mapping[str, Any]) -> None:
-        """Tell who listens of what is not in the journal.
+    def publish(self, event: str, data: object) -> None:
+        """Tell all listeners of what is not in the journal.
 
         :param event: ``request``.
-        :param data: JSON.
+        :param data: a value of which JSON can be made.
         """
-        text = json.dumps(data, allow_nan=False)
+        text = as_json(data).decode()
         self._append((0, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None), len(text))
 
     def _append(self, row: Row, size: int) -> None:

@@ -1,20 +1,31 @@
-"""What is recorded, as JSON: one shape for live events and for history. Values only.
+"""What is recorded, as the API tells it: one shape for live events and for history. Values only.
 
-A row of the journal, or one that is on its way there, is a `journal.reading.Entry`; `shape` makes the
-JSON object of it that ``docs/reference/web_events.rst`` explains. Next to read: `ring`, `history`.
+A row of the journal, or one that is on its way there, is a `journal.reading.Entry`; `shape` makes of it the
+object that ``docs/reference/web_events.rst`` explains. Next to read: `ring`, `history`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from mtmount_twisted.dialects.tma2020.codec import decode_to_show, read_command_header, read_reply_header
 from mtmount_twisted.dialects.tma2020.commands import CommandDict
 from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.errors import LineError
+from mtmount_twisted.frontends.web.http.answers import (
+    Count,
+    EventId,
+    Schema,
+    Shape,
+    Time,
+    reference,
+    schemas_of,
+)
 from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.journal.times import iso as iso
 from mtmount_twisted.visible import visible
@@ -93,51 +104,131 @@ def shown_bytes(entry: Entry) -> int:
     return min(len(entry.line or b""), SHOWN_BYTES) + len(entry.text)
 
 
-def shape(entry: Entry) -> dict[str, Any]:
-    """The JSON object of a row; an id of 0 is one that is not in the file."""
-    common = {
-        "id": event_id(entry.run, entry.id),
-        "time": iso(entry.time),
-        "type": TYPES[entry.table],
-        "peer": entry.peer,
-        "epoch": entry.epoch,
-    }
-    return common | _SHAPES[entry.table](entry)
+class Recorded(Shape, frozen=True, kw_only=True):
+    """What each entry says; the id is null for one that is not in the journal's file."""
+
+    id: EventId | None
+    time: Time
+    type: str
+    peer: str
+    epoch: Count
 
 
-def _message(entry: Entry) -> dict[str, Any]:
+class Message(Recorded, frozen=True, kw_only=True):
+    """A line that came from a peer or went to one."""
+
+    type: Annotated[str, Meta(extra_json_schema={"const": "message"})]
+    direction: Annotated[str, Meta(extra_json_schema={"enum": ["from", "to"]})]
+    kind: str
+    is_command: bool
+    sequence_id: int | None
+    fields: dict[str, Any] | None
+    text: str
+    truncated: bool
+
+
+class Step(Recorded, frozen=True, kw_only=True):
+    """A step in the life of a command."""
+
+    type: Annotated[str, Meta(extra_json_schema={"const": "step"})]
+    command: str
+    code: int
+    key: Count
+    sequence_id: int
+    step: str
+    lease: Count
+    explanation: str
+
+
+class Change(Recorded, frozen=True, kw_only=True):
+    """A connection, a lease or a link changed."""
+
+    type: Annotated[str, Meta(extra_json_schema={"const": "change"})]
+    kind: str
+    detail: str
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """The first event of a stream: where it stands."""
+
+    run: int
+    last_id: EventId | None
+    epoch: Count
+
+
+class Gone(Struct, frozen=True, kw_only=True):
+    """The event that says what can't be given; `rows` is null for an unknown number of rows."""
+
+    rows: int | None
+    why: str
+
+
+def entry_schemas() -> dict[str, Schema]:
+    """Return the schemas of each type of entry, and of ``Entry``, any of them."""
+    schemas = schemas_of((Message, Step, Change))
+    return {**schemas, "Entry": {"oneOf": [reference(name) for name in schemas]}}
+
+
+def shape(entry: Entry) -> Message | Step | Change:
+    """Return a row as the API tells it; an id of 0 is one that is not in the file."""
+    return _SHAPES[entry.table](entry)
+
+
+def _message(entry: Entry) -> Message:
     line = entry.line or b""
     kind, sequence_id = header_of(entry)
     text, truncated = text_of(line)
     command = is_command(entry)
-    return {
-        "direction": entry.what,
-        "kind": kind,
-        "is_command": command,
-        "sequence_id": sequence_id,
-        "fields": _fields(line, command),
-        "text": text,
-        "truncated": truncated,
-    }
+    return Message(
+        id=event_id(entry.run, entry.id),
+        time=iso(entry.time),
+        type="message",
+        peer=entry.peer,
+        epoch=entry.epoch,
+        direction=entry.what,
+        kind=kind,
+        is_command=command,
+        sequence_id=sequence_id,
+        fields=_fields(line, command),
+        text=text,
+        truncated=truncated,
+    )
 
 
-def _step(entry: Entry) -> dict[str, Any]:
-    return {
-        "command": command_name(entry.code),
-        "code": entry.code,
-        "key": entry.key,
-        "sequence_id": entry.sequence_id,
-        "step": entry.what,
-        "lease": entry.lease,
-        "explanation": entry.text,
-    }
+def _step(entry: Entry) -> Step:
+    return Step(
+        id=event_id(entry.run, entry.id),
+        time=iso(entry.time),
+        type="step",
+        peer=entry.peer,
+        epoch=entry.epoch,
+        command=command_name(entry.code),
+        code=entry.code,
+        key=entry.key,
+        sequence_id=entry.sequence_id,
+        step=entry.what,
+        lease=entry.lease,
+        explanation=entry.text,
+    )
 
 
-def _change(entry: Entry) -> dict[str, Any]:
-    return {"kind": entry.what, "detail": entry.text}
+def _change(entry: Entry) -> Change:
+    return Change(
+        id=event_id(entry.run, entry.id),
+        time=iso(entry.time),
+        type="change",
+        peer=entry.peer,
+        epoch=entry.epoch,
+        kind=entry.what,
+        detail=entry.text,
+    )
 
 
-_SHAPES = {"message": _message, "step": _step, "event": _change}
+_SHAPES: dict[str, Callable[[Entry], Message | Step | Change]] = {
+    "message": _message,
+    "step": _step,
+    "event": _change,
+}
 
 
 def text_of(line: bytes) -> tuple[str, bool]:

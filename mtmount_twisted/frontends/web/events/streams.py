@@ -6,7 +6,6 @@ the rule that the bridge has for its own clients, and can resume. Next to read: 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.frontends.web.api.history import Shelf
 from mtmount_twisted.frontends.web.http.answers import EventId
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
+from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.limited import LimitedJournal
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
@@ -27,7 +27,7 @@ from mtmount_twisted.net.send_buffer import SendBuffer
 from .catch_up import Growth, Resumption, Sources
 from .ring import STREAMS_PER_TURN, Feed, Turns, frame
 from .selection import SELECTION, Selection, read_selection, refuse, unknown
-from .shapes import event_id, read_event_id
+from .shapes import Hello, event_id, read_event_id
 
 KEEP_ALIVE = 15.0
 """How often a stream is sent a comment, so that whoever is between knows that it is alive, in seconds."""
@@ -282,7 +282,7 @@ class Streams:
         """Say where it stands; with its id, if all that comes after it will be told."""
         run = self._feed.journal.run
         last = event_id(run, self._feed.last_row)
-        data = json.dumps({"run": run, "last_id": last, "epoch": self._bridge.epoch})
+        data = as_json(Hello(run=run, last_id=last, epoch=self._bridge.epoch))
         stream.send(frame("hello", data, None if resumes else last))
 
     def _leave(self, stream: Stream) -> None:

@@ -117,8 +117,8 @@ def names_in(place: str, parameters: Iterable[Parameter]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """What the document says of a request's body.
+class Content:
+    """JSON of which the document has more to say than one class does.
 
     :ivar name: the name of its schema.
     :ivar schemas: makes that schema, and those that it refers to, by name.
@@ -138,8 +138,8 @@ class Route:
     :ivar id: the name of the operation in programs that are made from the document: no other route's, and
         never changed, because a change breaks these programs.
     :ivar tag: the name of its group, one of `openapi.TAGS`.
-    :ivar answers: the answers that are no `Problem`, by status: the class of a JSON answer, or media types
-        with commas between; empty if there is no body.
+    :ivar answers: the answers that are no `Problem`, by status: the class of a JSON answer or its `Content`,
+        or media types with commas between; empty if there is no body.
     :ivar problems: the statuses of a `Problem`, beyond those that each route has.
     :ivar body: the body that the route takes; None if it takes none.
     """
@@ -151,10 +151,10 @@ class Route:
     doc: str
     id: str = ""
     tag: str = ""
-    answers: Mapping[int, type[Struct] | str] = field(default_factory=dict)
+    answers: Mapping[int, type[Struct] | Content | str] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    body: Body | None = None
+    body: Content | None = None
 
 
 class Problem(Exception):
