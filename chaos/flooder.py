@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +20,12 @@ HOST = "127.0.0.1"
 FIELDS = 64_000
 LINE = b"7\n103\n1\n2026-11-26T22:00:00.000" + b"\n" * FIELDS + b"\r\n"
 """A command of an observer: it is refused."""
+
+SHORT = b"7\n103\n1\n2026-11-26T22:00:00.000\r\n"
+"""The same, as short as it can be."""
+
+MIDDLING = SHORT.removesuffix(b"\r\n") + b"\n" + b"x" * 600 + b"\r\n"
+"""The same, longer than what the journal keeps of it, and short enough that hundreds are read in a second."""
 
 PER_VISIT = 100
 """After so many an observer is dismissed."""
@@ -61,6 +68,42 @@ def read_stream(web: int) -> None:
             peer.sendall(REQUEST % b"/api/v1/events")
             while peer.recv(65536):
                 pass
+
+
+def short_lines(hall: int, web: int) -> None:
+    """Send short lines in one piece, be dismissed, and come again, on eight connections."""
+    visit_again(hall, SHORT * PER_VISIT)
+
+
+def middling_lines(hall: int, web: int) -> None:
+    """Send lines of which the journal keeps the beginning, in the same way."""
+    visit_again(hall, MIDDLING * PER_VISIT)
+
+
+def visits(hall: int, web: int) -> None:
+    """Connect, say nothing, leave, and come again, on eight connections."""
+    visit_again(hall, b"")
+
+
+def visit_again(hall: int, said: bytes) -> None:
+    """Connect, say this, read until the end, and come again, on eight connections."""
+    threads = [threading.Thread(target=visit_on, args=(hall, said), daemon=True) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def visit_on(hall: int, said: bytes) -> None:
+    """Visit again and again."""
+    while True:
+        with suppress(OSError), connect(hall) as peer:
+            if said:
+                peer.sendall(said)
+                while peer.recv(65536):
+                    pass
+            else:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def places(hall: int, web: int) -> None:
@@ -146,7 +189,19 @@ def send_on(data: bytes, web: int, source: str) -> None:
 
 
 KINDS: dict[str, Callable[[int, int], None]] = {
-    each.__name__: each for each in (long_lines, places, refused, queries, ahead, flood_lines, flood_chunks)
+    each.__name__: each
+    for each in (
+        long_lines,
+        short_lines,
+        middling_lines,
+        visits,
+        places,
+        refused,
+        queries,
+        ahead,
+        flood_lines,
+        flood_chunks,
+    )
 }
 
 

@@ -55,7 +55,18 @@ with 32 MiB at most, the ring of events holds 8 MiB, and the allocator gives lit
 FIELDS = 60_000
 """How many fields a warning of the controller has."""
 
-KINDS = ("long_lines", "warnings", "places", "refused", "queries", "ahead", "flood_lines", "flood_chunks")
+KINDS = (
+    "long_lines",
+    "short_lines",
+    "visits",
+    "warnings",
+    "places",
+    "refused",
+    "queries",
+    "ahead",
+    "flood_lines",
+    "flood_chunks",
+)
 """What strangers do, and the controller: see `flooder`."""
 
 

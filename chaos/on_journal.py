@@ -116,13 +116,13 @@ async def full_for_long(stage: Stage, times: int) -> None:
 
 
 async def observer_floods(stage: Stage, times: int) -> None:
-    """An observer sends 100 commands of 64 KB, is dismissed, and comes again and again, for 1.5 s."""
+    """Eight observers send 100 commands of 600 bytes, are dismissed, and come again and again."""
     house = await stage.house()
     outcome = house.outcome
     for _ in range(times):
         outcome.inject()
         before = await house.web.figure("journal_omitted_rows_total")
-        flooder = Flooder(house, "long_lines")
+        flooder = Flooder(house, "middling_lines")
         outcome.see("commanding goes on", await _commands(house, 1.5))
         while await house.web.figure("journal_omitted_rows_total") <= before + 1000:  # on a busy machine
             await pause(house.reactor, 0.1)

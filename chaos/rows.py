@@ -24,6 +24,8 @@ THAT_ONE = ("the others go on", "one warning", "nothing executed")
 
 FLOODS = (
     ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
+    ("flood: eight observers' short lines, dismissed, and here again", "short_lines"),
+    ("flood: eight observers come and leave at once, again and again", "visits"),
     ("flood: the controller's warnings of 60,000 fields", "warnings"),
     ("flood: strangers hold all connections to the page that they can", "places"),
     ("flood: a stranger connects to a port and is refused", "refused"),
