@@ -39,8 +39,9 @@ from mtmount_twisted.frontends.web.api.history import read_query
 from mtmount_twisted.frontends.web.events.streams import read_call
 from mtmount_twisted.frontends.web.http import tokens
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Route, User
+from mtmount_twisted.frontends.web.http.encoding import payload
 from mtmount_twisted.frontends.web.http.guard import Guard, HostPolicy
-from mtmount_twisted.frontends.web.http.routing import parse_json, payload
+from mtmount_twisted.frontends.web.http.routing import parse_json
 from mtmount_twisted.frontends.web.http.site import make_site
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.wire.fields import check_str

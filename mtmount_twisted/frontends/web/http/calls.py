@@ -86,7 +86,7 @@ class Answer:
     :ivar gzipped: the body in gzip, where that was made before; None if it was not.
     """
 
-    body: Any = None
+    body: Struct | bytes | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     streams: bool = False

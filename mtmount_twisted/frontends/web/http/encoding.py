@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -84,17 +85,35 @@ def takes_gzip(accepted: str) -> bool:
     return gzipped > 0 and gzipped >= liking.get("identity", 0.0)
 
 
-def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Answer:
-    """The form of an answer that its reader takes, and does not have.
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer as it is sent."""
 
-    :param answer: its body is bytes.
-    :param if_none_match: the value of the header; empty if there is none.
+    body: bytes
+    status: int
+    headers: Mapping[str, str]
+
+
+def payload(answer: Answer) -> bytes:
+    """Return an answer's body, not compressed."""
+    if isinstance(answer.body, bytes):
+        return answer.body
+    return b"" if answer.body is None else as_body(answer.body)
+
+
+def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Encoded:
+    """Return the form of an answer that its reader takes, and does not have.
+
+    :param accepted: the value of ``Accept-Encoding``; empty if there is none.
+    :param if_none_match: the value of ``If-None-Match``; empty if there is none.
     """
-    kind = answer.headers.get("Content-Type", "")
-    if answer.gzipped is None and kind != "application/json":
-        return answer
-    headers = {**answer.headers, "Vary": "Accept-Encoding"}
-    body = answer.body
+    body = payload(answer)
+    headers = dict(answer.headers)
+    if answer.body is not None and not isinstance(answer.body, bytes):
+        headers.setdefault("Content-Type", "application/json")
+    if answer.gzipped is None and headers.get("Content-Type") != "application/json":
+        return Encoded(body, answer.status, headers)
+    headers["Vary"] = "Accept-Encoding"
     if takes_gzip(accepted):
         gzipped = answer.gzipped
         if gzipped is None and LEAST <= len(body) <= AT_ONCE:
@@ -105,8 +124,8 @@ def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Answer:
                 headers["ETag"] = headers["ETag"][:-1] + '-gzip"'
     if "ETag" in headers and _has(headers["ETag"], if_none_match):
         kept = {name: value for name, value in headers.items() if not name.startswith("Content-")}
-        return Answer(b"", 304, kept)
-    return replace(answer, body=body, headers=headers)
+        return Encoded(b"", 304, kept)
+    return Encoded(body, answer.status, headers)
 
 
 def _has(tag: str, if_none_match: str) -> bool:

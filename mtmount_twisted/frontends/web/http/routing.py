@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -22,7 +21,7 @@ from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 from .calls import LISTS, Answer, Call, Problem, Role, Route, User
-from .encoding import as_body, negotiated
+from .encoding import Encoded, negotiated
 
 DEEPEST = 32
 """How deep the arrays and objects of a body may be in each other."""
@@ -99,7 +98,7 @@ class Router:
             gone = True
             answering.cancel()
 
-        def answered(answer: Answer | None) -> None:
+        def answered(answer: Encoded | None) -> None:
             if answer is not None and not gone:
                 write(request, answer, self._prefix.decode())
 
@@ -111,7 +110,7 @@ class Router:
         answering.addCallback(answered).addErrback(failed)
         finished.addErrback(lost)
 
-    async def _outcome(self, request: Any) -> Answer | None:
+    async def _outcome(self, request: Any) -> Encoded | None:
         """What is to be written, whatever happens; None if a stream was begun."""
         try:
             answer = await self._answer(request)
@@ -207,25 +206,9 @@ def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
     return parts
 
 
-def payload(answer: Answer) -> bytes:
-    """An answer's body as it is sent."""
-    if isinstance(answer.body, bytes):
-        return answer.body
-    if answer.body is None:
-        return b""
-    return as_body(answer.body)
-
-
-def _typed(answer: Answer) -> dict[str, str]:
-    """An answer's headers, with the type of a JSON body."""
-    is_json = answer.body is not None and not isinstance(answer.body, bytes)
-    return {**({"Content-Type": "application/json"} if is_json else {}), **answer.headers}
-
-
-def as_sent(request: Any, answer: Answer) -> Answer:
-    """An answer as bytes, in the form that its reader takes."""
-    whole = replace(answer, body=payload(answer), headers=_typed(answer))
-    return negotiated(whole, *(_whole_list(request, name) for name in LISTS))
+def as_sent(request: Any, answer: Answer) -> Encoded:
+    """Return an answer as bytes, in the form that its reader takes."""
+    return negotiated(answer, *(_whole_list(request, name) for name in LISTS))
 
 
 def _host_of(request: Any) -> str:
@@ -248,8 +231,8 @@ def reason(status: int) -> bytes:
     return HTTPStatus(status).phrase.encode()
 
 
-def write(request: Any, answer: Answer, prefix: str = "") -> None:
-    """Send an answer whose body is bytes; one that comes after a stream has begun ends its connection.
+def write(request: Any, answer: Encoded, prefix: str = "") -> None:
+    """Send an answer; one that comes after a stream has begun ends its connection.
 
     :param prefix: what stands before a ``Location`` on this daemon.
     """
