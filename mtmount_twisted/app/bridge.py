@@ -337,7 +337,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             except TimeoutError:
                 self._log.error("%s does not end: the daemon ends without it", what)
             except Exception:
-                self._log.exception("%s did not end well", what)
+                self._log.exception("stopping %s failed", what)
 
         await within("the service", AT_ONCE, lambda: Service.stopService(self))
         if self._certificates.running:
@@ -376,7 +376,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             daemon.on_signal(number, self._hurry)
         self.announce_end(self._log)
         return Deferred.fromCoroutine(self._stop()).addErrback(
-            lambda why: self._log.error("the daemon did not end well: %s", why.getTraceback())
+            lambda why: self._log.error("stopping the daemon failed: %s", why.getTraceback())
         )
 
     def _hurry(self) -> None:

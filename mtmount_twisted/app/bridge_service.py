@@ -310,4 +310,4 @@ class BridgeService(Service):
             self._ended.fire(None)
 
     def _report(self, reason: Failure) -> None:
-        self._log.error("the bridge did not end well: %s", reason.getTraceback())
+        self._log.error("stopping the bridge failed: %s", reason.getTraceback())

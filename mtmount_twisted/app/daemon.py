@@ -400,7 +400,7 @@ class DaemonService(Service):
             if self.manager is not None:
                 self.manager.stopping()
         except Exception:
-            log.exception("systemd was not told that the daemon ends")
+            log.exception("can't notify systemd that the daemon ends")
 
 
 def begin(reactor: Any, verbose: bool) -> logging.Logger:

@@ -355,7 +355,7 @@ class CommandArbiter:
             self._release(f"the controller refused: {explanation}")
             explanation = f"refused: {explanation}"
         elif code is None:
-            self._log.warning("the controller was asked for command: %s", explanation)
+            self._log.warning("can't get command from the controller: %s", explanation)
             not_granted = f"not sent: command was not granted: {explanation.partition(': ')[2]}"
         for each in waiting:
             if not self._take_out(each):  # a stop overtook it

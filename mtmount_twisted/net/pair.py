@@ -597,7 +597,7 @@ class ClientServerPair(Generic[M]):
     def _changed(self) -> None:
         if self._answering and not (self.client_connected or self.server_connected) and self._inbox:
             self.limited_log.warning(
-                "%s: dropped %d unread lines: nobody is left", self.name, self._inbox.clear()
+                "%s: dropped %d unread lines: both connections are lost", self.name, self._inbox.clear()
             )
         self.call_connect_callback()
         if self.connected:

@@ -43,7 +43,7 @@ class PairedSession(ClientServerPair[bytes]):
         try:
             self._go_down("closed")
         except Exception:  # the sockets are closed all the same
-            self.log.exception("%s: it did not end well", self.name)
+            self.log.exception("%s: closing the connection failed", self.name)
         return super().close()
 
     def refusal_of(self, peer: Any) -> str:

@@ -119,7 +119,7 @@ class SimulatorService(Service):
             try:
                 end()
             except Exception:  # the sockets are closed all the same
-                self._log.exception("%s: it did not end well", self.name)
+                self._log.exception("%s: closing the connection failed", self.name)
         return self.communicator.close()
 
     def wait_command_port(self) -> Deferred[int]:

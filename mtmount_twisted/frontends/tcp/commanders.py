@@ -272,7 +272,7 @@ class PortClient:
         try:
             self.dismiss(why)
         except Exception:  # its connection ends all the same, and with it the wait for that
-            self._log.exception("%s: it did not end well", self.name)
+            self._log.exception("%s: closing the connection failed", self.name)
             if reader is not None:
                 reader.transport.abortConnection()
         return gone

@@ -252,7 +252,7 @@ class WebService(Service):
     def _has_closed(self, results: list[tuple[bool, Any]]) -> None:
         for succeeded, result in results:
             if not succeeded:
-                self._log.error("web: it did not end well", exc_info=result.value)
+                self._log.error("web: closing failed", exc_info=result.value)
         self._closing -= 1
         if not self._closing:
             self._closed.fire(None)
