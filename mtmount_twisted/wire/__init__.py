@@ -1,5 +1,6 @@
-"""The message model: fields, messages, TAI. No Twisted, no I/O.
+"""The message model: fields, messages and TAI.
 
-`fields` is one value and its text, `messages` a class of named fields. Code for each class is made once, by
-`compiled`. The messages themselves stand in `dialects`.
+Nothing here imports Twisted, does I/O or knows a byte layout. `fields` converts one value to text and back.
+`messages` defines a message as a class with named fields. `compiled` generates fast code for each class.
+The message classes themselves are in `dialects`.
 """

@@ -1,9 +1,9 @@
-r"""Code made once per message class, from its declaration: the fast way to make, read and write.
+r"""Functions generated once per message class: a fast constructor, reader and writer.
 
-The loops of `messages.BaseMessage` are the specification. For every message they look up each
-field's name, type and checks again. The functions made here have all that looked up already.
-They know only the straight way: whatever is out of the ordinary, and so every error, they leave
-to the loops. They are made when a class is first used. For `AckReply` they are::
+The loops of `messages.BaseMessage` are the specification. For each message they look up each
+field's name, type and checks again; the generated functions hold the results of these look-ups.
+They handle only valid, ordinary values. Everything else, and so every error, goes to the loops.
+The functions of a class are generated when the class is first used. For `AckReply` they are::
 
     def __init__(self, *positional, sequence_id=ABSENT, source=default_source, timestamp=ABSENT,
                  timeout_ms=default_timeout_ms, **others):
@@ -48,7 +48,7 @@ to the loops. They are made when a class is first used. For `AckReply` they are:
             f"{self.timeout_ms}\r\n"
         ).encode()
 
-Tests hold this text equal to what is made, and what is made equal to the loops, errors included.
+Tests compare this text with the generated code, and the generated code with the loops, errors included.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ from .fields import NUMERIC_CHARACTERS, write_timestamp
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """How a value of one kind goes through generated code; NAME and TYPE are filled in.
+    """Templates for the values of one kind; NAME and TYPE are placeholders.
 
-    :ivar right: true of a value that a program gave if it can be kept as it is.
-    :ivar wrong: true of a wire text that has to be left to the loop; numbers are seen to apart.
-    :ivar read: the wire text -> the value.
-    :ivar write: the value -> the wire text, as it stands in an f-string.
+    :ivar right: condition on a program's value: true if the value can be kept unchanged.
+    :ivar wrong: condition on a wire text: true if the loop must read it. Numbers have one common check.
+    :ivar read: expression from the wire text to the value.
+    :ivar write: part of an f-string, from the value to the wire text.
     """
 
     right: str
@@ -94,8 +94,8 @@ _RECIPES = {
         "NAME",
         "{self.NAME}",
     ),
-    # The form that the mount writes, told by its punctuation. `fromisoformat` checks the digits,
-    # but would take a week date too, and in some Pythons hour 24. A leap second it refuses.
+    # The form that the mount writes, recognized by its punctuation. `fromisoformat` checks the digits, but it
+    # also accepts a week date and, in some Pythons, hour 24. It rejects a leap second.
     "timestamp": _Recipe(
         "type(NAME) is datetime and NAME.tzinfo is UTC",
         'len(NAME) != 23 or NAME[4:22:3] != "--T::." or NAME[11:13] == "24"',
@@ -106,7 +106,7 @@ _RECIPES = {
 
 _NAMES: dict[str, Any] = {
     "ABSENT": object(),
-    "BIG": 10**18,  # an int below it can surely be written; of others the loop knows
+    "BIG": 10**18,  # `str` can write each smaller int; the loop handles the others
     "INFINITY": float("inf"),
     "NUMERIC_CHARACTERS": NUMERIC_CHARACTERS,
     "UTC": UTC,
@@ -118,7 +118,7 @@ _NAMES: dict[str, Any] = {
 
 
 class _Class:
-    """One message class as the templates see it."""
+    """One message class, prepared for the templates."""
 
     def __init__(self, cls: Any) -> None:
         self.cls = cls
@@ -131,7 +131,7 @@ class _Class:
 
 
 def source(cls: Any) -> str:
-    """The code made for a message class, as text."""
+    """Return the generated code of a message class as text."""
     shape = _Class(cls)
     return "\n".join([*_init(shape), "", *_from_str_fields(shape), "", *_encode(shape)]) + "\n"
 
@@ -175,7 +175,7 @@ def _from_str_fields(shape: _Class) -> Iterator[str]:
     yield from _if_any(wrong, "        ", "read_all(fields)")
     for name in floats:
         yield f"        {name} = float({name})"
-    if floats:  # one sum tells of all: it is finite only if each of them is
+    if floats:  # one check for all: the sum is finite only if each number is finite
         yield from _if_any(
             [f"not -INFINITY < {' + '.join(floats)} < INFINITY"], "        ", "read_all(fields)"
         )
@@ -214,10 +214,10 @@ def _if_any(conditions: list[str], indent: str, result: str) -> Iterator[str]:
 
 
 def install(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> None:
-    """Put the code made for a message class in the place of its loops.
+    """Replace the loops of a message class by generated functions.
 
-    :param make: the loop that makes a message: ``make(self, *positional, **values)``.
-    :param read: the loop that reads one: ``read(fields)``.
+    :param make: the loop that constructs a message: ``make(self, *positional, **values)``.
+    :param read: the loop that reads a message: ``read(fields)``.
     """
     names = _names(cls, make, read)
     exec(compile(source(cls), f"<compiled {cls.__name__}>", "exec"), names)
@@ -227,7 +227,7 @@ def install(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> No
 
 
 def _names(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> dict[str, Any]:
-    """All that the code for a message class refers to."""
+    """Return the global names of the generated code of a message class."""
     absent = _NAMES["ABSENT"]
 
     def make_all(

@@ -1,10 +1,10 @@
-"""One value <-> one wire string: the types that a field of a message may have.
+"""Conversion of one value to one wire text and back, for each type that a field may have.
 
-A `Kind` is a type of the protocol as plain data: how a value is checked when a message is
-made, how it is read from the wire, and how it is written. Nothing here knows of messages;
-a wrong value is a bare `ValueError`, and `messages` says which field of which message it was.
+A `Kind` describes a type of the protocol as plain data: functions that check a program's value, read a wire
+text and write a value. This module knows no messages: a bad value is a bare `ValueError`, and `messages`
+adds the names of the message and the field.
 
-Next to read: `framing` (fields <-> bytes), `messages` (fields with names).
+Next to read: `messages` (named fields); `dialects.tma2020.framing` (fields to bytes).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 _INT_CHARACTERS = "0123456789+- "
 NUMERIC_CHARACTERS = "0123456789+-.eE "
-"""All that a number on the wire may be made of; `int` and `float` alone take more."""
+"""All characters of a number on the wire. `int` and `float` alone accept more, such as other digits."""
 _FORBIDDEN_IN_TEXT = re.compile("[\r\n\0]")
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d|23:59:60)(\.\d+)?Z?)?", re.ASCII
@@ -35,15 +35,15 @@ _INFINITY = float("inf")
 class Kind:
     """A type that a field may have.
 
-    :ivar name: what the protocol calls it: ``int``, ``float``, ``bool``, ``enum``, ``str``
+    :ivar name: the protocol's name of the type: ``int``, ``float``, ``bool``, ``enum``, ``str``
         or ``timestamp``.
     :ivar dtype: the Python type of its values.
-    :ivar expected: what a right value is, in words, for error messages.
-    :ivar check: a value that a program gave -> the value to keep; `ValueError` if it is bad.
-    :ivar read: wire text -> value; `ValueError` if it is bad.
-    :ivar write: value -> wire text.
-    :ivar by_text: the wire's usual text -> value, where a value is one of a few; else empty.
-    :ivar text_of: the same the other way.
+    :ivar expected: description of a valid value, for error messages.
+    :ivar check: function from a program's value to the value to keep; it raises `ValueError`.
+    :ivar read: function from a wire text to a value; it raises `ValueError`.
+    :ivar write: function from a value to its wire text.
+    :ivar by_text: value by its usual wire text, if the type has few values; else empty.
+    :ivar text_of: wire text by value; the inverse of `by_text`.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Kind:
 
 
 def plain(value: Any) -> Any:
-    """Python's own value for a scalar of numpy, told without importing numpy; else as it is."""
+    """Return Python's own scalar for a numpy scalar; other values as they are. numpy is not imported."""
     return value.item() if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0 else value
 
 
 def check_int(value: Any) -> int:
-    """An int, or what Python takes as one (such as numpy's), but no bool."""
+    """Return an integer as an int, numpy's included. A bool is not an integer here."""
     value = plain(value)
     if isinstance(value, bool):
         raise ValueError(value)
@@ -70,27 +70,27 @@ def check_int(value: Any) -> int:
         number = operator.index(value)
     except TypeError:
         raise ValueError(value) from None
-    str(number)  # a number too long to write is a ValueError now and not when it is sent
+    str(number)  # raises ValueError now, and not at sending, for a number too long to write
     return number
 
 
 def read_int(text: str) -> int:
-    """ASCII decimal with an optional sign and surrounding spaces; `int` alone takes more."""
+    """Read an ASCII decimal with an optional sign and surrounding spaces. `int` alone accepts more."""
     if text.strip(_INT_CHARACTERS):
         raise ValueError(text)
     return int(text)
 
 
 def check_float(value: Any) -> float:
-    """A finite float, or a number that converts to one, but no bool and no text."""
+    """Return a finite number as a float. A bool or a text is not a number here."""
     return _finite(check_any_float(value))
 
 
 def check_any_float(value: Any) -> float:
-    """Return a number as a float, infinite or not a number included, but no bool and no text."""
+    """Return a number as a float, NaN and infinity included. A bool or a text is not a number here."""
     value = plain(value)
     if isinstance(value, (bool, str)) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
-        raise ValueError(value)  # `float` alone would also read text out of any buffer
+        raise ValueError(value)  # `float` alone also reads text out of any buffer
     try:
         return float(value)
     except (TypeError, OverflowError):
@@ -98,7 +98,7 @@ def check_any_float(value: Any) -> float:
 
 
 def read_float(text: str) -> float:
-    """ASCII decimal with an optional sign, exponent and surrounding spaces; must be finite."""
+    """Read a finite ASCII decimal with an optional sign, exponent and surrounding spaces."""
     if text.strip(NUMERIC_CHARACTERS):
         raise ValueError(text)
     return _finite(float(text))
@@ -111,7 +111,7 @@ def _finite(number: float) -> float:
 
 
 def check_bool(value: Any) -> bool:
-    """True or False, or the integers 1 or 0."""
+    """Return True or False for a bool, 1 or 0."""
     try:
         number = operator.index(plain(value))
     except TypeError:
@@ -122,21 +122,21 @@ def check_bool(value: Any) -> bool:
 
 
 def read_bool(text: str) -> bool:
-    """Any integer: zero is False, all others are True."""
+    """Read any integer: zero is False, all others are True."""
     return read_int(text) != 0
 
 
 def check_str(value: Any) -> str:
-    r"""Text without ``\r``, ``\n`` or NUL, since the protocol has no escape, and encodable."""
+    r"""Return text that UTF-8 can encode, without ``\r``, ``\n`` or NUL: the protocol has no escape."""
     if not isinstance(value, str) or _FORBIDDEN_IN_TEXT.search(value):
         raise ValueError(value)
     if not value.isascii():
         value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
-    return str.__str__(value)  # the text that was checked, whatever a subclass makes of `str`
+    return str.__str__(value)  # the text that was checked: a subclass may override `__str__`
 
 
 def check_timestamp(value: Any) -> datetime:
-    """An aware `datetime`, taken to UTC, or the wire's text for one."""
+    """Return an aware `datetime`, or the wire's text for one, as a `datetime` in UTC."""
     if isinstance(value, str):
         return read_timestamp(value)
     if not isinstance(value, datetime) or value.utcoffset() is None:
@@ -150,15 +150,15 @@ def check_timestamp(value: Any) -> datetime:
 
 
 def read_timestamp(text: str) -> datetime:
-    """``2020-02-27T14:48:27.469``, UTC, with any number of decimals, kept to the microsecond.
+    """Read ``2020-02-27T14:48:27.469``, UTC, with any number of decimals; keep microseconds.
 
-    As the original reads them, too: a space in place of the ``T``, a ``Z`` at the end, and a date alone,
-    which is its midnight.
+    The original also accepts a space in place of the ``T``, a ``Z`` at the end, and a date alone, which means
+    its midnight. So does this function.
 
-    A leap second, ``23:59:60.5``, is 23:59:59.5 with ``fold=1``: the second time that the
-    clock shows that second, which is also how Linux counts it. It is written back as it came.
+    A leap second, ``23:59:60.5``, becomes 23:59:59.5 with ``fold=1``: the second time that the clock shows
+    that second. Linux counts it in the same way. `write_timestamp` writes it as ``23:59:60.5`` again.
     """
-    found = _TIMESTAMP.fullmatch(text)  # `fromisoformat` alone takes more
+    found = _TIMESTAMP.fullmatch(text)  # `fromisoformat` alone accepts more
     if found is None:
         raise ValueError(text)
     date, time_of_day, decimals = found[1], found[2] or "00:00:00", (found[3] or "")[:7]
@@ -168,8 +168,8 @@ def read_timestamp(text: str) -> datetime:
 
 
 def write_timestamp(value: datetime) -> str:
-    """ISO 8601 with three decimals and no zone; finer decimals are cut off."""
-    # Thrice as fast as `isoformat`, and most of what encoding a message costs.
+    """Return ISO 8601 text with three decimals and no zone; finer decimals are cut off."""
+    # Three times as fast as `isoformat`; this is most of the cost of encoding a message.
     second = value.second
     if value.fold and second == 59 and value.minute == 59 and value.hour == 23:
         second = 60
@@ -181,7 +181,7 @@ def write_timestamp(value: datetime) -> str:
 
 
 def utc_now() -> datetime:
-    """The current time in UTC, cut to the millisecond, which is what the wire can carry."""
+    """Return the current time in UTC, cut to the millisecond, the resolution of the wire."""
     return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
@@ -206,7 +206,7 @@ def one_of(
     read: Callable[[str], Any],
     by_text: dict[str, Any],
 ) -> Kind:
-    """A kind with few values, each of them in `by_text`; `read` is for their unusual texts."""
+    """Return a kind with few values. `by_text` has their usual texts; `read` reads unusual ones."""
     text_of = {value: text for text, value in by_text.items()}
 
     def read_usual(text: str) -> Any:
@@ -221,7 +221,7 @@ _PLAIN_KINDS = {kind.dtype: kind for kind in (INT, FLOAT, BOOL, STR, TIMESTAMP)}
 
 @cache
 def kind_of(dtype: type) -> Kind:
-    """The kind whose values are of this Python type: a plain type or an `IntEnum`.
+    """Return the kind for a Python type: a plain type or an `IntEnum`.
 
     :raises TypeError: if the protocol has no such type.
     """

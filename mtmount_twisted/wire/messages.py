@@ -1,8 +1,8 @@
-"""What a message is: declared once, in a class body, and checked when it is made.
+"""Declaration of messages: a class body declares a message, and its constructor checks the values.
 
 A message class is a list of `parameter` lines. `MessageType`, its metaclass, turns them into
-slots and `FieldInfo` objects; everything else (making, reading, writing, ``repr``, equality)
-is a plain loop over those. The classes themselves are in `commands` and `replies`.
+slots and `FieldInfo` objects. Everything else (construction, reading, writing, ``repr``, equality)
+is a plain loop over these objects. The message classes are in the `commands` and `replies` of each dialect.
 """
 
 from __future__ import annotations
@@ -33,31 +33,30 @@ M = TypeVar("M", bound="BaseMessage")
 
 
 def sequence_ids(start: int = 1) -> Iterator[int]:
-    """Sequence ids for ever: `start`, `start` + 1, ... `MAX_SEQUENCE_ID`, 1, 2, ...
+    """Return an endless iterator of sequence ids: `start`, `start` + 1, ... `MAX_SEQUENCE_ID`, 1, 2, ...
 
-    Unlike a generator, a `map` over a `count` may be asked by several threads.
+    Several threads may call ``next`` on it: it is a `map` over a `count`, not a generator.
     """
     return map(lambda count: count % MAX_SEQUENCE_ID + 1, itertools.count(start - 1))
 
 
 next_sequence_id: Callable[[], int] = sequence_ids().__next__
-"""The sequence id for the next command that is made without one."""
+"""Return the sequence id of the next command that is made without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldInfo:
-    """What is known of one field of a message class.
+    """Description of one field of a message class.
 
-    :ivar name: its name, which is also the attribute's.
-    :ivar doc: what it means, one sentence.
-    :ivar dtype: the Python type of its values.
-    :ivar default: the value when none is given; None where one must be given, or where
-        `factory` makes it.
-    :ivar unit: its unit, such as ``deg/s``; empty where it has none.
-    :ivar factory: called for the default of each new message, or None.
-    :ivar empty: what an empty field on the wire means, or None where it is an error.
-    :ivar constant: True for the code, which is the same in every message of the class.
-    :ivar kind: how its values are checked, read and written.
+    :ivar name: name of the field and of the attribute.
+    :ivar doc: meaning of the field, one sentence.
+    :ivar dtype: Python type of its values.
+    :ivar default: value if none is given; None if a value is required or `factory` makes one.
+    :ivar unit: unit, such as ``deg/s``; empty if there is none.
+    :ivar factory: function that makes the default of each new message, or None.
+    :ivar empty: value of an empty field on the wire; None if an empty field is an error.
+    :ivar constant: True for the code, which is the same in all messages of the class.
+    :ivar kind: functions that check, read and write its values.
     """
 
     name: str
@@ -72,17 +71,17 @@ class FieldInfo:
 
     @property
     def required(self) -> bool:
-        """True if a message can't be made without a value for it."""
+        """True if the constructor requires a value for this field."""
         return self.default is None and self.factory is None
 
     @property
     def expected(self) -> str:
-        """What a right value is, in words."""
+        """Description of a valid value, for error messages."""
         return f"{self.kind.expected} in {self.unit}" if self.unit else self.kind.expected
 
     @property
     def described(self) -> str:
-        """Name, type, unit, default and meaning, in one line for a person."""
+        """Name, type, unit, default and meaning in one line, for a person."""
         parts = [self.dtype.__name__, self.unit] if self.unit else [self.dtype.__name__]
         if self.factory is not None:
             parts.append("filled in if left out")
@@ -91,9 +90,9 @@ class FieldInfo:
         return f"{self.name} ({', '.join(parts)}): {self.doc}"
 
     def check(self, message_name: str, value: Any) -> Any:
-        """The value to keep for one that a program gave.
+        """Return the value to keep for a program's value.
 
-        :raises FieldError: if it is not of the field's type.
+        :raises FieldError: if the value is not of the field's type.
         """
         try:
             return self.kind.check(value)
@@ -101,9 +100,9 @@ class FieldInfo:
             raise FieldError(message_name, self.name, value, self.expected) from None
 
     def read(self, message_name: str, text: str) -> Any:
-        """The value of a field on the wire.
+        """Return the value of a wire text.
 
-        :raises FieldError: if it is not of the field's type.
+        :raises FieldError: if the text is not of the field's type.
         """
         if self.empty is not None and not text:
             return self.empty
@@ -115,7 +114,7 @@ class FieldInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
-    """What `parameter` leaves in a class body for `MessageType` to find."""
+    """Placeholder that `parameter` puts into a class body; `MessageType` replaces it."""
 
     doc: str
     unit: str
@@ -133,19 +132,19 @@ def parameter(
     factory: Callable[[], Any] | None = None,
     empty: Any = None,
 ) -> Any:
-    """Declare one field of a message; its type is the annotation. See `FieldInfo`."""
+    """Declare one field of a message. The annotation gives its type; see `FieldInfo` for the parameters."""
     return _Parameter(doc, unit, default, factory, empty, "parameter")
 
 
 def code(doc: str) -> Any:
-    """Declare the field that holds the message class's own code; annotate it as a `ClassVar`."""
+    """Declare the field that holds the class's own code. Annotate it as a `ClassVar`."""
     return _Parameter(doc, "", None, None, None, "constant")
 
 
 def extra(doc: str, *, default: tuple[str, ...]) -> Any:
-    """Declare that any number of further text fields may follow, as a tuple of str.
+    """Declare that further text fields may follow, as a tuple of str.
 
-    Type checkers look for a `default` where it is called, so it has to stand there.
+    The caller must pass `default`, because type checkers look for it in the call.
     """
     return _Parameter(doc, "", default, None, None, "extra")
 
@@ -167,13 +166,13 @@ def _field_info(name: str, kind: Kind, declared: _Parameter) -> FieldInfo:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter, extra))
 class MessageType(type):
-    """Turns the `parameter` lines of a class body into slots and `field_infos`."""
+    """Metaclass that turns the `parameter` lines of a class body into slots and `field_infos`."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> MessageType:
         declared = {key: value for key, value in namespace.items() if isinstance(value, _Parameter)}
         for key in declared:
             del namespace[key]
-        # As a dict, so that `help` says of each attribute what it means.
+        # A dict of docstrings, so that `help` shows the meaning of each attribute.
         namespace["__slots__"] = {
             key: declared[key].doc for key in declared if declared[key].role != "constant"
         }
@@ -198,7 +197,7 @@ class MessageType(type):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """How a message of this class is made, for `help` and `inspect.signature`."""
+        """Signature of the constructor, for `help` and `inspect.signature`."""
         parameters = [_signature_of(info) for info in _in_reading_order(cls)]
         if getattr(cls, "has_extra_data"):
             parameters.append(
@@ -206,13 +205,13 @@ class MessageType(type):
                     "extra_data", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=tuple[str, ...]
                 )
             )
-        # What has no default comes first: there is no order among parameters that have names.
+        # Required parameters first: `Signature` demands it, and the order of named parameters is free.
         parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
         return inspect.Signature(parameters)
 
 
 def _in_reading_order(cls: type) -> list[FieldInfo]:
-    """The fields that can be given, the message's own before those that all of its kind have."""
+    """Return the fields that a program can give: the message's own before the inherited ones."""
     infos = [info for info in getattr(cls, "field_infos") if not info.constant]
     own: Mapping[str, str] = vars(cls)["__slots__"]
     return sorted(infos, key=lambda info: info.name not in own)
@@ -229,14 +228,14 @@ def _signature_of(info: FieldInfo) -> inspect.Parameter:
 
 
 def _documented(cls: type) -> str:
-    """The class's docstring and, behind it, a line for each parameter."""
+    """Return the class's docstring, followed by a line for each parameter."""
     lines = [inspect.cleandoc(cls.__doc__ or ""), ""]
     lines += [f"* {info.described}" for info in _in_reading_order(cls)]
     return "\n".join(lines).strip()
 
 
 def _compile_when_used(cls: Any) -> None:
-    """Give a class functions that put compiled ones in the place of all of them, when first called."""
+    """Install stubs that compile all functions of a class at the first call of one of them."""
     read = classmethod(BaseMessage.from_str_fields.__func__).__get__(None, cls)  # type: ignore[attr-defined]
 
     def first(name: str) -> Callable[..., Any]:
@@ -252,13 +251,13 @@ def _compile_when_used(cls: Any) -> None:
 
 
 def _plain_type(annotation: Any) -> type:
-    """The annotated type, out of its `ClassVar` if it is in one."""
+    """Return the annotated type, without the `ClassVar` around it."""
     plain: type = get_args(annotation)[0] if get_origin(annotation) is ClassVar else annotation
     return plain
 
 
 def _with_code(info: FieldInfo, namespace: dict[str, Any]) -> FieldInfo:
-    """An inherited field, with the class's own code as its default if the class gives one."""
+    """Return an inherited field; if the class declares its own code, that code is the default."""
     if not info.constant or info.name not in namespace:
         return info
     code = namespace[info.name]
@@ -266,23 +265,23 @@ def _with_code(info: FieldInfo, namespace: dict[str, Any]) -> FieldInfo:
 
 
 class BaseMessage(metaclass=MessageType):
-    """The root of all messages: frozen, made by keyword, checked when made.
+    """Base class of all messages: frozen, constructed by keyword, checked at construction.
 
-    A parameter that is None takes its default, as one that is left out.
+    A parameter that is None gets its default, like an omitted one.
 
-    Two messages are equal if they are of one class and all their fields are equal.
+    Two messages are equal if they have the same class and all their fields are equal.
 
-    :raises FieldError: (a `ValueError`) for a required parameter that is missing, and for a
-        value that is not of its field's type.
-    :raises UnknownFieldError: (a `TypeError`) for a name that the message does not have.
-    :raises PositionalFieldError: (a `TypeError`) for a value without a name.
+    :raises FieldError: (a `ValueError`) if a required parameter is missing, or if a value is not of its
+        field's type.
+    :raises UnknownFieldError: (a `TypeError`) if the message has no parameter of a given name.
+    :raises PositionalFieldError: (a `TypeError`) if a value is given without a name.
     """
 
     field_infos: ClassVar[tuple[FieldInfo, ...]] = ()
-    """The fields in the order of the wire, header first, without `extra_data`."""
+    """The fields in wire order, header first, without `extra_data`."""
 
     kind_of: ClassVar[Callable[[type], Kind]] = staticmethod(kind_of)
-    """How the values of a Python type are checked, read and written; a dialect may have rules of its own."""
+    """Function from a Python type to its `Kind`. A dialect may have rules of its own."""
 
     has_extra_data: ClassVar[bool] = False
     """True if further text fields may follow the declared ones."""
@@ -291,7 +290,7 @@ class BaseMessage(metaclass=MessageType):
 
     @property
     def extra_data(self) -> tuple[str, ...]:
-        """The text fields after the declared ones; always empty unless `has_extra_data`."""
+        """The text fields after the declared ones. Empty unless `has_extra_data` is True."""
         return ()
 
     def __init__(self, *positional: Any, **values: Any) -> None:
@@ -319,20 +318,20 @@ class BaseMessage(metaclass=MessageType):
             object.__setattr__(self, "extra_data", _check_extra(cls.__name__, values.get("extra_data")))
 
     def str_fields(self) -> list[str]:
-        """The fields as text, in the order of the wire, `extra_data` included."""
+        """Return the fields as text in wire order, `extra_data` included."""
         texts = [info.kind.write(getattr(self, info.name)) for info in self.field_infos]
         return texts + list(self.extra_data)
 
     def encode(self) -> bytes:
-        """The message as it goes over the wire, terminator included."""
+        """Return the message as bytes for the wire, terminator included."""
         return framing.join(self.str_fields())
 
     @classmethod
     def from_str_fields(cls: type[Self], fields: Sequence[str]) -> Self:
-        """Make a message from its fields as text, header included.
+        """Construct a message from its fields as text, header included.
 
-        :raises FieldCountError: if there are too few or too many.
-        :raises FieldError: if one can't be read.
+        :raises FieldCountError: if there are too few or too many fields.
+        :raises FieldError: if a field can't be read.
         """
         infos = cls.field_infos
         count = len(infos)
@@ -385,11 +384,11 @@ def _make(cls: type[BaseMessage], values: dict[str, Any]) -> BaseMessage:
 
 
 def _repr_value(value: Any, info: FieldInfo) -> str:
-    """As Python that makes the value again: an enum by name, a timestamp as its ISO text."""
+    """Return Python source for a value: an enum by name, a timestamp as its ISO text."""
     if info.kind.name == "enum":
         return f"{type(value).__name__}.{value.name}"
     if info.kind.name == "timestamp":
-        finer = value.microsecond % 1000  # than the wire can carry
+        finer = value.microsecond % 1000  # microseconds, which the wire can't carry
         return repr(info.kind.write(value) + (f"{finer:03}" if finer else ""))
     return repr(value)
 
@@ -420,20 +419,20 @@ def _count_error(cls: type[BaseMessage], fields: Sequence[str]) -> FieldCountErr
 
 
 def leaves(branch: type[M]) -> tuple[type[M], ...]:
-    """The message classes of a branch in the order of their declaration, without those between."""
+    """Return the message classes below a branch in the order of declaration, without intermediate classes."""
     below = branch.__subclasses__()
     return tuple(leaf for cls in below for leaf in leaves(cls)) or (branch,)
 
 
 class ClassOfCode(dict[str, type[M]]):
-    """The message class of each code, by the text of the code on the wire.
+    """The message class of each code, keyed by the code's text on the wire.
 
-    A dict, so that the usual text costs one look-up; ``__missing__`` knows of all other texts.
+    It is a dict, so that a usual text costs one look-up. ``__missing__`` handles all other texts.
 
-    :param branch: what the messages are: ``"command"`` or ``"reply"``.
-    :param classes: the classes by their codes.
-    :param expected: what would have been right instead of a code without a class, in words.
-    :param read: the integer that an unusual text is; `ValueError` if it is none.
+    :param branch: kind of the messages: ``"command"`` or ``"reply"``.
+    :param classes: the classes by code.
+    :param expected: function that describes a valid code, for the error about a code without a class.
+    :param read: function that reads an unusual text as an integer; it raises `ValueError`.
     """
 
     def __init__(
@@ -450,9 +449,9 @@ class ClassOfCode(dict[str, type[M]]):
         self._expected = expected
 
     def __missing__(self, text: str) -> type[M]:
-        """The class for an unusual text, such as ``+10``.
+        """Return the class for an unusual text, such as ``+10``.
 
-        :raises FieldError: if it is not an integer.
+        :raises FieldError: if the text is not an integer.
         :raises UnknownCodeError: if no class has that code.
         """
         field = f"{self._branch}_code"

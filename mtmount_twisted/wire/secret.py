@@ -1,4 +1,4 @@
-"""`Secret`: what proves who somebody is, kept so that it can't slip into a log, an error or a journal.
+"""`Secret`: a credential that can't slip into a log, an error text or a journal.
 
 Values only. Next to read: `frontends.web.http.tokens`, which reads secrets from a file.
 """
@@ -10,9 +10,9 @@ from hashlib import sha256
 
 
 class Secret:
-    """A secret that can be compared with what somebody says it is, and not be read back.
+    """A credential that can be compared with a text, but not read back.
 
-    Only its SHA-256 is held: it is long and random, so that nothing is gained by trying.
+    The object holds only the SHA-256 of the text. A secret is long and random, so a plain hash is safe.
 
     :param text: the secret.
     """
@@ -26,7 +26,7 @@ class Secret:
         return "***"
 
     def is_said_by(self, text: str) -> bool:
-        """Whether a text is the secret; how long that takes says nothing about how close it is."""
+        """Return True if a text equals the secret. The comparison takes constant time."""
         return hmac.compare_digest(self._digest, _digest(text))
 
 

@@ -1,15 +1,15 @@
-"""The current TAI, which the `tai` parameters of the track commands are given in.
+"""The current TAI, the time scale of the `tai` parameters of the track commands.
 
-TAI seconds since the unix epoch run ahead of unix time by the leap seconds so far: 37 s since
-2017. Two sources know how many. The kernel's TAI clock is taken where the system's time daemon
-has set it (its offset is 0 until then); else `pyerfa`'s leap-second table, added to unix time.
+TAI seconds since the unix epoch are ahead of unix time by the leap seconds so far: 37 s since 2017. There are
+two sources for this offset. If the system's time daemon has set the kernel's TAI clock, that clock is used;
+its offset is 0 until then. Else `pyerfa`'s leap-second table is added to unix time.
 
-The kernel's clock is right at every moment. With the table, TAI is one second slow while
-a leap second is being inserted, since unix time then repeats a second and does not say so;
-and a clock that smears leap seconds makes both wrong by as much as it smears.
+The kernel's clock is right at every moment. With the table, TAI is one second slow during a leap second,
+because unix time then repeats a second. If the system's clock smears leap seconds, both sources are wrong by
+the smear.
 
-May touch the system's clocks, and `erfa`, which is imported when it is first needed because
-it brings numpy with it: ask `tai_source` once at the start, where the wait does no harm.
+This module reads the system's clocks. It imports `erfa` at the first need, because `erfa` loads numpy:
+call `tai_source` once at start, where the delay is harmless.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from datetime import UTC, datetime
 
 from mtmount_twisted.errors import TaiUnavailableError
 
-_PLAUSIBLE_OFFSET = (10, 100)  # TAI - UTC in s: 10 in 1972, 37 in 2026; a kernel that was not told has 0
+_PLAUSIBLE_OFFSET = (10, 100)  # TAI - UTC in s: 10 in 1972, 37 in 2026; 0 in a kernel without a time daemon
 _DAY = 86400
 
 LeapSeconds = tuple[tuple[float, int], ...]
-"""Since when (unix time, rising) TAI is ahead of UTC by how many seconds."""
+"""Pairs of unix time (rising) and seconds: from that time on, TAI is ahead of UTC by so many seconds."""
 
 
 class TaiClock:
-    """Tells TAI, and where it knows it from.
+    """Clock that returns TAI and names its source.
 
-    :param utc: the current unix time in seconds, such as `time.time`.
-    :param kernel: the kernel's TAI in seconds since the unix epoch, or None where it has none.
-    :param table: the leap seconds and what they were taken from; `ImportError` if there is no table.
+    :param utc: function that returns unix time in seconds, such as `time.time`.
+    :param kernel: function that returns the kernel's TAI in seconds since the unix epoch; None if the kernel
+        has no such clock.
+    :param table: function that returns the leap seconds and the name of their source; it raises `ImportError`
+        if there is no table.
     """
 
     def __init__(
@@ -50,10 +52,10 @@ class TaiClock:
         self._table_source = ""
 
     def tai(self) -> float:
-        """The current TAI.
+        """Return the current TAI.
 
         :returns: TAI seconds since the unix epoch.
-        :raises TaiUnavailableError: if neither source can tell.
+        :raises TaiUnavailableError: if neither source is available.
         """
         utc = self._utc()
         if self._kernel is not None:
@@ -63,9 +65,9 @@ class TaiClock:
         return utc + self._table_offset(utc)
 
     def source(self) -> str:
-        """Where `tai` comes from, in words, with its offset from UTC in seconds.
+        """Return the name of the source of `tai`, with its offset from UTC in seconds.
 
-        :raises TaiUnavailableError: if neither source can tell.
+        :raises TaiUnavailableError: if neither source is available.
         """
         utc = self._utc()
         if self._kernel is not None:
@@ -76,7 +78,7 @@ class TaiClock:
         return f"{self._table_source}, UTC + {offset} s"
 
     def _table_offset(self, utc: float) -> int:
-        """The offset of this UTC day: a leap second can only come between two of them."""
+        """Return the offset of this UTC day: a leap second falls between two days."""
         day = utc // _DAY
         if day != self._day:
             self._offset = self._look_up(utc)
@@ -105,13 +107,13 @@ def _plausible(ahead: float) -> bool:
 
 
 def _kernel_clock() -> Callable[[], float] | None:
-    """The kernel's TAI clock, which only Linux has."""
+    """Return the kernel's TAI clock, or None on systems other than Linux."""
     clock_id: int | None = getattr(time, "CLOCK_TAI", None)
     return None if clock_id is None else lambda: time.clock_gettime(clock_id)
 
 
 def _erfa_table() -> tuple[LeapSeconds, str]:
-    """pyerfa's leap seconds since 1972, when they began to be whole."""
+    """Return pyerfa's leap seconds since 1972, the first year of whole leap seconds."""
     leap_seconds = importlib.import_module("erfa").leap_seconds
     since_offset = tuple(
         (
@@ -122,8 +124,8 @@ def _erfa_table() -> tuple[LeapSeconds, str]:
         if row["year"] >= 1972
     )
     source = "pyerfa's leap-second table"
-    # Its built-in table counts as expired 180 days after its last leap second, so nearly always:
-    # worth a word to a person, not a warning.
+    # pyerfa calls its built-in table expired 180 days after the last leap second, and so nearly always.
+    # The name of the source mentions it; a warning would be too much.
     if leap_seconds.expired:
         source += f" (no leap second known after {leap_seconds.expires:%Y-%m-%d})"
     return since_offset, source
@@ -133,17 +135,17 @@ _clock = TaiClock(time.time, _kernel_clock(), _erfa_table)
 
 
 def current_tai() -> float:
-    """The current TAI, from the kernel's clock or pyerfa's table.
+    """Return the current TAI from the kernel's clock or pyerfa's table.
 
     :returns: TAI seconds since the unix epoch.
-    :raises TaiUnavailableError: if neither source can tell.
+    :raises TaiUnavailableError: if neither source is available.
     """
     return _clock.tai()
 
 
 def tai_source() -> str:
-    """Where `current_tai` comes from, in words, such as ``the kernel's TAI clock, UTC + 37 s``.
+    """Return the name of the source of `current_tai`, such as ``the kernel's TAI clock, UTC + 37 s``.
 
-    :raises TaiUnavailableError: if neither source can tell.
+    :raises TaiUnavailableError: if neither source is available.
     """
     return _clock.source()

@@ -143,7 +143,7 @@ class Source(SynchronousTestCase):
     def test_docstring_shows_what_is_made(self) -> None:
         """The example in the module's docstring is the code made for `AckReply`."""
         doc = compiled.__doc__ or ""
-        start, end = doc.index("    def __init__"), doc.index("\n\nTests hold")
+        start, end = doc.index("    def __init__"), doc.index("\n\nTests compare")
         shown = textwrap.dedent(doc[start:end])
 
         def folded(text: str) -> list[str]:
