@@ -31,12 +31,13 @@ MARK = (
 )
 
 TOML_HEAD = """\
-# All that `twistd mtmount-bridge --config FILE` can be told. As it stands, this file says what holds
-# with no file: the built-in simulator, and a CSC on this machine, on ports 30005 and 30006.
+# The configuration of the bridge, for `twistd mtmount-bridge --config FILE`, with every key. As it
+# stands, this file has the same effect as no file: the built-in simulator, and a CSC on this machine,
+# on ports 30005 and 30006.
 #
-# A line that begins with "#" and no space is an example, turned off: remove the "#" to turn it on.
-# What a file leaves out has its default, so a file needs to hold only what is otherwise.
-# `twistd mtmount-bridge --config FILE --check-config` says what is wrong with a file, and does no more.
+# A line that begins with "#" and no space is an example: remove the "#" to turn it on.
+# A key that a file leaves out has its default, so a file needs only the keys that differ.
+# `twistd mtmount-bridge --config FILE --check-config` reports all errors in a file and exits.
 """
 
 TABLE_HEAD = """\

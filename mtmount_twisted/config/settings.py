@@ -56,13 +56,13 @@ def _next_port(section: Any) -> int:
 
 
 def _streams_per_user(web: Any) -> int:
-    """As many as leave half of one address's connections for what is no stream, such as a stop."""
+    """Return the number of streams that leaves half of an address's connections free, for a stop."""
     connections: int = web.max_connections_per_address
     return min(MOST_STREAMS, connections // 2)
 
 
 def _journal_path() -> str | None:
-    """Return where ``mtmount-journal`` looks, too; None if this user has no home directory."""
+    """Return the path that ``mtmount-journal`` uses, too; None if this user has no home directory."""
     try:
         return str(default_path())
     except RuntimeError:
@@ -70,14 +70,14 @@ def _journal_path() -> str | None:
 
 
 MOST_STREAMS = 16
-"""How many event streams one user may have by default, if an address may have twice as many connections."""
+"""The default for the event streams of one user, where an address may have twice as many connections."""
 
 WEB_ENDPOINT = "tcp:8080:interface=127.0.0.1"
-"""Where the page is if nobody says otherwise."""
+"""The default address of the page."""
 
 
 def _addresses() -> Any:
-    """A field for the addresses that a host's name was found to have: no key, nor a difference."""
+    """Return a field for the addresses of a host name: no key of the file, and ignored in comparisons."""
     return field(default=(), eq=False)
 
 
@@ -85,39 +85,39 @@ CONNECT_PORT = {"least": 1, "most": 65535}
 LISTEN_PORT = {"least": 0, "most": 65535}
 NEXT_PORT = {"default_words": "`command_port` + 1"}
 COMMANDER_NAME = {
-    "doc": "what the log and the journal call it; no other commander's name",
+    "doc": "its name in the log and the journal; unique among all pairs and ports",
     "check": usable_name,
 }
-SOURCE = {"doc": "which of the protocol's rules apply to it"}
+SOURCE = {"doc": "commanding source; the protocol's rules for that source apply to it"}
 
 
 @frozen(kw_only=True)
 class Controller:
-    """Where the mount is; without this section it is the built-in simulator."""
+    """The mount's controller; without this section the bridge uses the built-in simulator."""
 
     host: str = field(
         metadata={
-            "doc": "host where the controller takes commands",
+            "doc": "host on which the controller accepts commands",
             "check": usable_host,
             "example": "192.0.2.10",
         }
     )
     command_port: int = field(
-        metadata={"doc": "port where the controller takes commands", "example": 60005, **CONNECT_PORT}
+        metadata={"doc": "port on which the controller accepts commands", "example": 60005, **CONNECT_PORT}
     )
     reply_host: str | None = field(
         default=None,
         metadata={
-            "doc": "address to listen on for the controller's replies",
+            "doc": "address on which the bridge listens for the controller's replies",
             "check": usable_host,
-            "default_words": "this machine's own if the controller is on it, else all addresses",
+            "default_words": "this machine's own if the controller runs on it, else all addresses",
             "example": "0.0.0.0",
         },
     )
     reply_port: int = field(
         default=Factory(_next_port, takes_self=True),
         metadata={
-            "doc": "port to listen on for the controller's replies; 0: the system chooses",
+            "doc": "port on which the bridge listens for the controller's replies; 0: the system chooses one",
             "example": 60006,
             **LISTEN_PORT,
             **NEXT_PORT,
@@ -126,7 +126,7 @@ class Controller:
     replies_from: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "addresses and networks that its replies may come from, besides its own",
+            "doc": "further addresses and networks that replies may come from, besides the controller's own",
             "check": usable_network,
         },
     )
@@ -135,31 +135,35 @@ class Controller:
 
 @frozen(kw_only=True)
 class PairCommander:
-    """A commander with a pair of connections, as in the protocol; once for each."""
+    """A commander with a pair of connections, as the protocol has it; one section for each commander."""
 
     name: str = field(metadata=COMMANDER_NAME)
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
     listen: str = field(
         default="127.0.0.1",
         metadata={
-            "doc": "address to listen on for its commands; 0.0.0.0 for all addresses",
+            "doc": "address on which the bridge listens for its commands; 0.0.0.0: all addresses",
             "check": usable_host,
         },
     )
     command_port: int = field(
-        metadata={"doc": "port to listen on for its commands; 0: the system chooses", **LISTEN_PORT}
+        metadata={
+            "doc": "port on which the bridge listens for its commands; 0: the system chooses one",
+            **LISTEN_PORT,
+        }
     )
     reply_host: str = field(
-        default="127.0.0.1", metadata={"doc": "host where it listens for replies", "check": usable_host}
+        default="127.0.0.1",
+        metadata={"doc": "host on which the commander listens for replies", "check": usable_host},
     )
     reply_port: int = field(
         default=Factory(_next_port, takes_self=True),
-        metadata={"doc": "port where it listens for replies", **CONNECT_PORT, **NEXT_PORT},
+        metadata={"doc": "port on which the commander listens for replies", **CONNECT_PORT, **NEXT_PORT},
     )
     allow: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "addresses and networks that its commands may come from, besides where its replies go",
+            "doc": "further addresses and networks that its commands may come from, besides the reply host",
             "check": usable_network,
         },
     )
@@ -168,16 +172,16 @@ class PairCommander:
 
 @frozen(kw_only=True)
 class PortCommanders:
-    """A port for any number of clients, each with one connection for both ways; once for each port.
+    """A port for any number of clients, each with one connection both ways; one section for each port.
 
-    In a list of addresses a link-local one with a zone, as ``fe80::1%eth0`` or ``fe80::%eth0/64``, is
-    admitted by that interface only, and one without a zone by any.
+    In a list of addresses, a link-local address with a zone, such as ``fe80::1%eth0`` or ``fe80::%eth0/64``,
+    is accepted on that interface only; without a zone it is accepted on any interface.
     """
 
     name: str = field(metadata={"example": "watchers", **COMMANDER_NAME})
     endpoint: str = field(
         metadata={
-            "doc": "where to listen, as a Twisted server endpoint: tcp:, unix:, ssl:; "
+            "doc": "address to listen on, as a Twisted server endpoint: tcp:, unix: or ssl:; "
             "tcp: without interface= listens on all addresses",
             "check": usable_endpoint,
             "example": "tcp:30100:interface=127.0.0.1",
@@ -186,24 +190,30 @@ class PortCommanders:
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
     role: Literal["observer", "commander"] = field(
         default="observer",
-        metadata={"doc": "whether each client only receives, or is a commander of its own"},
+        metadata={
+            "doc": "rights of each client: an observer only receives, a commander commands by its own name"
+        },
     )
     max_clients: int = field(
         default=1000,
-        metadata={"doc": "how many may be connected; one more is refused", "least": 1, "most": 65_536},
+        metadata={
+            "doc": "largest number of connected clients; a further one is rejected",
+            "least": 1,
+            "most": 65_536,
+        },
     )
     allow: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "addresses and networks that may connect; an empty list is no limit",
+            "doc": "addresses and networks that may connect; with an empty list all may",
             "check": usable_network,
         },
     )
     certificate: str | None = field(
         default=None,
         metadata={
-            "doc": "file of the certificate that this side shows, with those between it and its authority's, "
-            "in PEM: with it, connections are encrypted (TLS 1.2 or newer)",
+            "doc": "PEM file with the bridge's certificate and the intermediate certificates; "
+            "with it, connections are encrypted (TLS 1.2 or newer)",
             "check": _path,
             "default_words": "none: not encrypted",
             "example": "/etc/mtmount-bridge/bridge.pem",
@@ -212,7 +222,7 @@ class PortCommanders:
     private_key: str | None = field(
         default=None,
         metadata={
-            "doc": "file of its key, in PEM",
+            "doc": "PEM file of the certificate's private key",
             "check": _path,
             "default_words": "the certificate's file",
             "example": "/etc/mtmount-bridge/bridge.key",
@@ -221,8 +231,8 @@ class PortCommanders:
     client_ca: str | None = field(
         default=None,
         metadata={
-            "doc": "file of the certificates, in PEM, of the authority that clients must have theirs from: "
-            "the common name in a client's, or without one its DNS name or e-mail address, is its name",
+            "doc": "PEM file of the authority that must have signed each client's certificate; a client's "
+            "name is the common name of its certificate, or without one its DNS name or e-mail address",
             "check": _path,
             "default_words": "none: clients need no certificate",
             "example": "/etc/mtmount-bridge/clients.pem",
@@ -231,21 +241,21 @@ class PortCommanders:
     insecure: bool = field(
         default=False,
         metadata={
-            "doc": "whether anyone beyond this machine may connect, with neither a list nor a certificate"
+            "doc": "accept clients from other machines without a list of addresses and without certificates"
         },
     )
-    # What the files hold (`tls.Credentials`): no key of the file, and no difference.
+    # The content of the files (`tls.Credentials`): no key of the file, and ignored in comparisons.
     credentials: Any = field(default=None, eq=False)
 
 
 @frozen(kw_only=True)
 class CommandRules:
-    """How commands, and the right to command, are dealt with."""
+    """The rules for commands and for command authority."""
 
     in_flight: int = field(
         default=100,
         metadata={
-            "doc": "how many unfinished commands one commander may have; one more is refused as busy",
+            "doc": "largest number of unfinished commands of a commander; a further one is rejected as busy",
             "least": 1,
             "most": 100_000,
         },
@@ -253,7 +263,7 @@ class CommandRules:
     lease_grace: float = field(
         default=5.0,
         metadata={
-            "doc": "how long the commander that has command may be gone before it loses it",
+            "doc": "time after which a disconnected commander loses command",
             "unit": "s",
             "least": 0,
             "most": 3600,
@@ -261,20 +271,23 @@ class CommandRules:
     )
     on_loss: Literal["stop", "release"] = field(
         default="stop",
-        metadata={"doc": "what is done then: stop all that moves and release command, or release only"},
+        metadata={
+            "doc": "action when a commander loses command in this way: stop all motion and release command, "
+            "or release only"
+        },
     )
     anyone_may_stop: bool = field(
         default=True,
-        metadata={"doc": "whether a commander may send a stop command without having command"},
+        metadata={"doc": "accept stop commands from commanders that do not have command"},
     )
     ack_timeout: float = field(
         default=5.0,
-        metadata={"doc": "how long the mount may take to its Ack", "unit": "s", "least": 0.1, "most": 3600},
+        metadata={"doc": "time allowed for the mount's Ack", "unit": "s", "least": 0.1, "most": 3600},
     )
     done_margin: float = field(
         default=2.0,
         metadata={
-            "doc": "how much longer to Done than the Ack announced",
+            "doc": "time allowed for Done beyond the duration that the Ack announced",
             "unit": "s",
             "least": 0,
             "most": 3600,
@@ -284,12 +297,12 @@ class CommandRules:
 
 @frozen(kw_only=True)
 class ClientLimits:
-    """How far a client may be behind in reading before it is cut off."""
+    """The limits of a slow client's backlog, beyond which the bridge disconnects it."""
 
     max_behind_bytes: int = field(
         default=1_048_576,
         metadata={
-            "doc": "how much may wait for it to read; at the least, one of the longest lines",
+            "doc": "largest backlog; the least value holds one line of the greatest length",
             "unit": "bytes",
             "least": 65_536,
             "most": 2**30,
@@ -298,7 +311,7 @@ class ClientLimits:
     max_behind_seconds: float = field(
         default=10.0,
         metadata={
-            "doc": "how long the oldest of that may wait",
+            "doc": "largest age of the oldest data in the backlog",
             "unit": "s",
             "least": 0.1,
             "most": 3600,
@@ -310,11 +323,11 @@ class ClientLimits:
 class JournalSettings:
     """The record of every message, command, connection and lease."""
 
-    enabled: bool = field(default=True, metadata={"doc": "whether there is one"})
+    enabled: bool = field(default=True, metadata={"doc": "keep a journal"})
     path: str | None = field(
         default=Factory(_journal_path),
         metadata={
-            "doc": "its file; a relative path counts from where the daemon was started",
+            "doc": "its file; a relative path starts at the folder in which the daemon was started",
             "check": _path,
             "default_words": "`mtmount-bridge/journal.sqlite` in `$XDG_STATE_HOME` or `~/.local/state`",
             "example": "~/.local/state/mtmount-bridge/journal.sqlite",
@@ -322,12 +335,17 @@ class JournalSettings:
     )
     keep_days: float = field(
         default=30.0,
-        metadata={"doc": "how old a record may get", "unit": "days", "least": 0.01, "most": 36_500},
+        metadata={
+            "doc": "age after which a record is deleted",
+            "unit": "days",
+            "least": 0.01,
+            "most": 36_500,
+        },
     )
     keep_bytes: int = field(
         default=2**30,
         metadata={
-            "doc": "how large the file and its write-ahead log may get",
+            "doc": "largest size of the file with its write-ahead log",
             "unit": "bytes",
             "least": 2**20,
             "most": 2**50,
@@ -337,71 +355,69 @@ class JournalSettings:
 
 @frozen(kw_only=True)
 class WebSettings:
-    """What people and programs see over HTTP: the page, the API and the metrics.
+    """The page, the API and the metrics, served over HTTP.
 
-    What is there, and what a file of tokens holds: ``web.rst``.
+    ``web.rst`` describes them, and the file of tokens.
     """
 
     enabled: bool | None = field(
         default=None,
         metadata={
-            "doc": "whether it is served",
-            "default_words": "true, if the endpoint can be had",
+            "doc": "serve the page, the API and the metrics",
+            "default_words": "true if the endpoint is free",
             "example": True,
         },
     )
     endpoint: str | None = field(
         default=None,
         metadata={
-            "doc": "where to listen, as a Twisted server endpoint: tcp:, unix:, ssl:",
+            "doc": "address to listen on, as a Twisted server endpoint: tcp:, unix: or ssl:",
             "check": usable_endpoint,
-            "default_words": f"`{WEB_ENDPOINT}`, if it can be had",
+            "default_words": f"`{WEB_ENDPOINT}` if it is free",
             "example": WEB_ENDPOINT,
         },
     )
     tokens: str | None = field(
         default=None,
         metadata={
-            "doc": "file of the tokens, of mode 600 or a secret that web.rst describes",
+            "doc": "file of the tokens, of mode 600 or a secret as web.rst describes",
             "check": _path,
-            "default_words": "none: anyone may look and command",
+            "default_words": "none: anyone may read and command",
             "example": "~/.config/mtmount-bridge/tokens.toml",
         },
     )
-    insecure: bool = field(
-        default=False, metadata={"doc": "whether to listen beyond this machine although there are no tokens"}
-    )
+    insecure: bool = field(default=False, metadata={"doc": "serve other machines even without tokens"})
     source: CommandingSource = field(
         default="CSC",
-        metadata={"doc": "which of the protocol's rules apply to anyone, if there are no tokens"},
+        metadata={"doc": "commanding source of all users where there are no tokens"},
     )
     allowed_hosts: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "what this machine is called in addresses of the page, besides localhost and the address "
-            "that it listens on, without port",
+            "doc": "further host names of the page, without port, besides localhost and the address on which "
+            "it listens",
             "check": usable_host,
         },
     )
     allowed_origins: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "where pages may come from that ask, besides this one's own address, "
-            "such as https://mount.example.org",
+            "doc": "further origins whose pages may send requests, such as https://mount.example.org, "
+            "besides the page's own",
             "check": _origin,
         },
     )
     path_prefix: str = field(
         default="",
         metadata={
-            "doc": "what a proxy has before each path, such as /mount, whether or not it takes it off",
+            "doc": "prefix of each path at a proxy, such as /mount, whether or not the proxy removes it",
             "check": _prefix,
         },
     )
     deadline: float = field(
         default=10.0,
         metadata={
-            "doc": "how long a request's headers may take, and its body again",
+            "doc": "time allowed for a request's headers, and again for its body",
             "unit": "s",
             "least": 0.1,
             "most": 3600,
@@ -409,13 +425,13 @@ class WebSettings:
     )
     max_body: int = field(
         default=65_536,
-        metadata={"doc": "how long a request's body may be", "unit": "bytes", "least": 1024, "most": 2**24},
+        metadata={"doc": "largest body of a request", "unit": "bytes", "least": 1024, "most": 2**24},
     )
     max_connections: int = field(
         default=256,
         metadata={
-            "doc": "how many connections there may be; addresses that have shown no token, nor have an event "
-            "stream where there are no tokens, share half of them, and event streams may be half of them",
+            "doc": "largest number of connections; at most half of them are for event streams, and half for "
+            "addresses without a valid token (where there are no tokens: without an event stream)",
             "least": 2,
             "most": 65_536,
         },
@@ -423,8 +439,8 @@ class WebSettings:
     hsts: int = field(
         default=0,
         metadata={
-            "doc": "how long browsers are to use https only for this host, on encrypted connections "
-            "(Strict-Transport-Security); 0: not said",
+            "doc": "max-age of the header Strict-Transport-Security on encrypted connections: the time for "
+            "which browsers use only https for this host; 0: no such header",
             "unit": "s",
             "least": 0,
             "most": 2**31 - 1,
@@ -433,7 +449,7 @@ class WebSettings:
     max_connections_per_address: int = field(
         default=32,
         metadata={
-            "doc": "how many of them from one address, or from one network of 64 bits if it is IPv6",
+            "doc": "largest number of connections from one address, or from one /64 network of IPv6",
             "least": 2,
             "most": 65_536,
         },
@@ -441,8 +457,8 @@ class WebSettings:
     max_streams_per_user: int = field(
         default=Factory(_streams_per_user, takes_self=True),
         metadata={
-            "doc": "how many event streams one user may have; without tokens, one address. Fewer than "
-            "max_connections_per_address, so that a stop finds a connection",
+            "doc": "largest number of event streams of a user, or of an address without tokens; fewer than "
+            "max_connections_per_address, so that a connection is left for a stop",
             "least": 1,
             "most": 65_535,
             "default_words": f"{MOST_STREAMS}, or half of `max_connections_per_address` if that is less",
@@ -451,11 +467,11 @@ class WebSettings:
     absent_after: float = field(
         default=30.0,
         metadata={
-            "doc": "how long after its last request or event stream one who has command counts as gone",
+            "doc": "time after its last request or event stream at which a user with command counts as gone",
             "unit": "s",
             "least": 1,
             "most": 3600,
         },
     )
-    # What the files hold (`tls.Credentials`): no key of the file, and no difference.
+    # The content of the files (`tls.Credentials`): no key of the file, and ignored in comparisons.
     credentials: Any = field(default=None, eq=False)
