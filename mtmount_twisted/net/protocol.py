@@ -17,7 +17,6 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IPushProducer,
     IReactorTime,
-    IWriteDescriptor,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -32,14 +31,12 @@ from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from .deadlines import Deadline
 from .liveness import keep_alive, watch_window
 from .rate_limited_log import RateLimitedLog
+from .send_buffer import PromptSender
 from .turns import LEAST, Turns
 from .waiting import Waiters
 
 CLOSE_TIMEOUT = 0.5
 """How long a closing connection may take to write what is left, in seconds."""
-
-AT_ONCE_INTERVAL = 50e-6
-"""Least time between two writes that are sent at once, in seconds: about a turn of the reactor."""
 
 MAX_UNSENT = 16 * 2**20
 """How many bytes may be written while a peer does not read."""
@@ -254,9 +251,7 @@ class LineWriter(Protocol):
     :param name: what to call the connection in the log.
     :param waiting: where writes wait for the peer to read; the owner ends them after a loss.
     :param max_unsent: how many bytes may be written while there is no room, at least 1.
-    :param send_at_once: send a write in its own turn of the reactor, unless another was sent so
-        within the last `AT_ONCE_INTERVAL`. Only where the transport is a plain socket; under TLS,
-        say, writes go out as always.
+    :param send_at_once: send each write in its own turn of the reactor, as `PromptSender` can.
     :ivar has_room: False from when the transport has enough to send until it has sent that;
         who waits in `waiting` is told then.
     """
@@ -282,12 +277,13 @@ class LineWriter(Protocol):
         self.has_room = True
         self._unsent = 0  # written without room; whoever cancels waiting leaves the data there
         self._send_at_once = send_at_once
-        self._sent_at = -AT_ONCE_INTERVAL
+        self._prompt: PromptSender | None = None
         self._abort: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         keep_alive(self.transport)
-        self._send_at_once = self._send_at_once and IWriteDescriptor.providedBy(self.transport)
+        if self._send_at_once:
+            self._prompt = PromptSender(self.clock, self.transport)
         self._stop_watch = watch_window(self.transport, self.clock)
         self.transport.registerProducer(self, True)
         self.owner.writer_connected(self)
@@ -302,21 +298,10 @@ class LineWriter(Protocol):
         if not self.has_room and self._unsent + len(data) > self.max_unsent:
             raise BacklogError(self.max_unsent)
         self.transport.write(data)
-        if self._send_at_once:
-            self._send_now()
+        if self._prompt is not None:
+            self._prompt.send_now()
         if not self.has_room:
             self._unsent += len(data) + WRITE_OVERHEAD
-
-    def _send_now(self) -> None:
-        """Do now what the reactor would do in its next turn; what the socket does not take stays.
-
-        Not again within `AT_ONCE_INTERVAL`: many writes in one turn would be as many system
-        calls. An error that `doWrite` returns is left for the reactor to find.
-        """
-        now = self.clock.seconds()
-        if not 0 <= now - self._sent_at < AT_ONCE_INTERVAL:
-            self._sent_at = now
-            self.transport.doWrite()
 
     def pauseProducing(self) -> None:
         self.has_room = False

@@ -13,18 +13,48 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IWriteDescriptor
 from zope.interface import implementer
 
 from .deadlines import Deadline
-from .protocol import AT_ONCE_INTERVAL
 from .waiting import Waiters
+
+AT_ONCE_INTERVAL = 50e-6
+"""Least time between two writes that are sent at once, in seconds: about a turn of the reactor."""
 
 READS_ON = 1.0
 """How long a client that has just read all that the transport had is given at least to do so again, in
 seconds: what is kept for it may be old because this process was held up."""
+
+
+class PromptSender:
+    """Send what was written in the present turn of the reactor: the one place that calls ``doWrite``.
+
+    The reactor itself writes in its next turn. The benchmark ``round_trip`` measures the difference ("ours"
+    against "ours, sent at once"). Two sends are at least `AT_ONCE_INTERVAL` apart, since each is a system call;
+    a write in between waits for the reactor.
+
+    A transport that wraps a socket decides for itself when it writes and how it ends: TLS is one. There, and
+    wherever the class of a transport is no `IWriteDescriptor`, nothing is sent early. An error that ``doWrite``
+    returns stays for the reactor to find.
+    """
+
+    __slots__ = ("_clock", "_sent_at", "_transport")
+
+    def __init__(self, clock: IReactorTime, transport: Any) -> None:
+        self._clock = clock
+        self._sent_at = -AT_ONCE_INTERVAL
+        self._transport = transport if IWriteDescriptor.implementedBy(type(transport)) else None
+
+    def send_now(self) -> None:
+        """Send, unless the last send was within `AT_ONCE_INTERVAL`, or the clock went back."""
+        if self._transport is None:
+            return
+        now = self._clock.seconds()
+        if not 0 <= now - self._sent_at < AT_ONCE_INTERVAL:
+            self._sent_at = now
+            self._transport.doWrite()
 
 
 @implementer(IPushProducer)
@@ -47,8 +77,7 @@ class SendBuffer:
         self._cut_off = cut_off
         self._transport: Any = None
         self._has_room = False
-        self._sends_at_once = False
-        self._sent_at = -AT_ONCE_INTERVAL
+        self._prompt: PromptSender | None = None
         self._kept: deque[tuple[float, bytes]] = deque()  # with when it came
         self._kept_bytes = 0
         self._deadline: IDelayedCall | None = None
@@ -63,12 +92,12 @@ class SendBuffer:
         """Write to this transport from now on; its flow control is the outlet's."""
         self._transport = transport
         self._has_room = True
-        self._sends_at_once = isinstance(transport, FileDescriptor)
+        self._prompt = PromptSender(self._clock, transport)
         transport.registerProducer(self, True)
 
     def detach(self) -> None:
-        """The transport is gone, and with it what was kept; who waits for room is cancelled."""
-        self._transport = None
+        """Forget the transport and all that was kept; cancel each wait for room."""
+        self._transport = self._prompt = None
         self._has_room = False
         self._kept.clear()
         self._kept_bytes = 0
@@ -86,23 +115,13 @@ class SendBuffer:
         """Send whole lines; to nobody if there is no transport."""
         if self._has_room:
             self._transport.write(data)
-            if self._sends_at_once:
-                self._send_now()
+            if self._prompt is not None:
+                self._prompt.send_now()
         elif self._transport is not None:
             self._kept.append((self._clock.seconds(), data))
             self._kept_bytes += len(data)
             if self._kept_bytes > self._max_bytes:
                 self._cut(f"more than {self._max_bytes} bytes behind")
-
-    def _send_now(self) -> None:
-        """What the reactor would do in its next turn, as `protocol.LineWriter` does.
-
-        Not for what only wraps a socket: TLS has its own idea of when to write, and of how to end.
-        """
-        now = self._clock.seconds()
-        if not 0 <= now - self._sent_at < AT_ONCE_INTERVAL:
-            self._sent_at = now
-            self._transport.doWrite()
 
     def room(self) -> Deferred[None]:
         """Fires when there is room; cancelled if there is no transport, or none any more."""

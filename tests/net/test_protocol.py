@@ -16,13 +16,13 @@ from zope.interface import implementer
 from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.net.protocol import (
-    AT_ONCE_INTERVAL,
     CLOSE_TIMEOUT,
     WRITE_OVERHEAD,
     LineReader,
     LineWriter,
 )
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.send_buffer import AT_ONCE_INTERVAL
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 

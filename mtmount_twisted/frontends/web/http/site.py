@@ -161,9 +161,8 @@ class Connection(http.HTTPChannel):
 
     @property
     def idle_since(self) -> float | None:
-        """When its last answer ended (clock, s), if nothing was asked since; None if it is not idle."""
-        begun = self.requests or self._buffer or self._unread or self._closing
-        return None if begun else self._idle_since
+        """When the last answer ended (clock, s); None once a byte of the next request arrived, or closing."""
+        return None if self.requests or self._unread or self._closing else self._idle_since
 
     def connectionMade(self) -> None:
         """The first request may begin."""
@@ -180,6 +179,7 @@ class Connection(http.HTTPChannel):
 
     def read_slice(self, most: int) -> int:
         """Read on, when it is this connection's turn; see `Reader`."""
+        self._idle_since = None  # the answer that ends in this slice sets it anew
         data = bytes(self._unread[:most])
         del self._unread[:most]
         try:
