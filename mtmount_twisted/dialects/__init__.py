@@ -1,4 +1,4 @@
-"""The generations of the mount's protocol, a folder each: messages, and how their bytes are read and written.
+"""The generations of the mount's protocol, one folder each: the messages, and their layout in bytes.
 
 Pure: no Twisted, no I/O.
 """

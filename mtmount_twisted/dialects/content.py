@@ -1,9 +1,9 @@
-"""What a connection pair carries, as a value: how to write it, and how to read it.
+"""`Content`: the encoder and the decoder of the lines that a connection pair carries.
 
-A pair knows lines only through its `Content`. A dialect is a new value here: `communicator`
-picks one, and nothing else changes.
+A pair knows lines only through its `Content`. A new dialect is a new value in this module; `communicator`
+selects one, and nothing else changes.
 
-May touch the codec, and no Twisted. Next to read: `codec`, `communicator`.
+This module uses the codec and no Twisted. Next to read: `codec`, `communicator`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class Content(Generic[M]):
-    """The two directions of one kind of content.
+    """Encoder and decoder of one kind of items: lines, commands or replies.
 
-    The functions are called as they are, once per message: a layer around one is paid for each time.
+    The pair calls these functions directly, once per message: a wrapper around one would cost time per
+    message.
 
-    :ivar encode: content -> bytes, terminator included. Raises `TypeError` for what is none, and
-        `ValueError` for what can't be written.
-    :ivar encode_many: the same for some at once: what `encode` gives for each, joined.
-    :ivar decode: a line without terminator -> content. Raises `LineError` if it is none.
+    :ivar encode: function from an item to bytes, terminator included. It raises `TypeError` if the item is of
+        another type, and `ValueError` if the item can't be written.
+    :ivar encode_many: function from several items to the joined results of `encode`.
+    :ivar decode: function from a line without terminator to an item. It raises `LineError` if the line is
+        malformed.
     """
 
     encode: Callable[[M], bytes]
@@ -52,7 +54,7 @@ def _encode_lines(lines: Iterable[bytes]) -> bytes:
 
 
 def _encode_message(message: BaseMessage) -> bytes:
-    if not isinstance(message, BaseMessage):  # a str, say, could be encoded but is no message
+    if not isinstance(message, BaseMessage):  # a str, for example, also has `encode`
         raise TypeError(f"message: expected a command or a reply, got {message!r}")
     return message.encode()
 
@@ -69,7 +71,7 @@ LINES: Content[bytes] = Content(_encode_line, _encode_lines, _same)
 """Lines as they are, without their terminators."""
 
 COMMANDS_IN: Content[Any] = Content(_encode_message, _encode_messages, decode_command)
-"""Messages, as the mount's side has them: commands come in."""
+"""Messages on the mount's side: commands come in, replies go out."""
 
 REPLIES_IN: Content[Any] = Content(_encode_message, _encode_messages, decode_reply)
-"""Messages, as a commander's side has them: replies come in."""
+"""Messages on a commander's side: replies come in, commands go out."""

@@ -1,8 +1,8 @@
-"""Line <-> message: no Twisted, no I/O.
+"""Conversion of a line to a message: no Twisted, no I/O.
 
-`decode_command` and `decode_reply` read whole messages, for a library reader.
-`read_command_header` and `read_reply_header` read only as much as a relay needs, so that a
-message whose parameters or code we do not know can still be told apart and passed on.
+`decode_command` and `decode_reply` read whole messages, for a reader that uses the library.
+`read_command_header` and `read_reply_header` read only the header, for a relay. So a relay can also pass on a
+message with an unknown code or unknown parameters.
 
 A line is bytes without its terminator.
 """
@@ -25,13 +25,13 @@ ANSWER_CODES = frozenset(answer.reply_code for answer in leaves(Answer))
 """The codes of the replies that answer one command; all others are events."""
 
 SHOWN_FIELDS = 100
-"""How many fields of a line are decoded to be shown: no known message has more."""
+"""Number of fields of a line that are decoded for display; no known message has more."""
 
 _CONTROL = re.compile("[\\0-\\x1f\\x7f]+")
 
 
 class CommandHeader(NamedTuple):
-    """What a relay knows of a command."""
+    """Header of a command, as a relay needs it."""
 
     sequence_id: int
     code: int
@@ -39,7 +39,7 @@ class CommandHeader(NamedTuple):
 
 
 class ReplyHeader(NamedTuple):
-    """What a relay knows of a reply; an event answers no command and has None twice."""
+    """Header of a reply, as a relay needs it. In an event, `sequence_id` and `source` are None."""
 
     code: int
     sequence_id: int | None
@@ -47,9 +47,9 @@ class ReplyHeader(NamedTuple):
 
 
 def decode_command(line: bytes) -> Command:
-    """The command that a line is.
+    """Return the command in a line.
 
-    :raises LineError: (a `ValueError`) if it is none; it holds the line.
+    :raises LineError: (a `ValueError`) if the line is not a command. The error holds the line.
     """
     try:
         return parse_command(framing.split(line))
@@ -58,9 +58,9 @@ def decode_command(line: bytes) -> Command:
 
 
 def decode_reply(line: bytes) -> Reply:
-    """The reply that a line is.
+    """Return the reply in a line.
 
-    :raises LineError: (a `ValueError`) if it is none; it holds the line.
+    :raises LineError: (a `ValueError`) if the line is not a reply. The error holds the line.
     """
     try:
         return parse_reply(framing.split(line))
@@ -69,7 +69,7 @@ def decode_reply(line: bytes) -> Reply:
 
 
 def start_of(line: bytes) -> bytes:
-    """As much of a line as is decoded to be shown: `SHOWN_FIELDS` at most, in `framing.SHOWN_BYTES`."""
+    """Return the start of a line: at most `SHOWN_FIELDS` fields and `framing.SHOWN_BYTES` bytes."""
     start = line[: framing.SHOWN_BYTES]
     if start.count(b"\n") < SHOWN_FIELDS:
         return start
@@ -77,11 +77,11 @@ def start_of(line: bytes) -> bytes:
 
 
 def decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
-    """The command or the reply that a line is, at a cost that does not grow with the line.
+    """Return the command or the reply in a line for display, at a cost that does not grow with the line.
 
-    Of a reply that is longer than is shown, what is behind is left out; a command as long is none.
+    A reply longer than `start_of` allows is decoded without the rest. A command that long is malformed.
 
-    :raises LineError: if it is none.
+    :raises LineError: if the line is malformed.
     """
     start = start_of(line)
     if not is_command:
@@ -92,7 +92,7 @@ def decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
 
 
 def read_command_header(line: bytes) -> CommandHeader:
-    """The header of a command, whatever its code and parameters.
+    """Return the header of a command; its code and its parameters may be unknown.
 
     :raises LineError: if the line has no such header.
     """
@@ -107,7 +107,7 @@ def read_command_header(line: bytes) -> CommandHeader:
 
 
 def read_reply_header(line: bytes) -> ReplyHeader:
-    """The header of a reply, whatever its code and fields.
+    """Return the header of a reply; its code and its fields may be unknown.
 
     :raises LineError: if the line has no such header.
     """
@@ -121,10 +121,11 @@ def read_reply_header(line: bytes) -> ReplyHeader:
 
 
 def read_end(line: bytes) -> Answer | None:
-    r"""The Done or NoAck that a line is by its header, though what is behind the header can't be read.
+    r"""Return the Done or NoAck whose header stands in a line, even if the rest of the line is malformed.
 
-    The protocol has no escape, so an explanation may hold what no message may, such as a lone ``\r``; the
-    command has ended all the same. Its explanation is as `read_explanation` reads it, and the time is now.
+    The protocol has no escape. So an explanation on the wire may contain characters that a message may not,
+    such as a lone ``\r``. The command has ended all the same. The returned reply has the explanation of
+    `read_explanation`, and the present time as its timestamp.
 
     :returns: the reply; None if the line has no such header.
     """
@@ -144,16 +145,16 @@ def read_end(line: bytes) -> Answer | None:
 
 
 def read_explanation(rest: bytes) -> str:
-    """Return the explanation of a NoAck as text that another NoAck can hold; no more than is shown.
+    """Return the explanation of a NoAck, made valid for another NoAck: at most `framing.SHOWN_BYTES` bytes.
 
     :param rest: the line from its timestamp on.
-    :returns: control characters have become spaces.
+    :returns: text in which spaces replace control characters.
     """
     return _CONTROL.sub(" ", " ".join(framing.split(rest[: framing.SHOWN_BYTES])[1:])).strip()
 
 
 def refusal(header: CommandHeader, explanation: str) -> bytes:
-    """The line of a NoAck to a command of which only the header is known."""
+    """Return the line of a NoAck to a command of which only the header is known."""
     fields = [str(int(ReplyCode.NOACK)), str(header.sequence_id), str(header.source)]
     line = framing.join([*fields, write_timestamp(utc_now()), check_str(explanation)])
     return line.removesuffix(framing.TERMINATOR)

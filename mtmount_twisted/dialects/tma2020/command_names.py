@@ -1,7 +1,7 @@
-"""The names of a command besides its class: in snake case, and the short name that people type.
+"""Other names of a command besides its class name: the name in snake case, and the short name for typing.
 
-A short name is the name of the code in lower case, with the name of a device shortened to the one that people
-say: ``AZIMUTH_AXIS_MOVE`` is ``az_move``.
+The short name is the code's name in lower case, with the device's name abbreviated as people say it:
+``AZIMUTH_AXIS_MOVE`` is ``az_move``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ABBREVIATIONS = {
     "oil_supply_system_": "oil_",
     "top_end_chiller_": "chiller_",
 }
-"""The name of each device, and its short form."""
+"""Abbreviation of each device's name."""
 
 
 def snake_name(command: type[Command]) -> str:

@@ -1,6 +1,6 @@
-"""The commands: what a commander may ask of the mount.
+"""The commands that a commander may send to the mount.
 
-Each class is one command of ``protocol-tma2020.rst`` and its body is all there is to know of it.
+Each class is one command of ``protocol-tma2020.rst``; its body is its complete definition.
 On the wire every command begins with the four fields of `Command`.
 """
 
@@ -17,11 +17,11 @@ from mtmount_twisted.wire.messages import BaseMessage, ClassOfCode, code, leaves
 from .enums import CommandCode, Commander, Source
 
 NUM_HEADER_FIELDS = 4
-"""How many fields come before a command's parameters."""
+"""Number of fields before a command's parameters."""
 
 
 class Command(BaseMessage):
-    """What all commands begin with."""
+    """Base class of all commands."""
 
     sequence_id: int = parameter(
         "Identifies the command in its replies: 1 to 2147483647, counted up if none is given.",
@@ -414,10 +414,10 @@ class SafetyReset(Command):
 
 
 class AskForCommand(Command):
-    """Ask that a commander shall have command; the one command that anyone may send at any time."""
+    """Ask that a commander shall have command. Every commander may send this command at any time."""
 
     command_code = CommandCode.ASK_FOR_COMMAND
-    commander: Commander = parameter("Who shall have command; NONE gives it up.", default=Commander.CSC)
+    commander: Commander = parameter("Commander to have command; NONE releases it.", default=Commander.CSC)
 
 
 class TopEndChillerPower(Command):
@@ -450,10 +450,10 @@ CommandDict: dict[CommandCode, type[Command]] = {command.command_code: command f
 AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if command.ack_only
 ) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK}
-"""The codes of the track commands, which are answered by an Ack and nothing more; one has no class."""
+"""The codes of the track commands, which get an Ack and no Done. One of them has no class."""
 
 STOP_CODES: frozenset[CommandCode] = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
-"""The codes of the commands that stop something, those included that have no class."""
+"""The codes of the commands that stop something, including codes without a class."""
 
 
 def _expected_code(number: int) -> str:
@@ -466,10 +466,10 @@ _CLASS_OF_CODE = ClassOfCode("command", CommandDict, _expected_code)
 
 
 def parse_command(fields: Sequence[str]) -> Command:
-    """The command that these fields are, header first.
+    """Return the command made of these fields, header first.
 
-    :param fields: the fields as text, as `str_fields` gives them.
-    :raises MessageError: (a `ValueError`) if they are no command.
+    :param fields: the fields as text, as `str_fields` returns them.
+    :raises MessageError: (a `ValueError`) if they are not a command.
     """
     if len(fields) < NUM_HEADER_FIELDS:
         expected = f"at least the {NUM_HEADER_FIELDS} fields of the header"

@@ -1,4 +1,4 @@
-"""The protocol's enumerations and its ports, by the names and numbers of ``protocol-tma2020.rst``."""
+"""The protocol's enumerations and its ports, with the names and numbers of ``protocol-tma2020.rst``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Literal
 CSC_COMMAND_PORT, CSC_REPLY_PORT = 30005, 30006
 EUI_COMMAND_PORT, EUI_REPLY_PORT = 60005, 60006
 HHD_COMMAND_PORT, HHD_REPLY_PORT = 40005, 40006
-"""Where each commander's commands come in, and where it listens for replies (protocol-tma2020.rst)."""
+"""Default ports of each commander: its commands come in on the first, and it listens for replies on the
+second (protocol-tma2020.rst)."""
 
 COMMAND_PORT, REPLY_PORT = CSC_COMMAND_PORT, CSC_REPLY_PORT
-"""The ports of every program that was given none: a CSC's."""
+"""Default ports of a program that is started without ports: those of a CSC."""
 
 
 class CommandCode(IntEnum):
-    """Which command a command is. Not every code has a message class: see `commands.CommandDict`."""
+    """The code of a command. Not every code has a message class: see `commands.CommandDict`."""
 
     ERROR = -100
     PXI_COMMAND_DONE = -1
@@ -139,7 +140,7 @@ class CommandCode(IntEnum):
 
 
 class ReplyCode(IntEnum):
-    """Which reply a reply is."""
+    """The code of a reply."""
 
     ACK = 0
     NOACK = 1
@@ -151,7 +152,7 @@ class ReplyCode(IntEnum):
 
 
 class Source(IntEnum):
-    """Which component sent a command, or which one a reply answers."""
+    """The component that sent a command, or the one that a reply answers."""
 
     CSC = 1
     EUI = 2
@@ -164,7 +165,7 @@ CommandingSource = Literal["CSC", "EUI", "HHD"]
 
 
 class Commander(IntEnum):
-    """Who shall have command, in `AskForCommand`."""
+    """The commander that shall have command, in `AskForCommand`."""
 
     NONE = 0
     CSC = 1
@@ -173,7 +174,7 @@ class Commander(IntEnum):
 
 
 class SubsystemId(IntEnum):
-    """Where an error or a warning comes from: the number that begins its ``subsystem``."""
+    """The subsystem of an error or a warning: the number at the start of its ``subsystem``."""
 
     AZIMUTH_AXIS = 100
     AZIMUTH_DRIVE = 200

@@ -1,10 +1,10 @@
-"""Headers as bytes: read, and rewritten, without a look at the parameters behind them.
+"""Headers of lines as bytes: read and rewritten, without a look at the parameters behind them.
 
-The bridge owns the sequence ids on the controller's side. On the way down a command's
-``sequence_id`` and ``source`` are replaced by the bridge's own; on the way up the answer's are
-replaced by the commander's. What comes behind is passed on byte for byte.
+On the controller's side the bridge assigns the sequence ids. It replaces a command's ``sequence_id`` and
+``source`` by its own before it sends the command upstream, and restores the commander's in each answer. The
+bytes behind the header stay unchanged.
 
-One parameter is read, that of ``AskForCommand``, which the bridge itself carries out.
+The one parameter that is read is that of ``AskForCommand``, which the bridge itself carries out.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from .enums import Commander, ReplyCode
 from .framing import MAX_LINE_LENGTH
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
-"""How long the rest of a command may be: the header that the bridge writes must fit in the line too,
-or one client's command would cost all of them the connection to the controller."""
+"""Longest allowed rest of a command in bytes. With the header that the bridge writes, the line must still be
+within the limit: the controller would close the connection of all clients because of a longer line."""
 
 _LARGEST = 2**63 - 1
 _COMMANDER = kind_of(Commander)
 
 
 class CommandEnvelope(NamedTuple):
-    """A command's header, and how to pass the command on.
+    """Header of a command and the bytes behind it, for passing the command on.
 
-    :ivar code_text: the code as it stands on the wire.
-    :ivar rest: the timestamp and all behind it, as it stands on the wire.
+    :ivar code_text: the code as received.
+    :ivar rest: the timestamp and all fields behind it, as received.
     """
 
     sequence_id: int
@@ -40,26 +40,26 @@ class CommandEnvelope(NamedTuple):
     rest: bytes
 
     def rewritten(self, sequence_id: int, source: int) -> bytes:
-        """The command's line under another id and source."""
+        """Return the command's line with another id and source."""
         return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
 
 
 class ReplyEnvelope(NamedTuple):
-    """An answer's header, and how to pass the answer on."""
+    """Header of an answer and the bytes behind it, for passing the answer on."""
 
     code: int
     sequence_id: int
     rest: bytes
 
     def rewritten(self, sequence_id: int, source: int) -> bytes:
-        """The answer's line under another id and source."""
+        """Return the answer's line with another id and source."""
         return b"%d\n%d\n%d\n%b" % (self.code, sequence_id, source, self.rest)
 
 
 def read_command(line: bytes) -> CommandEnvelope:
-    """The header of a command.
+    """Return the envelope of a command.
 
-    :raises LineError: if the line has none that can be passed on.
+    :raises LineError: if the line has no header, or one that can't be passed on.
     """
     header = read_command_header(line)
     _, code_text, _, rest = line.split(b"\n", 3)
@@ -71,7 +71,7 @@ def read_command(line: bytes) -> CommandEnvelope:
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
-    """As much of the header of a malformed command as a NoAck to it needs, or None if that can't be read."""
+    """Return the header of a malformed command, as far as a NoAck needs it; None if that is unreadable."""
     fields = line.split(b"\n", 3)
     try:
         sequence_id, source = (_read_int(fields[index]) for index in (0, 2))
@@ -92,9 +92,9 @@ def _read_int(text: bytes) -> int:
 
 
 def read_wanted(line: bytes) -> Commander:
-    """Who an ``AskForCommand`` says shall have command.
+    """Return the commander that an ``AskForCommand`` names.
 
-    :raises LineError: if it does not say.
+    :raises LineError: if the line does not name one.
     """
     fields = line.split(b"\n", 5)
     if len(fields) != 5:
@@ -110,9 +110,9 @@ def read_wanted(line: bytes) -> Commander:
 
 
 def read_answer(line: bytes) -> ReplyEnvelope | None:
-    """The header of a reply that answers a command; None for an event.
+    """Return the envelope of a reply that answers a command; None for an event.
 
-    :raises LineError: if the line is no reply.
+    :raises LineError: if the line is not a reply.
     """
     header = read_reply_header(line)
     if header.sequence_id is None:
@@ -121,12 +121,12 @@ def read_answer(line: bytes) -> ReplyEnvelope | None:
 
 
 def new_answer(code: ReplyCode, *fields: bytes) -> ReplyEnvelope:
-    """An answer of the bridge's own, as of now."""
+    """Return an answer of the bridge's own, with the present time."""
     return ReplyEnvelope(int(code), 0, b"\n".join([write_timestamp(utc_now()).encode(), *fields]))
 
 
 def ack_timeout(answer: ReplyEnvelope) -> float:
-    """The time in seconds that an Ack announces; 0 if it names none that can be read."""
+    """Return the time in seconds that an Ack announces; 0 if it is missing or unreadable."""
     fields = answer.rest.split(b"\n", 2)
     try:
         return max(0, _read_int(fields[1])) / 1000

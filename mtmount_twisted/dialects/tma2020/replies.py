@@ -1,8 +1,8 @@
-"""The replies: what the mount says.
+"""The replies of the mount.
 
-Each class is one reply of ``protocol-tma2020.rst`` and its body is all there is to know of it.
-`AckReply`, `NoAckReply` and `DoneReply`, each an `Answer`, answer one command; the others are
-events, meant for everyone, and come unasked.
+Each class is one reply of ``protocol-tma2020.rst``; its body is its complete definition.
+`AckReply`, `NoAckReply` and `DoneReply`, each an `Answer`, answer one command. All other replies are
+events: the mount sends them unasked and to all commanders.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .enums import ReplyCode, Source
 
 
 class Reply(BaseMessage):
-    """What all replies begin with."""
+    """Base class of all replies."""
 
     reply_code: ClassVar[ReplyCode] = code("Which reply it is.")
 
 
 class Answer(Reply):
-    """What all replies that answer one command begin with; each one ends with its parameters."""
+    """Base class of the replies that answer one command; the subclasses add their parameters at the end."""
 
     sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
     source: Source = parameter("The `source` of the command that it answers.", default=Source.CSC)
@@ -48,7 +48,7 @@ class NoAckReply(Answer):
     """The command was refused, or, after an Ack, failed or was superseded by a later command."""
 
     reply_code = ReplyCode.NOACK
-    explanation: str = parameter("Why, in the mount's own words.")
+    explanation: str = parameter("Reason, in the mount's own words.")
 
 
 class DoneReply(Answer):
@@ -64,9 +64,9 @@ class ErrorReply(Reply):
     on: bool = parameter("True if the error is latched: kept until it is reset.")
     active: bool = parameter("True if its condition is present now.")
     code: int = parameter("A `SubsystemId` plus a condition of that subsystem.")
-    subsystem: str = parameter("Where it comes from: ``<SubsystemId>. <component>``.")
+    subsystem: str = parameter("Origin: ``<SubsystemId>. <component>``.")
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
-    extra_data: tuple[str, ...] = extra("Whatever else the mount says of it.", default=())
+    extra_data: tuple[str, ...] = extra("Further texts of the mount about the condition.", default=())
 
 
 class WarningReply(Reply):
@@ -75,9 +75,9 @@ class WarningReply(Reply):
     reply_code = ReplyCode.WARNING
     active: bool = parameter("True if its condition is present now.")
     code: int = parameter("A `SubsystemId` plus a condition of that subsystem.")
-    subsystem: str = parameter("Where it comes from: ``<SubsystemId>. <component>``.")
+    subsystem: str = parameter("Origin: ``<SubsystemId>. <component>``.")
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
-    extra_data: tuple[str, ...] = extra("Whatever else the mount says of it.", default=())
+    extra_data: tuple[str, ...] = extra("Further texts of the mount about the condition.", default=())
 
 
 class OnStateInfoReply(Reply):
@@ -107,10 +107,10 @@ _CLASS_OF_CODE = ClassOfCode("reply", ReplyDict, lambda number: "a known ReplyCo
 
 
 def parse_reply(fields: Sequence[str]) -> Reply:
-    """The reply that these fields are, the code first.
+    """Return the reply made of these fields, the code first.
 
-    :param fields: the fields as text, as `str_fields` gives them.
-    :raises MessageError: (a `ValueError`) if they are no reply.
+    :param fields: the fields as text, as `str_fields` returns them.
+    :raises MessageError: (a `ValueError`) if they are not a reply.
     """
     if not fields:
         raise FieldCountError("reply", None, list(fields), "at least the reply_code")

@@ -1,4 +1,4 @@
-"""The protocol of the mount of 2022 and later, as ``protocol-tma2022.rst`` has it.
+"""The protocol of the mount since 2022, as ``protocol-tma2022.rst`` describes it.
 
 ::
 
@@ -7,9 +7,10 @@
     tma2022.commands.AzimuthMove(sequence_id=7, position=10).encode()
     tma2022.decode_reply(b'{"id":3,"timestamp":1758006630.0,"parameters":{"sequenceId":7}}')
 
-* `commands`, `replies` (events included), `telemetry`: one class for each message; `enums`.
-* `decode_command`, `decode_reply`, `decode_telemetry`: a line, without its terminator, -> a message.
-* `envelope`: headers, for a program that passes lines on.
+* `commands`, `replies` (events included) and `telemetry` have one class for each message; `enums` has the
+  enumerations.
+* `decode_command`, `decode_reply` and `decode_telemetry` return the message in a line without its terminator.
+* `envelope` reads and rewrites headers, for a program that passes lines on.
 """
 
 from . import commands, enums, envelope, replies, telemetry

@@ -1,6 +1,6 @@
-"""Line <-> message, whole: no Twisted, no I/O.
+"""Conversion of a line to a whole message: no Twisted, no I/O.
 
-A line is bytes without its terminator. `envelope` reads only as much as a relay needs.
+A line is bytes without its terminator. `envelope` reads only the header, as a relay needs it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _read_topic = msgspec.json.Decoder(AnyTopic).decode
 
 
 def decode_command(line: bytes) -> Command:
-    """Return the command that a line is.
+    """Return the command in a line.
 
-    :raises LineError: (a `ValueError`) if it is none; it holds the line.
+    :raises LineError: (a `ValueError`) if the line is not a command. The error holds the line.
     """
     try:
-        # The mount's reader strips the line first, and counts the fields then ("Field types in commands").
+        # The mount strips the line before it counts the fields ("Field types in commands").
         return parse_command(line.decode().strip().split("\n"))
     except MessageError as error:
         raise LineError(line, str(error), error.field) from error
@@ -36,12 +36,12 @@ def decode_command(line: bytes) -> Command:
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Return the reply that a line is.
+    """Return the reply in a line.
 
-    A reply of an unknown id, or whose parameters do not fit its id, is an `UnknownReply`. Unknown members
-    and parameters are ignored.
+    If the id is unknown, or the parameters do not fit the id, the reply is an `UnknownReply`. Unknown members
+    and unknown parameters are ignored.
 
-    :raises LineError: (a `ValueError`) if it is none; it holds the line.
+    :raises LineError: (a `ValueError`) if the line is not a reply. The error holds the line.
     """
     try:
         reply: Reply = _read_reply(line)
@@ -53,7 +53,7 @@ def decode_reply(line: bytes) -> Reply:
 
 
 def _decode_rare_reply(line: bytes) -> Reply:
-    """Read a reply that `msgspec` refuses: one with NaN or 3.0, of an unknown id, or none at all."""
+    """Read a line that `msgspec` rejects: a reply with NaN or 3.0, an unknown id, or a malformed line."""
     content = json_lines.load(line)
     reply_id: int = json_lines.member(line, content, "id", int, "an integer")
     timestamp: float = json_lines.member(line, content, "timestamp", float, "a finite number")
@@ -74,11 +74,12 @@ def _decode_rare_reply(line: bytes) -> Reply:
 
 
 def decode_telemetry(line: bytes) -> Topic:
-    """Return the topic that a line is.
+    """Return the topic in a line.
 
-    A topic of an unknown number is an `UnknownTopic`. Unknown quantities are ignored.
+    If the number of the topic is unknown, the topic is an `UnknownTopic`. Unknown quantities are ignored.
 
-    :raises LineError: (a `ValueError`) if it is none, or if a quantity is of another type; it holds the line.
+    :raises LineError: (a `ValueError`) if the line is not telemetry, or if a quantity has another type. The
+        error holds the line.
     """
     try:
         topic: Topic = _read_topic(line)
@@ -90,14 +91,14 @@ def decode_telemetry(line: bytes) -> Topic:
 
 
 def _decode_rare_topic(line: bytes) -> Topic:
-    """Read a topic that `msgspec` refuses: with NaN, null or 3.0, of an unknown number, or none at all."""
+    """Read a line that `msgspec` rejects: a topic with NaN, null or 3.0, an unknown number, or malformed."""
     content = json_lines.load(line)
     topic_id: int = json_lines.member(line, content, "topicID", int, "an integer")
     timestamp: float = json_lines.member(line, content, "timestamp", float, "a finite number")
     if topic_id not in TopicDict:
         values = {name: each for name, each in content.items() if name not in ("topicID", "timestamp")}
         return UnknownTopic(topic_id=topic_id, timestamp=timestamp, values=values)
-    # What can't be measured is NaN on this wire, and null to most programs that write JSON.
+    # An unmeasurable quantity is NaN on this wire; most programs that write JSON send null instead.
     given = {name: each for name, each in json_lines.whole(content).items() if each is not None}
     try:
         topic: Topic = msgspec.convert(given, TopicDict[topic_id])

@@ -1,7 +1,7 @@
-"""The commands: what a commander may ask of the mount.
+"""The commands that a commander may send to the mount.
 
 Each class is one command of ``protocol-tma2022.rst``, "The commands". On the wire every command begins with
-the four fields of `Command`. "Deploy" closes the mirror covers and "retract" opens them.
+the four fields of `Command`. "Deploy" closes the mirror covers, and "retract" opens them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from .enums import CommandCode, Source, ThermalMode
 from .fields import kind_of
 
 NUM_HEADER_FIELDS = 4
-"""How many fields come before a command's parameters."""
+"""Number of fields before a command's parameters."""
 
 C = TypeVar("C", bound="Command")
 
 
 class Command(BaseMessage):
-    """What all commands begin with.
+    """Base class of all commands.
 
-    A command that is made without `sequence_id` and `timestamp` holds 0 until a sender fills them in, as in
-    the original: `replaced` makes the command that is sent.
+    If a command is made without `sequence_id` and `timestamp`, both are 0 until a sender sets them, as in the
+    original: `replaced` returns the command to send.
     """
 
     kind_of = staticmethod(kind_of)
@@ -41,24 +41,24 @@ class Command(BaseMessage):
     )
 
     ack_only: ClassVar[bool] = False
-    """True if an Ack is the whole answer: no end follows."""
+    """True if the mount answers with an Ack only, and no end follows."""
 
     is_stop: ClassVar[bool] = False
-    """True if it stops something."""
+    """True if the command stops something."""
 
     needs_command: ClassVar[bool] = True
-    """True if the mount rejects it from a commander that does not have command ("Who has command")."""
+    """True if the mount rejects the command from a commander without command."""
 
     is_answered: ClassVar[bool] = True
-    """True if the mount answers it: all but `Heartbeat`."""
+    """True if the mount answers the command. Only `Heartbeat` gets no answer."""
 
     def fields(self) -> dict[str, Any]:
-        """Return all fields by name, in the order of the wire; an enum as its number."""
+        """Return all fields by name in wire order, an enum as its number."""
         values = {info.name: getattr(self, info.name) for info in self.field_infos}
         return {name: int(value) if isinstance(value, IntEnum) else value for name, value in values.items()}
 
     def replaced(self: C, **changes: Any) -> C:
-        """Return the same command with some fields changed, such as `sequence_id` when it is sent."""
+        """Return a copy of the command with some fields changed, such as `sequence_id` before sending."""
         same = {info.name: getattr(self, info.name) for info in self.field_infos if not info.constant}
         return type(self)(**{**same, **changes})
 
@@ -543,7 +543,7 @@ class AzimuthDrivesThermalControlMode(Command):
 
     command_code = CommandCode.AZIMUTH_DRIVES_THERMAL_CONTROL_MODE
     drive: int = parameter("Drive; -1 for all.", default=-1)
-    mode: ThermalMode = parameter("What `setpoint` is.", default=ThermalMode.TRACK_SETPOINT)
+    mode: ThermalMode = parameter("Meaning of `setpoint`.", default=ThermalMode.TRACK_SETPOINT)
     setpoint: float = parameter(
         "Temperature; in % where `mode` is SET_VALVE_POSITION, 1 or 0 for SET_AUTOTUNE.", unit="°C"
     )
@@ -569,7 +569,7 @@ class ElevationDrivesThermalControlMode(Command):
 
     command_code = CommandCode.ELEVATION_DRIVES_THERMAL_CONTROL_MODE
     drive: int = parameter("Drive; -1 for all.", default=-1)
-    mode: ThermalMode = parameter("What `setpoint` is.", default=ThermalMode.TRACK_SETPOINT)
+    mode: ThermalMode = parameter("Meaning of `setpoint`.", default=ThermalMode.TRACK_SETPOINT)
     setpoint: float = parameter(
         "Temperature; in % where `mode` is SET_VALVE_POSITION, 1 or 0 for SET_AUTOTUNE.", unit="°C"
     )
@@ -602,7 +602,7 @@ class Cabinet0101ThermalControlMode(Command):
 
     command_code = CommandCode.CABINET_0101_THERMAL_CONTROL_MODE
     drive: int = parameter("Cabinet; the vendor takes 0 always.", default=-1)
-    mode: ThermalMode = parameter("What `setpoint` is.", default=ThermalMode.TRACK_SETPOINT)
+    mode: ThermalMode = parameter("Meaning of `setpoint`.", default=ThermalMode.TRACK_SETPOINT)
     setpoint: float = parameter(
         "Temperature; in % where `mode` is SET_VALVE_POSITION, 1 or 0 for SET_AUTOTUNE.", unit="°C"
     )
@@ -616,13 +616,11 @@ class Cabinet0101ThermalResetAlarm(Command):
 
 
 class AskForCommand(Command):
-    """Ask that a commander shall have command, or that nobody shall."""
+    """Ask that a commander shall have command, or with NONE that command is released."""
 
     command_code = CommandCode.ASK_FOR_COMMAND
     needs_command = False
-    commander: Source = parameter(
-        "The commander that shall have command; NONE gives it up.", default=Source.CSC
-    )
+    commander: Source = parameter("Commander to have command; NONE releases it.", default=Source.CSC)
 
 
 class TopEndChillerPowerOn(Command):
@@ -701,9 +699,9 @@ class AuxiliaryCabinetsThermalFanPower(Command):
 
 
 class Heartbeat(Command):
-    """Show that the holder of command is alive: once a second, while it has command.
+    """Show once a second that the holder of command is alive.
 
-    The mount answers it with nothing at all, and the holder always sends it with `sequence_id` 0.
+    The mount sends no answer. The holder always sends `sequence_id` 0.
     """
 
     command_code = CommandCode.HEARTBEAT
@@ -719,15 +717,15 @@ CommandDict: dict[CommandCode, type[Command]] = {command.command_code: command f
 ACK_ONLY_CODES: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if command.ack_only
 ) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK_TARGET}
-"""The codes of the track commands, which are answered by an Ack and nothing more; one has no class."""
+"""The codes of the track commands, which get an Ack and no end. One of them has no class."""
 
 STOP_CODES: frozenset[CommandCode] = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
-"""The codes of the commands that stop something, those included that have no class."""
+"""The codes of the commands that stop something, including codes without a class."""
 
 FREE_CODES: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if not command.needs_command
 ) | {CommandCode.GET_AVAILABLE_SETTING_SETS}
-"""The codes of the commands that need no command ("Who has command"); one has no class."""
+"""The codes of the commands that every commander may send without having command. One has no class."""
 
 
 def _expected_code(number: int) -> str:
@@ -740,10 +738,10 @@ _CLASS_OF_CODE = ClassOfCode("command", CommandDict, _expected_code, int)
 
 
 def parse_command(fields: Sequence[str]) -> Command:
-    """Return the command that these fields are, header first.
+    """Return the command made of these fields, header first.
 
-    :param fields: the fields as text, as `str_fields` gives them.
-    :raises MessageError: (a `ValueError`) if they are no command.
+    :param fields: the fields as text, as `str_fields` returns them.
+    :raises MessageError: (a `ValueError`) if they are not a command.
     """
     if len(fields) < NUM_HEADER_FIELDS:
         expected = f"at least the {NUM_HEADER_FIELDS} fields of the header"

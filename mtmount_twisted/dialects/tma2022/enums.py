@@ -1,14 +1,14 @@
-"""The protocol's enumerations and its ports, by the names and numbers of ``protocol-tma2022.rst``."""
+"""The protocol's enumerations and its ports, with the names and numbers of ``protocol-tma2022.rst``."""
 
 from __future__ import annotations
 
 from enum import Enum, IntEnum, IntFlag
 
 COMMAND_PORT = 30005
-"""Where the Operation Manager listens: commands, replies and events on one socket."""
+"""Port of the Operation Manager: commands, replies and events on one socket."""
 
 TELEMETRY_PORT = 50035
-"""Where the EUI's computer serves the telemetry."""
+"""Port of the telemetry on the EUI's computer."""
 
 
 class CommandCode(IntEnum):
@@ -270,7 +270,7 @@ class ElevationLockingPinMotionState(IntEnum):
 
 
 class ThermalMode(IntEnum):
-    """The control mode of a thermal command, which says what its ``setpoint`` is."""
+    """The control mode of a thermal command. It gives the meaning of the command's ``setpoint``."""
 
     TRACK_AMBIENT = 0
     TRACK_SETPOINT = 1

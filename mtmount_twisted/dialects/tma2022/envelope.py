@@ -1,6 +1,6 @@
-"""What a relay reads of a line and writes into it: headers, without a look at the parameters behind them.
+"""Headers of lines, for a relay: read and rewritten, without a look at the parameters behind them.
 
-All other bytes of a line stay as they are. `mask_password` takes the password out of the settings event.
+All other bytes of a line stay unchanged. `mask_password` hides the password in the settings event.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .replies import classify
 
 
 class CommandHeader(NamedTuple):
-    """What a relay knows of a command."""
+    """Header of a command, as a relay needs it."""
 
     sequence_id: int
     code: int
@@ -30,7 +30,7 @@ class CommandHeader(NamedTuple):
 
 
 class ReplyHeader(NamedTuple):
-    """What a relay knows of a reply; None for each parameter that it does not have."""
+    """Header of a reply, as a relay needs it. A parameter that the reply does not have is None."""
 
     id: int
     sequence_id: int | None
@@ -40,12 +40,12 @@ class ReplyHeader(NamedTuple):
 
     @property
     def classification(self) -> Classification:
-        """What the reply means for a command."""
+        """Meaning of the reply for the command that it answers."""
         return classify(self.id)
 
 
 class TelemetryHeader(NamedTuple):
-    """What a relay knows of a telemetry line.
+    """Header of a telemetry line, as a relay needs it.
 
     :ivar timestamp: TAI seconds since the unix epoch.
     """
@@ -55,7 +55,7 @@ class TelemetryHeader(NamedTuple):
 
 
 def read_command_header(line: bytes) -> CommandHeader:
-    """Return the header of a command, whatever its code and parameters.
+    """Return the header of a command; its code and its parameters may be unknown.
 
     :raises LineError: if the line has no such header.
     """
@@ -63,7 +63,7 @@ def read_command_header(line: bytes) -> CommandHeader:
 
 
 def rewrite_command(line: bytes, *, sequence_id: int, source: int) -> bytes:
-    """Return a command's line under another id and source.
+    """Return a command's line with another id and source.
 
     :raises LineError: if the line has no header.
     """
@@ -118,9 +118,9 @@ _read_topic = msgspec.json.Decoder(_Topic).decode
 
 
 def read_reply_header(line: bytes) -> ReplyHeader:
-    """Return the header of a reply, whatever its id and its other parameters.
+    """Return the header of a reply; its id and its other parameters may be unknown.
 
-    :raises LineError: if the line is no reply, or one of the header's parameters is no integer.
+    :raises LineError: if the line is not a reply, or if a number of the header is not an integer.
     """
     try:
         reply = _read_reply(line)
@@ -139,7 +139,7 @@ def read_reply_header(line: bytes) -> ReplyHeader:
 
 
 def _rare_reply_header(line: bytes) -> ReplyHeader:
-    """Read the header of a reply that `msgspec` refuses, because of NaN or 3.0."""
+    """Read the header of a reply that `msgspec` rejects because of NaN or 3.0."""
     content = json_lines.load(line)
     reply_id: int = json_lines.member(line, content, "id", int, "an integer")
     json_lines.member(line, content, "timestamp", float, "a finite number")
@@ -155,9 +155,9 @@ def _parameter(line: bytes, parameters: dict[str, Any], name: str) -> int | None
 
 
 def read_telemetry_header(line: bytes) -> TelemetryHeader:
-    """Return the header of a telemetry line: its topic, and when it was sent.
+    """Return the header of a telemetry line: the number of its topic, and its time of sending.
 
-    :raises LineError: if the line is no telemetry.
+    :raises LineError: if the line is not telemetry.
     """
     try:
         topic = _read_topic(line)
@@ -175,7 +175,7 @@ def read_telemetry_header(line: bytes) -> TelemetryHeader:
 _NAMES = ("sequenceId", "commander", "supersedingSequenceId", "supersedingCommander")
 _KEY = re.compile(rb'"(%b)"[ \t\r\n]*:[ \t\r\n]*([^,}\] \t\r\n"]+)' % "|".join(_NAMES).encode())
 _PARAMETERS = re.compile(rb'"parameters"[ \t\r\n]*:')
-# Possessive, so that a broken string costs no more than its length.
+# Possessive quantifiers, so that a broken string costs time linear in its length.
 _STRING = rb'"(?:[^"\\]++|\\.)*+'
 _TOKEN = re.compile(_STRING + rb'(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _BROKEN_OFF = re.compile(_STRING + rb"\\?", re.DOTALL)
@@ -190,11 +190,11 @@ def rewrite_reply(
     superseding_sequence_id: int | None = None,
     superseding_commander: int | None = None,
 ) -> bytes:
-    """Return a reply's line with other numbers in the parameters of its header. All other bytes stay.
+    """Return a reply's line with other numbers in the parameters of its header.
 
-    :param line: a line that `read_reply_header` has read.
+    A parameter that is None, or that the reply does not have, stays unchanged. So do all other bytes.
 
-    A parameter that is None, or that the reply does not have, stays as it is.
+    :param line: a line that `read_reply_header` accepts.
     """
     numbers = (sequence_id, commander, superseding_sequence_id, superseding_commander)
     wanted = {name.encode(): b"%d" % number for name, number in zip(_NAMES, numbers) if number is not None}
@@ -207,9 +207,9 @@ def rewrite_reply(
 
 
 def _spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each parameter of the header: its name, and where its value stands."""
-    # With no escape, and no braces but those of the reply and its parameters, a name before the first closing
-    # brace and behind "parameters" is a parameter.
+    """Yield the name and the position of the value of each parameter of the header."""
+    # A line without escapes, and with no braces but those of the reply and its parameters, is simple: each
+    # name behind "parameters" and before the first closing brace is a parameter.
     if b"\\" not in line and line.count(b"{") == 2 and line.count(b"}") == 2:
         begin = _PARAMETERS.search(line)
         for found in _KEY.finditer(line, begin.end() if begin else len(line), line.index(b"}") + 1):
@@ -219,7 +219,7 @@ def _spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _scanned_spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the same for any line, token by token."""
+    """Yield the same as `_spans` for any line, token by token."""
     path: list[str | None] = []
     key, previous = "", b""
     for token in _TOKEN.finditer(line):
@@ -244,16 +244,16 @@ _KEPT = (b"true", b"false", b"null")
 
 
 def mask_password(line: bytes) -> bytes:
-    """Return a line with each character of each password in it as ``*``.
+    """Return a line with a ``*`` for each character of each password in it.
 
-    The settings event, 40, holds the password of the motion controller in clear ("STATE_INFO and settings").
-    A password is a value whose name says so, in any reply, and also in a line that is broken off, because a
-    refused line is written to the log. A number becomes a text of as many ``*``.
+    The settings event, 40, contains the password of the motion controller in clear ("STATE_INFO and
+    settings"). A value is a password if its name says so, in any reply. The function also masks a line that
+    is cut off, because rejected lines are logged. A number becomes a text of as many ``*``.
     """
     if not _MAY_HOLD.search(line):
         return line
     pieces, at = [], 0
-    depth, secret = 0, -1  # secret: how deep the value of a password stands, or -1 outside of one
+    depth, secret = 0, -1  # secret: depth of a password's value, or -1 outside of one
     previous = b""
     for token in _TOKEN.finditer(line):
         text = token[0]
@@ -270,7 +270,7 @@ def mask_password(line: bytes) -> bytes:
 
 
 def _text(token: bytes) -> str:
-    """Return the text of a JSON string, or the bytes as they stand if it is none."""
+    """Return the text of a JSON string; the bytes as text if it is malformed."""
     try:
         return str(json.loads(token)) if token[:1] == b'"' else token.decode("ascii", "replace")
     except ValueError:

@@ -1,7 +1,8 @@
-"""One value <-> one text of a command: the types of ``protocol-tma2022.rst``, "Field types in commands".
+"""Conversion of one value to one text of a command, by ``protocol-tma2022.rst``, "Field types in commands".
 
-The mount reads a command with Python's own `int` and `float`, so this reads what they read. Programs are held
-to more: a bool is a bool, and an enum is a member of its enum, as in the original.
+The mount reads a command with Python's own `int` and `float`, so the readers here accept the same texts. The
+checks of a program's values are stricter: a bool must be a bool, and an enum a member of its enum, as in the
+original.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mtmount_twisted.wire.fields import FLOAT, INT, Kind, check_any_float, check
 
 
 def check_bool(value: Any) -> bool:
-    """Return a bool as it is; an integer is none."""
+    """Return a bool as it is. An integer is not a bool here."""
     value = plain(value)
     if not isinstance(value, bool):
         raise ValueError(value)
@@ -28,9 +29,9 @@ def read_bool(text: str) -> bool:
 
 
 def check_stripped(value: Any) -> str:
-    """Return text that can stand in the last field of a command.
+    """Return text that can be the last field of a command: without white space at its ends.
 
-    The reader strips white space from both ends of the line, and counts the fields then.
+    The mount strips white space from both ends of the line before it counts the fields.
     """
     text = check_str(value)
     if not text or text != text.strip():
@@ -51,12 +52,12 @@ PLAIN_KINDS = {
         str,
     ),
 }
-"""The kind of each plain Python type."""
+"""The `Kind` of each plain Python type."""
 
 
 @cache
 def kind_of(dtype: type) -> Kind:
-    """Return the kind whose values are of this Python type: a plain type or an `IntEnum`.
+    """Return the kind for a Python type: a plain type or an `IntEnum`.
 
     :raises KeyError: if the protocol has no such type.
     """

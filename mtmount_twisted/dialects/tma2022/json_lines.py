@@ -1,4 +1,4 @@
-"""A line <-> JSON, where `msgspec` alone is not enough: NaN, UTF-8, numbers as the vendor writes them."""
+"""Conversion of a line to JSON beyond `msgspec`: NaN, UTF-8, and the vendor's spelling of numbers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError
 
 if TYPE_CHECKING:
-    Struct = object  # its own rules for type checkers would win over those of our metaclasses
+    Struct = object  # the type checkers' rules for Struct would override those of our metaclasses
 else:
     Struct = msgspec.Struct
 
 BIT = bool | Literal[0, 1]
-"""A bool on the wire: the vendor writes 0 and 1 where the mock controller writes false and true."""
+"""A bool on the wire: the vendor writes 0 and 1, the mock controller false and true."""
 
 encode_fast = msgspec.json.Encoder().encode
 
@@ -25,8 +25,8 @@ encode_fast = msgspec.json.Encoder().encode
 def encode(message: Any) -> bytes:
     """Return a Struct as JSON, terminator included.
 
-    `msgspec` writes ``null`` for NaN and infinity, and the mount writes ``NaN``; so where a null turns up,
-    `json` writes the line.
+    `msgspec` writes ``null`` for NaN and infinity, but the mount writes ``NaN``. So `json` writes a line that
+    contains ``null``.
     """
     data = encode_fast(message)
     return dump(msgspec.to_builtins(message)) if b"null" in data else data + TERMINATOR
@@ -38,9 +38,9 @@ def dump(content: Any) -> bytes:
 
 
 def require_utf8(line: bytes) -> None:
-    """Refuse a line that is not UTF-8: `msgspec` does not look at the strings that it skips.
+    """Check that a line is UTF-8, which `msgspec` does not check in strings that it skips.
 
-    :raises LineError: if it is not.
+    :raises LineError: if the line is not UTF-8.
     """
     try:
         line.decode()
@@ -49,14 +49,14 @@ def require_utf8(line: bytes) -> None:
 
 
 def load(line: bytes) -> dict[str, Any]:
-    """Return the object that a line is, read with `json`, which takes ``NaN`` and ``Infinity``.
+    """Return the JSON object in a line. `json` reads it, because it accepts ``NaN`` and ``Infinity``.
 
-    :raises LineError: if it is no object.
+    :raises LineError: if the line is not a JSON object.
     """
     require_utf8(line)
     try:
         content = json.loads(line.decode())
-        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate could not be written again
+        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate can't be written again
     except UnicodeEncodeError:
         raise LineError(line, "expected JSON: a string holds half a surrogate pair") from None
     except (ValueError, RecursionError) as error:
@@ -67,9 +67,9 @@ def load(line: bytes) -> dict[str, Any]:
 
 
 def member(line: bytes, content: dict[str, Any], name: str, dtype: type, expected: str) -> Any:
-    """Return a member that every line of its kind has.
+    """Return a member that every line of its kind must have.
 
-    :raises LineError: if it is missing, or of another type. It names the member.
+    :raises LineError: if the member is missing or has another type. The error names the member.
     """
     if name not in content:
         raise LineError(line, f"{name}: expected {expected}, got nothing", name)
@@ -83,12 +83,12 @@ def member(line: bytes, content: dict[str, Any], name: str, dtype: type, expecte
 
 
 def too_large(value: Any) -> bool:
-    """Whether a value is an integer of more than 64 bits, which no database and few programs can hold."""
+    """Return True for an integer of more than 64 bits, which no database and few programs can hold."""
     return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def whole(value: Any) -> Any:
-    """Return a value with each ``3.0`` in it as 3: the vendor writes decimals."""
+    """Return a value in which 3 replaces each ``3.0``: the vendor writes integers with decimals."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):
@@ -99,7 +99,7 @@ def whole(value: Any) -> Any:
 
 
 def lists(value: Any) -> Any:
-    """Return a value with each tuple in it as a list, as JSON has them."""
+    """Return a value in which a list replaces each tuple, as JSON has only lists."""
     if isinstance(value, list | tuple):
         return [lists(each) for each in value]
     if isinstance(value, dict):
@@ -108,6 +108,6 @@ def lists(value: Any) -> Any:
 
 
 def camel(name: str) -> str:
-    """Return the name on the wire of an attribute: ``sequenceId`` of ``sequence_id``."""
+    """Return an attribute's name on the wire: ``sequenceId`` for ``sequence_id``."""
     first, *others = name.split("_")
     return first + "".join(other.capitalize() for other in others)

@@ -1,7 +1,7 @@
-"""The replies and events: what the mount says.
+"""The replies and events of the mount.
 
-Each class is one reply of ``protocol-tma2022.rst``, "The replies and events". The five that answer a command
-are each an `Answer`; all others are events, and come unasked. On the wire a reply is
+Each class is one reply of ``protocol-tma2022.rst``, "The replies and events". Five replies answer a command;
+each is an `Answer`. All others are events, which the mount sends unasked. On the wire a reply is
 ``{"id": 3, "timestamp": 1758006630.0, "parameters": {"commander": 1, "sequenceId": 7}}``.
 """
 
@@ -31,20 +31,20 @@ from .enums import (
 from .reply_type import ReplyType, parameter
 
 EPOCH_1904 = -2_082_844_800
-"""The unix time at which LabVIEW, and so the vendor's PXI, begins to count."""
+"""Unix time of the start of the clock of LabVIEW, and so of the vendor's PXI."""
 
 
 class Reply(json_lines.Struct, metaclass=ReplyType):
-    """What all replies have."""
+    """Base class of all replies."""
 
     reply_id: ClassVar[ReplyId]
-    """The id of all replies of the class; `UnknownReply` has none."""
+    """Id of all replies of the class; `UnknownReply` has none."""
 
     classification: ClassVar[Classification] = Classification.EVENT
-    """What it means for a command."""
+    """Meaning of the reply for the command that it answers."""
 
     subject_names: ClassVar[tuple[str, ...]] = ()
-    """The parameters that say which thing an event is about."""
+    """Names of the parameters that say which thing an event is about."""
 
     timestamp: float = parameter(
         "When it was sent: TAI seconds since the unix epoch, but see `unix_timestamp`.", unit="s", default=0.0
@@ -55,25 +55,25 @@ class Reply(json_lines.Struct, metaclass=ReplyType):
 
     @property
     def id(self) -> int:
-        """The number of the reply, a `ReplyId` where that is known."""
+        """The number of the reply; a `ReplyId` if it is known."""
         return self.reply_id
 
     @property
     def subject(self) -> tuple[Any, ...]:
-        """What an event is about: its id, and the device; of two with one subject the later holds."""
+        """Id and device of an event. A later event with the same subject replaces the earlier one."""
         return (int(self.id), *(getattr(self, name) for name in self.subject_names))
 
     @property
     def unix_timestamp(self) -> float:
         """The `timestamp` in seconds since 1970.
 
-        The PXI counts from 1904, and leaves leap seconds out; so its clock is then 37 s behind TAI.
+        The PXI counts from 1904 without leap seconds, so its timestamps are 37 s behind TAI.
         """
         since_1904 = self.timestamp > 2_900_000_000  # 2061, or 1995 counted from 1904
         return self.timestamp + EPOCH_1904 if since_1904 else self.timestamp
 
     def encode(self) -> bytes:
-        """Return the reply as it goes over the wire, terminator included."""
+        """Return the reply as bytes for the wire, terminator included."""
         return json_lines.encode(self)
 
     def fields(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _remade(cls: Callable[..., Reply], values: dict[str, Any]) -> Reply:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as Python; settings in short, because they hold a password."""
+    """Return Python source for a value. Settings are abbreviated, because they contain a password."""
     if isinstance(value, dict):
         return f"<{len(value)} settings>"
     if isinstance(value, tuple):
@@ -109,11 +109,11 @@ def _shown(value: Any) -> str:
 
 
 class UnknownReply(Reply):
-    """A reply of an unknown id, or of a known one whose parameters are not those that its class has.
+    """A reply with an unknown id, or with parameters that its class does not have.
 
     :ivar id: its number.
-    :ivar parameters: all that it says.
-    :ivar problem: why the parameters do not fit the class; empty if the id has none.
+    :ivar parameters: its parameters as received.
+    :ivar problem: mismatch between parameters and class; empty if the id has no class.
     """
 
     id: int
@@ -123,7 +123,7 @@ class UnknownReply(Reply):
     commander: Source | None = None
 
     def encode(self) -> bytes:
-        """Return the reply as it goes over the wire, terminator included."""
+        """Return the reply as bytes for the wire, terminator included."""
         return json_lines.dump(self.fields())
 
     def fields(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class UnknownReply(Reply):
 
 
 class Answer(Reply):
-    """What all replies that answer one command have."""
+    """Base class of the replies that answer one command."""
 
     sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
 
@@ -164,7 +164,7 @@ class CmdRejectedReply(Answer):
 
     reply_id = ReplyId.CMD_REJECTED
     classification = Classification.REJECTED
-    explanation: str = parameter("Why, in the mount's own words.")
+    explanation: str = parameter("Reason, in the mount's own words.")
 
 
 class CmdSucceededReply(Answer):
@@ -179,7 +179,7 @@ class CmdFailedReply(Answer):
 
     reply_id = ReplyId.CMD_FAILED
     classification = Classification.FAILED
-    explanation: str = parameter("Why, in the mount's own words.")
+    explanation: str = parameter("Reason, in the mount's own words.")
 
 
 class CmdSupersededReply(Answer):
@@ -193,7 +193,7 @@ class CmdSupersededReply(Answer):
 
 
 class _Alarm(Reply):
-    """What warnings and errors have."""
+    """Base class of warnings and errors."""
 
     subject_names = ("subsystem_id", "subsystem_instance", "code", "name")
     name: str = parameter("The name of the condition.")
@@ -373,7 +373,7 @@ class ChillerStateReply(Reply):
 
     @property
     def follows_ambient(self) -> tuple[bool, ...]:
-        """Whether the ambient temperature is followed, whichever of the two the mount sent."""
+        """True for each part that follows the ambient temperature, from the parameter that the mount sent."""
         if self.track_ambient is not None:
             return self.track_ambient
         return tuple(mode == ChillerMode.TRACK_AMBIENT for mode in self.chiller_mode or ())
@@ -460,7 +460,7 @@ class EthercatManagementStatusReply(Reply):
 
     reply_id = ReplyId.ETHERCAT_MANAGEMENT_STATUS
     event_type: str = parameter("What happened, such as ``GetVersion``.")
-    event_data: dict[str, Any] = parameter("What there is to know of it.")
+    event_data: dict[str, Any] = parameter("Details of the event.")
 
 
 def _leaves(branch: type[Reply]) -> tuple[type[Reply], ...]:
@@ -469,7 +469,7 @@ def _leaves(branch: type[Reply]) -> tuple[type[Reply], ...]:
 
 
 Replies: tuple[type[Reply], ...] = tuple(sorted(_leaves(Reply), key=lambda reply: reply.reply_id))
-"""Every reply class, in the order of their ids. `ReplyId` has two more, whose parameters are not known."""
+"""Every reply class, in the order of their ids. `ReplyId` has two more ids; their parameters are unknown."""
 
 ReplyDict: dict[int, type[Reply]] = {int(reply.reply_id): reply for reply in Replies}
 """The reply class of each id that has one."""
@@ -479,10 +479,10 @@ ANSWER_IDS = frozenset(reply_id for reply_id, reply in ReplyDict.items() if issu
 
 
 def classify(reply_id: int) -> Classification:
-    """Return what a reply of this id means for a command."""
+    """Return the meaning of a reply with this id for the command that it answers."""
     reply = ReplyDict.get(reply_id)
     return Classification.EVENT if reply is None else reply.classification
 
 
 AnyReply: Any = reduce(or_, Replies)
-"""The type for `msgspec` that any known reply is of."""
+"""Union of all reply classes, for `msgspec`."""

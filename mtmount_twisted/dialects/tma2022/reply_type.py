@@ -1,8 +1,8 @@
-"""What a reply is: declared once, in a class body, as `messages` does it for text; read by `msgspec`.
+"""Declaration of replies: a class body declares a reply, and `msgspec` reads it.
 
-A reply class is a list of `parameter` lines. `ReplyType`, its metaclass, makes of them a `msgspec.Struct`
-with the two members that every reply has on the wire, ``timestamp`` and ``parameters``, and an attribute for
-each parameter.
+A reply class is a list of `parameter` lines, as in `wire.messages`. `ReplyType`, its metaclass, turns them
+into a `msgspec.Struct`. The Struct has the two members of every reply on the wire, ``timestamp`` and
+``parameters``, and the class has an attribute for each parameter.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .json_lines import BIT, camel
 
 @dataclass(frozen=True, slots=True)
 class ParameterInfo:
-    """What is known of one parameter of a reply class.
+    """Description of one parameter of a reply class.
 
-    :ivar name: its name, which is also the attribute's.
-    :ivar wire_name: its name on the wire.
-    :ivar doc: what it means, one sentence.
-    :ivar unit: its unit, such as ``deg``; empty where it has none.
-    :ivar dtype: the type of the attribute.
-    :ivar wire_type: the type that `msgspec` reads.
-    :ivar required: True if a program has to give it.
-    :ivar default: the value when a program gives none.
-    :ivar null: True if None is written as ``null``, and not left out.
+    :ivar name: name of the parameter and of the attribute.
+    :ivar wire_name: name on the wire.
+    :ivar doc: meaning, one sentence.
+    :ivar unit: unit, such as ``deg``; empty if there is none.
+    :ivar dtype: type of the attribute.
+    :ivar wire_type: type that `msgspec` reads.
+    :ivar required: True if a program must give a value.
+    :ivar default: value if a program gives none.
+    :ivar null: True if None is written as ``null``; False if None is omitted.
     """
 
     name: str
@@ -52,20 +52,20 @@ class ParameterInfo:
 
     @property
     def expected(self) -> str:
-        """What a right value is, in words."""
+        """Description of a valid value, for error messages."""
         name = self.dtype.__name__ if isinstance(self.dtype, type) else str(self.dtype)
         name = re.sub(r"[a-z_0-9]+\.(?=\w)", "", name)  # without the modules
         return f"{name} in {self.unit}" if self.unit else name
 
     @property
     def described(self) -> str:
-        """Name, type, unit and meaning, in one line for a person."""
+        """Name, type, unit and meaning in one line, for a person."""
         return f"{self.name} ({self.expected}): {self.doc}"
 
     def check(self, message_name: str, value: Any) -> Any:
-        """Return the value to keep for one that a program gave.
+        """Return the value to keep for a program's value.
 
-        :raises FieldError: if it is not of the parameter's type.
+        :raises FieldError: if the value is not of the parameter's type.
         """
         if value is None and not self.required:
             return self.default if self.default is not None or self.null else UNSET
@@ -80,7 +80,7 @@ class ParameterInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """What `parameter` leaves in a class body for `ReplyType` to find."""
+    """Placeholder that `parameter` puts into a class body; `ReplyType` replaces it."""
 
     doc: str
     unit: str
@@ -95,13 +95,13 @@ _REQUIRED: Any = object()
 def parameter(
     doc: str, *, unit: str = "", default: Any = _REQUIRED, null: bool = False, wire_name: str = ""
 ) -> Any:
-    """Declare one parameter of a reply; its type is the annotation.
+    """Declare one parameter of a reply. The annotation gives its type.
 
-    :param doc: what it means, one sentence.
-    :param unit: its unit.
-    :param default: the value when a program gives none. With None the wire may leave it out, too.
-    :param null: write None as ``null``, instead of leaving it out.
-    :param wire_name: its name on the wire, where that is not the attribute's in camel case.
+    :param doc: meaning, one sentence.
+    :param unit: unit.
+    :param default: value if a program gives none. If it is None, a line may also omit the parameter.
+    :param null: True to write None as ``null`` instead of omitting it.
+    :param wire_name: name on the wire, if it is not the attribute's name in camel case.
     """
     return _Declared(doc, unit, default, null, wire_name)
 
@@ -111,7 +111,7 @@ _READINGS: dict[Any, tuple[Any, Callable[[Any], Any]]] = {
     tuple[bool, ...]: (tuple[BIT, ...], lambda values: tuple(map(bool, values))),
     tuple[LimitsMask, ...]: (tuple[int, ...], lambda values: tuple(map(LimitsMask, values))),
 }
-"""The types that an attribute has and the wire has not: what `msgspec` reads, and a function."""
+"""For a type that the wire does not have: the type that `msgspec` reads, and a function that converts it."""
 
 
 def _reading(dtype: Any) -> tuple[Any, Callable[[Any], Any] | None]:
@@ -124,7 +124,7 @@ def _reading(dtype: Any) -> tuple[Any, Callable[[Any], Any] | None]:
 
 
 def _attribute(info: ParameterInfo) -> property:
-    """Return the attribute of a parameter, which is kept in ``parameters``."""
+    """Return the property for a parameter, which is stored in ``parameters``."""
     get: Callable[[Any], Any] = attrgetter(f"parameters.{info.name}")
     convert = _reading(info.dtype)[1]
 
@@ -139,20 +139,20 @@ def _attribute(info: ParameterInfo) -> property:
 
 
 def evaluated(namespace: dict[str, Any]) -> dict[str, Any]:
-    """Return the annotations of a class body as objects: a metaclass needs them before the class is there."""
+    """Return the annotations of a class body as objects. The metaclass needs them before the class exists."""
     known = vars(sys.modules[namespace["__module__"]])
     return {name: eval(text, dict(known)) for name, text in namespace.get("__annotations__", {}).items()}
 
 
 def documented(namespace: dict[str, Any], infos: Iterable[Any]) -> str:
-    """Return the docstring of a class body and, behind it, a line for each field."""
+    """Return the docstring of a class body, followed by a line for each field."""
     return "\n".join(
         [inspect.cleandoc(namespace.get("__doc__") or ""), "", *(f"* {info.described}" for info in infos)]
     )
 
 
 def signature(fields: Iterable[tuple[str, Any, Any]]) -> inspect.Signature:
-    """Return the signature of a class that is made by keyword, of names, types and defaults."""
+    """Return the signature of a keyword-only constructor, from names, types and defaults."""
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=dtype)
         for name, dtype, default in fields
@@ -162,7 +162,7 @@ def signature(fields: Iterable[tuple[str, Any, Any]]) -> inspect.Signature:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(parameter,))
 class ReplyType(StructMeta):
-    """Makes of the `parameter` lines of a class body a Struct as the wire has it."""
+    """Metaclass that turns the `parameter` lines of a class body into a Struct with the wire's layout."""
 
     field_infos: tuple[ParameterInfo, ...]
     parameters_type: Any
@@ -198,7 +198,7 @@ class ReplyType(StructMeta):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """How a reply of this class is made, for `help` and `inspect.signature`."""
+        """Signature of the constructor, for `help` and `inspect.signature`."""
         return signature(
             (info.name, info.dtype, inspect.Parameter.empty if info.required else info.default)
             for info in cls.field_infos

@@ -1,8 +1,8 @@
-"""The telemetry topics: what the mount measures.
+"""The telemetry topics of the mount.
 
 Each class is one topic of ``protocol-tma2022.rst``, "The telemetry topics". Each quantity has a time stamp of
-its own beside it. A number that a line does not have is NaN, anything else None: the topics grow from version
-to version, and the computer that serves them is configured by hand. The units of
+its own beside it. If a line lacks a quantity, a number is NaN and any other value None: newer versions of the
+mount send more quantities, and the computer that serves the topics is configured by hand. The units of
 `internal_temperature_capacitor_bank` and `glycol_temperature_elevation_0001` are those of the original,
 though they look wrong.
 """
@@ -21,26 +21,26 @@ from .topic_type import MISSING, TopicType, measured, measured_at
 
 
 class Topic(json_lines.Struct, metaclass=TopicType):
-    """What all topics have."""
+    """Base class of all topics."""
 
     topic_id: ClassVar[int]
-    """The number of the topic on the wire, ``topicID``."""
+    """Number of the topic on the wire, ``topicID``."""
 
     topic: ClassVar[str]
-    """The name of the topic."""
+    """Name of the topic."""
 
     period: ClassVar[float | None]
-    """How often it comes, in seconds; None where that is not known."""
+    """Interval between two lines of the topic in seconds; None if it is unknown."""
 
     timestamp: float
-    """When it was sent: TAI seconds since the unix epoch."""
+    """Time of sending: TAI seconds since the unix epoch."""
 
     def encode(self) -> bytes:
-        """Return the topic as it goes over the wire, terminator included."""
+        """Return the topic as bytes for the wire, terminator included."""
         return json_lines.encode(self)
 
     def fields(self) -> dict[str, Any]:
-        """Return the quantities by their names on the wire, an array as a list; not those that miss."""
+        """Return the quantities by their names on the wire, an array as a list, without missing ones."""
         content: dict[str, Any] = {"timestamp": self.timestamp}
         for info in type(self).field_infos:
             values = [getattr(self, member) for member, _ in info.members]
@@ -69,10 +69,10 @@ def _remade(cls: Callable[..., Topic], values: dict[str, Any]) -> Topic:
 
 
 class UnknownTopic(Topic):
-    """A topic of an unknown number.
+    """A topic with an unknown number.
 
     :ivar topic_id: its number.
-    :ivar values: all else that the line has, as it stands there.
+    :ivar values: all other members of the line, as received.
     """
 
     topic_id: int  # type: ignore[misc]
@@ -88,11 +88,11 @@ class UnknownTopic(Topic):
         return f"UnknownTopic(topic_id={self.topic_id}, timestamp={self.timestamp!r}, values=<{names}>)"
 
     def encode(self) -> bytes:
-        """Return the topic as it goes over the wire, terminator included."""
+        """Return the topic as bytes for the wire, terminator included."""
         return json_lines.dump({"topicID": self.topic_id, **self.fields()})
 
     def fields(self) -> dict[str, Any]:
-        """Return all that the line has, without the number of the topic."""
+        """Return all members of the line except the number of the topic."""
         return {"timestamp": self.timestamp, **self.values}
 
 

@@ -1,8 +1,8 @@
-"""What a telemetry topic is: declared once, in a class body, and read by `msgspec` as the wire has it.
+"""Declaration of telemetry topics: a class body declares a topic, and `msgspec` reads it.
 
 On the wire a topic is flat: an array ``x`` of 2 is ``x1`` and ``x2``, with ``x1Timestamp`` and
-``x2Timestamp``. `TopicType`, the metaclass, makes a `msgspec.Struct` with all of them, and one attribute for
-the array.
+``x2Timestamp``. `TopicType`, the metaclass, makes a `msgspec.Struct` with all these members, and one
+attribute for the array.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from .json_lines import BIT, camel
 from .reply_type import documented, evaluated, signature
 
 MISSING = float("nan")
-"""The value of a number that a line did not have; the one object tells it from a NaN that it had."""
+"""Value of a number that a line did not have. The identity of this object tells it from a received NaN."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuantityInfo:
-    """What is known of one quantity of a topic, or of its time stamps.
+    """Description of one quantity of a topic, or of the time stamps of a quantity.
 
-    :ivar name: its name, which is also the attribute's.
-    :ivar wire_name: its name on the wire; with a number behind it where there are several.
-    :ivar doc: what it means.
-    :ivar unit: its unit, such as ``deg/s``; empty where it has none.
-    :ivar dtype: the type of one value: float, int or bool.
-    :ivar count: how many values it has; 1 for one that is no array.
-    :ivar measured: the quantity that these are the time stamps of; empty for a quantity.
+    :ivar name: name of the quantity and of the attribute.
+    :ivar wire_name: name on the wire; the members of an array add a number to it.
+    :ivar doc: meaning.
+    :ivar unit: unit, such as ``deg/s``; empty if there is none.
+    :ivar dtype: type of one value: float, int or bool.
+    :ivar count: number of values; 1 if it is not an array.
+    :ivar measured: for time stamps, the name of their quantity; empty for a quantity.
     """
 
     name: str
@@ -49,18 +49,18 @@ class QuantityInfo:
 
     @property
     def expected(self) -> str:
-        """What a right value is, in words."""
+        """Description of a valid value, for error messages."""
         of = f"{self.dtype.__name__} in {self.unit}" if self.unit else self.dtype.__name__
         return of if self.count == 1 else f"a sequence of {self.count} {of}"
 
     @property
     def described(self) -> str:
-        """Name, type, unit and meaning, in one line for a person."""
+        """Name, type, unit and meaning in one line, for a person."""
         return f"{self.name} ({self.expected}): {self.doc}"
 
     @property
     def members(self) -> list[tuple[str, str]]:
-        """The attribute and the name on the wire of each value, as the Struct has them."""
+        """Return the attribute of the Struct and the name on the wire for each value."""
         if self.count == 1:
             return [(self.name, self.wire_name)]
         base, end = (
@@ -69,9 +69,9 @@ class QuantityInfo:
         return [(f"{self.name}__{number}", f"{base}{number}{end}") for number in range(1, self.count + 1)]
 
     def check(self, topic_name: str, value: Any) -> list[Any]:
-        """Return the values to keep for what a program gave.
+        """Return the values to keep for a program's value.
 
-        :raises FieldError: if they are not of the quantity's type, or too many or too few.
+        :raises FieldError: if a value is not of the quantity's type, or if there are too many or too few.
         """
         absent: Any = MISSING if self.dtype is float else UNSET
         if value is None and self is _TIMESTAMP:
@@ -94,7 +94,7 @@ class QuantityInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """What `measured` and `measured_at` leave in a class body for `TopicType` to find."""
+    """Placeholder that `measured` and `measured_at` put into a class body; `TopicType` replaces it."""
 
     doc: str
     unit: str
@@ -104,19 +104,19 @@ class _Declared:
 
 
 def measured(doc: str, *, unit: str = "", count: int = 1, wire_name: str = "") -> Any:
-    """Declare one quantity of a topic; its type is the annotation. See `QuantityInfo`."""
+    """Declare one quantity of a topic. The annotation gives its type; see `QuantityInfo`."""
     return _Declared(doc, unit, count, wire_name, "")
 
 
 def measured_at(quantity: str) -> Any:
-    """Declare the time stamps of a quantity that stands above."""
+    """Declare the time stamps of a quantity that is declared above."""
     return _Declared(
         f"When `{quantity}` was measured: TAI seconds since the unix epoch.", "s", 0, "", quantity
     )
 
 
 def _infos(namespace: dict[str, Any], types: dict[str, Any]) -> list[QuantityInfo]:
-    """Take the declarations out of a class body."""
+    """Remove the declarations from a class body and return them."""
     found: dict[str, QuantityInfo] = {}
     for name, declared in [each for each in namespace.items() if isinstance(each[1], _Declared)]:
         del namespace[name]
@@ -135,7 +135,7 @@ def _infos(namespace: dict[str, Any], types: dict[str, Any]) -> list[QuantityInf
 
 
 def _attribute(info: QuantityInfo) -> property:
-    """Return the attribute of an array."""
+    """Return the property for an array."""
     get: Callable[[Any], Any] = attrgetter(*(name for name, _ in info.members))
     dtype = info.dtype
     if dtype is float:
@@ -145,10 +145,10 @@ def _attribute(info: QuantityInfo) -> property:
     )
 
 
-# Without specifiers a type checker takes each declaration for a default: any quantity may be left out.
+# Without specifiers a type checker takes each declaration for a default, so any quantity may be omitted.
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=())
 class TopicType(StructMeta):
-    """Makes of the declarations of a class body a Struct as the wire has it."""
+    """Metaclass that turns the declarations of a class body into a Struct with the wire's layout."""
 
     field_infos: tuple[QuantityInfo, ...]
 
@@ -180,7 +180,7 @@ class TopicType(StructMeta):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """How a topic of this class is made, for `help` and `inspect.signature`."""
+        """Signature of the constructor, for `help` and `inspect.signature`."""
         names = [("timestamp", float, inspect.Parameter.empty)]
         return signature([*names, *((info.name, info.dtype, None) for info in cls.field_infos)])
 
