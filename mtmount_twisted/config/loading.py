@@ -1,11 +1,9 @@
-"""What the bridge can be told in a file: TOML in, frozen and checked values out.
+"""The configuration of the bridge: TOML in, frozen and checked values out.
 
-`load` reads a text and `load_file` a file; `check` says whether values that a program made, or changed,
-belong together. What is wrong is told all at once, in one `ConfigError`. `default_config` is what holds
-with no file.
+`load` reads a text and `load_file` a file; `check` checks values that a program made or changed. All errors
+are reported at once, in one `ConfigError`. `default_config` is the configuration without a file.
 
-Next: `settings` declares every key, `tables` goes through the parsed file, `places` knows what can be an
-address.
+Next: `settings` declares every key, `tables` reads the parsed file, ``net.addresses`` compares addresses.
 """
 
 from __future__ import annotations
@@ -40,15 +38,15 @@ MOST_PROBLEMS = 100
 
 @frozen(kw_only=True)
 class Config:
-    """All that the bridge was told.
+    """The configuration of the bridge; a field for each section.
 
-    :param controller: where the mount is, or None for the built-in simulator.
+    :param controller: the mount's controller, or None for the built-in simulator.
     :param pairs: the commanders with a pair of connections each.
     :param ports: the ports for any number of clients.
-    :param command: how commands, and the right to command, are dealt with.
-    :param clients: how far a client may be behind.
-    :param journal: what is kept of it all, and where.
-    :param web: what is served over HTTP, and where.
+    :param command: the rules for commands and for command authority.
+    :param clients: the limits of a slow client's backlog.
+    :param journal: the journal's file and its limits.
+    :param web: the page, the API and the metrics.
     """
 
     controller: Controller | None = field(default=None, metadata={"section": "controller"})
@@ -61,7 +59,7 @@ class Config:
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """The endpoints that it says to listen on, by their sections: ``port[1]``, ``web``."""
+        """The endpoints to listen on, by their sections: ``port[1]``, ``web``."""
         texts = {f"port[{number}]": port.endpoint for number, port in enumerate(self.ports, 1)}
         if self.web.endpoint is not None and self.web.enabled is not False:
             texts["web"] = self.web.endpoint
@@ -69,7 +67,7 @@ class Config:
 
 
 def default_config() -> Config:
-    """What holds with no file: the built-in simulator, and a CSC on 127.0.0.1, ports 30005 and 30006."""
+    """Return the configuration without a file: the simulator, and a CSC on ports 30005 and 30006."""
     return Config(pairs=(PairCommander(name="csc", command_port=30005),))
 
 
@@ -77,8 +75,8 @@ def load(text: str, where: str = "<config>") -> Config:
     """Read a configuration.
 
     :param text: the configuration, in TOML.
-    :param where: what to call it in an error.
-    :raises ConfigError: if it is not TOML, or with all that is wrong with it.
+    :param where: its name in an error.
+    :raises ConfigError: if it is not TOML, or with every error in it.
     """
     try:
         tables = read_toml(text)
@@ -90,7 +88,7 @@ def load(text: str, where: str = "<config>") -> Config:
 def load_file(path: str | os.PathLike[str]) -> Config:
     """Read a configuration from a file.
 
-    :raises ConfigError: if it can't be read, is not TOML in UTF-8, or with all that is wrong with it.
+    :raises ConfigError: if it can't be read, is not TOML in UTF-8, or with every error in it.
     """
     where = os.fspath(path)
     try:
@@ -105,13 +103,13 @@ def load_file(path: str | os.PathLike[str]) -> Config:
 def check(config: Config, where: str = "<config>") -> Config:
     """Check values that a program made or changed, as if they came from a file.
 
-    :raises ConfigError: with all that is wrong with them.
+    :raises ConfigError: with every error in them.
     """
     return _config(as_tables(config), where)
 
 
 def _config(tables: Mapping[str, Any], where: str) -> Config:
-    """The configuration in a parsed file; every problem is found before any is told."""
+    """Return the configuration in a parsed file; all errors are found before they are raised."""
     problems: list[str] = []
     entries = read(Config, tables, problems)
     if not tables.get("pair") and not tables.get("port"):
@@ -129,7 +127,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
 
 
 def _first(problems: list[str]) -> tuple[str, ...]:
-    """The first problems, and how many more there are."""
+    """Return the first problems, and the number of the others."""
     more = len(problems) - MOST_PROBLEMS
     return (*problems[:MOST_PROBLEMS], *([f"{more} more problems"] if more > 0 else []))
 
@@ -143,7 +141,7 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """Nobody beyond this machine commands a mount without a token, unless somebody wants that."""
+    """Report a page that other machines reach without tokens, unless the file allows that."""
     endpoint = values.get("endpoint")
     if section != "web" or not endpoint or values.get("tokens") or values.get("enabled") is False:
         return
@@ -155,7 +153,7 @@ def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _open_port(entry: Entry) -> Iterator[str]:
-    """Who may connect from beyond this machine is said, by address or by certificate."""
+    """Report a port that any other machine reaches, without a list of addresses and without certificates."""
     values, path = entry.values, entry.path
     if entry.section != "port":
         return
@@ -177,7 +175,7 @@ def _open_port(entry: Entry) -> Iterator[str]:
 
 
 def _only_streams(entry: Entry) -> Iterator[str]:
-    """The event streams of a user leave a connection of its address for a stop."""
+    """Report event streams that could take all connections of an address, with none left for a stop."""
     streams = entry.values.get("max_streams_per_user")
     connections = entry.values.get("max_connections_per_address")
     if entry.section == "web" and streams and connections and streams >= connections:

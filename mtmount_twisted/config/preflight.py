@@ -1,6 +1,6 @@
-"""What this machine has for a configuration: whether files can be where they are to be.
+"""Checks of this machine against a configuration: whether its files and sockets can be made.
 
-`problems` looks and makes nothing, so that ``--check-config`` leaves nothing behind. Next to read: `config`.
+`problems` makes nothing, so that ``--check-config`` leaves nothing behind. Next to read: `loading`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mtmount_twisted.journal.schema import real_path
 from .loading import Config
 
 LONGEST_SOCKET = 107
-"""How long the path of a socket may be, in bytes (``unix(7)``)."""
+"""The longest path of a socket, in bytes (``unix(7)``)."""
 
 NO_HOME = (
     "there is no home directory for the default: give a path, set HOME or XDG_STATE_HOME, or have no journal"
@@ -27,7 +27,7 @@ NO_HOME = (
 
 
 def problems(config: Config) -> Iterator[str]:
-    """Why files can't be where a configuration wants them, a line each, with the key."""
+    """Return a line for each file or socket that can't be made, with its key."""
     if config.journal.enabled:
         file = config.journal.path
         yield from (
@@ -47,7 +47,7 @@ def unix_sockets(config: Config) -> dict[str, str]:
 
 
 class SocketUse(Enum):
-    """What is at the path of a socket."""
+    """The state of the path of a socket."""
 
     FREE = "nothing"
     LEFT_BEHIND = "a socket on which nobody accepts a connection"
@@ -57,7 +57,7 @@ class SocketUse(Enum):
 
 
 def socket_use(path: str) -> SocketUse:
-    """Return what is at the path of a socket, by connecting to it; that does not block."""
+    """Return the state of the path of a socket, by connecting to it; that does not block."""
     if os.path.islink(path):  # connect() follows it, and bind() does not
         return SocketUse.LINK
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -1,8 +1,8 @@
 """From the tables of a TOML file to the values of attrs classes, with every problem found on the way.
 
 A class whose fields are sections (`settings`) stands for the file, and the class of a section has its
-keys (`keys`). Their types and defaults are those of the fields; the rest stands in the fields' metadata,
-by the names that `Key` has. `read` goes through a file's tables; `build` makes the objects.
+keys (`keys`). Their types and defaults are those of the fields; the rest stands in the metadata of the
+fields, by the names of `Key`. `read` reads the tables of a file; `build` makes the objects.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class Section(NamedTuple):
 
 @frozen(kw_only=True)
 class Key:
-    """What a key of the file may hold.
+    """A key of the file: its type, bounds, default and text.
 
     :param kind: str, int, float, bool, tuple for a list of strings, or the strings to choose from.
     :param default: the default, as attrs knows it.
     :param default_words: the default in words, where it is computed.
-    :param example: the value that ``docs/bridge.toml`` shows, where it is not the default.
-    :param check: gives the value to use, of each of a list, or raises `ValueError` with what was expected.
+    :param example: the value in ``docs/bridge.toml``, where that is not the default.
+    :param check: returns the value to use, for each value of a list, or raises `ValueError` with the expected
+        values.
     """
 
     kind: type[Any] | tuple[str, ...]
@@ -54,15 +55,15 @@ class Key:
 
     @property
     def expected(self) -> str:
-        """What it may hold, in words."""
+        """The values that it may have, in words."""
         if isinstance(self.kind, tuple):
             return " or ".join(f'"{choice}"' for choice in self.kind)
         return ", ".join(filter(None, (_WORDS[self.kind], self.bounds)))
 
     def read(self, given: Any) -> Any:
-        """The value to use for what was given.
+        """Return the value to use for a value of the file.
 
-        :raises ValueError: with what was expected.
+        :raises ValueError: with the expected values.
         """
         if isinstance(self.kind, tuple):
             if given not in self.kind:
@@ -87,10 +88,10 @@ class Key:
 
 
 class ItemError(ValueError):
-    """What is wrong with one string of a list.
+    """A string in a list is wrong.
 
-    :ivar number: which of them, counted from 1.
-    :ivar given: it.
+    :ivar number: its place in the list, counted from 1.
+    :ivar given: the string.
     """
 
     def __init__(self, number: int, given: Any, expected: str) -> None:
@@ -110,7 +111,7 @@ _ACCEPTED: dict[type[Any], tuple[type[Any], ...]] = {float: (int, float), tuple:
 
 
 def sections(file_class: Any) -> dict[str, Section]:
-    """The sections that a file may have, by name."""
+    """Return the sections that a file may have, by name."""
     hints = get_type_hints(file_class)
     found = {}
     for attribute in attrs.fields(file_class):
@@ -121,7 +122,7 @@ def sections(file_class: Any) -> dict[str, Section]:
 
 
 def keys(cls: Any) -> dict[str, Key]:
-    """The keys of a section's class, by name; a field with no metadata is none."""
+    """Return the keys of a section's class, by name; a field without metadata is no key."""
     hints = get_type_hints(cls)
     return {
         attribute.name: Key(
@@ -142,7 +143,7 @@ def _kind(hint: Any) -> Any:
 
 
 class Entry(NamedTuple):
-    """One table of the file: what was right in it, and the defaults."""
+    """One table of the file: its correct values, and the defaults."""
 
     path: str
     section: str
@@ -150,11 +151,11 @@ class Entry(NamedTuple):
 
 
 def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> list[Entry]:
-    """Go through the tables of a file.
+    """Read the tables of a file.
 
     :param file_class: the class whose fields are the sections.
     :param tables: the file, parsed.
-    :param problems: what is wrong is added here, a line each.
+    :param problems: receives a line for each error.
     """
     known = sections(file_class)
     entries = []
@@ -168,7 +169,7 @@ def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> lis
 
 
 def build(file_class: Any, entries: list[Entry]) -> Any:
-    """Make the objects of tables in which no problem was found."""
+    """Return the configuration from tables without errors."""
     made: dict[str, Any] = {}
     for name, section in sections(file_class).items():
         objects = tuple(section.cls(**entry.values) for entry in entries if entry.section == name)
@@ -178,7 +179,7 @@ def build(file_class: Any, entries: list[Entry]) -> Any:
 
 
 def as_tables(config: Any) -> dict[str, Any]:
-    """The tables that `config` would come from."""
+    """Return the tables of which `config` would be read."""
 
     def table(section: Any) -> dict[str, Any]:
         return attrs.asdict(
@@ -194,7 +195,7 @@ def as_tables(config: Any) -> dict[str, Any]:
 
 
 def _tables(name: str, many: bool, given: Any, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tables of one section, with their paths; those of many are counted from 1."""
+    """Return the tables of one section with their paths; several are counted from 1."""
     if many and not isinstance(given, list):
         problems.append(f"{name}: expected [[{name}]], one for each, got {_shown(given)}")
         return
@@ -207,7 +208,7 @@ def _tables(name: str, many: bool, given: Any, problems: list[str]) -> Iterator[
 
 
 def _read_table(path: str, cls: Any, table: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """What is right in a table, with the defaults of what is left out."""
+    """Return the correct values of a table, and the defaults of the keys that it leaves out."""
     known = keys(cls)
     values: dict[str, Any] = {}
     for name, given in table.items():
@@ -227,7 +228,7 @@ def _read_table(path: str, cls: Any, table: dict[str, Any], problems: list[str])
 
 
 def _add_default(path: str, name: str, key: Key, values: dict[str, Any], problems: list[str]) -> None:
-    """Add to the values of a section what a key that was left out stands for."""
+    """Add the default of a key that a section leaves out to the section's values."""
     default = key.default
     if default is attrs.NOTHING:
         problems.append(f"{path}: missing, expected {key.expected}")
@@ -253,7 +254,7 @@ def _shown_key(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value of the file in one short line."""
+    """Return a value of the file as one short line."""
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "an array"
     if isinstance(value, bool):

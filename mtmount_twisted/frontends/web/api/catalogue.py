@@ -2,7 +2,8 @@
 
 Values stand in JSON as `shapes.json_value` writes them: an enumeration's member by name, a timestamp as
 ``2020-02-27T14:48:27.469Z``. Units, which JSON Schema does not know, are ``x-unit``; the names and numbers
-of an enumeration are ``x-enum``. Next to read: `command_body`, which takes what a command's schema takes.
+of an enumeration are ``x-enum``. Next to read: `command_body`, which accepts the
+values that the schema of a command allows.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from mtmount_twisted.wire.messages import BaseMessage, FieldInfo
 
 MOST = 2**31 - 1
 LEAST = -(2**31)
-"""What an integer in a command is at most and at least. The bound is ours: the protocol names none, all its
-own numbers fit, and what does not may overflow in the mount."""
+"""The largest and the least integer in a command. The bound is ours: the protocol names none, all its own
+numbers fit, and a larger one may overflow in the mount."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -60,7 +61,7 @@ class Catalogue(Shape, frozen=True, kw_only=True):
 
 
 def parameters_in(cls: type[Command]) -> tuple[FieldInfo, ...]:
-    """What a commander chooses of a command: its fields behind the header."""
+    """Return the fields of a command that a commander chooses: those behind the header."""
     return cls.field_infos[len(Command.field_infos) :]
 
 
@@ -99,7 +100,7 @@ def _parameters(cls: type[Command]) -> Schema:
     for schema in parameters["properties"].values():
         if schema["type"] == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
-        elif "x-enum" in schema:  # two enums, each of one type: what makes clients of a schema can't mix them
+        elif "x-enum" in schema:  # two enums, each of one type: generators of clients can't mix types
             name, numbers = (
                 {"type": schema.pop("type"), "enum": schema.pop("enum")},
                 schema["x-enum"].values(),
@@ -131,7 +132,7 @@ def _reply(cls: type[BaseMessage]) -> Described:
 
 
 def _request(name: str, parameters: Schema) -> Schema:
-    """The schema of a body that sends one command; without ``parameters`` if it needs none."""
+    """Return the schema of a body that sends one command; ``parameters`` is required if a parameter is."""
     needed = ["command", "parameters"] if parameters.get("required") else ["command"]
     return {
         "title": name,
@@ -169,7 +170,7 @@ async def _respond(call: Call) -> Answer:
 
 
 def routes() -> list[Route]:
-    """The catalogue's route."""
+    """Return the catalogue's route."""
     return [
         Route(
             "GET",

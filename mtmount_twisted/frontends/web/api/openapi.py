@@ -16,42 +16,42 @@ from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Para
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
 
 TAGS = {
-    "commands": "Send commands, and see what became of them.",
-    "lease": "Who has command of the mount.",
-    "state": "What is known now.",
-    "events": "What happens, as it happens and from the journal.",
-    "description": "What commands there are, and this document.",
-    "monitoring": "Health and figures, for programs that watch.",
+    "commands": "Send commands, and read their states and steps.",
+    "lease": "Command of the mount: its holder, and requests for it.",
+    "state": "The present state of the mount and the bridge.",
+    "events": "Messages, steps of commands and changes, live and from the journal.",
+    "description": "The commands and replies, and this document.",
+    "monitoring": "Health and metrics, for monitoring systems.",
     "page": "The page for people.",
 }
-"""What operations belong to, each with what it is."""
+"""The groups of operations."""
 
 _EVERYWHERE = (400, 403, 414, 421)
 _REASONS = {
-    200: "As asked.",
-    202: "Begun; it goes on.",
-    304: "As you have it.",
-    400: "A request that can't be read.",
+    200: "Success.",
+    202: "Accepted; it goes on.",
+    304: "Unchanged since the reader's copy.",
+    400: "The request can't be read.",
     401: "No token, or an unknown one.",
     403: "Not allowed to this token, or to this origin.",
-    404: "There is no such thing.",
-    409: "Refused: another has command, or the like.",
+    404: "Not found.",
+    409: "Rejected: another commander has command, for example.",
     413: "The body is too long.",
     414: "The URL is too long.",
-    415: "The body is no application/json.",
-    421: "Not a host that this daemon answers for.",
-    422: "The request has faults: each is told.",
-    429: "Too much of it at once.",
-    503: "The daemon or the controller is not ready for it.",
+    415: "The body is not application/json.",
+    421: "The daemon does not serve this host name.",
+    422: "The request has faults; the answer lists them.",
+    429: "Too many at once.",
+    503: "The daemon or the controller is not ready.",
     504: "The controller did not answer in time.",
 }
 
 
 def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[str, Any]:
-    """The OpenAPI document of these routes.
+    """Return the OpenAPI document of these routes.
 
-    :param version: the package's.
-    :param prefix: what stands before each path, such as ``/mount``.
+    :param version: the package's version.
+    :param prefix: the prefix of each path, such as ``/mount``.
     :raises ValueError: for a route without the name or the tag of its operation.
     """
     paths: dict[str, Any] = {}
@@ -63,7 +63,7 @@ def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[st
         "info": {
             "title": "mtmount-bridge",
             "version": version,
-            "description": "Who has command of the mount, what it says, and commands to it.",
+            "description": "Commands to the mount, its replies, and the right to command it.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": prefix or "/"}],
@@ -125,9 +125,9 @@ def _answer(status: int, kind: type[Struct] | Content | str) -> Schema:
 
 
 def routes(every: Sequence[Route], version: str, prefix: str = "") -> list[Route]:
-    """The document's own route.
+    """Return the route of the document itself.
 
-    :param every: all routes, its own included by the time that it is asked; see `document`.
+    :param every: all routes, which include this one when the document is requested; see `document`.
     """
     made: list[Answer] = []
 

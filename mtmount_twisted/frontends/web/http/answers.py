@@ -58,10 +58,10 @@ class Part(Shape, frozen=True):
 
 
 class Fault(Part, frozen=True):
-    """One thing that is wrong with a request.
+    """A fault in a request.
 
     :ivar where: the field, parameter or header: ``parameters.position``, ``query.limit``.
-    :ivar why: the value, and what was expected.
+    :ivar why: the value, and the expected values.
     """
 
     where: str
@@ -76,7 +76,7 @@ class StepTaken(Part, frozen=True, kw_only=True):
 
 
 class Life(Shape, frozen=True, kw_only=True):
-    """A command, and what became of it."""
+    """A command, its state and its steps so far."""
 
     id: Name
     command: Name
@@ -108,7 +108,7 @@ class Lease(Shape, frozen=True, kw_only=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What is wrong, in a line; and each fault in the request."""
+    """The reason for which a request is rejected, in a line; and each fault in it."""
 
     error: str
     lease: Lease | UnsetType = UNSET
@@ -120,7 +120,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def reference(name: str) -> Schema:
-    """Return what stands in the document for the schema of a name."""
+    """Return the reference by which the document refers to the schema of a name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 

@@ -1,7 +1,8 @@
-"""What a request is once it was let in, what answers it, and what is said of one that is wrong: values only.
+"""Requests, answers and problems as values, and the routes between them.
 
-What answers is ``async def respond(call: Call) -> Answer``; it raises `Problem`. Who made the request, and
-that it may be made at all, is settled before it sees the call.
+A route has a function ``async def respond(call: Call) -> Answer`` that may raise `Problem`. The guard has
+identified the user and accepted the request before the function receives the call. Next to read: `answers`,
+the classes of the answers; `routing`, which calls the routes.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from . import answers
 from .answers import Fault as Fault
 
 Role = Literal["observe", "command", "stop"]
-"""What a token allows: to look; to command, which includes the other two; to send stop commands."""
+"""A right of a token: to read; to send any command, which includes the other two; to send stop commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who made a request: the owner of a token, or anyone where there are no tokens.
+    """The user that made a request: the owner of a token, or the one user where there are no tokens.
 
     :ivar name: the token's name; it is the commander ``web/NAME`` of the log and the journal.
-    :ivar roles: what it may do.
-    :ivar source: which of the protocol's rules apply to it.
+    :ivar roles: its rights.
+    :ivar source: its commanding source, whose rules in the protocol apply to it.
     """
 
     name: str
@@ -36,7 +37,7 @@ class User:
 
     @property
     def commander(self) -> str:
-        """What the bridge, the log and the journal call it."""
+        """Its name in the bridge, the log and the journal."""
         return f"web/{self.name}"
 
 
@@ -44,11 +45,11 @@ class User:
 class Call:
     """A request.
 
-    :ivar parts: what stands in the path where its route has a name in braces.
+    :ivar parts: the parts of the path for which the route has a name in braces, by that name.
     :ivar query: the last value of each parameter.
     :ivar body: the JSON value of the body; None if there is none.
     :ivar headers: the last value of each header, by its name in lower case; of those in `LISTS` all values.
-    :ivar request: Twisted's request, for who answers with a stream.
+    :ivar request: Twisted's request, for a route that answers with a stream.
     :ivar only_headers: True for a HEAD request: an answer that would be a stream is not begun.
     :ivar network: the peer's network where there are no tokens, so that all are one user; else empty.
     :ivar peer: the peer's network; empty for one that has none, as at a Unix socket.
@@ -76,14 +77,14 @@ LISTS = ("accept-encoding", "if-none-match")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered.
+    """The answer to a request.
 
     :ivar body: an answer of `answers` or of an area, sent as JSON; or bytes, sent as they are, of the kind
         that ``Content-Type`` in `headers` names.
     :ivar headers: by their names as RFC 9110 spells them. An ``ETag`` is that of the body as it is; a
         ``Location`` on this daemon begins with ``/``.
-    :ivar streams: True if what answers goes on doing so by itself, on the call's request.
-    :ivar gzipped: the body in gzip, where that was made before; None if it was not.
+    :ivar streams: True if the route itself goes on to write to the call's request.
+    :ivar gzipped: the body in gzip, where it exists already; else None.
     """
 
     body: Struct | bytes | None = None
@@ -94,7 +95,7 @@ class Answer:
 
 
 Respond = Callable[[Call], Awaitable[Answer]]
-"""What answers at a path."""
+"""The function that answers at a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Parameter:
     """A parameter of a request.
 
     :ivar type: its values, as a type of which `msgspec` makes a JSON Schema.
-    :ivar doc: what it is for, in a line.
+    :ivar doc: its purpose, in a line.
     """
 
     name: str
@@ -130,11 +131,11 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers at a path, and what the OpenAPI document says of it.
+    """A path, the function that answers there, and its operation in the OpenAPI document.
 
     :ivar path: with names in braces: ``/api/v1/commands/{id}``.
     :ivar role: the role that a user needs; None if none is needed, not even a token.
-    :ivar doc: what it does, in a line.
+    :ivar doc: its purpose, in a line.
     :ivar id: the name of the operation in programs that are made from the document: no other route's, and
         never changed, because a change breaks these programs.
     :ivar tag: the name of its group, one of `openapi.TAGS`.
@@ -158,11 +159,11 @@ class Route:
 
 
 class Problem(Exception):
-    """A request can't be answered as it was meant.
+    """A request is rejected.
 
     :param status: HTTP's status code, 400 to 599.
-    :param title: what is wrong, in a line; told to the user.
-    :param faults: each thing that is wrong.
+    :param title: the reason in a line, which the user receives.
+    :param faults: each fault in the request.
     :param lease: the lease as it is, where that explains the problem.
     :param command: the life of the command that could not be carried out.
     """
@@ -186,7 +187,7 @@ class Problem(Exception):
         self._command = command
 
     def answer(self) -> Answer:
-        """Return what is told to the user."""
+        """Return the answer that the user receives."""
         faults = self.faults or UNSET
         body = answers.Problem(error=self.title, lease=self._lease, command=self._command, faults=faults)
         return Answer(body, self.status, self.headers)

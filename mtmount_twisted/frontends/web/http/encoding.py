@@ -1,8 +1,8 @@
 """The form in which an answer's body is sent: in gzip or as it is, or not at all because its reader has it.
 
-Only an answer that is there as a whole comes here; a stream of events is never compressed, because what is
-compressed waits for more. No answer has a secret in it, so that its length tells nothing (BREACH; see
-``docs/explanation/security.rst``). Next to read: `routing`, which sends what `negotiated` returns.
+Only a complete answer comes here. A stream of events is never compressed, because a compressor holds back
+bytes until more come. No answer has a secret in it, so that its length tells nothing (BREACH; see
+``docs/explanation/security.rst``). Next to read: `routing`, which sends the result of `negotiated`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def gzip(data: bytes, level: int = FASTEST) -> bytes:
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Whether gzip is what the reader likes best of gzip and the body as it is.
+    """Return whether the reader prefers gzip to the body as it is.
 
     :param accepted: the value of ``Accept-Encoding`` (RFC 9110, 12.5.3); empty if there is none.
     """
@@ -129,5 +129,5 @@ def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Encoded:
 
 
 def _has(tag: str, if_none_match: str) -> bool:
-    """Whether a reader has the form with this tag; a proxy may have made its tag a weak one."""
+    """Return whether a reader has the form with this tag; a proxy may have made its tag a weak one."""
     return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)

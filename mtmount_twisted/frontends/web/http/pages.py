@@ -60,7 +60,7 @@ class Pages:
         self._pages = dict(_read(folder))
 
     def routes(self) -> list[Route]:
-        """Where they are."""
+        """Return the routes of the page's files."""
         return [
             Route(
                 "GET",

@@ -1,8 +1,8 @@
-"""From a request to what answers at its path, and from the answer, or whatever went wrong, to HTTP.
+"""`Router`: a request -> its route; the answer, or an error -> HTTP.
 
-`Router` asks the guard first, then finds the route, who is asking, and the body; what answers sees a `Call`
-only when all that is right. Nothing here knows what is served. Next to read: `guard`, who may ask; `site`,
-how requests come in.
+The router asks the guard first. Then it finds the route, the user and the body, and only if all of them are
+valid does the route receive a `Call`. The router knows nothing of the areas that it serves. Next to read:
+`guard`, the rights of users; `site`, the connections.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .calls import LISTS, Answer, Call, Problem, Role, Route, User
 from .encoding import Encoded, negotiated
 
 DEEPEST = 32
-"""How deep the arrays and objects of a body may be in each other."""
+"""The deepest nesting of arrays and objects in a body."""
 
 MOST_DIGITS = 400
-"""How many digits a whole number in a body may have: a double holds one of 309."""
+"""The most digits of a whole number in a body; a double holds one of 309."""
 
 WRITES = ("POST", "PUT", "PATCH")
 """The methods that need a body's type even without a body: a form of another site's page can send these."""
@@ -43,13 +43,13 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""What every answer has; an answer's own headers win."""
+"""Headers of every answer; an answer's own headers replace them."""
 
 
 class AccessPolicy(Protocol):
-    """Who says whether a request is let in, and who made it.
+    """The guard that accepts requests and identifies their users.
 
-    :ivar has_tokens: whether users show who they are.
+    :ivar has_tokens: whether users identify themselves by tokens.
     """
 
     @property
@@ -59,17 +59,17 @@ class AccessPolicy(Protocol):
         """Raises `Problem` if the request is not to be looked at further."""
 
     def user(self, request: Any, role: Role | None) -> User:
-        """Who made it; raises `Problem` if that user lacks the role."""
+        """Return the user that made a request; raise `Problem` if that user lacks the role."""
 
 
 class Router:
     """Answers requests.
 
-    :param routes: what there is to answer.
-    :param gate: who lets requests in.
-    :param log: where faults of what answers go.
-    :param prefix: what stands before each path in the addresses that clients use, such as ``/mount``, because
-        a proxy has this daemon below it; a request may come with it or, if the proxy takes it off, without.
+    :param routes: all routes.
+    :param gate: the guard.
+    :param log: receives errors in routes.
+    :param prefix: the prefix of each path in the addresses that clients use, such as ``/mount``, where a
+        proxy has this daemon below it. A request may come with it or, if the proxy removes it, without.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Router:
         finished.addErrback(lost)
 
     async def _outcome(self, request: Any) -> Encoded | None:
-        """What is to be written, whatever happens; None if a stream was begun."""
+        """Return the answer to write, also after an error; None if a stream was begun."""
         try:
             answer = await self._answer(request)
             return None if answer.streams else as_sent(request, answer)
@@ -148,7 +148,7 @@ class Router:
         return answer
 
     def problem_of(self, request: Any) -> Problem | None:
-        """Why a request is not let in, whatever its body is; None if it is."""
+        """Return the reason to reject a request without its body; None if there is none."""
         try:
             self._let_in(request)
         except Problem as problem:
@@ -156,9 +156,9 @@ class Router:
         return None
 
     def _let_in(self, request: Any) -> tuple[str, Route, dict[str, str], User]:
-        """Find what answers a request, and who asks, from its method, target and headers.
+        """Return a request's method, route, path parts and user, from its first line and headers.
 
-        :raises Problem: if it is not let in.
+        :raises Problem: if it is rejected.
         """
         self._gate.admit(request)
         method = request.method.decode("ascii", "replace")
@@ -166,7 +166,7 @@ class Router:
         return method, route, parts, self._gate.user(request, route.role)
 
     def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
-        """The route of a path, and what stands in the path where the route has names in braces.
+        """Return the route of a path, and the parts of the path for which it has names in braces.
 
         :raises Problem: if there is none, or none for this method.
         """
@@ -175,7 +175,7 @@ class Router:
             fitting = self._fitting(path.removeprefix(self._prefix))
         if not fitting:
             raise Problem(404, "nothing is at this path")
-        parts, methods = min(fitting, key=lambda each: len(each[0]))  # what is written out goes first
+        parts, methods = min(fitting, key=lambda each: len(each[0]))  # a path without braces goes first
         if method == "HEAD":
             method = "GET"  # whose answer is sent without its body
         if method not in methods:
@@ -184,7 +184,7 @@ class Router:
         return methods[method], parts
 
     def _fitting(self, path: bytes) -> list[tuple[dict[str, str], dict[str, Route]]]:
-        """All patterns that fit: what stands for the names in braces, and the routes by method."""
+        """Return all patterns that fit: the parts for the names in braces, and the routes by method."""
         given = [unquote(segment.decode("latin-1"), errors="replace") for segment in path.split(b"/")]
         return [
             (parts, methods)
@@ -194,7 +194,7 @@ class Router:
 
 
 def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
-    """What stands for each name in braces, or None if the path is another."""
+    """Return the part for each name in braces, or None if the path does not match."""
     if len(pattern) != len(given):
         return None
     parts = {}
@@ -227,14 +227,14 @@ def _whole_list(request: Any, name: str) -> str:
 
 
 def reason(status: int) -> bytes:
-    """What stands behind a status in an answer's first line."""
+    """Return the reason phrase of a status."""
     return HTTPStatus(status).phrase.encode()
 
 
 def write(request: Any, answer: Encoded, prefix: str = "") -> None:
     """Send an answer; one that comes after a stream has begun ends its connection.
 
-    :param prefix: what stands before a ``Location`` on this daemon.
+    :param prefix: the prefix of a ``Location`` on this daemon.
     """
     if request.startedWriting:
         request.loseConnection()
