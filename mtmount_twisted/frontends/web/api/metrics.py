@@ -339,7 +339,7 @@ FIGURES = (
     Figure(
         "connection_up",
         "gauge",
-        "1 while this connection to the controller is up: command or reply.",
+        "1 while the named connection to the controller, command or reply, is up, else 0.",
         lambda metrics: [
             (("command",), metrics.link.client_connected),
             (("reply",), metrics.link.server_connected),
@@ -349,56 +349,55 @@ FIGURES = (
     Figure(
         "epoch",
         "gauge",
-        "Number of the last connection to the controller; 0 before the first.",
+        "Number of the latest connection to the controller; 0 before the first.",
         lambda metrics: metrics.bridge.epoch,
     ),
     Figure(
         "reconnections",
         "counter",
-        "How often the controller was connected again.",
+        "Number of reconnections to the controller.",
         lambda metrics: max(0, metrics.bridge.epoch - 1),
     ),
     Figure(
         "active_alarms",
         "gauge",
-        "Warnings and errors of the mount that are active, or latched; 0 while the controller is not "
-        "connected.",
+        "Active or latched warnings and errors of the mount; 0 while the controller is not connected.",
         lambda metrics: [((name,), metrics.bridge.known.count(code)) for name, code in _ALARMS.items()],
         ("severity",),
     ),
     Figure(
         "messages",
         "counter",
-        "Messages from and to the controller, a commander, everyone at once or the observers; the "
-        "kind is the code's name, or other.",
+        "Messages from and to the controller, a commander, everyone at once or the observers; the"
+        " kind is the code's name, or other.",
         lambda metrics: metrics.messages.items(),
         ("peer", "direction", "kind"),
     ),
     Figure(
         "unmatched_answers",
         "counter",
-        "Answers of the controller to nothing that was in flight.",
+        "Answers of the controller that match no pending command.",
         lambda metrics: metrics.bridge.counts["unmatched"],
     ),
     Figure(
         "unreadable_replies",
         "counter",
-        "Lines of the controller that were no reply.",
+        "Lines from the controller that could not be decoded as a reply.",
         lambda metrics: metrics.bridge.counts["unreadable"],
     ),
     Figure(
         "commands",
         "counter",
-        "Commands that ended, by outcome; ack is the end of a track command, local what the bridge "
-        "carried out itself.",
+        "Commands that ended, by outcome; ack is the end of a track command, local that of a "
+        "command that the bridge answered itself.",
         lambda metrics: [((outcome,), metrics.outcomes[outcome]) for outcome in _ENDS],
         ("outcome",),
     ),
     Figure(
         "commands_left_unknown",
         "gauge",
-        "Commands whose outcome is unknown because the daemon was killed before this start; 0 without a "
-        "journal.",
+        "Commands whose outcome is unknown because the daemon was killed before this start; 0 "
+        "without a journal.",
         lambda metrics: metrics.journal.left_unknown,
     ),
     Figure(
@@ -416,47 +415,47 @@ FIGURES = (
     Figure(
         "commands_in_flight",
         "gauge",
-        "Commands that have not ended: waiting to be sent, sent, or acked.",
+        "Pending commands by state: waiting to be sent, sent, or acked.",
         Metrics.in_flight,
         ("commander", "state"),
     ),
     Figure(
         "clients_connected",
         "gauge",
-        "Clients that are connected.",
+        "Connected clients.",
         lambda metrics: metrics.of_clients(lambda client: 1.0),
         ("commander",),
     ),
     Figure(
         "client_behind_bytes",
         "gauge",
-        "What waits for clients to read it.",
+        "Backlog of the clients.",
         lambda metrics: metrics.of_clients(lambda client: client.behind),
         ("commander",),
     ),
     Figure(
         "clients_cut_off",
         "counter",
-        "Clients that were disconnected because they did not keep up.",
+        "Clients that were disconnected as slow consumers.",
         Metrics.cut_offs,
         ("commander",),
     ),
     Figure(
         "event_streams",
         "gauge",
-        "Event streams that are open.",
+        "Open event streams.",
         lambda metrics: len(metrics.streams),
     ),
     Figure(
         "event_streams_behind_bytes",
         "gauge",
-        "What waits for the readers of event streams.",
+        "Backlog of the event streams.",
         lambda metrics: metrics.streams.behind,
     ),
     Figure(
         "http_refused",
         "counter",
-        "Connections to the web that were refused because there were too many.",
+        "HTTP connections that were refused because there were too many.",
         lambda metrics: metrics.refused(),
     ),
     Figure(
@@ -469,19 +468,19 @@ FIGURES = (
     Figure(
         "lease_number",
         "gauge",
-        "Number of the last lease; 0 before the first.",
+        "Number of the latest lease; 0 before the first.",
         lambda metrics: metrics.bridge.lease.number,
     ),
     Figure(
         "journal_up",
         "gauge",
-        "1 while the journal can be written, or none is kept, else 0.",
+        "1 while the journal can be written or is turned off, else 0.",
         lambda metrics: not metrics.journal.fault,
     ),
     Figure(
         "journal_lag_seconds",
         "gauge",
-        "How far the journal's file is behind.",
+        "Age of the oldest row that is not yet in the journal's file.",
         lambda metrics: metrics.journal.lag,
     ),
     Figure(
@@ -493,33 +492,33 @@ FIGURES = (
     Figure(
         "journal_written_rows",
         "counter",
-        "Rows that were written to the journal's file.",
+        "Rows written to the journal's file.",
         lambda metrics: metrics.journal.written,
     ),
     Figure(
         "journal_lost_rows",
         "counter",
-        "Rows that the journal could not keep, by whether clients with rights brought them about: yes, or no"
-        " for those that only observe.",
+        "Rows that the journal could not keep, by the rights of the clients that caused them: "
+        "yes, or no for clients that only observe.",
         lambda metrics: metrics.lost_rows(),
         ("rights",),
     ),
     Figure(
         "journal_omitted_rows",
         "counter",
-        "Rows that were not recorded because clients without rights may only bring about so many.",
+        "Rows that were not recorded because clients without rights exceeded their bound.",
         lambda metrics: metrics.bridge.counts["omitted"],
     ),
     Figure(
         "journal_gaps",
         "counter",
-        "How often the journal began to lose rows.",
+        "Number of times that the journal began to lose rows.",
         lambda metrics: metrics.gaps if metrics.journal.lost else 0,
     ),
     Figure(
         "event_loop_lag_seconds",
         "histogram",
-        "How late the event loop called what was due.",
+        "Delay of due calls in the event loop.",
         lambda metrics: metrics.watch.lags,
     ),
 )
