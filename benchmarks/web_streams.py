@@ -90,7 +90,9 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
     from mtmount_twisted.frontends.web.http.site import WebSite
 
     class Open:
-        """Everybody may look."""
+        """A guard that accepts every request, as of one user with a token."""
+
+        has_tokens = True
 
         def admit(self, request: object) -> None: ...
 
@@ -188,8 +190,11 @@ class Readers:
         for _ in range(int(number)):
             stream = socket.create_connection((HOST, self._port))
             stream.sendall(REQUEST)
-            while b"event: hello" not in stream.recv(65536):
-                pass
+            data = stream.recv(65536)
+            while b"event: hello" not in data:
+                if not data or b"HTTP/1.1 200 " not in data:
+                    raise ConnectionError(f"no stream begins: {data[-300:]!r}")
+                data += stream.recv(65536)
             self._streams[stream.fileno()] = stream
             self._epoll.register(stream.fileno(), select.EPOLLIN)
         return len(self._streams)

@@ -12,16 +12,20 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import codec_tma2022, tables
+from benchmarks import codec_tma2022, tables, web_streams
 from benchmarks.bridge import Takes
 from benchmarks.bridge_daemon import Copying
 from benchmarks.bridge_event import EVENT, event, sent_at
 from benchmarks.by_hand import MESSAGES
 from benchmarks.runner import RESULTS, Case, Goal, Run
 from benchmarks.simple_stack import decode_command, decode_reply
+from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2020 import codec
+from mtmount_twisted.journal.recorder import NoJournal
 from mtmount_twisted.replies import Reply
+from tests.support.web import LOG, Wire
+from tests.support.web_houses import WebHouse
 
 BAD_TEXTS = ["", "x", "1_0", "٣", "nan", "1e999", "2020-02-27T24:00:00.000", "2020-02-30T14:48:27.469"]
 BAD_TEXTS += ["2020-W09-4T14:48:27.469", "7\0"]
@@ -89,6 +93,14 @@ class BridgeTests(SynchronousTestCase):
         self.assertEqual({len(first), len(second)}, {len(EVENT)})
         codec.decode_reply(first.removesuffix(b"\r\n"))
         self.assertLessEqual(sent_at(first + second), sent_at(second))
+
+    def test_streams_begin(self) -> None:
+        """The site whose streams are measured answers a reader with a stream."""
+        house = WebHouse()
+        journal = NoJournal()
+        wire = Wire(web_streams.site(house.clock, Tee(journal), journal, house.bridge, LOG))
+        wire.send(web_streams.REQUEST)
+        self.assertIn(b"\nevent: hello\n", wire.data)
 
     def test_one_measurement_gives_several_figures(self) -> None:
         """Figures that belong together come from the same measurements, in the same order."""
