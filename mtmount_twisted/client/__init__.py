@@ -1,5 +1,5 @@
-"""What a program imports: `communicator.Communicator`, `mount.Mount`, and `duplex` for one connection to the
-bridge.
+"""The classes that a program imports: `communicator.Communicator`, `mount.Mount` and
+`duplex.DuplexCommunicator`.
 
-Messages in and out, as Deferreds. Sockets belong to `net`, bytes to `dialects`.
+They send and receive messages and return Deferreds. Sockets belong to `net`, bytes to `dialects`.
 """

@@ -1,7 +1,7 @@
-"""`Communicator`: a connection pair on which messages travel.
+"""`Communicator`: a connection pair that carries messages.
 
-Touches the network only through its base class. Next to read: `pair`, where all that it does is
-written; `mount`, which follows a command over a `Communicator`.
+It uses the network only through its base class. Next to read: `pair`, which implements nearly all of it;
+`mount`, which follows a command over a `Communicator`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["ClientServerPair", "Communicator"]
 
 
 class PairOptions(TypedDict, total=False):
-    """The keyword arguments of `ClientServerPair` that only it looks at."""
+    """The keyword arguments of `ClientServerPair` that `Communicator` passes on unchanged."""
 
     reactor: Any
     max_unread: int
@@ -33,10 +33,9 @@ class PairOptions(TypedDict, total=False):
 class Communicator(ClientServerPair[BaseMessage]):
     """A connection pair that carries commands one way and replies the other.
 
-    The parameters are those of `ClientServerPair` but for `carries`, and:
+    The parameters are those of `ClientServerPair` except `carries`, and:
 
-    :param read_replies: True to read replies, which is a commander's side; False to read
-        commands, which is the mount's side.
+    :param read_replies: True to read replies (a commander's side); False to read commands (the mount's side).
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class Communicator(ClientServerPair[BaseMessage]):
         )
 
     def explain_heard(self, data: bytes) -> str:
-        """As in `IPairOwner`: a port that replies on the same connection is no pair's."""
+        """See `IPairOwner`. A port that replies on the command connection does not belong to a pair."""
         line, end, _ = data.partition(TERMINATOR)
         if not (self.read_replies and end):
             return super().explain_heard(data)
@@ -79,6 +78,6 @@ class Communicator(ClientServerPair[BaseMessage]):
             return super().explain_heard(data)
         there = self._there
         return (
-            f"{there} replies on the connection that takes the commands: it is a [[port]] of the bridge, and "
-            f"no pair's; use DuplexCommunicator (mtmount-commander --connect {there}), or give a pair's ports"
+            f"{there} replies on the command connection: it is a [[port]] of the bridge and belongs to no "
+            f"pair; use DuplexCommunicator (mtmount-commander --connect {there}), or the two ports of a pair"
         )

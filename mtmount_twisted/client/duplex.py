@@ -1,13 +1,14 @@
-"""`DuplexCommunicator`: a `Communicator` over one connection that carries commands out and replies in.
+"""`DuplexCommunicator`: a `Communicator` over one connection, which carries commands out and replies in.
 
-That is how a program connects to a ``[[port]]`` of the bridge, plain or with TLS. The client half of the pair
-makes the connection; what comes in on it is given to a server half that never listens.
+A program uses it to connect to a ``[[port]]`` of the bridge, plain or with TLS. The client half of the pair
+makes the connection. The bytes that arrive on it go to a server half that never listens.
 
-A port that refuses a peer closes at once: the address is not on its list, it has too many clients, the name
-is connected already, or, in TLS 1.3, the certificate is not accepted. So a connection counts as made when
-something came in, or it has lasted for `SETTLE_TIME`.
+If a port refuses a peer, it closes the connection at once. The reason may be that the peer's address is not
+allowed, that the port has too many clients, that the name is already connected or, with TLS 1.3, that the
+certificate is not accepted. So a connection counts as made only when data has arrived on it, or when it has
+lasted for `SETTLE_TIME`.
 
-Touches the network through the halves of `halves`. Next to read: `pair`, which does all else; `tls`.
+It uses the network through the halves of `halves`. Next to read: `pair`, for everything else; `tls`.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from mtmount_twisted.net.waiting import Waiters
 from .communicator import Communicator
 
 SETTLE_TIME = 0.25
-"""How long a connection on which nothing comes in must last to count as made, in seconds."""
+"""How long a connection without incoming data must last to count as made, in seconds."""
 
 HANDSHAKE_TIME = 3.0
 """How long a TLS handshake may take, in seconds."""
 
-_ENCRYPTED = "it speaks TLS, and this side plain text", "encrypted"
-_MUTE = "it closed the connection when it was spoken to, and said nothing: it may speak TLS only", "encrypted"
+_ENCRYPTED = "it speaks TLS, but this side speaks plain text", "encrypted"
+_MUTE = "it closed the connection without an answer: it may speak TLS only", "encrypted"
 _CLOSED = "it closed the connection at once; the bridge's log says why, if this is one of its [[port]]s"
 _IS_PAGE = "it speaks HTTP, as the port of the page does, and not the mount's protocol", "http"
 _SILENT = f"no TLS handshake within {HANDSHAKE_TIME:g} s: it may not speak TLS", "plain"
@@ -49,10 +50,10 @@ _SILENT = f"no TLS handshake within {HANDSHAKE_TIME:g} s: it may not speak TLS",
 
 @implementer(IHandshakeListener)
 class DuplexProtocol(LineWriter):
-    """Writes lines, and gives what comes in to a `LineReader`, once the connection can be used.
+    """Protocol that writes lines and, once the connection is usable, passes incoming data to a `LineReader`.
 
-    :param owner: told of the connection as of a writer's, and of one that could not be used.
-    :param reader: told of the connection as if it were its own.
+    :param owner: notified of the connection like the owner of a writer, and also of an unusable connection.
+    :param reader: notified of the connection as if the connection were its own.
     """
 
     owner: DuplexClientHalf
@@ -65,7 +66,7 @@ class DuplexProtocol(LineWriter):
         self._refusal: tuple[str, str] | None = None
 
     def connectionMade(self) -> None:
-        """Wait for TLS, if there is some, then for the connection to last."""
+        """Wait for the TLS handshake, if there is TLS; then wait until the connection has settled."""
         self.owner.proving = self
         if ISSLTransport.providedBy(self.transport):
             self._wait(HANDSHAKE_TIME, lambda: self._refuse(_SILENT))
@@ -73,7 +74,7 @@ class DuplexProtocol(LineWriter):
             self._wait(SETTLE_TIME, self._come_up)
 
     def handshakeCompleted(self) -> None:
-        """The server has proved its name; what it says of ours comes next."""
+        """Wait until the connection has settled. The server's name is proved; the server now checks ours."""
         self._wait(SETTLE_TIME, self._come_up)
 
     def _wait(self, seconds: float, then: Callable[[], Any]) -> None:
@@ -97,17 +98,17 @@ class DuplexProtocol(LineWriter):
         self.abort()
 
     def abort(self) -> None:
-        """Cut the connection, if it is there: under TLS to do it twice would raise."""
+        """Abort the connection if it still exists. Under TLS a second abort would raise an error."""
         if not self._is_gone:
             self.transport.abortConnection()
 
     def send(self, data: bytes) -> None:
-        """As in `LineWriter`."""
+        """See `LineWriter`."""
         self._has_sent = True
         super().send(data)
 
     def dataReceived(self, data: bytes) -> None:
-        """Give it to the reader: that something comes shows that the connection can be used."""
+        """Pass data to the reader. The first data shows that the connection is usable."""
         is_first, self._has_heard = not self._has_heard, True
         if self._refusal is not None:
             return
@@ -122,14 +123,14 @@ class DuplexProtocol(LineWriter):
         self._reader.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Report it, with what TLS says of it."""
+        """Report the loss, with the reason that TLS gives."""
         self._is_gone = True
         self._stop_waiting()
         error = reason.value
         if self._refusal is None and ISSLTransport.providedBy(self.transport):
             self._refusal = None if error is None else why_refused(error)
         elif self._refusal is None and self._has_sent and not self._has_heard and self._abort is None:
-            self._refusal = _MUTE  # OpenSSL sends no alert to what can be no TLS at all
+            self._refusal = _MUTE  # OpenSSL sends no alert in answer to bytes that are not TLS
         if self._refusal is not None:
             reason = Failure(PeerRefusedError(*self._refusal))
         if self._is_up:
@@ -141,9 +142,9 @@ class DuplexProtocol(LineWriter):
 class DuplexClientHalf(ClientHalf):
     """A `ClientHalf` whose connections carry data both ways.
 
-    :ivar incoming: the half that what comes in is given to.
-    :ivar proving: the connection that is made and may turn out not to be usable, or None.
-    :ivar refused: called with why a connection could not be used.
+    :ivar incoming: the half that receives the incoming data.
+    :ivar proving: the connection that is made but may be unusable, or None.
+    :ivar refused: called with the reason why a connection is unusable.
     """
 
     incoming: IncomingHalf
@@ -155,7 +156,7 @@ class DuplexClientHalf(ClientHalf):
         self._proved: Waiters[None] = Waiters()
 
     def stop(self) -> Deferred[None]:
-        """As in `ClientHalf`; a connection that is being made is cut."""
+        """See `ClientHalf`. A connection attempt in progress is aborted."""
         gone = super().stop()
         if self.proving is None:
             return gone
@@ -164,7 +165,7 @@ class DuplexClientHalf(ClientHalf):
         return proved
 
     def ended(self, protocol: DuplexProtocol, reason: Failure) -> None:
-        """A connection is gone; the factory tries again."""
+        """Note that a connection is gone. The factory tries again."""
         if self.proving is not protocol:
             return
         self.proving = None
@@ -181,9 +182,11 @@ class DuplexClientHalf(ClientHalf):
 
 @implementer(ILineReaderOwner)
 class IncomingHalf:
-    """Reads from the connection that the other half of its pair makes; it offers what a `ServerHalf` does.
+    """The reading half: it reads from the connection that the client half makes.
 
-    :ivar reader: the `LineReader` while it is connected, else None.
+    It has the interface of a `ServerHalf`.
+
+    :ivar reader: the `LineReader` while the connection is up, else None.
     """
 
     error = None
@@ -200,32 +203,34 @@ class IncomingHalf:
     ) -> None:
         self.name, self.log, self.owner = name, log, owner
         self.host, self.port, self.max_line = host, port, max_line
-        self.listening = self  # there is nothing to wait for
+        self.listening = self  # this half never listens, so nothing has to be awaited
         self.opened: Waiters[int] = Waiters()
         self.reader: LineReader | None = None
         self._is_closed = False
 
     def reader_connected(self, reader: LineReader) -> None:
-        """As in `ILineReaderOwner`."""
+        """See `ILineReaderOwner`."""
         if not self._is_closed:
             self.reader = reader
             self.owner.server_changed(None)
 
     def lines_received(self, lines: list[bytes]) -> None:
-        """As in `ILineReaderOwner`."""
+        """See `ILineReaderOwner`."""
         self.owner.lines_received(lines)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
-        """As in `ILineReaderOwner`."""
+        """See `ILineReaderOwner`."""
         if self.reader is reader:
             self.reader = None
             if reader.unfinished:
                 start = bytes(reader.unfinished[:100])
-                self.log.warning("%s: the far end left in the middle of a line: %r", self.name, start)
+                self.log.warning(
+                    "%s: the far end closed the connection in the middle of a line: %r", self.name, start
+                )
             self.owner.server_changed(reason)
 
     async def close(self) -> None:
-        """Read no more; the other half closes the connection."""
+        """Stop reading. The other half closes the connection."""
         self._is_closed = True
         self.reader = None
 
@@ -233,23 +238,23 @@ class IncomingHalf:
 class DuplexCommunicator(Communicator):
     """A commander's `Communicator` to a ``[[port]]`` of the bridge: one connection, both ways.
 
-    It begins to connect at once, and connects again after a loss, until `close`. If to try again can't help,
-    the Deferred of `wait_connected` fails with `PeerRefusedError`, which says why; the communicator goes on
-    trying all the same, since a certificate may be renewed.
+    It starts to connect at construction and reconnects after each loss, until `close`. If a new attempt can't
+    succeed, the Deferred of `wait_connected` fails with `PeerRefusedError`, which gives the reason. The
+    communicator keeps trying all the same, because a certificate may be renewed.
 
-    :param name: what to call it in the log.
-    :param host: where the port is: name or address; None for ``localhost``.
+    :param name: name of the connection in the log.
+    :param host: host of the port, as a name or an address; None for ``localhost``.
     :param port: 1 to 65535.
-    :param log: where its `logging` records go.
-    :param tls: from `tls.client_options`; None for a connection without TLS.
+    :param log: the `logging.Logger` to use.
+    :param tls: the result of `tls.client_options`; None for a connection without TLS.
     :param connect_callback: as for `ClientServerPair`.
     :param reactor: the reactor; the global one if None.
-    :raises TypeError: naming the parameter of a wrong type.
-    :raises ValueError: naming ``host`` or ``port``.
+    :raises TypeError: if an argument has a wrong type. The error names the parameter.
+    :raises ValueError: if ``host`` or ``port`` is out of range. The error names the parameter.
     """
 
     connect_retry_interval = 1.0
-    """Time before the first retry, in seconds: a port that refuses a peer logs each attempt."""
+    """Time before the first retry in seconds. It is long because a port logs each peer that it refuses."""
 
     _client_half = DuplexClientHalf
     _server_half = IncomingHalf
@@ -286,16 +291,16 @@ class DuplexCommunicator(Communicator):
 
     @property
     def why_not_connected(self) -> str:
-        """As in `ClientServerPair`."""
+        """See `ClientServerPair`."""
         return self.refusal or super().why_not_connected
 
     @property
     def why_no_reply(self) -> str:
-        """As in `ClientServerPair`."""
+        """See `ClientServerPair`."""
         return f"is {self._there} a [[port]] of the bridge? The port of a pair replies on another connection"
 
     def _refused(self, reason: Failure) -> None:
-        """Log why a connection can't be used, once for each reason; end the waits if the reason is final."""
+        """Log the reason why a connection is unusable, each reason once. A final reason ends the waits."""
         if self.closed:
             return
         error = reason.value
@@ -310,11 +315,11 @@ class DuplexCommunicator(Communicator):
             self._connected.fail(lambda: PeerRefusedError(text, cause))
 
     def client_changed(self, reason: Failure | None) -> None:
-        """As in `IPairOwner`."""
+        """See `IPairOwner`."""
         self.refusal = ""
         super().client_changed(reason)
 
     def _log_peer(self, reason: Failure | None) -> None:
-        """Log only what the other half does not: it is the same connection."""
+        """Log a change of the peer only if the other half does not: both halves share one connection."""
         if reason is not None and reason.check(LineTooLongError, UnfinishedLineError):
             self.log.warning("%s: %s", self.name, reason.getErrorMessage())

@@ -1,15 +1,15 @@
-"""Send a command and follow it to its end: Ack, then Done, or what went wrong.
+"""`Mount`: send a command and follow it to its end, which is Done or an error.
 
-`Mount` is the mount as a commander sees it. It reads all that a `Communicator` receives: the
-answers go to the command that they answer, the events to whoever subscribed. ::
+`Mount` is a commander's view of the mount. It reads all replies that a `Communicator` receives. It passes
+each answer to the command that it answers, and each event to the subscribers. ::
 
     mount = Mount(communicator)
     sent = mount.send(AzimuthAxisMove(position=10))
     duration = await sent.acked   # seconds
     await sent.done
 
-Touches the network through that `Communicator` only, and the clock that it is handed. Next to read:
-`errors`, for the ways in which a command can end; `replies`, for the events.
+It uses the network only through this `Communicator`. Next to read: `errors`, for the ways in which a command
+can end; `replies`, for the events.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ from .communicator import Communicator
 R = TypeVar("R", bound=Reply)
 
 DOUBT_AFTER = 2.0
-"""How long after a command nothing at all may have come before the log says what may be wrong, in seconds."""
+"""Time in seconds after a command: if no reply at all arrives within it, the log names the likely mistake."""
 
 ACK_TIMEOUT = 5.0
-"""How long a command may wait for its Ack, in seconds; a bound of ours."""
+"""Longest wait for an Ack in seconds. The bound is our own; the protocol has none."""
 
 LONGEST_TIMEOUT = 86_400.0
-"""An Ack that announces more is believed no more than this, in seconds; a bound of ours."""
+"""Longest time-out accepted from an Ack, in seconds; a longer one is cut to it. The bound is our own."""
 
 DONE_MARGIN = 2.0
-"""What a client adds to the time-out that an Ack announces, in seconds; from ``protocol-tma2020.rst``."""
+"""Margin in seconds that a client adds to the time-out in an Ack (``protocol-tma2020.rst``)."""
 
 
 class SentCommand:
     """A command that was sent, followed to its end.
 
     :ivar command: the command.
-    :ivar ended: True when nothing more will happen to it.
+    :ivar ended: True once the command has ended.
     """
 
     def __init__(self, command: Command, deadline: Deadline) -> None:
@@ -79,9 +79,9 @@ class SentCommand:
 
     @property
     def acked(self) -> Deferred[float]:
-        """A new Deferred of the expected duration in seconds, 0 if the Ack names none.
+        """A new Deferred that fires with the expected duration in seconds; 0 if the Ack has none.
 
-        It fails with a `CommandError` if the command ends with no Ack: `CommandRefused`,
+        If the command ends without an Ack, the Deferred fails with a `CommandError`: `CommandRefused`,
         `CommandTimedOut`, `CommandNotSent` or `CommandOutcomeUnknown`.
         """
         self._asked_for = True
@@ -93,8 +93,8 @@ class SentCommand:
     def done(self) -> Deferred[None]:
         """A new Deferred that fires with None when the command is done.
 
-        A track command is done when it is acknowledged. It fails with a `CommandError`:
-        one that `acked` fails with, or `CommandFailed` or `CommandSuperseded`.
+        A track command is done when it is acknowledged. The Deferred fails with a `CommandError`: one of
+        those of `acked`, `CommandFailed` or `CommandSuperseded`.
         """
         self._asked_for = True
         if not self.ended:
@@ -104,7 +104,7 @@ class SentCommand:
     if not TYPE_CHECKING:
 
         def __await__(self) -> NoReturn:
-            """Say what can be awaited: a command has two ends, and this is neither."""
+            """Raise an error that names the two Deferreds: `await` on the command itself is ambiguous."""
             raise TypeError(
                 f"{type(self.command).__name__} was sent, and can't be awaited itself: expected"
                 " 'await mount.send(command).done', or '.acked' to wait for the Ack alone"
@@ -127,12 +127,12 @@ class SentCommand:
 
 
 class Mount:
-    """The mount, as a commander sees it over a `Communicator` that reads replies.
+    """A commander's view of the mount, over a `Communicator` that reads replies.
 
-    :param communicator: read by this object alone from now on.
-    :param clock: times the answers, an ``IReactorTime``; the communicator's reactor if None.
-    :param ack_timeout: how long a command may wait for its Ack, in seconds.
-    :raises TypeError: if the communicator is none, or reads commands.
+    :param communicator: the connection. From now on only this object may read from it.
+    :param clock: clock for the time-outs, an ``IReactorTime``; the communicator's reactor if None.
+    :param ack_timeout: longest wait for an Ack, in seconds.
+    :raises TypeError: if `communicator` is not a `Communicator`, or if it reads commands.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Mount:
         self._in_flight: dict[int, SentCommand] = {}
         self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Reply], ...]]] = {}
         self._client_watch: Deferred[None] | None = None
-        self._has_heard = False  # since the connections were made
+        self._has_heard = False  # since the connections came up
         self._doubt: Deadline | None = None
         reading = communicator.each(self._take, self._on_bad_line, self._on_loss)
         Deferred.fromCoroutine(reading).addCallbacks(
@@ -160,17 +160,17 @@ class Mount:
 
     @property
     def in_flight(self) -> tuple[SentCommand, ...]:
-        """The commands that were sent and did not end yet, oldest first."""
+        """The commands that were sent and have not ended, oldest first."""
         return tuple(self._in_flight.values())
 
     def send(self, command: Command) -> SentCommand:
-        """Send a command, and follow it.
+        """Send a command and follow it.
 
-        A failure is logged if nobody asked for `SentCommand.acked` or `SentCommand.done` until then,
-        or until the next turn of the reactor if it comes at once.
+        A failure is logged if no caller has used `SentCommand.acked` or `SentCommand.done` by then. If the
+        command fails at once, the caller has until the next turn of the reactor.
 
-        :raises TypeError: if it is no command, such as a command's class.
-        :raises ValueError: if a command with the same `sequence_id` is still in flight.
+        :raises TypeError: if `command` is not a command, but for example a command's class.
+        :raises ValueError: if a command with the same `sequence_id` is in flight.
         """
         if not isinstance(command, Command):
             example = command.__name__ if isinstance(command, type) else "AskForCommand"
@@ -195,15 +195,16 @@ class Mount:
     def subscribe(self, subscriber: Callable[[Any], Any], /, *kinds: type[Reply]) -> Callable[[], None]: ...
 
     def subscribe(self, *arguments: Any) -> Callable[[], None]:
-        """Call a subscriber with each event: every reply that answers no command.
+        """Call a subscriber with each event. An event is a reply that answers no command.
 
-        ``subscribe(InPositionReply, subscriber)`` is for the events of one class;
-        ``subscribe(subscriber)`` for all, and ``subscribe(subscriber, ErrorReply, WarningReply)`` for those
-        of several classes.
+        ``subscribe(InPositionReply, subscriber)`` selects the events of one class,
+        ``subscribe(subscriber, ErrorReply, WarningReply)`` those of several classes, and
+        ``subscribe(subscriber)`` all events.
 
-        :param subscriber: a function that takes the event; may be ``async``. What it raises is logged.
-        :returns: a function that unsubscribes.
-        :raises TypeError: if the arguments are none of these.
+        :param subscriber: a function with the event as its argument; it may be ``async``. Its exceptions are
+            logged.
+        :returns: a function that ends the subscription.
+        :raises TypeError: if the arguments have none of these forms.
         """
         kinds = tuple(each for each in arguments if isinstance(each, type) and issubclass(each, Reply))
         others = [each for each in arguments if each not in kinds]
@@ -218,7 +219,7 @@ class Mount:
         return unsubscribe
 
     def close(self) -> Deferred[None]:
-        """Close the communicator; commands in flight fail with `CommandOutcomeUnknown`.
+        """Close the communicator. Commands in flight fail with `CommandOutcomeUnknown`.
 
         :returns: a Deferred that fires with None when the sockets are gone.
         """
@@ -234,7 +235,7 @@ class Mount:
         self._lose_all(str(error))
 
     def _watch_client(self) -> None:
-        """Notice the loss of the connection that commands go out on, from the first one on."""
+        """Watch for the loss of the connection that carries the commands, from the first command on."""
         if self._client_watch is None or self._client_watch.called:
             self._client_watch = self.communicator.monitor_client_reader()
             self._client_watch.addCallbacks(lambda _: self._lose_client(), self._stopped)
@@ -246,11 +247,11 @@ class Mount:
 
     def _stopped(self, reason: Failure) -> None:
         if not reason.check(PairClosedError, ListenError, NotConnectedError):
-            self._log.error("%s: no longer reads: %s", self.communicator.name, reason.getTraceback())
+            self._log.error("%s: reading failed: %s", self.communicator.name, reason.getTraceback())
         self._lose_all(reason.getErrorMessage())
 
     def _say_doubt(self) -> None:
-        if not self.communicator.wrong_port:  # which was logged as it was found
+        if not self.communicator.wrong_port:  # a wrong port has been logged already
             text = "%s: no reply within %g s: %s"
             self._log.warning(text, self.communicator.name, DOUBT_AFTER, self.communicator.why_no_reply)
 
@@ -268,7 +269,7 @@ class Mount:
             return
         sent = self._in_flight.get(reply.sequence_id)
         if sent is None or reply.source != sent.command.source:
-            self._log.info("%s: answers no command in flight: %s", self.communicator.name, reply)
+            self._log.info("%s: reply to no command in flight: %s", self.communicator.name, reply)
         else:
             _ANSWERED[type(reply)](self, sent, reply)
 
@@ -289,7 +290,7 @@ class Mount:
         kind: type[CommandError] = CommandFailed
         if sent._duration is None:
             kind = CommandRefused
-        elif "supersede" in reply.explanation.lower():  # protocol-tma2020.rst has no words for it: a guess
+        elif "supersede" in reply.explanation.lower():  # a guess: protocol-tma2020.rst has no text for it
             kind = CommandSuperseded
         self._end(sent, kind(sent.command, reply.explanation))
 

@@ -1,1 +1,1 @@
-"""What faces the mount: `link`, the connection pair to the controller."""
+"""The side of the bridge that faces the mount: `link` is the connection pair to the controller."""

@@ -1,4 +1,7 @@
-"""The bridge's link to the controller: one connection pair, up as a whole or not at all."""
+"""The bridge's link to the controller: one connection pair, which is up only if both connections are up.
+
+It passes lines to and from the bridge's core. Next to read: `net.paired_session`, its base class.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,17 @@ from mtmount_twisted.net.admission import Network
 from mtmount_twisted.net.paired_session import PairedSession
 
 MAX_EARLY = 1000
-"""How many lines that come before the link is up are kept; beyond it, the newest."""
+"""Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
 
 
 class ControllerLink(PairedSession):
-    """Tells a bridge when both connections are up, what the controller says, and of a loss.
+    """The session with the controller. It reports to the bridge: link up, lines received, link down.
 
     Reading from the controller never pauses while the link is up.
 
-    :param commands_out: host and port where the controller takes commands; port 0 if `connect`
-        gives it later.
-    :param replies_in: address and port to listen on for its replies.
-    :param allowed: from where else than there its replies may come.
+    :param commands_out: host and port of the controller for commands; port 0 if `connect` sets it later.
+    :param replies_in: address and port on which this side listens for replies.
+    :param allowed: networks besides the controller's own address from which the replies may come.
     """
 
     def __init__(
@@ -49,11 +51,11 @@ class ControllerLink(PairedSession):
 
     @property
     def has_room(self) -> bool:
-        """True if a command can be handed over now."""
+        """True if the link can accept a command now."""
         return self.writer is not None and self.writer.has_room
 
     def send(self, data: bytes) -> None:
-        """Hand over a command, terminator included, while `has_room`."""
+        """Send a command, terminator included. Call this only while `has_room` is True."""
         writer = self.writer
         if writer is not None:
             writer.send(data)
@@ -61,21 +63,21 @@ class ControllerLink(PairedSession):
                 writer.waiting.wait().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
 
     def lines_received(self, lines: list[bytes]) -> None:
-        """Pass on what the controller says; what it says too early, when the link is up."""
+        """Pass lines to the bridge. Lines that arrive before the link is up wait until it is."""
         if self.up:
             self._bridge.said(lines)
         else:
             self._early.extend(lines)
 
     def came_up(self) -> None:
-        """An epoch begins."""
+        """Start an epoch: report the link to the bridge, then the lines that arrived early."""
         early = list(self._early)
         self._early.clear()
         self._bridge.link_up(self)
         self._bridge.said(early)
 
     def went_down(self, why: str) -> None:
-        """The epoch ends, if there was one; what was said before it is forgotten."""
+        """End the epoch, if one was running. Drop the lines that arrived early."""
         self._early.clear()
         if self.up:
             self._bridge.link_down(why)

@@ -152,7 +152,7 @@ class InMemoryTests(SynchronousTestCase):
         self.port.far_ends[0].transport.write(b"\x15\x03\x01\x00\x02\x02\x46")
         self.turn()
         error = self.failureResultOf(done, CommandOutcomeUnknown).value
-        self.assertIn("it speaks TLS, and this side plain text", str(error))
+        self.assertIn("it speaks TLS, but this side speaks plain text", str(error))
 
     def test_bad_lines(self) -> None:
         """A line without an end, and one that is cut off, are in the log, and it connects again."""

@@ -58,7 +58,7 @@ class WrongPortTests(WrongPortCase):
         for chunks in ([EVENT], [EVENT, EVENT + EVENT]):
             self.start()
             [told] = self.hear(*chunks)
-            self.assertIn(f"{self.there} replies on the connection that takes the commands", told)
+            self.assertIn(f"{self.there} replies on the command connection", told)
             self.assertIn(f"use DuplexCommunicator (mtmount-commander --connect {self.there})", told)
             self.closed()
 
@@ -199,5 +199,5 @@ class WrongPairTests(WrongPortCase):
         self.hear(EVENT)
         self.assertEqual(self.pass_time(ACK_TIMEOUT + 0.1), [])  # it was told at once
         error = self.failureResultOf(done, CommandTimedOut).value
-        self.assertIn(f"no Ack within 5 s; {self.there} replies on the connection", error.explanation)
+        self.assertIn(f"no Ack within 5 s; {self.there} replies on the command connection", error.explanation)
         self.closed()
