@@ -57,7 +57,7 @@ NO_MORE_KEYS = (
 LONGEST_KEY = 255
 DEFAULT_TIMEOUT = 30.0
 LONGEST_TIMEOUT = 300.0
-"""How long a request may wait, in seconds."""
+"""The longest wait of a request, in seconds."""
 
 PARAMETERS = (
     Parameter(
@@ -110,7 +110,7 @@ _ACK = b"0\n"
 _LONGEST_MS = 2**53
 
 _STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
-"""What is answered when the bridge did not send a command; each other end is an outcome to be told."""
+"""The status of an answer where the bridge did not send the command; any other end is an outcome."""
 
 
 @implementer(IClient)
@@ -309,14 +309,14 @@ class Commanders:
 
 
 class CommandRoutes:
-    """What answers at ``/api/v1/commands``."""
+    """The routes of commands."""
 
     def __init__(self, commanders: Commanders) -> None:
         self._commanders = commanders
         self._lives = commanders.lives
 
     def routes(self) -> list[Route]:
-        """To send a command, and to see what became of it."""
+        """Return the routes of commands."""
         path = "/api/v1/commands"
         return [
             Route(
@@ -337,7 +337,7 @@ class CommandRoutes:
                 f"{path}/{{id}}",
                 self.get,
                 "observe",
-                "What became of a command.",
+                "A command's state and its steps.",
                 id="get_command",
                 tag="commands",
                 answers={200: Life},
@@ -347,7 +347,7 @@ class CommandRoutes:
         ]
 
     async def get(self, call: Call) -> Answer:
-        """The life with an id."""
+        """Answer with the life with an id."""
         life = self._lives.get(call.parts["id"])
         if life is None:
             raise Problem(404, "no command has this id, or it ended too long ago")
@@ -381,7 +381,7 @@ def _made(call: Call, sequence_id: int) -> Command:
 
 
 def _options(call: Call) -> tuple[Until | None, float, Key | None]:
-    """What to wait for, how long, and the idempotency key."""
+    """Return the state to wait for, the longest wait in s, and the idempotency key."""
     faults: list[Fault] = []
     until, seconds = _read_wait(call.query, faults)
     text = call.headers.get("idempotency-key")

@@ -1,7 +1,7 @@
-"""`Health`: whether the process turns, and whether the mount can be commanded; `LoopWatch`: how late it is.
+"""`Health`: probes for monitoring systems; `LoopWatch`: the lag of the event loop.
 
-A monitoring system asks without a token, so what is told is short and names no user.
-Next to read: `metrics`, which shows what `LoopWatch` has measured.
+A monitoring system asks without a token, so the answers are short and name no user.
+Next to read: `metrics`, which shows the figures of `LoopWatch`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from mtmount_twisted.frontends.web.http.answers import Count, Part, Problem, Sha
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 
 INTERVAL = 0.25
-"""How often the event loop's lag is measured, in seconds."""
+"""The interval between two measurements of the event loop's lag, in seconds."""
 
 
 class Spread:
-    """How often a figure was how large.
+    """A histogram.
 
-    :param bounds: upper bounds that rise; each counts what is at most so large, and the last is followed
-        by one for all that is larger.
-    :ivar counts: one number for each bound, and that last one.
-    :ivar total: the sum of what was counted.
+    :param bounds: the upper bounds of the bins, rising; one more bin is for larger values.
+    :ivar counts: the number of values in each bin.
+    :ivar total: the sum of all values.
     """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -36,17 +35,17 @@ class Spread:
         self.total = 0.0
 
     def add(self, figure: float) -> None:
-        """Count one."""
+        """Count a value."""
         self.counts[bisect_left(self.bounds, figure)] += 1
         self.total += figure
 
 
 class LoopWatch:
-    """Measures how late the event loop calls what is due.
+    """Measure the lag of the event loop: the time from when a call is due until it is made.
 
     :param clock: an ``IReactorTime``.
-    :ivar lags: what was measured since the start, in seconds.
-    :ivar last: the last of that.
+    :ivar lags: all lags since the start, in seconds.
+    :ivar last: the last lag, in seconds.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -58,7 +57,7 @@ class LoopWatch:
         self._turns.clock = clock
 
     def start(self) -> Deferred[Any]:
-        """Begin to measure.
+        """Start to measure.
 
         :returns: fires when `stop` is called.
         """
@@ -67,7 +66,7 @@ class LoopWatch:
         return self._turns.start(INTERVAL, now=False)
 
     def stop(self) -> None:
-        """Measure no more. It can be called twice, and at any time."""
+        """Stop to measure. It can be called twice, and at any time."""
         if self._turns.running:
             self._turns.stop()
 
@@ -112,7 +111,7 @@ class NotReady(Problem, frozen=True, kw_only=True):
 
 
 class Health:
-    """Answers who asks how the daemon is.
+    """The routes of the probes.
 
     :param service: the bridge's, with `bridge`, `all_pairs` and `port_failures`.
     :param journal: an `IJournalState`.
@@ -123,14 +122,14 @@ class Health:
         self._journal = journal
 
     def routes(self) -> list[Route]:
-        """``/healthz`` and ``/readyz``."""
+        """Return the routes ``/healthz`` and ``/readyz``."""
         return [
             Route(
                 "GET",
                 "/healthz",
                 self._alive,
                 None,
-                "Whether the process turns: it answers.",
+                "Liveness: the event loop turns.",
                 id="get_health",
                 tag="monitoring",
                 answers={200: Alive},
@@ -140,7 +139,7 @@ class Health:
                 "/readyz",
                 self._ready,
                 None,
-                "Whether the mount can be commanded now; 503 if not.",
+                "Readiness: the mount can be commanded now; 503 if not.",
                 id="get_readiness",
                 tag="monitoring",
                 answers={200: Ready},
@@ -159,10 +158,10 @@ class Health:
         return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost))
 
     def lacks(self) -> list[str]:
-        """Why commands can't be sent, or not be recorded: a word for each, empty if they can.
+        """Return a word for each reason for which commands can't be sent, or not be recorded.
 
         ``controller``: its link is not up; ``listeners``: a commander can't connect; ``journal``: it can't
-        be written; ``journal_rows``: it loses rows that clients with rights brought about. The log says more.
+        be written; ``journal_rows``: it loses rows of clients with rights. The log says more.
         """
         service = self._service
         deaf = service.port_failures or any(pair.listen_error is not None for pair in service.all_pairs)

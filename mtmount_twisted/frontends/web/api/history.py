@@ -1,7 +1,7 @@
-"""What the journal holds, in pages: for people and programs that ask, and for who resumes its events.
+"""The journal in pages, for users and for event streams that resume.
 
-`Shelf` opens the file and reads it in threads of its own; a reading that takes long is ended, and no user
-holds up another's: each has one thread at a time. `History` is ``GET /api/v1/messages``. Next to read:
+`Shelf` reads the file in threads of its own. A reading that takes long is ended, and each user has one thread
+at a time, so that no user delays another. `History` is ``GET /api/v1/messages``. Next to read:
 ``journal.reading``.
 """
 
@@ -56,22 +56,22 @@ from .fair_threads import FairThreads
 T = TypeVar("T")
 
 PER_USER = 2
-"""How many queries one user may have at once: one is read, the other waits for it."""
+"""The most queries of one user at once: one is read, the other waits for it."""
 
 MAX_LIMIT, LIMIT = 1000, 100
-"""How many entries a page may have, and how many it has if nobody says."""
+"""The most entries of a page, and the default."""
 
 MAX_SCANNED = 50_000
-"""How many rows one page looks at: after that it ends, and the next one goes on."""
+"""The most rows that one page looks at: then it ends, and the next page goes on."""
 
 MAX_PAGE_BYTES = 2**20
 """Of lines in a page: after that it ends."""
 
 PATIENCE = 10.0
-"""How long one reading may take, in seconds."""
+"""The longest reading, in seconds."""
 
 LONGEST_WAIT = 2 * PATIENCE + 2
-"""How long one may take with its wait for a thread, behind another of the same user, in seconds."""
+"""The longest reading with its wait for a thread, behind another of the same user, in seconds."""
 
 REST_ROWS, REST_TIME = 100, 0.002
 """After how many rows a thread that reads rests, and how long, in seconds: Python runs one thread at a time,
@@ -205,7 +205,7 @@ def _read(path: Path, work: Callable[[sqlite3.Connection], T], stop: Callable[[]
 
 
 class Query(NamedTuple):
-    """What is asked for: entries after an id, the first of them first; else before one, the last first."""
+    """A query: entries after an id, the first of them first; else before one, the last first."""
 
     wanted: Wanted
     selection: Selection
@@ -215,7 +215,7 @@ class Query(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found; `next` is the id from which it goes on, as ``RUN.ROW``, None at the end."""
+    """The entries of a page; `next` is the id from which the next page goes on, None at the end."""
 
     entries: list[Entry]
     next: str | None
@@ -232,7 +232,7 @@ PAGE = Content("Page", lambda: schemas_of([Page]) | entry_schemas())
 
 
 def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Found:
-    """A page of the journal.
+    """Return a page of the journal.
 
     :param rest: called after each `REST_ROWS` rows.
     """
@@ -253,9 +253,9 @@ def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] =
 
 
 class History:
-    """Answers who asks for what was.
+    """The route of the journal.
 
-    :param wall_clock: seconds, Unix time: what ``10 min ago`` is counted from.
+    :param wall_clock: Unix time in seconds, from which ``10 min ago`` is counted.
     :param rest: called in the thread that reads, now and then: it waits for `REST_TIME` if None.
     """
 
@@ -272,14 +272,14 @@ class History:
         self._now = wall_clock
 
     def routes(self) -> list[Route]:
-        """Where it answers."""
+        """Return the route of the journal."""
         return [
             Route(
                 "GET",
                 "/api/v1/messages",
                 self.messages,
                 "observe",
-                "What the journal holds: messages, steps of commands, changes; in pages.",
+                "The journal in pages: messages, steps of commands, changes.",
                 id="list_messages",
                 tag="events",
                 answers={200: PAGE},
@@ -289,7 +289,7 @@ class History:
         ]
 
     async def messages(self, call: Call) -> Answer:
-        """A page of entries."""
+        """Answer with a page of entries."""
         query = read_query(call.query, self._now())
         if self._shelf.path is None:
             raise Problem(503, OFF)
@@ -312,7 +312,7 @@ class History:
 
 
 def read_query(query: Mapping[str, str], now: float) -> Query:
-    """The query that the parameters of a request are.
+    """Return the query in the parameters of a request.
 
     :raises Problem: with every fault in them.
     """

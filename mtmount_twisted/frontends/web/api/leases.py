@@ -1,7 +1,8 @@
-"""Who has command, over HTTP: take it, give it up, ask its holder for it, give it to somebody.
+"""The lease over HTTP: take command, release it, request it from its holder, grant it to another commander.
 
-To take and to give up is an ``AskForCommand`` of the user's commander, under the bridge's rules. To request
-it changes nothing: the holder is told, and may grant it. Next to read: `commanders`, `bridge.arbiter`.
+To take and to release command, the user's commander sends ``AskForCommand``, under the bridge's rules. A
+request changes nothing: the holder receives it, and may grant it. Next to read: `commanders`,
+`bridge.arbiter`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from .commanders import Commanders
 
 REQUEST_TIME = 60.0
-"""How long a request for command stands, in seconds."""
+"""The time for which a request for command is valid, in seconds."""
 
 ASK_TIME = 60.0
-"""How long an answer waits for the controller to say who has command, in seconds; the bridge gives up
-sooner, unless the controller's Ack announces a longer time."""
+"""The longest wait of an answer for the controller's decision, in seconds; the bridge gives up sooner, unless
+the controller's Ack announces a longer time."""
 
 _STATUSES = {"busy": 429, "not_sent": 503, "timed_out": 504, "outcome_unknown": 504}
-"""What is answered when an ask fails other than by a refusal."""
+"""The status of an answer for each end of an ``AskForCommand`` other than a rejection, which is 409."""
 
 
 def _bodies() -> dict[str, Schema]:
@@ -61,7 +62,7 @@ _LONGEST_NAME = 100
 
 
 class Leases:
-    """Who has command, since when, and who would like to.
+    """The routes of the lease.
 
     :param bridge: an `IBridge`.
     :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`, and requests are told to it.
@@ -122,7 +123,7 @@ class Leases:
     # Over HTTP
 
     def routes(self) -> list[Route]:
-        """To see who has command, to take it, and to give it up."""
+        """Return the routes of the lease."""
         path = "/api/v1/lease"
         return [
             Route(
@@ -130,7 +131,7 @@ class Leases:
                 path,
                 self.get,
                 "observe",
-                "Who has command.",
+                "The holder of command, and the requests for it.",
                 id="get_lease",
                 tag="lease",
                 answers={200: Lease},
@@ -140,7 +141,7 @@ class Leases:
                 path,
                 self.post,
                 "command",
-                "Take command, request it, or give it to somebody.",
+                "Take command, request it from its holder, or grant it to another commander.",
                 id="ask_lease",
                 tag="lease",
                 answers={200: Lease, 202: Lease},
@@ -152,7 +153,7 @@ class Leases:
                 path,
                 self.delete,
                 "command",
-                "Give command up.",
+                "Release command.",
                 id="release_lease",
                 tag="lease",
                 answers={200: Lease, 202: Lease},
@@ -161,15 +162,15 @@ class Leases:
         ]
 
     async def get(self, call: Call) -> Answer:
-        """Who has command."""
+        """Answer with the lease."""
         return Answer(self.shape())
 
     async def delete(self, call: Call) -> Answer:
-        """Give command up."""
+        """Release command."""
         return await self._ask(call, Commander.NONE)
 
     async def post(self, call: Call) -> Answer:
-        """Take command or ask its holder for it; or take it from its holder, or give it, as the body says."""
+        """Take, request or grant command, as the body says."""
         wish, heir = _read(call.body)
         if wish == "grant":
             return self._grant(call, heir)
@@ -212,9 +213,9 @@ def _ask(call: Call, wanted: Commander, sequence_id: int) -> AskForCommand:
 
 
 def _read(body: Any) -> tuple[str, str]:
-    """What is wished for: ``""``, ``"take"`` or ``"grant"``, and whom command is to be given to.
+    """Return the wish of a body, ``""``, ``"take"`` or ``"grant"``, and the commander to grant command to.
 
-    :raises Problem: with each thing that is wrong.
+    :raises Problem: with the fault.
     """
     if body is None or body == {}:
         return "", ""

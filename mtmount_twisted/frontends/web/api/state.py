@@ -1,7 +1,7 @@
-"""All that is known now, as one JSON object: links, who has command, what the mount said last, what goes on.
+"""The present state as one answer: the links, the lease, the mount's last values, the commands in flight.
 
-What the mount said is decoded when somebody asks, never while it comes in, and each line only once.
-Next to read: `bridge.last_values`, what is kept of what the mount said; `leases`.
+The mount's lines are decoded when a user asks for the state, never as they arrive, and each line only once.
+Next to read: `bridge.last_values`, which keeps these lines; `leases`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from mtmount_twisted.version import __version__
 from .leases import Leases
 
 AXES = {0: "azimuth", 1: "elevation"}
-"""What an axis is called, by the number that the mount has for it in `InPositionReply`."""
+"""The name of an axis, by its number in `InPositionReply`."""
 
 _SUBSYSTEMS = {str(int(subsystem)): subsystem.name for subsystem in SubsystemId}
 _LINKS = ("link_up", "link_down")
@@ -144,7 +144,7 @@ class JournalState(Part, frozen=True, kw_only=True):
 
 
 class State(Shape, frozen=True, kw_only=True):
-    """All that is known now; what is stale was said before the link was lost."""
+    """The present state; a stale value is from before the link was lost."""
 
     time: Time
     version: str
@@ -162,13 +162,13 @@ class State(Shape, frozen=True, kw_only=True):
 
 
 Shown = tuple[str, Axis | Mount | MountWarning | MountError]
-"""What a line of the mount says, but for its time; before it the name of the axis, if it is of one."""
+"""The decoded value of a line, without its time; before it the name of the axis, where it has one."""
 
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
 
 
 class StateRoutes:
-    """The state of everything.
+    """The route of the state.
 
     :param bridge: an `IBridge`.
     :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`.
@@ -209,14 +209,14 @@ class StateRoutes:
             self._link_since = self._clock.seconds(), time
 
     def routes(self) -> list[Route]:
-        """To see the state."""
+        """Return the route of the state."""
         return [
             Route(
                 "GET",
                 "/api/v1/state",
                 self.get,
                 "observe",
-                "The state of everything, now.",
+                "The present state of the mount and the bridge.",
                 id="get_state",
                 tag="state",
                 answers={200: State},
@@ -224,7 +224,7 @@ class StateRoutes:
         ]
 
     async def get(self, call: Call) -> Answer:
-        """The state, as this user sees it."""
+        """Answer with the state, as this user sees it."""
         return Answer(self.shape(call.user))
 
     def shape(self, user: User) -> State:
@@ -314,9 +314,9 @@ class MountSaid(NamedTuple):
 
 
 class Said:
-    """What the mount said last, by what it is about; what can't be decoded is left out.
+    """The mount's last values, decoded; a line that can't be decoded is left out.
 
-    :param stamps: tells when it said so.
+    :param stamps: gives the times of the lines.
     """
 
     def __init__(self, stamps: Stamps) -> None:
@@ -324,7 +324,7 @@ class Said:
         self._shown: dict[Any, Shown | None] = {}
 
     def shape(self, entries: list[Any]) -> MountSaid:
-        """Return what some entries say.
+        """Return the decoded values of some entries.
 
         :param entries: the entries of a `bridge.last_values.LastValueCache`: tuples of line, time (clock, s),
             stale.
