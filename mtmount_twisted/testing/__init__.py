@@ -1,19 +1,19 @@
-"""What the tests of programs that use this package need: a network in memory, a far end, a bad network.
+"""Test doubles for programs that use this package: a network in memory, a far end, and a bad network.
 
-`MemoryReactor` is a ``Clock`` with TCP inside it: whatever takes a ``reactor`` runs on it with
-no sockets and no waiting. `connected_pair` gives a real `Communicator` on such a reactor, and
-the `FarEnd` that it is connected to, which says what the test tells it to::
+`MemoryReactor` is a ``Clock`` with TCP in memory. Code with a ``reactor`` parameter runs on it without
+sockets and without waiting. `connected_pair` returns a real `Communicator` on such a reactor, and the
+`FarEnd` that it is connected to. The test tells the far end which messages to send::
 
     communicator, far_end = connected_pair()
     sent = Mount(communicator).send(AzimuthAxisMove(position=10))
     [command] = far_end.written()
     far_end.feed(AckReply(sequence_id=command.sequence_id, timeout_ms=5000))
 
-Only the network is pretended, so the double can't drift from the real thing; the tests of this
-package run one set of test bodies on both.
+Only the network is simulated, so the double behaves like the real thing. This package runs one set of tests
+on both.
 
-`ChaosProxy` stands between two ends of any connection, in memory or on 127.0.0.1, and does to it what
-networks do: see `Conditions`. `ChaosPair` is one for each connection of a pair.
+`ChaosProxy` stands between the two ends of a connection, in memory or on 127.0.0.1, and imposes network
+faults on it: see `Conditions`. `ChaosPair` has one proxy for each connection of a pair.
 
 Next to read: ``docs/howto/testing.rst``; `memory`, `far_end`, `chaos`, `flow`.
 """

@@ -1,10 +1,9 @@
-"""A bad network: a proxy that stands between two ends of a connection and does to it what networks do.
+"""A bad network: a proxy between the two ends of a connection, which imposes the faults of a network on it.
 
-A `ChaosProxy` has a `flow.Lane` for each direction, which can be told other `flow.Conditions` at any time.
-`ChaosPair` is a proxy for each connection of a pair.
+A `ChaosProxy` has a `flow.Lane` for each direction. A test can change the `flow.Conditions` of a lane at any
+time. `ChaosPair` has a proxy for each connection of a pair.
 
-Runs on a reactor's sockets, or in a `MemoryReactor`; touches nothing else. Next to read:
-``docs/howto/testing.rst``, `flow`.
+It runs on a reactor's sockets or in a `MemoryReactor`. Next to read: ``docs/howto/testing.rst``, `flow`.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from .flow import End, Flow, Lane, Socket
 from .memory import HOST
 
 CONNECT_TIMEOUT = 5.0
-"""How long the target may take to accept a connection, in seconds."""
+"""Time in seconds within which the target must accept a connection."""
 
 
 class _Connection:
-    """A connection through a proxy: who connected, the target, and a flow each way."""
+    """A connection through a proxy: the client, the target, and a flow in each direction."""
 
     def __init__(self, proxy: ChaosProxy) -> None:
         self.clock = proxy.reactor
@@ -51,14 +50,14 @@ class _Connection:
         self.client.resume()
 
     def unreachable(self) -> None:
-        """The target did not accept."""
+        """Reset the client, because the target did not accept."""
         self._connector = None
         self._proxy.unreachable += self.client.is_open
         self.client.abort()
         self._lost()
 
     def _lost(self) -> None:
-        if self._connector is not None:  # who connected did not wait for the target
+        if self._connector is not None:  # the client left before the target accepted
             self._connector.disconnect()
         elif not (self.client.is_open or self.target.is_open):
             self.upstream.stop_timer()
@@ -68,7 +67,7 @@ class _Connection:
                 gone.callback(None)
 
     def pass_end(self, how: End, sink: Socket) -> None:
-        """What comes from one side has ended: tell the other; when both have, it is over."""
+        """Pass the end of one direction on to the other socket. After the second end, close both sockets."""
         if how == "reset":
             sink.abort()
         elif self.upstream.ended and self.downstream.ended:
@@ -87,7 +86,7 @@ class _Connection:
         self.target.abort()
 
     def stop(self) -> Deferred[None]:
-        """Reset both sockets; fires when they are gone."""
+        """Reset both sockets. The Deferred fires when they are gone."""
         gone: Deferred[None] = Deferred()
         self._gone.append(gone)
         self.abort()
@@ -95,7 +94,7 @@ class _Connection:
 
 
 class _TargetFactory(ClientFactory[Socket]):
-    """Connects one connection to the target, once."""
+    """Factory for the one connection to the target."""
 
     noisy = False
 
@@ -110,7 +109,7 @@ class _TargetFactory(ClientFactory[Socket]):
 
 
 class _ClientFactory(Factory[Socket]):
-    """Makes a connection of each that comes to a proxy."""
+    """Factory that makes a `_Connection` for each client of a proxy."""
 
     noisy = False
 
@@ -122,22 +121,22 @@ class _ClientFactory(Factory[Socket]):
 
 
 class ChaosProxy:
-    """A TCP proxy on 127.0.0.1 that does to its connections what networks do; it listens at once.
+    """A TCP proxy on 127.0.0.1 that imposes network faults on its connections. It listens at once.
 
-    What it holds is bounded: whoever sends is not read from while `HELD` bytes wait to go on, be it
-    because the receiver does not read or because the conditions say so.
+    The proxy's memory is bounded: while `HELD` bytes of a direction wait in it, it does not read from the
+    sender. The cause may be a receiver that does not read, or the conditions.
 
-    :param reactor: listens, connects and tells the time; a `MemoryReactor` will do.
-    :param target_port: where connections go on to. It may be set later, as an attribute: until then, and
-        while nobody listens there, each connection is reset.
+    :param reactor: the reactor to use, for example a `MemoryReactor`.
+    :param target_port: port of the target. It may be set later, as an attribute. While it is 0, or while the
+        target does not listen, each connection is reset.
     :param target_host: host of the target.
-    :param port: where to listen; 0 for a port of the system's choice.
-    :raises twisted.internet.error.CannotListenError: if the port is taken.
-    :ivar port: where it listens.
-    :ivar upstream: the `Lane` from who connects to the target.
-    :ivar downstream: the `Lane` from the target to who connects.
-    :ivar accepted: how many connections came.
-    :ivar unreachable: for how many of them the target did not accept.
+    :param port: port to listen on; 0 for one of the system's choice.
+    :raises twisted.internet.error.CannotListenError: if the port is in use.
+    :ivar port: port on which the proxy listens.
+    :ivar upstream: the `Lane` from the client to the target.
+    :ivar downstream: the `Lane` from the target to the client.
+    :ivar accepted: number of connections accepted so far.
+    :ivar unreachable: number of them that the target did not accept.
     """
 
     def __init__(self, reactor: Any, target_port: int = 0, target_host: str = HOST, *, port: int = 0) -> None:
@@ -155,16 +154,16 @@ class ChaosProxy:
 
     @property
     def open(self) -> int:
-        """How many connections are up now, or are not quite gone yet."""
+        """Number of connections that are up or not yet gone."""
         return len(self._connections)
 
     def begun(self, connection: _Connection) -> None:
-        """A connection came."""
+        """Add a new connection."""
         self.accepted += 1
         self._connections[connection] = None
 
     def ended(self, connection: _Connection) -> None:
-        """Both sockets of a connection are gone."""
+        """Remove a connection, because both its sockets are gone."""
         self._connections.pop(connection, None)
 
     def set(self, **changes: Any) -> None:
@@ -173,22 +172,22 @@ class ChaosProxy:
         self.downstream.set(**changes)
 
     def clear(self) -> None:
-        """Let everything pass again, in both directions."""
+        """Remove all faults in both directions, as `Lane.clear` does."""
         self.upstream.clear()
         self.downstream.clear()
 
     def reset(self) -> None:
-        """Reset both sockets of each connection that is up; what waits is lost."""
+        """Reset both sockets of each connection; waiting bytes are lost."""
         for connection in tuple(self._connections):
             connection.abort()
 
     def close(self) -> None:
-        """Close both sockets of each connection that is up; what waits in the proxy is lost."""
+        """Close both sockets of each connection; bytes that wait in the proxy are lost."""
         for connection in tuple(self._connections):
             connection.close()
 
     def stop(self) -> Deferred[None]:
-        """Listen no more and reset all connections. May be called again.
+        """Stop listening and reset all connections. This method may be called again.
 
         :returns: a Deferred that fires with None when all sockets are gone.
         """
@@ -212,12 +211,13 @@ class ChaosProxy:
 class ChaosPair:
     """A proxy in front of each of the two connections of a pair.
 
-    Each side of the pair connects to a proxy in place of the other side.
+    Each side of the pair connects to a proxy instead of the other side.
 
     :param reactor: as for `ChaosProxy`.
-    :param command_port: where the mount's side, such as a bridge or a simulator, takes commands; it may be
-        set later, as ``commands.target_port``.
-    :param reply_port: where the commander's side takes replies; or later, as ``replies.target_port``.
+    :param command_port: port for commands of the mount's side, such as a bridge or a simulator. It may be set
+        later, as ``commands.target_port``.
+    :param reply_port: port for replies of the commander's side. It may be set later, as
+        ``replies.target_port``.
     :ivar commands: the `ChaosProxy` that the commander's side connects to.
     :ivar replies: the `ChaosProxy` that the mount's side connects to.
     """
@@ -227,16 +227,16 @@ class ChaosPair:
         self.replies = ChaosProxy(reactor, reply_port)
 
     def drop(self, which: Literal["commands", "replies"]) -> None:
-        """Reset one connection of the pair; the other is left alone."""
+        """Reset one connection of the pair; the other stays up."""
         {"commands": self.commands, "replies": self.replies}[which].reset()
 
     def set(self, **changes: Any) -> None:
-        """Change the conditions of both connections, both ways, as `Lane.set` does."""
+        """Change the conditions of both connections in both directions, as `Lane.set` does."""
         self.commands.set(**changes)
         self.replies.set(**changes)
 
     def clear(self) -> None:
-        """Let everything pass again."""
+        """Remove all faults from both connections, as `Lane.clear` does."""
         self.commands.clear()
         self.replies.clear()
 
@@ -246,5 +246,5 @@ class ChaosPair:
         self.replies.reset()
 
     def stop(self) -> Deferred[None]:
-        """Stop both proxies; fires with None when all their sockets are gone."""
+        """Stop both proxies. The Deferred fires with None when all their sockets are gone."""
         return DeferredList([self.commands.stop(), self.replies.stop()]).addCallback(lambda results: None)

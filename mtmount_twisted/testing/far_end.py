@@ -1,6 +1,6 @@
-"""The other side of a pair in memory: it says what the test tells it to, and shows what it was told.
+"""The other side of a pair in memory: it sends a test's messages, and returns those it received.
 
-Runs on a `MemoryReactor` and touches nothing else. Next to read: `memory`.
+It runs on a `MemoryReactor` and touches nothing else. Next to read: `memory`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .memory import HOST, MemoryReactor, MemoryTransport
 
 
 class FarProtocol(Protocol):
-    """One connection as its far end sees it."""
+    """The far end of one connection."""
 
     transport: MemoryTransport
 
@@ -40,15 +40,15 @@ class FarProtocol(Protocol):
 
 
 class FarEnd:
-    """What a `Communicator` in memory is connected to: it does what the test says.
+    """The far end of a `Communicator` in memory, controlled by a test.
 
-    "client" and "server" are the names of the communicator's own connections: it writes on the
-    client connection, and reads from the server connection. Each method lets all happen that
-    waits for no time to pass.
+    "client" and "server" are the names of the communicator's own connections: it writes on the client
+    connection and reads from the server connection. Each method runs all work that is due without the passing
+    of time.
 
-    :param communicator: on a `MemoryReactor`, its ``client_port`` still to be known.
+    :param communicator: a communicator on a `MemoryReactor`, with ``client_port`` not set yet.
     :ivar reactor: that reactor; its ``advance`` lets time pass.
-    :ivar port: where this end listens for the client.
+    :ivar port: port on which this end listens for the client.
     """
 
     def __init__(self, communicator: Communicator) -> None:
@@ -64,28 +64,28 @@ class FarEnd:
         return self.client
 
     def settle(self) -> None:
-        """Let all happen that waits for no time to pass."""
+        """Run all work that is due without the passing of time."""
         self.reactor.advance(0)
 
     def written(self) -> list[BaseMessage]:
-        """The messages that came on the client connection since the last call."""
+        """Return the messages received on the client connection since the last call."""
         decode = decode_command if self.communicator.read_replies else decode_reply
         return [decode(line) for line in self.written_lines()]
 
     def written_lines(self) -> list[bytes]:
-        """The same as lines, without their terminators."""
+        """Return the lines received since the last call, without their terminators."""
         self.settle()
         *lines, self.client.received = self.client.received.split(TERMINATOR)
         return lines
 
     def feed(self, *messages: BaseMessage | bytes) -> None:
-        """Send messages on the server connection; a bytes object goes as it is, whole line or not."""
+        """Send messages on the server connection. A bytes object is sent as it is, a whole line or not."""
         for message in messages:
             self.server.transport.write(message if isinstance(message, bytes) else message.encode())
         self.settle()
 
     def connect_server(self) -> bool:
-        """Connect to the communicator's server, and say whether that took this end."""
+        """Connect to the communicator's server. Return True if the server accepted this end."""
         peer = FarProtocol()
         factory: Any = ClientFactory.forProtocol(lambda: peer)
         self.settle()
@@ -96,31 +96,31 @@ class FarEnd:
         return peer.is_connected
 
     def drop_server(self) -> None:
-        """Close the connection that the communicator reads from."""
+        """Close the connection from which the communicator reads."""
         self.server.transport.loseConnection()
         self.settle()
 
     def drop_client(self) -> None:
-        """Close the connection that the communicator writes on; it will connect again."""
+        """Close the connection on which the communicator writes. The communicator connects again."""
         self.client.transport.loseConnection()
         self.settle()
 
     def stop_reading(self) -> None:
-        """Read nothing from the client connection."""
+        """Stop reading from the client connection."""
         self.client.transport.pauseProducing()
 
     def start_reading(self) -> None:
-        """Read again."""
+        """Read from the client connection again."""
         self.client.transport.resumeProducing()
         self.settle()
 
     def stop_listening(self) -> None:
-        """Refuse the client from now on; a connection that is up stays."""
+        """Refuse the client from now on; an existing connection stays up."""
         self._listening.stopListening()
         self.settle()
 
     def start_listening(self) -> None:
-        """Accept the client again; it comes when its next attempt is due."""
+        """Accept the client again. The client connects when its next attempt is due."""
         self._listening.startListening()
         self.settle()
 
@@ -134,13 +134,13 @@ def connected_pair(
     reactor: MemoryReactor | None = None,
     **options: Any,
 ) -> tuple[Communicator, FarEnd]:
-    """A real `Communicator` on a network in memory, and the far end that it is connected to.
+    """Return a real `Communicator` on a network in memory, and the far end that it is connected to.
 
     :param read_replies: as for `Communicator`: True for a commander's side.
     :param connect_callback: as for `Communicator`.
     :param connect: False to leave both connections to the test.
-    :param log: ``logging.getLogger("test")`` if None.
-    :param reactor: a new one if None.
+    :param log: the logger; ``logging.getLogger("test")`` if None.
+    :param reactor: the reactor; a new one if None.
     :param options: the other keyword arguments of `Communicator`, such as ``max_unread``.
     """
     options.update(connect=False, connect_callback=connect_callback, reactor=reactor or MemoryReactor())

@@ -1,10 +1,10 @@
-"""What one direction of a connection through a proxy suffers, and how that is done to it.
+"""The faults that a proxy imposes on one direction of a connection, and their implementation.
 
-`Conditions` is what it suffers, as a value; a `Lane` has them for all connections of a proxy, and counts.
-A `Flow` holds what came in one direction of one connection until it may go on; a `Socket` is one of the
-two ends between which it flows.
+`Conditions` describes the faults as a value. A `Lane` holds the conditions of one direction of all
+connections of a proxy, and counts bytes. A `Flow` holds the received bytes of one direction of one connection
+until they may go on. A `Socket` is one of the two ends of a connection.
 
-Touches its own two transports, and the clock. Next to read: `chaos`, which puts connections together.
+This module touches its own two transports and the clock. Next to read: `chaos`, which makes the connections.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 HELD = 2**16
-"""How many bytes of one direction of a connection wait in a proxy before it reads no more of them."""
+"""Bytes of one direction of a connection that wait in a proxy before the proxy stops reading."""
 
 STEP = 0.02
-"""How much goes on at once where only the bandwidth says so: as much as it lets through in these seconds."""
+"""Size of a piece if only the bandwidth limits it: the bytes that pass in this time, in seconds."""
 
 End = Literal["done", "reset"]
-"""How a direction ends: behind all that came before, or at once and with both sockets."""
+"""Ways in which a direction ends: after all earlier bytes, or at once with a reset of both sockets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What one direction of a connection suffers.
+    """The faults imposed on one direction of a connection.
 
-    :ivar latency: how late each byte is, in seconds, finite, 0 or more.
-    :ivar bandwidth: bytes per second, finite, more than 0; None for as fast as it goes.
-    :ivar slices: how many bytes go on in one piece, 1 or more, each in a turn of the reactor of its own;
-        None for all that is there.
-    :ivar limit: how many bytes of a connection go on before both its sockets are closed, 0 or more;
-        None for no limit.
-    :ivar hang: True to let nothing pass, neither bytes nor an end, while both sockets stay.
-    :ivar swallow: True to read all that comes and throw it away, so that who sends notices nothing.
-    :raises ValueError: if a value is not of its type or out of range; it names the field, the value and what
-        was expected.
+    :ivar latency: delay of each byte in seconds, finite, 0 or more.
+    :ivar bandwidth: bytes per second, finite, more than 0; None for no limit.
+    :ivar slices: size of one piece in bytes, 1 or more, with a turn of the reactor for each piece; None to
+        send all waiting bytes as one piece.
+    :ivar limit: number of bytes of a connection after which both its sockets are closed, 0 or more; None for
+        no limit.
+    :ivar hang: True to pass on neither bytes nor an end, while both sockets stay open.
+    :ivar swallow: True to read all bytes and discard them, so that the sender notices nothing.
+    :raises ValueError: if a value has the wrong type or is out of range. The error names the field, the value
+        and the valid range.
     """
 
     latency: float = 0.0
@@ -64,7 +64,7 @@ class Conditions:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether time can be reckoned with it: what is no number, or not finite, would fail in the reactor."""
+    """Return True for a finite number. The reactor can't compute a time with anything else."""
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_real and abs(value) <= sys.float_info.max
 
@@ -94,12 +94,12 @@ _NAMES = tuple(declared.name for declared in fields(Conditions))
 
 
 class Lane:
-    """One direction through a proxy: what its connections suffer, and what went through.
+    """One direction through a proxy: the conditions of its connections, and byte counts.
 
-    :ivar conditions: what holds now, for the connections that are up and for those to come.
-    :ivar read: how many bytes came in.
-    :ivar forwarded: how many went on.
-    :ivar dropped: how many were thrown away: swallowed, over a limit, or with nobody left to take them.
+    :ivar conditions: the present conditions, for existing and future connections.
+    :ivar read: number of bytes received.
+    :ivar forwarded: number of bytes sent on.
+    :ivar dropped: number of bytes discarded: swallowed, over a limit, or without a receiver.
     """
 
     def __init__(self, flows: Callable[[], Iterable[Flow]]) -> None:
@@ -110,7 +110,7 @@ class Lane:
     def set(self, **changes: Any) -> None:
         """Change some of the conditions, by their names in `Conditions`; the others stay.
 
-        :raises ValueError: if a value is not of its type or out of range; then nothing changes.
+        :raises ValueError: if a value has the wrong type or is out of range; then nothing changes.
         :raises TypeError: if there is no such condition; then nothing changes.
         """
         for name, value in changes.items():
@@ -121,27 +121,27 @@ class Lane:
             flow.go_on()
 
     def clear(self) -> None:
-        """Let everything pass again: what waits goes on at once, in order; what was thrown away is lost."""
+        """Remove all faults. Waiting bytes go on at once and in order; discarded bytes are lost."""
         self.conditions = Conditions()
         for flow in self._flows():
             flow.let_go()
 
     def half_close(self) -> None:
-        """End this direction of the connections that are up, behind what came before; the other stays."""
+        """End this direction of the existing connections after the bytes so far; the other stays open."""
         for flow in self._flows():
             flow.end("done")
 
 
 class FlowOwner(typing.Protocol):
-    """What a flow needs of its connection.
+    """The interface of a connection that a flow needs.
 
-    :ivar clock: tells the time and calls later.
+    :ivar clock: an ``IReactorTime``.
     """
 
     clock: Any
 
     def pass_end(self, how: End, sink: Socket) -> None:
-        """What comes from the other side of this socket has ended so."""
+        """Pass on to this socket that the other side has ended in this way."""
 
     def close(self) -> None:
         """Close both sockets."""
@@ -149,7 +149,7 @@ class FlowOwner(typing.Protocol):
 
 @implementer(IPushProducer)
 class Flow:
-    """One direction of one connection: what came from `source` and may not go on to `sink` yet."""
+    """One direction of one connection: the bytes from `source` that may not go on to `sink` yet."""
 
     def __init__(self, lane: Lane, owner: FlowOwner, source: Socket, sink: Socket) -> None:
         self._lane = lane
@@ -157,18 +157,18 @@ class Flow:
         self._clock = owner.clock
         self._source = source
         self._sink = sink
-        self._waiting: deque[tuple[float, bytes]] = deque()  # with when it is due
+        self._waiting: deque[tuple[float, bytes]] = deque()  # with the time at which each piece is due
         self._waiting_bytes = 0
         self._end: tuple[float, End] | None = None
         self._sent = 0
-        self._free_at = 0.0  # when the bandwidth lets the next bytes go
+        self._free_at = 0.0  # time at which the bandwidth allows the next bytes
         self._has_room = True
         self._between_pieces = False
         self._timer: IDelayedCall | None = None
         self.ended = False
 
     def received(self, data: bytes) -> None:
-        """Take what the source sent."""
+        """Store bytes from the source, or discard them, by the conditions."""
         lane = self._lane
         lane.read += len(data)
         if lane.conditions.swallow or self._end is not None or not self._sink.is_open:
@@ -181,24 +181,24 @@ class Flow:
         self.go_on()
 
     def end(self, how: End) -> None:
-        """Nothing more comes from the source."""
+        """Note that the source has ended."""
         if how == "reset":
             self.drop_waiting()
-            self.ended = False  # an end in order may have been passed before
+            self.ended = False  # a reset may follow an orderly end
         elif self._end is not None:
             return
         self._end = (self._clock.seconds() + self._lane.conditions.latency, how)
         self.go_on()
 
     def drop_waiting(self) -> None:
-        """There is nobody to send it to."""
+        """Discard the waiting bytes, because the sink is gone."""
         self._lane.dropped += self._waiting_bytes
         self._waiting.clear()
         self._waiting_bytes = 0
         self._source.resume()
 
     def let_go(self) -> None:
-        """Send on what waits, the end too: nothing is late any more."""
+        """Send the waiting bytes and the end without further delay."""
         self._waiting = deque((0.0, data) for _, data in self._waiting)
         if self._end is not None:
             self._end = (0.0, self._end[1])
@@ -206,7 +206,7 @@ class Flow:
         self.go_on()
 
     def go_on(self) -> None:
-        """Send on what may go now, and come back when the next may."""
+        """Send the bytes that are due, and set a timer for the next ones."""
         if self._between_pieces:
             return
         self.stop_timer()
@@ -221,7 +221,7 @@ class Flow:
             self._owner.pass_end(self._end[1], self._sink)
 
     def _must_wait(self, until: float) -> bool:
-        """Come back then, if that is not over yet."""
+        """Return True if that time is in the future, and set a timer for it."""
         rest = until - self._clock.seconds()
         if rest > 0:
             self._timer = self._clock.callLater(rest, self.go_on)
@@ -229,7 +229,7 @@ class Flow:
         return False
 
     def _send_piece(self) -> bool:
-        """Send on one piece; False if there is no more to send in this turn."""
+        """Send one piece. Return False if no more may be sent in this turn."""
         conditions = self._lane.conditions
         due, data = self._waiting.popleft()
         size = len(data)
@@ -267,7 +267,7 @@ class Flow:
         self._sink.transport.write(piece)
 
     def stop_timer(self) -> None:
-        """Do not come back."""
+        """Cancel the timer."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -280,15 +280,15 @@ class Flow:
         self.go_on()
 
     def stopProducing(self) -> None:
-        """The sink is lost; its `connectionLost` follows."""
+        """Do nothing: the sink is lost, and its `connectionLost` follows."""
 
 
 @implementer(IHalfCloseableProtocol)
 class Socket(Protocol):
     """One of the two sockets of a connection.
 
-    :ivar out: takes what comes from it.
-    :ivar into: sends to it.
+    :ivar out: the flow that takes the bytes received from this socket.
+    :ivar into: the flow that sends bytes to this socket.
     """
 
     transport: Any
@@ -304,7 +304,7 @@ class Socket(Protocol):
 
     def connectionMade(self) -> None:
         self.is_open = True
-        with suppress(AttributeError):  # in memory there is no such thing
+        with suppress(AttributeError):  # a transport in memory has no such option
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self.into, True)
         self._made()
@@ -317,7 +317,7 @@ class Socket(Protocol):
         self.out.end("done")
 
     def writeConnectionLost(self) -> None:
-        """As was asked for."""
+        """Do nothing: the end of writing was requested."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False
@@ -330,30 +330,30 @@ class Socket(Protocol):
         self._lost()
 
     def pause(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if not self._paused:
             self._paused = True
             self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read on, if it was paused and there is more to come."""
+        """Read again, if reading was paused and has not ended."""
         if self._paused and self.is_open and not self._read_ended:
             self._paused = False
             self.transport.resumeProducing()
 
     def half_close(self) -> None:
-        """Send what is left, and an end of file."""
+        """Send the waiting bytes and an end of file."""
         if self.is_open:
             self.transport.unregisterProducer()
             self.transport.loseWriteConnection()
 
     def close(self) -> None:
-        """Send what is left, and close."""
+        """Send the waiting bytes and close."""
         if self.is_open:
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def abort(self) -> None:
-        """Reset it: on TCP that is `SO_LINGER` 0."""
+        """Reset the connection: on TCP, with `SO_LINGER` 0."""
         if self.is_open:
             self.transport.abortConnection()

@@ -1,6 +1,6 @@
 """TCP in memory, on a clock: a reactor, its ports and its transports.
 
-Touches no socket. Next to read: `far_end`, which plays the other side of a pair on it.
+It touches no socket. Next to read: `far_end`, which plays the other side of a pair on it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from mtmount_twisted.hosts import is_address
 from mtmount_twisted.interfaces import IHostNames
 
 BUFFER_SIZE = 2**16
-"""How many bytes may lie unread before a writer is told to pause."""
+"""Number of unread bytes at which a writer is paused."""
 
 HOST = "127.0.0.1"
 
@@ -47,13 +47,13 @@ HOST = "127.0.0.1"
 class MemoryTransport:
     """One end of a connection in memory.
 
-    Data and ends of file arrive in a later turn of the reactor, as they do from a socket, and
-    not while the receiver pauses.
+    As from a socket, data and ends of file arrive in a later turn of the reactor. They do not arrive while
+    the receiver is paused.
 
     :ivar protocol: the protocol at this end.
     :ivar other: the transport at the other end.
-    :ivar lost: called with the reason when the protocol knows of the loss.
-    :ivar disconnecting: True once this end was told to close.
+    :ivar lost: called with the reason after the protocol's `connectionLost`.
+    :ivar disconnecting: True once this end has been asked to close.
     """
 
     other: MemoryTransport
@@ -74,7 +74,7 @@ class MemoryTransport:
         self.disconnecting = False
 
     def begin(self, protocol: Any) -> None:
-        """Connect this end to a protocol, or close it if that is None."""
+        """Connect this end to a protocol. If the protocol is None, close this end."""
         if self.disconnecting:
             return
         if protocol is None:
@@ -94,9 +94,9 @@ class MemoryTransport:
         if self.disconnecting or self._write_ended:
             return
         if self.other._lost:
-            self._soon(self._lose, ConnectionLost())  # unless the end of file says so first
+            self._soon(self._lose, ConnectionLost())  # unless the end of file arrives first
             return
-        if not self.other._incoming:  # else it is on its way already, or the other end pauses
+        if not self.other._incoming:  # else a delivery is scheduled, or the other end is paused
             self._soon(self.other._receive)
         self.other._incoming += data
         if self._producer is not None and not self._producer_paused and not self._has_room:
@@ -113,7 +113,7 @@ class MemoryTransport:
             self._soon(self._finish)
 
     def loseWriteConnection(self) -> None:
-        """Write no more; what the other end still writes is received."""
+        """Stop writing. Data from the other end still arrives."""
         if not self.disconnecting and not self._write_ended:
             self._write_ended = True
             self._soon(self._end_writing)
@@ -165,12 +165,12 @@ class MemoryTransport:
             self._end_reading()
 
     def _end(self) -> None:
-        """Nothing more will come."""
+        """Note that no more data will come."""
         self._end_of_file = True
         self._soon(self._receive)
 
     def _end_reading(self) -> None:
-        """The end of file closes the connection, unless the protocol wants to go on writing."""
+        """Close the connection at the end of file, unless the protocol supports a half-closed connection."""
         half = IHalfCloseableProtocol(self.protocol, None)
         if half is None:
             self._lose(ConnectionDone())
@@ -180,7 +180,7 @@ class MemoryTransport:
             half.readConnectionLost()
 
     def _drained(self) -> None:
-        """The other end has read what was written here."""
+        """Continue after the other end has read the data from this end."""
         if self.disconnecting:
             self._finish()
         elif self._producer_paused:
@@ -188,7 +188,7 @@ class MemoryTransport:
             self._producer.resumeProducing()
 
     def _finish(self) -> None:
-        """Close, if what the other end did not read is little enough for the system to keep."""
+        """Close, if the unread data would fit into the system's buffer."""
         if self._has_room and not self._lost:
             self._lose(ConnectionDone())
             self.other._end()
@@ -216,7 +216,7 @@ class MemoryPort:
         self.factory.doStart()
 
     def stopListening(self) -> Deferred[None]:
-        """Stop; the Deferred fires with None in the next turn of the reactor."""
+        """Stop listening. The Deferred fires with None in the next turn of the reactor."""
         if self._reactor.ports.pop(self._address.port, None) is not None:
             self.factory.doStop()
         stopped: Deferred[None] = Deferred()
@@ -228,21 +228,21 @@ class MemoryPort:
 
 
 class _Attempt:
-    """What a `BaseConnector` has for a transport until it is connected."""
+    """Stand-in for the transport of a `BaseConnector` that is not connected yet."""
 
     def __init__(self, connector: MemoryConnector) -> None:
         self._connector = connector
         self._call = connector.reactor.callLater(0, connector.find_port)
 
     def failIfNotConnected(self, reason: Exception) -> None:
-        """Give up."""
+        """End the attempt."""
         if self._call.active():
             self._call.cancel()
         self._connector.connectionFailed(Failure(reason))
 
 
 class MemoryConnector(BaseConnector):
-    """Connects to a `MemoryPort`, with the states and the time-out of Twisted's own connectors."""
+    """A connector to a `MemoryPort`, with the states and the time-out of Twisted's own connectors."""
 
     reactor: Any
 
@@ -259,7 +259,7 @@ class MemoryConnector(BaseConnector):
         return IPv4Address("TCP", self.host, self.port)
 
     def find_port(self) -> None:
-        """Connect, or be refused when nobody listens; on a silent port nothing ever happens."""
+        """Connect, or fail if no port listens. If the port is silent, nothing happens at all."""
         if self.port in self.reactor.silent_ports:
             return
         if self.port not in self.reactor.ports:
@@ -272,21 +272,21 @@ class MemoryConnector(BaseConnector):
         self.reactor.callLater(0, self.accept, far)
 
     def accept(self, far: MemoryTransport) -> None:
-        """What the listening side does, once this side is connected already."""
+        """Connect the listening side, after this side is connected."""
         listening = self.reactor.ports.get(self.port)
         far.begin(None if listening is None else listening.factory.buildProtocol(far.getPeer()))
 
 
 @implementer(IReactorTCP, IHostNames)
 class MemoryReactor(Clock):
-    """A ``Clock`` with TCP over IPv4 inside it: what it listens on can be connected to in it.
+    """A ``Clock`` with TCP over IPv4 in memory: connections between its own ports and connectors.
 
-    Nothing happens but in `advance`: ``advance(0)`` lets all happen that waits for no time to pass.
+    Events happen only during `advance`; ``advance(0)`` runs all work that is due without the passing of time.
 
-    :ivar ports: what listens now, by number.
-    :ivar silent_ports: numbers on which an attempt to connect is neither accepted nor refused.
-    :ivar attempts: when and to what host and port each attempt to connect began.
-    :ivar names: the host names that can be resolved, each with its address, or with several.
+    :ivar ports: the listening ports by number.
+    :ivar silent_ports: numbers of ports that neither accept nor refuse a connection.
+    :ivar attempts: time, host and port of each connection attempt.
+    :ivar names: the resolvable host names, each with one address or several.
     """
 
     def __init__(self) -> None:
@@ -318,7 +318,7 @@ class MemoryReactor(Clock):
         return connector
 
     def addresses(self, host: str) -> Deferred[tuple[str, ...]]:
-        """Return what `names` has for a name, in the next turn; for an address that address, at once."""
+        """Return the addresses of a name in the next turn. An address returns itself, at once."""
         if is_address(host):
             return succeed((host,))
         addresses: Deferred[tuple[str, ...]] = Deferred()
@@ -330,7 +330,7 @@ class MemoryReactor(Clock):
         return addresses
 
     def link(self, host: str, port: int) -> tuple[MemoryTransport, MemoryTransport]:
-        """A new connection: the end that connects, and the end that listens on `port`."""
+        """Return the two ends of a new connection: the connecting end, and the end at `port`."""
         here = IPv4Address("TCP", HOST, self._next_port())
         there = IPv4Address("TCP", host, port)
         near, far = MemoryTransport(self, here, there), MemoryTransport(self, there, here)
