@@ -1,14 +1,14 @@
-"""Talk to a telescope mount from Twisted.
+"""A Twisted library for talking to a telescope mount.
 
 * `Communicator` reads and writes messages over the mount's pair of connections.
-* `Mount` sends commands and follows each to its Ack, its Done or its failure.
-* The messages are in `commands` and `replies`, all errors in `errors`. The enumerations and the ports are
+* `Mount` sends commands and follows each one to its Ack, its Done or its error.
+* The messages are in `commands` and `replies`, and all errors in `errors`. The enumerations and the ports are
   here and in `enums`.
-* `current_tai` is the time that the track commands are told in; `tai_source` says where from.
-* `testing` holds doubles for the tests of programs that use this package.
+* `current_tai` returns the time for the track commands; `tai_source` returns the name of its source.
+* `testing` has test doubles for programs that use this package.
 
-``docs/explanation/architecture.rst`` says what is where, and what may know of what;
-``docs/howto/porting.rst`` is for programs that were written to ``lsst.ts.MTMount``.
+``docs/explanation/architecture.rst`` describes the folders and their dependencies.
+``docs/howto/porting.rst`` is for programs that were written for ``lsst.ts.MTMount``.
 """
 
 from .client.communicator import ClientServerPair, Communicator

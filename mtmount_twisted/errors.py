@@ -4,35 +4,35 @@
 
     MTMountError
     +-- MessageError            (ValueError)  a message can't be made or read
-    |   +-- FieldError                        one of its fields is at fault
-    |   +-- FieldCountError                   it has too few or too many fields
-    |   +-- UnknownCodeError                  no message class has its code
-    +-- LineError               (ValueError)  a received line is no message: holds the line
+    |   +-- FieldError                        one field is at fault
+    |   +-- FieldCountError                   there are too few or too many fields
+    |   +-- UnknownCodeError                  the code has no message class
+    +-- LineError               (ValueError)  a received line is malformed: holds the line
     +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
-    +-- UnfinishedLineError     (TimeoutError)  a peer began a line and did not end it
-    +-- UnknownFieldError       (TypeError)   a message was given a name that it does not have
-    +-- PositionalFieldError    (TypeError)   a message was given a value without its name
-    +-- NotConnectedError       (RuntimeError)            not connected before starting
-    +-- ConnectionLostError     (ConnectionResetError)    lost while waiting
-    +-- PairClosedError         (ConnectionAbortedError)  we closed while it waited
-    +-- PeerRefusedError        (ConnectionRefusedError)  the far end, or its certificate, is refused
-    +-- WebError                (OSError)     the daemon can't be asked over HTTP
-    +-- ConnectTimeoutError     (TimeoutError)            not connected in time: says what is missing
+    +-- UnfinishedLineError     (TimeoutError)  a peer did not end a line in time
+    +-- UnknownFieldError       (TypeError)   a message has no parameter of that name
+    +-- PositionalFieldError    (TypeError)   a message parameter was given without its name
+    +-- NotConnectedError       (RuntimeError)            there was no connection
+    +-- ConnectionLostError     (ConnectionResetError)    the connection was lost during the wait
+    +-- PairClosedError         (ConnectionAbortedError)  this side closed during the wait
+    +-- PeerRefusedError        (ConnectionRefusedError)  one end refuses the other or its certificate
+    +-- WebError                (OSError)     the daemon does not answer over HTTP
+    +-- ConnectTimeoutError     (TimeoutError)            not connected in time: names the missing part
     +-- ListenError             (OSError)     the server can't listen
-    +-- BacklogError            (RuntimeError)  too much is written and not sent
+    +-- BacklogError            (RuntimeError)  too many bytes wait to be sent
     +-- TaiUnavailableError     (RuntimeError)  no source of leap seconds
     +-- ConfigError             (ValueError)  a configuration has problems: holds all of them
-    +-- JournalError            (OSError)     the journal's file can't be read
-    |   +-- NotAJournalError                    it is something else, or a later version's
-    +-- CommandError            (RuntimeError)  a command ended otherwise than done
-        +-- CommandNotSent                    it never left this side
-        +-- CommandRefused                    the mount said NoAck instead of Ack
-        +-- CommandFailed                     the mount said NoAck after Ack
-        +-- CommandSuperseded                 a later command replaced it
+    +-- JournalError            (OSError)     the journal can't be read
+    |   +-- NotAJournalError                  the file is another database, or too new
+    +-- CommandError            (RuntimeError)  a command ended without success
+        +-- CommandNotSent                    the command never left this side
+        +-- CommandRefused                    the mount answered NoAck instead of Ack
+        +-- CommandFailed                     the mount answered NoAck after Ack
+        +-- CommandSuperseded                 a later command replaced this one
         +-- CommandTimedOut     (TimeoutError)            no Ack, or no Done, in time
-        +-- CommandOutcomeUnknown (ConnectionResetError)  the connection was lost before its end
+        +-- CommandOutcomeUnknown (ConnectionResetError)  the connection was lost before the end
 
-Each one is also the builtin that a caller expects, so that ``except ValueError`` works.
+Each error is also the builtin error that a caller expects, so that ``except ValueError`` works.
 """
 
 from __future__ import annotations
@@ -45,17 +45,16 @@ from .hosts import host_and_port
 
 
 class MTMountError(Exception):
-    """The root of this package's errors."""
+    """Base class of this package's errors."""
 
 
 class MessageError(MTMountError, ValueError):
     """A message can't be made, or can't be read from its fields.
 
-    :ivar message_name: name of the message class, or ``"command"`` or ``"reply"``
-        where the class is not known.
+    :ivar message_name: name of the message class; ``"command"`` or ``"reply"`` if the class is unknown.
     :ivar field: name of the field at fault, or None.
-    :ivar value: what was given.
-    :ivar expected: what would have been right, in words.
+    :ivar value: the given value.
+    :ivar expected: description of a valid value.
     """
 
     def __init__(self, message_name: str, field: str | None, value: Any, expected: str) -> None:
@@ -71,7 +70,7 @@ class MessageError(MTMountError, ValueError):
 
 
 class FieldError(MessageError):
-    """A field has a value that its type does not allow, or none at all."""
+    """A field has a value of the wrong type, or a required field has no value."""
 
 
 class FieldCountError(MessageError):
@@ -79,16 +78,16 @@ class FieldCountError(MessageError):
 
 
 class UnknownCodeError(MessageError):
-    """A code that is not known, or that is known but has no message class."""
+    """A code is unknown, or has no message class."""
 
 
 class UnknownFieldError(MTMountError, TypeError):
-    """A message was given a parameter that it does not have.
+    """A message was given a parameter that its class does not have.
 
     :ivar message_name: name of the message class.
-    :ivar field: the name that it does not have.
-    :ivar value: what was given for it.
-    :ivar expected: the names that it has.
+    :ivar field: the given name.
+    :ivar value: the given value.
+    :ivar expected: the names that the class has.
     """
 
     def __init__(self, message_name: str, field: str, value: Any, expected: tuple[str, ...]) -> None:
@@ -106,11 +105,11 @@ class UnknownFieldError(MTMountError, TypeError):
 
 
 class PositionalFieldError(MTMountError, TypeError):
-    """A message was given values without names; the text shows the right call.
+    """A message was given values without names. The error text shows the correct call.
 
     :ivar message_name: name of the message class.
-    :ivar values: the values that were given without names.
-    :ivar names: the names of its own parameters, in order.
+    :ivar values: the values without names.
+    :ivar names: the names of the message's own parameters, in order.
     """
 
     def __init__(self, message_name: str, values: tuple[Any, ...], names: tuple[str, ...]) -> None:
@@ -129,10 +128,10 @@ class PositionalFieldError(MTMountError, TypeError):
 
 
 class LineError(MTMountError, ValueError):
-    """A received line is not a message. The cause is its ``__cause__``.
+    """A received line is malformed. The original error is the ``__cause__``.
 
     :ivar line: the line as received, without its terminator (bytes).
-    :ivar reason: what is wrong with it (str).
+    :ivar reason: description of the fault (str).
     :ivar field: name of the field at fault, or None.
     """
 
@@ -147,10 +146,10 @@ class LineError(MTMountError, ValueError):
 
 
 class LineTooLongError(MTMountError, ValueError):
-    """A peer sent more than `limit` bytes with no end of line.
+    """A peer sent more than `limit` bytes without an end of line.
 
-    :ivar start: the first bytes of that line.
-    :ivar limit: the most that a line may have, in bytes.
+    :ivar start: the first bytes of the line.
+    :ivar limit: the longest line allowed, in bytes.
     """
 
     def __init__(self, start: bytes, limit: int) -> None:
@@ -165,12 +164,12 @@ class LineTooLongError(MTMountError, ValueError):
 class UnfinishedLineError(MTMountError, TimeoutError):
     """A peer began a line and did not end it in time.
 
-    :ivar start: the first bytes of that line.
-    :ivar seconds: how long it was given.
+    :ivar start: the first bytes of the line.
+    :ivar seconds: the time allowed for a line.
     """
 
     def __init__(self, start: bytes, seconds: float) -> None:
-        super().__init__(start)  # of two arguments OSError would make its errno
+        super().__init__(start)  # OSError takes the first of two arguments as errno
         self.start = start
         self.seconds = seconds
 
@@ -182,29 +181,30 @@ class UnfinishedLineError(MTMountError, TimeoutError):
 
 
 class NotConnectedError(MTMountError, RuntimeError):
-    """Nothing is connected to read from or write to."""
+    """There is no connection to read from or to write to."""
 
 
 class ConnectionLostError(MTMountError, ConnectionResetError):
-    """The connection was lost while something waited for it."""
+    """The connection was lost during a wait for it."""
 
 
 class PairClosedError(MTMountError, ConnectionAbortedError):
-    """This side closed the connection while something waited for it."""
+    """This side closed the connection during a wait for it."""
 
 
 class PeerRefusedError(MTMountError, ConnectionRefusedError):
-    """A connection was made and can't be used: to try again would end the same way.
+    """A connection was made but is unusable. A further attempt would end in the same way.
 
-    :ivar reason: what is wrong, in words.
-    :ivar cause: which of these it is: ``"untrusted"`` (the far end's certificate is of no authority that is
-        trusted here, or out of date), ``"other name"`` (it is another host's), ``"plain"`` (the far end does
-        not speak TLS), ``"encrypted"`` (it speaks nothing else), ``"no certificate"`` (it asks for one),
-        ``"certificate"`` (it refused the one that it was shown) or ``"http"`` (it speaks HTTP).
+    :ivar reason: description of the fault.
+    :ivar cause: kind of the fault: ``"untrusted"`` (the far end's certificate has expired, or its authority
+        is not trusted here), ``"other name"`` (the certificate is for another host), ``"plain"`` (the far end
+        does not speak TLS), ``"encrypted"`` (it speaks only TLS), ``"no certificate"`` (it requires a
+        certificate), ``"certificate"`` (it refuses the certificate of this side) or ``"http"`` (it speaks
+        HTTP).
     """
 
     def __init__(self, reason: str, cause: str) -> None:
-        super().__init__(reason)  # of two arguments OSError would make its errno
+        super().__init__(reason)  # OSError takes the first of two arguments as errno
         self.reason = reason
         self.cause = cause
 
@@ -216,18 +216,18 @@ class PeerRefusedError(MTMountError, ConnectionRefusedError):
 
 
 class WebError(MTMountError, OSError):
-    """The daemon can't be asked over HTTP: it says why, and what to do about it."""
+    """The daemon does not answer over HTTP. The error text gives the reason and the remedy."""
 
 
 class ConnectTimeoutError(MTMountError, TimeoutError):
     """A pair was not connected in time.
 
-    :ivar seconds: how long that was.
-    :ivar reason: what was missing, and what to do about it, in words.
+    :ivar seconds: the time allowed.
+    :ivar reason: the missing part and the remedy, in words.
     """
 
     def __init__(self, seconds: float, reason: str) -> None:
-        super().__init__(reason)  # of two arguments OSError would make its errno
+        super().__init__(reason)  # OSError takes the first of two arguments as errno
         self.seconds = seconds
         self.reason = reason
 
@@ -241,13 +241,13 @@ class ConnectTimeoutError(MTMountError, TimeoutError):
 class ListenError(MTMountError, OSError):
     """The server can't listen.
 
-    :ivar host: where it was to listen.
-    :ivar port: the port that it was to have.
-    :ivar reason: what the system said.
+    :ivar host: host to listen on.
+    :ivar port: port to listen on.
+    :ivar reason: the system's reason.
     """
 
     def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(reason)  # of two or three arguments OSError would make its errno
+        super().__init__(reason)  # OSError takes the first of two or three arguments as errno
         self.host = host
         self.port = port
         self.reason = reason
@@ -261,13 +261,13 @@ class ListenError(MTMountError, OSError):
 
 
 TAKEN = "another program has this port, perhaps another commander: end that one, or use another port"
-"""What an error says of a port that is in use, and what to do about it."""
+"""Part of an error text about a port in use: the cause and the remedy."""
 
 
 class BacklogError(MTMountError, RuntimeError):
-    """Too much waits for the peer to read; this write was not sent.
+    """The peer reads too slowly: the backlog is full, and this write was not sent.
 
-    :ivar limit: how much may wait, in bytes.
+    :ivar limit: the largest backlog, in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -275,18 +275,18 @@ class BacklogError(MTMountError, RuntimeError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"the peer does not read, and more than {self.limit} bytes would wait for it: not sent"
+        return f"not sent: the peer does not read, and its backlog would exceed {self.limit} bytes"
 
 
 class TaiUnavailableError(MTMountError, RuntimeError):
-    """Neither the kernel nor a leap-second table can tell TAI."""
+    """Neither the kernel nor a leap-second table provides TAI."""
 
 
 class ConfigError(MTMountError, ValueError):
-    """A configuration can't be used.
+    """A configuration is invalid.
 
-    :ivar where: what it came from, such as the file's name.
-    :ivar problems: what is wrong with it, a line each.
+    :ivar where: source of the configuration, such as the file's name.
+    :ivar problems: the problems, a line each.
     """
 
     def __init__(self, where: str, problems: tuple[str, ...]) -> None:
@@ -299,18 +299,18 @@ class ConfigError(MTMountError, ValueError):
 
 
 class JournalError(MTMountError, OSError):
-    """The journal can't be read, or not further; in words for a person."""
+    """The journal can't be read, or can't be read further. The error text is for a person."""
 
 
 class NotAJournalError(JournalError):
-    """The file is a sound database, and not a journal that this version can use."""
+    """The file is an intact database, but not a journal that this version can use."""
 
 
 class CommandError(MTMountError, RuntimeError):
-    """A command ended otherwise than done.
+    """A command ended without success.
 
     :ivar command: the command that was sent.
-    :ivar explanation: the mount's own words, or ours where the mount said nothing.
+    :ivar explanation: the mount's own words; or this package's, if the mount gave none.
     """
 
     def __init__(self, command: Any, explanation: str) -> None:
@@ -323,15 +323,15 @@ class CommandError(MTMountError, RuntimeError):
 
 
 class CommandNotSent(CommandError):
-    """The command never left this side: not connected, or too many writes wait."""
+    """The command never left this side: there was no connection, or the backlog was full."""
 
 
 class CommandRefused(CommandError):
-    """The mount answered NoAck: it did not begin the command."""
+    """The mount answered NoAck instead of Ack: it did not start the command."""
 
 
 class CommandFailed(CommandError):
-    """The mount answered NoAck after Ack: it began the command and could not finish it."""
+    """The mount answered NoAck after Ack: it started the command and could not finish it."""
 
 
 class CommandSuperseded(CommandError):
@@ -343,7 +343,7 @@ class CommandTimedOut(CommandError, TimeoutError):
 
 
 class CommandOutcomeUnknown(CommandError, ConnectionResetError):
-    """The connection was lost before the command ended: it may or may not have been done."""
+    """The connection was lost before the command ended: the mount may have carried it out or not."""
 
 
 def _brief(value: Any, longest: int = 100) -> str:
@@ -351,6 +351,6 @@ def _brief(value: Any, longest: int = 100) -> str:
         return f"{repr(value[:longest])[:longest]}... ({len(value)} values)"
     try:
         text = repr(value)
-    except Exception:  # such as an int of 5000 digits: the error must still be able to speak
+    except Exception:  # for example an int of 5000 digits: the error must still have a text
         text = f"a value of type {type(value).__name__} that can't be shown"
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

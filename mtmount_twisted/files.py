@@ -1,8 +1,8 @@
-"""Files of a configuration: read whole, within bounds, and refused if they are no regular files.
+"""Reading of configuration files: whole, within bounds, and only regular files.
 
-A FIFO or a device in the place of a file would hang its reader, or do something when it is opened.
-`read_file` never waits for one. `read_toml` bounds what a hostile TOML file can cost. No Twisted. Next to
-read: `config.loading`, `frontends.web.http.tokens` and `tls`, whose files these are.
+A FIFO or a device in the place of a file could block its reader, or react to being opened. `read_file` never
+waits for one. `read_toml` bounds the cost of a hostile TOML file. No Twisted. Next to read:
+`config.loading`, `frontends.web.http.tokens` and `tls`, which read their files with it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import stat
 from typing import Any, NamedTuple
 
 MOST_BYTES = 2**20
-"""How large a file may be, in bytes: a bundle of all public authorities has 0.25 MB."""
+"""Largest size of a file in bytes. A bundle of all public certificate authorities has 0.25 MB."""
 
 MOST_TOML = 2**17
-"""How large a TOML file may be, in bytes: ``docs/bridge.toml``, with each key explained, has 0.01 MB."""
+"""Largest size of a TOML file in bytes. ``docs/bridge.toml``, which explains each key, has 0.01 MB."""
 
 MOST_PARTS = 64
-"""How many parts a dotted key may have: `tomllib` takes time that grows with their square."""
+"""Largest number of parts of a dotted key: `tomllib` takes time that grows with the square of it."""
 
 _PART = r"""(?:[A-Za-z0-9_-]++|(?<!\\)"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_PARTS}}}")
@@ -35,7 +35,7 @@ _KINDS = (
 
 
 class Content(NamedTuple):
-    """What a file holds, and what the system says of the file that was read."""
+    """The content of a file, and the system's status of the file that was read."""
 
     data: bytes
     status: os.stat_result
@@ -44,8 +44,8 @@ class Content(NamedTuple):
 class TOMLError(ValueError):
     """A text is not TOML, or costs too much to read.
 
-    :ivar position: where, as ``line 3, column 5``; "" if it is the text as a whole.
-    :ivar reason: why. It may quote a key of the text.
+    :ivar position: position in the text, such as ``line 3, column 5``; "" for the text as a whole.
+    :ivar reason: description of the fault. It may quote a key of the text.
     """
 
     def __init__(self, position: str, reason: str) -> None:
@@ -58,7 +58,7 @@ class TOMLError(ValueError):
 
 
 def kind_problem(status: os.stat_result) -> str:
-    """Say what a file is that can't be read like one; "" for a regular file and for a folder."""
+    """Return an error text for a file of a wrong kind, such as a FIFO; "" for a regular file or a folder."""
     kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "")
     return f"it is {kind}; expected a regular file" if kind else ""
 
@@ -66,11 +66,13 @@ def kind_problem(status: os.stat_result) -> str:
 def read_file(path: str | os.PathLike[str], most: int = MOST_BYTES) -> Content:
     """Read a regular file.
 
-    :param most: how large it may be, in bytes.
-    :raises OSError: if it can't be read, is no regular file or is larger; `strerror` says which.
+    :param most: largest size of the file in bytes.
+    :raises OSError: if the file can't be read, is not a regular file or is too large. `strerror` has the
+        reason.
     """
-    _check_kind(path, os.stat(path))  # before it is opened: to open a device may do something
-    # What came into its place meanwhile: O_NONBLOCK waits for no writer of a FIFO (fifo(7)).
+    _check_kind(path, os.stat(path))  # before opening: a device may react to being opened
+    # Another file may have taken its place: with O_NONBLOCK, open does not wait for a FIFO's writer
+    # (fifo(7)).
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -89,9 +91,9 @@ def _check_kind(path: str | os.PathLike[str], status: os.stat_result) -> None:
 
 
 def decode_toml(data: bytes) -> str:
-    """Return the text of a TOML file, without the byte order mark that some editors put before it.
+    """Return the text of a TOML file, without the byte order mark that some editors write.
 
-    :raises TOMLError: if it is not UTF-8.
+    :raises TOMLError: if the file is not UTF-8.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -102,10 +104,10 @@ def decode_toml(data: bytes) -> str:
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML text, in the order in which they stand.
+    """Return the tables of a TOML text, in their order.
 
-    :raises TOMLError: if it is not TOML, is larger than `MOST_TOML`, or has a key of more than `MOST_PARTS`
-        parts.
+    :raises TOMLError: if the text is not TOML, is larger than `MOST_TOML`, or has a key of more than
+        `MOST_PARTS` parts.
     """
     import tomllib
 
@@ -118,13 +120,13 @@ def read_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise TOMLError("", "not TOML that can be read: nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, or what int() says to a number of 5000 digits
+    except ValueError as error:  # TOMLDecodeError, or the error of int() about a number of 5000 digits
         position, reason = _syntax_problem(text, str(error))
         raise TOMLError(position, f"not TOML: {reason}") from None
 
 
 def _syntax_problem(text: str, error: str) -> tuple[str, str]:
-    """Where a text stops being TOML, and why."""
+    """Return the position at which a text stops being TOML, and the reason."""
     found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", error, re.DOTALL)
     if found is None:
         return "", error
@@ -132,5 +134,5 @@ def _syntax_problem(text: str, error: str) -> tuple[str, str]:
 
 
 def _position(before: str) -> str:
-    """Where the character after a text is."""
+    """Return the position of the character after a text."""
     return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"

@@ -1,6 +1,6 @@
-"""Network addresses as text: one spelling for each, so that two texts can be compared.
+"""Network addresses as text, with one spelling for each address, so that two texts can be compared.
 
-Pure: no Twisted, no I/O, no name is resolved.
+Pure: no Twisted, no I/O, no name resolution.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 
 
 def plain_address(host: str) -> str:
-    """Return an address in its shortest spelling, in lower case; text that is no address as it is.
+    """Return an address in its shortest spelling and in lower case. Return any other text unchanged.
 
     An IPv4 address that a dual-stack socket shows as ``::ffff:192.0.2.1`` (RFC 4291, 2.5.5.2) becomes
     ``192.0.2.1``. The zone of a link-local address (``%eth0``, RFC 4007) is dropped: it names an interface
-    of one machine and is no part of what another machine calls it.
+    of one machine, so another machine does not know it.
 
     :param host: without brackets and port.
     """
@@ -27,14 +27,14 @@ def plain_address(host: str) -> str:
 
 
 def canonical(host: str) -> str:
-    """Return one spelling for each address; a zone stays, since it says on which interface to listen."""
+    """Return one spelling for each address. A zone stays, since it names the interface to listen on."""
     host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host)
     address, percent, zone = host.partition("%")
     return f"{plain_address(address.lower())}{percent}{zone}"
 
 
 def host_and_port(host: str, port: int | str) -> str:
-    """Write ``HOST:PORT``, with an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    """Return ``HOST:PORT``, with an IPv6 address in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -44,8 +44,8 @@ _HOST_AND_PORT = re.compile(r"(?:\[([^\[\]]+)]|([^\[\]:]+)):0*([0-9]{1,5})", re.
 def parse_host_and_port(text: str) -> tuple[str, int]:
     """Return the host and the port of ``HOST:PORT`` or ``[IPV6]:PORT``.
 
-    :returns: the host without brackets, and a port that can be connected to, from 1 to 65535.
-    :raises ValueError: with what was expected.
+    :returns: the host without brackets, and a port to connect to, from 1 to 65535.
+    :raises ValueError: if the text has another form. The error text gives the expected form.
     """
     found = _HOST_AND_PORT.fullmatch(text)
     if found is None or not 1 <= int(found[3]) <= 65535:
@@ -55,7 +55,7 @@ def parse_host_and_port(text: str) -> tuple[str, int]:
 
 
 def is_address(host: str) -> bool:
-    """True if a host is an address, IPv4 or IPv6 with or without a zone: no name server has to be asked."""
+    """Return True for an IPv4 or IPv6 address, with or without a zone: it needs no name server."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -64,11 +64,11 @@ def is_address(host: str) -> bool:
 
 
 LOOPBACK = ("127.0.0.0/8", "::1")
-"""This machine's own addresses, which nobody else can send from or reach."""
+"""Addresses of this machine that other machines can neither send from nor reach."""
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine can reach a host: one of `LOOPBACK`, or ``localhost``."""
+    """Return True if only this machine can reach a host: one of `LOOPBACK`, or ``localhost``."""
     try:
         return ipaddress.ip_address(plain_address(host)).is_loopback
     except ValueError:
@@ -76,13 +76,13 @@ def is_loopback(host: str) -> bool:
 
 
 def client_network(host: str) -> str:
-    """Return the part of an address that the peers of one network share, so that they are counted together.
+    """Return the network of an address, so that peers in one network are counted together.
 
-    A household is given at least 64 bits of IPv6 addresses (RFC 6177), all of which it can use at once: of a
-    global IPv6 address the network is what counts. Link-local addresses (RFC 4291, 2.5.6) share one network
-    and are counted by themselves, as IPv4 addresses are.
+    A household gets at least 64 bits of IPv6 addresses (RFC 6177) and can use all of them at once. So the
+    result for a global IPv6 address is its /64 network. IPv4 addresses are counted one by one. So are
+    link-local addresses (RFC 4291, 2.5.6), which all share one network.
 
-    :param host: an address, without brackets and port; other text is returned as it is.
+    :param host: an address, without brackets and port; other text is returned unchanged.
     """
     plain = plain_address(host)
     try:

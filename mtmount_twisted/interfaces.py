@@ -1,8 +1,8 @@
-"""The contracts between the rooms: what a part must offer to be handed to another.
+"""The contracts between the folders: the methods and attributes that one part needs of another.
 
-A room imports only from rooms to its left (see ``docs/explanation/architecture.rst``). Where a left room
-must tell a right one that something happened, it calls an object that it was handed, and what
-that object must offer is written down here.
+A folder imports only from the folders below it (see ``docs/explanation/architecture.rst``). If a lower folder
+must notify a higher one, it calls an object that it was given. This module defines the interfaces of such
+objects.
 """
 
 from __future__ import annotations
@@ -14,123 +14,124 @@ from zope.interface import Attribute, Interface
 
 
 class IHostNames(Interface):
-    """Knows the addresses of hosts. A reactor in memory provides it; for others see `resolving`."""
+    """Resolver of host names. A reactor in memory provides it; for other reactors see `resolving`."""
 
     def addresses(host: str) -> Any:
-        """A Deferred of a tuple of addresses, IPv4 before IPv6; of an address, that address alone.
+        """Return a Deferred of a tuple of addresses, IPv4 before IPv6. An address returns itself.
 
-        It fails with ``DNSLookupError`` (an `OSError`) if there is none, or nobody answers in time.
+        The Deferred fails with ``DNSLookupError`` (an `OSError`) if the name has no address, or if the name
+        server does not answer in time.
         """
 
 
 class ILineWriterOwner(Interface):
-    """Who a `protocol.LineWriter` reports to."""
+    """The object to which a `protocol.LineWriter` reports."""
 
     def writer_connected(writer: Any) -> None:
-        """`writer` can write now."""
+        """Note that `writer` can write now."""
 
     def writer_lost(writer: Any, reason: Failure) -> None:
-        """`writer` is disconnected for good; `reason` is a `Failure`."""
+        """Note that `writer` is disconnected for good; `reason` is a `Failure`."""
 
     def writer_heard(writer: Any, data: bytes) -> bool:
-        """Data came in, though none is expected; return whether it is explained and need not be logged."""
+        """Handle unexpected data from the peer. Return True if it is explained and need not be logged."""
 
 
 class ILineReaderOwner(Interface):
-    """Who a `protocol.LineReader` reports to."""
+    """The object to which a `protocol.LineReader` reports."""
 
     def reader_connected(reader: Any) -> None:
-        """`reader` can receive lines now."""
+        """Note that `reader` can receive lines now."""
 
     def lines_received(lines: list[bytes]) -> None:
-        """These lines came, in this order: a list of bytes without terminators."""
+        """Handle received lines, in order: a list of bytes without terminators."""
 
     def reader_lost(reader: Any, reason: Failure) -> None:
-        """`reader` is disconnected for good; `reason` is a `Failure`."""
+        """Note that `reader` is disconnected for good; `reason` is a `Failure`."""
 
 
 class IPairOwner(Interface):
-    """Who the two halves of a connection pair (`halves`) report to."""
+    """The object to which the two halves of a connection pair (`halves`) report."""
 
     def client_changed(reason: Failure | None) -> None:
-        """The client connected (`reason` is None) or was lost (`reason` is a `Failure`)."""
+        """Note that the client connected (`reason` is None) or was lost (`reason` is a `Failure`)."""
 
     def server_changed(reason: Failure | None) -> None:
-        """A peer connected to the server (`reason` is None) or was lost (a `Failure`)."""
+        """Note that a peer connected to the server (`reason` is None) or was lost (a `Failure`)."""
 
     def lines_received(lines: list[bytes]) -> None:
-        """These lines came on the server connection: a list of bytes without terminators."""
+        """Handle lines received on the server connection: a list of bytes without terminators."""
 
     def refusal_of(peer: Any) -> str:
-        """Why a peer at this ``IAddress`` may not connect to the server; empty if it may."""
+        """Return the reason why a peer at this ``IAddress`` may not connect; empty if it may."""
 
     def explain_heard(data: bytes) -> str:
-        """Say why the far end of the client connection talks, and what to do about it.
+        """Return the reason why the far end of the client connection sends data, and the remedy.
 
-        :param data: the beginning of what it said.
-        :returns: empty if that tells nothing.
+        :param data: the beginning of the received data.
+        :returns: empty if the data gives no clue.
         """
 
 
 class IClient(Interface):
-    """A client of the bridge: a commander, or one that only observes."""
+    """A client of the bridge: a commander or an observer."""
 
-    name = Attribute("What the log and the journal call it: str, unlike any other's.")
-    source = Attribute("The `enums.Source` whose rules apply to it.")
-    may_command = Attribute("False if it only observes.")
-    name_lasts = Attribute("True if whoever comes under its name is the same commander.")
-    may_have_command = Attribute("False if it may send stops at the most.")
-    in_flight = Attribute("How many of its commands have not ended; the bridge counts.")
+    name = Attribute("Name in the log and the journal, a str; no other client has the same.")
+    source = Attribute("The `enums.Source` whose rules apply to the client.")
+    may_command = Attribute("False for an observer.")
+    name_lasts = Attribute("True if a later client with this name is the same commander.")
+    may_have_command = Attribute("False if the client may send stops, but may not have command.")
+    in_flight = Attribute("Number of its commands that have not ended; the bridge counts.")
     address = Attribute(
-        "The port that is its alone, as HOST:PORT: of a pair the one where its commands come in, of a port's "
-        "client its own; empty if there is none."
+        "Address of the client's own port as HOST:PORT: for a pair, its port for commands; for the client "
+        "of a port, the client's end. Empty if there is none."
     )
-    behind = Attribute("How many bytes wait for it to read, beyond what its connection buffers: int.")
+    behind = Attribute("Backlog in bytes, without the bytes that the connection buffers: int.")
 
     def send(data: bytes) -> None:
-        """Send it whole lines, terminators included."""
+        """Send whole lines, terminators included."""
 
     def dismiss(why: str) -> None:
-        """Close its connection because of what it did."""
+        """Close the client's connection because of an offence."""
 
 
 class IBridge(Interface):
-    """The bridge as the web sees it."""
+    """The bridge, as the web interface uses it."""
 
-    clients = Attribute("Who is connected: `IClient` by name.")
-    lease = Attribute("Who has command: `holder`, an `IClient` or None, and `number`, an int.")
-    grace = Attribute("True while who has command is gone, and is waited for.")
+    clients = Attribute("The connected clients: `IClient` by name.")
+    lease = Attribute("The lease: `holder`, an `IClient` or None, and `number`, an int.")
+    grace = Attribute("True while the connection of the holder is lost and the bridge waits for it.")
     known = Attribute(
-        "Its `entries()` are what the mount said last, each with `line`, `time` and `stale`; "
-        "`count(code)` is how many current ones have this `ReplyCode`."
+        "The last values: `entries()` returns them, each with `line`, `time` and `stale`; "
+        "`count(code)` returns the number of current ones with this `ReplyCode`."
     )
-    flights = Attribute("The commands in flight, an iterable of `bridge.pending.PendingCommand`.")
-    epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
-    link = Attribute("The controller's link; None while it is down.")
-    counts = Attribute("How often what happened: a `Counter` of str.")
+    flights = Attribute("The pending commands, an iterable of `bridge.pending.PendingCommand`.")
+    epoch = Attribute("Number of the latest connection to the controller; 0 before the first.")
+    link = Attribute("The link to the controller; None while it is down.")
+    counts = Attribute("Number of occurrences by kind: a `Counter` of str.")
 
     def commanded(client: Any, line: bytes) -> None:
-        """A client sent a command: its line without the terminator."""
+        """Handle a command from a client: its line without the terminator."""
 
     def client_connected(client: Any) -> None:
-        """A client, an `IClient`, is here."""
+        """Add a connected client, an `IClient`."""
 
     def client_lost(client: Any, why: str) -> None:
-        """A client is gone."""
+        """Remove a client after the loss of its connection."""
 
     def hand_command(holder: Any, heir_name: str) -> str:
-        """Who has command gives it to the connected client of this name; empty if done, else why not."""
+        """Transfer command from the holder to the client of this name. Return the reason if it is refused."""
 
 
 class IJournal(Interface):
-    """Where the bridge records what happens. No method blocks or raises.
+    """Recorder of events of the bridge. No method blocks or raises.
 
-    Each gives the number of what it records, which counts up by one; 0 if it is not kept. `privileged` is
-    False for a row that a client without rights brought about: it gives way to the others.
+    Each method returns the number of the new row, which counts up by one; 0 if the row is not kept. If
+    `privileged` is False, a client without rights caused the row, and other rows take precedence over it.
     """
 
     def message(peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
-        """A line came ``"from"`` a peer, or went ``"to"`` one."""
+        """Record a line that came ``"from"`` a peer or went ``"to"`` one."""
 
     def step(
         key: int,
@@ -143,46 +144,47 @@ class IJournal(Interface):
         explanation: str = "",
         privileged: bool = True,
     ) -> int:
-        """A step in the life of a command."""
+        """Record a step in the life of a command."""
 
     def event(kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
-        """Something happened that is neither."""
+        """Record any other event."""
 
 
 class IJournalState(Interface):
-    """How the journal stands, as the web sees it. Nothing here blocks."""
+    """State of the journal, as the web interface uses it. Nothing here blocks."""
 
-    path = Attribute("The file, a `pathlib.Path`; None if none is kept.")
-    run = Attribute("The number of this run in the file; 0 until the file is open.")
-    base = Attribute("Added to a row's number it is the row's id in the file; None until the file is open.")
-    fault = Attribute("Why the file is not written, or empty.")
-    time = Attribute("When the last row was recorded, as it stands in the file: seconds, Unix time.")
-    lag = Attribute("How far the file is behind: seconds, a float.")
-    lost = Attribute("How many rows are not in the file and never will be: int, never falls.")
-    lost_unprivileged = Attribute("How many of `lost` clients without rights brought about: int.")
-    losing = Attribute("True while rows are lost that clients with rights brought about.")
-    left_unknown = Attribute("How many commands the run before left without an end when it was killed: int.")
-    pending = Attribute("How many rows are not yet in the file.")
-    written = Attribute("How many rows were written to the file; it moves once they can be read there.")
+    path = Attribute("Path of the file, a `pathlib.Path`; None without a journal.")
+    run = Attribute("Number of this run in the file; 0 until the file is open.")
+    base = Attribute("Offset from a row's number to its id in the file; None until the file is open.")
+    fault = Attribute("Reason why the file is not written, or empty.")
+    time = Attribute("Time of the last recorded row as in the file: seconds, Unix time.")
+    lag = Attribute("Delay of the file behind the bridge: seconds, a float.")
+    lost = Attribute("Number of rows that will never be in the file: int, never falls.")
+    lost_unprivileged = Attribute("The part of `lost` that clients without rights caused: int.")
+    losing = Attribute("True while rows are lost that clients with rights caused.")
+    left_unknown = Attribute("Number of commands left without an end when the run before was killed: int.")
+    pending = Attribute("Number of rows that are not yet in the file.")
+    written = Attribute("Number of rows in the file; it changes once they can be read there.")
 
 
 class ITee(IJournal):
-    """An `IJournal` that tells who watches, at once: with the row's number, the time, and what was recorded.
+    """An `IJournal` that passes each record to its subscribers at once: the row's number, the time, the
+    record.
 
-    Who watches must neither block nor take long, and is told nothing more once it raises.
+    A subscriber must neither block nor take long. If it raises, it receives nothing more.
     """
 
-    journal = Attribute("Where all that is recorded goes: an `IJournal` and `IJournalState`.")
-    on_message = Attribute("A list of who is called with each line.")
-    on_step = Attribute("A list of who is called with each step in the life of a command.")
-    on_event = Attribute("A list of who is called with what is neither.")
+    journal = Attribute("The journal that keeps the records: an `IJournal` and `IJournalState`.")
+    on_message = Attribute("List of the subscribers to lines.")
+    on_step = Attribute("List of the subscribers to steps in the life of a command.")
+    on_event = Attribute("List of the subscribers to other events.")
 
 
 class IServed(Interface):
-    """All that the daemon serves, once it was started, as the web sees it."""
+    """All services of the started daemon, as the web interface uses them."""
 
     bridge = Attribute("The `IBridge`.")
-    link = Attribute("The connection pair to the controller, and its address.")
-    all_pairs = Attribute("The link and every commander's pair: a list of `pair.ClientServerPair`.")
-    port_failures = Attribute("Why a port can't be listened on, a text for each that can't.")
-    names = Attribute("The names of the configured commanders and ports: a list of str; a reload changes it.")
+    link = Attribute("The connection pair to the controller, with its address.")
+    all_pairs = Attribute("The link and the pair of each commander: a list of `pair.ClientServerPair`.")
+    port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
+    names = Attribute("Names of the configured commanders and ports: a list of str; a reload changes it.")

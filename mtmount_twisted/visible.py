@@ -1,7 +1,7 @@
-r"""Text from outside -> text that a terminal, a log and a page show as it is and never obey.
+r"""Escaping of text from outside, so that a terminal, a log or a page shows it literally and never obeys it.
 
-`visible` is the one function for that. The log, the programs that people type and the daemons' own error
-lines call it; ``web/static/visible.js`` has its counterpart for the page. Pure: no Twisted, no I/O.
+`visible` is the one function for this. The log, the command-line programs and the daemons' error lines use
+it; ``web/static/visible.js`` is its counterpart for the page. Pure: no Twisted, no I/O.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 """Letters and marks that show nothing: those that Unicode calls ``Default_Ignorable_Code_Point``
-(DerivedCoreProperties.txt) and Python calls printable, and the empty Braille pattern."""
+(DerivedCoreProperties.txt) but Python calls printable, and the empty Braille pattern."""
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Return text in which each character that is not seen as itself is written as an escape.
+    r"""Return text with an escape for each character that does not show as itself.
 
-    Those are control characters, the overrides of the direction of writing, separators of lines and
-    paragraphs, spaces other than the plain one, characters of no width, surrogates, and what Unicode has not
-    assigned. An escape is Python's: ``\n``, ``\x1b``, ``\u202e``. Escaped text stays as it is.
+    These are control characters, overrides of the writing direction, separators of lines and paragraphs,
+    spaces other than the plain one, characters of no width, surrogates, and code points that Unicode has not
+    assigned. The escapes are Python's: ``\n``, ``\x1b``, ``\u202e``. Escapes in the text stay as they are.
 
-    :param keep: characters to leave as they are, such as ``"\n"`` where the text has lines of its own.
+    :param keep: characters to leave unchanged, such as ``"\n"`` in a text of several lines.
     """
     for char in keep:
         if char in text:
