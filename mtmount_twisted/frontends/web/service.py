@@ -1,4 +1,4 @@
-"""`WebService`: what the bridge shows over HTTP, put together from its areas.
+"""`WebService`: the page and the API over HTTP, put together from their areas.
 
 Each area has a module of its own and offers `routes`; `Areas` makes them, and `make_site` puts them behind
 one guard. They are handed the parts of the daemon (`Parts`), and import none of them. Next to read:
@@ -46,12 +46,12 @@ from .http.site import WebSite, make_site
 from .http.tokens import ROLES, Tokens
 
 API = "/api/"
-"""Below this is what users ask for; the rest is for browsers and for programs that watch."""
+"""The paths of the API begin so; the others are for browsers and monitoring systems."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What there is to show.
+    """The parts of the daemon that the page and the API show.
 
     :ivar served: a `app.bridge_service.BridgeService`; its parts are there once it was started.
     :ivar tee: a `bridge.tee.Tee`, where all that happens is heard.
@@ -66,7 +66,7 @@ class Parts:
 
 
 class Areas:
-    """All that answers, and what must be closed with it.
+    """All areas.
 
     :param settings: a `config.settings.WebSettings`.
     :param refused: how many connections were refused.
@@ -122,10 +122,10 @@ class Areas:
 
 
 def _noted(route: Route, commanders: Commanders) -> Route:
-    """A route of the API, whose users count as being there; and any other as it is.
+    """Return a route of the API whose requests keep their users present; any other route as it is.
 
-    A program that scrapes ``/metrics`` for ever must not keep command for somebody who went, and where there
-    are no tokens it is the same user.
+    A program that scrapes ``/metrics`` for ever must not keep command for a user that went away, and without
+    tokens the two are one user.
     """
     if route.role is None or not route.path.startswith(API):
         return route
@@ -133,15 +133,15 @@ def _noted(route: Route, commanders: Commanders) -> Route:
 
 
 class WebService(Service):
-    """Serves what the bridge shows.
+    """Serves the page and the API.
 
     :param settings: a `config.settings.WebSettings`.
-    :param endpoint: where to listen, as a Twisted server endpoint.
-    :param tokens: who may ask; None if anyone may.
-    :param parts: what there is to show; the bridge is started before this service.
-    :param log: where log records go.
+    :param endpoint: the address to listen on, as a Twisted server endpoint.
+    :param tokens: the users' tokens; None if all may read and command.
+    :param parts: the parts of the daemon; the bridge is started before this service.
+    :param log: receives log records.
     :param reactor: the reactor; the global one if None.
-    :ivar failure: why it can't listen, or "".
+    :ivar failure: the reason why it can't listen, or "".
     """
 
     name = "mtmount-web"
@@ -223,7 +223,7 @@ class WebService(Service):
 
     @property
     def address(self) -> str:
-        """Where the page is, for people; "" if it is nowhere."""
+        """The page's address, for people; "" if it does not listen."""
         if self._port is None:
             return ""
         host = self._port.getHost()

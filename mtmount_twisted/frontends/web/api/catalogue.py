@@ -125,7 +125,7 @@ def _command(cls: type[Command], parameters: Schema) -> Described:
 def _reply(cls: type[BaseMessage]) -> Described:
     schema = _fields_schema(info for info in cls.field_infos if not info.constant)
     if cls.has_extra_data:
-        extra = {"description": "Whatever else the mount says of it.", "type": "array"}
+        extra = {"description": "Further texts of the mount.", "type": "array"}
         schema["properties"]["extra_data"] = extra | {"items": _SCHEMAS["str"], "default": []}
     code = next(info.default for info in cls.field_infos if info.constant)
     return Described(code=int(code), code_name=code.name, doc=_doc(cls), fields=schema)

@@ -1,9 +1,9 @@
 """`judge`: the JSON body of a request -> a command, or every fault in it at once.
 
-It takes what the catalogue's schema takes: an enumeration's member by name or number; true and false
-alone for a bool; for an integer any number of 32 bits without a fraction, since JSON has one kind of number;
-for a timestamp ISO 8601 with ``Z`` or an offset. What no double can hold is refused. Next to read:
-`catalogue`.
+It accepts the values that the catalogue's schema allows: a member of an enumeration by name or number; only
+true and false for a bool; for an integer any number of 32 bits without a fraction, since JSON has one kind of
+number; for a timestamp ISO 8601 with ``Z`` or an offset. A number that no double can hold is rejected. Next to
+read: `catalogue`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from mtmount_twisted.wire.messages import FieldInfo
 from .catalogue import LEAST, MOST, parameters_in
 
 LONGEST_SHOWN = 80
-"""How much of a wrong value or name is told, in characters."""
+"""The most characters of a wrong value or name in an answer."""
 
 MOST_UNKNOWN = 20
-"""How many names that are not known are told one by one: to look for near ones takes time, and the
-mount's messages wait meanwhile."""
+"""The most unknown names that are reported one by one: a search for similar names takes time, in which the
+mount's messages wait."""
 
 _COMMANDS = {cls.__name__: cls for cls in Commands}
 _HEADER = frozenset(info.name for info in Command.field_infos)
@@ -83,7 +83,7 @@ _EXPECTED: dict[str, str] = {
 
 
 def expected_of(info: FieldInfo) -> str:
-    """What a right value is, in words for who writes JSON."""
+    """Return the values that a field may have, in words for an author of JSON."""
     if info.kind.name == "enum":
         members: Iterable[Any] = info.dtype  # type: ignore[assignment]
         return "one of " + ", ".join(f'"{member.name}" ({int(member)})' for member in members)
@@ -94,7 +94,7 @@ def expected_of(info: FieldInfo) -> str:
 def read_value(info: FieldInfo, value: Any) -> Any:
     """A JSON value -> the field's own.
 
-    :raises ValueError: with what was given and what was expected.
+    :raises ValueError: with the value and the expected values.
     """
     try:
         return _READERS[info.kind.name](info, value)
@@ -103,13 +103,13 @@ def read_value(info: FieldInfo, value: Any) -> Any:
 
 
 def judge(body: Any, source: Source, sequence_id: int) -> Command:
-    """The command that a body asks for.
+    """Return the command in a body.
 
     :param body: a JSON value: ``{"command": "AzimuthAxisMove", "parameters": {"position": 10}}``;
         ``parameters`` may be left out where none is required.
     :param source: the source that the command is to have.
     :param sequence_id: and its sequence id: 1 to 2147483647.
-    :raises Problem: with status 422 and each thing that is wrong.
+    :raises Problem: with status 422 and each fault.
     """
     if not isinstance(body, dict):
         fault = Fault("body", f'expected an object with "command" and "parameters", got {_shown(body)}')
@@ -127,7 +127,7 @@ def judge(body: Any, source: Source, sequence_id: int) -> Command:
 
 
 def parameters_of(command: Command) -> dict[str, Any]:
-    """What a commander chose of a command, as JSON values by name."""
+    """Return the fields of a command that a commander chose, as JSON values by name."""
     return {
         info.name: json_value(info.kind, getattr(command, info.name)) for info in parameters_in(type(command))
     }
@@ -163,7 +163,7 @@ def _values_of(cls: type[Command], given: dict[str, Any], faults: list[Fault]) -
 
 
 def _unknown(path: str, what: str, given: dict[str, Any], known: tuple[str, ...]) -> Iterator[Fault]:
-    """A fault for each name that is not known; from `MOST_UNKNOWN` on one for all."""
+    """Return a fault for each unknown name; beyond `MOST_UNKNOWN` one for all others."""
     unknown = [name for name in given if name not in known]
     expected = f"expected {', '.join(known)}" if known else "there are none"
     for name in unknown[:MOST_UNKNOWN]:
@@ -176,19 +176,19 @@ def _unknown(path: str, what: str, given: dict[str, Any], known: tuple[str, ...]
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    """The nearest names, whatever their case, as the end of a sentence; empty if none is near."""
+    """Return similar names, in any case, as the end of a sentence; empty if there is none."""
     by_lower = {one.lower(): one for one in known}
     near = get_close_matches(name[:LONGEST_SHOWN].lower(), by_lower, n=3)
     return f"; did you mean {' or '.join(by_lower[one] for one in near)}?" if near else ""
 
 
 def _shown_name(name: str) -> str:
-    """A name that a user chose: whole if it is like one, else as JSON and cut off."""
+    """Return a name from a user: whole if it is an identifier, else as JSON and cut off."""
     return name if name.isidentifier() and name.isascii() and len(name) <= LONGEST_SHOWN else _shown(name)
 
 
 def _shown(value: Any) -> str:
-    """A JSON value on one short line of ASCII."""
+    """Return a JSON value as one short line of ASCII."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     try:

@@ -1,10 +1,10 @@
 """The users of the web as commanders, and the commands that they send.
 
-A user is a commander to the bridge from the first time that it commands until it is absent: no request
-of its for a while, none that waits, no stream of events that is open. So what it took command of is given
-up, by the bridge's own rule, when nobody is there any more.
+To the bridge, a user is a connected commander from its first command until it is absent: no request for a
+while, none that waits, no open event stream. So the bridge's rule for a commander that is gone also releases
+the command of a user that went away.
 
-Next to read: `command_tracker`, what becomes of the commands; `leases`, which asks for command.
+Next to read: `command_tracker`, the states of the commands; `leases`, which asks for command.
 """
 
 from __future__ import annotations
@@ -115,9 +115,9 @@ _STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
 
 @implementer(IClient)
 class WebCommander:
-    """A user, as the bridge sees it. It is told nothing: whoever is there listens to the events.
+    """A user, as the bridge sees it. It receives nothing: users listen to the events instead.
 
-    :param dismissed: called with why when the bridge wants it gone.
+    :param dismissed: called with the reason when the bridge disconnects it.
     """
 
     may_command = name_lasts = True
@@ -134,7 +134,7 @@ class WebCommander:
         self._last_id = 0
 
     def send(self, data: bytes) -> None:
-        """Of all that the bridge says, only what an Ack announces is not heard elsewhere."""
+        """Read the time that an Ack announces; all else that the bridge sends is among the events, too."""
         for line in data.split(TERMINATOR):
             if line.startswith(_ACK):
                 self._acknowledged(line)
@@ -148,7 +148,7 @@ class WebCommander:
         self._lives.acknowledged(self.name, ack.sequence_id, timeout)
 
     def next_id(self) -> int:
-        """A sequence id that no command of its in flight has."""
+        """Return a sequence id that none of its commands in flight has."""
         while True:
             self._last_id = self._last_id % MAX_SEQUENCE_ID + 1
             if not self._lives.goes_on(self.name, self._last_id):
@@ -157,11 +157,11 @@ class WebCommander:
 
 @dataclass(slots=True, eq=False)
 class _Presence:
-    """Whether a user is there.
+    """The presence of a user.
 
     :ivar here: True while the bridge counts it as connected.
-    :ivar holds: how many requests and streams of its are open.
-    :ivar leaving: when it will be absent; or None.
+    :ivar holds: the number of its open requests and streams.
+    :ivar leaving: the call that makes it absent; or None.
     """
 
     commander: WebCommander
@@ -171,10 +171,10 @@ class _Presence:
 
 
 class Commanders:
-    """The users who command.
+    """The users that command.
 
     :param bridge: an `IBridge`.
-    :param absent_after: how long without a request until a user is absent, in seconds.
+    :param absent_after: the time without a request after which a user is absent, in seconds.
     """
 
     def __init__(
@@ -194,17 +194,17 @@ class Commanders:
         self._presences: dict[str, _Presence] = {}
 
     def _presence(self, user: User) -> _Presence:
-        """The one of a user; it is kept, since the bridge knows who is back by the object."""
+        """Return the presence of a user; it is kept, as the bridge knows a returning commander by the object."""
         presence = self._presences.get(user.name)
         if presence is None:
             commander = WebCommander(user, self.lives, lambda why: self._dismissed(user.name, why))
             presence = self._presences[user.name] = _Presence(commander)
         return presence
 
-    # Who is there
+    # Presence
 
     def seen(self, user: User) -> None:
-        """A request of a user came. If the bridge waits for it, because it has command, it is back."""
+        """Note a request of a user. A user with command for which the bridge waits is back by it."""
         presence = self._presences.get(user.name)
         if presence is None or self._closed:
             return
@@ -214,7 +214,7 @@ class Commanders:
             self._watch(presence)
 
     def noting(self, respond: Respond) -> Respond:
-        """What answers so, and counts a request as its user's being there."""
+        """Return a function that answers likewise, and counts each request as its user's presence."""
 
         async def noted(call: Call) -> Answer:
             if call.headers.get(PRESENCE) != "none":
@@ -224,7 +224,7 @@ class Commanders:
         return noted
 
     def hold(self, user: User) -> Callable[[], None]:
-        """A user is there until what this returns is called; to call it twice is to call it once."""
+        """Keep a user present until the returned function is called; a second call of that has no effect."""
         presence = self._presence(user)
         presence.holds += 1
         self.seen(user)
@@ -238,7 +238,7 @@ class Commanders:
         return release
 
     def enter(self, user: User) -> WebCommander:
-        """A user is about to command: the bridge gets to know it, if it does not.
+        """Connect a user that is about to command to the bridge, unless it is connected.
 
         :raises Problem: after `close`.
         """
@@ -254,7 +254,7 @@ class Commanders:
         return presence.commander
 
     def _watch(self, presence: _Presence) -> None:
-        """Count the time from now, where there is something to count."""
+        """Start the time until a user is absent anew, unless something holds it present."""
         if presence.leaving is not None:
             presence.leaving.cancel()
             presence.leaving = None
@@ -277,18 +277,18 @@ class Commanders:
             self._bridge.client_lost(presence.commander, why)
 
     def close(self) -> None:
-        """Nobody is there any more, and nobody enters. It can be called twice."""
+        """Disconnect all users, and connect no more. It can be called twice."""
         self._closed = True
         for presence in self._presences.values():
             self._lose(presence, "the web ends")
 
-    # What they send
+    # Commands
 
     def send(self, user: User, make: Callable[[int], Command], key: Key | None = None) -> CommandRecord:
         """Send a command as a user's commander.
 
-        :param make: makes it, given its sequence id; what it raises is passed on, and nothing is sent.
-        :raises Problem: if as many keys of its are kept as may be.
+        :param make: makes the command, given its sequence id; an error in it is raised, and nothing is sent.
+        :raises Problem: if as many of the user's idempotency keys are kept as is allowed.
         """
         command = make(self._presence(user).commander.next_id())
         seconds = self.lives.full_for(user.commander, command, key)
@@ -300,7 +300,7 @@ class Commanders:
         return life
 
     async def wait(self, user: User, life: CommandRecord, until: Until, seconds: float) -> bool:
-        """Wait as a user, who is there meanwhile: see `CommandTracker.wait`."""
+        """Wait as a user, and keep it present while it waits: see `CommandTracker.wait`."""
         release = self.hold(user)
         try:
             return await self.lives.wait(life, until, seconds)
@@ -354,7 +354,7 @@ class CommandRoutes:
         return Answer(life.shape())
 
     async def post(self, call: Call) -> Answer:
-        """Send the command that the body says."""
+        """Send the command in the body."""
         until, seconds, key = _options(call)
         life = None if key is None else self._again(call.user, key)
         replay = life is not None

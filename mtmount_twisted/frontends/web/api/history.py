@@ -113,10 +113,10 @@ PARAMETERS = (
 
 
 class Shelf:
-    """Where the journal is, and who reads it.
+    """The journal's file and the threads that read it.
 
     :param path: the file; None if the journal is turned off.
-    :param reactor: whose thread waits for what is read.
+    :param reactor: the reactor in which results arrive.
     :param in_thread: calls a function in a thread; threads of its own if None.
     :param now: seconds, monotonic.
     """
@@ -138,16 +138,16 @@ class Shelf:
     async def read(
         self, work: Callable[[sqlite3.Connection], T], share: str, most: int | None = PER_USER
     ) -> T:
-        """What a function finds in the file, called in a thread. To cancel it ends the reading.
+        """Call a function with the open file in a thread, and return its result; it can be cancelled.
 
         A reading that has not begun when its time is over, or when it is cancelled, is forgotten. So no more
         of them wait than there are requests and streams that wait for them, which `places` bounds.
 
-        :param share: whose reading it is: each has one thread at a time.
-        :param most: how many readings it may have at once, one that hangs in its thread included; None for
-            streams, each of which has one at a time.
-        :raises JournalError: if the file can't be read, or it took longer than `PATIENCE` from when it began.
-        :raises Problem: if there are so many.
+        :param share: the owner of the reading; each has one thread at a time.
+        :param most: the most readings of one owner, one that hangs in its thread included; None for streams,
+            each of which has one at a time.
+        :raises JournalError: if the file can't be read, or a reading took longer than `PATIENCE`.
+        :raises Problem: if the owner has the most readings already.
         """
         path = self.path
         if path is None:
@@ -191,7 +191,7 @@ class Shelf:
         return in_daemon_thread(self._reactor, work, "journal reader")
 
     def close(self) -> None:
-        """End what is being read; a thread that hangs is left behind."""
+        """End all readings; a thread that hangs is left behind."""
         self._closed = True
 
 
@@ -308,7 +308,7 @@ class History:
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
 
-# What is asked for
+# Queries
 
 
 def read_query(query: Mapping[str, str], now: float) -> Query:

@@ -41,7 +41,7 @@ def _bodies() -> dict[str, Schema]:
         "TakeLease": _only(take={"type": "boolean", "const": True}),
         "GrantLease": _only(grant={"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME}),
     }
-    doc = "{} takes command if nobody has it, and else asks its holder; or take it, or give it."
+    doc = "{} takes command if no commander has it, and else requests it; or take it, or grant it."
     return {"Ask": {"description": doc, "oneOf": [reference(name) for name in kinds]}, **kinds}
 
 
@@ -89,7 +89,7 @@ class Leases:
         self._stamps = stamps
         self._limited_log = RateLimitedLog(clock, log, A_FEW)
         self._since: tuple[float, float] | None = None  # by the clock, and as recorded; s
-        self._requests: dict[str, float] = {}  # by whom: when (clock, s)
+        self._requests: dict[str, float] = {}  # the time of each commander's request (clock, s)
         tee.on_event.append(self._event)
 
     def close(self) -> None:

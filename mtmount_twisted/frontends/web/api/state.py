@@ -301,7 +301,7 @@ def _commander(client: Any) -> Commander:
     )
 
 
-# What the mount said
+# The mount's last values
 
 
 class MountSaid(NamedTuple):
