@@ -2,8 +2,8 @@
 
 It accepts the values that the catalogue's schema allows: a member of an enumeration by name or number; only
 true and false for a bool; for an integer any number of 32 bits without a fraction, since JSON has one kind of
-number; for a timestamp ISO 8601 with ``Z`` or an offset. A number that no double can hold is rejected. Next to
-read: `catalogue`.
+number; for a timestamp ISO 8601 with ``Z`` or an offset. A number that no double can hold is rejected. Next
+to read: `catalogue`.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class Commanders:
         self._presences: dict[str, _Presence] = {}
 
     def _presence(self, user: User) -> _Presence:
-        """Return the presence of a user; it is kept, as the bridge knows a returning commander by the object."""
+        """Return the presence of a user; it is kept: the bridge knows a commander by the object."""
         presence = self._presences.get(user.name)
         if presence is None:
             commander = WebCommander(user, self.lives, lambda why: self._dismissed(user.name, why))
