@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import doctest
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.pages import DOCS
 
 
 class PageTests(SynchronousTestCase):
@@ -13,7 +14,7 @@ class PageTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """Each example of the page does what the page says."""
-        page = Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "tma2022.rst"
+        page = DOCS / "reference" / "tma2022.rst"
         if not page.exists():
             self.skipTest("an installed package has no docs")
         failed, tried = doctest.testfile(str(page), module_relative=False, verbose=False, encoding="utf-8")
