@@ -171,6 +171,18 @@ class Running:
             os.write(self._terminal, b"\x03")
         self.wait_end()
 
+    def end_input(self) -> None:
+        """Type Ctrl-D until the process ends: a prompt that is about to be shown again loses the first one.
+
+        :raises Wrong: if the process has to be killed.
+        """
+        end = time.monotonic() + STOPPED_WITHIN
+        while self._reader.is_alive() and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                os.write(self._terminal, b"\x04")
+            self._reader.join(1.0)
+        self.wait_end()
+
     def wait_end(self) -> int:
         """Wait until it and all that it has started has ended; return its exit status.
 
@@ -343,8 +355,7 @@ class Reader:
                 elif line.strip():
                     running.wait_for(_with_other_times(line), SHOWN_WITHIN, typed)
             if running is not None:
-                running.type("\x04")
-                running.wait_end()
+                running.end_input()
         finally:
             if running is not None:
                 running.kill()
