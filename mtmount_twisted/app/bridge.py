@@ -269,7 +269,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         failure = "" if self._web is None else self._web.failure
         if failure and not self._needs_web:
             self._log.warning(
-                "the page and the API are not served: %s; give another place with "
+                "the page and the API are not served: %s; give another address with "
                 "--web tcp:PORT:interface=127.0.0.1, or --web none",
                 failure,
             )
@@ -312,7 +312,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             pass
         except (ConfigError, SystemExit) as error:
             for why in str(error).splitlines():
-                self._log.error("the configuration stays as it was: %s", why)
+                self._log.error("configuration not reloaded: %s", why)
         else:
             self._certificates.warn(config)
             await self._bridge.reload(config)
@@ -380,7 +380,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         )
 
     def _hurry(self) -> None:
-        self._log.warning("second signal to end: not waiting for the commands in flight")
+        self._log.warning("second signal to stop: not waiting for the commands in flight")
         self._bridge.stopService()
 
 
@@ -439,7 +439,7 @@ def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
     :raises ConfigError: with all that is wrong with it.
     :raises SystemExit: with one line, as at the start.
     """
-    log.info("reading the configuration anew: %s", options.config_file or "the options")
+    log.info("reloading the configuration: %s", options.config_file or "the options")
     config = configured(options, options.config_file)
     have = [(listen.host, listen.port) for _, listen in _listens(options, old)]
     return _on_this_machine(options, config, log, have, preflight.unix_sockets(old).values())
@@ -477,7 +477,7 @@ def _web_service(
     settings = config.web
     tokens = _tokens(options)
     if tokens is None and settings.insecure:
-        log.warning("web.insecure = true: whoever can reach the page can command the mount")
+        log.warning("web.insecure = true: every user who can reach the page can command the mount")
     parts = Parts(bridge, tee, tee.journal, config.clients)
     return WebService(settings, settings.endpoint or WEB_ENDPOINT, tokens, parts, log, reactor)
 

@@ -448,7 +448,7 @@ class CommandArbiter:
     def _grace_is_over(self, client: Any) -> None:
         self._grace = None
         rule = self._rules.on_loss
-        self._log.warning("%s did not come back: %s, and nobody has command", client.name, rule)
+        self._log.warning("%s did not return in time: %s; nobody has command", client.name, rule)
         if rule == "stop":
             self._stop_all()
         self._release("its holder is gone")

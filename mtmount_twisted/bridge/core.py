@@ -215,7 +215,7 @@ class Bridge:
         """A command is refused; an observer that goes on commanding is dismissed."""
         here = self._audience.is_here(client)
         if here and not client.may_command and self._audience.refusals_of(client) >= MAX_REFUSALS:
-            self._dismiss(client, "it only observes, and goes on commanding")
+            self._dismiss(client, "it is an observer and keeps sending commands")
 
     def unheard(self, client: Any, lines: list[bytes]) -> None:
         """Commands came from a client that has nowhere to be answered: none is taken.
@@ -321,9 +321,7 @@ class Bridge:
         forgotten = self.known.learn(line)
         if forgotten:
             self.counts["forgotten"] += forgotten
-            self._limited_log.warning(
-                "the mount's state exceeds what is kept: a new client does not receive all of it"
-            )
+            self._limited_log.warning("too many last values: a new client does not receive all of them")
 
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room; to be called when it has room again."""

@@ -229,7 +229,7 @@ class Store:
             run = Run(last + 1, max(last_id, last * RUN_IDS), now)
             if not 0 <= run.base <= LAST_ID - RUN_IDS:
                 text = f"there are no ids left after its run {last} and its row {last_id}"
-                raise NotAJournalError(f"{text}: move it away, and a fresh one is begun")
+                raise NotAJournalError(f"{text}: move it away, and a new one is started")
         self.run = run
         self._statements = {
             (table, size): _insert_sql(table, size, run) for table in COLUMNS for size in self._sizes

@@ -159,7 +159,7 @@ class JournalWriter:
             self.close()
             store.remove_log()
             self._gaps.append("the file was removed, with all that was in it")
-            self._tell(logging.WARNING, "the journal %s was removed: a fresh one is begun", self.path)
+            self._tell(logging.WARNING, "the journal %s was removed: started a new one", self.path)
         if self._store is None:
             self._store = store = Store(
                 *(self.path, self._run, self._number),
@@ -168,7 +168,9 @@ class JournalWriter:
                 wall_clock=self._wall_clock,
             )
             for name in store.made_private:
-                text = "the journal's file %s could be read or written by others: now its owner alone can"
+                text = (
+                    "the journal's file %s was open to other users: now its owner alone can read and write it"
+                )
                 self._tell(logging.WARNING, text, name)
             if store.unreadable:
                 text = "the journal %s: commands that were left without an end can't be counted: %s"
@@ -235,7 +237,7 @@ class JournalWriter:
         if not self._dropped.rows:
             text = (
                 "the journal %s has no room within %d bytes: the rows take %d, the write-ahead log %d, which"
-                " is cut when no program reads the journal; rows are dropped and counted"
+                " shrinks when no program reads the journal; rows are dropped and counted"
             )
             self._tell(logging.ERROR, text, self.path, self._keep_bytes, size.used, size.log)
         times = [row[1] for row in rows]
@@ -276,7 +278,7 @@ class JournalWriter:
             except OSError as cause:
                 error = cause
             else:
-                text = "the journal %s is corrupt (%s): set aside as %s, a fresh one is begun"
+                text = "the journal %s is corrupt (%s): set aside as %s, started a new one"
                 self._gaps.append(f"the file was corrupt: what was in it is in {aside.name}")
                 self._tell(logging.ERROR, text, self.path, error, aside)
                 return True

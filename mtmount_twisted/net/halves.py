@@ -490,7 +490,7 @@ class ServerHalf:
             if reader.unfinished:
                 start = bytes(reader.unfinished[:100])
                 self.limited_log.warning(
-                    "%s: the peer left in the middle of a line, dropped: %r", self.name, start
+                    "%s: the peer disconnected within a line, dropped: %r", self.name, start
                 )
             self.owner.server_changed(reason)
         if not self._leaving:

@@ -128,7 +128,7 @@ class RenewedTests(ProgramCase):
 
         own.write_bytes(own.read_bytes().split(b"-----BEGIN PRIVATE")[0])
         program.transport.signalProcess("HUP")
-        await program.line("the configuration stays as it was: ")
+        await program.line("configuration not reloaded: ")
         self.assertEqual((await self.shown(ports[0]))[0], latest[0][0])
         await self.assert_ends(program)
 

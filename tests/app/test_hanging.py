@@ -115,7 +115,7 @@ class HangingTests(ProgramCase):
         program = self.twistd("-n", "mtmount-bridge", "--config", path, before=MUTE_NAME_SERVER + HUNG_DISK)
         await program.line(rf"serving commander csc on {HOST}")
         program.transport.signalProcess("HUP")
-        await program.line("reading the configuration anew")
+        await program.line("reloading the configuration")
         await self.assert_ends_in_time(program)
         lost = await program.line(
             r"the journal .* ends without the last (\d+) rows: the disk did not take them"

@@ -83,7 +83,7 @@ class SignalTests(ProgramCase):
         program.transport.signalProcess("TERM")
         await program.line("commands in flight: waiting 3 s")
         program.transport.signalProcess("TERM")
-        await program.line("second signal to end")
+        await program.line("second signal to stop")
         self.assertIn("outcome unknown", str(await self.reply(commander, NoAckReply)))
         await program.ended
         self.assertIn("Server Shut Down.", program.output)
@@ -123,10 +123,10 @@ class SignalTests(ProgramCase):
         ):
             self.path.write_text(text, encoding="utf-8")
             program.transport.signalProcess("HUP")
-            await program.line(f"the configuration stays as it was: .*{word}")
+            await program.line(f"configuration not reloaded: .*{word}")
         self.path.unlink()
         program.transport.signalProcess("HUP")
-        await program.line("stays as it was: .*can't be read")
+        await program.line("configuration not reloaded: .*can't be read")
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
         await self.assert_ends(program)
 
@@ -152,12 +152,12 @@ class SignalTests(ProgramCase):
         self.path.unlink()
         self.fifo(self.path)
         program.transport.signalProcess("HUP")
-        await program.line(f"reading the configuration anew: {self.path}")
+        await program.line(f"reloading the configuration: {self.path}")
         program.transport.signalProcess("HUP")
         await program.line("reload refused: an earlier reload is still under way")
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])
         await self.assert_ends(program)
-        self.assertEqual(program.output.count("reading the configuration anew"), 1)
+        self.assertEqual(program.output.count("reloading the configuration"), 1)
         self.assertNotIn("the reload failed", program.output)
 
     async def test_reload_after_a_refused_one(self) -> None:

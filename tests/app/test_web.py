@@ -132,7 +132,7 @@ class Refusals(SynchronousTestCase):
         )
         with self.assertLogs(LOG, "WARNING") as caught:
             bridge.makeService(self.options(f"--config={config}"))
-        self.assertIn("whoever can reach the page can command the mount", caught.output[0])
+        self.assertIn("every user who can reach the page can command the mount", caught.output[0])
 
     def test_options(self) -> None:
         """``--web`` wins over the file, and ``none`` turns it off."""

@@ -319,6 +319,6 @@ class ConnectedTests(BridgeCase):
             hall.say(*(command(number, STOP, 1) for number in range(500)))
             self.pass_time(0.5)
         self.assertEqual(len(logs.output), 1)
-        self.assertIn("closed: it only observes, and goes on commanding", logs.output[0])
+        self.assertIn("closed: it is an observer and keeps sending commands", logs.output[0])
         self.assertEqual((len(hall.heard()), hall.is_connected), (100, False))
         self.assertEqual((other.heard(), other.is_connected), ([], True))

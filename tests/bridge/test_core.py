@@ -402,7 +402,7 @@ class ObserverTests(SynchronousTestCase):
         """After 100 refused lines it is dismissed, told each end, and nothing more is taken of it."""
         for _ in range(150):
             self.watch.command(STOP)
-        self.assertEqual(self.watch.dismissals, ["it only observes, and goes on commanding"])
+        self.assertEqual(self.watch.dismissals, ["it is an observer and keeps sending commands"])
         self.assertEqual(len(self.watch.explanations()), 100)
         self.assertNotIn("watch", self.house.bridge.clients)
         self.assertEqual(len(self.house.journal.steps), VISIT_ROWS // 3)

@@ -123,7 +123,7 @@ class HalfClosedTests(BridgeCase):
         desk.settle()
         with self.assertLogs("tests.bridge", "WARNING") as logged:
             self.finish(desk)
-        self.assertIn("in the middle of a line", logged.output[0])
+        self.assertIn("within a line", logged.output[0])
         self.assertEqual(self.controller.heard(), [])
 
     def test_a_line_that_is_not_ended(self) -> None:

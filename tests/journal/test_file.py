@@ -44,7 +44,7 @@ class DamageTests(JournalCase):
         (aside,) = self.path.parent.glob("journal.corrupt-*.sqlite")
         (told,) = self.told
         self.assertRegex(
-            told, rf"is corrupt \(.+\): set aside as {re.escape(str(aside))}, a fresh one is begun$"
+            told, rf"is corrupt \(.+\): set aside as {re.escape(str(aside))}, started a new one$"
         )
         ((detail,),) = self.rows("SELECT detail FROM event WHERE kind = 'gap'")
         self.assertEqual(detail, f"the file was corrupt: what was in it is in {aside.name}")

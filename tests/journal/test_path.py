@@ -132,8 +132,8 @@ class OwnFileTests(JournalCase):
         """A file that others can read or write is made private, once, and the log says so."""
         self.path.chmod(0o664)
         self.write()
-        text = f"the journal's file {self.path.resolve()} (0664) could be read or written by others"
-        self.assertEqual(self.told, [f"{text}: now its owner alone can"])
+        text = f"the journal's file {self.path.resolve()} (0664) was open to other users"
+        self.assertEqual(self.told, [f"{text}: now its owner alone can read and write it"])
         self.assertEqual((mode(self.path), self.count()), (0o600, 2))
         self.keeper.close()
         self.write()

@@ -297,7 +297,7 @@ class FaultTests(JournalCase):
         self.assertEqual(self.rows("SELECT max(id) FROM message"), [(number + 1,)])
 
     def test_corrupt_at_start(self) -> None:
-        """A file that is no database is set aside, and a fresh one is begun."""
+        """A file that is no database is set aside, and a new one is started."""
         self.path.parent.mkdir()
         self.path.write_bytes(b"This is no database. " * 1000)
         self.record()
@@ -379,7 +379,7 @@ class FaultTests(JournalCase):
         self.assert_recovers(1)
 
     def test_removed(self) -> None:
-        """If somebody removes the file, a fresh one is begun and not the removed one filled."""
+        """If the file is removed, the writer starts a new one and does not fill the removed one."""
         self.record()
         self.writer.turn()
         self.path.unlink()

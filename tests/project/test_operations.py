@@ -49,7 +49,7 @@ WRAPPERS = {("recorder.py", "text")}
 """Where what is logged is another's text, which is found there."""
 
 SPELLED_OUT = {
-    "commanders.py": "NAME: it left in the middle of a line, dropped: START",
+    "commanders.py": "NAME: disconnected within a line, dropped: START",
     "halves.py": "NAME: can't listen on PLACE: WHY",
 }
 """What ``%s: %s`` stands for, in each module that logs just that."""

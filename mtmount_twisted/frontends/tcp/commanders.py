@@ -386,7 +386,7 @@ def bound_send_buffer(transport: Any) -> None:
 
 def unfinished(reader: LineReader) -> str:
     """What is said of a peer that left in the middle of a line."""
-    return f"it left in the middle of a line, dropped: {bytes(reader.unfinished[:100])!r}"
+    return f"disconnected within a line, dropped: {bytes(reader.unfinished[:100])!r}"
 
 
 class Refused(Protocol):
