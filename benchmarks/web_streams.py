@@ -82,7 +82,6 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
     """The web's streams, as its service puts them together, for as many as come."""
     from mtmount_twisted.config.settings import ClientLimits, WebSettings
     from mtmount_twisted.enums import Source
-    from mtmount_twisted.frontends.web.api.history import Shelf
     from mtmount_twisted.frontends.web.events.ring import Feed, Turns
     from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
     from mtmount_twisted.frontends.web.http.calls import User
@@ -104,14 +103,13 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
 
     turns = Turns(clock)
     feed = Feed(tee, journal, clock, turns)
-    shelf = Shelf(journal.path, clock)
     settings = WebSettings(
         max_connections=10 * STREAMS,
         max_connections_per_address=10 * STREAMS,
         max_streams_per_user=STREAMS,
     )
     bounds = Bounds.of(settings, ClientLimits())
-    streams = Streams(feed, shelf, turns, Open(), tee, bridge, clock, bounds, log)
+    streams = Streams(feed, turns, Open(), tee, bridge, clock, bounds, log)
     limited_log = RateLimitedLog(clock, log, A_FEW)
     return WebSite(Router(streams.routes(), Open(), limited_log), settings, limited_log, clock)
 

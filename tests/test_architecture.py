@@ -27,7 +27,7 @@ from mtmount_twisted.dialects.tma2020 import framing
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
-from mtmount_twisted.frontends.web.events import catch_up, ring
+from mtmount_twisted.frontends.web.events import ring
 from mtmount_twisted.frontends.web.http import input_turns, routing, site
 from mtmount_twisted.journal import limited, recorder
 from mtmount_twisted.net import halves, liveness, output, pair, protocol, rate_limited_log, resolving
@@ -361,7 +361,6 @@ BOUNDS = {
     "event streams of one user, of all": f"{WEB().max_streams_per_user} †, half of the "
     "connections; those of one address, too",
     "a stream behind": A_CLIENT_BEHIND,
-    "a stream that resumes, for the journal": f"{catch_up.MAX_WAIT:g} s",
     "history queries of one user": f"{history.PER_USER}, one of them at work",
     "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
     f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines",

@@ -50,9 +50,6 @@ from .schema import (
 SELECT_ROWS = 200
 """How many rows one SELECT gives: whoever reads in a thread may rest between two of them."""
 
-PAGE_ROWS = 1000
-"""How many rows are read in one transaction, at most."""
-
 PAGE_BYTES = 4 * 2**20
 """After how many bytes of lines and texts a page ends."""
 
@@ -430,13 +427,6 @@ def _read(
                 low = page[-1].id + 1
     except sqlite3.Error as error:
         raise JournalError(f"the journal can't be read further: {in_words(error)}") from None
-
-
-def run_of(db: sqlite3.Connection, number: int) -> int | None:
-    """The run of the row with an id; None if there is no such row."""
-    sql = " UNION ALL ".join(f"SELECT run FROM {table} WHERE id = ?" for table in COLUMNS)
-    found = db.execute(sql, [number] * len(COLUMNS)).fetchone()
-    return int(found[0]) if found is not None and type(found[0]) is int else None
 
 
 def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:

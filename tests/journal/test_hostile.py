@@ -120,7 +120,7 @@ class RowTests(HostileCase):
 
     def test_first_rows_are_bad(self) -> None:
         """A page of nothing but rows that can't be read, or that nobody asks for, is not the end."""
-        self.patch(reading, "PAGE_ROWS", 2)
+        self.patch(reading, "SELECT_ROWS", 2)
         self.harm("UPDATE message SET peer = CAST(x'ff' AS TEXT) WHERE id < 8")
         wanted = {"peers": ("EUI",), "tables": ("step",)}
         self.assertEqual([entry.what for entry in self.read(**wanted)], ["refused"])

@@ -26,7 +26,6 @@ from mtmount_twisted.journal.reading import (
     last_entries,
     open_journal,
     read_entries,
-    run_of,
 )
 from mtmount_twisted.journal.times import iso, parse_time
 from tests.support.journals import STAMP, START, SessionCase
@@ -82,7 +81,7 @@ class ReadingTests(SessionCase):
 
     def test_all(self) -> None:
         """All entries come in the order in which they were recorded, page by page."""
-        self.patch(reading, "PAGE_ROWS", 4)
+        self.patch(reading, "SELECT_ROWS", 4)
         self.assertEqual(self.ids(), list(range(1, 24)))
 
     def test_peer(self) -> None:
@@ -156,7 +155,7 @@ class ReadingTests(SessionCase):
 
     def test_part(self) -> None:
         """What comes after an entry, or before one, a few at a time."""
-        self.patch(reading, "PAGE_ROWS", 4)
+        self.patch(reading, "SELECT_ROWS", 4)
 
         def part(**settings: Any) -> list[int]:
             return [entry.id for entry in read_entries(self.db, Wanted(), **settings)]
@@ -169,7 +168,7 @@ class ReadingTests(SessionCase):
 
     def test_cost_of_a_run(self) -> None:
         """To read a run page by page costs as much for each row, however long it is."""
-        self.patch(reading, "PAGE_ROWS", 100)
+        self.patch(reading, "SELECT_ROWS", 100)
         costs = []
         for _ in range(2):
             for number in range(2000):
@@ -181,11 +180,8 @@ class ReadingTests(SessionCase):
             costs.append(next(steps) / rows)
         self.assertLess(costs[1], 1.2 * costs[0])
 
-    def test_which_row(self) -> None:
-        """Whether a row is there, and in which run, and the ends of what is there."""
-        self.assertEqual(
-            [run_of(self.db, number) for number in (0, 1, 2, 4, 23, 24)], [None, 1, 1, 1, 1, None]
-        )
+    def test_ends(self) -> None:
+        """The ends of what is there."""
         self.assertEqual(first_and_last(self.db), (1, 23))
         self.change("DELETE FROM message WHERE id < 21")
         self.change("DELETE FROM step")
@@ -205,14 +201,14 @@ class ReadingTests(SessionCase):
 
     def test_last(self) -> None:
         """The last few of those that are asked for, in order."""
-        self.patch(reading, "PAGE_ROWS", 4)
+        self.patch(reading, "SELECT_ROWS", 4)
         self.assertEqual([entry.id for entry in last_entries(self.db, Wanted(), 3)], [21, 22, 23])
         self.assertEqual([entry.id for entry in last_entries(self.db, Wanted(peers=("EUI",)), 2)], [16, 17])
         self.assertEqual(last_entries(self.db, Wanted(), 0), [])
 
     def test_reader_does_not_hold_the_file(self) -> None:
         """Somebody who has read half of it keeps the write-ahead log from nothing."""
-        self.patch(reading, "PAGE_ROWS", 4)
+        self.patch(reading, "SELECT_ROWS", 4)
         entries = read_entries(self.db, Wanted())
         next(entries)
         self.record(10)
@@ -463,7 +459,7 @@ class TextTests(SessionCase):
 
     def test_names_are_bounded(self) -> None:
         """The memory for names of commands has a bound, past which it begins anew."""
-        self.patch(reading, "PAGE_ROWS", 4)
+        self.patch(reading, "SELECT_ROWS", 4)
         from mtmount_twisted.cli.journal import text
 
         self.patch(text, "MOST_NAMES", 1)

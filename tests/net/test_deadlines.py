@@ -449,7 +449,6 @@ OWN_TIMERS = {
     "frontends.web.events.ring:Feed._send": "the streams are served one after another",
     "frontends.web.events.ring:Feed._told_all": "rows are gathered for all streams",
     "frontends.web.api.health:LoopWatch.__init__": "it measures how late the reactor is",
-    "frontends.web.events.catch_up:Growth._look_later": "the journal's file is looked at again",
     "frontends.web.events.streams:Streams._enter": "a comment keeps the streams alive",
     "frontends.web.events.streams:Streams._keep_all_alive": "a comment keeps the streams alive",
 }

@@ -1,15 +1,16 @@
-"""The web's events with all that is around them in memory: a journal that is written when a test says so,
-threads that run when it says so, and readers that read as they are told."""
+"""The web's events with all that is around them in memory: a journal that is written when a test says so, and
+readers that read as they are told."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -18,10 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.enums import Source
-from mtmount_twisted.frontends.web.api.history import Shelf
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
 from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
+from mtmount_twisted.journal.reading import Wanted, open_journal, read_entries
 from mtmount_twisted.journal.recorder import Waiting, Writer
 from mtmount_twisted.journal.writer import JournalWriter
 
@@ -174,7 +175,7 @@ class World:
 
     :param case: the test, after which the journal is removed.
     :param clock: a `Clock` if None.
-    :ivar threads: what was given to a thread and has not run; see `synchronous`.
+    :ivar recorded_before: how many of the messages that were recorded earlier runs have.
     """
 
     max_waiting = 2**20
@@ -187,22 +188,20 @@ class World:
         self.clock = clock or Clock()
         self.bounds = bounds or Bounds.of(WebSettings(), ClientLimits())
         self.ring = ring
-        self.synchronous = True
-        self.threads: deque[tuple[Deferred[Any], Callable[[], Any]]] = deque()
-        self.recorded = 0
+        self.recorded = self.recorded_before = 0
         self.counts: Counter[str] = Counter()
         self.start()
 
     def start(self) -> None:
         """The daemon starts."""
+        self.recorded_before = self.recorded
         self.journal: Any = Notebook(self)
         self.tee = Tee(self.journal, self.wall_clock)
         self.turns = Turns(self.clock)
         self.feed = Feed(self.tee, self.journal, self.clock, self.turns, **self.ring)
-        self.shelf = Shelf(self.path, self.clock, self.in_thread, self.clock.seconds)
         self.presence = Presence()
         self.streams = Streams(
-            *(self.feed, self.shelf, self.turns, self.presence, self.tee, self, self.clock), self.bounds, LOG
+            *(self.feed, self.turns, self.presence, self.tee, self, self.clock), self.bounds, LOG
         )
 
     def stop(self) -> None:
@@ -228,20 +227,6 @@ class World:
     def wall_clock(self) -> float:
         return START + self.clock.seconds()
 
-    def in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        """Call it at once, or when `run_thread` says so."""
-        if self.synchronous:
-            return maybeDeferred(work)
-        waiting: Deferred[Any] = Deferred()
-        self.threads.append((waiting, work))
-        return waiting
-
-    def run_thread(self) -> None:
-        """What waits longest for a thread gets one."""
-        if self.threads:
-            waiting, work = self.threads.popleft()
-            maybeDeferred(work).chainDeferred(waiting)
-
     def record(self, number: int = 1, line: bytes = b"32\n1\n" + STAMP, peer: str = "csc") -> None:
         """So many messages, with sequence ids that count up from 1."""
         for _ in range(number):
@@ -251,6 +236,14 @@ class World:
     def write(self) -> None:
         """The journal's thread has a turn."""
         self.journal.writer.turn()
+
+    def history(self, gone: dict[str, Any]) -> list[int]:
+        """The sequence ids of the messages that the journal has for an event ``gone``."""
+        after, before = gone["after"], gone["before"]
+        last = None if before is None else int(before.split(".")[1])
+        with closing(open_journal(self.path)) as db:
+            rows = read_entries(db, Wanted(tables=("message",)), int(after.split(".")[1]), before=last)
+            return [int((row.line or b"0").split(b"\n")[0]) for row in rows]
 
     def wait(self, seconds: float = 0.2) -> None:
         """Time passes."""

@@ -193,11 +193,17 @@ class FeedTests(SynchronousTestCase):
         world = World(self, max_rows=10)
         self.addCleanup(world.stop)
         ear = Ear()
+        world.write()
         world.feed.attach(ear)
+        world.record(2)
+        world.wait()
         world.record(25)
         world.wait()
-        self.assertEqual((ear.events[0].name, ear.events[0].data["rows"], world.feed.lost), ("gone", 15, 15))
-        self.assertEqual([event.data["sequence_id"] for event in ear.events[1:]], list(range(16, 26)))
+        _, _, lost, *rest = ear.events
+        ids = {"after": world.id_of(2), "before": world.id_of(18)}
+        self.assertEqual(lost, ("gone", None, {"rows": 15, **ids, "why": "too much happened at once"}))
+        self.assertEqual(world.feed.lost, 15)
+        self.assertEqual([event.data["sequence_id"] for event in rest], list(range(18, 28)))
 
     def test_ring_is_bounded_in_bytes(self) -> None:
         """The ring holds no more bytes than it may."""
@@ -218,7 +224,7 @@ class FeedTests(SynchronousTestCase):
         tee.message("csc", "from", 1, b"1\n32\n1\n" + STAMP)
         clock.advance(1)
         self.assertEqual((ear.events[0].id, ear.events[0].data["id"]), (None, None))
-        self.assertEqual((feed.first_row, feed.last_row, feed.knows(0, 1)), (None, 0, False))
+        self.assertEqual((feed.first_row, feed.last_row, feed.position_after(0, 1)), (None, 0, None))
 
     def test_a_fault_does_not_end_it(self) -> None:
         """If an event can't be made, the log says so, and what comes after is told."""

@@ -94,7 +94,7 @@ class Areas:
         leases = Leases(bridge, tee, feed.publish, commanders, reactor, stamps, log)
         state = StateRoutes(bridge, tee, link, journal, leases, reactor, stamps)
         bounds = Bounds.of(settings, parts.clients)
-        streams = Streams(feed, shelf, turns, commanders, tee, bridge, reactor, bounds, log)
+        streams = Streams(feed, turns, commanders, tee, bridge, reactor, bounds, log)
         watch = LoopWatch(reactor)
         watch.start()
         metrics = Metrics(

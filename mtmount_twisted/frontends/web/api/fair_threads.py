@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred, maybeDeferred
 
 THREADS = 3
-"""How many threads there are: one user has at most one for queries and one for streams, and one is left."""
+"""How many threads there are: one user has one at most, and two users with slow queries leave one."""
 
 
 class _Work(NamedTuple):

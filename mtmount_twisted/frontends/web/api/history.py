@@ -1,4 +1,4 @@
-"""The journal in pages, for users and for event streams that resume.
+"""The journal in pages, for users and programs.
 
 `Shelf` reads the file in threads of its own. A reading that takes long is ended, and each user has one thread
 at a time, so that no user delays another. `History` is ``GET /api/v1/messages``. Next to read:
@@ -135,17 +135,14 @@ class Shelf:
         self._now = now
         self._closed = False
 
-    async def read(
-        self, work: Callable[[sqlite3.Connection], T], share: str, most: int | None = PER_USER
-    ) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T], share: str) -> T:
         """Call a function with the open file in a thread, and return its result; it can be cancelled.
 
         A reading that has not begun when its time is over, or when it is cancelled, is forgotten. So no more
-        of them wait than there are requests and streams that wait for them, which `places` bounds.
+        of them wait than there are requests that wait for them, which `places` bounds.
 
-        :param share: the owner of the reading; each has one thread at a time.
-        :param most: the most readings of one owner, one that hangs in its thread included; None for streams,
-            each of which has one at a time.
+        :param share: the owner of the reading; each has one thread at a time, and `PER_USER` readings,
+            one that hangs in its thread included.
         :raises JournalError: if the file can't be read, or a reading took longer than `PATIENCE`.
         :raises Problem: if the owner has the most readings already.
         """
@@ -154,8 +151,8 @@ class Shelf:
             raise JournalError(OFF)
         if self._closed:
             raise JournalError("the daemon ends")
-        if most is not None and self._threads.count(share) >= most:
-            text = f"you have {most} queries at work already"
+        if self._threads.count(share) >= PER_USER:
+            text = f"you have {PER_USER} queries at work already"
             raise Problem(429, text, headers={"Retry-After": "1"})
         unwanted = Event()
 

@@ -2,8 +2,8 @@
 
 `Feed` stands on the `tee`. While something happens it only appends to a ring in memory. Some 25 to 50 ms
 later what gathered is made into server-sent events, once for all who listen, and given to a few of them in
-each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. The ring also
-serves who resumes after a short while. Next to read: `streams`, who listens; `catch_up`, how one catches up.
+each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. A stream that
+resumes reads from the ring, too, and from nowhere else. Next to read: `streams`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.net.waiting import Waiters
 
 from .selection import NOTICE, Selection, kind_of
-from .shapes import Gone, shape, shown_bytes
+from .shapes import Gone, event_id, shape, shown_bytes
 
 GATHER = 0.025
 """How long rows gather before they are told, in seconds."""
@@ -44,6 +44,9 @@ ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
 
 STREAMS_PER_TURN = 8
 """To how many who listen something is sent in one turn of the reactor."""
+
+NOT_IN_MEMORY = "memory no longer holds these rows"
+ANOTHER = "that id is not of this journal"
 
 Row = tuple[int, str, float, str, int, str, int, int, int, int, str, bytes | None]
 """A number, 0 for what is not kept, and the fields of an `Entry` after its run."""
@@ -115,9 +118,9 @@ def framed(entry: Entry) -> bytes:
     return frame(told.type, as_json(told), told.id)
 
 
-def gone(rows: int | None, why: str) -> bytes:
-    """The event that says what can't be given; None for an unknown number of rows."""
-    return frame("gone", as_json(Gone(rows=rows, why=why)))
+def gone(why: str, rows: int | None, after: str | None, before: str | None) -> bytes:
+    """Return the event for rows that a stream leaves out; see `Gone`."""
+    return frame("gone", as_json(Gone(rows=rows, after=after, before=before, why=why)))
 
 
 def slices(entries: Sequence[Entry]) -> Iterator[range]:
@@ -144,14 +147,17 @@ def _fitting(entries: list[Entry]) -> list[Entry]:
 
 
 class Batch:
-    """Rows that are told together: each is made into an event once, and joined once for each selection."""
+    """Rows that are told together: each is made into an event once, and joined once for each selection.
 
-    def __init__(self, entries: list[Entry], lost: int = 0) -> None:
+    :param lost: the event for rows before these that nobody was sent; empty if there are none.
+    """
+
+    def __init__(self, entries: list[Entry], lost: bytes = b"") -> None:
         self._entries = entries
         self._kinds = list(map(kind_of, entries))
         self._framed: list[bytes | None] = [None] * len(entries)
         self._joined: dict[Selection, bytes] = {}
-        self._lost = gone(lost, "too much happened at once") if lost else b""
+        self._lost = lost
 
     def prepare(self, numbers: Iterable[int], selections: Iterable[Selection]) -> None:
         """Make some of the rows into events, if anybody asks for them."""
@@ -207,6 +213,7 @@ class Feed:
         self._bytes = 0
         self._end = 0  # how many rows there were
         self._told = 0  # how many of them were told, or are being told
+        self._told_row = 0  # the id of the last of these; 0 if none is known
         self._last_number = 0
         self._idle = False  # somebody listens, and nothing is due
         self._due: IDelayedCall | None = None
@@ -291,11 +298,6 @@ class Feed:
         base: int | None = self.journal.base
         return base + number if number and base is not None else 0
 
-    def knows(self, run: int, row: int) -> bool:
-        """True if an id was given to a row in this run of the daemon."""
-        base = self.journal.base
-        return base is not None and run == self.journal.run and base < row <= base + self._last_number
-
     @property
     def first_row(self) -> int | None:
         """All rows from this id on are in the ring, or yet to come; None while no row has an id."""
@@ -304,10 +306,15 @@ class Feed:
         number = next((row[0] for row in self._rows if row[0]), self._last_number + 1)
         return self._id(number)
 
-    def position_after(self, row: int) -> int | None:
-        """The position after the row with an id; None if the ring does not reach back to it."""
+    @property
+    def oldest_row(self) -> int:
+        """The id of the oldest row in the ring; 0 if none is known."""
+        return self._id(next((row[0] for row in self._rows if row[0]), 0))
+
+    def position_after(self, run: int, row: int) -> int | None:
+        """Return the position after the row with an id; None if the ring lacks rows since then."""
         first = self.first_row
-        if first is None or row < first - 1:
+        if first is None or run != self.journal.run or not first - 1 <= row <= self._id(self._last_number):
             return None
         position = self._end
         for each in reversed(self._rows):
@@ -315,6 +322,19 @@ class Feed:
                 break
             position -= 1
         return position
+
+    def gone_after(self, run: int, row: int) -> bytes:
+        """Return the event for the rows between an id and the oldest row in the ring.
+
+        The file tells whether an id of an earlier run is of this journal; here it is taken for one.
+        """
+        now, base, oldest = self.journal.run, self.journal.base, self.oldest_row
+        before = event_id(now, oldest)
+        if base is None or run < now:
+            return gone(NOT_IN_MEMORY, None, event_id(run, row), before)
+        if run == now and base < row < oldest:
+            return gone(NOT_IN_MEMORY, oldest - row - 1, event_id(run, row), before)
+        return gone(ANOTHER, None, None, before)
 
     def entries(self, start: int, end: int) -> list[Entry]:
         """The rows of the ring from one position to another."""
@@ -327,9 +347,12 @@ class Feed:
     def attach(self, listener: Listener) -> None:
         """Tell somebody of all rows from the `edge` on."""
         if self._telling is None and not self.listeners:
-            self._told = self._end
+            self._told_all_rows()
             self._idle = True
         self.listeners[listener] = None
+
+    def _told_all_rows(self) -> None:
+        self._told, self._told_row = self._end, self._id(self._last_number)
 
     def detach(self, listener: Listener) -> None:
         """Tell somebody no further. Without effect if it is told nothing."""
@@ -349,7 +372,7 @@ class Feed:
     def _told_all(self, result: object) -> None:
         self._telling = None
         if isinstance(result, Failure):
-            self._told = self._end  # what failed would fail again
+            self._told_all_rows()  # what failed would fail again
             if not result.check(CancelledError):
                 self._log.error("web: events could not be sent", exc_info=result.value)
         self._idle = bool(self.listeners)
@@ -364,14 +387,20 @@ class Feed:
             lost = start - self._told
             self.lost += lost
             entries = _fitting(self.entries(start, start + BATCH_ROWS))
-            batch, after = Batch(entries, lost), start + len(entries)
+            batch, after = Batch(entries, self._gone_now(lost) if lost else b""), start + len(entries)
             for numbers in slices(entries):
                 selections = {listener.selection for listener in self.listeners}
                 batch.prepare(numbers, selections)
                 await self._turns.turn(first=True)
             self._told = after
+            self._told_row = next((entry.id for entry in reversed(entries) if entry.id), self._told_row)
             await self._send(batch)
             self._moved.fire(None)
+
+    def _gone_now(self, rows: int) -> bytes:
+        run, base = self.journal.run, self.journal.base
+        after = None if base is None else f"{run}.{self._told_row or base}"
+        return gone("too much happened at once", rows, after, event_id(run, self.oldest_row))
 
     async def _send(self, batch: Batch) -> None:
         listeners = tuple(self.listeners)

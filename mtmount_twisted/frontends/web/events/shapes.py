@@ -157,9 +157,16 @@ class Hello(Struct, frozen=True, kw_only=True):
 
 
 class Gone(Struct, frozen=True, kw_only=True):
-    """The event that says what can't be given; `rows` is null for an unknown number of rows."""
+    """The event for rows that a stream leaves out.
+
+    :ivar rows: how many; None if that is not known.
+    :ivar after: the id after which the journal has them; None if no id is known.
+    :ivar before: the id of the row with which the stream goes on; None if it is not known yet.
+    """
 
     rows: int | None
+    after: str | None
+    before: str | None
     why: str
 
 

@@ -1,7 +1,9 @@
 """``GET /api/v1/events``: server-sent events of all that happens, to any number of readers.
 
-`Stream` is the bounded way out to one reader, `Streams` all of them. Who does not keep up is cut off, by
-the rule that the bridge has for its own clients, and can resume. Next to read: `ring`, `catch_up`.
+`Stream` is the bounded way out to one reader, `Streams` all of them. A reader that does not keep up is cut
+off, by the rule that the bridge has for its own clients, and can resume. A stream resumes with the rows that
+memory holds; an event ``gone`` names the id after which ``/api/v1/messages`` has the others. Next to read:
+`ring`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from mtmount_twisted.frontends.web.api.history import Shelf
 from mtmount_twisted.frontends.web.http.answers import EventId
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
 from mtmount_twisted.frontends.web.http.encoding import as_json
@@ -24,9 +25,8 @@ from mtmount_twisted.journal.limited import LimitedJournal
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
 
-from .catch_up import Growth, Resumption, Sources
-from .ring import STREAMS_PER_TURN, Feed, Turns, frame
-from .selection import SELECTION, Selection, read_selection, refuse, unknown
+from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
+from .selection import SELECTION, Selection, kind_of, read_selection, refuse, unknown
 from .shapes import Hello, event_id, read_event_id
 
 KEEP_ALIVE = 15.0
@@ -131,7 +131,7 @@ class Stream:
         self.request = call.request
         self.selection = selection
         self.user = call.user
-        self.share = f"streams of {call.share}"
+        self.share = call.share
         self.peer = call.peer
         self.ended = False
         self.resuming: Deferred[None] | None = None
@@ -171,7 +171,6 @@ class Streams:
     def __init__(
         self,
         feed: Feed,
-        shelf: Shelf,
         turns: Turns,
         presence: Any,
         tee: Any,
@@ -185,8 +184,6 @@ class Streams:
         self._limited_log = RateLimitedLog(clock, self._log, A_FEW)
         self._feed = feed
         self._turns = turns
-        self._growth = Growth(feed, clock)
-        self._sources = Sources(feed, shelf, turns, self._growth, clock)
         self._presence = presence
         self._tee = tee
         self._limited = LimitedJournal(tee, clock, bridge.counts)
@@ -227,7 +224,7 @@ class Streams:
     async def events(self, call: Call) -> Answer:
         """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
         selection, last = read_call(call)
-        self._look_for_room(f"streams of {call.share}", call.peer)
+        self._look_for_room(call.share, call.peer)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
         stream = Stream(call, selection, self._clock, self._bounds, self._cut)
@@ -239,13 +236,39 @@ class Streams:
         if last is None:
             self._feed.attach(stream)
         else:
-            await self._begin_resuming(stream, *last)
+            stream.resuming = Deferred.fromCoroutine(self._resume(stream, *last))
+            stream.resuming.addErrback(self._failed, stream)
         return Answer(streams=True)
 
-    async def _begin_resuming(self, stream: Stream, run: int, row: int) -> None:
-        resumption = Resumption(stream, self._sources, run, row)
-        stream.resuming = Deferred.fromCoroutine(resumption.go())
-        stream.resuming.addErrback(self._failed, stream)
+    async def _resume(self, stream: Stream, run: int, row: int) -> None:
+        """Send what memory holds after an id, a slice in each turn of the reactor, then attach the stream.
+
+        What memory no longer holds, also because its reader was slow meanwhile, is told as gone.
+        """
+        feed = self._feed
+        await stream.room()
+        await self._turns.turn()
+        position = feed.position_after(run, row)
+        while position != feed.edge:
+            if position is None or position < feed.start:
+                stream.send(feed.gone_after(run, row))
+                position = feed.start
+                if feed.oldest_row:  # the next ``gone`` begins where this one ends
+                    run, row = feed.journal.run, feed.oldest_row - 1
+            elif position > feed.edge:  # the journal has told of rows that are still to be told live
+                await feed.moved()
+            else:
+                entries = feed.entries(position, min(position + ROWS_PER_TURN, feed.edge))
+                position += len(entries)
+                for numbers in slices(entries):
+                    for entry in entries[numbers.start : numbers.stop]:
+                        run, row = (entry.run, entry.id) if entry.id else (run, row)
+                        if stream.selection.takes(entry, kind_of(entry)):
+                            stream.send(framed(entry))
+                            await stream.room()
+                    await self._turns.turn()
+        if not stream.ended:
+            feed.attach(stream)
 
     def _failed(self, reason: Failure, *streams: Stream) -> None:
         """A fault of ours must not leave a reader with a stream on which nothing comes: it can resume."""
@@ -330,7 +353,6 @@ class Streams:
             self._leave(stream)
             stream.request.unregisterProducer()
             stream.request.finish()
-        self._growth.close()
         self._limited.close()
 
 

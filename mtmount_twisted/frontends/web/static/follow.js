@@ -7,9 +7,12 @@
 import { ApiError, getMessages, getToken, probeState } from "./api.js";
 import { openChannel } from "./channel.js";
 import { now, setDaemonTime } from "./clock.js";
+import { rowOf } from "./recent.js";
 import { after, ring, useHub } from "./timers.js";
 
 const PAST = 10 * 60_000; // ms: how far back it is read which commands answers are to
+const PAGE = 1000; // entries of the journal at once
+const MOST_PAGES = 10; // of what a stream left out
 const RETRY = 2000; // ms until the daemon is asked again, after it had no answer for this tab
 const TURN = 10_000; // ms: a hub says something at least so often
 const SILENCE = 35_000; // ms without a word of the hub: then it is gone, and another is looked for
@@ -139,17 +142,36 @@ export class Follower {
       setDaemonTime(state.time);
       this.store.setState(state);
     }
-    if (lost) this.take({ type: "gone", value: { rows: lost, why: "this tab did not keep up" } });
+    if (lost) this.addGap(lost, "this tab did not keep up");
     events.forEach((event) => this.take(event));
     if (live) this.setLive(live);
     if (state && this.doubts) this.doubt(); // the daemon has just answered the hub
   }
 
   take({ type, value }) {
-    if (type === "gone") {
-      const text = `${value.rows ?? "some"} entries can't be shown: ${value.why ?? "they are gone"}`;
-      this.store.addEntry({ type: "change", kind: "gap", time: new Date(now()).toISOString(), detail: text });
-    } else this.store.addEntry(value);
+    if (type === "gone") this.fill(value);
+    else this.store.addEntry(value);
+  }
+
+  // What a stream left out stands in the journal, after one id and before another.
+  async fill({ rows, after: from, before, why }) {
+    try {
+      for (let page = 0; from !== null && page < MOST_PAGES; page++) {
+        const { entries, next } = await getMessages({ after: from, limit: PAGE });
+        this.store.addHistory(entries.filter(({ id }) => before === null || rowOf(id) < rowOf(before)));
+        if (next === null || (before !== null && rowOf(next) >= rowOf(before))) return;
+        from = next;
+      }
+      this.addGap(rows, from === null ? why : `more than ${MOST_PAGES} pages of the journal`);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.addGap(rows, `${why}, and ${error.message}`);
+    }
+  }
+
+  addGap(rows, why) {
+    const detail = `${rows ?? "some"} entries can't be shown: ${why}`;
+    this.store.addEntry({ type: "change", kind: "gap", time: new Date(now()).toISOString(), detail });
   }
 
   setLive(live) {

@@ -51,9 +51,12 @@ export class Recent {
   }
 }
 
+// The number of the row that an id names; an entry that has just come may have no id yet.
+export const rowOf = (id) => Number(id?.split(".")[1] ?? Infinity);
+
 // Within one millisecond the number of the row tells.
-const row = ({ id }) => Number(id?.split(".")[1] ?? Infinity);
-export const byTime = (one, other) => Date.parse(one.time) - Date.parse(other.time) || row(one) - row(other) || 0;
+export const byTime = (one, other) =>
+  Date.parse(one.time) - Date.parse(other.time) || rowOf(one.id) - rowOf(other.id) || 0;
 
 // An entry without its id, which one that has just come may not have yet.
 const looks = ({ id, ...rest }) => JSON.stringify(rest);

@@ -1,7 +1,7 @@
 // Follows the daemon's events for as long as the page is open: connects, notices silence, connects again.
 //
 // It touches the network through the function it is given, and timers. What an event means is not known here.
-// It resumes behind the last event that came; what the daemon can no longer give it says so itself.
+// It resumes behind the last event that came; an event "gone" says which rows the daemon leaves out.
 
 import { SseParser } from "./sse.js";
 
