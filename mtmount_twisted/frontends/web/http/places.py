@@ -8,11 +8,12 @@ shown a token gives way to newcomers when places run short. Values only: no Twis
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from mtmount_twisted.hosts import client_network
+from mtmount_twisted.net.by_network import ByNetwork
 
 KNOWN_TIME = 3600.0
 """How long an address stays known after its last accepted request, in seconds."""
@@ -29,23 +30,15 @@ class SocketAddress:
     """The place of one connection.
 
     :ivar connection: its owner, which is asked for `idle_since` (s, by the clock; None if it is not idle).
+    :ivar network: where its peer is, as `client_network` names it.
     :ivar accepted: True once a request on it was accepted: with a token, or where there are no tokens.
     :ivar leaving: True once it was told to close.
     """
 
     connection: Any
-    peers: _Peers
+    network: str
     accepted: bool = False
     leaving: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class _Peers:
-    """The places of one address, oldest first."""
-
-    name: str
-    places: dict[SocketAddress, None] = field(default_factory=dict)
-    accepted: int = 0
 
 
 class Places:
@@ -66,7 +59,7 @@ class Places:
         self._strangers = total - total // 2
         self._now = now
         self._close = close
-        self._peers: dict[str, _Peers] = {}
+        self._places: ByNetwork[SocketAddress] = ByNetwork()
         self._known: OrderedDict[str, float] = OrderedDict()
         self._count = 0
 
@@ -79,18 +72,16 @@ class Places:
         :param host: the peer's address; empty if it has none.
         :returns: None if it has to be refused.
         """
-        name = client_network(host)
-        peers = self._peers.get(name) or _Peers(name)
+        network = client_network(host)
         if self._count >= self._total:
             return None
-        if not self._is_known(peers) and self._held_by_strangers(leaving=True) >= self._strangers:
+        if not self._is_known(network) and self._held_by_strangers(leaving=True) >= self._strangers:
             return None
-        full = bool(name) and len(peers.places) >= self._per_address
-        if full and not self._replace_idle(peers):
+        full = bool(network) and len(self._places.of(network)) >= self._per_address
+        if full and not self._replace_idle(self._places.of(network)):
             return None
-        self._peers[name] = peers
-        place = SocketAddress(connection, peers)
-        peers.places[place] = None
+        place = SocketAddress(connection, network)
+        self._places.add(network, place)
         self._count += 1
         if not full:
             self._make_room(place)
@@ -98,56 +89,52 @@ class Places:
 
     def give_back(self, place: SocketAddress) -> None:
         """Note that a connection is gone."""
-        peers = place.peers
-        if place in peers.places:
-            del peers.places[place]
-            peers.accepted -= place.accepted
+        if place in self._places.of(place.network):
+            self._places.discard(place.network, place)
             self._count -= 1
-            if not peers.places:
-                del self._peers[peers.name]
 
     def accept(self, place: SocketAddress, known: bool) -> None:
         """Note that a request on a connection was accepted.
 
         :param known: whether its address becomes known by that.
         """
-        if not place.accepted:
-            place.accepted = True
-            place.peers.accepted += 1
+        place.accepted = True
         if known:
-            self._known[place.peers.name] = self._now() + KNOWN_TIME
-            self._known.move_to_end(place.peers.name)
+            self._known[place.network] = self._now() + KNOWN_TIME
+            self._known.move_to_end(place.network)
             while len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
 
-    def _is_known(self, peers: _Peers) -> bool:
-        name = peers.name
-        if name not in self._known:
+    def _is_known(self, network: str) -> bool:
+        if network not in self._known:
             return False
-        if peers.accepted == 0 and self._known[name] < self._now():
-            del self._known[name]
+        is_used = any(place.accepted for place in self._places.of(network))
+        if not is_used and self._known[network] < self._now():
+            del self._known[network]
             return False
         return True
 
     def _held_by_strangers(self, leaving: bool) -> int:
         return sum(
-            len(peers.places) if leaving else _staying(peers)
-            for peers in self._peers.values()
-            if not self._is_known(peers)
+            len(places) if leaving else _staying(places)
+            for network, places in self._places.groups()
+            if not self._is_known(network)
         )
 
     def _make_room(self, newest: SocketAddress) -> None:
         """Close a connection that does nothing, if few places are left where the newest one is."""
-        peers = newest.peers
-        if peers.name and _is_short(_staying(peers), self._per_address):
-            self._close_one_of([peers], newest)
-        elif not self._is_known(peers) and _is_short(self._held_by_strangers(leaving=False), self._strangers):
-            strangers = [each for each in self._peers.values() if each.name not in self._known]
-            self._close_one_of(strangers, newest)
-        elif _is_short(sum(map(_staying, self._peers.values())), self._total):
-            self._close_one_of(self._peers.values(), newest)
+        network = newest.network
+        places, groups = self._places.of(network), self._places.groups()
+        if network and _is_short(_staying(places), self._per_address):
+            self._close_one_of([places], newest)
+        elif not self._is_known(network) and _is_short(
+            self._held_by_strangers(leaving=False), self._strangers
+        ):
+            self._close_one_of([each for name, each in groups if name not in self._known], newest)
+        elif _is_short(sum(_staying(each) for _, each in groups), self._total):
+            self._close_one_of([each for _, each in groups], newest)
 
-    def _replace_idle(self, peers: _Peers) -> bool:
+    def _replace_idle(self, places: Collection[SocketAddress]) -> bool:
         """Close the longest idle connection of an address that has all that it may have, if one is idle.
 
         The newcomer has its place at once. While one leaves none is replaced, so that an address exceeds its
@@ -155,8 +142,8 @@ class Places:
 
         :returns: whether one was idle.
         """
-        idle = [place for place in peers.places if place.connection.idle_since is not None]
-        if not idle or any(place.leaving for place in peers.places):
+        idle = [place for place in places if place.connection.idle_since is not None]
+        if not idle or any(place.leaving for place in places):
             return False
         self._give_up(min(idle, key=lambda place: place.connection.idle_since))
         return True
@@ -165,13 +152,13 @@ class Places:
         place.leaving = True
         self._close(place.connection)
 
-    def _close_one_of(self, groups: Iterable[_Peers], newest: SocketAddress) -> None:
+    def _close_one_of(self, groups: Iterable[Collection[SocketAddress]], newest: SocketAddress) -> None:
         """Close the oldest connection without an accepted request, else the one that is idle for longest.
 
         It is one of the address that has most of them: an address with few is not closed for one with many.
         """
-        for peers in sorted(groups, key=_staying, reverse=True):
-            staying = [place for place in peers.places if not place.leaving and place is not newest]
+        for places in sorted(groups, key=_staying, reverse=True):
+            staying = [place for place in places if not place.leaving and place is not newest]
             unproven = next((place for place in staying if not place.accepted), None)
             idle = [place for place in staying if place.connection.idle_since is not None]
             chosen = unproven or min(idle, key=lambda place: place.connection.idle_since, default=None)
@@ -180,8 +167,8 @@ class Places:
                 return
 
 
-def _staying(peers: _Peers) -> int:
-    return sum(not place.leaving for place in peers.places)
+def _staying(places: Iterable[SocketAddress]) -> int:
+    return sum(not place.leaving for place in places)
 
 
 def _is_short(staying: int, bound: int) -> bool:
