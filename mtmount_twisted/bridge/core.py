@@ -165,7 +165,10 @@ class Bridge:
             self._traffic.lose(why, client)
 
     def cut_off(self, client: Any, why: str) -> None:
-        """A client is about to be disconnected because it did not keep up; nothing it says counts."""
+        """A client that fell behind, or gives way at a full port, is about to be disconnected.
+
+        What it says from now on does not count.
+        """
         self._audience.leave(client)
         self.counts["cut_off"] += 1
         self._diary.event("cut_off", client.name, why, client.may_command)

@@ -197,7 +197,8 @@ class PortCommanders:
     max_clients: int = field(
         default=1000,
         metadata={
-            "doc": "largest number of connected clients; a further one is rejected",
+            "doc": "largest number of connected clients; a further one is rejected, unless an observer gives "
+            "way: one that is half-closed, or one of the address with most clients",
             "least": 1,
             "most": 65_536,
         },

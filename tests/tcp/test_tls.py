@@ -330,10 +330,11 @@ class DeadlineTests(SynchronousTestCase):
 
     def come(self, by_certificate: bool = True) -> StringTransportWithDisconnection | None:
         """A peer connects, and says nothing: its connection; None if it is refused."""
-        protocol: Any = HandshakeFactory(self.port, self.clock, by_certificate).buildProtocol(None)
+        transport = Pipe()
+        factory = HandshakeFactory(self.port, self.clock, by_certificate)
+        protocol: Any = factory.buildProtocol(transport.getPeer())
         if isinstance(protocol, Refused):
             return None
-        transport = Pipe()
         transport.protocol = protocol
         protocol.makeConnection(transport)
         return transport

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -32,6 +32,8 @@ from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
+
+from .places import PortPlaces
 
 HOLD_TIME = 1.0
 """How long a command may wait for the connection on which it can be answered, in seconds."""
@@ -226,12 +228,12 @@ class PortClient:
         log: logging.Logger,
         limited_log: RateLimitedLog,
         clock: Any,
-        connected: set[PortClient],
+        places: PortPlaces[PortClient],
     ) -> None:
         self.name = name
         self.name_lasts = name_lasts
         self.address = ""
-        self._connected = connected
+        self._places = places
         self.source = Source[settings.source]
         self.may_command = self.may_have_command = settings.role == "commander"
         self.in_flight = 0
@@ -241,6 +243,7 @@ class PortClient:
         self._limited_log = limited_log
         self._clock = clock
         self._reader: LineReader | None = None
+        self._abort_connection: Callable[[], object] = lambda: None
         self._abort: IDelayedCall | None = None
         self._leaving: IDelayedCall | None = None
         self._gone: Waiters[None] = Waiters()
@@ -278,18 +281,22 @@ class PortClient:
         return gone
 
     def _cut_off(self, why: str) -> None:
-        self._bridge.cut_off(self, why)
+        self._limited_log.warning("%s: closed: cut off: %s", self.name, why)
+        self.cut_off(why)
+
+    def cut_off(self, why: str) -> None:
+        """Disconnect at once, whatever it has not read; the caller writes the log line."""
         reader = self._reader
         if reader is not None:
-            self._limited_log.warning("%s: closed: cut off: %s", self.name, why)
+            self._bridge.cut_off(self, why)
             self._lost(why)
             reader.read_no_more()
-            reader.transport.abortConnection()
+        self._abort_connection()
 
     @property
     def is_here(self) -> bool:
         """True while its connection is up, or is being closed."""
-        return self in self._connected
+        return self in self._places.clients
 
     @property
     def is_needed(self) -> bool:
@@ -298,13 +305,15 @@ class PortClient:
 
     def reader_connected(self, reader: LineReader) -> None:
         """The connection is up."""
+        peer = reader.transport.getPeer()
+        self._places.take(self, address_of(peer))
         self._reader = reader
-        self.address = _peer_address(reader.transport.getPeer())
+        self._abort_connection = reader.transport.abortConnection
+        self.address = _peer_address(peer)
         self.send = self._outlet.send
         bound_send_buffer(reader.transport)
         self._outlet.attach(reader.transport)
         self._limited_log.info("%s: connected", self.name)
-        self._connected.add(self)
         reader.limit_unfinished(self._clock, LINE_TIME)
         if not self.may_command:
             reader.take_turns(self._turns)
@@ -322,10 +331,11 @@ class PortClient:
     def reader_finished(self, reader: LineReader) -> None:
         """The client says no more, and may still listen: it is told how its commands end, then closed.
 
-        One that only observes goes on.
+        One that only observes goes on, until the port needs its place.
         """
         if self._reader is None:
             return
+        self._places.note_half_closed(self)
         if reader.unfinished:
             self._limited_log.warning("%s: %s", self.name, unfinished(reader))
         if self.may_command and not self.in_flight:
@@ -357,11 +367,12 @@ class PortClient:
         self._stop_watch()
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
-        self._connected.discard(self)
+        self._places.give_back(self)
         self._gone.fire(None)
 
     def _lost(self, why: str) -> None:
         self._reader = None
+        self._places.note_closing(self)
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
@@ -403,7 +414,6 @@ class Refused(Protocol):
 class PortFactory(Factory[Protocol]):
     """Makes a client of each connection to a port that may be made, named after the port and numbered.
 
-    :ivar connected: the clients whose connections are up, those included that are being closed.
     :ivar unproven: the connections whose handshake is not over, oldest first, each a
         `tls.HandshakeReader`.
     :ivar name: the port's name in the configuration.
@@ -426,35 +436,56 @@ class PortFactory(Factory[Protocol]):
         self._peers_log = RateLimitedLog(clock, log)
         self.limited_log = RateLimitedLog(clock, log, A_FEW)
         self._allowed = networks(settings.allow)
-        self.connected: set[PortClient] = set()
         self.unproven: dict[Any, None] = {}
-        self._shared = (settings, bridge, limits, turns, log, self.limited_log, clock, self.connected)
+        self._places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
+        self._shared = (settings, bridge, limits, turns, log, self.limited_log, clock, self._places)
         self._count = 0
+
+    @property
+    def connected(self) -> Collection[PortClient]:
+        """The clients whose connections are up, those included that are being closed."""
+        return self._places.clients.keys()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self.admits(addr):
             return Refused()
+        self.make_room(addr)
         return HalfCloseReader(self.make_numbered_client())
 
     def admits(self, peer: IAddress | None) -> bool:
         """Whether a peer at this address may connect; if not, the log says so."""
-        why = ""
         if self._allowed and not admits(self._allowed, address_of(peer)):
             why = "it is not on the list"
         else:
-            why = self.why_full
+            why = self.why_full(peer)
         if why:
             self._peers_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
         return not why
 
-    @property
-    def why_full(self) -> str:
-        """Why the port takes no further client; "" while it does.
+    def why_full(self, peer: IAddress | None) -> str:
+        """Why the port has no place for a peer at this address; "" if it has, or if a client gives way.
 
         A peer at its handshake is no client yet: strangers who never end theirs keep no client out.
         """
-        count = len(self.connected)
-        return f"{count} are connected already (max_clients)" if count >= self._settings.max_clients else ""
+        if not self._places.are_full or self._places.find_to_displace(address_of(peer)) is not None:
+            return ""
+        return f"{self._places.held} are connected already (max_clients)"
+
+    def make_room(self, peer: IAddress | None) -> None:
+        """If the port is full, disconnect who gives way to a peer at this address; see `places`."""
+        if not self._places.are_full:
+            return
+        client = self._places.find_to_displace(address_of(peer))
+        if client is not None:
+            self._peers_log.warning(
+                "%s: full (max_clients): cut off %s at %s for a peer at %s",
+                self.name,
+                client.name,
+                client.address or "no address",
+                address_of(peer) or "no address",
+            )
+            client.cut_off("the port is full (max_clients)")
+            self._places.note_displaced(client)
 
     def make_numbered_client(self) -> PortClient:
         """Make a client of this port under the next number."""

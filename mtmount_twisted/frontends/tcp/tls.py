@@ -87,12 +87,13 @@ class HandshakeReader(LineReader):
     def handshakeCompleted(self) -> None:
         """Look up the client. TLS has checked its certificate, where the port asks for one."""
         self._stop_timer()
-        found = self._port.why_full or self._find(self.transport)
+        found = self._port.why_full(self.peer) or self._find(self.transport)
         if isinstance(found, str):
             self._port.limited_log.warning("%s: refused %s: %s", self._port.name, self.peer, found)
             self.abort()
             return
         self._port.unproven.pop(self, None)
+        self._port.make_room(self.peer)
         self.owner = found
         super().connectionMade()
 

@@ -436,7 +436,7 @@ FIGURES = (
     Figure(
         "clients_cut_off",
         "counter",
-        "Clients that were disconnected as slow consumers.",
+        "Clients that were disconnected as slow consumers, or for a newcomer to a full port.",
         Metrics.cut_offs,
         ("commander",),
     ),
