@@ -331,6 +331,17 @@ class EncryptedTests(FullPortCase):
         stranger.protocol.handshakeCompleted()
         self.assertEqual(self.aborted(), [stranger])
 
+    def test_handshakes_of_one_address(self) -> None:
+        """One address that begins handshakes again and again cuts off its own, and not that of another."""
+        user = super().come(USER)
+        assert user is not None
+        hogs = [super(EncryptedTests, self).come(HOG) for _ in range(200)]
+        self.assertFalse(user.is_aborted)
+        user.protocol.handshakeCompleted()  # type: ignore[attr-defined]
+        self.assertEqual(len(self.port.connected), 1)
+        for wire in filter(None, hogs):
+            wire.loseConnection()
+
 
 def _no_name() -> None:
     raise ValueError("one name")

@@ -11,7 +11,7 @@ A peer has `HANDSHAKE_TIME` to prove its name. Next to read: `commanders`, whose
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -25,8 +25,11 @@ from zope.interface import implementer
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PortCommanders
 from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.hosts import client_network
 from mtmount_twisted.journal.schema import usable_client_name
 from mtmount_twisted.net import tls
+from mtmount_twisted.net.admission import address_of
+from mtmount_twisted.net.by_network import ByNetwork
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.tls import (
@@ -51,7 +54,7 @@ MAX_UNPROVEN = 100
 """How many connections of one port may be at that at the same time, those included that are being cut off."""
 
 KEPT_FREE = 20
-"""How many of these places are kept free, by cutting off the connection that has been at it for longest."""
+"""How many of these places are kept free, by cutting off connections of the address that has most of them."""
 
 
 @implementer(IHandshakeListener)
@@ -61,6 +64,7 @@ class HandshakeReader(LineReader):
     :param find: return the client of a connection whose handshake is over, or why it is refused.
     :param port: counts this connection among its `unproven` until it has an owner or is gone.
     :ivar peer: its address.
+    :ivar network: where that is, as `hosts.client_network` names it.
     :ivar refused: True once the connection is being cut off.
     """
 
@@ -77,6 +81,7 @@ class HandshakeReader(LineReader):
         super().__init__(None)  # type: ignore[arg-type]
         self._find = find
         self.peer = peer
+        self.network = client_network(address_of(peer))
         self._port = port
         self._time = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
         port.unproven[self] = None
@@ -140,7 +145,8 @@ class HandshakeFactory(Factory[Protocol]):
 
     Handshakes have places of their own, `MAX_UNPROVEN`, beside the port's ``max_clients``, which is judged as
     a peer connects and again once its handshake is over. A stranger can hold no place for long: when few are
-    left, the connection that has been at its handshake for longest is cut off.
+    left, the connection that has been at its handshake for longest is cut off, of those from the address that
+    has most.
 
     :param port: admits peers, and makes a client of a name.
     :param by_certificate: whether the peer's certificate names the client; else clients are numbered.
@@ -166,13 +172,14 @@ class HandshakeFactory(Factory[Protocol]):
         reader = HandshakeReader(self._find, addr, self._port, self._clock)
         waiting = [each for each in unproven if not each.refused]
         if len(waiting) > MAX_UNPROVEN - KEPT_FREE:
+            oldest = _oldest_where_most_are(waiting)
             self._port.limited_log.warning(
                 "%s: refused %s: %d other TLS handshakes are under way",
                 self._port.name,
-                waiting[0].peer,
+                oldest.peer,
                 MAX_UNPROVEN - KEPT_FREE,
             )
-            waiting[0].abort()
+            oldest.abort()
         return reader
 
     def _numbered(self, transport: Any) -> PortClient:
@@ -195,6 +202,13 @@ class HandshakeFactory(Factory[Protocol]):
             self._clients = {each: known for each, known in self._clients.items() if known.is_needed}
             client = self._clients[name] = self._port.make_client(name, name_lasts=True)
         return f"{client.name} is connected already" if client.is_here else client
+
+
+def _oldest_where_most_are(readers: Iterable[HandshakeReader]) -> HandshakeReader:
+    by_network: ByNetwork[HandshakeReader] = ByNetwork()
+    for reader in readers:
+        by_network.add(reader.network, reader)
+    return next(iter(by_network.largest()))
 
 
 def credentials_of(settings: PortCommanders) -> Credentials | None:
