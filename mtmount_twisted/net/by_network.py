@@ -1,4 +1,4 @@
-"""`ByNetwork`: connections by the address of their peer, so that one with many makes room for the others.
+"""Group connections by the address of their peer, so that an address with many gives way to the others.
 
 Values only: no Twisted. Next to read: the two modules ``places``, of ``frontends.tcp`` and of
 ``frontends.web.http``, which decide whose connection is closed.

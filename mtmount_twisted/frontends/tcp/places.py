@@ -1,15 +1,15 @@
-"""The places of a port, and the client that gives its place to a newcomer when the port is full.
+"""Count the places of a port, and choose the client that a full port disconnects for a newcomer.
 
-A place is held from when a connection is up until it is gone. At a full port a client without rights may be
-disconnected for a newcomer, the first that there is of these:
+A client holds a place from when its connection is up until the connection is gone. At a full port these
+clients without rights are disconnected for a newcomer, in this order:
 
-1. the one that has been closing for longest;
-2. the one that has been half-closed for longest: it sends no more, and whether it still listens nobody can
-   tell. Not one of another address that holds fewer places than the newcomer's would: no address takes a
-   place from one that has less;
-3. the oldest of the address that holds most places, if the newcomer's holds fewer with the newcomer.
+1. the client that has been closing for longest;
+2. the client that has been half-closed for longest: it sends no more, and nobody can tell whether it still
+   listens. An address never takes the place of such a client of another address that holds fewer places;
+3. the oldest client of the address with most places, if that address holds more than the newcomer's.
 
-Else the newcomer is refused. A client with rights gives way to nobody.
+The newcomer counts among the places of its address, so that two addresses do not take places from each other
+in turns. If there is no such client, the newcomer is refused. A client with rights is never disconnected.
 
 Values only: no Twisted. Next to read: `commanders`, whose clients these are.
 """
@@ -35,10 +35,10 @@ Client = TypeVar("Client", bound=Holder)
 
 
 class PortPlaces(Generic[Client]):
-    """Counts the clients of a port by address; of IPv6, by the network of 64 bits that a household is given.
+    """The clients of a port, counted by address; IPv6 addresses of one /64 count as one.
 
     :param total: how many places there are.
-    :ivar clients: those whose connections are up, or being closed, each with its network; oldest first.
+    :ivar clients: the clients whose connections are up or being closed, each with its network; oldest first.
     """
 
     def __init__(self, total: int) -> None:
@@ -52,7 +52,7 @@ class PortPlaces(Generic[Client]):
 
     @property
     def held(self) -> int:
-        """How many places are held; a client that was displaced for another holds none."""
+        """The number of places that are held. A client that is cut off for a newcomer holds none."""
         return len(self.clients) - len(self._displaced)
 
     @property
@@ -61,7 +61,7 @@ class PortPlaces(Generic[Client]):
         return self.held >= self._total
 
     def take(self, client: Client, host: str) -> None:
-        """Give a client a place: its connection is up.
+        """Give a place to a client whose connection is up.
 
         :param host: the peer's address; empty if it has none.
         """
@@ -71,7 +71,7 @@ class PortPlaces(Generic[Client]):
             self._staying.add(network, client)
 
     def note_half_closed(self, client: Client) -> None:
-        """Note that a client sends no more."""
+        """Note that a client closed its own direction, and may still listen."""
         if not client.may_command:
             self._half_closed[client] = None
 
@@ -83,7 +83,7 @@ class PortPlaces(Generic[Client]):
             self._closing[client] = None
 
     def note_displaced(self, client: Client) -> None:
-        """Note that a client is being cut off for another, which has its place from now on."""
+        """Note that a client is being cut off for a newcomer: the client no longer holds its place."""
         self.note_closing(client)
         self._closing.pop(client, None)
         self._displaced.add(client)
@@ -96,7 +96,7 @@ class PortPlaces(Generic[Client]):
         del self.clients[client]
 
     def find_to_displace(self, host: str) -> Client | None:
-        """Return the client that gives way to a newcomer; None if nobody does.
+        """Return the client to disconnect for a newcomer; None if the newcomer has to be refused.
 
         :param host: the newcomer's address; empty if it has none.
         """
