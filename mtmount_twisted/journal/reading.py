@@ -348,8 +348,8 @@ def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwar
     selects = [f"{_SELECT[table]} WHERE {clauses}" for table in wanted.tables]
     sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {SELECT_ROWS}"
     found, size = [], 0
-    with closing(db.execute(sql, values * len(selects))) as rows:
-        for row in rows:
+    with closing(db.execute(sql, values * len(selects))) as selected:
+        for row in selected:
             entry = _entry(row)
             found.append(entry)
             size += len(entry.line or entry.text)
@@ -390,30 +390,21 @@ def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry
     )
 
 
-def read_entries(
+def rows(
     db: sqlite3.Connection,
     wanted: Wanted,
-    after: int = 0,
     *,
+    after: int = 0,
     before: int | None = None,
-    limit: int | None = None,
     backwards: bool = False,
 ) -> Iterator[Entry]:
-    """The entries that are asked for.
+    """Yield the entries that are asked for, the first of them first.
 
     :param after: only those with a larger id.
     :param before: only those with a smaller id.
-    :param limit: at most so many.
     :param backwards: the last first.
     :raises JournalError: if the file is damaged, or was locked for long.
     """
-    entries = _read(db, wanted, after, before, backwards)
-    return entries if limit is None else islice(entries, limit)
-
-
-def _read(
-    db: sqlite3.Connection, wanted: Wanted, after: int, before: int | None, backwards: bool
-) -> Iterator[Entry]:
     try:
         low, high = _id_range(db, wanted)
         stories = _stories(db, wanted, low, high)
@@ -437,4 +428,4 @@ def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
 
 def last_entries(db: sqlite3.Connection, wanted: Wanted, number: int) -> list[Entry]:
     """The last so many of the entries that are asked for, the first of them first."""
-    return list(read_entries(db, wanted, limit=number, backwards=True))[::-1]
+    return list(islice(rows(db, wanted, backwards=True), number))[::-1]

@@ -16,7 +16,7 @@ from mtmount_twisted.errors import JournalError, NotAJournalError
 from mtmount_twisted.frontends.web.events.shapes import shape
 from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.checking import LAST_ID, LONGEST_SQL, MAX_OBJECTS
-from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, read_entries
+from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, rows
 from mtmount_twisted.journal.schema import RUN_IDS
 from tests.support.journals import SessionCase
 from tests.support.web import as_read
@@ -35,7 +35,7 @@ class HostileCase(SessionCase):
     def read(self, **wanted: Any) -> list[Entry]:
         """The entries."""
         with closing(open_journal(self.path)) as db:
-            return list(read_entries(db, Wanted(**wanted)))
+            return list(rows(db, Wanted(**wanted)))
 
     def harm(self, sql: str, *values: object) -> None:
         """Change the file, its schema too."""
@@ -84,7 +84,7 @@ class RowTests(HostileCase):
     def backwards(self) -> list[Entry]:
         """The entries, the last first."""
         with closing(open_journal(self.path)) as db:
-            return list(read_entries(db, Wanted(), backwards=True))
+            return list(rows(db, Wanted(), backwards=True))
 
     def test_times(self) -> None:
         """Times that no calendar has, and what is no time."""
@@ -252,10 +252,10 @@ class SchemaTests(HostileCase):
         """A schema of thousands of views, which SQLite would parse for seconds, is refused at once."""
         for count, why in ((MAX_OBJECTS // 2, ""), (MAX_OBJECTS, f"it has more than {MAX_OBJECTS} tables")):
             names = [f"v{count}_{number}" for number in range(count)]
-            rows = [(name, name, f"CREATE VIEW {name} AS SELECT 1") for name in names]
+            views = [(name, name, f"CREATE VIEW {name} AS SELECT 1") for name in names]
             with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
                 db.executescript("PRAGMA writable_schema = ON; BEGIN")
-                db.executemany("INSERT INTO sqlite_master VALUES ('view', ?, ?, 0, ?)", rows)
+                db.executemany("INSERT INTO sqlite_master VALUES ('view', ?, ?, 0, ?)", views)
                 db.execute("COMMIT")
             self.told.clear()
             self.open()

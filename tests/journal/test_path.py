@@ -13,7 +13,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.preflight import problems
 from mtmount_twisted.config.settings import JournalSettings
 from mtmount_twisted.errors import JournalError
-from mtmount_twisted.journal.reading import Wanted, open_journal, read_entries
+from mtmount_twisted.journal.reading import Wanted, open_journal, rows
 from mtmount_twisted.journal.recorder import Journal
 from tests.support.commanders import LOG
 from tests.support.folders import scratch_folder
@@ -91,7 +91,7 @@ class LinkTests(JournalCase):
         self.writer.turn()
         for path in (self.link, self.real):
             db = open_journal(path)
-            self.assertEqual(len(list(read_entries(db, Wanted()))), 3)
+            self.assertEqual(len(list(rows(db, Wanted()))), 3)
             db.close()
         follower = Follower(self.link, Wanted(), 0)
         self.addCleanup(follower.close)

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,7 +25,7 @@ from mtmount_twisted.journal.reading import (
     first_and_last,
     last_entries,
     open_journal,
-    read_entries,
+    rows,
 )
 from mtmount_twisted.journal.times import iso, parse_time
 from tests.support.journals import STAMP, START, SessionCase
@@ -77,7 +77,7 @@ class ReadingTests(SessionCase):
 
     def ids(self, **wanted: object) -> list[int]:
         """The ids of the entries that are asked for."""
-        return [entry.id for entry in read_entries(self.db, Wanted(**wanted))]  # type: ignore[arg-type]
+        return [entry.id for entry in rows(self.db, Wanted(**wanted))]  # type: ignore[arg-type]
 
     def test_all(self) -> None:
         """All entries come in the order in which they were recorded, page by page."""
@@ -142,7 +142,7 @@ class ReadingTests(SessionCase):
         ):
             wanted = [time for time in times if since <= time <= until]
             period = Wanted(since, until, tables=("message",))
-            self.assertEqual([entry.time for entry in read_entries(self.db, period)], wanted)
+            self.assertEqual([entry.time for entry in rows(self.db, period)], wanted)
 
     def test_first_version(self) -> None:
         """A journal of version 1, which has no spans, gives the same."""
@@ -157,8 +157,8 @@ class ReadingTests(SessionCase):
         """What comes after an entry, or before one, a few at a time."""
         self.patch(reading, "SELECT_ROWS", 4)
 
-        def part(**settings: Any) -> list[int]:
-            return [entry.id for entry in read_entries(self.db, Wanted(), **settings)]
+        def part(limit: int | None = None, **settings: Any) -> list[int]:
+            return [entry.id for entry in islice(rows(self.db, Wanted(), **settings), limit)]
 
         self.assertEqual(part(after=20), [21, 22, 23])
         self.assertEqual(part(after=5, limit=2), [6, 7])
@@ -176,8 +176,8 @@ class ReadingTests(SessionCase):
             self.writer.finish()
             steps = count()
             self.db.set_progress_handler(lambda steps=steps: next(steps) < 0, 100)  # type: ignore[misc]
-            rows = len(self.ids(run=1))
-            costs.append(next(steps) / rows)
+            found = len(self.ids(run=1))
+            costs.append(next(steps) / found)
         self.assertLess(costs[1], 1.2 * costs[0])
 
     def test_ends(self) -> None:
@@ -209,7 +209,7 @@ class ReadingTests(SessionCase):
     def test_reader_does_not_hold_the_file(self) -> None:
         """Somebody who has read half of it keeps the write-ahead log from nothing."""
         self.patch(reading, "SELECT_ROWS", 4)
-        entries = read_entries(self.db, Wanted())
+        entries = rows(self.db, Wanted())
         next(entries)
         self.record(10)
         self.writer.turn()
@@ -364,13 +364,13 @@ class FollowTests(SessionCase):
     def test_by_peer(self) -> None:
         """With a filter, too, each look reads only what is new."""
         looks: list[int] = []
-        read = following.read_entries
+        read = following.rows
 
-        def reading(db: Any, wanted: Wanted, after: int, **settings: Any) -> Any:
+        def reading(db: Any, wanted: Wanted, *, after: int, **settings: Any) -> Any:
             looks.append(after)
-            return read(db, wanted, after, **settings)
+            return read(db, wanted, after=after, **settings)
 
-        self.patch(following, "read_entries", reading)
+        self.patch(following, "rows", reading)
         told = self.follow(self.more, self.nothing, self.more, peers=("EUI",), after=10)
         self.assertEqual((told, looks), ([[15, 16, 17], [], [], []], [10, 23, 25]))
 
@@ -417,7 +417,7 @@ class TextTests(SessionCase):
         teller = Teller()
         db = open_journal(self.path)
         self.addCleanup(db.close)
-        return [teller.line(entry) for entry in read_entries(db, Wanted())]
+        return [teller.line(entry) for entry in rows(db, Wanted())]
 
     def told_of(self, line: bytes, peer: str = "controller", what: str = "from") -> str:
         """The line for a message, without its time and way."""
@@ -475,7 +475,7 @@ class ExportTests(SessionCase):
         super().setUp()
         db = open_journal(self.path)
         self.addCleanup(db.close)
-        self.entries = list(read_entries(db, Wanted()))
+        self.entries = list(rows(db, Wanted()))
 
     def test_jsonl(self) -> None:
         """Each line is an object with what the entry has, and a line's bytes can be had back."""

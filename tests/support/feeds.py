@@ -22,7 +22,7 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
 from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
-from mtmount_twisted.journal.reading import Wanted, open_journal, read_entries
+from mtmount_twisted.journal.reading import Wanted, open_journal, rows
 from mtmount_twisted.journal.recorder import Waiting, Writer
 from mtmount_twisted.journal.writer import JournalWriter
 
@@ -242,8 +242,8 @@ class World:
         after, before = gone["after"], gone["before"]
         last = None if before is None else int(before.split(".")[1])
         with closing(open_journal(self.path)) as db:
-            rows = read_entries(db, Wanted(tables=("message",)), int(after.split(".")[1]), before=last)
-            return [int((row.line or b"0").split(b"\n")[0]) for row in rows]
+            found = rows(db, Wanted(tables=("message",)), after=int(after.split(".")[1]), before=last)
+            return [int((row.line or b"0").split(b"\n")[0]) for row in found]
 
     def wait(self, seconds: float = 0.2) -> None:
         """Time passes."""

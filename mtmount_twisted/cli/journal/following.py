@@ -21,7 +21,7 @@ from mtmount_twisted.journal.reading import (
     find_commands,
     first_and_last,
     open_journal,
-    read_entries,
+    rows,
     without_commands,
 )
 
@@ -60,7 +60,7 @@ class Follower:
         if self._wanted.by_command:
             yield from self._of_commands(self._seen, last)
         else:
-            for entry in read_entries(self._db, self._wanted, self._seen, before=last + 1):
+            for entry in rows(self._db, self._wanted, after=self._seen, before=last + 1):
                 self._seen = entry.id
                 yield entry
         self._seen, self._version = last, version  # now, so that a look that fails is taken again
@@ -74,14 +74,14 @@ class Follower:
         self._told |= found
         for old in list(self._told)[:-MOST_STORIES]:
             del self._told[old]
-        rows = without_commands(self._wanted)
+        wanted = without_commands(self._wanted)
         if new.steps:
             low = min(new.steps) - LINES_BEFORE
-            yield from filter(new.hold, read_entries(self._db, rows, low - 1, before=seen + 1))
+            yield from filter(new.hold, rows(self._db, wanted, after=low - 1, before=seen + 1))
         told = Stories()
         for row in self._told.values():
             told.add(row)
-        yield from filter(told.hold, read_entries(self._db, rows, seen, before=last + 1))
+        yield from filter(told.hold, rows(self._db, wanted, after=seen, before=last + 1))
 
     def _commands(self, seen: int, last: int) -> list[Any]:
         """The commands that are asked for and have new steps."""

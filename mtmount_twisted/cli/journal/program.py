@@ -29,7 +29,7 @@ from mtmount_twisted.journal.reading import (
     first_and_last,
     last_entries,
     open_journal,
-    read_entries,
+    rows,
 )
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net.resolving import look_up
@@ -86,7 +86,7 @@ def complain(text: str, keep: str = "") -> int:
 @contextlib.contextmanager
 def _entries(options: argparse.Namespace) -> Iterator[Iterator[Entry]]:
     with contextlib.closing(open_journal(options.journal)) as db:
-        yield read_entries(db, wanted_by(options))
+        yield rows(db, wanted_by(options))
 
 
 def _print(entries: Iterable[Entry], teller: Teller) -> int:

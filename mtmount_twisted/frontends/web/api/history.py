@@ -44,7 +44,7 @@ from mtmount_twisted.journal.reading import (
     JournalError,
     Wanted,
     open_journal,
-    read_entries,
+    rows,
 )
 from mtmount_twisted.journal.schema import COLUMNS
 from mtmount_twisted.journal.times import parse_time
@@ -233,19 +233,18 @@ def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] =
 
     :param rest: called after each `REST_ROWS` rows.
     """
-    rows = read_entries(
-        db, query.wanted, query.after or 0, before=query.before, backwards=query.after is None
-    )
+    after, backwards = query.after or 0, query.after is None
+    entries = rows(db, query.wanted, after=after, before=query.before, backwards=backwards)
     found: list[Entry] = []
     size = 0
-    for scanned, entry in enumerate(rows, 1):
+    for scanned, entry in enumerate(entries, 1):
         if scanned % REST_ROWS == 0:
             rest()
         if query.selection.takes(entry, kind_of(entry)):
             found.append(entry)
             size += len(entry.line or b"")
         if len(found) == query.limit or size > MAX_PAGE_BYTES or scanned == MAX_SCANNED:
-            return Found(found, event_id(entry.run, entry.id) if any(islice(rows, 1)) else None)
+            return Found(found, event_id(entry.run, entry.id) if any(islice(entries, 1)) else None)
     return Found(found, None)
 
 
