@@ -21,6 +21,7 @@ from mtmount_twisted.frontends.web.api.history import History, Shelf
 from mtmount_twisted.frontends.web.http.calls import User
 from mtmount_twisted.frontends.web.http.guard import ANYONE, Guard, HostPolicy
 from mtmount_twisted.frontends.web.http.site import make_site
+from mtmount_twisted.frontends.web.http.tokens import Tokens
 from mtmount_twisted.testing import HOST, ChaosProxy
 from tests.support.feeds import World
 from tests.support.programs import Program
@@ -35,7 +36,7 @@ class EventsExampleTests(TestCase):
 
     timeout = 30
 
-    async def setUp(self) -> None:
+    async def start(self, tokens: Tokens | None = None) -> None:
         """Start both."""
         self.world = world = World(self, clock=reactor, max_rows=3)
         world.write()
@@ -43,7 +44,7 @@ class EventsExampleTests(TestCase):
         shelf = Shelf(world.path, reactor)
         self.addCleanup(shelf.close)
         history = History(shelf, world.turns, world.wall_clock)
-        guard = Guard(HostPolicy(), None, User(ANYONE, frozenset(["observe"]), Source.CSC))
+        guard = Guard(HostPolicy(), tokens, User(ANYONE, frozenset(["observe"]), Source.CSC))
         routes = [*world.streams.routes(), *history.routes()]
         site = make_site(routes, guard, LOG, reactor, WebSettings())
         self.addCleanup(site.close)
@@ -86,6 +87,7 @@ class EventsExampleTests(TestCase):
 
     async def test_misses_nothing(self) -> None:
         """Every entry is printed once and in order, over a loss that lasts for more than memory holds."""
+        await self.start()
         world = self.world
         await self.connected()
         world.record(2)
@@ -100,3 +102,11 @@ class EventsExampleTests(TestCase):
         printed = re.findall(r"^\S+Z (\S+) csc ", self.program.output, re.MULTILINE)
         self.assertEqual(printed, [world.id_of(number) for number in range(1, 14)])
         self.assertNotIn("missing", self.program.output)
+
+    async def test_without_access(self) -> None:
+        """Where a token is needed, the program ends with what the daemon says."""
+        await self.start(Tokens(()))
+        self.assertEqual(await self.program.ended, 1)
+        self.assertIn("401", self.program.output)
+        self.assertIn("a token is needed", self.program.output)
+        self.assertEqual(self.program.output.count("\n"), 1)
