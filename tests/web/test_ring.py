@@ -224,7 +224,7 @@ class FeedTests(SynchronousTestCase):
         tee.message("csc", "from", 1, b"1\n32\n1\n" + STAMP)
         clock.advance(1)
         self.assertEqual((ear.events[0].id, ear.events[0].data["id"]), (None, None))
-        self.assertEqual((feed.first_row, feed.last_row, feed.position_after(0, 1)), (None, 0, None))
+        self.assertEqual((feed.oldest_row, feed.last_row, feed.position_after(0, 1)), (0, 0, None))
 
     def test_a_fault_does_not_end_it(self) -> None:
         """If an event can't be made, the log says so, and what comes after is told."""

@@ -299,22 +299,15 @@ class Feed:
         return base + number if number and base is not None else 0
 
     @property
-    def first_row(self) -> int | None:
-        """All rows from this id on are in the ring, or yet to come; None while no row has an id."""
-        if self.journal.base is None:
-            return None
-        number = next((row[0] for row in self._rows if row[0]), self._last_number + 1)
-        return self._id(number)
-
-    @property
     def oldest_row(self) -> int:
         """The id of the oldest row in the ring; 0 if none is known."""
         return self._id(next((row[0] for row in self._rows if row[0]), 0))
 
     def position_after(self, run: int, row: int) -> int | None:
         """Return the position after the row with an id; None if the ring lacks rows since then."""
-        first = self.first_row
-        if first is None or run != self.journal.run or not first - 1 <= row <= self._id(self._last_number):
+        last = self._id(self._last_number)
+        oldest = self.oldest_row or last + 1
+        if run != self.journal.run or not oldest - 1 <= row <= last:
             return None
         position = self._end
         for each in reversed(self._rows):
