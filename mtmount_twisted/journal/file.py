@@ -371,7 +371,7 @@ class Store:
             return
         (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            error = sqlite3.DatabaseError(found)
+            error = sqlite3.DatabaseError(found.splitlines()[-1])  # the first says which database it is
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
 
