@@ -494,6 +494,19 @@ class ResumeTests(SynchronousTestCase):
             self.assertEqual(reader.sequence_ids, [9, 10])
             self.assertIn(reader, [listener.request for listener in world.feed.listeners])  # type: ignore[attr-defined]
 
+    def test_fault_while_resuming(self) -> None:
+        """A fault of the daemon's own ends the stream, so that its reader resumes; the log has it."""
+        world = self.world()
+        world.record(3)
+        self.patch(streams, "framed", lambda entry: 1 / 0)
+        with self.assertLogs("tests.support.feeds", "WARNING") as logged:
+            reader = world.read(world.id_of(1))
+            world.wait()
+        self.assertTrue(reader.aborted)
+        self.assertEqual((len(world.streams), len(world.feed.listeners)), (0, 0))
+        self.assertIn("ZeroDivisionError", logged.output[0])
+        self.assertIn("a fault of the daemon; its log says why", logged.output[1])
+
     def test_who_goes_while_resuming(self) -> None:
         """A reader that goes while it resumes is sent nothing more, and nothing is left of it."""
         world = self.world()
