@@ -60,6 +60,11 @@ JOURNAL_TIME = 0.5
 GIVE_UP_TIME = 0.1
 """How long before its deadline the journal gives up, to count the rows that are lost, in seconds."""
 
+FEW_FILES = (
+    "this process may open %d files, and this configuration can need %d: raise the limit (ulimit -n, "
+    "LimitNOFILE=), or lower max_clients and web.max_connections"
+)
+
 AT_ONCE = 0.1
 """How long a part that has nothing to wait for may take to end, in seconds."""
 
@@ -489,6 +494,9 @@ def _check_here(options: Options) -> None:
     config = _with_certificates(options, options.config)
     for why in certificate_warnings(config, utc_now()):
         say(DAEMON, f"{DAEMON}: warning: {why}")
+    needed = preflight.files_needed(config)
+    if (limit := preflight.file_limit(needed)) < needed:
+        say(DAEMON, f"{DAEMON}: warning: {FEW_FILES % (limit, needed)}")
     for key, path in preflight.unix_sockets(options.config).items():
         if preflight.socket_use(path) is preflight.SocketUse.IN_USE:
             there = f"at {path} there is {preflight.SocketUse.IN_USE.value} A start would be refused"
@@ -524,6 +532,9 @@ def _on_this_machine(
     }
     new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
     daemon.check_can_listen(DAEMON, new, found)
+    needed = preflight.files_needed(config)
+    if (limit := preflight.raise_file_limit(needed)) < needed:
+        log.warning(FEW_FILES, limit, needed)
     return _bound(config, bound)
 
 

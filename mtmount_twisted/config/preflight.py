@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator
@@ -15,11 +16,21 @@ from pathlib import Path
 
 from mtmount_twisted.journal.checking import side_problem, unfit
 from mtmount_twisted.journal.schema import real_path
+from mtmount_twisted.net.endpoints import Endpoint
 
 from .loading import Config
 
 LONGEST_SOCKET = 107
 """The longest path of a socket, in bytes (``unix(7)``)."""
+
+OWN_FILES = 100
+"""A bound on the files that the daemon opens for itself: journal, log, listening sockets, controller."""
+
+FILES_PER_PAIR = 4
+"""Two connections, and two more until a second peer is refused."""
+
+HANDSHAKES_PER_PORT = 100
+"""The connections of a TLS port that have no place among its ``max_clients`` yet (``frontends.tcp.tls``)."""
 
 NO_HOME = (
     "there is no home directory for the default: give a path, set HOME or XDG_STATE_HOME, or have no journal"
@@ -137,3 +148,35 @@ def _socket_problems(path: str) -> Iterator[str]:
         yield f"there is no folder {os.path.dirname(path)}"
     else:
         yield from _folder_problems(os.path.dirname(path))
+
+
+def files_needed(config: Config) -> int:
+    """Return how many open files the configuration can need: a connection is a file (``getrlimit(2)``)."""
+    files = OWN_FILES + FILES_PER_PAIR * len(config.pairs)
+    for port in config.ports:
+        encrypted = Endpoint.parse(port.endpoint).is_encrypted
+        files += port.max_clients + (HANDSHAKES_PER_PORT if encrypted else 0)
+    return files + (config.web.max_connections if config.web.enabled is not False else 0)
+
+
+def file_limit(needed: int) -> int:
+    """Return the limit on open files that `raise_file_limit` would reach."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return needed
+    return max(soft, needed if hard == resource.RLIM_INFINITY else min(hard, needed))
+
+
+def raise_file_limit(needed: int) -> int:
+    """Raise the limit on open files of this process, as far as the system lets it.
+
+    A shell often starts a process with 1,024. Clients without rights could take them all, and then STOP could
+    not connect.
+
+    :returns: the limit.
+    """
+    limit = file_limit(needed)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft not in (limit, resource.RLIM_INFINITY):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

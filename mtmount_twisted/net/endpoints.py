@@ -20,6 +20,13 @@ from mtmount_twisted.hosts import canonical, is_address, is_loopback
 
 EXPECTED = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or "unix:/run/mount.sock"'
 
+BACKLOG = 1024
+"""How many connections wait to be accepted, where an endpoint does not say (``listen(2)``).
+
+With Twisted's 50, a burst of connections makes the system drop the next one. Its peer tries again after 1 s:
+STOP over HTTP took that long.
+"""
+
 _POSITIONS = {
     "tcp": ("port", "interface", "backlog"),
     "tcp6": ("port", "backlog", "interface"),
@@ -175,7 +182,9 @@ class Endpoint:
         from twisted.protocols.haproxy import proxyEndpoint
 
         if not self.is_encrypted:
-            plain: IStreamServerEndpoint = serverFromString(reactor, self.text)
+            knows_backlog = self.kind in _POSITIONS and not self._value("backlog")
+            text = f"{self.text}:backlog={BACKLOG}" if knows_backlog else self.text
+            plain: IStreamServerEndpoint = serverFromString(reactor, text)
             return plain
         below = serverFromString(reactor, self._tcp_text())
         server: IStreamServerEndpoint = wrapServerTLS(creator, below, reactor)
@@ -188,6 +197,7 @@ class Endpoint:
         from twisted.internet.endpoints import quoteStringArgument
 
         given = {name: self._value(name) for name in ("port", "interface", "backlog")}
+        given["backlog"] = given["backlog"] or str(BACKLOG)
         words = (f"{name}={quoteStringArgument(value)}" for name, value in given.items() if value)
         return ":".join(["tcp", *words])
 

@@ -37,6 +37,7 @@ from mtmount_twisted.hosts import is_address
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 
 from .deadlines import Deadline
+from .endpoints import BACKLOG
 from .machines import machine
 from .protocol import MAX_UNSENT, LineReader, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
@@ -448,7 +449,7 @@ class ServerHalf:
             address = self.host
             if address and not is_address(address):
                 address, *_ = await names_of(self.reactor).addresses(address)
-            port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), interface=address)
+            port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), BACKLOG, address)
         except defer.CancelledError:
             return
         except Exception as error:

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.endpoints import BACKLOG, Endpoint
 from mtmount_twisted.testing import MemoryReactor
 
 try:
@@ -62,7 +62,19 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual((endpoint.port, endpoint.host), (port, interface or "0.0.0.0"), text)
             again: Any = Listened()
             endpoint.listen(Factory(), again)
-            self.assertEqual(again.where, reactor.where, text)
+            self.assertEqual([where[:2] for where in again.where], [(port, interface)], text)
+
+    def test_backlog(self) -> None:
+        """Many connections may wait to be accepted, unless the text gives a number."""
+        for text, backlog in (
+            ("tcp:1", BACKLOG),
+            ("haproxy:tcp:1", BACKLOG),
+            ("tcp:1:interface=192.0.2.1:backlog=5", 5),
+            ("TCP6:1:5:fd00\\:\\:1", 5),
+        ):
+            reactor: Any = Listened()
+            Endpoint.parse(text).listen(Factory(), reactor)
+            self.assertEqual([where[2] for where in reactor.where], [backlog], text)
 
     def test_kind_that_is_not_known(self) -> None:
         """An endpoint of a plugin counts as bound to all addresses, whatever its arguments say."""

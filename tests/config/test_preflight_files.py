@@ -1,0 +1,94 @@
+"""The open files that a configuration can need, and the limit of the system."""
+
+from __future__ import annotations
+
+import resource
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.config.loading import default_config, load
+from mtmount_twisted.config.preflight import file_limit, files_needed, raise_file_limit
+from tests.support.programs import ProgramCase
+
+PORT = '[[port]]\nname = "hall"\nendpoint = "tcp:0:interface=127.0.0.1"\nmax_clients = {}\n'
+LOWERED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, {}))"
+
+
+class LimitTests(SynchronousTestCase):
+    """The limit of this process: a soft one, which may be raised up to a hard one."""
+
+    def setUp(self) -> None:
+        before = _, self.hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+
+    def limits(self) -> tuple[int, int]:
+        """Return the soft and the hard limit."""
+        return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def lower(self, soft: int) -> None:
+        """Lower the soft limit, as a shell may; no file that is open is closed by it."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, self.hard))
+
+    def test_raised(self) -> None:
+        """A limit that is too low is raised to the need, and not beyond it."""
+        self.lower(600)
+        self.assertEqual(raise_file_limit(700), 700)
+        self.assertEqual(self.limits(), (700, self.hard))
+
+    def test_high_enough(self) -> None:
+        """A limit that suffices stays."""
+        self.lower(600)
+        self.assertEqual(raise_file_limit(500), 600)
+        self.assertEqual(self.limits(), (600, self.hard))
+
+    def test_need_counts_each_port(self) -> None:
+        """Each port needs a file for each of its clients, and so does the page for each connection."""
+        one = load(PORT.format(500))
+        two = load(PORT.format(500) + PORT.format(700).replace("hall", "lab"))
+        self.assertEqual(files_needed(two) - files_needed(one), 700)
+        web = default_config().web.max_connections
+        without = load(PORT.format(500) + "[web]\nenabled = false\n")
+        self.assertEqual(files_needed(one) - files_needed(without), web)
+
+    def test_beyond_the_hard_limit(self) -> None:
+        """A need beyond the hard limit is met as far as the system lets it."""
+        self.patch(resource, "getrlimit", lambda which: (1024, 4096))
+        self.assertEqual(file_limit(5000), 4096)
+        self.assertEqual(file_limit(2000), 2000)
+
+    def test_no_limit(self) -> None:
+        """Where the system sets no limit, none is needed."""
+        self.patch(resource, "getrlimit", lambda which: (1024, resource.RLIM_INFINITY))
+        self.assertEqual(file_limit(100_000), 100_000)
+        self.patch(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.assertEqual(file_limit(100_000), 100_000)
+
+
+class DaemonTests(ProgramCase):
+    """The daemon itself, where the system allows few files."""
+
+    async def test_raises(self) -> None:
+        """It raises its limit at the start."""
+        config = self.file(PORT.format(1000))
+        program = self.twistd("-n", "mtmount-bridge", "--config", config, before=LOWERED.format(4096))
+        await program.line("serving ")
+        with open(f"/proc/{program.transport.pid}/limits", encoding="ascii") as limits:
+            [line] = [line for line in limits if line.startswith("Max open files")]
+        self.assertGreater(int(line.split()[3]), 200)
+
+    async def test_warns(self) -> None:
+        """It says so if the system allows too few."""
+        config = self.file(PORT.format(1000))
+        program = self.twistd(
+            "-n", "mtmount-bridge", "--config", config, "--web", "none", before=LOWERED.format(200)
+        )
+        await program.line(
+            "this process may open 200 files, and this configuration can need 1[0-9]{3}: raise"
+        )
+
+    async def test_check_config(self) -> None:
+        """So does ``--check-config``."""
+        config = self.file(PORT.format(1000))
+        words = ("-n", "mtmount-bridge", "--config", config, "--check-config")
+        program = self.twistd(*words, before=LOWERED.format(200))
+        await program.line("warning: this process may open 200 files")
