@@ -224,9 +224,7 @@ class IncomingHalf:
             self.reader = None
             if reader.unfinished:
                 start = bytes(reader.unfinished[:100])
-                self.log.warning(
-                    "%s: the far end closed the connection in the middle of a line: %r", self.name, start
-                )
+                self.log.warning("%s: the far end disconnected within a line: %r", self.name, start)
             self.owner.server_changed(reason)
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
-"""Sockets: bytes to lines, the halves of a pair, liveness, bounded queues both ways, names, TLS, threads.
+"""Network I/O: lines, the halves of a pair, liveness, bounded queues in both directions, names, TLS, threads.
 
-Nothing here knows a message. `halves` and `pair` are the connections of the 2020 protocol; `protocol` splits
-lines and writes them. A wait that could block runs in a thread of `threads`, a deadline that judges a peer is
-a `deadlines.Deadline`.
+This folder knows no message. `halves` and `pair` make the connections of the 2020 protocol; `protocol` splits
+and writes lines. A call that could block runs in a thread of `threads`. A timer that judges a peer is a
+`deadlines.Deadline`.
 """

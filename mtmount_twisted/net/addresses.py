@@ -1,7 +1,7 @@
-"""Where the bridge listens and what it connects to: what can be an address, and whether two are the same.
+"""Addresses that the bridge listens on and connects to: which texts are valid, and which addresses clash.
 
-`usable_host` and `usable_endpoint` check a text of the configuration; `clashes` finds what is used twice.
-Next to read: `endpoints`, which reads what an endpoint says.
+`usable_host` and `usable_endpoint` check a text of the configuration; `clashes` finds addresses that are used
+twice. Next to read: `endpoints`, which parses an endpoint.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LONGEST_HOST = 253
 
 
 def usable_host(text: str) -> str:
-    """The text, if it can be a host.
+    """Return the text if it is a valid host.
 
-    :raises ValueError: with what was expected.
+    :raises ValueError: if it is not. The error text describes a valid host.
     """
     try:
         usable = re.fullmatch(rb"[A-Za-z0-9._-]+", text[: LONGEST_HOST + 1].encode("idna"))
@@ -33,15 +33,15 @@ def usable_host(text: str) -> str:
 
 
 def usable_endpoint(text: str) -> str:
-    """The text, if Twisted can listen on it.
+    """Return the text if Twisted can listen on it.
 
-    :raises ValueError: with what was expected.
+    :raises ValueError: if it can't. The error text describes a valid endpoint.
     """
     return Endpoint.parse(text).text
 
 
 class SocketAddress(NamedTuple):
-    """An address that is listened on or connected to; a socket's file is the port of host ``unix``."""
+    """An address to listen on or to connect to. A Unix socket has host ``unix`` and its path as port."""
 
     path: str
     host: str
@@ -50,10 +50,10 @@ class SocketAddress(NamedTuple):
 
 
 def clashes(places: list[SocketAddress]) -> Iterator[str]:
-    """What is used twice: listened on by two, connected to by two, or both by the bridge itself."""
+    """Yield an error text for each address used twice: two listeners, two connections, or one of each."""
     later: defaultdict[int | str, deque[SocketAddress]] = defaultdict(
         deque
-    )  # only those of one port can meet
+    )  # by port: only addresses with one port can clash
     for place in places:
         later[place.port].append(place)
     for one in places:
@@ -66,7 +66,7 @@ def clashes(places: list[SocketAddress]) -> Iterator[str]:
 
 
 def _meet(one: SocketAddress, other: SocketAddress) -> bool:
-    """Return whether two places are the same one."""
+    """Return True if two addresses are the same."""
     if one.port != other.port or one.port == 0:
         return False
     if one.host == other.host:
@@ -75,7 +75,7 @@ def _meet(one: SocketAddress, other: SocketAddress) -> bool:
     if one.listens and other.listens:
         return same_family and any(place.host in _ALL for place in (one, other))
     listening, connecting = (one, other) if one.listens else (other, one)
-    # A socket at :: is dual-stack (ipv6(7), IPV6_V6ONLY): what connects to 127.0.0.1 reaches it too.
+    # A socket on :: is dual-stack (ipv6(7), IPV6_V6ONLY), so a connection to 127.0.0.1 reaches it too.
     covers = listening.host == "::" or (same_family and listening.host in _ALL)
     return listening.listens and covers and is_loopback(connecting.host)
 
@@ -84,9 +84,9 @@ _ALL = ("0.0.0.0", "::")
 
 
 def replies_by_default(controller: str) -> str:
-    """Where the controller's replies come in by default. Of a name, take it to be this machine's.
+    """Return the default address for the controller's replies. A host name is taken for this machine.
 
-    What is said then of an address used twice is true wherever the controller is.
+    This is conservative: an error about an address used twice holds for every location of the controller.
     """
     host = canonical(controller)
     near, far = ("::1", "::") if ":" in host else ("127.0.0.1", "0.0.0.0")

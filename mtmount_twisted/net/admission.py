@@ -1,7 +1,7 @@
-"""Who may connect, by address: values only.
+"""Admission of peers by address: values only.
 
-`networks` makes them of the texts in a configuration, `admits` asks. Next to read: `commanders` and `link`,
-which ask before they take a connection.
+`networks` parses the texts of a configuration, and `admits` checks a peer. Next to read: `commanders` and
+`link`, which check each peer before they accept its connection.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from mtmount_twisted.hosts import plain_address
 
 
 class Network(NamedTuple):
-    """Addresses that are on a list.
+    """A network on a list of allowed addresses.
 
-    :ivar zone: the interface by which a peer must come, as its name or its index; "" for any.
+    :ivar zone: the interface, by name or index, through which a peer must come; "" for any.
     """
 
     addresses: ipaddress.IPv4Network | ipaddress.IPv6Network
     zone: str = ""
 
 
-_MAPPED_BITS = 96  # of an IPv4 address that is written as an IPv6 one
+_MAPPED_BITS = 96  # prefix length of IPv4 addresses written as IPv6 addresses
 
 
 def network(text: str) -> Network:
-    """One address, or a network as ``ADDRESS/BITS``; a link-local one may have a zone, as ``fe80::1%eth0``.
+    """Parse one address, or a network as ``ADDRESS/BITS``. A link-local one may have a zone:
+    ``fe80::1%eth0``.
 
-    :raises ValueError: with what was expected.
+    :raises ValueError: if the text is invalid. The error text describes a valid one.
     """
     before, slash, bits = text.partition("/")  # RFC 4007, 11.7: the zone stands before the bits
     address, percent, zone = before.partition("%")
@@ -52,7 +53,7 @@ def network(text: str) -> Network:
 
 
 def usable_network(text: str) -> str:
-    """The text, if it is one address or a network.
+    """Return the text if it is an address or a network.
 
     :raises ValueError: as `network` does.
     """
@@ -61,7 +62,7 @@ def usable_network(text: str) -> str:
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Addresses and networks.
+    """Parse several addresses and networks.
 
     :raises ValueError: as `network` does.
     """
@@ -69,7 +70,7 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 
 def known_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Those of the texts that are addresses or networks; host names among them are left out."""
+    """Parse the texts that are addresses or networks; ignore the others, such as host names."""
     found = []
     for text in texts:
         with suppress(ValueError):
@@ -78,7 +79,7 @@ def known_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 
 
 def address_of(peer: Any) -> str:
-    """The address in a Twisted ``IAddress``, with its zone; empty for a Unix socket, which has none."""
+    """Return the address in a Twisted ``IAddress``, with its zone; empty for a Unix socket."""
     if peer is None or isinstance(peer, UNIXAddress):
         return ""
     host, zone = str(getattr(peer, "host", "")) or "unknown", getattr(peer, "scopeID", 0)
@@ -86,10 +87,11 @@ def address_of(peer: Any) -> str:
 
 
 def admits(allowed: Iterable[Network], address: str) -> bool:
-    """Whether a peer at this address may connect. Who has no address is on this machine and may.
+    """Return True if a peer at this address may connect. A peer without an address is on this machine and
+    may.
 
-    An IPv4 address that comes in on an IPv6 socket counts as itself. Any machine of another link may have a
-    link-local address, too: one that is listed with a zone is admitted by that interface only.
+    An IPv4 address on an IPv6 socket counts as IPv4. A link-local address can occur on every link of the
+    machine: if it is listed with a zone, the peer must come through that interface.
     """
     if not address:
         return True
@@ -107,12 +109,12 @@ def admits(allowed: Iterable[Network], address: str) -> bool:
 
 
 def _is_same_interface(one: str, other: str) -> bool:
-    """Return whether two zones are one interface of this machine, as it is now."""
+    """Return True if two zones name the same interface of this machine at this moment."""
     return one == other or _interface_index(one) == _interface_index(other) != 0
 
 
 def _interface_index(zone: str) -> int:
-    """Return the index of an interface, 0 if no interface has that name."""
+    """Return the index of an interface, or 0 if no interface has that name."""
     if zone.isascii() and zone.isdecimal():
         return int(zone)
     try:

@@ -1,7 +1,7 @@
-"""Checks of the arguments that a program gives to a connection pair, so that a wrong type is found at once.
+"""Type checks of the arguments of a connection pair, so that a wrong type is found at once.
 
-Pure: a wrong type is a `TypeError` that names the parameter. What is of the right type and out of range is
-found where it is used. Next to read: `pair`, whose constructor calls this.
+Pure: a wrong type raises a `TypeError` that names the parameter. A value of the right type but out of range
+is found where it is used. Next to read: `pair`, which calls these checks.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 LOG_METHODS = ("debug", "info", "warning", "error", "log")
-"""What a log must have: the methods of `logging.Logger` that this package calls."""
+"""Required methods of a log: the methods of `logging.Logger` that this package calls."""
 
 REACTOR_METHODS = ("connectTCP", "listenTCP", "callLater", "seconds")
-"""What a reactor must have (`IReactorTCP`, `IReactorTime`)."""
+"""Required methods of a reactor (`IReactorTCP`, `IReactorTime`)."""
 
 
 def check_pair_arguments(
@@ -28,9 +28,9 @@ def check_pair_arguments(
 ) -> None:
     """Check the types of a pair's arguments.
 
-    :param hosts: what must be text or None, by the parameter's name.
-    :param integers: what must be an int, by the parameter's name.
-    :raises TypeError: naming the parameter, what was expected, and what was given.
+    :param hosts: arguments that must be text or None, by parameter name.
+    :param integers: arguments that must be an int, by parameter name.
+    :raises TypeError: if a type is wrong. The error names the parameter, the expected type and the value.
     """
     check_type("name", name, "text", lambda value: isinstance(value, str))
     for parameter, host in hosts.items():
@@ -55,7 +55,7 @@ def check_pair_arguments(
 def check_bool(parameter: str, value: Any) -> None:
     """Check that an argument is True or False, or 1 or 0.
 
-    :raises TypeError: naming the parameter.
+    :raises TypeError: if it is not. The error names the parameter.
     """
     check_type(parameter, value, "a bool", lambda given: isinstance(given, int) and given in (0, 1))
 
@@ -63,15 +63,15 @@ def check_bool(parameter: str, value: Any) -> None:
 def check_type(parameter: str, value: Any, expected: str, is_right: Callable[[Any], bool]) -> None:
     """Check the type of one argument.
 
-    :param expected: what it should be, in words.
-    :raises TypeError: naming the parameter, what was expected, and what was given.
+    :param expected: description of the expected type.
+    :raises TypeError: if it is wrong. The error names the parameter, the expected type and the value.
     """
     if not is_right(value):
         raise TypeError(f"{parameter}: expected {expected}, got {repr(value)[:100]}")
 
 
 def _is_int(value: Any) -> bool:
-    """Return whether a value is an integer, numpy's included; a bool does not count."""
+    """Return True for an integer, numpy's included; a bool does not count."""
     try:
         operator.index(value)
     except TypeError:

@@ -1,12 +1,12 @@
-"""Deadlines that are fair to a peer when the process was held up.
+"""Deadlines that stay fair to a peer after this process was suspended.
 
 A reactor calls the timers that are due before it reads its sockets. After a pause (SIGSTOP, a suspended
-virtual machine, a machine that is overloaded) every deadline is over at once, while what the peers sent in
-time still lies in the system's buffers. A `Deadline` that comes late therefore lets the reactor read first,
-and judges then: what has arrived cancels it or changes what it finds.
+virtual machine, an overloaded machine) every deadline has passed at once, while data that the peers sent in
+time still lies in the system's buffers. If a `Deadline` fires late, it therefore lets the reactor read first
+and judges afterwards: the data may cancel it, or change its result.
 
-Use a `Deadline` wherever a timer judges somebody else: a peer, a user, a client. A timer that only does
-work of our own at its time is a plain ``callLater``. ``tests/net/test_deadlines.py`` holds the list of both.
+Use a `Deadline` for every timer that judges a peer, a user or a client. For a timer that only starts work of
+our own, use plain ``callLater``. ``tests/net/test_deadlines.py`` has the list of both.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 SLACK = 0.1
-"""How late a timer may come, in seconds, and count as in time: a turn of a busy reactor is shorter. It judges
-one turn later, because the process may have gone on just before."""
+"""Largest delay of a timer in seconds that still counts as on time: a turn of a busy reactor is shorter. Even
+a timer on time judges one turn later, because the process may have resumed just before."""
 
 MOST_TURNS = 100
-"""How many turns of the reactor a late timer waits at most. In a turn Twisted reads up to 64 KiB from each
-socket (`twisted.internet.abstract.FileDescriptor.bufferSize`), and Linux keeps 6 MiB at most of what
-arrived (the last figure of ``net.ipv4.tcp_rmem``). A turn with nothing to read takes some 20 microseconds."""
+"""Largest number of turns of the reactor that a late timer waits. In a turn Twisted reads up to 64 KiB from
+each socket (`twisted.internet.abstract.FileDescriptor.bufferSize`), and Linux buffers at most 6 MiB of
+received data (the last figure of ``net.ipv4.tcp_rmem``). A turn with nothing to read takes some 20
+microseconds."""
 
 LEAST_TURNS = 4
-"""How many turns it waits at least: to accept a connection, to read from it, and for what follows."""
+"""Smallest number of turns that a late timer waits: to accept a connection, read it, and act on the data."""
 
 LONGEST = 1.0
-"""After how many seconds it waits for no more than `LEAST_TURNS`: an overloaded reactor, whose turns are
-long, is late all the time, and its deadlines must come nevertheless."""
+"""Time in seconds after which a late timer waits for only `LEAST_TURNS`. The turns of an overloaded reactor
+are long and all its timers late, but its deadlines must still be judged."""
 
 
 @implementer(IDelayedCall)
 class Deadline:
-    """A call that judges whether somebody was in time, and lets the reactor read first if it comes late.
+    """A timer that judges whether a peer was in time. If it fires late, it lets the reactor read first.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param delay: seconds from now until it is due. A negative one is a deadline that was over before: it
-        counts as late from the start if that is more than `SLACK`.
-    :param judge: called once, unless it is cancelled before; with the arguments.
+    :param clock: an ``IReactorTime`` with a monotonic `seconds`.
+    :param delay: seconds from now. A negative delay is a deadline that has already passed. If it passed more
+        than `SLACK` ago, it counts as late from the start.
+    :param judge: called once with the arguments, unless the deadline is cancelled first.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Deadline:
         self._call: IDelayedCall = self._clock.callLater(max(0.0, delay), self._come)
 
     def _come(self) -> None:
-        """In runUntilCurrent, before the sockets are read; ``callLater(0)`` comes after they were."""
+        """Count turns. Due timers run before the sockets are read, and ``callLater(0)`` runs after that."""
         now = self._clock.seconds()
         if self._came is None:
             self._came = now
@@ -76,49 +77,49 @@ class Deadline:
         return LEAST_TURNS if now - came > LONGEST else MOST_TURNS
 
     def getTime(self) -> float:
-        """When it is due, on the clock in seconds, if it does not come late."""
+        """Return the time in seconds on the clock at which the deadline is due, if it does not fire late."""
         return self._due
 
     def cancel(self) -> None:
-        """Judge nothing.
+        """Cancel the deadline.
 
         :raises twisted.internet.error.AlreadyCalled: if it has judged.
-        :raises twisted.internet.error.AlreadyCancelled: if it is cancelled already.
+        :raises twisted.internet.error.AlreadyCancelled: if it is already cancelled.
         """
         self._call.cancel()
 
     def reset(self, secondsFromNow: float) -> None:
-        """Be due so many seconds from now instead; raises as `cancel` does."""
+        """Set the deadline to so many seconds from now. Raise the errors of `cancel`."""
         self._call.cancel()
         self._set(secondsFromNow)
 
     def delay(self, secondsLater: float) -> None:
-        """Be due so many seconds later than before; raises as `cancel` does."""
+        """Move the deadline by so many seconds. Raise the errors of `cancel`."""
         self.reset(self._due + secondsLater - self._clock.seconds())
 
     def active(self) -> bool:
-        """True until it judges or is cancelled."""
+        """Return True until the deadline has judged or is cancelled."""
         return bool(self._call.active())
 
 
 @implementer(IReactorTime)
 class FairClock:
-    """A clock whose timers are each a `Deadline`: for what takes a clock, such as `Deferred.addTimeout`.
+    """A clock with `Deadline` objects as timers, for code that takes a clock, such as `Deferred.addTimeout`.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param clock: an ``IReactorTime`` with a monotonic `seconds`.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
 
     def seconds(self) -> float:
-        """The clock's time."""
+        """Return the clock's time."""
         return float(self._clock.seconds())
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Deadline:
-        """A `Deadline` that calls this."""
+        """Return a `Deadline` that calls this function."""
         return Deadline(self._clock, delay, callable, *args, **kw)
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
-        """All timers of the clock."""
+        """Return all timers of the clock."""
         return list(self._clock.getDelayedCalls())

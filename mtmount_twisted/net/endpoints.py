@@ -1,8 +1,8 @@
-"""`Endpoint`: where a server listens, as the text of a Twisted server endpoint says.
+"""`Endpoint`: the parsed text of a Twisted server endpoint.
 
-`Endpoint.parse` reads a text once: its kind, the address that it is bound to, the files of TLS that it names.
-It opens nothing and reads no file, and neither does `Endpoint.listen`: both may be called in the reactor's
-thread. Next to read: `tls.endpoint_credentials`, which reads the files.
+`Endpoint.parse` reads the kind, the address, and the paths of TLS files in a text. Neither it nor
+`Endpoint.listen` opens or reads a file, so both may be called in the reactor's thread. Next to read:
+`tls.endpoint_credentials`, which reads the files.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _POSITIONS = {
         *("extraCertChain", "dhParameters"),
     ),
 }
-"""The parameters of Twisted's server endpoints in the order in which they may stand without a name."""
+"""Parameters of Twisted's server endpoints, in the order in which they may stand without a name."""
 
 _PLUGINS = ("haproxy", "tcp6", "tls")
-"""The kinds that Twisted has as plugins: their names are found in any case."""
+"""Kinds that are plugins in Twisted: their names are not case-sensitive."""
 
 
 class _Argument(NamedTuple):
-    """An argument of an endpoint, as Twisted's parser takes it.
+    """An argument of an endpoint, as Twisted's parser reads it.
 
-    :ivar part: which part of the text it is, where colons separate the parts.
-    :ivar name: of the parameter; "" where that is not known.
+    :ivar part: index of its part of the text; colons separate the parts.
+    :ivar name: name of the parameter; "" if it is unknown.
     """
 
     part: int
@@ -57,12 +57,12 @@ class _Argument(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens.
+    """A parsed server endpoint.
 
-    :ivar text: as `parse` was given it.
-    :ivar kind: ``tcp``, ``tcp6``, ``unix`` or ``ssl``; or the prefix of another plugin, of whose arguments
-        nothing is known: it counts as bound to all addresses.
-    :ivar proxies: how many ``haproxy:`` stand before it.
+    :ivar text: the text given to `parse`.
+    :ivar kind: ``tcp``, ``tcp6``, ``unix``, ``ssl``, or the prefix of another plugin. The arguments of
+        another plugin are unknown, so its endpoint counts as bound to all addresses.
+    :ivar proxies: number of ``haproxy:`` prefixes.
     """
 
     text: str
@@ -72,9 +72,9 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
-        """Read the text of an endpoint; nothing is opened.
+        """Parse the text of an endpoint without opening anything.
 
-        :raises ValueError: if Twisted can't listen on it, with what was expected.
+        :raises ValueError: if Twisted can't listen on it. The error text describes a valid endpoint.
         """
         if re.fullmatch(r"(?:[^\\]|\\.)*", text, re.DOTALL) is None:
             raise ValueError(f"{EXPECTED} (the backslash at its end stands before nothing)")
@@ -86,13 +86,13 @@ class Endpoint:
             raise ValueError(
                 f"{EXPECTED} (this one needs a package that is not there: {error.name or error})"
             ) from None
-        except Exception as error:  # an endpoint's parser, Twisted's or a plugin's, raises what it likes
+        except Exception as error:  # the parser of an endpoint may be a plugin's and raise any error
             reason = re.sub(r"^\w+\(\) ", "", " ".join(str(error).split()))
             raise ValueError(f"{EXPECTED} ({reason[:100]})") from None
         return endpoint
 
     def _value(self, name: str) -> str:
-        """Return the value of a parameter, or "": the last one counts, as for Twisted."""
+        """Return the value of a parameter, or "". As in Twisted, the last value counts."""
         return next((each.value for each in reversed(self._arguments) if each.name == name), "")
 
     @property
@@ -102,12 +102,12 @@ class Endpoint:
 
     @property
     def is_encrypted(self) -> bool:
-        """True if it brings TLS by itself."""
+        """True if the endpoint itself provides TLS."""
         return self.kind == "ssl"
 
     @property
     def host(self) -> str:
-        """The address that it is bound to, or its name; "" for a Unix socket."""
+        """Address or name of the interface that it binds; "" for a Unix socket."""
         if self.is_unix:
             return ""
         known = self._value("interface") if self.kind in _POSITIONS else ""
@@ -115,7 +115,7 @@ class Endpoint:
 
     @property
     def port(self) -> int | str:
-        """The port, 0 if the endpoint does not say; the path of a Unix socket."""
+        """Port, 0 if the endpoint has none; for a Unix socket its path."""
         if self.is_unix:
             return os.path.abspath(self._value("address"))
         return int(self._value("port") or 0) if self.kind in _POSITIONS else 0
@@ -127,33 +127,33 @@ class Endpoint:
 
     @property
     def private_key(self) -> str:
-        """The path of the private key of an ``ssl:`` endpoint; Twisted's default is ``server.pem``."""
+        """Path of the private key of an ``ssl:`` endpoint; Twisted's default is ``server.pem``."""
         return self._value("privateKey") or "server.pem"
 
     @property
     def certificate(self) -> str:
-        """The path of the certificate of an ``ssl:`` endpoint."""
+        """Path of the certificate of an ``ssl:`` endpoint."""
         return self._value("certKey") or self.private_key
 
     @property
     def extra_chain(self) -> str:
-        """The path of the certificates between an ``ssl:`` endpoint's own and its authority's; "" if none."""
+        """Path of the intermediate certificates of an ``ssl:`` endpoint; "" if there are none."""
         return self._value("extraCertChain")
 
     @property
     def dh_parameters(self) -> str:
-        """The path of the Diffie-Hellman parameters of an ``ssl:`` endpoint; "" if none."""
+        """Path of the Diffie-Hellman parameters of an ``ssl:`` endpoint; "" if there are none."""
         return self._value("dhParameters")
 
     @property
     def interface_names(self) -> list[str]:
-        """The host names among what it gives as its ``interface``, as text; addresses are left out."""
+        """Host names in its ``interface`` arguments; addresses are not included."""
         return [interface.value for interface in self._named_interfaces()]
 
     def at_addresses(self, addresses: Mapping[str, str]) -> str:
-        """Return its text with addresses in the places of its `interface_names`.
+        """Return its text with an address in place of each of its `interface_names`.
 
-        Twisted would look a name up as it listens: IPv4 only, and in the reactor's thread.
+        Twisted would resolve a name while it starts to listen: to IPv4 only, and in the reactor's thread.
         """
         from twisted.internet.endpoints import quoteStringArgument
 
@@ -169,10 +169,10 @@ class Endpoint:
                 yield argument
 
     def listen(self, factory: Any, reactor: Any, creator: Any = None) -> Deferred[IListeningPort]:
-        """Listen with a factory of protocols. No file is read.
+        """Listen with a factory of protocols. This reads no file.
 
-        :param creator: makes the server's side of TLS connections, an ``IOpenSSLServerConnectionCreator``;
-            an ``ssl:`` endpoint needs it, and no other takes it.
+        :param creator: maker of the server's side of TLS connections, an ``IOpenSSLServerConnectionCreator``.
+            An ``ssl:`` endpoint requires it; other endpoints ignore it.
         """
         listening: Deferred[IListeningPort] = self._server(reactor, creator).listen(factory)
         return listening
@@ -193,7 +193,7 @@ class Endpoint:
         return server
 
     def _tcp_text(self) -> str:
-        """Return the text of the TCP endpoint below an ``ssl:`` endpoint."""
+        """Return the text of the TCP endpoint that carries an ``ssl:`` endpoint."""
         from twisted.internet.endpoints import quoteStringArgument
 
         given = {name: self._value(name) for name in ("port", "interface", "backlog")}
@@ -203,7 +203,7 @@ class Endpoint:
 
 
 def _check(endpoint: Endpoint) -> None:
-    """Raise an error if Twisted can't make an endpoint."""
+    """Raise an error if Twisted can't make this endpoint."""
     from twisted.internet.endpoints import serverFromString
 
     if endpoint.kind == "tls":
@@ -221,7 +221,7 @@ def _check(endpoint: Endpoint) -> None:
 
 
 def _check_names(endpoint: Endpoint) -> None:
-    """Raise an error if the arguments of an ``ssl:`` endpoint are others than Twisted's parser takes."""
+    """Raise an error if Twisted's parser does not accept the arguments of an ``ssl:`` endpoint."""
     names = [argument.name for argument in endpoint._arguments]
     for argument in endpoint._arguments:
         if argument.name not in _POSITIONS["ssl"]:
@@ -237,9 +237,9 @@ def _parts(text: str) -> list[str]:
 
 
 def _read(text: str) -> tuple[str, int, tuple[_Argument, ...]]:
-    """Return the kind of an endpoint, how many ``haproxy:`` stand before it, and its arguments.
+    """Return the kind of an endpoint, its number of ``haproxy:`` prefixes, and its arguments.
 
-    The kind is the first part without a name, as for Twisted's parser.
+    As in Twisted's parser, the kind is the first part without a name.
     """
     words = []
     for index, part in enumerate(_parts(text)):

@@ -1,8 +1,7 @@
-"""The two halves of a connection pair: how each comes and goes.
+"""The two halves of a connection pair, and their states.
 
-`ClientHalf` connects out, again and again, for as long as it is not stopped. `ServerHalf`
-listens and takes one peer at a time. Each is a state machine, written with ``automat``, so
-that a wrong state can't be reached::
+`ClientHalf` connects, and reconnects until it is stopped. `ServerHalf` listens and accepts one peer at a
+time. Each is a state machine of ``automat``, so that no state outside the table can occur::
 
     client:  idle --start--> trying --made--> connected --lost--> trying
              trying --stop--> idle           connected --stop--> leaving --lost--> idle
@@ -11,8 +10,8 @@ that a wrong state can't be reached::
     server:  opening --listening--> waiting --made--> connected --lost--> waiting
              opening --failed--> failed               any --close--> closed
 
-What can't be a host or a port is refused here, before any of that. May touch the network, through
-the reactor that it is handed. Next to read: `pair`, which joins the two.
+An invalid host or port is rejected here before anything else. The network is used only through the given
+reactor. Next to read: `pair`, which joins the two halves.
 """
 
 from __future__ import annotations
@@ -45,34 +44,36 @@ from .resolving import AttemptBound, NamedConnector, names_of
 from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0
-"""How long an attempt to connect to one address may take, in seconds."""
+"""Longest duration of an attempt to connect to one address, in seconds."""
 
 UNREACHABLE_AFTER = 10.0
-"""How long nothing is reached before that is logged as more than the usual order of starts, in seconds."""
+"""Time without a connection after which a warning is logged, in seconds. Programs that start in any order
+need less."""
 
 MAX_RETRY_INTERVAL = 5.0
-"""The longest time between two attempts to connect, in seconds."""
+"""Longest time between two attempts to connect, in seconds."""
 
 STEADY_AFTER = 1.0
-"""How long a connection has to last to count as a success, in seconds."""
+"""Shortest duration of a successful connection, in seconds."""
 
 PATIENCE = 5
-"""How many connections in a row may be shorter than that before the time between them grows."""
+"""Number of shorter connections in a row after which the time between attempts grows."""
 
 MOST_HEARD = 4096
-"""How much of what the far end of a client connection says is looked at to explain it, in bytes."""
+"""Number of bytes from the far end of a client connection that are examined for an explanation."""
 
 RETRY_GROWTH = 1.5
 RETRY_SPREAD = 0.2
-"""Each time between attempts is up to this part shorter, by chance, so that many clients
-that lost one server do not come back all at once."""
+"""Each time between attempts is shortened by up to this fraction at random, so that many clients of one lost
+server do not return at the same moment."""
 
 
 def check_destination(host: str, port: int, prefix: str = "client_") -> None:
-    """Refuse what can't be connected to.
+    """Check that a host and a port can be connected to.
 
-    :param prefix: of the two parameters' names in the caller.
-    :raises ValueError: naming ``client_host`` or ``client_port``, or what the prefix makes of them.
+    :param prefix: prefix of the two parameter names in the caller.
+    :raises ValueError: if one is invalid. The error names ``client_host`` or ``client_port``, with the prefix
+        instead of ``client_``.
     """
     if not 1 <= port <= 65535:
         raise ValueError(f"{prefix}port: expected 1 to 65535 to connect to, got {port!r}")
@@ -80,7 +81,7 @@ def check_destination(host: str, port: int, prefix: str = "client_") -> None:
 
 
 def _check_host(name: str, host: str) -> None:
-    """Refuse what can be no host: Twisted's resolver would be silent about it for ever."""
+    """Check that a host is valid: for an invalid one Twisted's resolver would never answer."""
     if is_address(host):
         return
     try:
@@ -96,17 +97,17 @@ def _patience(count: int) -> float:
 
 
 class WriterFactory(ReconnectingClientFactory):
-    """Makes a `LineWriter` per connection and connects again when it is lost.
+    """Factory that makes a `LineWriter` per connection, and reconnects after a loss.
 
-    The first retry comes after `retry_interval()` seconds; then the time grows to at most
-    `MAX_RETRY_INTERVAL`, and goes back after a success. More than `PATIENCE` connections in a
-    row that are lost within `STEADY_AFTER` are no success: that is how a server refuses a peer.
+    The first retry comes after `retry_interval()` seconds. The time then grows to at most
+    `MAX_RETRY_INTERVAL`, and a success resets it. If more than `PATIENCE` connections in a row are lost
+    within `STEADY_AFTER`, they are no success: a server refuses a peer in this way.
     """
 
     noisy = False
     maxDelay: float = MAX_RETRY_INTERVAL  # type: ignore[assignment]
     factor: float = RETRY_GROWTH
-    jitter = 0  # Twisted's own would change the first delay, and could exceed the longest
+    jitter = 0  # Twisted's own jitter also changes the first delay, and can exceed the longest
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class WriterFactory(ReconnectingClientFactory):
         self._bound = AttemptBound(clock)
 
     def startedConnecting(self, connector: IConnector) -> None:
-        """Bound the attempt."""
+        """Limit the duration of the attempt."""
         self._bound.start(connector, CONNECT_TIMEOUT)
 
     def buildProtocol(self, addr: IAddress | None) -> LineWriter:
@@ -160,7 +161,7 @@ class WriterFactory(ReconnectingClientFactory):
 
 
 class OnePeerFactory(Factory[LineReader]):
-    """Makes a `LineReader` for one peer at a time; `make_reader` returns None to refuse one."""
+    """Factory that makes a `LineReader` for one peer at a time. `make_reader` returns None for a refusal."""
 
     noisy = False
 
@@ -173,12 +174,12 @@ class OnePeerFactory(Factory[LineReader]):
 
 @implementer(ILineWriterOwner)
 class ClientHalf:
-    """The client connection: what its state machine acts on.
+    """The client half: the actions of its state machine, and its data.
 
-    :ivar writer: the `LineWriter` while it is connected, else None.
-    :ivar writes: who waits for the peer to read.
-    :ivar wrong_port: why its far end can't be what was meant, and what to do, by what that said; empty if
-        that said nothing, or nothing that tells.
+    :ivar writer: the `LineWriter` while the client is connected, else None.
+    :ivar writes: the Deferreds of writes that wait for the peer to read.
+    :ivar wrong_port: explanation and remedy if data from the far end shows that this is a wrong port; else
+        empty.
     :raises ValueError: if `max_unsent` is below 1.
     """
 
@@ -213,21 +214,21 @@ class ClientHalf:
         self._factory: WriterFactory
         self._connector: IConnector
         self._target = ("", 0)
-        self._unreachable: IDelayedCall | None = None  # fired already or not, while nothing is reached
+        self._unreachable: IDelayedCall | None = None  # set while nothing is reached, also after it fired
         self.why_not = "no answer"
         self.wrong_port = ""
-        self._heard = b""  # on the connection that is up
+        self._heard = b""  # data from the far end of the present connection
         self._is_explained = False
 
     def start(self, host: str, port: int) -> None:
-        """Connect to `host`:`port`, and again whenever that fails or is lost.
+        """Connect to `host`:`port`, and reconnect after each failure or loss.
 
-        While it tries that already, nothing changes. It can't be connected: `stop` it first.
+        If it is already trying this address, nothing changes. If it is connected, call `stop` first.
         """
         self._state.start(host, port)
 
     def stop(self) -> Deferred[None]:
-        """Stop trying, or close; the Deferred fires when nothing is left."""
+        """Stop trying, or close the connection. The Deferred fires when nothing is left."""
         gone = self._gone.wait()
         self._state.stop()
         if self._leaving is None:
@@ -235,16 +236,16 @@ class ClientHalf:
         return gone
 
     def hurry(self) -> None:
-        """Try at once, if it waits to try again: something shows that the far end is there."""
+        """Try now instead of waiting for the next attempt: there is evidence that the far end is up."""
         self._state.hurry()
 
     def writer_connected(self, writer: LineWriter) -> None:
-        """As in `ILineWriterOwner`."""
+        """See `ILineWriterOwner`."""
         self._state.made(writer)
         self.owner.client_changed(None)
 
     def writer_lost(self, writer: LineWriter, reason: Failure) -> None:
-        """As in `ILineWriterOwner`."""
+        """See `ILineWriterOwner`."""
         was_connected = self.writer is writer
         self._state.lost(writer)
         if was_connected:
@@ -253,7 +254,7 @@ class ClientHalf:
             self._gone.fire(None)
 
     def writer_heard(self, writer: LineWriter, data: bytes) -> bool:
-        """As in `ILineWriterOwner`; log an explanation once, also if the next connection gives the same."""
+        """See `ILineWriterOwner`. Log an explanation once, even if the next connection gives the same."""
         if writer is self.writer and not self._is_explained:
             self._heard = (self._heard + data)[:MOST_HEARD]
             why = self.owner.explain_heard(self._heard)
@@ -264,7 +265,7 @@ class ClientHalf:
         return self._is_explained
 
     def begin(self, host: str, port: int) -> None:
-        """Begin to try."""
+        """Start to try."""
         if (host, port) != self._target:
             self.wrong_port = ""
         self._target = host, port
@@ -279,57 +280,57 @@ class ClientHalf:
             named.connect()
 
     def go_elsewhere(self, host: str, port: int) -> None:
-        """Try that from now on, if it is not what is tried already."""
+        """Try another address from now on, if it differs from the present one."""
         if (host, port) != self._target:
             self.give_up()
             self.begin(host, port)
 
     def try_now(self) -> None:
-        """Begin to try anew, unless an attempt is under way: that may have succeeded already."""
+        """Start a new attempt, unless one is in progress: that one may have succeeded already."""
         if getattr(self._connector, "state", None) == "disconnected":
             self._abandon()
             self.begin(*self._target)
 
     def give_up(self) -> None:
-        """Try no longer."""
+        """Stop trying."""
         self._unwatch()
         self._abandon()
 
     def _abandon(self) -> None:
-        """End the attempts of this factory."""
+        """End the attempts of the present factory."""
         self._factory.stopTrying()  # type: ignore[no-untyped-call]
         self._connector.disconnect()
 
     def take(self, writer: LineWriter) -> None:
-        """The attempt succeeded."""
+        """Keep the writer of a successful attempt."""
         self._unwatch()
         self.writer = writer
         self._heard, self._is_explained = b"", False
 
     def drop(self, writer: LineWriter) -> None:
-        """The connection was lost; the factory tries again."""
+        """Note the loss of the connection; the factory tries again."""
         self.writer = None
         if not self._is_explained:
             self.wrong_port = ""
         self._watch()
 
     def leave(self) -> None:
-        """Close the connection, once all is written."""
+        """Close the connection after all data is written."""
         self._factory.stopTrying()  # type: ignore[no-untyped-call]
         self._leaving, self.writer = self.writer, None
         if self._leaving is not None:
             self._leaving.close()
 
     def left(self, writer: LineWriter) -> None:
-        """The closed connection is gone."""
+        """Note that the closed connection is gone."""
         self._leaving = None
 
     def come_back(self, host: str, port: int) -> None:
-        """Connect again as soon as the closed connection is gone."""
+        """Remember to connect again as soon as the closed connection is gone."""
         self._target = host, port
 
     def left_to_return(self, writer: LineWriter) -> None:
-        """The closed connection is gone; connect again."""
+        """Connect again, now that the closed connection is gone."""
         self.left(writer)
         self.begin(*self._target)
 
@@ -344,7 +345,7 @@ class ClientHalf:
             self.limited_log.info("%s: can't connect yet, will go on trying: %s", self.name, self.why_not)
 
     def _watch(self) -> None:
-        """Log, once, if nothing is reached for `UNREACHABLE_AFTER` seconds from now."""
+        """Start the timer that logs one warning if nothing is reached for `UNREACHABLE_AFTER` seconds."""
         if self._unreachable is None:
             self.why_not = "no answer"
             self._unreachable = Deadline(self.reactor, UNREACHABLE_AFTER, self._warn)
@@ -396,18 +397,19 @@ _build_client = machine(
 
 @implementer(ILineReaderOwner)
 class ServerHalf:
-    """The server connection: what its state machine acts on.
+    """The server half: the actions of its state machine, and its data.
 
-    It begins to listen when it is made.
+    It starts to listen at construction.
 
-    :raises ValueError: naming ``server_host``, ``server_port`` or ``max_line_length``.
+    :raises ValueError: if ``server_host``, ``server_port`` or ``max_line_length`` is invalid. The error names
+        the parameter.
 
     :ivar reader: the `LineReader` while a peer is connected, else None.
-    :ivar host: where it listens: as given until it does, then as bound.
-    :ivar port: likewise.
-    :ivar error: why it can't listen, or None.
-    :ivar listening: what it listens with, or None.
-    :ivar opened: who waits until it listens, or can't.
+    :ivar host: host that it listens on: as bound, or as given until it listens.
+    :ivar port: port that it listens on: as bound, or as given until it listens.
+    :ivar error: the reason why it can't listen, or None.
+    :ivar listening: the listening port, or None.
+    :ivar opened: the Deferreds that wait until it listens or fails.
     """
 
     def __init__(
@@ -444,7 +446,7 @@ class ServerHalf:
         self._opening: Deferred[None] = Deferred.fromCoroutine(self._open())
 
     async def _open(self) -> None:
-        """Listen on `host`; at once if it is an address, else when its name is resolved."""
+        """Listen on `host`: at once if it is an address, else after its name is resolved."""
         try:
             address = self.host
             if address and not is_address(address):
@@ -465,7 +467,7 @@ class ServerHalf:
             self.opened.fire(self.port)
 
     async def close(self) -> None:
-        """Stop listening, drop the peer, and return when both are gone."""
+        """Stop listening and close the peer's connection. Return when both are gone."""
         self._opening.cancel()
         self._state.close()
         if self.listening is not None:
@@ -474,17 +476,17 @@ class ServerHalf:
             await self._gone.wait()
 
     def reader_connected(self, reader: LineReader) -> None:
-        """As in `ILineReaderOwner`."""
+        """See `ILineReaderOwner`."""
         self._state.made(reader)
         if self.reader is reader:
             self.owner.server_changed(None)
 
     def lines_received(self, lines: list[bytes]) -> None:
-        """As in `ILineReaderOwner`."""
+        """See `ILineReaderOwner`."""
         self.owner.lines_received(lines)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
-        """As in `ILineReaderOwner`."""
+        """See `ILineReaderOwner`."""
         was_connected = self.reader is reader
         self._state.lost(reader)
         if was_connected:
@@ -498,21 +500,21 @@ class ServerHalf:
             self._gone.fire(None)
 
     def opened_as(self, port: IListeningPort) -> None:
-        """It listens, on this port."""
+        """Note the port that it listens on."""
         self.listening = port
         bound: Any = port.getHost()
         self.host, self.port = bound.host, bound.port
 
     def cannot_open(self, error: ListenError) -> None:
-        """It can't listen, for this reason."""
+        """Note the reason why it can't listen."""
         self.error = error
 
     def take(self, reader: LineReader) -> None:
-        """A peer connected."""
+        """Keep the reader of a new peer."""
         self.reader = reader
 
     def drop(self, reader: LineReader) -> None:
-        """The peer was lost."""
+        """Note the loss of the peer."""
         self.reader = None
 
     def leave(self) -> None:
@@ -522,12 +524,12 @@ class ServerHalf:
             self.refuse(reader)
 
     def refuse(self, reader: LineReader) -> None:
-        """A peer connected while this side was closing."""
+        """Close the connection of a peer that connected while this half was closing."""
         self._leaving.add(reader)
         reader.transport.loseConnection()
 
     def left(self, reader: LineReader) -> None:
-        """The closed connection is gone."""
+        """Note that a closed connection is gone."""
         self._leaving.discard(reader)
 
     def _make_reader(self, peer: IAddress | None) -> LineReader | None:

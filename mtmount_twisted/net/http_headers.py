@@ -1,8 +1,8 @@
-"""The headers of HTTP that the daemon and its clients have between them."""
+"""HTTP headers that the daemon shares with its clients."""
 
 from __future__ import annotations
 
 PRESENCE = "mtmount-presence"
-"""A request with the value ``none`` does not count as its user's being there
-(``docs/reference/web_commands.rst``). A program that only watches sends it, so that it keeps no command for a
-person who went: without tokens all are one user."""
+"""Header of a request. With the value ``none``, the request does not count as presence of its user
+(``docs/reference/web_commands.rst``). A program that only watches sends it. Otherwise it would keep command
+for an absent person: without tokens all clients are one user."""

@@ -1,26 +1,27 @@
-"""Whether the far end of a TCP connection is still there: no FIN comes out of a cut cable.
+"""Detection of a dead TCP peer: a cut cable produces no FIN.
 
-Two halves. `keep_alive` makes the kernel ask an idle peer: enough for a connection that is only
-read. `watch_window` is for one that is written, because keep-alives stop while data is outstanding.
+There are two mechanisms. `keep_alive` makes the kernel probe an idle peer; this suffices for a connection
+that is only read. `watch_window` is for a connection that is written, because keep-alives stop while data is
+outstanding.
 
-The rule of `watch_window`: a peer is gone when data is outstanding and nothing at all has come
-from it for `SILENCE` seconds, while the kernel went on asking. One that answers and does not read
-is alive: that is back-pressure, for as long as it likes. What the kernel asks with is either a
-retransmission or, into a closed window, a probe, and these back off to two minutes apart.
-``TCP_USER_TIMEOUT`` alone can't replace the watch, as found by experiment on Linux 6.18:
+The rule of `watch_window`: a peer is gone if data is outstanding and nothing at all has come from it for
+`SILENCE` seconds, while the kernel kept probing. A peer that answers but does not read is alive: this is
+back-pressure, which may last for any time. The kernel's probe is a retransmission or, if the peer's window is
+closed, a window probe; the times between probes grow to two minutes. ``TCP_USER_TIMEOUT`` alone can't replace
+the watch, as experiments on Linux 6.18 show:
 
-* it kills a live peer that does not read, since it counts from when the window closed, answered
-  or not. But the kernel also clamps the next probe to what remains of it. So the watch keeps it
-  `PROBE` seconds ahead of that count: a probe every two seconds or so, and never a kill. It is
-  set only while the window is closed;
-* it counts from the first retransmission, so that a peer that went before we wrote would have
-  the silence before and the time-out after, together nearly eight seconds.
+* It kills a live peer that does not read: it counts from the closing of the window, whether the peer answers
+  or not. But the kernel also sends the next probe before the time-out ends. So the watch keeps the time-out
+  `PROBE` seconds ahead of the count: the kernel sends a probe about every two seconds and never kills. The
+  watch sets the time-out only while the window is closed.
+* It counts from the first retransmission. If a peer went before we wrote, the silence before and the time-out
+  after would together take nearly eight seconds.
 
-A reactor that is held up for more than about a second can lose a live peer whose window is closed.
+If the reactor is held up for more than about a second, the watch can lose a live peer whose window is closed.
 
-Where a platform lacks the options, or the kernel's ``struct tcp_info`` ends before ``snd_wnd``
-(Linux before 5.4, or not Linux), the system's own time-outs hold: nothing live is ever killed.
-Touches a transport's socket, and nothing else of ours.
+If a platform lacks the options, or if the kernel's ``struct tcp_info`` ends before ``snd_wnd`` (Linux before
+5.4, or not Linux), the system's own time-outs apply: no live peer is ever killed. This module touches only a
+transport's socket.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ from typing import Any, NamedTuple
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 SILENCE = 4.25
-"""Seconds without a sign from a peer that owes us one: with `PERIOD`, less than 5."""
+"""Seconds without a sign from a peer that owes one. With `PERIOD` the sum is less than 5."""
 
 PERIOD = 0.5
-"""Seconds from one look at the socket to the next; one look takes some microseconds."""
+"""Seconds between two looks at the socket. One look takes some microseconds."""
 
 PROBE = 1.8
-"""Seconds: a peer with a closed window is asked twice within `SILENCE`, and the time-out is
-pushed on three times between two probes."""
+"""Seconds of lead of the time-out: the kernel probes a peer with a closed window twice within `SILENCE`, and
+the watch extends the time-out three times between two probes."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2}
-"""Asked after 2 s and after 3 s, given up after 4 s; the names are `socket`'s."""
+"""Probe after 2 s and after 3 s, give up after 4 s. The names are those in `socket`."""
 
 _TCP_CA_RECOVERY = 3
 
 
 class _Info(NamedTuple):
-    """What we read of ``struct tcp_info`` (linux/tcp.h): times in ms, `busy` in microseconds."""
+    """The used part of ``struct tcp_info`` (linux/tcp.h): times in ms, `busy` in microseconds."""
 
     ca_state: int
     unacked: int
@@ -65,9 +66,9 @@ _INFO = struct.Struct("=xB22xI16xI4xII84xI20xQ52xI")
 
 
 def keep_alive(transport: object) -> None:
-    """Have the kernel ask an idle peer whether it is there, and send small writes at once.
+    """Make the kernel probe an idle peer, and send small writes at once.
 
-    :param transport: a connected transport; one without a TCP socket is left as it is.
+    :param transport: a connected transport. One without a TCP socket stays unchanged.
     """
     if (sock := _tcp_socket(transport)) is None:
         return
@@ -79,11 +80,11 @@ def keep_alive(transport: object) -> None:
 
 
 def watch_window(transport: Any, clock: IReactorTime) -> Callable[[], None]:
-    """Abort a connection that we write on when its peer is gone, but not when it just does not read.
+    """Abort a connection that we write on if its peer is gone, but not if the peer just does not read.
 
-    :param transport: a connected transport, with `keep_alive` set; one without a TCP socket is not watched.
-    :param clock: what counts the `PERIOD`; durations come from the kernel.
-    :return: a callable that ends the watch, for ``connectionLost``; it may be called again.
+    :param transport: a connected transport, with `keep_alive` set. One without a TCP socket is not watched.
+    :param clock: clock for the `PERIOD`; the durations come from the kernel.
+    :return: a function that ends the watch, for ``connectionLost``. It may be called again.
     """
     sock = _tcp_socket(transport)
     if sock is None or not hasattr(socket, "TCP_USER_TIMEOUT") or _info(sock) is None:
@@ -110,7 +111,7 @@ def _info(sock: socket.socket) -> _Info | None:
 
 
 class _Watch:
-    """One connection's watch: the timer, and where the kernel's count began."""
+    """The watch of one connection: its timer, and the start of the kernel's count."""
 
     def __init__(self, sock: socket.socket, clock: IReactorTime, abort: Callable[[], object]) -> None:
         self._sock = sock
@@ -137,12 +138,12 @@ class _Watch:
         self._next = self._clock.callLater(PERIOD, self.look)
 
     def _set_timeout(self, info: _Info) -> None:
-        """Keep the time-out ahead of the kernel's count, whose beginning it does not tell.
+        """Keep the time-out ahead of the kernel's count, whose start the kernel does not report.
 
-        Without data in flight the count begins after the last data sent, and not while there is
-        none to send. With data in flight, where a receiver without memory closes the window on
-        it, the count begins with a loss recovery and goes on across the ACKs that are part of it.
-        `busy` is the time for which there was data to send.
+        Without data in flight, the count starts after the last data was sent; it does not run while there is
+        nothing to send. With data in flight (a receiver without memory closes its window on it), the count
+        starts with a loss recovery and continues across the ACKs that are part of the recovery. `busy` is the
+        total time with data to send.
         """
         recovering = info.unacked and info.ca_state >= _TCP_CA_RECOVERY
         waiting = not info.unacked and info.notsent

@@ -1,8 +1,8 @@
-"""From Python's `logging` to Twisted's log, so that a daemon has one log.
+"""Forwarding from Python's `logging` to Twisted's log, so that a daemon has one log.
 
-The library itself only logs to the `logging.Logger` that it was handed; what runs as a daemon calls
-`send_to_twisted` once. A pair calls `send_unconfigured_to_twisted` for the logger that it was handed. Touches
-both logs and nothing else. Next to read: `daemon` and `pair`, which call it.
+The library itself logs only to the `logging.Logger` that its caller gives it. A daemon calls
+`send_to_twisted` once. A pair calls `send_unconfigured_to_twisted` for the logger that it was given. This
+module touches only the two logs. Next to read: `daemon` and `pair`, which call these functions.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from twisted.logger import Logger, LoggingFile, LogLevel
 from mtmount_twisted.visible import visible
 
 ROOT = "mtmount_twisted"
-"""The `logging` name under which all that this package logs by itself is found."""
+"""The `logging` name above all loggers of this package."""
 
 LAYOUT = "\n\t"
-"""What a record may hold besides visible text: a traceback has lines of its own."""
+"""Characters that a record may contain besides visible text: a traceback has several lines."""
 
 _LEVELS = (
     (logging.CRITICAL, LogLevel.critical),
@@ -32,24 +32,24 @@ _LEVELS = (
 
 
 class TwistedLogHandler(logging.Handler):
-    """Passes each record of `logging` on to `twisted.logger`, under the record's own name."""
+    """Handler that passes each record of `logging` to `twisted.logger`, under the record's own name."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on one record; a fault in it does not harm whoever logs it, as `logging` promises."""
+        """Pass on one record. As `logging` promises, an error in it does not reach the caller."""
         level = next((ours for least, ours in _LEVELS if record.levelno >= least), LogLevel.debug)
         try:
             text = self.format(record)
         except Exception:
             self.handleError(record)
         else:
-            # Also for a program that has Twisted's own observers: those of `twistd_log` escape what is left.
+            # For a program with Twisted's own observers; those of `twistd_log` escape the rest anyway.
             Logger(namespace=record.name).emit(level, "{text}", text=visible(text, LAYOUT))
 
 
 def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:
-    """Have all that is logged on `log` and below it end up in Twisted's log, once.
+    """Send all records of `log` and of the loggers below it to Twisted's log, once.
 
-    :param level: the least that is logged; below it a record costs next to nothing.
+    :param level: the lowest level that is logged. A record below it costs next to nothing.
     """
     log.setLevel(level)
     log.propagate = False
@@ -60,12 +60,12 @@ def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:
 def send_unconfigured_to_twisted(log: Any, reactor: Any) -> None:
     """Send the records of a logger without a handler to the log of ``twistd``.
 
-    Python shows no record below a warning of such a logger, so that a service of a user's own would be
-    silent. Nothing changes unless Twisted's log has taken over standard error, as ``twistd`` makes it do; it
-    does so after a ``.tac`` file was read, so this looks again when the reactor runs.
+    For such a logger Python shows no record below a warning, so a user's own service would be silent. The
+    function acts only if Twisted's log has taken over standard error, as under ``twistd``. ``twistd`` does so
+    after it has read a ``.tac`` file, so the function checks again when the reactor runs.
 
-    :param log: a logger; anything else stays as it is, and so does one that has a handler, or an ancestor
-        that has one.
+    :param log: a logger. Any other object stays unchanged, and so does a logger that has a handler or an
+        ancestor with a handler.
     """
     if not isinstance(log, logging.Logger) or log.hasHandlers():
         return
@@ -76,7 +76,7 @@ def send_unconfigured_to_twisted(log: Any, reactor: Any) -> None:
 
 
 def _level_of(log: logging.Logger) -> int:
-    """The level that a program gave a logger, or one above it; INFO if it gave none."""
+    """Return the level that a program set on a logger or on one above it; INFO if it set none."""
     given, root = log.getEffectiveLevel(), logging.getLogger()
     inherited = all(each.level == logging.NOTSET for each in _up_to(log, root))
     return logging.INFO if inherited and root.level == logging.WARNING else given

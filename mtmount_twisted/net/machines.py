@@ -1,4 +1,4 @@
-"""State machines from tables, by ``automat``: see `halves` for two."""
+"""State machines from tables, built with ``automat``. `halves` has two examples."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Core = TypeVar("Core")
 def machine(
     inputs: Any, core: type[Core], table: Sequence[tuple[str, Any, str, Callable[..., None] | None]]
 ) -> Callable[[Core], Any]:
-    """Make a maker of state machines, from rows of: state, input, next state, what the core does.
+    """Return a factory of state machines, made from rows of: state, input, next state, action of the core.
 
-    The first row's state is where it begins. An input that a state has no row for raises. What
-    the rows say is built when it is first used, so that importing this costs next to nothing.
+    The first row's state is the initial state. If a state has no row for an input, the input raises an error.
+    The machine is built at its first use, so that importing this module costs next to nothing.
     """
 
     @cache
@@ -37,5 +37,5 @@ def _output(name: str, action: Callable[..., None] | None) -> Callable[..., None
         if action is not None:
             action(core, *arguments)
 
-    output.__name__ = name  # automat tells outputs apart by it
+    output.__name__ = name  # automat identifies outputs by name
     return output

@@ -1,10 +1,10 @@
-"""`OutputThread`: text goes out in a thread of its own, so that no reader and no disk holds up the program.
+"""`OutputThread`: writing of text in a separate thread, so that no reader and no disk can block the program.
 
-A pipe that nobody reads, a terminal after Ctrl-S and a hung file system block `write(2)` for as long as they
-like. `OutputThread.write` only appends to a buffer in memory. The buffer is bounded: records that do not fit
-are counted, and one line with their number takes their place once the rest is written.
+A pipe that nothing reads, a terminal after Ctrl-S and a hung file system block `write(2)` for any time.
+`OutputThread.write` only appends to a buffer in memory. The buffer is bounded: records that do not fit are
+dropped and counted. Once the buffer is written, one line with the count takes their place.
 
-Knows nothing of Twisted and of logging. Next to read: `logs`, which writes the daemons' logs with it.
+This module uses neither Twisted nor logging. Next to read: `logs`, which writes the daemons' logs with it.
 """
 
 from __future__ import annotations
@@ -20,59 +20,59 @@ from contextlib import suppress
 from typing import Protocol
 
 MAX_WAITING_BYTES = 2**20
-"""How much may wait for the thread, in bytes."""
+"""Largest number of bytes that wait for the thread."""
 
 MAX_BATCH_BYTES = 2**16
-"""How much is handed to the sink in one piece, in bytes, unless one record is longer."""
+"""Largest number of bytes passed to the sink in one piece, unless a single record is longer."""
 
 
 class Sink(Protocol):
-    """Where records end up. Its methods are called in the thread, and may block for ever."""
+    """Destination of records. The thread calls its methods, which may block for ever."""
 
     def write(self, records: Sequence[bytes]) -> None:
-        """Write records, whole and in order.
+        """Write whole records in order.
 
         :raises OSError: if they can't be written.
         """
 
     def reopen(self) -> None:
-        """Open the file anew by its name, after somebody renamed it. Without effect if there is no file.
+        """Open the file again by its name, after it was renamed. Do nothing if there is no file.
 
-        :raises OSError: if that fails: the sink then goes on with what it has open.
+        :raises OSError: if that fails. The sink then keeps the file that is open.
         """
 
 
 class DescriptorSink:
-    """Writes to a file descriptor, which stays open.
+    """Sink that writes to a file descriptor and leaves it open.
 
-    It uses no Python file object: a thread that hangs inside one holds its lock, and Python could not flush
-    it at the end of the program.
+    It uses no Python file object: a thread that hangs inside such an object holds its lock, and then Python
+    can't flush it at the end of the program.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def write(self, records: Sequence[bytes]) -> None:
-        """As in `Sink`."""
+        """See `Sink`."""
         data = memoryview(b"".join(records))
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # another program made the terminal that it shares non-blocking
+            except BlockingIOError:  # another program has made the shared terminal non-blocking
                 select.select([], [self._descriptor], [])
 
     def reopen(self) -> None:
-        """As in `Sink`: there is no file."""
+        """See `Sink`. There is no file to open again."""
 
 
 class OutputFile(io.TextIOBase):
-    """A text file that writes with an `OutputThread`: to be `sys.stdout` of a program with a reactor.
+    """A text file that writes with an `OutputThread`: a `sys.stdout` for a program with a reactor.
 
-    ``prompt_toolkit`` draws on it, too: it needs no more than what is here.
+    ``prompt_toolkit`` draws on it, too, and needs only these methods.
 
-    :param output: what writes; not started yet, or started.
-    :param descriptor: where that writes, for who asks whether it is a terminal.
-    :param encoding: of the text; a character that it lacks is written as an escape.
+    :param output: the thread that writes, started or not.
+    :param descriptor: the thread's file descriptor, for `fileno` and `isatty`.
+    :param encoding: encoding of the text. A character outside it is written as an escape.
     """
 
     def __init__(self, output: OutputThread, descriptor: int, encoding: str = "utf-8") -> None:
@@ -83,40 +83,41 @@ class OutputFile(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding that it was made with."""
+        """The encoding given at construction."""
         return self._encoding
 
     def write(self, text: str) -> int:
-        """Have text written; never waits for that."""
+        """Pass text to the thread, without waiting for it to be written."""
         self.output.write(text.encode(self._encoding, "backslashreplace"))
         return len(text)
 
     def writable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """The file descriptor."""
+        """Return the file descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return True if the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
 
 class OutputThread:
-    """A bounded buffer before a `Sink`, and the thread that empties it.
+    """A bounded buffer in front of a `Sink`, and the thread that empties it.
 
-    All methods may be called in any thread, also while one of them runs in the same thread (by a signal or by
-    the garbage collector).
+    Any thread may call any method. It may do so even while another call runs in the same thread, which a
+    signal handler or the garbage collector can cause.
 
-    :param sink: where records end up.
-    :param notice: makes the record that stands for records that were dropped, of their number and of the
-        error because of which they could not be written, None if the buffer was full.
-    :param not_reopened: makes the record that says why the sink could not open its file anew; None for none.
-    :param max_bytes: how much may wait, in bytes, at least 1.
-    :ivar dropped: how many records were dropped so far.
-    :ivar error: why records could not be written, the last time; None if all could.
+    :param sink: the destination of the records.
+    :param notice: function that makes the record in place of dropped ones. Its arguments are their number and
+        the error because of which they could not be written; None if the buffer was full.
+    :param not_reopened: function that makes the record about a failure to open the file again; None for no
+        such record.
+    :param max_bytes: largest number of bytes that wait, at least 1.
+    :ivar dropped: number of records dropped so far.
+    :ivar error: the latest error because of which records could not be written, or None.
     """
 
     def __init__(
@@ -135,21 +136,22 @@ class OutputThread:
         self._not_reopened = not_reopened
         self._max_bytes = max_bytes
         self._name = name
-        self._changed = threading.Condition()  # made of an RLock, for it may be entered again
+        self._changed = threading.Condition()  # its lock is an RLock, because a call may interrupt another
         self._waiting: deque[bytes] = deque()
-        self._bytes = 0  # of what waits and of what is being written
-        self._busy = False  # the thread is between taking records and being done with them
-        self._overflow = 0  # records that came while the buffer was full: they belong behind those in it
-        self._failed = 0  # records that could not be written: they belong before those in the buffer
+        self._bytes = 0  # of the waiting records and of those being written
+        self._busy = False  # True while the thread writes records that it has taken
+        self._overflow = 0  # records dropped while the buffer was full: their place is behind those in it
+        self._failed = 0  # records that could not be written: their place is before those in the buffer
         self._reopen = False
         self._stopping = False
         self._finish_by: float | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to write. Without effect if that has begun.
+        """Start the thread, if it is not running.
 
-        What is written before waits. A program that forks starts the thread afterwards: a fork copies none.
+        Records written before that wait. A program that forks must start the thread after the fork, because
+        a fork copies no thread.
         """
         with self._changed:
             if self._thread is None:
@@ -157,9 +159,9 @@ class OutputThread:
                 self._thread.start()
 
     def write(self, record: bytes) -> bool:
-        """Have one record written; never waits for that, unless `finish` was called.
+        """Pass one record to the thread. The call does not wait, except after `finish`.
 
-        :returns: False if it is dropped, for lack of room.
+        :returns: False if the buffer is full and the record was dropped.
         """
         with self._changed:
             if self._overflow or self._bytes + len(record) > self._max_bytes:
@@ -174,24 +176,25 @@ class OutputThread:
         return True
 
     def reopen(self) -> None:
-        """Have the sink open its file anew, before the next record is written."""
+        """Make the sink open its file again before the next record."""
         with self._changed:
             self._reopen = True
             self._changed.notify_all()
 
     def flush(self, within: float | None) -> bool:
-        """Wait, blocking, until all is written that was written until now.
+        """Block until all records so far are written.
 
-        :param within: how long at most, in seconds; None for as long as it takes.
-        :returns: False if something still waits.
+        :param within: longest wait in seconds; None for no limit.
+        :returns: False if a record still waits.
         """
         return self._wait_until(None if within is None else time.monotonic() + within)
 
     def finish(self, within: float) -> bool:
-        """The program ends: wait, blocking, until all is written; a record that comes later waits as well.
+        """Block until all records are written, because the program ends. Later calls of `write` block as
+        well.
 
-        :param within: how long all that may take together, in seconds; a second call does not extend it.
-        :returns: False if something still waits.
+        :param within: longest wait in seconds for all these calls together; a second call does not extend it.
+        :returns: False if a record still waits.
         """
         if self._finish_by is None:
             self._finish_by = time.monotonic() + within
@@ -199,7 +202,7 @@ class OutputThread:
         return self._wait_until(self._finish_by)
 
     def stop(self) -> None:
-        """End the thread when it has written all that waits; does not wait for that. It can't start again."""
+        """End the thread after it has written all waiting records, without blocking. It can't start again."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -216,7 +219,7 @@ class OutputThread:
         return bool(self._waiting or self._reopen or self._overflow)
 
     def _run(self) -> None:
-        """The thread."""
+        """Run in the thread."""
         while True:
             with self._changed:
                 self._busy = False
@@ -235,19 +238,19 @@ class OutputThread:
     def _reopen_sink(self) -> None:
         try:
             self._sink.reopen()
-        except OSError as error:  # the sink goes on with what it has open
+        except OSError as error:  # the sink keeps the file that is open
             if self._not_reopened is not None:
                 with suppress(OSError):
                     self._sink.write([self._not_reopened(error)])
 
     def _take(self) -> tuple[list[bytes], int]:
-        """A batch of records, and how many were dropped behind it."""
+        """Return a batch of records, and the number of records that were dropped behind it."""
         records: list[bytes] = []
         size = 0
         while self._waiting and (not records or size + len(self._waiting[0]) <= MAX_BATCH_BYTES):
             records.append(self._waiting.popleft())
             size += len(records[-1])
-        # Room for more only when nothing waits: else a slow reader would get a line, a gap, a line, a gap.
+        # Accept more only once the buffer is empty. Else a slow reader gets a line, a gap, a line, a gap.
         return records, 0 if self._waiting else self._overflow
 
     def _write(self, records: list[bytes], overflow: int) -> None:

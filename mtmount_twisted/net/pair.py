@@ -1,11 +1,11 @@
-"""`ClientServerPair`: two connections that belong together, with Deferreds for an API.
+"""`ClientServerPair`: two connections that belong together, with an API of Deferreds.
 
-It joins the two halves of `halves`, and carries lines, or what a `content` makes of them.
-Everything that waits is a Deferred that can be cancelled, and every one of them ends: with its
-result, or with an error when the connection is lost or closed.
+It joins the two halves of `halves`. It carries lines, or the messages that its `content` encodes as lines.
+Every wait is a Deferred that can be cancelled. Each one ends: with its result, or with an error when the
+connection is lost or closed.
 
-Touches the network only through its halves. Next to read: `communicator`, which is a pair that carries
-messages; or `halves` and `receive_queue`, which this is made of.
+It uses the network only through its halves. Next to read: `communicator`, a pair that carries messages; or
+`halves` and `receive_queue`, the parts of a pair.
 """
 
 from __future__ import annotations
@@ -48,46 +48,47 @@ from .receive_queue import Messages, ReceiveQueue
 from .waiting import Waiters
 
 MAX_UNREAD = 1000
-"""How many messages may wait to be read before reading from the socket pauses."""
+"""Number of unread messages at which reading from the socket pauses."""
 
 M = TypeVar("M")
 
 
 @implementer(IPairOwner)
 class ClientServerPair(Generic[M]):
-    """A client connection to write on and a server connection to read from.
+    """A client connection for writing and a server connection for reading.
 
-    It begins to listen at once and, unless `connect` is False, to connect. After a loss the
-    server accepts again and the client connects again, until `close`.
+    At construction it starts to listen and, unless `connect` is False, to connect. After a loss, the server
+    accepts again and the client reconnects, until `close`.
 
-    :param name: what to call it in the log.
-    :param client_host: where to connect to: name or address; None for this machine, ``localhost``.
-    :param client_port: 1 to 65535; or 0 if `connect` is False and `connect` gives one later.
-    :param server_host: where to listen: name or address; empty or None for all addresses.
-    :param server_port: 0 to 65535; 0 for one of the system's choice.
-    :param log: where its `logging` records go. Under ``twistd`` a logger that has no handler is given one,
-        for Twisted's log, and, if it has no level, the level INFO.
-    :param connect: begin to connect now?
-    :param connect_callback: called with this object after each change of `client_connected`
-        or `server_connected`, but for the one that `close_client` makes. May be ``async``.
+    :param name: name of the pair in the log.
+    :param client_host: host to connect to, as a name or an address; None for ``localhost``.
+    :param client_port: 1 to 65535; or 0 if `connect` is False and a call of `connect` gives the port later.
+    :param server_host: host to listen on, as a name or an address; empty or None for all addresses.
+    :param server_port: 0 to 65535; 0 for a port of the system's choice.
+    :param log: the `logging.Logger` to use. Under ``twistd``, a logger without a handler gets one for
+        Twisted's log; if it has no level either, it gets the level INFO.
+    :param connect: True to start connecting at once.
+    :param connect_callback: called with this object after each change of `client_connected` or
+        `server_connected`, except the change by `close_client`. It may be ``async``.
     :param reactor: the reactor; the global one if None.
-    :param carries: what travels on it; if not given lines, as bytes without terminator.
-    :param max_unread: how many messages may wait to be read, at least 1: then reading from
-        the socket pauses, until half of them are read.
-    :param max_line_length: longest line that is received, in bytes without terminator.
-    :param max_unsent: how much may be written while the peer does not read, in bytes, at least 1.
-    :param send_at_once: send what is written in its own turn of the reactor, and not in the next,
-        unless that was done within the last 50 µs: a round trip takes less time, and writing more.
-    :raises ValueError: if `connect` is true and `client_host` or `client_port` can't be
-        connected to, `server_host` or `server_port` can't be listened on, or a bound is below 1.
-    :raises TypeError: naming the parameter, if an argument is of a wrong type.
+    :param carries: encoder and decoder of the messages; by default a message is a line of bytes without its
+        terminator.
+    :param max_unread: number of unread messages at which reading from the socket pauses, at least 1. Reading
+        resumes when half of them are read.
+    :param max_line_length: longest line that is received, in bytes without the terminator.
+    :param max_unsent: largest backlog in bytes while the peer does not read, at least 1.
+    :param send_at_once: True to send data in the same turn of the reactor instead of the next one, unless the
+        last send was within 50 µs. This shortens a round trip, and makes a write take longer.
+    :raises ValueError: if `client_host` or `client_port` is invalid and `connect` is True, if `server_host`
+        or `server_port` is invalid, or if a bound is below 1.
+    :raises TypeError: if an argument has a wrong type. The error names the parameter.
     """
 
     connect_retry_interval = 0.1
-    """Time before the first retry to connect, in seconds; it grows to at most 5 s."""
+    """Time before the first retry to connect, in seconds. It grows to at most 5 s."""
 
     unreachable_level = logging.WARNING
-    """The `logging` level of the one record that says that nothing was reached for 10 s."""
+    """The `logging` level of the one record that reports that nothing was reached for 10 s."""
 
     _client_half: Callable[..., Any] = ClientHalf
     _server_half: Callable[..., Any] = ServerHalf
@@ -154,7 +155,7 @@ class ClientServerPair(Generic[M]):
         if connect:
             self._client.start(client_host, client_port)
 
-    # How things stand
+    # State
 
     @property
     def client_connected(self) -> bool:
@@ -163,37 +164,37 @@ class ClientServerPair(Generic[M]):
 
     @property
     def server_connected(self) -> bool:
-        """True if a peer is connected to this side's server, to be read from."""
+        """True if a peer is connected to this side's server, so that this side can read."""
         return self._server.reader is not None
 
     @property
     def connected(self) -> bool:
-        """True if both connections are."""
+        """True if both connections are up."""
         return self.client_connected and self.server_connected
 
     @property
     def closed(self) -> bool:
-        """True once `close` was called."""
+        """True after `close` was called."""
         return self._close_state != "open"
 
     @property
     def server_host(self) -> str:
-        """Where the server listens, as bound; until it is, as given."""
+        """Host on which the server listens: as bound, or as given until it listens."""
         return self._server.host
 
     @property
     def server_port(self) -> int:
-        """The port on which the server listens, as bound; until it is, as given."""
+        """Port on which the server listens: as bound, or as given until it listens."""
         return self._server.port
 
     @property
     def listen_error(self) -> ListenError | None:
-        """Why the server can't listen; None if it does, or will."""
+        """Reason why the server can't listen; None if it listens or still may."""
         return self._server.error
 
     @property
     def why_not_connected(self) -> str:
-        """What is missing until `connected` is true, and what to do about it, in words for people."""
+        """Explanation for a person of why `connected` is False, with a remedy."""
         if self.wrong_port:
             return self.wrong_port
         there = self._there
@@ -216,16 +217,16 @@ class ClientServerPair(Generic[M]):
 
     @property
     def wrong_port(self) -> str:
-        """Why the client connection leads to a wrong port, and what to do, in words for people.
+        """Explanation for a person of why the client connection leads to a wrong port, with a remedy.
 
-        Nothing is expected to come in on that connection. What does come gives away a web server, say; that
-        is logged as a warning, too. Empty if nothing came, or nothing that tells.
+        No data is expected on that connection. Unexpected data can identify the far end, for example as a web
+        server; then a warning is logged, too. The text is empty if no data came, or if it gives no clue.
         """
         return self._client.wrong_port
 
     @property
     def why_no_reply(self) -> str:
-        """What may be wrong if nothing was read yet though `connected` is true, in words for people."""
+        """Explanation for a person of why no reply has come although `connected` is True."""
         there = self._there
         here = host_and_port(self.server_host, self.server_port)
         return self.wrong_port or (
@@ -234,12 +235,12 @@ class ClientServerPair(Generic[M]):
 
     @property
     def writer(self) -> LineWriter | None:
-        """What writes on the client connection, while it is connected; else None."""
+        """The writer of the client connection while it is up; else None."""
         return self._client.writer
 
     @property
     def server_reader(self) -> Protocol | None:
-        """The connected server-side protocol, or None."""
+        """The connected protocol on the server side, or None."""
         return self._server.reader
 
     @property
@@ -248,18 +249,18 @@ class ClientServerPair(Generic[M]):
         reader = self._server.reader
         return None if reader is None else reader.transport
 
-    # Coming and going
+    # Connecting and closing
 
     def connect(self, port: int | None = None) -> Deferred[None]:
-        """Connect the client and wait until `connected`, for ever if need be.
+        """Connect the client, and wait without limit until `connected`.
 
-        A client that is connected is closed first, without a call of `connect_callback`.
-        Cancelling ends the waiting; the client goes on trying until `close_client` or `close`.
+        A connected client is closed first, without a call of `connect_callback`. Cancelling the Deferred ends
+        the wait; the client keeps trying until `close_client` or `close`.
 
-        :param port: replaces `client_port` if given.
-        :returns: a Deferred that fires with None. It fails with `ValueError` if the port is
-            not 1 to 65535 or `client_host` can be no host, with `ListenError` if this side
-            can't listen, and with `PairClosedError` if the pair is closed.
+        :param port: new value of `client_port`; None to keep it.
+        :returns: a Deferred that fires with None. It fails with `ValueError` if the port is not 1 to 65535 or
+            `client_host` is invalid, with `ListenError` if this side can't listen, and with `PairClosedError`
+            if the pair is closed.
         """
         return Deferred.fromCoroutine(self._connect(self.client_port if port is None else port))
 
@@ -274,12 +275,12 @@ class ClientServerPair(Generic[M]):
         await self.wait_connected()
 
     def wait_connected(self, timeout: float | None = None) -> Deferred[None]:
-        """Wait until `connected`; changes nothing.
+        """Wait until `connected`, without any other effect.
 
-        :param timeout: how long at most, in seconds, above 0; None to wait for ever.
-        :returns: a Deferred that fires with None; fails with `PairClosedError` if the pair is
-            closed, with `ListenError` if this side can't listen, or with `ConnectTimeoutError`, which says
-            what is missing, if it takes longer than `timeout`.
+        :param timeout: longest wait in seconds, above 0; None for no limit.
+        :returns: a Deferred that fires with None. It fails with `PairClosedError` if the pair is closed, with
+            `ListenError` if this side can't listen, and with `ConnectTimeoutError` if the time is over; that
+            error names the missing part.
         """
         waiting = Deferred.fromCoroutine(self._wait(self._connected, lambda: self.connected))
         if timeout is None:
@@ -292,9 +293,9 @@ class ClientServerPair(Generic[M]):
         return result
 
     def wait_peer(self) -> Deferred[None]:
-        """Wait until a peer is connected to this side's server, for ever if need be.
+        """Wait without limit until a peer is connected to this side's server.
 
-        :returns: as from `wait_connected`; whether the client is connected does not matter.
+        :returns: as from `wait_connected`, but the state of the client connection does not matter.
         """
         return Deferred.fromCoroutine(self._wait(self._peer_came, lambda: self.server_connected))
 
@@ -306,8 +307,8 @@ class ClientServerPair(Generic[M]):
     def wait_server_port(self) -> Deferred[int]:
         """Wait until the server listens.
 
-        :returns: a Deferred that fires with the port, 1 to 65535; fails with `ListenError`,
-            which says why, if it can't listen, and with `PairClosedError` if it is closed.
+        :returns: a Deferred that fires with the port, 1 to 65535. It fails with `ListenError`, which gives
+            the reason, if the server can't listen, and with `PairClosedError` if the pair is closed.
         """
         if self.closed:
             return fail(PairClosedError(f"{self.name}: closed"))
@@ -318,9 +319,9 @@ class ClientServerPair(Generic[M]):
         return self._server.opened.wait()
 
     def close_client(self) -> Deferred[None]:
-        """Close the client connection, or stop trying to connect; the server stays.
+        """Close the client connection, or stop trying to connect. The server stays open.
 
-        What was written is sent first, for at most 1 s. `connect_callback` is not called.
+        Written data is sent first, for at most 1 s. `connect_callback` is not called.
 
         :returns: a Deferred that fires with None when the socket is gone.
         """
@@ -329,23 +330,22 @@ class ClientServerPair(Generic[M]):
         return gone
 
     def drop_connections(self) -> None:
-        """Break off both connections, as far as they are up; what was not sent yet is lost.
+        """Abort both connections if they are up; unsent data is lost.
 
-        Each counts as lost, in the reactor's next turn: the server accepts again then, and the
-        client connects again.
+        Each connection counts as lost in the reactor's next turn. Then the server accepts again, and the
+        client reconnects.
         """
         for end in (self._client.writer, self._server.reader):
             if end is not None:
                 end.transport.abortConnection()
 
     def close(self) -> Deferred[None]:
-        """Close all, for good. May be called at any time, and again.
+        """Close everything for good. This method may be called at any time, and more than once.
 
-        Every Deferred still out fails with `PairClosedError` (a `ConnectionAbortedError`).
-        Messages that came before can still be read.
+        Every pending Deferred fails with `PairClosedError` (a `ConnectionAbortedError`). Messages that have
+        arrived can still be read.
 
-        :returns: a Deferred that fires with None when both connections and the listening
-            port are gone.
+        :returns: a Deferred that fires with None when both connections and the listening port are gone.
         """
         if self._close_state == "closed":
             return succeed(None)
@@ -356,7 +356,7 @@ class ClientServerPair(Generic[M]):
         return closed
 
     async def _close(self) -> None:
-        """An error in one part, such as a subclass's method, keeps none of the others from its end."""
+        """Close all parts. An error in one part, such as a subclass's method, leaves no other part open."""
         changes = self.client_connected + self.server_connected
         parts = [
             defer.maybeDeferred(self._client.stop),
@@ -387,9 +387,9 @@ class ClientServerPair(Generic[M]):
         self._closed.fire(None)
 
     def call_connect_callback(self, *args: Any, **kwargs: Any) -> None:
-        """Call ``connect_callback(self)``, if there is one; all arguments are ignored.
+        """Call ``connect_callback(self)`` if there is one. All arguments of this method are ignored.
 
-        What it raises, or what its Deferred or coroutine fails with, is logged.
+        An error of the callback, or of its Deferred or coroutine, is logged.
         """
         if self.connect_callback is None:
             return
@@ -401,12 +401,12 @@ class ClientServerPair(Generic[M]):
         )
 
     def monitor_client_reader(self) -> Deferred[None]:
-        """Wait until the far end of the client connection closes.
+        """Wait until the far end of the client connection closes it.
 
-        Nothing is expected to come from there: what does come is logged and dropped.
+        No data is expected from there: unexpected data is logged and dropped.
 
-        :returns: a Deferred that fires with None when that connection is lost, and fails with
-            `NotConnectedError` if there is none, or with `PairClosedError` if this side closes.
+        :returns: a Deferred that fires with None when the connection is lost. It fails with
+            `NotConnectedError` if there is no connection, and with `PairClosedError` if this side closes it.
         """
         if not self.client_connected:
             return fail(NotConnectedError(f"{self.name}: the client is not connected"))
@@ -415,18 +415,16 @@ class ClientServerPair(Generic[M]):
     # Messages
 
     def read(self) -> Deferred[M]:
-        """Wait for the next message, for ever if need be. Several may wait: served in order.
+        """Wait without limit for the next message. Several reads may wait; they are served in order.
 
-        Cancelling loses no message.
+        Cancelling a read loses no message.
 
         :returns: a Deferred that fires with the message. It fails with
 
-            * `NotConnectedError` (a `RuntimeError`) if no peer is connected to read from and
-              nothing is left to read;
-            * `ConnectionLostError` (a `ConnectionResetError`) if the connection is lost while
-              it waits;
-            * `LineError` (a `ValueError`), which holds the line, if what came is no message;
-              the next `read` goes on behind it;
+            * `NotConnectedError` (a `RuntimeError`) if no peer is connected and no message is left;
+            * `ConnectionLostError` (a `ConnectionResetError`) if the connection is lost during the wait;
+            * `LineError` (a `ValueError`) if the line is malformed; the error holds the line, and the next
+              `read` continues behind it;
             * `PairClosedError` (a `ConnectionAbortedError`) if this side closes.
         """
         if self._server.reader is None and not self._inbox:
@@ -434,15 +432,14 @@ class ClientServerPair(Generic[M]):
         return self._inbox.get()
 
     def write(self, message: M) -> Deferred[None]:
-        """Write a message. Messages go out whole, in the order of the calls.
+        """Write a message. Messages are sent whole, in the order of the calls.
 
-        :returns: a Deferred that fires with None when the transport has taken the message and
-            has room for more, so that one who waits for it can't outrun a slow peer. It fails
-            with `NotConnectedError` (a `RuntimeError`) if the client is not connected,
-            `ConnectionLostError` (a `ConnectionResetError`) if it is lost while this waits,
-            `BacklogError` if too much waits already, `PairClosedError` (a
-            `ConnectionAbortedError`) if this side closes, `TypeError` if it is no message, and
-            `ValueError` if it can't be encoded. Cancelling ends only the waiting.
+        :returns: a Deferred that fires with None when the transport has accepted the message and has room for
+            more. A caller that waits for it can't outrun a slow peer. It fails with `NotConnectedError` (a
+            `RuntimeError`) if the client is not connected, `ConnectionLostError` (a `ConnectionResetError`)
+            if the connection is lost during the wait, `BacklogError` if the backlog is full,
+            `PairClosedError` (a `ConnectionAbortedError`) if this side closes, `TypeError` if the argument is
+            not a message, and `ValueError` if it can't be encoded. Cancelling ends only the wait.
         """
         writer = self._client.writer
         if writer is None:
@@ -454,12 +451,12 @@ class ClientServerPair(Generic[M]):
         return succeed(None) if writer.has_room else writer.waiting.wait()
 
     def write_many(self, messages: Iterable[M]) -> Deferred[None]:
-        """Write messages one behind the other, as one piece of work: many cost little more than one.
+        """Write several messages in one operation, which costs little more than one message.
 
-        :param messages: if one of them can't be encoded, none is written.
+        :param messages: the messages. If one of them can't be encoded, none is written.
         :returns: a Deferred as from `write`, for all of them.
         """
-        # As in `write`, and not shared with it: a call more would be a tenth of what that costs.
+        # This repeats the code of `write`: a shared function would add a tenth to the cost of a call.
         writer = self._client.writer
         if writer is None:
             return fail(self._not_connected())
@@ -477,10 +474,9 @@ class ClientServerPair(Generic[M]):
         return NotConnectedError(f"{self.name}: not connected to {self._there}")
 
     def __aiter__(self) -> AsyncIterator[M]:
-        """Messages as they come, until `close`; raises what `read` fails with.
+        """Iterate over the messages until `close`; raise the errors of `read`.
 
-        After a `LineError` or a lost connection, a new ``async for`` goes on where this one
-        ended.
+        After a `LineError` or a lost connection, a new ``async for`` continues where this one ended.
         """
         return Messages(self._inbox, self.read, lambda: self.closed)
 
@@ -491,19 +487,19 @@ class ClientServerPair(Generic[M]):
         on_loss: Callable[[ConnectionLostError], object] = lambda error: None,
         answering: bool = False,
     ) -> None:
-        """Read until the pair is closed, through losses of the connection.
+        """Read until the pair is closed, and continue after losses of the connection.
 
-        What was not read when it closes stays unread.
+        Messages that are unread when the pair closes stay unread.
 
-        :param take: called with one message after another, each when what it returned for the one
-            before was awaited. What it fails with is logged; but a `CancelledError` ends the
-            reading, for so the reading itself is cancelled.
-        :param on_bad_line: called with the `LineError` of each line that is no message.
-        :param on_loss: called when the connection was lost while this waited for a message.
-        :param answering: True if `take` answers on the client connection: messages wait until that
-            is up, and are dropped when both connections are gone, so that none is taken up later,
-            when nobody waits for the answer any more.
-        :raises ListenError: if this side can't listen, which it has logged.
+        :param take: called with each message, after the result of the previous call was awaited. Its errors
+            are logged. Only a `CancelledError` ends the reading, because it means that the reading itself is
+            cancelled.
+        :param on_bad_line: called with the `LineError` of each malformed line.
+        :param on_loss: called if the connection is lost during the wait for a message.
+        :param answering: True if `take` answers on the client connection. Then messages wait until that
+            connection is up. If both connections are lost, waiting messages are dropped, because their
+            answers would come too late.
+        :raises ListenError: if this side can't listen. The error has been logged.
         """
         self._answering = answering
         while not self.closed:
@@ -524,10 +520,10 @@ class ClientServerPair(Generic[M]):
                 with suppress(PairClosedError):
                     await self.wait_peer()
         if self._inbox:
-            self.log.info("%s: closed with %d lines unread", self.name, len(self._inbox))
+            self.log.info("%s: closed with %d unread lines", self.name, len(self._inbox))
 
     async def _give(self, take: Callable[[M], Awaitable[None] | None], message: M) -> None:
-        """One message that goes wrong must not end the reading of the others."""
+        """Pass on one message. An error about it does not end the reading of the others."""
         try:
             taken = take(message)
             if taken is not None:
@@ -537,10 +533,10 @@ class ClientServerPair(Generic[M]):
         except Exception:
             self.log.exception("%s: failed on %.200r", self.name, message)
 
-    # What the halves report
+    # Reports of the halves
 
     def client_changed(self, reason: Failure | None) -> None:
-        """As in `IPairOwner`."""
+        """See `IPairOwner`."""
         if reason is not None:
             self._is_sent_away = not self.server_connected
         if reason is None:
@@ -552,7 +548,7 @@ class ClientServerPair(Generic[M]):
             self._end_client_waiters(lambda: ConnectionLostError(f"{self.name}: {reason.getErrorMessage()}"))
 
     def server_changed(self, reason: Failure | None) -> None:
-        """As in `IPairOwner`."""
+        """See `IPairOwner`."""
         if reason is None:
             self._is_sent_away = False
             if self._inbox.paused:
@@ -575,15 +571,15 @@ class ClientServerPair(Generic[M]):
             self.limited_log.log(level, "%s: lost the peer on port %s: %s", self.name, self.server_port, why)
 
     def lines_received(self, lines: list[bytes]) -> None:
-        """As in `IPairOwner`."""
+        """See `IPairOwner`."""
         self._inbox.put(lines)
 
     def refusal_of(self, peer: Any) -> str:
-        """As in `IPairOwner`: anyone may connect; for subclasses to refuse some."""
+        """See `IPairOwner`. Every peer may connect; a subclass may refuse some."""
         return ""
 
     def explain_heard(self, data: bytes) -> str:
-        """As in `IPairOwner`."""
+        """See `IPairOwner`."""
         there = self._there
         if data.startswith(HTTP_ANSWER):
             return (

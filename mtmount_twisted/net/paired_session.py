@@ -1,6 +1,6 @@
-"""`PairedSession`: a connection pair that is up as a whole or not at all.
+"""`PairedSession`: a connection pair that is up only while both connections are up.
 
-Touches the network only through its base class. Next to read: `commanders` and `link`, which are such pairs.
+It uses the network only through its base class. Next to read: `commanders` and `link`, which have such pairs.
 """
 
 from __future__ import annotations
@@ -17,56 +17,57 @@ from .pair import ClientServerPair
 
 
 class PairedSession(ClientServerPair[bytes]):
-    """Losing either connection drops both, so that nothing of one session is taken for the next.
+    """A connection pair with sessions: the loss of one connection ends the session and drops the other one.
 
-    A peer may connect anew before both of its old connections are gone: it is kept, and the pair is
-    up when the other connection is made anew as well.
+    So data of one session can't be taken for data of the next. A peer may reconnect before both of its old
+    connections are gone. Then the new connection stays, and the session starts when the other one is new,
+    too.
 
-    Only a peer at the client connection's host, or on a list, may connect; see `admission`.
+    Only a peer at the host of the client connection, or at an allowed address, may connect; see `admission`.
 
-    :ivar allowed: that list.
-    :ivar up: True while both connections are those of one session.
+    :ivar allowed: the allowed addresses.
+    :ivar up: True while both connections belong to one session.
     """
 
     allowed: tuple[Network, ...] = ()
     up = False
-    _dropping = False  # one connection was lost, and the other one, broken off, is not gone yet
+    _dropping = False  # one connection is lost, and the other one is aborted but not gone yet
 
     def came_up(self) -> None:
-        """Both connections are up."""
+        """Called when a session starts: both connections are up."""
 
     def went_down(self, why: str) -> None:
-        """What came on the connections is over; `up` tells whether they were up."""
+        """Called when a connection is lost. `up` is True if a session ends."""
 
     def close(self) -> Deferred[None]:
-        """As in `ClientServerPair`."""
+        """See `ClientServerPair`."""
         try:
             self._go_down("closed")
-        except Exception:  # the sockets are closed all the same
+        except Exception:  # the sockets must be closed all the same
             self.log.exception("%s: closing the connection failed", self.name)
         return super().close()
 
     def refusal_of(self, peer: Any) -> str:
-        """Why a peer may not connect; see `interfaces.IPairOwner`."""
+        """Return the reason why a peer may not connect; see `interfaces.IPairOwner`."""
         address = address_of(peer)
         if admits(self.allowed, address) or admits(self._far_end(), address):
             return ""
-        return f"it may come from {self.client_host} only, and from what is on the list for that"
+        return f"only {self.client_host} and the addresses on the list of allowed ones may connect"
 
     def _far_end(self) -> tuple[Network, ...]:
-        """Where the client connection goes; by that itself, too, where the host is a name."""
+        """Return the address of the client connection's far end; for a host name, the connected address."""
         hosts = LOOPBACK if is_loopback(self.client_host) else (self.client_host,)
         if self.writer is not None:
             hosts = *hosts, address_of(self.writer.transport.getPeer())
         return known_networks(hosts)
 
     def client_changed(self, reason: Failure | None) -> None:
-        """The connection that this side writes on is up, or lost."""
+        """Note that the client connection is up, or lost."""
         super().client_changed(reason)
         self._changed_to(reason)
 
     def server_changed(self, reason: Failure | None) -> None:
-        """The connection that this side reads from is up, or lost."""
+        """Note that the server connection is up, or lost."""
         super().server_changed(reason)
         self._changed_to(reason)
 

@@ -1,11 +1,11 @@
-"""Bytes <-> lines: the two protocols of a connection pair.
+"""Conversion of bytes to lines and back: the two protocols of a connection pair.
 
-Each connection of the pair carries data one way only, so there are two protocols:
-`LineReader`, on the server connection, cuts what comes into lines; `LineWriter`, on the client
-connection, writes and knows whether the peer reads. Neither knows what a message is.
+Each connection of a pair carries data one way only, so there are two protocols. `LineReader`, on the server
+connection, splits received data into lines. `LineWriter`, on the client connection, writes, and notices
+whether the peer reads. Neither knows the messages in the lines.
 
-Each may touch its own transport. Next to read: `halves`, which makes these and follows their
-coming and going.
+Each protocol touches only its own transport. Next to read: `halves`, which makes the protocols and follows
+their connections.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ from .turns import LEAST, Turns
 from .waiting import Waiters
 
 CLOSE_TIMEOUT = 0.5
-"""How long a closing connection may take to write what is left, in seconds."""
+"""Time in seconds in which a closing connection may send its remaining data."""
 
 MAX_UNSENT = 16 * 2**20
-"""How many bytes may be written while a peer does not read."""
+"""Largest number of bytes written while a peer does not read."""
 
 WRITE_OVERHEAD = 500
-"""What each such write counts for beside its data, in bytes: about what its Deferred takes."""
+"""Bytes that each such write counts in addition to its data: about the size of its Deferred."""
 
 TLS_ALERT = b"\x15\x03"
-"""How a TLS record with an alert begins (RFC 8446, 5.1): the answer of TLS to plain text."""
+"""First bytes of a TLS record with an alert (RFC 8446, 5.1), the answer of TLS to plain text."""
 
 HTTP_ANSWER = b"HTTP/"
-"""How the answer of a web server begins (RFC 9112, 4)."""
+"""First bytes of the answer of a web server (RFC 9112, 4)."""
 
 _log = Logger()
 
 
 class LineReader(LineReceiver):
-    """Receives lines, up to `max_length` bytes long, and hands them on a chunk at a time.
+    """Protocol that receives lines and passes them on, all lines of a chunk at once.
 
     :param owner: an `ILineReaderOwner`.
-    :param max_length: longest line in bytes, without the terminator. A longer one ends the
-        connection: there is no telling where the next message begins.
+    :param max_length: longest line in bytes, without the terminator. A longer line ends the connection,
+        because the start of the next message is then unknown.
     """
 
     delimiter = TERMINATOR
@@ -69,37 +69,37 @@ class LineReader(LineReceiver):
         self.MAX_LENGTH = max_length
         self.unfinished = bytearray()
         self._turns: Turns | None = None
-        self._unread = bytearray()  # what waits for a turn
+        self._unread = bytearray()  # bytes that wait for a turn
         self._is_paused = False
         self._is_over = False
         self._ended: Failure | None = None
         self._clock: IReactorTime | None = None
         self._patience = 0.0
-        self._began: float | None = None  # when the first byte of the unfinished line came
+        self._began: float | None = None  # time of the first byte of the unfinished line
         self._timer: IDelayedCall | None = None
 
     def limit_unfinished(self, clock: IReactorTime, seconds: float) -> None:
-        """Drop a peer that takes longer than this from the first byte of a line to its end.
+        """Drop a peer that takes longer than this for a line, from its first byte to its end.
 
-        However it trickles: the time is absolute.
+        The time is absolute: a peer that sends single bytes gains nothing.
         """
         self._clock, self._patience = clock, seconds
 
     def take_turns(self, turns: Turns) -> None:
-        """From now on read a slice at a time, when it is this connection's turn: for a peer without rights.
+        """From now on, read slices in turns with other connections. This is for a peer without rights.
 
-        While something waits for its turn nothing more is received.
+        While bytes wait for a turn, no more are received.
         """
         self._turns = turns
 
     def read_freely(self) -> None:
-        """Read at once what waits for a turn, and from now on all that comes."""
+        """Read the bytes that wait for a turn, and from now on all data at once."""
         unread = self._leave_turns()
         if unread:
             self._read(unread)
 
     def read_no_more(self) -> None:
-        """Throw away what waits for a turn, and from now on all that comes: the peer is being dismissed."""
+        """Discard the bytes that wait for a turn, and from now on all data: the peer is being dismissed."""
         self._is_over = True
         self._leave_turns()
         self.unfinished = bytearray()
@@ -116,13 +116,13 @@ class LineReader(LineReceiver):
         return unread
 
     def read_slice(self, most: int) -> int:
-        """Read on, now that it is this connection's turn; see `turns.Reader`."""
+        """Read a slice in this connection's turn; see `turns.Reader`."""
         data = bytes(self._unread[:most])
         del self._unread[:most]
         lines = 0
         try:
             lines = self._read(data)
-        except Exception:  # which would end another connection, whose turn it was before
+        except Exception:  # it would end the connection that had its turn before
             _log.failure("failed to read a line")
             self.read_no_more()
             self.transport.abortConnection()
@@ -142,9 +142,9 @@ class LineReader(LineReceiver):
         self.owner.reader_connected(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Read what came, at once or when it is this connection's turn."""
+        """Read the data at once, or store it until this connection's turn."""
         if self._ended is not None or self._is_over:
-            return  # on TCP, aborting does not stop what was already read, nor does closing under TLS
+            return  # on TCP an abort, and under TLS a close, does not stop data that was already received
         if self._turns is None:
             self._read(data)
             return
@@ -155,9 +155,9 @@ class LineReader(LineReceiver):
             self.transport.pauseProducing()
 
     def _read(self, data: bytes) -> int:
-        """Split a chunk once: `LineReceiver` would copy the rest of it for each line.
+        """Split a chunk once. `LineReceiver` would copy the rest of the chunk for each line.
 
-        :returns: how many lines ended.
+        :returns: the number of lines.
         """
         longest = len(self.unfinished) + len(data)
         lines = self._split(data)
@@ -172,7 +172,7 @@ class LineReader(LineReceiver):
         return len(lines)
 
     def _time_unfinished(self, clock: IReactorTime, ended_one: bool) -> None:
-        """Only take the time, since this is done for each chunk; the timer finds out whether it is up."""
+        """Note the time of the unfinished line. A timer checks it later, because this runs for each chunk."""
         if not self.unfinished:
             self._began = None
         elif ended_one or self._began is None:
@@ -185,7 +185,7 @@ class LineReader(LineReceiver):
         if self._began is None:
             return
         rest = self._began + self._patience - clock.seconds()
-        if self._unread:  # the end of the line may be there: the peer has to wait for its turn
+        if self._unread:  # they may contain the end of the line, and this side makes the peer wait
             rest = self._patience
         if rest > 0:
             self._timer = Deadline(clock, rest, self._look_at_unfinished, clock)
@@ -196,7 +196,7 @@ class LineReader(LineReceiver):
 
     def _split(self, data: bytes) -> list[bytes]:
         if self.unfinished:
-            start = len(self.unfinished) - 1  # the terminator may have been cut in two
+            start = len(self.unfinished) - 1  # the terminator may arrive in two parts
             self.unfinished += data
             if self.unfinished.find(TERMINATOR, start) < 0:
                 return []
@@ -206,7 +206,7 @@ class LineReader(LineReceiver):
         return lines
 
     def _up_to_an_overlong(self, lines: list[bytes]) -> list[bytes]:
-        # The last `\r` of an unfinished line may be half of a terminator, and then is no part of it.
+        # A final `\r` of an unfinished line may be the first half of a terminator, so it does not count.
         unfinished = self.unfinished.removesuffix(b"\r")
         for index, line in enumerate([*lines, bytes(unfinished)]):
             if len(line) > self.MAX_LENGTH:
@@ -227,9 +227,10 @@ class LineReader(LineReceiver):
 
 @implementer(IHalfCloseableProtocol)
 class HalfCloseReader(LineReader):
-    """A `LineReader` whose owner decides what becomes of a peer that shuts its way in and still listens.
+    """A `LineReader` that leaves the treatment of a half-closed connection to its owner.
 
-    :param owner: an `ILineReaderOwner` that is told so by ``reader_finished(reader)``.
+    :param owner: an `ILineReaderOwner` with a method ``reader_finished(reader)``. It is called when the peer
+        has ended its direction; the peer may still receive.
     """
 
     owner: Any
@@ -238,22 +239,22 @@ class HalfCloseReader(LineReader):
         self.owner.reader_finished(self)
 
     def writeConnectionLost(self) -> None:
-        """We never shut our own way out alone."""
+        """Do nothing: this side never ends only its own direction."""
 
 
 @implementer(IPushProducer)
 class LineWriter(Protocol):
-    """Writes messages, and knows whether the peer keeps up with reading them.
+    """Protocol that writes messages, and notices whether the peer reads them fast enough.
 
     :param owner: an `ILineWriterOwner`.
-    :param clock: times how long closing may take.
-    :param log: told of data that comes in, since none is expected, unless the owner can explain it.
-    :param name: what to call the connection in the log.
-    :param waiting: where writes wait for the peer to read; the owner ends them after a loss.
-    :param max_unsent: how many bytes may be written while there is no room, at least 1.
-    :param send_at_once: send each write in its own turn of the reactor, as `PromptSender` can.
-    :ivar has_room: False from when the transport has enough to send until it has sent that;
-        who waits in `waiting` is told then.
+    :param clock: clock that limits the duration of closing.
+    :param log: log for unexpected data from the peer, unless the owner can explain it.
+    :param name: name of the connection in the log.
+    :param waiting: the Deferreds of writes that wait for the peer to read. The owner ends them after a loss.
+    :param max_unsent: largest number of bytes written without room, at least 1.
+    :param send_at_once: True to send each write in its own turn of the reactor, with a `PromptSender`.
+    :ivar has_room: False from the moment when the transport's buffer is full until it is sent. Then the
+        Deferreds in `waiting` fire.
     """
 
     transport: Any
@@ -275,7 +276,7 @@ class LineWriter(Protocol):
         self.max_unsent = max_unsent
         self.waiting = waiting
         self.has_room = True
-        self._unsent = 0  # written without room; whoever cancels waiting leaves the data there
+        self._unsent = 0  # bytes written without room, including those of cancelled waits
         self._send_at_once = send_at_once
         self._prompt: PromptSender | None = None
         self._abort: IDelayedCall | None = None
@@ -289,11 +290,11 @@ class LineWriter(Protocol):
         self.owner.writer_connected(self)
 
     def send(self, data: bytes) -> None:
-        """Hand one or more whole messages to the transport; `has_room` tells whether it has had enough.
+        """Pass one or more whole messages to the transport. Afterwards `has_room` tells if it can take more.
 
-        :raises BacklogError: and nothing is sent, if there is no room and `max_unsent` bytes
-            were written since there was, with `WRITE_OVERHEAD` for each call. While there is
-            room, data of any size is taken.
+        :raises BacklogError: if there is no room and `max_unsent` bytes were written since there was room,
+            counting `WRITE_OVERHEAD` for each call. Then nothing is sent. While there is room, data of any
+            size is accepted.
         """
         if not self.has_room and self._unsent + len(data) > self.max_unsent:
             raise BacklogError(self.max_unsent)
@@ -312,7 +313,7 @@ class LineWriter(Protocol):
         self.waiting.fire(None)
 
     def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""
+        """Do nothing: the connection is lost, and `connectionLost` follows."""
 
     def dataReceived(self, data: bytes) -> None:
         if not self.owner.writer_heard(self, data):
@@ -321,7 +322,7 @@ class LineWriter(Protocol):
             )
 
     def close(self) -> None:
-        """Close when all is written, or after `CLOSE_TIMEOUT` if the peer does not read it."""
+        """Close after all data is sent, or after `CLOSE_TIMEOUT` if the peer does not read."""
         if self._abort is None:
             self.transport.unregisterProducer()
             self._abort = Deadline(self.clock, CLOSE_TIMEOUT, self.transport.abortConnection)

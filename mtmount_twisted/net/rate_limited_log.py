@@ -1,9 +1,11 @@
-"""`RateLimitedLog`: log lines that others can cause by the thousand, a few of each kind a minute.
+"""`RateLimitedLog`: a log for lines that peers can cause by the thousand. It logs a few of each kind per
+minute.
 
-A log that is full of one line hides the others, and fills a disk. Each line that a peer without rights can
-cause as often as it likes goes through this log: a refused connection, a failed handshake, a malformed line.
+A log that is full of one line hides the others and fills the disk. A line that a peer without rights can
+cause as often as it likes goes through this log, for example about a refused connection, a failed handshake
+or a malformed line.
 
-Touches a clock and a logger. Next to read: `halves`, which logs what strangers do to a pair.
+This module touches a clock and a logger. Next to read: `halves`, which logs the actions of unknown peers.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 INTERVAL = 60.0
-"""How long lines of one kind are counted together, in seconds."""
+"""Duration of the interval in which lines of one kind are counted together, in seconds."""
 
 A_FEW = 10
-"""How many lines of one kind a site may need in `INTERVAL`, when everybody connects at its start."""
+"""Number of lines of one kind in `INTERVAL` that a site may need when all clients connect at its start."""
 
 
 class _Kind:
-    """How many lines of one kind there were: when their interval began, and since when none was logged."""
+    """Counts of one kind of line: start of the interval, logged lines, lines held back since the last one."""
 
     __slots__ = ("began", "kept_back", "logged")
 
@@ -32,13 +34,14 @@ class _Kind:
 
 
 class RateLimitedLog:
-    """Logs the first lines of a kind in each interval; the next one after that says how many it kept back.
+    """A log that logs the first lines of a kind in each interval. The next line reports how many were held
+    back.
 
-    Lines of one text, before its arguments are filled in, are of one kind: each text is a constant of the
-    program, so that a peer can't make kinds.
+    Lines with the same text before formatting are one kind. Each text is a constant of the program, so a peer
+    can't create kinds.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param burst: how many lines of a kind are logged in `INTERVAL`.
+    :param clock: an ``IReactorTime`` with a monotonic `seconds`.
+    :param burst: number of lines of a kind that are logged in `INTERVAL`.
     """
 
     def __init__(self, clock: IReactorTime, log: logging.Logger, burst: int = 1) -> None:
@@ -48,7 +51,7 @@ class RateLimitedLog:
         self._kinds: dict[str, _Kind] = {}
 
     def log(self, level: int, text: str, *args: object, **more: Any) -> None:
-        """Log a line, or count it; the arguments are those of `logging.Logger.log`."""
+        """Log a line, or count it. The arguments are those of `logging.Logger.log`."""
         kind = self._kinds.get(text)
         if kind is None:
             kind = self._kinds[text] = _Kind()
@@ -77,5 +80,5 @@ class RateLimitedLog:
         self.log(logging.ERROR, text, *args)
 
     def exception(self, text: str, *args: object) -> None:
-        """Log a line at ``ERROR`` with the traceback of the exception that is handled, or count it."""
+        """Log a line at ``ERROR`` with the traceback of the current exception, or count it."""
         self.log(logging.ERROR, text, *args, exc_info=True)

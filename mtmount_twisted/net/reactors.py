@@ -1,6 +1,6 @@
-"""`ReactorLayer`: a reactor that does some things in a way of its own; a base class.
+"""`ReactorLayer`: base class of reactors that do a few things differently from the reactor below.
 
-Next to read: `tls.ConnectsWith` and `privileged.PrivilegedPorts`, which are such reactors.
+Next to read: `tls.ConnectsWith` and `privileged.PrivilegedPorts`, its subclasses.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from zope.interface import directlyProvides, providedBy
 
 
 class ReactorLayer:
-    """Does what a reactor does. A subclass overrides methods.
+    """A reactor that passes each call to the reactor below, unless a subclass overrides the method.
 
-    It provides the same interfaces, so that Twisted's checks of them take it for the reactor.
+    It provides the same interfaces, so that Twisted's checks accept it as the reactor.
 
     :param reactor: the reactor below.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self.seconds = reactor.seconds  # bound here: both are called for each line
+        self.seconds = reactor.seconds  # bound here for speed: both are called for each line
         self.callLater = reactor.callLater
         directlyProvides(self, providedBy(reactor))
 

@@ -1,8 +1,8 @@
-"""The lines that came and were not read yet, bounded, and the reads that wait for one.
+"""A bounded queue of received lines that are not read yet, and the reads that wait for a line.
 
-`ReceiveQueue` is the queue; `Messages` goes through it in an ``async for``, without a Deferred for what
-is there already. Neither knows of connections: whoever makes an inbox pauses and resumes the
-socket for it. May touch no network. Next to read: `pair`, which has one.
+`ReceiveQueue` is the queue. `Messages` iterates over it in an ``async for``, without a Deferred for a line
+that is already there. Neither knows of connections: the owner of the queue pauses and resumes the socket.
+This module touches no network. Next to read: `pair`, which has such a queue.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .waiting import Waiters
 T = TypeVar("T")
 
 MAX_DIRECT = 20
-"""How many reads in a row a callback may have answered at once while it is being served itself."""
+"""Number of reads in a row that a callback may get answered at once while its own read is being answered."""
 
 
 class ReceiveQueue(Generic[T]):
-    """A queue of lines, each decoded when it is read.
+    """A queue of lines. Each line is decoded when it is read.
 
-    :param decode: line -> message; what it raises fails that one read.
-    :param limit: at this many lines `pause` is called, and `resume` when half of them are
-        read; at least 1. It bounds the queue but for what one chunk from the network still holds.
-    :raises ValueError: if `limit` is below 1; it is named as the user knows it, ``max_unread``.
-    :ivar lines: what was not read yet, oldest first.
-    :ivar readers: who waits for a line.
-    :ivar serving: True while those who wait are given lines.
+    :param decode: function from a line to a message. If it raises, only that read fails.
+    :param limit: number of lines at which `pause` is called, at least 1. `resume` is called when half of them
+        are read. The queue can exceed the limit only by the rest of one chunk from the network.
+    :raises ValueError: if `limit` is below 1. The error names it ``max_unread``, the user's name for it.
+    :ivar lines: the unread lines, oldest first.
+    :ivar readers: the reads that wait for a line.
+    :ivar serving: True while waiting reads are being answered.
     :ivar paused: True from `pause` to `resume`.
     """
 
@@ -53,14 +53,14 @@ class ReceiveQueue(Generic[T]):
         self.readers: Waiters[T] = Waiters()
         self.serving = False
         self.paused = False
-        self._direct = 0  # reads answered at once within the callback of the one that is served
+        self._direct = 0  # reads answered at once during the callback of another read
 
     def __len__(self) -> int:
-        """How many lines are there for reads that are yet to come."""
+        """Return the number of lines that no waiting read will take."""
         return max(0, len(self.lines) - len(self.readers))
 
     def put(self, lines: list[bytes]) -> None:
-        """Add lines, in order, and serve the reads that wait."""
+        """Add lines in order, and answer waiting reads."""
         self.lines.extend(lines)
         self._serve()
         if len(self.lines) >= self._limit and not self.paused:
@@ -68,7 +68,7 @@ class ReceiveQueue(Generic[T]):
             self._pause()
 
     def clear(self) -> int:
-        """Drop all lines; how many those were."""
+        """Drop all lines, and return their number."""
         dropped = len(self.lines)
         self.lines.clear()
         if self.paused:
@@ -77,11 +77,11 @@ class ReceiveQueue(Generic[T]):
         return dropped
 
     def may_take(self) -> bool:
-        """True if a line is there that nobody waits for, so that `take` is fair."""
+        """Return True if there is a line and no read waits, so that `take` is fair."""
         return bool(self.lines) and not self.readers.waiting
 
     def take(self) -> T:
-        """The next message of those that are there; there must be one."""
+        """Return the next message. There must be one."""
         line = self.lines.popleft()
         if self.paused and len(self.lines) <= self._limit // 2:
             self.paused = False
@@ -89,7 +89,7 @@ class ReceiveQueue(Generic[T]):
         return self._decode(line)
 
     def get(self) -> Deferred[T]:
-        """The next message: at once if one is there and nobody waits for it, else when it comes."""
+        """Return a Deferred of the next message. It fires at once if there is one and no other read waits."""
         if not self.may_take() or self._direct >= MAX_DIRECT:
             return self.readers.wait()
         self._direct += self.serving
@@ -99,7 +99,7 @@ class ReceiveQueue(Generic[T]):
             return fail()
 
     def _serve(self) -> None:
-        """One loop serves all, so that callbacks that read again grow the stack by `MAX_DIRECT` at most."""
+        """Answer the reads in one loop, so that callbacks that read again nest at most `MAX_DIRECT` deep."""
         if self.serving:
             return
         self.serving = True
@@ -120,16 +120,16 @@ class ReceiveQueue(Generic[T]):
             reader.callback(message)
 
     def fail(self, make_error: Callable[[], Exception]) -> None:
-        """End the reads that wait with an error; the lines stay."""
+        """Fail all waiting reads with an error. The lines stay."""
         self.readers.fail(make_error)
 
 
 class Messages(Generic[T]):
-    """What ``async for`` goes through: the messages of an inbox, until its pair is closed.
+    """Asynchronous iterator over the messages of a queue, until its pair is closed.
 
-    :param inbox: where messages are taken from with no Deferred, if they are there already.
-    :param read: waits for the next one, if not.
-    :param closed: is the pair closed?
+    :param inbox: the queue. Messages that are already there come from it without a Deferred.
+    :param read: function that waits for the next message.
+    :param closed: function that returns True if the pair is closed.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Host names -> addresses, IPv4 and IPv6, with a deadline, and never in the way of anything.
+"""Resolution of host names to IPv4 and IPv6 addresses, with a deadline, and without blocking anything.
 
-Twisted's ``reactor.connectTCP`` and ``reactor.resolve`` know only IPv4, and look names up in the reactor's
-thread pool, where a name server that does not answer holds up the end of the process. `NameResolver` is for
-the running reactor, `look_up` for the time before there is one.
+Twisted's ``reactor.connectTCP`` and ``reactor.resolve`` support only IPv4. They look names up in the
+reactor's thread pool, where a name server that does not answer delays the end of the process. `NameResolver`
+is for the running reactor; `look_up` is for the time before the reactor runs.
 
 Next to read: `threads`, where the look-ups run; `halves`, which connects by name.
 """
@@ -37,7 +37,7 @@ from .threads import call_each_within, in_daemon_thread
 from .waiting import Waiters
 
 LOOK_UP_TIME = 5.0
-"""How long a name server has to answer, in seconds."""
+"""Time in seconds within which a name server must answer."""
 
 NO_ANSWER = f"no answer from the name server within {LOOK_UP_TIME:g} s"
 
@@ -46,29 +46,29 @@ Addresses = tuple[str, ...]
 
 
 def system_addresses(host: str) -> Addresses:
-    """The addresses of a host name, by the system's own means. Blocks, perhaps for minutes.
+    """Return the addresses of a host name from the system's resolver. This blocks, perhaps for minutes.
 
-    :raises OSError: if it has none, or nobody knows.
-    :raises UnicodeError: if it can't be a host name.
+    :raises OSError: if the name has no address, or if the name server does not answer.
+    :raises UnicodeError: if the text is not a valid host name.
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    # IPv4 first: a mount's controller or commander that listens on one family listens on that.
+    # IPv4 first: if a mount's controller or a commander listens on one family only, it is IPv4.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def names_of(reactor: Any) -> Any:
-    """An `IHostNames`: the reactor itself if it provides that, else a new `NameResolver`."""
+    """Return an `IHostNames`: the reactor itself if it provides the interface, else a new `NameResolver`."""
     own = IHostNames(reactor, None)
     return NameResolver(reactor) if own is None else own
 
 
 @implementer(IHostNames)
 class NameResolver:
-    """Looks names up in daemon threads, one at a time for each name.
+    """Resolver that looks names up in daemon threads, with at most one thread per name.
 
     :param reactor: an ``IReactorTime`` and ``IReactorFromThreads``.
-    :param system: looks one name up; blocks, and raises `OSError` or `UnicodeError`.
+    :param system: function that looks one name up. It blocks, and raises `OSError` or `UnicodeError`.
     """
 
     def __init__(self, reactor: Any, system: Callable[[str], Addresses] | None = None) -> None:
@@ -77,10 +77,10 @@ class NameResolver:
         self._waiting: dict[str, Waiters[Addresses]] = {}
 
     def addresses(self, host: str) -> Deferred[Addresses]:
-        """As in `interfaces.IHostNames`, within `LOOK_UP_TIME`.
+        """See `interfaces.IHostNames`; the time limit is `LOOK_UP_TIME`.
 
-        Who asks about a name while an earlier look-up of it hangs waits for that one: the number of threads
-        does not grow.
+        While a look-up of a name hangs, a further request for that name waits for the same look-up. So the
+        number of threads does not grow.
         """
         if is_address(host):
             return succeed((host,))
@@ -118,9 +118,9 @@ def _reason(error: BaseException | None) -> str:
 def look_up(
     hosts: Iterable[str], within: float = LOOK_UP_TIME, system: Callable[[str], Addresses] | None = None
 ) -> Mapping[str, Addresses | str]:
-    """The addresses of hosts, all looked up at once. Blocks: for the start, before the reactor runs.
+    """Look up several hosts at once and return their addresses. This blocks: use it before the reactor runs.
 
-    :param within: how long that may take together, in seconds.
+    :param within: longest total time in seconds.
     :returns: for each host its addresses, or the reason why it has none.
     """
     hosts, resolve = list(dict.fromkeys(hosts)), system or system_addresses
@@ -139,9 +139,9 @@ def look_up(
 
 
 class AttemptBound:
-    """Bounds the time of an attempt to connect to one address.
+    """Time limit for an attempt to connect to one address.
 
-    A time-out of Twisted's own would be judged before the connection is noticed (see `deadlines`).
+    Twisted's own time-out would be judged before an established connection is noticed (see `deadlines`).
     """
 
     def __init__(self, clock: Any) -> None:
@@ -149,12 +149,12 @@ class AttemptBound:
         self._deadline: Deadline | None = None
 
     def start(self, connector: IConnector, timeout: float) -> None:
-        """Give the attempt up after so many seconds."""
+        """Start the time limit, in seconds. The attempt is given up when it ends."""
         self.stop()
         self._deadline = Deadline(self._clock, timeout, connector.stopConnecting)
 
     def stop(self) -> Failure | None:
-        """Note that the attempt has ended; return why, if that is because its time is over."""
+        """Stop the time limit at the end of an attempt. Return a `TimeoutError` if the limit ended it."""
         deadline, self._deadline = self._deadline, None
         if deadline is None:
             return None
@@ -166,17 +166,16 @@ class AttemptBound:
 
 @implementer(IConnector)
 class NamedConnector(ClientFactory):
-    """Connects to a host: looks its name up for each attempt, and tries one address after the other.
+    """Connector to a host by name. For each attempt it resolves the name and tries one address after another.
 
-    To the factory it is the connector, as ``reactor.connectTCP`` gives one for an address.
+    The factory sees it as its connector, as it sees that of ``reactor.connectTCP`` for an address.
 
     :param names: an `IHostNames`.
     :param host: a name or an address.
-    :param factory: makes the protocol; its ``clientConnectionFailed`` or ``clientConnectionLost`` is called
-        once for each attempt.
-    :param timeout: return how long an attempt at one address may take, in seconds, for the number of
-        addresses.
-    :ivar state: ``disconnected``, ``connecting`` or ``connected``, as of Twisted's own connectors.
+    :param factory: factory of the protocol. Its ``clientConnectionFailed`` or ``clientConnectionLost`` is
+        called once for each attempt.
+    :param timeout: function from the number of addresses to the time limit for one address, in seconds.
+    :ivar state: ``disconnected``, ``connecting`` or ``connected``, as in Twisted's own connectors.
     """
 
     noisy = False
@@ -203,16 +202,16 @@ class NamedConnector(ClientFactory):
         self._connector: IConnector | None = None
 
     def connect(self) -> None:
-        """Begin an attempt."""
+        """Start an attempt."""
         self.state = "connecting"
         host = self._target[0]
         self._looking = succeed((host,)) if is_address(host) else self._names.addresses(host)
         self._looking.addCallbacks(self._resolved, self._failed)
 
     def stopConnecting(self) -> None:
-        """Give up an attempt; it fails with ``UserError``, as at Twisted's own connectors.
+        """Give up an attempt. It fails with ``UserError``, as in Twisted's own connectors.
 
-        :raises twisted.internet.error.NotConnectingError: if there is none.
+        :raises twisted.internet.error.NotConnectingError: if no attempt is in progress.
         """
         if self.state != "connecting":
             raise NotConnectingError("no attempt to connect is under way")
@@ -230,7 +229,7 @@ class NamedConnector(ClientFactory):
             self._connector.disconnect()
 
     def getDestination(self) -> IAddress:
-        """Host and port, as given."""
+        """Return the host and the port as given."""
         return HostnameAddress(self._target[0].encode("idna"), self._target[1])
 
     def _resolved(self, addresses: Addresses) -> None:
@@ -252,14 +251,14 @@ class NamedConnector(ClientFactory):
         self.state = "disconnected"
         self._outer.clientConnectionFailed(self, reason)
 
-    # What the connector of one address reports
+    # Reports of the connector to one address
 
     def startedConnecting(self, connector: IConnector) -> None:
-        """Bound the attempt at one address."""
+        """Start the time limit for one address."""
         self._bound.start(connector, self._patience)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """The attempt succeeded."""
+        """Make the protocol, because the attempt succeeded."""
         self._bound.stop()
         self.state = "connected"
         self._left.clear()
@@ -267,7 +266,7 @@ class NamedConnector(ClientFactory):
         return made
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """One address can't be connected to."""
+        """Try the next address after a failure. After the last address, end the attempt."""
         reason = self._bound.stop() or reason
         if self._left:
             self._try_next()
@@ -275,7 +274,7 @@ class NamedConnector(ClientFactory):
             self._end(reason)
 
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
-        """The connection is lost."""
+        """Note that the connection is lost."""
         self._connector = None
         self.state = "disconnected"
         self._outer.clientConnectionLost(self, reason)
@@ -283,10 +282,11 @@ class NamedConnector(ClientFactory):
 
 @implementer(IStreamClientEndpoint)
 class NamedEndpoint:
-    """Connects once to a host by its name or address; the parameters are those of `NamedConnector`.
+    """Client endpoint for one connection to a host by name or address. See `NamedConnector` for the
+    parameters.
 
-    Twisted's ``HostnameEndpoint`` looks names up in the reactor's thread pool, where a mute name server holds
-    up the end of the process.
+    Twisted's ``HostnameEndpoint`` looks names up in the reactor's thread pool, where a name server that does
+    not answer delays the end of the process.
     """
 
     def __init__(self, reactor: Any, host: str, port: int, timeout: Callable[[int], float]) -> None:
@@ -297,7 +297,7 @@ class NamedEndpoint:
         self._timeout = timeout
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """As in ``IStreamClientEndpoint``."""
+        """See ``IStreamClientEndpoint``."""
         once = _Once(self._reactor, protocolFactory)
         to = self._host, self._port
         once.connector = NamedConnector(self._reactor, self._names, *to, once, self._timeout)
@@ -306,9 +306,9 @@ class NamedEndpoint:
 
 
 class _Once(ClientFactory):
-    """Makes one protocol, and gives it out once it is connected.
+    """Factory that makes one protocol and returns it after it is connected.
 
-    :ivar connected: a Deferred of the protocol; to cancel it is to give up.
+    :ivar connected: a Deferred of the protocol. Cancelling it gives up the attempt.
     """
 
     noisy = False
@@ -321,7 +321,7 @@ class _Once(ClientFactory):
         self.connected: Deferred[IProtocol] = Deferred(self._give_up)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Make the protocol; the transport connects it as soon as this returns."""
+        """Make the protocol. The transport connects it as soon as this method returns."""
         try:
             made = self._factory.buildProtocol(addr)
             if made is None:
@@ -333,7 +333,7 @@ class _Once(ClientFactory):
         return made
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """No address can be connected to, or the attempt was given up."""
+        """Fail the Deferred: no address accepts a connection, or the attempt was given up."""
         self.connected.errback(reason)
 
     def _give_up(self, connected: Deferred[IProtocol]) -> None:

@@ -1,10 +1,10 @@
-"""The way out to one who is told: with a bound, past which who does not keep up is cut off.
+"""Bounded sending: a client that falls behind by more than a bound is a slow consumer and is disconnected.
 
-Nothing is dropped for one who stays connected, and nothing waits for one that is slow. While there is room
-what is sent goes out at once: whoever sends much in one turn joins it, since each piece may be a system
-call. The bridge's clients have an `SendBuffer` each, and the web's streams of events.
+Nothing is dropped for a connected client, and no other client waits for a slow one. While the transport has
+room, data is sent at once. A caller that sends much in one turn should join the data, because each piece may
+cost a system call. Each client of the bridge has a `SendBuffer`, and so has each event stream of the web.
 
-Touches a transport, or whatever takes a producer and bytes as one does, and a clock.
+This module touches a clock and a transport, or any object with the same methods for bytes and a producer.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from .deadlines import Deadline
 from .waiting import Waiters
 
 AT_ONCE_INTERVAL = 50e-6
-"""Least time between two writes that are sent at once, in seconds: about a turn of the reactor."""
+"""Shortest time between two writes that are sent at once, in seconds: about a turn of the reactor."""
 
 READS_ON = 1.0
-"""How long a client that has just read all that the transport had is given at least to do so again, in
-seconds: what is kept for it may be old because this process was held up."""
+"""Shortest time in seconds that a client has to empty the transport's buffer once more after it has just
+emptied it. Its backlog may be old only because this process was suspended."""
 
 
 class PromptSender:
-    """Send what was written in the present turn of the reactor: the one place that calls ``doWrite``.
+    """Sender that flushes data in the present turn of the reactor. It is the one place that calls
+    ``doWrite``.
 
-    The reactor itself writes in its next turn. A round trip takes 117 µs with this and 130 µs without it
-    (benchmark ``round_trip``, "ours, sent at once" against "ours"). Two sends are at least
-    `AT_ONCE_INTERVAL` apart, since each is a system call; a write in between waits for the reactor.
+    The reactor itself writes in its next turn. A round trip takes 117 µs with this class and 130 µs without
+    it (benchmark ``round_trip``, "ours, sent at once" against "ours"). Two flushes are at least
+    `AT_ONCE_INTERVAL` apart, because each is a system call; a write in between waits for the reactor.
 
-    A transport that wraps a socket decides for itself when it writes and how it ends: TLS is one. There, and
-    wherever the class of a transport is no `IWriteDescriptor`, nothing is sent early. An error that
-    ``doWrite`` returns stays for the reactor to find.
+    A transport that wraps a socket, such as TLS, decides for itself when it writes and how it ends. If the
+    class of a transport is not an `IWriteDescriptor`, nothing is flushed early. An error that ``doWrite``
+    returns is left for the reactor to find.
     """
 
     __slots__ = ("_clock", "_sent_at", "_transport")
@@ -48,7 +49,7 @@ class PromptSender:
         self._transport = transport if IWriteDescriptor.implementedBy(type(transport)) else None
 
     def send_now(self) -> None:
-        """Send, unless the last send was within `AT_ONCE_INTERVAL`, or the clock went back."""
+        """Flush, unless the last flush was within `AT_ONCE_INTERVAL`, or the clock went back."""
         if self._transport is None:
             return
         now = self._clock.seconds()
@@ -59,13 +60,13 @@ class PromptSender:
 
 @implementer(IPushProducer)
 class SendBuffer:
-    """Writes to a transport while it has room, and keeps what comes meanwhile, up to a bound.
+    """Writer to a transport. While the transport has no room, it keeps a backlog, up to a bound.
 
-    :param clock: times how long the client is behind.
-    :param max_bytes: how much may be kept beyond what the transport itself buffers.
-    :param max_seconds: how long the oldest of what the client has not read may wait. A client that
-        reads on is not cut off, however long there is always something left to read.
-    :param cut_off: called with the reason, once, when a bound is passed.
+    :param clock: clock that measures how long the client is behind.
+    :param max_bytes: largest backlog in bytes, without the bytes that the transport itself buffers.
+    :param max_seconds: longest time that the oldest unread data may wait. A client that keeps reading is not
+        cut off, however long some data remains unread.
+    :param cut_off: called once with the reason when a bound is exceeded.
     """
 
     def __init__(
@@ -78,25 +79,25 @@ class SendBuffer:
         self._transport: Any = None
         self._has_room = False
         self._prompt: PromptSender | None = None
-        self._kept: deque[tuple[float, bytes]] = deque()  # with when it came
+        self._kept: deque[tuple[float, bytes]] = deque()  # with the time of arrival
         self._kept_bytes = 0
         self._deadline: IDelayedCall | None = None
         self._roomy: Waiters[None] = Waiters()
 
     @property
     def behind(self) -> int:
-        """How many bytes are kept here, beyond what the transport itself buffers."""
+        """Backlog in bytes, without the bytes that the transport itself buffers."""
         return self._kept_bytes
 
     def attach(self, transport: Any) -> None:
-        """Write to this transport from now on; its flow control is the outlet's."""
+        """Write to this transport from now on, and take over its flow control."""
         self._transport = transport
         self._has_room = True
         self._prompt = PromptSender(self._clock, transport)
         transport.registerProducer(self, True)
 
     def detach(self) -> None:
-        """Forget the transport and all that was kept; cancel each wait for room."""
+        """Forget the transport and the backlog. Cancel each wait for room."""
         self._transport = self._prompt = None
         self._has_room = False
         self._kept.clear()
@@ -105,14 +106,14 @@ class SendBuffer:
         self._roomy.fail(CancelledError)
 
     def finish(self) -> None:
-        """Hand all that was kept to the transport, room or not, and detach."""
+        """Write the whole backlog to the transport, even without room, and detach."""
         if self._transport is not None:
             self._transport.unregisterProducer()
             self._transport.write(b"".join(data for _, data in self._kept))
         self.detach()
 
     def send(self, data: bytes) -> None:
-        """Send whole lines; to nobody if there is no transport."""
+        """Send whole lines. Without a transport, drop them."""
         if self._has_room:
             self._transport.write(data)
             if self._prompt is not None:
@@ -124,7 +125,7 @@ class SendBuffer:
                 self._cut(f"more than {self._max_bytes} bytes behind")
 
     def room(self) -> Deferred[None]:
-        """Fires when there is room; cancelled if there is no transport, or none any more."""
+        """Return a Deferred that fires when there is room. Without a transport it is cancelled."""
         if self._has_room:
             return succeed(None)
         room = self._roomy.wait()
@@ -139,8 +140,8 @@ class SendBuffer:
                 self._start_timer(self._clock.seconds())
 
     def resumeProducing(self) -> None:
-        """All that was written has been read: write on, until there is no room again."""
-        if self._transport is None:  # told late by a transport that is closing
+        """Write the backlog, because all earlier data has been read, until there is no room again."""
+        if self._transport is None:  # a closing transport may call this late
             return
         self._stop_timer()
         self._has_room = True
@@ -155,7 +156,7 @@ class SendBuffer:
             self._start_timer(oldest, at_least=READS_ON)
 
     def stopProducing(self) -> None:
-        """The connection is lost; its owner detaches."""
+        """Do nothing: the connection is lost, and its owner detaches."""
 
     def _start_timer(self, since: float, at_least: float = 0.0) -> None:
         self._stop_timer()

@@ -1,11 +1,11 @@
-"""Work that may hang for ever, in threads that nobody waits for.
+"""Execution of calls that may hang for ever, in threads that can be abandoned.
 
-A name server, a disk and a network file system can hang a call for longer than anybody waits. Such a call
-can't be ended, only left behind, so its thread is a daemon: the end of the program does not wait for it. The
-threads of Twisted's own pools are no place for such work: a pool joins its threads when it stops, in the
-reactor's thread, and a pool that is full holds up everybody else's work.
+A name server, a disk or a network file system can hang a call for any time. Such a call can't be stopped,
+only abandoned. So its thread is a daemon thread, for which the end of the program does not wait. The threads
+of Twisted's own pools are unsuitable: a pool joins its threads when it stops, in the reactor's thread, and a
+full pool delays all other work.
 
-Touches nothing but threads. Next to read: `resolving`, which uses both functions.
+This module touches nothing but threads. Next to read: `resolving`, which uses both functions.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred[T]:
-    """Call a function in a thread of its own.
+    """Call a function in a separate thread.
 
-    :param reactor: an ``IReactorFromThreads``: the result comes in its thread.
-    :param name: the thread's name, as a debugger shows it.
-    :returns: a Deferred that fires with what `work` returns, or fails with what it raises, `SystemExit` too.
-        Cancelling it abandons the thread: what comes of it then is dropped.
+    :param reactor: an ``IReactorFromThreads``; the Deferred fires in its thread.
+    :param name: name of the thread, for a debugger.
+    :returns: a Deferred that fires with the result of `work`, or fails with its error, even `SystemExit`.
+        Cancelling the Deferred abandons the thread; its result is then dropped.
     """
     result: Deferred[T] = Deferred()
 
@@ -35,7 +35,7 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
         outcome: T | Failure
         try:
             outcome = work()
-        except BaseException:  # which would end the thread unheard
+        except BaseException:  # else it would end the thread unnoticed
             outcome = Failure()
         reactor.callFromThread(result.callback, outcome)
 
@@ -46,20 +46,20 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
 def call_each_within(
     seconds: float, works: Iterable[Callable[[], T]], name: str, late: str
 ) -> list[T | BaseException]:
-    """Call functions at once, each in a thread of its own, and block until all return or the time is over.
+    """Call several functions at once, each in a separate thread. Block until all return or the time is over.
 
-    For the start of a program, before the reactor runs.
+    Use it at the start of a program, before the reactor runs.
 
-    :param seconds: how long all of them may take together.
-    :param name: the threads' name, as a debugger shows it.
-    :param late: the text of the `TimeoutError` that stands for a function which has not returned by then.
-    :returns: in the order of the functions, what each returns or raises.
+    :param seconds: longest total time in seconds.
+    :param name: name of the threads, for a debugger.
+    :param late: text of the `TimeoutError` for a function that has not returned in time.
+    :returns: the result or the error of each function, in their order.
     """
 
     def run(number: int, work: Callable[[], T]) -> None:
         try:
             outcomes[number] = work()
-        except BaseException as error:  # which would end the thread unheard
+        except BaseException as error:  # else it would end the thread unnoticed
             outcomes[number] = error
 
     outcomes: dict[int, T | BaseException] = {}

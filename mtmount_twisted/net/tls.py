@@ -1,8 +1,8 @@
-"""TLS as values: the certificate that a server shows, the authorities that it trusts, and its settings.
+"""TLS as values: a server's certificate, the certificate authorities that it trusts, and its settings.
 
-`load_credentials` and `endpoint_credentials` read files; `Server` shows what they read, and takes renewed
-credentials while it serves. pyOpenSSL is an extra, so each function imports it. Next to read:
-`frontends.tcp.tls`, whose clients prove who they are.
+`load_credentials` and `endpoint_credentials` read files. `Server` uses the result, and accepts renewed
+credentials while it runs. pyOpenSSL is an optional dependency, so each function imports it. Next to read:
+`frontends.tcp.tls`, for clients that authenticate with certificates.
 """
 
 from __future__ import annotations
@@ -30,29 +30,28 @@ CIPHERS = (
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
 )
-"""The cipher suites of TLS 1.2 in Mozilla's "intermediate" profile (Server Side TLS 5.7), in its order. Those
-of TLS 1.3 in it are the ones that OpenSSL offers by itself."""
+"""The cipher suites for TLS 1.2 in Mozilla's "intermediate" profile (Server Side TLS 5.7), in its order.
+Those for TLS 1.3 are OpenSSL's default."""
 
 CURVES = "X25519:prime256v1:secp384r1"
-"""The curves of that profile, for every version of TLS."""
+"""The curves in that profile, for every version of TLS."""
 
 WARN_BEFORE = timedelta(days=30)
-"""How long before its end a certificate is warned of."""
+"""Time before the end of a certificate at which a warning about it starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a server proves itself by, and whom it asks for the same.
+    """A server's certificate and key, and the authorities of its clients' certificates.
 
-    Two are equal if they show and trust the same certificates.
+    Two objects are equal if they have the same certificates.
 
-    :ivar chain: the server's certificate, a ``cryptography.x509.Certificate``, then those that lead to its
-        authority's.
-    :ivar authorities: the certificates of the authority that clients must have theirs from; none if clients
-        need none.
+    :ivar chain: the server's certificate, a ``cryptography.x509.Certificate``, followed by the intermediate
+        certificates up to its authority.
+    :ivar authorities: certificates of the authority of client certificates; empty if clients need none.
     :ivar dh_parameters: Diffie-Hellman parameters in PEM, or None.
-    :ivar chain_file: the file that `chain` is from; "" if that is not known.
-    :ivar authorities_file: the file that `authorities` are from.
+    :ivar chain_file: file of `chain`; "" if it is unknown.
+    :ivar authorities_file: file of `authorities`.
     """
 
     chain: tuple[Any, ...]
@@ -66,11 +65,11 @@ class Credentials:
 def load_credentials(certificate: str, private_key: str, client_ca: str = "") -> Credentials:
     """Read the files of a configuration.
 
-    :param certificate: path of the certificate, with those that lead to its authority's, in PEM.
+    :param certificate: path of the certificate and its intermediate certificates, in PEM.
     :param private_key: path of its key, in PEM.
-    :param client_ca: path of the authority's certificates, in PEM; empty if clients need none.
-    :raises ConfigError: if a file can't be read or holds something else, or the key is another
-        certificate's.
+    :param client_ca: path of the authority's certificates, in PEM; empty if clients need no certificate.
+    :raises ConfigError: if a file is unreadable or has other contents, or if the key belongs to another
+        certificate.
     """
     chain = tuple(_read(certificate, _CERTIFICATE, "a certificate", _certificate))
     [key, *_] = _read(private_key, _PRIVATE_KEY, "a private key with no password", _key)
@@ -105,7 +104,7 @@ def _primes(data: bytes) -> bytes:
 
 
 def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[bytes], Any]) -> list[Any]:
-    """Return what a file in PEM holds of a kind: one of it at the least."""
+    """Return the items of one kind in a PEM file: at least one."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -119,7 +118,7 @@ def _read(path: str, pattern: re.Pattern[bytes], what: str, load: Callable[[byte
     return found
 
 
-# No look beyond the next dashes: of many beginnings with no end, each would go through the whole file.
+# The lookahead stops at the next dashes. Else each of many beginnings without end would scan the whole file.
 _BODY = rb"(?:(?!-----).)++"
 _CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----" + _BODY + rb"-----END CERTIFICATE-----\n?", re.DOTALL
@@ -137,8 +136,8 @@ def endpoint_credentials(text: str) -> Credentials | None:
     """Read the files of an ``ssl:`` endpoint; return None for any other endpoint.
 
     :param text: a Twisted server endpoint that `Endpoint.parse` accepts.
-    :raises ConfigError: if a file can't be read or holds something else, or the key is another
-        certificate's. It names the file.
+    :raises ConfigError: if a file is unreadable or has other contents, or if the key belongs to another
+        certificate. The error names the file.
     """
     endpoint = Endpoint.parse(text)
     if not endpoint.is_encrypted:
@@ -155,10 +154,10 @@ def endpoint_credentials(text: str) -> Credentials | None:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class Server:
-    """Makes the server's side of TLS connections: TLS 1.2 or newer, by Mozilla's "intermediate" profile.
+    """Factory of the server's side of TLS connections: TLS 1.2 or newer, Mozilla's "intermediate" profile.
 
-    :param credentials: what the server shows until `renew`.
-    :ivar credentials: what it shows now.
+    :param credentials: the credentials until `renew` is called.
+    :ivar credentials: the present credentials.
     """
 
     credentials: Credentials
@@ -167,12 +166,12 @@ class Server:
         self.renew(credentials)
 
     def renew(self, credentials: Credentials) -> None:
-        """Show and trust other certificates from the next connection on; those that are made stay."""
+        """Use other credentials for new connections; existing connections keep theirs."""
         self._options = _server_options(credentials)
         self.credentials = credentials
 
     def serverConnectionForTLS(self, protocol: Any) -> Any:
-        """As in `IOpenSSLServerConnectionCreator`."""
+        """See `IOpenSSLServerConnectionCreator`."""
         return self._options.serverConnectionForTLS(protocol)
 
 
@@ -195,10 +194,10 @@ def _server_options(credentials: Credentials) -> Any:
 
 
 def _limit_curves(context: Any) -> None:
-    """Have a context use `CURVES` and no other.
+    """Restrict a context to `CURVES`.
 
-    pyOpenSSL has a public name for one curve only (``set_tmp_ecdh``), and none for X25519. Where the
-    function below is missing, OpenSSL's own list holds, which is wider and not weaker.
+    pyOpenSSL has a public function for one curve only (``set_tmp_ecdh``), and none for X25519. If the
+    function below is missing, OpenSSL's own list applies, which is longer but not weaker.
     """
     from cryptography.hazmat.bindings.openssl.binding import Binding
 
@@ -208,7 +207,7 @@ def _limit_curves(context: Any) -> None:
 
 
 def _use_primes(context: Any, primes: bytes) -> None:
-    """Give a context Diffie-Hellman parameters. pyOpenSSL takes a path only: that of a file in memory."""
+    """Set the Diffie-Hellman parameters of a context. pyOpenSSL requires a path, here of a file in memory."""
     with open(os.memfd_create("dh-parameters"), "wb") as file:
         file.write(primes)
         file.flush()
@@ -225,22 +224,24 @@ def _trust(certificates: Iterable[Any]) -> Any:
 
 
 def encrypted(factory: Any, server: Server) -> Factory[Any]:
-    """Put TLS before a factory of protocols."""
+    """Wrap a factory of protocols in TLS."""
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
     return TLSMemoryBIOFactory(server, False, factory)
 
 
 def client_options(host: str, ca: str, certificate: str = "", private_key: str = "") -> Any:
-    """Return what a client's connections need, an ``IOpenSSLClientConnectionCreator``: TLS 1.2 or newer.
+    """Return the TLS options of a client's connections, an ``IOpenSSLClientConnectionCreator``: TLS 1.2 or
+    newer.
 
-    :param host: name or address that the server's certificate must be for.
-    :param ca: path of the certificates of the authority that the server's must be from, in PEM; empty for the
-        authorities that this machine trusts.
-    :param certificate: path of the client's own, with those that lead to its authority's; empty for none.
-    :param private_key: path of its key; empty if it is in the same file.
-    :raises ConfigError: if a file can't be read or holds something else, or the key is another
-        certificate's.
+    :param host: name or address for which the server's certificate must be valid.
+    :param ca: path of the certificates of the server's authority, in PEM; empty for the authorities that this
+        machine trusts.
+    :param certificate: path of the client's own certificate and its intermediate certificates; empty for
+        none.
+    :param private_key: path of its key; empty if the key is in the same file.
+    :raises ConfigError: if a file is unreadable or has other contents, or if the key belongs to another
+        certificate.
     """
     from twisted.internet.ssl import TLSVersion, optionsForClientTLS
 
@@ -254,10 +255,10 @@ def client_options(host: str, ca: str, certificate: str = "", private_key: str =
 
 
 class ConnectsWith(ReactorLayer):
-    """A reactor on which TCP connections are TLS connections. All else is the reactor's.
+    """A reactor that makes TLS connections in place of TCP connections. Everything else is the reactor's own.
 
     :param reactor: the reactor below.
-    :param options: from `client_options`.
+    :param options: the result of `client_options`.
     """
 
     def __init__(self, reactor: Any, options: Any) -> None:
@@ -265,7 +266,7 @@ class ConnectsWith(ReactorLayer):
         self._options = options
 
     def connectTCP(self, host: str, port: int, factory: Any, *rest: Any, **more: Any) -> Any:
-        """Connect, with TLS on top."""
+        """Connect with TLS."""
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
         return self._reactor.connectTCP(
@@ -274,10 +275,10 @@ class ConnectsWith(ReactorLayer):
 
 
 def why_refused(error: BaseException) -> tuple[str, str] | None:
-    """Explain the error that ended a TLS connection, on the client's side.
+    """Explain the error that ended a TLS connection on the client's side.
 
-    :returns: the `PeerRefusedError.reason` and `PeerRefusedError.cause`; None if the error says that the
-        connection was lost and no more.
+    :returns: the `PeerRefusedError.reason` and `PeerRefusedError.cause`; None if the error only says that the
+        connection was lost.
     """
     from OpenSSL import SSL
     from service_identity import VerificationError
@@ -305,17 +306,17 @@ _SAID = (
     ("record layer failure", "it does not speak TLS", "plain"),
     ("http request", "it does not speak TLS", "plain"),
 )
-"""What OpenSSL says of a connection that ends, the most telling first; an alert is the far end's word."""
+"""OpenSSL's texts about a connection that ended, the most specific first. An alert is the far end's text."""
 
 
 def client_name(certificate: Any) -> str:
-    """Return the one name that a client's certificate, an ``x509.Certificate``, gives it.
+    """Return the one name in a client's certificate, an ``x509.Certificate``.
 
-    That is the common name of its subject. A certificate without one may have its name as a DNS name or an
+    The name is the common name of its subject. If the subject has none, the name may be a DNS name or an
     e-mail address in ``subjectAltName``.
 
-    :raises ValueError: with what was expected, if it has no name or more than one: two readers could take it
-        for two different clients.
+    :raises ValueError: if there is no name, or more than one: two readers could take such a certificate for
+        two different clients. The error text describes a valid certificate.
     """
     from cryptography import x509
 
@@ -343,7 +344,8 @@ def _alternative_names(certificate: Any) -> list[str]:
 
 
 def date_warnings(certificates: Iterable[Any], now: datetime) -> Iterator[str]:
-    """Say which certificates are expired, expire within `WARN_BEFORE` or are not valid yet, a line each.
+    """Yield a warning for each certificate that is expired, expires within `WARN_BEFORE`, or is not valid
+    yet.
 
     :param now: the current time, with a time zone.
     """

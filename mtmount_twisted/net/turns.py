@@ -1,8 +1,9 @@
-"""Turns for reading: what clients send is read in slices, so that the others, and the mount, wait for little.
+"""Turns for reading: input is read in slices, so that one client delays the others and the mount only
+briefly.
 
-Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a parser works on each line of it:
-thousands, if a client means it. Here a budget of bytes holds for all connections together, and a slice of one
-connection is read before the next has its turn.
+Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a parser processes each line of
+it. A hostile client can make that thousands of lines. Here all connections together have a budget of bytes
+per turn, and the connections are read in slices, one after another.
 
 Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``, whose connections take
 turns.
@@ -13,27 +14,28 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 LEAST = 64
-"""As how many bytes a shorter slice counts, and each line in one: to refuse a line costs the same, however
-short."""
+"""Number of bytes that a shorter slice counts as, and each line in one: rejecting a line costs the same at
+any length."""
 
 
 class Reader(Protocol):
-    """A connection with input that was not read yet."""
+    """A connection with unread input."""
 
     def read_slice(self, most: int) -> int:
-        """Read so many bytes at most, and add itself again if more can be read; it must not raise.
+        """Read at most so many bytes. If more can be read, add itself again. This method must not raise.
 
-        :returns: as how many bytes that counts.
+        :returns: the number of bytes that the reading counts as.
         """
 
 
 class Turns:
-    """Gives connections their turns to read, in the order in which they asked.
+    """A scheduler that gives connections turns to read, in the order of their requests.
 
     :param reactor: an ``IReactorTime``.
-    :param budget: how many bytes of all connections are read until the next turn begins.
-    :param slice_size: how many bytes of one connection are read at once.
-    :param pause: how long after one turn's beginning the next begins, in seconds; 0 for the reactor's next.
+    :param budget: number of bytes that all connections together may read in a turn.
+    :param slice_size: largest number of bytes read from one connection at once.
+    :param pause: time from the start of a turn to the start of the next one, in seconds; 0 for the reactor's
+        next turn.
     """
 
     def __init__(self, reactor: Any, budget: int, slice_size: int, pause: float = 0.0) -> None:
@@ -42,23 +44,23 @@ class Turns:
         self._slice_size = slice_size
         self._pause = pause
         self._waiting: dict[Reader, None] = {}
-        self._next: Any = None  # when the next turn begins, if something was read in this one
+        self._next: Any = None  # timer of the next turn, if this turn has been used
         self._left = 0
         self._reading = False
 
     def add(self, reader: Reader) -> None:
-        """Have a connection read: at once if this turn has bytes left, else in a later one."""
+        """Request a turn for a connection. It reads at once if the present turn has budget left."""
         self._waiting.setdefault(reader)
         if self._next is None:
             self._begin()
         self._read()
 
     def discard(self, reader: Reader) -> None:
-        """Give a connection no turn any more."""
+        """Withdraw the request of a connection."""
         self._waiting.pop(reader, None)
 
     def close(self) -> None:
-        """Give no turn to any of those that wait."""
+        """Drop all requests."""
         self._waiting.clear()
         if self._next is not None:
             self._next.cancel()
@@ -75,7 +77,7 @@ class Turns:
             self._read()
 
     def _read(self) -> None:
-        if self._reading:  # a reader that adds itself, or an answer that ends, while another slice is read
+        if self._reading:  # called from inside a slice: a reader adds itself, or an answer ends
             return
         self._reading = True
         try:

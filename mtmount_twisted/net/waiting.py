@@ -1,10 +1,11 @@
-"""`Waiters`: the Deferreds that wait for one thing, served in order and cancellable.
+"""`Waiters`: Deferreds that wait for one event, served in order and cancellable.
 
-Where several may wait for one event (a message, room to write, a connection, the end of a close),
-their Deferreds come from here, so that each one ends exactly once: with a result, with an error, or
-cancelled. The other Deferreds of this package come from coroutines that await these.
+If several callers may wait for one event (a message, room to write, a connection, the end of a close), their
+Deferreds come from this class. So each one ends exactly once: with a result, with an error, or cancelled. The
+other Deferreds of this package come from coroutines that await these.
 
-Touches nothing but Deferreds. Next to read: `receive_queue`, `protocol` and `halves`, which have some.
+This module touches nothing but Deferreds. Next to read: `receive_queue`, `protocol` and `halves`, which use
+it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ T = TypeVar("T")
 class Waiters(Generic[T]):
     """Deferreds in the order in which they began to wait.
 
-    A cancelled one leaves the queue at once, so that it takes no result that another,
-    or nobody yet, should have had.
+    A cancelled Deferred leaves the queue at once, so that it consumes no result meant for another one.
 
-    :ivar waiting: those Deferreds, as keys; true if there is one. It takes from either end in
-        constant time, which a plain dict does not.
+    :ivar waiting: the Deferreds, as keys. An `OrderedDict` removes from either end in constant time; a plain
+        dict does not.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Waiters(Generic[T]):
         return len(self.waiting)
 
     def wait(self) -> Deferred[T]:
-        """A new Deferred, at the end of the queue."""
+        """Return a new Deferred at the end of the queue."""
         waiter: Deferred[T] = Deferred(self._leave)
         self.waiting[waiter] = None
         return waiter
@@ -44,21 +44,21 @@ class Waiters(Generic[T]):
         del self.waiting[waiter]
 
     def first(self) -> Deferred[T]:
-        """Take the one that has waited longest out of the queue."""
+        """Remove and return the Deferred that has waited longest."""
         return self.waiting.popitem(last=False)[0]
 
     def fire(self, result: T) -> None:
-        """End all that wait now with this result; those who begin to wait meanwhile stay."""
+        """End all present Deferreds with this result. Deferreds that begin to wait in a callback stay."""
         for waiter in self._taking():
             waiter.callback(result)
 
     def fail(self, make_error: Callable[[], Exception]) -> None:
-        """End all that wait now with an error of their own; those who come meanwhile stay."""
+        """End all present Deferreds with an error each. Deferreds that begin to wait in a callback stay."""
         for waiter in self._taking():
             waiter.errback(make_error())
 
     def _taking(self) -> Iterator[Deferred[T]]:
         for waiter in tuple(self.waiting):
-            if waiter in self.waiting:  # else cancelled by what an earlier one did
+            if waiter in self.waiting:  # else a callback of an earlier one has cancelled it
                 del self.waiting[waiter]
                 yield waiter

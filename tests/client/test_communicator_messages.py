@@ -208,7 +208,7 @@ class EachTests(PairCase):
         with self.assertLogs(LOG, logging.INFO) as logged:
             self.far_end.feed(done(1, 2, 3))
         self.successResultOf(each)
-        self.assertIn("closed with 2 lines unread", logged.output[-1])
+        self.assertIn("closed with 2 unread lines", logged.output[-1])
         self.assertEqual(self.read_number(), 2)
 
     def test_cancel(self) -> None:

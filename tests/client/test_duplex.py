@@ -159,7 +159,7 @@ class InMemoryTests(SynchronousTestCase):
         self.turn(SETTLE_TIME)
         for data, word in (
             (b"x" * 70_000, "a line of more than 65536 bytes"),
-            (b"5\nhalf", "middle of a line"),
+            (b"5\nhalf", "within a line"),
         ):
             with self.assertLogs(LOG, "WARNING") as logged:
                 far_end = self.port.far_ends[-1]

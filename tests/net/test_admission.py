@@ -118,7 +118,7 @@ class Peers(BridgeCase):
             self.assertEqual([self.comes_in(number) for number in (0, 1)], [False, False])
         self.assertEqual(len(logged.output), 2)
         self.assertIn(f"refused a peer, IPv4Address(type='TCP', host='{HOST}'", logged.output[0])
-        self.assertIn(f"may come from {self.FAR} only", logged.output[0])
+        self.assertIn(f"only {self.FAR} and the addresses on the list", logged.output[0])
         self.assertTrue(self.comes_in(2))
 
     def test_host_of_a_telling_name(self) -> None:
