@@ -1,12 +1,12 @@
 """An axis: azimuth, elevation or camera cable wrap.
 
-An axis always has a `Path`, and it has a `Target` while it moves or tracks and after it has
-arrived. It has none, and so is not in position, once it was stopped for whatever reason.
+An axis always has a `Path`. It has a `Target` while it moves or tracks, and after it has arrived. After a
+stop for any reason it has no target, and so is not in position.
 
-A target is refused outside the position limits. While tracking, the axis extrapolates the
-last target for ever; where that would take it over a position limit it stops at the limit.
+A target outside the position limits is refused. While tracking, the axis extrapolates the last target without
+end. If the target leaves the position limits, the axis stops at the limit.
 
-Next to read: `motion` (the paths), `mount` (who calls this).
+Next to read: `motion` (the paths), `mount` (the caller).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from .execution import Execution, Part, Plan, World, instantly
 from .motion import Change, Path, State, Target, approach, bounded, brake, in_position_changes, rest, settle
 
 IN_POSITION = 0.01
-"""How far an axis in position may be from its target, deg and deg/s (protocol-tma2020.rst)."""
+"""Largest distance of an axis in position from its target, deg and deg/s (protocol-tma2020.rst)."""
 
 LEAST_RATE = 1e-6
-"""The least velocity (deg/s), acceleration (deg/s²) and jerk (deg/s³) that a move may ask for."""
+"""Smallest velocity (deg/s), acceleration (deg/s²) and jerk (deg/s³) in a move command."""
 
 LONGEST = 86400.0
-"""The longest move that is accepted, and how far ahead in-position events are planned, s."""
+"""Longest move that is accepted, and the time ahead for which in-position events are planned, s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an axis can do: positions in deg, velocity in deg/s, acceleration in deg/s²."""
+    """Limits of an axis: positions in deg, velocity in deg/s, acceleration in deg/s²."""
 
     low: float
     high: float
@@ -52,9 +52,9 @@ CAMERA_CABLE_WRAP = Limits(-90.0, 90.0, 3.5, 1.0)
 
 
 class InPositionWatch:
-    """Reports when an axis enters and leaves position, by one timer for the next change.
+    """Reporter of an axis that enters or leaves position. It has one timer, for the next change.
 
-    :param what: which axis an `InPositionReply` says it is, or None for one that has none.
+    :param what: number of the axis in an `InPositionReply`; None for an axis without such replies.
     :ivar in_position: True if the axis is in position now.
     """
 
@@ -66,19 +66,19 @@ class InPositionWatch:
         self.in_position = False
 
     def announce(self) -> None:
-        """Report whether the axis is in position, though that did not change."""
+        """Report whether the axis is in position, even without a change."""
         if self._what is not None:
             self._world.send(InPositionReply(what=self._what, in_position=self.in_position))
 
     def follow(self, path: Path, target: Target) -> None:
-        """Watch a path that begins now."""
+        """Watch a path that starts now."""
         self.close()
         first, *self._changes = in_position_changes(path, target, IN_POSITION, IN_POSITION)
         self._report(first.in_position)
         self._wait()
 
     def forget(self) -> None:
-        """There is no target any more."""
+        """Report that the axis is not in position, because it has no target any more."""
         self.close()
         self._report(False)
 
@@ -109,9 +109,9 @@ class InPositionWatch:
 class Axis(Device):
     """One axis.
 
-    :param limits: in which moves and targets are accepted.
-    :param position: where it is at first, deg.
-    :param what: which axis its `InPositionReply` says it is, or None to send none.
+    :param limits: limits for moves and targets.
+    :param position: initial position, deg.
+    :param what: number of the axis in its `InPositionReply`; None to send none.
     :ivar powered: True if its power is on.
     :ivar drive_enabled: True if its drive is enabled.
     :ivar tracking: True if tracking is enabled.
@@ -148,16 +148,16 @@ class Axis(Device):
 
     @property
     def state(self) -> State:
-        """Where it is now (deg) and how fast it goes (deg/s of real time)."""
+        """Present position (deg) and velocity (deg/s of real time)."""
         return self._path.at(self.world.clock.seconds())
 
     @property
     def in_position(self) -> bool:
-        """True if it is at its target, and as fast as that."""
+        """True if its position and velocity are those of its target, within tolerance."""
         return self._watch.in_position
 
     def announce_in_position(self) -> None:
-        """Report whether the axis is in position, though that did not change."""
+        """Report whether the axis is in position, even without a change."""
         self._watch.announce()
 
     def halt(self) -> None:
@@ -172,7 +172,7 @@ class Axis(Device):
         self._watch.close()
 
     def power(self, command: Any) -> Plan:
-        """Turn on, which also enables the drive, or off, which also stops it."""
+        """Turn the power on, which also enables the drive; or off, which also stops the axis."""
         if command.on:
             self.check_no_alarm(command)
             return instantly(lambda _: self._set_power())
@@ -185,7 +185,7 @@ class Axis(Device):
         self.powered = self.drive_enabled = False
 
     def drive_enable(self, command: Any) -> Plan:
-        """Enable or disable the drive; either way it stops."""
+        """Enable or disable the drive. Both stop the axis."""
         self._check_drive(command)
         if command.on:
             self._check_powered(command)
@@ -193,19 +193,19 @@ class Axis(Device):
         return self._halting(lambda: setattr(self, "drive_enabled", command.on))
 
     def drive_reset(self, command: Any) -> Plan:
-        """Reset the drive, which leaves it disabled and stops it."""
+        """Reset the drive. This stops the axis and leaves the drive disabled."""
         self._check_drive(command)
         self._check_powered(command)
         return self._halting(lambda: setattr(self, "drive_enabled", False))
 
     def enable_tracking(self, command: Any) -> Plan:
-        """Enable or disable tracking; either way it stops."""
+        """Enable or disable tracking. Both stop the axis."""
         if command.on:
             self._check_ready(command)
         return self._halting(lambda: setattr(self, "tracking", command.on))
 
     def _halting(self, action: Callable[[], None]) -> Plan:
-        """The plan of a command that first of all supersedes whatever goes on."""
+        """Return the plan of a command that first supersedes the command in progress."""
 
         def begin(command: Command) -> None:
             self._part.supersede(command)
@@ -215,7 +215,7 @@ class Axis(Device):
         return instantly(begin)
 
     def stop(self, command: Command) -> Plan:
-        """Brake to a stop and disable tracking; done when it stands."""
+        """Brake to a stop and disable tracking. The command is done when the axis stands still."""
         self._check_ready(command)
         duration = abs(self.state.velocity) / self._acceleration
 
@@ -227,7 +227,7 @@ class Axis(Device):
         return Plan(duration, begin)
 
     def home(self, command: Command) -> Plan:
-        """Move to zero, or to the nearest position to zero that the limits allow."""
+        """Move to zero, or to the position within the limits that is nearest to zero."""
         position = min(max(0.0, self.limits.low), self.limits.high)
         return self.plan_move(command, position)
 
@@ -246,8 +246,8 @@ class Axis(Device):
         """Move to a position.
 
         :param position: deg.
-        :param velocity, acceleration: the most on the way, deg/s and deg/s²; 0 for the axis's limit.
-        :raises CommandRefused: if the axis can't now, or can't ever.
+        :param velocity, acceleration: largest values on the way, deg/s and deg/s²; 0 for the axis's limit.
+        :raises CommandRefused: if the axis can't do this now, or can never do it.
         """
         self._check_ready(command)
         if self.tracking:
@@ -270,7 +270,7 @@ class Axis(Device):
         return Plan(path.duration, begin)
 
     def _path_to(self, target: Target, velocity: float, acceleration: float) -> Path:
-        """The path to a target at rest; harder than asked for if it would leave the position limits."""
+        """Return the path to a target at rest. It brakes harder than requested to stay within the limits."""
         path = approach(target.time, self.state, target, velocity, acceleration)
         low, high = path.extent()
         if low < self.limits.low or high > self.limits.high:
@@ -280,10 +280,10 @@ class Axis(Device):
     def plan_track(self, command: Command, position: float, velocity: float, tai: float) -> Plan:
         """Follow a target from now on.
 
-        :param position: where it is at `tai`, deg.
+        :param position: position of the target at `tai`, deg.
         :param velocity: deg/s of real time.
         :param tai: s since the unix epoch.
-        :raises CommandRefused: if the axis can't now, or can't ever.
+        :raises CommandRefused: if the axis can't do this now, or can never do it.
         """
         self._check_ready(command)
         if not self.tracking:
@@ -296,7 +296,7 @@ class Axis(Device):
         target = Target(now - (self._tai(command) - tai), position, velocity)
         self._check_position(command, "position now", target.at(now).position)
         path = approach(now, self.state, target, self._velocity, self._acceleration)
-        # A small correction in the shortest time would be faster than an axis in position may be.
+        # In the shortest time, a small correction would exceed the velocity allowed for an axis in position.
         path = settle(path, target, IN_POSITION, IN_POSITION, self._velocity, self._acceleration)
         path = bounded(path, self.limits.low, self.limits.high, self._acceleration)
 
@@ -337,7 +337,7 @@ class Axis(Device):
             raise CommandRefused(command, outside)
 
     def _rate(self, command: Command, name: str, value: float, limit: float | None) -> float:
-        """A velocity, acceleration or jerk of a command, or the limit in place of 0."""
+        """Return a velocity, acceleration or jerk of a command; the limit in place of 0."""
         if value == 0:
             return limit or 0.0
         if limit is not None and value > limit:

@@ -1,12 +1,12 @@
-"""The devices that are no axes: covers, locks, oil, power, chiller, interlock.
+"""The devices besides the axes: covers, locks, oil supply, power supply, chiller, interlock.
 
-Each `Device` has a table from the end of a command's name to the method that plans it: the
-device ``MirrorCovers`` plans `MirrorCoversDeploy` with what it has under ``Deploy``. A method
-only checks and returns a `Plan`; things change when the plan begins.
+Each `Device` has a table from the end of a command's name to the method that plans the command: the device
+``MirrorCovers`` plans `MirrorCoversDeploy` with its method for ``Deploy``. Such a method only checks the
+command and returns a `Plan`. The device changes when the plan begins.
 
-All devices: one in alarm takes only its reset-alarm command and what turns something off.
+A device in alarm accepts only its reset-alarm command and commands that turn something off.
 
-Next to read: `axis` (the axes), `mount` (all of them together).
+Next to read: `axis` (the axes), `mount` (all devices together).
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from .execution import INSTANT, Part, Plan, World, instantly, together
 from .motion import glide, rest
 
 Method = Callable[[Any], Plan]
-"""Checks a command and plans it. It takes the command class of its place in the table."""
+"""A function that checks a command and plans it. Its argument has the command class of its table entry."""
 
 OIL_WARM_UP = 15 * 60.0
-"""How long the oil supply system takes to turn on, s (protocol-tma2020.rst)."""
+"""Time in which the oil supply system turns on, s (protocol-tma2020.rst)."""
 
 MAIN_POWER_WARM_UP = 2 * 60.0
-"""How long the main power supply takes to turn on, s (protocol-tma2020.rst)."""
+"""Time in which the main power supply turns on, s (protocol-tma2020.rst)."""
 
 ALL_DRIVES = -1
 COVER_DRIVES = range(4)
-"""The drive numbers of mirror covers and of mirror cover locks; a choice of ours."""
+"""The drive numbers of mirror covers and of mirror cover locks. The choice is our own."""
 
 
 class Device:
-    """What all devices have: a name, an alarm, parts and a table of methods.
+    """Base class of devices: a name, an alarm, parts and a table of methods.
 
-    :param prefix: what the names of its commands begin with.
-    :param subsystem: who it is in its errors.
-    :ivar alarm: what is wrong, or None.
+    :param prefix: beginning of the names of its commands.
+    :param subsystem: its subsystem in errors.
+    :ivar alarm: description of the alarm, or None.
     """
 
     def __init__(self, prefix: str, subsystem: SubsystemId, world: World) -> None:
@@ -54,12 +54,15 @@ class Device:
         self.parts: list[Part] = []
 
     def check_no_alarm(self, command: Command) -> None:
-        """:raises CommandRefused: if it is in alarm."""
+        """Check that the device is not in alarm.
+
+        :raises CommandRefused: if it is.
+        """
         if self.alarm is not None:
             raise CommandRefused(command, f"{self.prefix} is in alarm: {self.alarm}; reset the alarm first")
 
     def raise_alarm(self, explanation: str) -> None:
-        """Stop, fail what it is busy with and take no more until the alarm is reset."""
+        """Stop, fail the command in progress, and accept no more commands until the alarm is reset."""
         if self.alarm is not None:
             return
         self.alarm = explanation
@@ -89,7 +92,7 @@ class Device:
         self.world.send(error)
 
     def halt(self) -> None:
-        """Stop whatever moves or runs, as an alarm does."""
+        """Stop all motion and operation, as an alarm does."""
 
     def close(self) -> None:
         """Stop all timers."""
@@ -98,9 +101,9 @@ class Device:
 
 
 class Switch(Part):
-    """Something that is on or off, and may take time to turn on.
+    """A part that is on or off, and may take time to turn on.
 
-    :param warm_up: how long the real one takes to turn on, s.
+    :param warm_up: time in which the real part turns on, s.
     """
 
     def __init__(self, world: World, warm_up: float = 0.0) -> None:
@@ -110,21 +113,21 @@ class Switch(Part):
         self.on = False
 
     def plan(self, on: bool) -> Plan:
-        """Turn on or off. Only turning on what is off takes time."""
+        """Turn on or off. Only the change from off to on takes time."""
         if not on or self.on or not self._warm_up:
             return Plan(INSTANT, lambda execution: self.begin(execution, 0.0, lambda: self.turn(on)))
         duration = self._warm_up if self._realistic else 0.0
         return Plan(self._warm_up, lambda execution: self.begin(execution, duration, lambda: self.turn(on)))
 
     def turn(self, on: bool) -> None:
-        """Be on or off from now on."""
+        """Set the state at once."""
         self.on = on
 
 
 class Switches(Device):
-    """A device that is nothing but switches, each with its own command, and perhaps one for all.
+    """A device made of switches, each with its own command, and perhaps with one command for all.
 
-    :param switches: the switch of each command, by the end of its name.
+    :param switches: the switch of each command, by the end of the command's name.
     """
 
     def __init__(
@@ -154,23 +157,23 @@ class Switches(Device):
 
 
 def oil_supply_system(world: World) -> Switches:
-    """Cooling, oil and main pump, separately or together."""
+    """Return the oil supply system: cooling, oil and main pump, with separate commands and a common one."""
     names = ("PowerCooling", "PowerOil", "PowerMainPump")
     switches = {name: Switch(world, OIL_WARM_UP) for name in names}
     return Switches("OilSupplySystem", SubsystemId.OIL_SUPPLY_SYSTEM, world, switches)
 
 
 def main_power_supply(world: World) -> Switches:
-    """One switch, slow to turn on."""
+    """Return the main power supply: one switch, which takes time to turn on."""
     switches = {"Power": Switch(world, MAIN_POWER_WARM_UP)}
     return Switches("MainPowerSupply", SubsystemId.MAIN_POWER_SUPPLY, world, switches)
 
 
 class Chiller(Switches):
-    """The top-end chiller: it can follow the ambient temperature while its power is on.
+    """The top-end chiller. While its power is on, it can follow the ambient temperature.
 
     :ivar tracking_ambient: True if it follows the ambient temperature.
-    :ivar temperature: the last setpoint, °C, or None.
+    :ivar temperature: the last set point, °C, or None.
     """
 
     def __init__(self, world: World) -> None:
@@ -180,12 +183,12 @@ class Chiller(Switches):
         self.temperature: float | None = None
 
     def power(self, command: Any) -> Plan:
-        """Turn on or off. Off also ends following the ambient temperature."""
+        """Turn on or off. Turning off also ends following the ambient temperature."""
         plan = super().power(command)
         return plan if command.on else together([plan, instantly(lambda _: self.halt())])
 
     def track_ambient(self, command: Any) -> Plan:
-        """Follow the ambient temperature, or stop doing so."""
+        """Follow the ambient temperature, or stop following it."""
         if command.on:
             self.check_no_alarm(command)
             if not self.switches["Power"].on:
@@ -203,7 +206,7 @@ class Chiller(Switches):
 
 
 class Interlock(Device):
-    """The safety interlock, of which only the alarm and its reset are simulated."""
+    """The safety interlock. Only its alarm and the reset of the alarm are simulated."""
 
     def __init__(self, world: World) -> None:
         super().__init__("Safety", SubsystemId.INTERLOCK, world)
@@ -211,10 +214,10 @@ class Interlock(Device):
 
 
 class Drive(Part):
-    """One drive of mirror covers or locks, which goes at even velocity.
+    """One drive of mirror covers or locks, which moves at constant velocity.
 
-    :param position: where it is at first, %.
-    :param velocity: how fast it goes, %/s.
+    :param position: initial position, %.
+    :param velocity: velocity, %/s.
     """
 
     def __init__(self, world: World, position: float, velocity: float) -> None:
@@ -225,7 +228,7 @@ class Drive(Part):
 
     @property
     def position(self) -> float:
-        """Where it is now, %."""
+        """Present position, %."""
         return self._path.at(self._clock.seconds()).position
 
     def halt(self) -> None:
@@ -233,7 +236,7 @@ class Drive(Part):
         self._path = rest(self._clock.seconds(), self.position)
 
     def plan_move(self, goal: float) -> Plan:
-        """Go to a position, %."""
+        """Move to a position, %."""
         path = glide(self._clock.seconds(), self.position, goal, self._velocity)
 
         def begin(execution: Any) -> None:
@@ -246,12 +249,12 @@ class Drive(Part):
 class Covers(Device):
     """Mirror covers or mirror cover locks: four drives, each with its own power and position.
 
-    A command to some drives supersedes what those drives are busy with, and only that; other
-    drives of a superseded command go on to where it sent them.
+    A command to some drives supersedes the commands in progress of these drives only. Other drives of a
+    superseded command continue to their goal.
 
-    :param position: where the drives are at first, %.
-    :param velocity: how fast they go, %/s.
-    :param deployed, retracted: the positions that these words mean, %.
+    :param position: initial position of the drives, %.
+    :param velocity: velocity of the drives, %/s.
+    :param deployed, retracted: positions for these two words, %.
     """
 
     def __init__(
@@ -276,9 +279,9 @@ class Covers(Device):
         }
 
     def chosen(self, command: Any) -> list[Drive]:
-        """The drives that a command is for.
+        """Return the drives that a command addresses.
 
-        :raises CommandRefused: if it has no such drive.
+        :raises CommandRefused: if there is no such drive.
         """
         if command.drive == ALL_DRIVES:
             return self.drives
@@ -288,7 +291,7 @@ class Covers(Device):
         return [self.drives[command.drive]]
 
     def _ready(self, command: Any) -> list[Drive]:
-        """The drives that a command is for, which must be able to move."""
+        """Return the drives that a command addresses, after a check that they can move."""
         drives = self.chosen(command)
         self.check_no_alarm(command)
         off = [str(self.drives.index(drive)) for drive in drives if not drive.powered]
@@ -298,7 +301,7 @@ class Covers(Device):
         return drives
 
     def power(self, command: Any) -> Plan:
-        """Turn drives on or off. Off stops them."""
+        """Turn drives on or off. Turning off stops them."""
         drives = self.chosen(command)
         if command.on:
             self.check_no_alarm(command)
@@ -311,7 +314,7 @@ class Covers(Device):
             self._stop(drives, command)
 
     def stop(self, command: Any) -> Plan:
-        """Stop drives where they are."""
+        """Stop drives at their present positions."""
         drives = self._ready(command)
         return instantly(lambda _: self._stop(drives, command))
 
@@ -325,7 +328,7 @@ class Covers(Device):
         return together([drive.plan_move(goal) for drive in self._ready(command)])
 
     def reset_alarm(self, command: Any) -> Plan:
-        """End the alarm of the device, which all drives share."""
+        """End the alarm of the device, which all its drives share."""
         self.chosen(command)
         return super().reset_alarm(command)
 
@@ -336,14 +339,14 @@ class Covers(Device):
 
 
 def mirror_covers(world: World) -> Covers:
-    """The mirror covers: closed is deployed, at 0 %."""
+    """Return the mirror covers: deployed means closed, at 0 %."""
     return Covers(
         "MirrorCovers", SubsystemId.MIRROR_COVERS, world, velocity=50.0, deployed=0.0, retracted=100.0
     )
 
 
 def mirror_cover_locks(world: World) -> Covers:
-    """The mirror cover locks: locked is deployed, at 100 %."""
+    """Return the mirror cover locks: deployed means locked, at 100 %."""
     return Covers(
         "MirrorCoverLocks",
         SubsystemId.MIRROR_COVER_LOCKS,

@@ -1,9 +1,9 @@
-"""A command from its Ack to its end: what devices promise, and how they keep it.
+"""Execution of a command from its Ack to its end: the plans of devices, and their completion.
 
-A device answers a command with a `Plan`, or refuses it by raising `CommandRefused`, before
-anything has changed. The mount sends the Ack, makes an `Execution` and lets the plan begin.
-Each `Part` that works at the command then says when it has finished, or why it won't, and the
-execution answers once: with Done when all parts have finished, or NoAck at the first failure.
+A device accepts a command with a `Plan`, or refuses it with `CommandRefused` before anything has changed. The
+mount sends the Ack, makes an `Execution` and starts the plan. Each `Part` that works on the command reports
+that it has finished or failed. The execution sends one answer: Done when all parts have finished, or NoAck at
+the first failure.
 
 Next to read: `devices`.
 """
@@ -19,18 +19,18 @@ from mtmount_twisted.dialects.tma2020.commands import Command
 from mtmount_twisted.dialects.tma2020.replies import DoneReply, NoAckReply, Reply
 
 INSTANT = 1.0
-"""What the Ack of a command that takes no time announces, s."""
+"""Time-out in the Ack of a command that takes no time, s."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the devices of one mount share.
+    """Values that all devices of a mount share.
 
-    :ivar clock: tells the time and calls later.
-    :ivar send: takes each reply and event.
-    :ivar tai: tells TAI, s since the unix epoch.
-    :ivar speed: how many times faster than the real one the mount is.
-    :ivar realistic: True to take the time that warming up takes.
+    :ivar clock: an ``IReactorTime``.
+    :ivar send: function that takes each reply and event.
+    :ivar tai: function that returns TAI, s since the unix epoch.
+    :ivar speed: factor by which the mount is faster than the real one.
+    :ivar realistic: True if warming up takes time.
     """
 
     clock: IReactorTime
@@ -41,9 +41,9 @@ class World:
 
 
 class Execution:
-    """One command that was acknowledged, until it is answered.
+    """A command that was acknowledged, until its end.
 
-    :param parts: how many parts must finish before it is done.
+    :param parts: number of parts that must finish before the command is done.
     """
 
     def __init__(self, command: Command, parts: int, send: Callable[[Reply], None]) -> None:
@@ -53,13 +53,13 @@ class Execution:
         self._open = not command.ack_only
 
     def finish_part(self) -> None:
-        """One more part has finished: after the last one the command is done."""
+        """Note that a part has finished. After the last part, send Done."""
         self._parts -= 1
         if self._parts == 0:
             self._end(DoneReply(sequence_id=self.command.sequence_id, source=self.command.source))
 
     def fail(self, explanation: str) -> None:
-        """The command won't be done."""
+        """Send NoAck: the command has failed."""
         self._end(no_ack(self.command, explanation))
 
     def _end(self, reply: Reply) -> None:
@@ -69,17 +69,17 @@ class Execution:
 
 
 def no_ack(command: Command, explanation: str) -> NoAckReply:
-    """The NoAck to a command."""
+    """Return the NoAck to a command."""
     return NoAckReply(sequence_id=command.sequence_id, source=command.source, explanation=explanation)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a device will do about a command that it has accepted.
+    """The plan of a device for a command that it has accepted.
 
-    :ivar announced: for the Ack: how long it should take at most, s of real time.
-    :ivar begin: does it; each of the parts must finish or fail the execution once.
-    :ivar parts: how many parts work at it.
+    :ivar announced: time-out for the Ack: longest duration, s of real time.
+    :ivar begin: function that starts the plan. Each part must finish or fail the execution once.
+    :ivar parts: number of parts that work on the command.
     """
 
     announced: float
@@ -88,9 +88,9 @@ class Plan:
 
 
 def instantly(action: Callable[[Command], None]) -> Plan:
-    """A plan that takes no time.
+    """Return a plan that takes no time.
 
-    :param action: is called with the command.
+    :param action: called with the command.
     """
 
     def begin(execution: Execution) -> None:
@@ -101,7 +101,7 @@ def instantly(action: Callable[[Command], None]) -> Plan:
 
 
 def together(plans: list[Plan]) -> Plan:
-    """The plan that is done when all of these are."""
+    """Return a plan that is done when all these plans are done."""
 
     def begin(execution: Execution) -> None:
         for plan in plans:
@@ -111,7 +111,7 @@ def together(plans: list[Plan]) -> Plan:
 
 
 class Part:
-    """One thing that can be busy with one command at a time: an axis, a drive, a switch."""
+    """A part that works on one command at a time: an axis, a drive, a switch."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -119,10 +119,10 @@ class Part:
         self._timer: IDelayedCall | None = None
 
     def begin(self, execution: Execution, duration: float, then: Callable[[], None] | None = None) -> None:
-        """Be busy with a command, in place of the one it was busy with.
+        """Work on a command, in place of the command in progress.
 
-        :param duration: until it has finished, s; 0 to finish at once.
-        :param then: called just before it finishes; not called if it fails.
+        :param duration: duration of the work, s; 0 to finish at once.
+        :param then: called just before the end; not called after a failure.
         """
         self.supersede(execution.command)
         self._execution = execution
@@ -138,18 +138,18 @@ class Part:
         execution.finish_part()
 
     def supersede(self, command: Command) -> None:
-        """Give up the command it is busy with, if any, for a later one."""
+        """Give up the command in progress, if there is one, for a later command."""
         self.fail(f"superseded by {type(command).__name__} {command.sequence_id}")
 
     def fail(self, explanation: str) -> None:
-        """Give up the command it is busy with, if any."""
+        """Give up the command in progress, if there is one."""
         execution, self._execution = self._execution, None
         self.close()
         if execution is not None:
             execution.fail(explanation)
 
     def close(self) -> None:
-        """Stop the timer; the command it is busy with is never answered."""
+        """Stop the timer. The command in progress is never answered."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

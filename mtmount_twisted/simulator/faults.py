@@ -1,11 +1,11 @@
-r"""What goes wrong between the simulator's answers and the wire: values in, bytes and delays out.
+r"""Faults injected between the simulator's replies and the wire: values in, bytes and delays out.
 
-A `Fault` says what goes wrong and with which commands; `Faults` has those that are in force, and makes of
-each reply a list of `Piece`: which bytes go out, how much later, and what happens then. The mount knows
-nothing of it: it executes a command as ever, only what is said of that differs.
+A `Fault` describes a fault and the commands that it affects. `Faults` holds the faults in force. It turns
+each reply into a list of `Piece`: the bytes to send, their delay, and an action behind them. The mount does
+not know of the faults: it executes a command as always, and only the replies differ.
 
-Pure: no clock, no socket. Next to read: `output`, which does what the pieces say;
-``docs/reference/simulator.rst``, which tells what each kind is for.
+Pure: no clock, no socket. Next to read: `output`, which sends the pieces; ``docs/reference/simulator.rst``,
+which explains the use of each kind.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from mtmount_twisted.wire.fields import FLOAT, INT
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 GARBAGE = b"\x00\xff\xfe no\nreply" + TERMINATOR
-"""A line that is no reply, and not UTF-8 either."""
+"""A malformed line, which is not UTF-8 either."""
 
 TICK = 0.02
-"""A flood comes in a burst every so many seconds, or one event at a time if there are fewer."""
+"""Interval in seconds between the bursts of a flood. If the events are fewer, they come one at a time."""
 
 MAX_FLOOD = 200_000
-"""How many events a flood may have."""
+"""Largest number of events in a flood."""
 
 Key = tuple[int, int]
 """Source and sequence id of a command."""
@@ -46,15 +46,15 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection on which replies go out is closed behind these bytes."""
+    """Action: close the reply connection behind these bytes."""
 
 
 class Alarm(NamedTuple):
-    """What a command is about raises an alarm, or a warning, if the command is not done by then.
+    """Action: if the command is not done by then, its device raises an alarm or a warning.
 
-    :ivar key: which command.
-    :ivar command: the name of its class.
-    :ivar is_warning: True for a warning, with which the device works on.
+    :ivar key: the command.
+    :ivar command: name of the command's class.
+    :ivar is_warning: True for a warning, after which the device continues to work.
     """
 
     key: Key
@@ -63,11 +63,11 @@ class Alarm(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What goes out.
+    """A piece of output.
 
-    :ivar delay: how much later, in s.
+    :ivar delay: delay in s.
     :ivar data: the bytes, whole lines or not.
-    :ivar then: what happens behind them.
+    :ivar then: action behind the bytes.
     """
 
     delay: float
@@ -77,19 +77,19 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong.
+    """A fault in the simulator's replies.
 
-    :ivar kind: what: a key of `KINDS`.
-    :ivar reply: with which replies: "ack", "done", "noack" or "any".
-    :ivar code: with commands of this `CommandCode`, or its number, only; None for all.
-    :ivar count: with so many commands, 1 or more, and then no more; None for ever.
-    :ivar probability: with how many of these commands, by chance: more than 0, at most 1.
-    :ivar seconds: how late, how far into the move, or how long, 0 to 86400 s.
-    :ivar times: how many more times a reply is repeated, 1 to 1000.
-    :ivar offset: what is added to the sequence id: at most 2147483647 either way, and not 0.
-    :ivar size: the bytes of the long line, without its terminator: 60 to 2**24.
+    :ivar kind: kind of the fault: a key of `KINDS`.
+    :ivar reply: the replies that it affects: "ack", "done", "noack" or "any".
+    :ivar code: a `CommandCode` or its number: only such commands are affected; None for all.
+    :ivar count: number of commands that are affected, 1 or more; None for no end.
+    :ivar probability: the fraction of these commands that is affected, by chance: more than 0, at most 1.
+    :ivar seconds: the delay, the time into the move, or the duration, 0 to 86400 s.
+    :ivar times: number of repetitions of a reply, 1 to 1000.
+    :ivar offset: number added to the sequence id: at most 2147483647 in either direction, not 0.
+    :ivar size: length of the long line in bytes, without its terminator: 60 to 2**24.
     :ivar rate: events of a flood per second, 1 to 100,000.
-    :raises ValueError: if a value is not of its type or out of range, or is one that the kind has no use for.
+    :raises ValueError: if a value has the wrong type or is out of range, or if the kind does not use it.
     """
 
     kind: str
@@ -120,11 +120,11 @@ class Fault:
 
 
 class Kind(NamedTuple):
-    """What one kind of fault does.
+    """Definition of a kind of fault.
 
-    :ivar change: the pieces that a reply has become so far -> what becomes of them. None where `Faults`
-        itself sees to it.
-    :ivar takes: the parameters that it has, beside those that say with which commands.
+    :ivar change: function from the pieces of a reply so far to the changed pieces; None if `Faults` itself
+        implements the kind.
+    :ivar takes: its parameters, besides those that select commands.
     """
 
     change: Callable[[Fault, list[Piece]], list[Piece]] | None
@@ -175,7 +175,7 @@ def _long(fault: Fault, pieces: list[Piece]) -> list[Piece]:
 
 
 def _flood(fault: Fault, pieces: list[Piece]) -> list[Piece]:
-    """Numbered events, so that who gets them can tell whether one is lacking."""
+    """Append numbered events, so that a receiver can notice a missing one."""
     beginning = OnStateInfoReply(description="Flood ").encode().removesuffix(TERMINATOR)
     total = int(fault.rate * fault.seconds)
     burst = max(1, int(fault.rate * TICK))
@@ -210,21 +210,21 @@ KINDS: Mapping[str, Kind] = {
     "silence": Kind(None, frozenset()),
     "refusal": Kind(None, frozenset()),
 }
-"""Every kind of fault."""
+"""All kinds of fault."""
 
 ALWAYS = frozenset(["kind", "code", "count", "probability"])
-"""The parameters that every kind has."""
+"""Parameters of every kind."""
 
 
 class _Range(NamedTuple):
-    """Which values a parameter may have: those of these types, a bool being no number, for which it holds."""
+    """Valid values of a parameter: those of these types for which `holds` is true. A bool is no number."""
 
     types: tuple[type, ...]
     holds: Callable[[Any], bool]
     expected: str
 
     def allows(self, value: object) -> bool:
-        """Whether the parameter may have this value."""
+        """Return True if the parameter may have this value."""
         return isinstance(value, self.types) and not isinstance(value, bool) and self.holds(value)
 
 
@@ -267,9 +267,9 @@ _READ: Mapping[str, Callable[[str], Any]] = {
 
 
 def parse_fault(text: str) -> Fault:
-    """A fault as an option says it: ``KIND`` or ``KIND:NAME=VALUE,NAME=VALUE``.
+    """Parse the text of an option: ``KIND`` or ``KIND:NAME=VALUE,NAME=VALUE``.
 
-    :raises ValueError: if it is none; it names what is wrong and what was expected.
+    :raises ValueError: if the text is invalid. The error gives the invalid part and the valid values.
     """
     kind, _, rest = text.partition(":")
     values: dict[str, Any] = {}
@@ -291,16 +291,16 @@ def parse_fault(text: str) -> Fault:
 
 
 class Faults:
-    """The faults that are in force: the control object of a simulator that runs.
+    """The faults in force: the control object of a running simulator.
 
-    A fault with nothing that says with which commands is in force for all of them, and silence and refusal
-    then begin at once; with `code`, `count` or `probability` they begin with the first such command.
+    A fault that selects no commands affects all of them. Silence and refusal then begin at once; with `code`,
+    `count` or `probability` they begin with the first selected command.
 
-    :param faults: those in force at first.
-    :param seed: of the chance that `Fault.probability` asks for.
-    :ivar silent: True while nothing at all is said.
-    :ivar refusing: True while the connection for replies is not made.
-    :ivar injected: how often each kind was there, by its name: for one that changes replies, how many.
+    :param faults: the initial faults.
+    :param seed: seed of the random numbers for `Fault.probability`.
+    :ivar silent: True while no reply at all is sent.
+    :ivar refusing: True while the reply connection is not made.
+    :ivar injected: number of occurrences by kind; for a kind that changes replies, the number of replies.
     :ivar changed: called when `refusing` may have changed.
     """
 
@@ -316,20 +316,20 @@ class Faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        """Put a fault in force; one that is equal to it starts anew."""
+        """Put a fault in force. An equal fault in force starts again."""
         self._left[fault] = fault.count
         if fault.code is None and fault.count is None and fault.probability == 1:
             self._begin(fault)
 
     def clear(self) -> None:
-        """Put none in force any more. What is late still comes, and a flood goes on to its end."""
+        """Remove all faults. Delayed replies are still sent, and a flood continues to its end."""
         self._left.clear()
         self.forget()
         self.silent = self.refusing = False
         self.changed()
 
     def forget(self) -> None:
-        """Forget the commands that are not done yet; what was held back of their replies is lost."""
+        """Forget the commands in progress. Replies that are held back are lost."""
         self._struck.clear()
         self._held.clear()
 
@@ -340,11 +340,11 @@ class Faults:
 
     @property
     def are_none(self) -> bool:
-        """True if replies go out as they are."""
+        """True if no reply is changed."""
         return not (self._struck or self._held or self.silent)
 
     def commanded(self, command: Command) -> None:
-        """Decide what goes wrong with a command, before the mount takes it."""
+        """Select the faults for a command, before the mount executes it."""
         struck = [fault for fault in self.in_force if self._strikes(fault, command)]
         for fault in struck:
             self._begin(fault)
@@ -364,7 +364,7 @@ class Faults:
         return True
 
     def _begin(self, fault: Fault) -> None:
-        """Silence and refusal are there from now on, and not with one reply."""
+        """Start silence or refusal, which do not belong to one reply."""
         if fault.kind == "silence" and not self.silent:
             self.silent = True
             self.injected["silence"] += 1
@@ -374,7 +374,7 @@ class Faults:
             self.changed()
 
     def said(self, reply: Reply) -> list[Piece]:
-        """What goes out for a reply of the mount; events are only ever silenced."""
+        """Return the output for a reply of the mount. The only fault that affects events is silence."""
         if self.silent:
             return []
         pieces = [Piece(0.0, reply.encode())]
@@ -408,7 +408,7 @@ class Faults:
         return pieces
 
     def _swapped(self, pieces: list[Piece], hold: bool) -> list[Piece]:
-        """Hold these back until the next answer went out; those that are held back go out behind these."""
+        """Hold these pieces back until the next answer is sent. Append the pieces held back before."""
         held, self._held = self._held, []
         if held or not hold:
             return pieces + held
@@ -417,7 +417,7 @@ class Faults:
         return []
 
     def is_due(self, alarm: Alarm) -> bool:
-        """True, and counted, if the command of an alarm is not done yet."""
+        """Return True if the command of an alarm is not done yet, and count the alarm."""
         if alarm.key not in self._struck:
             return False
         self.injected["warning" if alarm.is_warning else "alarm"] += 1
@@ -426,10 +426,10 @@ class Faults:
 
 @dataclass(slots=True)
 class _Struck:
-    """A command with which something goes wrong, until it is done.
+    """A command affected by faults, until it is done.
 
     :ivar is_new: True until its first answer.
-    :ivar acks: what is held back until it is done.
+    :ivar acks: the pieces held back until it is done.
     """
 
     ack_only: bool
@@ -444,7 +444,7 @@ def _key(message: Command | Answer) -> Key:
 
 
 def _fits(fault: Fault, answer: Answer, is_first: bool) -> bool:
-    """Whether a fault is one of this answer: those that name no reply are of the first, or of the Ack."""
+    """Return True if a fault affects this answer. Without `reply` it affects the first one, or the Ack."""
     if "reply" in KINDS[fault.kind].takes:
         return fault.reply == "any" or isinstance(answer, _REPLIES[fault.reply])
     return is_first and (fault.kind == "flood" or isinstance(answer, AckReply))

@@ -1,15 +1,14 @@
 """Paths under limits of velocity and acceleration, exact at any time: pure, no clock.
 
-A `Path` is segments of constant acceleration, so position and velocity at any time are a
-polynomial of that time: nothing is stepped and nothing accumulates.
+A `Path` consists of segments of constant acceleration. So position and velocity are a polynomial of time, and
+no error accumulates from step to step.
 
-`approach` is the one way to get anywhere. It works in the frame of the target, which moves
-evenly: there the goal is to be at rest at zero, and the mount's velocity limit becomes a
-limit that differs by direction. Accelerations are the same in both frames, so the shortest
-path in the target's frame is the shortest under the mount's limits too. A move is the case
-of a target that stands still.
+`approach` is the one way to reach a target. It works in the frame of the target, which moves at constant
+velocity. In this frame the goal is rest at zero, and the mount's velocity limit becomes a limit that depends
+on the direction. Accelerations are the same in both frames, so the fastest path in the target's frame is also
+the fastest path under the mount's limits. A move is the case of a target at rest.
 
-Times are seconds on any one clock, positions degrees (or %), and so on for the rates.
+Times are seconds on any one clock. Positions are degrees (or %), and rates have the matching units.
 
 Next to read: `axis`, which drives an axis along these paths.
 """
@@ -25,26 +24,26 @@ from typing import NamedTuple
 
 
 class State(NamedTuple):
-    """Where something is and how fast it goes."""
+    """Position and velocity."""
 
     position: float
     velocity: float
 
 
 class Target(NamedTuple):
-    """What to follow: a point that is at `position` at `time` and moves evenly."""
+    """A target: a point that is at `position` at `time` and moves at constant velocity."""
 
     time: float
     position: float
     velocity: float = 0.0
 
     def at(self, time: float) -> State:
-        """Where the target is at a time."""
+        """Return the state of the target at a time."""
         return State(self.position + self.velocity * (time - self.time), self.velocity)
 
 
 class Change(NamedTuple):
-    """From `time` on it is, or is not, in position."""
+    """A change: from `time` on the axis is, or is not, in position."""
 
     time: float
     in_position: bool
@@ -52,7 +51,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of constant acceleration that begins `offset` seconds after the path's start."""
+    """A piece of constant acceleration that starts `offset` seconds after the path's start."""
 
     offset: float
     position: float
@@ -60,7 +59,7 @@ class Segment:
     acceleration: float
 
     def at(self, offset: float) -> State:
-        """The state at an offset from the path's start."""
+        """Return the state at an offset from the path's start."""
         t = offset - self.offset
         return State(
             self.position + (self.velocity + self.acceleration * t / 2) * t,
@@ -72,8 +71,8 @@ class Segment:
 class Path:
     """Position as a function of time.
 
-    :ivar start: when it begins, s; before that it stands for its first state.
-    :ivar segments: its pieces in the order of time; the last one has no end and no acceleration.
+    :ivar start: time of the start, s. Before it, the position is that of the first state.
+    :ivar segments: the pieces in order of time. The last one has no end and no acceleration.
     """
 
     start: float
@@ -81,33 +80,33 @@ class Path:
 
     @property
     def duration(self) -> float:
-        """Time until the last segment, in which velocity no longer changes, s."""
+        """Time from the start to the last segment, in which the velocity is constant, s."""
         return self.segments[-1].offset
 
     @property
     def end(self) -> float:
-        """When the last segment begins, s."""
+        """Time at which the last segment starts, s."""
         return self.start + self.duration
 
     def at(self, time: float) -> State:
-        """The state at a time."""
+        """Return the state at a time."""
         offset = max(0.0, time - self.start)
         index = bisect_right(self.segments, offset, key=lambda segment: segment.offset) - 1
         return self.segments[index].at(offset)
 
     def extent(self) -> tuple[float, float]:
-        """The lowest and the highest position until the path's end."""
+        """Return the lowest and the highest position up to the path's end."""
         positions = [segment.position for segment in _split_at_reversals(self.segments)]
         return min(positions), max(positions)
 
 
 def rest(time: float, position: float) -> Path:
-    """Stand still."""
+    """Return the path of a body at rest."""
     return Path(time, (Segment(0.0, position, 0.0, 0.0),))
 
 
 def glide(time: float, position: float, goal: float, velocity: float) -> Path:
-    """Go to a goal at even velocity, with no time to speed up or slow down.
+    """Return a path to a goal at constant velocity, without acceleration.
 
     :param velocity: above 0, units/s.
     """
@@ -119,9 +118,9 @@ def glide(time: float, position: float, goal: float, velocity: float) -> Path:
 
 
 def brake(time: float, state: State, acceleration: float) -> Path:
-    """Come to rest as soon as possible.
+    """Return the path that comes to rest as soon as possible.
 
-    :param acceleration: how hard to brake, above 0, units/s².
+    :param acceleration: deceleration, above 0, units/s².
     """
     if state.velocity == 0:
         return rest(time, state.position)
@@ -138,21 +137,21 @@ def approach(
     acceleration: float,
     closing_velocity: float = math.inf,
 ) -> Path:
-    """The shortest path in time to a target, then along with it for ever.
+    """Return the fastest path to a target, and then along with it without end.
 
-    A state that is faster than the limit is slowed to it at once. A target that is as fast as
-    the limit can't be caught from behind: the path then goes on at the limit.
+    A state above the velocity limit is slowed down to the limit at once. A target at the velocity limit can't
+    be caught from behind: the path then continues at the limit.
 
-    :param state: where it begins, at any velocity.
-    :param velocity: limit, above 0 and not below the target's own, units/s.
+    :param state: the initial state, at any velocity.
+    :param velocity: limit, above 0 and not below the target's own velocity, units/s.
     :param acceleration: limit, above 0, units/s².
     :param closing_velocity: limit of the velocity relative to the target, above 0, units/s.
     """
     goal = target.at(time)
     gap = goal.position - state.position
     closing = state.velocity - goal.velocity
-    # The side of the target on which it would come to rest (in the target's frame) if it
-    # braked now says which way to go.
+    # If the body braked now, it would come to rest on one side of the target, in the target's frame. That
+    # side gives the direction of the path.
     direction = math.copysign(1.0, gap - closing * abs(closing) / (2 * acceleration))
     limit = min(velocity - direction * goal.velocity, closing_velocity)
     phases = _phases(direction * gap, direction * closing, limit, acceleration)
@@ -164,7 +163,7 @@ def approach(
 
 
 def _phases(gap: float, closing: float, limit: float, acceleration: float) -> list[tuple[float, float]]:
-    """(duration, acceleration) of speeding up, cruising and slowing down to rest at `gap`."""
+    """Return (duration, acceleration) of speeding up, cruising and slowing down to rest at `gap`."""
     peak = math.sqrt(max(0.0, acceleration * gap + closing * closing / 2))
     cruise = 0.0
     if peak > limit:
@@ -194,10 +193,10 @@ def _stop_position(state: State, acceleration: float) -> float:
 
 
 def bounded(path: Path, low: float, high: float, acceleration: float) -> Path:
-    """The path until it must brake so as to stop at a bound, then to a stop there.
+    """Return the path up to the point where it must brake for a bound, and then a stop at the bound.
 
-    :param path: one that begins where braking still stops it inside the bounds.
-    :param acceleration: how hard to brake; the path itself must not be harder, units/s².
+    :param path: a path that starts where braking still stops it inside the bounds.
+    :param acceleration: deceleration, units/s². The path itself must not exceed it.
     """
     segments = _split_at_reversals(path.segments)
     ends = [segment.offset for segment in segments[1:]] + [math.inf]
@@ -213,10 +212,10 @@ def bounded(path: Path, low: float, high: float, acceleration: float) -> Path:
 
 
 def _braking_offset(segment: Segment, bound: float, acceleration: float) -> float:
-    """The offset from which braking stops at the bound; infinite if there is none.
+    """Return the offset from which braking stops at the bound; infinite if there is none.
 
-    Over a segment with velocity in one direction, the position where braking would stop
-    moves that way or stands still, and it is a square function of time.
+    Over a segment with velocity in one direction, the position where braking would stop moves in this
+    direction or stands still. It is a quadratic function of time.
     """
     direction = 1.0 if bound > segment.position else -1.0
     speed, speed_up = direction * segment.velocity, direction * segment.acceleration
@@ -228,7 +227,7 @@ def _braking_offset(segment: Segment, bound: float, acceleration: float) -> floa
 
 
 def _split_at_reversals(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """The same motion in segments in which velocity does not change its sign."""
+    """Return the same motion in segments without a change of the sign of the velocity."""
     pieces = []
     ends = [segment.offset for segment in segments[1:]] + [math.inf]
     for segment, end in zip(segments, ends):
@@ -243,13 +242,13 @@ def _split_at_reversals(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
 def settle(
     path: Path, target: Target, position: float, velocity: float, limit: float, acceleration: float
 ) -> Path:
-    """The path, but one that stays within tolerances of the target from the moment it enters them.
+    """Return the path, changed so that it stays within tolerances of the target once it has entered them.
 
-    From there the path closes in at less than the tolerance of velocity, instead of in the shortest time.
+    From there on it closes in at less than the tolerance of velocity, instead of in the shortest time.
 
-    :param path: one that `approach` made for this target.
+    :param path: a path that `approach` returned for this target.
     :param position, velocity: the tolerances, above 0, units and units/s.
-    :param limit, acceleration: the limits with which `approach` made the path.
+    :param limit, acceleration: the limits given to `approach` for the path.
     """
     first, *later = in_position_changes(path, target, position, velocity)
     entry = first if first.in_position else later.pop(0) if later else None
@@ -263,11 +262,11 @@ def settle(
 
 
 def in_position_changes(path: Path, target: Target, position: float, velocity: float) -> list[Change]:
-    """When a path comes within tolerances of a target, and when it leaves them.
+    """Return the times at which a path enters and leaves the tolerances of a target.
 
-    :param position: how far it may be from the target's position.
-    :param velocity: how far it may be from the target's velocity.
-    :return: at least one: the first says how it is at the path's start.
+    :param position: tolerance of the position.
+    :param velocity: tolerance of the velocity.
+    :return: at least one change. The first one gives the state at the path's start.
     """
     changes: list[Change] = []
     ends = [segment.offset for segment in path.segments[1:]] + [math.inf]
@@ -287,7 +286,7 @@ def in_position_changes(path: Path, target: Target, position: float, velocity: f
 
 
 def _crossings(error: State, acceleration: float, position: float, velocity: float) -> Iterator[float]:
-    """Times at which an error that changes with this acceleration is just at a tolerance."""
+    """Yield the times at which an error with this acceleration is exactly at a tolerance."""
     for bound in (position, -position):
         yield from _roots(error.position - bound, error.velocity, acceleration / 2)
     for bound in (velocity, -velocity):
@@ -295,7 +294,7 @@ def _crossings(error: State, acceleration: float, position: float, velocity: flo
 
 
 def _roots(c0: float, c1: float, c2: float) -> tuple[float, ...]:
-    """The real roots of c0 + c1 t + c2 t²; none for a constant."""
+    """Return the real roots of c0 + c1 t + c2 t²; none for a constant."""
     if c2 == 0:
         return (-c0 / c1,) if c1 else ()
     square = c1 * c1 - 4 * c2 * c0

@@ -1,9 +1,9 @@
-"""The whole mount: its devices, its table of commands, and who has command.
+"""The whole mount: its devices, its table of commands, and the commander that has command.
 
-A `SimulatedMount` takes commands and hands out replies; it knows nothing of connections.
-Time passes only as the clock that it was given says.
+A `SimulatedMount` takes commands and sends replies. It knows nothing of connections. Time passes only on the
+clock that it is given.
 
-Next to read: `devices` and `axis` (what each command does), `service` (the mount on a socket).
+Next to read: `devices` and `axis` (the effects of commands), `service` (the mount on a socket).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COMMANDER_OF_SOURCE = {
     Source.EUI: Commander.EUI,
     Source.HHD: Commander.HHD,
 }
-"""Which commander a command comes from; the PXI is none."""
+"""The commander of each source. The PXI is not a commander."""
 
 
 SLOWEST, FASTEST = 0.01, 1000.0
@@ -57,16 +57,17 @@ SLOWEST, FASTEST = 0.01, 1000.0
 class SimulatedMount:
     """A mount that executes commands.
 
-    :param clock: tells the time and calls later.
+    :param clock: an ``IReactorTime``.
     :param send: called with each reply and event, in order.
-    :param tai: tells TAI, s since the unix epoch; default `mtmount_twisted.wire.tai.current_tai`.
-    :param initial_commander: who has command at first.
-    :param speed: how many times faster than the real one everything moves and warms up,
-        0.01 to 1000. TAI and tracking targets stay in real time, and so do announced time-outs.
-    :param realistic: True to warm up for as long as the real one; else that is done at once.
+    :param tai: function that returns TAI, s since the unix epoch; default
+        `mtmount_twisted.wire.tai.current_tai`.
+    :param initial_commander: the commander that has command at first.
+    :param speed: factor by which all motion and warming up is faster than in the real mount, 0.01 to 1000.
+        TAI, tracking targets and announced time-outs stay in real time.
+    :param realistic: True to warm up in the time of the real mount (by `speed`); False to warm up at once.
     :raises ValueError: if `speed` is out of range.
-    :ivar commander: who has command.
-    :ivar enabled: what the last `Enable` or `Disable` made it.
+    :ivar commander: the commander that has command.
+    :ivar enabled: True after `Enable`, False after `Disable`.
     :ivar devices: the devices by the beginning of their commands' names, such as ``AzimuthAxis``.
     """
 
@@ -102,7 +103,7 @@ class SimulatedMount:
         self._closed = False
 
     def _all_methods(self) -> dict[type[Command], Method]:
-        """The method of every command class."""
+        """Return the method of every command class."""
         methods: dict[type[Command], Method] = {
             Enable: lambda command: instantly(lambda _: self._enable(True)),
             Disable: lambda command: instantly(lambda _: self._enable(False)),
@@ -122,7 +123,7 @@ class SimulatedMount:
         return self.azimuth, self.elevation
 
     def receive(self, command: Command) -> None:
-        """Execute a command, or refuse it; nothing happens after `close`."""
+        """Execute or refuse a command. After `close`, do nothing."""
         if self._closed:
             return
         try:
@@ -138,24 +139,24 @@ class SimulatedMount:
         plan.begin(Execution(command, plan.parts, self._world.send))
 
     def announce_in_position(self) -> None:
-        """Report whether azimuth and elevation are in position, as at the first connection of a commander."""
+        """Report whether azimuth and elevation are in position, as the service does for a first commander."""
         for axis in self._axes:
             axis.announce_in_position()
 
     def raise_alarm(self, prefix: str, explanation: str = "simulated fault") -> None:
         """Put a device in alarm until its reset-alarm command.
 
-        It stops, what it is busy with fails, and an `ErrorReply` says so; if it is in alarm
-        already, nothing happens.
+        The device stops, its command in progress fails, and the mount sends an `ErrorReply`. If the device is
+        already in alarm, nothing happens.
 
-        :param prefix: which device: a key of `devices`, such as ``AzimuthAxis``.
-        :param explanation: what is wrong, for the error and for refusals.
+        :param prefix: the device: a key of `devices`, such as ``AzimuthAxis``.
+        :param explanation: description of the alarm, for the error and for refusals.
         :raises KeyError: if there is no such device.
         """
         self.devices[prefix].raise_alarm(explanation)
 
     def close(self) -> None:
-        """Stop all timers; commands that are not done are never answered."""
+        """Stop all timers. Commands in progress are never answered."""
         self._closed = True
         for device in self.devices.values():
             device.close()
@@ -187,7 +188,7 @@ class SimulatedMount:
             self._world.send(OnStateInfoReply(description="Enabled" if enabled else "Disabled"))
 
     def _both_axes_stop(self, command: BothAxesStop) -> Plan:
-        """Stop each axis that can be stopped: one that is off must not keep the other moving."""
+        """Stop each axis that can be stopped: an axis that is off must not keep the other one moving."""
         plans, refusals = [], []
         for axis in self._axes:
             try:
@@ -221,7 +222,7 @@ class SimulatedMount:
 
 
 def _sign(command: Any) -> int:
-    """What `negate_azimuth` multiplies azimuth by."""
+    """Return the factor for azimuth from `negate_azimuth`."""
     if command.negate_azimuth not in (0, -1):
         raise CommandRefused(command, f"negate_azimuth is 0 or -1, not {command.negate_azimuth}")
     return -1 if command.negate_azimuth else 1

@@ -1,8 +1,9 @@
-"""What the simulated mount says, as it goes out: at once, later, or not as it should.
+"""Output of the simulated mount's replies: at once, delayed, or with a fault.
 
-`ReplyOutput` asks `faults` what becomes of each reply, and does it: it writes, waits, closes, raises alarms.
+`ReplyOutput` gets the pieces for each reply from `faults`. It writes, waits, closes and raises alarms as they
+require.
 
-May touch the connection for replies and the clock. Next to read: `faults`, `service`.
+This module touches the reply connection and the clock. Next to read: `faults`, `service`.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from .faults import Alarm, Close, Faults, Piece
 from .mount import SimulatedMount
 
 ANY_DEVICE = "AzimuthAxis"
-"""Which device raises the alarm of a command that is about no one device."""
+"""The device that raises the alarm for a command without a device of its own."""
 
 
 class ReplyOutput:
-    """Sends replies to the commander.
+    """Sender of replies to the commander.
 
-    :param faults: what goes wrong.
-    :param clock: for what is late.
-    :ivar written: ends when there is room for more.
-    :ivar mount: whose alarms are raised.
+    :param faults: the faults in force.
+    :param clock: clock for delayed pieces.
+    :ivar written: a Deferred that fires when there is room for more.
+    :ivar mount: the mount, for alarms.
     :ivar communicator: the connections.
     """
 
@@ -47,7 +48,7 @@ class ReplyOutput:
         self.written: Deferred[None] = succeed(None)
 
     def say(self, reply: Reply) -> None:
-        """Send a reply, or what has become of it; one that can't be delivered is dropped."""
+        """Send a reply, with its faults. A reply that can't be delivered is dropped."""
         if self._faults.are_none:
             self.written = self.communicator.write(reply).addErrback(self._dropped, repr(reply))
             return
@@ -61,7 +62,7 @@ class ReplyOutput:
             self._say_later(deque(sorted(later, key=lambda piece: piece.delay)), self._clock.seconds())
 
     def _say_later(self, pieces: deque[Piece], since: float) -> None:
-        """Say these in turn, with one timer for all: a flood has many."""
+        """Send these pieces in turn, with one timer for all, because a flood has many."""
 
         def due() -> None:
             self._later.discard(call)
@@ -110,7 +111,7 @@ class ReplyOutput:
             self.mount.raise_alarm(prefix, _WHY)
 
     def close(self) -> None:
-        """Say nothing of what is late."""
+        """Drop all delayed pieces."""
         for call in self._later:
             call.cancel()
         self._later.clear()

@@ -1,11 +1,11 @@
 """The simulated mount on its sockets, as a Twisted service.
 
-`SimulatorService` owns one `SimulatedMount` and one `Communicator`, for one commander at a
-time. The commander may come and go: the mount keeps its state, also who has command. Commands wait
-until replies can be delivered, but no longer than their commander stays; a reply that can't be
-delivered is dropped.
+`SimulatorService` owns one `SimulatedMount` and one `Communicator`, for one commander at a time. When the
+commander disconnects, the mount keeps its state, and also which commander has command. Commands wait until
+replies can be delivered; if their commander disconnects, they are dropped. A reply that can't be delivered is
+dropped.
 
-May touch sockets, through its `Communicator` only. Next to read: `mount`, `output`.
+It uses sockets only through its `Communicator`. Next to read: `mount`, `output`.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ from .output import ReplyOutput
 
 
 class SimulatorService(Service):
-    """Serves one commander with a simulated mount.
+    """A service that gives one commander a simulated mount.
 
     :param host: address to listen on for commands.
-    :param command_port: port to listen on, 0 for one of the system's choice.
-    :param reply_host: where the commander listens for replies.
-    :param reply_port: port there; 0 to connect only when ``communicator.connect(port)`` is called.
+    :param command_port: port to listen on; 0 for one of the system's choice.
+    :param reply_host: host on which the commander listens for replies.
+    :param reply_port: port on which the commander listens; 0 to connect only when
+        ``communicator.connect(port)`` is called.
     :param reactor: the reactor; the global one if None.
     :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed` and `realistic`.
-    :param faults: what goes wrong from the start.
-    :param fault_seed: of the chance with which it does.
+    :param faults: the initial faults.
+    :param fault_seed: seed of their random numbers.
     :raises ValueError: from `startService`, if an option is out of range.
-    :ivar faults: what goes wrong; may be changed at any time.
+    :ivar faults: the faults, which may be changed at any time.
     :ivar mount: the mount, from `startService` on; a new one at each start.
     :ivar communicator: its connections, from `startService` on.
     """
@@ -82,7 +83,7 @@ class SimulatorService(Service):
         self.faults.changed = self._refuse_or_connect
 
     def startService(self) -> None:
-        """Make the mount, begin to listen and, unless `reply_port` is 0, to connect."""
+        """Make the mount, start to listen and, unless `reply_port` is 0, to connect."""
         reactor = self._reactor
         if reactor is None:
             from twisted.internet import reactor
@@ -101,14 +102,14 @@ class SimulatorService(Service):
             connect_callback=self._announce_once,
             reactor=reactor,
         )
-        self.communicator.unreachable_level = logging.INFO  # a simulator may well be there first
+        self.communicator.unreachable_level = logging.INFO  # it is normal that a simulator starts first
         self._voice.mount, self._voice.communicator = self.mount, self.communicator
         super().startService()  # type: ignore[no-untyped-call]
         serving = self.communicator.each(self._take, self._answer_unreadable, answering=True)
         Deferred.fromCoroutine(serving).addErrback(self._stopped)
 
     def stopService(self) -> Deferred[None]:
-        """Stop the mount and close its connections; may be called before the start, and again.
+        """Stop the mount and close its connections. It may be called before the start, and more than once.
 
         :return: a Deferred that fires with None when the sockets are gone.
         """
@@ -118,14 +119,14 @@ class SimulatorService(Service):
         for end in self.mount.close, self._voice.close:
             try:
                 end()
-            except Exception:  # the sockets are closed all the same
+            except Exception:  # the sockets must be closed all the same
                 self._log.exception("%s: closing the connection failed", self.name)
         return self.communicator.close()
 
     def wait_command_port(self) -> Deferred[int]:
-        """Wait until it listens for commands.
+        """Wait until the service listens for commands.
 
-        :return: a Deferred that fires with the port; fails with `ListenError` if it can't listen.
+        :return: a Deferred that fires with the port. It fails with `ListenError` if the service can't listen.
         """
         return self.communicator.wait_server_port()
 
@@ -136,18 +137,18 @@ class SimulatorService(Service):
             self.mount.announce_in_position()
 
     def _take(self, command: Any) -> Deferred[None]:
-        """Execute a command; the next one is taken when the replies to this one are on their way."""
+        """Execute a command. The next command is read when the replies to this one are sent."""
         self.faults.commanded(command)
         self.mount.receive(command)
         return self._voice.written
 
     def _stopped(self, failure: Failure) -> None:
-        """It serves nobody any more. That it can't listen was logged already."""
+        """Log the error that ended the service. A failure to listen has been logged already."""
         if not failure.check(ListenError):
-            self._log.critical("%s: no longer serves: %s", self.name, failure.getTraceback())
+            self._log.critical("%s: stopped serving: %s", self.name, failure.getTraceback())
 
     def _answer_unreadable(self, error: LineError) -> None:
-        """NoAck to a line that is no command, if it has a header to tell which one it should have been."""
+        """Send NoAck in answer to a malformed line, if its header identifies a command."""
         self._limited_log.warning("%s: %s", self.name, error)
         try:
             header = read_command_header(error.line)
@@ -160,7 +161,7 @@ class SimulatorService(Service):
             writer.send(refusal(header, explanation) + TERMINATOR)
 
     def _refuse_or_connect(self) -> None:
-        """Have the connection for replies, or not, as the faults say."""
+        """Close or make the reply connection, as the faults require."""
         if not self.running or self._refused == self.faults.refusing:
             return
         self._refused = self.faults.refusing

@@ -193,7 +193,7 @@ class TestService(ServiceCase):
         self.patch(Communicator, "each", broken)
         with self.assertLogs(LOG, logging.CRITICAL) as logged:
             await self.start()
-        self.assertIn("no longer serves", logged.output[0])
+        self.assertIn("stopped serving", logged.output[0])
         self.assertIn("ZeroDivisionError", logged.output[0])
 
     async def test_survives_a_fault(self) -> None:
