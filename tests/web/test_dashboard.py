@@ -123,12 +123,12 @@ class TestCommanding(DashboardCase):
             choose(page, "AzimuthAxisMove", position="north", velocity="1")
             page.press("#value-velocity", "Enter")
             fault = page.locator("#fault-position")
-            expect(fault).to_have_text("A number is needed in deg, such as 12.5.")
+            expect(fault).to_have_text("Enter a number in deg, such as 12.5.")
             expect(page.locator("#value-position")).to_be_focused()
             expect(page.locator("#value-position")).to_have_attribute("aria-invalid", "true")
             page.fill("#value-position", "")
             page.click("#send")
-            expect(fault).to_have_text("It is needed.")
+            expect(fault).to_have_text("A value is required.")
             expect(page.locator("#tail")).not_to_contain_text("Move")
 
         return self.browse(work)
@@ -275,7 +275,7 @@ class TestStop(DashboardCase):
             on_reactor(self.house.freeze)
             page.click("#stop")
             banner = page.locator("#not-live")
-            expect(banner).to_contain_text("its state can't be read: no answer within 2 s")
+            expect(banner).to_contain_text("the state can't be read: no answer within 2 s")
             expect(page.locator("#stop-status")).to_have_text(re.compile("STOP of .*: NO ANSWER"))
             on_reactor(self.house.thaw)
             expect(banner).to_be_hidden()
@@ -501,7 +501,7 @@ class TestTokens(DashboardCase):
             expect(page.locator("#token")).to_be_focused()
             page.fill("#token", "the-secret-of-nobody")
             page.press("#token", "Enter")
-            expect(page.locator("#token-why")).to_contain_text("The token was not taken")
+            expect(page.locator("#token-why")).to_contain_text("The token was rejected")
             self.enter(page, "night")
             expect(page.locator("#token-panel")).to_be_hidden()
             expect(page.locator("#who")).to_have_text("you are web/night")
@@ -578,7 +578,7 @@ class TestTokens(DashboardCase):
             power_on(holder)
             self.enter(page, "night")
             page.get_by_role("button", name="Ask web/engineer").click()
-            expect(page.locator("#lease-status")).to_contain_text("was asked")
+            expect(page.locator("#lease-status")).to_contain_text("The request was sent to")
             send(holder, "AzimuthAxisMove", position="200")
             expect(page.locator("#flights")).to_contain_text("yes")
             assert wide(page) <= 320
@@ -718,7 +718,7 @@ class TestPolicy(DashboardCase):
             expect(page.locator("#form-status")).to_contain_text("Not sent")
             both(page, "live")
             send(page, "MirrorCoversPower")
-            expect(page.locator("#fault-on")).to_have_text("It is needed.")
+            expect(page.locator("#fault-on")).to_have_text("A value is required.")
             both(page, "radio buttons")
             on_reactor(self.house.stop_mount)
             expect(page.locator("#link-down")).to_be_visible()
@@ -795,14 +795,14 @@ class TestModules(DashboardCase):
             (angle, " 12.5 ", 12.5),
             (angle, "\u221290", -90),
             (angle, "1e1", 10),
-            (angle, "90.5", "It is at most 90 deg."),
-            (angle, "-91", "It is at least -90 deg."),
-            (angle, "0x10", "A number is needed in deg, such as 12.5."),
-            (angle, "1e999", "A number is needed in deg, such as 12.5."),
-            (angle, "", "It is needed."),
+            (angle, "90.5", "The maximum is 90 deg."),
+            (angle, "-91", "The minimum is -90 deg."),
+            (angle, "0x10", "Enter a number in deg, such as 12.5."),
+            (angle, "1e999", "Enter a number in deg, such as 12.5."),
+            (angle, "", "A value is required."),
             (drive, "", None),
             (drive, "3", 3),
-            (drive, "2.5", "A whole number is needed."),
+            (drive, "2.5", "Enter a whole number."),
             ({"type": "boolean", "required": True}, "false", False),
             ({"type": "enum", "required": True}, "CSC", "CSC"),
         ]
@@ -828,7 +828,7 @@ class TestModules(DashboardCase):
             return words.cells(known.entries[0]).slice(2);
         }"""
         wanted = ["gap", "12 entries can't be shown: the journal has lost them"]
-        return self.call(script, {"rows": 12, "why": "the journal has lost them"}, wanted)
+        return self.call(script, {"rows": 12, "after": None, "why": "the journal has lost them"}, wanted)
 
     def test_key_of_stop(self) -> Deferred[None]:
         """The key is Ctrl+Shift+S by its letter, or by its place where no Latin letters are typed."""

@@ -118,7 +118,7 @@ class TestHidden(TabsCase):
             page.wait_for_function("() => said.length === 1")
             for _ in range(2):
                 page.clock.fast_forward(60_000)
-            expect(page.locator("#not-live")).to_contain_text("this browser ended what reads")
+            expect(page.locator("#not-live")).to_contain_text("this browser ended the worker that reads")
 
         return self.browse(work)
 
@@ -147,7 +147,7 @@ class TestLate(TabsCase):
             page.route("**/static/hub.js", lambda route: route.abort("connectionrefused"))
             page.clock.install()
             page.reload()
-            expect(page.locator("#not-live")).to_contain_text("no way to read events")
+            expect(page.locator("#not-live")).to_contain_text("no worker in which the page can read events")
             page.evaluate("window.broken = false")
             page.clock.run_for(10_000)
             expect(page.locator("#not-live")).to_be_hidden()

@@ -110,7 +110,7 @@ class TestRoom(RoomCase):
             on_reactor(self.hold, "lease")
             for _ in range(7):
                 press(tab.get_by_role("button", name="Take command"))
-            expect(tab.locator("#lease-status")).to_contain_text("press again when it has answered")
+            expect(tab.locator("#lease-status")).to_contain_text("press again after its answer")
             self.stops(tab)
             assert self.reached.count("lease") == 1, self.reached
             expect(tab.locator("#lease-status")).to_contain_text("to make room for STOP")

@@ -339,13 +339,13 @@ class TestFind(SlipsCase):
             self.wait_for_list(page)
             none = page.locator("#command-none")
             page.fill("#command-find", "warp drive")
-            expect(none).to_have_text("No command is called “warp drive”.")
+            expect(none).to_have_text("No command matches “warp drive”.")
             expect(page.locator("#command option")).to_have_count(0)
             page.press("#command-find", "Enter")
             expect(page.locator("#command-find")).to_be_focused()
             for name in ("ask_for_command", "2101", "ask"):
                 page.fill("#command-find", name)
-                expect(none).to_have_text("Who has command is in the panel “Command”.")
+                expect(none).to_have_text("To take or give up command, use the panel “Command”.")
             page.fill("#command-find", "home")
             expect(none).to_have_text("")
 

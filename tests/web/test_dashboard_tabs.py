@@ -297,7 +297,7 @@ class TestFewConnections(TabsCase):
             page.clock.install()
             page.reload()
             page.clock.run_for(45_000)
-            expect(page.locator("#not-live")).to_contain_text("this browser ended what reads")
+            expect(page.locator("#not-live")).to_contain_text("this browser ended the worker that reads")
 
         return self.browse(work)
 
@@ -339,7 +339,7 @@ class TestTokens(TabsCase):
             wrong = self.open(page, live=False)
             wrong.fill("#token", "the-secret-of-nobody")
             wrong.press("#token", "Enter")
-            expect(wrong.locator("#token-why")).to_contain_text("The token was not taken")
+            expect(wrong.locator("#token-why")).to_contain_text("The token was rejected")
             self.wait_for_streams(page, 2)
             take_command(page)
             expect(tabs[1].locator("#holder")).to_have_text("web/night")
@@ -358,6 +358,6 @@ class TestTokens(TabsCase):
             take_command(page)
             expect(tab.locator("#holder")).to_have_text("web/night")
             page.close()
-            expect(tab.locator("#holder-more")).to_contain_text("its connection is gone")
+            expect(tab.locator("#holder-more")).to_contain_text("its connection is lost")
 
         return self.browse(work, live=False)

@@ -159,7 +159,7 @@ class TestList(TrackingCase):
             answer = {"status": 503, "json": {"error": "the journal is turned off"}}
             page.route("**/api/v1/messages*", lambda route: route.fulfill(**answer))
             page.click("#tail-older")
-            told = "What is older can't be read: the journal is turned off"
+            told = "Older entries can't be read: the journal is turned off"
             expect(page.locator("#tail-reach")).to_have_text(told)
             expect(page.locator("#tail-older")).to_be_enabled()
 

@@ -1,7 +1,6 @@
-// The time to Ack of the last minutes: how many answers, by when and by how long, as the daemon has counted them;
-// and the same in words.
+// The times to Ack of the last ten minutes, as the daemon counts them: a plot and a summary in words.
 //
-// It touches its own panel, the network by api.js, and the store. A page that is hidden asks for nothing.
+// It touches its own panel, the network by api.js, and the store. A hidden page sends no request.
 
 import { ApiError, getAcks } from "./api.js";
 import { now, span, timeOfDay } from "./clock.js";
@@ -9,13 +8,13 @@ import { byId, draw, write } from "./dom.js";
 import { paced } from "./pace.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [600, 190, 56, 8, 24, 20];
-const [LEAST, MOST] = [-0.1, 4.1]; // powers of ten, ms: 1 ms to 10 s, and a row for what is beyond
+const [LEAST, MOST] = [-0.1, 4.1]; // powers of ten, ms: 1 ms to 10 s, and one row beyond each
 const WINDOW = 10 * 60_000; // ms
-const LEVELS = 4; // shades: one answer, and ever more of them
-const EVERY = 5000; // ms between two questions to the daemon, and between two drawings for time alone
+const LEVELS = 4; // shades, from one answer to many
+const EVERY = 5000; // ms between two requests, and between two drawings without new data
 
 export function acks(store) {
-  let times = null; // what the daemon told last
+  let times = null; // the daemon's latest response
   let [asked, drawn] = [-EVERY, -EVERY];
   let [asking, wanted, again] = [false, true, true];
   const redraw = paced(() => {
@@ -26,7 +25,7 @@ export function acks(store) {
   });
   async function ask() {
     if (asking || !wanted || document.hidden || !store.live.is || performance.now() - asked < EVERY) return;
-    // The daemon's answer may be a second old: what was counted just before this tab came is in the next.
+    // The daemon's response may be a second old: the next one has the latest counts from before this tab opened.
     [asking, wanted, again, asked] = [true, again, false, performance.now()];
     try {
       times = await getAcks();
@@ -50,13 +49,13 @@ export function acks(store) {
   });
   document.addEventListener("visibilitychange", ask);
   store.on("tick", () => {
-    if (store.live.events) wanted = true; // this tab gets none, and so hears of no answer
+    if (store.live.events) wanted = true; // this tab receives no events, and so no answers
     ask();
     if (performance.now() - drawn >= EVERY) redraw();
   });
 }
 
-// Without the columns that are older than the window by now.
+// Drop the columns that are now older than the window.
 export function clipped(times, time) {
   const columns = times.columns.filter((one) => Date.parse(one.time) + times.column * 1000 > time - WINDOW);
   return { ...times, columns };
@@ -81,7 +80,7 @@ export function summary({ time, since, bounds, columns }) {
   return `${count}: median ${about}, slowest ${span(slowest * 1000)}.${none}${young}`;
 }
 
-// In the middle of its bin, in s: bins are narrow.
+// The median in s, at the middle of its bin: bins are narrow.
 function median(counts, bounds) {
   let left = (sum(counts) + 1) / 2;
   const bin = counts.findIndex((count) => (left -= count) <= 0);
@@ -125,7 +124,7 @@ function edges(bounds) {
   return [LEAST, ...powers, MOST].map(height);
 }
 
-// A box for each bin of each column that has answers; those of one shade are one path.
+// A box for each bin with answers in each column; all boxes of one shade are one path.
 function shades(columns, column, ys) {
   const most = Math.max(1, ...columns.flatMap(({ counts }) => counts));
   const paths = Array.from({ length: LEVELS }, () => "");
@@ -141,7 +140,7 @@ function shades(columns, column, ys) {
   return paths.map((d, shade) => (d ? draw("path", { class: `answer shade-${shade}`, d }) : null)).filter(Boolean);
 }
 
-// Above the scale: when a command got no Ack.
+// Crosses above the scale mark commands without an Ack.
 function crosses(columns, column) {
   const bad = columns.filter(({ refused, unanswered }) => refused + unanswered > 0);
   const at = ({ time }) => Math.max(LEFT, across(Date.parse(time) + column * 500));

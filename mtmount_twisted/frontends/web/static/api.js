@@ -1,4 +1,4 @@
-// Speaks with the daemon's API: one function per thing that the page asks for.
+// Speaks with the daemon's API: one function for each request of the page.
 //
 // It touches the network by http.js, timers and, for the token, sessionStorage: a token leaves with its tab.
 
@@ -9,12 +9,12 @@ import { after } from "./timers.js";
 export { ApiError } from "./http.js";
 
 const TOKEN = "mtmount-token";
-const SOON = 2000; // ms in which a daemon that is well has answered
-const MOST_TRIES = 8; // of a reading of the journal
-const AFTER_STOP = 1000; // ms until a reading that STOP ended begins again
+const SOON = 2000; // ms in which a healthy daemon responds
+const MOST_TRIES = 8; // to read the journal
+const AFTER_STOP = 1000; // ms until a read that STOP cancelled is repeated
 
-// Whoever is to know that the daemon may be gone: a request that changes something had no answer soon, or any
-// request had none at all.
+// Called when the daemon may be gone: a request that changes something has no response soon, or any request has none at
+// all.
 let doubted = () => {};
 export const onDoubt = (listener) => (doubted = listener);
 
@@ -57,8 +57,8 @@ export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { gra
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
 export const getAcks = () => ask("GET", "api/v1/acks");
 
-// A turn to read the journal: the disk may be slow, and one such request at most takes a connection of the browser.
-// onWait(why) is called while another tab has the turn.
+// Wait for the turn to read the journal. The disk may be slow, so only one such request at a time uses a connection of
+// the browser. onWait(why) is called while another tab has the turn.
 const takeTurn = (onWait) =>
   new Promise((resolve, reject) => {
     const denied = (why) => (why === NO_CHANNEL ? reject(new ApiError(0, why)) : onWait(why));
@@ -75,7 +75,7 @@ export async function getMessages(query, onWait = () => {}) {
   }
 }
 
-// The daemon reads its journal for one user only so often at once, and another browser may be reading: then a little later.
+// The daemon limits one user's reads of the journal, and another browser may be reading: then try again a little later.
 async function readMessages(query) {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -87,8 +87,8 @@ async function readMessages(query) {
   }
 }
 
-// A connection that was kept may end just as it is used: then it is sent once more, and with the same key it
-// is not done twice.
+// A kept connection may close just as it is used. The request is then repeated; its idempotency key prevents a second
+// execution.
 export async function postCommand(command, parameters, key, first) {
   const options = { value: { command, parameters }, headers: { "Idempotency-Key": key }, first };
   const send = () => ask("POST", "api/v1/commands", options);

@@ -1,8 +1,8 @@
 // Finds the hub that reads for this tab: in a SharedWorker, in a worker of this tab's own, or in this page.
 //
-// It touches no network and no page. A way counts as there when its hub has said hello.
+// It touches no network and no page. A way is usable once its hub has sent "hello".
 
-// Another number whenever what hub and tabs say to each other changes: a hub that an older page began still runs.
+// Change the number with the messages between hub and tabs: the hub of an older page may still run.
 const PROTOCOL = 2;
 const PATIENCE = 5000; // ms
 
@@ -28,16 +28,16 @@ async function inPage() {
   return port2;
 }
 
-// Gives the first port that works; what comes on it after the hello goes to `take`.
+// Return the first port that works; messages after the hello go to `take`.
 export async function openChannel(take) {
   for (const way of [sharedWorker, ownWorker, inPage]) {
     try {
       return await tryWay(way, take);
     } catch {
-      // another way, then: a browser may lack this one, or forbid it
+      // try the next way: a browser may lack or forbid this one
     }
   }
-  throw new Error("this browser gives the page no way to read events");
+  throw new Error("this browser has no worker in which the page can read events");
 }
 
 function tryWay(way, take) {
@@ -46,7 +46,7 @@ function tryWay(way, take) {
     let open = false;
     const fail = (event) => {
       if (open) return;
-      event.preventDefault(); // it is no fault of the page's
+      event.preventDefault(); // this is not an error of the page
       clearTimeout(timer);
       reject(new Error("it can't be started"));
     };

@@ -1,11 +1,11 @@
-// Time as the page shows it: the daemon's clock, since this machine's may be wrong; UTC; durations.
+// Times and durations on the page: UTC by the daemon's clock, because this machine's clock may be wrong.
 //
-// It touches no page and no network. A browser's clock is used only for how much time has passed.
+// It touches no page and no network. The browser's clock only measures elapsed time.
 
-let ahead = 0; // by how many ms the daemon's clock is ahead of performance.now()
+let ahead = 0; // ms by which the daemon's clock is ahead of performance.now()
 let known = false;
 
-// The daemon said what time it is.
+// Take the time from the daemon.
 export function setDaemonTime(iso) {
   const there = Date.parse(iso);
   if (!Number.isFinite(there)) return;
@@ -28,7 +28,7 @@ export function timeOfDay(time, milliseconds = false) {
   return date.toISOString().slice(11, milliseconds ? 23 : 19);
 }
 
-// How long, at a glance: 4 s, 2:05 min, 1:02:05 h, 3 d 4 h.
+// A duration: 4 s, 2:05 min, 1:02:05 h, 3 d 4 h.
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
@@ -38,14 +38,14 @@ export function duration(milliseconds) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-// How long, in one unit: what was long ago need not run.
+// A duration in one unit, for times long ago.
 export function roughly(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? UNITS.at(-1);
   return `${Math.floor(seconds / size)} ${unit}`;
 }
 
-// How long ago, or how long since, a time that the daemon gave as text; "" if it gave none.
+// The duration since a time that the daemon gave as text; "" if it gave none.
 export function since(iso) {
   const time = Date.parse(iso ?? "");
   return Number.isFinite(time) ? duration(now() - time) : "";

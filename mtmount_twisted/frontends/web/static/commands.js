@@ -1,7 +1,7 @@
 // Sends commands and follows each to its end.
 //
-// It touches the store, and the network by api.js. A command's life is kept by the daemon; it is read again
-// when an event tells of a step of this commander's, and, while there are no events, every two seconds.
+// It touches the store, and the network by api.js. The daemon keeps a command's life. The page reads it after each
+// event with a step of this commander, and every two seconds while there are no events.
 
 import { ApiError, getLife, postCommand } from "./api.js";
 import { hasEnded } from "./store.js";
@@ -19,8 +19,8 @@ export class Commands {
     setInterval(() => (store.live.is && !store.live.events) || this.readOpen(), APART);
   }
 
-  // Gives the life; throws ApiError if it is not the command's own fate that is told, such as a wrong value.
-  // A command that is `first` is STOP: no other STOP ends its request.
+  // Return the life. Throw ApiError for an error that is no outcome of the command, such as a wrong value.
+  // `first` marks STOP: another STOP does not cancel its request.
   async send(command, parameters = {}, { first = false } = {}) {
     const mark = ++this.number;
     const begun = performance.now();
@@ -32,12 +32,12 @@ export class Commands {
       if (!(error instanceof ApiError)) throw error;
       const life = error.body.command;
       const ended = typeof life === "object" && life !== null && hasEnded(life);
-      // A request that had no answer may have been obeyed: only the daemon's word tells that it was not.
+      // The daemon may have executed a request without a response: only an error response proves that it did not.
       const state = error.status === 0 ? "outcome_unknown" : "failed";
       set(ended ? life : { state, explanation: error.message });
       if (!ended) throw error;
     }
-    this.readOpen(); // a step may have come before the answer did
+    this.readOpen(); // a step may arrive before the response
     return this.store.lives.find((life) => life.mark === mark);
   }
 
@@ -61,12 +61,12 @@ export class Commands {
       this.store.setLife({ ...(await getLife(life.id)), mark, begun, parameters });
     } catch (error) {
       if (error.status !== 404) throw error;
-      this.store.setLife({ ...life, state: "outcome_unknown", explanation: "the daemon knows it no more" });
+      this.store.setLife({ ...life, state: "outcome_unknown", explanation: "the daemon no longer knows this command" });
     }
   }
 }
 
-// Not crypto.randomUUID, which browsers keep from pages without TLS.
+// crypto.randomUUID does not exist on pages without TLS.
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -89,7 +89,7 @@ const SAID = {
 };
 const GOOD = new Set(["done", "ack"]);
 
-// How a life goes, in words; whether it ended, and well.
+// The state of a life in words; whether it has ended, and whether it ended well.
 export function fate(life) {
   const ended = hasEnded(life);
   return { text: SAID[life.state] ?? life.state, ended, good: GOOD.has(life.state) };

@@ -1,5 +1,5 @@
-// Makes and fills elements. All text becomes a text node: nothing that came from outside is ever parsed as
-// HTML, so that a description holding a tag shows as it was typed; `visible` has seen all of it.
+// Makes and fills elements. All text becomes a text node: nothing from outside is parsed as HTML, so a description with
+// a tag appears literally. `visible` escapes all text first.
 //
 // It touches only the elements that it is given.
 
@@ -11,7 +11,7 @@ export const byId = (id) => document.getElementById(id);
 
 const text = (child) => (typeof child === "string" ? visible(child) : child);
 
-// What is read from `value` is sent, and stays as it is.
+// `value` is sent, so it stays unchanged.
 const shown = (name, value) => (name === "value" ? value : text(value));
 
 function furnish(element, attributes, children) {
@@ -24,25 +24,25 @@ function furnish(element, attributes, children) {
   return element;
 }
 
-// An element; an attribute that is a function is listened with.
+// Make an element; an attribute that is a function becomes an event listener.
 export const make = (tag, attributes = {}, ...children) =>
   furnish(document.createElement(tag), attributes, children);
 
 export const draw = (tag, attributes = {}, ...children) =>
   furnish(document.createElementNS(SVG, tag), attributes, children);
 
-// Write text where it differs: what is unchanged is not read out again, and a selection in it stays.
+// Write text only if it differs: a screen reader does not repeat unchanged text, and a selection in it stays.
 export function write(element, words) {
   const now = visible(words);
   if (element.textContent !== now) element.textContent = now;
 }
 
-// Show or hide.
+// Show or hide an element.
 export function show(element, visible) {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
-// Put children in place of those that are there, unless `key` says that they would be the same.
+// Replace the children, unless an equal `key` says that they would be the same.
 export function fill(element, key, children) {
   if (element.dataset.key === key) return;
   element.dataset.key = key;

@@ -1,4 +1,4 @@
-// What the mount last said of itself, who is connected, and how the journal is.
+// The mount's latest state, the connected commanders, and the state of the journal.
 //
 // It touches its own two panels and reads the store.
 
@@ -30,7 +30,7 @@ function fact(name, text, { time, stale }) {
 }
 
 function about({ mount, axes }) {
-  const rows = fact("state", mount.description ?? "not said yet", mount);
+  const rows = fact("state", mount.description ?? "not reported yet", mount);
   for (const [name, axis] of Object.entries(axes)) {
     rows.push(...fact(name, axis.in_position ? "in position" : "not in position", axis));
   }
@@ -58,7 +58,7 @@ function table(commanders) {
 }
 
 function journal({ path, lag, lost, fault }) {
-  if (path === null) return "No journal is kept.";
+  if (path === null) return "The journal is turned off.";
   const troubles = [fault && `FAULT: ${fault}`, lost && `${lost} entries lost`, lag > 1 && `${span(lag * 1000)} behind`];
   return `Journal: ${path}${troubles.filter(Boolean).map((trouble) => `; ${trouble}`).join("")}`;
 }

@@ -1,4 +1,4 @@
-// The commands in flight, whoever sent them, with running clocks.
+// The pending commands of all commanders, with running clocks.
 //
 // It touches its own table and reads the store.
 

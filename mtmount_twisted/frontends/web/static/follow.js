@@ -1,8 +1,8 @@
-// Keeps the store true with what this tab's hub tells, and says when what is shown is no longer live: when the
-// hub says so, or when a request of this tab's own had no answer.
+// Keeps the store up to date from this tab's hub, and reports when the page is no longer live: when the hub says so, or
+// when a request of this tab has no response.
 //
-// It touches the store, the hub by channel.js, the network by api.js, and hears when the browser freezes or
-// leaves the page. The page's views only read the store.
+// It touches the store, the hub by channel.js, the network by api.js, and the events for a page that the browser
+// freezes or leaves. The page's views only read the store.
 
 import { ApiError, getMessages, getToken, probeState } from "./api.js";
 import { openChannel } from "./channel.js";
@@ -10,26 +10,26 @@ import { now, setDaemonTime } from "./clock.js";
 import { rowOf } from "./recent.js";
 import { after, ring, useHub } from "./timers.js";
 
-const PAST = 10 * 60_000; // ms: how far back it is read which commands answers are to
+const PAST = 10 * 60_000; // ms of history that is read to match answers with their commands
 const PAGE = 1000; // entries of the journal at once
-const MOST_PAGES = 10; // of what a stream left out
-const RETRY = 2000; // ms until the daemon is asked again, after it had no answer for this tab
-const TURN = 10_000; // ms: a hub says something at least so often
-const SILENCE = 35_000; // ms without a word of the hub: then it is gone, and another is looked for
+const MOST_PAGES = 10; // pages of entries that a stream omitted
+const RETRY = 2000; // ms until the next request, after one without a response
+const TURN = 10_000; // ms: the hub sends a message at least this often
+const SILENCE = 35_000; // ms without a message of the hub: it then counts as gone, and the tab opens another
 
 export class Follower {
-  // onRefused is called with {status, message} when the daemon wants a token, or another one.
+  // onRefused is called with {status, message} when the daemon rejects the token or its absence.
   constructor(store, onRefused) {
     this.store = store;
     this.onRefused = onRefused;
-    this.live = store.live; // as the hub sees it
-    this.doubts = ""; // why this tab does not believe it
-    this.heard = null; // when the hub last told something, ms
+    this.live = store.live; // the hub's view
+    this.doubts = ""; // the reason why this tab doubts it
+    this.heard = null; // time of the hub's latest message, ms
     this.run = null;
     this.probing = false;
     this.port = null;
-    this.turns = 0; // of this tab, since the hub's last word; below 0 while a hub is looked for
-    this.spoke = 0; // when that was, by performance.now()
+    this.turns = 0; // of this tab since the hub's latest message; below 0 while the tab opens a hub
+    this.spoke = 0; // its time by performance.now()
     this.following = false;
   }
 
@@ -51,27 +51,27 @@ export class Follower {
       this.port = await openChannel((data) => this.hear(data));
     } catch (error) {
       this.stale(error.message);
-      after(TURN, () => this.open()); // a worker's script can't be read while the daemon is away
+      after(TURN, () => this.open()); // the worker's script cannot load while the daemon is down
       return;
     }
     [this.turns, this.spoke] = [0, performance.now()];
     if (this.following) this.follow();
   }
 
-  // In a hidden tab turns are a minute apart, so that time counts; after the first, since the whole machine may have
-  // slept until then, and the hub with it.
+  // In a hidden tab turns are a minute apart, so the elapsed time decides. It decides only after the first turn, because
+  // the whole machine, with the hub, may have slept until then.
   turn() {
     this.turns += 1;
     if (this.turns > 1 && performance.now() - this.spoke >= SILENCE && this.following) this.lose();
   }
 
-  // The hub is gone: another is looked for a little later, since it may end just as fast.
+  // The hub is gone. Open another a little later, because it may end just as fast.
   lose() {
-    if (this.turns < 0) return; // that is so already
+    if (this.turns < 0) return; // already lost
     this.turns = -Infinity;
-    this.say("bye"); // it may have been slow, and is not to tell things twice
+    this.say("bye"); // it may only have been slow, and must not send events twice
     this.port.onmessage = null;
-    if (this.following) this.stale("this browser ended what reads the daemon's events for its tabs");
+    if (this.following) this.stale("this browser ended the worker that reads the daemon's events");
     after(RETRY, () => this.open());
   }
 
@@ -85,13 +85,13 @@ export class Follower {
     this.stale(why);
   }
 
-  // The browser shows the page again that it had kept as it was: that is a memory until the hub tells more.
+  // The browser restores a page that it kept: its data is stale until the hub sends more.
   back() {
-    this.stale("the page was left, and is shown again");
+    this.stale("the page was left and is visible again");
     this.follow();
   }
 
-  // Also after the hub let this tab go: what happened meanwhile is then read from the journal.
+  // Also after the hub dropped this tab: the missed events are then read from the journal.
   follow() {
     this.run = null;
     this.say("follow", { token: getToken() });
@@ -106,12 +106,12 @@ export class Follower {
     this.doubt();
   }
 
-  // Read the state soon: what happens until then is in it.
+  // Read the state soon: it includes all events until then.
   refresh() {
     this.say("refresh");
   }
 
-  // A request had no answer: see at once whether the daemon has any, and don't wait long for it.
+  // A request had no response: check at once whether the daemon responds at all, with a short time-out.
   async doubt() {
     if (this.probing || !(this.store.live.is || this.doubts)) return;
     this.probing = true;
@@ -120,7 +120,7 @@ export class Follower {
       await probeState();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0) doubts = `its state can't be read: ${error.message}`; // else it has answered
+      if (error.status === 0) doubts = `the state can't be read: ${error.message}`; // otherwise the daemon has responded
     } finally {
       this.probing = false;
     }
@@ -145,7 +145,7 @@ export class Follower {
     if (lost) this.addGap(lost, "this tab did not keep up");
     events.forEach((event) => this.take(event));
     if (live) this.setLive(live);
-    if (state && this.doubts) this.doubt(); // the daemon has just answered the hub
+    if (state && this.doubts) this.doubt(); // the daemon has just responded to the hub
   }
 
   take({ type, value }) {
@@ -153,7 +153,7 @@ export class Follower {
     else this.store.addEntry(value);
   }
 
-  // What a stream left out stands in the journal, after one id and before another.
+  // Read the rows that a stream omitted from the journal: those after one id and before another.
   async fill({ rows, after: from, before, why }) {
     try {
       for (let page = 0; from !== null && page < MOST_PAGES; page++) {
@@ -189,8 +189,7 @@ export class Follower {
     this.store.setLive(false, before.is ? (this.heard ?? now()) : before.since, this.doubts, events);
   }
 
-  // What was before the stream was, if it does not begin where an earlier one ended. A daemon that keeps no
-  // journal has none: the page does without.
+  // Read the entries before the stream, unless it continues an earlier one. Without a journal there are none.
   async past() {
     const from = new Date(now() - PAST).toISOString();
     try {

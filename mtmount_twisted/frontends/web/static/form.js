@@ -1,8 +1,8 @@
 // A form for any command of the catalogue: units, defaults, and each fault at its field.
 //
-// A command is sent by its Send button, or by Enter in a field of a command that the user chose; by nothing else.
-// The form has lists and radio buttons and no menus: while a menu is open the browser keeps every key from the
-// page, that of STOP too.
+// A command is sent by its Send button, or by Enter in a field of a command that the user chose; in no other way. The
+// form has lists and radio buttons and no menus: while a menu is open, the browser withholds every key from the page,
+// also that of STOP.
 //
 // It touches its own form, the API's catalogue, and sends by commands.js.
 
@@ -17,18 +17,18 @@ export function form(store, commands) {
   const [find, chooser, status] = [byId("command-find"), byId("command"), byId("form-status")];
   let catalogue = {};
   let fields = [];
-  let chosen = false; // by the user, who has not only seen it because Find left nothing else
-  let asked = null; // what was sent last, {key, at}, until another command is shown
+  let chosen = false; // whether the user chose the command, rather than Find by leaving only one
+  let asked = null; // the latest command, {key, at}, until another is on display
   let mark = null;
 
   async function load() {
     if (chooser.options.length) return;
     catalogue = (await getCatalogue()).commands;
     list();
-    chooser.selectedIndex = -1; // none: a slip of the finger on "Send" sends nothing
+    chooser.selectedIndex = -1; // none: an accidental press of "Send" sends nothing
   }
 
-  // The commands that what was typed may mean; the one that is shown stays while it is among them.
+  // List the commands that match the typed text; the one on display stays while it is among them.
   function list() {
     const shown = chooser.value;
     const option = (name) => make("option", { value: name, selected: name === shown }, words(name));
@@ -45,7 +45,7 @@ export function form(store, commands) {
     return is;
   }
 
-  // Narrow the list down. Only what can be nothing else is shown at once; it counts as chosen with Enter.
+  // Filter the list. An unambiguous command is displayed at once; Enter chooses it.
   function narrow() {
     const shown = chooser.value;
     const is = list();
@@ -58,11 +58,11 @@ export function form(store, commands) {
   }
 
   function nothing(typed) {
-    if (isElsewhere(catalogue, typed)) return "Who has command is in the panel “Command”.";
-    return `No command is called “${typed}”.`;
+    if (isElsewhere(catalogue, typed)) return "To take or give up command, use the panel “Command”.";
+    return `No command matches “${typed}”.`;
   }
 
-  // Enter never sends from here: it goes to the list.
+  // Enter in Find sends nothing: it moves the focus to the list.
   function enterFind(event) {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault();
@@ -79,14 +79,14 @@ export function form(store, commands) {
     const command = catalogue[chooser.value];
     chosen = false;
     fields = command === undefined ? [] : fieldsOf(command);
-    write(byId("command-doc"), command?.doc ?? "None is chosen.");
+    write(byId("command-doc"), command?.doc ?? "No command is chosen.");
     write(byId("send"), command === undefined ? "Send" : `Send: ${words(chooser.value)}`);
     byId("parameters").replaceChildren(...fields.map(fieldset));
     tell("", false);
     mark = asked = null;
   }
 
-  // Enter in a field sends the command that the user chose, once however long it is held down.
+  // Enter in a field sends the chosen command, once even if the key is held down.
   function enterField(event) {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault();
@@ -100,8 +100,8 @@ export function form(store, commands) {
     write(status, text);
   }
 
-  // Marks the fields that are wrong, clears the others; gives what no field is for. The focus moves only for one who
-  // has just pressed a key or button of this form, or who is nowhere: what is typed elsewhere stays there.
+  // Mark the wrong fields and clear the others; return the faults that belong to no field. The focus moves only if it
+  // is in this form or nowhere, so that it never leaves a field in which the user types.
   function showFaults(faults) {
     for (const field of fields) {
       const why = faults.get(field.name) ?? "";
@@ -127,14 +127,14 @@ export function form(store, commands) {
     }
     const wrong = faults.size;
     showFaults(faults);
-    if (wrong) return tell("Not sent: see the fields.", true);
+    if (wrong) return tell("Not sent: correct the marked fields.", true);
     await send(chooser.value, parameters);
   }
 
   async function send(name, parameters) {
     const key = JSON.stringify([name, parameters]);
     const at = performance.now();
-    if (asked?.key === key && at - asked.at < ONCE) return; // the finger slipped: it was sent
+    if (asked?.key === key && at - asked.at < ONCE) return; // a double press: the command was sent
     const mine = (asked = { key, at });
     tell(`${words(name)}: sending`, false);
     mark = null;
@@ -145,7 +145,7 @@ export function form(store, commands) {
       follow(life);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (asked !== mine) return tell(`${words(name)} was not sent: ${error.message}.`, true); // its fields are gone
+      if (asked !== mine) return tell(`${words(name)} was not sent: ${error.message}.`, true); // its fields are no longer on display
       const faults = new Map(error.faults.map(({ where, why }) => [where.replace(/^parameters\./, ""), why]));
       const others = showFaults(faults);
       tell(`Not sent: ${[error.message, ...others].join("; ")}.`, true);

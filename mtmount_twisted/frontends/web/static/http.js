@@ -1,14 +1,14 @@
-// Speaks HTTP with the daemon: one request, its answer or its error. It runs in a page and in a worker.
+// Sends one HTTP request to the daemon and returns the response or its error. It runs in a page and in a worker.
 //
-// It touches the network, and timers. STOP ends each request that waits for its answer (room.js), unless that request is
-// `first`. A token travels in the Authorization header and stands in no URL and no cookie.
+// It touches the network, and timers. STOP cancels each request that waits for its response (room.js), unless the
+// request is `first`. A token is sent in the Authorization header, never in a URL or a cookie.
 
 import { givesWay, STOP_FIRST } from "./room.js";
 import { after } from "./timers.js";
 
 export const PATIENCE = 10_000; // ms until a request counts as failed
 
-// What the daemon answered instead of what was asked for; status 0 if it did not answer.
+// The daemon's error response; status 0 if there is no response.
 export class ApiError extends Error {
   constructor(status, title, body = {}) {
     super(title);
@@ -18,8 +18,8 @@ export class ApiError extends Error {
   }
 }
 
-// A request with the token, if it is not null; relative to this module, so that it works below any path.
-// It is not sent without credentials, though there are none: a browser would open more connections for that.
+// Send a request, with the token if it is not null. The URL is relative to this module, so that it works below any path.
+// `credentials` keeps its default, although there are none: without credentials a browser opens further connections.
 export async function request(path, token, options = {}) {
   const headers = new Headers(options.headers);
   if (token !== null) headers.set("Authorization", `Bearer ${token}`);
@@ -41,14 +41,14 @@ async function body(response) {
   }
 }
 
-// The error that a response stands for.
+// Return the error of a response.
 export async function failure(response) {
   const said = await body(response).catch(() => ({}));
   return new ApiError(response.status, said.error ?? `the daemon answered ${response.status}`, said);
 }
 
-// Ask for JSON; a value that is not undefined is sent as JSON. Throws ApiError, with `late` if no answer came in time, or
-// `gaveWay` if STOP ended the request.
+// Request JSON; send `value` as JSON unless it is undefined. Throw ApiError, with `late` if no response came in time, or
+// `gaveWay` if STOP cancelled the request.
 export async function ask(method, path, token, { value, headers = {}, patience = PATIENCE, first = false } = {}) {
   const abort = new AbortController();
   const cancel = after(patience, () => abort.abort(new DOMException("no answer in time", "TimeoutError")));

@@ -1,10 +1,10 @@
 // The tabs of one browser, each at the end of a port, and for each token the one source that they share.
 //
-// It runs in a worker, or in the page where there is none, and touches its ports and timers. Tabs with different
-// tokens share no source, and so nothing. A tab is sent one message at a time and acknowledges it; what comes
-// meanwhile is gathered, and is bounded. A tab that acknowledges nothing for a minute is gone, unless it has said
-// that the browser froze it; a source ends with its last tab, and with it the user's presence. A tab can have itself woken:
-// its own timers do not keep time while it is hidden (timers.js).
+// It runs in a worker, or in the page where there is none, and touches its ports and timers. Tabs with different tokens
+// share no source and no data. The hub sends a tab one message at a time, and the tab acknowledges it; later events
+// wait in a bounded queue. A tab that acknowledges nothing for a minute is gone, unless it has reported that the
+// browser freezes it. A source ends with its last tab, and the user's presence ends with the source. A tab can set
+// timers in the hub, because its own timers are slow while it is hidden (timers.js).
 
 import { Source } from "./source.js";
 
@@ -20,11 +20,11 @@ export class Hub {
     setInterval(() => this.tabs.forEach((tab) => tab.turn()), TURN);
   }
 
-  // A tab is at the other end of a port; `hello` tells it that somebody is at this end.
+  // Attach the tab at the other end of a port; `hello` tells the tab that the hub runs.
   attach(port) {
     const tab = new Tab(this, port);
     port.onmessage = ({ data }) => tab.take(data);
-    port.addEventListener("close", () => tab.leave()); // where browsers tell it
+    port.addEventListener("close", () => tab.leave()); // in browsers with this event
     port.postMessage({ word: "hello" });
   }
 
@@ -67,7 +67,7 @@ class Tab {
     this.news = {};
     this.events = [];
     this.lost = 0;
-    this.unread = false; // it was sent something and has not said that it read it
+    this.unread = false; // whether the tab has not acknowledged the latest message
     this.turns = 0;
     this.frozen = false;
     clearTimeout(this.timer);
@@ -80,7 +80,7 @@ class Tab {
     this.frozen = word === "frozen";
     if (word === "follow") this.follow(token);
     else if (word === "bye") this.leave();
-    else if (this.user === null) this.port.postMessage({ word: "gone" }); // it was, and is back
+    else if (this.user === null) this.port.postMessage({ word: "gone" }); // the tab was dropped, and is back
     else if (word === "read") this.unread = false;
     else if (word === "hurry") this.user.source.hurry();
     else if (word === "refresh") this.user.source.refresh();
@@ -116,7 +116,7 @@ class Tab {
     this.send();
   }
 
-  // What was gathered, unless the last is still unread or was sent a moment ago.
+  // Send the waiting events, unless the latest message is unacknowledged or only just sent.
   send(always = false) {
     if (this.unread || this.timer !== null) return;
     if (!always && !this.events.length && !Object.keys(this.news).length) return;
@@ -131,7 +131,7 @@ class Tab {
     }, GATHER);
   }
 
-  // A tab hears at least so often that its hub is there.
+  // Send each tab a sign of life at least this often.
   turn() {
     this.send(true);
     if (!this.unread || this.frozen) return;

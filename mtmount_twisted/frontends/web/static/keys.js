@@ -1,6 +1,6 @@
-// A press is a press: Enter that is held down presses no button again, and a double click presses it once.
+// One press of a button acts once: Enter that is held down does not repeat it, and a double click counts once.
 //
-// It touches no element. It listens on the window before any element hears of it. STOP is left alone.
+// It touches no element. It listens on the window, before any element receives the event. STOP is exempt.
 
 const isButton = (target) => target instanceof Element && target.closest("button:not(#stop)") !== null;
 
@@ -15,7 +15,7 @@ export function pressOnce() {
   addEventListener(
     "click",
     (event) => {
-      if (event.detail < 2 || !isButton(event.target)) return; // a key's click counts 0
+      if (event.detail < 2 || !isButton(event.target)) return; // `detail` is 0 for a click by key
       event.preventDefault();
       event.stopImmediatePropagation();
     },

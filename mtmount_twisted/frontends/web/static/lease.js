@@ -1,6 +1,6 @@
-// Who has command: take it, ask for it, give it up, grant it to who asks.
+// The lease: take command, request it, give it up, and grant a request.
 //
-// It touches its own panel and the API's lease. To take command from another asks to be pressed twice.
+// It touches its own panel and the API's lease. Taking command from another commander needs two presses.
 
 import { ApiError, giveUpCommand, grantCommand, requestCommand, takeCommand } from "./api.js";
 import { since } from "./clock.js";
@@ -12,13 +12,13 @@ export function lease(store, refresh) {
   const status = byId("lease-status");
   let asking = false;
 
-  // What came of it is to be seen above, unless `text` says it.
-  // One request at a time: each holds a connection until the mount has answered.
+  // Run one request at a time, because each occupies a connection until the mount has answered. The panel shows the
+  // result, unless `text` does.
   async function run(action, text = "") {
-    if (asking) return write(status, "asking the daemon; press again when it has answered");
+    if (asking) return write(status, "waiting for the daemon; press again after its answer");
     asking = true;
     status.classList.remove("bad");
-    write(status, "asking the daemon");
+    write(status, "waiting for the daemon");
     try {
       await action();
       write(status, text);
@@ -35,10 +35,10 @@ export function lease(store, refresh) {
   const button = (text, action, done = "", kind = "") =>
     make("button", { type: "button", class: kind, click: () => run(action, done) }, text);
 
-  // Press twice.
+  // A button that needs two presses.
   function armedButton(text, sure, action) {
     let timer = null;
-    let armed; // when, by performance.now(): the timer of a page that was hidden or frozen fires late
+    let armed; // time by performance.now(), because the timer of a hidden or frozen page fires late
     const relax = () => {
       clearTimeout(timer);
       timer = null;
@@ -61,10 +61,10 @@ export function lease(store, refresh) {
   function buttons({ lease: { holder }, you }) {
     if (!you.roles.includes("command")) return [];
     if (you.has_command) return [button("Give up command", giveUpCommand)];
-    // Asked for and not taken: somebody may just have got it.
+    // A request, not a take: another commander may just have taken command.
     if (holder === null) return [button("Take command", requestCommand, "", "first")];
     return [
-      button(`Ask ${holder} for command`, requestCommand, `${holder} was asked.`, "first"),
+      button(`Ask ${holder} for command`, requestCommand, `The request was sent to ${holder}.`, "first"),
       armedButton(`Take it from ${holder}`, `Press again to take it from ${holder}`, takeCommand),
     ];
   }
@@ -91,7 +91,7 @@ export function lease(store, refresh) {
     const key = JSON.stringify([holder, source, you]);
     fill(byId("lease-buttons"), key, () => buttons(state));
     fill(byId("lease-requests"), JSON.stringify([all, you.has_command]), () => requests(state));
-    // A button that is gone takes the focus with it; no other one is to get a press that was meant for it.
+    // A removed button loses the focus; move it to the heading, so that no other button receives the next press.
     if (held && !panel.contains(document.activeElement)) byId("lease-name").focus();
   }
   store.on("state tick", draw);

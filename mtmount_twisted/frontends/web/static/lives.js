@@ -1,4 +1,4 @@
-// The commands that this page has sent, newest first, each with how it goes.
+// The commands that this page has sent, newest first, each with its state.
 //
 // It touches its own list and reads the store.
 

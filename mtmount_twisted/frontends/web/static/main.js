@@ -1,6 +1,6 @@
-// Puts the page together: the store, what keeps it true, and a view for each panel.
+// Assembles the page: the store, the follower that keeps it up to date, and a view for each panel.
 //
-// It touches what the parts touch, and the one timer of the clocks on the page.
+// It touches the elements of all parts, and the one timer of the clocks on the page.
 
 import { acks } from "./acks.js";
 import { onDoubt } from "./api.js";
@@ -46,7 +46,7 @@ acks(store);
 tail(store);
 
 store.on("live", () => store.live.is && load());
-setInterval(() => store.live.is && store.tell("tick"), 1000); // a clock that stands shows a page that is not live
+setInterval(() => store.live.is && store.tell("tick"), 1000); // the clocks stand still on a page that is not live
 addEventListener("online", () => follower.hurry());
 document.addEventListener("visibilitychange", () => document.hidden || follower.hurry());
 follower.start();

@@ -1,4 +1,4 @@
-// Which command an answer is to, from the steps of commands that were seen.
+// Finds the command of an answer, from the steps of earlier commands.
 //
 // Values only: it touches neither page nor network.
 
@@ -9,7 +9,7 @@ const TRACK = /(Track|_TRACK)$/; // the class of a command, or the name of its c
 const HARMLESS = new Set(["received", "sent", "ack"]); // steps of a track command that went well
 
 function keep(map, key, value) {
-  map.delete(key); // the newest stands last
+  map.delete(key); // the newest is last
   map.set(key, value);
   if (map.size > MOST) map.delete(map.keys().next().value);
 }
@@ -20,7 +20,7 @@ export class Names {
     this.tracks = new Map(); // the ids of track commands, as "PEER ID", or " KEY" -> true
   }
 
-  // A step tells which command its key is.
+  // Remember the command of a step's key.
   note({ type, key, command, peer, sequence_id: id }) {
     if (type !== "step") return;
     keep(this.commands, key, `${command} of ${peer}`);
@@ -30,8 +30,8 @@ export class Names {
     } else this.tracks.delete(`${peer} ${id}`); // a commander may use an id again
   }
 
-  // Whether an entry is of a track command that goes well: the command, its Ack, or a step on the way. A refusal or
-  // a time-out is not.
+  // Whether an entry belongs to a successful track command: the command, its Ack, or a step before its end. A rejection
+  // or a time-out does not.
   isTracking({ type, kind, peer, command, step, sequence_id: id }) {
     if (type === "step") return TRACK.test(command) && HARMLESS.has(step);
     if (type !== "message") return false;

@@ -1,4 +1,4 @@
-// Says that this tab gets no events, and why, while its state is read all the same.
+// Shows that this tab receives no events, and the reason, while the tab still reads the state.
 //
 // It touches its own banner and reads the store.
 

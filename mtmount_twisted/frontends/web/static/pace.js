@@ -1,7 +1,7 @@
-// Draws what has changed, four times a second at most and all of it in one frame: however much happens, the page
-// has time for its user, and a browser paints it once.
+// Draws all changes at most four times a second, in one frame: the page stays responsive under load, and the browser
+// paints once.
 //
-// It touches a timer and the browser's frames. A page that is hidden draws nothing until it is seen again.
+// It touches a timer and the browser's frames. A hidden page draws nothing until it is visible again.
 
 const APART = 250; // ms
 
@@ -9,7 +9,7 @@ const waiting = new Set();
 let due = false;
 let last = -APART;
 
-// Gives a function that has `draw` called soon, however often it is called until then.
+// Return a function that schedules one call of `draw`, however often it is called.
 export function paced(draw) {
   return () => {
     waiting.add(draw);
@@ -28,7 +28,7 @@ function flush() {
     try {
       draw();
     } catch (error) {
-      reportError(error); // the other panels are drawn all the same
+      reportError(error); // continue with the other panels
     }
   }
 }

@@ -1,11 +1,11 @@
-// The entries that came last, so many of each sort: what is loud, such as tracking or what is passed on to others,
-// does not push out what is rare.
+// The latest entries, a bounded number of each sort, so that frequent entries (tracking, lines to commanders) do not
+// displace rare ones.
 //
 // Values only: it touches neither page nor network.
 
 const MOST = 500; // entries of one sort
 
-// What the list of messages can choose by.
+// The sort of an entry: the list of messages filters by it.
 const sortOf = ({ type, peer }, tracks) => `${type} ${type === "message" && peer === "controller"} ${tracks}`;
 
 export class Recent {
@@ -14,11 +14,11 @@ export class Recent {
   }
 
   forget() {
-    this.number = 0; // of entries that were added
+    this.number = 0; // count of added entries
     this.sorts = new Map(); // sort -> {tracks, dropped, list}: `list` has [number, entry], oldest first
   }
 
-  // An entry that is newer than all others; `tracks` is whether it is of a track command that goes well.
+  // Add the newest entry; `tracks`: whether it belongs to a successful track command.
   add(entry, tracks) {
     const sort = sortOf(entry, tracks);
     if (!this.sorts.has(sort)) this.sorts.set(sort, { tracks, dropped: 0, list: [] });
@@ -27,7 +27,7 @@ export class Recent {
     if (kept.list.length > MOST) kept.dropped = kept.list.shift()[0];
   }
 
-  // The entries of all sorts that are wanted, oldest first, from where on none is missing.
+  // Return the entries of the wanted sorts, oldest first, from the point after which none is missing.
   of(wanted) {
     const found = [...this.sorts.values()].filter(({ tracks, list }) => wanted(list[0][1], tracks));
     const from = Math.max(0, ...found.map(({ dropped }) => dropped));
@@ -37,7 +37,7 @@ export class Recent {
       .map(([, entry]) => entry);
   }
 
-  // History is what was before; some of it may have come live, too.
+  // Add history from before the live entries; some of it may also have come live.
   merge(past, tracks) {
     const before = this.sorts;
     const entries = [...before.values()].flatMap(({ list }) => list.map(([, entry]) => entry));
@@ -51,12 +51,12 @@ export class Recent {
   }
 }
 
-// The number of the row that an id names; an entry that has just come may have no id yet.
+// The row number of an id; a live entry may have no id yet.
 export const rowOf = (id) => Number(id?.split(".")[1] ?? Infinity);
 
-// Within one millisecond the number of the row tells.
+// Within one millisecond the row number gives the order.
 export const byTime = (one, other) =>
   Date.parse(one.time) - Date.parse(other.time) || rowOf(one.id) - rowOf(other.id) || 0;
 
-// An entry without its id, which one that has just come may not have yet.
+// An entry without its id, which a live entry may not have yet.
 const looks = ({ id, ...rest }) => JSON.stringify(rest);

@@ -1,16 +1,16 @@
-// From the catalogue's JSON Schema to the fields of a form, and from what was typed to JSON values.
+// Turns the catalogue's JSON Schema into the fields of a form, and typed text into JSON values.
 //
-// Pure: values only. The daemon judges again; this is so that a slip is told before anything is sent.
+// Pure: values only. The daemon validates again; this check reports a slip before the page sends anything.
 
-const NOT_HERE = new Set(["AskForCommand"]); // who has command is the business of another panel
+const NOT_HERE = new Set(["AskForCommand"]); // another panel takes and gives up command
 
-// The words of a name: AzimuthAxisMove -> Azimuth axis move; azimuth_velocity -> azimuth velocity.
+// Split a name into words: AzimuthAxisMove -> Azimuth axis move; azimuth_velocity -> azimuth velocity.
 export function words(name) {
   const parts = name.replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").split(" ");
   return parts.map((part, index) => (index ? part.toLowerCase() : part)).join(" ");
 }
 
-// The commands in groups of what they are about, as [{group, names}]; what is alone is "Other".
+// Group the commands by device, as [{group, names}]; single ones are in "Other".
 export function groups(commands) {
   const found = new Map();
   for (const [name, { code }] of Object.entries(commands)) {
@@ -26,9 +26,9 @@ export function groups(commands) {
   return [...result].map(([group, names]) => ({ group, names }));
 }
 
-// Whether a command is meant by what was typed in Find: "no", "fits" or "is" it. It is what the product calls the
-// command: AzimuthAxisMove, az_move and 103 are its names; any part of a name fits, and so do the beginnings of its
-// words, in any order. A line of the prompt, such as "az_move 10", means its command.
+// Match a command with the text in Find: "no", "fits" or "is". The text may be any name of the command in the product,
+// such as AzimuthAxisMove, az_move and 103. A part of a name fits, and so do beginnings of its words in any order. A line
+// of the prompt, such as "az_move 10", is its command.
 export function meant(name, command, typed) {
   const wanted = typed.toLowerCase().split(/[\s_.-]+/).filter(Boolean);
   const how = meantBy(name, command, wanted);
@@ -36,7 +36,7 @@ export function meant(name, command, typed) {
   return how === "no" && value > 0 ? meantBy(name, command, wanted.slice(0, value)) : how;
 }
 
-// Whether what was typed means a command that another panel has.
+// Whether the text names a command of another panel.
 export function isElsewhere(commands, typed) {
   const all = [...NOT_HERE].filter((name) => name in commands);
   return all.some((name) => meant(name, commands[name], typed) !== "no");
@@ -67,7 +67,7 @@ function commonWords(names) {
   return first.slice(0, length < 0 ? first.length : length).join("");
 }
 
-// What a form needs to know of each parameter, in the order of the declaration.
+// The properties of each parameter's field, in the order of declaration.
 export function fieldsOf(command) {
   const { properties = {}, required = [] } = command.parameters;
   return Object.entries(properties).map(([name, schema]) => ({
@@ -84,7 +84,7 @@ export function fieldsOf(command) {
   }));
 }
 
-// What may be entered, in words; "" if the field shows it by itself.
+// The permitted values in words; "" if the field itself shows them.
 export function hint(field) {
   const said = [];
   if (field.minimum !== undefined && field.maximum !== undefined) {
@@ -98,17 +98,17 @@ export function hint(field) {
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
-// What was typed -> {value}, {fault}, or {} for a default that is left to the daemon.
+// Typed text -> {value}, {fault}, or {} if the daemon's default applies.
 export function read(field, typed) {
   const text = typed.trim();
-  if (text === "") return field.required ? { fault: "It is needed." } : {};
+  if (text === "") return field.required ? { fault: "A value is required." } : {};
   if (field.type === "boolean") return { value: text === "true" };
   if (field.type === "enum" || field.type === "string") return { value: text };
   const number = NUMBER.test(text.replace("−", "-")) ? Number(text.replace("−", "-")) : NaN;
-  if (!Number.isFinite(number)) return { fault: `A number is needed${inUnit(field)}, such as 12.5.` };
-  if (field.type === "integer" && !Number.isSafeInteger(number)) return { fault: "A whole number is needed." };
-  if (number < field.minimum) return { fault: `It is at least ${field.minimum}${inUnit(field, "")}.` };
-  if (number > field.maximum) return { fault: `It is at most ${field.maximum}${inUnit(field, "")}.` };
+  if (!Number.isFinite(number)) return { fault: `Enter a number${inUnit(field)}, such as 12.5.` };
+  if (field.type === "integer" && !Number.isSafeInteger(number)) return { fault: "Enter a whole number." };
+  if (number < field.minimum) return { fault: `The minimum is ${field.minimum}${inUnit(field, "")}.` };
+  if (number > field.maximum) return { fault: `The maximum is ${field.maximum}${inUnit(field, "")}.` };
   return { value: number };
 }
 

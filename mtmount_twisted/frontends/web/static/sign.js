@@ -1,6 +1,6 @@
-// What can be seen of the page while another tab is in front: its title and its icon.
+// The title and the icon of the tab, visible while another tab is in front.
 //
-// It touches these two and reads the store; it waits for no frame, since a hidden page gets none.
+// It touches these two and reads the store; it does not wait for a frame, because a hidden page gets none.
 
 const DRAWN = {
   calm: "<path d='M2 14h12M8 14V8m-4 0h8L8 2z' fill='none' stroke='#b3001b' stroke-width='2'/>",
@@ -24,7 +24,7 @@ export function sign(store) {
   });
 }
 
-// The title, and which icon: the page that is not live is worse than a lost link, and that than an error.
+// The title and the icon for the worst condition: not live, then a lost link, then an error.
 export function told({ live, state }) {
   if (!live.is) return { title: "NOT LIVE: Mount", name: "lost" };
   const errors = state.errors.filter((error) => error.active).length;

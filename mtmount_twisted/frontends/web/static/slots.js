@@ -1,27 +1,27 @@
-// How many requests of one kind one browser has at once, over all its tabs and workers: it opens six HTTP/1.1
-// connections to one origin, and each such request holds one for long. Others are left for short requests, STOP above all.
+// Bounds the long requests of one kind in one browser, over all its tabs and workers. A browser opens six HTTP/1.1
+// connections to one origin, and a long request occupies one; the rest are for short requests, above all STOP.
 //
-// It touches the BroadcastChannel on which the slots of one kind hear of each other, and timers. A claim asks for a
-// slot, waits for the answers of those that have one, and takes it if fewer than `most` answered. Of claims made at once
-// the oldest goes first. If two take the last one all the same, the younger gives it up. Where there is no such channel
-// nothing is known of other tabs, and there is no slot: STOP comes before events and history.
+// It touches the BroadcastChannel that connects the slots of one kind, and timers. A claim announces itself, waits for
+// the answers of the owners of slots, and takes a slot if fewer than `most` answer. Of simultaneous claims the oldest
+// wins. If two take the last slot nevertheless, the younger gives it up. Without such a channel, tabs cannot coordinate
+// and get no slot: STOP has priority over events and history.
 
 import { after } from "./timers.js";
 
-const ANSWER = 100; // ms in which those that have a slot answer
-const AGAIN = 3000; // ms until a claim is made again
+const ANSWER = 100; // ms in which the owners of slots answer
+const AGAIN = 3000; // ms until a claim is repeated
 
-// {channel, most, full}: its channel's name, how many there are, and why there is none when all are taken.
+// {channel, most, full}: the channel's name, the number of slots, and the reason when all are taken.
 export const STREAMS = {
   channel: "mtmount-streams",
   most: 4,
   full: "4 other tabs of this browser have the events, and it opens no more connections",
 };
 export const READERS = { channel: "mtmount-history", most: 1, full: "another tab of this browser reads the journal" };
-export const NO_CHANNEL = "this browser can't tell what its other tabs request (no BroadcastChannel)";
+export const NO_CHANNEL = "the tabs of this browser can't coordinate their requests (no BroadcastChannel)";
 
 export class Slot {
-  // on: {granted(), denied(why)}; each may be called again when it changes.
+  // on: {granted(), denied(why)}; each is called again after a change.
   constructor(on, kind) {
     this.on = on;
     this.kind = kind;
@@ -30,7 +30,7 @@ export class Slot {
     this.wanted = false;
     this.asking = false;
     this.cancel = () => {}; // the timer
-    this.others = new Set(); // ids of those that have one, or are to have one first, as far as they were heard of
+    this.others = new Set(); // known ids that have a slot or precede this claim
   }
 
   claim() {
@@ -90,7 +90,7 @@ export class Slot {
     const news = !this.others.has(id);
     this.others.add(id);
     if (!this.has) return;
-    if (news) this.say("has"); // one that has just taken a slot is to know of all
+    if (news) this.say("has"); // the new owner must learn of all others
     const older = [...this.others].filter((other) => other < this.id);
     if (older.length >= this.kind.most) this.wait();
   }

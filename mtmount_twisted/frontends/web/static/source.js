@@ -1,23 +1,23 @@
-// What one user's tabs are told: the daemon's events and its state, each read once, and whether that is live.
+// Reads the daemon's events and state once for all tabs of one user, and reports whether they are live.
 //
-// It runs in a worker, whose timers a browser does not slow down while its tabs are hidden. It touches the
-// network, and timers. While it has no slot for a stream, or the daemon refuses one, the state is read every
-// two seconds instead, and `live.events` says why there are no events.
+// It runs in a worker, because browsers do not slow down its timers while the tabs are hidden. It touches the network,
+// and timers. Without a slot for a stream, or if the daemon rejects the stream, it reads the state every two seconds
+// instead, and `live.events` has the reason.
 
 import { now, setDaemonTime } from "./clock.js";
 import { ApiError, ask, failure, request } from "./http.js";
 import { Slot, STREAMS } from "./slots.js";
 import { EventStream } from "./stream.js";
 
-const APART = 400; // ms between two readings of the state, however many events come
-const RETRY = 2000; // ms until it is read again: if it could not be, and where there are no events
-const MOST_KEPT = 200; // events for a tab that comes later: the journal may not have them yet
-const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "IN_POSITION"]); // replies the state depends on
+const APART = 400; // least ms between two reads of the state
+const RETRY = 2000; // ms until the next read, after a failure or without events
+const MOST_KEPT = 200; // events for a tab that opens later: the journal may not have them yet
+const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "IN_POSITION"]); // replies that change the state
 
 export class Source {
   // on: {state(state), events(events), live(live), refused({status, message})}
-  // An event is {type, value}. live is {is, since, why, events, run}: `events` is "", or why there are none; `run`
-  // is another number when a stream began that does not continue the one before.
+  // An event is {type, value}. live is {is, since, why, events, run}: `events` is "" or the reason for
+  // their absence; `run` changes when a stream begins that does not continue the previous one.
   constructor(token, on) {
     this.token = token;
     this.on = on;
@@ -35,9 +35,9 @@ export class Source {
 
   begin() {
     this.wanted = true;
-    this.heard = null; // when the daemon was last heard, ms
+    this.heard = null; // time of the daemon's latest data, ms
     this.streams = false;
-    this.timer = null; // until the state is read; while it is being read, true
+    this.timer = null; // for the next read of the state; true during a read
     this.asked = -APART;
     this.slot.claim();
     this.refresh(0);
@@ -55,10 +55,10 @@ export class Source {
     this.refresh();
   }
 
-  // The daemon wants a token, or another one.
+  // The daemon rejects the token or its absence.
   refuse({ status, message }) {
     this.end();
-    this.stale(`the token was not taken: ${message}`);
+    this.stale(`the token was rejected: ${message}`);
     this.on.refused({ status, message });
   }
 
@@ -86,7 +86,7 @@ export class Source {
     throw error;
   }
 
-  // Whatever came, if only a keep-alive: what no event tells, such as the journal's lag, is read then.
+  // Data came, at least a keep-alive: read the values that no event carries, such as the journal's lag.
   alive() {
     const quiet = now() - (this.heard ?? 0) > 5000;
     this.heard = now();
@@ -98,7 +98,7 @@ export class Source {
   lost(why, status) {
     this.streams = false;
     if (!this.wanted) return;
-    if (status) return this.withoutEvents(why); // it has answered: that is all that is missing
+    if (status) return this.withoutEvents(why); // the daemon has responded: only events are missing
     this.stale(why);
   }
 
@@ -113,11 +113,11 @@ export class Source {
     this.setLive({ ...this.live, is: false, since: is || since === null ? (this.heard ?? now()) : since, why });
   }
 
-  // The state was read: all is live if events are heard, or if it is known why not.
+  // The state was read: the page is live if events arrive, or if the reason for their absence is known.
   nowLive() {
     const { is, since, events, run } = this.live;
     if (this.streams) {
-      const anew = (events || !is) && !this.resumes; // else it goes on where it was
+      const anew = (events || !is) && !this.resumes; // otherwise the stream continues
       return this.setLive({ is: true, since: is ? since : now(), why: "", events: "", run: anew ? run + 1 : run });
     }
     if (events) this.setLive({ is: true, since: is ? since : now(), why: "", events, run });
@@ -126,7 +126,7 @@ export class Source {
   take({ type, data }) {
     const value = JSON.parse(data);
     if (type === "hello") {
-      this.stream.lastId ||= value.last_id ?? ""; // whatever is lost from here on can be asked for
+      this.stream.lastId ||= value.last_id ?? ""; // the stream can resume from here
     } else if (["gone", "message", "step", "change"].includes(type)) {
       this.kept.push({ type, value });
       if (this.kept.length > MOST_KEPT) this.kept.shift();
@@ -136,7 +136,7 @@ export class Source {
     this.refresh();
   }
 
-  // Read the state soon: what happens until then is in it.
+  // Read the state soon: it includes all events until then.
   refresh(wait = APART) {
     this.dirty = true;
     const due = this.asked + wait;
@@ -163,7 +163,7 @@ export class Source {
       if (!(error instanceof ApiError)) throw error;
       if (!this.wanted) return;
       if (error.status === 401) return this.refuse(error);
-      if (!error.gaveWay) this.stale(`its state can't be read: ${error.message}`);
+      if (!error.gaveWay) this.stale(`the state can't be read: ${error.message}`);
       wait = RETRY;
     }
     this.timer = null;

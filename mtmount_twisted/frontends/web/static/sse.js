@@ -1,12 +1,12 @@
-// Parses server-sent events: text in, in whatever pieces it comes; events and comments out.
+// Parses server-sent events from text in arbitrary pieces.
 //
 // Pure: it touches neither the network nor the page. The browser's EventSource can send no Authorization
 // header, and a token must not stand in a URL; so the stream is read by stream.js and parsed here.
 
-const LONGEST = 1 << 20; // characters of one event: what is longer is no event of this daemon's
+const LONGEST = 1 << 20; // characters of one event; the daemon sends none longer
 
 export class SseParser {
-  // onEvent is called with {type, data, id}, data being text; onComment with what stands behind a colon.
+  // onEvent is called with {type, data, id}, data being text; onComment with the text after the colon.
   constructor(onEvent, onComment = () => {}) {
     this.onEvent = onEvent;
     this.onComment = onComment;
@@ -22,7 +22,7 @@ export class SseParser {
   }
 
   feed(text) {
-    // A CR at the end may be half of a CR LF: it waits for what comes.
+    // A CR at the end may be half of a CR LF: wait for the next piece.
     const lines = (this.rest + text).split(/\r\n|\n|\r(?!$)/);
     this.rest = lines.pop();
     if (this.rest.length > LONGEST) throw new Error("an event without an end");

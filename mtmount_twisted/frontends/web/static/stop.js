@@ -1,7 +1,7 @@
-// STOP: the button, its key, and what became of the last one.
+// STOP: the button, its key, and the outcome of the latest stop.
 //
-// It touches the button and its status line, and ends the requests that wait (room.js). The key is listened for on the window before any element hears
-// of it, so that nothing on the page can take it away; held down it stops once.
+// It touches the button and its status line, and cancels waiting requests (room.js). It listens for the key on the
+// window, before any element receives it, so that no element can intercept it. A key that is held down stops once.
 
 import { timeOfDay, now } from "./clock.js";
 import { fate } from "./commands.js";
@@ -9,9 +9,9 @@ import { byId, show, write } from "./dom.js";
 import { makeRoom } from "./room.js";
 
 const COMMAND = "BothAxesStop";
-const SHOWN = 20_000; // ms that a stop which was done is shown; one that failed is shown until the next
+const SHOWN = 20_000; // ms for which a successful stop is shown; a failed one is shown until the next
 
-// Ctrl+Shift+S: three keys, so never by accident. By its letter, or by its place where no Latin is typed.
+// Ctrl+Shift+S: three keys, against accidents. By its letter, or by its position on non-Latin keyboards.
 export function isStopKey(event) {
   if (!event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return false;
   return event.key.toLowerCase() === "s" || (event.code === "KeyS" && !/^[a-z]$/i.test(event.key));
@@ -20,7 +20,7 @@ export function isStopKey(event) {
 export function stop(store, commands) {
   const [button, status] = [byId("stop"), byId("stop-status")];
   const may = () => store.state === null || store.state.you.roles.includes("stop");
-  let latest = null; // `waits` until the daemon has answered
+  let latest = null; // `waits` until the daemon responds
   let timer = null;
 
   function tell(text, bad) {

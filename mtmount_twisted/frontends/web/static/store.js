@@ -1,7 +1,7 @@
-// What the page knows, and who wants to hear of a change of it.
+// Holds the page's data, and notifies the views of changes.
 //
-// Values only: it touches neither page nor network. Every list in it has a bound. Topics: "live" (is what is
-// shown still true), "state", "entry" (the tail), "acks" (answers of the mount), "lives" (this page's commands),
+// Values only: it touches neither page nor network. Every list in it has a bound. Topics: "live" (whether the
+// data is current), "state", "entry" (the tail), "acks" (answers of the mount), "lives" (this page's commands),
 // "tick" (a second has passed).
 
 import { now } from "./clock.js";
@@ -11,13 +11,13 @@ import { byTime, Recent } from "./recent.js";
 const MOST_REFUSALS = 500;
 const MOST_LIVES = 20;
 const MOST_UNANSWERED = 1000;
-const RECENT = 5000; // ms over which the daemon's count gives the rate of refusals, at least
-const AHEAD = 2000; // ms by which a time may lie in the future: more tells that the daemon's clock was set
+const RECENT = 5000; // least ms between two of the daemon's counts for a rate of rejections
+const AHEAD = 2000; // ms by which a time may lie in the future; more means that the daemon's clock was set
 
 const ANSWERS = new Set(["ack", "noack", "timed_out"]);
 
-// When a time of the daemon's clock was by performance.now(), which no one sets: of an age in ms, at `at`. What lies in
-// the future has no known age, and counts as long ago.
+// Convert an age in ms at `at` to performance.now(), which cannot be set. A time in the future has no known age, and
+// counts as long ago.
 const seen = (age, at) => (age < -AHEAD ? -Infinity : at - Math.max(0, age));
 
 const keepLast = (list, most) => list.length > most && list.splice(0, list.length - most);
@@ -28,12 +28,12 @@ export class Store {
     this.live = { is: false, since: null, why: "connecting", events: "" };
     this.state = null;
     this.recent = new Recent(); // entries
-    this.lastWord = null; // what the mount said last
-    this.answer = null; // the mount's last: {at, ms, step}, `at` by performance.now()
+    this.lastWord = null; // the mount's latest message
+    this.answer = null; // the mount's latest: {at, ms, step}, `at` by performance.now()
     this.refusals = []; // {at, command, commander, explanation}; oldest first
-    this.counted = null; // what the daemon counted last: {at, refusals, rate}, the rate a second
+    this.counted = null; // the daemon's latest count: {at, refusals, rate}, the rate per second
     this.lives = []; // newest first
-    this.unanswered = new Map(); // a command's key -> when it was sent, ms
+    this.unanswered = new Map(); // a command's key -> time of sending, ms
     this.names = new Names();
   }
 
@@ -58,7 +58,7 @@ export class Store {
     for (const listener of this.topics.get(topic) ?? []) listener(value);
   }
 
-  // `events` is why this tab gets none, or "".
+  // `events` is the reason why this tab receives none, or "".
   setLive(is, since = null, why = "", events = "") {
     this.live = { is, since, why, events };
     this.tell("live");
@@ -69,7 +69,7 @@ export class Store {
     this.tell("state");
   }
 
-  // An entry of the journal, live or from its history.
+  // Add an entry of the journal, live or from history.
   addEntry(entry) {
     this.names.note(entry);
     this.recent.add(entry, this.names.isTracking(entry));
@@ -78,7 +78,7 @@ export class Store {
     this.tell("entry", entry);
   }
 
-  // History is what was before; some of it may have come live, too.
+  // Add history from before the live entries; some of it may also have come live.
   addHistory(entries) {
     for (const entry of [...entries].sort(byTime)) this.names.note(entry);
     this.recent.merge(entries, (entry) => this.names.isTracking(entry));
@@ -86,13 +86,13 @@ export class Store {
     this.tell("entry", null);
   }
 
-  // The steps of the last minutes, from before the page was open, tell which commands answers are to.
+  // Add steps from before the page was opened, which identify the commands of later answers.
   addPastSteps(steps) {
     for (const entry of [...steps].sort(byTime)) this.names.note(entry);
     this.tell("entry", null);
   }
 
-  // An answer, or that there was none in time; a link that was lost says nothing of the mount.
+  // Record an answer or a time-out; a lost link says nothing about the mount.
   measure({ key, step, time, command, peer, explanation }) {
     if (step === "sent") {
       this.unanswered.set(key, Date.parse(time));
@@ -111,7 +111,7 @@ export class Store {
     if (ANSWERS.has(step)) this.tell("acks");
   }
 
-  // What the daemon has counted, from before the page was open, too; `at` is when it answered.
+  // Add the daemon's counts, also from before the page was opened; `at` is the time of its response.
   setPastAnswers({ time, last, refusals, columns, column }, at = performance.now()) {
     const then = Date.parse(time);
     const age = (iso) => then - Date.parse(iso);
@@ -127,7 +127,7 @@ export class Store {
     if (past.length && !(this.refusals.at(-1)?.at >= past[0].at)) this.refusals = past;
   }
 
-  // A command of this page's, as the daemon told of it last; `sending` is one that it has not answered yet.
+  // Store the latest life of a command of this page; `sending` marks one without a response.
   setLife(life) {
     const index = this.lives.findIndex((other) => other.mark === life.mark);
     if (index < 0) this.lives.unshift(life);
@@ -137,7 +137,7 @@ export class Store {
   }
 }
 
-// What the mount says to all, or to one; not what is said to it, nor what a line was passed on to.
+// Whether an entry is a message of the mount itself, rather than one to the mount or a copy to a commander.
 function isWord(entry) {
   return entry.type === "message" && entry.peer === "controller" && entry.direction === "from";
 }

@@ -1,18 +1,18 @@
-// Follows the daemon's events for as long as the page is open: connects, notices silence, connects again.
+// Follows the daemon's events for as long as the page is open: connects, detects silence, reconnects.
 //
-// It touches the network through the function it is given, and timers. What an event means is not known here.
-// It resumes behind the last event that came; an event "gone" says which rows the daemon leaves out.
+// It touches the network through the function it is given, and timers. It does not interpret events.
+// It resumes after the latest event; an event "gone" names the rows that the daemon omits.
 
 import { SseParser } from "./sse.js";
 
-const SILENCE = 35_000; // ms: the daemon says something at least every 15 s
-const FIRST_DELAY = 500; // ms until it is tried again; doubled each time
+const SILENCE = 35_000; // ms: the daemon sends data at least every 15 s
+const FIRST_DELAY = 500; // ms until the next attempt; doubled each time
 const LONGEST_DELAY = 10_000;
 
 export class EventStream {
-  // connect(headers, signal) gives a Response, or throws; an error whose `isFinal` is true ends it all.
-  // on: {event(event), alive(), lost(why, status)}; alive is called for whatever comes, lost once per loss, with
-  // the HTTP status by which the daemon refused the stream, or 0 if it did not.
+  // connect(headers, signal) returns a Response or throws; an error with a true `isFinal` ends the attempts.
+  // on: {event(event), alive(), lost(why, status)}. alive is called for all data; lost once per loss, with the HTTP
+  // status of a rejected stream, or 0.
   constructor(connect, on) {
     this.connect = connect;
     this.on = on;
@@ -35,7 +35,7 @@ export class EventStream {
     this.abort = null;
   }
 
-  // Try at once, if it waits to try again.
+  // Reconnect at once instead of after the delay.
   hurry() {
     if (this.wanted && this.abort === null) {
       clearTimeout(this.timer);
@@ -88,12 +88,12 @@ export class EventStream {
     this.on.event(event);
   }
 
-  // Whoever says nothing for so long is gone, whatever TCP says.
+  // A silent daemon counts as gone, even if TCP still has the connection.
   listen(abort) {
     clearTimeout(this.watch);
     this.watch = setTimeout(() => abort.abort(new Error("the daemon fell silent")), SILENCE);
   }
 }
 
-// A browser's own words for a failed connection say nothing to people.
+// A browser's own text for a failed connection is of no use to a user.
 const explain = (error) => (error instanceof TypeError ? "the daemon can't be reached" : error.message);

@@ -1,7 +1,7 @@
 // The tail of messages, newest first: filtered, paused, bounded, and continued into the journal by "Older".
 //
-// It touches its own panel, the network by api.js for what is older, and reads the store. While it is paused new
-// entries are counted and not shown.
+// It touches its own panel, the network by api.js for older entries, and reads the store. While it is paused, it counts
+// new entries and does not show them.
 
 import { ApiError, getMessages } from "./api.js";
 import { timeOfDay } from "./clock.js";
@@ -11,13 +11,13 @@ import { paced } from "./pace.js";
 import { cells } from "./words.js";
 
 const MOST_ROWS = 500;
-const MOST_OLDER = 3000; // rows, with what is older
+const MOST_OLDER = 3000; // rows, including older entries
 const PAGE = 500; // entries of the journal at once
-const ENOUGH = 100; // rows that "Older" finds before it ends
-const MOST_PAGES = 10; // that it looks through
+const ENOUGH = 100; // rows after which "Older" ends
+const MOST_PAGES = 10; // pages that "Older" reads
 const LOUD = new Set(["ERROR", "WARNING", "NOACK"]);
 
-// What to show, by the name of the choice. A line that the mount said is passed on to others: once is enough.
+// The filter of each choice. "mount" shows a line of the mount once, without its copies to commanders.
 const KINDS = {
   mount: (entry) => entry.type !== "message" || entry.peer === "controller",
   message: (entry) => entry.type === "message",
@@ -25,17 +25,17 @@ const KINDS = {
   change: (entry) => entry.type === "change",
   all: () => true,
 };
-const OF_THE_JOURNAL = new Set(["message", "step", "change"]); // choices that the daemon can make
+const OF_THE_JOURNAL = new Set(["message", "step", "change"]); // filters that the daemon supports
 
 export function tail(store) {
   const [rows, pause, count] = [byId("tail"), byId("tail-pause"), byId("tail-count")];
   const [older, reach] = [byId("tail-older"), byId("tail-reach")];
   const controls = byId("tail-form").elements;
   let [paused, missed, fresh, whole] = [false, 0, [], true];
-  let chosen = () => true; // by what the store sorts entries by
-  let fits = () => true; // all in all
-  let end = null; // the id of the oldest entry that was looked at
-  let reading = null; // what reads on, while it does
+  let chosen = () => true; // filter by the sort of an entry
+  let fits = () => true; // the whole filter
+  let end = null; // the id of the oldest entry examined
+  let reading = null; // the current read of older entries
 
   function choose() {
     const [kind, text] = [KINDS[controls.kind.value], byId("tail-filter").value.trim().toLowerCase()];
@@ -86,7 +86,7 @@ export function tail(store) {
     draw();
   }
 
-  // It holds what had come when it was pressed.
+  // The paused list keeps the entries from the time of the press.
   function setPaused(is) {
     if (is && !paused) drawNow();
     paused = is;
@@ -95,7 +95,7 @@ export function tail(store) {
     draw();
   }
 
-  // What is older, from the journal, below what is shown; the list is paused, or it would move on.
+  // Append older entries from the journal; the list is paused, so that it does not move.
   async function readOlder() {
     setPaused(true);
     const mine = (reading = {});
@@ -122,7 +122,7 @@ export function tail(store) {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (reading !== mine) return;
-      write(reach, `What is older can't be read: ${error.message}`);
+      write(reach, `Older entries can't be read: ${error.message}`);
       older.disabled = false;
     }
   }

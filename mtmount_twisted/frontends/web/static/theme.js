@@ -1,6 +1,6 @@
-// Day or night, before anything is drawn: so it is no module, which would come too late.
+// Sets the day or night theme before the first drawing. It is not a module, because modules run too late.
 //
-// It touches the root element's data-theme and localStorage, which holds the choice, if one was made.
+// It touches the root element's data-theme and localStorage, which holds the user's choice, if any.
 "use strict";
 
 (() => {
@@ -35,7 +35,7 @@
       try {
         localStorage.setItem(KEY, next);
       } catch {
-        // it holds for this page only
+        // the choice lasts for this page only
       }
       document.documentElement.dataset.theme = next;
       tell();

@@ -1,17 +1,17 @@
-// The top bar: who has command, whether the mount answers, what it said last, and whether that is so still.
+// The top bar: the holder of command, whether the mount answers, its latest message, and whether all this is current.
 //
-// It touches the top bar's elements and reads the store. What changes in it is announced in few words.
+// It touches the top bar's elements and reads the store. A screen reader announces its changes.
 
 import { duration, now, roughly, since, span, timeOfDay } from "./clock.js";
 import { byId, fill, make, show, write } from "./dom.js";
 import { paced } from "./pace.js";
 import { word } from "./words.js";
 
-const SLOW = 2000; // ms without an Ack from which on the mount counts as one that does not answer
-const [MANY, WITHIN] = [5, 5500]; // so many refusals in so many ms are one a second, which may be late by half of one
-const RECENT = 5000; // ms over which refusals are counted
-const COUNTED = 7000; // ms for which the daemon's count holds: the page asks for it every 5 s
-const FRESH = 10_000; // ms for which an answer tells of now: how the mount is later nobody knows until it is asked
+const SLOW = 2000; // ms without an Ack after which the mount counts as not answering
+const [MANY, WITHIN] = [5, 5500]; // rejections, and ms: one a second, which may be late by half a second
+const RECENT = 5000; // ms in which rejections count
+const COUNTED = 7000; // ms for which the daemon's count is current: the page requests it every 5 s
+const FRESH = 10_000; // ms for which an answer describes the present; later the mount's state is unknown
 
 export function topbar(store, onTryNow) {
   const draw = paced(() => {
@@ -36,7 +36,7 @@ function holder(state) {
   const { lease, you } = state;
   write(byId("holder"), you.has_command ? "you" : (lease.holder ?? "nobody"));
   const more = [you.has_command && lease.holder, lease.source, lease.since && `for ${since(lease.since)}`];
-  if (lease.holder_gone) more.unshift("its connection is gone");
+  if (lease.holder_gone) more.unshift("its connection is lost");
   if (lease.requests.length) more.push(`${lease.requests.map(({ by }) => by).join(", ")} asks for it`);
   write(byId("holder-more"), lease.holder === null ? "command is free" : more.filter(Boolean).join(" · "));
   mood("tile-command", lease.holder_gone ? "bad" : you.has_command ? "yours" : "");
@@ -63,8 +63,8 @@ function mount(store) {
   write(byId("sockets"), parts.filter(Boolean).join(" · "));
 }
 
-// Whether the mount answers, in words and as a mood; the words never say more than is known at `time`,
-// which is `at` by performance.now().
+// Whether the mount answers: a text and a class. The text claims no more than is known at `time`, which is `at` by
+// performance.now().
 export function answers({ state: { controller, in_flight: flights }, answer: last, live }, time, at) {
   if (!controller.connected) return ["Link down", "bad"];
   const waits = flights.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
@@ -77,8 +77,8 @@ export function answers({ state: { controller, in_flight: flights }, answer: las
   return [`Answered in ${span(last.ms)}, ${ago}`, ""];
 }
 
-// Whether the mount refuses command after command, at `at` by performance.now(): in words, and the last refusal in full;
-// else null. A tab without events has only the daemon's counts, each of which holds until the next.
+// If the mount rejects command after command, at `at` by performance.now(): the rate, and the last rejection in full;
+// otherwise null. A tab without events has only the daemon's counts, each valid until the next.
 export function refusing({ refusals, counted, live }, at) {
   if (!live.is) return null;
   if (!live.events) return many(refusals, at, rate(refusals, at));
@@ -107,7 +107,7 @@ function link({ state, live }) {
   if (is) {
     const at = state.controller.since ? ` since ${timeOfDay(state.controller.since)} UTC` : "";
     const title = `THE LINK TO THE MOUNT IS DOWN${at}.`;
-    fill(down, title, () => [make("p", {}, make("strong", {}, title), " Nothing can be sent, STOP neither.")]);
+    fill(down, title, () => [make("p", {}, make("strong", {}, title), " No command can be sent, nor can STOP.")]);
   }
   show(down, is);
 }
@@ -123,7 +123,7 @@ function liveness({ live }) {
   show(byId("not-live"), !live.is);
 }
 
-// Says changes to who can't see them: not the clocks, which would never be silent.
+// Announces changes to screen readers, except the clocks, which change all the time.
 function announcer(store) {
   let last = "";
   return () => {

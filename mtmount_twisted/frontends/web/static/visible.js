@@ -1,10 +1,10 @@
-// Text from outside as text that shows what is in it: `mtmount_twisted/visible.py` does the same for terminals and
-// for the log. A character that is not seen as itself, such as one that turns the direction of what follows, is
-// written as an escape of Python's.
+// Makes all characters of a text from outside visible; `mtmount_twisted/visible.py` does the same for terminals and for
+// the log. An invisible or misleading character, such as one that reverses the text after it, becomes an escape as in
+// Python.
 //
 // Pure: text in, text out.
 
-// Control, format, private and unassigned characters, surrogates, spaces but the plain one, and letters of no look.
+// Control, format, private and unassigned characters, surrogates, spaces but U+0020, and letters without a glyph.
 const HIDDEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 const SHORT = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 

@@ -1,10 +1,10 @@
-// How an entry of the journal is said to people.
+// Describes an entry of the journal in words.
 //
-// Pure: text in, text out; whoever shows it does so as text.
+// Pure: text in, text out; callers insert the result as text.
 
 const AXES = ["azimuth", "elevation"];
 
-// What an answer is to: a command and its commander, or a number if these are not known.
+// The command and the commander of an answer, or its number if these are unknown.
 function answer(what, { sequence_id: key }, named) {
   if (named.has(key)) return `${what}: ${named.get(key)}`;
   return key === undefined ? what : `${what} of #${key}`;
@@ -22,7 +22,7 @@ const SAID = {
   ERROR: (fields) => about(fields, "error"),
 };
 
-// What the mount said, in a few words; `named` has the commands by their keys, as the store does.
+// A message of the mount in a few words; `named` maps keys to commands, as in the store.
 export function word({ kind, fields, text }, named) {
   const say = fields && SAID[kind];
   return (say && say(fields, named)) || `${kind} ${text ?? ""}`;
@@ -37,8 +37,8 @@ const STEPS = {
   local: "answered here",
 };
 
-// The fields of a message by their names, its own before those that every message has. A number is written as it
-// stands in the message: JSON has no difference between 10 and 10.0.
+// The fields of a message by name, its own before the common ones. A number is written as in the message, because JSON
+// does not distinguish 10 from 10.0.
 function named({ fields, is_command: isCommand, text, truncated }) {
   const names = Object.keys(fields);
   const written = (text ?? "").split(" | ");
@@ -55,7 +55,7 @@ function named({ fields, is_command: isCommand, text, truncated }) {
 }
 const COMMON = new Set(["sequence_id", "source", "timestamp"]);
 
-// One entry as the cells of a row: time, who, what, and the rest.
+// The cells of an entry's row: time, peer, kind, and the rest.
 export function cells(entry) {
   const { peer, type, kind } = entry;
   if (type === "message") {

@@ -1,4 +1,4 @@
-// The hub in a worker: a SharedWorker, which all tabs of this origin share, or one of this tab's own.
+// The hub in a worker: a SharedWorker, which all tabs of this origin share, or this tab's own worker.
 
 import { Hub } from "./hub.js";
 
