@@ -1,8 +1,8 @@
-"""The standard streams of our programs: closed, full, or with a reader that has left.
+"""Safe use of the standard streams: each may be closed, or full, or lose its reader.
 
-No program of ours ends in a traceback because of them. A reader that leaves (``| head -1``) has seen enough,
-and nothing is said; of a full disk there is one line on standard error; a closed stream is one that nobody
-reads. Knows nothing of Twisted. Next to read: `output`, with which a program with a reactor writes.
+None of these may end a program with a traceback. A reader that leaves (``| head -1``) has seen enough, so
+nothing is reported. A full disk is reported in one line on standard error. A closed stream behaves as one
+without a reader. No Twisted. Next to read: `output`, with which a program with a reactor writes.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from collections.abc import Callable
 from mtmount_twisted.visible import visible
 
 UNWRITTEN = 1
-"""The exit status of a program that did all else, but could not write its output."""
+"""Exit status of a program that succeeded but could not write its output."""
 
 
 def open_closed_streams() -> None:
     """Open ``/dev/null`` for each standard stream that is closed.
 
-    Otherwise the next file or socket gets the stream's descriptor, and what writes there harms it. Call it
-    before anything else is opened.
+    Otherwise the next file or socket gets the stream's descriptor, and output to the stream damages it. Call
+    this function before anything else is opened.
     """
     for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest descriptor that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this stream's
         if getattr(sys, name) is None:
             opened = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, opened)
-            setattr(sys, f"__{name}__", opened)  # which keeps it open, whatever takes the stream's place
+            setattr(sys, f"__{name}__", opened)  # keeps it open after another object replaces the stream
 
 
 def run_program(program: str, run: Callable[[], int]) -> int:
     """Run a program that writes to `sys.stdout`.
 
-    :param program: its name, for the line that says what is wrong.
-    :param run: returns the exit status, or raises `SystemExit` with it, as ``argparse`` does.
+    :param program: name of the program, for its error line.
+    :param run: function that returns the exit status, or raises `SystemExit` with it, as ``argparse`` does.
     :returns: the exit status; `UNWRITTEN` in place of 0 if the output could not be written.
     """
     open_closed_streams()
@@ -53,9 +53,9 @@ def run_program(program: str, run: Callable[[], int]) -> int:
 
 
 def say(program: str, text: str) -> None:
-    """Print what an option asked for, as visible text, of a program that ends after it.
+    """Print the answer to an option, such as a version, as visible text. The program ends after it.
 
-    :raises SystemExit: if it can't be written: with `UNWRITTEN`, or with 0 if the reader has left.
+    :raises SystemExit: if the text can't be written: with `UNWRITTEN`, or with 0 if the reader has left.
     """
     try:
         sys.stdout.write(visible(text, "\n") + "\n")
@@ -66,9 +66,10 @@ def say(program: str, text: str) -> None:
 
 
 def abandon_output(program: str, error: OSError) -> int:
-    """Leave the standard output after an error in writing to it, and say why unless its reader has left.
+    """Give up the standard output after an error. Report the error unless the reader has left.
 
-    What is in its buffer goes nowhere: else Python would try again at the end, and complain.
+    The content of its buffer is discarded. Otherwise Python would try to write it again at the end of the
+    program, and report an error.
 
     :returns: the exit status.
     """

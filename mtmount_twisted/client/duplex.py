@@ -140,7 +140,7 @@ class DuplexProtocol(LineWriter):
 
 
 class DuplexClientHalf(ClientHalf):
-    """A `ClientHalf` whose connections carry data both ways.
+    """A `ClientHalf` with connections that carry data both ways.
 
     :ivar incoming: the half that receives the incoming data.
     :ivar proving: the connection that is made but may be unusable, or None.

@@ -1,17 +1,17 @@
-"""The commander: a program with which a person, or a script, commands the mount.
+"""The commander: a program with which a person or a script commands the mount.
 
 ``mtmount-commander`` and ``python -m mtmount_twisted.commander`` run `main`. A line such as
-``az_move 10`` goes this way::
+``az_move 10`` passes through these objects::
 
     prompt or script -> line -> Session -> Mount -> ... -> Session -> report -> output
 
-* pure, with no Twisted: `names` (short names), `line` (text -> command), `manual` (help),
-  `completion`, `report` (what the mount said -> text);
-* `session`: runs lines on a `Mount` and shows what comes of them;
-* `script`: lines from a pipe; `prompt`: lines from a person, with ``prompt_toolkit``;
-* `options`: the command line; `program`: all of it put together.
+* Pure, without Twisted: `names` (short names), `line` (text to command), `manual` (help), `completion`, and
+  `report` (replies and errors to text).
+* `session`: runs lines on a `Mount` and shows the results.
+* `script`: lines from a pipe; `prompt`: lines from a person, with ``prompt_toolkit``.
+* `options`: the command line; `program`: the complete program.
 
-It uses the library as any other program would, and nothing of the simulator or the bridge.
+It uses the library as any other program does, and nothing of the simulator or the bridge.
 ``docs/reference/commander.rst`` is its manual.
 """
 

@@ -1,4 +1,4 @@
-"""What the Tab key offers: commands, the names of their parameters, and values of bools and enums."""
+"""Completions for the Tab key: commands, the names of their parameters, and values of bools and enums."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .names import SHORT_NAMES, find_command, parameters
 
 
 class Offer(NamedTuple):
-    """One way to go on.
+    """One completion.
 
-    :ivar text: what replaces the last `replaces` characters before the cursor.
-    :ivar doc: what it means.
+    :ivar text: replacement for the last `replaces` characters before the cursor.
+    :ivar doc: its meaning.
     """
 
     text: str
@@ -27,7 +27,7 @@ class Offer(NamedTuple):
 
 
 def offers(before: str) -> list[Offer]:
-    """How the text before the cursor may go on.
+    """Return the completions of a text.
 
     :param before: the line up to the cursor.
     """
@@ -46,7 +46,7 @@ def offers(before: str) -> list[Offer]:
 
 
 def _command_docs(typed: str) -> dict[str, str]:
-    """Short names, or class names for one who types a capital."""
+    """Return docs by short name; by class name if a capital was typed."""
     if typed[:1].isupper():
         return {command.__name__: summary(command) for command in Commands}
     return {name: summary(command) for name, command in SHORT_NAMES.items()}

@@ -1,4 +1,4 @@
-"""Wait for a connection, and say soon why there is none, for the programs that people start."""
+"""Waiting for a connection, with an early report of the reason why there is none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.errors import ConnectTimeoutError
 
 SAY_AFTER = 1.5
-"""The time without a connection until the program says why there is none, in seconds."""
+"""Time without a connection after which the program reports the reason, in seconds."""
 
 _GIVE_AUTHORITY = "give the authority of its certificate with --tls-ca"
 
@@ -22,23 +22,23 @@ PORT_ADVICE = {
     "http": "connect to one of the bridge's [[port]]s",
     "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
 }
-"""What to do about a connection that can't be used, by `PeerRefusedError.cause`."""
+"""Remedy for an unusable connection, by `PeerRefusedError.cause`."""
 
 PAGE_ADVICE = {
     "untrusted": _GIVE_AUTHORITY,
     "other name": "name a host in --web that is in its certificate",
     "plain": "say http:// in --web",
 }
-"""As `PORT_ADVICE`, for the page; about other causes the daemon's log says more."""
+"""The same as `PORT_ADVICE` for the page. About other causes the daemon's log has more."""
 
 
 async def wait_connected(pair: ClientServerPair[Any], timeout: float, say: Callable[[str], object]) -> None:
-    """Wait until a pair is connected; call `say` with what is missing if that takes longer than `SAY_AFTER`.
+    """Wait until a pair is connected. After `SAY_AFTER`, call `say` with the missing part.
 
-    :param timeout: how long to wait at most, in seconds.
-    :raises ConnectTimeoutError: if it is not connected by then.
+    :param timeout: longest wait in seconds.
+    :raises ConnectTimeoutError: if the pair is not connected by then.
     :raises ListenError: if it can't listen for replies.
-    :raises PeerRefusedError: if to wait longer can't help.
+    :raises PeerRefusedError: if a longer wait can't succeed.
     """
     soon = min(SAY_AFTER, timeout)
     try:

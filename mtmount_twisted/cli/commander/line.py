@@ -1,6 +1,6 @@
-"""One line of text -> what it asks for: a command for the mount, or a word of our own.
+"""Parser of one line of text: it returns a command for the mount, or a request to the program itself.
 
-A line is ``NAME value ... name=value ...``, and ``#`` begins a comment. No Twisted, no I/O.
+A line is ``NAME value ... name=value ...``, and ``#`` starts a comment. No Twisted, no I/O.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mtmount_twisted.wire.tai import current_tai
 from .names import find_command, is_optional, parameters
 
 SWITCH = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
-"""How a bool may be written, in any case of letters."""
+"""Spellings of a bool, in any case."""
 
 LONGEST_WAIT = 86400.0
-"""The longest ``wait``, in seconds: a day."""
+"""Longest ``wait`` in seconds: a day."""
 
 _EQUALS = re.compile(r"\s*=\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Help:
-    """Show the help on one command, or on all if `command` is None."""
+    """Show the help on one command; on all commands if `command` is None."""
 
     command: type[Command] | None
 
@@ -50,21 +50,21 @@ class Quit:
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Show who has command, who asks for it and who is connected."""
+    """Show the commander that has command, the requests for it, and the connected commanders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Show all that the daemon knows of itself and of the mount."""
+    """Show the state of the daemon and of the mount."""
 
 
 Request = Command | Help | Wait | Quit | Who | Status
 
 
 def asks_for_itself(line: str) -> bool:
-    """Return whether a line is an ``AskForCommand`` without a value: it asks for the commander that sends it.
+    """Return True for an ``AskForCommand`` without a value: it asks for the sender's own commander.
 
-    :raises MessageError: if the line is no command.
+    :raises MessageError: if the line is malformed.
     """
     words = _words(line)
     return len(words) == 1 and words[0].lower() not in OWN_WORDS and find_command(words[0]) is AskForCommand
@@ -81,14 +81,15 @@ def parse_line(
     commander: Commander | None = None,
     tai: Callable[[], float] = current_tai,
 ) -> Request | None:
-    """What a line asks for, or None if it is blank or a comment.
+    """Parse a line. Return None for a blank line or a comment.
 
-    :param source: the commander that a command is sent by.
-    :param commander: the one that an ``AskForCommand`` without a value asks for; that of `source` if None.
-    :param tai: the current TAI in seconds, for a ``tai`` that is left out.
-    :raises MessageError: if it is no command, or a value is missing or bad.
-    :raises UnknownFieldError: if it names a parameter that the command does not have.
-    :raises TaiUnavailableError: if TAI is needed and not known.
+    :param source: the commander that sends the command.
+    :param commander: the commander that an ``AskForCommand`` without a value asks for; that of `source` if
+        None.
+    :param tai: function that returns TAI in seconds, for an omitted ``tai``.
+    :raises MessageError: if the line is malformed, or if a value is missing or invalid.
+    :raises UnknownFieldError: if the command has no parameter of a given name.
+    :raises TaiUnavailableError: if TAI is required and unavailable.
     """
     words = _words(line)
     if not words:
@@ -116,7 +117,7 @@ def parse_line(
 
 
 def _assign(command: type[Command], arguments: list[str]) -> dict[str, str]:
-    """Each argument's text by the name of its parameter."""
+    """Return the text of each argument by the name of its parameter."""
     plain = [argument for argument in arguments if "=" not in argument]
     named = [argument.partition("=") for argument in arguments if "=" in argument]
     if arguments[: len(plain)] != plain:
@@ -145,19 +146,19 @@ def _assign(command: type[Command], arguments: list[str]) -> dict[str, str]:
 
 
 def takers(free: list[FieldInfo], count: int) -> list[FieldInfo]:
-    """Which parameters take `count` values without a name: in the order of declaration.
+    """Return the parameters that take `count` values without a name, in the order of declaration.
 
-    If there are just as many as must be given, those are meant: ``covers_power on`` says
-    nothing of ``drive``, though that is declared before ``on``.
+    If the number of values is that of the required parameters, these take the values. For example,
+    ``covers_power on`` sets ``on`` and not ``drive``, although ``drive`` is declared first.
     """
     required = [info for info in free if not is_optional(info)]
     return required if len(required) == count else free[:count]
 
 
 def read_value(message_name: str, info: FieldInfo, text: str) -> Any:
-    """The value that a person wrote for a parameter.
+    """Return the value for a parameter from the text that a person typed.
 
-    :raises FieldError: if it is not of the parameter's type.
+    :raises FieldError: if the text is not of the parameter's type.
     """
     if info.kind.name == "bool" and text.lower() in SWITCH:
         return SWITCH[text.lower()]
@@ -172,12 +173,12 @@ def read_value(message_name: str, info: FieldInfo, text: str) -> Any:
 
 
 def members(info: FieldInfo) -> dict[str, IntEnum]:
-    """The members of an enum parameter by name."""
+    """Return the members of an enum parameter by name."""
     return dict(cast(type[IntEnum], info.dtype).__members__)
 
 
 def expected(info: FieldInfo) -> str:
-    """What a person may write for a parameter, in words."""
+    """Return a description of the valid texts for a parameter."""
     return "on or off (or true, false, 1, 0)" if info.kind.name == "bool" else info.expected
 
 
@@ -199,7 +200,7 @@ def _wait(arguments: list[str]) -> Wait:
 
 
 def _alone(name: str, request: Request) -> Callable[[list[str]], Request]:
-    """Return what reads a word that has nothing after it."""
+    """Return a parser for a word without arguments."""
 
     def read(arguments: list[str]) -> Request:
         if arguments:
@@ -218,4 +219,4 @@ OWN_WORDS: dict[str, Callable[[list[str]], Request]] = {
     "quit": _alone("quit", Quit()),
     "exit": _alone("exit", Quit()),
 }
-"""The words that are not commands for the mount."""
+"""The words that are requests to the program itself."""

@@ -1,4 +1,4 @@
-"""The texts of ``help``, made from the message declarations alone."""
+"""The texts of ``help``, generated from the declarations of the messages."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ bools are on or off; an enum's member goes by name or number; # begins a comment
 
 
 def help_all() -> str:
-    """Every command, one line each."""
+    """Return a list of all commands, one line each."""
     width = max(map(len, SHORT_NAMES))
     lines = [f"{name:<{width}}  {summary(command)}" for name, command in SHORT_NAMES.items()]
     return "\n".join(lines) + "\n" + _ENDING
 
 
 def summary(command: type[Command]) -> str:
-    """The first line of a command's documentation."""
+    """Return the first line of a command's docstring."""
     return (command.__doc__ or "").strip().partition("\n")[0]
 
 
 def usage(command: type[Command]) -> str:
-    """How a command is written: its short name and its parameters, optional ones in brackets."""
+    """Return the syntax of a command: its short name and its parameters, optional ones in brackets."""
     words = [f"[{info.name}]" if is_optional(info) else info.name for info in parameters(command)]
     return " ".join([short_name(command), *words])
 
 
 def help_command(command: type[Command]) -> str:
-    """All there is to know of one command: types, units, defaults and what each parameter means."""
+    """Return the full help on one command: types, units, defaults and meaning of each parameter."""
     answer = "an Ack and nothing more" if command.ack_only else "an Ack, then Done"
     lines = [
         usage(command),
@@ -75,7 +75,7 @@ def _default(info: FieldInfo) -> str:
 
 
 def value_text(info: FieldInfo, value: object) -> str:
-    """A value as a person would write it."""
+    """Return a value as a person would type it."""
     if info.kind.name == "bool":
         return "on" if value else "off"
     if info.kind.name == "enum":

@@ -1,4 +1,4 @@
-"""Find a command by a name that a person types: its class name, or its short name (`command_names`).
+"""Look-up of a command by a typed name: its class name, or its short name (`command_names`).
 
 Case and underscores do not matter.
 """
@@ -14,12 +14,12 @@ from mtmount_twisted.wire.messages import FieldInfo
 
 
 def parameters(command: type[Command]) -> tuple[FieldInfo, ...]:
-    """The fields that a person gives: all but the header."""
+    """Return the fields that a person gives: all except the header."""
     return command.field_infos[NUM_HEADER_FIELDS:]
 
 
 def is_optional(info: FieldInfo) -> bool:
-    """True if a person may leave this parameter out: it has a default, or it is the time."""
+    """Return True if a person may omit this parameter: it has a default, or it is the time."""
     return not info.required or info.name == "tai"
 
 
@@ -28,7 +28,7 @@ def _key(name: str) -> str:
 
 
 SHORT_NAMES: dict[str, type[Command]] = {short_name(command): command for command in Commands}
-"""Every command by its short name, in the order of their codes."""
+"""Every command by its short name, in the order of the codes."""
 
 _BY_KEY = {
     _key(name): command
@@ -38,9 +38,9 @@ _BY_KEY = {
 
 
 def find_command(name: str) -> type[Command]:
-    """The command that a person calls `name`.
+    """Return the command with a typed name.
 
-    :raises MessageError: if there is none; it names those that read alike.
+    :raises MessageError: if there is none. The error suggests similar names.
     """
     try:
         return _BY_KEY[_key(name)]

@@ -1,6 +1,6 @@
-"""The command line of ``mtmount-commander``. It prints only what ``argparse`` does.
+"""The command line of ``mtmount-commander``. Only ``argparse`` prints here.
 
-Next to read: `program`, which is given what `parse_options` returns.
+Next to read: `program`, which uses the result of `parse_options`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mtmount_twisted.wire.fields import read_float, read_int
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """Where a daemon's page is.
+    """Address of a daemon's page.
 
     :ivar secure: True for ``https``.
     :ivar host: name or address, without brackets.
-    :ivar prefix: the path below which a proxy has it, without a slash at its end; empty for none.
+    :ivar prefix: path below which a proxy serves the page, without a final slash; empty for none.
     """
 
     secure: bool
@@ -42,14 +42,14 @@ class WebAddress:
 
 
 DEFAULT_WEB = WebAddress(False, "127.0.0.1", 8080)
-"""Where a bridge on this machine has its page, unless it was told otherwise."""
+"""Default address of the page of a bridge on this machine."""
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line as attributes.
+    """Return the command line as attributes.
 
-    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after
-        ``--help`` or ``--version``.
+    :raises SystemExit: with status 2 after one line about bad usage; with 0 after ``--help`` or
+        ``--version``.
     """
     parser = OneLineParser(
         prog="mtmount-commander",
@@ -111,7 +111,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
-    """Refuse options that belong to another way to connect than the one that is asked for."""
+    """Reject options that belong to another way of connecting than the chosen one."""
     if options.connect is not None:
         for name in ("host", "command_port", "reply_host", "reply_port"):
             if getattr(options, name) != parser.get_default(name):
@@ -153,7 +153,7 @@ def _web(text: str) -> WebAddress | str:
 
 
 def _without_user(text: str) -> str:
-    """A URL whose password, if it has one, is not for everybody's eyes."""
+    """Return a URL without its user and password, for an error text."""
     return re.sub(r"//[^/]*@", "//***@", text)
 
 

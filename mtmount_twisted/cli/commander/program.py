@@ -1,7 +1,7 @@
-"""The program: its connection, a prompt or a script on top of it, and the reactor below it.
+"""The program: a connection, a prompt or a script that uses it, and the reactor.
 
-May touch the reactor, signals and the standard streams. Next to read: `session`, which runs the
-lines; `options`, the command line.
+It uses the reactor, signals and the standard streams. Next to read: `session`, which runs the lines;
+`options`, the command line.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from .session import Session
 from .watch import Watch
 
 INTERRUPTED = 130
-"""The exit status when a signal ended the program, as a shell has it for Ctrl-C."""
+"""Exit status after a signal ended the program, as a shell sets it for Ctrl-C."""
 
 LINES = "\n"
-"""What a text for a person may hold besides visible text: a manual page and a traceback have lines."""
+"""Characters that a text for a person may contain besides visible text: a manual page has several lines."""
 
 Show = Callable[[str], Any]
 
 
 class _Shown(logging.Handler):
-    """Shows what the library logs of the connection, in the session's own form."""
+    """Handler that shows the library's log records about the connection in the form of the session."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(logging.INFO)
@@ -62,9 +62,9 @@ class _Shown(logging.Handler):
 
 
 class Program:
-    """One run: a connection, a session on it, and its end.
+    """One run: a connection, a session that uses it, and its end.
 
-    :param options: as `parse_options` gives them.
+    :param options: the result of `parse_options`.
     :param show: called with each text for the output.
     :param complain: called with each text for the error output.
     """
@@ -73,8 +73,8 @@ class Program:
         self.reactor = reactor
         self.options = options
         self.complain = complain
-        self.log = logging.Logger(__name__, logging.INFO)  # its own: no other handler shows it again
-        self.log.addHandler(logging.NullHandler())  # or logging itself would show what comes before _Shown
+        self.log = logging.Logger(__name__, logging.INFO)  # separate, so that no other handler shows it again
+        self.log.addHandler(logging.NullHandler())  # else logging itself shows the records before _Shown
         self.link = self._make_link()
         self.mount = Mount(self.link)
         self.watch: Watch | None = None
@@ -94,7 +94,7 @@ class Program:
         self._was_connected = False
 
     def _make_link(self) -> Communicator:
-        """Return the connection that the options ask for: a pair, or one to a ``[[port]]``."""
+        """Return the connection for the options: a pair, or a connection to a ``[[port]]``."""
         options = self.options
         shared: dict[str, Any] = {"connect_callback": self._connection_changed, "reactor": self.reactor}
         if options.connect is None:
@@ -115,7 +115,7 @@ class Program:
         return DuplexCommunicator(options.source.name, host, port, self.log, tls=tls, **shared)
 
     def _warn_of_certificates(self) -> None:
-        """Warn of a certificate of ours that is expired, or will be soon, as the daemon does of its own."""
+        """Warn if our certificate is expired or expires soon, as the daemon does for its own."""
         own = self.options.tls_certificate
         if own is None:
             return
@@ -123,11 +123,11 @@ class Program:
         for why in date_warnings(chain, utc_now()):
             self.log.warning("--tls-certificate: %s: %s", own, why)
 
-    # The daemon's page
+    # The page of the daemon
 
     @property
     def _web(self) -> WebAddress | None:
-        """Where the daemon's page is asked for; None if it is not."""
+        """Address of the daemon's page; None if it is not used."""
         options = self.options
         if options.web is None:
             host, _ = options.connect or (options.host, None)
@@ -135,9 +135,9 @@ class Program:
         return None if options.web == "none" else options.web
 
     def _set_up_watch(self) -> None:
-        """Make what asks the daemon who has command, if it is to be asked.
+        """Make the `Watch` that asks the daemon for the holder of command, if the page is used.
 
-        :raises ValueError: if the files for an ``https`` address can't be used.
+        :raises ValueError: if the files for an ``https`` address are unusable.
         """
         address, options = self._web, self.options
         if address is None:
@@ -172,9 +172,10 @@ class Program:
         raise WebError(_ELSEWHERE)
 
     async def _own_commander(self) -> Commander:
-        """Say which commander this prompt is to the bridge, which goes by the port and not by ``--source``.
+        """Return the commander that the bridge takes this prompt for. The bridge goes by port, not by
+        ``--source``.
 
-        :raises WebError: if it may be any, at a ``[[port]]``: to ask for another hands command over to that.
+        :raises WebError: if the commander at a ``[[port]]`` is unknown: a wrong one would hand command over.
         """
         try:
             source = await self._asked().own_source()
@@ -192,7 +193,7 @@ class Program:
             self.watch.note_ask(commander)
 
     def _own_port(self) -> int | None:
-        """The port that is this commander's alone at the bridge; None while it is not connected."""
+        """This commander's own port at the bridge; None while it is not connected."""
         writer = self.link.writer
         if writer is None or not self.link.connected:
             return None
@@ -204,10 +205,10 @@ class Program:
         elif self.options.web is None:
             self.session.show("link", f"who has command is not known: {_ELSEWHERE}")
 
-    # A run
+    # Running
 
     async def run(self, talk: Callable[[], Deferred[int]]) -> int:
-        """Listen, do what `talk` does, and close all.
+        """Listen, call `talk`, and close everything.
 
         :returns: the exit status.
         """
@@ -231,7 +232,7 @@ class Program:
             await DeferredList([self.mount.close(), maybeDeferred(self._close_web)])
 
     async def run_pipe(self, lines: Lines) -> int:
-        """Run a script once there is a connection."""
+        """Run a script after the connection is up."""
         try:
             await wait_connected(self.link, self.options.connect_timeout, self.complain)
         except ConnectTimeoutError as error:
@@ -243,17 +244,17 @@ class Program:
         return await run_script(self.session, lines, self.complain, stop_on_error=self.options.stop_on_error)
 
     async def run_prompt(self) -> int:
-        """Converse with a person, connected or not."""
+        """Converse with a person, with or without a connection."""
         from .prompt import converse, make_prompt
 
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C just between two prompts drops nothing
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C between two prompts must not end the program
         waiting = self.link.wait_connected(min(SAY_AFTER, self.options.connect_timeout))
         waiting.addErrback(self._still_waiting)
         self._start_watch()
         prompt = make_prompt(self.session, self.options.source.name, self._lacks)
         talk = asyncio.ensure_future(converse(self.session, prompt))
         try:
-            await Deferred.fromFuture(talk)  # if cancelled, it waits until the terminal is put right
+            await Deferred.fromFuture(talk)  # a cancelled talk still waits until the terminal is restored
         except asyncio.CancelledError:
             raise CancelledError from None
         finally:
@@ -288,7 +289,7 @@ _ELSEWHERE = "the mount is not on this machine; --web URL names the page of its 
 
 
 def _advised(error: PeerRefusedError) -> str:
-    """Say why a connection can't be used, and what to do about it."""
+    """Return the reason why a connection is unusable, with a remedy."""
     return f"{error}; {PORT_ADVICE[error.cause]}"
 
 
@@ -301,13 +302,13 @@ def _complain(text: str) -> None:
 
 
 LAST_WORDS = 1.0
-"""How long an interrupted commander waits until its output is written, in seconds."""
+"""Longest time in seconds that an interrupted commander waits until its output is written."""
 
 
 def _in_thread(stream: TextIO) -> OutputFile:
-    """Return what writes where a stream does, in a thread.
+    """Return a file that writes to a stream in a separate thread.
 
-    The commands go on while the output is not read, and also if its reader has left.
+    So commands continue while the output is not read, and even after its reader has left.
     """
     stream.flush()
     descriptor = stream.fileno()
@@ -322,7 +323,7 @@ def _lacking(number: int, error: OSError | None) -> bytes:
 
 
 def _flush(files: Iterable[OutputFile], within: float | None) -> None:
-    """Wait until all is written; a signal ends the program meanwhile."""
+    """Wait until everything is written. A signal during the wait ends the program."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     for file in files:
@@ -332,7 +333,7 @@ def _flush(files: Iterable[OutputFile], within: float | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the commander.
 
-    :param arguments: the command line without the program's name; `sys.argv`'s if None.
+    :param arguments: the command line without the program's name; that of `sys.argv` if None.
     :returns: the exit status.
     """
     no_input = sys.stdin is None
@@ -381,7 +382,7 @@ def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
     def start() -> None:
         try:
             program = Program(reactor, options, _show, _complain)
-        except (ValueError, ImportError) as error:  # a host that can be none, a file that is no certificate
+        except (ValueError, ImportError) as error:  # an invalid host, or a file that is not a certificate
             _complain(_why_not_begun(error))
             statuses.append(MISUSED)
             stop(None)
@@ -400,9 +401,9 @@ def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
         _complain("interrupted" if interrupted else f"a fault in the commander:\n{reason.getTraceback()}")
 
     def stop(_: object) -> None:
-        with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
+        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it
             reactor.stop()
 
-    reactor.callLater(0, start)  # and not when running: asyncio's loop is not yet running then
+    reactor.callLater(0, start)  # not callWhenRunning: asyncio's loop is not running yet at that moment
     reactor.run()
     return statuses[0] if statuses else INTERRUPTED

@@ -1,7 +1,7 @@
-"""Lines from a person: a prompt with completion, above which all that comes is shown.
+"""Lines from a person: a prompt with completion. Replies and events appear above it.
 
-Imported only when a person is there, since it brings ``prompt_toolkit``. `converse` is
-a coroutine of asyncio's and not of Twisted's: it runs on the loop of Twisted's asyncio reactor.
+This module is imported only for a person, because it loads ``prompt_toolkit``. `converse` is a coroutine of
+asyncio, not of Twisted: it runs on the loop of Twisted's asyncio reactor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .session import Session
 
 
 class LineCompleter(Completer):
-    """`offers` as ``prompt_toolkit`` wants them."""
+    """Adapter of `offers` for ``prompt_toolkit``."""
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         for offer in offers(document.text_before_cursor):
@@ -31,10 +31,11 @@ class LineCompleter(Completer):
 def make_prompt(
     session: Session, name: str, lacks: Callable[[], str] = lambda: "", **options: Any
 ) -> PromptSession[str]:
-    """Make the prompt, which says so while there is no connection, and while another has command.
+    """Make the prompt. Its label shows a missing connection, and another commander that has command.
 
-    :param name: what to show in it.
-    :param lacks: says what else is to be shown, such as who has command; empty for nothing.
+    :param name: name in the prompt.
+    :param lacks: function that returns a further text for the label, such as the holder of command; empty for
+        none.
     :param options: more arguments for `PromptSession`, such as another input and output.
     """
 
@@ -51,9 +52,9 @@ def make_prompt(
 
 
 async def converse(session: Session, prompt: PromptSession[str]) -> None:
-    """Start each line that the person enters, until one quits or Ctrl-D.
+    """Start each line that the person enters, until a line quits, or until Ctrl-D.
 
-    Ctrl-C drops the line that is being typed. No command is waited for.
+    Ctrl-C drops the line that is being typed. The next line does not wait for the end of a command.
     """
     with patch_stdout():
         while not session.quitting:

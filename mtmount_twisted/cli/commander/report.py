@@ -1,6 +1,6 @@
-"""What happened -> one line of text that an engineer reads in a second, at night.
+"""One line of text for each event, which an engineer can read in a second, at night.
 
-Each line is the time (UTC), a label in capitals if something is wrong, and the rest.
+Each line has the time (UTC), a label, in capitals for a problem, and the text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .names import parameters
 from .watch import Standing
 
 AXES = {0: "azimuth", 1: "elevation"}
-"""What the ``what`` of an `InPositionReply` means; from ``protocol-tma2020.rst``."""
+"""Name of the axis for its number in an `InPositionReply` (``protocol-tma2020.rst``)."""
 
 ENDINGS: dict[type[CommandError], str] = {
     CommandRefused: "REFUSED",
@@ -46,19 +46,19 @@ ENDINGS: dict[type[CommandError], str] = {
     CommandNotSent: "NOT SENT",
     CommandOutcomeUnknown: "UNKNOWN",
 }
-"""The label for each way in which a command ends otherwise than done."""
+"""Label for each kind of unsuccessful end of a command."""
 
 
 def stamped(when: datetime, label: str, text: str) -> str:
-    """One line of the report.
+    """Return one line of the report.
 
-    :param when: when it happened, UTC.
+    :param when: time of the event, UTC.
     """
     return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}  {label:<10}  {visible(text)}"
 
 
 def command_text(command: Command) -> str:
-    """A command as a line that makes it again, without the numbers that have their default."""
+    """Return a command as a line that makes it again, without numbers at their defaults."""
     given = [
         f"{info.name}={value_text(info, getattr(command, info.name))}"
         for info in parameters(type(command))
@@ -68,38 +68,38 @@ def command_text(command: Command) -> str:
 
 
 def numbered(command: Command) -> str:
-    """How a command is called in its answers: its sequence id and its name."""
+    """Return the name of a command in the report: its sequence id and its class name."""
     return f"#{command.sequence_id} {type(command).__name__}"
 
 
 def ack_text(command: Command, expected: float, after: float) -> str:
-    """The mount accepted a command.
+    """Return the text for an accepted command.
 
-    :param expected: how long the mount expects it to take, in seconds; 0 if it did not say.
-    :param after: how long after it was sent, in seconds.
+    :param expected: duration that the mount expects, in seconds; 0 if it gave none.
+    :param after: time since the command was sent, in seconds.
     """
     text = f"{numbered(command)} after {after:.3f} s"
     return f"{text}, expected to take {expected:g} s" if expected else text
 
 
 def done_text(command: Command, after: float) -> str:
-    """A command is done, `after` seconds after it was sent."""
+    """Return the text for a command that is done, `after` seconds after it was sent."""
     text = f"{numbered(command)} after {after:.3f} s"
     return f"{text} (a track command ends with its Ack)" if command.ack_only else text
 
 
 def ending(error: CommandError, after: float) -> tuple[str, str]:
-    """The label and the text for a command that ended otherwise than done."""
+    """Return the label and the text for a command that ended without success."""
     return ENDINGS[type(error)], f"{numbered(error.command)} after {after:.3f} s: {error.explanation}"
 
 
 def event(reply: Reply) -> tuple[str, str]:
-    """The label and the text for a reply that answers no command."""
+    """Return the label and the text for a reply that answers no command."""
     return _EVENTS[type(reply)](reply)
 
 
 def code_text(code: int) -> str:
-    """A code of an error or a warning, with the subsystem's name: ``903 (MIRROR_COVERS + 3)``."""
+    """Return a code of an error or a warning with the subsystem's name: ``903 (MIRROR_COVERS + 3)``."""
     base = code // 100 * 100
     if base not in SubsystemId.__members__.values():
         return str(code)
@@ -138,11 +138,11 @@ _EVENTS: dict[type[Reply], Callable[[Any], tuple[str, str]]] = {
 }
 
 
-# What the daemon knows, as its page says: `who` and `status`
+# The daemon's state, from its page: `who` and `status`
 
 
 def who(state: dict[str, Any], standing: Standing) -> str:
-    """Say who has command, since when, who asks for it, and who is connected.
+    """Return the text of ``who``: the holder of command, the requests, and the connected commanders.
 
     :param state: the answer to ``/api/v1/state``.
     """
@@ -150,7 +150,7 @@ def who(state: dict[str, Any], standing: Standing) -> str:
 
 
 def status(state: dict[str, Any], standing: Standing) -> str:
-    """Say how the bridge and the mount are, a line for each thing.
+    """Return the text of ``status``: the state of the bridge and the mount, a line for each thing.
 
     :param state: the answer to ``/api/v1/state``.
     """
@@ -206,7 +206,7 @@ def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
 
 
 def _clock(time: str) -> str:
-    """The time of day of an ISO 8601 timestamp, UTC."""
+    """Return the time of day in an ISO 8601 timestamp, UTC."""
     return datetime.fromisoformat(time).strftime("%H:%M:%S")
 
 

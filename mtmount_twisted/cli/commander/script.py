@@ -1,4 +1,4 @@
-"""Lines from a pipe or a file: run in order, each to its end, with an exit status for the whole."""
+"""Lines from a pipe or a file: they run in order, each to its end, and give one exit status."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mtmount_twisted.visible import visible
 from .session import Session
 
 DONE, FAILED = 0, 1
-"""The exit statuses: all done; a command not done. `MISUSED` is a bad option or line, or no connection."""
+"""Exit statuses: all commands done; a command not done. A bad line, or no connection, gives `MISUSED`."""
 
 
 class Lines:
-    """The lines of a byte stream, read no faster than they are asked for.
+    """The lines of a byte stream, read only on demand.
 
-    :param read: a Deferred of the next bytes, empty at the end.
+    :param read: function that returns a Deferred of the next bytes; empty bytes at the end.
     """
 
     def __init__(self, read: Callable[[], Deferred[bytes]]) -> None:
@@ -37,14 +37,14 @@ class Lines:
         self._is_first = True
 
     async def next(self) -> str | None:
-        """The next line without its end, or None if there is none."""
+        """Return the next line without its end, or None after the last one."""
         while not self._lines and not self._ended:
             self._take(await self._read())
         if not self._lines:
             return None
         line = self._lines.popleft()
         if self._is_first:
-            line = line.removeprefix(codecs.BOM_UTF8)  # which some editors put before UTF-8
+            line = line.removeprefix(codecs.BOM_UTF8)  # written by some editors
             self._is_first = False
         return line.decode(errors="backslashreplace")
 
@@ -58,10 +58,10 @@ class Lines:
 
 
 def read_in_thread(reactor: Any, descriptor: int) -> Deferred[bytes]:
-    """Read what there is on a file descriptor, of whatever kind, without blocking the reactor.
+    """Read the available bytes of a file descriptor of any kind without blocking the reactor.
 
-    A poll would refuse a regular file. The thread is a daemon that holds no lock, so that the
-    program can end while it reads.
+    A poll would fail for a regular file. The thread is a daemon thread that holds no lock, so the program can
+    end while the thread reads.
     """
     done: Deferred[bytes] = Deferred()
 
@@ -82,8 +82,8 @@ async def run_script(
     """Run lines in order, each to its end.
 
     :param complain: called with each error in a line.
-    :param stop_on_error: end at the first line that is not done.
-    :returns: the exit status: `DONE`, or the highest of what went wrong.
+    :param stop_on_error: True to end at the first line that is not done.
+    :returns: the exit status: `DONE`, or the highest status of a failure.
     """
     status = number = 0
     while not session.quitting:

@@ -1,4 +1,4 @@
-"""A session: lines run on a `Mount`, and all that comes of them shown as it comes."""
+"""A session: it runs lines on a `Mount`, and shows replies and events as they come."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .manual import help_all, help_command
 from .watch import Standing
 
 Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
-"""Asks the daemon for its state, and reads from it who has command."""
+"""Function that asks the daemon for its state, and returns it with the `Standing` in it."""
 
 
 async def _no_web() -> tuple[dict[str, Any], Standing]:
@@ -34,21 +34,22 @@ async def _no_web() -> tuple[dict[str, Any], Standing]:
 
 
 class Session:
-    """Runs lines, one or many at a time, until `quitting`.
+    """Runner of lines, one or many at a time, until `quitting`.
 
-    :param mount: where commands go; its events are shown.
+    :param mount: receiver of the commands; its events are shown.
     :param output: called with each text to show, without a newline at its end.
-    :param clock: times a ``wait``, an ``IReactorTime``.
-    :param source: which commander the commands say that they are from.
-    :param own_commander: says which commander this session is to the bridge, for an ``ask_for_command``
-        without a value: a `MTMountError` that it raises refuses the line. That of `source` if it is None.
-    :param on_ask: called with the commander that an ``ask_for_command`` names as it goes out, and with None
-        if it fails.
-    :param look: asks for what ``who`` and ``status`` show; what it raises as `WebError` is told.
-    :param monotonic: seconds on a clock that never jumps, for durations.
-    :param now: the current time, UTC, for what is shown.
-    :param tai: the current TAI in seconds, for a ``tai`` that is left out.
-    :ivar quitting: True once a line asked to end the session.
+    :param clock: clock for ``wait``, an ``IReactorTime``.
+    :param source: source of the commands.
+    :param own_commander: function that returns the commander that the bridge takes this session for, for an
+        ``ask_for_command`` without a value. If it raises a `MTMountError`, the line is refused. If it is
+        None, the commander is that of `source`.
+    :param on_ask: called with the commander in an ``ask_for_command`` when it is sent, and with None if it
+        fails.
+    :param look: function for ``who`` and ``status``. If it raises a `WebError`, the error is shown.
+    :param monotonic: function that returns seconds on a clock that never jumps, for durations.
+    :param now: function that returns the current time, UTC, for output.
+    :param tai: function that returns TAI in seconds, for an omitted ``tai``.
+    :ivar quitting: True after a line that ends the session.
     """
 
     def __init__(
@@ -85,26 +86,25 @@ class Session:
         return self._mount.communicator.connected
 
     def show(self, label: str, text: str) -> None:
-        """Show one line, with the time."""
+        """Show one line with the time."""
         self._output(report.stamped(self._now(), label, text))
 
     def run(self, line: str) -> Deferred[bool]:
         """Run a line to its end.
 
-        :returns: a Deferred that fires with False if it was a command that did not end as
-            done, else with True. It fails with `MTMountError` if the line asks for nothing
-            that there is; nothing was sent then.
+        :returns: a Deferred that fires with False if a command was not done, else with True. It fails with
+            `MTMountError` if the line is invalid; then nothing was sent.
         """
         return Deferred.fromCoroutine(self._run(line))
 
     def start(self, line: str) -> None:
-        """Run a line without waiting for its end; an error in it is shown."""
+        """Run a line without waiting for its end. An error in it is shown."""
         running = self.run(line)
         self._started.add(running)
         running.addErrback(self._show_problem).addBoth(lambda _: self._started.discard(running))
 
     def close(self) -> None:
-        """End what `start` began, and show no more events; say what the mount is left to finish."""
+        """Stop waiting for the lines that `start` runs, and show no more events; list unfinished commands."""
         self._unsubscribe()
         for sent in self._mount.in_flight:
             self.show("LEFT", f"{report.numbered(sent.command)} has not ended; the mount may go on with it")

@@ -1,9 +1,9 @@
-"""Show a person each change of command, as the daemon reports it over HTTP.
+"""Display of each change of command, as the daemon reports it over HTTP.
 
-The mount's protocol does not say who has command, nor that somebody asks for it; the daemon's page does.
-`Watch` asks it once a second, and nothing goes over the wire for that. `Standing` and `changes` are pure.
+The mount's protocol reports neither the holder of command nor requests for command; the daemon's page does.
+`Watch` asks the page once a second, and sends nothing to the mount. `Standing` and `changes` are pure.
 
-Next to read: `web`, which asks; `report`, which has the words of ``who`` and ``status``.
+Next to read: `web`, which asks; `report`, which has the texts of ``who`` and ``status``.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from mtmount_twisted.errors import WebError
 from mtmount_twisted.version import __version__
 
 LOOK_EVERY = 1.0
-"""How long after an answer the daemon is asked again, in seconds."""
+"""Time from an answer to the next question to the daemon, in seconds."""
 
 RETRY_EVERY = 2.0
-"""How long after a failure, in seconds."""
+"""Time from a failure to the next question, in seconds."""
 
 STRANGE_AFTER = 3
-"""After how many looks in a row a connection that the daemon does not know is taken for another bridge's: the
-daemon may know of it a moment later than this side."""
+"""Number of answers in a row without this prompt's connection after which the page counts as another
+bridge's. The daemon may notice a connection a moment later than this side."""
 
 LOOKS = 3
-"""How often the daemon is asked which commander this prompt is, until it knows."""
+"""Number of questions for the prompt's own commander, until the daemon knows it."""
 
 LOOK_AGAIN_AFTER = 0.1
-"""How long after one of these answers comes the next question, in seconds."""
+"""Time from one of these answers to the next question, in seconds."""
 
 _STRANGE = (
     "does not list this prompt among its commanders: it is another bridge's page (--web names the right "
@@ -47,14 +47,14 @@ Show = Callable[[str, str], object]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Who has command.
+    """The state of command at one moment.
 
-    :ivar holder: the commander's name; None if nobody has it.
-    :ivar number: of its lease: another one means that command changed hands.
-    :ivar gone: True while the holder is gone, and is waited for.
-    :ivar requests: who asks the holder for command, and when.
-    :ivar me: the name of the commander that this prompt is; None if the daemon does not know it.
-    :ivar source: the source of that commander; None likewise.
+    :ivar holder: name of the commander that has command; None if there is none.
+    :ivar number: number of its lease. Another number means that command changed hands.
+    :ivar gone: True while the holder's connection is lost and the bridge waits for it.
+    :ivar requests: the commanders that ask the holder for command, and the times.
+    :ivar me: name of this prompt's commander; None if the daemon does not know it.
+    :ivar source: source of this prompt's commander; None if the daemon does not know it.
     """
 
     holder: str | None
@@ -70,17 +70,17 @@ class Standing:
         return self.holder is not None and self.holder == self.me
 
     def describe(self) -> str:
-        """Who has command, for people."""
+        """Return a text about the holder of command, for a person."""
         if self.is_mine:
             return f"this prompt ({self.holder}) has command"
         return f"{self.holder or 'nobody'} has command"
 
 
 def read_standing(state: dict[str, Any], port: int | None) -> Standing:
-    """Read who has command from the answer to ``/api/v1/state``.
+    """Read the state of command from the answer to ``/api/v1/state``.
 
-    :param port: the port that is this prompt's own there (``commanders[].address``); None if it has none.
-    :raises WebError: if it is the answer of another version.
+    :param port: this prompt's own port there (``commanders[].address``); None if it has none.
+    :raises WebError: if the answer is that of another version.
     """
     try:
         lease = state["lease"]
@@ -105,10 +105,10 @@ def read_standing(state: dict[str, Any], port: int | None) -> Standing:
 def changes(
     before: Standing | None, now: Standing, *, was_given_up: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Yield the label and the text for each thing that a person is to know of a change.
+    """Yield the label and the text of each change that a person must know.
 
-    :param before: how it stood; None if nothing was known.
-    :param was_given_up: True if a loss of command is what this prompt asked for.
+    :param before: the earlier state; None if it is unknown.
+    :param was_given_up: True if this prompt itself asked for the loss of command.
     """
     if before is not None and before.is_mine and not now.is_mine and was_given_up:
         yield "holder", f"{now.describe()}; this prompt gave it up"
@@ -128,14 +128,14 @@ def changes(
 
 
 class Watch:
-    """Asks the daemon for its state, and reports changes.
+    """Watcher that asks the daemon for its state, and reports changes.
 
-    :param ask: asks for a path, as `web.WebClient.get` does.
-    :param where: the daemon's address, for people.
+    :param ask: function that asks for a path, such as `web.WebClient.get`.
+    :param where: the daemon's address, for a person.
     :param show: called with a label and a text.
     :param clock: an ``IReactorTime``.
-    :param own_port: gives the port that is this prompt's own at the bridge; None while it is not connected.
-    :param is_guess: True if nobody said that this is the mount's daemon: then another bridge's is left alone.
+    :param own_port: function that returns this prompt's own port at the bridge; None while not connected.
+    :param is_guess: True if the address is only a default. Then the page of another bridge is ignored.
     """
 
     def __init__(
@@ -155,17 +155,17 @@ class Watch:
         self._own_port = own_port
         self._is_guess = is_guess
         self._standing: Standing | None = None
-        self._lease: Any = None  # as it was when the whole state was read
-        self._problem = ""  # why nothing is known, as it was told
+        self._lease: Any = None  # at the last reading of the whole state
+        self._problem = ""  # the last reported reason why the state is unknown
         self._version = __version__
         self._strange = 0
-        self._source: Source | None = None  # this prompt's at the bridge, on the connection that is up
-        self._given_up: int | None = None  # the number of the lease that this prompt asked to end
+        self._source: Source | None = None  # this prompt's at the bridge, on the present connection
+        self._given_up: int | None = None  # number of the lease that this prompt asked to end
         self._going: Deferred[None] | None = None
 
     @property
     def label(self) -> str:
-        """What a prompt shows of it; empty while this prompt has command, and if nothing was ever known."""
+        """Text for the prompt. Empty while this prompt has command, and before the first answer."""
         if self._standing is None:
             return ""
         if self._problem:
@@ -173,9 +173,9 @@ class Watch:
         return "" if self._standing.is_mine else self._standing.describe()
 
     async def state(self) -> tuple[dict[str, Any], Standing]:
-        """Ask for all that the daemon knows.
+        """Ask for the daemon's whole state.
 
-        :raises WebError: if it can't be asked, or is another bridge's.
+        :raises WebError: if the daemon does not answer, or if it is another bridge's.
         """
         state = await self._ask("/api/v1/state")
         standing = read_standing(state, self._own_port())
@@ -183,9 +183,9 @@ class Watch:
         return state, standing
 
     async def own_source(self) -> Source:
-        """Say which commander this prompt is to the bridge; ask the daemon if that is not known yet.
+        """Return the source that the bridge takes this prompt for; ask the daemon if it is not known yet.
 
-        :raises WebError: if it can't be asked, or does not know this prompt.
+        :raises WebError: if the daemon does not answer, or does not know this prompt.
         """
         if self._own_port() is None:
             raise WebError("it is not connected")
@@ -194,17 +194,17 @@ class Watch:
                 await self.state()
             if self._source is not None:
                 return self._source
-            await deferLater(self._clock, LOOK_AGAIN_AFTER)  # it may learn of a new connection a moment later
+            await deferLater(self._clock, LOOK_AGAIN_AFTER)  # the daemon may notice a new connection late
         raise WebError(f"{self._where} {_STRANGE}")
 
     def forget_source(self) -> None:
-        """Ask again which commander this prompt is: after a lost connection, the next may be another's."""
+        """Ask again for this prompt's commander: after a lost connection it may be another one."""
         self._source = None
 
     def note_ask(self, commander: Commander | None) -> None:
-        """Take a loss of command that follows for no surprise if this prompt itself asks for it.
+        """Note a request of this prompt, so that a following loss of command is not reported as a surprise.
 
-        :param commander: the one that this prompt asks command for; None if its ask failed.
+        :param commander: the commander for which this prompt asks; None if its request failed.
         """
         now, self._given_up = self._standing, None
         if commander is None or now is None or not now.is_mine:
@@ -218,7 +218,7 @@ class Watch:
         self._going.addErrback(self._failed)
 
     def stop(self) -> None:
-        """Report nothing more. It can be called twice."""
+        """Stop reporting. It may be called twice."""
         going, self._going = self._going, None
         if going is not None:
             going.cancel()
@@ -238,7 +238,7 @@ class Watch:
             await deferLater(self._clock, pause)
 
     async def _look(self) -> None:
-        """Ask for the lease alone, which is short; for all else only where that may tell more."""
+        """Ask only for the lease, which is short. Ask for the whole state only if it may have changed."""
         port = self._own_port()
         standing = self._standing
         if standing is not None and not self._problem and (port is None or standing.me or self._is_strange):
@@ -246,7 +246,7 @@ class Watch:
             if lease == self._lease:
                 return
         state, now = await self.state()
-        if port is None and standing is not None:  # it is the same commander until it is connected as another
+        if port is None and standing is not None:  # the commander stays the same until the next connection
             now = replace(now, me=standing.me, source=standing.source)
         self._strange = self._strange + 1 if now.me is None and port is not None else 0
         if self._is_strange and self._is_guess:

@@ -1,10 +1,10 @@
-"""Ask the daemon over HTTP: who has command, and all that it knows.
+"""Questions to the daemon over HTTP: its state, and the holder of command.
 
-`WebClient` asks; each way in which that can go wrong is a `WebError` with one line that says what to do.
-Nothing here blocks: names are looked up in a thread, and each question has a deadline.
+`WebClient` asks. Each failure is a `WebError` with one line that contains a remedy. Nothing here blocks:
+names are looked up in a thread, and each question has a deadline.
 
-Imported only when something is to be asked, since it brings ``twisted.web``. Next to read: `watch`, which
-asks who has command again and again.
+This module is imported only for a question, because it loads ``twisted.web``. Next to read: `watch`, which
+repeats the question for the holder of command.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from .connecting import PAGE_ADVICE
 from .options import WebAddress
 
 ANSWER_TIME = 3.0
-"""How long the daemon has to answer, in seconds, from the look-up of its name on."""
+"""Time in seconds in which the daemon must answer, including the look-up of its name."""
 
 LONGEST_ANSWER = 2**22
-"""How long an answer may be, in bytes."""
+"""Longest answer in bytes."""
 
 LONGEST_TOLD = 200
-"""How much of what it says of itself is told, in characters."""
+"""Longest part of the daemon's own error text that is shown, in characters."""
 
 
 class WebClient:
-    """Asks one daemon.
+    """HTTP client of one daemon.
 
-    :param address: where its page is.
-    :param token: what proves who asks; empty if none is needed.
-    :param tls: from `tls.client_options`, for an ``https`` address; else None.
+    :param address: address of its page.
+    :param token: token of the user; empty if none is required.
+    :param tls: the result of `tls.client_options` for an ``https`` address; else None.
     """
 
     def __init__(self, reactor: Any, address: WebAddress, token: str = "", tls: Any = None) -> None:
@@ -61,16 +61,16 @@ class WebClient:
             self._headers.addRawHeader("Authorization", f"Bearer {token}")
 
     def get(self, path: str) -> Deferred[dict[str, Any]]:
-        """Ask for a JSON object.
+        """Request a JSON object.
 
         :param path: such as ``/api/v1/lease``.
-        :returns: a Deferred of it; it fails with `WebError`.
+        :returns: a Deferred of the object. It fails with `WebError`.
         """
         asking = Deferred.fromCoroutine(self._get(path))
         return asking.addTimeout(ANSWER_TIME, FairClock(self._reactor), self._no_answer)
 
     def close(self) -> Deferred[Any]:
-        """Close the connections that are kept; fires when they are gone."""
+        """Close the kept connections. The Deferred fires when they are gone."""
         closed: Deferred[Any] = self._pool.closeCachedConnections()
         return closed
 
@@ -96,7 +96,7 @@ class WebClient:
         raise WebError(self._why_not(response, value))
 
     def _why_lost(self, error: Exception) -> str:
-        """Say why there is no answer."""
+        """Return the reason why there is no answer."""
         cause = error.reasons[0].value if isinstance(error, ResponseFailed) and error.reasons else error
         if self._address.secure and (refused := why_refused(cause)) is not None:
             reason, kind = refused
@@ -110,7 +110,7 @@ class WebClient:
         return f"nothing answers at {self._address} ({why}); start the bridge with its page, or say --web URL"
 
     def _why_not(self, response: IResponse, value: dict[str, Any] | None) -> str:
-        """Say why an answer is not the one that was asked for."""
+        """Return the reason why an answer is not the expected one."""
         said = "" if value is None else value.get("error")
         if isinstance(said, str) and said:
             advice = f"; {_ADVICE[response.code]}" if response.code in _ADVICE else ""
@@ -130,7 +130,7 @@ _ADVICE = {
     404: "if a proxy has the page below a path, name it in --web (web.path_prefix)",
     421: "name another host in --web, or add this one to web.allowed_hosts",
 }
-"""What to do about a status, besides what the daemon says of it."""
+"""Remedy for a status, in addition to the daemon's own text."""
 
 
 def _json_object(data: bytes) -> dict[str, Any] | None:
@@ -142,7 +142,7 @@ def _json_object(data: bytes) -> dict[str, Any] | None:
 
 
 class _Body(Protocol):
-    """Gathers a body, of `LONGEST_ANSWER` at most."""
+    """Collector of a body, up to `LONGEST_ANSWER`."""
 
     transport: Any
 
@@ -155,13 +155,13 @@ class _Body(Protocol):
         """Keep a piece."""
         self._size += len(data)
         if self._size > LONGEST_ANSWER:
-            self._pieces.clear()  # what is left is no JSON, and so no answer
+            self._pieces.clear()  # the empty rest is not JSON, so it gives the error for a strange answer
             self.transport.loseConnection()
         else:
             self._pieces.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body is at its end, or cut short."""
+        """Fire the Deferred with the body, or fail it if the body was cut short."""
         if self._finished.called:
             return
         if reason.check(ResponseDone, PotentialDataLoss):
@@ -174,20 +174,20 @@ class _Body(Protocol):
 
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    """Leads every request to the one address."""
+    """Endpoint factory that sends every request to the one address."""
 
     def __init__(self, reactor: Any, address: WebAddress, tls: Any) -> None:
         named = NamedEndpoint(reactor, address.host, address.port, _patience)
         self._endpoint: IStreamClientEndpoint = named if tls is None else wrapClientTLS(tls, named)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """As in ``IAgentEndpointFactory``."""
+        """See ``IAgentEndpointFactory``."""
         return self._endpoint
 
 
 def _patience(count: int) -> float:
-    """Return how long an attempt at one of so many addresses may take, in seconds; all have `ANSWER_TIME`.
+    """Return the time limit for one of `count` addresses, in seconds. All of them share `ANSWER_TIME`.
 
-    One that is alone has more than that: the deadline of the question comes first, and says so.
+    A single address gets more, so that the deadline of the question comes first and gives its error.
     """
     return ANSWER_TIME / count if count > 1 else 2 * ANSWER_TIME

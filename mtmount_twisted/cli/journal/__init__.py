@@ -1,12 +1,12 @@
-"""Reading the journal: ``mtmount-journal`` and ``python -m mtmount_twisted.journal`` run `main`.
+"""Reading of the journal: ``mtmount-journal`` and ``python -m mtmount_twisted.journal`` run `main`.
 
-* `following`: the entries that come, for ``tail -f``;
-* `text`: an entry -> a line for people; `export`: entries -> JSON lines or CSV;
-* `replay`: a commander's recorded commands -> a simulator;
-* `options`: the command line; `program`: all of it put together.
+* `following`: new entries, for ``tail -f``.
+* `text`: an entry as a line for people; `export`: entries as JSON lines or CSV.
+* `replay`: sends a commander's recorded commands to a simulator.
+* `options`: the command line; `program`: the complete program.
 
-The daemon may be writing meanwhile: nothing here holds a lock, or keeps the file from being tidied up.
-``docs/reference/journal.rst`` is the manual.
+The daemon may write at the same time: this package holds no lock, and does not hinder the retention of the
+file. ``docs/reference/journal.rst`` is the manual.
 """
 
 from .program import run as main

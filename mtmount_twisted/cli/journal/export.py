@@ -1,4 +1,4 @@
-"""Entries -> JSON lines or CSV, for other programs."""
+"""Conversion of entries to JSON lines or CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FIELDS = (
     *("id", "run", "time", "unix_time", "table", "peer", "epoch", "what"),
     *("key", "sequence_id", "code", "lease", "text", "line", "hex"),
 )
-"""What an exported entry may have; ``hex`` only where the bytes of a line are not UTF-8."""
+"""Members of an exported entry. ``hex`` is present only for a line with bytes that are not UTF-8."""
 
 _ALWAYS = frozenset(("id", "run", "time", "unix_time", "table", "peer", "epoch", "what"))
 
 
 def fields_of(entry: Entry) -> dict[str, Any]:
-    """An entry by names, without what its table does not have."""
+    """Return the members of an entry by name, without those that its table does not have."""
     fields = entry._asdict() | {"time": iso(entry.time), "unix_time": entry.time}
     if entry.line is not None:
         try:
@@ -36,17 +36,17 @@ def fields_of(entry: Entry) -> dict[str, Any]:
 
 
 class Cells(NamedTuple):
-    """How texts are written into the cells of CSV.
+    """Rules for writing a text into a cell of CSV.
 
-    :ivar escape_formulas: whether to put ``'`` before a text that a spreadsheet would run as a formula.
-    :ivar for_terminal: whether to write escapes in place of what a terminal would obey.
+    :ivar escape_formulas: True to put ``'`` before a text that a spreadsheet would run as a formula.
+    :ivar for_terminal: True to replace characters that a terminal would obey by escapes.
     """
 
     escape_formulas: bool = True
     for_terminal: bool = False
 
     def cell(self, value: Any) -> Any:
-        """Return what to write for a value of an entry; a number stays one."""
+        """Return the cell for a value of an entry; a number stays a number."""
         if not isinstance(value, str):
             return value
         if self.escape_formulas and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
@@ -63,7 +63,7 @@ _DEFAULT = Cells()
 
 
 def export_jsonl(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT) -> None:
-    """One JSON object a line, in visible ASCII."""
+    """Write one JSON object per line, in visible ASCII."""
     for entry in entries:
         file.write(json.dumps(fields_of(entry)).replace("\x7f", "\\u007f") + "\n")
 
@@ -72,10 +72,10 @@ _END = "\r\n"
 
 
 class _Records:
-    """Takes a record of `csv` at a time, and ends it with a line feed.
+    """A file for `csv` that ends each record with a line feed.
 
-    `csv` puts quotes around a text that holds a character of its line terminator: with a line feed alone, a
-    text with a carriage return would be two records to a reader.
+    `csv` quotes a text that contains a character of its line terminator. With a line feed as terminator, it
+    would not quote a text with a carriage return, and a reader would see two records.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -86,7 +86,7 @@ class _Records:
 
 
 def export_csv(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT) -> None:
-    """A header and one record an entry; a line's fields stay apart by line feeds, inside quotes."""
+    """Write a header and one record per entry. Inside quotes, line feeds separate the fields of a line."""
     writer = csv.DictWriter(_Records(file), FIELDS, restval="", lineterminator=_END)
     writer.writeheader()
     for entry in entries:
@@ -94,4 +94,4 @@ def export_csv(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT) 
 
 
 FORMATS = {"jsonl": export_jsonl, "csv": export_csv}
-"""How to export, by the name of the format."""
+"""Export function by the name of the format."""

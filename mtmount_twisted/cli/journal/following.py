@@ -1,7 +1,7 @@
-"""What comes after an entry, for as long as somebody looks: ``tail -f``.
+"""The entries after a given one, as they are written: ``tail -f``.
 
-Each look reads what is new and nothing else. Where a command is asked for by its outcome, all that belongs
-to it is given as soon as it has that outcome. Next to read: `reading`.
+Each look reads only new entries. If commands are selected by outcome, all entries of a command appear as soon
+as it has that outcome. Next to read: `reading`.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from mtmount_twisted.journal.reading import (
 )
 
 MOST_FAILURES = 150
-"""How many looks at a file that is there may fail, one after the other: the bridge needs a while to set a
-damaged one aside, and without a bridge it stays as it is."""
+"""Number of failed looks in a row at an existing file that are accepted. The bridge needs a while to set a
+damaged file aside; without a bridge the file stays as it is."""
 
 LINES_BEFORE = 1000
-"""How many ids before its first step a command's line may have."""
+"""Largest number of ids between a command's line and its first step."""
 
 MOST_STORIES = 1000
-"""How many of the last commands are remembered, for what comes of them."""
+"""Number of the latest commands that are remembered until their outcomes are known."""
 
 
 class Follower:
-    """What is new in one file, look by look.
+    """Reader of the new entries in one file.
 
-    :param after: the id of the last entry that is known.
+    :param after: id of the last known entry.
     """
 
     def __init__(self, path: Path, wanted: Wanted, after: int) -> None:
-        self._file = os.stat(path)  # first: if it is replaced now, that is seen later
+        self._file = os.stat(path)  # before the file is opened, so that a later replacement is noticed
         self._db = open_journal(path)
         self._path = path
         self._wanted = wanted
@@ -52,7 +52,7 @@ class Follower:
         self._told: dict[int, Any] = {}  # commands by the id of their first step
 
     def look(self) -> Iterator[Entry]:
-        """The entries that came since the last look."""
+        """Yield the entries since the last look."""
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
@@ -63,7 +63,7 @@ class Follower:
             for entry in rows(self._db, self._wanted, after=self._seen, before=last + 1):
                 self._seen = entry.id
                 yield entry
-        self._seen, self._version = last, version  # now, so that a look that fails is taken again
+        self._seen, self._version = last, version  # set last, so that a failed look is repeated
 
     def _of_commands(self, seen: int, last: int) -> Iterator[Entry]:
         found = {row[0]: row for row in self._commands(seen, last)}
@@ -84,7 +84,7 @@ class Follower:
         yield from filter(told.hold, rows(self._db, wanted, after=seen, before=last + 1))
 
     def _commands(self, seen: int, last: int) -> list[Any]:
-        """The commands that are asked for and have new steps."""
+        """Return the selected commands that have new steps."""
         sql = """SELECT min(f.id) FROM
                 (SELECT DISTINCT run, key FROM step WHERE id > ? AND id <= ? AND key <> 0) n
             JOIN step f ON f.run = n.run AND f.key = n.key GROUP BY n.run, n.key
@@ -93,7 +93,7 @@ class Follower:
         return [row for (first,) in firsts for row in find_commands(self._db, self._wanted, first, first)]
 
     def is_in_place(self) -> bool:
-        """False once another file, or none, has the path."""
+        """Return False if the path has another file, or none."""
         try:
             return os.path.samestat(os.stat(self._path), self._file)
         except OSError:
@@ -105,12 +105,12 @@ class Follower:
 
 
 def follow(path: Path, wanted: Wanted, after: int, pause: Callable[[], None]) -> Iterator[Entry]:
-    """The entries that come after one, for ever; `pause` is called between two looks at the file.
+    """Yield the entries after a given one without end. `pause` is called between two looks at the file.
 
-    A file that takes the place of the first is followed from its beginning; one that is not there, or can't
-    be read for a moment, is waited for.
+    If another file takes the place of the first one, it is followed from its beginning. If the file is
+    missing, or unreadable for a moment, the function waits for it.
 
-    :raises JournalError: if it can't be read at first, or is there and can't be read for long.
+    :raises JournalError: if the file is unreadable at first, or exists and stays unreadable for long.
     """
     follower: Follower | None = Follower(path, wanted, after)
     failures = 0

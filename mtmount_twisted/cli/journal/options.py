@@ -25,9 +25,9 @@ from .export import FORMATS
 def parse_options(
     arguments: Sequence[str] | None, wall_clock: Callable[[], float] = time.time
 ) -> argparse.Namespace:
-    """The command line as attributes; ``do`` is the name of what is to be done.
+    """Return the command line as attributes; ``do`` is the name of the subcommand.
 
-    :raises SystemExit: with status 2 for bad usage, after one clear line; with 0 after ``--help`` or
+    :raises SystemExit: with status 2 after one line about bad usage; with 0 after ``--help`` or
         ``--version``.
     """
     parser = OneLineParser(
@@ -102,7 +102,7 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
 
 
 def _default_path() -> Path | None:
-    """Where the journal is if nobody says otherwise; None if this user has no home directory."""
+    """Return the default path of the journal; None if this user has no home directory."""
     try:
         return default_path()
     except RuntimeError:
@@ -124,7 +124,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 
 def wanted_by(options: argparse.Namespace) -> Wanted:
-    """Which entries the options ask for."""
+    """Return the selection of entries for the options."""
     return Wanted(
         options.since,
         options.until,

@@ -1,4 +1,4 @@
-"""The program ``mtmount-journal``: what each of its words does."""
+"""The program ``mtmount-journal`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ from .replay import Recorded, Replay, recorded_commands
 from .text import Teller
 
 INTERRUPTED = 130
-"""The exit status when Ctrl-C ended the program, as a shell has it."""
+"""Exit status after Ctrl-C ended the program, as a shell sets it."""
 
 LOOK_EVERY = 0.2
-"""How often ``tail -f`` looks whether the file has changed, in seconds."""
+"""Interval at which ``tail -f`` checks the file for changes, in seconds."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ PROGRAM = "mtmount-journal"
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run ``mtmount-journal``, and give its exit status."""
+    """Run ``mtmount-journal`` and return its exit status."""
     return run_program(PROGRAM, lambda: _run_with(parse_options(arguments)))
 
 
@@ -74,7 +74,7 @@ def _run_with(options: argparse.Namespace) -> int:
 
 
 def complain(text: str, keep: str = "") -> int:
-    """Say in one line what is wrong.
+    """Report an error in one line.
 
     :param keep: characters to leave as they are; see `visible`.
     :returns: the exit status for it.
@@ -90,7 +90,7 @@ def _entries(options: argparse.Namespace) -> Iterator[Iterator[Entry]]:
 
 
 def _print(entries: Iterable[Entry], teller: Teller) -> int:
-    """Print entries; the id of the last."""
+    """Print entries and return the id of the last one."""
     last = 0
     for entry in entries:
         last = entry.id
@@ -110,7 +110,7 @@ def _pause() -> None:
 
 
 def tail(options: argparse.Namespace, pause: Callable[[], None] = _pause) -> int:
-    """Do as ``tail`` says; `pause` waits between two looks at the file."""
+    """Run ``tail``; `pause` waits between two looks at the file."""
     wanted, teller = wanted_by(options), Teller()
     with contextlib.closing(open_journal(options.journal)) as db:
         _, newest = first_and_last(db)
@@ -137,7 +137,7 @@ def _export_to(file: TextIO, options: argparse.Namespace, entries: Iterable[Entr
 
 
 def _is_here(host: str) -> bool:
-    """Return whether a host is this machine, by its name and by each address that the name has."""
+    """Return True if a host is this machine, by its name and by each address of the name."""
     addresses = look_up([host])[host] if is_loopback(host) else ""
     return not isinstance(addresses, str) and all(map(is_loopback, addresses))
 
@@ -168,7 +168,7 @@ def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) ->
         if isinstance(result, Failure):
             result = complain(f"a fault in the replay: {result.getTraceback()}", keep="\n")
         statuses.append(result)
-        with contextlib.suppress(ReactorNotRunning):  # a signal stopped it first
+        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it
             reactor.stop()
 
     def start() -> None:
@@ -180,9 +180,9 @@ def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) ->
 
 
 async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recorded], output: TextIO) -> int:
-    """Connect, send the commands, and say how they ended.
+    """Connect, send the commands, and report their outcomes.
 
-    :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if it can't begin.
+    :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if the replay can't start.
     """
     teller = Teller()
 

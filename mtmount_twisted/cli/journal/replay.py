@@ -1,7 +1,7 @@
-"""A commander's recorded commands -> a simulator, or a mount.
+"""Replay of a commander's recorded commands to a simulator or a mount.
 
-Each line goes out as it was recorded, byte for byte, but for three fields: a sequence id of its own, the
-time of sending, and the ``tai`` of a track command, which is moved on as far as the line itself.
+Each line is sent as it was recorded, byte for byte, except three fields: the sequence id and the time of
+sending are new, and the ``tai`` of a track command is shifted by the same time as the line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mtmount_twisted.wire.fields import utc_now, write_timestamp
 FIRST_SEQUENCE_ID = 1
 
 _TAKEN = ("sent", "local")
-"""The steps of a command that had an effect: on the mount, or on who has command."""
+"""The steps of a command that had an effect on the mount or on the holder of command."""
 
 _LOST = (ConnectionLostError, NotConnectedError, PairClosedError)
 
@@ -53,10 +53,10 @@ class Recorded(NamedTuple):
 
 
 def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -> list[Recorded]:
-    """What the entries hold of commands, as their commanders sent them.
+    """Return the commands in the entries, as their commanders sent them.
 
     :param entries: lines and steps.
-    :param also_refused: True for those, too, that the bridge neither passed on nor followed itself.
+    :param also_refused: True to include commands that the bridge neither passed on nor carried out itself.
     """
     commands: dict[int, Recorded] = {}
     last: dict[tuple[int, str, int], int] = {}  # the line's id by run, peer and sequence id
@@ -69,25 +69,25 @@ def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -
         try:
             header = read_command_header(entry.line)
         except LineError:
-            continue  # the bridge did not take it either
+            continue  # the bridge rejected it, too
         commands[entry.id] = Recorded(entry.time, header.code, entry.line)
         last[entry.run, entry.peer, header.sequence_id] = entry.id
     return [command for number, command in commands.items() if also_refused or number in taken]
 
 
 def renewed(command: Recorded, sequence_id: int, now: float, *, keep_tai: bool = False) -> bytes:
-    """The line of a recorded command, to be sent now.
+    """Return the line of a recorded command, to be sent now.
 
-    :param sequence_id: its new one.
+    :param sequence_id: its new sequence id.
     :param now: the current time (s, Unix time).
-    :param keep_tai: True to leave ``tai`` as it was recorded.
+    :param keep_tai: True to leave ``tai`` as recorded.
     """
     fields = command.line.split(b"\n")
     fields[0] = b"%d" % sequence_id
     fields[3] = write_timestamp(utc_now()).encode()
     place = _TAI_FIELD.get(command.code)
     if place is not None and place < len(fields) and not keep_tai:
-        with contextlib.suppress(ValueError):  # of what is no number, whoever gets it shall see
+        with contextlib.suppress(ValueError):  # a malformed number goes to the receiver unchanged
             fields[place] = str(float(fields[place]) + (now - command.time)).encode()
     return b"\n".join(fields)
 
@@ -95,9 +95,9 @@ def renewed(command: Recorded, sequence_id: int, now: float, *, keep_tai: bool =
 class Replay:
     """One replay.
 
-    :param pair: connected to what takes the commands.
-    :param speed: how many times as fast as recorded.
-    :param patience: how long after the last command its answers are waited for, in seconds.
+    :param pair: connected to the receiver of the commands.
+    :param speed: factor by which the replay is faster than the recording.
+    :param patience: longest wait for answers after the last command, in seconds.
     :param show: called with a direction (``"to"`` or ``"from"``) and each line.
     """
 
@@ -127,7 +127,8 @@ class Replay:
     async def run(self, commands: list[Recorded]) -> Counter[str]:
         """Send the commands at their pace, and wait for their answers.
 
-        :returns: how many ended how: ``done``, ``ack`` (of track commands), ``noack``, ``unanswered``.
+        :returns: number of commands by outcome: ``done``, ``ack`` (of track commands), ``noack``,
+            ``unanswered``.
         """
         reading = Deferred.fromCoroutine(self._read())
         try:
@@ -136,10 +137,10 @@ class Replay:
             self._look_whether_over()
             await self._over.addTimeout(self._patience, FairClock(self._reactor))
         except (TimeoutError, *_LOST):
-            pass  # what is open is counted below
+            pass  # open commands are counted below
         finally:
             reading.addErrback(lambda reason: reason.trap(CancelledError))
-            self._reactor.callLater(0, reading.cancel)  # not at once: it may be what brought us here
+            self._reactor.callLater(0, reading.cancel)  # not at once: this code may run inside the reading
         self.outcomes["unanswered"] += len(commands) - self.outcomes.total()
         return +self.outcomes
 

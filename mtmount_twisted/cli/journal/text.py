@@ -1,4 +1,4 @@
-"""An entry -> a line that an engineer reads in a second, at night."""
+"""An entry as one line of text, which an engineer can read in a second, at night."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mtmount_twisted.journal.times import iso
 from mtmount_twisted.visible import visible
 
 MOST_NAMES = 10_000
-"""How many commands are remembered, so that an answer can be shown with its command's name."""
+"""Number of commands that are remembered, to show an answer with the name of its command."""
 
 _QUIET = ("received", "sent", *GOOD_OUTCOMES)
 
 
 class Teller:
-    """Makes lines of entries. It remembers which command an answer is for: give them in order."""
+    """Writer of lines. It remembers the command of each answer, so it needs the entries in order."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str, int], str] = {}
 
     def line(self, entry: Entry) -> str:
-        """The line of an entry: when (UTC), who to whom, a label in capitals if something is wrong, what."""
+        """Return the line of an entry: time (UTC), direction, label (capitals for a problem), text."""
         way, label, text = getattr(self, f"_{entry.table}")(entry)
         when = iso(entry.time).replace("T", " ").removesuffix("Z")
         return visible(f"{when}  {way:<22}  {label:<10}  {brief(text)}".rstrip())
@@ -50,7 +50,7 @@ class Teller:
         self._names[entry.run, entry.peer, header.sequence_id] = code_name(header.code)
         try:
             text = command_text(cast(Command, decode_to_show(line, True)))
-        except LineError:  # a code or parameters that we do not know, which the bridge passes on
+        except LineError:  # an unknown code or unknown parameters, which the bridge passes on
             text = " ".join([code_name(header.code), *split(start_of(line))[4:]])
             text += "..." * (len(start_of(line)) < len(line))
         return "command", f"#{header.sequence_id} {text}"
@@ -85,7 +85,7 @@ _QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "sta
 
 
 def code_name(code: int) -> str:
-    """The name of a command's code as its class is called, whether or not it has a class."""
+    """Return the name of a command's code in the style of a class name, with or without a class."""
     if code not in CommandCode.__members__.values():
         return f"code {code}"
     return "".join(word.capitalize() for word in CommandCode(code).name.split("_"))
