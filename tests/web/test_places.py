@@ -13,6 +13,7 @@ class Held:
     """A connection that holds a place."""
 
     idle_since: float | None = None
+    is_asking = False
     place: SocketAddress | None = None
 
 
@@ -40,10 +41,17 @@ class PlacesTests(SynchronousTestCase):
             held.append(came)
         return held
 
-    def accept(self, held: Held, known: bool = True) -> None:
+    def accept(self, held: Held, known: bool = True, observes: bool = False) -> None:
         """A request with a token comes on one."""
         assert held.place is not None
-        self.places.accept(held.place, known)
+        self.places.accept(held.place, known, observes)
+
+    def observe(self, host: str) -> Held | None:
+        """A connection of a user who only observes, with an accepted request and the beginning of another."""
+        held = self.come(host)
+        if held is not None:
+            self.accept(held, observes=True)
+        return held
 
     def go(self, held: Held) -> None:
         """One is gone."""
@@ -87,6 +95,51 @@ class PlacesTests(SynchronousTestCase):
         self.come("192.0.2.1")
         self.assertEqual(self.closed, silent[:2])
         self.assertNotIn(user, self.closed)
+
+    def test_observers_share_the_half_of_strangers(self) -> None:
+        """The token of a user who only observes keeps no place from a user who may stop, at any address."""
+        self.stay("192.0.2.1")
+        for number in range(100):
+            for held in [self.observe(f"198.51.100.{number % 20}"), self.observe("192.0.2.1")]:
+                assert held is not None
+            while self.closed:
+                self.go(self.closed.pop())
+        self.assertLessEqual(len(self.places), 10)
+        self.stay("192.0.2.1", 2)
+        self.assertIsNotNone(self.come("203.0.113.7"), "a user who comes from a new address")
+
+    def test_observers_make_no_address_known(self) -> None:
+        """Strangers at the address of a user who only observes stay strangers."""
+        self.observe("198.51.100.1")
+        came = [self.come("198.51.100.1") for _ in range(4)] + [
+            self.come(f"198.51.100.{n}") for n in range(2, 9)
+        ]
+        self.assertEqual(sum(each is not None for each in came), 7)
+
+    def test_request_that_waits_for_its_answer_is_not_closed(self) -> None:
+        """A connection whose request has arrived stays, though nothing was accepted on it yet."""
+        came = [self.come("192.0.2.1") for _ in range(6)]
+        assert came[0] is not None
+        came[0].is_asking = True
+        self.come("192.0.2.1")
+        self.assertEqual(self.closed, [came[1]])
+
+    def test_place_of_one_that_was_aborted(self) -> None:
+        """The place is free at once: a burst of newcomers takes no place from the next one."""
+        self.places = Places(16, 8, self.clock.seconds, lambda held: not self.closed.append(held))
+        self.stay("")
+        came = [self.come("") for _ in range(100)]
+        self.assertNotIn(None, came)
+        self.assertLessEqual(len(self.places), 13)
+
+    def test_observers_without_an_address(self) -> None:
+        """At a Unix socket, where peers have no address, users who only observe leave places."""
+        self.stay("")
+        for _ in range(100):
+            self.assertIsNotNone(self.observe(""))
+            while self.closed:
+                self.go(self.closed.pop())
+        self.stay("", 4)
 
     def test_closing_ones_count(self) -> None:
         """A connection that gave way counts until it is gone."""

@@ -1,8 +1,9 @@
 """Bound the connections of each address to the page, so that strangers can't keep users out.
 
-A place is counted from when a connection is accepted until it is gone, however long its end takes. Strangers,
-those at an address that has shown no token, share half of the places; and a connection on which nobody has
-shown a token gives way to newcomers when places run short. Values only: no Twisted. Next to read: `site`.
+A connection has a place from its start until it is gone, however long its end takes. Half of the places are
+kept for users who may stop the mount or command it: the connections at an address where no such user has
+shown a token, and those of users who only observe, share the other half. When places run short, a connection
+that does nothing gives way to a newcomer. Values only: no Twisted. Next to read: `site`.
 """
 
 from __future__ import annotations
@@ -29,15 +30,18 @@ KEPT_FREE = 4
 class SocketAddress:
     """The place of one connection.
 
-    :ivar connection: its owner, which is asked for `idle_since` (s, by the clock; None if it is not idle).
+    :ivar connection: its owner. It has `idle_since` (s, by the clock; None if it is not idle), and
+        `is_asking` (True while a request that has arrived whole waits for its answer, and the peer reads).
     :ivar network: where its peer is, as `client_network` names it.
     :ivar accepted: True once a request on it was accepted: with a token, or where there are no tokens.
+    :ivar observes: True if that was the request of a user who may neither stop the mount nor command it.
     :ivar leaving: True once it was told to close.
     """
 
     connection: Any
     network: str
     accepted: bool = False
+    observes: bool = False
     leaving: bool = False
 
 
@@ -47,12 +51,12 @@ class Places:
     :param total: how many there may be.
     :param per_address: how many of them from one address; a peer without an address has no such bound.
     :param now: return the time, in seconds, monotonic.
-    :param close: called with a connection that gives up its place: it must begin to close, and not count yet
-        as gone.
+    :param close: called with a connection that gives up its place: it begins to close. It returns True if the
+        connection was aborted, so that its place is free at once; else the place is free once it is gone.
     """
 
     def __init__(
-        self, total: int, per_address: int, now: Callable[[], float], close: Callable[[Any], None]
+        self, total: int, per_address: int, now: Callable[[], float], close: Callable[[Any], object]
     ) -> None:
         self._total = total
         self._per_address = per_address
@@ -75,7 +79,7 @@ class Places:
         network = client_network(host)
         if self._count >= self._total:
             return None
-        if not self._is_known(network) and self._held_by_strangers(leaving=True) >= self._strangers:
+        if not self._is_known(network) and self._held_by_strangers() >= self._strangers:
             return None
         full = bool(network) and len(self._places.of(network)) >= self._per_address
         if full and not self._replace_idle(self._places.of(network)):
@@ -93,13 +97,18 @@ class Places:
             self._places.discard(place.network, place)
             self._count -= 1
 
-    def accept(self, place: SocketAddress, known: bool) -> None:
+    def accept(self, place: SocketAddress, known: bool, observes: bool = False) -> None:
         """Note that a request on a connection was accepted.
 
         :param known: whether its address becomes known by that.
+        :param observes: whether its user may neither stop the mount nor command it. Such a user makes no
+            address known, and counts as a stranger at each address.
         """
         place.accepted = True
-        if known:
+        if place.observes != observes:
+            place.observes = observes
+            self._make_room(place)
+        if known and not observes:
             self._known[place.network] = self._now() + KNOWN_TIME
             self._known.move_to_end(place.network)
             while len(self._known) > MAX_KNOWN:
@@ -114,25 +123,28 @@ class Places:
             return False
         return True
 
-    def _held_by_strangers(self, leaving: bool) -> int:
-        return sum(
-            len(places) if leaving else _staying(places)
+    def _strange(self) -> list[list[SocketAddress]]:
+        """Return the places of strangers, by network."""
+        return [
+            [place for place in places if place.observes or not is_known]
             for network, places in self._places.groups()
-            if not self._is_known(network)
-        )
+            for is_known in (self._is_known(network),)
+        ]
+
+    def _held_by_strangers(self) -> int:
+        return sum(len(places) for places in self._strange())
 
     def _make_room(self, newest: SocketAddress) -> None:
         """Close a connection that does nothing, if few places are left where the newest one is."""
         network = newest.network
-        places, groups = self._places.of(network), self._places.groups()
+        places, groups = self._places.of(network), [each for _, each in self._places.groups()]
+        strange = self._strange() if newest.observes or not self._is_known(network) else []
         if network and _is_short(_staying(places), self._per_address):
-            self._close_one_of([places], newest)
-        elif not self._is_known(network) and _is_short(
-            self._held_by_strangers(leaving=False), self._strangers
-        ):
-            self._close_one_of([each for name, each in groups if name not in self._known], newest)
-        elif _is_short(sum(_staying(each) for _, each in groups), self._total):
-            self._close_one_of([each for _, each in groups], newest)
+            self._close_one_of([places], newest, self._per_address)
+        elif _is_short(sum(map(_staying, strange)), self._strangers):
+            self._close_one_of(strange, newest, self._strangers)
+        elif _is_short(sum(map(_staying, groups)), self._total):
+            self._close_one_of(groups, newest, self._total)
 
     def _replace_idle(self, places: Collection[SocketAddress]) -> bool:
         """Close the longest idle connection of an address that has all that it may have, if one is idle.
@@ -150,18 +162,32 @@ class Places:
 
     def _give_up(self, place: SocketAddress) -> None:
         place.leaving = True
-        self._close(place.connection)
+        if self._close(place.connection):
+            self.give_back(place)
 
-    def _close_one_of(self, groups: Iterable[Collection[SocketAddress]], newest: SocketAddress) -> None:
+    def _close_one_of(
+        self, groups: Iterable[Collection[SocketAddress]], newest: SocketAddress, bound: int
+    ) -> None:
         """Close the oldest connection without an accepted request, else the one that is idle for longest.
 
-        It is one of the address that has most of them: an address with few is not closed for one with many.
+        With no place left, the oldest connection of a user who only observes gives way, too: a request that
+        is begun and never ended must not hold a place that a STOP needs. A connection that waits for an
+        answer never gives way. The address that has most goes first: one with few is not closed for one with
+        many.
+
+        :param groups: the connections among which one is chosen, by address.
+        :param bound: how many places they share.
         """
-        for places in sorted(groups, key=_staying, reverse=True):
+        given = sorted(groups, key=_staying, reverse=True)
+        is_full = sum(map(_staying, given)) >= bound
+        for places in given:
             staying = [place for place in places if not place.leaving and place is not newest]
-            unproven = next((place for place in staying if not place.accepted), None)
+            free = [place for place in staying if not place.connection.is_asking]
+            unproven = next((place for place in free if not place.accepted), None)
             idle = [place for place in staying if place.connection.idle_since is not None]
             chosen = unproven or min(idle, key=lambda place: place.connection.idle_since, default=None)
+            if chosen is None and is_full:
+                chosen = next((place for place in free if place.observes), None)
             if chosen is not None:
                 self._give_up(chosen)
                 return

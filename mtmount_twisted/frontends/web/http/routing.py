@@ -128,8 +128,9 @@ class Router:
 
     async def _answer(self, request: Any) -> Answer:
         method, route, parts, user = self._let_in(request)
+        observes = user.roles.isdisjoint(("stop", "command"))
         if route.role is not None:
-            request.accepted(known=self._gate.has_tokens)
+            request.accepted(self._gate.has_tokens, observes)
         headers = {
             name.decode("latin-1").lower(): values[-1].decode("latin-1")
             for name, values in request.requestHeaders.getAllRawHeaders()
@@ -144,7 +145,7 @@ class Router:
         call = Call(user, parts, query, body, headers, request, method == "HEAD", network, peer)
         answer = await route.respond(call)
         if answer.streams:
-            request.accepted(known=True)
+            request.accepted(True, observes)
         return answer
 
     def problem_of(self, request: Any) -> Problem | None:

@@ -112,13 +112,14 @@ class WebRequest(http.Request):
             self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
         return absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
 
-    def accepted(self, known: bool) -> None:
+    def accepted(self, known: bool, observes: bool) -> None:
         """Note that it was accepted, so that its connection gives way to no newcomer while it is answered.
 
-        :param known: whether its peer's address is a user's from now on.
+        :param known: whether the address of its peer is a user's from now on.
+        :param observes: whether its user may neither stop the mount nor command it.
         """
         if self.channel is not None:  # else it was lost meanwhile
-            self.channel.site.accepted(self.channel, known)
+            self.channel.site.accepted(self.channel, known, observes)
 
     def process(self) -> None:
         """Have it answered."""
@@ -163,6 +164,11 @@ class Connection(http.HTTPChannel):
     def idle_since(self) -> float | None:
         """When the last answer ended (clock, s); None once a byte of the next request arrived, or closing."""
         return None if self.requests or self._unread or self._closing else self._idle_since
+
+    @property
+    def is_asking(self) -> bool:
+        """True while a request that has arrived whole waits for its answer, and the peer reads."""
+        return self._answering and not self._full
 
     def connectionMade(self) -> None:
         """The first request may begin."""
@@ -339,13 +345,18 @@ class Connection(http.HTTPChannel):
         self._set_deadline(within)
         self.loseConnection()  # type: ignore[no-untyped-call]
 
-    def give_up_place(self) -> None:
-        """Close for a newcomer; at once if nothing was accepted on it, or its peer does not read."""
-        if self._full or not self.site.connections[self].accepted:
+    def give_up_place(self) -> bool:
+        """Close for a newcomer: at once, unless an answer may still be on its way to a peer that reads.
+
+        :returns: whether it closes at once, and so needs its place no longer.
+        """
+        answered = self._idle_since is not None or self._answering
+        if self._full or not answered or not self.site.connections[self].accepted:
             self._closing = True
             self.transport.abortConnection()
-        else:
-            self.close(CLOSING)
+            return True
+        self.close(CLOSING)
+        return False
 
     def headerReceived(self, line: bytes) -> bool:
         """A header came, whole."""
@@ -466,9 +477,9 @@ class WebSite(http.HTTPFactory):
         self.connections[connection] = place
         return connection
 
-    def accepted(self, connection: Connection, known: bool) -> None:
+    def accepted(self, connection: Connection, known: bool, observes: bool) -> None:
         """Note that a request on a connection was accepted; see `Places.accept`."""
-        self._places.accept(self.connections[connection], known)
+        self._places.accept(self.connections[connection], known, observes)
 
     def answer(self, request: WebRequest) -> None:
         """Have a request answered: at once if it is the first in this turn of the reactor, else later.
