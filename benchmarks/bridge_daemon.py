@@ -97,6 +97,7 @@ class Bridged:
 
     def __init__(self, reactor: Any, reply_port: int, path: str) -> None:
         from mtmount_twisted.app.bridge_service import BridgeService
+        from mtmount_twisted.bridge.event_bus import EventBus
         from mtmount_twisted.config.loading import Config
         from mtmount_twisted.config.settings import PairCommander, PortCommanders
         from mtmount_twisted.journal.recorder import Journal
@@ -108,7 +109,7 @@ class Bridged:
         pair = PairCommander(name="csc", command_port=0, reply_port=reply_port or 1)
         port = PortCommanders(name="port", endpoint=f"tcp:0:interface={HOST}:backlog={BACKLOG}")
         config = Config(pairs=(pair,) if reply_port else (), ports=(port,))
-        service = BridgeService(config, log, journal, reactor)
+        service = BridgeService(config, log, EventBus(reactor, journal), reactor)
         service.startService()
         commands = service.pairs[0].server_port if reply_port else 0
         clients = service.ports[0].getHost().port  # type: ignore[attr-defined]

@@ -57,7 +57,7 @@ def daemon(kind: str, reply_port: str, path: str) -> None:
     from twisted.internet import reactor
 
     from mtmount_twisted.app.bridge_service import BridgeService
-    from mtmount_twisted.bridge.tee import Tee
+    from mtmount_twisted.bridge.event_bus import EventBus
     from mtmount_twisted.config.loading import Config
     from mtmount_twisted.config.settings import PairCommander
     from mtmount_twisted.journal.recorder import Journal
@@ -66,11 +66,11 @@ def daemon(kind: str, reply_port: str, path: str) -> None:
     clock: Any = reactor
     journal = Journal(path, log, reactor=reactor)
     journal.start()
-    tee = Tee(journal)
+    bus = EventBus(clock, journal)
     config = Config(pairs=(PairCommander(name="csc", command_port=0, reply_port=int(reply_port)),))
-    service = BridgeService(config, log, tee, reactor)
+    service = BridgeService(config, log, bus, reactor)
     service.startService()
-    web = clock.listenTCP(0, site(clock, tee, journal, service.bridge, log), BACKLOG, HOST)
+    web = clock.listenTCP(0, site(clock, bus, journal, log), BACKLOG, HOST)
     commands = service.pairs[0].server_port
     ports = Ports(commands=commands, replies=service.link.server_port, clients=web.getHost().port)
     print(json.dumps(ports), flush=True)
@@ -78,7 +78,7 @@ def daemon(kind: str, reply_port: str, path: str) -> None:
     clock.run()
 
 
-def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -> Any:
+def site(clock: Any, bus: Any, journal: Any, log: logging.Logger) -> Any:
     """The web's streams, as its service puts them together, for as many as come."""
     from mtmount_twisted.config.settings import ClientLimits, WebSettings
     from mtmount_twisted.enums import Source
@@ -102,14 +102,14 @@ def site(clock: Any, tee: Any, journal: Any, bridge: Any, log: logging.Logger) -
             return lambda: None
 
     turns = Turns(clock)
-    feed = Feed(tee, journal, clock, turns)
+    feed = Feed(bus, journal, clock, turns)
     settings = WebSettings(
         max_connections=10 * STREAMS,
         max_connections_per_address=10 * STREAMS,
         max_streams_per_user=STREAMS,
     )
     bounds = Bounds.of(settings, ClientLimits())
-    streams = Streams(feed, turns, Open(), tee, bridge, clock, bounds, log)
+    streams = Streams(feed, turns, Open(), bus, clock, bounds, log)
     limited_log = RateLimitedLog(clock, log, A_FEW)
     return WebSite(Router(streams.routes(), Open(), limited_log), settings, limited_log, clock)
 

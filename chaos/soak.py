@@ -25,8 +25,8 @@ from typing import Any, cast
 from twisted.internet.protocol import ClientFactory
 
 from mtmount_twisted.app.bridge_service import BridgeService
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.commands import (
-    AckOnlyCommandCodes,
     AskForCommand,
     AzimuthAxisEnableTracking,
     AzimuthAxisMove,
@@ -43,8 +43,8 @@ from mtmount_twisted.commands import (
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
 from mtmount_twisted.enums import Commander
-from mtmount_twisted.journal.recorder import NoJournal
-from mtmount_twisted.journal.schema import OPEN_STEPS
+from mtmount_twisted.journal.schema import is_end
+from mtmount_twisted.records import CommandRecord
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy, MemoryReactor
@@ -67,40 +67,30 @@ SET_UP = (AzimuthAxisResetAlarm, ElevationAxisResetAlarm)
 POWER_UP = (AzimuthAxisPower, ElevationAxisPower, AzimuthAxisEnableTracking, ElevationAxisEnableTracking)
 
 
-class Tally(NoJournal):
-    """A journal of which only the ends count: each command that was received has exactly one.
+class Tally:
+    """The ends of commands: each command that was received has exactly one.
 
     :ivar open: the commands in flight, by the bridge's number.
     :ivar wrong: what had no beginning, or an end too many.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, bus: EventBus) -> None:
         self.open: set[int] = set()
         self.wrong = 0
         self.ends: Counter[str] = Counter()
+        bus.subscribe(self._step, CommandRecord)
 
-    def step(
-        self,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-    ) -> int:
-        is_end = step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes)
-        if is_end:
+    def _step(self, record: CommandRecord, number: int) -> None:
+        key, step = record.key, record.step
+        ends = is_end(step, record.code)
+        if ends:
             self.ends[step] += 1
         if key and step == "received":
             self.wrong += key in self.open
             self.open.add(key)
-        elif key and is_end:
+        elif key and ends:
             self.wrong += key not in self.open
             self.open.discard(key)
-        return 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +127,8 @@ class Soak:
         self.chance = random.Random(seed)
         self.reactor = MemoryReactor()
         self.ledger = Ledger()
-        self.tally = Tally()
+        self.bus = EventBus(self.reactor)
+        self.tally = Tally(self.bus)
         self.lost: list[str] = []
         self.injected: Counter[str] = Counter()
         self.sent = 0
@@ -182,7 +173,7 @@ class Soak:
                 PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}"),
             ),
         )
-        self.service = BridgeService(config, LOG, cast(Any, self.tally), self.reactor)
+        self.service = BridgeService(config, LOG, self.bus, self.reactor)
         self.service.startService()
         self.controller.replies.target_port = self.service.link.server_port
         self.csc.network.commands.target_port = self.service.pairs[0].server_port

@@ -75,8 +75,8 @@ def relayed(data: bytes) -> None:
     with suppress(LineError):
         envelope_2020.read_wanted(data)
     with suppress(LineError):
-        answer = envelope_2020.read_answer(data)
-        if answer is not None:
+        answer = envelope_2020.read_reply(data)
+        if isinstance(answer, envelope_2020.ReplyEnvelope):
             assert envelope_2020.ack_timeout(answer) >= 0
             check_str(read_explanation(answer.rest))
             read_reply_header(answer.rewritten(1, 1))

@@ -124,30 +124,13 @@ class IBridge(Interface):
 
 
 class IJournal(Interface):
-    """Recorder of events of the bridge. No method blocks or raises.
+    """Keeps records."""
 
-    Each method returns the number of the new row, which counts up by one; 0 if the row is not kept. If
-    `privileged` is False, a client without rights caused the row, and other rows take precedence over it.
-    """
+    def keep(record: Any) -> int:
+        """Keep a `records.Record`, without blocking and without an exception.
 
-    def message(peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
-        """Record a line that came ``"from"`` a peer or went ``"to"`` one."""
-
-    def step(
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-        privileged: bool = True,
-    ) -> int:
-        """Record a step in the life of a command."""
-
-    def event(kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
-        """Record any other event."""
+        :returns: the number of its row, which counts up by one; 0 if it is not kept.
+        """
 
 
 class IJournalState(Interface):
@@ -157,7 +140,6 @@ class IJournalState(Interface):
     run = Attribute("Number of this run in the file; 0 until the file is open.")
     base = Attribute("Offset from a row's number to its id in the file; None until the file is open.")
     fault = Attribute("Reason why the file is not written, or empty.")
-    time = Attribute("Time of the last recorded row as in the file: seconds, Unix time.")
     lag = Attribute("Delay of the file behind the bridge: seconds, a float.")
     lost = Attribute("Number of rows that will never be in the file: int, never falls.")
     lost_unprivileged = Attribute("The part of `lost` that clients without rights caused: int.")
@@ -167,17 +149,29 @@ class IJournalState(Interface):
     written = Attribute("Number of rows in the file; it changes once they can be read there.")
 
 
-class ITee(IJournal):
-    """An `IJournal` that passes each record to its subscribers at once: the row's number, the time, the
-    record.
+class IEventBus(Interface):
+    """Hands what happens to all who subscribe, at once.
 
-    A subscriber must neither block nor take long. If it raises, it receives nothing more.
+    A subscriber must neither block nor take long, and receives nothing more once it raises.
     """
 
-    journal = Attribute("The journal that keeps the records: an `IJournal` and `IJournalState`.")
-    on_message = Attribute("List of the subscribers to lines.")
-    on_step = Attribute("List of the subscribers to steps in the life of a command.")
-    on_event = Attribute("List of the subscribers to other events.")
+    epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
+    counts = Attribute("How often each thing happened: a `Counter` of str.")
+
+    def now() -> float:
+        """Return the time for a record (s, Unix time)."""
+
+    def publish(record: Any) -> None:
+        """Hand a `records.Record` to the journal and to the subscribers of its type."""
+
+    def subscribe(subscriber: Any, *kinds: Any) -> None:
+        """Call a subscriber with each record of these types, and with the number of the record's row.
+
+        The number is 0 for a record that the journal does not keep.
+        """
+
+    def unsubscribe(subscriber: Any) -> None:
+        """Call a subscriber no more."""
 
 
 class IServed(Interface):

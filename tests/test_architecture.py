@@ -49,7 +49,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "version visible files hosts errors wire dialects"
+CORE = "version visible files hosts errors wire dialects records"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A folder stands for all that is in it, unless a module of it has a row of its own.
@@ -63,18 +63,19 @@ ROOMS: dict[str, Room] = {
     "framing": room("dialects.tma2020.framing"),  # until the layout of lines is part of a `Dialect` value
     "wire": room("wire", "errors framing"),
     "dialects": room("dialects", "errors wire framing"),
+    "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces dialects framing"),
     "client": room("client", "errors interfaces wire dialects framing net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
-    "journal": room("journal", "version visible files errors interfaces dialects net"),
+    "journal": room("journal", "version visible files errors interfaces dialects net records"),
     "config": room("config", "files hosts errors dialects net journal"),
-    "bridge": room("bridge", "errors interfaces wire dialects framing net journal config"),
+    "bridge": room("bridge", "errors interfaces wire dialects framing net journal config records"),
     "upstream": room("upstream", "net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialects net journal config bridge"),
     "http": room("frontends.web.http", "files hosts errors wire dialects net journal"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialects framing net journal http",
+        "version visible hosts errors interfaces wire dialects framing net journal http records",
     ),
     "simulator": room("simulator", "errors wire dialects framing net client"),
     "cli": room("cli", "version visible files hosts errors wire dialects framing net client journal"),
@@ -83,7 +84,7 @@ ROOMS: dict[str, Room] = {
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialects framing net client journal config bridge "
-        "upstream tcp http web simulator cli",
+        "records upstream tcp http web simulator cli",
     ),
 }
 

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ from twisted.internet.defer import (
 )
 from twisted.python.failure import Failure
 
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.standard_streams import say
 from mtmount_twisted.config import preflight
 from mtmount_twisted.config.loading import Config, check, default_config, load_file
@@ -32,12 +33,14 @@ from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.errors import ConfigError, PairClosedError
 from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
 from mtmount_twisted.hosts import parse_host_and_port
-from mtmount_twisted.journal.recorder import STOP_TIME, Journal, NoJournal
+from mtmount_twisted.interfaces import IJournalState
+from mtmount_twisted.journal.recorder import STOP_TIME, Journal, JournalOff
 from mtmount_twisted.net.addresses import replies_by_default
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.net.threads import in_daemon_thread
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.version import how_to_install
 from mtmount_twisted.wire.fields import utc_now
@@ -260,7 +263,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
         if self._journal is not None:
             self._journal.start()
-            self._journal.event("started", "", 0, f"pid {os.getpid()}")
+            self._journal.keep(ChangeRecord(time.time(), 0, "", "started", f"pid {os.getpid()}"))
         super().startService()  # type: ignore[no-untyped-call]
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
@@ -394,18 +397,20 @@ def _closed(reason: Failure) -> None:
     reason.trap(PairClosedError)
 
 
-def show_traffic(tee: Tee, log: logging.Logger) -> None:
-    """Have all that is recorded logged, too: what ``--verbose`` shows. Events the log has anyhow."""
+def show_traffic(bus: EventBus, log: logging.Logger) -> None:
+    """Log all lines and steps: what ``--verbose`` shows. The log has changes anyhow."""
 
-    def on_message(number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        log.debug("%s %s: %r%s", direction, peer, line[:SHOWN_BYTES], "..." * (len(line) > SHOWN_BYTES))
+    def log_line(record: LineRecord, number: int) -> None:
+        line = record.line
+        more = "..." * (len(line) > SHOWN_BYTES)
+        log.debug("%s %s: %r%s", record.direction, record.peer, line[:SHOWN_BYTES], more)
 
-    def on_step(number: int, time: float, key: int, step: str, peer: str, *row: Any) -> None:
-        _, sequence_id, code, _, explanation = row
-        log.debug("%s's command %d with id %d: %s %s", peer, code, sequence_id, step, explanation)
+    def log_step(record: CommandRecord, number: int) -> None:
+        command = record.peer, record.code, record.sequence_id
+        log.debug("%s's command %d with id %d: %s %s", *command, record.step, record.explanation)
 
-    tee.on_message.append(on_message)
-    tee.on_step.append(on_step)
+    bus.subscribe(log_line, LineRecord)
+    bus.subscribe(log_step, CommandRecord)
 
 
 def makeService(options: Options) -> IService:
@@ -425,13 +430,15 @@ def makeService(options: Options) -> IService:
             daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {preflight.NO_HOME}")
         journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
-    tee = Tee(NoJournal() if journal is None else journal, log=log)
+    bus = EventBus(reactor, journal, log=log)
     if verbose:
-        show_traffic(tee, log)
+        show_traffic(bus, log)
     wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
     ports = daemon.privileged_ports(options, reactor, wanted)
-    bridge = BridgeService(config, log, tee, ports)
-    web = _web_service(options, config, bridge, tee, log, ports) if config.web.enabled is not False else None
+    bridge = BridgeService(config, log, bus, ports)
+    web = None
+    if config.web.enabled is not False:
+        web = _web_service(options, config, bridge, bus, journal or JournalOff(), log, ports)
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
     service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread)
     service.run_by(options, ports)
@@ -471,7 +478,13 @@ def _tokens(options: Options) -> Any:
 
 
 def _web_service(
-    options: Options, config: Config, bridge: BridgeService, tee: Tee, log: logging.Logger, reactor: Any
+    options: Options,
+    config: Config,
+    bridge: BridgeService,
+    bus: EventBus,
+    journal: IJournalState,
+    log: logging.Logger,
+    reactor: Any,
 ) -> Any:
     """What shows the bridge over HTTP: imported only here, when it is wanted.
 
@@ -483,7 +496,7 @@ def _web_service(
     tokens = _tokens(options)
     if tokens is None and settings.insecure:
         log.warning("web.insecure = true: every user who can reach the page can command the mount")
-    parts = Parts(bridge, tee, tee.journal, config.clients)
+    parts = Parts(bridge, bus, journal, config.clients)
     return WebService(settings, settings.endpoint or WEB_ENDPOINT, tokens, parts, log, reactor)
 
 

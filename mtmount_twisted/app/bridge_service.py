@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
@@ -26,8 +27,7 @@ from mtmount_twisted.frontends.tcp.commanders import (
 )
 from mtmount_twisted.frontends.tcp.tls import credentials_of, encrypted
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import IJournal, IServed
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.interfaces import IServed
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.admission import Network, networks
 from mtmount_twisted.net.endpoints import Endpoint
@@ -124,7 +124,7 @@ class BridgeService(Service):
     :param config: who is served, where and how; with no controller in it, the link waits to be
         told by ``link.connect(port)``.
     :param log: where log records go.
-    :param journal: an `IJournal`, already begun; by default nothing is recorded.
+    :param bus: what happens is published there; by default on a bus without a journal.
     :param reactor: the reactor; the global one if None.
     :ivar bridge: decides; from `startService` on, and so are the others.
     :ivar link: the connection pair to the controller.
@@ -135,11 +135,11 @@ class BridgeService(Service):
     link: ControllerLink
 
     def __init__(
-        self, config: Config, log: logging.Logger, journal: IJournal | None = None, reactor: Any = None
+        self, config: Config, log: logging.Logger, bus: EventBus | None = None, reactor: Any = None
     ) -> None:
         self.config = config
         self._log = log
-        self._journal: Any = NoJournal() if journal is None else journal
+        self._bus = bus
         self._reactor = reactor
         self._pairs: dict[PairCommander, PairClient] = {}
         self._ports: dict[PortCommanders, OpenPort] = {}
@@ -159,7 +159,8 @@ class BridgeService(Service):
         self._is_open = True
         config = self.config
         controller = config.controller
-        self.bridge = Bridge(self._reactor, self._log, self._journal, config.command)
+        bus = self._bus or EventBus(self._reactor)
+        self.bridge = Bridge(self._reactor, self._log, bus, config.command)
         self._turns = turns_without_rights(self._reactor)
         where = SYSTEM_CHOICE, SYSTEM_CHOICE
         replies_from: tuple[Network, ...] = ()

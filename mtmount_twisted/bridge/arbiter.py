@@ -56,9 +56,10 @@ from mtmount_twisted.dialects.tma2020.commands import (
 from mtmount_twisted.dialects.tma2020.enums import Commander, ReplyCode
 from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope, new_answer
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.records import ChangeRecord
 
-from .diary import Diary
 from .dispatcher import CommandDispatcher, header_of, why_overtaken
+from .event_bus import EventBus
 from .lease import Lease
 from .pending import OnComplete
 from .registry import ClientRegistry
@@ -103,7 +104,7 @@ class CommandArbiter:
         clock: IReactorTime,
         log: logging.Logger,
         rules: CommandRules,
-        diary: Diary,
+        bus: EventBus,
         audience: ClientRegistry,
         traffic: CommandDispatcher,
         lease: Lease,
@@ -111,7 +112,7 @@ class CommandArbiter:
         self._clock = clock
         self._log = log
         self._rules = rules
-        self._diary = diary
+        self._bus = bus
         self._audience = audience
         self._traffic = traffic
         self._lease = lease
@@ -250,7 +251,7 @@ class CommandArbiter:
     def _decide(self, each: _Waiting, why: str = "") -> None:
         """Take a command that waited behind an ask, or refuse it.
 
-        :param why: begins with one of `diary.REASONS`; empty if who has command decides.
+        :param why: begins with one of `dispatcher.REASONS`; empty if who has command decides.
         """
         if not why and self._lease.holder is not each.client:
             why = f"refused: {self._lease.describe()}"
@@ -282,7 +283,7 @@ class CommandArbiter:
         lease.grant(heir)
         if former is not None:
             self._ended(former, number, why)
-        self._diary.event("lease_granted", heir.name, f"lease {lease.number}")
+        self._publish_change("lease_granted", heir, f"lease {lease.number}")
         self._log.info("%s has command (lease %d)", heir.name, lease.number)
         self._take_stops(heir)
         if heir in self._finished:
@@ -311,9 +312,9 @@ class CommandArbiter:
 
     def _accept(self, client: Any, header: CommandEnvelope, visit: int | None = None) -> None:
         """Answer a command that the bridge itself carries out."""
-        self._diary.step("local", client, header, 0, self._lease.of(client))
+        self._traffic.publish_unsent("local", client, header, "", privileged=True)
         for answer in (new_answer(ReplyCode.ACK, b"1000"), new_answer(ReplyCode.DONE)):
-            self._audience.tell(client, answer.rewritten(header.sequence_id, header.source), visit)
+            self._audience.tell(client, header, answer, visit)
 
     def _release(self, why: str) -> None:
         """Nobody has command any more, here and upstream."""
@@ -327,8 +328,12 @@ class CommandArbiter:
     def _ended(self, former: Any, number: int, why: str) -> None:
         """A lease is over; what was sent under it and still waits is not what anybody expects now."""
         self._traffic.withdraw(number, f"refused: {self._lease.describe()}")
-        self._diary.event("lease_released", former.name, f"lease {number}: {why}")
+        self._publish_change("lease_released", former, f"lease {number}: {why}")
         self._log.info("%s no longer has command (lease %d): %s", former.name, number, why)
+
+    def _publish_change(self, kind: str, client: Any, detail: str) -> None:
+        bus = self._bus
+        bus.publish(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
 
     # Upstream
 

@@ -1,12 +1,12 @@
 """The bridge's decisions: which command is taken, where each reply goes, how each command ends.
 
 `Bridge` is told what happens (a commander or the controller connects, says a line, is lost) and
-acts on objects that it was handed: clients, the controller's link, the journal. It knows neither
+acts on objects that it was handed: clients, the controller's link, the event bus. It knows neither
 sockets nor files. Every command that comes in ends exactly once for its commander: with the
 mount's own answer, or with a NoAck whose explanation begins with one of `REASONS`.
 
 Next to read: what it is made of, `registry` (who is here), `dispatcher` (commands in flight),
-`arbiter` (who has command), `last_values` (what a newcomer is told) and `diary` (what is written down);
+`arbiter` (who has command), `last_values` (what a newcomer is told) and `event_bus` (what happened);
 `commanders` and `link`, which tell it what happens.
 """
 
@@ -28,8 +28,10 @@ from mtmount_twisted.dialects.tma2020.commands import STOP_CODES
 from mtmount_twisted.dialects.tma2020.enums import Source
 from mtmount_twisted.dialects.tma2020.envelope import (
     CommandEnvelope,
-    read_answer,
+    EventEnvelope,
+    ReplyEnvelope,
     read_command,
+    read_reply,
     read_to_refuse,
     read_wanted,
 )
@@ -38,11 +40,12 @@ from mtmount_twisted.interfaces import IBridge
 from mtmount_twisted.journal.schema import CONTROLLER as CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.records import ChangeRecord, LineRecord
 
 from .arbiter import CommandArbiter
-from .diary import REASONS as REASONS
-from .diary import Diary
+from .dispatcher import REASONS as REASONS
 from .dispatcher import CommandDispatcher
+from .event_bus import EventBus
 from .last_values import LastValueCache
 from .lease import Lease
 from .pending import ASK, PendingCommands
@@ -64,7 +67,7 @@ class Bridge:
 
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param log: where log records go.
-    :param journal: is told everything; see `interfaces.IJournal`.
+    :param bus: every line, step and change is published there.
     :param rules: the site's rules; see `config.CommandRules`.
     :param source: under which the bridge commands the controller.
     :ivar lease: who has command.
@@ -75,7 +78,7 @@ class Bridge:
         self,
         clock: IReactorTime,
         log: logging.Logger,
-        journal: Any,
+        bus: EventBus,
         rules: CommandRules,
         source: Source = Source.CSC,
     ) -> None:
@@ -88,10 +91,10 @@ class Bridge:
         self._ending = False  # it takes only what stops something
         self._limited_log = RateLimitedLog(clock, log)
         self._clients_log = RateLimitedLog(clock, log, A_FEW)
-        self._diary = diary = Diary(journal, clock)
-        self._audience = audience = ClientRegistry(diary)
-        self._traffic = traffic = CommandDispatcher(clock, log, rules, diary, audience, self.lease, source)
-        self._granting = CommandArbiter(clock, log, rules, diary, audience, traffic, self.lease)
+        self._bus = bus
+        self._audience = audience = ClientRegistry(bus)
+        self._traffic = traffic = CommandDispatcher(clock, log, rules, bus, audience, self.lease, source)
+        self._granting = CommandArbiter(clock, log, rules, bus, audience, traffic, self.lease)
 
     @property
     def clients(self) -> dict[str, Any]:
@@ -106,12 +109,12 @@ class Bridge:
     @property
     def counts(self) -> Counter[str]:
         """How often what happened."""
-        return self._diary.counts
+        return self._bus.counts
 
     @property
     def epoch(self) -> int:
         """Number of the last connection to the controller; 0 before the first."""
-        return self._diary.epoch
+        return self._bus.epoch
 
     @property
     def link(self) -> Any:
@@ -137,14 +140,14 @@ class Bridge:
     def client_connected(self, client: Any) -> None:
         """A client connected, or came back; it is told what is known."""
         self._audience.enter(client)
-        self._diary.event("connected", client.name, "", client.may_command)
+        self._publish_change("connected", client.name, "", client.may_command)
         self._granting.came(client)
-        self._audience.tell_one(client, self.known.lines)
+        self._audience.tell_one(client, self.known.current)
 
     def client_lost(self, client: Any, why: str) -> None:
         """A client is gone. What it sent goes on, and is answered to nobody but those who observe."""
         self._audience.leave(client)
-        self._diary.event("disconnected", client.name, why, client.may_command)
+        self._publish_change("disconnected", client.name, why, client.may_command)
         if not self._closed:
             self._granting.left(client)
 
@@ -154,7 +157,7 @@ class Bridge:
         What it sent goes on, its asks too: if one gets it command, it counts as gone from then on. It is
         told its answers, and all else, until it is lost.
         """
-        self._diary.event("finished", client.name, "", client.may_command)
+        self._publish_change("finished", client.name, "", client.may_command)
         if not self._closed:
             self._granting.finished(client)
 
@@ -171,7 +174,7 @@ class Bridge:
         """
         self._audience.leave(client)
         self.counts["cut_off"] += 1
-        self._diary.event("cut_off", client.name, why, client.may_command)
+        self._publish_change("cut_off", client.name, why, client.may_command)
 
     def gathering(self) -> AbstractContextManager[None]:
         """For who passes on many commands at once: observers get the answers together."""
@@ -179,11 +182,17 @@ class Bridge:
 
     def commanded(self, client: Any, line: bytes) -> None:
         """A client sent a command. What comes after it was dismissed or cut off is not taken."""
-        self._diary.heard(client.name, line, client.may_command)
+        try:
+            header = read_command(line)
+        except LineError as error:
+            self._publish_line(client.name, line, None, client.may_command)
+            if self._audience.is_here(client):
+                self._malformed(client, line, error)
+            return
+        self._publish_line(client.name, line, header, client.may_command)
         if not self._audience.is_here(client):
             return
         try:
-            header = read_command(line)
             wanted = read_wanted(line) if header.code == ASK else None
         except LineError as error:
             self._malformed(client, line, error)
@@ -207,11 +216,11 @@ class Bridge:
 
     def commanded_late(self, client: Any, line: bytes) -> None:
         """A client sent a command before a stop was taken, and it comes only now: a stop overtook it."""
-        header = read_to_refuse(line)
+        whole, header = _read(line)
         if header is None or header.code == ASK or header.code in STOP_CODES:
             self.commanded(client, line)
         elif self._audience.is_here(client):
-            self._diary.heard(client.name, line, client.may_command)
+            self._publish_line(client.name, line, whole, client.may_command)
             self._traffic.refuse(client, header, "not sent: overtaken by a stop")
 
     def _bear(self, client: Any) -> None:
@@ -230,8 +239,8 @@ class Bridge:
             "%s: dropped %d commands: the reply connection is not up", client.name, len(lines)
         )
         for line in lines:
-            self._diary.heard(client.name, line, False)
-            header = read_to_refuse(line)
+            whole, header = _read(line)
+            self._publish_line(client.name, line, whole, False)
             if header is not None:
                 why = "not sent: its connection for replies is not up"
                 self._traffic.refuse(client, header, why, privileged=False)
@@ -241,7 +250,7 @@ class Bridge:
         header = read_to_refuse(line)
         if header is None:
             self.counts["malformed"] += 1
-            self._diary.event("malformed", client.name, error.reason, client.may_command)
+            self._publish_change("malformed", client.name, error.reason, client.may_command)
         else:
             self._traffic.refuse(client, header, f"malformed: {error.reason}")
         self._dismiss(client, f"malformed: {error}")
@@ -278,8 +287,8 @@ class Bridge:
     def link_up(self, link: Any) -> None:
         """Both connections to the controller are up: an epoch begins."""
         self._traffic.link_up(link)
-        self._diary.epoch += 1
-        self._diary.event("link_up", CONTROLLER)
+        self._bus.epoch += 1
+        self._publish_change("link_up", CONTROLLER)
         self._log.info("the controller is connected (epoch %d); %s", self.epoch, self.lease.describe())
         self._granting.link_up()
 
@@ -287,7 +296,7 @@ class Bridge:
         """A connection to the controller was lost: the epoch ends, and all that was in flight."""
         self._traffic.link = None
         self.known.link_down()
-        self._diary.event("link_down", CONTROLLER, why)
+        self._publish_change("link_down", CONTROLLER, why)
         in_flight = len(self.flights)
         level = logging.INFO if self._closed else logging.WARNING
         self._log.log(level, "lost the controller (epoch %d, %d in flight): %s", self.epoch, in_flight, why)
@@ -300,28 +309,29 @@ class Bridge:
             self._hear(lines)
 
     def _hear(self, lines: list[bytes]) -> None:
-        events: list[bytes] = []
+        events: list[EventEnvelope] = []
         for line in lines:
-            self._diary.heard(CONTROLLER, line)
             try:
-                answer = read_answer(line)
+                reply = read_reply(line)
             except LineError as error:
+                self._publish_line(CONTROLLER, line, None)
                 self.counts["unreadable"] += 1
                 self._limited_log.warning("dropped a line of the controller that is not a reply: %s", error)
                 continue
-            if answer is None:
-                self._learn(line)
-                events.append(line)
+            self._publish_line(CONTROLLER, line, reply)
+            if isinstance(reply, EventEnvelope):
+                self._learn(reply)
+                events.append(reply)
             else:
                 if events:
                     self._audience.tell_all(events)  # before the answer, as they came
                     events = []
-                self._traffic.answer(answer)
+                self._traffic.answer(reply)
         if events:
             self._audience.tell_all(events)
 
-    def _learn(self, line: bytes) -> None:
-        forgotten = self.known.learn(line)
+    def _learn(self, event: EventEnvelope) -> None:
+        forgotten = self.known.learn(event)
         if forgotten:
             self.counts["forgotten"] += forgotten
             self._limited_log.warning("too many last values: a new client does not receive all of them")
@@ -329,6 +339,25 @@ class Bridge:
     def hand_over(self) -> None:
         """Hand commands to the link for as long as it has room; to be called when it has room again."""
         self._traffic.hand_over()
+
+    # Records
+
+    def _publish_line(
+        self,
+        peer: str,
+        line: bytes,
+        header: CommandEnvelope | ReplyEnvelope | EventEnvelope | None,
+        privileged: bool = True,
+    ) -> None:
+        """Publish a line that came from a peer, with its header; None for a line without a readable one."""
+        bus = self._bus
+        code = None if header is None else header.code
+        sequence_id = None if header is None else header.sequence_id
+        bus.publish(LineRecord(bus.now(), bus.epoch, peer, "from", line, code, sequence_id, privileged))
+
+    def _publish_change(self, kind: str, peer: str, detail: str = "", privileged: bool = True) -> None:
+        bus = self._bus
+        bus.publish(ChangeRecord(bus.now(), bus.epoch, peer, kind, detail, privileged))
 
     # The end
 
@@ -372,4 +401,13 @@ class Bridge:
         self._granting.close()
         self._traffic.lose("the bridge ends")
         self._traffic.stop()
-        self._diary.close()
+        self._bus.close()
+
+
+def _read(line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
+    """Return the header of a command twice: None if it is malformed, and as `read_to_refuse` reads it."""
+    try:
+        header = read_command(line)
+    except LineError:
+        return None, read_to_refuse(line)
+    return header, header

@@ -20,22 +20,24 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.tma2020.codec import CommandHeader, read_explanation, refusal
+from mtmount_twisted.dialects.tma2020.codec import read_explanation
 from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.dialects.tma2020.enums import ReplyCode, Source
 from mtmount_twisted.dialects.tma2020.envelope import (
     CommandEnvelope,
     ReplyEnvelope,
     ack_timeout,
+    new_refusal,
     read_command,
 )
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.journal.schema import CONTROLLER, is_end
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+from mtmount_twisted.records import CommandRecord, LineRecord
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
-from .diary import Diary
+from .event_bus import EventBus
 from .lease import Lease
 from .pending import OnComplete, PendingCommand, PendingCommands
 from .registry import ClientRegistry
@@ -47,6 +49,9 @@ SWEEP_INTERVAL = 0.25
 LONGEST_WHY = 1000
 """How long the explanation of a NoAck of the bridge may be, in characters: a line that others read
 must not be made too long for them by what one client, or the controller, put into it."""
+
+REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
+"""What the explanation of a NoAck of the bridge's own begins with."""
 
 _STEPS = {int(ReplyCode.ACK): "ack", int(ReplyCode.NOACK): "noack", int(ReplyCode.DONE): "done"}
 
@@ -79,7 +84,7 @@ class CommandDispatcher:
         clock: IReactorTime,
         log: logging.Logger,
         rules: CommandRules,
-        diary: Diary,
+        bus: EventBus,
         audience: ClientRegistry,
         lease: Lease,
         source: Source,
@@ -90,7 +95,7 @@ class CommandDispatcher:
         self.own = _Own(source)
         self._clock = clock
         self._rules = rules
-        self._diary = diary
+        self._bus = bus
         self._audience = audience
         self._lease = lease
         self._sweep: IDelayedCall | None = None
@@ -125,7 +130,7 @@ class CommandDispatcher:
         deadline = now + self._rules.ack_timeout
         flight = self.flights.add(client, visit, header, lease, now, deadline, then, urgent)
         client.in_flight += 1
-        self._diary.step("received", client, header, flight.key, lease)
+        self._publish_step("received", flight)
         overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
         self.stops += header.code in STOP_CODES
         for each in overtaken:  # all, before anyone is told: nothing may slip out behind the stop
@@ -153,8 +158,9 @@ class CommandDispatcher:
             line = flight.header.rewritten(flight.key, self.own.source)
             flight.deadline = self._clock.seconds() + self._rules.ack_timeout
             self._sent_ids.add(flight)
-            self._diary.told(CONTROLLER, line)
-            self._diary.step("sent", flight.client, flight.header, flight.key, flight.lease)
+            bus, code = self._bus, flight.header.code
+            bus.publish(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, code, flight.key))
+            self._publish_step("sent", flight)
             self.link.send(line + TERMINATOR)
 
     # Up
@@ -168,7 +174,7 @@ class CommandDispatcher:
         flight = self.flights.get(answer.sequence_id)
         code = answer.code
         if flight is None or not flight.written or (flight.acked and code == ReplyCode.ACK):
-            self._diary.counts["unmatched"] += 1
+            self._bus.counts["unmatched"] += 1
             self._limited_log.info(
                 "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
             )
@@ -184,11 +190,10 @@ class CommandDispatcher:
             why = read_explanation(answer.rest)
         if ends:
             self._take_out(flight)
-            self._diary.counts[step] += 1
-        self._diary.step(step, flight.client, header, flight.key, flight.lease, why)
+            self._bus.counts[step] += 1
+        self._publish_step(step, flight, why)
         if flight.client is not self.own:
-            line = answer.rewritten(header.sequence_id, header.source)
-            self._audience.tell(flight.client, line, flight.visit)
+            self._audience.tell(flight.client, header, answer, flight.visit)
         if ends and flight.then is not None:
             flight.then(code, why)
 
@@ -204,14 +209,14 @@ class CommandDispatcher:
     ) -> None:
         """End a command that was not taken into flight.
 
-        :param why: begins with one of `diary.REASONS`.
+        :param why: begins with one of `REASONS`.
         :param visit: when it came; None for just now.
         :param privileged: whether it counts as a client's with rights; None if the client has them.
         """
         if privileged is None:
             privileged = client.may_command
-        self._diary.given_up(client, header, 0, self._lease.of(client), why, privileged)
-        self._audience.tell(client, _refusal(header, why), visit, privileged)
+        self.publish_unsent(self._count_end(why), client, header, why, privileged)
+        self._audience.tell(client, header, _refusal(why), visit, privileged)
 
     def withdraw(self, lease: int, why: str) -> None:
         """End what was sent under a lease that is over and still waits to be written.
@@ -240,9 +245,9 @@ class CommandDispatcher:
             self._tell_given_up(flight, why)
 
     def _tell_given_up(self, flight: PendingCommand, why: str) -> None:
-        self._diary.given_up(flight.client, flight.header, flight.key, flight.lease, why)
+        self._publish_step(self._count_end(why), flight, why)
         if flight.client is not self.own:
-            self._audience.tell(flight.client, _refusal(flight.header, why), flight.visit)
+            self._audience.tell(flight.client, flight.header, _refusal(why), flight.visit)
         if flight.then is not None:
             flight.then(None, why)
 
@@ -251,6 +256,39 @@ class CommandDispatcher:
         if was_in:
             flight.client.in_flight -= 1
         return was_in
+
+    def _count_end(self, why: str) -> str:
+        """Count an end that the bridge makes, under the reason that `why` begins with; return that step."""
+        step = next(reason for reason in REASONS if why.startswith(reason)).replace(" ", "_")
+        self._bus.counts[step] += 1
+        return step
+
+    # Records
+
+    def _publish_step(self, step: str, flight: PendingCommand, explanation: str = "") -> None:
+        """Publish a step of a command in flight."""
+        bus, header, peer = self._bus, flight.header, flight.client.name
+        bus.publish(
+            CommandRecord(
+                bus.now(),
+                bus.epoch,
+                peer,
+                step,
+                header.sequence_id,
+                header.code,
+                flight.key,
+                flight.lease,
+                explanation,
+            )
+        )
+
+    def publish_unsent(
+        self, step: str, client: Any, header: CommandEnvelope, explanation: str, privileged: bool
+    ) -> None:
+        """Publish the end of a command that was not taken into flight."""
+        bus, lease = self._bus, self._lease.of(client)
+        command = header.sequence_id, header.code, 0, lease
+        bus.publish(CommandRecord(bus.now(), bus.epoch, client.name, step, *command, explanation, privileged))
 
     # Time
 
@@ -290,5 +328,5 @@ def why_overtaken(client: Any, stop: CommandEnvelope) -> str:
     return f"not sent: overtaken by {name_of(stop.code)} of {client.name}"
 
 
-def _refusal(header: CommandEnvelope, why: str) -> bytes:
-    return refusal(CommandHeader(header.sequence_id, header.code, header.source), why[:LONGEST_WHY])
+def _refusal(why: str) -> ReplyEnvelope:
+    return new_refusal(why[:LONGEST_WHY])

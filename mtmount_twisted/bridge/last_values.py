@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from mtmount_twisted.dialects.tma2020.enums import ReplyCode
+from mtmount_twisted.dialects.tma2020.envelope import EventEnvelope
 from mtmount_twisted.wire.fields import BOOL, INT
 
 MAX_KNOWN = 1000
@@ -32,11 +33,13 @@ class KnownEntry(NamedTuple):
     """Something that is known.
 
     :ivar line: the mount's own words.
+    :ivar code: the code of the event.
     :ivar time: when they came, in seconds by the monotonic clock.
     :ivar stale: True if the connection on which they came is lost.
     """
 
     line: bytes
+    code: int
     time: float
     stale: bool
 
@@ -94,17 +97,16 @@ class LastValueCache:
         self._bytes = 0
         self._now = now
 
-    def learn(self, line: bytes) -> int:
+    def learn(self, event: EventEnvelope) -> int:
         """Take note of an event. One that we can't read is passed on like any, and changes nothing here.
 
         :returns: how many events that were current are forgotten for want of room: 0 nearly always.
         """
-        fields = line.split(b"\n", MOST_FIELDS)
+        code, line = event.code, event.line
+        if code not in _KINDS:
+            return 0
         try:
-            code = _int(fields[0])
-            if code not in _KINDS:
-                return 0
-            about, lasts = _KINDS[code](fields)
+            about, lasts = _KINDS[code](line.split(b"\n", MOST_FIELDS))
         except (IndexError, ValueError):
             return 0
         self._drop((code, about))
@@ -112,7 +114,7 @@ class LastValueCache:
             return 0
         if len(line) > MAX_KNOWN_BYTES:
             return 1
-        self._entries[code, about] = KnownEntry(line, self._now(), False)
+        self._entries[code, about] = KnownEntry(line, code, self._now(), False)
         self._bytes += len(line)
         return self._make_room()
 
@@ -149,6 +151,6 @@ class LastValueCache:
         return sum(key[0] == code and not entry.stale for key, entry in self._entries.items())
 
     @property
-    def lines(self) -> list[bytes]:
-        """What is current, the oldest news first."""
-        return [entry.line for entry in self._entries.values() if not entry.stale]
+    def current(self) -> list[EventEnvelope]:
+        """The events that are current, the oldest news first."""
+        return [EventEnvelope(entry.code, entry.line) for entry in self._entries.values() if not entry.stale]

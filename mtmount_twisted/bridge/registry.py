@@ -16,10 +16,12 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any
 
+from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope, EventEnvelope, ReplyEnvelope
 from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
 from mtmount_twisted.journal.schema import EVERYONE, OBSERVERS
+from mtmount_twisted.records import LineRecord
 
-from .diary import Diary
+from .event_bus import EventBus
 
 MAX_PIECE = MAX_LINE_LENGTH
 """How many bytes are given to a client at once, unless one line is longer: one chunk of a socket's may be
@@ -32,9 +34,9 @@ class ClientRegistry:
     :ivar clients: by name.
     """
 
-    def __init__(self, diary: Diary) -> None:
+    def __init__(self, bus: EventBus) -> None:
         self.clients: dict[str, Any] = {}
-        self._diary = diary
+        self._bus = bus
         self._observers: dict[str, Any] = {}
         self._visits: dict[str, int] = {}
         self._refusals: Counter[str] = Counter()  # of each observer, on its visit
@@ -85,21 +87,28 @@ class ClientRegistry:
         return self._refusals[observer.name]
 
     def tell(
-        self, client: Any, line: bytes, visit: int | None = None, privileged: bool | None = None
+        self,
+        client: Any,
+        header: CommandEnvelope,
+        answer: ReplyEnvelope,
+        visit: int | None = None,
+        privileged: bool | None = None,
     ) -> None:
         """Give an answer to the client that it is for, and, if that may command, to those who only observe.
 
-        :param visit: when the question came; None for just now. If that visit is over, the client
+        :param header: of the command that is answered, as the client sent it.
+        :param visit: when the command came; None for just now. If that visit is over, the client
             does not get the answer.
         :param privileged: whether it answers a client with rights; None if the client has them.
         """
+        line = answer.rewritten(header.sequence_id, header.source)
         if privileged is None:
             privileged = client.may_command
         if self.is_here(client) and (visit is None or visit == self._visits[client.name]):
-            self._diary.told(client.name, line, privileged)
+            self._publish(client.name, line, answer.code, header.sequence_id, privileged)
             client.send(line + TERMINATOR)
         if self._observers and client.may_command:
-            self._diary.told(OBSERVERS, line, privileged)
+            self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
             self._gathered.append(line)
             self._give_unless_gathering()
 
@@ -107,21 +116,29 @@ class ClientRegistry:
         if not self._gathering.depth:
             self._give()
 
-    def tell_one(self, client: Any, lines: list[bytes]) -> None:
-        """Send lines to one client only.
+    def _publish(
+        self, peer: str, line: bytes, code: int, sequence_id: int | None, privileged: bool = True
+    ) -> None:
+        """Publish a line that goes to a peer."""
+        bus = self._bus
+        bus.publish(LineRecord(bus.now(), bus.epoch, peer, "to", line, code, sequence_id, privileged))
 
-        For a client without rights the lines are not recorded: it can have them told as often as it connects.
+    def tell_one(self, client: Any, events: list[EventEnvelope]) -> None:
+        """Send events to one client only.
+
+        For a client without rights they are not recorded: it can have them told as often as it connects.
         """
-        for line in lines if client.may_command else ():
-            self._diary.told(client.name, line)
-        for piece in _pieces(lines):
+        for event in events if client.may_command else ():
+            self._publish(client.name, event.line, event.code, None)
+        for piece in _pieces([event.line for event in events]):
             client.send(piece)
 
-    def tell_all(self, lines: list[bytes]) -> None:
+    def tell_all(self, events: list[EventEnvelope]) -> None:
         """Give events to everyone, in as few pieces as may be: to send is the dearest part of an event."""
         if self.clients:
-            for line in lines:
-                self._diary.told(EVERYONE, line)
+            for event in events:
+                self._publish(EVERYONE, event.line, event.code, None)
+            lines = [event.line for event in events]
             for piece in _pieces(lines):
                 for client in tuple(self.clients.values()):
                     if client.name not in self._observers:

@@ -1,8 +1,9 @@
-"""`LimitedJournal`: bounds what is recorded on the word of clients without rights.
+"""`RecordLimiter`: bounds the records that clients without rights bring about.
 
 A client that only observes can send commands, which are refused, and can connect and disconnect as often as
-it likes. Each of these is a row. Without a bound such a client fills the memory in which rows wait, and has
-the rows of the commanders deleted from the file. Three bounds hold:
+it likes. Each of these is a record, and a row of the journal. Without a bound such a client fills the memory
+in which rows wait, and has the rows of the commanders deleted from the file and from the events in memory.
+Three bounds hold:
 
 * a line, an explanation or a detail is recorded up to `LONGEST` bytes;
 * one visit, from the event ``connected`` to ``disconnected``, records at most `VISIT_ROWS` rows of lines and
@@ -16,10 +17,13 @@ one a minute for a port.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 LONGEST = 200
 """How much of a line, an explanation or a detail is recorded, in bytes or characters."""
@@ -73,59 +77,57 @@ class _Port:
     omitted: _Tally = field(default_factory=_Tally)
 
 
-class LimitedJournal:
-    """Records the messages of clients without rights in a journal, within bounds.
+class RecordLimiter:
+    """Publish the records of clients without rights, within bounds.
 
-    :param journal: an `IJournal`; its rows get ``privileged=False``.
+    :param publish: publishes a record that is within the bounds, shortened if it is long.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param counts: ``omitted`` counts the rows that were not recorded.
+    :param counts: ``omitted`` counts the records that were not published.
+    :param now: return the time (s, Unix time).
     """
 
-    def __init__(self, journal: Any, clock: IReactorTime, counts: Counter[str]) -> None:
-        self._journal = journal
+    def __init__(
+        self,
+        publish: Callable[[Record], None],
+        clock: IReactorTime,
+        counts: Counter[str],
+        now: Callable[[], float],
+    ) -> None:
+        self._publish = publish
         self._clock = clock
         self._counts = counts
+        self._now = now
         self._epoch = 0
         self._visits: dict[str, _Visit] = {}
         self._ports: dict[str, _Port] = {}
         self._report: IDelayedCall | None = None
         self._closed = False
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        """Record the beginning of a line, within the bounds of the visit and the port."""
-        self._epoch = epoch
-        if self._admits(peer, len(line)):
-            self._journal.message(peer, direction, epoch, shortened(line), privileged=False)
+    def publish(self, record: Record) -> None:
+        """Publish the beginning of a line, an explanation or a detail, within the bounds of visit and port.
 
-    def step(
-        self,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-    ) -> None:
-        """Record a step of a command, within the bounds of the visit and the port."""
-        self._epoch = epoch
-        if self._admits(peer, 0):
-            row = key, step, peer, epoch, sequence_id, code, lease, explanation[:LONGEST]
-            self._journal.step(*row, privileged=False)
+        A change counts for the port only: that a client came is worth more than its lines.
+        """
+        self._epoch = record.epoch
+        if isinstance(record, LineRecord):
+            if self._admits(record.peer, len(record.line)):
+                self._publish(replace(record, line=shortened(record.line)))
+        elif isinstance(record, CommandRecord):
+            if self._admits(record.peer, 0):
+                self._publish(replace(record, explanation=record.explanation[:LONGEST]))
+        else:
+            self._change(record)
 
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "") -> None:
-        """Record an event, within the bound of the port: that a client came is worth more than its lines."""
-        self._epoch = epoch
-        if kind == "connected":
-            self._visits[peer] = _Visit()
-        elif kind == "disconnected":
-            self._end_visit(peer)
-        if self._spends(peer, 0):
-            self._journal.event(kind, peer, epoch, detail[:LONGEST], privileged=False)
+    def _change(self, record: ChangeRecord) -> None:
+        if record.kind == "connected":
+            self._visits[record.peer] = _Visit()
+        elif record.kind == "disconnected":
+            self._end_visit(record.peer)
+        if self._spends(record.peer, 0):
+            self._publish(replace(record, detail=record.detail[:LONGEST]))
 
     def _end_visit(self, peer: str) -> None:
-        """Record an event with the number of rows omitted from the visit of a client that is gone."""
+        """Publish the number of rows omitted from the visit of a client that is gone."""
         visit = self._visits.pop(peer, None)
         if visit is not None and visit.omitted.rows:
             omitted, port = visit.omitted, self._port(peer)
@@ -183,10 +185,10 @@ class LimitedJournal:
 
     def _tell(self, peer: str, omitted: _Tally) -> None:
         detail = f"{omitted.rows} rows, with {omitted.size} bytes of lines, were not recorded"
-        self._journal.event("omitted", peer, self._epoch, detail, privileged=False)
+        self._publish(ChangeRecord(self._now(), self._epoch, peer, "omitted", detail, privileged=False))
 
     def close(self) -> None:
-        """Record the counts not recorded yet, and stop the timer; later omissions are only counted."""
+        """Publish the counts not published yet, and stop the timer; later omissions are only counted."""
         self._closed = True
         for peer in tuple(self._visits):
             self._end_visit(peer)

@@ -1,9 +1,8 @@
 """The journal of the bridge: what happened, in SQLite, and never in the way of a message.
 
-`Journal.message`, `step` and `event` are called on the reactor's thread and only append to memory; a
-thread of its own takes what waits, some 70 ms later, and gives it to a `writer.JournalWriter`,
-which knows SQLite. What waits is bounded in bytes: past that, rows are counted instead of kept, and
-an event ``gap`` stands in their place. `NoJournal` is what a bridge has that keeps none.
+`Journal.keep` is called on the reactor's thread and only appends to memory; a thread of its own takes what
+waits, some 70 ms later, and gives it to a `writer.JournalWriter`, which knows SQLite. What waits is bounded
+in bytes: past that, records are counted instead of kept, and an event ``gap`` stands in their place.
 
 SQLite is imported when a journal is started, and not before. ``docs/reference/journal.rst`` explains what is
 in the file; ``mtmount-journal`` reads it.
@@ -27,6 +26,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.interfaces import IJournal, IJournalState
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .schema import Batch, Gap, Row, Unprivileged, real_path
 
@@ -61,17 +61,16 @@ BATCH_ROWS = 5000
 
 
 class Waiting:
-    """Rows that wait for the thread: added on the reactor's thread, taken on another.
+    """Records that wait for the thread: added on the reactor's thread, taken as rows on another.
 
     It needs no lock. A `deque` may be appended to on one side while it is taken from on the other, and a
     `count` asked on both. Each attribute is written by one of the two threads only, but for ``_woken``: the
-    other thread clears it before it looks for rows, so that a row which comes later wakes it again, and one
-    which comes in between is either seen or wakes it for nothing.
+    other thread clears it before it looks for records, so that a record which comes later wakes it again, and
+    one which comes in between is either seen or wakes it for nothing.
 
     :param wake: called, on the reactor's thread, when there is something to take again.
     :param wall_clock: seconds, Unix time.
     :param max_bytes: how much may wait.
-    :ivar time: when the last row was recorded, as it stands in the file.
     """
 
     def __init__(
@@ -80,15 +79,12 @@ class Waiting:
         wall_clock: Callable[[], float] = time.time,
         max_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
-        self.time = 0.0
         self._lost = 0  # at the end
         self._wake = wake
         self._now = wall_clock
         self._max_bytes = max_bytes
         self._numbers = count(1)
-        self._messages: deque[Row] = deque()
-        self._steps: deque[Row] = deque()
-        self._events: deque[Row] = deque()
+        self._records: deque[tuple[int, Record]] = deque()
         self._added = 0  # bytes, by the reactor's thread
         self._freed = 0  # bytes, by the other
         self._taken = 0
@@ -97,104 +93,34 @@ class Waiting:
         self._gap = Gap()
         self._gap_unprivileged = Gap(" of clients without rights")
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
-        """Record a line; so are `step` and `event` for what they record.
+    def keep(self, record: Record) -> int:
+        """Keep a record for the file.
 
-        :returns: the row's number, which counts up by one within the run, rows of the journal's own
-            (``gap``, ``unknown``) included; 0 if it is not kept.
-        :param peer: whose connection it came or went on.
-        :param direction: ``"from"`` the peer or ``"to"`` the peer.
-        :param epoch: the number of the connection to the controller, or of the peer's own.
-        :param line: its bytes, without the terminator.
-        :param privileged: False if a client without rights brought it about.
+        :returns: the number of its row, which counts up by one within the run, rows of the journal's own
+            (``gap``, ``unknown``) included; 0 if the record is not kept.
         """
-        now = self.time = self._now()
-        if (self._gap.rows or self._added - self._freed > self._max_bytes or not privileged) and self._lose(
-            now, privileged
-        ):
+        if (
+            self._gap.rows or self._added - self._freed > self._max_bytes or not record.privileged
+        ) and self._lose(record):
             return 0
-        self._added += MEMORY_PER_ROW + len(line)
+        self._added += MEMORY_PER_ROW + record.size
         number = next(self._numbers)
-        row = (number, now, peer, direction, epoch, line)
-        self._messages.append(row if privileged else Unprivileged(row))
+        self._records.append((number, record))
         if not self._woken:
             self._woken = True
             self._wake()
         return number
 
-    def step(
-        self,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-        privileged: bool = True,
-    ) -> int:
-        """Record a step in a command's life.
-
-        :param key: the bridge's own number of the command, which comes again only after 2**31 others.
-        :param step: ``received``, ``sent``, ``ack``, or an end: ``done``, ``noack``, ``refused`` ...
-        :param peer: the commander.
-        :param epoch: the number of the connection to the controller.
-        :param sequence_id: the command's own, as the commander sent it.
-        :param code: its `CommandCode`.
-        :param lease: the number of the lease under which it came, 0 for none.
-        :param explanation: why it ended so, if anybody said.
-        """
-        now = self.time = self._now()
-        if (self._gap.rows or self._added - self._freed > self._max_bytes or not privileged) and self._lose(
-            now, privileged
-        ):
-            return 0
-        self._added += MEMORY_PER_ROW + len(explanation)
-        number = next(self._numbers)
-        row = (number, now, key, step, peer, epoch, sequence_id, code, lease, explanation)
-        self._steps.append(row if privileged else Unprivileged(row))
-        if not self._woken:
-            self._woken = True
-            self._wake()
-        return number
-
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
-        """Record what is neither a line nor a command: ``connected``, ``lease_granted``, ``gap`` ...
-
-        :param peer: who it is about, or ``""``.
-        :param epoch: the number of the connection to the controller.
-        :param detail: in words.
-        """
-        now = self.time = self._now()
-        if (self._gap.rows or self._added - self._freed > self._max_bytes or not privileged) and self._lose(
-            now, privileged
-        ):
-            return 0
-        return self._append_event(now, kind, peer, epoch, detail, privileged)
-
-    def _append_event(
-        self, now: float, kind: str, peer: str, epoch: int, detail: str, privileged: bool = True
-    ) -> int:
-        self._added += MEMORY_PER_ROW + len(detail)
-        number = next(self._numbers)
-        row = (number, now, kind, peer, epoch, detail)
-        self._events.append(row if privileged else Unprivileged(row))
-        if not self._woken:
-            self._woken = True
-            self._wake()
-        return number
-
-    def _lose(self, now: float, privileged: bool) -> bool:
-        """Count a row for which there is no room. A gap goes on until half of the room is free.
+    def _lose(self, record: Record) -> bool:
+        """Count a record for which there is no room. A gap goes on until half of the room is free.
 
         :returns: False if there is room: an event ``gap`` stands for the rows that were lost before.
         """
         gap, room = self._gap, self._max_bytes
-        if not privileged:
+        if not record.privileged:
             gap, room = self._gap_unprivileged, room // 2
         if self._added - self._freed > (room // 2 if gap.rows else room):
-            gap.add(1, now, now)
+            gap.add(1, record.time, record.time)
             return True
         self._mark(gap)
         return False
@@ -207,7 +133,8 @@ class Waiting:
     def _mark(self, gap: Gap) -> None:
         detail = gap.end()
         if detail:
-            self._append_event(self._now(), "gap", "", 0, detail)
+            self._added += MEMORY_PER_ROW + len(detail)
+            self._records.append((next(self._numbers), ChangeRecord(self._now(), 0, "", "gap", detail)))
 
     @property
     def lost(self) -> int:
@@ -231,37 +158,31 @@ class Waiting:
     @property
     def pending(self) -> int:
         """How many rows are not yet in the file."""
-        return len(self._messages) + len(self._steps) + len(self._events) + self._taken
+        return len(self._records) + self._taken
 
     @property
     def oldest(self) -> float | None:
         """When the oldest row that is not yet in the file was recorded (s, Unix time), or None."""
-        times = [] if self._taken_since is None else [self._taken_since]
-        for rows in (self._messages, self._steps, self._events):
-            try:
-                times.append(rows[0][1])
-            except IndexError:  # empty, perhaps since this very moment
-                continue
-        return min(times, default=None)
+        if (taken_since := self._taken_since) is not None:
+            return taken_since
+        try:
+            return self._records[0][1].time
+        except IndexError:  # none waits, perhaps since this very moment
+            return None
 
-    def take(self) -> tuple[list[Row], list[Row], list[Row]]:
-        """The oldest `BATCH_ROWS` rows that wait, by table. On the other thread.
+    def take(self) -> Batch:
+        """Return the oldest `BATCH_ROWS` rows that wait, by table. On the other thread.
 
         They go on taking room in memory until `free` is told.
         """
         self._woken = False  # before looking, so that what comes after the look wakes again
-        ends = [(rows[0], rows[-1]) for rows in (self._messages, self._steps, self._events) if rows]
-        if not ends:
-            return [], [], []
-        # A number that is seen means that all smaller ones are there: no row overtakes another.
-        seen = max(last[0] for _, last in ends)
-        limit = min(seen + 1, min(first[0] for first, _ in ends) + BATCH_ROWS)
-        messages, steps, events = (
-            _take_below(limit, rows) for rows in (self._messages, self._steps, self._events)
-        )
-        self._taken_since = min(first[1] for first, _ in ends)
-        self._taken = len(messages) + len(steps) + len(events)
-        return messages, steps, events
+        rows: Batch = [], [], []
+        self._taken = number_of_rows = min(len(self._records), BATCH_ROWS)
+        if number_of_rows:
+            self._taken_since = self._records[0][1].time
+        for _ in range(number_of_rows):
+            _add_row(rows, *self._records.popleft())
+        return rows
 
     def free(self, rows: Sequence[Row]) -> None:
         """The first rows of what was taken are written. On the other thread."""
@@ -291,11 +212,22 @@ def pieces_of(batch: Batch, most_bytes: int) -> list[Batch]:
     return pieces
 
 
-def _take_below(limit: int, rows: deque[Row]) -> list[Row]:
-    taken = []
-    while rows and rows[0][0] < limit:
-        taken.append(rows.popleft())
-    return taken
+def _add_row(batch: Batch, number: int, record: Record) -> None:
+    """Add a record to a batch, as a row of its table."""
+    messages, steps, events = batch
+    row: Row
+    match record:
+        case LineRecord():
+            table = messages
+            row = number, record.time, record.peer, record.direction, record.epoch, record.line
+        case CommandRecord():
+            table = steps
+            command = record.peer, record.epoch, record.sequence_id, record.code, record.lease
+            row = number, record.time, record.key, record.step, *command, record.explanation
+        case ChangeRecord():
+            table = events
+            row = number, record.time, record.kind, record.peer, record.epoch, record.detail
+    table.append(row if record.privileged else Unprivileged(row))
 
 
 class Writer:
@@ -600,42 +532,12 @@ class Journal(Waiting):
             stopped.callback(None)
 
 
-@implementer(IJournal, IJournalState)
-class NoJournal:
-    """Keeps nothing: what a bridge has whose journal is turned off."""
+@implementer(IJournalState)
+class JournalOff:
+    """The state of a journal that is turned off: it has no file, and loses nothing."""
 
     written = lost = lost_unprivileged = pending = run = left_unknown = 0
-    lag = time = 0.0
+    lag = 0.0
     fault = ""
     losing = False
     base = path = None
-
-    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> int:
-        """See `Waiting.message`."""
-        return 0
-
-    def step(
-        self,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-        privileged: bool = True,
-    ) -> int:
-        """See `Waiting.step`."""
-        return 0
-
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> int:
-        """See `Waiting.event`."""
-        return 0
-
-    def start(self) -> None:
-        """Nothing is begun."""
-
-    def stop(self, within: float = STOP_TIME, last: str = "") -> Deferred[None]:
-        """Nothing is to be ended: fires at once."""
-        return succeed(None)

@@ -19,7 +19,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.testing import HOST
 from tests.support.bridges import LOG, TCP, BridgeCase, PortEnd, ask, command, explanation, reply
-from tests.support.commanders import MOVE, STATE, STOP, RecordingJournal
+from tests.support.commanders import MOVE, STATE, STOP
 from tests.support.folders import scratch_folder
 
 
@@ -221,7 +221,7 @@ class SocketTests(TestCase):
     def bridge(self, endpoint: str) -> BridgeService:
         """A bridge with one port, started, and no controller."""
         port = PortCommanders(name="desk", endpoint=endpoint, role="commander")
-        service = BridgeService(Config(ports=(port,)), LOG, RecordingJournal())
+        service = BridgeService(Config(ports=(port,)), LOG)
         service.startService()
         self.addCleanup(service.stopService)
         self.assertEqual(service.port_failures, [])
@@ -256,7 +256,7 @@ class SocketTests(TestCase):
 
         port = PortCommanders(name="hall", endpoint=TCP)
         limits = ClientLimits(max_behind_bytes=65_536)
-        service = BridgeService(Config(ports=(port,), clients=limits), LOG, RecordingJournal())
+        service = BridgeService(Config(ports=(port,), clients=limits), LOG)
         service.startService()
         self.addCleanup(service.stopService)
         client = await self.client_of(f"tcp:{HOST}:{service.ports[0].getHost().port}")  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.event_bus import EventBus
 from tests.support.bridge_model import (
     ACK,
     CODES,
@@ -42,7 +43,6 @@ from tests.support.commanders import (
     STOP,
     TRACK,
     RecordingClient,
-    RecordingJournal,
     RecordingLink,
 )
 
@@ -60,7 +60,7 @@ class BridgeMachine(WatchedBridge):
     def begin(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
         """Set the rules of the site; most days begin with all here, and one who has command."""
         self.ends_linked = ends_linked
-        self.bridge = Bridge(self.clock, LOG, RecordingJournal(), site_rules(anyone, stop))
+        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock), site_rules(anyone, stop))
         self.model = Model({name: int(source) for name, source in SOURCES.items()}, anyone, stop)
         self.clients = {
             name: RecordingClient(self.bridge, name, source, name in COMMANDERS)

@@ -78,8 +78,8 @@ class ProgramTests(SessionCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.waiting.step(0, "refused", "EUI", 1, 1, 32, 1, f"=no {ALL[1:]}".replace("\ud800", ""))
-        self.waiting.message("controller", "from", 1, b"=\xff\x1b[2J\n\xe2\x80\xae")
+        self.records.step(0, "refused", "EUI", 1, 1, 32, 1, f"=no {ALL[1:]}".replace("\ud800", ""))
+        self.records.line("controller", "from", 1, b"=\xff\x1b[2J\n\xe2\x80\xae")
         self.writer.turn()
 
     def export(self, file: io.StringIO, *words: str) -> str:

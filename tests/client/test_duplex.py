@@ -32,7 +32,6 @@ from mtmount_twisted.replies import AckReply, DoneReply
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor
 from tests.support.bridges import LOG, TCP
 from tests.support.certificates import Authority
-from tests.support.commanders import RecordingJournal
 from tests.support.folders import scratch_path
 
 try:
@@ -250,7 +249,7 @@ class EncryptedTests(TestCase):
     def serve(self, **changes: Any) -> int:
         """Serve a port, and return its number."""
         port = PortCommanders(name="desk", endpoint=TCP, role="commander", **changes)
-        self.service = BridgeService(Config(ports=(port,)), LOG, RecordingJournal())
+        self.service = BridgeService(Config(ports=(port,)), LOG)
         self.service.startService()
         self.addCleanup(self.service.stopService)
         return int(self.service.ports[0].getHost().port)  # type: ignore[attr-defined]

@@ -9,16 +9,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.dialects.tma2020.codec import decode_reply, read_explanation
 from mtmount_twisted.dialects.tma2020.envelope import (
     LONGEST_REST,
+    EventEnvelope,
+    ReplyEnvelope,
     ack_timeout,
     new_answer,
-    read_answer,
+    new_refusal,
     read_command,
+    read_reply,
     read_to_refuse,
     read_wanted,
 )
 from mtmount_twisted.enums import Commander, ReplyCode
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.replies import AckReply, DoneReply
+from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from mtmount_twisted.wire.fields import check_str
 from tests.support.commanders import ask
 
@@ -104,18 +107,18 @@ class AnswerHeaderTests(SynchronousTestCase):
     @given(st.sampled_from([0, 1, 2]), INTS, INTS, RESTS, INTS, INTS)
     def test_up(self, code: int, key: int, own: int, rest: bytes, number: int, source: int) -> None:
         """Only the id and the source are rewritten."""
-        answer = read_answer(b"%d\n%d\n%d\n" % (code, key, own) + rest)
-        assert answer is not None
+        answer = read_reply(b"%d\n%d\n%d\n" % (code, key, own) + rest)
+        assert isinstance(answer, ReplyEnvelope)
         self.assertEqual(answer[:2], (code, key))
         self.assertEqual(answer.rewritten(number, source), b"%d\n%d\n%d\n" % (code, number, source) + rest)
 
     def test_events(self) -> None:
-        """What answers nothing has no such header."""
-        for line in (b"3", b"4\nx", b"5\n1\n1\nt", b"6", b"77\n1\n1\nt"):
-            self.assertIsNone(read_answer(line))
+        """An event answers nothing: of its header there is the code."""
+        for code, line in ((3, b"3"), (4, b"4\nx"), (5, b"5\n1\n1\nt"), (6, b"6"), (77, b"77\n1\n1\nt")):
+            self.assertEqual(read_reply(line), EventEnvelope(code, line))
         for line in (b"", b"x", b"0\n1\n1", b"2\nx\n1\nt"):
             with self.assertRaises(LineError):
-                read_answer(line)
+                read_reply(line)
 
     def test_ack_timeout(self) -> None:
         """The time is read as the protocol writes it; what is none, or is absurd, is 0."""
@@ -130,18 +133,18 @@ class AnswerHeaderTests(SynchronousTestCase):
             (b"\xff", 0.0),
             (b"9" * 5000, 0.0),
         ):
-            answer = read_answer(b"0\n1\n1\nt\n" + field)
-            assert answer is not None
+            answer = read_reply(b"0\n1\n1\nt\n" + field)
+            assert isinstance(answer, ReplyEnvelope)
             self.assertEqual(ack_timeout(answer), seconds, field)
-        answer = read_answer(b"0\n1\n1\nt")
-        assert answer is not None
+        answer = read_reply(b"0\n1\n1\nt")
+        assert isinstance(answer, ReplyEnvelope)
         self.assertEqual(ack_timeout(answer), 0.0)
 
     @given(RESTS)
     def test_explanation(self, rest: bytes) -> None:
         """Whatever a NoAck says, its explanation can be said again in another."""
-        answer = read_answer(b"1\n1\n1\n" + rest)
-        assert answer is not None
+        answer = read_reply(b"1\n1\n1\n" + rest)
+        assert isinstance(answer, ReplyEnvelope)
         check_str(read_explanation(answer.rest))
 
     def test_own(self) -> None:
@@ -150,3 +153,11 @@ class AnswerHeaderTests(SynchronousTestCase):
         ack, done = decode_reply(line), decode_reply(new_answer(ReplyCode.DONE).rewritten(5, 2))
         assert isinstance(ack, AckReply) and isinstance(done, DoneReply)
         self.assertEqual((ack.sequence_id, ack.source, ack.timeout_ms, done.sequence_id), (5, 2, 1000, 5))
+
+    def test_own_refusal(self) -> None:
+        """A refusal of the bridge's own is a NoAck; an explanation that no line can hold is an error."""
+        refused = decode_reply(new_refusal("refused: why").rewritten(5, 2))
+        assert isinstance(refused, NoAckReply)
+        self.assertEqual((refused.sequence_id, refused.source, refused.explanation), (5, 2, "refused: why"))
+        with self.assertRaises(ValueError):
+            new_refusal("two\nfields")

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.app.bridge import show_traffic
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.bridge.last_values import LastValueCache
-from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.cli.commander import report
 from mtmount_twisted.cli.journal.text import Teller
 from mtmount_twisted.dialects.tma2020.codec import (
@@ -21,7 +21,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
     read_explanation,
     start_of,
 )
-from mtmount_twisted.dialects.tma2020.envelope import new_answer, read_command, read_wanted
+from mtmount_twisted.dialects.tma2020.envelope import EventEnvelope, new_answer, read_command, read_wanted
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import FieldCountError, LineError
@@ -32,8 +32,9 @@ from mtmount_twisted.frontends.web.events.shapes import shape
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.commanders import LOG, STAMP
+from tests.support.records import RecordMaker
 from tests.support.web import as_read
 
 FIELDS = 60_000
@@ -102,7 +103,7 @@ class BoundedTests(SynchronousTestCase):
         """So has the state, which the page shows."""
         line = self.warning()[:50_000]
         known = LastValueCache()
-        self.assertEqual(known.learn(line), 0)
+        self.assertEqual(known.learn(EventEnvelope(ReplyCode.WARNING, line)), 0)
         state = Said(Stamps(Clock(), lambda: 0.0)).shape(known.entries())
         self.assertEqual(state.warnings[0].code, 905)
         self.assertLess(len(as_json(state.warnings)), LONGEST)
@@ -122,11 +123,12 @@ class BoundedTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """Nor is what the log says of it, also where it logs all traffic."""
-        tee = Tee(NoJournal())
-        show_traffic(tee, LOG)
+        bus = EventBus(Clock())
+        show_traffic(bus, LOG)
+        records = RecordMaker(bus.publish, bus.now)
         with self.assertLogs(LOG, logging.DEBUG) as logged:
             for line in (self.warning(), COMMAND):
-                tee.message("controller", "from", 1, line)
+                records.line("controller", "from", 1, line)
         for record in logged.records:
             self.assertLess(len(record.getMessage()), LONGEST)
         for error in (
@@ -160,12 +162,13 @@ class TurnTests(SynchronousTestCase):
     def test_events(self) -> None:
         """Long lines are told in pieces, with turns for others between them."""
         clock: Any = Clock()
-        tee = Tee(NoJournal())
-        feed = Feed(tee, NoJournal(), clock, Turns(clock))
+        bus = EventBus(clock)
+        records = RecordMaker(bus.publish, bus.now)
+        feed = Feed(bus, JournalOff(), clock, Turns(clock))
         ear = Ear()
         feed.attach(ear)
         for _ in range(40):
-            tee.message("desk/1", "from", 1, COMMAND)
+            records.line("desk/1", "from", 1, COMMAND)
         for _ in range(40):
             clock.advance(0.1)
         self.assertLess(max(ear.sizes), 40 * LONGEST / 2)

@@ -35,7 +35,7 @@ class BoundCase(JournalCase):
         most = 0
         for _ in range(lines):
             self.now += 0.001
-            self.waiting.message("csc", "from", 1, line, privileged)
+            self.records.line("csc", "from", 1, line, privileged)
             if self.waiting.pending * len(line) >= KEEP:
                 self.writer.finish()
                 most = max(most, self.size())
@@ -77,8 +77,8 @@ class BoundTests(BoundCase):
     def test_one_long_batch(self) -> None:
         """What waited long and comes all at once is written in pieces, and is no exception."""
         for _ in range(50):
-            self.waiting.message("csc", "from", 1, LINE)
-            self.waiting.step(1, "sent", "csc", 1, 1, 10, 0)
+            self.records.line("csc", "from", 1, LINE)
+            self.records.step(1, "sent", "csc", 1, 1, 10, 0)
         self.writer.turn()
         self.assertEqual((self.waiting.pending, self.keeper.unwritable), (0, 0))
         self.assertLessEqual(self.size(), KEEP)

@@ -133,9 +133,9 @@ class DamageTests(JournalCase):
 
     def test_spans(self) -> None:
         """The file says of each span of ids how many rows it has, and of when they are."""
-        self.waiting.event("connected", "CSC", 1)
+        self.records.change("connected", "CSC", 1)
         self.record(SPAN_IDS)
-        self.waiting.step(7, "sent", "CSC", 1, 1, 10, 0)
+        self.records.step(7, "sent", "CSC", 1, 1, 10, 0)
         self.writer.turn()
         self.record()
         self.writer.turn()
@@ -174,8 +174,8 @@ class RetentionTests(JournalCase):
         for _ in range(2):
             self.record(SPAN_IDS)
             self.writer.turn()
-        self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
-        self.waiting.event("connected", "CSC", 1)
+        self.records.step(1, "sent", "CSC", 1, 1, 10, 0)
+        self.records.change("connected", "CSC", 1)
         self.writer.turn()
         self.now += 86400 - 1
         self.record(3)

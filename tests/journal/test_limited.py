@@ -13,13 +13,14 @@ from mtmount_twisted.journal.limited import (
     PORT_ROWS,
     REPORT_EVERY,
     VISIT_ROWS,
-    LimitedJournal,
+    RecordLimiter,
     shortened,
 )
 from mtmount_twisted.journal.recorder import MEMORY_PER_ROW, Waiting
 from tests.support.bridges import BridgeCase, command
 from tests.support.commanders import MOVE, STATE, STOP, House, RecordingJournal
 from tests.support.journals import START, JournalCase
+from tests.support.records import RecordMaker
 
 LONG = b"1\n32\n1\n" + b"x" * 60_000
 
@@ -41,15 +42,16 @@ class LimitedTests(SynchronousTestCase):
         self.clock = Clock()
         self.journal = RecordingJournal()
         self.counts: Counter[str] = Counter()
-        self.limited = LimitedJournal(self.journal, self.clock, self.counts)
+        self.limited = RecordLimiter(self.journal.keep, self.clock, self.counts, self.clock.seconds)
+        self.records = RecordMaker(self.limited.publish, self.clock.seconds)
         self.addCleanup(self.limited.close)
 
     def visit(self, peer: str, lines: int) -> None:
         """A client connects, says so many lines, and is gone."""
-        self.limited.event("connected", peer, 1)
+        self.records.change("connected", peer, 1)
         for _ in range(lines):
-            self.limited.message(peer, "from", 1, LONG)
-        self.limited.event("disconnected", peer, 1, "gone")
+            self.records.line(peer, "from", 1, LONG)
+        self.records.change("disconnected", peer, 1, "gone")
 
     def omitted(self) -> list[tuple[str, str]]:
         """The events that tell what was left out: of whom, and how much."""
@@ -69,16 +71,16 @@ class LimitedTests(SynchronousTestCase):
 
     def test_visits_are_counted_alone(self) -> None:
         """The next visit has its own rows, also under the same name, and while another goes on."""
-        self.limited.event("connected", "hall/1", 1)
+        self.records.change("connected", "hall/1", 1)
         for number in (2, 2, 3):
             self.visit(f"hall/{number}", VISIT_ROWS)
-        self.limited.message("hall/1", "from", 1, b"x")
+        self.records.line("hall/1", "from", 1, b"x")
         self.assertEqual((len(self.journal.messages), self.omitted()), (3 * VISIT_ROWS + 1, []))
 
     def test_explanations(self) -> None:
         """A step's explanation and an event's detail are shortened, too."""
-        self.limited.step(0, "malformed", "hall/1", 1, 1, 32, 0, "y" * 1000)
-        self.limited.event("malformed", "hall/1", 1, "y" * 1000)
+        self.records.step(0, "malformed", "hall/1", 1, 1, 32, 0, "y" * 1000)
+        self.records.change("malformed", "hall/1", 1, "y" * 1000)
         self.assertEqual((self.journal.steps[0][-1], self.journal.events[0][-1]), ("y" * LONGEST,) * 2)
 
     def test_one_port(self) -> None:
@@ -101,16 +103,16 @@ class LimitedTests(SynchronousTestCase):
         for rows, seconds in ((PORT_ROWS, 60), (60 * PORT_RATE, 10 * 86400), (PORT_ROWS, 0)):
             before = len(self.journal.messages)
             for _ in range(2 * PORT_ROWS):
-                self.limited.message("csc", "from", 1, b"x")
+                self.records.line("csc", "from", 1, b"x")
             self.assertEqual(len(self.journal.messages) - before, round(rows))
             self.clock.advance(seconds)
 
     def test_close(self) -> None:
         """What was not told yet is told at the end, and no timer is left, nor made later."""
         for _ in range(PORT_ROWS + 7):
-            self.limited.message("csc", "from", 1, b"x")
+            self.records.line("csc", "from", 1, b"x")
         self.limited.close()
-        self.limited.message("csc", "from", 1, b"x")
+        self.records.line("csc", "from", 1, b"x")
         self.assertEqual(self.omitted(), [("csc", "7 rows, with 7 bytes of lines, were not recorded")])
         self.assertEqual((self.clock.getDelayedCalls(), self.counts["omitted"]), ([], 8))
 
@@ -120,16 +122,17 @@ class ReserveTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.waiting = Waiting(lambda: None, lambda: START, 100 * MEMORY_PER_ROW)
+        self.records = RecordMaker(self.waiting.keep, lambda: START)
 
     def test_reserve(self) -> None:
         """Half of the room is for clients with rights alone; what each side loses is counted apart."""
         for _ in range(200):
-            self.waiting.message("hall/1", "from", 1, b"", privileged=False)
+            self.records.line("hall/1", "from", 1, b"", privileged=False)
         self.assertEqual((self.waiting.pending, self.waiting.lost_unprivileged), (51, 149))
         self.assertEqual((self.waiting.lost, self.waiting.losing), (149, False))
-        numbers = [self.waiting.message("csc", "from", 1, b"") for _ in range(50)]
+        numbers = [self.records.line("csc", "from", 1, b"") for _ in range(50)]
         self.assertNotIn(0, numbers)
-        self.waiting.step(1, "sent", "csc", 1, 1, 10, 0)
+        self.records.step(1, "sent", "csc", 1, 1, 10, 0)
         self.assertEqual((self.waiting.lost, self.waiting.lost_unprivileged), (150, 149))
         self.assertTrue(self.waiting.losing)
 
@@ -137,11 +140,11 @@ class ReserveTests(SynchronousTestCase):
         """A gap tells whose rows are missing, once there is room again."""
         for privileged in (False, True):
             for _ in range(110):
-                self.waiting.event("connected", "hall/1", 1, "", privileged=privileged)
+                self.records.change("connected", "hall/1", 1, "", privileged=privileged)
         batch = self.waiting.take()
         self.waiting.free([row for table in batch for row in table])
         for privileged in (False, True):
-            self.waiting.event("connected", "hall/1", 1, "", privileged=privileged)
+            self.records.change("connected", "hall/1", 1, "", privileged=privileged)
         gaps = [row[-1].partition(" lost")[0] for row in self.waiting.take()[2] if row[2] == "gap"]
         self.assertEqual(gaps, ["59 rows of clients without rights", "60 rows"])
         self.assertFalse(self.waiting.losing)
@@ -228,9 +231,9 @@ class FileTests(JournalCase):
     def test_marked(self) -> None:
         """The file knows which rows clients without rights brought about."""
         self.record(2)
-        self.waiting.message("hall/1", "from", 1, b"x", privileged=False)
-        self.waiting.step(0, "refused", "hall/1", 1, 1, 32, 0, "no", privileged=False)
-        self.waiting.event("connected", "csc", 1)
-        self.waiting.event("disconnected", "hall/1", 1, "gone", privileged=False)
+        self.records.line("hall/1", "from", 1, b"x", privileged=False)
+        self.records.step(0, "refused", "hall/1", 1, 1, 32, 0, "no", privileged=False)
+        self.records.change("connected", "csc", 1)
+        self.records.change("disconnected", "hall/1", 1, "gone", privileged=False)
         self.writer.turn()
         self.assertEqual(self.rows("SELECT id FROM unprivileged"), [(3,), (4,), (6,)])

@@ -172,7 +172,7 @@ class ReadingTests(SessionCase):
         costs = []
         for _ in range(2):
             for number in range(2000):
-                self.waiting.step(number, "sent", "CSC", 1, 1, 103, 0)
+                self.records.step(number, "sent", "CSC", 1, 1, 103, 0)
             self.writer.finish()
             steps = count()
             self.db.set_progress_handler(lambda steps=steps: next(steps) < 0, 100)  # type: ignore[misc]
@@ -315,8 +315,8 @@ class FollowTests(SessionCase):
     def step(self, *names: str, key: int = 2000, code: int = 103) -> None:
         """Steps of a command, and a line of it."""
         for name in names:
-            self.waiting.step(key, name, "CSC", 1, key, code, 1)
-        self.waiting.message("controller", "to", 1, b"%d\n%d\n1\n%s" % (key, code, STAMP))
+            self.records.step(key, name, "CSC", 1, key, code, 1)
+        self.records.line("controller", "to", 1, b"%d\n%d\n1\n%s" % (key, code, STAMP))
         self.writer.turn()
         self.now += 0.1
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,14 +25,20 @@ from mtmount_twisted.journal.recorder import (
     MEMORY_PER_ROW,
     RETRY,
     Journal,
-    NoJournal,
+    JournalOff,
     Waiting,
 )
 from mtmount_twisted.journal.schema import default_path
 from tests.support.folders import scratch_folder
 from tests.support.journals import START, JournalCase
+from tests.support.records import RecordMaker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def records(journal: Journal) -> RecordMaker[int]:
+    """Return what makes records for a journal."""
+    return RecordMaker(journal.keep, time.time)
 
 
 class WaitingTests(SynchronousTestCase):
@@ -41,6 +48,7 @@ class WaitingTests(SynchronousTestCase):
         self.now = START
         self.wakes = 0
         self.waiting = Waiting(self.woken, lambda: self.now, 10 * (MEMORY_PER_ROW + 1))
+        self.records = RecordMaker(self.waiting.keep, lambda: self.now)
 
     def woken(self) -> None:
         """There is something to take."""
@@ -49,7 +57,7 @@ class WaitingTests(SynchronousTestCase):
     def record(self, number: int = 1) -> None:
         """Record some lines of one byte, a second apart."""
         for _ in range(number):
-            self.waiting.message("CSC", "from", 1, b"x")
+            self.records.line("CSC", "from", 1, b"x")
             self.now += 1
 
     def take(self) -> list[tuple[Any, ...]]:
@@ -62,13 +70,13 @@ class WaitingTests(SynchronousTestCase):
     def test_wakes_once(self) -> None:
         """The thread is woken by the first row after it has looked, and not by each."""
         self.record(3)
-        self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
-        self.waiting.event("connected", "CSC", 1)
+        self.records.step(1, "sent", "CSC", 1, 1, 10, 0)
+        self.records.change("connected", "CSC", 1)
         self.assertEqual(self.wakes, 1)
         self.take()
         for row in (
-            lambda: self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0),
-            lambda: self.waiting.event("connected", "CSC", 1),
+            lambda: self.records.step(1, "sent", "CSC", 1, 1, 10, 0),
+            lambda: self.records.change("connected", "CSC", 1),
             self.record,
         ):
             wakes = self.wakes
@@ -93,13 +101,13 @@ class WaitingTests(SynchronousTestCase):
     def test_bound(self) -> None:
         """Over the bound, rows of every kind are counted instead of kept."""
         self.record(20)
-        self.waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
-        self.waiting.event("connected", "CSC", 1)
+        self.records.step(1, "sent", "CSC", 1, 1, 10, 0)
+        self.records.change("connected", "CSC", 1)
         self.assertEqual((self.waiting.pending, self.waiting.lost), (11, 11))
 
     def test_long_lines_count(self) -> None:
         """The bound is one of bytes: one long line fills it."""
-        self.waiting.message("CSC", "from", 1, bytes(5000))
+        self.records.line("CSC", "from", 1, bytes(5000))
         self.record()
         self.assertEqual((self.waiting.pending, self.waiting.lost), (1, 1))
 
@@ -126,10 +134,11 @@ class WaitingTests(SynchronousTestCase):
     def test_batches_in_order(self) -> None:
         """A long wait is taken in batches, and no row overtakes one of another table."""
         waiting = Waiting(self.woken, lambda: self.now)
+        records = RecordMaker(waiting.keep, lambda: self.now)
         for _ in range(BATCH_ROWS):
-            waiting.message("CSC", "from", 1, b"x")
-        waiting.step(1, "sent", "CSC", 1, 1, 10, 0)
-        waiting.event("connected", "CSC", 1)
+            records.line("CSC", "from", 1, b"x")
+        records.step(1, "sent", "CSC", 1, 1, 10, 0)
+        records.change("connected", "CSC", 1)
         sizes = []
         for _ in range(3):
             batch = waiting.take()
@@ -266,10 +275,10 @@ class JournalTests(TestCase):
     async def test_stop_writes_all(self) -> None:
         """What was recorded before the start, and until the stop, is in the file when the stop fires."""
         journal = self.journal()
-        journal.event("started", "", 0)
+        records(journal).change("started", "", 0)
         journal.start()
         for number in range(10_000):
-            journal.message("CSC", "from", 1, b"%d" % number)
+            records(journal).line("CSC", "from", 1, b"%d" % number)
         await journal.stop()
         self.assertEqual(self.rows("SELECT count(*) FROM message"), [(10_000,)])
         self.assertEqual((journal.written, journal.pending, journal.lost, journal.run), (10_001, 0, 0, 1))
@@ -280,7 +289,7 @@ class JournalTests(TestCase):
         """What is added to a row's number to get its id is known once the file is open."""
         journal = self.journal()
         journal.start()
-        number = journal.event("started", "", 0)
+        number = records(journal).change("started", "", 0)
         await journal.stop()
         self.assertEqual(self.rows("SELECT id FROM event"), [((journal.base or 0) + number,)])
         self.assertIsNone(self.journal().base)
@@ -299,7 +308,7 @@ class JournalTests(TestCase):
         self.patch(journal_module, "Writer", Told)
         journal = self.journal()
         journal.start()
-        journal.message("CSC", "from", 1, b"x")
+        records(journal).line("CSC", "from", 1, b"x")
         await written
         self.assertEqual(self.rows("SELECT line FROM message"), [(b"x",)])
         await journal.stop()
@@ -317,8 +326,8 @@ class JournalTests(TestCase):
         """The event that `stop` is told to record is the last, and has the number of the lost rows."""
         for most, detail in ((2**20, ""), (1, "1 rows of this run are lost")):
             journal = self.journal(max_bytes=most)
-            journal.message("CSC", "from", 1, b"x")
-            journal.message("CSC", "from", 1, b"x")
+            records(journal).line("CSC", "from", 1, b"x")
+            records(journal).line("CSC", "from", 1, b"x")
             journal.start()
             await journal.stop(last="stopped")
             run = self.rows(f"SELECT kind, detail FROM event WHERE run = {journal.run} ORDER BY id")
@@ -339,7 +348,7 @@ class JournalTests(TestCase):
         self.patch(journal_module, "Writer", Hanging)
         journal = Journal(self.path, self.log, reactor=clock)
         journal.start()
-        journal.message("CSC", "from", 1, b"x")
+        records(journal).line("CSC", "from", 1, b"x")
         hangs.wait()
         self.assertEqual(journal.fault, "")
         self.patch(Hanging, "hangs", True)
@@ -373,7 +382,7 @@ class JournalTests(TestCase):
         for _ in range(2):
             journal.start()
             journal.start()
-            journal.event("started", "", 0)
+            records(journal).change("started", "", 0)
             await journal.stop()
         self.assertEqual(self.rows("SELECT run FROM event"), [(1,), (2,)])
         self.assertEqual(journal.written, 2)
@@ -384,7 +393,7 @@ class JournalTests(TestCase):
         journal = self.journal(reactor=reactor)
         journal.start()
         await self.lines.first
-        journal.message("CSC", "from", 1, b"x")
+        records(journal).line("CSC", "from", 1, b"x")
         self.assertIn("can't be written", self.lines.lines[0])
         self.assertNotEqual(journal.fault, "")
         self.assertGreaterEqual(journal.lag, 0.0)
@@ -398,15 +407,15 @@ class JournalTests(TestCase):
         journal = self.journal()
         for lost in (1, 2):
             journal.start()
-            journal.step(1, "sent", "CSC", 1, 2**70, 10, 0)
-            journal.event("connected", "CSC", 1)
+            records(journal).step(1, "sent", "CSC", 1, 2**70, 10, 0)
+            records(journal).change("connected", "CSC", 1)
             await journal.stop()
             self.assertEqual((journal.lost, journal.written), (lost, lost))
 
     async def test_left_unknown(self) -> None:
         """A start after a crash says how many commands were in flight; the next start has none to tell of."""
         crashed = self.journal()
-        crashed.step(1, "sent", "CSC", 1, 7, 103, 1)
+        records(crashed).step(1, "sent", "CSC", 1, 7, 103, 1)
         crashed.start()
         await crashed.stop()  # with no end of that command, as if the daemon had been killed
         for unknown in (1, 0):
@@ -418,8 +427,8 @@ class JournalTests(TestCase):
     async def test_gap_at_the_end(self) -> None:
         """Rows that were lost just before the stop are marked too."""
         journal = self.journal(max_bytes=1)
-        journal.message("CSC", "from", 1, b"x")
-        journal.message("CSC", "from", 1, b"x")
+        records(journal).line("CSC", "from", 1, b"x")
+        records(journal).line("CSC", "from", 1, b"x")
         journal.start()
         await journal.stop()
         self.assertEqual(self.rows("SELECT kind FROM event"), [("gap",)])
@@ -447,7 +456,7 @@ class JournalTests(TestCase):
 
         self.patch(journal_module, "Writer", Broken)
         journal = self.journal()
-        journal.message("CSC", "from", 1, b"x")
+        records(journal).line("CSC", "from", 1, b"x")
         journal.start()
         await journal.stop()
         self.assertEqual((journal.lost, journal.pending), (1, 0))
@@ -459,37 +468,26 @@ class JournalTests(TestCase):
         self.path.mkdir()
         journal = self.journal(max_bytes=rows * (MEMORY_PER_ROW + 1))
         for _ in range(rows):
-            journal.message("CSC", "from", 1, b"x")
+            records(journal).line("CSC", "from", 1, b"x")
         journal.start()
         await self.lines.first
         await journal.stop()
         self.assertEqual((journal.lost, journal.pending, journal.oldest), (rows, 0, None))
         self.path.rmdir()
         for _ in range(rows):
-            journal.message("CSC", "from", 1, b"y")
+            records(journal).line("CSC", "from", 1, b"y")
         self.assertEqual((journal.lost, journal.pending), (rows, rows))
         journal.start()
         await journal.stop()
         self.assertEqual(self.rows("SELECT line, count(*) FROM message GROUP BY 1"), [(b"y", rows)])
 
 
-class NoJournalTests(SynchronousTestCase):
+class JournalOffTests(SynchronousTestCase):
     """A bridge that keeps no journal."""
 
-    def test_same_names(self) -> None:
-        """It takes all that a journal takes, and keeps nothing."""
-        journal = NoJournal()
-        journal.start()
-        journal.message("CSC", "from", 1, b"x")
-        journal.step(1, "sent", "CSC", 1, 1, 10, 0)
-        journal.event("connected", "CSC", 1)
-        self.successResultOf(journal.stop())
-        public = {"path"} | {name for name in dir(Journal) if not name.startswith("_")} - {
-            "take",
-            "free",
-            "oldest",
-        }
-        self.assertEqual(public - {"mark_gap", "number"} - set(dir(journal)), set())
+    def test_state(self) -> None:
+        """Its state is that of a journal that has lost nothing, and has no file."""
+        journal = JournalOff()
         self.assertEqual((journal.written, journal.lost, journal.pending, journal.lag), (0, 0, 0, 0.0))
         self.assertEqual((journal.base, journal.path), (None, None))
 

@@ -19,7 +19,7 @@ class WritingTests(JournalCase):
 
     def test_message(self) -> None:
         """A line stands there byte for byte, with when, whose, which way and in which epoch."""
-        self.waiting.message("CSC", "from", 3, b"1\n\xff\x00")
+        self.records.line("CSC", "from", 3, b"1\n\xff\x00")
         self.writer.turn()
         self.assertEqual(
             self.rows("SELECT run, time, peer, direction, epoch, line FROM message"),
@@ -28,7 +28,7 @@ class WritingTests(JournalCase):
 
     def test_step(self) -> None:
         """A step stands there with all that it was told."""
-        self.waiting.step(7, "refused", "EUI", 3, 12, 103, 5, "why")
+        self.records.step(7, "refused", "EUI", 3, 12, 103, 5, "why")
         self.writer.turn()
         self.assertEqual(
             self.rows("SELECT * FROM step"), [(1, 1, START, 7, "refused", "EUI", 3, 12, 103, 5, "why")]
@@ -37,9 +37,9 @@ class WritingTests(JournalCase):
     def test_order(self) -> None:
         """Ids tell what came first, over all tables and from one batch to the next."""
         for detail in ("a", "b"):
-            self.waiting.event("connected", "CSC", 1, detail)
+            self.records.change("connected", "CSC", 1, detail)
             self.record(70)
-            self.waiting.step(7, "sent", "CSC", 1, 1, 10, 0)
+            self.records.step(7, "sent", "CSC", 1, 1, 10, 0)
             self.writer.turn()
         self.assertEqual(self.rows("SELECT id FROM event"), [(1,), (73,)])
         self.assertEqual(self.rows("SELECT id FROM step"), [(72,), (144,)])
@@ -71,18 +71,18 @@ class WritingTests(JournalCase):
     def test_base(self) -> None:
         """A row's id is the number that it got when it was recorded, and what the run began with."""
         self.assertIsNone(self.keeper.base)
-        numbers = [self.waiting.event("connected", "CSC", 1) for _ in range(2)]
+        numbers = [self.records.change("connected", "CSC", 1) for _ in range(2)]
         self.writer.turn()
         base = self.keeper.base or 0
         self.record(5)
         self.writer.turn()
-        numbers.append(self.waiting.event("connected", "CSC", 1))
+        numbers.append(self.records.change("connected", "CSC", 1))
         self.writer.turn()
         self.assertEqual(self.rows("SELECT id FROM event"), [(base + number,) for number in numbers])
         self.assertEqual((base, self.keeper.base), (0, 0))
         self.keeper.close()
         self.open()
-        number = self.waiting.event("connected", "CSC", 1)
+        number = self.records.change("connected", "CSC", 1)
         self.writer.turn()
         self.assertEqual(self.keeper.base, RUN_IDS)
         self.assertEqual(self.rows("SELECT max(id) FROM event"), [(RUN_IDS + number,)])
@@ -105,7 +105,7 @@ class WritingTests(JournalCase):
             self.writer.turn()
             self.keeper.close()
             damage()
-            number = self.waiting.event("connected", "CSC", 1)
+            number = self.records.change("connected", "CSC", 1)
             self.writer.turn()
             self.assertEqual(self.rows("SELECT id, run FROM event WHERE kind = 'connected'"), [(number, 1)])
             self.assertEqual((self.keeper.base, self.keeper.run), (0, 1))
@@ -156,7 +156,7 @@ class WritingTests(JournalCase):
             (0, ("local",), 2101),
         ):
             for name in steps:
-                self.waiting.step(key, name, "CSC", 1, key, code, 1)
+                self.records.step(key, name, "CSC", 1, key, code, 1)
         self.writer.turn()
 
     def restart(self) -> None:
@@ -391,15 +391,15 @@ class FaultTests(JournalCase):
     def test_row_that_cannot_be_written(self) -> None:
         """A row that SQLite can't hold is counted and marked as a gap; those beside it are kept."""
         self.record()
-        self.waiting.step(1, "sent", "CSC", 1, 2**70, 10, 0)
-        self.waiting.step(2, "sent", "\udcff", 1, 1, 10, 0)
+        self.records.step(1, "sent", "CSC", 1, 2**70, 10, 0)
+        self.records.step(2, "sent", "\udcff", 1, 1, 10, 0)
         self.record()
         self.writer.turn()
         self.assertEqual((self.count(), self.count("step"), self.keeper.unwritable), (2, 0, 2))
         self.assertEqual(self.writer.written, 2)
         self.assertIn("2 rows lost", self.rows("SELECT detail FROM event WHERE kind = 'gap'")[0][0])
         self.assert_told_once("can't hold 2 rows")
-        number = self.waiting.event("connected", "CSC", 1)
+        number = self.records.change("connected", "CSC", 1)
         self.writer.turn()
         self.assertEqual(self.rows("SELECT id, kind FROM event"), [(2, "gap"), (number, "connected")])
         self.assertEqual(self.told, [])

@@ -431,7 +431,7 @@ OWN_TIMERS = {
     "cli.commander.watch:Watch.own_source": "the daemon is asked again",
     "cli.commander.web:WebClient.__init__": "connections that were not used for long are closed",
     "net.deadlines:Deadline._set": "the deadline's own",
-    "journal.limited:LimitedJournal._omit": "what was not recorded is counted, and told now and then",
+    "journal.limited:RecordLimiter._omit": "what was not recorded is counted, and told now and then",
     "cli.journal.replay:Replay._send": "the next command is due",
     "net.liveness:_Watch.look": "it judges by what the kernel has received, whether that was read or not",
     "net.turns:Turns._begin": "the next slices of what clients sent are read",

@@ -19,10 +19,9 @@ from benchmarks.bridge_event import EVENT, event, sent_at
 from benchmarks.by_hand import MESSAGES
 from benchmarks.runner import RESULTS, Case, Goal, Run
 from benchmarks.simple_stack import decode_command, decode_reply
-from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2020 import codec
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.replies import Reply
 from tests.support.web import LOG, Wire
 from tests.support.web_houses import WebHouse
@@ -97,8 +96,7 @@ class BridgeTests(SynchronousTestCase):
     def test_streams_begin(self) -> None:
         """The site whose streams are measured answers a reader with a stream."""
         house = WebHouse()
-        journal = NoJournal()
-        wire = Wire(web_streams.site(house.clock, Tee(journal), journal, house.bridge, LOG))
+        wire = Wire(web_streams.site(house.clock, house.bus, JournalOff(), LOG))
         wire.send(web_streams.REQUEST)
         self.assertIn(b"\nevent: hello\n", wire.data)
 

@@ -10,6 +10,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.app.bridge_service import BridgeService
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, Controller, PairCommander, PortCommanders
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
@@ -135,7 +136,7 @@ class BridgeCase(SynchronousTestCase):
     def make(self, **changes: Any) -> None:
         """Make the service, with these changes to the configuration."""
         self.config = attrs.evolve(self.config, **changes)
-        self.service = BridgeService(self.config, LOG, self.journal, self.reactor)
+        self.service = BridgeService(self.config, LOG, EventBus(self.reactor, self.journal), self.reactor)
 
     def start(self, *connected: PairEnd) -> None:
         """Start the service; these pairs connect to it, and to the others it does not get through."""

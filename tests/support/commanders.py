@@ -10,11 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.interfaces import IClient, IJournal
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
 
@@ -209,35 +211,23 @@ class RecordingLink:
 
 @implementer(IJournal)
 class RecordingJournal:
-    """A journal in memory."""
+    """A journal in memory, with tuples in place of records: neither time nor rights are in them."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str, int, bytes]] = []
         self.steps: list[tuple[Any, ...]] = []
         self.events: list[tuple[str, str, int, str]] = []
 
-    def message(self, peer: str, direction: str, epoch: int, line: bytes, privileged: bool = True) -> None:
-        """Note a line."""
-        self.messages.append((peer, direction, epoch, line))
-
-    def step(
-        self,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str = "",
-        privileged: bool = True,
-    ) -> None:
-        """Note a step."""
-        self.steps.append((key, step, peer, epoch, sequence_id, code, lease, explanation))
-
-    def event(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> None:
-        """Note an event."""
-        self.events.append((kind, peer, epoch, detail))
+    def keep(self, record: Record) -> int:
+        """Note a record."""
+        match record:
+            case LineRecord(_, epoch, peer, direction, line):
+                self.messages.append((peer, direction, epoch, line))
+            case CommandRecord(_, epoch, peer, step, sequence_id, code, key, lease, explanation):
+                self.steps.append((key, step, peer, epoch, sequence_id, code, lease, explanation))
+            case ChangeRecord(_, epoch, peer, kind, detail):
+                self.events.append((kind, peer, epoch, detail))
+        return 0
 
 
 class House:
@@ -246,7 +236,8 @@ class House:
     def __init__(self, **rules: Any) -> None:
         self.clock = Clock()
         self.journal = RecordingJournal()
-        self.bridge = Bridge(self.clock, LOG, self.journal, CommandRules(**rules))
+        self.bus = EventBus(self.clock, self.journal)
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules))
         self.link = self.connect()
 
     def connect(self) -> RecordingLink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,11 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import TestCase
 
 from mtmount_twisted.app.bridge_service import BridgeService
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PortCommanders, WebSettings
 from mtmount_twisted.journal.recorder import Journal
+from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.replies import Reply
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import HOST, ChaosProxy
@@ -45,12 +47,12 @@ class House:
         self._speed = speed
         self._mount_port = 0
         self.journal = Journal(journal, LOG)
-        tee = Tee(self.journal)
+        bus = EventBus(reactor, self.journal)
         hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
         desk = PortCommanders(name="desk", endpoint=f"tcp:0:interface={HOST}", role="commander")
         config = Config(controller=None, pairs=(), ports=(hall, desk))
-        self.served = BridgeService(config, LOG, tee)
-        parts = Parts(self.served, tee, self.journal, config.clients)
+        self.served = BridgeService(config, LOG, bus)
+        parts = Parts(self.served, bus, self.journal, config.clients)
 
         self.web = WebService(settings or WebSettings(), f"tcp:0:interface={HOST}", tokens, parts, LOG)
 
@@ -67,7 +69,7 @@ class House:
     async def start(self) -> None:
         """Start everything."""
         self.journal.start()
-        self.journal.event("started", "", 0)
+        self.journal.keep(ChangeRecord(time.time(), 0, "", "started"))
         self.served.startService()
         await self.start_mount()
         self.web.startService()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
@@ -28,6 +27,7 @@ from mtmount_twisted.journal.writer import JournalWriter
 
 from .folders import scratch_folder
 from .journals import STAMP, START
+from .records import RecordMaker
 
 LOG = logging.getLogger("tests.support.feeds")
 NIGHT = User("night", frozenset(["observe"]), Source.CSC)
@@ -189,19 +189,20 @@ class World:
         self.bounds = bounds or Bounds.of(WebSettings(), ClientLimits())
         self.ring = ring
         self.recorded = self.recorded_before = 0
-        self.counts: Counter[str] = Counter()
         self.start()
 
     def start(self) -> None:
         """The daemon starts."""
         self.recorded_before = self.recorded
         self.journal: Any = Notebook(self)
-        self.tee = Tee(self.journal, self.wall_clock)
+        self.bus = EventBus(self.clock, self.journal, self.wall_clock)
+        self.bus.epoch = self.epoch
+        self.records = RecordMaker(self.bus.publish, self.bus.now)
         self.turns = Turns(self.clock)
-        self.feed = Feed(self.tee, self.journal, self.clock, self.turns, **self.ring)
+        self.feed = Feed(self.bus, self.journal, self.clock, self.turns, **self.ring)
         self.presence = Presence()
         self.streams = Streams(
-            *(self.feed, self.turns, self.presence, self.tee, self, self.clock), self.bounds, LOG
+            *(self.feed, self.turns, self.presence, self.bus, self.clock), self.bounds, LOG
         )
 
     def stop(self) -> None:
@@ -209,6 +210,7 @@ class World:
         self.streams.close()
         self.feed.close()
         self.turns.close()
+        self.bus.close()
         self.write()
         self.journal.keeper.close()
 
@@ -231,7 +233,7 @@ class World:
         """So many messages, with sequence ids that count up from 1."""
         for _ in range(number):
             self.recorded += 1
-            self.tee.message(peer, "from", self.epoch, b"%d\n%b" % (self.recorded, line))
+            self.records.line(peer, "from", self.epoch, b"%d\n%b" % (self.recorded, line))
 
     def write(self) -> None:
         """The journal's thread has a turn."""

@@ -13,6 +13,7 @@ from mtmount_twisted.journal.recorder import Waiting, Writer
 from mtmount_twisted.journal.writer import JournalWriter
 
 from .folders import scratch_folder
+from .records import RecordMaker
 
 START = 1795363443.0
 """When a test's time begins: 2026-11-22T16:04:03Z."""
@@ -79,6 +80,7 @@ class JournalCase(SynchronousTestCase):
             **limits,
         )
         self.writer = Writer(self.waiting, self.keeper)
+        self.records = RecordMaker(lambda record: self.waiting.keep(record), self.wall_clock)
         self.wakes = 0
 
     def wall_clock(self) -> float:
@@ -97,7 +99,7 @@ class JournalCase(SynchronousTestCase):
         """Record some lines, a millisecond apart."""
         for _ in range(number):
             self.now += 0.001
-            self.waiting.message("CSC", "from", 1, b"1\n32\n1\n" + STAMP)
+            self.records.line("CSC", "from", 1, b"1\n32\n1\n" + STAMP)
 
     def rows(self, sql: str, path: Path | None = None) -> list[tuple[Any, ...]]:
         """What another program reads in the file."""
@@ -118,40 +120,40 @@ class JournalCase(SynchronousTestCase):
         return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
 
 
-def session(waiting: Waiting, pass_time: Callable[[float], None]) -> None:
+def session(records: RecordMaker[int], pass_time: Callable[[float], None]) -> None:
     """Record a short night: a move that is done, a refused stop, a track that is left open."""
     rows: Iterable[tuple[str, tuple[Any, ...]]] = (
-        ("event", ("started", "", 0, "version 1")),
-        ("event", ("link_up", "controller", 1)),
-        ("message", ("CSC", "from", 1, b"1\n103\n1\n" + STAMP + b"\n10.0\n0.0\n0.0\n0.0")),
+        ("change", ("started", "", 0, "version 1")),
+        ("change", ("link_up", "controller", 1)),
+        ("line", ("CSC", "from", 1, b"1\n103\n1\n" + STAMP + b"\n10.0\n0.0\n0.0\n0.0")),
         ("step", (1001, "received", "CSC", 1, 1, 103, 1)),
-        ("message", ("controller", "to", 1, b"1001\n103\n1\n" + STAMP + b"\n10.0\n0.0\n0.0\n0.0")),
+        ("line", ("controller", "to", 1, b"1001\n103\n1\n" + STAMP + b"\n10.0\n0.0\n0.0\n0.0")),
         ("step", (1001, "sent", "CSC", 1, 1, 103, 1)),
-        ("message", ("controller", "from", 1, b"0\n1001\n1\n" + STAMP + b"\n3000")),
+        ("line", ("controller", "from", 1, b"0\n1001\n1\n" + STAMP + b"\n3000")),
         ("step", (1001, "ack", "CSC", 1, 1, 103, 1)),
-        ("message", ("CSC", "to", 1, b"0\n1\n1\n" + STAMP + b"\n3000")),
-        ("message", ("controller", "from", 1, b"2\n1001\n1\n" + STAMP)),
+        ("line", ("CSC", "to", 1, b"0\n1\n1\n" + STAMP + b"\n3000")),
+        ("line", ("controller", "from", 1, b"2\n1001\n1\n" + STAMP)),
         ("step", (1001, "done", "CSC", 1, 1, 103, 1)),
-        ("message", ("CSC", "to", 1, b"2\n1\n1\n" + STAMP)),
-        ("message", ("controller", "from", 1, b"6\n" + STAMP + b"\n0\n1")),
-        ("message", ("everyone", "to", 1, b"6\n" + STAMP + b"\n0\n1")),
+        ("line", ("CSC", "to", 1, b"2\n1\n1\n" + STAMP)),
+        ("line", ("controller", "from", 1, b"6\n" + STAMP + b"\n0\n1")),
+        ("line", ("everyone", "to", 1, b"6\n" + STAMP + b"\n0\n1")),
         ("pause", (60.0,)),
-        ("message", ("EUI", "from", 1, b"1\n32\n2\n" + STAMP)),
+        ("line", ("EUI", "from", 1, b"1\n32\n2\n" + STAMP)),
         ("step", (0, "refused", "EUI", 1, 1, 32, 1, "refused: CSC has command")),
-        ("message", ("EUI", "to", 1, b"1\n1\n2\n" + STAMP + b"\nrefused: CSC has command")),
-        ("message", ("CSC", "from", 1, TRACK)),
+        ("line", ("EUI", "to", 1, b"1\n1\n2\n" + STAMP + b"\nrefused: CSC has command")),
+        ("line", ("CSC", "from", 1, TRACK)),
         ("step", (1002, "received", "CSC", 1, 2, 105, 1)),
-        ("message", ("controller", "to", 1, b"1002" + TRACK[1:])),
+        ("line", ("controller", "to", 1, b"1002" + TRACK[1:])),
         ("step", (1002, "sent", "CSC", 1, 2, 105, 1)),
-        ("message", ("controller", "from", 1, b"\xff rubbish")),
-        ("event", ("link_down", "controller", 1, "connection lost")),
+        ("line", ("controller", "from", 1, b"\xff rubbish")),
+        ("change", ("link_down", "controller", 1, "connection lost")),
     )
     for kind, values in rows:
         pass_time(0.001)
         if kind == "pause":
             pass_time(*values)
         else:
-            getattr(waiting, kind)(*values)
+            getattr(records, kind)(*values)
 
 
 class SessionCase(JournalCase):
@@ -163,5 +165,5 @@ class SessionCase(JournalCase):
         def pass_time(seconds: float) -> None:
             self.now += seconds
 
-        session(self.waiting, pass_time)
+        session(self.records, pass_time)
         self.writer.turn()

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
@@ -24,6 +24,7 @@ from mtmount_twisted.journal.recorder import Waiting
 
 from .commanders import LOG, RecordingClient, RecordingLink
 from .pages import DOCS
+from .records import RecordMaker
 
 PAGE = DOCS / "reference" / "web_metrics.rst"
 POSITION = b"10", b"45", b"0", b"0", b"0"
@@ -48,19 +49,20 @@ class MetricsCase(SynchronousTestCase):
         cast(Any, self.journal).lag = 1.5
         cast(Any, self.journal).written = 0
         cast(Any, self.journal).left_unknown = 0
-        self.tee = Tee(self.journal, self.clock.seconds)
-        self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules())
+        self.bus = EventBus(self.clock, self.journal, self.clock.seconds)
+        self.records = RecordMaker(self.bus.publish, self.bus.now)
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules())
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
         self.streams = Readers()
-        self.times = AckTimes(self.tee, self.clock, Stamps(self.clock, self.clock.seconds))
+        self.times = AckTimes(self.bus, self.clock, Stamps(self.clock, self.clock.seconds))
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 
     def make(self, journal: Any, kept_time: float = 0.0) -> Metrics:
         """What is tested."""
         return Metrics(
-            *(self.bridge, self.tee, self.pair, journal, self.times, self.watch, self.streams),
+            *(self.bridge, self.bus, self.pair, journal, self.times, self.watch, self.streams),
             lambda: self.refused,
             lambda: self.names,
             "1.2.3",

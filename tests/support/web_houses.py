@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
@@ -21,7 +21,7 @@ from mtmount_twisted.frontends.web.api.leases import Leases
 from mtmount_twisted.frontends.web.api.state import StateRoutes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Respond, Role, User
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 
 from .commanders import LOG, House, RecordingJournal
 from .web import as_read
@@ -48,23 +48,23 @@ class WebHouse(House):
     def __init__(self, clock: Any = None, most_lives: int = MAX_LIVES, **rules: Any) -> None:
         self.clock = clock or Clock()
         self.journal = RecordingJournal()
-        self.tee = Tee(self.journal, self.wall_clock)
-        self.bridge = Bridge(self.clock, LOG, self.tee, CommandRules(**rules))
+        self.bus = EventBus(self.clock, self.journal, self.wall_clock)
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules))
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.stamps = Stamps(self.clock, self.wall_clock)
-        self.lives = CommandTracker(self.tee, self.clock, self.stamps, most_lives)
-        self.acks = AckTimes(self.tee, self.clock, self.stamps)
+        self.lives = CommandTracker(self.bus, self.clock, self.stamps, most_lives)
+        self.acks = AckTimes(self.bus, self.clock, self.stamps)
         self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
         self.commands = CommandRoutes(self.commanders)
         self.leases = Leases(
-            self.bridge, self.tee, self.publish, self.commanders, self.clock, self.stamps, LOG
+            self.bridge, self.bus, self.publish, self.commanders, self.clock, self.stamps, LOG
         )
         self.ways = Link()
         self.state = StateRoutes(
             self.bridge,
-            self.tee,
+            self.bus,
             self.ways,
-            NoJournal(),
+            JournalOff(),
             self.leases,
             self.clock,
             self.stamps,

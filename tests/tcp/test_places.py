@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
 from mtmount_twisted.frontends.tcp.commanders import (
     READ_EVERY,
@@ -56,7 +57,7 @@ class FullPortCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock: Any = Clock()
         self.journal = RecordingJournal()
-        self.bridge = Bridge(self.clock, LOG, self.journal, CommandRules())
+        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), CommandRules())
         settings = PortCommanders(name="hall", endpoint=TCP, role=self.role, max_clients=PLACES)
         turns = turns_without_rights(self.clock)
         self.port = PortFactory(settings, self.bridge, ClientLimits(), turns, LOG, self.clock)

@@ -31,7 +31,6 @@ from mtmount_twisted.testing import HOST
 from tests.app.test_bridge_service import Collector
 from tests.support.bridges import LOG, TCP, ask
 from tests.support.certificates import Authority
-from tests.support.commanders import RecordingJournal
 from tests.support.folders import scratch_folder
 
 try:
@@ -55,7 +54,7 @@ class CertifiedTests(TestCase):
             certificate=str(self.authority.issue("bridge")),
             client_ca=str(self.authority.ca),
         )
-        self.service = BridgeService(Config(ports=(port,)), LOG, RecordingJournal())
+        self.service = BridgeService(Config(ports=(port,)), LOG)
         self.service.startService()
         self.addCleanup(self.service.stopService)
         self.assertEqual(self.service.port_failures, [])
@@ -210,7 +209,7 @@ class CertifiedTests(TestCase):
         [port] = self.service.config.ports
         for changes in ({}, {"client_ca": None}):
             listed = attrs.evolve(port, allow=("192.0.2.1",), **changes)
-            service = BridgeService(Config(ports=(listed,)), LOG, RecordingJournal())
+            service = BridgeService(Config(ports=(listed,)), LOG)
             service.startService()
             where = service.ports[0].getHost().port  # type: ignore[attr-defined]
             with self.assertLogs(LOG, "WARNING"):
@@ -243,7 +242,7 @@ class NumberedTests(TestCase):
                 name="wall", endpoint=f"ssl:0:interface={HOST}:privateKey={chain}:certKey={chain}", **own
             ),
         )
-        self.service = BridgeService(Config(ports=ports), LOG, RecordingJournal())
+        self.service = BridgeService(Config(ports=ports), LOG)
         self.service.startService()
         self.addCleanup(self.service.stopService)
         self.assertEqual(self.service.port_failures, [])

@@ -10,24 +10,25 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.enums import CommandCode, Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Call, User
-from mtmount_twisted.journal.recorder import NoJournal
+from tests.support.records import RecordMaker
 
 START = 1_700_000_000.0
 """The wall clock when the reactor's clock is 0, in Unix seconds."""
 
 
 class AckTimesTests(SynchronousTestCase):
-    """`AckTimes` between a tee that a test plays and a page that asks."""
+    """`AckTimes` between a bus on which a test publishes and a page that asks."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.tee = Tee(NoJournal(), self.now)
-        self.acks = AckTimes(self.tee, self.clock, Stamps(self.clock, self.now))
+        self.bus = EventBus(self.clock, wall_clock=self.now)
+        self.records = RecordMaker(self.bus.publish, self.bus.now)
+        self.acks = AckTimes(self.bus, self.clock, Stamps(self.clock, self.now))
         self.key = 0
 
     def now(self) -> float:
@@ -36,7 +37,7 @@ class AckTimesTests(SynchronousTestCase):
 
     def step(self, step: str, key: int, explanation: str = "") -> None:
         """Record a step of a command of ``csc``."""
-        self.tee.step(key, step, "csc", 1, key, int(CommandCode.AZIMUTH_AXIS_TRACK), 1, explanation)
+        self.records.step(key, step, "csc", 1, key, int(CommandCode.AZIMUTH_AXIS_TRACK), 1, explanation)
 
     def answer(self, step: str, seconds: float, explanation: str = "") -> None:
         """Record a command that is answered after so many seconds."""
@@ -108,7 +109,9 @@ class AckTimesTests(SynchronousTestCase):
             for steps in ((), ("ack",)):
                 self.key += 1
                 for step in ("received", "sent", *steps, end):
-                    self.tee.step(self.key, step, "csc", 1, self.key, int(CommandCode.AZIMUTH_AXIS_MOVE), 1)
+                    self.records.step(
+                        self.key, step, "csc", 1, self.key, int(CommandCode.AZIMUTH_AXIS_MOVE), 1
+                    )
         counted = sum(self.acks.to_ack.counts), sum(self.acks.to_done.counts)
         self.assertEqual(counted, (4, 2))
         self.answer("ack", 0.1)  # a command that has no more than an Ack
@@ -167,8 +170,9 @@ class QuietTests(SynchronousTestCase):
     def test_unknown_steps(self) -> None:
         """A step of a command whose sending was not heard changes nothing."""
         clock = Clock()
-        tee = Tee(NoJournal(), clock.seconds, logging.getLogger("mtmount_twisted.tests.acks"))
-        acks = AckTimes(tee, clock, Stamps(clock, clock.seconds))
+        bus = EventBus(clock, wall_clock=clock.seconds, log=logging.getLogger("mtmount_twisted.tests.acks"))
+        records = RecordMaker(bus.publish, bus.now)
+        acks = AckTimes(bus, clock, Stamps(clock, clock.seconds))
         for step in ("ack", "done", "timed_out", "refused"):
-            tee.step(7, step, "csc", 1, 7, 9999, 1, "")
-        self.assertEqual((acks.shape().columns, len(tee.on_step)), ([], 1))
+            records.step(7, step, "csc", 1, 7, 9999, 1, "")
+        self.assertEqual((acks.shape().columns, len(bus.subscribers)), ([], 1))

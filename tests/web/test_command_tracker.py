@@ -10,19 +10,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, BothAxesStop, Command
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.api.command_tracker import (
     LASTING,
     MAX_STEPS,
-    CommandRecord,
     CommandTracker,
     Key,
+    TrackedCommand,
 )
 from mtmount_twisted.frontends.web.events.stamps import Stamps
-from mtmount_twisted.journal.recorder import NoJournal
 from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
+from tests.support.records import RecordMaker
 from tests.support.web import as_read
 
 ME = "web/night"
@@ -31,26 +31,27 @@ KEY = Key("new", b"")
 
 
 class LivesCase(SynchronousTestCase):
-    """Lives, and a tee that tells them of steps."""
+    """Lives, and a bus that hands them steps."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.tee = Tee(NoJournal(), lambda: 1_800_000_000.5)
+        self.bus = EventBus(self.clock, wall_clock=lambda: 1_800_000_000.5)
+        self.records = RecordMaker(self.bus.publish, self.bus.now)
         self.stamps = Stamps(self.clock, lambda: 1_800_000_000.5 + self.clock.seconds())
-        self.lives = CommandTracker(self.tee, self.clock, self.stamps, most=3)
+        self.lives = CommandTracker(self.bus, self.clock, self.stamps, most=3)
         self.numbers = iter(range(1, 1000))
 
-    def begin(self, command: Command | None = None, key: Key | None = None) -> CommandRecord:
+    def begin(self, command: Command | None = None, key: Key | None = None) -> TrackedCommand:
         """Begin a life."""
         if command is None:
             command = AzimuthAxisMove(sequence_id=next(self.numbers), position=10)
         return self.lives.begin(ME, command, key)
 
-    def step(self, life: CommandRecord, *steps: str, why: str = "", peer: str = ME) -> None:
+    def step(self, life: TrackedCommand, *steps: str, why: str = "", peer: str = ME) -> None:
         """The bridge records steps."""
         for step in steps:
             command = life.command
-            self.tee.step(7, step, peer, 1, command.sequence_id, int(command.command_code), 1, why)
+            self.records.step(7, step, peer, 1, command.sequence_id, int(command.command_code), 1, why)
 
 
 class LifeTests(LivesCase):
@@ -95,7 +96,7 @@ class LifeTests(LivesCase):
         """Steps of other commanders, of other ids, or after the end, change nothing."""
         life = self.begin()
         self.step(life, "done", peer="csc")
-        self.step(CommandRecord("x", AzimuthAxisMove(sequence_id=500, position=1), ME, self.stamps), "done")
+        self.step(TrackedCommand("x", AzimuthAxisMove(sequence_id=500, position=1), ME, self.stamps), "done")
         self.assertEqual(life.state, "open")
         self.step(life, "done", "noack")
         self.assertEqual((life.state, len(life.steps)), ("done", 1))
@@ -141,7 +142,7 @@ class KeepingTests(LivesCase):
 
     def test_ids_of_another_daemon(self) -> None:
         """The same command has another id in the next daemon, so that an old id never means a new command."""
-        other = CommandTracker(self.tee, self.clock, self.stamps)
+        other = CommandTracker(self.bus, self.clock, self.stamps)
         self.assertNotEqual(self.begin().id, other.begin(ME, AzimuthAxisMove(position=1)).id)
         self.assertIsNone(other.get(self.begin().id))
 
@@ -340,7 +341,7 @@ class WaitingTests(LivesCase):
         self.lives.close()
         self.assertFalse(self.successResultOf(waiter))
         self.assertTrue(self.successResultOf(told))
-        self.assertEqual((self.tee.on_step, self.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((self.bus.subscribers, self.clock.getDelayedCalls()), ([], []))
         self.assertFalse(self.successResultOf(self.lives.wait(life, "done", 30)))
 
     @given(

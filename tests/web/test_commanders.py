@@ -158,7 +158,7 @@ class PresenceTests(WebCase):
         self.house.commanders.seen(self.night)
         self.assertFalse(self.here())
         self.assertEqual(self.told(self.post("BothAxesStop")).status, 503)
-        self.assertEqual((self.house.tee.on_event, self.house.clock.getDelayedCalls()), ([], []))
+        self.assertEqual((self.house.bus.subscribers, self.house.clock.getDelayedCalls()), ([], []))
 
 
 class SendingTests(WebCase):

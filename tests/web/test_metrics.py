@@ -8,13 +8,14 @@ from typing import Any, cast
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
 from mtmount_twisted.bridge.core import REASONS
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.bridge.registry import OBSERVERS
-from mtmount_twisted.bridge.tee import Tee
 from mtmount_twisted.frontends.web.api import metrics
 from mtmount_twisted.frontends.web.api.metrics import FIGURES
 from mtmount_twisted.journal.limited import VISIT_ROWS
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.commanders import MOVE, STATE, STOP, TRACK
+from tests.support.records import RecordMaker
 from tests.support.scrapes import PAGE, POSITION, MetricsCase, table
 
 PROCESS_FIGURES = 6
@@ -166,7 +167,7 @@ class ClientTests(MetricsCase):
     def test_cut_off(self) -> None:
         """Who is cut off is counted, also one that only listened to events."""
         self.bridge.cut_off(self.client("desk/7"), "behind")
-        self.tee.event("cut_off", "web/night", 1, "event stream: behind")
+        self.records.change("cut_off", "web/night", 1, "event stream: behind")
         self.assertEqual(self.commanders("clients_cut_off_total"), {"csc": 0, "desk": 1, "web": 1})
 
     def test_event_streams(self) -> None:
@@ -209,7 +210,7 @@ class JournalTests(MetricsCase):
         """Rows that are lost are counted, and each stretch of them as one gap."""
         for _ in range(2):
             for _ in range(400):
-                self.tee.message("csc", "from", 0, b"1\n2\n3")
+                self.records.line("csc", "from", 0, b"1\n2\n3")
             messages, steps, events = self.journal.take()
             self.journal.free([*messages, *steps, *events])
         self.assertGreater(self.value("journal_lost_rows_total", "rights=yes"), 10)
@@ -219,8 +220,9 @@ class JournalTests(MetricsCase):
     def test_rows_of_clients_without_rights(self) -> None:
         """Rows that clients without rights brought about are counted apart: those that were lost for want of
         room, and those that were not recorded because there were too many."""
+        records = RecordMaker(self.journal.keep, self.bus.now)
         for _ in range(400):
-            self.tee.message("hall/1", "from", 0, b"1\n2\n3", privileged=False)
+            records.line("hall/1", "from", 0, b"1\n2\n3", privileged=False)
         self.assertEqual(self.value("journal_lost_rows_total", "rights=yes"), 0)
         self.assertGreater(self.value("journal_lost_rows_total", "rights=no"), 10)
         observer = self.client("hall/1", may_command=False)
@@ -230,10 +232,9 @@ class JournalTests(MetricsCase):
 
     def test_no_journal(self) -> None:
         """A bridge that keeps no journal has no gaps in it."""
-        tee = Tee(NoJournal())
-        self.tee = tee
-        self.metrics = self.make(NoJournal())
-        tee.event("connected", "csc", 0)
+        self.bus = EventBus(self.clock)
+        self.metrics = self.make(JournalOff())
+        RecordMaker(self.bus.publish, self.bus.now).change("connected", "csc", 0)
         self.assertEqual((self.value("journal_gaps_total"), self.value("journal_lag_seconds")), (0, 0))
 
     def test_event_loop(self) -> None:
@@ -298,7 +299,7 @@ class ExpositionTests(MetricsCase):
         self.metrics.close()
         self.metrics.close()
         self.times.close()
-        self.assertEqual((self.tee.on_message, self.tee.on_step, self.tee.on_event), ([], [], []))
+        self.assertEqual(self.bus.subscribers, [])
 
     def test_names(self) -> None:
         """Each name has the prefix, and a histogram its unit."""

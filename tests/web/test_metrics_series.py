@@ -39,7 +39,7 @@ class FirstScrapeTests(MetricsCase):
         self.link.refuse(second, b"no")
         self.link.say(STATE, b"77\nx", warning("pump", active=True))
         self.client("desk/1").say(b"")
-        self.tee.event("cut_off", "web/night", 1, "event stream: behind")
+        self.records.change("cut_off", "web/night", 1, "event stream: behind")
         self.bridge.link_down("gone")
         self.assertEqual(self.series(), before)
 

@@ -21,7 +21,7 @@ from mtmount_twisted.frontends.web.events.shapes import shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
 from mtmount_twisted.frontends.web.service import Areas, Parts
 from mtmount_twisted.journal.reading import Entry
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.commanders import LOG
 from tests.support.strategies import line_of
 from tests.support.web import as_read
@@ -57,7 +57,7 @@ class DocumentTests(WebCase):
         """Return all routes of the daemon."""
         house = self.house
         served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[])
-        parts = Parts(served, house.tee, NoJournal(), ClientLimits())
+        parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         areas.close()
         self.assertEqual(house.clock.getDelayedCalls(), [])

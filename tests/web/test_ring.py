@@ -8,13 +8,14 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.frontends.web.events import ring as feed_module
 from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
 from mtmount_twisted.frontends.web.events.selection import Selection
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.feeds import World, parsed
 from tests.support.journals import STAMP
+from tests.support.records import RecordMaker
 
 
 class Ear:
@@ -51,8 +52,8 @@ class FeedTests(SynchronousTestCase):
         """Messages, steps and changes are told in their order, with the ids that they have in the file."""
         ear = self.ear()
         self.world.record()
-        self.world.tee.step(9, "received", "csc", 4, 1, 32, 2)
-        self.world.tee.event("link_down", "controller", 4, "lost")
+        self.world.records.step(9, "received", "csc", 4, 1, 32, 2)
+        self.world.records.change("link_down", "controller", 4, "lost")
         self.world.write()
         self.world.wait()
         self.assertEqual([event.name for event in ear.events], ["message", "step", "change"])
@@ -117,8 +118,8 @@ class FeedTests(SynchronousTestCase):
         by_kind = self.ear(kinds=frozenset(["BOTH_AXES_STOP"]))
         by_peer = self.ear(peers=frozenset(["controller"]))
         self.world.record()
-        self.world.tee.step(9, "received", "csc", 4, 1, 32, 2)
-        self.world.tee.message("controller", "from", 4, b"6\n" + STAMP + b"\n0\n1")
+        self.world.records.step(9, "received", "csc", 4, 1, 32, 2)
+        self.world.records.line("controller", "from", 4, b"6\n" + STAMP + b"\n0\n1")
         self.world.wait()
         self.assertEqual([event.name for event in by_type.events], ["step"])
         self.assertEqual([event.name for event in by_kind.events], ["message", "step"])
@@ -183,7 +184,7 @@ class FeedTests(SynchronousTestCase):
         """What is sent in one piece is bounded, also if each line is long."""
         ear = self.ear()
         for _ in range(20):
-            self.world.tee.message("controller", "from", 4, b"5\n" + STAMP + b"\n" + b"x" * 20_000)
+            self.world.records.line("controller", "from", 4, b"5\n" + STAMP + b"\n" + b"x" * 20_000)
         self.world.wait()
         self.assertEqual(len(ear.events), 20)
         self.assertLess(max(map(len, ear.heard)), 120_000)
@@ -217,11 +218,11 @@ class FeedTests(SynchronousTestCase):
     def test_without_a_journal(self) -> None:
         """Without a journal events have no id."""
         clock = Clock()
-        tee, journal = Tee(NoJournal()), NoJournal()
-        feed = Feed(tee, journal, clock, Turns(clock))
+        bus = EventBus(clock)
+        feed = Feed(bus, JournalOff(), clock, Turns(clock))
         ear = Ear()
         feed.attach(ear)
-        tee.message("csc", "from", 1, b"1\n32\n1\n" + STAMP)
+        RecordMaker(bus.publish, bus.now).line("csc", "from", 1, b"1\n32\n1\n" + STAMP)
         clock.advance(1)
         self.assertEqual((ear.events[0].id, ear.events[0].data["id"]), (None, None))
         self.assertEqual((feed.oldest_row, feed.last_row, feed.position_after(0, 1)), (0, 0, None))
@@ -248,9 +249,7 @@ class FeedTests(SynchronousTestCase):
         for _ in range(2):
             self.feed.close()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
-        self.assertEqual(
-            (self.world.tee.on_message, self.world.tee.on_step, self.world.tee.on_event), ([],) * 3
-        )
+        self.assertEqual(self.world.bus.subscribers, [])
 
     def test_close_while_telling(self) -> None:
         """What is on its way when the service ends goes no further, and nobody complains."""

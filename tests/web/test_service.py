@@ -18,15 +18,15 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.bridge_service import BridgeService
-from mtmount_twisted.bridge.tee import Tee
+from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.frontends.web.http.encoding import LEAST
 from mtmount_twisted.frontends.web.http.site import CLOSING
 from mtmount_twisted.frontends.web.http.tokens import load as load_tokens
 from mtmount_twisted.frontends.web.service import Parts, WebService
-from mtmount_twisted.interfaces import IBridge, IJournalState, IServed, ITee
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState, IServed
+from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.certificates import Authority
 from tests.support.folders import scratch_folder, scratch_path
 from tests.support.web import LOG, Got, Wire, ask
@@ -40,10 +40,10 @@ def web_of(
     on: Any, endpoint: str = ENDPOINT, tokens: Any = None, **settings: Any
 ) -> tuple[BridgeService, WebService]:
     """A bridge with no controller, and what shows it; the bridge is started."""
-    tee = Tee(NoJournal())
-    bridge = BridgeService(CONFIG, LOG, tee, reactor=on)
+    bus = EventBus(on)
+    bridge = BridgeService(CONFIG, LOG, bus, reactor=on)
     bridge.startService()
-    parts = Parts(bridge, tee, tee.journal, CONFIG.clients)
+    parts = Parts(bridge, bus, JournalOff(), CONFIG.clients)
     changed = attrs.evolve(WebSettings(), **settings)
     return bridge, WebService(changed, endpoint, tokens, parts, LOG, on)
 
@@ -95,7 +95,7 @@ class InMemory(SynchronousTestCase):
         """What it is handed offers what it needs."""
         self.start()
         parts = self.service._parts
-        contracts = (IServed, parts.served), (IBridge, parts.served.bridge), (ITee, parts.tee)
+        contracts = (IServed, parts.served), (IBridge, parts.served.bridge), (IEventBus, parts.bus)
         for contract, part in (*contracts, (IJournalState, parts.journal)):
             self.assertTrue(verifyObject(contract, part))
 
@@ -297,8 +297,7 @@ class InMemory(SynchronousTestCase):
         self.bridge.stopService()
         self.reactor.advance(60)
         self.assertLessEqual(len(self.reactor.getDelayedCalls()), quiet)
-        tee = service._parts.tee
-        self.assertEqual((tee.on_message, tee.on_step, tee.on_event), ([], [], []))
+        self.assertEqual(service._parts.bus.subscribers, [])
 
     def test_fault_in_the_end(self) -> None:
         """What fails to close is in the log, and all else is closed."""
@@ -334,7 +333,7 @@ class InMemory(SynchronousTestCase):
         service.startService()
         self.assertIn(f"can't listen on {ENDPOINT}: ", service.failure)
         self.assertIn("taken", service.failure)
-        self.assertEqual(service._parts.tee.on_message, [])
+        self.assertEqual(service._parts.bus.subscribers, [])
         self.successResultOf(service.stopService())
 
     def test_listens_too_late(self) -> None:

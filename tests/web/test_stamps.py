@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.frontends.web.events.shapes import iso
 from mtmount_twisted.frontends.web.events.stamps import STEP, Stamps
+from mtmount_twisted.records import ChangeRecord, CommandRecord
 from mtmount_twisted.replies import InPositionReply, WarningReply
 from tests.support.web import as_read
 from tests.support.web_houses import START, WebCase, user
@@ -62,8 +63,9 @@ class ClockSetTests(WebCase):
     def test_same_as_events(self) -> None:
         """What an event told has the event's own time, so that a reader of both knows it again."""
         events: dict[str, float] = {}
-        self.house.tee.on_step.append(lambda number, time, key, step, *row: events.update({step: time}))
-        self.house.tee.on_event.append(lambda number, time, kind, *row: events.update({kind: time}))
+        bus = self.house.bus
+        bus.subscribe(lambda record, number: events.update({record.step: record.time}), CommandRecord)
+        bus.subscribe(lambda record, number: events.update({record.kind: record.time}), ChangeRecord)
         self.house.wall_start += STEP / 2
         id = self.happen()
         self.assertEqual(self.house.acks.shape().refusals[0].time, iso(events["noack"]))

@@ -206,7 +206,7 @@ class SaidTests(WebCase):
         """However often the state is asked for, each line is decoded once; what is gone is not kept."""
         said = Said(self.house.stamps)
         entries = [
-            KnownEntry(line(WarningReply(active=True, code=number, subsystem=SUBSYSTEM)), 1.0, False)
+            KnownEntry(line(WarningReply(active=True, code=number, subsystem=SUBSYSTEM)), 4, 1.0, False)
             for number in range(1000)
         ]
         with patch.object(state, "decode_to_show", side_effect=codec.decode_to_show) as decode:

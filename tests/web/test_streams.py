@@ -23,8 +23,9 @@ from mtmount_twisted.frontends.web.http.calls import Problem, User
 from mtmount_twisted.frontends.web.http.routing import Router
 from mtmount_twisted.frontends.web.http.site import WebSite
 from mtmount_twisted.journal import limited, reading
-from mtmount_twisted.journal.recorder import NoJournal
+from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.records import ChangeRecord
 from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
 from tests.support.feeds import NIGHT, Event, Request, World
 from tests.support.journals import STAMP
@@ -82,7 +83,7 @@ class StreamTests(StreamsCase):
         """Text with line feeds or with what looks like an event stays one event's data."""
         reader = self.world.read()
         for text in (b"x\rdata: y", b"data: x\n\nevent: gone\ndata: {}", "\u2028é".encode(), b"\xff\x00"):
-            self.world.tee.message("controller", "from", 4, b"5\n" + STAMP + b"\n" + text)
+            self.world.records.line("controller", "from", 4, b"5\n" + STAMP + b"\n" + text)
         self.world.wait()
         self.assertEqual([event.name for event in reader.events], ["hello", *["message"] * 4])
         self.assertEqual(reader.named("message")[0]["fields"], None)
@@ -117,9 +118,9 @@ class StreamTests(StreamsCase):
             reader = self.world.read(last, kind="step,ACK", peer="csc, controller")
             self.world.wait()
             self.world.record()
-            self.world.tee.step(9, "sent", "csc", 4, 1, 32, 2)
-            self.world.tee.message("controller", "from", 4, b"0\n1\n1\n" + STAMP + b"\n100")
-            self.world.tee.message("eui", "to", 4, b"0\n1\n1\n" + STAMP + b"\n100")
+            self.world.records.step(9, "sent", "csc", 4, 1, 32, 2)
+            self.world.records.line("controller", "from", 4, b"0\n1\n1\n" + STAMP + b"\n100")
+            self.world.records.line("eui", "to", 4, b"0\n1\n1\n" + STAMP + b"\n100")
             self.world.wait()
             self.assertEqual([event.name for event in reader.events], ["hello", "step", "message"])
 
@@ -228,7 +229,7 @@ class BoundsTests(StreamsCase):
             self.world.record()
             self.world.wait(0.05)
         self.assertTrue(slow.aborted)
-        self.assertEqual((quick.named("change"), self.world.counts["omitted"]), ([], 1))
+        self.assertEqual((quick.named("change"), self.world.bus.counts["omitted"]), ([], 1))
 
     def test_cut_off_is_logged(self) -> None:
         """Each reader that is cut off has one line in the log, which names the user and the reason."""
@@ -455,7 +456,7 @@ class ResumeTests(SynchronousTestCase):
         """Without a journal no row has an id: a reader that brings one is told what memory holds."""
         world = self.world()
         world.record(2)
-        world.feed.journal = NoJournal()
+        world.feed.journal = JournalOff()
         reader = world.read("1.5")
         world.wait()
         world.record()
@@ -528,10 +529,10 @@ class ResumeTests(SynchronousTestCase):
         world = self.world()
         world.record()
         live = world.read()
-        number = world.journal.message
-        world.journal.message = lambda *row: 0
+        keep = world.journal.keep
+        world.journal.keep = lambda record: 0
         world.record()
-        world.journal.message = number
+        world.journal.keep = keep
         world.record()
         world.wait()
         reader = world.read(world.id_of(1))
@@ -577,7 +578,7 @@ class Sayer:
         """Something was told."""
         for _ in range(0 if self._cut.called else 20):
             line = b"5\n" + STAMP + b"\n" + b"x" * 60_000
-            self._world.tee.message("controller", "from", self._world.epoch, line)
+            self._world.records.line("controller", "from", self._world.epoch, line)
 
 
 class AccessPolicy:
@@ -607,7 +608,7 @@ class SocketTests(TestCase):
         self.addCleanup(port.stopListening)
         self.addCleanup(world.stop)
         cut: Deferred[str] = Deferred()
-        world.tee.on_event.append(lambda *row: cut.callback(row[-1]))
+        world.bus.subscribe(lambda record, number: cut.callback(record.detail), ChangeRecord)
         end = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
         client = await connectProtocol(end, Client())
         await client.greeted

@@ -162,6 +162,8 @@ def refusal(header: CommandHeader, explanation: str) -> bytes:
 
 def _read_int(line: bytes, field: str, text: bytes) -> int:
     try:
+        if text.isdigit():  # nearly always: without a sign or spaces
+            return int(text)
         return int(INT.read(text.decode("ascii")))
     except ValueError:
         raise LineError(line, f"{field}: expected {INT.expected}, got {text[:100]!r}", field) from None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.wire.fields import INT, kind_of, utc_now, write_timestamp
+from mtmount_twisted.wire.fields import INT, check_str, kind_of, utc_now, write_timestamp
 
 from .codec import read_command_header, read_reply_header
 from .enums import Commander, ReplyCode
@@ -54,6 +54,17 @@ class ReplyEnvelope(NamedTuple):
     def rewritten(self, sequence_id: int, source: int) -> bytes:
         """Return the answer's line with another id and source."""
         return b"%d\n%d\n%d\n%b" % (self.code, sequence_id, source, self.rest)
+
+
+class EventEnvelope(NamedTuple):
+    """An event, which answers no command.
+
+    :ivar line: the event as it came.
+    """
+
+    code: int
+    line: bytes
+    sequence_id: None = None
 
 
 def read_command(line: bytes) -> CommandEnvelope:
@@ -109,20 +120,28 @@ def read_wanted(line: bytes) -> Commander:
         ) from None
 
 
-def read_answer(line: bytes) -> ReplyEnvelope | None:
-    """Return the envelope of a reply that answers a command; None for an event.
+def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
+    """Return the header of a reply: a `ReplyEnvelope` if it answers a command, else an `EventEnvelope`.
 
     :raises LineError: if the line is not a reply.
     """
     header = read_reply_header(line)
     if header.sequence_id is None:
-        return None
+        return EventEnvelope(header.code, line)
     return ReplyEnvelope(header.code, header.sequence_id, line.split(b"\n", 3)[3])
 
 
 def new_answer(code: ReplyCode, *fields: bytes) -> ReplyEnvelope:
     """Return an answer of the bridge's own, with the present time."""
     return ReplyEnvelope(int(code), 0, b"\n".join([write_timestamp(utc_now()).encode(), *fields]))
+
+
+def new_refusal(explanation: str) -> ReplyEnvelope:
+    """Return a NoAck of the bridge's own, as of now.
+
+    :raises ValueError: if a line cannot hold the explanation.
+    """
+    return new_answer(ReplyCode.NOACK, check_str(explanation).encode())
 
 
 def ack_timeout(answer: ReplyEnvelope) -> float:

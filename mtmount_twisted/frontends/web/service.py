@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from mtmount_twisted.dialects.tma2020.enums import Source
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import IJournalState, IServed, ITee
+from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.tls import Credentials, Server, endpoint_credentials
 from mtmount_twisted.net.waiting import Waiters
@@ -54,13 +54,13 @@ class Parts:
     """The parts of the daemon that the page and the API show.
 
     :ivar served: a `app.bridge_service.BridgeService`; its parts are there once it was started.
-    :ivar tee: a `bridge.tee.Tee`, where all that happens is heard.
-    :ivar journal: a `journal.recorder.Journal`, or ``NoJournal``.
+    :ivar bus: a `bridge.event_bus.EventBus`, where all that happens is published.
+    :ivar journal: a `journal.recorder.Journal`, or ``JournalOff``.
     :ivar clients: a `config.settings.ClientLimits`.
     """
 
     served: IServed
-    tee: ITee
+    bus: IEventBus
     journal: IJournalState
     clients: Patience
 
@@ -82,23 +82,23 @@ class Areas:
         wall_clock: Callable[[], float],
         refused: Callable[[], int],
     ) -> None:
-        served, tee, journal = parts.served, parts.tee, parts.journal
+        served, bus, journal = parts.served, parts.bus, parts.journal
         bridge, link = served.bridge, served.link
         turns = Turns(reactor)
-        feed = Feed(tee, journal, reactor, turns, log=log)
+        feed = Feed(bus, journal, reactor, turns, log=log)
         shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
         stamps = Stamps(reactor, wall_clock)
-        lives = CommandTracker(tee, reactor, stamps)
-        acks = AckTimes(tee, reactor, stamps)
+        lives = CommandTracker(bus, reactor, stamps)
+        acks = AckTimes(bus, reactor, stamps)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
-        leases = Leases(bridge, tee, feed.publish, commanders, reactor, stamps, log)
-        state = StateRoutes(bridge, tee, link, journal, leases, reactor, stamps)
+        leases = Leases(bridge, bus, feed.publish, commanders, reactor, stamps, log)
+        state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps)
         bounds = Bounds.of(settings, parts.clients)
-        streams = Streams(feed, turns, commanders, tee, bridge, reactor, bounds, log)
+        streams = Streams(feed, turns, commanders, bus, reactor, bounds, log)
         watch = LoopWatch(reactor)
         watch.start()
         metrics = Metrics(
-            *(bridge, tee, link, journal, acks, watch, streams, refused),
+            *(bridge, bus, link, journal, acks, watch, streams, refused),
             configured=lambda: served.names,
             version=__version__,
             seconds=reactor.seconds,

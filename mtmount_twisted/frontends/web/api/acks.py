@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
@@ -21,7 +21,9 @@ from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Count, Part, Seconds, Shape, Time
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body
+from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.schema import is_end
+from mtmount_twisted.records import CommandRecord
 
 from .health import Spread
 
@@ -109,15 +111,15 @@ class Column:
 class AckTimes:
     """Count how long the mount took for its answers.
 
-    :param tee: a `bridge.tee.Tee`; the steps of commands are heard from it until `close`.
+    :param bus: the steps of commands are received from it until `close`.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param stamps: tells when it was.
     :ivar to_ack: the times from sending a command to its first Ack, since the start.
     :ivar to_done: the times from sending a command to its Done, since the start.
     """
 
-    def __init__(self, tee: Any, clock: IReactorTime, stamps: Stamps) -> None:
-        self._tee = tee
+    def __init__(self, bus: IEventBus, clock: IReactorTime, stamps: Stamps) -> None:
+        self._bus = bus
         self._clock = clock
         self._stamps = stamps
         self._started = clock.seconds()
@@ -131,12 +133,11 @@ class AckTimes:
         # When each came (by the clock, and as recorded; s), and what it was.
         self._refusals: deque[tuple[float, float, dict[str, str]]] = deque(maxlen=REFUSALS)
         self._made: tuple[float, bytes] | None = None
-        tee.on_step.append(self._step)
+        bus.subscribe(self._step, CommandRecord)
 
     def close(self) -> None:
-        """Hear no more. It can be called twice."""
-        if self._step in self._tee.on_step:
-            self._tee.on_step.remove(self._step)
+        """Receive no more. It can be called twice."""
+        self._bus.unsubscribe(self._step)
 
     def routes(self) -> list[Route]:
         """Return the route of the counts."""
@@ -178,26 +179,15 @@ class AckTimes:
 
     # What happens: in the way of a command, so this only counts
 
-    def _step(
-        self,
-        number: int,
-        time: float,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str,
-    ) -> None:
+    def _step(self, record: CommandRecord, number: int) -> None:
+        key, step, code = record.key, record.step, record.code
         if step == "sent":
             self._sent[key] = self._clock.seconds()
             return
         if step == "noack":
-            refusal = {"command": command_name(code), "commander": peer}
-            refusal["explanation"] = explanation[:SHOWN_BYTES]
-            self._refusals.append((self._clock.seconds(), time, refusal))
+            refusal = {"command": command_name(code), "commander": record.peer}
+            refusal["explanation"] = record.explanation[:SHOWN_BYTES]
+            self._refusals.append((self._clock.seconds(), record.time, refusal))
         if step == "received":
             return
         is_first = key in self._sent

@@ -1,9 +1,9 @@
 """What became of each command that was sent through the web, and who waits to be told.
 
-`CommandTracker` is told each step by the tee, and finds the command by its commander and sequence id. A step
-comes in the middle of what the bridge does, so those who wait are told in a turn of their own. The last
-10,000 lives of each commander are kept, and as many more that it gave a key to find them by; the ids of one
-daemon never come again in another. Nothing here knows HTTP.
+`CommandTracker` receives each step from the event bus, and finds the command by its commander and sequence
+id. A step comes in the middle of what the bridge does, so those who wait are told in a turn of their own.
+The last 10,000 lives of each commander are kept, and as many more that it gave a key to find them by; the
+ids of one daemon never come again in another. Nothing here knows HTTP.
 
 Next to read: `commanders`, which sends the commands.
 """
@@ -14,7 +14,7 @@ import secrets
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -23,9 +23,11 @@ from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Life, StepTaken
+from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.schema import is_end
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.records import CommandRecord
 
 from .command_body import parameters_of
 
@@ -61,7 +63,7 @@ class Key(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class CommandRecord:
+class TrackedCommand:
     """A command, and what became of it.
 
     :ivar commander: whose it is, by the name that the bridge knows.
@@ -126,7 +128,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.number = 0
-        self.ended: deque[CommandRecord] = deque()
+        self.ended: deque[TrackedCommand] = deque()
 
 
 def lasts(command: Command, key: Key | None, state: str = "open") -> bool:
@@ -137,41 +139,41 @@ def lasts(command: Command, key: Key | None, state: str = "open") -> bool:
 class CommandTracker:
     """The commands that were sent through the web.
 
-    :param tee: a `bridge.tee.Tee`; what happens is heard from it until `close`.
+    :param bus: the steps of commands are received from it until `close`.
     :param clock: an ``IReactorTime``.
     :param stamps: tells when a step was.
     :param most: how many of each commander and sort are kept.
     """
 
-    def __init__(self, tee: Any, clock: IReactorTime, stamps: Stamps, most: int = MAX_LIVES) -> None:
-        self._tee = tee
+    def __init__(self, bus: IEventBus, clock: IReactorTime, stamps: Stamps, most: int = MAX_LIVES) -> None:
+        self._bus = bus
         self._clock = clock
         self._stamps = stamps
         self._most = most
         self._closed = False
         self._boot = secrets.token_hex(4)
         self._numbers = count(1)
-        self._lives: dict[str, CommandRecord] = {}
-        self._by_sequence: dict[tuple[str, int], CommandRecord] = {}
-        self._by_key: dict[tuple[str, str], CommandRecord] = {}
+        self._lives: dict[str, TrackedCommand] = {}
+        self._by_sequence: dict[tuple[str, int], TrackedCommand] = {}
+        self._by_key: dict[tuple[str, str], TrackedCommand] = {}
         self._kept: dict[tuple[str, bool], Kept] = {}
-        self._moved: dict[CommandRecord, None] = {}
+        self._moved: dict[TrackedCommand, None] = {}
         self._telling: IDelayedCall | None = None
-        tee.on_step.append(self._step)
+        bus.subscribe(self._step, CommandRecord)
 
     def __len__(self) -> int:
         return len(self._lives)
 
-    def get(self, id: str) -> CommandRecord | None:
+    def get(self, id: str) -> TrackedCommand | None:
         """The life with this id; None if there is none, or none any more."""
         return self._lives.get(id)
 
-    def keyed(self, commander: str, key: str) -> CommandRecord | None:
+    def keyed(self, commander: str, key: str) -> TrackedCommand | None:
         """Return the life that a commander began with this key, until `LASTING` after its end; else None."""
         life = self._by_key.get((commander, key))
         return None if life is None or self._lasts_for(life) <= 0 else life
 
-    def _lasts_for(self, life: CommandRecord) -> float:
+    def _lasts_for(self, life: TrackedCommand) -> float:
         """Return for how long the key of a life is still valid (s); of one that goes on, at least so long."""
         now = self._clock.seconds()
         return (now if life.ended_at is None else life.ended_at) + LASTING - now
@@ -181,7 +183,7 @@ class CommandTracker:
         life = self._by_sequence.get((commander, sequence_id))
         return life is not None and not life.ended
 
-    def _kept_with(self, life: CommandRecord) -> Kept:
+    def _kept_with(self, life: TrackedCommand) -> Kept:
         return self._kept.setdefault((life.commander, lasts(life.command, life.key, life.state)), Kept())
 
     def full_for(self, commander: str, command: Command, key: Key | None) -> float | None:
@@ -192,12 +194,12 @@ class CommandTracker:
         left = self._lasts_for(kept.ended[0]) if kept.ended else LASTING
         return left if left > 0 else None
 
-    def begin(self, commander: str, command: Command, key: Key | None = None) -> CommandRecord:
+    def begin(self, commander: str, command: Command, key: Key | None = None) -> TrackedCommand:
         """Expect the steps of a command that is about to be sent; none with its id goes on.
 
         There is room for its life: see `full_for`.
         """
-        life = CommandRecord(f"{self._boot}-{next(self._numbers)}", command, commander, self._stamps, key)
+        life = TrackedCommand(f"{self._boot}-{next(self._numbers)}", command, commander, self._stamps, key)
         self._lives[life.id] = life
         self._by_sequence[commander, command.sequence_id] = life
         if key is not None:
@@ -212,7 +214,7 @@ class CommandTracker:
             self._forget(kept.ended.popleft())
             kept.number -= 1
 
-    def _end(self, life: CommandRecord, before: Kept) -> None:
+    def _end(self, life: TrackedCommand, before: Kept) -> None:
         """Keep a life that ended, in the sort that its end makes it one of."""
         kept = self._kept_with(life)
         if kept is not before:
@@ -221,7 +223,7 @@ class CommandTracker:
         life.ended_at = self._clock.seconds()
         kept.ended.append(life)
 
-    def _forget(self, life: CommandRecord) -> None:
+    def _forget(self, life: TrackedCommand) -> None:
         del self._lives[life.id]
         sequence = (life.commander, life.command.sequence_id)
         if self._by_sequence.get(sequence) is life:
@@ -232,27 +234,16 @@ class CommandTracker:
 
     # What happens
 
-    def _step(
-        self,
-        number: int,
-        time: float,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str,
-    ) -> None:
-        life = self._by_sequence.get((peer, sequence_id))
+    def _step(self, record: CommandRecord, number: int) -> None:
+        life = self._by_sequence.get((record.peer, record.sequence_id))
         if life is None or life.ended:
             return
         if len(life.steps) < MAX_STEPS:
-            life.steps.append((step, self._clock.seconds(), time))
-        life.explanation = explanation[:SHOWN_BYTES] or life.explanation
+            life.steps.append((record.step, self._clock.seconds(), record.time))
+        life.explanation = record.explanation[:SHOWN_BYTES] or life.explanation
         kept = self._kept_with(life)
-        life.state = (_ENDED if is_end(step, code) else _GOING_ON).get(step, step)
+        states = _ENDED if is_end(record.step, record.code) else _GOING_ON
+        life.state = states.get(record.step, record.step)
         if life.ended:
             self._end(life, kept)
         if life.waiters:
@@ -268,7 +259,7 @@ class CommandTracker:
 
     # Who waits
 
-    def wait(self, life: CommandRecord, until: Until, seconds: float) -> Deferred[bool]:
+    def wait(self, life: TrackedCommand, until: Until, seconds: float) -> Deferred[bool]:
         """Fires with True once what is waited for came; with False after so many seconds, or at `close`."""
         if life.reached(until) or self._closed:
             return succeed(life.reached(until))
@@ -286,7 +277,7 @@ class CommandTracker:
         if self._closed:
             return
         self._closed = True
-        self._tee.on_step.remove(self._step)
+        self._bus.unsubscribe(self._step)
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
@@ -294,7 +285,7 @@ class CommandTracker:
             _fire(life, everyone=True)
 
 
-def _fire(life: CommandRecord, everyone: bool = False) -> None:
+def _fire(life: TrackedCommand, everyone: bool = False) -> None:
     """End the waits of those who need to wait no more; they are told whether what they wait for came."""
     for until, waiters in tuple(life.waiters.items()):
         if everyone or life.reached(until):

@@ -47,7 +47,7 @@ from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 from .catalogue import catalogue
 from .command_body import judge
-from .command_tracker import LASTING, MAX_LIVES, CommandRecord, CommandTracker, Key, Until
+from .command_tracker import LASTING, MAX_LIVES, CommandTracker, Key, TrackedCommand, Until
 
 NO_MORE_KEYS = (
     f"the daemon remembers {MAX_LIVES:,} idempotency keys of yours, each for {LASTING / 3600:g} h, and"
@@ -284,7 +284,7 @@ class Commanders:
 
     # Commands
 
-    def send(self, user: User, make: Callable[[int], Command], key: Key | None = None) -> CommandRecord:
+    def send(self, user: User, make: Callable[[int], Command], key: Key | None = None) -> TrackedCommand:
         """Send a command as a user's commander.
 
         :param make: makes the command, given its sequence id; an error in it is raised, and nothing is sent.
@@ -299,7 +299,7 @@ class Commanders:
         self._bridge.commanded(commander, command.encode().removesuffix(TERMINATOR))
         return life
 
-    async def wait(self, user: User, life: CommandRecord, until: Until, seconds: float) -> bool:
+    async def wait(self, user: User, life: TrackedCommand, until: Until, seconds: float) -> bool:
         """Wait as a user, and keep it present while it waits: see `CommandTracker.wait`."""
         release = self.hold(user)
         try:
@@ -365,7 +365,7 @@ class CommandRoutes:
         reached = until is not None and await self._commanders.wait(call.user, life, until, seconds)
         return _answer(life, reached, replay)
 
-    def _again(self, user: User, key: Key) -> CommandRecord | None:
+    def _again(self, user: User, key: Key) -> TrackedCommand | None:
         life = self._lives.keyed(user.commander, key.text)
         if life is not None and life.key != key:
             fault = Fault("headers.idempotency-key", f"{key.text!a} was sent before, with another body")
@@ -413,7 +413,7 @@ def _digest(body: Any) -> bytes:
     return sha256(json.dumps(body, sort_keys=True).encode()).digest()
 
 
-def _answer(life: CommandRecord, reached: bool, replay: bool) -> Answer:
+def _answer(life: TrackedCommand, reached: bool, replay: bool) -> Answer:
     headers = {"location": f"/api/v1/commands/{life.id}"}
     if replay:
         headers["idempotent-replay"] = "true"

@@ -19,7 +19,9 @@ from mtmount_twisted.dialects.tma2020.enums import Commander
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Lease, LeaseRequest, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Problem, Route
+from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.records import ChangeRecord
 
 from .commanders import Commanders
 
@@ -65,7 +67,7 @@ class Leases:
     """The routes of the lease.
 
     :param bridge: an `IBridge`.
-    :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`, and requests are told to it.
+    :param bus: changes are received from it until `close`, and requests are published there.
     :param publish: told of each request: the event's name and its data.
     :param clock: an ``IReactorTime``.
     :param stamps: tells since when.
@@ -74,7 +76,7 @@ class Leases:
     def __init__(
         self,
         bridge: Any,
-        tee: Any,
+        bus: IEventBus,
         publish: Callable[[str, LeaseRequest], object],
         commanders: Commanders,
         clock: IReactorTime,
@@ -82,7 +84,7 @@ class Leases:
         log: logging.Logger,
     ) -> None:
         self._bridge = bridge
-        self._tee = tee
+        self._bus = bus
         self._publish = publish
         self._commanders = commanders
         self._clock = clock
@@ -90,16 +92,15 @@ class Leases:
         self._limited_log = RateLimitedLog(clock, log, A_FEW)
         self._since: tuple[float, float] | None = None  # by the clock, and as recorded; s
         self._requests: dict[str, float] = {}  # the time of each commander's request (clock, s)
-        tee.on_event.append(self._event)
+        bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
-        """Hear no more. It can be called twice."""
-        if self._event in self._tee.on_event:
-            self._tee.on_event.remove(self._event)
+        """Receive no more. It can be called twice."""
+        self._bus.unsubscribe(self._change)
 
-    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
-        if kind in _CHANGES:
-            self._since = self._clock.seconds(), time
+    def _change(self, record: ChangeRecord, number: int) -> None:
+        if record.kind in _CHANGES:
+            self._since = self._clock.seconds(), record.time
             self._requests.clear()
 
     def shape(self) -> Lease:
@@ -193,7 +194,8 @@ class Leases:
         commander = self._commanders.enter(call.user)
         now = self._requests[commander.name] = self._clock.seconds()
         self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
-        self._tee.event("lease_requested", commander.name, self._bridge.epoch, f"{holder.name} has command")
+        bus, why = self._bus, f"{holder.name} has command"
+        bus.publish(ChangeRecord(bus.now(), bus.epoch, commander.name, "lease_requested", why))
         self._publish("request", LeaseRequest(by=commander.name, time=self._stamps.of(now)))
         return Answer(self.shape(), 202)
 

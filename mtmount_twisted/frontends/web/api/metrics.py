@@ -1,8 +1,8 @@
 """`Metrics`: figures of the bridge for a monitoring system, in Prometheus' exposition format.
 
-Events are counted in plain dicts as the tee reports them; `FIGURES` declares each figure and how its value is
-read at a scrape. Label values are bounded: a kind of message without a name is ``other``, and the label of a
-commander is its name in the configuration, which for ``desk/3`` is ``desk``.
+Records are counted in plain dicts as the event bus hands them out; `FIGURES` declares each figure and how
+its value is read at a scrape. Label values are bounded: a kind of message without a name is ``other``, and
+the label of a commander is its name in the configuration, which for ``desk/3`` is ``desk``.
 
 Every series exists from the first scrape, with 0: an alarm on a series that appears with its first event
 cannot fire, since ``increase()`` and ``sum() == 0`` see nothing to compare with.
@@ -32,8 +32,10 @@ from prometheus_client.registry import Collector
 
 from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 
 from .acks import AckTimes
 from .health import LoopWatch, Spread
@@ -44,7 +46,7 @@ WEB = "web"
 """The label of all users of the web."""
 
 OTHER = "other"
-"""The kind of a message whose code we don't know, or can't read at once."""
+"""The kind of a message whose code is unknown, or whose header cannot be read."""
 
 KEPT_TIME = 1.0
 """How long an answer is given again, in seconds: to make one takes as long as many commands."""
@@ -55,8 +57,8 @@ TEXT = ""
 """The ``Accept`` header that gets Prometheus' text format."""
 
 _PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
-_COMMAND_KINDS = {b"%d" % code: code.name for code in CommandCode}
-_REPLY_KINDS = {b"%d" % code: code.name for code in ReplyCode}
+_COMMAND_KINDS = {int(code): code.name for code in CommandCode}
+_REPLY_KINDS = {int(code): code.name for code in ReplyCode}
 _ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "open")
 _COMMANDS, _REPLIES = (*_COMMAND_KINDS.values(), OTHER), (*_REPLY_KINDS.values(), OTHER)
 _MESSAGES = tuple(
@@ -100,7 +102,7 @@ class Metrics(Collector):
     """Counts what happens, and answers who scrapes.
 
     :param bridge: the bridge; see `interfaces.IBridge`.
-    :param tee: what is recorded is heard from it, from now on until `close`.
+    :param bus: what happens is received from it, from now on until `close`.
     :param link: the connection pair to the controller.
     :param journal: the journal, or what a bridge has that keeps none.
     :param times: the times to Ack and to Done.
@@ -117,7 +119,7 @@ class Metrics(Collector):
     def __init__(
         self,
         bridge: Any,
-        tee: Any,
+        bus: IEventBus,
         link: Any,
         journal: Any,
         times: AckTimes,
@@ -149,24 +151,15 @@ class Metrics(Collector):
         self._kept_time = kept_time
         self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by format, with the time when it was made
         self._in_gap = False
-        self._hooks = self._hear(tee)
-
-    def _hear(self, tee: Any) -> list[tuple[list[Any], Any]]:
-        """Hear of all that happens; what is given says where from."""
-        hooks: list[tuple[list[Any], Any]] = [
-            (tee.on_message, self._message),
-            (tee.on_step, self._step),
-            (tee.on_event, self._event),
-        ]
-        for watchers, watch_it in hooks:
-            watchers.append(watch_it)
-        return hooks
+        self._bus = bus
+        bus.subscribe(self._line, LineRecord)
+        bus.subscribe(self._step, CommandRecord)
+        bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
         """Count no more. It can be called twice."""
-        hooks, self._hooks = self._hooks, []
-        for watchers, watch_it in hooks:
-            watchers.remove(watch_it)
+        for subscriber in (self._line, self._step, self._change):
+            self._bus.unsubscribe(subscriber)
 
     def routes(self) -> list[Route]:
         """``/metrics``."""
@@ -200,36 +193,22 @@ class Metrics(Collector):
 
     # What happens: in the way of each message, so this only counts
 
-    def _message(self, number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        fields = line.split(b"\n", 2)
-        if (peer == CONTROLLER) == (direction == "to"):
-            kind = _COMMAND_KINDS.get(fields[1], OTHER) if len(fields) > 1 else OTHER
-        else:
-            kind = _REPLY_KINDS.get(fields[0], OTHER)
+    def _line(self, record: LineRecord, number: int) -> None:
+        peer, direction, code = record.peer, record.direction, record.code
+        is_command = (peer == CONTROLLER) == (direction == "to")
+        kind = OTHER if code is None else (_COMMAND_KINDS if is_command else _REPLY_KINDS).get(code, OTHER)
         self.messages[peer if peer in _PEERS else "commander", direction, kind] += 1
         self._kept(number)
 
-    def _step(
-        self,
-        number: int,
-        time: float,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str,
-    ) -> None:
+    def _step(self, record: CommandRecord, number: int) -> None:
         self._kept(number)
-        if is_end(step, code):
-            self.outcomes[step] += 1
+        if is_end(record.step, record.code):
+            self.outcomes[record.step] += 1
 
-    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
+    def _change(self, record: ChangeRecord, number: int) -> None:
         self._kept(number)
-        if kind == "cut_off":
-            self.cut_off[label_of(peer)] += 1
+        if record.kind == "cut_off":
+            self.cut_off[label_of(record.peer)] += 1
 
     def _kept(self, number: int) -> None:
         """Count where the journal begins to lose rows; one that keeps none loses none, and has no gaps."""

@@ -37,6 +37,8 @@ from mtmount_twisted.frontends.web.http.answers import (
 )
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.hosts import host_and_port
+from mtmount_twisted.interfaces import IEventBus
+from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.version import __version__
 
 from .leases import Leases
@@ -171,9 +173,9 @@ class StateRoutes:
     """The route of the state.
 
     :param bridge: an `IBridge`.
-    :param tee: a `bridge.tee.Tee`: what happens is heard from it until `close`.
+    :param bus: changes are received from it until `close`.
     :param link: a `upstream.link.ControllerLink`.
-    :param journal: a `journal.recorder.Journal` or ``NoJournal``.
+    :param journal: a `journal.recorder.Journal` or ``JournalOff``.
     :param clock: an ``IReactorTime``, the one that the bridge has.
     :param stamps: tells since when.
     """
@@ -181,7 +183,7 @@ class StateRoutes:
     def __init__(
         self,
         bridge: Any,
-        tee: Any,
+        bus: IEventBus,
         link: Any,
         journal: Any,
         leases: Leases,
@@ -189,7 +191,7 @@ class StateRoutes:
         stamps: Stamps,
     ) -> None:
         self._bridge = bridge
-        self._tee = tee
+        self._bus = bus
         self._link = link
         self._journal = journal
         self._leases = leases
@@ -197,16 +199,15 @@ class StateRoutes:
         self._stamps = stamps
         self._said = Said(stamps)
         self._link_since: tuple[float, float] | None = None  # by the clock, and as recorded; s
-        tee.on_event.append(self._event)
+        bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
-        """Hear no more. It can be called twice."""
-        if self._event in self._tee.on_event:
-            self._tee.on_event.remove(self._event)
+        """Receive no more. It can be called twice."""
+        self._bus.unsubscribe(self._change)
 
-    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
-        if kind in _LINKS:
-            self._link_since = self._clock.seconds(), time
+    def _change(self, record: ChangeRecord, number: int) -> None:
+        if record.kind in _LINKS:
+            self._link_since = self._clock.seconds(), record.time
 
     def routes(self) -> list[Route]:
         """Return the route of the state."""
@@ -326,8 +327,8 @@ class Said:
     def shape(self, entries: list[Any]) -> MountSaid:
         """Return the decoded values of some entries.
 
-        :param entries: the entries of a `bridge.last_values.LastValueCache`: tuples of line, time (clock, s),
-            stale.
+        :param entries: the entries of a `bridge.last_values.LastValueCache`: each has its line, its time
+            (clock, s), and whether it is stale.
         """
         before = self._shown
         self._shown = {

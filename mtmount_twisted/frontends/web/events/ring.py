@@ -1,9 +1,9 @@
 """What the bridge records, to all who listen: live, in batches, and never in the way of a command.
 
-`Feed` stands on the `tee`. While something happens it only appends to a ring in memory. Some 25 to 50 ms
-later what gathered is made into server-sent events, once for all who listen, and given to a few of them in
-each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. A stream that
-resumes reads from the ring, too, and from nowhere else. Next to read: `streams`.
+`Feed` subscribes to the event bus. While something happens it only appends to a ring in memory. Some 25 to
+50 ms later what gathered is made into server-sent events, once for all who listen, and given to a few of
+them in each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. A stream
+that resumes reads from the ring, too, and from nowhere else. Next to read: `streams`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -19,8 +19,10 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtmount_twisted.frontends.web.http.encoding import as_json
+from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .selection import NOTICE, Selection, kind_of
 from .shapes import Gone, event_id, shape, shown_bytes
@@ -48,8 +50,34 @@ STREAMS_PER_TURN = 8
 NOT_IN_MEMORY = "memory no longer holds these rows"
 ANOTHER = "that id is not of this journal"
 
-Row = tuple[int, str, float, str, int, str, int, int, int, int, str, bytes | None]
-"""A number, 0 for what is not kept, and the fields of an `Entry` after its run."""
+
+class Notice(NamedTuple):
+    """What readers are told, and is in no table of the journal.
+
+    :ivar text: the data, as JSON.
+    """
+
+    event: str
+    text: str
+
+    @property
+    def size(self) -> int:
+        """The length of the text, in characters."""
+        return len(self.text)
+
+
+def _entry(id: int, run: int, record: Record | Notice) -> Entry:
+    """Return a record as an entry of the journal; an id of 0 is one that is not in the file."""
+    match record:
+        case LineRecord(time, epoch, peer, direction, line):
+            return Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line)
+        case CommandRecord(time, epoch, peer, step, sequence_id, code, key, lease, explanation):
+            command = key, sequence_id, code, lease
+            return Entry(id, run, "step", time, peer, epoch, step, *command, explanation, None)
+        case ChangeRecord(time, epoch, peer, kind, detail):
+            return Entry(id, run, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None)
+        case Notice(event, text):
+            return Entry(id, run, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None)
 
 
 class Listener(Protocol):
@@ -184,7 +212,7 @@ class Batch:
 class Feed:
     """What was recorded last, and who is told of what comes.
 
-    :param tee: see `bridge.tee.Tee`.
+    :param bus: what happens is received from it until `close`.
     :param journal: its ``run``, ``base`` and ``fault`` say what a row's id is.
     :param log: where it says that something can't be told.
     :ivar listeners: those who are told.
@@ -193,7 +221,7 @@ class Feed:
 
     def __init__(
         self,
-        tee: Any,
+        bus: IEventBus,
         journal: Any,
         clock: Any,
         turns: Turns,
@@ -209,7 +237,7 @@ class Feed:
         self._clock = clock
         self._turns = turns
         self._max_rows, self._max_bytes = max_rows, max_bytes
-        self._rows: deque[Row] = deque()
+        self._rows: deque[tuple[int, Record | Notice]] = deque()  # each with its number
         self._bytes = 0
         self._end = 0  # how many rows there were
         self._told = 0  # how many of them were told, or are being told
@@ -219,34 +247,8 @@ class Feed:
         self._due: IDelayedCall | None = None
         self._telling: Deferred[None] | None = None
         self._moved: Waiters[None] = Waiters()
-        self._tee = tee
-        tee.on_message.append(self._message)
-        tee.on_step.append(self._step)
-        tee.on_event.append(self._event)
-
-    # What happens: in the way of a command
-
-    def _message(self, number: int, time: float, peer: str, direction: str, epoch: int, line: bytes) -> None:
-        self._append((number, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line), len(line))
-
-    def _step(
-        self,
-        number: int,
-        time: float,
-        key: int,
-        step: str,
-        peer: str,
-        epoch: int,
-        sequence_id: int,
-        code: int,
-        lease: int,
-        explanation: str,
-    ) -> None:
-        row = (number, "step", time, peer, epoch, step, key, sequence_id, code, lease, explanation, None)
-        self._append(row, len(explanation))
-
-    def _event(self, number: int, time: float, kind: str, peer: str, epoch: int, detail: str) -> None:
-        self._append((number, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None), len(detail))
+        self._bus = bus
+        bus.subscribe(self._append, LineRecord, CommandRecord, ChangeRecord)
 
     def publish(self, event: str, data: object) -> None:
         """Tell all listeners of what is not in the journal.
@@ -254,18 +256,16 @@ class Feed:
         :param event: ``request``.
         :param data: a value of which JSON can be made.
         """
-        text = as_json(data).decode()
-        self._append((0, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None), len(text))
+        self._append(Notice(event, as_json(data).decode()), 0)
 
-    def _append(self, row: Row, size: int) -> None:
-        self._rows.append(row)
+    def _append(self, record: Record | Notice, number: int) -> None:
+        self._rows.append((number, record))
         self._end += 1
-        self._bytes += ROW_BYTES + size
-        if row[0]:
-            self._last_number = row[0]
+        self._bytes += ROW_BYTES + record.size
+        if number:
+            self._last_number = number
         while self._bytes > self._max_bytes or len(self._rows) > self._max_rows:
-            old = self._rows.popleft()
-            self._bytes -= ROW_BYTES + len(old[10]) + len(old[11] or b"")
+            self._bytes -= ROW_BYTES + self._rows.popleft()[1].size
         if self._idle:
             self._idle = False
             self._due = self._clock.callLater(GATHER, self._begin)
@@ -333,7 +333,7 @@ class Feed:
         """The rows of the ring from one position to another."""
         shift, run = self.start, self.journal.run
         rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
-        return [Entry(self._id(row[0]), run, *row[1:]) for row in rows]
+        return [_entry(self._id(number), run, record) for number, record in rows]
 
     # Telling
 
@@ -409,14 +409,8 @@ class Feed:
                     listener.send(data)
 
     def close(self) -> None:
-        """Hear and tell nothing any more."""
-        for hooks, hook in (
-            (self._tee.on_message, self._message),
-            (self._tee.on_step, self._step),
-            (self._tee.on_event, self._event),
-        ):
-            if hook in hooks:
-                hooks.remove(hook)
+        """Receive and tell nothing any more."""
+        self._bus.unsubscribe(self._append)
         for listener in tuple(self.listeners):
             self.detach(listener)
         if self._telling is not None:

@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 from mtmount_twisted.frontends.web.http.answers import EventId
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
 from mtmount_twisted.frontends.web.http.encoding import as_json
-from mtmount_twisted.journal.limited import LimitedJournal
+from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
+from mtmount_twisted.records import ChangeRecord
 
 from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
 from .selection import SELECTION, Selection, kind_of, read_selection, refuse, unknown
@@ -162,8 +163,7 @@ class Streams:
     """Every reader of events.
 
     :param presence: its ``hold(user)`` keeps the user's commander present until what it gives is called.
-    :param tee: where it is recorded that a reader was cut off.
-    :param bridge: says the epoch.
+    :param bus: where it is published that a reader was cut off.
     :param log: where a line is written for each reader that is cut off.
     :ivar cut_off: how many readers were cut off.
     """
@@ -173,8 +173,7 @@ class Streams:
         feed: Feed,
         turns: Turns,
         presence: Any,
-        tee: Any,
-        bridge: Any,
+        bus: IEventBus,
         clock: Any,
         bounds: Bounds,
         log: logging.Logger,
@@ -185,9 +184,7 @@ class Streams:
         self._feed = feed
         self._turns = turns
         self._presence = presence
-        self._tee = tee
-        self._limited = LimitedJournal(tee, clock, bridge.counts)
-        self._bridge = bridge
+        self._bus = bus
         self._clock = clock
         self._bounds = bounds
         self._streams: dict[Stream, None] = {}
@@ -305,7 +302,7 @@ class Streams:
         """Say where it stands; with its id, if all that comes after it will be told."""
         run = self._feed.journal.run
         last = event_id(run, self._feed.last_row)
-        data = as_json(Hello(run=run, last_id=last, epoch=self._bridge.epoch))
+        data = as_json(Hello(run=run, last_id=last, epoch=self._bus.epoch))
         stream.send(frame("hello", data, None if resumes else last))
 
     def _leave(self, stream: Stream) -> None:
@@ -327,11 +324,8 @@ class Streams:
         self.cut_off += 1
         self._leave(stream)
         why = f"event stream: {why}"
-        event = "cut_off", stream.user.commander, self._bridge.epoch, why
-        if stream.user.roles.isdisjoint(("stop", "command")):
-            self._limited.event(*event)
-        else:
-            self._tee.event(*event)
+        bus, privileged = self._bus, not stream.user.roles.isdisjoint(("stop", "command"))
+        bus.publish(ChangeRecord(bus.now(), bus.epoch, stream.user.commander, "cut_off", why, privileged))
         self._limited_log.warning("%s: closed: cut off: %s", stream.user.commander, why)
         stream.request.channel.transport.abortConnection()
 
@@ -353,7 +347,6 @@ class Streams:
             self._leave(stream)
             stream.request.unregisterProducer()
             stream.request.finish()
-        self._limited.close()
 
 
 def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:

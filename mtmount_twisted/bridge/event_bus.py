@@ -1,0 +1,99 @@
+"""`EventBus`: what happens at the bridge is published here, and goes to the journal and to every subscriber.
+
+A subscriber is called at once, in the way of a command: it must neither block nor take long. One that raises
+receives nothing more, and the log says why; the command goes on.
+
+Next to read: `records`, and ``journal.limited``, which bounds the records of clients without rights.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from mtmount_twisted.interfaces import IEventBus, IJournal
+from mtmount_twisted.journal.limited import RecordLimiter
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
+
+
+@implementer(IEventBus)
+class EventBus:
+    """Number each record, and hand it to the subscribers.
+
+    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param journal: keeps each record, and gives it its number; without one, every number is 0.
+    :param wall_clock: return the time (s, Unix time).
+    :param log: the log for subscribers that fail.
+    :ivar epoch: number of the last connection to the controller; 0 before the first. The bridge counts it.
+    :ivar counts: how often each thing happened; ``omitted`` counts the records that were not published
+        because clients without rights may bring about only so many.
+    :ivar now: return the time for a record (s, Unix time).
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        journal: IJournal | None = None,
+        wall_clock: Callable[[], float] = time.time,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.epoch = 0
+        self.counts: Counter[str] = Counter()
+        self.now = wall_clock
+        self._log = log or logging.getLogger(__name__)
+        self._journal = journal
+        self._limiter = RecordLimiter(
+            partial(self.publish, within_bounds=True), clock, self.counts, wall_clock
+        )
+        self._subscribers: dict[type[Record], tuple[Callable[[Any, int], None], ...]] = {
+            kind: () for kind in (LineRecord, CommandRecord, ChangeRecord)
+        }
+
+    @property
+    def subscribers(self) -> list[Callable[[Any, int], None]]:
+        """Every subscriber, once for each type of record that it receives."""
+        return [subscriber for of_kind in self._subscribers.values() for subscriber in of_kind]
+
+    def subscribe(self, subscriber: Callable[[Any, int], None], *kinds: type[Record]) -> None:
+        """Call a subscriber with each record of some types from now on, and with the record's number.
+
+        :param subscriber: called with the record, and the number of its row in the journal, which is 0 for a
+            record that is not kept.
+        :param kinds: the types of record that it receives.
+        """
+        for kind in kinds:
+            self._subscribers[kind] += (subscriber,)
+
+    def unsubscribe(self, subscriber: Callable[[Any, int], None]) -> None:
+        """Call a subscriber no more. Without effect if it is called already no more."""
+        for kind, subscribers in self._subscribers.items():
+            self._subscribers[kind] = tuple(each for each in subscribers if each != subscriber)
+
+    def publish(self, record: Record, within_bounds: bool = False) -> None:
+        """Hand a record to the journal and to the subscribers of its type.
+
+        :param within_bounds: True if a record of a client without rights has passed ``journal.limited``; else
+            it goes there.
+        """
+        if not record.privileged and not within_bounds:
+            self._limiter.publish(record)
+            return
+        number = 0 if self._journal is None else self._journal.keep(record)
+        for subscriber in self._subscribers[type(record)]:
+            try:
+                subscriber(record, number)
+            except Exception:
+                self.unsubscribe(subscriber)
+                text = "a subscriber of the bridge failed and receives nothing more: %r"
+                self._log.exception(text, subscriber)
+
+    def close(self) -> None:
+        """Publish the counts of omitted records that are not published yet, and stop the timer."""
+        self._limiter.close()
