@@ -106,10 +106,13 @@ class OptionsTests(SynchronousTestCase):
             ),
             (["--connect", "::1:30100"], "got '::1:30100'"),
             (["--connect", "desk:0"], "got 'desk:0'"),
-            (["--connect", "desk:1", "--reply-port", "7"], "--reply-port: a pair's"),
-            (["--tls-ca", "ca.pem"], "--tls-ca: it needs --connect"),
-            (["--connect", "desk:1", "--tls-certificate", "a.pem"], "--tls-certificate: it needs --tls-ca"),
-            (["--connect", "desk:1", "--tls-ca", "c", "--tls-key", "k"], "--tls-key: it needs --tls-cert"),
+            (["--connect", "desk:1", "--reply-port", "7"], "--reply-port: only for a pair"),
+            (["--tls-ca", "ca.pem"], "--tls-ca: it requires --connect"),
+            (
+                ["--connect", "desk:1", "--tls-certificate", "a.pem"],
+                "--tls-certificate: it requires --tls-ca",
+            ),
+            (["--connect", "desk:1", "--tls-ca", "c", "--tls-key", "k"], "--tls-key: it requires --tls-cert"),
             (["--web", "127.0.0.1:8080"], "--web: expected http://HOST:PORT"),
             (["--web", "ftp://mount"], "got 'ftp://mount'"),
             (["--web", "http://mount:99999"], "got 'http://mount:99999'"),
@@ -122,7 +125,7 @@ class OptionsTests(SynchronousTestCase):
             ),
             (
                 ["--web", "http://mount", "--tls-ca", "c"],
-                "--tls-ca: it needs --connect, or --web with an https",
+                "--tls-ca: it requires --connect, or --web with an https",
             ),
             (["--prot", "1"], "--prot"),
             (["az_move", "10"], "az_move"),
@@ -221,7 +224,7 @@ class ProgramTests(SynchronousTestCase):
     def test_who_without_a_page(self) -> None:
         """In a script, ``who`` without a page to ask is told with the line's number, and status 2."""
         for arguments, why in (
-            (("--web", "none"), "the bridge's page is not asked: leave out --web none"),
+            (("--web", "none"), "the bridge's page is not used: omit --web none"),
             (("--host", "mount"), "the mount is not on this machine; --web URL names the page of its bridge"),
             ((), "nothing answers at http://127.0.0.1:8080 (Connection was refused by other side); start "),
         ):

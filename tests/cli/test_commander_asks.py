@@ -109,17 +109,15 @@ class BareAskTests(SynchronousTestCase):
         """Without a page that knows the prompt it asks for nobody, and says what to do."""
         for serve, arguments, why in (
             (False, (), "nothing answers at http://127.0.0.1:8080 ("),
-            (False, ("--web", "none"), "the bridge's page is not asked: leave out --web none"),
+            (False, ("--web", "none"), "the bridge's page is not used: omit --web none"),
             (True, (), "http://127.0.0.1:8080 does not list this prompt among its commanders"),
         ):
             if serve:
                 self.serve_page()
             self.assertEqual(self.asked_at_port(*arguments), [])
             [told] = self.complaints
-            self.assertIn(
-                f"line 1: ask_for_command: which commander this prompt is, is not known: {why}", told
-            )
-            self.assertIn("; say which, as in ask_for_command EUI, or start with --source", told)
+            self.assertIn(f"line 1: ask_for_command: the commander of this prompt is unknown: {why}", told)
+            self.assertIn("; name it, as in ask_for_command EUI, or start with --source", told)
             self.complaints.clear()
 
     def test_source_without_a_page(self) -> None:

@@ -165,7 +165,7 @@ class SessionTests(SessionCase):
             self.failureResultOf(self.session.run(word), WebError)
             self.session.start(word)
             (shown,) = self.take()
-            self.assertEqual(shown, "error: no page of a bridge's to ask; --web URL names it")
+            self.assertEqual(shown, "error: no page of a bridge is known; give it with --web URL")
             self.failureResultOf(self.session.run(f"{word} else"), MessageError)
         self.assertEqual(self.far_end.written(), [])
 

@@ -179,7 +179,7 @@ class WatchTests(SynchronousTestCase):
         self.daemon.lease = lease("eui", 1, True)
         [(label, text)] = self.pass_time()
         self.assertEqual(label, "holder")
-        self.assertIn("eui is gone: it is waited for", text)
+        self.assertIn("eui is gone: if it does not return", text)
 
     def test_short_questions(self) -> None:
         """While nothing changes only the lease is asked for, once a second."""
@@ -229,8 +229,8 @@ class WatchTests(SynchronousTestCase):
         """A bridge that does not list this prompt is another mount's: left alone if nobody has named it."""
         self.daemon.commanders = [commander("csc", "127.0.0.1:40005")]
         strange = (
-            f"{WHERE} does not list this prompt among its commanders: it is another bridge's page (--web "
-            "names the right one), or the prompt is connected to a port that takes no commander so"
+            f"{WHERE} does not list this prompt among its commanders: it is the page of another bridge (give "
+            "the right one with --web), or the prompt's port does not accept it as a commander"
         )
         self.start(is_guess=True)
         [*_, last] = self.pass_time(3)
@@ -267,7 +267,7 @@ class WatchTests(SynchronousTestCase):
         self.daemon.commanders = [{"name": "csc"}]
         self.daemon.lease = lease("csc", 1)
         [(_, text)] = self.pass_time(10)
-        self.assertIn(f"this is mtmount_twisted {mine}, and can't read the answers of 99.0", text)
+        self.assertIn(f"mtmount_twisted {mine} can't read the answers of version 99.0", text)
 
     def test_stop(self) -> None:
         """Nothing is asked after the end, and no timer is left."""
@@ -358,7 +358,7 @@ class ReportTests(SynchronousTestCase):
                 "bridge      mtmount_twisted 1.2; its clock says 16:55:36",
                 "controller  connected since 16:55:29, mount:4000",
                 "command     csc has command since 16:55:29",
-                "mount       Idle\\x1b[2J (16:55:29); said before the connection was lost",
+                "mount       Idle\\x1b[2J (16:55:29); reported before the connection was lost",
                 "azimuth     NOT in position (16:55:29)",
                 "ERROR       active: code 903 (MIRROR_COVERS + 3); 900. a/b; stuck (16:55:29)",
                 "in flight   #4 AzimuthAxisMove of csc, accepted, since 16:55:29",
@@ -369,5 +369,5 @@ class ReportTests(SynchronousTestCase):
     def test_other_shape(self) -> None:
         """An answer that lacks something is told as another version's."""
         lacking = {name: value for name, value in STATE.items() if name != "journal"}
-        with self.assertRaisesRegex(WebError, "of another version"):
+        with self.assertRaisesRegex(WebError, "from another version"):
             report.status(lacking, read_standing(lacking, None))

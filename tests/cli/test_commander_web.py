@@ -121,7 +121,11 @@ class WebClientTests(TestCase):
     async def test_tokens(self) -> None:
         """A token that is missing or wrong is told, with the option; the right one is let in."""
         port = await self.daemon(tokens=TOKENS)
-        await self.refused(self.client(port), "answers 401: a token is needed", "--token-file names the file")
+        await self.refused(
+            self.client(port),
+            "answers 401: a token is needed",
+            "give the file of your token with --token-file",
+        )
         await self.refused(self.client(port, "x" * 16), "401: the token is not known", "--token-file")
         self.assertEqual((await self.client(port, SECRET).get("/api/v1/state"))["you"]["name"], "night")
 
@@ -135,14 +139,17 @@ class WebClientTests(TestCase):
     async def test_something_else(self) -> None:
         """What answers and is no bridge's page is told, with what to do."""
         for factory, *words in (
-            (Site(Says(b"<p>hello")), "answers 200, and is no page of a bridge's", "web.path_prefix"),
-            (Site(Says(b"[1]")), "answers 200, and is no page"),
-            (Site(Says(b"<p>none", 404)), "answers 404, and is no page"),
+            (Site(Says(b"<p>hello")), "answers 200, and is not a bridge's page", "web.path_prefix"),
+            (Site(Says(b"[1]")), "answers 200, and is not a bridge's page"),
+            (Site(Says(b"<p>none", 404)), "answers 404, and is not a bridge's page"),
             (Site(Says(b'{"error": "not now"}', 503)), "answers 503: not now"),
-            (Site(Says(b"", 302, location="https://mount/")), "leads to https://mount/; name that in --web"),
-            (Site(Says(b" " * (LONGEST_ANSWER + 1))), "no page of a bridge's"),
-            (Site(CutsShort()), "gave no answer of a web server's"),
-            (Factory.forProtocol(Greeter), "gave no answer of a web server's", "say https://"),
+            (
+                Site(Says(b"", 302, location="https://mount/")),
+                "redirects to https://mount/; give that in --web",
+            ),
+            (Site(Says(b" " * (LONGEST_ANSWER + 1))), "not a bridge's page"),
+            (Site(CutsShort()), "did not answer as a web server"),
+            (Factory.forProtocol(Greeter), "did not answer as a web server", "give https://"),
         ):
             await self.refused(self.client(await self.listen(factory)), *words)
 
@@ -166,7 +173,7 @@ class WebClientTests(TestCase):
             self.client(port, SECRET, host="localhost", tls=client_options("localhost", str(authority.ca))),
             "for another name or address",
         )
-        await self.refused(self.client(port, SECRET), "if it speaks https, say https://")
+        await self.refused(self.client(port, SECRET), "if it uses https, give https://")
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -189,13 +196,13 @@ class DeadlineTests(SynchronousTestCase):
         for _ in range(10):
             memory.advance(0.1)
         error = self.failureResultOf(asking, WebError).value
-        self.assertIn("gave no answer of a web server's", str(error))
+        self.assertIn("did not answer as a web server", str(error))
         listening.stopListening()
 
     def test_no_answer(self) -> None:
         """The question ends after 3 s, and leaves nothing behind; plain HTTP takes TLS so, too."""
         self.assertEqual(self.mute(secure=False), "no answer from http://bridge:8080 within 3 s")
-        encrypted = "no answer from https://bridge:8080 within 3 s; if it speaks http, say http://"
+        encrypted = "no answer from https://bridge:8080 within 3 s; if it uses http, give http://"
         self.assertEqual(self.mute(secure=True), encrypted)
 
     def mute(self, secure: bool) -> str:

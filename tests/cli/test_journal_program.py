@@ -129,9 +129,9 @@ class ProgramTests(SessionCase):
             _, _, err = self.run_program("replay", "--peer", "nobody", "--host", host)
             self.assertIn("is not this machine", err)
             _, _, err = self.run_program("replay", "--peer", "nobody", "--host", host, "--yes-to", host)
-            self.assertIn("of nobody no commands", err)
+            self.assertIn("nobody: no commands", err)
         self.patch(program, "look_up", lambda hosts: dict.fromkeys(hosts, ("127.0.0.1", "::1")))
-        self.assertIn("of nobody", self.run_program("replay", "--peer", "nobody", "--host", "localhost")[2])
+        self.assertIn("nobody: no ", self.run_program("replay", "--peer", "nobody", "--host", "localhost")[2])
 
     def test_damaged(self) -> None:
         """A journal that turns out to be damaged is told in one line."""

@@ -66,7 +66,7 @@ class NoHomeTests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(SystemExit, parse_options, ["show"]).code, 2)
         self.assertEqual(
             said.getvalue(),
-            "mtmount-journal: --journal: there is no home directory for the default; name the file"
+            "mtmount-journal: --journal: there is no home directory for the default; give the file"
             " (--help explains)\n",
         )
         with redirect_stdout(io.StringIO()) as said:

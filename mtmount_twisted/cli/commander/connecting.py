@@ -16,7 +16,7 @@ _GIVE_AUTHORITY = "give the authority of its certificate with --tls-ca"
 PORT_ADVICE = {
     "untrusted": _GIVE_AUTHORITY,
     "other name": "connect to a name or an address that is in its certificate",
-    "plain": "leave out --tls-ca, or try another port",
+    "plain": "omit --tls-ca, or try another port",
     "encrypted": _GIVE_AUTHORITY,
     "no certificate": "give yours with --tls-certificate and --tls-key",
     "http": "connect to one of the bridge's [[port]]s",
@@ -26,8 +26,8 @@ PORT_ADVICE = {
 
 PAGE_ADVICE = {
     "untrusted": _GIVE_AUTHORITY,
-    "other name": "name a host in --web that is in its certificate",
-    "plain": "say http:// in --web",
+    "other name": "give a host in --web that is in its certificate",
+    "plain": "give http:// in --web",
 }
 """The same as `PORT_ADVICE` for the page. About other causes the daemon's log has more."""
 

@@ -55,51 +55,56 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         prog="mtmount-commander",
         description="Command the telescope mount from a prompt, or with lines from a pipe.",
         epilog="From a pipe, the exit status is 0 if every command was done, 1 if one was not, and 2 for bad"
-        " usage, a line that is no command, or no connection. See docs/reference/commander.rst.",
+        " usage, an invalid line, or no connection. See docs/reference/commander.rst.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="where the mount takes commands: name or address (%(default)s)")
+    add("--host", default="127.0.0.1", help="host that takes the commands: name or address (%(default)s)")
     add("--command-port", type=_port, default=COMMAND_PORT, metavar="PORT", help="its port (%(default)s)")
-    add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
+    add(
+        "--reply-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address to listen on for replies (%(default)s)",
+    )
     add("--reply-port", type=_any_port, default=REPLY_PORT, metavar="PORT", help="0: any free (%(default)s)")
     add(
         "--connect",
         type=_far_end,
         metavar="HOST:PORT",
-        help="speak to a [[port]] of the bridge, over one connection, and not to a pair",
+        help="connect to a [[port]] of the bridge over one connection, instead of to a pair",
     )
     add(
         "--tls-ca",
         metavar="FILE",
-        help="with --connect: encrypt; the certificate there, or of an https page, is from this authority",
+        help="with --connect: encrypt; certificate authority of the port, or of an https page",
     )
     add(
         "--tls-certificate",
         metavar="FILE",
-        help="with --tls-ca: show this certificate (PEM), which names you",
+        help="with --tls-ca: your certificate (PEM)",
     )
-    add("--tls-key", metavar="FILE", help="its private key (PEM), if that is in another file")
+    add("--tls-key", metavar="FILE", help="its private key (PEM), if it is in another file")
     add(
         "--web",
         type=_web,
         metavar="URL",
-        help=f"the bridge's page, to learn who has command and who asks for it (for a mount on this machine"
-        f" {DEFAULT_WEB}, if it answers); none: don't ask",
+        help=f"the bridge's page, which shows the holder of command and requests (for a mount on this machine"
+        f" {DEFAULT_WEB}, if it answers); none: no page",
     )
     add("--token-file", type=_token, metavar="FILE", help="a file with the token for --web and nothing else")
     add(
         "--source",
         type=_source,
-        help="who commands: CSC, EUI or HHD (CSC); the bridge's page knows better, where it is asked",
+        help="commander: CSC, EUI or HHD (CSC); for ask_for_command the bridge's page overrides it",
     )
     add(
         "--connect-timeout",
         type=_seconds,
         default=10.0,
         metavar="SECONDS",
-        help="how long a script waits for the connection before it fails; a prompt says so and"
-        " goes on waiting (%(default)s)",
+        help="longest wait of a script for the connection, in seconds; a prompt reports it and"
+        " keeps waiting (%(default)s)",
     )
     add("--stop-on-error", action="store_true", help="end a script at the first line that is not done")
     add("--version", action="version", version=f"mtmount-commander {__version__}")
@@ -115,21 +120,19 @@ def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
     if options.connect is not None:
         for name in ("host", "command_port", "reply_host", "reply_port"):
             if getattr(options, name) != parser.get_default(name):
-                parser.error(
-                    f"--{name.replace('_', '-')}: a pair's; --connect has one connection for both ways"
-                )
+                parser.error(f"--{name.replace('_', '-')}: only for a pair; --connect uses one connection")
     is_https = options.web not in (None, "none") and options.web.secure
     if options.tls_ca is not None and options.connect is None and not is_https:
-        parser.error("--tls-ca: it needs --connect, or --web with an https:// address")
+        parser.error("--tls-ca: it requires --connect, or --web with an https:// address")
     if options.token_file is not None and options.web == "none":
-        parser.error("--token-file: it needs a page to ask, and --web none asks none")
+        parser.error("--token-file: it requires a page, and --web none uses none")
     for name, needed in (
         ("tls_certificate", "connect"),
         ("tls_certificate", "tls_ca"),
         ("tls_key", "tls_certificate"),
     ):
         if getattr(options, name) is not None and getattr(options, needed) is None:
-            parser.error(f"--{name.replace('_', '-')}: it needs --{needed.replace('_', '-')}")
+            parser.error(f"--{name.replace('_', '-')}: it requires --{needed.replace('_', '-')}")
 
 
 def _far_end(text: str) -> tuple[str, int]:
@@ -148,7 +151,7 @@ def _web(text: str) -> WebAddress | str:
         is_plain = text.isascii() and text.isprintable() and not re.search(r"[\s@?#]", text)
         if url.hostname and is_plain and url.port != 0:
             return WebAddress(url.scheme == "https", url.hostname, url.port or usual, url.path.rstrip("/"))
-    expected = "http://HOST:PORT or https://HOST:PORT, with the path where a proxy has it below one, or none"
+    expected = "http://HOST:PORT or https://HOST:PORT, with the path below which a proxy serves it, or none"
     raise argparse.ArgumentTypeError(f"expected {expected}, got {_without_user(text)[:100]!r}")
 
 

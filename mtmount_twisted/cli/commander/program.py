@@ -168,7 +168,7 @@ class Program:
         if self.watch is not None:
             return self.watch
         if self.options.web == "none":
-            raise WebError("the bridge's page is not asked: leave out --web none")
+            raise WebError("the bridge's page is not used: omit --web none")
         raise WebError(_ELSEWHERE)
 
     async def _own_commander(self) -> Commander:
@@ -182,7 +182,7 @@ class Program:
         except WebError as error:
             if self.options.connect is not None and not self.options.source_given:
                 raise WebError(
-                    f"ask_for_command: which commander this prompt is, is not known: {error}; say which, "
+                    f"ask_for_command: the commander of this prompt is unknown: {error}; name it, "
                     "as in ask_for_command EUI, or start with --source"
                 ) from None
             source = self.options.source
@@ -278,11 +278,11 @@ class Program:
         if link.connected != self._was_connected and not link.closed:
             self._was_connected = link.connected
             if link.connected:
-                self.session.show("CONNECTED", "both ways: commands can be given")
+                self.session.show("CONNECTED", "in both directions: commands can be sent")
             else:
                 if self.watch is not None:
                     self.watch.forget_source()
-                self.session.show("LOST", "the connection to the mount; trying to get it back")
+                self.session.show("LOST", "the connection to the mount; reconnecting")
 
 
 _ELSEWHERE = "the mount is not on this machine; --web URL names the page of its bridge"
@@ -319,7 +319,7 @@ def _in_thread(stream: TextIO) -> OutputFile:
 
 def _lacking(number: int, error: OSError | None) -> bytes:
     why = "not read fast enough" if error is None else str(error)
-    return f"mtmount-commander: {number} lines are lacking here: {why}\n".encode()
+    return f"mtmount-commander: {number} lines are missing here: {why}\n".encode()
 
 
 def _flush(files: Iterable[OutputFile], within: float | None) -> None:
@@ -361,14 +361,14 @@ def _run_with(options: argparse.Namespace, no_input: bool) -> int:
     shown, complaints = (file.output for file in files)
     if shown.error is not None and not isinstance(shown.error, BrokenPipeError):
         why = shown.error.strerror or shown.error
-        _complain(f"can't write to the standard output: {why}; {shown.dropped} lines are lacking")
+        _complain(f"can't write to the standard output: {why}; {shown.dropped} lines are missing")
         complaints.flush(LAST_WORDS)
     return status
 
 
 def _why_not_begun(error: ValueError | ImportError) -> str:
     if isinstance(error, ImportError):
-        return f"to encrypt: {error.name} is not installed: {how_to_install('tls')}"
+        return f"TLS requires {error.name}, which is not installed: {how_to_install('tls')}"
     return str(error)
 
 

@@ -163,7 +163,7 @@ def _told(
     try:
         return "\n".join(map(visible, tell(state, standing)))
     except (LookupError, TypeError, AttributeError, ValueError):
-        raise WebError("the bridge's answer is of another version of mtmount_twisted") from None
+        raise WebError("the bridge's answer comes from another version of mtmount_twisted") from None
 
 
 def _who(state: dict[str, Any], standing: Standing) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _who(state: dict[str, Any], standing: Standing) -> Iterator[str]:
 def _command_row(state: dict[str, Any], standing: Standing) -> str:
     since = state["lease"]["since"]
     text = standing.describe() + (f" since {_clock(since)}" if since else "")
-    return f"{text}; it is gone, and waited for" if standing.gone else text
+    return f"{text}; its connection is lost, and the bridge waits for it" if standing.gone else text
 
 
 def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
@@ -192,7 +192,7 @@ def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
         ("bridge", f"mtmount_twisted {state['version']}; its clock says {_clock(state['time'])}"),
         ("controller", _link(controller)),
         ("command", _command_row(state, standing)),
-        ("mount", _said(mount["description"] or "has not said its state", mount)),
+        ("mount", _said(mount["description"] or "has not reported its state", mount)),
         *(
             (name, _said("in position" if axis["in_position"] else "NOT in position", axis))
             for name, axis in state["axes"].items()
@@ -218,7 +218,7 @@ def _link(controller: dict[str, Any]) -> str:
 
 def _said(text: str, about: dict[str, Any]) -> str:
     when = f" ({_clock(about['time'])})" if about["time"] else ""
-    return f"{text}{when}" + ("; said before the connection was lost" if about["stale"] else "")
+    return f"{text}{when}" + ("; reported before the connection was lost" if about["stale"] else "")
 
 
 def _alarm(alarm: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
 
 
 async def _no_web() -> tuple[dict[str, Any], Standing]:
-    raise WebError("no page of a bridge's to ask; --web URL names it")
+    raise WebError("no page of a bridge is known; give it with --web URL")
 
 
 class Session:
@@ -107,7 +107,7 @@ class Session:
         """Stop waiting for the lines that `start` runs, and show no more events; list unfinished commands."""
         self._unsubscribe()
         for sent in self._mount.in_flight:
-            self.show("LEFT", f"{report.numbered(sent.command)} has not ended; the mount may go on with it")
+            self.show("LEFT", f"{report.numbered(sent.command)} has not ended; the mount may continue it")
         for running in tuple(self._started):
             running.cancel()
 

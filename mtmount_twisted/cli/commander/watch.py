@@ -37,8 +37,8 @@ LOOK_AGAIN_AFTER = 0.1
 """Time from one of these answers to the next question, in seconds."""
 
 _STRANGE = (
-    "does not list this prompt among its commanders: it is another bridge's page (--web names the right "
-    "one), or the prompt is connected to a port that takes no commander so"
+    "does not list this prompt among its commanders: it is the page of another bridge (give the right "
+    "one with --web), or the prompt's port does not accept it as a commander"
 )
 
 Ask = Callable[[str], Deferred[dict[str, Any]]]
@@ -97,8 +97,8 @@ def read_standing(state: dict[str, Any], port: int | None) -> Standing:
     except (LookupError, TypeError, AttributeError):
         version = state.get("version") or "another version"
         raise WebError(
-            f"this is mtmount_twisted {__version__}, and can't read the answers of {version}; install one "
-            "version for both"
+            f"mtmount_twisted {__version__} can't read the answers of version {version}; install the same "
+            "version on both sides"
         ) from None
 
 
@@ -117,7 +117,10 @@ def changes(
     elif before is None or (before.describe(), before.number) != (now.describe(), now.number):
         yield "holder", now.describe()
     if now.gone and not (before is not None and before.gone):
-        yield "holder", f"{now.holder} is gone: it is waited for, then all is stopped and nobody has command"
+        yield (
+            "holder",
+            f"{now.holder} is gone: if it does not return in time, all is stopped and nobody has command",
+        )
     for request in now.requests:
         if before is None or request not in before.requests:
             if now.is_mine:

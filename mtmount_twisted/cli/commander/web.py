@@ -76,7 +76,7 @@ class WebClient:
 
     def _no_answer(self, result: Any, timeout: float) -> Any:
         if isinstance(result, Failure):
-            hint = "; if it speaks http, say http://" if self._address.secure else ""
+            hint = "; if it uses http, give http://" if self._address.secure else ""
             raise WebError(f"no answer from {self._address} within {timeout:g} s{hint}")
         return result
 
@@ -103,11 +103,13 @@ class WebClient:
             return f"{self._address}: {reason}; {PAGE_ADVICE.get(kind, 'its log says more')}"
         if isinstance(error, ResponseFailed):
             other = "http" if self._address.secure else "https"
-            return f"{self._address} gave no answer of a web server's; if it speaks {other}, say {other}://"
+            return f"{self._address} did not answer as a web server; if it uses {other}, give {other}://"
         if isinstance(cause, DNSLookupError):
-            return f"{self._address}: {str(cause).rstrip('.')}; say another --web"
+            return f"{self._address}: {str(cause).rstrip('.')}; give another --web"
         why = str(cause).rstrip(".") or type(cause).__name__
-        return f"nothing answers at {self._address} ({why}); start the bridge with its page, or say --web URL"
+        return (
+            f"nothing answers at {self._address} ({why}); start the bridge with its page, or give --web URL"
+        )
 
     def _why_not(self, response: IResponse, value: dict[str, Any] | None) -> str:
         """Return the reason why an answer is not the expected one."""
@@ -117,18 +119,18 @@ class WebClient:
             return f"{self._address} answers {response.code}: {said[:LONGEST_TOLD]}{advice}"
         places = response.headers.getRawHeaders("location", [])
         if 300 <= response.code < 400 and places:
-            return f"{self._address} leads to {places[0][:LONGEST_TOLD]}; name that in --web"
+            return f"{self._address} redirects to {places[0][:LONGEST_TOLD]}; give that in --web"
         return (
-            f"{self._address} answers {response.code}, and is no page of a bridge's; say --web URL, with the "
-            "path if a proxy has the page below one (web.path_prefix)"
+            f"{self._address} answers {response.code}, and is not a bridge's page; give --web URL, with the "
+            "path if a proxy serves the page below one (web.path_prefix)"
         )
 
 
 _ADVICE = {
-    401: "--token-file names the file with yours",
-    403: "the token needs the role observe",
-    404: "if a proxy has the page below a path, name it in --web (web.path_prefix)",
-    421: "name another host in --web, or add this one to web.allowed_hosts",
+    401: "give the file of your token with --token-file",
+    403: "the token requires the role observe",
+    404: "if a proxy serves the page below a path, give the path in --web (web.path_prefix)",
+    421: "give another host in --web, or add this one to web.allowed_hosts",
 }
 """Remedy for a status, in addition to the daemon's own text."""
 

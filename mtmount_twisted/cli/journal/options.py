@@ -40,9 +40,9 @@ def parse_options(
     parser.add_argument("--version", action="version", version=f"mtmount-journal {__version__}")
     kinds = parser.add_subparsers(dest="do", required=True, metavar="tail|show|export|replay")
     when = partial(_time, now=wall_clock())
-    tail = _subparser(kinds, "tail", "the last entries, and with -f those that come", when)
-    tail.add_argument("-n", type=_count, default=20, metavar="N", help="how many of the last (%(default)s)")
-    tail.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
+    tail = _subparser(kinds, "tail", "the last entries, and with -f new ones", when)
+    tail.add_argument("-n", type=_count, default=20, metavar="N", help="number of entries (%(default)s)")
+    tail.add_argument("-f", "--follow", action="store_true", help="continue with new entries, until Ctrl-C")
     _subparser(kinds, "show", "entries as lines for people", when)
     export = _subparser(kinds, "export", "entries for other programs", when)
     export.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="%(choices)s (%(default)s)")
@@ -50,18 +50,18 @@ def parse_options(
         "--escape-formulas",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="of csv: put ' before a text that a spreadsheet would run as a formula",
+        help="for csv: put ' before a text that a spreadsheet would run as a formula",
     )
-    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="output file (standard output)")
     _add_replay(_subparser(kinds, "replay", "send a commander's recorded commands again", when))
     options = parser.parse_args(arguments)
     if options.journal is None:
-        parser.error("--journal: there is no home directory for the default; name the file")
+        parser.error("--journal: there is no home directory for the default; give the file")
     if options.do == "replay" and len(options.peer) != 1:
-        parser.error("replay needs one --peer: whose commands to send")
+        parser.error("replay requires one --peer: the sender of the recorded commands")
     if options.do == "replay" and options.reply_port is None:
         if options.command_port == 65535:
-            parser.error("--reply-port: there is no port one above 65535; name one")
+            parser.error("--reply-port: there is no port one above 65535; give one")
         options.reply_port = options.command_port + 1
     return options
 
@@ -78,15 +78,15 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
     )
     add("--since", type=when, metavar="TIME", help="2026-11-22T16:14, 16:14, '10 min ago' (all times UTC)")
     add("--until", type=when, metavar="TIME", help="likewise")
-    add("--run", type=_count, metavar="N", help="of the daemon's run of this number only")
-    add("--peer", action="append", default=[], metavar="NAME", help="of this peer; may be given repeatedly")
+    add("--run", type=_count, metavar="N", help="only the daemon's run with this number")
+    add("--peer", action="append", default=[], metavar="NAME", help="only this peer; may be given repeatedly")
     add(
         "--command",
         type=_code,
         action="append",
         default=[],
         metavar="NAME|CODE",
-        help="only what belongs to such commands; may be given repeatedly",
+        help="only entries about such commands; may be given repeatedly",
     )
     add(
         "--outcome",
@@ -94,8 +94,8 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
         action="extend",
         default=[],
         metavar="WORD,...",
-        help=f"only what belongs to commands that ended so: {', '.join(OUTCOMES)}; failed is all but the"
-        f" first {len(GOOD_OUTCOMES)}; {UNKNOWN} is what a killed bridge had sent",
+        help=f"only entries about commands with this outcome: {', '.join(OUTCOMES)}; failed means all but the"
+        f" first {len(GOOD_OUTCOMES)}; {UNKNOWN} means that the bridge was killed after it had sent them",
     )
     add("--only", choices=tuple(COLUMNS), action="append", default=[], help="only these entries")
     return parser
@@ -111,16 +111,31 @@ def _default_path() -> Path | None:
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="where the commands go (%(default)s)")
-    add("--command-port", type=_port, default=30005, metavar="PORT", help="its port there (%(default)s)")
-    add("--reply-host", default="127.0.0.1", metavar="HOST", help="where to listen for replies (%(default)s)")
+    add("--host", default="127.0.0.1", help="host that takes the commands (%(default)s)")
+    add("--command-port", type=_port, default=30005, metavar="PORT", help="its port (%(default)s)")
+    add(
+        "--reply-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address to listen on for replies (%(default)s)",
+    )
     add("--reply-port", type=_port, metavar="PORT", help="its port (the commands' port + 1)")
-    add("--all", action="store_true", help="also what the bridge refused, or could not send to the mount")
+    add(
+        "--all",
+        action="store_true",
+        help="include commands that the bridge refused or could not send to the mount",
+    )
     add("--speed", type=_positive, default=1.0, metavar="N", help="times the recorded pace (%(default)s)")
     add("--keep-tai", action="store_true", help="leave the tai of track commands as recorded")
-    add("--patience", type=_positive, default=60.0, metavar="S", help="for the last answers (%(default)s s)")
+    add(
+        "--patience",
+        type=_positive,
+        default=60.0,
+        metavar="S",
+        help="longest wait for the last answers (%(default)s s)",
+    )
     add("--connect-timeout", type=_positive, default=10.0, metavar="S", help="(%(default)s s)")
-    add("--yes-to", metavar="HOST", help="needed, with the same name, for a host that is not this machine")
+    add("--yes-to", metavar="HOST", help="required for a host that is not this machine: the host again")
 
 
 def wanted_by(options: argparse.Namespace) -> Wanted:

@@ -145,17 +145,17 @@ def _is_here(host: str) -> bool:
 def _replay(options: argparse.Namespace) -> int:
     if options.yes_to != options.host and not _is_here(options.host):
         return complain(
-            f"{options.host} is not this machine, and what is sent there may move a telescope:"
-            f" --yes-to {options.host} says that it shall"
+            f"{options.host} is not this machine, and the commands may move a telescope:"
+            f" confirm with --yes-to {options.host}"
         )
     if options.peer == [CONTROLLER]:
-        return complain("the controller sends no commands: --peer names a commander")
+        return complain("the controller sends no commands: give a commander with --peer")
     options.only = ["message", "step"]
     with _entries(options) as entries:
         commands = recorded_commands(entries, also_refused=options.all)
     if not commands:
         which = "commands" if options.all else "commands that were sent to the mount (--all for the others)"
-        return complain(f"of {options.peer[0]} no {which} are recorded then")
+        return complain(f"{options.peer[0]}: no {which} in the selected time")
     from twisted.internet import reactor
 
     return _run(reactor, options, commands)
