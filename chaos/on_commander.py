@@ -113,12 +113,12 @@ async def half_closes(stage: Stage, times: int) -> None:
 
 
 async def hangs(stage: Stage, times: int) -> None:
-    """A client reads no more while the mount says much; another one listens."""
+    """A client reads no more while the mount sends many events; another one listens."""
     await _deaf(await stage.house(), times, "hall", b"")
 
 
 async def stream_hangs(stage: Stage, times: int) -> None:
-    """The reader of an event stream reads no more while the mount says much; others listen."""
+    """The reader of an event stream reads no more while the mount sends many events; others listen."""
     await _deaf(await stage.house(), times, "web", REQUEST)
 
 
@@ -133,7 +133,7 @@ async def _deaf(house: House, times: int, port: str, greeting: bytes) -> None:
         heard = house.hall.received
         said, served, cut_off = await _say_much(house, number)
         outcome.see("cut off", cut_off)
-        outcome.see("others heard all", house.hall.received - heard > said)
+        outcome.see("others received all", house.hall.received - heard > said)
         outcome.see("others command", served)
         deaf.close()
         await house.calm()

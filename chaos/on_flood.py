@@ -247,7 +247,7 @@ async def ask_shortly(house: House) -> None:
     began = house.reactor.seconds()
     status, _ = await house.web.get("/api/v1/messages?limit=10")
     took = house.reactor.seconds() - began
-    house.outcome.see("another's query in 1 s", status == 200 and took < QUERY_LIMIT)
+    house.outcome.see("others' queries in 1 s", status == 200 and took < QUERY_LIMIT)
 
 
 class Warnings:

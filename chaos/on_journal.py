@@ -204,8 +204,8 @@ async def left_in_flight(stage: Stage, times: int) -> None:
         told = partial(records.count, house.journal, "SELECT count(*) FROM event WHERE kind = 'unknown'")
         await rises(house.reactor, told, number + 1, "the journal has the event")
         detail = records.details(house.journal, "unknown")[-1]
-        outcome.see("journal tells of 20 unknown", re.search(r"\b20\b", detail) is not None)
+        outcome.see("journal has 20 unknown", re.search(r"\b20\b", detail) is not None)
         await house.daemon.said("outcome is unknown: 20")
-        outcome.see("log tells so")
+        outcome.see("log warns of them")
         never = all(house.ledger.arrived[entry.id] == 1 for entry in entries)
         outcome.see("not sent again", never and await house.answers())

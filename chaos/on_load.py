@@ -75,7 +75,7 @@ async def _all_hear(
         return heard and told
 
     await until(house.reactor, have_all, "everyone hears all", 30.0)
-    outcome.see("all hear all")
+    outcome.see("all receive all events")
 
 
 async def reconnections(stage: Stage, times: int) -> None:
@@ -98,7 +98,7 @@ async def reconnections(stage: Stage, times: int) -> None:
 async def _come_and_go(house: House, chance: random.Random) -> None:
     visitor = await connect(house.reactor, house.ports["desk"], lambda: Desk(house.ledger))
     house.outcome.inject()
-    house.outcome.see("let in")
+    house.outcome.see("accepted")
     made: list[tuple[Entry, bytes]] = [visitor.line(BothAxesStop) for _ in range(5)]
     data = b"".join(line for _, line in made)
     visitor.transport.write(data[: chance.randrange(len(data) + 1)])

@@ -129,7 +129,7 @@ async def told_to_reload(stage: Stage, times: int) -> None:
         await house.hall.closed(house.reactor)
         await house.daemon.said("now serving .*port night", times=number + 1)
         house.hall = await connect(house.reactor, other, Observer)
-        outcome.see("one goes, one comes")
+        outcome.see("one port closes, one opens")
         house.config.write_text(old + "\n[controller]\nthis is wrong\n")
         house.daemon.signal("HUP")
         await pause(house.reactor, 0.5)
@@ -177,7 +177,7 @@ async def web_raises(stage: Stage, times: int) -> None:
     for number in range(times):
         outcome.inject()
         status, body = await house.web.get("/api/v1/lease")
-        outcome.see("500, and no word why", status == 500 and b"purpose" not in body)
+        outcome.see("500 without details", status == 500 and b"purpose" not in body)
         await house.daemon.said(BROKEN, times=number + 1)
         outcome.see("traceback in the log", house.daemon.says(BROKEN) == number + 1)
         outcome.see("the others go on", await house.answers())

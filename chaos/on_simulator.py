@@ -87,7 +87,7 @@ async def alarm(stage: Stage, times: int) -> None:
         await house.ends([move])
         outcome.see("refused by the mount", len(move.ends) == 1 and move.ends[0] != "done")
         await rises(house.reactor, lambda: house.hall.lines, heard + 2, "observers hear the alarm")
-        outcome.see("all hear of it")
+        outcome.see("all receive the alarm")
         await _done(house, AzimuthAxisResetAlarm)
         outcome.see("goes on", await _done(house, AzimuthAxisPower, on=True))
         await house.calm()
@@ -110,8 +110,8 @@ async def flood(stage: Stage, times: int) -> None:
         entries = [house.desk.send(Enable) for _ in range(COMMANDS)]
         await house.ends(entries)
         outcome.see("done, once", all(entry.ended("done") for entry in entries))
-        await rises(house.reactor, lambda: house.hall.lines, heard + 10_000, "observers hear all")
-        outcome.see("observers hear all")
+        await rises(house.reactor, lambda: house.hall.lines, heard + 10_000, "observers receive all")
+        outcome.see("observers receive all")
         await house.calm()
 
 

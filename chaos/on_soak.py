@@ -21,7 +21,7 @@ async def tracking(stage: Stage, times: int) -> None:
     for _ in range(verdict["faults"]):
         outcome.inject()
         outcome.see("tables empty at the end", status == 0)
-        outcome.see("all as it was", not verdict["problems"])
+        outcome.see("nothing left over", not verdict["problems"])
     outcome.lost += verdict["lost"]
     outcome.problems += verdict["problems"]
     outcome.figures["hours"] += round(verdict["hours"])

@@ -79,7 +79,7 @@ async def controller_late(stage: Stage, times: int) -> None:
         await pause(house.reactor, 1.0)
         await house.start_simulator()
         await house.join()
-        stage.outcome.see("connected when it comes", await house.answers())
+        stage.outcome.see("connected once it starts", await house.answers())
 
 
 async def no_files(stage: Stage, times: int) -> None:
@@ -97,13 +97,13 @@ async def no_files(stage: Stage, times: int) -> None:
         await house.ends(entries)
         untouched = entries[0].ended("done") and entries[1].ended("refused") and house.hall.is_open
         outcome.see("connections untouched", untouched)
-        outcome.see("said in the log", house.daemon.says("EMFILE|Too many open files") > 0)
+        outcome.see("logged", house.daemon.says("EMFILE|Too many open files") > 0)
         for each in extra:
             each.close()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         visitor = await house.visit()
         entry = visitor.send(Enable)
         await house.ends([entry])
-        outcome.see("lets in again", entry.ended("refused"))
+        outcome.see("accepts again", entry.ended("refused"))
         visitor.transport.abortConnection()
         await house.calm()

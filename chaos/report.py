@@ -25,8 +25,8 @@ FIGURES = {
     "clients": "simultaneous clients",
     "hours": "simulated hours",
     "commands": "commands",
-    "lag": "event loop late, most (ms)",
-    "lag_with_others": "the same, with waits for a processor (ms)",
+    "lag": "event loop, longest delay by its own work (ms)",
+    "lag_with_others": "event loop, longest delay in all (ms)",
     "lost": "lost",
 }
 """What is printed below the table; the others are sums."""

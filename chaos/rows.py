@@ -24,14 +24,14 @@ THAT_ONE = ("the others go on", "one warning", "nothing executed")
 
 FLOODS = (
     ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
-    ("flood: eight observers' short lines, dismissed, and here again", "short_lines"),
-    ("flood: eight observers come and leave at once, again and again", "visits"),
+    ("flood: eight observers' short lines, disconnected, reconnected", "short_lines"),
+    ("flood: eight observers connect and disconnect without pause", "visits"),
     ("flood: the controller's warnings of 60,000 fields", "warnings"),
-    ("flood: strangers hold all connections to the page that they can", "places"),
+    ("flood: strangers hold as many connections to the page as they can", "places"),
     ("flood: a stranger connects to a port and is refused", "refused"),
-    ("flood: slow history queries of one observer", "queries", "another's query in 1 s"),
+    ("flood: slow history queries of one observer", "queries", "others' queries in 1 s"),
     ("flood: requests sent ahead, no answer read", "ahead"),
-    ("flood: lines to the page's port that are no request", "flood_lines"),
+    ("flood: lines to the page's port that are not HTTP", "flood_lines"),
     ("flood: bodies in chunks of one byte, many headers", "flood_chunks"),
 )
 """What strangers do while a commander works: of each a row in the table of `chaos.tables.floods`."""
@@ -72,18 +72,18 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("commander half-closes", on_commander.half_closes, 50, 2, ("replies delivered", "then closed")),
     Row(
-        "commander's program hangs while the mount says much",
+        "commander's program hangs while the mount sends many events",
         on_commander.hangs,
         5,
         1,
-        ("cut off", "others heard all", "others command"),
+        ("cut off", "others received all", "others command"),
     ),
     Row(
-        "event stream's reader hangs while the mount says much",
+        "event stream's reader hangs while the mount sends many events",
         on_commander.stream_hangs,
         5,
         1,
-        ("cut off", "others heard all", "others command"),
+        ("cut off", "others received all", "others command"),
     ),
     *(
         Row(f"{kind} on a wire port", partial(on_lines.bad, kind=kind), 50, 2, THAT_ONE)
@@ -103,7 +103,7 @@ ROWS: tuple[Row, ...] = (
         on_load.crowd,
         3,
         1,
-        ("all answered", "all hear all"),
+        ("all answered", "all receive all events"),
         alone=True,
     ),
     Row(
@@ -111,7 +111,7 @@ ROWS: tuple[Row, ...] = (
         on_load.reconnections,
         1000,
         100,
-        ("let in", "others are served"),
+        ("accepted", "others are served"),
         alone=True,
     ),
     *(
@@ -137,24 +137,24 @@ ROWS: tuple[Row, ...] = (
         "controller's host does not resolve", on_start.unknown_host, 2, 1, ("one clear line", "exit status 1")
     ),
     Row("port taken", on_start.port_taken, 4, 1, ("one clear line", "exit status 1")),
-    Row("controller is not there at the start", on_start.controller_late, 2, 1, ("connected when it comes",)),
+    Row("controller is absent at the start", on_start.controller_late, 2, 1, ("connected once it starts",)),
     Row(
-        "file descriptors exhausted, 30 clients want in",
+        "file descriptors exhausted, 30 clients connect",
         on_start.no_files,
         20,
         1,
-        ("connections untouched", "said in the log", "lets in again"),
+        ("connections untouched", "logged", "accepts again"),
     ),
     Row("journal: disk full", on_journal.full, 10, 1, ("commanding goes on", "no row lost")),
     Row(
-        "journal: disk full until memory is, too",
+        "journal: disk full until memory is full, too",
         on_journal.full_for_long,
         1,
         0,
         ("commanding goes on", "gap marked"),
     ),
     Row(
-        "journal: an observer floods it, and comes again and again",
+        "journal: an observer floods it and reconnects, again and again",
         on_journal.observer_floods,
         5,
         1,
@@ -176,7 +176,7 @@ ROWS: tuple[Row, ...] = (
         on_journal.left_in_flight,
         20,
         1,
-        ("journal tells of 20 unknown", "log tells so", "not sent again"),
+        ("journal has 20 unknown", "log warns of them", "not sent again"),
     ),
     Row(
         "clock steps by an hour",
@@ -211,7 +211,7 @@ ROWS: tuple[Row, ...] = (
         on_process.told_to_reload,
         20,
         1,
-        ("one goes, one comes", "bad file refused", "link untouched"),
+        ("one port closes, one opens", "bad file refused", "link untouched"),
     ),
     Row(
         "our code raises at a command",
@@ -225,7 +225,7 @@ ROWS: tuple[Row, ...] = (
         on_process.web_raises,
         20,
         1,
-        ("500, and no word why", "traceback in the log", "the others go on"),
+        ("500 without details", "traceback in the log", "the others go on"),
     ),
     *(
         Row(
@@ -242,14 +242,14 @@ ROWS: tuple[Row, ...] = (
         on_simulator.alarm,
         30,
         1,
-        ("refused by the mount", "all hear of it", "goes on"),
+        ("refused by the mount", "all receive the alarm", "goes on"),
     ),
     Row(
         "mount: 10,000 events in a second",
         on_simulator.flood,
         5,
         1,
-        ("done, once", "observers hear all"),
+        ("done, once", "observers receive all"),
         alone=True,
     ),
     Row("mount: silence", on_simulator.silence, 10, 1, ("timed out", "goes on")),
@@ -259,13 +259,13 @@ ROWS: tuple[Row, ...] = (
         on_soak.tracking,
         72,
         0,
-        ("tables empty at the end", "all as it was"),
+        ("tables empty at the end", "nothing left over"),
     ),
     Row(
         "anything at random, in 12 simulated hours of tracking",
         on_soak.tracking,
         0,
         12,
-        ("tables empty at the end", "all as it was"),
+        ("tables empty at the end", "nothing left over"),
     ),
 )
