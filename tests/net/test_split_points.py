@@ -20,7 +20,8 @@ from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.tcp.commanders import PortFactory, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import turns_without_rights
+from mtmount_twisted.frontends.tcp.ports import PortFactory
 from mtmount_twisted.interfaces import ILineReaderOwner
 from mtmount_twisted.net.protocol import LineReader
 from tests.support.strategies import any_message, line_of, mutated_lines

@@ -13,12 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
-from mtmount_twisted.frontends.tcp.commanders import (
-    READ_EVERY,
-    PortFactory,
-    Refused,
-    turns_without_rights,
-)
+from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, turns_without_rights
+from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory
 from tests.support.bridges import TCP
 from tests.support.commanders import LOG, STATE, STOP, RecordingJournal, RecordingLink, ask, command

@@ -17,7 +17,8 @@ from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PortFactory, Refused, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import turns_without_rights
+from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import (
     HANDSHAKE_TIME,
     KEPT_FREE,

@@ -1,4 +1,4 @@
-"""The bridge's clients: a commander's connection pair, and the connections to a port.
+"""The bridge's clients: a commander's connection pair, and a connection to a port.
 
 Both offer `core.Bridge` the same (`interfaces.IClient`). A pair is one commander that comes and
 goes under one name; each connection to a port is a client of its own, under a numbered name.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, ISSLTransport
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -23,12 +22,12 @@ from mtmount_twisted.dialects.tma2020.enums import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.hosts import host_and_port, plain_address
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
-from mtmount_twisted.net.admission import address_of, admits, networks
+from mtmount_twisted.net.admission import address_of, networks
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.paired_session import PairedSession
-from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
-from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
@@ -398,110 +397,3 @@ def bound_send_buffer(transport: Any) -> None:
 def unfinished(reader: LineReader) -> str:
     """What is said of a peer that left in the middle of a line."""
     return f"disconnected within a line, dropped: {bytes(reader.unfinished[:100])!r}"
-
-
-class Refused(Protocol):
-    """A connection that is ended as it begins. No protocol at all would do, but not under TLS: there
-    Twisted wraps it all the same, and the connection stays.
-    """
-
-    transport: Any
-
-    def connectionMade(self) -> None:
-        self.transport.abortConnection()
-
-
-class PortFactory(Factory[Protocol]):
-    """Makes a client of each connection to a port that may be made, named after the port and numbered.
-
-    :ivar unproven: the connections whose handshake is not over, oldest first, each a
-        `tls.HandshakeReader`.
-    :ivar name: the port's name in the configuration.
-    :ivar limited_log: for all that the port's clients can cause, failed handshakes included.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        settings: PortCommanders,
-        bridge: Bridge,
-        limits: ClientLimits,
-        turns: Turns,
-        log: logging.Logger,
-        clock: Any,
-    ) -> None:
-        self._settings = settings
-        self.name = settings.name
-        self._peers_log = RateLimitedLog(clock, log)
-        self.limited_log = RateLimitedLog(clock, log, A_FEW)
-        self._allowed = networks(settings.allow)
-        self.unproven: dict[Any, None] = {}
-        self._places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
-        self._shared = (settings, bridge, limits, turns, log, self.limited_log, clock, self._places)
-        self._count = 0
-
-    @property
-    def connected(self) -> Collection[PortClient]:
-        """The clients whose connections are up, those included that are being closed."""
-        return self._places.clients.keys()
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        if not self.admits(addr):
-            return Refused()
-        self.make_room(addr)
-        return HalfCloseReader(self.make_numbered_client())
-
-    def admits(self, peer: IAddress | None) -> bool:
-        """Whether a peer at this address may connect; if not, the log says so."""
-        if self._allowed and not admits(self._allowed, address_of(peer)):
-            why = "it is not on the list"
-        else:
-            why = self.why_full(peer)
-        if why:
-            self._peers_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
-        return not why
-
-    def why_full(self, peer: IAddress | None) -> str:
-        """Why the port has no place for a peer at this address; "" if it has, or if a client gives way.
-
-        A peer at its handshake is no client yet: strangers who never end theirs keep no client out.
-        """
-        if not self._places.are_full or self._places.find_to_displace(address_of(peer)) is not None:
-            return ""
-        return f"{self._places.held} are connected already (max_clients)"
-
-    def make_room(self, peer: IAddress | None) -> None:
-        """If the port is full, disconnect who gives way to a peer at this address; see `places`."""
-        if not self._places.are_full:
-            return
-        client = self._places.find_to_displace(address_of(peer))
-        if client is not None:
-            self._peers_log.warning(
-                "%s: full (max_clients): cut off %s at %s for a peer at %s",
-                self.name,
-                client.name,
-                client.address or "no address",
-                address_of(peer) or "no address",
-            )
-            client.cut_off("the port is full (max_clients)")
-            self._places.note_displaced(client)
-
-    def make_numbered_client(self) -> PortClient:
-        """Make a client of this port under the next number."""
-        self._count += 1
-        return self.make_client(str(self._count))
-
-    def make_client(self, name: str, name_lasts: bool = False) -> PortClient:
-        """A client of this port, of this name within the port's.
-
-        :param name_lasts: False for a number, which another may have one day.
-        """
-        return PortClient(f"{self._settings.name}/{name}", name_lasts, *self._shared)
-
-    def close(self, why: str) -> Deferred[None]:
-        """Close all connections; fires when those of clients are gone."""
-        for reader in tuple(self.unproven):
-            reader.abort()
-        closing = [client.close(why) for client in tuple(self.connected)]
-        return DeferredList(closing).addCallback(lambda results: None)

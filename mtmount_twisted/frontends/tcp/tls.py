@@ -42,7 +42,8 @@ from mtmount_twisted.net.tls import (
 )
 from mtmount_twisted.wire.fields import utc_now
 
-from .commanders import PortClient, PortFactory, Refused
+from .commanders import PortClient
+from .ports import PortFactory, Refused
 
 HANDSHAKE_TIME = 5.0
 """How long a peer may take from its connection to the proof of who it is, in seconds."""
