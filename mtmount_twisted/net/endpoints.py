@@ -77,14 +77,14 @@ class Endpoint:
         :raises ValueError: if Twisted can't listen on it. The error text describes a valid endpoint.
         """
         if re.fullmatch(r"(?:[^\\]|\\.)*", text, re.DOTALL) is None:
-            raise ValueError(f"{EXPECTED} (the backslash at its end stands before nothing)")
+            raise ValueError(f"{EXPECTED} (a backslash at the end escapes nothing)")
         kind, proxies, arguments = _read(text)
         endpoint = cls(text, kind, proxies, arguments)
         try:
             _check(endpoint)
         except ImportError as error:
             raise ValueError(
-                f"{EXPECTED} (this one needs a package that is not there: {error.name or error})"
+                f"{EXPECTED} (this one requires a package that is not installed: {error.name or error})"
             ) from None
         except Exception as error:  # the parser of an endpoint may be a plugin's and raise any error
             reason = re.sub(r"^\w+\(\) ", "", " ".join(str(error).split()))

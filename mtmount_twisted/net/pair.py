@@ -200,7 +200,7 @@ class ClientServerPair(Generic[M]):
         there = self._there
         if self._is_sent_away:
             return (
-                f"{there} closes each connection: it may serve another program already, or be no mount; "
+                f"{there} closes each connection: it may already serve another program, or not be a mount; "
                 "end the other program, or give another host or port"
             )
         if not self.client_connected:
@@ -587,7 +587,7 @@ class ClientServerPair(Generic[M]):
                 "the mount's protocol; give another port"
             )
         if data.startswith(TLS_ALERT):
-            return f"{there} speaks TLS, and a pair of ports does not; give another port"
+            return f"{there} speaks TLS, but a pair uses plain text; give another port"
         return ""
 
     def _changed(self) -> None:

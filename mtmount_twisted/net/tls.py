@@ -295,11 +295,15 @@ def why_refused(error: BaseException) -> tuple[str, str] | None:
 
 
 _SAID = (
-    ("certificate verify failed", "its certificate is of no trusted authority, or out of date", "untrusted"),
-    ("certificate required", "it asks for a certificate", "no certificate"),
-    ("handshake failure", "it asks for a certificate, or for another TLS than 1.2 or 1.3", "no certificate"),
-    ("unknown ca", "it refused the certificate: not of the authority that it trusts", "certificate"),
-    ("certificate expired", "it refused the certificate: out of date", "certificate"),
+    (
+        "certificate verify failed",
+        "its certificate has expired, or its authority is not trusted",
+        "untrusted",
+    ),
+    ("certificate required", "it requires a certificate", "no certificate"),
+    ("handshake failure", "it requires a certificate, or TLS other than 1.2 and 1.3", "no certificate"),
+    ("unknown ca", "it refused the certificate: it does not trust the authority", "certificate"),
+    ("certificate expired", "it refused the certificate: it has expired", "certificate"),
     ("certificate", "it refused the certificate", "certificate"),
     ("wrong version number", "it does not speak TLS", "plain"),
     ("packet length too long", "it does not speak TLS", "plain"),
@@ -357,4 +361,4 @@ def date_warnings(certificates: Iterable[Any], now: datetime) -> Iterator[str]:
         elif end - now <= WARN_BEFORE:
             yield f"{name} expires in {(end - now).days} days, on {end:%Y-%m-%d %H:%M} UTC"
         elif begin > now:
-            yield f"{name} is valid from {begin:%Y-%m-%d %H:%M} UTC on only"
+            yield f"{name} is not valid before {begin:%Y-%m-%d %H:%M} UTC"

@@ -167,7 +167,7 @@ class WebClientTests(TestCase):
         trusting, strange = (client_options(HOST, str(each.ca)) for each in (authority, other))
         state = await self.client(port, SECRET, tls=trusting).get("/api/v1/state")
         self.assertEqual(state["you"]["name"], "night")
-        await self.refused(self.client(port, SECRET, tls=strange), "no trusted authority", "--tls-ca")
+        await self.refused(self.client(port, SECRET, tls=strange), "its authority is not trusted", "--tls-ca")
         await self.refused(self.client(port, SECRET, tls=client_options(HOST, "")), "--tls-ca")
         await self.refused(
             self.client(port, SECRET, host="localhost", tls=client_options("localhost", str(authority.ca))),

@@ -310,7 +310,7 @@ class EncryptedTests(TestCase):
         (self.folder / "other").mkdir()
         other = Authority(self.folder / "other", "another authority")
         complaint = await self.complaint(port, "--tls-ca", str(other.ca))
-        self.assertIn("its certificate is of no trusted authority", complaint)
+        self.assertIn("its certificate has expired, or its authority is not trusted", complaint)
         self.assertIn("--tls-ca", complaint)
 
     async def test_other_name(self) -> None:
@@ -322,7 +322,7 @@ class EncryptedTests(TestCase):
     async def test_no_certificate(self) -> None:
         """A port that asks for a certificate says so, and the error says how to give one."""
         complaint = await self.complaint(self.serve_encrypted(), "--tls-ca", str(self.authority.ca))
-        self.assertIn("it asks for a certificate", complaint)
+        self.assertIn("it requires a certificate", complaint)
         self.assertIn("--tls-certificate", complaint)
 
     async def test_refused_certificate(self) -> None:
@@ -331,8 +331,8 @@ class EncryptedTests(TestCase):
         (self.folder / "other").mkdir()
         other = Authority(self.folder / "other", "another authority").issue("alice")
         for own, word in (
-            (other, "not of the authority"),
-            (self.authority.issue("alice", days=-0.5), "out of date"),
+            (other, "it does not trust the authority"),
+            (self.authority.issue("alice", days=-0.5), "it has expired"),
         ):
             self.complaints.clear()
             files = ["--tls-ca", str(self.authority.ca), "--tls-certificate", str(own)]

@@ -312,7 +312,7 @@ class Endpoints(SynchronousTestCase):
             ("tcp:70000", "a port from 0 to 65535"),
             ("tcp:1:interfac=x", "'interfac'"),
             ("unix", "'address'"),
-            ("tcp:\\", "the backslash at its end stands before nothing"),
+            ("tcp:\\", "a backslash at the end escapes nothing"),
             ("ssl:443:sslmethod=TLSv1_METHOD", "no sslmethod: TLS 1.2 or newer is used"),
         ):
             problem = self.problem(endpoint)

@@ -255,7 +255,7 @@ class DateTests(TLSCase):
         """One that is not valid yet is warned of: a client would not connect."""
         credentials = self.credentials(self.authority.issue("bridge", days=365))
         before = datetime.now(UTC) - timedelta(days=2)
-        self.assertRegex(next(date_warnings(credentials.chain, before)), "^CN=bridge is valid from ")
+        self.assertRegex(next(date_warnings(credentials.chain, before)), "^CN=bridge is not valid before ")
 
     def config(self) -> Config:
         """One with every kind of certificate, none of which lasts long."""

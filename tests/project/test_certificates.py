@@ -112,7 +112,7 @@ class CertificatesTests(ProgramCase):
         """``sslyze`` finds the page, and a port, to comply with Mozilla's "intermediate" profile."""
         if SSLYZE is None:
             raise SkipTest("sslyze is not installed: make sslyze")
-        # With nothing to show, it would see no more of a port than that it asks for a certificate.
+        # With nothing to show, it would see no more of a port than that it requires a certificate.
         self.replaced['client_ca = "tls/ca.pem"'] = "insecure = true"
         program = await self.serve()
         options = ["--mozilla_config=intermediate", "--certinfo_ca_file", "tls/ca.pem"]
