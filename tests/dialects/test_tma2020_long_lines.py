@@ -28,7 +28,7 @@ from mtmount_twisted.errors import FieldCountError, LineError
 from mtmount_twisted.frontends.web.api.state import Said
 from mtmount_twisted.frontends.web.events.ring import BYTES_PER_TURN, ROWS_PER_TURN, Feed, Turns, slices
 from mtmount_twisted.frontends.web.events.selection import Selection
-from mtmount_twisted.frontends.web.events.shapes import shape
+from mtmount_twisted.frontends.web.events.shapes import row_of, shape
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
@@ -86,15 +86,15 @@ class BoundedTests(SynchronousTestCase):
         """A command that is longer than any is none; nothing is shown as if it were all of it."""
         with self.assertRaises(LineError):
             decode_to_show(COMMAND, True)
-        self.assertIsNone(as_read(shape(message(COMMAND, "desk/1")))["fields"])
+        self.assertIsNone(as_read(shape(row_of(message(COMMAND, "desk/1"))))["fields"])
 
     def test_event(self) -> None:
         """The event has the warning's first fields, and says that there are more."""
         for line in (self.warning(), COMMAND):
-            told = as_json(shape(message(line)))
+            told = as_json(shape(row_of(message(line))))
             self.assertTrue(json.loads(told)["truncated"])
             self.assertLess(len(told), LONGEST)
-        shaped = as_read(shape(message(self.warning())))
+        shaped = as_read(shape(row_of(message(self.warning()))))
         self.assertEqual((shaped["kind"], shaped["fields"]["code"]), ("WARNING", 905))
         self.assertEqual(shaped["fields"]["extra_data"][0], "hot")
         self.assertLess(len(shaped["fields"]["extra_data"]), SHOWN_FIELDS)
@@ -150,13 +150,13 @@ class TurnTests(SynchronousTestCase):
 
     def test_slices(self) -> None:
         """So many rows at once, or so many bytes, and one at the least."""
-        short, long = message(b"6\n" + STAMP + b"\n0\n1"), message(COMMAND)
+        short, long = row_of(message(b"6\n" + STAMP + b"\n0\n1")), row_of(message(COMMAND))
         self.assertEqual([len(each) for each in slices([short] * 50)], [ROWS_PER_TURN, ROWS_PER_TURN, 10])
         most = BYTES_PER_TURN // SHOWN_BYTES
         self.assertEqual([len(each) for each in slices([long] * (most + 1))], [most, 1])
         self.assertEqual([n for each in slices([long, short] * 30) for n in each], list(range(60)))
         self.assertEqual(list(slices([])), [])
-        text = long._replace(line=None, text="x" * 10 * BYTES_PER_TURN)
+        text = row_of(message(COMMAND)._replace(line=None, text="x" * 10 * BYTES_PER_TURN))
         self.assertEqual([len(each) for each in slices([text, short])], [1, 1])
 
     def test_events(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from mtmount_twisted.cli.journal.following import Follower
 from mtmount_twisted.cli.journal.program import run
 from mtmount_twisted.errors import JournalError, NotAJournalError
-from mtmount_twisted.frontends.web.events.shapes import shape
+from mtmount_twisted.frontends.web.events.shapes import row_of, shape
 from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.checking import LAST_ID, LONGEST_SQL, MAX_OBJECTS
 from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, rows
@@ -63,7 +63,7 @@ class RowTests(HostileCase):
         self.assertEqual([entry for entry in entries if entry.id != number], self.others(number))
         backwards = sorted(self.backwards(), key=lambda entry: entry.id)
         self.assertEqual(backwards, entries)
-        self.assertEqual(as_read(shape(bad[0]))["detail"], bad[0].text)
+        self.assertEqual(as_read(shape(row_of(bad[0])))["detail"], bad[0].text)
         for words in (("show",), ("tail", "-n", "100")):
             status, out, err = self.program(*words)
             self.assertEqual((status, err), (0, ""))

@@ -17,7 +17,7 @@ from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.tma2020.codec import decode_command
 from mtmount_twisted.frontends.web.api import catalogue, openapi
-from mtmount_twisted.frontends.web.events.shapes import shape
+from mtmount_twisted.frontends.web.events.shapes import row_of, shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
 from mtmount_twisted.frontends.web.service import Areas, Parts
 from mtmount_twisted.journal.reading import Entry
@@ -219,6 +219,6 @@ class DocumentTests(WebCase):
             Entry(6, 1, "step", 1.8e9, "csc", 1, "sent", 7, 3, 103, 1, "", None),
             Entry(7, 1, "event", 1.8e9, "csc", 1, "connected", 0, 0, 0, 0, "", None),
         ]
-        entries = [as_read(shape(row)) for row in rows]
+        entries = [as_read(shape(row_of(row))) for row in rows]
         self.check("Page", {"entries": entries, "next": "1.7"})
         self.assertFalse(self.schema("Entry").is_valid({**entries[3], "more": 1}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -9,10 +10,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.event_bus import EventBus
+from mtmount_twisted.dialects.tma2020 import envelope
 from mtmount_twisted.frontends.web.events import ring as feed_module
+from mtmount_twisted.frontends.web.events import shapes
 from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.journal.recorder import JournalOff
+from tests.support.commanders import House
 from tests.support.feeds import World, parsed
 from tests.support.journals import STAMP
 from tests.support.records import RecordMaker
@@ -301,3 +305,49 @@ class TurnsTests(SynchronousTestCase):
         for turn in (*waiting, turns.turn()):
             self.failureResultOf(turn, CancelledError)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class ReadOnceTests(SynchronousTestCase):
+    """An event of the mount on its way to a page."""
+
+    def test_read_and_decoded_once(self) -> None:
+        """The header of an event is read once, and its line is decoded once, though it is two rows: one from
+        the controller, and one to everyone."""
+        house, calls = House(), Counter[str]()
+        house.client("csc")
+        feed = Feed(house.bus, JournalOff(), house.clock, Turns(house.clock))
+        ear = Ear()
+        feed.attach(ear)
+        for module, name in (
+            (envelope, "read_reply_header"),
+            (shapes, "read_reply_header"),
+            (shapes, "decode_to_show"),
+        ):
+            self.patch(module, name, self.counted(calls, name, getattr(module, name)))
+        house.link.say(b"6\n2031-01-01T00:00:00.125\n1\n1")
+        house.advance(1)
+        rows = [
+            (event.data["peer"], event.data["kind"], event.data["fields"]["what"]) for event in ear.events
+        ]
+        self.assertEqual(rows, [("controller", "IN_POSITION", 1), ("everyone", "IN_POSITION", 1)])
+        self.assertEqual(calls, {"read_reply_header": 1, "decode_to_show": 1})
+
+    def counted(self, calls: Counter[str], name: str, function: Any) -> Any:
+        """Return a function that counts its calls."""
+
+        def counting(*arguments: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments)
+
+        return counting
+
+    def test_line_without_a_header(self) -> None:
+        """A line of the controller that is no reply is told as unreadable."""
+        house = House()
+        feed = Feed(house.bus, JournalOff(), house.clock, Turns(house.clock))
+        ear = Ear()
+        feed.attach(ear)
+        house.link.say(b"rubbish")
+        house.advance(1)
+        told = [(event.data["kind"], event.data["text"]) for event in ear.events]
+        self.assertEqual(told, [("unreadable", "rubbish")])

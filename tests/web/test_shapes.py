@@ -16,6 +16,7 @@ from mtmount_twisted.frontends.web.events.shapes import (
     command_name,
     event_id,
     iso,
+    row_of,
     shape,
 )
 from mtmount_twisted.frontends.web.http.encoding import as_json
@@ -32,7 +33,7 @@ def row(table: str, **values: Any) -> Entry:
 
 def told(entry: Entry) -> dict[str, Any]:
     """A row as a reader of the API has it."""
-    read: dict[str, Any] = as_read(shape(entry))
+    read: dict[str, Any] = as_read(shape(row_of(entry)))
     return read
 
 
@@ -118,13 +119,13 @@ class ShapeTests(SynchronousTestCase):
     def test_no_id(self) -> None:
         """What is not in the file has no id."""
         self.assertEqual((event_id(3, 0), event_id(3, 9)), (None, "3.9"))
-        self.assertIsNone(shape(row("event", id=0)).id)
+        self.assertIsNone(shape(row_of(row("event", id=0))).id)
 
     @given(st.binary(max_size=300), st.sampled_from([("csc", "from"), ("controller", "from")]))
     def test_any_line(self, line: bytes, way: tuple[str, str]) -> None:
         """Whatever a line holds, its shape is one line of ASCII in JSON, and its text is printable."""
         peer, direction = way
-        got = shape(row("message", peer=peer, what=direction, line=line))
+        got = shape(row_of(row("message", peer=peer, what=direction, line=line)))
         assert isinstance(got, Message)
         encoded = as_json(got).decode()
         self.assertTrue(encoded.isascii() and encoded.isprintable())

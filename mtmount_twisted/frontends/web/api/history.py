@@ -27,12 +27,19 @@ from mtmount_twisted.frontends.web.events.selection import (
     REQUEST,
     SELECTION,
     Selection,
-    kind_of,
     read_selection,
     refuse,
     unknown,
 )
-from mtmount_twisted.frontends.web.events.shapes import TYPES, entry_schemas, event_id, read_event_id, shape
+from mtmount_twisted.frontends.web.events.shapes import (
+    TYPES,
+    Row,
+    entry_schemas,
+    event_id,
+    read_event_id,
+    row_of,
+    shape,
+)
 from mtmount_twisted.frontends.web.http.answers import EventId, Shape, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Parameter, Problem, Route
 from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, as_json, gzip, takes_gzip
@@ -40,7 +47,6 @@ from mtmount_twisted.journal.checking import in_words
 from mtmount_twisted.journal.reading import (
     GOOD_OUTCOMES,
     OUTCOMES,
-    Entry,
     JournalError,
     Wanted,
     open_journal,
@@ -214,7 +220,7 @@ class Query(NamedTuple):
 class Found(NamedTuple):
     """The entries of a page; `next` is the id from which the next page goes on, None at the end."""
 
-    entries: list[Entry]
+    entries: list[Row]
     next: str | None
 
 
@@ -235,13 +241,14 @@ def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] =
     """
     after, backwards = query.after or 0, query.after is None
     entries = rows(db, query.wanted, after=after, before=query.before, backwards=backwards)
-    found: list[Entry] = []
+    found: list[Row] = []
     size = 0
     for scanned, entry in enumerate(entries, 1):
         if scanned % REST_ROWS == 0:
             rest()
-        if query.selection.takes(entry, kind_of(entry)):
-            found.append(entry)
+        row = row_of(entry)
+        if query.selection.takes(row):
+            found.append(row)
             size += len(entry.line or b"")
         if len(found) == query.limit or size > MAX_PAGE_BYTES or scanned == MAX_SCANNED:
             return Found(found, event_id(entry.run, entry.id) if any(islice(entries, 1)) else None)

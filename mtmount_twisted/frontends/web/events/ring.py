@@ -20,12 +20,12 @@ from twisted.python.failure import Failure
 
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus
-from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
-from .selection import NOTICE, Selection, kind_of
-from .shapes import Gone, event_id, shape, shown_bytes
+from .selection import NOTICE, Selection
+from .shapes import Gone, Row, command_kind, event_id, reply_kind, row_of, shape, shown_bytes
 
 GATHER = 0.025
 """How long rows gather before they are told, in seconds."""
@@ -66,18 +66,23 @@ class Notice(NamedTuple):
         return len(self.text)
 
 
-def _entry(id: int, run: int, record: Record | Notice) -> Entry:
-    """Return a record as an entry of the journal; an id of 0 is one that is not in the file."""
+def _row(id: int, run: int, record: Record | Notice) -> Row:
+    """Return a record as a row of the journal; an id of 0 is one that is not in the file."""
     match record:
-        case LineRecord(time, epoch, peer, direction, line):
-            return Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line)
+        case LineRecord(time, epoch, peer, direction, line, code, sequence_id):
+            entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line)
+            if code is None:
+                return row_of(entry)
+            kind = command_kind(code) if is_command(entry) else reply_kind(code)
+            return Row(entry, kind, sequence_id)
         case CommandRecord(time, epoch, peer, step, sequence_id, code, key, lease, explanation):
             command = key, sequence_id, code, lease
-            return Entry(id, run, "step", time, peer, epoch, step, *command, explanation, None)
+            entry = Entry(id, run, "step", time, peer, epoch, step, *command, explanation, None)
         case ChangeRecord(time, epoch, peer, kind, detail):
-            return Entry(id, run, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None)
+            entry = Entry(id, run, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None)
         case Notice(event, text):
-            return Entry(id, run, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None)
+            entry = Entry(id, run, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None)
+    return row_of(entry)
 
 
 class Listener(Protocol):
@@ -138,11 +143,11 @@ def frame(event: str, data: bytes, number: str | None = None) -> bytes:
     return b"%bevent: %b\ndata: %b\n\n" % (head.encode(), event.encode(), data)
 
 
-def framed(entry: Entry) -> bytes:
+def framed(row: Row) -> bytes:
     """Return a row as a server-sent event."""
-    if entry.table == NOTICE:
-        return frame(entry.what, entry.text.encode())
-    told = shape(entry)
+    if row.entry.table == NOTICE:
+        return frame(row.entry.what, row.entry.text.encode())
+    told = shape(row)
     return frame(told.type, as_json(told), told.id)
 
 
@@ -151,27 +156,27 @@ def gone(why: str, rows: int | None, after: str | None, before: str | None) -> b
     return frame("gone", as_json(Gone(rows=rows, after=after, before=before, why=why)))
 
 
-def slices(entries: Sequence[Entry]) -> Iterator[range]:
+def slices(rows: Sequence[Row]) -> Iterator[range]:
     """The numbers of some rows, in as many at a time as are made into JSON in one turn of the reactor."""
     start = size = 0
-    for number, entry in enumerate(entries):
-        cost = shown_bytes(entry)
+    for number, row in enumerate(rows):
+        cost = shown_bytes(row)
         if number > start and (number - start == ROWS_PER_TURN or size + cost > BYTES_PER_TURN):
             yield range(start, number)
             start, size = number, 0
         size += cost
-    if entries:
-        yield range(start, len(entries))
+    if rows:
+        yield range(start, len(rows))
 
 
-def _fitting(entries: list[Entry]) -> list[Entry]:
+def _fitting(rows: list[Row]) -> list[Row]:
     """The first of some rows: as many as are told together, and one at least."""
     size = 0
-    for number, entry in enumerate(entries, 1):
-        size += shown_bytes(entry)
+    for number, row in enumerate(rows, 1):
+        size += shown_bytes(row)
         if size >= BATCH_BYTES:
-            return entries[:number]
-    return entries
+            return rows[:number]
+    return rows
 
 
 class Batch:
@@ -180,31 +185,29 @@ class Batch:
     :param lost: the event for rows before these that nobody was sent; empty if there are none.
     """
 
-    def __init__(self, entries: list[Entry], lost: bytes = b"") -> None:
-        self._entries = entries
-        self._kinds = list(map(kind_of, entries))
-        self._framed: list[bytes | None] = [None] * len(entries)
+    def __init__(self, rows: list[Row], lost: bytes = b"") -> None:
+        self._rows = rows
+        self._framed: list[bytes | None] = [None] * len(rows)
         self._joined: dict[Selection, bytes] = {}
         self._lost = lost
 
     def prepare(self, numbers: Iterable[int], selections: Iterable[Selection]) -> None:
         """Make some of the rows into events, if anybody asks for them."""
         for number in numbers:
-            if any(wanted.takes(self._entries[number], self._kinds[number]) for wanted in selections):
+            if any(wanted.takes(self._rows[number]) for wanted in selections):
                 self._frame(number)
 
     def _frame(self, number: int) -> bytes:
         data = self._framed[number]
         if data is None:
-            data = self._framed[number] = framed(self._entries[number])
+            data = self._framed[number] = framed(self._rows[number])
         return data
 
     def data(self, wanted: Selection) -> bytes:
         """What one who listens gets."""
         data = self._joined.get(wanted)
         if data is None:
-            numbers = range(len(self._entries))
-            taken = (self._frame(n) for n in numbers if wanted.takes(self._entries[n], self._kinds[n]))
+            taken = (self._frame(number) for number, row in enumerate(self._rows) if wanted.takes(row))
             data = self._joined[wanted] = self._lost + b"".join(taken)
         return data
 
@@ -329,11 +332,11 @@ class Feed:
             return gone(NOT_IN_MEMORY, oldest - row - 1, event_id(run, row), before)
         return gone(ANOTHER, None, None, before)
 
-    def entries(self, start: int, end: int) -> list[Entry]:
+    def rows(self, start: int, end: int) -> list[Row]:
         """The rows of the ring from one position to another."""
         shift, run = self.start, self.journal.run
         rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
-        return [_entry(self._id(number), run, record) for number, record in rows]
+        return [_row(self._id(number), run, record) for number, record in rows]
 
     # Telling
 
@@ -379,14 +382,14 @@ class Feed:
             start = max(self._told, self.start)
             lost = start - self._told
             self.lost += lost
-            entries = _fitting(self.entries(start, start + BATCH_ROWS))
-            batch, after = Batch(entries, self._gone_now(lost) if lost else b""), start + len(entries)
-            for numbers in slices(entries):
+            rows = _fitting(self.rows(start, start + BATCH_ROWS))
+            batch, after = Batch(rows, self._gone_now(lost) if lost else b""), start + len(rows)
+            for numbers in slices(rows):
                 selections = {listener.selection for listener in self.listeners}
                 batch.prepare(numbers, selections)
                 await self._turns.turn(first=True)
             self._told = after
-            self._told_row = next((entry.id for entry in reversed(entries) if entry.id), self._told_row)
+            self._told_row = next((row.entry.id for row in reversed(rows) if row.entry.id), self._told_row)
             await self._send(batch)
             self._moved.fire(None)
 

@@ -14,9 +14,8 @@ from msgspec import Meta
 
 from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
 from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, Problem, names_in
-from mtmount_twisted.journal.reading import Entry
 
-from .shapes import TYPES, UNREADABLE, command_kind, header_of
+from .shapes import TYPES, UNREADABLE, Row
 
 NOTICE = "notice"
 """The table, as it were, of what is told to who listens, and is in no table of the journal."""
@@ -64,20 +63,14 @@ class Selection:
     kinds: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
 
-    def takes(self, entry: Entry, kind: str) -> bool:
-        """True if a row is asked for; `kind` is what `kind_of` says of it."""
+    def takes(self, row: Row) -> bool:
+        """True if a row is asked for."""
+        entry = row.entry
         if self.peers and entry.peer not in self.peers:
             return False
         if not (self.types or self.kinds):
             return True
-        return TYPES.get(entry.table, entry.what) in self.types or kind in self.kinds
-
-
-def kind_of(entry: Entry) -> str:
-    """The name of the code of a message, or of the command that a step is of; else ``""``."""
-    if entry.table == "message":
-        return header_of(entry)[0]
-    return command_kind(entry.code) if entry.table == "step" else ""
+        return TYPES.get(entry.table, entry.what) in self.types or row.kind in self.kinds
 
 
 def read_selection(query: Mapping[str, str], faults: list[Fault]) -> Selection:

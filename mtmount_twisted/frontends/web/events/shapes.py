@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -39,6 +40,11 @@ _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,19})", re.ASCII)
 
 UNREADABLE = "unreadable"
 """The kind of a message that has not even a code."""
+
+KEPT_LINES = 256
+"""How many decoded lines are kept. An event is two rows, one from the controller and one to everyone, and
+each reader that resumes soon after is sent the same lines again. A line that is not shown whole is not kept.
+"""
 
 TYPES = {"message": "message", "step": "step", "event": "change"}
 """What a table of the journal holds, as the API calls it."""
@@ -86,22 +92,41 @@ def command_kind(code: int) -> str:
     return _COMMANDS.get(code) or f"code {code}"
 
 
-def header_of(entry: Entry) -> tuple[str, int | None]:
-    """What kind of message a message is, such as ``ACK``, and its sequence id if it has one."""
+def reply_kind(code: int) -> str:
+    """Return the name of a reply's code, or ``code 1234``."""
+    return _REPLIES.get(code) or f"code {code}"
+
+
+class Row(NamedTuple):
+    """An entry, with what is known of its header: nobody reads it again.
+
+    :ivar kind: the name of the code of a message, or of the command that a step is of; else ``""``.
+    :ivar sequence_id: of a message, if it has one.
+    """
+
+    entry: Entry
+    kind: str
+    sequence_id: int | None = None
+
+
+def row_of(entry: Entry) -> Row:
+    """Return an entry as a row; of a message the header is read."""
+    if entry.table != "message":
+        return Row(entry, command_kind(entry.code) if entry.table == "step" else "")
     line = (entry.line or b"")[:SHOWN_BYTES]
     try:
         if is_command(entry):
             command = read_command_header(line)
-            return command_kind(command.code), command.sequence_id
+            return Row(entry, command_kind(command.code), command.sequence_id)
         reply = read_reply_header(line)
     except LineError:
-        return UNREADABLE, None
-    return _REPLIES.get(reply.code) or f"code {reply.code}", reply.sequence_id
+        return Row(entry, UNREADABLE)
+    return Row(entry, reply_kind(reply.code), reply.sequence_id)
 
 
-def shown_bytes(entry: Entry) -> int:
+def shown_bytes(row: Row) -> int:
     """Return roughly how many bytes of a row become JSON, which is the cost of its conversion."""
-    return min(len(entry.line or b""), SHOWN_BYTES) + len(entry.text)
+    return min(len(row.entry.line or b""), SHOWN_BYTES) + len(row.entry.text)
 
 
 class Recorded(Shape, frozen=True, kw_only=True):
@@ -176,16 +201,16 @@ def entry_schemas() -> dict[str, Schema]:
     return {**schemas, "Entry": {"oneOf": [reference(name) for name in schemas]}}
 
 
-def shape(entry: Entry) -> Message | Step | Change:
+def shape(row: Row) -> Message | Step | Change:
     """Return a row as the API tells it; an id of 0 is one that is not in the file."""
-    return _SHAPES[entry.table](entry)
+    return _SHAPES[row.entry.table](row)
 
 
-def _message(entry: Entry) -> Message:
-    line = entry.line or b""
-    kind, sequence_id = header_of(entry)
-    text, truncated = text_of(line)
-    command = is_command(entry)
+def _message(row: Row) -> Message:
+    entry, kind, sequence_id = row
+    line, command = entry.line or b"", is_command(entry)
+    decode = _decoded if len(line) <= SHOWN_BYTES else _decoded.__wrapped__
+    fields, text, truncated = decode(line, command)
     return Message(
         id=event_id(entry.run, entry.id),
         time=iso(entry.time),
@@ -196,13 +221,14 @@ def _message(entry: Entry) -> Message:
         kind=kind,
         is_command=command,
         sequence_id=sequence_id,
-        fields=_fields(line, command),
+        fields=fields,
         text=text,
         truncated=truncated,
     )
 
 
-def _step(entry: Entry) -> Step:
+def _step(row: Row) -> Step:
+    entry = row.entry
     return Step(
         id=event_id(entry.run, entry.id),
         time=iso(entry.time),
@@ -219,7 +245,8 @@ def _step(entry: Entry) -> Step:
     )
 
 
-def _change(entry: Entry) -> Change:
+def _change(row: Row) -> Change:
+    entry = row.entry
     return Change(
         id=event_id(entry.run, entry.id),
         time=iso(entry.time),
@@ -231,7 +258,7 @@ def _change(entry: Entry) -> Change:
     )
 
 
-_SHAPES: dict[str, Callable[[Entry], Message | Step | Change]] = {
+_SHAPES: dict[str, Callable[[Row], Message | Step | Change]] = {
     "message": _message,
     "step": _step,
     "event": _change,
@@ -246,6 +273,12 @@ def text_of(line: bytes) -> tuple[str, bool]:
     text = line[:SHOWN_BYTES].decode("ascii", "backslashreplace").replace("\n", " | ")
     text = visible(text)
     return text[:SHOWN_BYTES], len(line) > SHOWN_BYTES or len(text) > SHOWN_BYTES
+
+
+@lru_cache(maxsize=KEPT_LINES)
+def _decoded(line: bytes, command: bool) -> tuple[dict[str, Any] | None, str, bool]:
+    """Return the fields of a line, its text, and whether there is more; the callers change nothing in it."""
+    return _fields(line, command), *text_of(line)
 
 
 def _fields(line: bytes, command: bool) -> dict[str, Any] | None:

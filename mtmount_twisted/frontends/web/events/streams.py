@@ -27,7 +27,7 @@ from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.records import ChangeRecord
 
 from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
-from .selection import SELECTION, Selection, kind_of, read_selection, refuse, unknown
+from .selection import SELECTION, Selection, read_selection, refuse, unknown
 from .shapes import Hello, event_id, read_event_id
 
 KEEP_ALIVE = 15.0
@@ -255,13 +255,13 @@ class Streams:
             elif position > feed.edge:  # the journal has told of rows that are still to be told live
                 await feed.moved()
             else:
-                entries = feed.entries(position, min(position + ROWS_PER_TURN, feed.edge))
-                position += len(entries)
-                for numbers in slices(entries):
-                    for entry in entries[numbers.start : numbers.stop]:
-                        run, row = (entry.run, entry.id) if entry.id else (run, row)
-                        if stream.selection.takes(entry, kind_of(entry)):
-                            stream.send(framed(entry))
+                rows = feed.rows(position, min(position + ROWS_PER_TURN, feed.edge))
+                position += len(rows)
+                for numbers in slices(rows):
+                    for each in rows[numbers.start : numbers.stop]:
+                        run, row = (each.entry.run, each.entry.id) if each.entry.id else (run, row)
+                        if stream.selection.takes(each):
+                            stream.send(framed(each))
                             await stream.room()
                     await self._turns.turn()
         if not stream.ended:
