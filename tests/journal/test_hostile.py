@@ -144,7 +144,7 @@ class RowTests(HostileCase):
         self.harm("UPDATE message SET line = 'text' WHERE direction = 'from' AND peer = 'CSC'")
         status, _, err = self.program("replay", "--peer", "CSC")
         self.assertEqual(status, 2)
-        self.assertIn("of CSC no commands that were sent", err)
+        self.assertIn("CSC: no commands that were sent", err)
 
     def test_numbers(self) -> None:
         """Ids, spans and runs at the end of what SQLite can count with."""
