@@ -1,12 +1,28 @@
-"""State machines from tables, built with ``automat``. `halves` has two examples."""
+"""State machines from tables: `machine` builds one with ``automat``, `next_state` checks one of an enum.
+
+`halves` has two machines of the first kind, `paired_session` one of the second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
 
 Core = TypeVar("Core")
+State = TypeVar("State", bound=Enum)
+
+
+def next_state(table: Mapping[State, Collection[State]], state: State, after: State) -> State:
+    """Return `after`, if the table lets it follow `state`.
+
+    :param table: for each state, the states that may follow it.
+    :raises RuntimeError: if it does not. Then the code that asks has a fault.
+    """
+    if after not in table[state]:
+        raise RuntimeError(f"{state} can't become {after}")
+    return after
 
 
 def machine(

@@ -1,10 +1,17 @@
 """`PairedSession`: a connection pair that is up only while both connections are up.
 
+Its states::
+
+    down:      there is no session: a connection is missing, or the session was ended on this side
+    up:        both connections belong to one session
+    dropping:  one connection is lost; the other one is aborted, but not gone yet
+
 It uses the network only through its base class. Next to read: `commanders` and `link`, which have such pairs.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,7 +20,25 @@ from twisted.python.failure import Failure
 from mtmount_twisted.hosts import LOOPBACK, is_loopback
 
 from .admission import Network, address_of, admits, known_networks
+from .machines import next_state
 from .pair import ClientServerPair
+
+
+class SessionState(Enum):
+    """State of a `PairedSession`; this module's docstring explains each."""
+
+    DOWN = "down"
+    UP = "up"
+    DROPPING = "dropping"
+
+
+DOWN, UP, DROPPING = SessionState
+
+_TABLE = {
+    DOWN: (UP, DOWN, DROPPING),
+    UP: (DOWN, DROPPING),
+    DROPPING: (DOWN, DROPPING),
+}
 
 
 class PairedSession(ClientServerPair[bytes]):
@@ -26,23 +51,29 @@ class PairedSession(ClientServerPair[bytes]):
     Only a peer at the host of the client connection, or at an allowed address, may connect; see `admission`.
 
     :ivar allowed: the allowed addresses.
-    :ivar up: True while both connections belong to one session.
     """
 
     allowed: tuple[Network, ...] = ()
-    up = False
-    _dropping = False  # one connection is lost, and the other one is aborted but not gone yet
+    _state = DOWN
+
+    @property
+    def up(self) -> bool:
+        """True while both connections belong to one session."""
+        return self._state is UP
 
     def came_up(self) -> None:
         """Called when a session starts: both connections are up."""
 
-    def went_down(self, why: str) -> None:
-        """Called when a connection is lost. `up` is True if a session ends."""
+    def went_down(self, why: str, was_up: bool) -> None:
+        """Called when a connection is lost, and when this side ends the session or closes the pair.
+
+        :param was_up: True if a session ends. `up` is False already.
+        """
 
     def close(self) -> Deferred[None]:
         """See `ClientServerPair`."""
         try:
-            self._go_down("closed")
+            self.end_session("closed")
         except Exception:  # the sockets must be closed all the same
             self.log.exception("%s: closing the connection failed", self.name)
         return super().close()
@@ -73,16 +104,24 @@ class PairedSession(ClientServerPair[bytes]):
 
     def _changed_to(self, reason: Failure | None) -> None:
         if reason is None:
-            if self.connected and not self.up and not self._dropping:
-                self.up = True
+            if self.connected and self._state is DOWN:
+                self._become(UP)
                 self.came_up()
-        elif self._dropping and self.server_connected:
-            self._dropping = False
+        elif self._state is DROPPING and self.server_connected:
+            self._become(DOWN)  # the server connection is new, and stays
         else:
-            self._dropping = self.client_connected or self.server_connected
-            self._go_down(reason.getErrorMessage())
+            one_is_left = self.client_connected or self.server_connected
+            self._go_down(reason.getErrorMessage(), DROPPING if one_is_left else DOWN)
             self.drop_connections()
 
-    def _go_down(self, why: str) -> None:
-        self.went_down(why)
-        self.up = False
+    def end_session(self, why: str) -> None:
+        """End the session, if it is up. The caller closes the connections."""
+        self._go_down(why, DROPPING if self._state is DROPPING else DOWN)
+
+    def _go_down(self, why: str, after: SessionState) -> None:
+        was_up = self.up
+        self._become(after)
+        self.went_down(why, was_up)
+
+    def _become(self, after: SessionState) -> None:
+        self._state = next_state(_TABLE, self._state, after)

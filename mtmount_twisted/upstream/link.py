@@ -76,8 +76,8 @@ class ControllerLink(PairedSession):
         self._bridge.link_up(self)
         self._bridge.said(early)
 
-    def went_down(self, why: str) -> None:
+    def went_down(self, why: str, was_up: bool) -> None:
         """End the epoch, if one was running. Drop the lines that arrived early."""
         self._early.clear()
-        if self.up:
+        if was_up:
             self._bridge.link_down(why)

@@ -125,7 +125,7 @@ class PairClient(PairedSession):
     def dismiss(self, why: str) -> None:
         """Read no more, and drop this commander's connections once it was told all; it may connect again."""
         self.limited_log.warning("%s: closed: %s", self.name, why)
-        self._go_down(why)
+        self.end_session(why)
         if self.server_writer is not None:
             cast(IPushProducer, self.server_writer).pauseProducing()
         if self.writer is not None:
@@ -204,11 +204,11 @@ class PairClient(PairedSession):
             if self.up:
                 self._bridge.commanded_late(self, line)
 
-    def went_down(self, why: str) -> None:
-        """The commander is gone, told of all that ended; what is held is dropped."""
+    def went_down(self, why: str, was_up: bool) -> None:
+        """Send the commander what is left for it, and drop the commands that it sent too early."""
         self._drop_held()
         self._outlet.finish()
-        if self.up:
+        if was_up:
             self._bridge.client_lost(self, why)
 
 
