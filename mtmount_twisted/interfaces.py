@@ -150,13 +150,13 @@ class IJournalState(Interface):
 
 
 class IEventBus(Interface):
-    """Hands what happens to all who subscribe, at once.
+    """Distributor of records to its subscribers, without delay.
 
     A subscriber must neither block nor take long, and receives nothing more once it raises.
     """
 
     epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
-    counts = Attribute("How often each thing happened: a `Counter` of str.")
+    counts = Attribute("Number of occurrences by kind: a `Counter` of str.")
 
     def now() -> float:
         """Return the time for a record (s, Unix time)."""

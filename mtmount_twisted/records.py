@@ -1,6 +1,6 @@
-"""What happens at the bridge, as values: a line, a step in a command's life, or another change.
+"""Records of events at the bridge, as values: a line, a step in a command's life, or another change.
 
-A record is made once, where something happens, and is published on the event bus (`bridge.event_bus`). The
+A record is made once, at the place of the event, and is published on the event bus (`bridge.event_bus`). The
 header of a line is read before the record is made, so that no subscriber reads it again.
 
 A record takes 0.04 us to make as a ``msgspec.Struct``, 0.3 us as a named tuple and 0.8 us as a frozen
@@ -27,7 +27,7 @@ class LineRecord(Struct, frozen=True, gc=False):
     :ivar code: the code in the line's header; None if the header cannot be read.
     :ivar sequence_id: the sequence id in the line's header; None for an event, and for a header that cannot
         be read.
-    :ivar privileged: False if a client without rights brought it about.
+    :ivar privileged: False if a client without rights caused the record.
     """
 
     time: float
@@ -77,7 +77,7 @@ class CommandRecord(Struct, frozen=True, gc=False):
 
 
 class ChangeRecord(Struct, frozen=True, gc=False):
-    """What is neither a line nor a step of a command: ``connected``, ``lease_granted``, ``gap`` ...
+    """A change besides lines and steps of commands: ``connected``, ``lease_granted``, ``gap`` ...
 
     :ivar time: as in `LineRecord`, and so are `epoch` and `privileged`.
     :ivar peer: the name of the peer that the change is about, or ``""``.

@@ -1,7 +1,7 @@
-"""Group connections by the address of their peer, so that an address with many gives way to the others.
+"""Groups of connections by network, so that a full server closes a connection of the largest group.
 
 Values only: no Twisted. Next to read: the two modules ``places``, of ``frontends.tcp`` and of
-``frontends.web.http``, which decide whose connection is closed.
+``frontends.web.http``, which select the connection to close.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Member = TypeVar("Member")
 
 
 class ByNetwork(Generic[Member]):
-    """Members in groups, one for each network as `hosts.client_network` names it; each oldest first."""
+    """Members in groups, one group for each `hosts.client_network`; each group is ordered by age."""
 
     def __init__(self) -> None:
         self._groups: dict[str, dict[Member, None]] = {}

@@ -89,12 +89,12 @@ class Deadline:
         self._call.cancel()
 
     def reset(self, secondsFromNow: float) -> None:
-        """Set the deadline to so many seconds from now. Raise the errors of `cancel`."""
+        """Set the deadline to so many seconds from now; it raises the errors of `cancel`."""
         self._call.cancel()
         self._set(secondsFromNow)
 
     def delay(self, secondsLater: float) -> None:
-        """Move the deadline by so many seconds. Raise the errors of `cancel`."""
+        """Move the deadline by so many seconds; it raises the errors of `cancel`."""
         self.reset(self._due + secondsLater - self._clock.seconds())
 
     def active(self) -> bool:

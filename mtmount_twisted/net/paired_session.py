@@ -86,7 +86,7 @@ class PairedSession(ClientServerPair[bytes]):
         return f"only {self.client_host} and the addresses on the list of allowed ones may connect"
 
     def _far_end(self) -> tuple[Network, ...]:
-        """Return the address of the client connection's far end; for a host name, the connected address."""
+        """Return the addresses of the client connection's far end, with the connected one for a host name."""
         hosts = LOOPBACK if is_loopback(self.client_host) else (self.client_host,)
         if self.writer is not None:
             hosts = *hosts, address_of(self.writer.transport.getPeer())

@@ -205,7 +205,7 @@ class MessageType(type):
                     "extra_data", inspect.Parameter.KEYWORD_ONLY, default=(), annotation=tuple[str, ...]
                 )
             )
-        # Required parameters first: `Signature` demands it, and the order of named parameters is free.
+        # Required parameters first, for the reader: the order of keyword parameters is free.
         parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
         return inspect.Signature(parameters)
 

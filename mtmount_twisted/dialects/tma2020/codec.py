@@ -121,7 +121,7 @@ def read_reply_header(line: bytes) -> ReplyHeader:
 
 
 def read_end(line: bytes) -> Answer | None:
-    r"""Return the Done or NoAck whose header stands in a line, even if the rest of the line is malformed.
+    r"""Return the Done or NoAck with the header in a line, even if the rest of the line is malformed.
 
     The protocol has no escape. So an explanation on the wire may contain characters that a message may not,
     such as a lone ``\r``. The command has ended all the same. The returned reply has the explanation of

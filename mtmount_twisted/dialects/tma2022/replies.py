@@ -331,7 +331,7 @@ class PowerStateReply(Reply):
     subject_names = ("system",)
     system: System = parameter("The device.")
     power_state: PowerState = parameter("Its power.")
-    # The original client reads "elementPowerState", which nobody sends, and so drops the event of every
+    # The original client reads "elementPowerState", which no mount sends, and so drops the event of every
     # device with parts (protocol-tma2022.rst, "The replies and events"). The wire has an s.
     elements_power_state: tuple[PowerState, ...] | None = parameter(
         "The power of its parts; None where there is one only.", default=None
@@ -430,7 +430,7 @@ class DeployablePlatformsMotionStateReply(Reply):
 
 
 class HomedReply(Reply):
-    """Whether an axis is homed."""
+    """The homing state of an axis."""
 
     reply_id = ReplyId.HOMED
     subject_names = ("axis",)
