@@ -124,7 +124,7 @@ class IBridge(Interface):
 
 
 class IJournal(Interface):
-    """Keeps records."""
+    """Recorder of the published records."""
 
     def keep(record: Any) -> int:
         """Keep a `records.Record`, without blocking and without an exception.
@@ -162,7 +162,7 @@ class IEventBus(Interface):
         """Return the time for a record (s, Unix time)."""
 
     def publish(record: Any) -> None:
-        """Hand a `records.Record` to the journal and to the subscribers of its type."""
+        """Pass a `records.Record` to the journal and to the subscribers of its type."""
 
     def subscribe(subscriber: Any, *kinds: Any) -> None:
         """Call a subscriber with each record of these types, and with the number of the record's row.
@@ -171,7 +171,7 @@ class IEventBus(Interface):
         """
 
     def unsubscribe(subscriber: Any) -> None:
-        """Call a subscriber no more."""
+        """Stop calling a subscriber."""
 
 
 class IServed(Interface):
