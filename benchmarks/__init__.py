@@ -6,4 +6,5 @@
 * `simple_stack` and `far_end` are what they are compared with, and what runs in a second process.
 * `tables` makes the tables of ``docs/explanation/performance.rst`` from the file that a run writes.
 * `profiling` shows where the time goes: ``make profile``.
+* `calls` traces a command, a reply and an event, and prints their ways: ``python -m benchmarks.calls``.
 """

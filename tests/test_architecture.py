@@ -310,58 +310,59 @@ CONNECTIONS = default(WEB, "max_connections"), default(WEB, "max_connections_per
 
 BOUNDS = {
     "a line": size(framing.MAX_LINE_LENGTH),
-    "messages received and not read": f"{pair.MAX_UNREAD:,}",
-    "written, and not read by the peer": f"{size(protocol.MAX_UNSENT)}, with {protocol.WRITE_OVERHEAD} bytes "
-    "for each write",
-    "one attempt to connect, an address": f"{halves.CONNECT_TIMEOUT:g} s",
+    "received messages, unread": f"{pair.MAX_UNREAD:,}",
+    "sent data that the peer has not read": f"{size(protocol.MAX_UNSENT)}, "
+    f"with {protocol.WRITE_OVERHEAD} bytes for each write",
+    "an attempt to connect, per address": f"{halves.CONNECT_TIMEOUT:g} s",
     "looking up a host name": f"{resolving.LOOK_UP_TIME:g} s",
     "a file of a configuration": f"{size(files.MOST_BYTES)}; TOML {size(files.MOST_TOML)}, "
     f"{files.MOST_PARTS} parts in a key",
     "log lines not written yet": size(output.MAX_WAITING_BYTES),
     "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
-    "a peer gone without a word": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
+    "a peer gone without closing": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
     "a command until its Ack": f"{default(RULES, 'ack_timeout'):g} s †",
-    "a command from Ack to Done": f"what the Ack announced, and {default(RULES, 'done_margin'):g} s †",
+    "a command from Ack to Done": f"the Ack's time-out, and {default(RULES, 'done_margin'):g} s †",
     "commands in flight of one commander": f"{default(RULES, 'in_flight')} †",
-    "a line that a client began": f"{commanders.LINE_TIME:g} s",
-    "a command before its reply side": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
+    "a line that a client has begun": f"{commanders.LINE_TIME:g} s",
+    "a command before its reply connection": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
     "clients of one port": f"{default(settings.PortCommanders, 'max_clients'):,} †",
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
-    "what clients without rights send": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
+    "bytes from clients without rights": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
-    "the controller's lines before link up": f"{link.MAX_EARLY:,}",
+    "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
-    "commands by the id that the mount sees": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
-    "a client behind": A_CLIENT_BEHIND,
-    "and in the system's buffer for it": size(commanders.SEND_BUFFER),
-    "a holder of command that is gone": f"{default(RULES, 'lease_grace'):g} s †",
+    "sequence ids of sent commands": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
+    "the backlog of a client": A_CLIENT_BEHIND,
+    "the system's buffer for a client": size(commanders.SEND_BUFFER),
+    "a holder that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{bridge_service.DRAIN_TIME:g} s",
-    "rows for the journal": size(recorder.MAX_WAITING_BYTES),
-    "rows of clients that only observe": f"{limited.VISIT_ROWS} of a visit; of a port "
+    "rows that wait for the journal": size(recorder.MAX_WAITING_BYTES),
+    "rows of observers": f"{limited.VISIT_ROWS} of a session; of a port "
     f"{limited.PORT_ROWS}, and {limited.PORT_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
-    "such rows for the journal": size(recorder.MAX_WAITING_BYTES // 2),
+    "waiting rows of observers": size(recorder.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
-    "a log line of what may come often": f"1 in {rate_limited_log.INTERVAL:g} s, or {rate_limited_log.A_FEW}",
+    "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "
+    f"or {rate_limited_log.A_FEW}",
     "connections": "{} †, from one address {} †".format(*CONNECTIONS),
     "a request's line and headers": f"{default(WEB, 'deadline'):g} s †",
     "a request's body": f"{default(WEB, 'deadline'):g} s †, {size(default(WEB, 'max_body'))} †, "
     f"{routing.DEEPEST} deep, {size(site.MAX_FRAMING)} around chunks",
-    "what clients send": f"{size(input_turns.PER_TURN)} in a turn, "
+    "bytes from clients": f"{size(input_turns.PER_TURN)} in a turn, "
     f"{size(input_turns.SLICE)} of one connection",
-    "what one client sends ahead": size(site.EAGER),
+    "bytes that one client sends ahead": size(site.EAGER),
     "a request that waits for its command": f"{web_commanders.LONGEST_TIMEOUT:g} s, "
-    f"{web_commanders.DEFAULT_TIMEOUT:g} s if it does not say",
+    f"{web_commanders.DEFAULT_TIMEOUT:g} s by default",
     "an ask for command that waits": f"{leases.ASK_TIME:g} s",
-    "a request for command of its holder": f"{leases.REQUEST_TIME:g} s",
+    "a request to the holder for command": f"{leases.REQUEST_TIME:g} s",
     "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
-    "lives of commands": f"{command_tracker.MAX_LIVES:,} of a user, and as many with keys",
-    "of one such life": f"{command_tracker.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
+    "tracked commands": f"{command_tracker.MAX_LIVES:,} of a user, and as many with keys",
+    "one tracked command": f"{command_tracker.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{ring.MAX_ROWS:,} rows, {size(ring.MAX_BYTES)}",
     "event streams of one user, of all": f"{WEB().max_streams_per_user} †, half of the "
     "connections; those of one address, too",
-    "a stream behind": A_CLIENT_BEHIND,
+    "the backlog of an event stream": A_CLIENT_BEHIND,
     "history queries of one user": f"{history.PER_USER}, one of them at work",
     "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
     f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines",
@@ -382,7 +383,7 @@ def bounds_of(page: str) -> dict[str, str]:
         elif table:
             what = line[:start].strip() or what
             found[what] = f"{found.get(what, '')} {line[start:end]}".strip()
-    return {what: " ".join(bound.split()) for what, bound in found.items() if what != "what"}
+    return {what: " ".join(bound.split()) for what, bound in found.items() if what != "subject"}
 
 
 class BoundsTests(SynchronousTestCase):
