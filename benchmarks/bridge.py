@@ -276,8 +276,8 @@ async def steady(run: Run) -> None:
             ("lost", f"{title}, cut off", "clients", none),
             ("missing", f"{title}, did not arrive", "bytes", none),
             ("share", f"{title}, share of a core", "%", known),
-            ("p50", f"{title}, heard after, p50", "ms", known),
-            ("p99", f"{title}, heard after, p99", "ms", known),
+            ("p50", f"{title}, delay, p50", "ms", known),
+            ("p99", f"{title}, delay, p99", "ms", known),
         ]
         await figures(run, takes, wanted, 5)
 

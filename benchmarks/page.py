@@ -30,7 +30,7 @@ WINDOW = {"width": 1360, "height": 900}
 
 FIGURES = {"TaskDuration": "busy", "ScriptDuration": "scripts"}
 
-QUIET, TRACKING = "nobody tracks", "tracking"
+QUIET, TRACKING = "no tracking", "tracking"
 
 
 def metrics(session: Any, domain: str) -> dict[str, float]:

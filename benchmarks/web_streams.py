@@ -289,10 +289,10 @@ async def measure(run: Run, reactor: Any) -> None:
             ("mean", f"{title}, round trip, mean", "µs", most),
             ("p99", f"{title}, round trip, p99", "µs", known),
             ("share", f"{title}, share of a core", "%", known),
-            ("untold", f"{title}, not told in the time", "%", (alone(5),)),
+            ("untold", f"{title}, not delivered in time", "%", (alone(5),)),
             ("lost", f"{title}, cut off", "streams", (alone(0),)),
-            ("lag", f"{title}, told after, p50", "ms", (alone(60),)),
-            ("lag99", f"{title}, told after, p99", "ms", (alone(),)),
+            ("lag", f"{title}, delay, p50", "ms", (alone(60),)),
+            ("lag99", f"{title}, delay, p99", "ms", (alone(),)),
         ]
         for key, name, unit, goals in wanted:
             subjects = {subject: partial(take, key) for subject, take in takes.items()}
