@@ -30,7 +30,16 @@ from mtmount_twisted.frontends.web.api import commanders as web_commanders
 from mtmount_twisted.frontends.web.events import ring
 from mtmount_twisted.frontends.web.http import input_turns, routing, site
 from mtmount_twisted.journal import limited, recorder
-from mtmount_twisted.net import halves, liveness, output, pair, protocol, rate_limited_log, resolving
+from mtmount_twisted.net import (
+    halves,
+    liveness,
+    output,
+    pair,
+    protocol,
+    rate_limited_log,
+    resolving,
+    send_buffer,
+)
 from mtmount_twisted.upstream import link
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -334,7 +343,7 @@ BOUNDS = {
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "sequence ids of sent commands": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
     "the backlog of a client": A_CLIENT_BEHIND,
-    "the system's buffer for a client": size(commanders.SEND_BUFFER),
+    "the system's buffer for a client": size(send_buffer.SYSTEM_BUFFER),
     "a holder that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{bridge_service.DRAIN_TIME:g} s",
     "rows that wait for the journal": size(recorder.MAX_WAITING_BYTES),

@@ -9,12 +9,19 @@ This module touches a clock and a transport, or any object with the same methods
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, IWriteDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    IWriteDescriptor,
+)
 from zope.interface import implementer
 
 from .deadlines import Deadline
@@ -26,6 +33,19 @@ AT_ONCE_INTERVAL = 50e-6
 READS_ON = 1.0
 """Shortest time in seconds that a client has to empty the transport's buffer once more after it has just
 emptied it. Its backlog may be old only because this process was suspended."""
+
+SYSTEM_BUFFER = 128 * 1024
+"""Size of the system's buffer for a client, in bytes. The system's own choice is some MiB, and hides that a
+client is that far behind."""
+
+
+def bound_system_buffer(transport: Any) -> None:
+    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below."""
+    while ISSLTransport.providedBy(transport) and hasattr(transport, "transport"):
+        transport = transport.transport
+    handle = getattr(transport, "getHandle", lambda: None)()
+    if isinstance(handle, socket.socket):
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
 
 
 class PromptSender:

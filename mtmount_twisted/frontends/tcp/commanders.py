@@ -7,12 +7,11 @@ goes under one name; each connection to a port is a client of its own, under a n
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -28,7 +27,7 @@ from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.paired_session import PairedSession
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
-from mtmount_twisted.net.send_buffer import SendBuffer
+from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 
@@ -39,10 +38,6 @@ HOLD_TIME = 1.0
 
 MAX_HELD = 100
 """How many commands may wait for it."""
-
-SEND_BUFFER = 128 * 1024
-"""How much the system is to buffer for a client, in bytes: left to itself it takes some MiB, and a client
-is that much further behind than it seems."""
 
 LINE_TIME = 10.0
 """How long a line may take from its first byte to its end, in seconds."""
@@ -171,7 +166,7 @@ class PairClient(PairedSession):
         """The connection that answers go out on is up, or lost."""
         if self.writer is not None:
             self.writer.transport.unregisterProducer()
-            bound_send_buffer(self.writer.transport)
+            bound_system_buffer(self.writer.transport)
             self._outlet.attach(self.writer.transport)
         else:
             self._outlet.detach()
@@ -310,7 +305,7 @@ class PortClient:
         self._abort_connection = reader.transport.abortConnection
         self.address = _peer_address(peer)
         self.send = self._outlet.send
-        bound_send_buffer(reader.transport)
+        bound_system_buffer(reader.transport)
         self._outlet.attach(reader.transport)
         self._limited_log.info("%s: connected", self.name)
         reader.limit_unfinished(self._clock, LINE_TIME)
@@ -383,15 +378,6 @@ def _peer_address(peer: Any) -> str:
     """Return a peer's HOST:PORT; empty on a unix socket."""
     host, port = getattr(peer, "host", None), getattr(peer, "port", None)
     return "" if host is None or port is None else host_and_port(plain_address(host), port)
-
-
-def bound_send_buffer(transport: Any) -> None:
-    """Have the system buffer no more than `SEND_BUFFER`; under TLS, in the socket below."""
-    while ISSLTransport.providedBy(transport) and hasattr(transport, "transport"):
-        transport = transport.transport
-    handle = getattr(transport, "getHandle", lambda: None)()
-    if isinstance(handle, socket.socket):
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def unfinished(reader: LineReader) -> str:
