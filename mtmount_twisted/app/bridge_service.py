@@ -19,8 +19,8 @@ from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PairClient, PortClient, turns_without_rights
-from mtmount_twisted.frontends.tcp.ports import PortFactory
+from mtmount_twisted.frontends.tcp.commanders import PairClient, turns_without_rights
+from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import credentials_of, encrypted
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IServed

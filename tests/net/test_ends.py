@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.errors import ListenError
-from mtmount_twisted.frontends.tcp.commanders import PortClient
+from mtmount_twisted.frontends.tcp.ports import PortClient
 from mtmount_twisted.frontends.web.http.site import WebSite
 from mtmount_twisted.net.paired_session import PairedSession
 from mtmount_twisted.simulator.service import SimulatorService

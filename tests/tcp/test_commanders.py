@@ -1,4 +1,4 @@
-"""`frontends.tcp.commanders`: what a commander notices of the bridge, on a pair and on a port."""
+"""`frontends.tcp.commanders` and `.ports`: what a commander notices of the bridge on a pair and a port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unittest.mock import patch
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.config.settings import ClientLimits
-from mtmount_twisted.frontends.tcp import commanders
+from mtmount_twisted.frontends.tcp import ports
 from mtmount_twisted.frontends.tcp.commanders import HOLD_TIME, MAX_HELD
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner, IPairOwner
 from tests.support.bridges import LOG, BridgeCase, PairEnd, PortEnd, ask, command, explanation, reply
@@ -246,7 +246,7 @@ class PortTests(BridgeCase):
 
     def test_gone_without_a_word(self) -> None:
         """A client whose machine is cut off is watched for as the pairs' are, and only while it is here."""
-        with patch.object(commanders, "watch_window") as watch:
+        with patch.object(ports, "watch_window") as watch:
             client = self.join()
             watch.assert_called_once()
             watch.return_value.assert_not_called()

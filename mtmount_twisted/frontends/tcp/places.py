@@ -11,7 +11,7 @@ clients without rights are disconnected for a newcomer, in this order:
 The newcomer counts among the places of its address, so that two addresses do not take places from each other
 in turns. If there is no such client, the newcomer is refused. A client with rights is never disconnected.
 
-Values only: no Twisted. Next to read: `commanders`, whose clients these are.
+Values only: no Twisted. Next to read: `ports`, whose clients these are.
 """
 
 from __future__ import annotations

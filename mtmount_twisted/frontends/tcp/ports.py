@@ -1,28 +1,253 @@
-"""`PortFactory`: admits peers to a port, and makes a client of each connection.
+"""`PortClient`: a client of the bridge over one connection; `PortFactory` admits peers and makes clients.
 
-It opens no socket: `app.bridge_service` listens with it. On an encrypted port `tls.HandshakeFactory` stands
-before it. Next to read: `commanders`, whose `PortClient` it makes; `places`, which counts them.
+Neither opens a socket: `app.bridge_service` listens with the factory. On an encrypted port
+`tls.HandshakeFactory` stands before it. Next to read: `places`, which counts the clients of a port.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
+from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
+from mtmount_twisted.hosts import host_and_port, plain_address
+from mtmount_twisted.interfaces import IClient, ILineReaderOwner
 from mtmount_twisted.net.admission import address_of, admits, networks
-from mtmount_twisted.net.protocol import HalfCloseReader
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.liveness import watch_window
+from mtmount_twisted.net.machines import next_state
+from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import Turns
+from mtmount_twisted.net.waiting import Waiters
 
-from .commanders import PortClient
+from .commanders import LINE_TIME
 from .places import PortPlaces
+
+
+class PortState(Enum):
+    """State of a `PortClient`, whose docstring explains each."""
+
+    GONE = "gone"
+    CONNECTED = "connected"
+    HALF_CLOSED = "half-closed"
+    FINISHING = "finishing"
+    CLOSING = "closing"
+
+
+GONE, CONNECTED, HALF_CLOSED, FINISHING, CLOSING = PortState
+
+_TABLE = {
+    GONE: (CONNECTED,),
+    CONNECTED: (HALF_CLOSED, FINISHING, CLOSING),
+    HALF_CLOSED: (CLOSING,),
+    FINISHING: (CLOSING,),
+    CLOSING: (GONE,),
+}
+
+
+@implementer(IClient, ILineReaderOwner)
+class PortClient:
+    """One connection to a port: commands in, replies and events out. Its states::
+
+    gone:         there is no connection; under a name that lasts, another one may come
+    connected:    the bridge serves the client
+    half-closed:  the client sends no more, and observes until the port needs its place
+    finishing:    the client sends no more, and receives the ends of its commands; then it is closed
+    closing:      the bridge has lost the client, and the connection is not gone yet
+    """
+
+    def __init__(
+        self,
+        name: str,
+        name_lasts: bool,
+        settings: PortCommanders,
+        bridge: Bridge,
+        limits: ClientLimits,
+        turns: Turns,
+        log: logging.Logger,
+        limited_log: RateLimitedLog,
+        clock: Any,
+        places: PortPlaces[PortClient],
+    ) -> None:
+        self.name = name
+        self.name_lasts = name_lasts
+        self.address = ""
+        self._places = places
+        self.source = Source[settings.source]
+        self.may_command = self.may_have_command = settings.role == "commander"
+        self.in_flight = 0
+        self._bridge = bridge
+        self._turns = turns
+        self._log = log
+        self._limited_log = limited_log
+        self._clock = clock
+        self._state = GONE
+        self._reader: LineReader  # from when the client is connected
+        self._abort: IDelayedCall | None = None
+        self._leaving: IDelayedCall | None = None
+        self._gone: Waiters[None] = Waiters()
+        self._outlet = SendBuffer(clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
+        self.send: Callable[[bytes], None] = self._outlet.send
+
+    @property
+    def behind(self) -> int:
+        """Backlog in bytes, without the bytes that the transport itself buffers."""
+        return self._outlet.behind
+
+    def dismiss(self, why: str) -> None:
+        """Read no more, and close the connection once all is sent, or after `CLOSE_TIMEOUT`."""
+        self._leave(why, logging.WARNING)
+
+    def _leave(self, why: str, level: int) -> None:
+        if not self._is_served:
+            return
+        self._limited_log.log(level, "%s: closed: %s", self.name, why)
+        self._outlet.finish()
+        self._lose(why)
+        self._reader.read_no_more()
+        self._abort = Deadline(self._clock, CLOSE_TIMEOUT, self._reader.transport.abortConnection)
+        self._reader.transport.loseConnection()
+
+    def close(self, why: str) -> Deferred[None]:
+        """Dismiss the client, which must be here. The Deferred fires when the connection is gone."""
+        gone = self._gone.wait()
+        try:
+            self.dismiss(why)
+        except Exception:  # the connection must end all the same: the Deferred waits for that
+            self._log.exception("%s: closing the connection failed", self.name)
+            self._reader.transport.abortConnection()
+        return gone
+
+    def _cut_off(self, why: str) -> None:
+        self._limited_log.warning("%s: closed: cut off: %s", self.name, why)
+        self.cut_off(why)
+
+    def cut_off(self, why: str) -> None:
+        """Disconnect at once, whatever the client has not read. The caller writes the log line."""
+        if self._is_served:
+            self._bridge.cut_off(self, why)
+            self._lose(why)
+            self._reader.read_no_more()
+        if self.is_here:
+            self._reader.transport.abortConnection()
+
+    @property
+    def _is_served(self) -> bool:
+        return self._state is not GONE and self._state is not CLOSING
+
+    @property
+    def is_here(self) -> bool:
+        """True while the connection is up or being closed."""
+        return self._state is not GONE
+
+    @property
+    def is_needed(self) -> bool:
+        """True while the client is here, or has left something that it may come back to."""
+        return self.is_here or self.in_flight > 0 or self._bridge.lease.holder is self
+
+    def reader_connected(self, reader: LineReader) -> None:
+        """Serve the client from now on."""
+        peer = reader.transport.getPeer()
+        self._become(CONNECTED)
+        self._reader = reader
+        self._places.take(self, address_of(peer))
+        self.address = _peer_address(peer)
+        self.send = self._outlet.send
+        bound_system_buffer(reader.transport)
+        self._outlet.attach(reader.transport)
+        self._limited_log.info("%s: connected", self.name)
+        reader.limit_unfinished(self._clock, LINE_TIME)
+        if not self.may_command:
+            reader.take_turns(self._turns)
+        self._stop_watch = watch_window(reader.transport, self._clock)
+        self._bridge.client_connected(self)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """Pass on the client's lines, up to one that ends its connection."""
+        with self._bridge.gathering():
+            for line in lines:
+                self._bridge.commanded(self, line)
+                if not self._is_served:
+                    return
+
+    def reader_finished(self, reader: LineReader) -> None:
+        """Note that the client sends no more. It may still receive."""
+        if not self._is_served:
+            return
+        self._places.note_half_closed(self)
+        if reader.unfinished:
+            self._limited_log.warning("%s: %s", self.name, unfinished(reader))
+        if not self.may_command:
+            self._become(HALF_CLOSED)
+        elif not self.in_flight:
+            self._leave("it sends no more", logging.INFO)
+        else:
+            self._become(FINISHING)
+            self._limited_log.info(
+                "%s: sends no more, %d of its commands in flight", self.name, self.in_flight
+            )
+            self.send = self._send_last
+            self._bridge.client_finished(self)
+
+    def _send_last(self, data: bytes) -> None:
+        self._outlet.send(data)
+        # Not at once: the last command may still be told more, or have another behind it.
+        if self._leaving is None:
+            self._leaving = self._clock.callLater(0, self._leave_if_done)
+
+    def _leave_if_done(self) -> None:
+        self._leaving = None
+        if not self.in_flight:
+            self._leave("it sends no more, and its commands have ended", logging.INFO)
+
+    def reader_lost(self, reader: LineReader, reason: Failure) -> None:
+        """Note that the connection is gone."""
+        if self._is_served:
+            level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
+            self._limited_log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
+            self._lose(reason.getErrorMessage())
+        self._stop_watch()
+        if self._abort is not None and self._abort.active():
+            self._abort.cancel()
+        self._become(GONE)
+        self._places.give_back(self)
+        self._gone.fire(None)
+
+    def _become(self, after: PortState) -> None:
+        self._state = next_state(_TABLE, self._state, after)
+
+    def _lose(self, why: str) -> None:
+        self._become(CLOSING)
+        self._places.note_closing(self)
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        self._outlet.detach()
+        self._bridge.client_lost(self, why)
+
+
+def _peer_address(peer: Any) -> str:
+    """Return a peer's HOST:PORT; empty on a unix socket."""
+    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
+    return "" if host is None or port is None else host_and_port(plain_address(host), port)
+
+
+def unfinished(reader: LineReader) -> str:
+    """Return the log's text about a peer that disconnected within a line."""
+    return f"disconnected within a line, dropped: {bytes(reader.unfinished[:100])!r}"
 
 
 class Refused(Protocol):

@@ -5,7 +5,7 @@ of the site's authority and calls it by the name in the certificate. Such a clie
 name, and comes back to its lease; a name is connected once at a time. On a port that asks for no certificate
 clients are numbered, and the handshake has the same deadline.
 
-A peer has `HANDSHAKE_TIME` to prove its name. Next to read: `commanders`, whose clients these are; `tls`.
+A peer has `HANDSHAKE_TIME` to prove its name. Next to read: `ports`, whose clients these are; `tls`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ from mtmount_twisted.net.tls import (
 )
 from mtmount_twisted.wire.fields import utc_now
 
-from .commanders import PortClient
-from .ports import PortFactory, Refused
+from .ports import PortClient, PortFactory, Refused
 
 HANDSHAKE_TIME = 5.0
 """How long a peer may take from its connection to the proof of who it is, in seconds."""
