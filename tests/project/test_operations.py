@@ -49,8 +49,8 @@ WRAPPERS = {("recorder.py", "text")}
 """Where what is logged is another's text, which is found there."""
 
 SPELLED_OUT = {
-    "commanders.py": "NAME: disconnected within a line, dropped: START",
     "halves.py": "NAME: can't listen on PLACE: WHY",
+    "ports.py": "NAME: disconnected within a line, dropped: START",
 }
 """What ``%s: %s`` stands for, in each module that logs just that."""
 
