@@ -119,7 +119,7 @@ class IBridge(Interface):
     def client_lost(client: Any, why: str) -> None:
         """Remove a client after the loss of its connection."""
 
-    def hand_command(holder: Any, heir_name: str) -> str:
+    def hand_command(holder: Any, grantee_name: str) -> str:
         """Transfer command from the holder to the client of this name. Return the reason if it is refused."""
 
 

@@ -1,43 +1,45 @@
-"""Who gets command, and when it ends: asks, hand-overs, and the time of grace for a holder that is gone.
+"""Grants of command: asks, hand-overs, and the time of grace after the loss of the holder.
 
-Command is granted and released here, and mirrored to the controller as the bridge's own: it is asked
-before the first grant, after each new connection, and when the holder asks again, and told ``NONE``
-at the last release and when the bridge ends. While the controller has not answered, those who ask
-wait, and get its answer; if it refuses, nobody has command.
+The bridge grants and releases command itself, and holds command of the controller for its clients. It asks
+the controller before the first grant, after each new connection, and when the holder asks again. It sends
+``NONE`` after the last release and at its own end. Until the controller answers, the asks of the clients
+wait. If the controller refuses, all of them are refused and no client has command.
 
-Where the rules are silent:
+Rules beyond those of the protocol:
 
-* Who says ``NONE`` takes back what it asked for and did not get yet. ``NONE`` from one who neither
-  has command nor asks for it is refused while another has it, and is done if nobody has.
-* The HHD, too, must give command up before another gets it: while it has command, even its own
-  ask for another is refused, as ``protocol-tma2020.rst`` says.
-* While its holder is gone, command can be taken as ever. Nothing is stopped then: whoever took it
-  is in charge.
-* If the controller does not answer in time the asks time out, but a holder keeps its lease: every
-  command tells it what the controller thinks of that.
-* What a commander sends behind an ask by which it may get command waits until that ask has ended, and
-  is judged then: a program need not wait for the Done of its ask. It counts as in flight. A stop that
-  needs no command does not wait, nor does one of who has it.
-* A stop that is taken ends what waits behind any ask, too, if it came before the stop: it would move the
-  mount that was just stopped. Where a stop needs command it is taken as soon as its sender has that, and
-  before all that it was sent with. The asks themselves go on.
-* A client that says no more and still listens keeps its asks, and what waits behind them. With command it
-  counts as a holder that is gone: nobody can stop the mount by that connection any more.
-* Ask and ``NONE`` need the controller only where it must be asked: with the link down, command can
-  be given up, and is not granted.
-* A stop needs no command here, but upstream the bridge has to have it: it asks for it first, and
-  gives it back. So a stop works although nobody has command, and takes it from whoever commands the
-  controller without us.
-* If the time of grace ends while the controller is gone, the mount is stopped as soon as that is
-  connected again: nobody else would.
+* ``NONE`` withdraws the asks of its sender that were not granted yet. From a client that neither has
+  command nor asks for it, ``NONE`` is refused while another client has command, and accepted otherwise.
+* The rule that command cannot be taken from the HHD also holds for the HHD itself: while it has command,
+  its ask for another source is refused (``protocol-tma2020.rst``).
+* While the holder is gone, any client can still take command. The mount is not stopped then, because the
+  new holder is in charge.
+* If the controller does not answer in time, the asks time out. A holder keeps its lease: the answer to each
+  of its commands shows whether the controller accepts it.
+* Commands that a client sends behind an ask that may give it command wait for the outcome of the ask, so
+  that a program need not wait for the Done of its ask. They count as in flight. Stops from the holder do
+  not wait, nor do stops that need no command.
+* A stop also ends the commands that wait behind any ask and came before the stop, because they would move
+  the mount again. If a stop needs command, it is sent as soon as its sender has command, before all else
+  that the sender sent. The asks themselves go on.
+* A client that has closed its sending side keeps its asks and the commands behind them. If it gets command,
+  it counts as a lost holder, because it can no longer send a stop.
+* Only the steps that need the controller depend on its link: while the link is down, command can be given
+  up and cannot be granted.
+* A stop needs no command from the bridge, but the controller accepts it only from its holder. So the bridge
+  asks for command first and gives it back afterwards. A stop therefore works while no client has command,
+  and takes command from a program that commands the controller without the bridge.
+* If the time of grace ends while the link is down, the bridge stops the mount as soon as the link is up
+  again.
 
-Next to read: `lease`, the rules as a value; `dispatcher`, which sends what is asked of the controller.
+Next to read: `authority`, the states of command upstream; `lease`, the rules as a value; `dispatcher`,
+which sends the commands.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -58,6 +60,7 @@ from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope, new_answe
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import ChangeRecord
 
+from .authority import Authority, AuthorityInput, next_authority
 from .dispatcher import CommandDispatcher, header_of, why_overtaken
 from .event_bus import EventBus
 from .lease import Lease
@@ -70,34 +73,50 @@ STOPS: tuple[type[Command], ...] = (
     MirrorCoversStop,
     MirrorCoverLocksStop,
 )
-"""What stops all that moves."""
+"""The commands that stop every part of the mount."""
+
+
+_OUTCOMES: dict[int | None, AuthorityInput] = {
+    ReplyCode.DONE: AuthorityInput.GRANTED,
+    ReplyCode.NOACK: AuthorityInput.REFUSED,
+    None: AuthorityInput.UNANSWERED,
+}
+"""Outcomes of an ask to the controller, by the code of its last reply."""
+
+
+class _Phase(Enum):
+    """The states of an ask, or of a command behind one."""
+
+    WAITING = "waiting"
+    """The controller has not answered."""
+    ANSWERED = "answered"
+    """The controller has answered; the outcome for this one is decided in the same turn."""
+    ENDED = "ended"
+    """It was granted, sent or refused."""
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """What waits for what the controller says.
+    """An ask that waits for the controller's answer, or a command behind such an ask.
 
-    :ivar visit: during which visit of the client's it came; see `registry`.
-    :ivar heir: who is to have command, if it is an ``AskForCommand``; None if it is a command behind one.
-    :ivar waits: False as soon as it ends, or is taken.
-    :ivar answered: True once the controller has answered, and it is about to be judged.
+    :ivar visit: the number of the client's session; see `registry`.
+    :ivar grantee: the client that the ask gives command; None for a command behind an ask.
     """
 
     client: Any
     visit: int
     header: CommandEnvelope
-    heir: Any = None
-    waits: bool = True
-    answered: bool = False
+    grantee: Any = None
+    phase: _Phase = _Phase.WAITING
 
     @property
     def stops(self) -> bool:
-        """True if it stops something."""
+        """True if it stops a part of the mount."""
         return self.header.code in STOP_CODES
 
 
 class CommandArbiter:
-    """Keeps the lease."""
+    """Grants command to clients, and releases it."""
 
     def __init__(
         self,
@@ -116,51 +135,49 @@ class CommandArbiter:
         self._audience = audience
         self._traffic = traffic
         self._lease = lease
-        self._waiting: dict[_Waiting, None] = {}  # in the order in which they came
-        self._finished: set[Any] = set()  # who says no more, and still listens
-        self._asking_upstream = False
-        self._has_upstream = False  # the controller said so
-        self._owes_upstream = False  # it may think so, and is to be told NONE
-        self._ending = False  # nobody is waited for
-        self._owes_stop = False  # its holder went while the controller was gone, too
+        self._authority = Authority.RELEASED
+        self._waiting: dict[_Waiting, None] = {}  # in the order of arrival
+        self._finished: set[Any] = set()  # clients that have closed their sending side only
+        self._ending = False  # a lost holder gets no time of grace
+        self._owes_stop = False  # the time of grace ended while the link was down
         self._grace: IDelayedCall | None = None
 
     # Asks
 
     def asked(self, client: Any, header: CommandEnvelope, wanted: Commander) -> None:
-        """A commander said who shall have command."""
+        """Handle an `AskForCommand` of a client: grant it, refuse it, or let it wait for the controller."""
         if wanted == Commander.NONE:
             self._give_back(client, header)
             return
-        heir, why = self._heir(client, wanted)
-        why = why or self._lease.why_not(heir)
+        grantee, why = self._grantee(client, wanted)
+        why = why or self._lease.why_not(grantee)
         if why:
             self._traffic.refuse(client, header, f"refused: {why}")
         elif self._traffic.link is None:
             self._traffic.refuse(client, header, "not sent: the controller is not connected")
-        elif self._has_upstream and self._lease.holder is not heir:
-            self._grant(_Waiting(client, self._audience.visit_of(client), header, heir))
+        elif self._authority.is_granted and self._lease.holder is not grantee:
+            self._grant(_Waiting(client, self._audience.visit_of(client), header, grantee))
         else:
-            self.defer(client, header, heir)
+            self.defer(client, header, grantee)
             self._ask_upstream()
 
-    def _heir(self, client: Any, wanted: Commander) -> tuple[Any, str]:
-        """Who is to have command, or why that can't be told."""
+    def _grantee(self, client: Any, wanted: Commander) -> tuple[Any, str]:
+        """Return the client that the ask gives command, or None and the reason."""
         if int(wanted) == int(client.source):
             return client, "" if client.may_have_command else _stops_only(client)
-        heirs = [
+        grantees = [
             other
             for other in self._audience.clients.values()
             if other.may_have_command and int(other.source) == int(wanted)
         ]
-        if len(heirs) == 1:
-            return heirs[0], ""
-        which = "no" if not heirs else f"more than one ({len(heirs)})"
+        if len(grantees) == 1:
+            return grantees[0], ""
+        which = "no" if not grantees else f"more than one ({len(grantees)})"
         return None, f"{which} {wanted.name} is connected"
 
     def _give_back(self, client: Any, header: CommandEnvelope) -> None:
-        asks = [each for each in self._unanswered() if each.heir is not None]
-        taken_back = [ask for ask in asks if client in (ask.client, ask.heir)]
+        asks = [each for each in self._unanswered() if each.grantee is not None]
+        taken_back = [ask for ask in asks if client in (ask.client, ask.grantee)]
         self._drop(taken_back, "refused: it was given back before it was granted")
         if self._lease.holder not in (None, client) and not taken_back:
             self._traffic.refuse(client, header, f"refused: {self._lease.describe()}")
@@ -170,41 +187,44 @@ class CommandArbiter:
             self._release("given back")
 
     def _drop(self, asks: list[_Waiting], why: str) -> None:
-        """End asks that wait, whatever the controller will say, and what has no other to wait for."""
+        """Refuse asks that still wait, and decide on the commands that have no other ask to wait for."""
         for ask in asks:
             if self._take_out(ask):
                 self._traffic.refuse(ask.client, ask.header, why, ask.visit)
-        heirs = [each.heir for each in self._unanswered()]
-        for each in [each for each in self._unanswered() if each.heir is None and each.client not in heirs]:
+        grantees = [each.grantee for each in self._unanswered()]
+        for each in [
+            each for each in self._unanswered() if each.grantee is None and each.client not in grantees
+        ]:
             if self._take_out(each):
                 self._decide(each)
 
     def _unanswered(self) -> list[_Waiting]:
-        return [each for each in self._waiting if not each.answered]
+        return [each for each in self._waiting if each.phase is _Phase.WAITING]
 
     def _take_out(self, each: _Waiting) -> bool:
-        """It waits no longer; False if it did not."""
-        waited, each.waits = each.waits, False
-        if waited:
-            del self._waiting[each]
-            each.client.in_flight -= 1
-        return waited
+        """End the wait of an ask or command; return False if it has ended already."""
+        if each.phase is _Phase.ENDED:
+            return False
+        each.phase = _Phase.ENDED
+        del self._waiting[each]
+        each.client.in_flight -= 1
+        return True
 
     # Commands behind an ask
 
     def defers(self, client: Any, code: int) -> bool:
-        """True if this command of this client's waits behind an ask by which that may get command."""
+        """Return True if a command of this client waits behind an ask that may give the client command."""
         has_command = self._lease.holder is client
         if not self._waiting or (code in STOP_CODES and (has_command or self._rules.anyone_may_stop)):
             return False
         return any(
-            each.client is client if each.heir is None else each.heir is client and not has_command
+            each.client is client if each.grantee is None else each.grantee is client and not has_command
             for each in self._unanswered()
         )
 
-    def defer(self, client: Any, header: CommandEnvelope, heir: Any = None) -> None:
-        """Let a command, or an ask with an heir, wait for what the controller says."""
-        self._waiting[_Waiting(client, self._audience.visit_of(client), header, heir)] = None
+    def defer(self, client: Any, header: CommandEnvelope, grantee: Any = None) -> None:
+        """Let an ask with its grantee, or a command behind an ask, wait for the controller's answer."""
+        self._waiting[_Waiting(client, self._audience.visit_of(client), header, grantee)] = None
         client.in_flight += 1
 
     def take(
@@ -215,29 +235,29 @@ class CommandArbiter:
         visit: int | None = None,
         ahead: list[_Waiting] | None = None,
     ) -> None:
-        """Take a command into flight.
+        """Pass a command to the dispatcher.
 
-        A stop ends what waits behind an ask, and came before it; and it is asked for upstream first, if
-        the bridge does not have command there.
+        A stop ends the earlier commands that wait behind an ask. If the bridge does not have command of the
+        controller, it asks for it before the stop.
 
-        :param visit: when it came; None for just now.
-        :param ahead: what came before it; None for all that waits.
+        :param visit: the number of the client's session when the command came; None for the present session.
+        :param ahead: the asks and commands that came before; None for all that wait.
         """
         if header.code not in STOP_CODES:
             self._traffic.begin(client, header, then, visit)
             return
         before = tuple(self._waiting) if ahead is None else ahead
-        overtaken = [each for each in before if each.heir is None and not each.stops]
+        overtaken = [each for each in before if each.grantee is None and not each.stops]
         overtaken = [each for each in overtaken if self._take_out(each)]
-        if not self._has_upstream and self._traffic.link is not None:
-            self._ask_upstream()  # the controller takes commands from who has command only
+        if not self._authority.is_granted and self._traffic.link is not None:
+            self._ask_upstream()  # the controller accepts commands from its holder only
         self._traffic.begin(client, header, then, visit)
         with self._audience.gathering():
             for each in overtaken:
                 self._traffic.refuse(each.client, each.header, why_overtaken(client, header), each.visit)
 
     def _take_stops(self, holder: Any) -> None:
-        """The stops that waited until this client has command go at once, before what they came with."""
+        """Send the waiting stops of the new holder at once, before its other commands."""
         if self._traffic.link is None:  # it is just being lost
             return
         ahead: list[_Waiting] = []
@@ -249,9 +269,10 @@ class CommandArbiter:
                 ahead = []
 
     def _decide(self, each: _Waiting, why: str = "") -> None:
-        """Take a command that waited behind an ask, or refuse it.
+        """Send a command that waited behind an ask, or refuse it.
 
-        :param why: begins with one of `dispatcher.REASONS`; empty if who has command decides.
+        :param why: the reason for a refusal, which begins with one of `dispatcher.REASONS`; if it is
+            empty, the command is sent if its sender has command.
         """
         if not why and self._lease.holder is not each.client:
             why = f"refused: {self._lease.describe()}"
@@ -265,71 +286,71 @@ class CommandArbiter:
     # Grants
 
     def _grant(self, ask: _Waiting) -> None:
-        heir, lease = ask.heir, self._lease
-        why = lease.why_not(heir) or ("" if self._audience.is_here(heir) else f"{heir.name} is gone")
+        grantee, lease = ask.grantee, self._lease
+        why = lease.why_not(grantee) or ("" if self._audience.is_here(grantee) else f"{grantee.name} is gone")
         if why:
             self._traffic.refuse(ask.client, ask.header, f"refused: {why}", ask.visit)
             return
-        if lease.holder is not heir:
-            self._pass_to(heir, f"{heir.name} took it")
+        if lease.holder is not grantee:
+            self._pass_to(grantee, f"{grantee.name} took it")
         self._accept(ask.client, ask.header, ask.visit)
 
-    def _pass_to(self, heir: Any, why: str) -> None:
-        """Command goes to a client that does not have it."""
+    def _pass_to(self, grantee: Any, why: str) -> None:
+        """Give command to a client that does not have it, and end the lease of the previous holder."""
         lease = self._lease
-        former, number = lease.holder, lease.number
+        previous_holder, number = lease.holder, lease.number
         self._stop_grace()
-        self._owes_stop = False  # who has command is in charge
-        lease.grant(heir)
-        if former is not None:
-            self._ended(former, number, why)
-        self._publish_change("lease_granted", heir, f"lease {lease.number}")
-        self._log.info("%s has command (lease %d)", heir.name, lease.number)
-        self._take_stops(heir)
-        if heir in self._finished:
-            self._miss(heir)
+        self._owes_stop = False  # the new holder is in charge
+        lease.grant(grantee)
+        if previous_holder is not None:
+            self._ended(previous_holder, number, why)
+        self._publish_change("lease_granted", grantee, f"lease {lease.number}")
+        self._log.info("%s has command (lease %d)", grantee.name, lease.number)
+        self._take_stops(grantee)
+        if grantee in self._finished:
+            self._miss(grantee)
 
-    def hand_command(self, holder: Any, heir_name: str) -> str:
-        """As `Bridge.hand_command`."""
-        heir = self._audience.clients.get(heir_name)
+    def hand_command(self, holder: Any, grantee_name: str) -> str:
+        """Give command to a client by its name; see `Bridge.hand_command`."""
+        grantee = self._audience.clients.get(grantee_name)
         if self._lease.holder is not holder or not self._audience.is_here(holder):
             return f"{holder.name} does not have command: {self._lease.describe()}"
-        if heir is None or not heir.may_command:
-            return f"no commander {heir_name!a} is connected"
-        if not heir.may_have_command:
-            return _stops_only(heir)
-        if not self._has_upstream:
+        if grantee is None or not grantee.may_command:
+            return f"no commander {grantee_name!a} is connected"
+        if not grantee.may_have_command:
+            return _stops_only(grantee)
+        if not self._authority.is_granted:
             return "the controller is not connected, or was not heard yet on who has command"
-        why = self._lease.why_not(heir)
-        if not why and heir is not holder:
-            self._pass_to(heir, f"{holder.name} gave it to {heir.name}")
+        why = self._lease.why_not(grantee)
+        if not why and grantee is not holder:
+            self._pass_to(grantee, f"{holder.name} gave it to {grantee.name}")
         return why
 
     @property
     def grace(self) -> bool:
-        """As `Bridge.grace`."""
+        """True while the bridge waits for a lost holder."""
         return self._grace is not None
 
     def _accept(self, client: Any, header: CommandEnvelope, visit: int | None = None) -> None:
-        """Answer a command that the bridge itself carries out."""
+        """Acknowledge a command that the bridge itself carries out, and report it as done."""
         self._traffic.publish_unsent("local", client, header, "", privileged=True)
         for answer in (new_answer(ReplyCode.ACK, b"1000"), new_answer(ReplyCode.DONE)):
             self._audience.tell(client, header, answer, visit)
 
     def _release(self, why: str) -> None:
-        """Nobody has command any more, here and upstream."""
+        """End the lease, and give command back to the controller."""
         self._stop_grace()
-        former, number = self._lease.holder, self._lease.number
-        if former is not None:
+        previous_holder, number = self._lease.holder, self._lease.number
+        if previous_holder is not None:
             self._lease.release()
-            self._ended(former, number, why)
+            self._ended(previous_holder, number, why)
         self._release_upstream()
 
-    def _ended(self, former: Any, number: int, why: str) -> None:
-        """A lease is over; what was sent under it and still waits is not what anybody expects now."""
+    def _ended(self, previous_holder: Any, number: int, why: str) -> None:
+        """Withdraw the unsent commands of a lease that is over, and publish its end."""
         self._traffic.withdraw(number, f"refused: {self._lease.describe()}")
-        self._publish_change("lease_released", former, f"lease {number}: {why}")
-        self._log.info("%s no longer has command (lease %d): %s", former.name, number, why)
+        self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
+        self._log.info("%s no longer has command (lease %d): %s", previous_holder.name, number, why)
 
     def _publish_change(self, kind: str, client: Any, detail: str) -> None:
         bus = self._bus
@@ -338,25 +359,28 @@ class CommandArbiter:
     # Upstream
 
     def _ask_upstream(self) -> None:
-        """Ask the controller for command, unless it was asked already and has not answered."""
-        if not self._asking_upstream:
-            self._asking_upstream = self._owes_upstream = True
-            source = Commander(int(self._traffic.own.source))
-            # It goes before what waits, because a stop may follow that needs it.
-            self._traffic.command(AskForCommand(commander=source), self._upstream_answered)
+        """Ask the controller for command, unless an ask is open."""
+        if self._authority.is_asking:
+            return
+        self._step_authority(AuthorityInput.ASK_SENT)
+        source = Commander(int(self._traffic.own.source))
+        # It goes before the commands that wait, because a stop that needs it may follow.
+        self._traffic.command(AskForCommand(commander=source), self._upstream_answered)
+
+    def _step_authority(self, given: AuthorityInput) -> None:
+        self._authority = next_authority(self._authority, given)
 
     def _upstream_answered(self, code: int | None, explanation: str) -> None:
-        self._asking_upstream = False
-        self._has_upstream = code == ReplyCode.DONE
+        """Decide on all that waits, after the outcome of an ask to the controller."""
+        self._step_authority(_OUTCOMES[code])
         waiting = self._unanswered()
         for each in waiting:
-            each.answered = True
+            each.phase = _Phase.ANSWERED
         not_granted = ""
-        if code == ReplyCode.DONE:  # for those who come after one that loses command at once
+        if code == ReplyCode.DONE:  # for an ask behind one whose grantee loses command at once
             explanation = "refused: command was given up meanwhile"
         elif code == ReplyCode.NOACK:
             explanation = explanation or "the controller says no"
-            self._owes_upstream = False
             self._release(f"the controller refused: {explanation}")
             explanation = f"refused: {explanation}"
         elif code is None:
@@ -365,9 +389,9 @@ class CommandArbiter:
         for each in waiting:
             if not self._take_out(each):  # a stop overtook it
                 continue
-            if each.heir is None:
+            if each.grantee is None:
                 self._decide(each, not_granted)
-            elif self._has_upstream:
+            elif self._authority.is_granted:
                 self._grant(each)
             else:
                 self._traffic.refuse(each.client, each.header, explanation, each.visit)
@@ -375,31 +399,32 @@ class CommandArbiter:
             self._release_upstream()
 
     def _release_upstream(self) -> None:
-        if self._owes_upstream and not self._asking_upstream and self._traffic.link is not None:
-            self._has_upstream = self._owes_upstream = False
-            # It goes before what waits, as the ask does: else that would overtake it, and NONE came last.
-            self._traffic.command(AskForCommand(commander=Commander.NONE), self._gave_back)
+        """Give command back to the controller, unless it has been given back or an ask is open."""
+        if self._authority.needs_release and self._traffic.link is not None:
+            self._step_authority(AuthorityInput.RELEASE_SENT)
+            # Like the ask, it goes before the commands that wait: a later ask must not overtake it.
+            self._traffic.command(AskForCommand(commander=Commander.NONE), self._release_answered)
 
-    def _gave_back(self, code: int | None, explanation: str) -> None:
-        """What came of ``NONE``: it is owed still if nobody knows."""
-        if code is None and self._lease.holder is None and not self._asking_upstream:
-            self._owes_upstream = self._traffic.link is not None
+    def _release_answered(self, code: int | None, explanation: str) -> None:
+        answered = code is not None
+        given = AuthorityInput.RELEASE_ANSWERED if answered else AuthorityInput.RELEASE_UNANSWERED
+        self._step_authority(given)
 
     def link_up(self) -> None:
-        """A controller that was connected anew knows nothing of what was granted before."""
+        """Ask a newly connected controller for command if a client holds it; it knows no earlier grant."""
         if self._lease.holder is not None:
             self._ask_upstream()
         elif self._owes_stop:
             self._stop_all()
 
     def link_down(self) -> None:
-        """All that was asked of the controller has ended."""
-        self._has_upstream = self._owes_upstream = False
+        """Note the loss of the link, after the ends of all commands to the controller."""
+        self._step_authority(AuthorityInput.LINK_LOST)
 
-    # A holder that is gone
+    # The loss of the holder
 
     def came(self, client: Any) -> None:
-        """A client is here."""
+        """Add a connected client; a lost holder that returns keeps command."""
         holder = self._lease.holder
         if (
             holder is not None
@@ -408,34 +433,34 @@ class CommandArbiter:
             and client.name_lasts
             and client.may_have_command
         ):
-            self._lease.pass_on(client)  # the same commander, which was configured anew
+            self._lease.pass_on(client)  # the same commander after a reload of the configuration
         self._finished.discard(client)
         if self._lease.holder is client and self._grace is not None:
             self._stop_grace()
             self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)
 
     def leaves(self, client: Any, why: str) -> None:
-        """A client is about to be closed: what it has waiting ends while it can be told."""
+        """Refuse the waiting asks and commands of a client before its connection is closed."""
         for each in tuple(self._waiting):
             if each.client is client and self._take_out(each):
                 self._traffic.refuse(client, each.header, f"not sent: {why}", each.visit)
 
     def left(self, client: Any) -> None:
-        """A client is gone. If it had command it may come back for as long as the rules say."""
+        """Remove a client; if it has command, its time of grace begins."""
         self._finished.discard(client)
-        asks = [each for each in self._unanswered() if each.heir is client]
+        asks = [each for each in self._unanswered() if each.grantee is client]
         self._drop(asks, f"refused: {client.name} is gone")
         if self._lease.holder is client:
             self._miss(client)
 
     def finished(self, client: Any) -> None:
-        """A client says no more, and still listens. With command, now or later, it is as one that is gone."""
+        """Note that a client has closed its sending side only: as a holder it counts as lost."""
         self._finished.add(client)
         if self._lease.holder is client:
             self._miss(client)
 
     def _miss(self, holder: Any) -> None:
-        """Wait for a holder of command that is gone or says no more, unless that is done already."""
+        """Begin the time of grace of a holder that is gone or sends no more, unless it has begun."""
         if self._grace is None and self._ending:
             self._grace_is_over(holder)
         elif self._grace is None:
@@ -444,7 +469,7 @@ class CommandArbiter:
             self._grace = Deadline(self._clock, seconds, self._grace_is_over, holder)
 
     def end_grace(self) -> None:
-        """Wait for no holder that is gone any longer: nobody will be here to stop the mount later."""
+        """End the time of grace and give no other: a bridge that ends cannot stop the mount later."""
         self._ending = True
         if self._grace is not None:
             self._stop_grace()
@@ -467,8 +492,9 @@ class CommandArbiter:
             self.take(self._traffic.own, header_of(stop()), partial(self._stopped, stop.__name__))
 
     def _stopped(self, stop: str, code: int | None, explanation: str) -> None:
-        """A stop has ended. The mount refuses one for what is off, and so does not move; that nobody knows
-        what came of one is worse.
+        """Log a stop that failed; owe it again if its outcome is unknown and no client has command.
+
+        The mount refuses the stop of a part that is off, which does not move. An unknown outcome is worse.
         """
         self._owes_stop = self._owes_stop or (code is None and self._lease.holder is None)
         if code != ReplyCode.DONE:
@@ -481,7 +507,7 @@ class CommandArbiter:
             self._grace = None
 
     def close(self) -> None:
-        """Nobody has command any more, here and upstream; what was asked of the controller has ended."""
+        """End the lease and give command back, after the ends of all commands in flight."""
         self._release("the bridge ends")
 
 

@@ -126,14 +126,14 @@ class Bridge:
         """True while who has command is gone, and is waited for."""
         return self._granting.grace
 
-    def hand_command(self, holder: Any, heir_name: str) -> str:
+    def hand_command(self, holder: Any, grantee_name: str) -> str:
         """Give command to a commander by its name, where `AskForCommand` names but a source.
 
         :param holder: the client that has command.
-        :param heir_name: the name of the connected client that shall have it.
+        :param grantee_name: the name of the connected client that shall have it.
         :return: empty if that one has command now; else why not.
         """
-        return "the bridge ends" if self._closed else self._granting.hand_command(holder, heir_name)
+        return "the bridge ends" if self._closed else self._granting.hand_command(holder, grantee_name)
 
     # Clients
 

@@ -144,6 +144,33 @@ class AskTests(CommandCase):
         self.house.bridge.close()
         self.assertEqual(self.house.link.read(), [])
 
+    def test_release_is_answered_after_the_next_ask(self) -> None:
+        """An answer to NONE that comes after the next grant, or never, takes command from no one."""
+        for finish in (self.house.link.finish, lambda line: self.house.advance(5.3)):
+            self.house.give(self.csc)
+            self.csc.ask(Commander.NONE)
+            (release,) = self.house.link.read()
+            self.house.give(self.eui)
+            finish(release)
+            self.assertIs(self.holder, self.eui)
+            self.eui.command(MOVE)
+            self.assertEqual(self.house.link.codes(), [MOVE])
+            self.eui.ask(Commander.NONE)
+            self.house.link.finish_all()
+
+    def test_first_of_two_releases_is_never_answered(self) -> None:
+        """A NONE without an answer is sent again with the next release, although a later one was answered."""
+        self.house.give(self.csc)
+        self.csc.ask(Commander.NONE)
+        self.house.link.read()
+        self.house.give(self.eui)
+        self.eui.ask(Commander.NONE)
+        self.assertEqual(len(self.house.link.finish_all()), 1)
+        self.house.advance(5.3)
+        self.assertEqual(self.house.link.read(), [])
+        self.eui.ask(Commander.NONE)
+        self.assertEqual(self.house.link.codes(), [ASK])
+
     def test_carried_out_by_the_bridge(self) -> None:
         """The journal has each ask that the bridge carries out by itself under no id of the controller's."""
         self.house.give(self.csc)

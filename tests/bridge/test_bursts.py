@@ -168,10 +168,10 @@ class BurstTests(CommandCase):
         self.assertEqual((self.house.link.codes(), self.csc.in_flight), ([ASK], 0))
 
     def test_lost_while_the_link_is_lost(self) -> None:
-        """Who is lost by being told that the link is lost has nothing sent on the next one."""
+        """No command of a client that the loss of the link cuts off goes to the next link."""
         csc = LeavingClient(self.house.bridge, "other", Source.CSC).come()
-        self.house.bridge.lease.grant(csc)
-        self.house.bridge._granting._has_upstream = True
+        self.house.give(self.eui)
+        self.assertEqual(self.house.bridge.hand_command(self.eui, "other"), "")
         csc.command(104)
         csc.ask()
         self.eui.ask()

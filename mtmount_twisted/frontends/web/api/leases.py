@@ -172,9 +172,9 @@ class Leases:
 
     async def post(self, call: Call) -> Answer:
         """Take, request or grant command, as the body says."""
-        wish, heir = _read(call.body)
+        wish, grantee = _read(call.body)
         if wish == "grant":
-            return self._grant(call, heir)
+            return self._grant(call, grantee)
         holder = self._bridge.lease.holder
         if wish == "take" or holder is None or holder.name == call.user.commander:
             return await self._ask(call, Commander(int(call.user.source)))
@@ -199,9 +199,9 @@ class Leases:
         self._publish("request", LeaseRequest(by=commander.name, time=self._stamps.of(now)))
         return Answer(self.shape(), 202)
 
-    def _grant(self, call: Call, heir: str) -> Answer:
+    def _grant(self, call: Call, grantee: str) -> Answer:
         commander = self._commanders.enter(call.user)
-        why = self._bridge.hand_command(commander, heir)
+        why = self._bridge.hand_command(commander, grantee)
         if why:
             raise self._refused(why)
         return Answer(self.shape())
