@@ -23,7 +23,7 @@ from mtmount_twisted.config.settings import (
     JournalSettings,
     WebSettings,
 )
-from mtmount_twisted.frontends.web.http.site import CLOSING
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT
 from tests.support.bridges import LOG, BridgeCase
 from tests.support.pages import DOCS, tables
@@ -234,7 +234,7 @@ class UnitTests(SynchronousTestCase):
     def test_time_to_stop_has_a_margin(self) -> None:
         """Commands have 3 s; each part fits before the next, and the sum leaves 0.5 s of the promised 5 s."""
         self.assertEqual(DRAIN_TIME, 3.0)
-        for closing in (CLOSE_TIMEOUT, CLOSING):
+        for closing in (CLOSE_TIMEOUT, CLOSE_TIME):
             self.assertLess(DRAIN_TIME + closing, END_TIME)
         self.assertLess(GIVE_UP_TIME, JOURNAL_TIME)
         self.assertLessEqual(END_TIME + JOURNAL_TIME + LAST_WORDS, CLEAN_END - 0.5)

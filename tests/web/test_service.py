@@ -22,7 +22,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.frontends.web.http.encoding import LEAST
-from mtmount_twisted.frontends.web.http.site import CLOSING
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
 from mtmount_twisted.frontends.web.http.tokens import load as load_tokens
 from mtmount_twisted.frontends.web.service import Parts, WebService
 from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState, IServed
@@ -284,7 +284,7 @@ class InMemory(SynchronousTestCase):
         self.assertEqual(stream.stream().status, 200)
         stopped = [service.stopService(), service.stopService()]
         self.assertTrue(stream.closed and idle.closed)
-        self.reactor.advance(CLOSING)
+        self.reactor.advance(CLOSE_TIME)
         for wire in (stream, idle):
             for each in stopped:
                 self.assertNoResult(each)

@@ -16,7 +16,7 @@ from zope.interface import alsoProvides
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.routing import HEADERS
-from mtmount_twisted.frontends.web.http.site import CLOSING, Limits
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, Limits
 from tests.support.web import Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
@@ -492,7 +492,7 @@ class Connections(SiteCase):
         gone = self.site.close()
         with self.assertLogs("tests.support.web", "WARNING"):
             self.assertIsNone(Wire(self.site).protocol)
-        self.clock.advance(CLOSING)
+        self.clock.advance(CLOSE_TIME)
         for wire in wires:
             self.assertTrue(wire.closed and wire.transport.aborted)
             self.assertNoResult(gone)
@@ -503,10 +503,10 @@ class Connections(SiteCase):
         """Closed twice, it tells each who asked when all connections are gone; none gets more time."""
         wire = self.wire()
         gone = [self.site.close()]
-        self.clock.advance(CLOSING / 2)
+        self.clock.advance(CLOSE_TIME / 2)
         gone += [self.site.close(), self.site.close()]
         gone.pop().addErrback(lambda reason: reason.trap(CancelledError)).cancel()
-        self.clock.advance(CLOSING / 2)
+        self.clock.advance(CLOSE_TIME / 2)
         self.assertTrue(wire.transport.aborted)
         for each in gone:
             self.assertNoResult(each)

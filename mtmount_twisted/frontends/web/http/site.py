@@ -14,6 +14,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable
+from enum import Enum
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ from .input_turns import input_turns
 from .places import Places, SocketAddress
 from .routing import HEADERS, AccessPolicy, Router, reason
 
-CLOSING = 0.5
+CLOSE_TIME = 0.5
 """How long a connection may take to close when the service ends, s."""
 
 MAX_FRAMING = 8192
@@ -129,22 +130,34 @@ class WebRequest(http.Request):
         self.channel.site.answer(self)
 
 
+class ConnectionState(Enum):
+    """State of a `Connection`.
+
+    An open one reads requests. A closing one reads no further request, and the answer to the present one may
+    still be on its way. A refused one is closing in the middle of a request, the rest of which is discarded.
+    """
+
+    OPEN = "open"
+    CLOSING = "closing"
+    REFUSED = "refused"
+
+
+OPEN, CLOSING, REFUSED = ConnectionState
+
+
 class Connection(http.HTTPChannel):
     """One connection, with one deadline at a time.
 
     While the peer does not read its answers, its next request waits: answers that nobody reads would fill the
     memory, since many requests fit in what was received already. What comes is kept, and read in slices when
     this connection has its turn (`turns.Turns`), but not before the request before it was answered.
-
-    :ivar refused: True once a request can't be read on: what comes then is thrown away.
     """
 
     requestFactory: Any = WebRequest
     site: WebSite
     transport: Any
     _networkProducer: Any
-    refused = False
-    _closing = False
+    _state = OPEN
     _full = False
     _paused = False
     _answering = False
@@ -163,7 +176,7 @@ class Connection(http.HTTPChannel):
     @property
     def idle_since(self) -> float | None:
         """When the last answer ended (clock, s); None once a byte of the next request arrived, or closing."""
-        return None if self.requests or self._unread or self._closing else self._idle_since
+        return None if self.requests or self._unread or self._state is not OPEN else self._idle_since
 
     @property
     def is_asking(self) -> bool:
@@ -177,7 +190,7 @@ class Connection(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Something came: it is read in turn."""
-        if self._closing:
+        if self._state is not OPEN:
             return
         self._unread += data
         self._pause_if_ahead()
@@ -192,26 +205,26 @@ class Connection(http.HTTPChannel):
             super().dataReceived(data)  # type: ignore[no-untyped-call]
         except Exception:  # which would end another connection, whose turn it was before
             self.site.log_fault()
-            self._closing = True
+            self._stop_reading()
             self.transport.abortConnection()
         self._resume_if_read()
         self._read_on()
         return len(data)
 
     def _read_on(self) -> None:
-        if self._unread and not self._answering and not self._closing:
+        if self._unread and not self._answering and self._state is OPEN:
             self.site.input_turns.add(self)
 
     def _pause_if_ahead(self) -> None:
         """Receive nothing more while much is unread, also where Twisted has just begun to receive again."""
-        if len(self._unread) > EAGER and not self._closing:
+        if len(self._unread) > EAGER and self._state is OPEN:
             self._paused = True
             self.transport.pauseProducing()
 
     def _resume_if_read(self) -> None:
         if self._paused and len(self._unread) <= EAGER:
             self._paused = False
-            if not self._full and not self._closing:
+            if not self._full and self._state is OPEN:
                 self.transport.resumeProducing()
 
     def setLineMode(self, extra: bytes = b"") -> None:
@@ -225,7 +238,7 @@ class Connection(http.HTTPChannel):
         self._timer = None if delay is None else Deadline(self.site.reactor, delay, self._too_late)
 
     def _too_late(self) -> None:
-        if self._closing:
+        if self._state is not OPEN:
             self.transport.abortConnection()
         elif self.requests and self._held is None:
             self.refuse(Problem(408, f"the request took longer than {self.site.limits.deadline:g} s"))
@@ -251,7 +264,7 @@ class Connection(http.HTTPChannel):
         """Whether a request waits until the peer has read the answers before it: as long as for a request."""
         if self._full:
             self._held = request
-            if not self._closing:
+            if self._state is OPEN:
                 self._set_deadline(self.site.limits.deadline)
         return self._full
 
@@ -262,7 +275,7 @@ class Connection(http.HTTPChannel):
         """
         self._set_deadline(self.site.limits.deadline)
         self._body_bytes = 0
-        if length != 0 and not self.refused:
+        if length != 0 and self._state is not REFUSED:
             method, target, _ = self._request_line.split(b" ")
             request.announce(method, target)
             problem = self.site.router.problem_of(request)
@@ -272,13 +285,13 @@ class Connection(http.HTTPChannel):
 
     def accepts_body(self, length: int) -> bool:
         """Whether a body of so many bytes is taken; if not, the request is refused."""
-        if length > self.site.limits.max_body and not self.refused:
+        if length > self.site.limits.max_body and self._state is not REFUSED:
             self.refuse(Problem(413, f"the body is longer than {self.site.limits.max_body} bytes"))
-        return not self.refused
+        return self._state is not REFUSED
 
     def allContentReceived(self) -> None:
         """A request is there: what is left is to answer it; one that was refused keeps its deadline."""
-        if self.refused:
+        if self._state is REFUSED:
             return
         self._set_deadline(None)
         self._answering = True
@@ -286,7 +299,8 @@ class Connection(http.HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         """It was answered: the next may begin, or the connection closes."""
-        self._closing = self._closing or not self.persistent
+        if not self.persistent:
+            self._stop_reading()
         self._set_deadline(self.site.limits.deadline)
         self._idle_since = self.site.reactor.seconds()
         self._answering = False
@@ -300,7 +314,7 @@ class Connection(http.HTTPChannel):
         What still comes is thrown away until the peer closes: to close with data unread would reset the
         connection, and the peer might never see why.
         """
-        self.refused = self._closing = True
+        self._state = REFUSED
         self.persistent = False
         self.clearLineBuffer()  # type: ignore[no-untyped-call]
         self._unread.clear()
@@ -341,9 +355,13 @@ class Connection(http.HTTPChannel):
 
     def close(self, within: float) -> None:
         """Close the connection; what the peer has not read by then is lost."""
-        self._closing = True
+        self._stop_reading()
         self._set_deadline(within)
         self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def _stop_reading(self) -> None:
+        if self._state is OPEN:
+            self._state = CLOSING
 
     def give_up_place(self) -> bool:
         """Close for a newcomer: at once, unless an answer may still be on its way to a peer that reads.
@@ -352,10 +370,10 @@ class Connection(http.HTTPChannel):
         """
         answered = self._idle_since is not None or self._answering
         if self._full or not answered or not self.site.connections[self].accepted:
-            self._closing = True
+            self._stop_reading()
             self.transport.abortConnection()
             return True
-        self.close(CLOSING)
+        self.close(CLOSE_TIME)
         return False
 
     def headerReceived(self, line: bytes) -> bool:
@@ -384,16 +402,18 @@ class Connection(http.HTTPChannel):
         if not self.requests:
             self._asks_head = line.startswith(b"HEAD ")
             self._request_line = line
-        if not self.refused:
+        if self._state is not REFUSED:
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:
         """A part of a body came, or of what follows it."""
-        if self.refused:
+        if self._state is REFUSED:
             return
         self._body_bytes += len(data)
         super().rawDataReceived(data)
-        goes_on = self.length is None and not self.refused  # in chunks, and the last did not come yet
+        goes_on = (
+            self.length is None and self._state is not REFUSED
+        )  # in chunks, and the last did not come yet
         if goes_on and self._body_bytes - self.requests[-1].received > MAX_FRAMING:
             why = f"the chunks' lengths and the trailers take more than {MAX_FRAMING} bytes"
             self.refuse(Problem(400, f"{why}: send longer chunks, or Content-Length"))
@@ -403,14 +423,14 @@ class Connection(http.HTTPChannel):
         self.refuse(Problem(431, "the request line or a header is too long"))
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        if not self.refused:  # else it was told why already
+        if self._state is not REFUSED:  # else it was told why already
             self.refuse(Problem(400, "not a request that can be read"))
 
     def connectionLost(self, reason: Any = None) -> None:
         """It is gone; who answers on it is told."""
         self._set_deadline(None)
         self._held = None
-        self._closing = True
+        self._stop_reading()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.site.forget(self)
 
@@ -515,7 +535,7 @@ class WebSite(http.HTTPFactory):
             self._gone.fire(None)
 
     def close(self) -> Deferred[None]:
-        """Close all connections, and make no more; fires when they are gone, in `CLOSING` seconds at most.
+        """Close all connections, and make no more; fires when they are gone, in `CLOSE_TIME` seconds at most.
 
         It can be called twice: no connection gets more time by that.
         """
@@ -530,7 +550,7 @@ class WebSite(http.HTTPFactory):
             return succeed(None)
         gone = self._gone.wait()
         for connection in () if begun else tuple(self.connections):
-            connection.close(CLOSING)
+            connection.close(CLOSE_TIME)
         return gone
 
 
