@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -48,6 +49,17 @@ _IS_PAGE = "it speaks HTTP, as the port of the page does, and not the mount's pr
 _SILENT = f"no TLS handshake within {HANDSHAKE_TIME:g} s: it may not speak TLS", "plain"
 
 
+class DuplexState(Enum):
+    """State of a `DuplexProtocol`. A connection is proving until it is usable, then up, then gone."""
+
+    PROVING = "proving"
+    UP = "up"
+    GONE = "gone"
+
+
+PROVING, UP, GONE = DuplexState
+
+
 @implementer(IHandshakeListener)
 class DuplexProtocol(LineWriter):
     """Protocol that writes lines and, once the connection is usable, passes incoming data to a `LineReader`.
@@ -61,7 +73,8 @@ class DuplexProtocol(LineWriter):
     def __init__(self, owner: DuplexClientHalf, reader: LineReader, *rest: Any) -> None:
         super().__init__(owner, *rest)
         self._reader = reader
-        self._is_up = self._is_gone = self._has_heard = self._has_sent = False
+        self._state = PROVING
+        self._has_heard = self._has_sent = False
         self._timer: IDelayedCall | None = None
         self._refusal: tuple[str, str] | None = None
 
@@ -88,7 +101,7 @@ class DuplexProtocol(LineWriter):
 
     def _come_up(self) -> None:
         self._stop_waiting()
-        self._is_up = True
+        self._state = UP
         self.owner.proving = None
         super().connectionMade()
         self._reader.makeConnection(self.transport)  # type: ignore[no-untyped-call]
@@ -99,7 +112,7 @@ class DuplexProtocol(LineWriter):
 
     def abort(self) -> None:
         """Abort the connection if it still exists. Under TLS a second abort would raise an error."""
-        if not self._is_gone:
+        if self._state is not GONE:
             self.transport.abortConnection()
 
     def send(self, data: bytes) -> None:
@@ -118,13 +131,14 @@ class DuplexProtocol(LineWriter):
         if is_first and data.startswith(HTTP_ANSWER):
             self._refuse(_IS_PAGE)
             return
-        if not self._is_up:
+        if self._state is PROVING:
             self._come_up()
         self._reader.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Report the loss, with the reason that TLS gives."""
-        self._is_gone = True
+        was_up = self._state is UP
+        self._state = GONE
         self._stop_waiting()
         error = reason.value
         if self._refusal is None and ISSLTransport.providedBy(self.transport):
@@ -133,7 +147,7 @@ class DuplexProtocol(LineWriter):
             self._refusal = _MUTE  # OpenSSL sends no alert in answer to bytes that are not TLS
         if self._refusal is not None:
             reason = Failure(PeerRefusedError(*self._refusal))
-        if self._is_up:
+        if was_up:
             self._reader.connectionLost(reason)
             super().connectionLost(reason)
         self.owner.ended(self, reason)
