@@ -176,13 +176,10 @@ class Waiting:
         They go on taking room in memory until `free` is told.
         """
         self._woken = False  # before looking, so that what comes after the look wakes again
-        rows: Batch = [], [], []
         self._taken = number_of_rows = min(len(self._records), BATCH_ROWS)
         if number_of_rows:
             self._taken_since = self._records[0][1].time
-        for _ in range(number_of_rows):
-            _add_row(rows, *self._records.popleft())
-        return rows
+        return _rows_of([self._records.popleft() for _ in range(number_of_rows)])
 
     def free(self, rows: Sequence[Row]) -> None:
         """The first rows of what was taken are written. On the other thread."""
@@ -212,22 +209,22 @@ def pieces_of(batch: Batch, most_bytes: int) -> list[Batch]:
     return pieces
 
 
-def _add_row(batch: Batch, number: int, record: Record) -> None:
-    """Add a record to a batch, as a row of its table."""
-    messages, steps, events = batch
-    row: Row
-    match record:
-        case LineRecord():
-            table = messages
-            row = number, record.time, record.peer, record.direction, record.epoch, record.line
-        case CommandRecord():
-            table = steps
-            command = record.peer, record.epoch, record.sequence_id, record.code, record.lease
-            row = number, record.time, record.key, record.step, *command, record.explanation
-        case ChangeRecord():
-            table = events
-            row = number, record.time, record.kind, record.peer, record.epoch, record.detail
-    table.append(row if record.privileged else Unprivileged(row))
+def _rows_of(records: list[tuple[int, Record]]) -> Batch:
+    """Return records, each with its number, as rows of their tables."""
+    messages: list[Row] = []
+    steps: list[Row] = []
+    events: list[Row] = []
+    for number, each in records:
+        row: Row
+        if isinstance(each, LineRecord):
+            table, row = messages, (number, each.time, each.peer, each.direction, each.epoch, each.line)
+        elif isinstance(each, CommandRecord):
+            command = each.sequence_id, each.code, each.lease, each.explanation
+            table, row = steps, (number, each.time, each.key, each.step, each.peer, each.epoch, *command)
+        else:
+            table, row = events, (number, each.time, each.kind, each.peer, each.epoch, each.detail)
+        table.append(row if each.privileged else Unprivileged(row))
+    return messages, steps, events
 
 
 class Writer:

@@ -319,7 +319,7 @@ class ReadOnceTests(SynchronousTestCase):
         ear = Ear()
         feed.attach(ear)
         for module, name in (
-            (envelope, "read_reply_header"),
+            (envelope, "read_reply_parts"),
             (shapes, "read_reply_header"),
             (shapes, "decode_to_show"),
         ):
@@ -330,7 +330,7 @@ class ReadOnceTests(SynchronousTestCase):
             (event.data["peer"], event.data["kind"], event.data["fields"]["what"]) for event in ear.events
         ]
         self.assertEqual(rows, [("controller", "IN_POSITION", 1), ("everyone", "IN_POSITION", 1)])
-        self.assertEqual(calls, {"read_reply_header": 1, "decode_to_show": 1})
+        self.assertEqual(calls, {"read_reply_parts": 1, "decode_to_show": 1})
 
     def counted(self, calls: Counter[str], name: str, function: Any) -> Any:
         """Return a function that counts its calls."""

@@ -96,14 +96,23 @@ def read_command_header(line: bytes) -> CommandHeader:
 
     :raises LineError: if the line has no such header.
     """
-    fields = line.split(b"\n", NUM_HEADER_FIELDS)
+    sequence_id, code, source, _ = split_command(line)
+    return CommandHeader(
+        read_header_int(line, "sequence_id", sequence_id),
+        read_header_int(line, "command_code", code),
+        read_header_int(line, "source", source),
+    )
+
+
+def split_command(line: bytes) -> list[bytes]:
+    """Return the sequence id, the code and the source of a command as bytes, and the bytes behind them.
+
+    :raises LineError: if the line has fewer fields.
+    """
+    fields = line.split(b"\n", NUM_HEADER_FIELDS - 1)
     if len(fields) < NUM_HEADER_FIELDS:
         raise LineError(line, f"a command has at least {NUM_HEADER_FIELDS} fields, not {len(fields)}")
-    return CommandHeader(
-        _read_int(line, "sequence_id", fields[0]),
-        _read_int(line, "command_code", fields[1]),
-        _read_int(line, "source", fields[2]),
-    )
+    return fields
 
 
 def read_reply_header(line: bytes) -> ReplyHeader:
@@ -111,13 +120,29 @@ def read_reply_header(line: bytes) -> ReplyHeader:
 
     :raises LineError: if the line has no such header.
     """
+    code, sequence_id, source, _ = read_reply_parts(line)
+    return ReplyHeader(code, sequence_id, source)
+
+
+def read_reply_parts(line: bytes) -> tuple[int, int | None, int | None, bytes]:
+    """Return the header of a reply, and the bytes behind it: for a relay, which takes each line apart once.
+
+    :returns: code, sequence id, source, rest; of an event the code, None, None and nothing.
+    :raises LineError: if the line has no such header.
+    """
     fields = line.split(b"\n", 3)
-    code = _read_int(line, "reply_code", fields[0])
+    code = read_header_int(line, "reply_code", fields[0])
     if code not in ANSWER_CODES:
-        return ReplyHeader(code, None, None)
+        return code, None, None, b""
     if len(fields) < 4:
         raise LineError(line, f"an answer to a command has at least 4 fields, not {len(fields)}")
-    return ReplyHeader(code, _read_int(line, "sequence_id", fields[1]), _read_int(line, "source", fields[2]))
+    _, sequence_id, source, rest = fields
+    return (
+        code,
+        read_header_int(line, "sequence_id", sequence_id),
+        read_header_int(line, "source", source),
+        rest,
+    )
 
 
 def read_end(line: bytes) -> Answer | None:
@@ -160,7 +185,12 @@ def refusal(header: CommandHeader, explanation: str) -> bytes:
     return line.removesuffix(framing.TERMINATOR)
 
 
-def _read_int(line: bytes, field: str, text: bytes) -> int:
+def read_header_int(line: bytes, field: str, text: bytes) -> int:
+    """Return an integer of a header.
+
+    :param field: the name of its field.
+    :raises LineError: if the text is none.
+    """
     try:
         if text.isdigit():  # nearly always: without a sign or spaces
             return int(text)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import INT, check_str, kind_of, utc_now, write_timestamp
 
-from .codec import read_command_header, read_reply_header
+from .codec import read_header_int, read_reply_parts, split_command
 from .enums import Commander, ReplyCode
 from .framing import MAX_LINE_LENGTH
 
@@ -72,13 +72,15 @@ def read_command(line: bytes) -> CommandEnvelope:
 
     :raises LineError: if the line has no header, or one that can't be passed on.
     """
-    header = read_command_header(line)
-    _, code_text, _, rest = line.split(b"\n", 3)
-    if not -_LARGEST <= min(header) <= max(header) <= _LARGEST:
+    id_text, code_text, source_text, rest = split_command(line)
+    sequence_id = read_header_int(line, "sequence_id", id_text)
+    code = read_header_int(line, "command_code", code_text)
+    source = read_header_int(line, "source", source_text)
+    if not -_LARGEST <= min(sequence_id, code, source) <= max(sequence_id, code, source) <= _LARGEST:
         raise LineError(line, "a number in the header has more than 64 bits")
     if len(rest) > LONGEST_REST or len(code_text) > 20:
         raise LineError(line, f"too long: {len(line)} bytes")
-    return CommandEnvelope(*header, code_text, rest)
+    return CommandEnvelope(sequence_id, code, source, code_text, rest)
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
@@ -125,10 +127,8 @@ def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
 
     :raises LineError: if the line is not a reply.
     """
-    header = read_reply_header(line)
-    if header.sequence_id is None:
-        return EventEnvelope(header.code, line)
-    return ReplyEnvelope(header.code, header.sequence_id, line.split(b"\n", 3)[3])
+    code, sequence_id, _, rest = read_reply_parts(line)
+    return EventEnvelope(code, line) if sequence_id is None else ReplyEnvelope(code, sequence_id, rest)
 
 
 def new_answer(code: ReplyCode, *fields: bytes) -> ReplyEnvelope:
