@@ -39,7 +39,7 @@ from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 from .event_bus import EventBus
 from .lease import Lease
-from .pending import OnComplete, PendingCommand, PendingCommands
+from .pending import ACKED, WAITING, OnComplete, PendingCommand, PendingCommands
 from .registry import ClientRegistry
 from .sent_ids import SentIds, name_of
 
@@ -173,7 +173,7 @@ class CommandDispatcher:
         """
         flight = self.flights.get(answer.sequence_id)
         code = answer.code
-        if flight is None or not flight.written or (flight.acked and code == ReplyCode.ACK):
+        if flight is None or flight.state is WAITING or (flight.state is ACKED and code == ReplyCode.ACK):
             self._bus.counts["unmatched"] += 1
             self._limited_log.info(
                 "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
@@ -181,7 +181,7 @@ class CommandDispatcher:
             return
         header, step = flight.header, _STEPS[code]
         if code == ReplyCode.ACK:
-            flight.acked = True
+            flight.become(ACKED)
             flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
         ends = is_end(step, header.code)
         why = ""
@@ -237,7 +237,9 @@ class CommandDispatcher:
         with self._audience.gathering():
             for flight in self.flights:
                 if client is None or flight.client is client:
-                    self._give_up(flight, f"{'outcome unknown' if flight.written else 'not sent'}: {why}")
+                    self._give_up(
+                        flight, f"{'not sent' if flight.state is WAITING else 'outcome unknown'}: {why}"
+                    )
 
     def _give_up(self, flight: PendingCommand, why: str) -> None:
         """End a command with a NoAck of the bridge, unless it ended while we came to it."""
@@ -305,9 +307,9 @@ class CommandDispatcher:
             self._keep_sweeping()
 
     def _why_late(self, flight: PendingCommand) -> str:
-        if not flight.written:
+        if flight.state is WAITING:
             return f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
-        if flight.acked:
+        if flight.state is ACKED:
             return "timed out: acknowledged, but not done in time"
         return f"timed out: no Ack within {self._rules.ack_timeout:g} s"
 

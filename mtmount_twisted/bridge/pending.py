@@ -1,39 +1,63 @@
-"""The commands that are on their way and have not ended: whose they are, and till when."""
+"""The pending commands: accepted by the bridge and not ended, each with its sender, state and deadline."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from mtmount_twisted.dialects.tma2020.commands import STOP_CODES
 from mtmount_twisted.dialects.tma2020.enums import CommandCode
 from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope
+from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 ASK = int(CommandCode.ASK_FOR_COMMAND)
 
 OnComplete = Callable[[int | None, str], None]
-"""Called with the code and explanation of a command's last answer; no code if the bridge gave it up."""
+"""Receives the code and explanation of a command's last reply; the code is None if the bridge ended it."""
+
+
+class PendingState(Enum):
+    """State of a `PendingCommand`."""
+
+    WAITING = "waiting"
+    """It waits for room at the link."""
+    SENT = "sent"
+    """The link has it. The controller has not acknowledged it."""
+    ACKED = "acked"
+    """The controller has acknowledged it, and has not done it."""
+    ENDED = "ended"
+    """It has its last reply, from the controller or from the bridge."""
+
+
+WAITING, SENT, ACKED, ENDED = PendingState
+
+_TABLE = {
+    WAITING: (SENT, ENDED),
+    SENT: (ACKED, ENDED),
+    ACKED: (ENDED,),
+    ENDED: (),
+}
 
 
 @dataclass(slots=True, eq=False)
 class PendingCommand:
-    """One command on its way.
+    """One pending command.
 
-    :ivar key: the bridge's sequence id for it, by which the controller's answers name it.
-    :ivar client: the commander that sent it; the bridge itself for its own.
-    :ivar visit: during which visit of the commander's it came; see `registry`.
-    :ivar header: as the commander sent it.
-    :ivar lease: number of the lease that the commander held then; 0 for none.
-    :ivar since: when it was taken, on the reactor's clock in seconds.
-    :ivar deadline: when it times out, on the reactor's clock in seconds.
+    :ivar key: the bridge's sequence id for it, which the controller repeats in its replies.
+    :ivar client: its sender: a commander, or the bridge.
+    :ivar visit: the number of the sender's session; see `registry`.
+    :ivar header: its header as received from the sender.
+    :ivar lease: the number of the lease that the sender held then; 0 for none.
+    :ivar since: the time of its acceptance, on the reactor's clock in seconds.
+    :ivar deadline: the time at which it times out, on the reactor's clock in seconds.
     :ivar then: see `OnComplete`; or None.
-    :ivar urgent: True if it goes before what waits.
-    :ivar written: True once it was handed to the connection.
-    :ivar acked: True once an Ack came.
+    :ivar urgent: True if it is sent before the commands that are not.
+    :ivar state: see `PendingState`.
     """
 
     key: int
@@ -45,16 +69,32 @@ class PendingCommand:
     deadline: float
     then: OnComplete | None
     urgent: bool
-    written: bool = False
-    acked: bool = False
+    state: PendingState = WAITING
+
+    @property
+    def is_sent(self) -> bool:
+        """True while the controller has it."""
+        return self.state in (SENT, ACKED)
+
+    @property
+    def is_acked(self) -> bool:
+        """True from its Ack to its end."""
+        return self.state is ACKED
+
+    def become(self, after: PendingState) -> None:
+        """Change the state.
+
+        :raises RuntimeError: if the state cannot follow the present one.
+        """
+        self.state = next_state(_TABLE, self.state, after)
 
 
 class PendingCommands:
-    """All commands in flight, by key. A key that is in flight is never given out again.
+    """All pending commands by key, and the order in which they are sent. No two have the same key.
 
     :param first: the first key: 1 to `last`.
-    :param last: the last key, behind which 1 comes; 2147483647 at most.
-    :ivar emptied: who waits until nothing is in flight; told before the last one's commander is.
+    :param last: the largest key, which 1 follows; at most 2147483647.
+    :ivar emptied: fires at the end of the last command, before its sender receives the reply.
     """
 
     def __init__(self, first: int, last: int = MAX_SEQUENCE_ID) -> None:
@@ -82,10 +122,10 @@ class PendingCommands:
         then: OnComplete | None,
         urgent: bool = False,
     ) -> PendingCommand:
-        """Take a command in, under a key of its own; it waits to be written.
+        """Add a command in state `WAITING`, under a free key.
 
-        :param urgent: whether it goes before what waits, as every stop does; among themselves the urgent
-            ones go in the order in which they came.
+        :param urgent: send it before the commands that are not urgent. Stops are always urgent. Urgent
+            commands keep their order among themselves.
         """
         while self._next in self._flights:
             self._step()
@@ -103,36 +143,40 @@ class PendingCommands:
         return self._urgent if flight.urgent else self._waiting
 
     def get(self, key: int) -> PendingCommand | None:
-        """The command with this key, or None."""
+        """Return the command with this key, or None."""
         return self._flights.get(key)
 
     def end(self, flight: PendingCommand) -> bool:
-        """Take a command out; False if it was out already."""
-        if not flight.written:
-            self._queue_of(flight).pop(flight.key, None)
-        was_in = self._flights.pop(flight.key, None) is not None
-        if was_in and not self._flights:
+        """End a command and remove it; return False if it had ended already."""
+        if flight.state is ENDED:
+            return False
+        if flight.state is WAITING:
+            del self._queue_of(flight)[flight.key]
+        flight.become(ENDED)
+        del self._flights[flight.key]
+        if not self._flights:
             self.emptied.fire(None)
-        return was_in
+        return True
 
     def next_to_write(self) -> PendingCommand | None:
-        """The command that is to be written next, the urgent ones first; it waits no more."""
+        """Return the next command, urgent ones first, in state `SENT`; None if no command waits."""
         for queue in (self._urgent, self._waiting):
             if queue:
                 flight = queue.popitem(last=False)[1]
-                flight.written = True
+                flight.become(SENT)
                 return flight
         return None
 
     def waiting(self) -> list[PendingCommand]:
-        """Those that were not written yet, in the order in which they will be."""
+        """Return the commands that were not sent yet, in the order of sending."""
         return [*self._urgent.values(), *self._waiting.values()]
 
     def overtaken(self) -> list[PendingCommand]:
-        """Those that wait and that a stop overtakes: all but the stops, and what asks for command or gives it
-        up, which moves nothing."""
+        """Return the waiting commands that a stop ends: all but stops and ``AskForCommand``, which moves
+        nothing.
+        """
         return [flight for flight in self._waiting.values() if flight.header.code != ASK]
 
     def due(self, now: float) -> list[PendingCommand]:
-        """Those whose deadline has come."""
+        """Return the commands whose deadline has passed."""
         return [flight for flight in self._flights.values() if flight.deadline <= now]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.bridge.pending import PendingCommand, PendingCommands
+from mtmount_twisted.bridge.pending import PendingCommand, PendingCommands, PendingState
 from mtmount_twisted.dialects.tma2020.envelope import read_command
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 from tests.support.commanders import MOVE, STOP, command
@@ -41,7 +41,7 @@ class FlightTests(SynchronousTestCase):
         move, stop, track = add(table, MOVE), add(table, STOP), add(table, 31)
         self.assertEqual(table.waiting(), [stop, move, track])
         self.assertEqual([table.next_to_write() for _ in range(4)], [stop, move, track, None])
-        self.assertTrue(move.written)
+        self.assertEqual({each.state for each in (stop, move, track)}, {PendingState.SENT})
         self.assertEqual((table.waiting(), len(table)), ([], 3))
 
     def test_ends_once(self) -> None:
@@ -53,6 +53,36 @@ class FlightTests(SynchronousTestCase):
             self.assertFalse(table.end(flight))
         self.assertIsNone(table.next_to_write())
         self.assertEqual(list(table), [])
+
+    def test_states(self) -> None:
+        """A command waits, is sent, is acknowledged and ends; it may end from each of these states."""
+        ways = ((), (PendingState.SENT,), (PendingState.SENT, PendingState.ACKED))
+        for way in ways:
+            table = PendingCommands(1)
+            flight = add(table)
+            for state in way:
+                if state is PendingState.SENT:
+                    table.next_to_write()
+                else:
+                    flight.become(state)
+            sent = PendingState.SENT in way
+            self.assertEqual((flight.is_sent, flight.is_acked), (sent, PendingState.ACKED in way))
+            self.assertTrue(table.end(flight))
+            self.assertEqual(
+                (flight.state, flight.is_sent, flight.is_acked), (PendingState.ENDED, False, False)
+            )
+
+    def test_states_that_cannot_follow(self) -> None:
+        """A command is not acknowledged before it is sent, nor sent twice, nor changed after its end."""
+        table = PendingCommands(1)
+        flight = add(table)
+        self.assertRaises(RuntimeError, flight.become, PendingState.ACKED)
+        table.next_to_write()
+        for state in (PendingState.WAITING, PendingState.SENT):
+            self.assertRaises(RuntimeError, flight.become, state)
+        table.end(flight)
+        for state in PendingState:
+            self.assertRaises(RuntimeError, flight.become, state)
 
     def test_emptied(self) -> None:
         """Who waits until nothing is in flight waits for the last one, and is told once."""

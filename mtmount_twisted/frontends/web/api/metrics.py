@@ -259,7 +259,7 @@ class Metrics(Collector):
         states = ("waiting", "sent", "acked")
         sums = {(label, state): 0 for label in labels for state in states}
         for flight in flights:
-            sums[label_of(flight.client.name), states[flight.written + flight.acked]] += 1
+            sums[label_of(flight.client.name), flight.state.value] += 1
         return sums.items()
 
 

@@ -276,8 +276,8 @@ class StateRoutes:
             code=flight.header.code,
             sequence_id=flight.header.sequence_id,
             since=self._stamps.of(flight.since),
-            sent=flight.written,
-            acked=flight.acked,
+            sent=flight.is_sent,
+            acked=flight.is_acked,
             deadline=self._stamps.of(flight.deadline),
         )
 
