@@ -4,8 +4,8 @@
 
 The settings are declared in ``mtmount_twisted/config/settings.py``. All of ``docs/bridge.toml`` comes from
 them, and the part of ``docs/reference/configuration.rst`` below the line `MARK`; the text above it is written
-by hand. `generate_protocol` writes the tables of the two protocol pages. A test compares all four files with
-the output of this script.
+by hand. `generate_protocol` writes the tables of the two protocol pages, and `generate_tables` those of the
+commands and of the metrics. A test compares all these files with the output of this script.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import attrs
 import generate_protocol
+import generate_tables
 
 from mtmount_twisted.config.loading import Config, default_config
 from mtmount_twisted.config.tables import Key, Section, keys, sections
@@ -150,6 +151,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     page = DOCS / "reference" / "configuration.rst"
     yield page, rst_file(page.read_text(encoding="utf-8"))
     yield from generate_protocol.generated()
+    yield from generate_tables.generated()
 
 
 if __name__ == "__main__":
