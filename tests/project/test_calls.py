@@ -45,4 +45,4 @@ class CallsTests(SynchronousTestCase):
         page = PAGE.read_text(encoding="utf-8")
         for trace in (self.command, self.reply, self.event, self.shown):
             for way in trace.ways:
-                self.assertIn(text_of(way), page, trace.name)
+                self.assertIn(text_of(way), page, f"{trace.name}: see python -m benchmarks.calls")
