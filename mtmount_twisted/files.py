@@ -2,7 +2,7 @@
 
 A FIFO or a device in the place of a file could block its reader, or react to being opened. `read_file` never
 waits for one. `read_toml` bounds the cost of a hostile TOML file. No Twisted. Next to read:
-`config.loading`, `frontends.web.http.tokens` and `tls`, which read their files with it.
+`config.loading`, `frontends.web.http.tokens` and `net.tls`, which read their files with it.
 """
 
 from __future__ import annotations

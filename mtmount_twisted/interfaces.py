@@ -1,6 +1,6 @@
 """The contracts between the folders: the methods and attributes that one part needs of another.
 
-A folder imports only from the folders below it (see ``docs/explanation/architecture.rst``). If a lower folder
+A folder imports only from the folders above it (see ``docs/explanation/architecture.rst``). If a folder
 must notify a higher one, it calls an object that it was given. This module defines the interfaces of such
 objects.
 """

@@ -68,7 +68,7 @@ class Bridge:
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param log: where log records go.
     :param bus: every line, step and change is published there.
-    :param rules: the site's rules; see `config.CommandRules`.
+    :param rules: the site's rules; see `config.settings.CommandRules`.
     :param source: under which the bridge commands the controller.
     :ivar lease: who has command.
     :ivar known: what is known of the mount now.

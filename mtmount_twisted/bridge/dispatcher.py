@@ -8,7 +8,7 @@ A stop that is taken ends all that waits to be written, of every commander, but 
 it says that nothing shall move, and whoever sent what waits sent it before that. Were it only written
 first the mount would stop, and then begin to move.
 
-Next to read: `pending`, its table; `envelope`, how a line is rewritten; `core`, which it works for.
+Next to read: `pending`, its table; `tma2020.envelope`, how a line is rewritten; `core`, which it works for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 None of these may end a program with a traceback. A reader that leaves (``| head -1``) has seen enough, so
 nothing is reported. A full disk is reported in one line on standard error. A closed stream behaves as one
-without a reader. No Twisted. Next to read: `output`, with which a program with a reactor writes.
+without a reader. No Twisted. Next to read: `net.output`, with which a program with a reactor writes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ allowed, that the port has too many clients, that the name is already connected 
 certificate is not accepted. So a connection counts as made only when data has arrived on it, or when it has
 lasted for `SETTLE_TIME`.
 
-It uses the network through the halves of `halves`. Next to read: `pair`, for everything else; `tls`.
+It uses the network through the halves of `halves`. Next to read: `pair`, for everything else; `net.tls`.
 """
 
 from __future__ import annotations

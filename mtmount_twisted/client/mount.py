@@ -9,7 +9,7 @@ each answer to the command that it answers, and each event to the subscribers. :
     await sent.done
 
 It uses the network only through this `Communicator`. Next to read: `errors`, for the ways in which a command
-can end; `replies`, for the events.
+can end; `tma2020.replies`, for the events.
 """
 
 from __future__ import annotations

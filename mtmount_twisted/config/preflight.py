@@ -88,7 +88,7 @@ def socket_use(path: str) -> SocketUse:
 
 
 def remove_left_behind(path: str) -> bool:
-    """Remove a socket that a daemon left behind which was killed, so that the next one can listen there.
+    """Remove the socket of a daemon that was killed, so that the next one can listen there.
 
     Twisted's lock beside it goes, too: it holds a process id, which may be another process's by now, as 1 is
     in each container.

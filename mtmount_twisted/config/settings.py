@@ -206,7 +206,8 @@ class PortCommanders:
     allow: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "addresses and networks that may connect; with an empty list all may",
+            "doc": "addresses and networks that may connect; an empty list admits every address "
+            "(see `insecure`)",
             "check": usable_network,
         },
     )

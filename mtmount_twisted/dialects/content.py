@@ -3,7 +3,7 @@
 A pair knows lines only through its `Content`. A new dialect is a new value in this module; `communicator`
 selects one, and nothing else changes.
 
-This module uses the codec and no Twisted. Next to read: `codec`, `communicator`.
+This module uses the codec and no Twisted. Next to read: `tma2020.codec`, `communicator`.
 """
 
 from __future__ import annotations

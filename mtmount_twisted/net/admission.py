@@ -1,7 +1,7 @@
 """Admission of peers by address: values only.
 
-`networks` parses the texts of a configuration, and `admits` checks a peer. Next to read: `commanders` and
-`link`, which check each peer before they accept its connection.
+`networks` parses the texts of a configuration, and `admits` checks a peer. Next to read:
+`frontends.tcp.commanders` and `link`, which check each peer before they accept its connection.
 """
 
 from __future__ import annotations

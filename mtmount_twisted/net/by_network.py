@@ -23,7 +23,7 @@ class ByNetwork(Generic[Member]):
         return self._groups.get(network, {}).keys()
 
     def groups(self) -> ItemsView[str, Collection[Member]]:
-        """Return the networks that have members, each with those."""
+        """Return each network that has members, with its members."""
         return self._groups.items()
 
     def largest(self) -> Collection[Member]:

@@ -23,8 +23,8 @@ EXPECTED = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or
 BACKLOG = 1024
 """How many connections wait to be accepted, where an endpoint does not say (``listen(2)``).
 
-With Twisted's 50, a burst of connections makes the system drop the next one. Its peer tries again after 1 s:
-STOP over HTTP took that long.
+With Twisted's 50, a burst of connections makes the system drop the next one. The peer tries again only after
+1 s, so that a STOP over HTTP was delayed by 1 s.
 """
 
 _POSITIONS = {

@@ -6,7 +6,8 @@ Its states::
     up:        both connections belong to one session
     dropping:  one connection is lost; the other one is aborted, but not gone yet
 
-It uses the network only through its base class. Next to read: `commanders` and `link`, which have such pairs.
+It uses the network only through its base class. Next to read: `frontends.tcp.commanders` and `link`, which
+have such pairs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tests of `mtmount_twisted.client.communicator`: what a user notices, promise by promise.
 
 Callbacks, reading, writing, closing and real sockets have modules of their own, beside this one; what
-holds on sockets and in memory alike is in `test_testing`, and runs on both.
+holds on sockets and in memory alike is in `tests.testing.test_doubles`, and runs on both.
 """
 
 from __future__ import annotations

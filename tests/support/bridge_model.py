@@ -1,7 +1,7 @@
 """The rules of the bridge as a small model: what each client is told, and what the controller is sent.
 
 It is written from the rules, with lists and names in place of tables and timers: slow, and easy to
-see through. ``test_bridge_model`` plays both, and compares.
+see through. ``tests.bridge.test_model`` plays both, and compares.
 """
 
 from __future__ import annotations

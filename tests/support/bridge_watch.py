@@ -1,4 +1,4 @@
-"""A bridge and its model side by side, and what must hold between two steps of `test_bridge_model`."""
+"""A bridge and its model side by side, and what must hold between two steps of `tests.bridge.test_model`."""
 
 from __future__ import annotations
 

@@ -148,9 +148,9 @@ def read_reply_parts(line: bytes) -> tuple[int, int | None, int | None, bytes]:
 def read_end(line: bytes) -> Answer | None:
     r"""Return the Done or NoAck with the header in a line, even if the rest of the line is malformed.
 
-    The protocol has no escape. So an explanation on the wire may contain characters that a message may not,
-    such as a lone ``\r``. The command has ended all the same. The returned reply has the explanation of
-    `read_explanation`, and the present time as its timestamp.
+    The protocol has no escape. An explanation on the wire may still contain characters that the protocol
+    forbids, such as a lone ``\r``. The command has ended all the same. The returned reply has the explanation
+    of `read_explanation`, and the present time as its timestamp.
 
     :returns: the reply; None if the line has no such header.
     """
