@@ -5,8 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.web.http.places import KNOWN_TIME, MAX_KNOWN, Places, SocketAddress
+from mtmount_twisted.frontends.web.http.places import Places, SocketAddress
 from mtmount_twisted.hosts import client_network
+from mtmount_twisted.net.known_addresses import KNOWN_TIME, MAX_KNOWN
 
 
 class Held:

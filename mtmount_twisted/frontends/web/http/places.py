@@ -8,19 +8,13 @@ that does nothing gives way to a newcomer. Values only: no Twisted. Next to read
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.by_network import ByNetwork
-
-KNOWN_TIME = 3600.0
-"""How long an address stays known after its last accepted request, in seconds."""
-
-MAX_KNOWN = 1000
-"""How many addresses are known at most; the one whose last accepted request is oldest is forgotten first."""
+from mtmount_twisted.net.known_addresses import KnownAddresses
 
 KEPT_FREE = 4
 """One place in so many is kept free for newcomers, by closing connections that do nothing."""
@@ -61,10 +55,9 @@ class Places:
         self._total = total
         self._per_address = per_address
         self._strangers = total - total // 2
-        self._now = now
         self._close = close
         self._places: ByNetwork[SocketAddress] = ByNetwork()
-        self._known: OrderedDict[str, float] = OrderedDict()
+        self._known = KnownAddresses(now)
         self._count = 0
 
     def __len__(self) -> int:
@@ -79,7 +72,7 @@ class Places:
         network = client_network(host)
         if self._count >= self._total:
             return None
-        if not self._is_known(network) and self._held_by_strangers() >= self._strangers:
+        if not self.is_known(network) and self._held_by_strangers() >= self._strangers:
             return None
         full = bool(network) and len(self._places.of(network)) >= self._per_address
         if full and not self._replace_idle(self._places.of(network)):
@@ -109,26 +102,18 @@ class Places:
             place.observes = observes
             self._make_room(place)
         if known and not observes:
-            self._known[place.network] = self._now() + KNOWN_TIME
-            self._known.move_to_end(place.network)
-            while len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
+            self._known.note(place.network)
 
-    def _is_known(self, network: str) -> bool:
-        if network not in self._known:
-            return False
-        is_used = any(place.accepted for place in self._places.of(network))
-        if not is_used and self._known[network] < self._now():
-            del self._known[network]
-            return False
-        return True
+    def is_known(self, network: str) -> bool:
+        """Whether an address, or one in its network, has shown a token lately."""
+        return self._known.holds(network, lambda: any(place.accepted for place in self._places.of(network)))
 
     def _strange(self) -> list[list[SocketAddress]]:
         """Return the places of strangers, by network."""
         return [
             [place for place in places if place.observes or not is_known]
             for network, places in self._places.groups()
-            for is_known in (self._is_known(network),)
+            for is_known in (self.is_known(network),)
         ]
 
     def _held_by_strangers(self) -> int:
@@ -138,7 +123,7 @@ class Places:
         """Close a connection that does nothing, if few places are left where the newest one is."""
         network = newest.network
         places, groups = self._places.of(network), [each for _, each in self._places.groups()]
-        strange = self._strange() if newest.observes or not self._is_known(network) else []
+        strange = self._strange() if newest.observes or not self.is_known(network) else []
         if network and _is_short(_staying(places), self._per_address):
             self._close_one_of([places], newest, self._per_address)
         elif _is_short(sum(map(_staying, strange)), self._strangers):
