@@ -10,6 +10,7 @@
     +-- LineError               (ValueError)  a received line is malformed: holds the line
     +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
     +-- UnfinishedLineError     (TimeoutError)  a peer did not end a line in time
+    +-- HandshakeTooLongError   (ValueError)  a peer sent too many bytes before the end of the TLS handshake
     +-- UnknownFieldError       (TypeError)   a message has no parameter of that name
     +-- PositionalFieldError    (TypeError)   a message parameter was given without its name
     +-- NotConnectedError       (RuntimeError)            there was no connection
@@ -159,6 +160,20 @@ class LineTooLongError(MTMountError, ValueError):
 
     def __str__(self) -> str:
         return f"a line of more than {self.limit} bytes; it begins with {_brief(self.start)}"
+
+
+class HandshakeTooLongError(MTMountError, ValueError):
+    """A peer sent `limit` bytes, and its TLS handshake was not over.
+
+    :ivar limit: the number of bytes that a handshake may take.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"it sent {self.limit} bytes, and it was not over: it may show too many certificates"
 
 
 class UnfinishedLineError(MTMountError, TimeoutError):

@@ -182,3 +182,4 @@ class IServed(Interface):
     all_pairs = Attribute("The link and the pair of each commander: a list of `pair.ClientServerPair`.")
     port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
     names = Attribute("Names of the configured commanders and ports: a list of str; a reload changes it.")
+    handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -32,6 +32,8 @@ from mtmount_twisted.frontends.web.http import input_turns, routing, site
 from mtmount_twisted.journal import limited, recorder
 from mtmount_twisted.net import (
     halves,
+    handshakes,
+    known_addresses,
     liveness,
     output,
     pair,
@@ -339,6 +341,10 @@ BOUNDS = {
     "bytes from clients without rights": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
+    "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
+    "known addresses": f"{known_addresses.MAX_KNOWN:,}, for an hour",
+    "bytes of a TLS handshake": size(handshakes.MAX_HANDSHAKE),
+    "steps of TLS handshakes": "1 in a turn",
     "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "sequence ids of sent commands": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",

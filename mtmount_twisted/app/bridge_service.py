@@ -21,12 +21,15 @@ from mtmount_twisted.config.settings import PairCommander, PortCommanders
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.frontends.tcp.commanders import PairClient, turns_without_rights
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
-from mtmount_twisted.frontends.tcp.tls import credentials_of, encrypted
+from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IServed
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.admission import Network, networks
 from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.handshakes import HandshakeQueue, handshake_turns
+from mtmount_twisted.net.tls import encrypted
+from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.upstream.link import ControllerLink
 
@@ -47,7 +50,12 @@ class OpenPort:
     """
 
     def __init__(
-        self, settings: PortCommanders, factory: PortFactory, log: logging.Logger, reactor: Any
+        self,
+        settings: PortCommanders,
+        factory: PortFactory,
+        handshakes: Turns,
+        log: logging.Logger,
+        reactor: Any,
     ) -> None:
         self._name = settings.name
         self._log = log
@@ -56,16 +64,20 @@ class OpenPort:
         self._factory = factory
         self._closed = False
         self._server: tls.Server | None = None
-        Deferred.fromCoroutine(self._open(settings, reactor)).addCallbacks(self._opened, self._failed)
+        Deferred.fromCoroutine(self._open(settings, handshakes, reactor)).addCallbacks(
+            self._opened, self._failed
+        )
 
-    async def _open(self, settings: PortCommanders, reactor: Any) -> IListeningPort:
+    async def _open(self, settings: PortCommanders, handshakes: Turns, reactor: Any) -> IListeningPort:
         credentials = credentials_of(settings)
-        factory: Any = self._factory
-        if credentials is not None:
-            self._server = tls.Server(credentials)
-            factory = encrypted(settings, self._factory, self._server, reactor)
         endpoint = Endpoint.parse(settings.endpoint)
-        return await endpoint.listen(factory, reactor, self._server)
+        if credentials is None:
+            return await endpoint.listen(self._factory, reactor)
+        factory = HandshakeFactory(self._factory, reactor, by_certificate=bool(settings.client_ca))
+        server = self._server = tls.Server(credentials, HandshakeQueue(handshakes, factory.is_known))
+        if settings.certificate is None:  # the endpoint brings TLS by itself
+            return await endpoint.listen(factory, reactor, lambda inner: encrypted(inner, server, reactor))
+        return await endpoint.listen(encrypted(factory, server, reactor), reactor)
 
     def renew(self, settings: PortCommanders) -> None:
         """Show and trust the certificates of the files as they are now; connections that are made stay.
@@ -124,11 +136,13 @@ class BridgeService(Service):
     :param reactor: the reactor; the global one if None.
     :ivar bridge: decides; from `startService` on, and so are the others.
     :ivar link: the connection pair to the controller.
+    :ivar handshakes: the turns in which TLS handshakes are computed, of all ports and of the page.
     """
 
     name = "mtmount-bridge"
     bridge: Bridge
     link: ControllerLink
+    handshakes: Turns
 
     def __init__(
         self, config: Config, log: logging.Logger, bus: EventBus | None = None, reactor: Any = None
@@ -158,6 +172,7 @@ class BridgeService(Service):
         bus = self._bus or EventBus(self._reactor)
         self.bridge = Bridge(self._reactor, self._log, bus, config.command)
         self._turns = turns_without_rights(self._reactor)
+        self.handshakes = handshake_turns(self._reactor)
         where = SYSTEM_CHOICE, SYSTEM_CHOICE
         replies_from: tuple[Network, ...] = ()
         if controller is not None:
@@ -172,7 +187,8 @@ class BridgeService(Service):
         for pair in pairs:
             self._pairs[pair] = PairClient(pair, *shared)
         for port in ports:
-            self._ports[port] = OpenPort(port, PortFactory(port, *shared), self._log, self._reactor)
+            factory = PortFactory(port, *shared)
+            self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)
 
     def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration, from when those that are not in it are gone.
@@ -299,6 +315,7 @@ class BridgeService(Service):
             if isinstance(result, Failure):
                 self._report(result)
         self._turns.close()
+        self.handshakes.close()
 
     def _end_commands(self) -> None:
         try:

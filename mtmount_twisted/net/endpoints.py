@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from zope.interface import implementer
 
 from mtmount_twisted.hosts import canonical, is_address, is_loopback
 
@@ -168,17 +169,19 @@ class Endpoint:
             if argument.name == "interface" and argument.value and not is_address(argument.value):
                 yield argument
 
-    def listen(self, factory: Any, reactor: Any, creator: Any = None) -> Deferred[IListeningPort]:
+    def listen(
+        self, factory: Any, reactor: Any, encrypt: Callable[[Any], Any] | None = None
+    ) -> Deferred[IListeningPort]:
         """Listen with a factory of protocols. This reads no file.
 
-        :param creator: maker of the server's side of TLS connections, an ``IOpenSSLServerConnectionCreator``.
-            An ``ssl:`` endpoint requires it; other endpoints ignore it.
+        :param encrypt: wraps a factory of protocols in TLS, as `tls.encrypted` does. An ``ssl:`` endpoint
+            requires it; other endpoints ignore it.
         """
-        listening: Deferred[IListeningPort] = self._server(reactor, creator).listen(factory)
+        listening: Deferred[IListeningPort] = self._server(reactor, encrypt).listen(factory)
         return listening
 
-    def _server(self, reactor: Any, creator: Any) -> IStreamServerEndpoint:
-        from twisted.internet.endpoints import serverFromString, wrapServerTLS
+    def _server(self, reactor: Any, encrypt: Any) -> IStreamServerEndpoint:
+        from twisted.internet.endpoints import serverFromString
         from twisted.protocols.haproxy import proxyEndpoint
 
         if not self.is_encrypted:
@@ -187,7 +190,7 @@ class Endpoint:
             plain: IStreamServerEndpoint = serverFromString(reactor, text)
             return plain
         below = serverFromString(reactor, self._tcp_text())
-        server: IStreamServerEndpoint = wrapServerTLS(creator, below, reactor)
+        server: IStreamServerEndpoint = _Encrypted(below, encrypt)
         for _ in range(self.proxies):
             server = proxyEndpoint(server)
         return server
@@ -200,6 +203,20 @@ class Endpoint:
         given["backlog"] = given["backlog"] or str(BACKLOG)
         words = (f"{name}={quoteStringArgument(value)}" for name, value in given.items() if value)
         return ":".join(["tcp", *words])
+
+
+@implementer(IStreamServerEndpoint)
+class _Encrypted:
+    """An endpoint with TLS on top of another one."""
+
+    def __init__(self, below: IStreamServerEndpoint, encrypt: Callable[[Any], Any]) -> None:
+        self._below = below
+        self._encrypt = encrypt
+
+    def listen(self, factory: Any) -> Deferred[IListeningPort]:
+        """As in `IStreamServerEndpoint`."""
+        listening: Deferred[IListeningPort] = self._below.listen(self._encrypt(factory))
+        return listening
 
 
 def _check(endpoint: Endpoint) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
@@ -22,6 +22,7 @@ from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import read_file
 
 from .endpoints import Endpoint
+from .handshakes import HandshakeQueue
 from .reactors import ReactorLayer
 
 CIPHERS = (
@@ -157,12 +158,14 @@ class Server:
     """Factory of the server's side of TLS connections: TLS 1.2 or newer, Mozilla's "intermediate" profile.
 
     :param credentials: the credentials until `renew` is called.
+    :param handshakes: queue for the steps of the handshakes; None computes each step at once.
     :ivar credentials: the present credentials.
     """
 
     credentials: Credentials
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, handshakes: HandshakeQueue | None = None) -> None:
+        self.handshakes = handshakes
         self.renew(credentials)
 
     def renew(self, credentials: Credentials) -> None:
@@ -223,11 +226,14 @@ def _trust(certificates: Iterable[Any]) -> Any:
     )
 
 
-def encrypted(factory: Any, server: Server) -> Factory[Any]:
-    """Wrap a factory of protocols in TLS."""
-    from twisted.protocols.tls import TLSMemoryBIOFactory
+def encrypted(factory: Any, server: Server, clock: IReactorTime | None = None) -> Factory[Any]:
+    """Wrap a factory of protocols in TLS.
 
-    return TLSMemoryBIOFactory(server, False, factory)
+    :param clock: the global reactor if None.
+    """
+    from .tls_connections import ServerFactory
+
+    return ServerFactory(server, factory, server.handshakes, clock)
 
 
 def client_options(host: str, ca: str, certificate: str = "", private_key: str = "") -> Any:

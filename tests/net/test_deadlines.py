@@ -317,7 +317,7 @@ class ConnectionTests(SynchronousTestCase):
         """A client whose proof fails or succeeds meanwhile is not too slow."""
         port: Any = SimpleNamespace(name="port", unproven={}, limited_log=LOG)
         transport = Cut()
-        reader = HandshakeReader(lambda transport: "nobody", None, port, self.clock)
+        reader = HandshakeReader(lambda reader: "nobody", self.fail, None, False, port, self.clock)
         reader.makeConnection(transport)
         paused(self.clock, reader.connectionLost)
         self.assertEqual((transport.cut, self.clock.getDelayedCalls()), (False, []))

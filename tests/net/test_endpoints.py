@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from unittest import skipIf
 
@@ -120,7 +121,8 @@ class ListenTests(SynchronousTestCase):
         """The factory that a text listens with, on port 1 of 192.0.2.1."""
         reactor: Any = Listened()
         factory = Factory.forProtocol(Protocol)
-        self.successResultOf(Endpoint.parse(text).listen(factory, reactor, CertificateOptions()))
+        encrypt = partial(TLSMemoryBIOFactory, CertificateOptions(), False)
+        self.successResultOf(Endpoint.parse(text).listen(factory, reactor, encrypt))
         self.assertEqual(reactor.where, [(1, "192.0.2.1", 7)])
         return factory, reactor.factories[0]
 

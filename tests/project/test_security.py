@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import stat
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,7 +259,8 @@ class EndpointTests(TestCase):
             ("tcp:0:interface=127.0.0.1", encrypted(factory, server)),
             (f"ssl:0:interface=127.0.0.1:privateKey={own}:certKey={own}", factory),
         ):
-            listening: Any = await Endpoint.parse(endpoint).listen(served, reactor, server)
+            encrypt = partial(encrypted, server=server)
+            listening: Any = await Endpoint.parse(endpoint).listen(served, reactor, encrypt)
             self.addCleanup(listening.stopListening)
             port = listening.getHost().port
             for number, name in ((SSL.TLS1_2_VERSION, "TLSv1.2"), (SSL.TLS1_3_VERSION, "TLSv1.3")):

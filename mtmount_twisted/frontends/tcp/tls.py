@@ -27,14 +27,13 @@ from mtmount_twisted.config.settings import PortCommanders
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.journal.schema import usable_client_name
-from mtmount_twisted.net import tls
 from mtmount_twisted.net.admission import address_of
 from mtmount_twisted.net.by_network import ByNetwork
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.known_addresses import KnownAddresses
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.tls import (
     Credentials,
-    Server,
     client_name,
     date_warnings,
     endpoint_credentials,
@@ -51,10 +50,16 @@ DAY = 86_400.0
 """How often the dates of certificates are looked at, in seconds."""
 
 MAX_UNPROVEN = 100
-"""How many connections of one port may be at that at the same time, those included that are being cut off."""
+"""How many strangers at one port may be at that at the same time, those included that are being cut off."""
 
 KEPT_FREE = 20
 """How many of these places are kept free, by cutting off connections of the address that has most of them."""
+
+MAX_UNPROVEN_KNOWN = 40
+"""How many more connections may be at that, from addresses that have shown a good certificate lately."""
+
+KEPT_FREE_KNOWN = 10
+"""How many of these places are kept free in the same way."""
 
 
 @implementer(IHandshakeListener)
@@ -62,9 +67,11 @@ class HandshakeReader(LineReader):
     """A reader without an owner until the TLS handshake is over; it has `HANDSHAKE_TIME` from its connection.
 
     :param find: return the client of a connection whose handshake is over, or why it is refused.
+    :param lost: called once the connection of such a client is gone.
     :param port: counts this connection among its `unproven` until it has an owner or is gone.
     :ivar peer: its address.
     :ivar network: where that is, as `hosts.client_network` names it.
+    :ivar is_known: whether it has a place that is kept for known addresses.
     :ivar refused: True once the connection is being cut off.
     """
 
@@ -73,15 +80,19 @@ class HandshakeReader(LineReader):
 
     def __init__(
         self,
-        find: Callable[[Any], PortClient | str],
+        find: Callable[[HandshakeReader], PortClient | str],
+        lost: Callable[[HandshakeReader], None],
         peer: IAddress | None,
+        is_known: bool,
         port: PortFactory,
         clock: IReactorTime,
     ) -> None:
         super().__init__(None)  # type: ignore[arg-type]
         self._find = find
+        self._lost = lost
         self.peer = peer
         self.network = client_network(address_of(peer))
+        self.is_known = is_known
         self._port = port
         self._time = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
         port.unproven[self] = None
@@ -92,7 +103,7 @@ class HandshakeReader(LineReader):
     def handshakeCompleted(self) -> None:
         """Look up the client. TLS has checked its certificate, where the port asks for one."""
         self._stop_timer()
-        found = self._port.why_full(self.peer) or self._find(self.transport)
+        found = self._port.why_full(self.peer) or self._find(self)
         if isinstance(found, str):
             self._port.limited_log.warning("%s: refused %s: %s", self._port.name, self.peer, found)
             self.abort()
@@ -111,6 +122,7 @@ class HandshakeReader(LineReader):
         self._stop_timer()
         self._port.unproven.pop(self, None)
         if self.owner is not None:
+            self._lost(self)
             super().connectionLost(reason)
         elif not self.refused:
             self._port.limited_log.warning(
@@ -146,7 +158,8 @@ class HandshakeFactory(Factory[Protocol]):
     Handshakes have places of their own, `MAX_UNPROVEN`, beside the port's ``max_clients``, which is judged as
     a peer connects and again once its handshake is over. A stranger can hold no place for long: when few are
     left, the connection that has been at its handshake for longest is cut off, of those from the address that
-    has most.
+    has most. An address whose certificate has named a client, now or in the last hour, has its handshakes at
+    places that strangers can't take, `MAX_UNPROVEN_KNOWN`.
 
     :param port: admits peers, and makes a client of a name.
     :param by_certificate: whether the peer's certificate names the client; else clients are numbered.
@@ -159,42 +172,57 @@ class HandshakeFactory(Factory[Protocol]):
         self._clock = clock
         self._find = self._named if by_certificate else self._numbered
         self._clients: dict[str, PortClient] = {}
+        self._known = KnownAddresses(clock.seconds)
+        self._named_ones: ByNetwork[HandshakeReader] = ByNetwork()  # those whose client has its name
+
+    def is_known(self, network: str) -> bool:
+        """Whether a certificate from an address in a network has named a client, now or in the last hour."""
+        return bool(self._named_ones.of(network)) or self._known.holds(network)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self._port.admits(addr):
             return Refused()
-        unproven = self._port.unproven
-        if len(unproven) >= MAX_UNPROVEN:
-            self._port.limited_log.warning(
-                "%s: refused %s: %d other TLS handshakes are under way", self._port.name, addr, MAX_UNPROVEN
-            )
+        is_known = self.is_known(client_network(address_of(addr)))
+        most, kept_free = (MAX_UNPROVEN_KNOWN, KEPT_FREE_KNOWN) if is_known else (MAX_UNPROVEN, KEPT_FREE)
+        unproven = [each for each in self._port.unproven if each.is_known == is_known]
+        if len(unproven) >= most:
+            self._log_crowd(addr, most)
             return Refused()
-        reader = HandshakeReader(self._find, addr, self._port, self._clock)
-        waiting = [each for each in unproven if not each.refused]
-        if len(waiting) > MAX_UNPROVEN - KEPT_FREE:
+        reader = HandshakeReader(self._find, self._note_lost, addr, is_known, self._port, self._clock)
+        waiting = [each for each in (*unproven, reader) if not each.refused]
+        if len(waiting) > most - kept_free:
             oldest = _oldest_where_most_are(waiting)
-            self._port.limited_log.warning(
-                "%s: refused %s: %d other TLS handshakes are under way",
-                self._port.name,
-                oldest.peer,
-                MAX_UNPROVEN - KEPT_FREE,
-            )
+            self._log_crowd(oldest.peer, most - kept_free)
             oldest.abort()
         return reader
 
-    def _numbered(self, transport: Any) -> PortClient:
+    def _log_crowd(self, peer: IAddress | None, others: int) -> None:
+        self._port.limited_log.warning(
+            "%s: refused %s: %d other TLS handshakes are under way", self._port.name, peer, others
+        )
+
+    def _numbered(self, reader: HandshakeReader) -> PortClient:
         return self._port.make_numbered_client()
 
-    def _named(self, transport: Any) -> PortClient | str:
+    def _named(self, reader: HandshakeReader) -> PortClient | str:
         """Return the client that the peer's certificate names, or why there is none."""
         try:
-            name = client_name(transport.getPeerCertificate().to_cryptography())
+            name = client_name(reader.transport.getPeerCertificate().to_cryptography())
         except ValueError as error:
             return f"its certificate: expected {error}"
         try:
-            return self._client(usable_client_name(name))
+            client = self._client(usable_client_name(name))
         except ValueError as error:
             return f"its certificate's name {name!r}: expected {error}"
+        self._known.note(reader.network)
+        if isinstance(client, PortClient):
+            self._named_ones.add(reader.network, reader)
+        return client
+
+    def _note_lost(self, reader: HandshakeReader) -> None:
+        if reader in self._named_ones.of(reader.network):
+            self._named_ones.discard(reader.network, reader)
+            self._known.note(reader.network)
 
     def _client(self, name: str) -> PortClient | str:
         client = self._clients.get(name)
@@ -299,14 +327,3 @@ class CertificateWatch(TimerService):
         """
         for why in certificate_warnings(self._config() if config is None else config, self._now()):
             self._log.warning("certificate: %s", why)
-
-
-def encrypted(
-    settings: PortCommanders, port: PortFactory, server: Server, clock: IReactorTime
-) -> Factory[Any]:
-    """Return the factory for an encrypted port.
-
-    :returns: a factory behind TLS, or, for an endpoint that brings TLS by itself, one to put behind it.
-    """
-    inner = HandshakeFactory(port, clock, by_certificate=bool(settings.client_ca))
-    return inner if settings.certificate is None else tls.encrypted(inner, server)

@@ -23,7 +23,8 @@ from mtmount_twisted.dialects.tma2020.enums import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
 from mtmount_twisted.net.endpoints import Endpoint
-from mtmount_twisted.net.tls import Credentials, Server, endpoint_credentials
+from mtmount_twisted.net.handshakes import HandshakeQueue
+from mtmount_twisted.net.tls import Credentials, Server, encrypted, endpoint_credentials
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.version import __version__
 
@@ -184,8 +185,14 @@ class WebService(Service):
         site = self._site = make_site(routes, self._guard(), self._log, reactor, settings, prefix)
         site.hsts = settings.hsts
         credentials = self._settings.credentials or endpoint_credentials(self._endpoint)
-        self._server = None if credentials is None else Server(credentials)
-        listening = Endpoint.parse(self._endpoint).listen(site, reactor, self._server)
+        endpoint = Endpoint.parse(self._endpoint)
+        if credentials is None:
+            self._server = None
+            listening = endpoint.listen(site, reactor)
+        else:
+            queue = HandshakeQueue(self._parts.served.handshakes, site.is_known)
+            server = self._server = Server(credentials, queue)
+            listening = endpoint.listen(site, reactor, lambda factory: encrypted(factory, server, reactor))
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
 
     def renew(self, credentials: Credentials | None) -> None:

@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotia
 from twisted.web import http
 from zope.interface import implementer
 
+from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.waiting import Waiters
@@ -432,6 +433,8 @@ class Connection(http.HTTPChannel):
         self._held = None
         self._stop_reading()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        if reason is not None and reason.check(HandshakeTooLongError):
+            self.site.log_refusal(self.transport.getPeer(), reason.value)
         self.site.forget(self)
 
 
@@ -497,6 +500,10 @@ class WebSite(http.HTTPFactory):
         self.connections[connection] = place
         return connection
 
+    def is_known(self, network: str) -> bool:
+        """Return whether a network is known; see `Places.is_known`."""
+        return self._places.is_known(network)
+
     def accepted(self, connection: Connection, known: bool, observes: bool) -> None:
         """Note that a request on a connection was accepted; see `Places.accept`."""
         self._places.accept(self.connections[connection], known, observes)
@@ -520,6 +527,10 @@ class WebSite(http.HTTPFactory):
             request = waiting.popleft()
             if request.channel is not None:  # else its connection was lost
                 self.answer(request)
+
+    def log_refusal(self, peer: Any, why: HandshakeTooLongError) -> None:
+        """Log that the handshake of a peer was ended."""
+        self._limited_log.warning("web: refused %s: the TLS handshake failed: %s", peer, why)
 
     def log_fault(self) -> None:
         """Log an error of the daemon's own that ended a connection, with its traceback."""

@@ -1,0 +1,98 @@
+"""The server's side of TLS connections, whose handshakes are bounded and computed in turns.
+
+pyOpenSSL is an extra: only `tls` and `endpoints` import this module, where TLS is configured. Next to read:
+`handshakes`, which gives the turns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from mtmount_twisted.errors import HandshakeTooLongError
+from mtmount_twisted.hosts import client_network
+
+from .admission import address_of
+from .handshakes import MAX_HANDSHAKE, HandshakeQueue
+
+_log = Logger()
+
+
+class ServerConnection(BufferingTLSTransport):
+    """A connection to a server of ours.
+
+    Until its handshake is over, what was received waits for a turn, and nothing more is received meanwhile.
+    A peer that sends `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take
+    100 KB of certificates, and 30 ms to look through them.
+    """
+
+    factory: ServerFactory
+    transport: Any
+    is_shaken = False
+    is_gone = False
+
+    def __init__(self, factory: ServerFactory, protocol: Any) -> None:
+        super().__init__(factory, protocol)
+        self.shaken_bytes = 0
+        self.due = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt, or go on with the handshake in turn."""
+        if self.is_shaken:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+            return
+        self.due += data
+        if self.factory.handshakes is None:
+            self.take_step()
+        else:
+            self.transport.pauseProducing()
+            self.factory.handshakes.add(self, client_network(address_of(self.transport.getPeer())))
+
+    def take_step(self) -> None:
+        """Go on with the handshake; see `handshakes.Handshake`."""
+        due, self.due = self.due, b""
+        room = MAX_HANDSHAKE - self.shaken_bytes
+        self.shaken_bytes += min(room, len(due))
+        if self.factory.handshakes is not None:
+            self.transport.resumeProducing()  # before the protocol above may pause
+        try:
+            super().dataReceived(due[:room])  # type: ignore[no-untyped-call]
+            if self.is_gone or self.transport.disconnecting:
+                return
+            # Its Finished is the last that a peer sends of a handshake (RFC 8446, 4.4.4; RFC 5246, 7.4.9).
+            self.is_shaken = self.getHandle().get_peer_finished() is not None  # type: ignore[no-untyped-call]
+            if self.is_shaken and len(due) > room:
+                super().dataReceived(due[room:])  # type: ignore[no-untyped-call]
+            elif not self.is_shaken and self.shaken_bytes >= MAX_HANDSHAKE:
+                self.failVerification(Failure(HandshakeTooLongError(MAX_HANDSHAKE)))  # type: ignore[no-untyped-call]
+        except Exception:  # which would end another connection, whose turn it was before
+            _log.failure("failed to read a connection's first bytes")
+            self.abortConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.is_gone = True
+        if self.factory.handshakes is not None:
+            self.factory.handshakes.discard(self)
+        super().connectionLost(reason)
+
+
+class ServerFactory(TLSMemoryBIOFactory):
+    """Puts TLS before a factory of protocols.
+
+    :param creator: makes the server's side of connections, an ``IOpenSSLServerConnectionCreator``.
+    :param handshakes: when each step of a handshake is computed; at once if None.
+    :param clock: the global reactor if None.
+    """
+
+    protocol = ServerConnection
+
+    def __init__(
+        self, creator: Any, factory: Any, handshakes: HandshakeQueue | None, clock: IReactorTime | None
+    ) -> None:
+        super().__init__(creator, False, factory, clock)
+        self.handshakes = handshakes

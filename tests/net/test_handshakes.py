@@ -1,0 +1,216 @@
+"""`mtmount_twisted.net.handshakes` and `tls_connections`: handshakes are bounded, and computed in turns."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import skipIf
+
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.errors import HandshakeTooLongError
+from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, HandshakeQueue, handshake_turns
+from mtmount_twisted.net.tls import Server, encrypted, load_credentials
+from mtmount_twisted.net.turns import Turns
+from tests.support.certificates import Authority
+from tests.support.folders import scratch_folder
+from tests.support.handshakes import TURN, Peer, TurnClock, with_certificates
+
+try:
+    from OpenSSL import SSL
+except ImportError:  # the extra is not installed
+    SSL = None  # type: ignore[assignment]
+
+needs_tls = skipIf(SSL is None, "mtmount_twisted[tls] is not installed")
+
+USER, STRANGER = "192.0.2.1", "198.51.100.7"
+
+
+class Ear(Protocol):
+    """Notes what the server's protocol hears.
+
+    :ivar reason: why its connection was lost; None while it is up.
+    """
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.reason: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if data.startswith(b"fail"):
+            raise ValueError("an error of the server's own")
+        self.heard += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.reason = reason
+
+
+class HandshakeCase(SynchronousTestCase):
+    """Servers that share their turns."""
+
+    def setUp(self) -> None:
+        self.clock: Any = TurnClock()
+        self.authority = Authority(scratch_folder(self))
+        own = str(self.authority.issue("bridge"))
+        self.turns = handshake_turns(self.clock)
+        self.credentials = load_credentials(own, own, str(self.authority.ca))
+        self.port = self.factory(self.turns)
+        self.addCleanup(self.turns.close)
+
+    def factory(self, turns: Turns | None, ask: bool = False) -> Any:
+        """A server of its own; peers at `USER` are known to it."""
+        credentials = self.credentials
+        if not ask:
+            path = credentials.chain_file
+            credentials = load_credentials(path, path)
+        queue = None if turns is None else HandshakeQueue(turns, lambda network: network == USER)
+        return encrypted(Factory.forProtocol(Protocol), Server(credentials, queue), self.clock)
+
+    def pass_turns(self, count: int) -> None:
+        """So many turns of the reactor."""
+        for _ in range(count):
+            self.clock.advance(TURN)
+
+    def connect(self, factory: Any, host: str = STRANGER, context: Any = None) -> Peer:
+        """A peer connects, and says nothing; `ear` is the server's protocol."""
+        ear = self.ear = Ear()
+        factory.wrappedFactory.protocol = lambda: ear
+        return Peer(factory, self.clock, host, context)
+
+    def come(self, factory: Any, host: str = STRANGER) -> Peer:
+        """A peer connects, and has sent its first flight."""
+        peer = self.connect(factory, host)
+        peer.send(peer.flight())
+        return peer
+
+
+@needs_tls
+class TurnTests(HandshakeCase):
+    """When a step of a handshake is computed."""
+
+    def test_one_step_in_a_turn_of_all_servers(self) -> None:
+        """However many handshakes go on, at a port and at the page: one step in a turn of the reactor."""
+        page = self.factory(self.turns)
+        peers = [self.come(factory) for _ in range(10) for factory in (self.port, page)]
+        for count in range(1, 21):
+            self.assertEqual(sum(peer.is_answered for peer in peers), count)
+            self.clock.advance(TURN)
+        self.assertEqual(self.clock.getDelayedCalls(), [], "and no timer goes on for nothing")
+
+    def test_known_address_goes_first(self) -> None:
+        """A peer at a known address waits for the turn that is on, and for no stranger."""
+        strangers = [self.come(self.port) for _ in range(50)]
+        user = self.come(self.port, USER)
+        self.clock.advance(TURN)
+        self.assertTrue(user.is_answered)
+        self.assertEqual(sum(peer.is_answered for peer in strangers), 1)
+
+    def test_servers_in_turns(self) -> None:
+        """A crowd at one port keeps nobody at another port waiting."""
+        for _ in range(50):
+            self.come(self.port)
+        page = self.come(self.factory(self.turns))
+        self.pass_turns(2)
+        self.assertTrue(page.is_answered)
+
+    def test_established_connection_does_not_wait(self) -> None:
+        """What comes on a connection whose handshake is over is read at once."""
+        commander = self.connect(self.port, USER).shake_hands()
+        ear = self.ear
+        self.clock.advance(TURN)
+        strangers = [self.come(self.port) for _ in range(50)]
+        commander.send(commander.say(b"stop"))
+        self.assertEqual(ear.heard, b"stop")
+        self.assertEqual(sum(peer.is_answered for peer in strangers), 1)
+
+    def test_nothing_is_received_while_it_waits(self) -> None:
+        """A handshake that waits for its turn receives nothing; once it had its turn it receives again."""
+        self.come(self.port)
+        peer = self.come(self.port)
+        self.assertEqual(peer.wire.producerState, "paused")
+        self.clock.advance(TURN)
+        self.assertEqual(peer.wire.producerState, "producing")
+
+    def test_gone(self) -> None:
+        """Nothing is computed for a peer that has gone; the next has its turn."""
+        self.come(self.port)
+        gone, last = self.come(self.port), self.come(self.port)
+        gone.wire.loseConnection()
+        self.clock.advance(TURN)
+        self.assertFalse(gone.is_answered)
+        self.assertTrue(last.is_answered)
+
+    def test_only_one_that_waits_is_gone(self) -> None:
+        """If none is left that waits, the turn after is like any other."""
+        self.come(self.port)
+        self.come(self.port).wire.loseConnection()
+        self.pass_turns(2)
+        self.assertTrue(self.come(self.port).is_answered)
+
+    def test_error_of_another_connection(self) -> None:
+        """An error in the first bytes after a handshake ends that connection, and no other."""
+        peer = self.connect(self.port, USER)
+        peer.send(peer.flight())
+        self.clock.advance(TURN)
+        last = peer.flight()
+        self.come(self.port)
+        peer.send(last + peer.say(b"fail"))
+        other = self.come(self.port, USER)
+        self.pass_turns(2)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertFalse(peer.wire.connected)
+        self.assertTrue(other.wire.connected)
+        self.assertTrue(other.is_answered)
+
+
+@needs_tls
+class BoundTests(HandshakeCase):
+    """How many bytes a handshake may take."""
+
+    def shows(self, certificates: int) -> Peer:
+        """A peer that shows so many certificates, and has sent them, or what it could."""
+        context = with_certificates(self.authority.issue("ann"), certificates)
+        peer = self.connect(self.factory(self.turns, ask=True), context=context)
+        peer.send(peer.flight())
+        self.clock.advance(TURN)
+        data = peer.flight()
+        for start in range(0, len(data), 4000):
+            if peer.wire.connected:
+                peer.send(data[start : start + 4000])
+                self.clock.advance(TURN)
+        return peer
+
+    def test_long_chain(self) -> None:
+        """A peer whose certificates take more than 16 KiB is cut off there, and the reason says so."""
+        peer = self.shows(100)
+        self.assertFalse(peer.wire.connected)
+        assert self.ear.reason is not None
+        self.assertTrue(self.ear.reason.check(HandshakeTooLongError))
+        self.assertIn(f"it sent {MAX_HANDSHAKE} bytes", self.ear.reason.getErrorMessage())
+
+    def test_usual_chain(self) -> None:
+        """A chain of ten certificates is taken."""
+        peer = self.shows(10)
+        self.assertTrue(peer.wire.connected)
+        peer.send(peer.say(b"enable"))
+        self.assertEqual(self.ear.heard, b"enable")
+
+    def test_without_turns(self) -> None:
+        """The bound holds for any server of this package: it does not depend on turns."""
+        peer = self.connect(self.factory(None))
+        peer.send(b"\x16\x03\x01\x40\x00\x01\x00\xff\xff\x03\x03" + bytes(MAX_HANDSHAKE))  # of a ClientHello
+        assert self.ear.reason is not None
+        self.assertTrue(self.ear.reason.check(HandshakeTooLongError))
+
+    def test_much_behind_the_handshake(self) -> None:
+        """What comes in one piece with the end of the handshake is no part of it, however long it is."""
+        for turns in (self.turns, None):
+            peer = self.connect(self.factory(turns))
+            peer.send(peer.flight())
+            self.clock.advance(TURN)
+            last = peer.flight()
+            peer.send(last + b"".join(peer.say(b"x" * 16_000) for _ in range(4)))
+            self.clock.advance(TURN)
+            self.assertEqual(len(self.ear.heard), 64_000)
+            self.assertIsNone(self.ear.reason)
