@@ -1,7 +1,7 @@
 """The contracts between the folders: the methods and attributes that one part needs of another.
 
-A folder imports only from the folders above it (see ``docs/explanation/architecture.rst``). If a folder
-must notify a higher one, it calls an object that it was given. This module defines the interfaces of such
+A folder imports only from the folders above it (see ``docs/explanation/architecture.rst``). If one folder
+must notify another below it, it calls an object that it was given. This module defines the interfaces of such
 objects.
 """
 
