@@ -131,6 +131,12 @@ class BothShapes(BridgeCase):
         self.assertLess(len(refusal), 1200)
         self.assertLess(max(map(len, logged.output)), 2000)
 
+    def test_malformed_in_the_journal(self) -> None:
+        """The malformed line is the last of its sender in the journal, whatever its chunk has behind it."""
+        self.one.say(b"junk", command(5, STOP, self.source))
+        received = [line for peer, _, _, line in self.journal.messages if peer == self.name]
+        self.assertEqual(received, [b"junk"])
+
     def test_malformed_and_more(self) -> None:
         """Nor is what comes in later chunks, and the next connection is welcome."""
         self.one.say(b"\x00")
