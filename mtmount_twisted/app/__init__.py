@@ -1,6 +1,6 @@
-"""Where a process is put together: options, ``makeService``, signals, the log, systemd.
+"""The assembly of a process: options, ``makeService``, signals, the log, systemd.
 
-`bridge` and `simulator` make the services that ``twistd`` runs; `bridge_service` connects the bridge's core
-to its sockets. `daemon` holds what both daemons share. May import every other folder; no other folder imports
-this one.
+`bridge` and `simulator` make the services that ``twistd`` runs. `bridge_service` connects the bridge's core
+to its sockets. `daemon` holds the code that both daemons share. This folder may import every other folder; no
+other folder imports it.
 """

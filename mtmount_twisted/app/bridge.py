@@ -1,4 +1,9 @@
-"""``twistd mtmount-bridge``: its options, and the one place where its parts are put together."""
+"""``twistd mtmount-bridge``: its options, and the one place that assembles its parts.
+
+`Options` merges the command line with the configuration file. `makeService` checks the result against this
+machine and builds a `BridgeDaemon`, which starts, reloads and stops the parts. Next to read:
+`bridge_service`, which builds the bridge; `daemon`, which holds the checks that both daemons share.
+"""
 
 from __future__ import annotations
 
@@ -51,17 +56,17 @@ from .bridge_service import DRAIN_TIME, BridgeService
 DAEMON = "mtmount-bridge"
 
 END_TIME = 3.7
-"""How long all but the journal may take to end after SIGTERM, in seconds.
+"""The longest time for every part except the journal to end after SIGTERM, in seconds.
 
-The connections take at most `DRAIN_TIME` and `protocol.CLOSE_TIMEOUT` of it. The daemon must end within 5 s:
-with `JOURNAL_TIME` and `twistd_log.LAST_WORDS` it takes 4.5 s, and a loaded machine has the rest.
+The connections take at most `DRAIN_TIME` plus `protocol.CLOSE_TIMEOUT`. The daemon must end within 5 s: this
+time, `JOURNAL_TIME` and `twistd_log.LAST_WORDS` sum to 4.5 s, and the rest is a reserve for a loaded machine.
 """
 
 JOURNAL_TIME = 0.5
-"""How long the journal has to end, in seconds, if the others took all of `END_TIME`."""
+"""The time that remains for the journal if the other parts take all of `END_TIME`, in seconds."""
 
 GIVE_UP_TIME = 0.1
-"""How long before its deadline the journal gives up, to count the rows that are lost, in seconds."""
+"""The time before its deadline at which the journal stops writing and counts the lost rows, in seconds."""
 
 FEW_FILES = (
     "this process may open %d files, and this configuration can need %d: raise the limit (ulimit -n, "
@@ -69,7 +74,7 @@ FEW_FILES = (
 )
 
 AT_ONCE = 0.1
-"""How long a part that has nothing to wait for may take to end, in seconds."""
+"""The longest time for the end of a part that waits for nothing, in seconds."""
 
 _OPTION_FOR = {
     "controller.host": "controller",
@@ -83,22 +88,22 @@ _OPTION_FOR = {
     "journal.path": "journal",
     "web.endpoint": "web",
 }
-"""The option that says what a key of the configuration says."""
+"""The option for each key of the configuration that has one."""
 
 
 class Options(daemon.OneLineOptions):
-    """What ``twistd mtmount-bridge`` can be told."""
+    """The options of ``twistd mtmount-bridge``."""
 
     program = DAEMON
     synopsis = "[options]"
     longdesc = (
         "Holds the connection pair to a telescope mount, shares it among commanders, and decides who has "
         "command. A commander sends its commands to --listen at --command-port and listens for replies at "
-        "--reply-host and --reply-port. More of them, and the rest: in a file "
+        "--reply-host and --reply-port. A configuration file sets up more commanders and all other settings "
         "(docs/reference/configuration.rst)."
     )
     optParameters = [  # noqa: RUF012
-        ["config", "f", None, "file that tells all of this and more; the other options win over it"],
+        ["config", "f", None, "configuration file; the other options take precedence over it"],
         ["controller", "c", None, "HOST:PORT where the mount takes commands [default: a built-in simulator]"],
         ["controller-reply-host", None, None, "address to listen on for the mount's replies "
          "[default: 127.0.0.1 if the controller is on this machine, else all addresses]"],
@@ -113,7 +118,7 @@ class Options(daemon.OneLineOptions):
          "or 'none' [default: see docs/reference/web.rst]"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
-        ["check-config", None, "only say whether file and options are right"],
+        ["check-config", None, "check the file and the options, then exit"],
         ["verbose", "v", "log more"],
     ]
     converters = {  # noqa: RUF012
@@ -124,12 +129,12 @@ class Options(daemon.OneLineOptions):
     }
 
     def postOptions(self) -> None:
-        """Convert the options, and make the configuration of them and the file."""
+        """Convert the options, and merge them with the file into the configuration."""
         super().postOptions()
         if not self["check-config"]:
-            daemon.note_signal(signal.SIGHUP)  # which would end it, until it serves
+            daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
         path = self["config"]
-        self.config_file = None if path is None else os.path.abspath(path)  # twistd may go elsewhere
+        self.config_file = None if path is None else os.path.abspath(path)  # twistd may change its folder
         try:
             self.config = configured(self, path)
         except ConfigError as error:
@@ -141,9 +146,9 @@ class Options(daemon.OneLineOptions):
 
 
 def configured(options: Any, path: str | None) -> Config:
-    """The configuration in a file, or without one the default, with the options put over it.
+    """Return the configuration of a file, or the default, overridden by the options.
 
-    :raises ConfigError: with all that is wrong.
+    :raises ConfigError: with every problem found.
     """
     config = default_config() if path is None else load_file(path)
     config = attrs.evolve(
@@ -157,7 +162,7 @@ def configured(options: Any, path: str | None) -> Config:
 
 
 def _in_options(options: Any, error: ConfigError) -> list[str]:
-    """What is wrong, a line each, in the words of who gave it: a file's key, or without one an option."""
+    """Return one line for each problem, which names the key of the file or, without a file, the option."""
     if options["config"] is not None:
         return [f"{error.where}: {why}" for why in error.problems]
     return [
@@ -167,7 +172,7 @@ def _in_options(options: Any, error: ConfigError) -> list[str]:
 
 
 def _place(options: Any, key: str) -> str:
-    """Where a key's value was given: an option, or the file."""
+    """Return the source of a key's value: an option, or the file and the key."""
     option = _OPTION_FOR.get(key)
     if option is not None and (options["config"] is None or options[option] is not None):
         return f"--{option}"
@@ -217,19 +222,21 @@ def _web(options: Any, web: WebSettings) -> WebSettings:
 
 
 def _given(options: Any, **names: str) -> dict[str, Any]:
-    """The options that were given, by the names of the fields that they are for."""
+    """Return the options that are set, by the name of the field that each one sets."""
     return {field: options[option] for field, option in names.items() if options[option] is not None}
 
 
 class BridgeDaemon(daemon.DaemonService, MultiService):
-    """The bridge, its journal, what shows it over HTTP, and with no controller configured the simulator.
+    """The bridge, its journal and its web service, and the simulator if no controller is configured.
 
+    SIGHUP reloads the configuration. The first SIGTERM gives the commands in flight `DRAIN_TIME` to end; a
+    second SIGTERM gives them no more time.
+
+    :param simulator: the built-in simulator, or None.
+    :param journal: a `journal.recorder.Journal`, or None.
     :param web: a `web.service.WebService`, or None.
-    :param needs_web: whether it is an end of the daemon if that can't listen.
-    :param reread: gives the configuration as its file has it now, of the one that holds.
-
-    SIGHUP has the configuration read again. A first SIGTERM leaves the commands in flight some time to
-    end, a second one none.
+    :param needs_web: True if the daemon ends when the web service can't listen.
+    :param reread: given the configuration in use, returns the one that the file holds now; may block.
     """
 
     def __init__(
@@ -258,7 +265,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._certificates = CertificateWatch(lambda: bridge.config, log)
 
     def startService(self) -> None:
-        """Start the parts, and join bridge and simulator on the ports that the system chose."""
+        """Start the parts. Connect the simulator, if there is one, to the bridge."""
         if self._simulator is not None:
             self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
         if self._journal is not None:
@@ -273,7 +280,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _web_failures(self) -> list[str]:
-        """Why the page can't be, if it has to be; if it only may be, the mount goes before it."""
+        """Return the reason why the page is not served, if the daemon needs it; otherwise log the reason."""
         failure = "" if self._web is None else self._web.failure
         if failure and not self._needs_web:
             self._log.warning(
@@ -289,16 +296,20 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         return self._bridge.describe() + (f"; page on {page}" if page else "")
 
     def _join(self, simulator: SimulatorService) -> Deferred[None]:
-        """Connect bridge and simulator to each other; fires when they are."""
+        """Connect the bridge and the simulator on the ports that the system chose.
+
+        :returns: fires when they are connected.
+        """
         mount, link = simulator.communicator, self._bridge.link
         daemon.check_listening(DAEMON, [mount])
         mount.connect(link.server_port).addErrback(_closed)
         return link.connect(mount.server_port)
 
     def reload(self) -> None:
-        """Serve the commanders of the configuration as it is now; one with a fault is refused whole.
+        """Read the configuration again and serve its commanders.
 
-        One at a time, and none once it was told to end.
+        A configuration with an error changes nothing. Only one reload runs at a time, and none runs once the
+        daemon is stopping.
         """
         if self._reloads:
             self._log.warning("reload refused: an earlier reload is still under way")
@@ -313,7 +324,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         try:
             if self.manager is not None:
                 self.manager.reloading()
-            # To look names up, or to read a file of the network, may hang, and commands must not wait for it.
+            # A name server or a network file system may hang. Nothing may block the reactor: design rule 3.
             self._reading = in_daemon_thread(reactor, lambda: self._reread(self._bridge.config), "reload")
             config = await self._reading
         except CancelledError:
@@ -332,14 +343,14 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
                 self.manager.reloaded()
 
     async def _stop(self) -> None:
-        """The commands in flight go first: they need all the parts to end. The journal goes last."""
+        """Stop the parts: the commands in flight first, which need every other part, and the journal last."""
         from twisted.internet import reactor
 
         clock: Any = reactor
         end = clock.seconds() + END_TIME
 
         async def within(what: str, seconds: float, stopping: Callable[[], object]) -> None:
-            """Stop one part; log an error of its own, so that the next part is stopped too."""
+            """Stop one part. Log an error, so that the next part is stopped too."""
             try:
                 await maybeDeferred(stopping).addTimeout(max(0.0, seconds), FairClock(clock))
             except TimeoutError:
@@ -379,7 +390,10 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             self._log.info("the daemon ends")
 
     def stopService(self) -> Deferred[None]:
-        """Stop the parts, the journal last; fires when all is closed and written."""
+        """Stop the parts, the journal last.
+
+        :returns: fires when all sockets are closed and the journal is written.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             daemon.on_signal(number, self._hurry)
         self.announce_end(self._log)
@@ -393,12 +407,12 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
 
 
 def _closed(reason: Failure) -> None:
-    """The daemon was stopped before it was ready."""
+    """Ignore the error of a pair that closed because the daemon stopped before it was ready."""
     reason.trap(PairClosedError)
 
 
 def show_traffic(bus: EventBus, log: logging.Logger) -> None:
-    """Log all lines and steps: what ``--verbose`` shows. The log has changes anyhow."""
+    """Log every line and every step of a command, for ``--verbose``. The log contains changes in any case."""
 
     def log_line(record: LineRecord, number: int) -> None:
         line = record.line
@@ -414,9 +428,9 @@ def show_traffic(bus: EventBus, log: logging.Logger) -> None:
 
 
 def makeService(options: Options) -> IService:
-    """Check the configuration against this machine, and put the daemon together.
+    """Check the configuration against this machine, and build the daemon.
 
-    :raises SystemExit: with one line, if a host does not resolve or a port can't be had.
+    :raises SystemExit: with one line, if a host does not resolve or a port can't be bound.
     """
     from twisted.internet import reactor
 
@@ -446,10 +460,11 @@ def makeService(options: Options) -> IService:
 
 
 def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
-    """The configuration as it is now, checked against this machine.
+    """Return the configuration that the file holds now, checked against this machine.
 
-    :raises ConfigError: with all that is wrong with it.
-    :raises SystemExit: with one line, as at the start.
+    :param old: the configuration in use.
+    :raises ConfigError: with every problem in the file.
+    :raises SystemExit: with one line, if this machine can't serve it.
     """
     log.info("reloading the configuration: %s", options.config_file or "the options")
     config = configured(options, options.config_file)
@@ -458,7 +473,10 @@ def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
 
 
 def _needs_web(settings: WebSettings) -> bool:
-    """Whether the page was asked for; else it is only there if its default port can be had."""
+    """Return True if the configuration asks for the page, which then must be served.
+
+    Otherwise the page is served only if its default port is free.
+    """
     return bool(settings.enabled) or (settings.enabled is None and settings.endpoint is not None)
 
 
@@ -469,7 +487,7 @@ def _tokens(options: Options) -> Any:
         return None
     from mtmount_twisted.frontends.web.http.tokens import load_file
 
-    # `twistd --uid` takes that user only once it listens: the file is read before.
+    # `twistd --uid` changes the user only once the daemon listens; the file is read before that.
     uid = None if options.parent is None else options.parent["uid"]
     try:
         return load_file(path, () if uid is None else (uid,))
@@ -486,9 +504,9 @@ def _web_service(
     log: logging.Logger,
     reactor: Any,
 ) -> Any:
-    """What shows the bridge over HTTP: imported only here, when it is wanted.
+    """Return the web service. Its modules are imported only here, so that a daemon without it starts faster.
 
-    :param reactor: to listen with; the global one if None.
+    :param reactor: the reactor that listens; the global one if None.
     """
     from mtmount_twisted.frontends.web.service import Parts, WebService
 
@@ -501,7 +519,7 @@ def _web_service(
 
 
 def _check_here(options: Options) -> None:
-    """What ``--check-config`` looks at besides the file: what this machine has for it."""
+    """Check for ``--check-config`` that this machine can serve the configuration."""
     if options.config.web.enabled is not False:
         _tokens(options)
     config = _with_certificates(options, options.config)
@@ -529,10 +547,10 @@ def _on_this_machine(
     have: Collection[tuple[str, int]] = (),
     in_use: Collection[str] = (),
 ) -> Config:
-    """The configuration with the addresses of the names in it; stops the daemon if one is no good.
+    """Return the configuration with host names resolved. Stop the daemon if this machine can't serve it.
 
-    :param have: hosts and ports that it listens on already.
-    :param in_use: paths of the sockets that it listens on already.
+    :param have: hosts and ports on which the daemon already listens.
+    :param in_use: paths of the sockets on which the daemon already listens.
     """
     config = _with_certificates(options, config)
     _free_sockets(options, config, log, in_use)
@@ -552,7 +570,7 @@ def _on_this_machine(
 
 
 def _free_sockets(options: Options, config: Config, log: logging.Logger, in_use: Collection[str]) -> None:
-    """Remove the sockets that a killed daemon left behind; stops the daemon if another one listens there."""
+    """Remove the sockets that a killed daemon left behind. Stop this daemon if another process uses one."""
     for key, path in preflight.unix_sockets(config).items():
         if path in in_use:
             continue
@@ -568,9 +586,11 @@ def _free_sockets(options: Options, config: Config, log: logging.Logger, in_use:
 
 
 def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
-    """The configuration with the addresses of the hosts that it connects to, and those of all hosts in it.
+    """Resolve all hosts of the configuration.
 
-    They are looked up together, so that a name server that does not answer holds up the start once.
+    The hosts are looked up together, so that a mute name server delays the start only once.
+
+    :returns: the configuration with the addresses to connect to, and the addresses of every host in it.
     """
     controller = config.controller
     hosts = [pair.reply_host for pair in config.pairs]
@@ -593,7 +613,7 @@ def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
 
 
 def _bound(config: Config, found: dict[str, str]) -> Config:
-    """The configuration with these addresses to listen on, by section."""
+    """Return the configuration that listens on these addresses, given by section."""
     controller = config.controller
     if controller is not None:
         controller = attrs.evolve(controller, reply_host=found["controller"])
@@ -604,7 +624,7 @@ def _bound(config: Config, found: dict[str, str]) -> Config:
 
 
 def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Found) -> Config:
-    """The configuration with addresses in the places of the names in its endpoints."""
+    """Return the configuration whose endpoints contain addresses in place of host names."""
     endpoints = {}
     for section, endpoint in config.endpoints.items():
         place = _place(options, f"{section}.endpoint")
@@ -637,7 +657,7 @@ def _with_certificates(options: Options, config: Config) -> Config:
 
 
 def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Listen]]:
-    """Where it will have to listen, by the section that says so, of what is TCP's."""
+    """Yield each section of the configuration that listens on TCP, and its address and port."""
 
     def listen(section: str, host_key: str, host: str, port_key: str, port: int) -> tuple[str, daemon.Listen]:
         places = [_place(options, f"{section}.{key}") for key in (host_key, port_key)]

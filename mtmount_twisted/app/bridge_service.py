@@ -1,4 +1,8 @@
-"""`BridgeService`: the bridge and all that it talks to, put together from a configuration."""
+"""`BridgeService`: the bridge, its link to the controller and its commanders, built from a configuration.
+
+The service opens and closes sockets and decides nothing about commands. Next to read: `bridge.core`, which
+decides; `upstream.link`, the link to the controller; `frontends.tcp.commanders`, the clients.
+"""
 
 from __future__ import annotations
 
@@ -36,17 +40,17 @@ from mtmount_twisted.upstream.link import ControllerLink
 SYSTEM_CHOICE = ("127.0.0.1", 0)
 
 DRAIN_TIME = 3.0
-"""How long the commands in flight have to end when the bridge is stopped, in seconds.
+"""The time for the commands in flight to end when the bridge is stopped, in seconds.
 
-Then its connections have `protocol.CLOSE_TIMEOUT` to close. The daemon ends within 5 s: see `app.bridge`.
+The connections then have `protocol.CLOSE_TIMEOUT` to close. `app.bridge` keeps the sum below 5 s.
 """
 
 
 class OpenPort:
-    """A port of the configuration: listened on from when this is made until `close`.
+    """A port of the configuration that listens from construction until `close`.
 
-    :ivar listening: with what, once it is.
-    :ivar failure: why it can't be listened on; empty if it can.
+    :ivar listening: the listening socket; None until it is open.
+    :ivar failure: the reason why it can't listen; empty if there is none.
     """
 
     def __init__(
@@ -80,21 +84,21 @@ class OpenPort:
         return await endpoint.listen(encrypted(factory, server, reactor), reactor)
 
     def renew(self, settings: PortCommanders) -> None:
-        """Show and trust the certificates of the files as they are now; connections that are made stay.
+        """Use the certificates that the files contain now for new connections. Keep the existing connections.
 
-        :param settings: those of this port, as read anew.
-        :raises ConfigError: if a file can't be used; then all stays as it was.
+        :param settings: the reloaded settings of this port.
+        :raises ConfigError: if a file can't be used; the port then keeps its certificates.
         """
         credentials = credentials_of(settings)
         if self._server is None or credentials is None or credentials == self._server.credentials:
             return
         before = self._server.credentials
         self._server.renew(credentials)
-        self._log.info("%s: renewed certificates hold for new connections", self._name)
+        self._log.info("%s: new connections use the renewed certificates", self._name)
         if credentials.authorities != before.authorities and self._factory.connected:
             self._log.warning(
-                "%s: client_ca has changed: %d earlier connections stay, although their certificates may be "
-                "of the former authority; restart the daemon to end them",
+                "%s: client_ca has changed: keeping %d earlier connections, whose certificates the previous "
+                "authority may have signed; restart the daemon to close them",
                 self._name,
                 len(self._factory.connected),
             )
@@ -111,13 +115,15 @@ class OpenPort:
 
     @property
     def clients(self) -> list[PortClient]:
-        """Who is connected to it."""
+        """The connected clients."""
         return list(self._factory.connected)
 
     def close(self, why: str) -> Deferred[Any]:
-        """Listen no more and close all connections; fires when they are gone.
+        """Stop listening and close all connections.
 
-        An endpoint that is not open yet is closed when it is: cancelled, some open all the same.
+        An endpoint that is still opening is closed once it is open, because some endpoints ignore a cancel.
+
+        :returns: fires when the connections are gone.
         """
         self._closed = True
         listening, self.listening = self.listening, None
@@ -127,16 +133,16 @@ class OpenPort:
 
 @implementer(IServed)
 class BridgeService(Service):
-    """One controller, many commanders.
+    """Share one controller among many commanders.
 
-    :param config: who is served, where and how; with no controller in it, the link waits to be
-        told by ``link.connect(port)``.
-    :param log: where log records go.
-    :param bus: what happens is published there; by default on a bus without a journal.
+    :param config: the controller, the commanders and their limits. If it names no controller, the link
+        connects when ``link.connect(port)`` is called.
+    :param log: the logger of all parts.
+    :param bus: publishes the records; if None, the service makes a bus without a journal.
     :param reactor: the reactor; the global one if None.
-    :ivar bridge: decides; from `startService` on, and so are the others.
+    :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
     :ivar link: the connection pair to the controller.
-    :ivar handshakes: the turns in which TLS handshakes are computed, of all ports and of the page.
+    :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
     """
 
     name = "mtmount-bridge"
@@ -157,10 +163,10 @@ class BridgeService(Service):
         self._draining: Deferred[None] = succeed(None)
         self._ended: Waiters[None] = Waiters()  # all commands
         self._stops: Waiters[None] = Waiters()
-        self._changes = DeferredLock()  # of who is served
+        self._changes = DeferredLock()  # one change to the commanders at a time
 
     def startService(self) -> None:
-        """Listen, and connect."""
+        """Listen for the commanders, and connect to the controller."""
         super().startService()  # type: ignore[no-untyped-call]
         if self._reactor is None:
             from twisted.internet import reactor
@@ -191,12 +197,13 @@ class BridgeService(Service):
             self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)
 
     def reload(self, config: Config) -> Deferred[None]:
-        """Serve the commanders of another configuration, from when those that are not in it are gone.
+        """Serve the commanders of another configuration.
 
-        Who is in both keeps its connections, and so does the controller. What else has changed is
-        told in the log, and needs a new start.
+        Commanders and ports that it lacks are closed first; the others are opened once these are gone. A
+        commander that both configurations have keeps its connections, and so does the controller. A changed
+        section other than these needs a restart, and a warning in the log names it.
 
-        :returns: fires when they are served; after those of an earlier call.
+        :returns: fires when the commanders are served. A call waits for the end of an earlier one.
         """
         return self._changes.run(lambda: Deferred.fromCoroutine(self._reload(config)))
 
@@ -210,7 +217,7 @@ class BridgeService(Service):
                 section = field.metadata["section"]
                 self._log.warning("[%s] has changed: restart the daemon to apply it", section)
         web = self.config.web
-        # Certificates make no difference between sections: renewed ones are taken, whatever else has changed.
+        # Certificates do not count as a change of [web]: renewed ones are used at once.
         if config.web.endpoint == web.endpoint and config.web.credentials is not None:
             web = attrs.evolve(web, credentials=config.web.credentials)
         self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports, web=web)
@@ -232,22 +239,22 @@ class BridgeService(Service):
             self._log.info("now serving %s", self.describe())
 
     def _renew(self, ports: Iterable[PortCommanders]) -> None:
-        """Give the ports that stay the certificates that their files hold now."""
+        """Renew the certificates of the ports that stay open."""
         for settings in ports:
             if settings in self._ports:
                 try:
                     self._ports[settings].renew(settings)
                 except ConfigError as error:
-                    self._log.error("%s: the certificates stay as they were: %s", settings.name, error)
+                    self._log.error("%s: keeping the previous certificates: %s", settings.name, error)
 
     @property
     def pairs(self) -> list[PairClient]:
-        """The commanders that have a pair each."""
+        """The clients of the configured pairs."""
         return list(self._pairs.values())
 
     @property
     def ports(self) -> list[IListeningPort]:
-        """Where clients of the configured ports connect, in their order."""
+        """The sockets of the configured ports that listen, in the order of the configuration."""
         return [port.listening for port in self._ports.values() if port.listening is not None]
 
     @property
@@ -258,16 +265,16 @@ class BridgeService(Service):
 
     @property
     def port_failures(self) -> list[str]:
-        """Why a port can't be listened on, one line for each that can't."""
+        """One line for each port that can't listen, with the reason."""
         return [port.failure for port in self._ports.values() if port.failure]
 
     @property
     def all_pairs(self) -> list[ClientServerPair[bytes]]:
-        """Every connection pair: the controller's, then the commanders'."""
+        """Every connection pair: first that of the controller, then those of the commanders."""
         return [self.link, *self.pairs]
 
     def describe(self) -> str:
-        """Who is served where, in one line for people."""
+        """Return one line for people that names each commander and port, and its addresses."""
         return "; ".join(
             [
                 f"commander {pair.name} on {host_and_port(pair.server_host, pair.server_port)}, "
@@ -278,9 +285,11 @@ class BridgeService(Service):
         )
 
     def stopService(self) -> Deferred[None]:
-        """End all commands and close everything; fires when all sockets are gone.
+        """End all commands and close all connections.
 
-        Commands in flight have `DRAIN_TIME` to end; a second call gives them no more.
+        The commands in flight have `DRAIN_TIME` to end; a second call ends them at once.
+
+        :returns: fires when all sockets are gone.
         """
         if self.running:
             super().stopService()  # type: ignore[no-untyped-call]
@@ -291,14 +300,14 @@ class BridgeService(Service):
         return self._stops.wait() if self._is_open else succeed(None)
 
     def wait_ended(self) -> Deferred[None]:
-        """Wait until all commands have ended, of a bridge that is stopped now or was.
+        """Wait for the end of all commands of a bridge that is stopping or has stopped.
 
-        :returns: fires before its connections are closed.
+        :returns: fires before the connections are closed.
         """
         return self._ended.wait() if self._is_open else succeed(None)
 
     async def _close(self, draining: Deferred[None]) -> None:
-        """Close all parts, and fire all Deferreds that wait for the end, also after an error in one part."""
+        """Close all parts. Fire the Deferreds that wait for the end, also after an error in one part."""
         try:
             await draining
             await self._changes.run(lambda: Deferred.fromCoroutine(self._close_all()))

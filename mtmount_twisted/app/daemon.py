@@ -1,7 +1,8 @@
-"""What the daemons have in common: options that explain themselves, and checks at the start.
+"""The code that both daemons share: options, checks at the start, signals, log and systemd.
 
-Bad options, a port that is taken and a host that does not resolve are found before the daemon
-begins: one line on standard error that says how to mend it, and a non-zero exit.
+The checks find a bad option, a port in use and an unknown host before the daemon starts. Such a mistake ends
+the program with one line on standard error, which names the remedy, and with exit status 1. Next to read:
+`bridge` and `simulator`, the daemons; `twistd_log`, their log; `systemd`, their notifications.
 """
 
 from __future__ import annotations
@@ -45,18 +46,18 @@ _STARTED_AS = os.getpid()
 
 
 class OneLineOptions(usage.Options):
-    """Options whose mistakes are one line that names the option, without the whole help text.
+    """Options that report a mistake in one line, which names the option, instead of the help text.
 
-    :cvar program: what to call the daemon in that line.
-    :cvar converters: how the text of an option becomes its value, by the option's name; a
-        converter raises `ValueError` with what was expected.
+    :cvar program: the daemon's name in that line.
+    :cvar converters: the function from text to value for each option, by the option's name. It raises
+        `ValueError` with a text that says which value is expected.
     """
 
     program: ClassVar[str]
     converters: ClassVar[Mapping[str, Callable[[str], Any]]]
 
     def parseOptions(self, options: Any = None) -> None:
-        """Parse, or end the program with one line."""
+        """Parse the options. End the program with one line if an option is wrong."""
         open_closed_streams()
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
@@ -75,15 +76,15 @@ class OneLineOptions(usage.Options):
         raise SystemExit(0)
 
     def parseArgs(self, *words: str) -> None:
-        """These daemons take options only."""
+        """Reject every argument that is not an option."""
         if words:
             raise usage.UsageError(f"expected options only, got {words[0]!r}")
 
     def postOptions(self) -> None:
-        """Convert the options' texts to their values."""
+        """Convert the text of each option to its value."""
         for number in (signal.SIGUSR1, *IGNORED_SIGNALS):
             if signal.getsignal(number) is signal.SIG_DFL:
-                note_signal(number)  # which would end it, until its service has begun
+                note_signal(number)  # the default action would end the process before its service starts
         if is_init():
             signal.signal(signal.SIGTERM, _end_init)
         for name, convert in self.converters.items():
@@ -105,7 +106,7 @@ def stop_all(daemon: str, whys: Iterable[str]) -> NoReturn:
 
 
 def number(least: float, most: float, kind: Kind = INT) -> Callable[[str], Any]:
-    """A converter of an option's text to a number within bounds, written as on the wire."""
+    """Return a function that converts an option's text, a number as on the wire, and checks its bounds."""
 
     def convert(text: str) -> Any:
         try:
@@ -124,9 +125,9 @@ listen_port = number(0, 65535)
 
 
 def next_port(option: str, port: int) -> int:
-    """One above the commands' port, where by convention replies go (``protocol-tma2020.rst``).
+    """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``).
 
-    :raises twisted.python.usage.UsageError: if there is none.
+    :raises twisted.python.usage.UsageError: if no port is one above.
     """
     if not 1 <= port < 65535:
         raise usage.UsageError(f"--{option}: there is no port one above {port}; name one")
@@ -134,13 +135,14 @@ def next_port(option: str, port: int) -> int:
 
 
 Found = Mapping[str, Addresses | str]
-"""The addresses of hosts, or for a host the reason why it has none; see `resolving.look_up`."""
+"""For each host its addresses, or the reason why it has none; see `resolving.look_up`."""
 
 
 def check_resolves(daemon: str, option: str, host: str, found: Found | None = None) -> Addresses:
-    """The addresses of a host, IPv4 first; stops the daemon if it has none.
+    """Return the addresses of a host, IPv4 first. Stop the daemon if the host has none.
 
-    :param found: hosts that were looked up together; without it the host is looked up now.
+    :param option: the option or key that names the host, for the error.
+    :param found: the result of an earlier look-up; if None, the host is looked up now.
     """
     addresses = (look_up([host]) if found is None else found)[host]
     if isinstance(addresses, str):
@@ -150,7 +152,7 @@ def check_resolves(daemon: str, option: str, host: str, found: Found | None = No
 
 
 class Listen(NamedTuple):
-    """Where a daemon is to listen, and the options that say so."""
+    """An address and port to listen on, and the options that give them."""
 
     host_option: str
     host: str
@@ -161,9 +163,9 @@ class Listen(NamedTuple):
 def check_can_listen(
     daemon: str, wanted: Iterable[Listen], found: Found | None = None
 ) -> list[tuple[str, int]]:
-    """The addresses and ports to listen on; stops the daemon if it could not listen on all at once.
+    """Return the addresses and ports to listen on. Stop the daemon unless all can be bound at the same time.
 
-    :param found: as for `check_resolves`.
+    :param found: the result of an earlier look-up, as for `check_resolves`.
     """
     with ExitStack() as probes:
         return [_check_can_listen(daemon, listen, probes, found) for listen in wanted]
@@ -190,7 +192,7 @@ def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Fou
 _ADDRESS_FAULTS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _ADVICE = {
-    errno.EADDRINUSE: "is one running already? Give another port, or stop it",
+    errno.EADDRINUSE: "is a daemon running already? Give another port, or stop it",
     errno.EACCES: "give a port above 1023",
     errno.EADDRNOTAVAIL: "give an address of this machine",
     errno.EAFNOSUPPORT: "give an IPv4 address",
@@ -198,9 +200,9 @@ _ADVICE = {
 
 
 def _check_user(twistd: ServerOptions) -> None:
-    """Stop the daemon if ``twistd`` can't become the user that ``--uid`` names.
+    """Stop the daemon if ``twistd`` can't change to the user that ``--uid`` names.
 
-    To find the user's groups it needs an entry in the password file, and has a traceback for a user without.
+    ``twistd`` needs the user's entry in the password file, and prints a traceback without one.
     """
     uid = twistd.get("uid")
     if uid is None or uid == os.getuid():
@@ -213,10 +215,10 @@ def _check_user(twistd: ServerOptions) -> None:
 
 
 def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None:
-    """Stop the daemon if one of these can't listen: a port was taken since it was checked.
+    """Stop the daemon if a pair can't listen, because another process took its port after the check.
 
-    :raises ListenError: in the background, where ``twistd`` has forked: it tells an error to the
-        terminal and ends with status 1, but would wait for ever after a `SystemExit`.
+    :raises ListenError: in a process that ``twistd`` has forked to the background. There ``twistd`` reports
+        an error to the terminal and ends with status 1, but hangs after a `SystemExit`.
     """
     for pair in pairs:
         if pair.listen_error is not None:
@@ -224,7 +226,7 @@ def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None
 
 
 def check_failures(daemon: str, failures: Iterable[str]) -> None:
-    """Stop the daemon because of the first of these, if there is one; as `check_listening` does."""
+    """Stop the daemon, as `check_listening` does, if there is a failure; report the first one."""
     for failure in failures:
         _end(daemon, OSError(visible(failure)))
 
@@ -232,7 +234,7 @@ def check_failures(daemon: str, failures: Iterable[str]) -> None:
 def _end(daemon: str, error: OSError) -> NoReturn:
     if os.getpid() != _STARTED_AS:
         raise error
-    stop(daemon, f"{error}; give another port, or stop what has it")
+    stop(daemon, f"{error}; give another port, or stop the program that uses it")
 
 
 IGNORED_SIGNALS = (
@@ -246,10 +248,10 @@ IGNORED_SIGNALS = (
     signal.SIGSTKFLT,
     *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
-"""Signals that mean nothing to a daemon, and would end it at once, with command not given up.
+"""The signals that the daemons ignore. By default each ends the process at once, while it still has command.
 
-Not among them are the signals of a fault in the process, such as SIGSEGV, and SIGQUIT, which asks for a
-core dump: they end it at once (``signal(7)``).
+Signals of a fault in the process, such as SIGSEGV, and SIGQUIT, which requests a core dump, are not ignored:
+they end the process at once (``signal(7)``).
 """
 
 
@@ -262,12 +264,12 @@ def signal_name(number: int) -> str:
 
 
 def is_init() -> bool:
-    """Return whether this process is the first of a container, or of another PID namespace."""
+    """Return True if this process is the first of a container or of another PID namespace."""
     return os.getpid() == 1
 
 
 def _end_init(number: int, frame: object) -> NoReturn:
-    """End before the reactor runs: the kernel keeps a signal from process 1 unless it has a handler."""
+    """End the process before the reactor runs. The kernel delivers a signal to process 1 only if handled."""
     raise SystemExit(128 + number)
 
 
@@ -275,12 +277,12 @@ _noted: set[int] = set()
 
 
 def note_signal(number: int) -> None:
-    """From now on a signal does nothing but to be done by `on_signal`, when that is called."""
+    """Record a signal, from now on, until `on_signal` installs a handler that acts on it."""
     signal.signal(number, lambda number, frame: _noted.add(number))
 
 
 def on_signal(number: int, do: Callable[[], None]) -> None:
-    """Have this called, by the reactor, when a signal comes; once at its start if it came already."""
+    """Call a function in the reactor on each signal, and once at its start if `note_signal` recorded one."""
     from twisted.internet import reactor
 
     running: Any = reactor
@@ -298,9 +300,9 @@ def _above(options: usage.Options) -> ServerOptions | None:
 def privileged_ports(
     options: usage.Options, reactor: Any, wanted: Iterable[tuple[str, int]]
 ) -> PrivilegedPorts | None:
-    """Return the reactor to listen with if ``twistd`` is to give up root's rights first; else None.
+    """Return the reactor that listens with root's rights if ``twistd`` drops them first; otherwise None.
 
-    :param wanted: addresses and ports that will be listened on.
+    :param wanted: the addresses and ports on which the daemon will listen.
     """
     twistd = _above(options)
     if twistd is None or twistd.get("uid") is None or os.geteuid() != 0:
@@ -309,16 +311,15 @@ def privileged_ports(
 
 
 class DaemonService(Service):
-    """A service as ``twistd`` runs it: with its log in a thread, its signals, and systemd to tell.
+    """A service under ``twistd`` that logs in a thread, handles signals and notifies systemd.
 
-    Twisted's own observers write in the reactor's thread, and stop it when nobody reads the log. ``twistd``
-    makes none if the application has one already; so the service, when it becomes a part of the application,
-    gives it one. Put it first among the bases.
+    Twisted's own log observers write in the reactor's thread, so that an unread log stops the reactor.
+    ``twistd`` makes no observer if the application already has one. This service therefore sets an observer
+    when it becomes a part of the application. List this class first among the bases.
 
     :ivar twistd: the options of ``twistd`` itself; None if something else runs the service.
-    :ivar twistd_log: the log, or None; ``reopen()`` opens its file anew.
-    :ivar manager: whoever wants to hear that it serves, reloads and ends; None if something else than
-        ``twistd`` runs it.
+    :ivar twistd_log: the log, or None; ``reopen()`` reopens its file.
+    :ivar manager: notifies systemd; None if something else than ``twistd`` runs the service.
     """
 
     twistd: ServerOptions | None = None
@@ -327,15 +328,15 @@ class DaemonService(Service):
     _ports: PrivilegedPorts | None = None
 
     def run_by(self, options: usage.Options, ports: PrivilegedPorts | None = None) -> None:
-        """Take note of the options of ``twistd``, which are above those of the service.
+        """Store the options of ``twistd``, which are the parent of the service's options.
 
-        :param ports: to be bound while the process is still root's; from `privileged_ports`.
+        :param ports: the ports to bind while the process still has root's rights; from `privileged_ports`.
         """
         self.twistd = _above(options)
         self._ports = ports
 
     def setServiceParent(self, parent: Any) -> None:
-        """Become a part of the application; see `twisted.application.service.IService`."""
+        """Set the application's log observer; see `twisted.application.service.IService`."""
         if isinstance(parent, Componentized) and self.twistd is not None:
             _check_user(self.twistd)
             try:
@@ -348,7 +349,7 @@ class DaemonService(Service):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
-        """Begin to write the log and to take signals: ``twistd`` calls this once it is in the background."""
+        """Start the log and handle signals. ``twistd`` calls this once it is in the background."""
         from twisted.internet import reactor
 
         running: Any = reactor
@@ -369,25 +370,25 @@ class DaemonService(Service):
         self.manager = ServiceManager(os.environ, running, log)
         running.addSystemEventTrigger("after", "shutdown", self.manager.close)
         if is_init():
-            # Orphans become its children. Ignored, they leave no zombies; it starts no process itself.
+            # Orphans become children of process 1. If SIGCHLD is ignored, they leave no zombies (wait(2)).
             running.callWhenRunning(signal.signal, signal.SIGCHLD, signal.SIG_IGN)
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
     def _reopen(self, log: logging.Logger) -> None:
         if self.twistd_log is not None:
             self.twistd_log.reopen()
-            log.info("SIGUSR1: opened the log file anew")
+            log.info("SIGUSR1: reopened the log file")
 
     def announce(self, log: logging.Logger, text: str) -> None:
-        """Log that it serves, and tell systemd, once the reactor runs: then it can be stopped cleanly."""
+        """Log that the daemon serves and notify systemd, once the reactor runs and can be stopped cleanly."""
         from twisted.internet import reactor
 
         running: Any = reactor
         running.callWhenRunning(self._serves, log, text)
 
     def _serves(self, log: logging.Logger, text: str) -> None:
-        # What is there now stays until the end: without it a collection of garbage, for which every thread
-        # waits, takes a few milliseconds in place of seventy.
+        # Every thread waits for a garbage collection. The present objects live until the end; excluding them
+        # shortens a collection from seventy milliseconds to a few.
         gc.collect()
         gc.freeze()
         log.info(text)
@@ -395,7 +396,7 @@ class DaemonService(Service):
             self.manager.ready()
 
     def announce_end(self, log: logging.Logger) -> None:
-        """Tell systemd that the daemon ends. An error is logged only: the parts must end all the same."""
+        """Notify systemd that the daemon ends. Only log an error, because the parts must end in any case."""
         try:
             if self.manager is not None:
                 self.manager.stopping()
@@ -404,12 +405,15 @@ class DaemonService(Service):
 
 
 def begin(reactor: Any, verbose: bool) -> logging.Logger:
-    """What a daemon does first: one log, and deadlines that no change of the clock can touch.
+    """Set up the log, and make the reactor's timers follow the monotonic clock. Call this first in a daemon.
 
-    :returns: where its parts shall log to.
+    Twisted's timers otherwise follow the wall clock, and a clock set back by an hour would delay the stop of
+    a lost holder.
+
+    :returns: the logger for all parts.
     """
     log = logging.getLogger(ROOT)
     send_to_twisted(log, logging.DEBUG if verbose else logging.INFO)
-    if not reactor.getDelayedCalls():  # else those would be due at times of another clock
+    if not reactor.getDelayedCalls():  # an existing timer would be due at a time of the other clock
         reactor.seconds = time.monotonic
     return log

@@ -1,8 +1,8 @@
 """The console scripts ``mtmount-bridge`` and ``mtmount-simulator``.
 
-Each is ``twistd --nodaemon --pidfile= NAME`` for its name. The long options of ``twistd`` itself, such as
-``--uid`` and ``--logfile``, may stand among its own. It looks for no other plugin, so that it writes no
-``dropin.cache`` and starts faster. Next to read: the plugin in ``twisted/plugins``, and `app.bridge`.
+Each script runs ``twistd --nodaemon --pidfile= NAME`` with its own name, and also accepts the long options of
+``twistd``, such as ``--uid`` and ``--logfile``. A script loads only its own plugin, so that it starts faster
+and writes no ``dropin.cache``. Next to read: the plugin in ``twisted/plugins``, and `app.bridge`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-de
 from mtmount_twisted.cli.standard_streams import open_closed_streams
 
 GENERAL_OPTIONS = (
-    "The long options of twistd itself can be given, too: --uid, --gid, --umask, --logfile, --syslog, "
-    "--rundir, --pidfile and others. The program stays in the foreground, and has a pid file only if one is "
-    "given."
+    "The program also accepts the long options of twistd: --uid, --gid, --umask, --logfile, --syslog, "
+    "--rundir, --pidfile and others. It stays in the foreground, and writes a pid file only if --pidfile "
+    "names one."
 )
 
 
@@ -41,7 +41,7 @@ def _run(plugin: str) -> None:
     sys.argv[1:] = ["--nodaemon", "--pidfile=", *in_order(sys.argv[1:], maker.tapname, own)]
 
     class ServiceOptions(own):  # type: ignore[misc]
-        """The service's options, whose help names those of ``twistd``."""
+        """The service's options, with a help text that names the options of ``twistd``."""
 
         longdesc = f"{own.longdesc} {GENERAL_OPTIONS}"
 
@@ -49,7 +49,7 @@ def _run(plugin: str) -> None:
         """The options of ``twistd`` with this one service."""
 
         def getSynopsis(self) -> str:
-            """Return how a line for people begins: the service's name and options follow."""
+            """Return the start of the synopsis; the service's name and options follow."""
             return "Usage:"
 
         @property
@@ -61,9 +61,9 @@ def _run(plugin: str) -> None:
 
 
 def in_order(words: Sequence[str], name: str, options: Any) -> list[str]:
-    """Return the command line with the options of ``twistd`` before the service's name, and its own after it.
+    """Return the command line with the options of ``twistd`` before the service's name, the others after it.
 
-    :param words: the command line as it was given, without the program's name.
+    :param words: the original command line, without the program's name.
     :param options: the class of the service's options.
     """
     own, general = _takes_value(options()), _takes_value(ServerOptions())
@@ -82,5 +82,5 @@ def in_order(words: Sequence[str], name: str, options: Any) -> list[str]:
 
 
 def _takes_value(options: Any) -> dict[str, bool]:
-    """The long options, and whether each takes a value."""
+    """Return the long options, each with True if it takes a value."""
     return {option.rstrip("="): option.endswith("=") for option in options.longOpt}

@@ -1,8 +1,9 @@
-"""`PrivilegedPorts`: listen on ports below 1024 with sockets that were bound before root's rights went.
+"""`PrivilegedPorts`: listen on ports below 1024 with sockets bound while the process had root's rights.
 
-``twistd --uid`` gives them up after ``privilegedStartService`` and before ``startService``. All that the
-daemons do belongs to the latter, for what is made there (files, sockets of the file system) has to belong to
-the user; but root alone can bind such a port. Next to read: `daemon`, which calls `PrivilegedPorts.bind`.
+``twistd --uid`` drops root's rights after ``privilegedStartService`` and before ``startService``. The daemons
+start in ``startService``, because the files and sockets that they create must belong to the user. Only root
+can bind a port below 1024, so these ports are bound earlier. Next to read: `daemon`, which calls
+`PrivilegedPorts.bind`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from mtmount_twisted.hosts import plain_address
 from mtmount_twisted.net.reactors import ReactorLayer
 
 FIRST_UNPRIVILEGED = 1024
-"""The least port that any user may listen on (``ip(7)``, ``ip_unprivileged_port_start``)."""
+"""The lowest port that any user may bind (``ip(7)``, ``ip_unprivileged_port_start``)."""
 
 
 class PrivilegedPorts(ReactorLayer):
-    """A reactor that listens on some TCP ports with sockets of its own. All else is the reactor's.
+    """A reactor that listens on some TCP ports with sockets bound earlier, and passes on all other calls.
 
-    :param reactor: the reactor below.
-    :param wanted: addresses and ports that will be listened on; those that any user may have are left out.
+    :param reactor: the reactor that receives the other calls.
+    :param wanted: the addresses and ports on which the daemon will listen; ports from 1024 on are skipped.
     """
 
     def __init__(self, reactor: Any, wanted: Iterable[tuple[str, int]]) -> None:
@@ -33,10 +34,10 @@ class PrivilegedPorts(ReactorLayer):
     def bind(self) -> None:
         """Bind the ports.
 
-        :raises OSError: if one can't be had.
+        :raises OSError: if a port can't be bound.
         """
         for host, port in self._wanted:
-            # An address with a zone is a name to `bind`, which would look it up and then forget the zone.
+            # `bind` treats an address with a zone as a name, looks it up, and loses the zone.
             [(family, *_, where)] = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
             )
@@ -47,12 +48,12 @@ class PrivilegedPorts(ReactorLayer):
             bound.bind(where)
 
     def close(self) -> None:
-        """Close the sockets on which nobody listened."""
+        """Close the bound sockets that no call of `listenTCP` has used."""
         while self._bound:
             self._bound.popitem()[1].close()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        """Listen; on a port that was bound just once, for then the socket is closed with it."""
+        """Listen with the bound socket of this port, if there is one. Each bound socket is used once."""
         bound = self._bound.pop((plain_address(interface or "0.0.0.0"), port), None)
         if bound is None:
             return self._reactor.listenTCP(port, factory, backlog, interface)

@@ -1,4 +1,7 @@
-"""``twistd mtmount-simulator``: its options, and how they become a service."""
+"""``twistd mtmount-simulator``: its options, and the service that they describe.
+
+Next to read: `simulator.service`, the simulator; `daemon`, which holds the checks that both daemons share.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _commander(text: str) -> Commander:
 
 
 class Options(daemon.OneLineOptions):
-    """What ``twistd mtmount-simulator`` can be told."""
+    """The options of ``twistd mtmount-simulator``."""
 
     program = DAEMON
     synopsis = "[options]"
@@ -44,8 +47,8 @@ class Options(daemon.OneLineOptions):
         ["command-port", "p", COMMAND_PORT, "port to listen on for commands"],
         ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
         ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
-        ["commander", "c", "NONE", "who has command at first: NONE, CSC, EUI or HHD"],
-        ["fault-seed", None, 0, "seed of the chance with which faults happen"],
+        ["commander", "c", "NONE", "commander that has command at the start: NONE, CSC, EUI or HHD"],
+        ["fault-seed", None, 0, "seed of the random numbers that decide when faults happen"],
         ["speed", "s", 1.0, f"how many times faster than a real mount it moves, {SLOWEST:g} to {FASTEST:g}"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
@@ -61,45 +64,45 @@ class Options(daemon.OneLineOptions):
     }
 
     def opt_fault(self, text: str) -> None:
-        """What goes wrong: KIND or KIND:NAME=VALUE,... (docs/reference/simulator.rst); may be repeated."""
+        """Simulate a fault: KIND or KIND:NAME=VALUE,... (docs/reference/simulator.rst); may be repeated."""
         try:
             self.setdefault("faults", []).append(parse_fault(text))
         except ValueError as error:
             raise usage.UsageError(f"--fault: {error}") from None
 
     def postOptions(self) -> None:
-        """Convert the options, and fill in the default that depends on another."""
+        """Convert the options, and set the default port for replies from the port for commands."""
         self.setdefault("faults", [])
         super().postOptions()
-        daemon.note_signal(signal.SIGHUP)  # which would end it, until it serves
+        daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
         if self["reply-port"] is None:
             self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
 
 
 class SimulatorDaemon(daemon.DaemonService, SimulatorService):
-    """The simulator; it tells where it serves, or ends the daemon if it can't listen after all."""
+    """The simulator under ``twistd``. It logs its addresses, and ends the daemon if it can't listen."""
 
     def startService(self) -> None:
-        """Start, or end the daemon with one line."""
+        """Start the simulator. End the daemon with one line if it can't listen."""
         super().startService()
         pair = self.communicator
         daemon.check_listening(DAEMON, [pair])
-        # It has no configuration to read again, and the end of its terminal must not end it half way.
+        # The simulator has no configuration to reload. SIGHUP from a closed terminal must not kill it.
         daemon.on_signal(signal.SIGHUP, partial(pair.log.info, "ignored SIGHUP"))
         served = f"a commander on {host_and_port(pair.server_host, pair.server_port)}"
         replies = host_and_port(pair.client_host, pair.client_port)
         self.announce(pair.log, f"serving {served}, its replies go to {replies}")
 
     def stopService(self) -> Any:
-        """Tell systemd, and stop; as `SimulatorService.stopService`."""
+        """Notify systemd, and stop; see `SimulatorService.stopService`."""
         self.announce_end(self._log)
         return super().stopService()
 
 
 def makeService(options: Options) -> IService:
-    """Check the options against this machine, and make the simulator.
+    """Check the options against this machine, and build the simulator.
 
-    :raises SystemExit: with one line, if a host does not resolve or a port can't be had.
+    :raises SystemExit: with one line, if a host does not resolve or a port can't be bound.
     """
     from twisted.internet import reactor
 

@@ -1,6 +1,6 @@
-"""`ServiceManager`: tell systemd that the daemon serves, reloads, ends and still turns (``sd_notify(3)``).
+"""`ServiceManager`: notify systemd that the daemon serves, reloads, ends or is alive (``sd_notify(3)``).
 
-Each notification is one datagram, so that no package is needed. Next to read: `daemon`, which calls it.
+A notification is one datagram, so the module needs no package. Next to read: `daemon`, which calls it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from twisted.internet.interfaces import IDelayedCall
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 RETRY = 0.1
-"""The time until a datagram is sent again that systemd had no room for, in seconds."""
+"""The time until a datagram is sent again after systemd's socket was full, in seconds."""
 
 FAILED_RETRY = 5.0
 """The time until the newest state is sent again after the system refused to send it, in seconds."""
 
 BEATS = 4
-"""How many times a watchdog is fed in its time: ``sd_watchdog_enabled(3)`` asks for two at least."""
-
+"""The number of beats in one watchdog interval; ``sd_watchdog_enabled(3)`` recommends at least two."""
 
 BEAT = b"WATCHDOG=1"
 """The datagram that feeds the watchdog."""
@@ -34,14 +33,15 @@ BEAT = b"WATCHDOG=1"
 class ServiceManager:
     """Notify the process manager at ``NOTIFY_SOCKET``; without that variable, send nothing.
 
-    No call blocks. An error while sending ends neither the daemon nor the watchdog's beat, because systemd
-    kills a daemon whose beat stops: the error is logged, a beat is dropped, the newest state is sent again.
+    No call blocks. Systemd kills a daemon whose beat stops, so an error while sending ends neither the daemon
+    nor the beat: the error is logged, the beat is dropped, and the newest state is sent again.
 
-    :param environment: ``NOTIFY_SOCKET`` is a path or, with a leading ``@``, an abstract name; the watchdog
-        wants to be fed within ``WATCHDOG_USEC`` microseconds, by the process ``WATCHDOG_PID`` if that is set.
-    :param clock: an ``IReactorTime``. The watchdog is fed by its delayed calls, so a blocked reactor feeds
-        none.
-    :param log: where log records go.
+    :param environment: ``NOTIFY_SOCKET`` is a path or, with a leading ``@``, an abstract name. The watchdog
+        expects a beat within ``WATCHDOG_USEC`` microseconds, from the process ``WATCHDOG_PID`` if it is set.
+    :param clock: an ``IReactorTime``. Its delayed calls send the beats, so a blocked reactor sends none.
+    :param log: the logger for errors.
+    :param pid: the process id to compare with ``WATCHDOG_PID``; that of this process if None.
+    :param monotonic: returns the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ServiceManager:
         self._interval = _interval(environment, os.getpid() if pid is None else pid) if self._address else 0.0
         self._is_ready = False
         self._socket: socket.socket | None = None
-        self._waiting: deque[bytes] = deque()  # at most a few: a beat that would wait is left out
+        self._waiting: deque[bytes] = deque()  # at most a few: no beat is added to a queue
         self._is_failing = False
         self._retry: IDelayedCall | None = None
         self._beat: IDelayedCall | None = None
@@ -70,30 +70,30 @@ class ServiceManager:
             self._address = ""
 
     def ready(self) -> None:
-        """Say that the daemon serves, and feed the watchdog from now on."""
+        """Notify systemd that the daemon serves, and start the watchdog's beat."""
         self._is_ready = True
         self._tell(b"READY=1")
         if self._address and self._interval and self._beat is None:
             self._feed()
 
     def reloading(self) -> None:
-        """The configuration is being read again; without effect before `ready`, as `reloaded`."""
+        """Notify systemd that a reload begins; without effect before `ready`."""
         if self._is_ready:
-            # systemd needs the time to know the reload that it asked for from an earlier one.
+            # sd_notify(3): the time lets systemd tell the reload that it requested from an earlier one.
             self._tell(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1e6)}".encode())
 
     def reloaded(self) -> None:
-        """The configuration was read again, and it serves by what holds now."""
+        """Notify systemd that a reload has ended; without effect before `ready`."""
         if self._is_ready:
             self._tell(b"READY=1")
 
     def stopping(self) -> None:
-        """Say that the daemon is about to end. The watchdog is fed until `close`."""
+        """Notify systemd that the daemon is about to end. The beat continues until `close`."""
         self._is_ready = False
         self._tell(b"STOPPING=1")
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Stop the beat and close the socket."""
         self._address = ""
         self._waiting.clear()
         for call in (self._beat, self._retry):
@@ -142,14 +142,14 @@ class ServiceManager:
         states = [each for each in self._waiting if each != BEAT]
         self._waiting.clear()
         if states:
-            # Systemd kills a daemon that does not say READY after a start or after a reload.
+            # systemd.service(5): a daemon that does not report READY after a start or a reload is killed.
             self._waiting.append(states[-1])
-            # No later than the next beat, which is left out while a state waits.
+            # Retry before the next beat is due, because no beat is sent while a state waits.
             self._retry = self._clock.callLater(min(FAILED_RETRY, self._interval or FAILED_RETRY), self._send)
 
 
 def _interval(environment: Mapping[str, str], pid: int) -> float:
-    """How often to feed the watchdog, in seconds; 0 if it is not this process's."""
+    """Return the interval between two beats, in seconds; 0 if this process has no watchdog."""
     try:
         microseconds = int(environment.get("WATCHDOG_USEC", "0"))
         fed_by = int(environment.get("WATCHDOG_PID") or pid)

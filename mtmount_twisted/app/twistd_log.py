@@ -1,8 +1,8 @@
 """The log of a daemon under ``twistd``, written in a thread.
 
-Twisted's own observers write in the reactor's thread, where a reader that does not read stops everything.
-``twistd`` makes none if the application has one already: `TwistdLog` makes it, for the same options. Next to
-read: `output`, which writes; `daemon`, which gives it to the application.
+Twisted's own log observers write in the reactor's thread, so that a log which nobody reads stops the reactor.
+``twistd`` makes no observer if the application already has one; `TwistdLog` makes one from the same options.
+Next to read: `net.output`, which writes; `daemon`, which sets the application's observer.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from mtmount_twisted.net.threads import call_each_within
 from mtmount_twisted.visible import visible
 
 LAST_WORDS = 0.3
-"""How long the end of the process may be held up until the log's last lines are written, in seconds."""
+"""The longest time that the process waits at its end for the last lines of the log, in seconds."""
 
 OPEN_TIME = 5.0
-"""How long opening the log file may take, in seconds."""
+"""The longest time to open the log file, in seconds."""
 
 
 class FileSink:
-    """Writes to a log file that Twisted rotates when it is 1 MB long, as ``twistd --logfile`` does.
+    """Write to a log file that Twisted rotates at 1 MB, as ``twistd --logfile`` does.
 
-    :raises OSError: if it can't be opened.
+    :raises OSError: if the file can't be opened.
     """
 
     def __init__(self, path: str) -> None:
@@ -56,7 +56,7 @@ class FileSink:
 
 
 class SyslogSink:
-    """Writes to the system's log; each record begins with its priority in angle brackets."""
+    """Write to the system's log. Each record begins with its priority in angle brackets."""
 
     def __init__(self, prefix: str) -> None:
         syslog.openlog(prefix)
@@ -81,12 +81,12 @@ _PRIORITIES = {
 
 
 def classic_text(event: LogEvent) -> str:
-    """An event as ``twistd`` writes it to a file: time, origin, text."""
+    """Return an event as ``twistd`` writes it to a file: time, origin, text."""
     return formatEventAsClassicLogText(event) or ""
 
 
 def syslog_text(event: LogEvent) -> str:
-    """An event as `SyslogSink` takes it."""
+    """Return an event in the form that `SyslogSink` reads."""
     priority = _PRIORITIES.get(event.get("log_level", LogLevel.info), syslog.LOG_INFO)
     text = formatEvent(event).rstrip("\n").replace("\n", "\n\t")  # so that no line looks like another record
     return f"<{priority}>{text}"
@@ -94,11 +94,11 @@ def syslog_text(event: LogEvent) -> str:
 
 @implementer(ILogObserver)
 class ThreadLogObserver:
-    """A log observer that only formats an event; an `output.OutputThread` writes it.
+    """A log observer that formats events and leaves the writing to an `output.OutputThread`.
 
-    :param sink: where records end up.
-    :param text: makes an event's record.
-    :ivar output: that thread, which begins with its ``start()``.
+    :param sink: receives the records.
+    :param text: formats an event.
+    :ivar output: the thread; its ``start()`` starts it.
     """
 
     def __init__(self, sink: Sink, text: Callable[[LogEvent], str] = classic_text) -> None:
@@ -106,12 +106,12 @@ class ThreadLogObserver:
         self.output = OutputThread(sink, self._dropped, not_reopened=self._not_reopened, name="log")
 
     def __call__(self, event: LogEvent) -> None:
-        """Take one event."""
+        """Format one event and queue it."""
         if record := self._encoded(event):
             self.output.write(record)
 
     def _encoded(self, event: LogEvent) -> bytes:
-        # Twisted's own records have words of peers in them, too, and tracebacks have what a message held.
+        # Records of Twisted and tracebacks may contain text from peers: make control characters visible.
         return visible(self._text(event), LAYOUT).encode("utf-8", "backslashreplace")
 
     def _dropped(self, number: int, error: OSError | None) -> bytes:
@@ -127,15 +127,15 @@ class ThreadLogObserver:
 
 
 class TwistdLog:
-    """The log of a daemon under ``twistd``, in place of the one that ``twistd`` would make.
+    """The log of a daemon under ``twistd``. It replaces the log that ``twistd`` would make.
 
-    Create it once all options are checked: it opens the log file.
+    Construct it after all options are checked, because it opens the log file.
 
     :param options: the options of ``twistd`` itself.
     :raises OSError: if the log file can't be opened within `OPEN_TIME`.
-    :ivar observer: to be set as the application's ``ILogObserver``; None if ``twistd`` shall make its own,
-        since ``--logger`` names one, or since it refuses these options.
-    :ivar has_file: whether there is a log file, for `reopen`.
+    :ivar observer: the application's ``ILogObserver``; None if ``twistd`` makes its own observer, because
+        ``--logger`` names one or because ``twistd`` refuses the options.
+    :ivar has_file: True if there is a log file, which `reopen` can open again.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -156,9 +156,9 @@ class TwistdLog:
             self.observer.output.start()
 
     def start(self, reactor: Any) -> None:
-        """Begin to write: once ``twistd`` is in the background, for its way there leaves threads behind.
+        """Start the thread. Call this once ``twistd`` is in the background: a fork leaves threads behind.
 
-        When the reactor has stopped, each record waits until it is written, `LAST_WORDS` for all at most.
+        Once the reactor has stopped, each record waits until it is written, for at most `LAST_WORDS` in all.
         """
         if self.observer is None:
             return
@@ -168,13 +168,13 @@ class TwistdLog:
         atexit.register(output.finish, LAST_WORDS)
 
     def reopen(self) -> None:
-        """Open the log file anew by its name, in the log's own thread. Without effect if there is none."""
+        """Reopen the log file by its name, in the log's thread. Do nothing if there is no file."""
         if self.observer is not None:
             self.observer.output.reopen()
 
 
 def _open_in_thread(path: str) -> FileSink:
-    """Open a log file, on a file system that may hang."""
+    """Open a log file in a thread, because its file system may hang."""
     late = f"not opened within {OPEN_TIME:g} s"
     [opened] = call_each_within(OPEN_TIME, [lambda: FileSink(path)], "log", late)
     if isinstance(opened, BaseException):

@@ -1,11 +1,10 @@
-"""Commanders who prove who they are: TLS on a port, with a certificate that names the client.
+"""TLS on the bridge's ports: certificates for both sides, and client names from certificates.
 
-`with_credentials` reads the files of a configuration. `HandshakeFactory` accepts a client with a certificate
-of the site's authority and calls it by the name in the certificate. Such a client may come and go under its
-name, and comes back to its lease; a name is connected once at a time. On a port that asks for no certificate
-clients are numbered, and the handshake has the same deadline.
-
-A peer has `HANDSHAKE_TIME` to prove its name. Next to read: `ports`, whose clients these are; `tls`.
+`with_credentials` reads the certificate files of a configuration. `HandshakeFactory` accepts a client whose
+certificate is signed by the site's authority, and names the client after the certificate. Such a client may
+reconnect under its name and return to its lease; each name has at most one connection at a time. If a port
+asks for no certificate, its clients are numbered. In both cases the handshake must end within
+`HANDSHAKE_TIME`. Next to read: `ports`, which defines the clients; `net.tls`, which reads certificates.
 """
 
 from __future__ import annotations
@@ -44,35 +43,36 @@ from mtmount_twisted.wire.fields import utc_now
 from .ports import PortClient, PortFactory, Refused
 
 HANDSHAKE_TIME = 5.0
-"""How long a peer may take from its connection to the proof of who it is, in seconds."""
+"""The longest time from the connection of a peer to the end of its TLS handshake, in seconds."""
 
 DAY = 86_400.0
-"""How often the dates of certificates are looked at, in seconds."""
+"""The interval between two checks of the certificates' dates, in seconds."""
 
 MAX_UNPROVEN = 100
-"""How many strangers at one port may be at that at the same time, those included that are being cut off."""
+"""The most TLS handshakes of strangers under way on one port, including connections that are being
+aborted."""
 
 KEPT_FREE = 20
-"""How many of these places are kept free, by cutting off connections of the address that has most of them."""
+"""The number of handshake places kept free: the port aborts connections of the network with the most."""
 
 MAX_UNPROVEN_KNOWN = 40
-"""How many more connections may be at that, from addresses that have shown a good certificate lately."""
+"""The most TLS handshakes under way on one port from known addresses, in addition to those of strangers."""
 
 KEPT_FREE_KNOWN = 10
-"""How many of these places are kept free in the same way."""
+"""The number of places for known addresses that are kept free in the same way."""
 
 
 @implementer(IHandshakeListener)
 class HandshakeReader(LineReader):
-    """A reader without an owner until the TLS handshake is over; it has `HANDSHAKE_TIME` from its connection.
+    """A line reader that gets its owner when the TLS handshake ends, within `HANDSHAKE_TIME`.
 
-    :param find: return the client of a connection whose handshake is over, or why it is refused.
-    :param lost: called once the connection of such a client is gone.
-    :param port: counts this connection among its `unproven` until it has an owner or is gone.
-    :ivar peer: its address.
-    :ivar network: where that is, as `hosts.client_network` names it.
-    :ivar is_known: whether it has a place that is kept for known addresses.
-    :ivar refused: True once the connection is being cut off.
+    :param find: called when the handshake ends; returns the client, or the reason for a refusal.
+    :param lost: called once the connection of a client is gone.
+    :param port: lists this connection in its `unproven` until the connection has an owner or is gone.
+    :ivar peer: the address of the peer.
+    :ivar network: the network of the peer, as `hosts.client_network` names it.
+    :ivar is_known: True if the connection has a place for known addresses.
+    :ivar refused: True once the connection is being aborted.
     """
 
     owner: Any = None
@@ -98,10 +98,10 @@ class HandshakeReader(LineReader):
         port.unproven[self] = None
 
     def connectionMade(self) -> None:
-        """Wait for the end of the handshake, which decides whose connection this is."""
+        """Do nothing yet: the end of the handshake decides which client owns the connection."""
 
     def handshakeCompleted(self) -> None:
-        """Look up the client. TLS has checked its certificate, where the port asks for one."""
+        """Find the client. If the port asks for a certificate, TLS has already verified it."""
         self._stop_timer()
         found = self._port.why_full(self.peer) or self._find(self)
         if isinstance(found, str):
@@ -114,7 +114,7 @@ class HandshakeReader(LineReader):
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
-        """Take nothing from a refused peer."""
+        """Read the data, unless the peer has been refused."""
         if self.owner is not None:
             super().dataReceived(data)
 
@@ -142,7 +142,7 @@ class HandshakeReader(LineReader):
         self.abort()
 
     def abort(self) -> None:
-        """Cut the connection off. It counts until it is gone."""
+        """Abort the connection. It keeps its place in `unproven` until it is gone."""
         self.refused = True
         self._stop_timer()
         self.transport.abortConnection()
@@ -153,16 +153,17 @@ class HandshakeReader(LineReader):
 
 
 class HandshakeFactory(Factory[Protocol]):
-    """Makes a reader for each connection to an encrypted port, whose client is known after the handshake.
+    """Build a `HandshakeReader` for each connection to an encrypted port.
 
-    Handshakes have places of their own, `MAX_UNPROVEN`, beside the port's ``max_clients``, which is judged as
-    a peer connects and again once its handshake is over. A stranger can hold no place for long: when few are
-    left, the connection that has been at its handshake for longest is cut off, of those from the address that
-    has most. An address whose certificate has named a client, now or in the last hour, has its handshakes at
-    places that strangers can't take, `MAX_UNPROVEN_KNOWN`.
+    A port has `MAX_UNPROVEN` places for handshakes, apart from its ``max_clients``. The port checks
+    ``max_clients`` when a peer connects, and again when its handshake ends. When fewer than `KEPT_FREE`
+    places are left, the factory selects the network with the most handshakes and aborts the oldest of
+    them, so that one network cannot occupy the places. A network is known if a certificate has named a
+    client in it within the last hour. Known networks have `MAX_UNPROVEN_KNOWN` further places, which
+    strangers can't take.
 
-    :param port: admits peers, and makes a client of a name.
-    :param by_certificate: whether the peer's certificate names the client; else clients are numbered.
+    :param port: admits peers, and makes a client for a name.
+    :param by_certificate: True if the peer's certificate names the client; False if clients are numbered.
     """
 
     noisy = False
@@ -173,10 +174,10 @@ class HandshakeFactory(Factory[Protocol]):
         self._find = self._named if by_certificate else self._numbered
         self._clients: dict[str, PortClient] = {}
         self._known = KnownAddresses(clock.seconds)
-        self._named_ones: ByNetwork[HandshakeReader] = ByNetwork()  # those whose client has its name
+        self._named_ones: ByNetwork[HandshakeReader] = ByNetwork()  # connections of named clients
 
     def is_known(self, network: str) -> bool:
-        """Whether a certificate from an address in a network has named a client, now or in the last hour."""
+        """Return True if a client of a network has or had a name, from its certificate, within the last hour."""
         return bool(self._named_ones.of(network)) or self._known.holds(network)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -205,7 +206,7 @@ class HandshakeFactory(Factory[Protocol]):
         return self._port.make_numbered_client()
 
     def _named(self, reader: HandshakeReader) -> PortClient | str:
-        """Return the client that the peer's certificate names, or why there is none."""
+        """Return the client that the peer's certificate names, or the reason for a refusal."""
         try:
             name = client_name(reader.transport.getPeerCertificate().to_cryptography())
         except ValueError as error:
@@ -240,9 +241,9 @@ def _oldest_where_most_are(readers: Iterable[HandshakeReader]) -> HandshakeReade
 
 
 def credentials_of(settings: PortCommanders) -> Credentials | None:
-    """Return the certificates that a port shows and trusts; None for a port without TLS.
+    """Return the certificates that a port presents and trusts, or None for a port without TLS.
 
-    The configuration may hold it already (`with_credentials`); else the files are read.
+    If `with_credentials` has stored them in the settings, the files are not read again.
 
     :raises ConfigError: if a file can't be used.
     """
@@ -256,9 +257,9 @@ def credentials_of(settings: PortCommanders) -> Credentials | None:
 
 
 def with_credentials(config: Config, wrong: Callable[[str, ConfigError], NoReturn]) -> Config:
-    """Return the configuration with the certificates that its files hold now.
+    """Return a copy of the configuration that contains the certificates read from its files now.
 
-    :param wrong: called with the key and the error at the first file that can't be used; raises.
+    :param wrong: called with the key and the error of the first file that can't be used; must raise.
     """
     ports = []
     for number, port in enumerate(config.ports, 1):
@@ -278,9 +279,9 @@ def with_credentials(config: Config, wrong: Callable[[str, ConfigError], NoRetur
 
 
 def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
-    """Say which certificates in use are expired or will be soon, a line each that begins with the key.
+    """Yield one line for each certificate that has expired or expires soon; a line begins with the key.
 
-    :param config: from `with_credentials`.
+    :param config: a configuration from `with_credentials`.
     :param now: the current time, with a time zone.
     """
     sections = [
@@ -299,11 +300,11 @@ def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
 
 
 class CertificateWatch(TimerService):
-    """Logs which certificates in use are expired, or will be soon: at its start, and once a day.
+    """Log the certificates in use that have expired or expire soon: at the start, and once a day.
 
-    :param config: gives the configuration in use, from `with_credentials`.
-    :param clock: times the days; the reactor if None.
-    :param now: gives the current time, with a time zone.
+    :param config: returns the configuration in use, from `with_credentials`.
+    :param clock: the clock for the daily timer; the reactor if None.
+    :param now: returns the current time, with a time zone.
     """
 
     def __init__(
@@ -321,9 +322,9 @@ class CertificateWatch(TimerService):
         self._now = now
 
     def warn(self, config: Config | None = None) -> None:
-        """Log a line for each such certificate.
+        """Log a line for each certificate that has expired or expires soon.
 
-        :param config: look at this configuration, which is not in use yet.
+        :param config: a configuration to check before it is in use; the one in use if None.
         """
         for why in certificate_warnings(self._config() if config is None else config, self._now()):
             self._log.warning("certificate: %s", why)
