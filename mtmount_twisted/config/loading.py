@@ -3,7 +3,8 @@
 `load` reads a text and `load_file` a file; `check` checks values that a program made or changed. All errors
 are reported at once, in one `ConfigError`. `default_config` is the configuration without a file.
 
-Next: `settings` declares every key, `tables` reads the parsed file, ``net.addresses`` compares addresses.
+Next to read: `settings`, which declares every key; `tables`, which reads the parsed file; ``net.addresses``,
+which compares addresses.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def check(config: Config, where: str = "<config>") -> Config:
 
 
 def _config(tables: Mapping[str, Any], where: str) -> Config:
-    """Return the configuration in a parsed file; all errors are found before they are raised."""
+    """Return the configuration in a parsed file. Collect every error, then raise one `ConfigError`."""
     problems: list[str] = []
     entries = read(Config, tables, problems)
     if not tables.get("pair") and not tables.get("port"):
@@ -153,14 +154,14 @@ def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _open_port(entry: Entry) -> Iterator[str]:
-    """Report a port that any other machine reaches, without a list of addresses and without certificates."""
+    """Report an incomplete certificate, and a port that accepts any machine."""
     values, path = entry.values, entry.path
     if entry.section != "port":
         return
     if values.get("client_ca") and not values.get("certificate"):
-        yield f"{path}.client_ca: without {path}.certificate nobody is asked for a certificate"
+        yield f"{path}.client_ca: has no effect without {path}.certificate: give both or neither"
     if values.get("private_key") and not values.get("certificate"):
-        yield f"{path}.private_key: without {path}.certificate it is a key to nothing"
+        yield f"{path}.private_key: has no effect without {path}.certificate: give both or neither"
     if not values.get("endpoint"):
         return
     endpoint = Endpoint.parse(values["endpoint"])
@@ -175,13 +176,13 @@ def _open_port(entry: Entry) -> Iterator[str]:
 
 
 def _only_streams(entry: Entry) -> Iterator[str]:
-    """Report event streams that could take all connections of an address, with none left for a stop."""
+    """Report a limit by which one user's event streams may take all connections of an address."""
     streams = entry.values.get("max_streams_per_user")
     connections = entry.values.get("max_connections_per_address")
     if entry.section == "web" and streams and connections and streams >= connections:
         yield (
-            f"{entry.path}.max_streams_per_user: {streams} event streams of one user could hold all "
-            f"{connections} connections of its address, and a stop would find none: expected fewer than "
+            f"{entry.path}.max_streams_per_user: {streams} event streams of one user can occupy all "
+            f"{connections} connections of its address, and leave none for a stop: expected fewer than "
             f"{entry.path}.max_connections_per_address"
         )
 

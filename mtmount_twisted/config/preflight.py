@@ -1,6 +1,6 @@
-"""Checks of this machine against a configuration: whether its files and sockets can be made.
+"""Checks that this machine can serve a configuration: the journal's file, sockets, the limit on open files.
 
-`problems` makes nothing, so that ``--check-config`` leaves nothing behind. Next to read: `loading`.
+`problems` creates nothing, so that ``--check-config`` leaves nothing behind. Next to read: `loading`.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ LONGEST_SOCKET = 107
 """The longest path of a socket, in bytes (``unix(7)``)."""
 
 OWN_FILES = 100
-"""A bound on the files that the daemon opens for itself: journal, log, listening sockets, controller."""
+"""The most files that the daemon opens for itself: journal, log, listening sockets, controller."""
 
 FILES_PER_PAIR = 4
-"""Two connections, and two more until a second peer is refused."""
+"""The most open files of one pair: its two connections, and two more until a second peer is refused."""
 
 HANDSHAKES_PER_PORT = 100
 """The connections of a TLS port that have no place among its ``max_clients`` yet (``frontends.tcp.tls``)."""
 
 NO_HOME = (
-    "there is no home directory for the default: give a path, set HOME or XDG_STATE_HOME, or have no journal"
+    "there is no home directory for the default: "
+    "give a path, set HOME or XDG_STATE_HOME, or disable the journal"
 )
 
 
 def problems(config: Config) -> Iterator[str]:
-    """Return a line for each file or socket that can't be made, with its key."""
+    """Yield a line for each file or socket that can't be created; the line begins with the key."""
     if config.journal.enabled:
         file = config.journal.path
         yield from (
@@ -62,14 +63,14 @@ class SocketUse(Enum):
 
     FREE = "nothing"
     LEFT_BEHIND = "a socket on which nobody accepts a connection"
-    IN_USE = "a socket on which a program accepts connections: is one running already?"
+    IN_USE = "a socket on which a program accepts connections: is a daemon running already?"
     LINK = "a symbolic link, on which no socket can be made"
-    OTHER = "no socket, or one that can't be connected to"
+    OTHER = "no socket, or a socket that refuses this user"
 
 
 def socket_use(path: str) -> SocketUse:
-    """Return the state of the path of a socket, by connecting to it; that does not block."""
-    if os.path.islink(path):  # connect() follows it, and bind() does not
+    """Return the state of the path of a socket. Connect to it, without blocking."""
+    if os.path.islink(path):  # connect() follows a link, and bind() does not
         return SocketUse.LINK
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -80,7 +81,7 @@ def socket_use(path: str) -> SocketUse:
         except ConnectionRefusedError:  # also of a file that is no socket (unix(7))
             left_behind = stat.S_ISSOCK(os.lstat(path).st_mode)
             return SocketUse.LEFT_BEHIND if left_behind else SocketUse.OTHER
-        except BlockingIOError:  # its backlog is full
+        except BlockingIOError:  # the listener's queue of connections is full
             return SocketUse.IN_USE
         except OSError:
             return SocketUse.OTHER
@@ -90,11 +91,11 @@ def socket_use(path: str) -> SocketUse:
 def remove_left_behind(path: str) -> bool:
     """Remove the socket of a daemon that was killed, so that the next one can listen there.
 
-    Twisted's lock beside it goes, too: it holds a process id, which may be another process's by now, as 1 is
-    in each container.
+    Twisted's lock file beside the socket is removed too. It holds a process id, which another process may
+    have by now: in each container the id is 1.
 
-    :returns: whether there was one.
-    :raises OSError: if it can't be removed.
+    :returns: True if there was such a socket.
+    :raises OSError: if the socket can't be removed.
     """
     if socket_use(path) is not SocketUse.LEFT_BEHIND:
         return False
@@ -105,7 +106,7 @@ def remove_left_behind(path: str) -> bool:
 
 
 def _journal_problems(path: str) -> Iterator[str]:
-    """A file can be written, or made with the folders above it; a link stands for where it points."""
+    """Yield the reason if the journal's file can be neither written nor created; follow a symbolic link."""
     link, path = path, str(real_path(Path(path)))
     points = "" if link == path else f"{link} points to {path}: "
     if os.path.islink(path):
@@ -115,7 +116,7 @@ def _journal_problems(path: str) -> Iterator[str]:
     elif os.path.exists(path):
         user = os.geteuid()
         found = os.stat(path)
-        # Root may be about to start the daemon as another user.
+        # Root may run the check for a daemon that another user starts.
         if why := unfit(found, user or found.st_uid) or side_problem(path):
             yield f"{points}{path} can't be the journal: {why}"
         elif not os.access(path, os.R_OK | os.W_OK):
@@ -133,17 +134,17 @@ def _folder_problems(folder: str) -> Iterator[str]:
     if not os.path.isdir(folder):
         yield f"{folder} is not a folder"
     elif not os.access(folder, os.W_OK | os.X_OK):
-        yield f"nothing can be made in the folder {folder}"
+        yield f"can't create files in the folder {folder}"
 
 
 def _socket_problems(path: str) -> Iterator[str]:
-    """A socket can be made; one that is there is another's, or was left behind."""
+    """Yield the reason if no socket can be created; an existing socket is not a problem here."""
     if len(os.fsencode(path)) > LONGEST_SOCKET:
         yield f"{path} is too long for a socket: expected at most {LONGEST_SOCKET} bytes"
     elif os.path.islink(path):
         yield f"at {path} there is {SocketUse.LINK.value}; expected a path that is no link"
     elif os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
-        yield f"{path} is there, and no socket"
+        yield f"{path} exists and is no socket; give another path"
     elif not os.path.isdir(os.path.dirname(path)):
         yield f"there is no folder {os.path.dirname(path)}"
     else:
@@ -151,7 +152,7 @@ def _socket_problems(path: str) -> Iterator[str]:
 
 
 def files_needed(config: Config) -> int:
-    """Return how many open files the configuration can need: a connection is a file (``getrlimit(2)``)."""
+    """Return the most open files that the configuration needs; a connection is a file (``getrlimit(2)``)."""
     files = OWN_FILES + FILES_PER_PAIR * len(config.pairs)
     for port in config.ports:
         encrypted = Endpoint.parse(port.endpoint).is_encrypted
@@ -168,12 +169,12 @@ def file_limit(needed: int) -> int:
 
 
 def raise_file_limit(needed: int) -> int:
-    """Raise the limit on open files of this process, as far as the system lets it.
+    """Raise this process's limit on open files to the number needed, or as far as the system permits.
 
-    A shell often starts a process with 1,024. Clients without rights could take them all, and then STOP could
-    not connect.
+    A shell often sets the limit to 1,024. Without a higher one, clients without rights can use all files, and
+    a client that wants to stop the mount can't connect.
 
-    :returns: the limit.
+    :returns: the new limit.
     """
     limit = file_limit(needed)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

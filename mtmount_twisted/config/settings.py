@@ -5,7 +5,7 @@ metadata of the field, by the names of `tables.Key`. ``docs/generate.py`` writes
 ``docs/reference/configuration.rst`` and all of ``docs/bridge.toml`` from these classes and their docstrings:
 run ``make docs-generated`` after a change here.
 
-Next: `loading`, which puts the sections together.
+Next to read: `loading`, which combines the sections.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _prefix(text: str) -> str:
 
 
 def _next_port(section: Any) -> int:
-    """One above the commands' port, where by convention replies go (``protocol-tma2020.rst``)."""
+    """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``)."""
     port: int = section.command_port
     if not 1 <= port < 65535:
         raise ValueError(f"there is no port one above {port}; name one")
@@ -70,7 +70,7 @@ def _journal_path() -> str | None:
 
 
 MOST_STREAMS = 16
-"""The default for the event streams of one user, where an address may have twice as many connections."""
+"""The default number of event streams of one user, if an address may have twice as many connections."""
 
 WEB_ENDPOINT = "tcp:8080:interface=127.0.0.1"
 """The default address of the page."""
@@ -135,7 +135,7 @@ class Controller:
 
 @frozen(kw_only=True)
 class PairCommander:
-    """A commander with a pair of connections, as the protocol has it; one section for each commander."""
+    """A commander with a pair of connections, as the protocol defines; one section for each commander."""
 
     name: str = field(metadata=COMMANDER_NAME)
     source: CommandingSource = field(default="CSC", metadata=SOURCE)

@@ -1,8 +1,8 @@
-"""From the tables of a TOML file to the values of attrs classes, with every problem found on the way.
+"""Conversion of the tables of a TOML file to values of attrs classes, with a line for every problem.
 
-A class whose fields are sections (`settings`) stands for the file, and the class of a section has its
-keys (`keys`). Their types and defaults are those of the fields; the rest stands in the metadata of the
-fields, by the names of `Key`. `read` reads the tables of a file; `build` makes the objects.
+One class represents the file; its fields are the sections (`loading.Config`). The class of a section
+(`settings`) has a field for each key. The field gives the key's type and default, and its metadata gives the
+rest, by the names of `Key`. `read` reads the tables of a file; `build` makes the objects.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from attrs import frozen
 
 
 class Section(NamedTuple):
-    """A section of the file: the attribute that holds it, its class, and whether there are many."""
+    """A section of the file.
+
+    :ivar attribute: the attribute of the configuration that holds the section.
+    :ivar cls: the class of the section.
+    :ivar many: True if the file may have several sections of this name.
+    """
 
     attribute: str
     cls: type[Any]
@@ -31,11 +36,15 @@ class Key:
     """A key of the file: its type, bounds, default and text.
 
     :param kind: str, int, float, bool, tuple for a list of strings, or the strings to choose from.
-    :param default: the default, as attrs knows it.
-    :param default_words: the default in words, where it is computed.
-    :param example: the value in ``docs/bridge.toml``, where that is not the default.
-    :param check: returns the value to use, for each value of a list, or raises `ValueError` with the expected
-        values.
+    :param default: the default of the attrs field.
+    :param doc: one line for the reference.
+    :param unit: the unit of a number.
+    :param least: the lowest number allowed; None for no bound.
+    :param most: the highest number allowed; None for no bound.
+    :param default_words: the default in words, if it is computed.
+    :param example: the value in ``docs/bridge.toml``, if that is not the default.
+    :param check: given a string, or each string of a list, returns the value to use. It raises `ValueError`
+        with the expected values.
     """
 
     kind: type[Any] | tuple[str, ...]
@@ -50,12 +59,12 @@ class Key:
 
     @property
     def bounds(self) -> str:
-        """``1 to 65535``, with the unit, or nothing."""
+        """The bounds and the unit, such as ``1 to 65535``; empty if the key has no bounds."""
         return "" if self.least is None else f"{self.least} to {self.most} {self.unit}".rstrip()
 
     @property
     def expected(self) -> str:
-        """The values that it may have, in words."""
+        """The allowed values, in words."""
         if isinstance(self.kind, tuple):
             return " or ".join(f'"{choice}"' for choice in self.kind)
         return ", ".join(filter(None, (_WORDS[self.kind], self.bounds)))
@@ -69,7 +78,7 @@ class Key:
             if given not in self.kind:
                 raise ValueError(self.expected)
             return given
-        if type(given) not in _ACCEPTED.get(self.kind, (self.kind,)):  # a bool is an int, but not here
+        if type(given) not in _ACCEPTED.get(self.kind, (self.kind,)):  # `isinstance` accepts a bool as an int
             raise ValueError(self.expected)
         if self.least is not None and self.most is not None and not self.least <= given <= self.most:
             raise ValueError(self.bounds)
@@ -88,9 +97,9 @@ class Key:
 
 
 class ItemError(ValueError):
-    """A string in a list is wrong.
+    """An error in one string of a list.
 
-    :ivar number: its place in the list, counted from 1.
+    :ivar number: the string's place in the list, counted from 1.
     :ivar given: the string.
     """
 
@@ -111,7 +120,7 @@ _ACCEPTED: dict[type[Any], tuple[type[Any], ...]] = {float: (int, float), tuple:
 
 
 def sections(file_class: Any) -> dict[str, Section]:
-    """Return the sections that a file may have, by name."""
+    """Return the sections of a file, by name."""
     hints = get_type_hints(file_class)
     found = {}
     for attribute in attrs.fields(file_class):
@@ -122,7 +131,7 @@ def sections(file_class: Any) -> dict[str, Section]:
 
 
 def keys(cls: Any) -> dict[str, Key]:
-    """Return the keys of a section's class, by name; a field without metadata is no key."""
+    """Return the keys of a section's class, by name. A field without metadata is not a key."""
     hints = get_type_hints(cls)
     return {
         attribute.name: Key(
@@ -179,7 +188,7 @@ def build(file_class: Any, entries: list[Entry]) -> Any:
 
 
 def as_tables(config: Any) -> dict[str, Any]:
-    """Return the tables of which `config` would be read."""
+    """Return the tables from which `read` and `build` make this configuration."""
 
     def table(section: Any) -> dict[str, Any]:
         return attrs.asdict(
@@ -195,7 +204,7 @@ def as_tables(config: Any) -> dict[str, Any]:
 
 
 def _tables(name: str, many: bool, given: Any, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return the tables of one section with their paths; several are counted from 1."""
+    """Yield each table of one section with its path; several tables are numbered from 1."""
     if many and not isinstance(given, list):
         problems.append(f"{name}: expected [[{name}]], one for each, got {_shown(given)}")
         return
@@ -237,7 +246,7 @@ def _add_default(path: str, name: str, key: Key, values: dict[str, Any], problem
     elif not default.takes_self:
         values[name] = default.factory()
     else:
-        with suppress(AttributeError):  # it follows from a key that is missing or wrong
+        with suppress(AttributeError):  # the default depends on a key that is missing or wrong
             try:
                 values[name] = default.factory(SimpleNamespace(**values))
             except ValueError as error:
@@ -261,6 +270,6 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     try:
         text = repr(value) if isinstance(value, str) else str(value)
-    except ValueError:  # Python does not write out a whole number of 5000 digits
+    except ValueError:  # Python refuses to convert a whole number of 5000 digits
         return "a number too long to show"
     return text if len(text) <= 80 else f"{text[:80]}..."

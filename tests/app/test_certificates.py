@@ -107,8 +107,8 @@ class RenewedTests(ProgramCase):
         before = [await self.shown(port) for port in ports]
         authority.issue("bridge", path=own)
         program.transport.signalProcess("HUP")
-        await program.line("desk: renewed certificates hold for new connections")
-        await program.line("web: a renewed certificate holds for new connections")
+        await program.line("desk: new connections use the renewed certificates")
+        await program.line("web: new connections use the renewed certificate")
         after = [await self.shown(port) for port in ports]
         self.assertEqual(before[0][0], before[1][0])
         self.assertEqual(after[0][0], after[1][0])
@@ -118,7 +118,7 @@ class RenewedTests(ProgramCase):
         authority.issue("bridge", path=own)
         program.transport.signalProcess("HUP")
         await program.line(r"\[web\] has changed: restart the daemon to apply it")
-        await program.line("web: a renewed certificate holds for new connections", 2)
+        await program.line("web: new connections use the renewed certificate", 2)
         latest = [await self.shown(port) for port in ports]
         self.assertEqual(latest[0][0], latest[1][0])
         self.assertNotEqual(after[0][0], latest[0][0])

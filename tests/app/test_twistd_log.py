@@ -150,7 +150,7 @@ class ProgramTests(ProgramCase):
         await program.ended
         [moved] = folder.glob("bridge.log-*")
         self.assertIn("serving a commander", moved.read_text())
-        self.assertIn("SIGUSR1: opened the log file anew", path.read_text())
+        self.assertIn("SIGUSR1: reopened the log file", path.read_text())
         self.assertIn("Server Shut Down.", path.read_text())
 
     async def test_no_such_folder(self) -> None:

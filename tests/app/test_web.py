@@ -205,7 +205,7 @@ class HereTests(SynchronousTestCase):
         for path in ("new", "a/new"):
             self.assertEqual(
                 self.problems(f"{self.folder}/{path}"),
-                [f"journal.path: nothing can be made in the folder {self.folder}"],
+                [f"journal.path: can't create files in the folder {self.folder}"],
             )
 
     def test_sockets(self) -> None:
@@ -213,7 +213,7 @@ class HereTests(SynchronousTestCase):
         for path, expected in (
             ("/no/such/folder/socket", "there is no folder /no/such/folder"),
             (f"/{'x' * 110}", "too long for a socket"),
-            ("/dev/null", "/dev/null is there, and no socket"),
+            ("/dev/null", "/dev/null exists and is no socket; give another path"),
         ):
             [problem] = self.problems(port=f"unix:{path}")
             self.assertTrue(problem.startswith("port[1].endpoint: "))

@@ -341,7 +341,9 @@ class Endpoints(SynchronousTestCase):
         port = "[[port]]\nname = 'p'\nendpoint = 'tcp:1:interface=127.0.0.1'\n"
         for key in ("private_key", "client_ca"):
             [problem] = problems(port + f"{key} = 'x'")
-            self.assertTrue(problem.startswith(f"port[1].{key}: without port[1].certificate"), problem)
+            self.assertTrue(
+                problem.startswith(f"port[1].{key}: has no effect without port[1].certificate"), problem
+            )
 
     def test_networks(self) -> None:
         """Who may connect is listed as addresses and networks; what is none of those is told."""

@@ -90,7 +90,7 @@ class CertificatesTests(ProgramCase):
         output, status = await self.run_block("renew")
         self.assertEqual(status, 0, output)
         program.transport.signalProcess("HUP")
-        await program.line("web: a renewed certificate holds for new connections")
+        await program.line("web: new connections use the renewed certificate")
         self.assertNotEqual(await deferToThread(self.page), first)
         self.assertNotIn("#warn] certificate: ", program.output)
         await self.assert_ends(program)

@@ -146,7 +146,7 @@ class CertifiedTests(TestCase):
         self.authority.issue("bridge", path=own)
         with self.assertLogs(LOG, "INFO") as logged:
             await self.service.reload(self.service.config)
-        self.assertIn("INFO:tests.bridge:desk: renewed certificates hold for new connections", logged.output)
+        self.assertIn("INFO:tests.bridge:desk: new connections use the renewed certificates", logged.output)
         self.assertTrue(
             any("desk: client_ca has changed: 1 earlier connections" in line for line in logged.output)
         )
@@ -172,7 +172,7 @@ class CertifiedTests(TestCase):
         own.write_bytes(own.read_bytes().split(b"-----BEGIN PRIVATE", 1)[0] + b"-----BEGIN PRIVATE" + key)
         with self.assertLogs(LOG, "ERROR") as logged:
             await self.service.reload(self.service.config)
-        self.assertIn("the certificates stay as they were", logged.output[0])
+        self.assertIn("keeping the previous certificates", logged.output[0])
         client = await self.connect(self.authority.issue("alice"))
         client.say(ask(7, 1, 1))
         await client.lines(1)

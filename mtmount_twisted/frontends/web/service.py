@@ -202,7 +202,7 @@ class WebService(Service):
         """
         if self._server is not None and credentials is not None and credentials != self._server.credentials:
             self._server.renew(credentials)
-            self._log.info("web: a renewed certificate holds for new connections")
+            self._log.info("web: new connections use the renewed certificate")
 
     def _refused(self) -> int:
         return 0 if self._site is None else self._site.refused
