@@ -171,7 +171,7 @@ class ListenTests(DaemonCase):
         port = self.taken_port()
         line = self.line(self.check, 0, port)
         self.assertIn(f"d: --port-1: can't listen on {HOST}:{port}: Address already in use", line)
-        self.assertIn("one running", line)
+        self.assertIn("a daemon running already", line)
 
     def test_wanted_twice(self) -> None:
         """One port that is wanted for two things is found as well."""

@@ -113,7 +113,7 @@ class Refusals(SynchronousTestCase):
     def test_tokens(self) -> None:
         """A file of tokens that others may read, or with a fault in it, stops the daemon."""
         for text, mode, expected in (
-            (TOKENS, 0o644, "others may read or change it (mode 644); mend it with: chmod 600"),
+            (TOKENS, 0o644, "other users may read or change it (mode 644); run: chmod 600"),
             (TOKENS.replace("command", "comand"), 0o600, "token[1].roles: expected a list"),
         ):
             tokens = self.file(text, mode)

@@ -126,7 +126,7 @@ class WebClientTests(TestCase):
             "answers 401: a token is needed",
             "give the file of your token with --token-file",
         )
-        await self.refused(self.client(port, "x" * 16), "401: the token is not known", "--token-file")
+        await self.refused(self.client(port, "x" * 16), "401: unknown token", "--token-file")
         self.assertEqual((await self.client(port, SECRET).get("/api/v1/state"))["you"]["name"], "night")
 
     async def test_nothing_there(self) -> None:

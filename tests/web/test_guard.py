@@ -160,7 +160,7 @@ class WithTokens(GuardCase):
                 self.assertEqual(got.status, 200 if path in allowed else 403, (name, path))
         self.assertEqual(got.json, "panic")
         refused = self.ask("/move", self.bearer("panic"), "POST")
-        self.assertEqual(refused.json["error"], "the token 'panic' has not the role 'command'")
+        self.assertEqual(refused.json["error"], "the token 'panic' lacks the role 'command'")
 
     def test_no_token(self) -> None:
         """Without a token that is known, a browser or program is told to send one."""
@@ -184,7 +184,7 @@ class WithTokens(GuardCase):
         self.assertEqual(none.headers["www-authenticate"], 'Bearer realm="mtmount"')
         self.assertIn("a token is needed", none.json["error"])
         self.assertIn('error="invalid_token"', wrong.headers["www-authenticate"])
-        self.assertIn("the token is not known", wrong.json["error"])
+        self.assertIn("unknown token", wrong.json["error"])
         self.assertNotIn("wrong-0123456789", wrong.body.decode())
         for given in (f"Basic {SECRETS['night']}", SECRETS["night"], "Bearer", "Bearer "):
             got = self.ask("/look", {"Authorization": given})

@@ -62,7 +62,7 @@ class Finding(SynchronousTestCase):
         """A path that is none is 404, in JSON."""
         for path in ("/thing", "/things/", "/things/1/2", "//things", "/things/../things", "*"):
             got = ask(ROUTES, "GET", path)
-            self.assertEqual((got.status, got.json), (404, {"error": "nothing is at this path"}), path)
+            self.assertEqual((got.status, got.json), (404, {"error": "unknown path"}), path)
 
     def test_method(self) -> None:
         """A method that a path does not take is 405, with those that it takes."""

@@ -401,7 +401,7 @@ class OnSockets(TestCase):
         plain = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
         for origin, body, expected in (
             (f"https://127.0.0.1:{port}", b"{", b"the body is not JSON"),
-            (f"http://127.0.0.1:{port}", b"{}", b"may not ask here"),
+            (f"http://127.0.0.1:{port}", b"{}", b"may not send requests here"),
             (f"https://127.0.0.1:{port}", b"x" * 50_000, b"the body is longer than 1024 bytes"),
         ):
             client = await wrapClientTLS(options, plain).connect(Factory.forProtocol(Client))

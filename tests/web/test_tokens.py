@@ -153,15 +153,15 @@ class Problems(SynchronousTestCase):
         self.assertEqual(
             problems(RIGHT * 2),
             [
-                "token[2].name: is another token's already",
-                "token[2].secret: is another token's already",
+                "token[2].name: another token has the same name",
+                "token[2].secret: another token has the same secret",
             ],
         )
 
     def test_shape(self) -> None:
         """A file without tokens, or with something else, is told."""
         for text in ("", "token = 5", "token = [5]", "token = []", '[token]\nname = "x"'):
-            self.assertEqual(problems(text), ["expected [[token]], one for each"])
+            self.assertEqual(problems(text), ["expected one [[token]] section for each token"])
         expected = ["section 2 (line 5): unknown section; expected [[token]]"]
         self.assertEqual(problems(RIGHT + "[tokens]"), expected)
 

@@ -1,10 +1,10 @@
 """The types of the API's answers: each class is the shape, the JSON Schema and the encoding of one of them.
 
-Here are the types of single values, the bases of all answers, and the answers that several areas give. An
-answer of one area stands in the module of that area. An object is encoded in the order of its members. The
-name of a class is the name of its schema in the OpenAPI document. Programs that are made from the document
-import it, so a class is never renamed. Next to read: `encoding.as_json`; `calls.Route`, which names the
-answers of a route.
+This module defines the types of single values, the bases of all answers, and the answers that several areas
+use. The module of an area defines its own answers. An object is encoded in the order of its members. The name
+of a class is the name of its schema in the OpenAPI document. Programs generated from the document import that
+name, so a class is never renamed. Next to read: `encoding.as_json`; `calls.Route`, which names the answers of
+a route.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Lease(Shape, frozen=True, kw_only=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """The reason for which a request is rejected, in a line; and each fault in it."""
+    """The reason why a request is rejected, in one line, and each fault in the request."""
 
     error: str
     lease: Lease | UnsetType = UNSET

@@ -24,11 +24,11 @@ Role = Literal["observe", "command", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The user that made a request: the owner of a token, or the one user where there are no tokens.
+    """The user of a request: the owner of a token, or the only user if there are no tokens.
 
-    :ivar name: the token's name; it is the commander ``web/NAME`` of the log and the journal.
-    :ivar roles: its rights.
-    :ivar source: its commanding source, whose rules in the protocol apply to it.
+    :ivar name: the name of the token.
+    :ivar roles: the user's rights.
+    :ivar source: the user's commanding source; the protocol's rules for that source apply.
     """
 
     name: str
@@ -37,7 +37,7 @@ class User:
 
     @property
     def commander(self) -> str:
-        """Its name in the bridge, the log and the journal."""
+        """The user's name as a commander in the bridge, the log and the journal: ``web/NAME``."""
         return f"web/{self.name}"
 
 
@@ -45,14 +45,15 @@ class User:
 class Call:
     """A request.
 
-    :ivar parts: the parts of the path for which the route has a name in braces, by that name.
+    :ivar user: the user, who has the role that the route needs.
+    :ivar parts: the parts of the path that match a name in braces in the route, by that name.
     :ivar query: the last value of each parameter.
     :ivar body: the JSON value of the body; None if there is none.
-    :ivar headers: the last value of each header, by its name in lower case; of those in `LISTS` all values.
+    :ivar headers: the last value of each header, by its name in lower case; all values of those in `LISTS`.
     :ivar request: Twisted's request, for a route that answers with a stream.
-    :ivar only_headers: True for a HEAD request: an answer that would be a stream is not begun.
-    :ivar network: the peer's network where there are no tokens, so that all are one user; else empty.
-    :ivar peer: the peer's network; empty for one that has none, as at a Unix socket.
+    :ivar only_headers: True for a HEAD request, which starts no stream.
+    :ivar network: the peer's network if there are no tokens, because all peers are then one user; else empty.
+    :ivar peer: the peer's network; empty if it has none, as at a Unix socket.
     """
 
     user: User
@@ -72,7 +73,7 @@ class Call:
 
 
 LISTS = ("accept-encoding", "if-none-match")
-"""Headers that may come more than once: all their values count, with commas between."""
+"""Headers that may be repeated; their values are joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""The form in which an answer's body is sent: in gzip or as it is, or not at all because its reader has it.
+"""The form of an answer's body: plain, in gzip, or empty because the client already has it (304).
 
-Only a complete answer comes here. A stream of events is never compressed, because a compressor holds back
-bytes until more come. No answer has a secret in it, so that its length tells nothing (BREACH; see
-``docs/explanation/security.rst``). Next to read: `routing`, which sends the result of `negotiated`.
+This module handles complete answers only. A stream of events is never compressed, because a compressor holds
+back bytes until more arrive. No answer contains a secret, so the length of compressed data reveals none
+(BREACH; see ``docs/explanation/security.rst``). Next to read: `routing`, which sends the result of
+`negotiated`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import msgspec
 from .calls import Answer
 
 LEAST = 1024
-"""A body below this length is not compressed, in bytes: it fits in one packet as it is."""
+"""The shortest body that is compressed, in bytes: a shorter one fits in one packet."""
 
 AT_ONCE = 262_144
-"""A body up to this length is compressed when it is sent, in bytes: 2 ms at most in the reactor's thread.
-A longer one is compressed only where it was made (`Answer.gzipped`), in a thread or once for all."""
+"""The longest body that is compressed when it is sent, in bytes: at most 2 ms in the reactor's thread. The
+maker of a longer body may compress it (`Answer.gzipped`), in a thread or once for all requests."""
 
 FASTEST, SMALLEST = 1, 9
 """Levels of compression."""
@@ -36,15 +37,15 @@ _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def as_json(value: object) -> bytes:
-    """Return an answer, or any value of which JSON can be made, as one line of printable ASCII.
+    """Return an answer, or another value, encoded in JSON as one line of printable ASCII.
 
-    NaN and the infinities, which JSON does not have, become ``null``.
+    NaN and the infinities become ``null``, because JSON does not have them.
 
-    :raises TypeError: for an object of which no JSON can be made.
+    :raises TypeError: for an object that JSON can't represent.
     """
     try:
         data = msgspec.json.encode(value)
-    except UnicodeEncodeError:  # a path with bytes that are not UTF-8, which Python keeps as surrogates
+    except UnicodeEncodeError:  # a path with bytes that are not UTF-8: Python represents them by surrogates
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
     if data.isascii() and _DELETE not in data:
         return data
@@ -52,23 +53,23 @@ def as_json(value: object) -> bytes:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Return characters as the escapes that JSON has for them."""
+    """Return the JSON escapes of some characters."""
     return json.dumps(found[0])[1:-1]
 
 
 def as_body(value: object) -> bytes:
-    """Return an answer as the whole body: a line, so that a shell's prompt stands below it."""
+    """Return an answer as a whole body, with a newline at the end for users who print it in a shell."""
     return as_json(value) + b"\n"
 
 
 def gzip(data: bytes, level: int = FASTEST) -> bytes:
-    """Compress bytes; the same bytes always give the same."""
+    """Compress bytes. Equal bytes give equal results."""
     packer = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Return whether the reader prefers gzip to the body as it is.
+    """Return True if the client accepts gzip and prefers it to a plain body.
 
     :param accepted: the value of ``Accept-Encoding`` (RFC 9110, 12.5.3); empty if there is none.
     """
@@ -87,7 +88,7 @@ def takes_gzip(accepted: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An answer as it is sent."""
+    """An answer in the form in which it is sent."""
 
     body: bytes
     status: int
@@ -95,14 +96,14 @@ class Encoded:
 
 
 def payload(answer: Answer) -> bytes:
-    """Return an answer's body, not compressed."""
+    """Return an answer's body in plain form."""
     if isinstance(answer.body, bytes):
         return answer.body
     return b"" if answer.body is None else as_body(answer.body)
 
 
 def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Encoded:
-    """Return the form of an answer that its reader takes, and does not have.
+    """Return the form of an answer for a client: plain, in gzip, or 304 if the client already has it.
 
     :param accepted: the value of ``Accept-Encoding``; empty if there is none.
     :param if_none_match: the value of ``If-None-Match``; empty if there is none.
@@ -129,5 +130,5 @@ def negotiated(answer: Answer, accepted: str, if_none_match: str) -> Encoded:
 
 
 def _has(tag: str, if_none_match: str) -> bool:
-    """Return whether a reader has the form with this tag; a proxy may have made its tag a weak one."""
+    """Return True if the client has the form with this tag. A proxy may have made the tag a weak one."""
     return if_none_match.strip() == "*" or tag in _TAG.findall(if_none_match)

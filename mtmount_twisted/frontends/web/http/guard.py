@@ -1,9 +1,9 @@
-"""Who is let in: requests that are meant for this daemon, that no other site's page has made, with a token.
+"""Access to the HTTP server: `Guard` checks a request's host, its origin, its token and the user's role.
 
-A browser takes every page to every address, so `Guard.admit` asks of all requests, whatever they are for,
-whether they name this daemon as their host (another name may be made to point here) and whether the page
-that made them is one of its own. `Guard.user` tells who asks, and refuses what another site's page asks
-without saying where it comes from: a picture's address, say. Next to read: `tokens`.
+A browser sends requests of any page to any address. `Guard.admit` therefore checks every request: its host
+must be a name of this daemon (an attacker may point another name at it, by DNS rebinding), and its origin
+must be the daemon's own page or an allowed one. `Guard.user` identifies the user. It also rejects a request
+from another site's page that has no origin, such as the request for a picture. Next to read: `tokens`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from .calls import Problem, Role, User
 from .tokens import Tokens
 
 ANYONE = "anyone"
-"""The name of the one user where there are no tokens."""
+"""The name of the only user if there are no tokens."""
 
 NOBODY = "nobody"
-"""The name of a user who has shown no token, where none is asked for."""
+"""The name of a user without a token, at a path that needs none."""
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
-"""The hosts that requests may always be meant for; and so is the address at which they arrive."""
+"""Hosts that every request may name. A request may also name the address at which it arrives."""
 
 LONGEST_URL = 2048
-"""In bytes."""
+"""The longest URL, in bytes."""
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class HostPolicy:
-    """What a request may be addressed to, and where it may come from.
+    """The hosts that a request may name, and the origins from which it may come.
 
-    :ivar hosts: names and addresses of this daemon, besides `LOCAL`.
-    :ivar origins: of the pages that may ask, besides its own.
+    :ivar hosts: names and addresses of this daemon, in addition to `LOCAL`.
+    :ivar origins: the origins of pages that may send requests, in addition to the daemon's own page.
     """
 
     hosts: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class HostPolicy:
 
 
 class Guard:
-    """A `routing.AccessPolicy`.
+    """The `routing.AccessPolicy` of the daemon.
 
-    :param doors: what requests may be meant for.
-    :param tokens: who may ask; None if anyone may.
-    :param anyone: who asks if there are no tokens.
+    :param doors: the hosts and origins that are accepted.
+    :param tokens: the users' tokens; None if everyone may send requests.
+    :param anyone: the user of every request if there are no tokens.
     """
 
     def __init__(self, doors: HostPolicy, tokens: Tokens | None, anyone: User) -> None:
@@ -61,18 +61,18 @@ class Guard:
 
     @property
     def has_tokens(self) -> bool:
-        """Whether users show who they are; else anyone may ask."""
+        """True if users identify themselves by tokens; False if everyone may send requests."""
         return self._tokens is not None
 
     def admit(self, request: Any) -> None:
-        """Look at where a request goes and comes from.
+        """Check the host, the origin and the length of the URL of a request.
 
-        :raises Problem: if it is not to be looked at further.
+        :raises Problem: if the request is rejected.
         """
         host = self._host(request)
         for origin in _said(request, b"origin"):
             if not self._may_ask(origin.lower(), host, request.isSecure()):
-                raise Problem(403, f"a page of {origin[:100]!r} may not ask here")
+                raise Problem(403, f"a page of {origin[:100]!r} may not send requests here")
         if len(request.uri) > LONGEST_URL:
             raise Problem(414, f"the URL is longer than {LONGEST_URL} bytes")
 
@@ -80,34 +80,33 @@ class Guard:
         given = _said(request, b"host")
         host = given[0].lower() if len(given) == 1 else ""
         found = _HOST.fullmatch(host)
-        # The socket's own address, which no other name can stand for. It is IPv4-mapped on a dual-stack
-        # socket and has a zone if it is link-local; a browser knows neither.
+        # The socket's own address is safe: DNS can't point another name at an address literal. The address is
+        # IPv4-mapped on a dual-stack socket, and has a zone if it is link-local; a browser sends neither.
         here = _spelled(getattr(request.getHost(), "host", ""))
         name = "" if found is None else _spelled(found[1].strip("[]"))
         if not name or name not in (*self._hosts, here):
-            raise Problem(
-                421, f"not a host that this daemon answers for: {host[:100]!r} (see web.allowed_hosts)"
-            )
+            raise Problem(421, f"this daemon does not serve the host {host[:100]!r} (see web.allowed_hosts)")
         return host
 
     def _may_ask(self, origin: str, host: str, secure: bool) -> bool:
-        own = (f"https://{host}",) if secure else (f"http://{host}", f"https://{host}")  # as a proxy has TLS
+        own = (f"https://{host}",) if secure else (f"http://{host}", f"https://{host}")  # a proxy may add TLS
         return origin in own or origin in self._origins
 
     def user(self, request: Any, role: Role | None) -> User:
-        """Who asks for something that takes a role, or none.
+        """Return the user of a request.
 
-        :raises Problem: if that is not known, or that user lacks the role.
+        :param role: the role that the user needs; None if the path needs none.
+        :raises Problem: if the user is unknown or lacks the role.
         """
         user = self._anyone if self._tokens is None else self._who(request)
         if role is None:
             return user or self._nobody
         if _is_from_elsewhere(request):
-            raise Problem(403, "a page of another site may not ask here")
+            raise Problem(403, "a page of another site may not send requests here")
         if user is None:
             raise _unauthorized(_said(request, b"authorization"))
         if role not in user.roles:
-            raise Problem(403, f"the token {user.name!r} has not the role {role!r}")
+            raise Problem(403, f"the token {user.name!r} lacks the role {role!r}")
         return user
 
     def _who(self, request: Any) -> User | None:
@@ -119,17 +118,17 @@ class Guard:
 
 
 def _spelled(host: str) -> str:
-    """Return a host in the one spelling that is compared: a final dot is the DNS root (RFC 3986, 3.2.2)."""
+    """Return the normal spelling of a host. A final dot, the DNS root, is removed (RFC 3986, 3.2.2)."""
     return plain_address(host.lower().removesuffix("."))
 
 
 def _unauthorized(given: list[str]) -> Problem:
-    """Return the response to a request without a known token.
+    """Return the answer to a request without a known token.
 
-    It tells a token that is wrong from none (RFC 6750, 3.1): who sent none is asked for one, and who sent one
-    need not look for the fault in the header.
+    The answer distinguishes an unknown token from a missing one (RFC 6750, 3.1), so that the sender of a
+    token need not look for a fault in the header.
 
-    :param given: the values of its ``Authorization``.
+    :param given: the values of the header ``Authorization``.
     """
     challenge = 'Bearer realm="mtmount"'
     kind, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
@@ -137,22 +136,23 @@ def _unauthorized(given: list[str]) -> Problem:
     if len(given) > 1:
         why = f"the request has {len(given)} Authorization headers, expected one"
     elif given and not (kind.lower() == "bearer" and secret.strip()):
-        why = "a token is needed, and Authorization has none: expected 'Authorization: Bearer TOKEN'"
+        why = "the header Authorization has no token: expected 'Authorization: Bearer TOKEN'"
     elif given:
-        why = "the token is not known: see the daemon's file of tokens (web.tokens)"
-        challenge += ', error="invalid_token", error_description="the token is not known"'
+        why = "unknown token: see the daemon's file of tokens (web.tokens)"
+        challenge += ', error="invalid_token", error_description="unknown token"'
     return Problem(401, why, headers={"WWW-Authenticate": challenge})
 
 
 def _said(request: Any, header: bytes) -> list[str]:
-    """The values of a header, each byte a character: a peer may send what is no text."""
+    """Return the values of a header, in Latin-1, because a peer may send any bytes."""
     return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(header, [])]
 
 
 def _is_from_elsewhere(request: Any) -> bool:
-    """Whether a browser says that another site's page asks, and not which: no answer is for that.
+    """Return True if the browser reports that another site's page sent the request, without its origin.
 
-    The answer would tell it nothing, but to ask keeps a user present, and so what that has command of.
+    Such a page can't read the answer. But each accepted request counts as a sign that the user is present,
+    and so another site's page could keep an absent user in command.
     """
     sites = {site.lower() for site in _said(request, b"sec-fetch-site")}
     return bool(sites & {"cross-site", "same-site"}) and not _said(request, b"origin")

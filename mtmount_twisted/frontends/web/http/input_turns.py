@@ -1,6 +1,6 @@
-"""How much of what the page's clients send is read in a turn of the reactor: see `net.turns`.
+"""Bounds on the input that is read from HTTP clients in one turn of the reactor; see `net.turns`.
 
-Any client, with a token or without, is read in these turns: whose request it is turns out as it is parsed.
+The bounds apply to clients with and without a token, because only parsing a request reveals its user.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 from mtmount_twisted.net.turns import Turns
 
 SLICE = 512
-"""How many bytes of one connection are read at once; a short request has fewer."""
+"""The most bytes of one connection that are read at once; a short request is shorter."""
 
 PER_TURN = 2048
-"""How many bytes of all connections are read in one turn of the reactor: 400 short headers, in 1 ms."""
+"""The most bytes of all connections that are read in one turn of the reactor: 400 short headers, in 1 ms."""
 
 
 def input_turns(reactor: Any) -> Turns:
-    """Return the turns in which the connections of one page are read.
+    """Return the turns by which the connections of one HTTP server are read.
 
     :param reactor: an ``IReactorTime``.
     """

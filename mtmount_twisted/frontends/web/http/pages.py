@@ -1,4 +1,4 @@
-"""The page's files, as they stand in ``static``: read once, and nothing else of the disk is ever served.
+"""The page's files, from the folder ``static``. They are read once; no other file of the disk is served.
 
 Next to read: ``static/index.html``.
 """
@@ -25,7 +25,7 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-"""The kinds of files that there are; another kind is not served."""
+"""The media type of each suffix; a file with another suffix is not served."""
 
 _MEDIA_TYPES = ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in TYPES.values()))
 _FILE = Parameter("name", "path", Annotated[str, Meta(examples=["style.css"])], "A file of the dashboard's.")
@@ -33,10 +33,10 @@ _FILE = Parameter("name", "path", Annotated[str, Meta(examples=["style.css"])], 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A file.
+    """A file of the page.
 
-    :ivar tag: changes when the file does.
-    :ivar gzipped: the same, compressed; so it is done once, and as well as can be.
+    :ivar tag: a hash of the content, for ``ETag``.
+    :ivar gzipped: the content, compressed once at the highest level.
     """
 
     data: bytes
@@ -45,7 +45,7 @@ class Page:
     gzipped: bytes
 
     def answer(self) -> Answer:
-        """The file; a browser asks each time whether it changed, so that it never shows an old page."""
+        """Return the file. With ``no-cache`` a browser asks for changes each time, and shows no old page."""
         headers = {"Cache-Control": "no-cache", "ETag": self.tag, "Content-Type": self.content_type}
         return Answer(self.data, headers=headers, gzipped=self.gzipped)
 
@@ -53,7 +53,7 @@ class Page:
 class Pages:
     """All files of the page.
 
-    :param folder: where they are.
+    :param folder: the folder with the files.
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
@@ -95,7 +95,7 @@ class Pages:
     def _answer(self, name: str) -> Answer:
         page = self._pages.get(name)
         if page is None:
-            raise Problem(404, "nothing is at this path")
+            raise Problem(404, "unknown path")
         return page.answer()
 
 

@@ -1,9 +1,9 @@
-"""Bound the connections of each address to the page, so that strangers can't keep users out.
+"""Bounds on the HTTP connections of each address, so that strangers can't keep users out.
 
-A connection has a place from its start until it is gone, however long its end takes. Half of the places are
-kept for users who may stop the mount or command it: the connections at an address where no such user has
-shown a token, and those of users who only observe, share the other half. When places run short, a connection
-that does nothing gives way to a newcomer. Values only: no Twisted. Next to read: `site`.
+A connection has a place from its start until it is gone. Half of the places are reserved for users with the
+role to stop the mount or to command it. The other half is shared by observers and by addresses from which no
+such user has sent a token. When places run short, an idle connection gives way to a newcomer. The module
+holds values only and does not use Twisted. Next to read: `site`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from mtmount_twisted.net.by_network import ByNetwork
 from mtmount_twisted.net.known_addresses import KnownAddresses
 
 KEPT_FREE = 4
-"""One place in so many is kept free for newcomers, by closing connections that do nothing."""
+"""One place in four is kept free for newcomers, by closing idle connections."""
 
 
 @dataclass(eq=False, slots=True)
 class SocketAddress:
     """The place of one connection.
 
-    :ivar connection: its owner. It has `idle_since` (s, by the clock; None if it is not idle), and
-        `is_asking` (True while a request that has arrived whole waits for its answer, and the peer reads).
-    :ivar network: where its peer is, as `client_network` names it.
-    :ivar accepted: True once a request on it was accepted: with a token, or where there are no tokens.
-    :ivar observes: True if that was the request of a user who may neither stop the mount nor command it.
-    :ivar leaving: True once it was told to close.
+    :ivar connection: the connection. It has `idle_since` (s, by the clock; None if it is not idle), and
+        `is_asking` (True while a complete request waits for its answer, and the peer reads).
+    :ivar network: the network of the peer, as `client_network` names it.
+    :ivar accepted: True once a request on the connection was accepted.
+    :ivar observes: True if the last accepted request was that of an observer.
+    :ivar leaving: True once the connection has begun to close.
     """
 
     connection: Any
@@ -40,13 +40,13 @@ class SocketAddress:
 
 
 class Places:
-    """Counts connections by address; of IPv6, by the network of 64 bits that a household is given.
+    """The places of all connections, by address; an IPv6 address counts as its /64 network.
 
-    :param total: how many there may be.
-    :param per_address: how many of them from one address; a peer without an address has no such bound.
-    :param now: return the time, in seconds, monotonic.
-    :param close: called with a connection that gives up its place: it begins to close. It returns True if the
-        connection was aborted, so that its place is free at once; else the place is free once it is gone.
+    :param total: the most connections.
+    :param per_address: the most connections of one address. A peer without an address has no such bound.
+    :param now: returns the monotonic clock, in seconds.
+    :param close: starts to close a connection that gives way. It returns True if it has aborted the
+        connection, whose place is then free at once; otherwise the place is free once the connection is gone.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Places:
         """Give a connection a place, and make room for the next one.
 
         :param host: the peer's address; empty if it has none.
-        :returns: None if it has to be refused.
+        :returns: the place; None if the connection must be refused.
         """
         network = client_network(host)
         if self._count >= self._total:
@@ -85,17 +85,17 @@ class Places:
         return place
 
     def give_back(self, place: SocketAddress) -> None:
-        """Note that a connection is gone."""
+        """Free the place of a connection that is gone."""
         if place in self._places.of(place.network):
             self._places.discard(place.network, place)
             self._count -= 1
 
     def accept(self, place: SocketAddress, known: bool, observes: bool = False) -> None:
-        """Note that a request on a connection was accepted.
+        """Record that a request on a connection was accepted.
 
-        :param known: whether its address becomes known by that.
-        :param observes: whether its user may neither stop the mount nor command it. Such a user makes no
-            address known, and counts as a stranger at each address.
+        :param known: True if the request makes its address known.
+        :param observes: True if the user is an observer. An observer makes no address known, and counts as a
+            stranger at every address.
         """
         place.accepted = True
         if place.observes != observes:
@@ -120,7 +120,7 @@ class Places:
         return sum(len(places) for places in self._strange())
 
     def _make_room(self, newest: SocketAddress) -> None:
-        """Close a connection that does nothing, if few places are left where the newest one is."""
+        """Close one connection if few places are left in the address, half or total of the newest place."""
         network = newest.network
         places, groups = self._places.of(network), [each for _, each in self._places.groups()]
         strange = self._strange() if newest.observes or not self.is_known(network) else []
@@ -132,12 +132,12 @@ class Places:
             self._close_one_of(groups, newest, self._total)
 
     def _replace_idle(self, places: Collection[SocketAddress]) -> bool:
-        """Close the longest idle connection of an address that has all that it may have, if one is idle.
+        """Close the longest idle connection of an address that has reached its bound, if one is idle.
 
-        The newcomer has its place at once. While one leaves none is replaced, so that an address exceeds its
-        bound by one at most.
+        The newcomer gets its place at once. While another connection of the address is closing, none is
+        replaced, so that the address exceeds its bound by one at most.
 
-        :returns: whether one was idle.
+        :returns: True if a connection was closed.
         """
         idle = [place for place in places if place.connection.idle_since is not None]
         if not idle or any(place.leaving for place in places):
@@ -153,15 +153,14 @@ class Places:
     def _close_one_of(
         self, groups: Iterable[Collection[SocketAddress]], newest: SocketAddress, bound: int
     ) -> None:
-        """Close the oldest connection without an accepted request, else the one that is idle for longest.
+        """Close the oldest connection without an accepted request, or else the one that is idle for longest.
 
-        With no place left, the oldest connection of a user who only observes gives way, too: a request that
-        is begun and never ended must not hold a place that a STOP needs. A connection that waits for an
-        answer never gives way. The address that has most goes first: one with few is not closed for one with
-        many.
+        If no place is left, the oldest connection of an observer may be closed too, because an unfinished
+        request must not hold a place that a stop needs. A connection that waits for an answer is never
+        closed. The address with the most connections is searched first.
 
-        :param groups: the connections among which one is chosen, by address.
-        :param bound: how many places they share.
+        :param groups: the connections to choose from, by address.
+        :param bound: the number of places that they share.
         """
         given = sorted(groups, key=_staying, reverse=True)
         is_full = sum(map(_staying, given)) >= bound
@@ -183,5 +182,5 @@ def _staying(places: Iterable[SocketAddress]) -> int:
 
 
 def _is_short(staying: int, bound: int) -> bool:
-    """Whether fewer places are left than are to be kept free; of one to three none is."""
+    """Return True if fewer places are left than one in `KEPT_FREE`; a bound below 4 keeps none free."""
     return staying > bound - bound // KEPT_FREE

@@ -49,27 +49,27 @@ HEADERS = {
 class AccessPolicy(Protocol):
     """The guard that accepts requests and identifies their users.
 
-    :ivar has_tokens: whether users identify themselves by tokens.
+    :ivar has_tokens: True if users identify themselves by tokens.
     """
 
     @property
     def has_tokens(self) -> bool: ...
 
     def admit(self, request: Any) -> None:
-        """Raises `Problem` if the request is not to be looked at further."""
+        """Check the host and the origin of a request; raise `Problem` if it is rejected."""
 
     def user(self, request: Any, role: Role | None) -> User:
         """Return the user that made a request; raise `Problem` if that user lacks the role."""
 
 
 class Router:
-    """Answers requests.
+    """Answer requests.
 
     :param routes: all routes.
     :param gate: the guard.
     :param log: receives errors in routes.
-    :param prefix: the prefix of each path in the addresses that clients use, such as ``/mount``, where a
-        proxy has this daemon below it. A request may come with it or, if the proxy removes it, without.
+    :param prefix: the prefix of each path at a proxy, such as ``/mount``. A request may have the prefix or,
+        if the proxy removes it, lack it.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Router:
         self._paths: dict[tuple[str, ...], dict[str, Route]] = {}
         for route in routes:
             self._paths.setdefault(tuple(route.path.split("/")), {})[route.method] = route
-        if prefix:  # without the last / the page's links, which are relative, would lead beside it
+        if prefix:  # without the final / the page's relative links would miss the prefix
             top = Route("GET", prefix, _to_the_top, None, "The way to the page.")
             self._paths.setdefault(tuple(prefix.split("/")), {}).setdefault("GET", top)
 
     def respond(self, request: Any) -> None:
-        """Answer one request, now or later; if its connection is lost, that is cancelled."""
+        """Answer one request, now or later. Cancel the answer if the connection is lost."""
         for name, value in HEADERS.items():
             request.setHeader(name, value)
         finished = request.notifyFinish()
@@ -111,7 +111,7 @@ class Router:
         finished.addErrback(lost)
 
     async def _outcome(self, request: Any) -> Encoded | None:
-        """Return the answer to write, also after an error; None if a stream was begun."""
+        """Return the answer to write, also after an error; None if the answer is a stream."""
         try:
             answer = await self._answer(request)
             return None if answer.streams else as_sent(request, answer)
@@ -134,7 +134,7 @@ class Router:
         headers = {
             name.decode("latin-1").lower(): values[-1].decode("latin-1")
             for name, values in request.requestHeaders.getAllRawHeaders()
-            if name.lower() != b"authorization"  # the token was for the gate alone
+            if name.lower() != b"authorization"  # no route may see the token
         }
         headers |= {name: _whole_list(request, name) for name in LISTS if name in headers}
         sent = request.uri.partition(b"?")[2].decode("latin-1")
@@ -175,7 +175,7 @@ class Router:
         if not fitting and path.startswith(self._prefix + b"/"):
             fitting = self._fitting(path.removeprefix(self._prefix))
         if not fitting:
-            raise Problem(404, "nothing is at this path")
+            raise Problem(404, "unknown path")
         parts, methods = min(fitting, key=lambda each: len(each[0]))  # a path without braces goes first
         if method == "HEAD":
             method = "GET"  # whose answer is sent without its body
@@ -185,7 +185,7 @@ class Router:
         return methods[method], parts
 
     def _fitting(self, path: bytes) -> list[tuple[dict[str, str], dict[str, Route]]]:
-        """Return all patterns that fit: the parts for the names in braces, and the routes by method."""
+        """Return the parts and the routes, by method, of each pattern that matches a path."""
         given = [unquote(segment.decode("latin-1"), errors="replace") for segment in path.split(b"/")]
         return [
             (parts, methods)
@@ -208,12 +208,12 @@ def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
 
 
 def as_sent(request: Any, answer: Answer) -> Encoded:
-    """Return an answer as bytes, in the form that its reader takes."""
+    """Return an answer in the form that its client accepts."""
     return negotiated(answer, *(_whole_list(request, name) for name in LISTS))
 
 
 def _host_of(request: Any) -> str:
-    """The address of the peer; empty for one that has none, as a Unix socket's."""
+    """Return the address of the peer; empty if it has none, as at a Unix socket."""
     return str(getattr(request.getClientAddress(), "host", ""))
 
 
@@ -222,7 +222,7 @@ async def _to_the_top(call: Call) -> Answer:
 
 
 def _whole_list(request: Any, name: str) -> str:
-    """All values of a header, with commas between; empty if there is none."""
+    """Return all values of a header, separated by commas; empty if there is none."""
     values = request.requestHeaders.getRawHeaders(name.encode(), [])
     return ", ".join(value.decode("latin-1") for value in values)
 
@@ -233,7 +233,7 @@ def reason(status: int) -> bytes:
 
 
 def write(request: Any, answer: Encoded, prefix: str = "") -> None:
-    """Send an answer; one that comes after a stream has begun ends its connection.
+    """Send an answer. If a stream has already begun, close the connection instead.
 
     :param prefix: the prefix of a ``Location`` on this daemon.
     """
@@ -241,7 +241,7 @@ def write(request: Any, answer: Encoded, prefix: str = "") -> None:
         request.loseConnection()
         return
     request.setResponseCode(answer.status, reason(answer.status))
-    # HEAD of a stream has no body to count; of anything else it tells the length that GET would have.
+    # RFC 9110, 9.3.2: HEAD states the length of the body that GET has. A stream has no length.
     if answer.status not in (204, 304) and (answer.body or request.method != b"HEAD"):
         request.setHeader("Content-Length", str(len(answer.body)))
     for name, value in answer.headers.items():
@@ -252,9 +252,9 @@ def write(request: Any, answer: Encoded, prefix: str = "") -> None:
 
 
 def read_body(method: str, content_type: str | None, data: bytes) -> Any:
-    """The JSON value of a request's body, or None if there is no body.
+    """Return the JSON value of a request's body, or None if there is no body.
 
-    :raises Problem: if it is of another type, or no JSON that is safe to use.
+    :raises Problem: if the body has another media type, or `parse_json` rejects it.
     """
     if method in ("GET", "HEAD") or not (data or method in WRITES):
         return None
@@ -265,9 +265,9 @@ def read_body(method: str, content_type: str | None, data: bytes) -> Any:
 
 
 def parse_json(data: bytes) -> Any:
-    """A JSON value in UTF-8, with no key twice, no NaN or infinity, and not nested too deeply.
+    """Return a JSON value. Reject a repeated key, NaN, an infinity, deep nesting, and text other than UTF-8.
 
-    :raises Problem: with the place, where there is one.
+    :raises Problem: with the place of the error, if it is known.
     """
     try:
         value = json.loads(
@@ -307,7 +307,7 @@ def _no_constant(name: str) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise Problem(400, f"the body has a number beyond what can be held: {text[:40]}")
+        raise Problem(400, f"the body has a number that no double can hold: {text[:40]}")
     return value
 
 
@@ -319,7 +319,7 @@ def _whole(text: str) -> int:
 
 
 def _check(value: Any, left: int) -> None:
-    """Raise if a value is nested too deeply, or has text that is none: half of a surrogate pair."""
+    """Raise `Problem` if a value is nested too deeply, or contains half of a surrogate pair."""
     if isinstance(value, str):
         try:
             value.encode()

@@ -1,11 +1,10 @@
-"""How requests come in: connections with absolute deadlines, a bounded body, and a bounded number of them.
+"""HTTP connections with absolute deadlines, bounded bodies, and a bounded number of connections.
 
-Twisted's own time-out is one of idleness, so that a byte a second keeps a connection for ever: there is
-none of it here. The request line and headers have `Limits.deadline` from when the connection was made, or
-the answer before was finished; the body as long from its headers. An answer has no deadline: a stream goes
-on for days. In each turn of the reactor one request is answered and a few KiB are read, so that the mount's
-messages wait for no more. The body of a request that is not let in is not read.
-Next to read: `routing`, which answers.
+Twisted's own time-out measures idleness, so that a byte a second keeps a connection open for ever; it is not
+used. `Limits.deadline` bounds the request line and headers, counted from the connection or the end of the
+previous answer, and then the body, counted from the end of the headers. An answer has no deadline, because a
+stream lasts for days. Each turn of the reactor answers one request and reads a few KiB, so that the mount's
+messages wait no longer. The body of a rejected request is not read. Next to read: `routing`, which answers.
 """
 
 from __future__ import annotations
@@ -35,42 +34,42 @@ from .places import Places, SocketAddress
 from .routing import HEADERS, AccessPolicy, Router, reason
 
 CLOSE_TIME = 0.5
-"""How long a connection may take to close when the service ends, s."""
+"""The longest time for a connection to close when the service ends, in seconds."""
 
 MAX_FRAMING = 8192
-"""How many bytes the lengths of a body's chunks, their extensions and the trailers may take: 1,000 chunks."""
+"""The most bytes of a body's chunk sizes, chunk extensions and trailers: enough for 1,000 chunks."""
 
 EAGER = 16_384
-"""Of a client that sent so many bytes ahead, no more is received until some of them were read."""
+"""The most unread bytes of one connection; beyond it the connection receives no more until some are read."""
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
-"""RFC 9112, 3.2.2."""
+"""A request target that is a whole URL (RFC 9112, 3.2.2)."""
 
 
 class Limits(Protocol):
-    """What one client may take up, as a `config.settings.WebSettings` says."""
+    """The limits of HTTP clients, as in `config.settings.WebSettings`."""
 
     @property
     def deadline(self) -> float:
-        """For the headers, and again for the body, s."""
+        """The time for the headers, and again for the body, in seconds."""
 
     @property
     def max_body(self) -> int:
-        """Bytes."""
+        """The longest body, in bytes."""
 
     @property
     def max_connections(self) -> int:
-        """At once, from everywhere; half of them for addresses that showed a token."""
+        """The most open connections; half of them are reserved (`places`)."""
 
     @property
     def max_connections_per_address(self) -> int:
-        """At once, from one address, or one /64 of IPv6."""
+        """The most open connections of one address, or of one /64 network of IPv6."""
 
 
 class WebRequest(http.Request):
-    """A request with a bounded body; no form is parsed, no cookie read, and no server named.
+    """A request with a bounded body. It parses no form and no cookie, and its answer names no server.
 
-    :ivar received: how many bytes of its body came, without what frames chunks.
+    :ivar received: the bytes of the body received so far, without the framing of chunks.
     """
 
     channel: Any
@@ -80,51 +79,51 @@ class WebRequest(http.Request):
         self.received = 0
 
     def parseCookies(self) -> None:
-        """There are none."""
+        """Parse no cookies: no route uses them."""
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are there."""
-        self.content = BytesIO()  # and never a file: it is bounded
+        """Prepare to receive the body, at the end of the headers."""
+        self.content = BytesIO()  # Twisted would use a file for a long body; here it is bounded
         if not self.channel.body_begins(self, length):
-            # RFC 9110, 10.1.1: a final status instead of 100 (Continue), which Twisted would send after it.
+            # RFC 9110, 10.1.1: a final status replaces 100 (Continue), which Twisted would still send.
             self.requestHeaders.removeHeader(b"expect")
 
     def handleContentChunk(self, data: bytes) -> None:
-        """A part of the body came."""
+        """Receive a part of the body."""
         self.received += len(data)
         if self.channel.accepts_body(self.received):
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """All of it is there."""
+        """Process the complete request."""
         super().requestReceived(command, self._origin_form(path), version)  # type: ignore[no-untyped-call]
 
     def announce(self, method: bytes, target: bytes) -> None:
-        """Set what the guard looks at, before the body is read."""
+        """Set the method and the path, so that the guard can check the request before its body is read."""
         self.method, self.uri = method, self._origin_form(target)
         self.path = self.uri.partition(b"?")[0]
 
     def _origin_form(self, target: bytes) -> bytes:
-        """Return the target as a path; if it is a whole URL, its host becomes the request's."""
+        """Return the target as a path. If the target is a whole URL, set the Host header to its host."""
         absolute = _ABSOLUTE_FORM.fullmatch(target)
         if absolute is None:
             return target
-        if len(self.requestHeaders.getRawHeaders(b"host", [])) <= 1:  # two are wrong whatever they say
+        if len(self.requestHeaders.getRawHeaders(b"host", [])) <= 1:  # the guard rejects two Host headers
             # RFC 9112, 3.2.2: the target's host counts, and a Host header is ignored.
             self.requestHeaders.setRawHeaders(b"host", [absolute[1]])
         return absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
 
     def accepted(self, known: bool, observes: bool) -> None:
-        """Note that it was accepted, so that its connection gives way to no newcomer while it is answered.
+        """Record that the request was accepted, so that its connection does not give way to a newcomer.
 
-        :param known: whether the address of its peer is a user's from now on.
-        :param observes: whether its user may neither stop the mount nor command it.
+        :param known: True if the request makes the peer's address known; see `Places.accept`.
+        :param observes: True if the user may neither stop the mount nor command it.
         """
-        if self.channel is not None:  # else it was lost meanwhile
+        if self.channel is not None:  # None: the connection was lost meanwhile
             self.channel.site.accepted(self.channel, known, observes)
 
     def process(self) -> None:
-        """Have it answered."""
+        """Pass the request to the site, which answers it."""
         self.setHeader(b"Date", http.datetimeToString())  # type: ignore[no-untyped-call]
         for name, value in self.channel.transport_security().items():
             self.setHeader(name, value)  # type: ignore[no-untyped-call]
@@ -132,10 +131,10 @@ class WebRequest(http.Request):
 
 
 class ConnectionState(Enum):
-    """State of a `Connection`.
+    """The state of a `Connection`.
 
-    An open one reads requests. A closing one reads no further request, and the answer to the present one may
-    still be on its way. A refused one is closing in the middle of a request, the rest of which is discarded.
+    An open connection reads requests. A closing connection reads no further request, and may still send an
+    answer. A refused connection closes in the middle of a request, and discards the rest of it.
     """
 
     OPEN = "open"
@@ -149,9 +148,9 @@ OPEN, CLOSING, REFUSED = ConnectionState
 class Connection(http.HTTPChannel):
     """One connection, with one deadline at a time.
 
-    While the peer does not read its answers, its next request waits: answers that nobody reads would fill the
-    memory, since many requests fit in what was received already. What comes is kept, and read in slices when
-    this connection has its turn (`turns.Turns`), but not before the request before it was answered.
+    Received data is kept, and parsed in slices when the connection has its turn (`turns.Turns`), one request
+    at a time. While the peer does not read its answers, its next request waits, because many requests fit in
+    the received data and their unread answers would fill the memory.
     """
 
     requestFactory: Any = WebRequest
@@ -176,21 +175,21 @@ class Connection(http.HTTPChannel):
 
     @property
     def idle_since(self) -> float | None:
-        """When the last answer ended (clock, s); None once a byte of the next request arrived, or closing."""
+        """The time at which the last answer ended (clock, s); None during a request, and while closing."""
         return None if self.requests or self._unread or self._state is not OPEN else self._idle_since
 
     @property
     def is_asking(self) -> bool:
-        """True while a request that has arrived whole waits for its answer, and the peer reads."""
+        """True while a complete request waits for its answer, and the peer reads."""
         return self._answering and not self._full
 
     def connectionMade(self) -> None:
-        """The first request may begin."""
+        """Start the deadline of the first request."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._set_deadline(self.site.limits.deadline)
 
     def dataReceived(self, data: bytes) -> None:
-        """Something came: it is read in turn."""
+        """Keep the data until the connection has its turn."""
         if self._state is not OPEN:
             return
         self._unread += data
@@ -198,13 +197,16 @@ class Connection(http.HTTPChannel):
         self._read_on()
 
     def read_slice(self, most: int) -> int:
-        """Read on, when it is this connection's turn; see `Reader`."""
-        self._idle_since = None  # the answer that ends in this slice sets it anew
+        """Parse a slice of the kept data; see `turns.Reader`.
+
+        :returns: the number of bytes in the slice.
+        """
+        self._idle_since = None  # an answer that ends in this slice sets it again
         data = bytes(self._unread[:most])
         del self._unread[:most]
         try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
-        except Exception:  # which would end another connection, whose turn it was before
+        except Exception:  # it would end another connection, whose data started this turn
             self.site.log_fault()
             self._stop_reading()
             self.transport.abortConnection()
@@ -217,7 +219,7 @@ class Connection(http.HTTPChannel):
             self.site.input_turns.add(self)
 
     def _pause_if_ahead(self) -> None:
-        """Receive nothing more while much is unread, also where Twisted has just begun to receive again."""
+        """Stop receiving while much data is unread, even if Twisted has just resumed."""
         if len(self._unread) > EAGER and self._state is OPEN:
             self._paused = True
             self.transport.pauseProducing()
@@ -229,7 +231,7 @@ class Connection(http.HTTPChannel):
                 self.transport.resumeProducing()
 
     def setLineMode(self, extra: bytes = b"") -> None:
-        """The next request may be read; what came in one slice with the end of the one before goes first."""
+        """Start the next request. Data after the end of the previous one is put back in front."""
         self._unread[:0] = extra
         super().setLineMode()  # type: ignore[no-untyped-call]
 
@@ -247,12 +249,12 @@ class Connection(http.HTTPChannel):
             self.close(self.site.limits.deadline)
 
     def pauseProducing(self) -> None:
-        """The transport is full: the peer does not read."""
+        """Record that the transport is full, because the peer does not read."""
         self._full = True
         super().pauseProducing()  # type: ignore[no-untyped-call]
 
     def resumeProducing(self) -> None:
-        """The transport is empty: a request that waited for that is answered."""
+        """Record that the transport is empty, and answer the request that waited for it."""
         self._full = False
         super().resumeProducing()  # type: ignore[no-untyped-call]
         self._pause_if_ahead()
@@ -262,7 +264,10 @@ class Connection(http.HTTPChannel):
             self.site.answer(held)
 
     def holds(self, request: WebRequest) -> bool:
-        """Whether a request waits until the peer has read the answers before it: as long as for a request."""
+        """Hold a request while the peer has not read the previous answers; the deadline of a request applies.
+
+        :returns: True if the request waits.
+        """
         if self._full:
             self._held = request
             if self._state is OPEN:
@@ -270,9 +275,10 @@ class Connection(http.HTTPChannel):
         return self._full
 
     def body_begins(self, request: WebRequest, length: int | None) -> bool:
-        """The headers are there: whether the body is taken.
+        """Decide at the end of the headers whether the body is read; refuse the request if not.
 
-        :param length: what the headers say, in bytes; None if the body comes in chunks.
+        :param length: the length in the headers, in bytes; None if the body arrives in chunks.
+        :returns: True if the body is read.
         """
         self._set_deadline(self.site.limits.deadline)
         self._body_bytes = 0
@@ -280,18 +286,18 @@ class Connection(http.HTTPChannel):
             method, target, _ = self._request_line.split(b" ")
             request.announce(method, target)
             problem = self.site.router.problem_of(request)
-            if problem is not None:  # nobody who is not let in has a body read
+            if problem is not None:
                 self.refuse(problem)
         return self.accepts_body(length or 0)
 
     def accepts_body(self, length: int) -> bool:
-        """Whether a body of so many bytes is taken; if not, the request is refused."""
+        """Return True if a body of this length is accepted, in bytes; otherwise refuse the request."""
         if length > self.site.limits.max_body and self._state is not REFUSED:
             self.refuse(Problem(413, f"the body is longer than {self.site.limits.max_body} bytes"))
         return self._state is not REFUSED
 
     def allContentReceived(self) -> None:
-        """A request is there: what is left is to answer it; one that was refused keeps its deadline."""
+        """Stop the deadline of a complete request. A refused request keeps its deadline."""
         if self._state is REFUSED:
             return
         self._set_deadline(None)
@@ -299,7 +305,7 @@ class Connection(http.HTTPChannel):
         super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Any) -> None:
-        """It was answered: the next may begin, or the connection closes."""
+        """Start the deadline of the next request, or close the connection."""
         if not self.persistent:
             self._stop_reading()
         self._set_deadline(self.site.limits.deadline)
@@ -310,10 +316,10 @@ class Connection(http.HTTPChannel):
         self._read_on()
 
     def refuse(self, problem: Problem) -> None:
-        """Answer what can't be read to its end, and read no further.
+        """Answer a request before its end, and discard all further input.
 
-        What still comes is thrown away until the peer closes: to close with data unread would reset the
-        connection, and the peer might never see why.
+        Input is discarded until the peer closes. A close with unread data would reset the connection, and the
+        peer might lose the answer.
         """
         self._state = REFUSED
         self.persistent = False
@@ -338,7 +344,7 @@ class Connection(http.HTTPChannel):
         self.transport.write(head if self._asks_head else head + body)
         self._set_deadline(self.site.limits.deadline)
         half_close = getattr(self.transport, "loseWriteConnection", None)
-        # Under TLS it would be the socket's own, whose end would come before what TLS has still to send.
+        # Under TLS a half-close would close the socket before TLS has sent its buffered data.
         if half_close is None or self.isSecure():  # type: ignore[no-untyped-call]
             self.loseConnection()  # type: ignore[no-untyped-call]
         else:
@@ -355,7 +361,10 @@ class Connection(http.HTTPChannel):
         return {"Strict-Transport-Security": f"max-age={self.site.hsts}"}
 
     def close(self, within: float) -> None:
-        """Close the connection; what the peer has not read by then is lost."""
+        """Close the connection.
+
+        :param within: the time in seconds after which it is aborted, and unread data is lost.
+        """
         self._stop_reading()
         self._set_deadline(within)
         self.loseConnection()  # type: ignore[no-untyped-call]
@@ -367,7 +376,7 @@ class Connection(http.HTTPChannel):
     def give_up_place(self) -> bool:
         """Close for a newcomer: at once, unless an answer may still be on its way to a peer that reads.
 
-        :returns: whether it closes at once, and so needs its place no longer.
+        :returns: True if the connection is aborted, and its place is free at once.
         """
         answered = self._idle_since is not None or self._answering
         if self._full or not answered or not self.site.connections[self].accepted:
@@ -378,7 +387,7 @@ class Connection(http.HTTPChannel):
         return False
 
     def headerReceived(self, line: bytes) -> bool:
-        """A header came, whole."""
+        """Parse one header."""
         try:
             read = bool(super().headerReceived(line))  # type: ignore[no-untyped-call]
         except ValueError:  # a length of 5000 digits
@@ -390,16 +399,16 @@ class Connection(http.HTTPChannel):
         return read
 
     def _has_one_framing(self) -> bool:
-        """Whether everybody on the way would find the end of the body in the same place.
+        """Return True if every proxy finds the end of the body in the same place.
 
-        Twisted passes over ``Transfer-Encoding: identity``, which was withdrawn, and a proxy need not. What
-        is not understood is refused (RFC 9112, 6.1).
+        Twisted ignores the obsolete ``Transfer-Encoding: identity``, and a proxy may not. An unknown encoding
+        is refused (RFC 9112, 6.1).
         """
         given = self.requests[-1].requestHeaders.getRawHeaders(b"transfer-encoding", [])
         return [value.lower() for value in given] in ([], [b"chunked"])
 
     def lineReceived(self, line: bytes) -> None:
-        """A line of the headers came."""
+        """Parse a line of the headers."""
         if not self.requests:
             self._asks_head = line.startswith(b"HEAD ")
             self._request_line = line
@@ -407,28 +416,26 @@ class Connection(http.HTTPChannel):
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def rawDataReceived(self, data: bytes) -> None:
-        """A part of a body came, or of what follows it."""
+        """Parse a part of a body, its framing or its trailers."""
         if self._state is REFUSED:
             return
         self._body_bytes += len(data)
         super().rawDataReceived(data)
-        goes_on = (
-            self.length is None and self._state is not REFUSED
-        )  # in chunks, and the last did not come yet
+        goes_on = self.length is None and self._state is not REFUSED  # in chunks, before the last one
         if goes_on and self._body_bytes - self.requests[-1].received > MAX_FRAMING:
             why = f"the chunks' lengths and the trailers take more than {MAX_FRAMING} bytes"
             self.refuse(Problem(400, f"{why}: send longer chunks, or Content-Length"))
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """A line is too long to be one of a request."""
+        """Refuse a request with a line that is too long."""
         self.refuse(Problem(431, "the request line or a header is too long"))
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        if self._state is not REFUSED:  # else it was told why already
-            self.refuse(Problem(400, "not a request that can be read"))
+        if self._state is not REFUSED:  # a refused request is already answered
+            self.refuse(Problem(400, "malformed request"))
 
     def connectionLost(self, reason: Any = None) -> None:
-        """It is gone; who answers on it is told."""
+        """Free the connection's place, and cancel its answers."""
         self._set_deadline(None)
         self._held = None
         self._stop_reading()
@@ -440,15 +447,15 @@ class Connection(http.HTTPChannel):
 
 @implementer(IProtocolNegotiationFactory)
 class WebSite(http.HTTPFactory):
-    """Makes connections, and counts them.
+    """Make connections, count them, and answer their requests one at a time.
 
-    :param router: answers.
-    :param limits: what one client may take up.
-    :param log: where it says that connections are refused.
-    :ivar connections: those that are not gone, each with its place.
-    :ivar refused: how many were refused because there were too many.
-    :ivar input_turns: when which connection is read.
-    :ivar hsts: for how long browsers are to use https only, s; 0 if they are not told to.
+    :param router: answers the requests.
+    :param limits: the limits of each client.
+    :param log: receives a warning for each refused connection.
+    :ivar connections: the open connections, each with its place.
+    :ivar refused: the number of connections refused because there were too many.
+    :ivar input_turns: the turns in which the connections are read.
+    :ivar hsts: the time for which browsers use only https, in seconds; 0 for no such header.
     """
 
     noisy = False
@@ -468,27 +475,25 @@ class WebSite(http.HTTPFactory):
             reactor.seconds,
             Connection.give_up_place,
         )
-        self._waiting: deque[WebRequest] = deque()  # one of a connection at most
-        self._commanding: deque[WebRequest] = (
-            deque()
-        )  # those that may stop something, which go before the others
-        self._next: IDelayedCall | None = None  # the next turn, if in this one something was answered
+        self._waiting: deque[WebRequest] = deque()  # at most one of each connection
+        self._commanding: deque[WebRequest] = deque()  # requests that may stop the mount; they go first
+        self._next: IDelayedCall | None = None  # the next turn, if this one has answered a request
         self._closing = False
         self._gone: Waiters[None] = Waiters()
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What is spoken under TLS: without an answer to that, a browser's or curl's handshake fails."""
+        """Return the protocols for TLS (ALPN). Without one, the handshake of a browser or of curl fails."""
         return [b"http/1.1"]
 
     def startFactory(self) -> None:
-        """There is no access log: it would hold what users ask, and the journal has what they did."""
+        """Open no access log: it would record users' requests, and the journal has their commands."""
 
     def stopFactory(self) -> None:
-        """So there is none to close."""
+        """Close nothing, because `startFactory` opens nothing."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Make a connection; None if there are too many, and then it is closed at once."""
-        # A unix: socket's clients have no address, and share the total.
+        """Return the protocol of a connection; None, by which Twisted closes it, if there are too many."""
+        # The clients of a unix: socket have no address; only the total bounds them.
         address = str(getattr(addr, "host", ""))
         connection = Connection()
         connection.site = self
@@ -505,13 +510,14 @@ class WebSite(http.HTTPFactory):
         return self._places.is_known(network)
 
     def accepted(self, connection: Connection, known: bool, observes: bool) -> None:
-        """Note that a request on a connection was accepted; see `Places.accept`."""
+        """Record that a request on a connection was accepted; see `Places.accept`."""
         self._places.accept(self.connections[connection], known, observes)
 
     def answer(self, request: WebRequest) -> None:
-        """Have a request answered: at once if it is the first in this turn of the reactor, else later.
+        """Answer a request: at once if it is the first in this turn of the reactor, else in a later turn.
 
-        However many come at once, the mount's messages wait for one of them, and a stop for none that looks.
+        The mount's messages therefore wait for one request at most. A POST, which may be a stop, is answered
+        before all waiting requests of other methods.
         """
         if request.channel.holds(request):
             return
@@ -525,7 +531,7 @@ class WebSite(http.HTTPFactory):
         self._next = None
         while (waiting := self._commanding or self._waiting) and self._next is None:
             request = waiting.popleft()
-            if request.channel is not None:  # else its connection was lost
+            if request.channel is not None:  # None: the connection was lost
                 self.answer(request)
 
     def log_refusal(self, peer: Any, why: HandshakeTooLongError) -> None:
@@ -533,11 +539,11 @@ class WebSite(http.HTTPFactory):
         self._limited_log.warning("web: refused %s: the TLS handshake failed: %s", peer, why)
 
     def log_fault(self) -> None:
-        """Log an error of the daemon's own that ended a connection, with its traceback."""
+        """Log an internal error that ended a connection, with its traceback."""
         self._limited_log.exception("web: failed to read a request")
 
     def forget(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """Free the place of a connection that is gone."""
         self.input_turns.discard(connection)
         place = self.connections.pop(connection, None)
         if place is not None:
@@ -546,9 +552,9 @@ class WebSite(http.HTTPFactory):
             self._gone.fire(None)
 
     def close(self) -> Deferred[None]:
-        """Close all connections, and make no more; fires when they are gone, in `CLOSE_TIME` seconds at most.
+        """Close all connections, and accept no more. A second call gives no connection more time.
 
-        It can be called twice: no connection gets more time by that.
+        :returns: fires when the connections are gone, after at most `CLOSE_TIME` seconds.
         """
         begun, self._closing = self._closing, True
         self._waiting.clear()
@@ -573,6 +579,6 @@ def make_site(
     limits: Limits,
     prefix: str = "",
 ) -> WebSite:
-    """Make the site that answers these routes; for `prefix` see `Router`."""
+    """Return the site that serves some routes; the parameters are those of `Router` and `WebSite`."""
     limited_log = RateLimitedLog(reactor, log, A_FEW)
     return WebSite(Router(routes, gate, limited_log, prefix), limits, limited_log, reactor)

@@ -1,4 +1,4 @@
-"""The file of tokens: who may ask, with what secret, for what; read once, as the daemon starts.
+"""The file of tokens, which the daemon reads once at its start. A token has a name, a secret and roles.
 
 .. code-block:: toml
 
@@ -8,9 +8,9 @@
     roles = ["command"]
     source = "EUI"
 
-Nobody but its owner may read it, or systemd or a container keeps it; the owner is the daemon's user or root.
-What is wrong with the file is told by its position and never by its text, which may be a token in the wrong
-place. Next to read: `guard`, which asks `Tokens` whose a secret is.
+The daemon's user or root owns the file, and no other user may read it, unless systemd or a container provides
+it. An error gives the position of a fault and never quotes the file, because the text may be a secret in the
+wrong place. Next to read: `guard`, which looks up the user of a secret in `Tokens`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_PROBLEMS = 20
 """The most problems of a file that are listed."""
 
 SHORTEST = 16
-"""How many characters a secret has at least."""
+"""The fewest characters of a secret."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 INCLUDED: dict[Role, frozenset[Role]] = {
@@ -42,20 +42,20 @@ INCLUDED: dict[Role, frozenset[Role]] = {
     "stop": frozenset(("observe", "stop")),
     "command": frozenset(ROLES),
 }
-"""What each role allows."""
+"""The roles that each role includes."""
 
 SOURCES: tuple[str, ...] = get_args(CommandingSource)
 KEYS = ("name", "secret", "roles", "source")
 
 MOUNTED_SECRETS = "/run/secrets"
-"""Where a container has its secrets."""
+"""The folder in which a container finds its secrets."""
 
 ROOT = 0
-"""The id of the user who may read every file."""
+"""The id of the user root."""
 
 
 class Token(NamedTuple):
-    """A user, and what proves to be that user."""
+    """A user, and the secret that identifies the user."""
 
     user: User
     secret: Secret
@@ -68,7 +68,7 @@ class Tokens:
         self._tokens = tokens
 
     def user(self, secret: str) -> User | None:
-        """Whose secret this is, or None; every token is compared, whichever fits."""
+        """Return the user of a secret, or None. Compare every token, so that the time reveals nothing."""
         fitting = [token.user for token in self._tokens if token.secret.is_said_by(secret)]
         return fitting[0] if fitting else None
 
@@ -76,9 +76,9 @@ class Tokens:
 def load_file(path: str | os.PathLike[str], users: Collection[int] = ()) -> Tokens:
     """Read a file of tokens.
 
-    :param users: the ids of users that may own it besides root and the user of this process.
-    :raises ConfigError: if it can't be read, others may read or change it too, or with all that is wrong with
-        it. No secret is in the error.
+    :param users: the ids of further users that may own the file, besides root and the user of this process.
+    :raises ConfigError: if the file can't be read, if other users may read or change it, or with every
+        problem in it. The error contains no secret.
     """
     where = os.fspath(path)
     try:
@@ -86,22 +86,20 @@ def load_file(path: str | os.PathLike[str], users: Collection[int] = ()) -> Toke
     except OSError as error:
         raise ConfigError(where, (f"can't be read: {error.strerror}",)) from None
     mode, owner = status.st_mode, status.st_uid
-    if owner not in (ROOT, os.geteuid(), *users):  # who owns it may read and change it, whatever its mode
+    if owner not in (ROOT, os.geteuid(), *users):  # an owner may read and change a file of any mode
         problem = f"it belongs to another user (id {owner}); expected the daemon's user or root: chown it"
         raise ConfigError(where, (problem,))
     if not _is_private(where, mode):
-        problem = (
-            f"others may read or change it (mode {stat.S_IMODE(mode):o}); mend it with: chmod 600 {where}"
-        )
+        problem = f"other users may read or change it (mode {stat.S_IMODE(mode):o}); run: chmod 600 {where}"
         raise ConfigError(where, (problem,))
     return load(data, where)
 
 
 def _is_private(path: str, mode: int) -> bool:
-    """Return whether a file of this mode may hold secrets.
+    """Return True if a file of this mode may hold secrets.
 
-    Orchestrators mount a secret as root's, read-only, for a group that the daemon is in (0440). Docker lets
-    all read it (0444), in a folder that is within the container only.
+    Orchestrators mount a secret with owner root and mode 0440, readable by a group of the daemon. Docker uses
+    mode 0444, in a folder that exists only within the container.
     """
     if _is_credential(path) or not mode & (stat.S_IRWXG | stat.S_IRWXO):
         return True
@@ -111,9 +109,9 @@ def _is_private(path: str, mode: int) -> bool:
 
 
 def _is_credential(path: str) -> bool:
-    """Whether systemd keeps the file for this daemon alone (``LoadCredential=``).
+    """Return True if systemd provides the file to this daemon alone (``LoadCredential=``).
 
-    It lets the daemon's user read it by an access list, whose mask looks like a right of the group.
+    Systemd gives access by an access list, whose mask looks like a right of the group.
     """
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(folder) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(str(folder))
@@ -122,12 +120,12 @@ def _is_credential(path: str) -> bool:
 def load(data: bytes, where: str = "<tokens>") -> Tokens:
     """Read tokens from the bytes of a file.
 
-    :raises ConfigError: with all that is wrong.
+    :raises ConfigError: with every problem found.
     """
     try:
         text = decode_toml(data)
         tables = read_toml(text)
-    except TOMLError as error:  # whose reason may quote a key, and so a secret
+    except TOMLError as error:  # the reason may quote a key, and so a secret
         position = f"{error.position}: " if error.position else ""
         raise ConfigError(where, (f"{position}not TOML in UTF-8 of a usual size",)) from None
     problems = list(islice(_problems(tables, text), MOST_PROBLEMS))
@@ -145,10 +143,10 @@ def _token(table: dict[str, Any]) -> Token:
 
 
 def _problems(tables: dict[str, Any], text: str) -> Iterator[str]:
-    """What is wrong, a line each."""
+    """Yield one line for each problem."""
     given = tables.get("token")
     if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
-        yield "expected [[token]], one for each"
+        yield "expected one [[token]] section for each token"
         return
     for number, name in enumerate(tables, 1):
         if name != "token":
@@ -167,7 +165,7 @@ def _problems(tables: dict[str, Any], text: str) -> Iterator[str]:
 
 
 def _place(text: str, name: str, count: str) -> str:
-    """Where a name stands: its line, too, if it is at the beginning of one line only."""
+    """Return the position of a name, with the line number if the name begins exactly one line."""
     lines = [
         number
         for number, line in enumerate(text.split("\n"), 1)
@@ -183,7 +181,7 @@ def _name_problems(name: Any, others: set[str]) -> Iterator[str]:
         yield f"name: expected {error}"
         return
     if name in others:
-        yield "name: is another token's already"
+        yield "name: another token has the same name"
     others.add(name)
 
 
@@ -198,7 +196,7 @@ def _secret_problems(secret: Any, others: set[str]) -> Iterator[str]:
     elif secret != secret.strip() or " " in secret:
         yield "secret: expected no spaces"
     elif secret in others:
-        yield "secret: is another token's already"
+        yield "secret: another token has the same secret"
     else:
         others.add(secret)
 
