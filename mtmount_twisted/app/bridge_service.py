@@ -1,7 +1,7 @@
 """`BridgeService`: the bridge, its link to the controller and its commanders, built from a configuration.
 
 The service opens and closes sockets and decides nothing about commands. Next to read: `bridge.core`, which
-decides; `upstream.link`, the link to the controller; `frontends.tcp.commanders`, the clients.
+decides; `upstream.link`, the link to the controller; `frontends.tcp`, the clients.
 """
 
 from __future__ import annotations

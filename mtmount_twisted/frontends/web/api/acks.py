@@ -1,8 +1,8 @@
-"""``GET /api/v1/acks``: how fast the mount answered in the last ten minutes, and what it refused last.
+"""``GET /api/v1/acks``: the mount's response times in the last ten minutes, and its latest refusals.
 
-`AckTimes` times each command once, for the page and for `metrics`. For the page it counts the answers in
-columns of 5 s and in bins of the time to Ack, so that a page that is opened late shows all of them. While a
-command passes, only a count changes. Next to read: ``static/acks.js``, which draws this.
+`AckTimes` times each command once, for the page and for `metrics`. For the page it counts the answers of each
+column of 5 s in bins of the time to Ack, so that a page opened later also shows earlier answers. A passing
+command changes only counts. Next to read: ``static/acks.js``, which draws the counts.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from mtmount_twisted.records import CommandRecord
 from .health import Spread
 
 WINDOW = 600.0
-"""How far the counts reach back, in seconds."""
+"""The period of the counts, in seconds."""
 
 COLUMN = 5.0
 """The width of a column, in seconds."""
 
 BOUNDS = tuple(float(f"{10 ** (power / 10):.3g}") for power in range(-30, 11))
-"""The bounds between the bins, in seconds: ten to a decade, from 1 ms to 10 s. The first bin is below them,
-the last above."""
+"""The bounds between the bins, in seconds: ten in each decade, from 1 ms to 10 s. The first bin is below all
+bounds, and the last bin is above them."""
 
 TIMES = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
     *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0),
 )
-"""The bounds between which `AckTimes.to_ack` and `AckTimes.to_done` count, in seconds."""
+"""The bounds of the bins of `AckTimes.to_ack` and `AckTimes.to_done`, in seconds."""
 
 REFUSALS = 5
-"""How many refusals are kept."""
+"""The number of refusals kept."""
 
 FRESH = 1.0
-"""For how long one answer serves all who ask, in seconds."""
+"""The time for which one answer serves all users, in seconds."""
 
 _ANSWERS = frozenset(["ack", "noack", "timed_out"])
 
 
 class AckColumn(Part, frozen=True, kw_only=True):
-    """The answers that came within a column; `counts` are those in each bin, `slowest` in s."""
+    """The answers in one column: `counts` for each bin, and the `slowest` in s."""
 
     time: Time
     counts: list[Count]
@@ -63,7 +63,7 @@ class AckColumn(Part, frozen=True, kw_only=True):
 
 
 class LastAnswer(Part, frozen=True, kw_only=True):
-    """The answer that came last, and how long it took, in s."""
+    """The latest answer, and its response time in s."""
 
     time: Time
     seconds: Seconds
@@ -80,7 +80,7 @@ class Refusal(Part, frozen=True, kw_only=True):
 
 
 class Acks(Shape, frozen=True, kw_only=True):
-    """How fast the mount answered in the last ten minutes, and what it refused last."""
+    """The mount's response times in the last ten minutes, and its latest refusals."""
 
     time: Time
     since: Time
@@ -93,9 +93,10 @@ class Acks(Shape, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Column:
-    """The answers that came within `COLUMN` seconds.
+    """The answers that arrived within `COLUMN` seconds.
 
-    :ivar start: its start (clock, s).
+    :ivar start: the start of the column (clock, s).
+    :ivar counts: the number of Acks in each bin.
     :ivar slowest: the longest time to an Ack, in seconds.
     :ivar refused: the number of commands whose answer was a NoAck instead of an Ack.
     :ivar unanswered: the number of commands without an answer in time.
@@ -109,11 +110,11 @@ class Column:
 
 
 class AckTimes:
-    """Count how long the mount took for its answers.
+    """Count the mount's response times.
 
-    :param bus: the steps of commands are received from it until `close`.
+    :param bus: the source of the steps of commands, until `close`.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param stamps: tells when it was.
+    :param stamps: converts the clock to the time of day.
     :ivar to_ack: the times from sending a command to its first Ack, since the start.
     :ivar to_done: the times from sending a command to its Done, since the start.
     """
@@ -125,18 +126,18 @@ class AckTimes:
         self._started = clock.seconds()
         self.to_ack = Spread(TIMES)
         self.to_done = Spread(TIMES)
-        # When each command in flight was sent (clock, s), by its key. The bridge bounds how many they are.
+        # The time at which each command in flight was sent (clock, s), by its key; the bridge bounds them.
         self._sent: dict[int, float] = {}
         self._acked: dict[int, float] = {}
         self._columns: deque[Column] = deque()
-        self._last: tuple[float, float, str] | None = None  # when it came (clock, s), after how long, step
-        # When each came (by the clock, and as recorded; s), and what it was.
+        self._last: tuple[float, float, str] | None = None  # time (clock, s), response time, step
+        # The time of each refusal (by the clock, and as recorded; s), and the members of its `Refusal`.
         self._refusals: deque[tuple[float, float, dict[str, str]]] = deque(maxlen=REFUSALS)
         self._made: tuple[float, bytes] | None = None
         bus.subscribe(self._step, CommandRecord)
 
     def close(self) -> None:
-        """Receive no more. It can be called twice."""
+        """Unsubscribe from the bus. It can be called twice."""
         self._bus.unsubscribe(self._step)
 
     def routes(self) -> list[Route]:
@@ -147,7 +148,7 @@ class AckTimes:
                 "/api/v1/acks",
                 self.get,
                 "observe",
-                "How fast the mount answered in the last ten minutes, and what it refused last.",
+                "The mount's response times in the last ten minutes, and its latest refusals.",
                 id="get_acks",
                 tag="state",
                 answers={200: Acks},
@@ -155,14 +156,14 @@ class AckTimes:
         ]
 
     async def get(self, call: Call) -> Answer:
-        """Answer with the counts, which are made once a second at most."""
+        """Answer with the counts, which are encoded at most once a second."""
         now = self._clock.seconds()
         if self._made is None or now - self._made[0] >= FRESH:
             self._made = now, as_body(self.shape())
         return Answer(self._made[1], headers={"Content-Type": "application/json"})
 
     def shape(self) -> Acks:
-        """Return the counts as the API tells them, oldest first."""
+        """Return the counts in the form of the API, oldest first."""
         now = self._clock.seconds()
         at = self._stamps.of
         self._forget(now)
@@ -177,7 +178,7 @@ class AckTimes:
             refusals=[Refusal(time=at(*when), **refusal) for *when, refusal in self._refusals],
         )
 
-    # What happens: in the way of a command, so this only counts
+    # Counting, on the path of each command: it must be short
 
     def _step(self, record: CommandRecord, number: int) -> None:
         key, step, code = record.key, record.step, record.code

@@ -1,9 +1,9 @@
-"""`catalogue`: every command and reply as JSON Schema (2020-12), made from their declarations alone.
+"""`catalogue`: every command and reply as JSON Schema (2020-12), generated from their declarations.
 
-Values stand in JSON as `shapes.json_value` writes them: an enumeration's member by name, a timestamp as
-``2020-02-27T14:48:27.469Z``. Units, which JSON Schema does not know, are ``x-unit``; the names and numbers
-of an enumeration are ``x-enum``. Next to read: `command_body`, which accepts the
-values that the schema of a command allows.
+A value has the JSON form that `shapes.json_value` writes: a member of an enumeration is its name, and a
+timestamp is ``2020-02-27T14:48:27.469Z``. JSON Schema does not define units, so a unit is in ``x-unit``; the
+names and numbers of an enumeration are in ``x-enum``. Next to read: `command_body`, which accepts the values
+that the schema of a command allows.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mtmount_twisted.wire.messages import BaseMessage, FieldInfo
 
 MOST = 2**31 - 1
 LEAST = -(2**31)
-"""The largest and the least integer in a command. The bound is ours: the protocol names none, all its own
-numbers fit, and a larger one may overflow in the mount."""
+"""The least and the largest integer in a command: those of 32 bits. The protocol states no bound, all its
+numbers fit, and a larger number may overflow in the mount."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -61,7 +61,7 @@ class Catalogue(Shape, frozen=True, kw_only=True):
 
 
 def parameters_in(cls: type[Command]) -> tuple[FieldInfo, ...]:
-    """Return the fields of a command that a commander chooses: those behind the header."""
+    """Return the fields of a command that follow the header; a commander chooses their values."""
     return cls.field_infos[len(Command.field_infos) :]
 
 
@@ -100,7 +100,7 @@ def _parameters(cls: type[Command]) -> Schema:
     for schema in parameters["properties"].values():
         if schema["type"] == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
-        elif "x-enum" in schema:  # two enums, each of one type: generators of clients can't mix types
+        elif "x-enum" in schema:  # generators of clients need one type in each enum, so there are two
             name, numbers = (
                 {"type": schema.pop("type"), "enum": schema.pop("enum")},
                 schema["x-enum"].values(),

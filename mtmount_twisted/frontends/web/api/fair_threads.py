@@ -1,6 +1,7 @@
-"""`FairThreads`: a few threads for many users, none of whom can keep the others waiting.
+"""`FairThreads`: a few threads shared fairly by many users, so that no user delays the others for long.
 
-Touches nothing but what calls a function in a thread. Next to read: `history`, which reads the journal so.
+The class decides the order of the work. A function passed to it starts the threads. Next to read: `history`,
+which reads the journal in these threads.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred, maybeDeferred
 
 THREADS = 3
-"""How many threads there are: one user has one at most, and two users with slow queries leave one."""
+"""The most threads at work. A user has at most one, so that two users with slow queries leave one free."""
 
 
 class _Work(NamedTuple):
@@ -22,18 +23,20 @@ class _Work(NamedTuple):
 
 
 class FairThreads:
-    """Calls functions in threads: one at a time of each share, and the shares in turn.
+    """Call functions in threads: at most one at a time for each share, and the shares in turn.
 
-    :param in_thread: call a function in a thread of its own, and return a Deferred of what it returns.
+    A share is the name of a user, or of a network if there are no tokens.
+
+    :param in_thread: calls a function in a new thread, and returns a Deferred of its result.
     """
 
     def __init__(self, in_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
         self._in_thread = in_thread
         self._running: set[str] = set()
-        self._waiting: dict[str, deque[_Work]] = {}  # the share whose turn it is comes first
+        self._waiting: dict[str, deque[_Work]] = {}  # the next share comes first
 
     def count(self, share: str) -> int:
-        """How much work of a share there is, that which waits included."""
+        """Return the number of a share's functions that run or wait."""
         return (share in self._running) + len(self._waiting.get(share, ()))
 
     def run(
@@ -42,11 +45,11 @@ class FairThreads:
         call: Callable[[], Any],
         begins: Callable[[Deferred[Any]], object] = lambda done: None,
     ) -> Deferred[Any]:
-        """Call a function once its share has no other at work and a thread is free.
+        """Call a function in a thread once a thread is free and no other function of its share runs.
 
-        :param begins: called when its thread begins, with the Deferred that is returned.
-        :returns: a Deferred of what `call` returns. To cancel it forgets work that waits; the thread of work
-            that has begun goes on and keeps its place, and what comes of it is dropped.
+        :param begins: called with the returned Deferred when the thread starts.
+        :returns: a Deferred of the result of `call`. A cancel removes a function that waits. A function that
+            runs keeps its thread until it ends, and its result is dropped.
         """
         done: Deferred[Any] = Deferred(lambda _: self._forget(share, work))
         work = _Work(done, call, begins)
@@ -77,8 +80,8 @@ class FairThreads:
 
     def _ended(self, result: Any, share: str, done: Deferred[Any]) -> None:
         self._running.discard(share)
-        if share in self._waiting:  # it had its turn: the others come first
+        if share in self._waiting:  # the share has had its turn, and goes to the end
             self._waiting[share] = self._waiting.pop(share)
-        if not done.called:  # else it was cancelled
+        if not done.called:  # a cancelled Deferred has been called
             done.callback(result)
         self._begin()

@@ -1,7 +1,7 @@
-"""`Health`: probes for monitoring systems; `LoopWatch`: the lag of the event loop.
+"""`Health`: probes for monitoring systems. `LoopWatch`: the lag of the event loop.
 
-A monitoring system asks without a token, so the answers are short and name no user.
-Next to read: `metrics`, which shows the figures of `LoopWatch`.
+A probe needs no token, so its answer is short and names no user. Next to read: `metrics`, which exports the
+lags of `LoopWatch`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LoopWatch:
         self._turns.clock = clock
 
     def start(self) -> Deferred[Any]:
-        """Start to measure.
+        """Start measuring.
 
         :returns: fires when `stop` is called.
         """
@@ -66,7 +66,7 @@ class LoopWatch:
         return self._turns.start(INTERVAL, now=False)
 
     def stop(self) -> None:
-        """Stop to measure. It can be called twice, and at any time."""
+        """Stop measuring. It can be called twice, and at any time."""
         if self._turns.running:
             self._turns.stop()
 
@@ -74,7 +74,7 @@ class LoopWatch:
         now = self._clock.seconds()
         self.last = max(0.0, now - self._due)
         self.lags.add(self.last)
-        # A loop that is late is called next when a multiple of the interval has passed since its start.
+        # `LoopingCall` skips calls while it is late: calls are due at multiples of the interval from its start.
         self._due = self._since + INTERVAL * (1 + (now - self._since) // INTERVAL)
 
 
@@ -82,7 +82,7 @@ Yes = Annotated[bool, Meta(extra_json_schema={"const": True})]
 
 
 class Alive(Shape, frozen=True, kw_only=True):
-    """The process turns."""
+    """The event loop of the daemon runs."""
 
     ok: Yes
 
@@ -103,7 +103,7 @@ class Ready(Shape, frozen=True, kw_only=True):
 
 
 class NotReady(Problem, frozen=True, kw_only=True):
-    """The mount can't be commanded, or commands not be recorded; `lacks` says why."""
+    """The mount can't be commanded, or commands can't be recorded; `lacks` names the reasons."""
 
     ready: bool
     lacks: list[str]
@@ -158,10 +158,11 @@ class Health:
         return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost))
 
     def lacks(self) -> list[str]:
-        """Return a word for each reason for which commands can't be sent, or not be recorded.
+        """Return a word for each reason why commands can't be sent or recorded.
 
-        ``controller``: its link is not up; ``listeners``: a commander can't connect; ``journal``: it can't
-        be written; ``journal_rows``: it loses rows of clients with rights. The log says more.
+        ``controller``: the link is down; ``listeners``: a configured port can't listen; ``journal``: the file
+        can't be written; ``journal_rows``: the journal loses rows of clients with rights. The log gives the
+        details.
         """
         service = self._service
         deaf = service.port_failures or any(pair.listen_error is not None for pair in service.all_pairs)

@@ -1,8 +1,7 @@
-"""The journal in pages, for users and programs.
+"""``GET /api/v1/messages``: the journal in pages.
 
-`Shelf` reads the file in threads of its own. A reading that takes long is ended, and each user has one thread
-at a time, so that no user delays another. `History` is ``GET /api/v1/messages``. Next to read:
-``journal.reading``.
+`Shelf` reads the journal's file in threads. It ends a reading that takes long, and gives each user one thread
+at a time, so that no user delays another. `History` is the route. Next to read: ``journal.reading``.
 """
 
 from __future__ import annotations
@@ -62,28 +61,28 @@ from .fair_threads import FairThreads
 T = TypeVar("T")
 
 PER_USER = 2
-"""The most queries of one user at once: one is read, the other waits for it."""
+"""The most queries of one user at once: one runs, the other waits."""
 
 MAX_LIMIT, LIMIT = 1000, 100
 """The most entries of a page, and the default."""
 
 MAX_SCANNED = 50_000
-"""The most rows that one page looks at: then it ends, and the next page goes on."""
+"""The most rows read for one page. Then the page ends, and the next page continues."""
 
 MAX_PAGE_BYTES = 2**20
-"""Of lines in a page: after that it ends."""
+"""The size of a page's lines at which the page ends, in bytes."""
 
 PATIENCE = 10.0
 """The longest reading, in seconds."""
 
 LONGEST_WAIT = 2 * PATIENCE + 2
-"""The longest reading with its wait for a thread, behind another of the same user, in seconds."""
+"""The longest reading including the wait for another reading of the same user, in seconds."""
 
 REST_ROWS, REST_TIME = 100, 0.002
-"""After how many rows a thread that reads rests, and how long, in seconds: Python runs one thread at a time,
-and one that never rests keeps the reactor's waiting at each of its system calls."""
+"""The number of rows after which a reading thread rests, and the length of the rest in seconds. Python runs
+one thread at a time, and a thread without rests delays each system call of the reactor's thread."""
 
-OFF = "the journal is turned off: set [journal] file in the configuration, or start without --journal none"
+OFF = "the journal is disabled: set [journal] enabled = true in the configuration, or omit --journal none"
 
 PARAMETERS = (
     Parameter(
@@ -98,22 +97,22 @@ PARAMETERS = (
         "command",
         "query",
         Annotated[str, Meta(examples=["AzimuthAxisMove,103"])],
-        "Names or codes of commands, with commas between.",
+        "Names or codes of commands, separated by commas.",
     ),
     Parameter(
         "outcome",
         "query",
         Annotated[str, Meta(examples=["failed", "done,ack"])],
-        f"failed, {', '.join(OUTCOMES)}, with commas between.",
+        f"One or more of failed, {', '.join(OUTCOMES)}, separated by commas.",
     ),
     Parameter(
         "limit",
         "query",
         Annotated[int, Meta(ge=1, le=MAX_LIMIT, extra_json_schema={"default": LIMIT})],
-        "Entries at most.",
+        "The most entries.",
     ),
-    Parameter("before", "query", EventId, "Only what came before this id, the last first."),
-    Parameter("after", "query", EventId, "Only what came after this id, the first first."),
+    Parameter("before", "query", EventId, "Only entries before this id, the newest first."),
+    Parameter("after", "query", EventId, "Only entries after this id, the oldest first."),
 )
 """The parameters of a query of the journal."""
 
@@ -121,10 +120,10 @@ PARAMETERS = (
 class Shelf:
     """The journal's file and the threads that read it.
 
-    :param path: the file; None if the journal is turned off.
-    :param reactor: the reactor in which results arrive.
-    :param in_thread: calls a function in a thread; threads of its own if None.
-    :param now: seconds, monotonic.
+    :param path: the file; None if the journal is disabled.
+    :param reactor: the reactor whose thread receives the results.
+    :param in_thread: calls a function in a thread; a new daemon thread for each call if None.
+    :param now: returns the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -142,15 +141,15 @@ class Shelf:
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T], share: str) -> T:
-        """Call a function with the open file in a thread, and return its result; it can be cancelled.
+        """Call a function with the open file in a thread, and return its result. It can be cancelled.
 
-        A reading that has not begun when its time is over, or when it is cancelled, is forgotten. So no more
-        of them wait than there are requests that wait for them, which `places` bounds.
+        A reading that waits is removed when it is cancelled or times out. The number of waiting readings is
+        therefore bounded by the number of requests, which `places` bounds.
 
-        :param share: the owner of the reading; each has one thread at a time, and `PER_USER` readings,
-            one that hangs in its thread included.
-        :raises JournalError: if the file can't be read, or a reading took longer than `PATIENCE`.
-        :raises Problem: if the owner has the most readings already.
+        :param share: the owner of the reading. An owner has one thread at a time, and at most `PER_USER`
+            readings, including one that hangs in its thread.
+        :raises JournalError: if the file can't be read, or the reading takes longer than `PATIENCE`.
+        :raises Problem: with status 429 if the owner has `PER_USER` readings already.
         """
         path = self.path
         if path is None:
@@ -158,7 +157,7 @@ class Shelf:
         if self._closed:
             raise JournalError("the daemon ends")
         if self._threads.count(share) >= PER_USER:
-            text = f"you have {PER_USER} queries at work already"
+            text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
             raise Problem(429, text, headers={"Retry-After": "1"})
         unwanted = Event()
 
@@ -171,7 +170,7 @@ class Shelf:
             return _read(path, work, stop)
 
         def begin(found: Deferred[T]) -> None:
-            # The thread looks at its own deadline, but not while the disk hangs.
+            # The thread checks its own deadline, but can't while the disk hangs.
             found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
 
         found: Deferred[T] = self._threads.run(share, reading, begin)
@@ -184,9 +183,9 @@ class Shelf:
             unwanted.set()
 
     def in_thread(self, work: Callable[[], T]) -> Deferred[T]:
-        """Call a function that needs no file, and ends by itself, in a thread of its own.
+        """Call a function that does not read the file, and ends soon, in a new thread.
 
-        It waits for no reading: the threads that read may all hang.
+        The function does not wait for a reading, because all reading threads may hang.
         """
         return self._in_thread(work)
 
@@ -194,7 +193,7 @@ class Shelf:
         return in_daemon_thread(self._reactor, work, "journal reader")
 
     def close(self) -> None:
-        """End all readings; a thread that hangs is left behind."""
+        """End all readings. Abandon a thread that hangs."""
         self._closed = True
 
 
@@ -208,7 +207,14 @@ def _read(path: Path, work: Callable[[sqlite3.Connection], T], stop: Callable[[]
 
 
 class Query(NamedTuple):
-    """A query: entries after an id, the first of them first; else before one, the last first."""
+    """A query for a page of entries.
+
+    :ivar wanted: the conditions that SQLite checks.
+    :ivar selection: the conditions that are checked for each row read.
+    :ivar limit: the most entries.
+    :ivar before: entries before this id are read, the newest first; None for all.
+    :ivar after: entries after this id are read, the oldest first; None for a query by `before`.
+    """
 
     wanted: Wanted
     selection: Selection
@@ -218,14 +224,14 @@ class Query(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The entries of a page; `next` is the id from which the next page goes on, None at the end."""
+    """The entries of a page, and the id from which the next page continues; None at the end."""
 
     entries: list[Row]
     next: str | None
 
 
 class Page(Shape, frozen=True, kw_only=True):
-    """Entries of the journal, and the id from which the next page goes on; null at the end."""
+    """Entries of the journal, and the id from which the next page continues; null at the end."""
 
     entries: list[Annotated[Raw, Meta(extra_json_schema=reference("Entry"))]]
     next: EventId | None
@@ -258,8 +264,10 @@ def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] =
 class History:
     """The route of the journal.
 
-    :param wall_clock: Unix time in seconds, from which ``10 min ago`` is counted.
-    :param rest: called in the thread that reads, now and then: it waits for `REST_TIME` if None.
+    :param shelf: reads the journal's file.
+    :param turns: the turns of the reactor in which entries are encoded.
+    :param wall_clock: returns Unix time in seconds, the reference of ``10 min ago``.
+    :param rest: called in the reading thread after each `REST_ROWS` rows; waits for `REST_TIME` if None.
     """
 
     def __init__(
@@ -322,7 +330,7 @@ def read_query(query: Mapping[str, str], now: float) -> Query:
     faults = unknown(query, PARAMETERS)
     selection = read_selection(query, faults)
     if REQUEST in selection.types:
-        faults.append(Fault("query.kind", f"{REQUEST!r} is not in the journal, but among live events"))
+        faults.append(Fault("query.kind", f"the journal has no {REQUEST!r}; the event stream has"))
 
     def value(name: str, read: Callable[[str], Any]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The lease over HTTP: take command, release it, request it from its holder, grant it to another commander.
+"""The lease over HTTP: take command, release it, request it from the holder, or grant it to a commander.
 
 To take and to release command, the user's commander sends ``AskForCommand``, under the bridge's rules. A
 request changes nothing: the holder receives it, and may grant it. Next to read: `commanders`,
@@ -29,8 +29,8 @@ REQUEST_TIME = 60.0
 """The time for which a request for command is valid, in seconds."""
 
 ASK_TIME = 60.0
-"""The longest wait of an answer for the controller's decision, in seconds; the bridge gives up sooner, unless
-the controller's Ack announces a longer time."""
+"""The longest time that an answer waits for the controller's decision, in seconds. The bridge usually times
+out earlier, except after an Ack that announces a longer duration."""
 
 _STATUSES = {"busy": 429, "not_sent": 503, "timed_out": 504, "outcome_unknown": 504}
 """The status of an answer for each end of an ``AskForCommand`` other than a rejection, which is 409."""
@@ -67,10 +67,10 @@ class Leases:
     """The routes of the lease.
 
     :param bridge: an `IBridge`.
-    :param bus: changes are received from it until `close`, and requests are published there.
-    :param publish: told of each request: the event's name and its data.
+    :param bus: the source of changes of the lease, until `close`.
+    :param publish: publishes each request: called with the event's name and its data.
     :param clock: an ``IReactorTime``.
-    :param stamps: tells since when.
+    :param stamps: converts the clock to the time of day.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Leases:
         bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
-        """Receive no more. It can be called twice."""
+        """Unsubscribe from the bus. It can be called twice."""
         self._bus.unsubscribe(self._change)
 
     def _change(self, record: ChangeRecord, number: int) -> None:
@@ -104,7 +104,7 @@ class Leases:
             self._requests.clear()
 
     def shape(self) -> Lease:
-        """Return the lease as the API tells it."""
+        """Return the lease in the form of the API."""
         lease = self._bridge.lease
         holder = lease.holder
         now = self._clock.seconds()

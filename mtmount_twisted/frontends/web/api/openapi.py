@@ -1,6 +1,6 @@
-"""`document`: the whole API as OpenAPI 3.1, made from the routes.
+"""`document`: the whole API as OpenAPI 3.1, generated from the routes.
 
-A test sends requests that it makes from the document to a daemon. Next to read: `calls.Route`.
+A test generates requests from the document and sends them to a daemon. Next to read: `calls.Route`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The present state as one answer: the links, the lease, the mount's last values, the commands in flight.
+"""``GET /api/v1/state``: the links, the lease, the mount's last values and the commands in flight.
 
-The mount's lines are decoded when a user asks for the state, never as they arrive, and each line only once.
+A line of the mount is decoded when a user first requests the state, not when it arrives, and only once.
 Next to read: `bridge.last_values`, which keeps these lines; `leases`.
 """
 
@@ -44,7 +44,7 @@ from mtmount_twisted.version import __version__
 from .leases import Leases
 
 AXES = {0: "azimuth", 1: "elevation"}
-"""The name of an axis, by its number in `InPositionReply`."""
+"""The name of each axis, by its number in `InPositionReply`."""
 
 _SUBSYSTEMS = {str(int(subsystem)): subsystem.name for subsystem in SubsystemId}
 _LINKS = ("link_up", "link_down")
@@ -62,7 +62,7 @@ class Controller(Part, frozen=True, kw_only=True):
 
 
 class You(Part, frozen=True, kw_only=True):
-    """The user that asks."""
+    """The user of the request."""
 
     name: Name
     commander: Name
@@ -72,7 +72,7 @@ class You(Part, frozen=True, kw_only=True):
 
 
 class Commander(Part, frozen=True, kw_only=True):
-    """A client of the bridge that is connected."""
+    """A connected client of the bridge."""
 
     name: Name
     source: SourceName
@@ -83,7 +83,7 @@ class Commander(Part, frozen=True, kw_only=True):
 
 
 class Axis(Part, frozen=True, kw_only=True):
-    """An axis, as the mount reported it last."""
+    """The state of an axis that the mount reported last."""
 
     in_position: bool
     stale: bool
@@ -91,7 +91,7 @@ class Axis(Part, frozen=True, kw_only=True):
 
 
 class Mount(Part, frozen=True, kw_only=True):
-    """The mount's own state, as it reported it last; null where it reported none."""
+    """The state that the mount reported last; a member is null until the mount reports it."""
 
     description: str | None
     stale: bool
@@ -99,7 +99,7 @@ class Mount(Part, frozen=True, kw_only=True):
 
 
 class MountWarning(Part, frozen=True, kw_only=True):
-    """A warning that the mount gave."""
+    """An active warning of the mount."""
 
     code: int
     subsystem: str | None
@@ -111,7 +111,7 @@ class MountWarning(Part, frozen=True, kw_only=True):
 
 
 class MountError(Part, frozen=True, kw_only=True):
-    """An error that the mount reported."""
+    """An active error of the mount."""
 
     code: int
     subsystem: str | None
@@ -137,7 +137,7 @@ class InFlight(Part, frozen=True, kw_only=True):
 
 
 class JournalState(Part, frozen=True, kw_only=True):
-    """The journal: how far it is behind, in s, and how many rows it lost."""
+    """The journal: the age of its oldest unwritten row, in s, and the number of lost rows."""
 
     path: str | None
     lag: Seconds
@@ -164,7 +164,7 @@ class State(Shape, frozen=True, kw_only=True):
 
 
 Shown = tuple[str, Axis | Mount | MountWarning | MountError]
-"""The decoded value of a line, without its time; before it the name of the axis, where it has one."""
+"""The name of the axis, if the line has one, and the decoded value of the line without its time."""
 
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
 
@@ -173,11 +173,11 @@ class StateRoutes:
     """The route of the state.
 
     :param bridge: an `IBridge`.
-    :param bus: changes are received from it until `close`.
+    :param bus: the source of changes, until `close`.
     :param link: a `upstream.link.ControllerLink`.
     :param journal: a `journal.recorder.Journal` or ``JournalOff``.
-    :param clock: an ``IReactorTime``, the one that the bridge has.
-    :param stamps: tells since when.
+    :param clock: the ``IReactorTime`` of the bridge.
+    :param stamps: converts the clock to the time of day.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class StateRoutes:
         bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
-        """Receive no more. It can be called twice."""
+        """Unsubscribe from the bus. It can be called twice."""
         self._bus.unsubscribe(self._change)
 
     def _change(self, record: ChangeRecord, number: int) -> None:
@@ -225,11 +225,11 @@ class StateRoutes:
         ]
 
     async def get(self, call: Call) -> Answer:
-        """Answer with the state, as this user sees it."""
+        """Answer with the state for the user of the request."""
         return Answer(self.shape(call.user))
 
     def shape(self, user: User) -> State:
-        """Return the state as the API tells it to a user."""
+        """Return the state for a user, in the form of the API."""
         bridge = self._bridge
         said = self._said.shape(bridge.known.entries())
         return State(
@@ -306,7 +306,7 @@ def _commander(client: Any) -> Commander:
 
 
 class MountSaid(NamedTuple):
-    """The members of the state that the mount's replies fill."""
+    """The members of the state that come from the mount's replies."""
 
     axes: dict[str, Axis]
     mount: Mount
@@ -315,9 +315,9 @@ class MountSaid(NamedTuple):
 
 
 class Said:
-    """The mount's last values, decoded; a line that can't be decoded is left out.
+    """The mount's last values, decoded. A line that can't be decoded is skipped.
 
-    :param stamps: gives the times of the lines.
+    :param stamps: converts the clock to the time of day.
     """
 
     def __init__(self, stamps: Stamps) -> None:
@@ -327,8 +327,8 @@ class Said:
     def shape(self, entries: list[Any]) -> MountSaid:
         """Return the decoded values of some entries.
 
-        :param entries: the entries of a `bridge.last_values.LastValueCache`: each has its line, its time
-            (clock, s), and whether it is stale.
+        :param entries: the entries of a `bridge.last_values.LastValueCache`: each has a line, its time
+            (clock, s), and True if it is stale.
         """
         before = self._shown
         self._shown = {

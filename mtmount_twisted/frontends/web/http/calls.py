@@ -141,7 +141,7 @@ class Route:
         never changed, because a change breaks these programs.
     :ivar tag: the name of its group, one of `openapi.TAGS`.
     :ivar answers: the answers that are no `Problem`, by status: the class of a JSON answer or its `Content`,
-        or media types with commas between; empty if there is no body.
+        or media types separated by commas; empty if there is no body.
     :ivar problems: the statuses of a `Problem`, beyond those that each route has.
     :ivar body: the body that the route takes; None if it takes none.
     """
