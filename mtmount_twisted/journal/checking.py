@@ -1,9 +1,9 @@
-"""What a journal's file must be before it is trusted: a file may come from anybody.
+"""Checks of a journal's file before it is used, because anyone may have made the file.
 
-``mtmount-journal`` reads files that were copied from elsewhere, and the daemon opens what it finds at its
-path. A file whose tables are views without end, whose triggers act as a row is written, or whose values are
-hundreds of megabytes long must neither stop them nor fill the memory. SQLite's own documentation, "Defense
-Against The Dark Arts", is the source of the settings here.
+``mtmount-journal`` reads files from other machines, and the daemon opens the file at its path. A hostile file
+may contain an endless view in place of a table, a trigger that runs as a row is written, or a value of
+hundreds of megabytes. No such file may stop the programs or fill the memory. The settings here follow
+SQLite's page "Defense Against The Dark Arts". Next to read: `file` and `reading`, which use the checks.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from mtmount_twisted.visible import visible
 from .schema import COLUMNS, SCHEMA, UNPRIVILEGED
 
 LAST_ID = 2**62
-"""All ids are below this, so that SQLite, which has 64 bits for them, can count with them."""
+"""The bound on all ids; sums of ids then fit into SQLite's 64 bits."""
 
 EARLIEST, LATEST = -62_135_596_800.0, 253_402_300_799.0
-"""Between which times a row can be: years 1 to 9999 (s, Unix time), for `datetime` knows no others."""
+"""The bounds on the time of a row (s, Unix time): the years 1 to 9999, the range of `datetime`."""
 
 MAX_OBJECTS = 1000
-"""How many tables, views, indexes and triggers a journal may have: SQLite parses the text of all of them
-before the first statement."""
+"""The most tables, views, indexes and triggers in a journal; SQLite parses them all before it runs the first
+statement."""
 
 LONGEST_SQL = 16 * 1024
-"""How long the text of one of them may be, in bytes."""
+"""The longest SQL text of one table, view, index or trigger, in bytes."""
 
 _STEPS_PER_OBJECT = 7
-"""How many instructions SQLite's virtual machine takes for each, found by experiment with SQLite 3.40."""
+"""The instructions of SQLite's virtual machine for each of them, found by experiment with SQLite 3.40."""
 
 TABLES = ("run", *COLUMNS)
 """The tables that every journal has."""
 
 SIDES = ("-wal", "-shm", "-journal")
-"""How the files end that SQLite keeps beside its file (sqlite.org/tempfiles.html)."""
+"""The suffixes of the files that SQLite keeps beside its file (sqlite.org/tempfiles.html)."""
 
 _MAKING = {
     statement.split()[2]: " ".join(statement.split())
@@ -56,21 +56,21 @@ _INTEGERS = ("run", "epoch", "key", "sequence_id", "code", "lease")
 
 
 def unfit(found: os.stat_result, user: int) -> str:
-    """Return why a file can't be a journal of this user; empty if it can."""
+    """Return the reason why a file can't be a journal of this user; empty if it can."""
     if why := kind_problem(found):
         return why
     if stat.S_ISDIR(found.st_mode):
         return "it is a folder; expected a regular file"
     if found.st_uid != user:
-        return f"it belongs to user {found.st_uid}, and the daemon is user {user}: who owns it can change it"
+        return f"it belongs to user {found.st_uid}, who can change it; expected the daemon's user {user}"
     return ""
 
 
 def side_problem(path: str | os.PathLike[str]) -> str:
-    """Why SQLite must not open a journal because of what is beside it; empty if it may.
+    """Return the reason why SQLite must not open a journal with the files beside it; empty if it may.
 
-    SQLite opens the files of a write-ahead log and of a rollback by the journal's name, whatever they are: it
-    waits without end for a FIFO's other side, and follows a link.
+    SQLite opens the write-ahead log and the rollback journal by name, without a check. It follows a link, and
+    it waits for ever at a FIFO.
     """
     for end in SIDES:
         name = f"{os.fspath(path)}{end}"
@@ -80,16 +80,19 @@ def side_problem(path: str | os.PathLike[str]) -> str:
             continue
         if why := "it is a symbolic link" if stat.S_ISLNK(found.st_mode) else kind_problem(found):
             why = why.removesuffix("; expected a regular file")
-            return f"{name}: {why}; expected a regular file of SQLite's, or none: remove it"
+            return f"{name}: {why}; expected a regular file of SQLite, or no file: remove it"
     return ""
 
 
 def restrict(db: sqlite3.Connection, longest: int) -> None:
-    """Let SQLite call no function that a file's schema names and that could do harm, and read no value that
-    is longer than so many bytes. Have it read the schema, which must be small.
+    """Restrict SQLite before it uses a file, then read the file's schema.
 
-    :raises NotAJournalError: if the schema is larger than a journal's can be.
-    :raises sqlite3.Error: if it can't be read.
+    SQLite calls no unsafe function that the schema names, reads no value longer than a bound, and accepts
+    only a small schema.
+
+    :param longest: the longest value, in bytes.
+    :raises NotAJournalError: if the schema is too large for a journal.
+    :raises sqlite3.Error: if the file can't be read.
     """
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
     db.execute("PRAGMA trusted_schema = OFF").fetchall()
@@ -99,7 +102,7 @@ def restrict(db: sqlite3.Connection, longest: int) -> None:
         db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
-            raise NotAJournalError(f"it has more than {MAX_OBJECTS} tables, views and the like") from None
+            raise NotAJournalError(f"it has more than {MAX_OBJECTS} tables, views and others") from None
         raise
     finally:
         db.set_progress_handler(None, 0)
@@ -107,14 +110,14 @@ def restrict(db: sqlite3.Connection, longest: int) -> None:
 
 
 def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> str:
-    """Return why a file's schema can't be one of the bridge's; empty if it can.
+    """Return the reason why a file's schema is not that of the bridge; empty if it is.
 
-    A table that is a view in truth can go on without end, and a trigger can do anything as a row is written.
-    What else somebody has added is neither read nor written.
+    A view in place of a table may be endless, and a trigger may run any SQL as a row is written. Other added
+    objects are harmless, because they are neither read nor written.
 
-    :param found: type, name and SQL of all that ``sqlite_master`` has.
-    :param writing: True if rows are to be written, which runs triggers and fills indexes; an empty file may
-        be written, too.
+    :param found: type, name and SQL of each row of ``sqlite_master``.
+    :param writing: True if rows will be written, which runs triggers and updates indexes. An empty file is
+        then accepted too.
     """
     lacking = set(TABLES)
     is_empty = True
@@ -124,28 +127,28 @@ def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> s
         shown = f"{ascii(kind)[1:20].rstrip(chr(39))} {ascii(name)[:100]}"
         if name in _MAKING:
             if kind != "table" or text != _MAKING[name]:
-                return f"its {shown} is not as the bridge makes it"
+                return f"its {shown} differs from that of the bridge"
             lacking.discard(name)
         elif writing and kind == "trigger":
-            return f"it has a {shown}, and the bridge makes none"
+            return f"it has a {shown}; the bridge makes no trigger"
         elif writing and kind == "index" and sql is not None and not _PLAIN_INDEX.fullmatch(text):
-            return f"it has an {shown}, which is not one on plain columns"
+            return f"it has an {shown} with expressions; expected indexes on columns only"
     return "" if not lacking or (writing and is_empty) else f"it has no table {', '.join(sorted(lacking))}"
 
 
 def is_rows_fault(error: sqlite3.Error) -> bool:
-    """True if SQLite, or Python's module for it, can't give a value: it is too long, or no UTF-8."""
+    """Return True if SQLite or Python's module for it can't return a value: it is too long, or not UTF-8."""
     from_module = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
     return isinstance(error, sqlite3.DataError) or from_module
 
 
 def in_words(error: Exception) -> str:
-    """What SQLite says, in which a file may have put names: short, and with nothing that a terminal obeys."""
+    """Return SQLite's error text, shortened and without control characters: a file may put names in it."""
     return visible(str(error)[:200])
 
 
 def faulty_row(db: sqlite3.Connection, table: str, low: int, high: int) -> int | None:
-    """The first id in a range whose row can't be read because of what it holds; None if all can be."""
+    """Return the id of the first row in a range that can't be read because of its content, or None."""
     if _can_read(db, table, low, high):
         return None
     while low < high:
@@ -171,9 +174,9 @@ def _can_read(db: sqlite3.Connection, table: str, low: int, high: int) -> bool:
 
 
 def wrong_value(table: str, values: dict[str, Any]) -> str:
-    """Which value of a row is of another type than the bridge writes; empty if none is.
+    """Return the first value of a row that has not the type that the bridge writes; empty if there is none.
 
-    :param values: by their columns.
+    :param values: the values of the row, by column.
     """
     for name, value in values.items():
         if name == "time":

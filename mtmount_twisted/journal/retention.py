@@ -1,10 +1,11 @@
-"""Which rows of the journal are too old, whatever the wall clock does. No file, no SQL: see `writer`.
+"""The age of the journal's rows, also while the wall clock is wrong.
 
-The rows of the run that goes on age by the monotonic clock. Those of earlier runs have nothing but the time
-that is written in them. They age by the wall clock, once that has agreed with the monotonic clock for an
-hour, and at most one day's worth of them is given up in an hour: a clock that is wrong costs little before
-somebody reads the log. A stamp that cannot be true, before 2020 or in the future, proves nothing: such a row
-goes when a row that was recorded after it does.
+Rows of the present run age by the monotonic clock. A row of an earlier run has only its stamp, and ages by
+the wall clock. Two rules limit the loss from a wrong wall clock. Deletion starts once the wall clock has
+agreed with the monotonic clock for an hour. Each hour, at most one day of rows is deleted, so that an
+operator can read the log in time. An incredible stamp, before 2020 or in the future, is ignored: its row is
+deleted together with a later row. The module uses no file and no SQL. Next to read: `writer`, which deletes
+the rows.
 """
 
 from __future__ import annotations
@@ -19,34 +20,35 @@ HOUR = 3600.0
 DAY = 86400.0
 
 AGREEMENT = 5.0
-"""By how much the wall clock may move against the monotonic clock in an hour, in seconds: one that is slewed
-at the 500 ppm of ``adjtimex`` moves by 1.8 s."""
+"""The largest change of the wall clock against the monotonic clock in an hour, in seconds. A clock slewed at
+500 ppm, the most of ``adjtimex``, changes by 1.8 s."""
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
-"""No row was recorded before this: the protocol is of 2020. A clock that was not set begins in 1970."""
+"""The earliest credible stamp, because the protocol is of 2020. A clock that is not set starts in 1970."""
 
 
 class Ages:
-    """How long ago the rows of the run that goes on were recorded, on the monotonic clock.
+    """The ages of the present run's rows, by the monotonic clock.
 
-    Rows are remembered by the hour, or by a 24th of `keep` if that is less: they go as much too late.
+    Ages are kept for groups of rows. A group spans an hour, or a 24th of `keep` if that is less, and a row is
+    deleted late by at most that time.
 
-    :param keep: how old a row may get, in seconds.
+    :param keep: the age at which a row is too old, in seconds.
     """
 
     def __init__(self, keep: float) -> None:
         self._keep = keep
         self._step = min(HOUR, keep / 24)
-        self._hours: deque[list[float]] = deque()  # when it began and ended, and the last id recorded in it
+        self._hours: deque[list[float]] = deque()  # start, end, and last id of a group
 
     def wrote(self, last_id: int, now: float) -> None:
-        """All rows up to this id were recorded by now."""
+        """Record that all rows up to an id exist now."""
         if not self._hours or now - self._hours[-1][0] >= self._step:
             self._hours.append([now, now, last_id])
         self._hours[-1][1:] = now, last_id
 
     def old(self, now: float) -> int | None:
-        """Return the last id that is too old, or None; each id is returned once."""
+        """Return the last id that is too old, or None. Return each id only once."""
         found = None
         while self._hours and now - self._hours[0][1] >= self._keep:
             found = int(self._hours.popleft()[2])
@@ -54,14 +56,15 @@ class Ages:
 
 
 class Agreement:
-    """Whether the wall clock has agreed with the monotonic clock for an hour."""
+    """A comparison of the wall clock with the monotonic clock over an hour."""
 
     def __init__(self) -> None:
         self._ahead = self._since = math.nan
         self._agrees = False
 
     def look(self, now: float, wall: float) -> bool:
-        """True if it has; to be asked often, since a step is seen by the next look only.
+        """Return True if the clocks have agreed for an hour. Call this often, because only a call sees a
+        step.
 
         :param now: the monotonic clock, in seconds.
         :param wall: the wall clock, in seconds, Unix time.
@@ -78,9 +81,9 @@ class Agreement:
 
 
 class Allowance:
-    """What may be given up of earlier runs in one hour: a day's worth of what is too old.
+    """The rows of earlier runs that may be deleted in one hour: one day of the rows that are too old.
 
-    :param oldest: rows that were recorded before this time are too old (s, Unix time).
+    :param oldest: the time before which a row is too old (s, Unix time).
     :param now: the wall clock (s, Unix time).
     """
 
@@ -90,9 +93,10 @@ class Allowance:
         self._first = math.inf
 
     def last_old(self, rows: Iterable[tuple[int, float]]) -> tuple[int | None, bool]:
-        """Go through rows, each an id and a time, by their ids.
+        """Find the rows that may be deleted.
 
-        :returns: the id up to which they may be given up, or None; and whether one came that may not be.
+        :param rows: the id and the time of each row, in the order of ids.
+        :returns: the last id that may be deleted, or None; and True if a row follows that must stay.
         """
         found = None
         for id, time in rows:
@@ -106,14 +110,15 @@ class Allowance:
 
     @property
     def credible(self) -> tuple[float, float]:
-        """Between which times a stamp can be true (s, Unix time)."""
+        """The bounds of a credible stamp (s, Unix time)."""
         return EARLIEST, self._now
 
 
 class Deletions:
-    """Tells the log of each deletion: at once, and then once an hour of all that followed.
+    """Log deletions: the first at once, and those that follow once an hour, as a sum.
 
-    :param tell: takes a level of `logging`, a message and its arguments.
+    :param tell: called with a level of `logging`, a message and its arguments.
+    :param clock: returns the monotonic clock, in seconds.
     """
 
     def __init__(self, tell: Callable[..., None], clock: Callable[[], float]) -> None:
@@ -123,14 +128,20 @@ class Deletions:
         self._told: dict[str, float] = {}
 
     def add(self, why: str, rows: int, low: float, high: float) -> None:
-        """So many rows, with stamps between these times (s, Unix time), were deleted."""
+        """Record a deletion.
+
+        :param why: the cause, for the log.
+        :param rows: the number of rows.
+        :param low: the earliest stamp (s, Unix time).
+        :param high: the latest stamp (s, Unix time).
+        """
         before = self._rows.get(why, (0, math.inf, -math.inf))
         self._rows[why] = before[0] + rows, min(low, before[1]), max(high, before[2])
 
     def report(self, at_once: bool = False) -> None:
         """Log the deletions that are not logged yet, unless their cause was logged within the last hour.
 
-        :param at_once: tell of that, too: there will be no later.
+        :param at_once: log those too, because the process ends.
         """
         now = self._clock()
         for why, (rows, low, high) in tuple(self._rows.items()):

@@ -1,8 +1,8 @@
-"""The journal's file: its tables, its version, where it is, and the words that stand in it.
+"""The schema of the journal: its tables, its version, its path, and the words in its columns.
 
-The bridge writes it (`journal.file`), ``mtmount-journal`` reads it (`journal.reading`), and both know it from
-here alone. Text and numbers only: nothing here opens the file. ``docs/reference/journal.rst`` explains each
-column and word.
+The bridge writes the file (`journal.file`), and ``mtmount-journal`` reads it (`journal.reading`); both use
+this module. The module holds text and numbers, and opens no file. ``docs/reference/journal.rst`` explains
+each column and word.
 """
 
 from __future__ import annotations
@@ -17,33 +17,36 @@ from typing import Any
 from mtmount_twisted.dialects.tma2020.commands import AckOnlyCommandCodes
 
 APPLICATION_ID = 0x4D544D4A
-"""SQLite's ``application_id`` of a journal, "MTMJ": tells it from another program's database."""
+"""SQLite's ``application_id`` of a journal, "MTMJ". It distinguishes a journal from other databases."""
 
 VERSION = 2
-"""SQLite's ``user_version``: counted up when a table changes."""
+"""SQLite's ``user_version``, which increases with each change of a table."""
 
 SPAN_IDS = 2**11
-"""How many ids a row of ``span`` stands for: an index on time that costs one row in so many."""
+"""The number of ids that one row of ``span`` covers. The table is a compact index on time."""
 
 RUN_IDS = 2**36
-"""How many ids a run has for itself, so that two daemons in one file never meet. They fit into a double."""
+"""The number of ids reserved for each run, so that ids of two daemons never collide. An id fits into a
+double."""
 
 CONTROLLER = "controller"
-"""The name, as a peer, of what takes the bridge's commands; every other peer is a commander."""
+"""The peer name of the controller."""
 
 EVERYONE = "everyone"
-"""The name, as a peer, of all commanders at once, to whom an event goes."""
+"""The peer name of all commanders, the receivers of an event."""
 
 OBSERVERS = "observers"
-"""The name, as a peer, of all clients that only observe, to whom each answer goes too."""
+"""The peer name of all observers, who receive each reply too."""
 
 RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
-"""The names that no commander has: they, or what begins with one and ``/``, stand for others."""
+"""Names that no commander may have. They, and names that begin with one and ``/``, have a meaning of their
+own."""
 
 LONGEST_NAME = 64
+"""The longest name of a commander, in characters."""
 
 OPEN_STEPS = ("received", "sent", "ack")
-"""The steps after which a command still goes on, but for the Ack that is an end: see `is_end`."""
+"""The steps after which a command is still pending; an Ack may also be its end: see `is_end`."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "message": ("time", "peer", "direction", "epoch", "line"),
@@ -60,28 +63,28 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "event": ("time", "kind", "peer", "epoch", "detail"),
 }
-"""What a row of each table says, in the order in which the bridge writes it, after ``id`` and ``run``."""
+"""The columns of each table after ``id`` and ``run``, in the order in which the bridge writes them."""
 
 Row = tuple[Any, ...]
-"""A number that counts up within the run, and then the table's `COLUMNS`."""
+"""The number of a row, which increases within the run, and the values of the table's `COLUMNS`."""
 
 
 class Unprivileged(Row):
-    """A row that a client without rights brought about: it gives way to the others."""
+    """A row caused by a client without rights. It is deleted or dropped before other rows."""
 
     __slots__ = ()
 
 
 Batch = tuple[list[Row], list[Row], list[Row]]
-"""Rows that are written together: of each table in the order of `COLUMNS`, as they were recorded."""
+"""Rows to write in one transaction: a list for each table of `COLUMNS`, in the order of recording."""
 
 FIRST_AND_LAST_ID = f"""SELECT coalesce(min(low), 0), coalesce(max(high), 0) FROM ({
     " UNION ALL ".join(
         f"SELECT (SELECT min(id) FROM {table}) low, (SELECT max(id) FROM {table}) high" for table in COLUMNS
     )
 })"""
-"""In SQL, the lowest and the highest id of the file, 0 if it has no rows. An aggregate of its own for each:
-SQLite finds one at once, and goes through the whole table for two."""
+"""SQL for the lowest and the highest id of the file, 0 if it has no rows. Each aggregate has its own SELECT:
+SQLite uses the index for one aggregate, and scans the table for two."""
 
 _SPAN = """CREATE TABLE span (
     span INTEGER PRIMARY KEY, rows INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL)"""
@@ -91,21 +94,22 @@ _ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
 
 
 def is_end(step: str, code: int) -> bool:
-    """True if a step is an end of its command: not open, or the Ack of a command that gets no more.
+    """Return True if a step ends its command: it is not an open step, or it is the Ack of a track command.
 
-    :param code: the command's.
+    :param code: the code of the command.
     """
     return step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes)
 
 
 IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
-"""In SQL, what `is_end` says of a row ``e`` of ``step``."""
+"""The SQL condition of `is_end` for a row ``e`` of ``step``."""
 
 UNPRIVILEGED_TABLE = "unprivileged"
+"""The table with the ids of the rows that clients without rights caused."""
 
 UNPRIVILEGED = f"CREATE TABLE {UNPRIVILEGED_TABLE} (id INTEGER PRIMARY KEY)"
-"""The ids of the rows that clients without rights brought about: they are deleted first. A journal of an
-earlier version gets this table when it is opened to be written, and that version can still use the file."""
+"""SQL that creates the table `UNPRIVILEGED_TABLE`; its rows are deleted first. A journal of an earlier
+version gets the table when the daemon opens it, and that version can still use the file."""
 
 COMMANDS = f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
             CASE s.key WHEN 0 THEN s.step ELSE coalesce(
@@ -118,8 +122,8 @@ COMMANDS = f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id
                 (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) END AS last_time
         FROM step s
         WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)"""
-"""In SQL, what the view ``command`` gives. Our own programs do not read the view, which a file can define as
-it likes."""
+"""The SELECT of the view ``command``. The programs of this package do not read the view, because a file may
+define it in another way."""
 
 SCHEMA = (
     """CREATE TABLE run (
@@ -144,24 +148,25 @@ SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
-"""What makes an empty file a journal; ``unknown`` holds what a daemon that died left without an end."""
+"""SQL that makes an empty file a journal. ``unknown`` lists the commands that a killed daemon left
+pending."""
 
 
 def usable_name(text: str) -> str:
-    """Return the text, if it can be a commander's name in a configuration.
+    """Return the text if it is a valid name of a commander in a configuration.
 
-    :raises ValueError: with what was expected.
+    :raises ValueError: with the expected form.
     """
     return _usable(text, r"[A-Za-z0-9_-]+", "letters, digits, - and _")
 
 
 def usable_client_name(text: str) -> str:
-    """Return the text, if it can be the name in a client's certificate.
+    """Return the text if it is a valid name in a client's certificate.
 
-    ``alice@site.org``, ``Ann Lee`` and ``desk.site.org`` are names. A slash separates a port's name from its
-    client's, so a name has none.
+    ``alice@site.org``, ``Ann Lee`` and ``desk.site.org`` are valid. A slash is not valid, because it
+    separates the name of a port from the name of its client.
 
-    :raises ValueError: with what was expected.
+    :raises ValueError: with the expected form.
     """
     words = r"[A-Za-z0-9_.@-]+(?: [A-Za-z0-9_.@-]+)*"
     return _usable(text, words, "letters, digits, - _ . @ and single spaces between them")
@@ -171,7 +176,7 @@ def _usable(text: str, pattern: str, expected: str) -> str:
     if re.fullmatch(pattern, text) is None or len(text) > LONGEST_NAME:
         raise ValueError(f"{expected}, at most {LONGEST_NAME}")
     if text in RESERVED_NAMES:
-        raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which the journal uses for others")
+        raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which are reserved")
     return text
 
 
@@ -185,29 +190,33 @@ MIGRATIONS = {
         "PRAGMA user_version = 2",
     ),
 }
-"""What makes a journal of a version one of the next."""
+"""SQL that converts a journal of each version to the next version."""
 
 
 def default_path(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the journal is if nobody says otherwise: below ``XDG_STATE_HOME``, or ``~/.local/state``."""
+    """Return the default path of the journal, in ``XDG_STATE_HOME`` or in ``~/.local/state``.
+
+    :raises RuntimeError: if this user has no home directory.
+    """
     state = environment.get("XDG_STATE_HOME", "")
     folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
     return folder / "mtmount-bridge" / "journal.sqlite"
 
 
 def real_path(path: Path) -> Path:
-    """Where a journal really is: SQLite keeps its write-ahead log beside the file to which a symbolic link
-    points, and not beside the link. A link to nothing gives where the file would be.
+    """Return the path of a journal with symbolic links resolved, even if the file does not exist.
+
+    SQLite keeps its write-ahead log beside the target of a link, not beside the link.
     """
     return Path(os.path.realpath(path))
 
 
 class Gap:
-    """Count lost rows until an event ``gap`` stands in their place.
+    """Count lost rows until an event ``gap`` replaces them.
 
-    :param whose: stands behind the number of rows in the event's detail; begins with a space.
-    :ivar rows: how many rows were lost since the last event.
-    :ivar total: how many rows were lost in all.
+    :param whose: a phrase for the owner of the rows in the event's detail; begins with a space.
+    :ivar rows: the number of rows lost since the last event.
+    :ivar total: the number of rows lost in all.
     """
 
     def __init__(self, whose: str = "") -> None:

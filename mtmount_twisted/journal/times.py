@@ -1,4 +1,4 @@
-"""What a person writes for a time -> Unix time. All times without a zone are UTC."""
+"""`parse_time`: a time that a person writes -> Unix time. A time without a zone is in UTC."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
 
 
 def parse_time(text: str, now: float) -> float:
-    """The moment that a text names.
+    """Return the time that a text names.
 
     :param text: ISO 8601 (``2026-11-22T16:14``, ``2026-11-22``), a time of the day that has passed last
         (``16:14``), a time before now (``10 min ago``, ``2h``), or ``now``.
     :param now: the current time (s, Unix time).
     :returns: seconds, Unix time.
-    :raises ValueError: if it is none of these, in words for a person.
+    :raises ValueError: if the text is none of these; the error shows the expected forms.
     """
     word = text.strip().lower()
     ago = _AGO.fullmatch(word)
@@ -46,5 +46,5 @@ def _last_time_of_day(word: str, now: float) -> float:
 
 
 def iso(when: float) -> str:
-    """A Unix time as ISO 8601, UTC, with milliseconds and a Z."""
+    """Return a Unix time in ISO 8601, in UTC, with milliseconds and a Z."""
     return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -176,11 +176,11 @@ class SchemaTests(HostileCase):
         self.harm("DROP TABLE message")
         columns = "id, 1 run, 1.0 time, '' peer, 'from' direction, 1 epoch, x'' line"
         self.harm(f"CREATE VIEW message AS {ENDLESS} SELECT {columns} FROM n")
-        self.assertEqual(self.refusal(), "its view 'message' is not as the bridge makes it")
+        self.assertEqual(self.refusal(), "its view 'message' differs from that of the bridge")
         self.open()
         self.record()
         self.writer.turn()
-        self.assertIn("its view 'message' is not as the bridge makes it", self.told[0])
+        self.assertIn("its view 'message' differs from that of the bridge", self.told[0])
 
     def test_views_are_not_read(self) -> None:
         """What the file's views say is not asked, endless or not."""
@@ -197,7 +197,7 @@ class SchemaTests(HostileCase):
         """A column that is computed as it is read makes it another table."""
         self.harm("DROP TABLE event")
         self.harm("CREATE TABLE event (id INTEGER PRIMARY KEY, run AS (length(zeroblob(id))))")
-        self.assertEqual(self.refusal(), "its table 'event' is not as the bridge makes it")
+        self.assertEqual(self.refusal(), "its table 'event' differs from that of the bridge")
 
     def test_no_table(self) -> None:
         """A table that is lacking is told."""
@@ -230,7 +230,7 @@ class SchemaTests(HostileCase):
         self.open()
         self.record()
         self.writer.turn()
-        self.assertIn("it has a trigger 't', and the bridge makes none", self.told[0])
+        self.assertIn("it has a trigger 't'; the bridge makes no trigger", self.told[0])
         self.assertEqual(self.read(), self.sound)
 
     def test_indexes(self) -> None:

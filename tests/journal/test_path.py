@@ -177,7 +177,7 @@ class OwnFileTests(JournalCase):
                 make(name)
                 self.told.clear()
                 self.write()
-                expected = f"{name}: it is {kind}; expected a regular file of SQLite's, or none: remove it"
+                expected = f"{name}: it is {kind}; expected a regular file of SQLite, or no file: remove it"
                 self.assertIn(expected, self.told[0])
                 error = self.assertRaises(JournalError, open_journal, self.path)
                 self.assertIn(expected, str(error))

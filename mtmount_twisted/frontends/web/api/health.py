@@ -74,7 +74,8 @@ class LoopWatch:
         now = self._clock.seconds()
         self.last = max(0.0, now - self._due)
         self.lags.add(self.last)
-        # `LoopingCall` skips calls while it is late: calls are due at multiples of the interval from its start.
+        # `LoopingCall` skips calls while it is late: calls are due at multiples of the interval from its
+        # start.
         self._due = self._since + INTERVAL * (1 + (now - self._since) // INTERVAL)
 
 
