@@ -1,7 +1,7 @@
-"""One open file of the journal: batches of rows -> SQLite. All of it runs in the journal's thread.
+"""`Store`: one open file of the journal. It runs in the journal's thread.
 
-`Store` writes a batch in one transaction, or raises. What is done about that is in `writer`; what is
-in the file, in `journal.schema`.
+A `Store` writes each batch of rows in one transaction, or raises. `writer` handles its errors, and
+`journal.schema` defines the tables. Next to read: `checking`, the checks of a file before it is used.
 """
 
 from __future__ import annotations
@@ -44,38 +44,39 @@ from .schema import (
 )
 
 BUSY_TIMEOUT = 2.0
-"""How long another program's lock is waited for before it counts as a fault, in seconds."""
+"""The longest wait for the lock of another program; then it counts as a fault, in seconds."""
 
 VACUUM_PAGES = 2000
-"""The most pages that one `Store.give_back` gives back to the system."""
+"""The most pages that one call of `Store.give_back` returns to the file system."""
 
 BATCH_BYTES = 4 * 2**20
-"""The most bytes of rows that are written in one transaction, about; less if little is kept."""
+"""The approximate size of the largest transaction, in bytes; smaller if `keep_bytes` is small."""
 
 FILE_PER_ROW = 100
-"""What a row takes in the file besides its text, in bytes, about."""
+"""The approximate size of a row in the file without its text, in bytes."""
 
 TRIMMED_ROWS = 500
-"""How many rows that clients without rights brought about are deleted in one transaction."""
+"""The most unprivileged rows that are deleted in one transaction."""
 
 MOST_BYTES = 16 * 2**20
-"""The longest value that is read or written: SQLite refuses a longer one, and does not read it."""
+"""The longest value that SQLite reads or writes, in bytes; it refuses a longer one."""
 
 CHECKED_SPANS = 16
-"""How many spans `Store.check` reads: some 3 MB."""
+"""The number of spans that `Store.check` reads: about 3 MB."""
 
 LOOK_BACK = 1_000_000
-"""Among how many of the last ids commands without an end are looked for at a start: that takes some 0.3 s."""
+"""The number of last ids that are searched at a start for commands without an end, in about 0.3 s."""
 
 WAL_LIMIT = 16 * 2**20
-"""To what the write-ahead log is cut after a burst, in bytes, and to less if little is kept: see `Limits`."""
+"""The size to which SQLite truncates the write-ahead log after a burst, in bytes; less if `keep_bytes` is
+small."""
 
 MOST_LOG = 64 * 2**20
-"""How long the write-ahead log may get while a reader keeps it from being cut, in bytes, at most."""
+"""The largest write-ahead log while a reader prevents its truncation, in bytes."""
 
-# One statement takes many rows, and one that takes more than there are is filled up with rows of NULLs,
-# which it ignores, because each call of SQLite gives up the interpreter's lock and has to get it back: beside
-# a reactor that is all busy that takes up to 5 ms each time.
+# Each call of SQLite releases the interpreter's lock and acquires it again, which takes up to 5 ms while the
+# reactor is busy. Therefore one statement inserts many rows. A statement with more places than rows is filled
+# with rows of NULLs, which it ignores.
 _ROWS_PER_STATEMENT = (16, 64, 256)
 
 _WIDTHS = {table: 1 + len(columns) for table, columns in COLUMNS.items()}
@@ -92,11 +93,11 @@ T = TypeVar("T")
 
 
 class Run(NamedTuple):
-    """A run of the daemon, as it stands in a file.
+    """A run of the daemon in one file.
 
-    :ivar number: counts up in the file.
-    :ivar base: what is added to the number of a row to get its id.
-    :ivar started: when (s, Unix time): tells it from another journal's run of the same number.
+    :ivar number: the number of the run, counted from 1 in each file.
+    :ivar base: the difference between the id of a row and its number.
+    :ivar started: the start (s, Unix time). It distinguishes runs of the same number in different files.
     """
 
     number: int
@@ -105,12 +106,12 @@ class Run(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How `keep_bytes` is divided, in bytes.
+    """The parts of `keep_bytes`, in bytes.
 
-    :ivar most: what the file and its write-ahead log take together, at most.
-    :ivar tables: what the rows take: when they take more, the oldest are deleted.
-    :ivar log: what the write-ahead log takes before it is cut.
-    :ivar batch: how much is written in one transaction.
+    :ivar most: the largest sum of the file and its write-ahead log.
+    :ivar tables: the largest size of the rows; beyond it, the oldest rows are deleted.
+    :ivar log: the size of the write-ahead log at which it is truncated.
+    :ivar batch: the largest transaction.
     """
 
     most: int
@@ -120,17 +121,17 @@ class Limits(NamedTuple):
 
 
 def limits(keep_bytes: int) -> Limits:
-    """Divide what may be kept: a batch and the write-ahead log need some of it."""
+    """Divide `keep_bytes` among the rows, the write-ahead log and a batch."""
     batch, log = min(BATCH_BYTES, keep_bytes // 16), min(MOST_LOG, keep_bytes // 8)
     return Limits(keep_bytes, keep_bytes - log - 2 * batch, log, batch)
 
 
 class Size(NamedTuple):
-    """What a journal takes on the disk, in bytes.
+    """The size of a journal on the disk, in bytes.
 
-    :ivar used: the rows.
-    :ivar file: the file, with the pages that are free.
-    :ivar log: its write-ahead log.
+    :ivar used: the size of the rows.
+    :ivar file: the size of the file, including free pages.
+    :ivar log: the size of the write-ahead log.
     """
 
     used: int
@@ -139,7 +140,7 @@ class Size(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """How many rows were deleted, and between which times their stamps are (s, Unix time)."""
+    """The number of deleted rows, and the earliest and latest of their stamps (s, Unix time)."""
 
     rows: int
     low: float
@@ -147,20 +148,22 @@ class Deleted(NamedTuple):
 
 
 class Store:
-    """One open journal file.
+    """One open journal file. All methods raise `sqlite3.Error` if they fail.
 
-    :param run: the run that goes on, if one does.
-    :param number: gives the number of a row that is written here without having been recorded.
-    :param keep_bytes: how large the file and its write-ahead log may get; None for no limit.
+    :param run: the present run, if it has begun in this file or another one; None at the start of the daemon.
+    :param number: returns the number of the next row; for rows that the `Store` itself adds.
+    :param keep_bytes: the largest size of the file and its write-ahead log, in bytes; None for no limit.
     :param connect: opens a database; for tests.
-    :ivar made_private: the files that others could read or write, with the modes that they had.
-    :ivar last_id: the highest id that was written here; 0 before the first.
-    :ivar unreadable: the row because of which commands without an end could not be counted; or empty.
-    :ivar left_unknown: which run, if this one has just begun and others were before, left how many commands
-        that were sent without an end.
-    :raises sqlite3.Error: if it can't be opened, as all methods do if they can't do their work.
-    :raises OSError: if its folder can't be made.
-    :raises NotAJournalError: if it is something else, or a later version's.
+    :param wall_clock: returns Unix time, in seconds.
+    :ivar run: the present run, as it is in this file.
+    :ivar made_private: the files that other users could read or write, each with its previous mode.
+    :ivar last_id: the highest id written by this object; 0 before the first row.
+    :ivar unreadable: the row that prevents a count of commands without an end, and the error; empty if none.
+    :ivar left_unknown: the number of the previous run, and the number of commands that it sent and left
+        without an end; both 0 if this run has not begun here.
+    :raises sqlite3.Error: if the file can't be opened.
+    :raises OSError: if its folder can't be created.
+    :raises NotAJournalError: if the file is not a journal, or is of a later version.
     """
 
     run: Run
@@ -208,7 +211,8 @@ class Store:
             execute("PRAGMA auto_vacuum = INCREMENTAL")  # can't be chosen once there is a table
         execute("PRAGMA journal_mode = WAL").fetchall()
         execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing that was committed
-        execute("PRAGMA secure_delete = FAST").fetchall()  # some systems overwrite, which doubles the log
+        # The default of some systems overwrites deleted rows, which doubles the log.
+        execute("PRAGMA secure_delete = FAST").fetchall()
         execute(f"PRAGMA journal_size_limit = {self._log_limit}").fetchall()
         pages = min(1000, self._log_limit // self._pragma("page_size"))  # 1000 is SQLite's own choice
         execute(f"PRAGMA wal_autocheckpoint = {pages}").fetchall()
@@ -221,7 +225,7 @@ class Store:
             self._in_transaction(lambda: [execute(statement) for statement in chain(*steps)])
 
     def _begin_run(self, run: Run | None, number: Callable[[], int], now: float) -> None:
-        """The run goes on if the file has it, or has none yet; else one begins."""
+        """Continue the run if the file has it or has no run yet. Otherwise begin a new run in the file."""
         last = self._one("SELECT max(run) FROM run")
         begins = run is None or (bool(last) and not self._has(run))
         if run is None or begins:
@@ -237,7 +241,7 @@ class Store:
         if begins or not last:
             values = (run.number, run.started, os.getpid(), __version__)
             self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
-        # A span that is out of range is somebody else's: SQLite could not count with its ids.
+        # The bridge never writes a span out of this range, in which SQLite can't compute ids.
         self._db.execute(f"DELETE FROM span WHERE span < 0 OR span >= {LAST_ID // SPAN_IDS}")
         if begins and last:
             self._report_unknown(last, number, now)
@@ -283,15 +287,16 @@ class Store:
     def write(self, batch: Batch) -> None:
         """Write all rows of a batch, or none.
 
-        Their ids are their numbers and the run's base: sorting by id tells what came first in a run.
+        The id of a row is the sum of its number and the run's base, so that ids sort the rows of a run by
+        time.
         """
         self._in_transaction(lambda: self._insert(batch))
 
     def write_each(self, batch: Batch) -> list[Row]:
         """Write the rows of a batch that can be written.
 
-        :returns: those that never can be, because of what they hold; an event ``gap`` stands in the
-            place of the first of them.
+        :returns: the rows that can't be written because of their content. An event ``gap`` takes the place of
+            the first of them.
         """
         bad: list[Row] = []
 
@@ -340,7 +345,7 @@ class Store:
         for start, size in _chunks(len(rows), self._sizes):
             chunk = rows[start : start + size]
             values: list[Any] = list(chain.from_iterable(chunk))
-            if table == "message":  # `sqlite3` takes a `bytearray` as it is, but looks long at `bytes`
+            if table == "message":  # `sqlite3` binds a `bytearray` faster than `bytes`
                 values[width - 1 :: width] = map(bytearray, values[width - 1 :: width])
             values += [None] * ((size - len(chunk)) * width)
             written = self._db.execute(self._statements[table, size], values).rowcount
@@ -348,22 +353,25 @@ class Store:
                 raise sqlite3.IntegrityError(f"{len(chunk) - written} rows of {table} were not taken")
 
     def is_in_place(self) -> bool:
-        """False once the file was removed or replaced: SQLite would go on writing into nowhere."""
+        """Return False once the file is removed or replaced; SQLite would still write to the removed file."""
         return _is(self.path, self._file)
 
     def remove_log(self) -> None:
-        """Once it is closed and not in place: remove its write-ahead log, which SQLite would take for that
-        of the file which is in its place now."""
+        """Remove the write-ahead log of a closed file that is no longer in place.
+
+        SQLite would otherwise apply the log to the file that has replaced it.
+        """
         if _is(f"{self.path}-wal", self._log_file):
             for end in ("-wal", "-shm"):
                 Path(f"{self.path}{end}").unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Count the last rows of the file, and check all of it if the number is not the one that it states.
+        """Compare the number of the last rows with the table ``span``; check the whole file if they differ.
 
-        The numbers also differ if somebody has deleted rows by hand, which is no damage.
+        The numbers also differ after a user has deleted rows by hand, which is no damage.
 
-        :raises sqlite3.DatabaseError: with SQLite's code for a corrupt file, or another if the check fails.
+        :raises sqlite3.DatabaseError: with SQLite's code for a corrupt file, or another code if the check
+            itself fails.
         """
         sql = f"SELECT span, rows FROM span ORDER BY span DESC LIMIT {CHECKED_SPANS}"
         spans = self._db.execute(sql).fetchall()
@@ -371,12 +379,12 @@ class Store:
             return
         (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            error = sqlite3.DatabaseError(found.splitlines()[-1])  # the first says which database it is
+            error = sqlite3.DatabaseError(found.splitlines()[-1])  # the first line names the database
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
 
     def last_old(self, allowance: Allowance) -> int | None:
-        """The last id of earlier runs that may be given up now, or None: in the first span that has one."""
+        """Return the last id of earlier runs that may be deleted now, in the first span with one; or None."""
         low, high = allowance.credible
         sql = "SELECT span FROM span WHERE span <= ? AND high >= ? AND low <= ? ORDER BY span"
         for (span,) in self._db.execute(sql, (self.run.base // SPAN_IDS, low, high)).fetchall():
@@ -386,7 +394,7 @@ class Store:
         return None
 
     def _stamps(self, span: int) -> list[tuple[int, float]]:
-        """The ids and times of a span's rows of earlier runs, by their ids."""
+        """Return the ids and times of a span's rows of earlier runs, in the order of ids."""
         start, end = _ids(span)
         rows = []
         for table in COLUMNS:
@@ -399,10 +407,10 @@ class Store:
         found = self._db.execute("SELECT min(span) FROM span WHERE span <= ?", (last // SPAN_IDS,)).fetchone()
         return None if found[0] is None else self._delete(found[0], last)
 
-    # What keeps the file within its size
+    # The size of the file
 
     def size(self) -> Size:
-        """What it takes on the disk now."""
+        """Return the present size on the disk."""
         page, pages = self._pragma("page_size"), self._pragma("page_count")
         try:
             log = os.stat(f"{self.path}-wal").st_size
@@ -411,22 +419,22 @@ class Store:
         return Size((pages - self._pragma("freelist_count")) * page, pages * page, log)
 
     def cut_log(self) -> None:
-        """Move what the write-ahead log holds into the file, unless a reader still needs it."""
-        self._db.execute("PRAGMA busy_timeout = 0").fetchall()  # no reader is waited for
+        """Move the content of the write-ahead log to the file, unless a reader needs the log."""
+        self._db.execute("PRAGMA busy_timeout = 0").fetchall()  # do not wait for a reader
         try:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}").fetchall()
 
     def delete_unprivileged(self) -> Deleted | None:
-        """Delete the first rows that clients without rights brought about; None if there are none."""
+        """Delete the oldest unprivileged rows; None if there are none."""
         while True:
             first = f"SELECT id FROM {UNPRIVILEGED_TABLE} ORDER BY id LIMIT {TRIMMED_ROWS}"
             (last,) = self._db.execute(f"SELECT max(id) FROM ({first})").fetchone()
             if last is None:
                 return None
             deleted = self._in_transaction(partial(self._delete_marked, last))
-            if deleted.rows:  # else another version of this program has deleted them
+            if deleted.rows:  # if 0, an earlier version of this program has deleted the rows
                 return deleted
 
     def _delete_marked(self, last: int) -> Deleted:
@@ -445,7 +453,7 @@ class Store:
         return Deleted(rows, min(_known(times), default=0.0), max(_known(times), default=0.0))
 
     def delete_oldest(self, most_bytes: int) -> Deleted | None:
-        """Delete the file's first rows, with some so many bytes, of one span; None if there are none."""
+        """Delete the oldest rows, of one span and of about `most_bytes`; None if there are none."""
         while True:
             (span,) = self._db.execute("SELECT min(span) FROM span").fetchone()
             if span is None:
@@ -455,7 +463,7 @@ class Store:
                 return deleted
 
     def _last_within(self, span: int, most_bytes: int) -> int:
-        """Up to which id a span's rows have so many bytes, about."""
+        """Return the id up to which the rows of a span have about `most_bytes`."""
         start, end = _ids(span)
         selects = [
             f"SELECT id, length({columns[-1]}) FROM {table} WHERE id >= {start} AND id < {end}"
@@ -470,15 +478,18 @@ class Store:
         return end
 
     def give_back(self) -> bool:
-        """Give some free pages back to the system; True if there may be more."""
+        """Return some free pages to the file system.
+
+        :returns: True if there may be more.
+        """
         before = self._pragma("freelist_count")
         if before:
             pages = min(VACUUM_PAGES, max(1, self._log_limit // self._pragma("page_size") // 2))
-            # A script, because `execute` takes one step of it, and a step gives back one page.
+            # `execute` runs only one step of the pragma, which frees one page; a script runs all steps.
             self._db.executescript(f"PRAGMA incremental_vacuum({pages})")
         return 0 < self._pragma("freelist_count") < before
 
-    # How rows go
+    # Deletion
 
     def _delete(self, span: int, last: int) -> Deleted | None:
         """Delete a span's rows up to an id; None if there are none."""
@@ -502,7 +513,7 @@ class Store:
         return Deleted(rows, min(_known(times), default=0.0), max(_known(times), default=0.0))
 
     def close(self) -> None:
-        """Close the file; the last one that has it open folds its write-ahead log into it."""
+        """Close the file. SQLite moves the write-ahead log to the file when the last program closes it."""
         self._db.close()
 
 
@@ -515,8 +526,9 @@ def _known(times: Iterable[float | None]) -> list[float]:
 
 
 def _count(db: sqlite3.Connection, span: int) -> int:
-    """How many rows a span has."""
-    sql = "SELECT count(*), sum(length({0})) FROM {1} WHERE id >= ? AND id < ?"  # so that each row is read
+    """Return the number of rows in a span."""
+    # The sum makes SQLite read each row, and so find damage.
+    sql = "SELECT count(*), sum(length({0})) FROM {1} WHERE id >= ? AND id < ?"
     found = [
         db.execute(sql.format(columns[-1], table), _ids(span)).fetchone()
         for table, columns in COLUMNS.items()
@@ -525,24 +537,24 @@ def _count(db: sqlite3.Connection, span: int) -> int:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make a folder, and those above it, for their owner alone, whatever the umask."""
+    """Create a folder and its parents with mode 0700, whatever the umask."""
     if not folder.is_dir():
         _make_folders(folder.parent)
-        with contextlib.suppress(FileExistsError):  # made meanwhile; or a file, which SQLite will find
+        with contextlib.suppress(FileExistsError):  # another process made it; or a file, which SQLite reports
             folder.mkdir(mode=0o700)
             folder.chmod(0o700)
 
 
 def _make_private(path: Path) -> list[str]:
-    """Make the file, if there is none, for its owner alone: all that was commanded is in it.
+    """Create the file if it is missing, and restrict it to its owner, because it records all commands.
 
-    SQLite gives what it keeps beside it the same mode. If that can't be done, SQLite says why. A file that
-    is there is not opened: to close it would end the locks that this process has on it, a reader's, say.
+    SQLite gives the files beside it the same mode. If the file can't be created, SQLite reports the reason.
+    An existing file is not opened, because to close it would release this process's locks on it
+    (``fcntl(2)``).
 
-    :returns: the files that were there, and that others could read or write, each with its mode; they can't
-        any more.
-    :raises NotAJournalError: if it, or what is beside it, is no file, or of another user, who could change
-        what is in it.
+    :returns: the files that other users could read or write, each with its previous mode.
+    :raises NotAJournalError: if the file, or a file beside it, is not a regular file, or belongs to another
+        user, who could change it.
     """
     with contextlib.suppress(OSError):
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -579,8 +591,7 @@ def _insert_sql(table: str, size: int, run: Run) -> str:
 
 
 def _chunks(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where each statement begins, and how many rows it takes: few statements, and the last no larger
-    than it needs to be."""
+    """Yield the first row and the size of each statement, for the fewest statements and a short last one."""
     start = 0
     while start < rows:
         size = next((size for size in sizes if size >= rows - start), sizes[-1])
@@ -589,6 +600,6 @@ def _chunks(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def is_rows_own(error: Exception) -> bool:
-    """True if a value is at fault and the file is not: the same row would fail for ever."""
+    """Return True if the error is caused by a value of the row, not by the file; a retry would fail again."""
     own = (sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.IntegrityError)
     return isinstance(error, (*own, ArithmeticError, TypeError, ValueError))

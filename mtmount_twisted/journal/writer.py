@@ -1,8 +1,9 @@
-"""What keeps the bridge's journal through every fault. All of it runs in the journal's thread.
+"""`JournalWriter`: write the journal through every fault of the disk and of the file.
 
-`JournalWriter` never raises: it opens and checks the file (`file.Store`), sets a corrupt one aside, tells the
-log once of a fault and once of its end, and has the oldest rows deleted. It knows nothing of the thread, the
-reactor and the memory in which rows wait: those are in `recorder`.
+The writer never raises. It opens and checks the file (`file.Store`), sets a corrupt file aside, logs the
+start and the end of a fault once each, and deletes the oldest rows. It runs in the journal's thread.
+`recorder` owns that thread and the rows that wait in memory. Next to read: `file`; `retention`, the ages of
+rows.
 """
 
 from __future__ import annotations
@@ -21,22 +22,27 @@ from .retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
 from .schema import Batch, Gap, Row, Unprivileged, real_path
 
 Tell = Callable[..., None]
-"""Takes a level of `logging`, a message and its arguments."""
+"""A function that logs: called with a level of `logging`, a message and its arguments."""
 
 SET_ASIDE_AT_MOST_EVERY = 60.0
-"""In seconds: a disk that corrupts every file must not fill up with them."""
+"""The shortest time between two files set aside, in seconds, so that a faulty disk does not fill up."""
 
 TEND_EVERY = 10.0
-"""How often old rows are looked for, in seconds; while there are some, they are deleted without a pause."""
+"""The interval between two searches for old rows, in seconds; found rows are deleted without a pause."""
 
 TRIM_STEPS = 20
-"""How many times rows are deleted before one batch is written, at most: new rows must not wait for long."""
+"""The most deletions before one batch is written, so that new rows do not wait for long."""
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def set_aside(path: Path, word: str, now: float) -> Path:
-    """Rename a journal and its write-ahead log, and say what it is called now."""
+    """Rename a journal and its write-ahead log.
+
+    :param word: the reason, as a part of the new name.
+    :param now: Unix time, in seconds, for the new name.
+    :returns: the new path of the journal.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     name = f"{path.stem}.{word}-{stamp}"
     aside = path.with_name(f"{name}{path.suffix}")
@@ -52,29 +58,30 @@ def set_aside(path: Path, word: str, now: float) -> Path:
 
 
 def is_corrupt(error: Exception) -> bool:
-    """True if SQLite found that what the file holds is not what it wrote there."""
+    """Return True if SQLite has found that the file is damaged or is not a database."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _CORRUPT
 
 
 class JournalWriter:
-    """Keeps rows in a journal through every fault of the disk and of the file.
+    """Write rows to a journal through every fault of the disk and of the file.
 
     :param path: the file.
-    :param tell: takes what is to be logged; called in the thread that calls `keep`, after the attributes
-        have changed: whoever reads the line on another thread finds them as the line says.
-    :param number: gives the number of a row that is written here without having been recorded.
-    :param keep_days: rows that are older are deleted; None keeps them.
-    :param keep_bytes: the file and its write-ahead log are never larger: before a batch is written, the rows
-        that clients without rights brought about are deleted, then the oldest ones; and if that makes no
-        room, the batch is counted and dropped. None for no limit.
-    :param clock: seconds, monotonic.
-    :param wall_clock: seconds, Unix time.
+    :param tell: logs a line. It is called in the thread that calls `keep`, after the attributes have changed,
+        so that a reader of the line in another thread finds the attributes up to date.
+    :param number: returns the number of the next row; for rows that the writer itself adds.
+    :param keep_days: the age at which a row is deleted, in days; None to keep all rows.
+    :param keep_bytes: the largest size of the file and its write-ahead log, in bytes; None for no limit. If a
+        batch needs room, unprivileged rows are deleted first, then the oldest rows. If there is still no
+        room, the batch is counted and dropped.
+    :param clock: returns the monotonic clock, in seconds.
+    :param wall_clock: returns Unix time, in seconds.
     :param connect: opens a database; for tests.
-    :ivar left_unknown: how many commands the run before left without an end when it was killed.
-    :ivar unwritable: how many rows were dropped: they can't be written, or there was no room for them.
-    :ivar unwritable_unprivileged: how many of these clients without rights brought about.
-    :ivar batch_bytes: how many bytes of rows a batch may have.
+    :ivar fault: the present fault; empty while the journal can be written.
+    :ivar left_unknown: the number of commands that the previous run left without an end when it was killed.
+    :ivar unwritable: the number of dropped rows, which can't be written or for which there was no room.
+    :ivar unwritable_unprivileged: the number of unprivileged rows among them.
+    :ivar batch_bytes: the most bytes of rows in a batch.
     """
 
     def __init__(
@@ -109,11 +116,11 @@ class JournalWriter:
         self._set_aside_at: float | None = None
         self._tend_at = clock()
         self._gaps: list[str] = []
-        self._ages: Ages | None = None  # of the run that goes on
+        self._ages: Ages | None = None  # of the present run
         self._old_of_run: int | None = None  # the last id of this run that is too old
         self._agreement = Agreement()
-        self._allowance: Allowance | None = None  # while a round through the earlier runs goes on
-        self._round_at = -math.inf  # when the last one began
+        self._allowance: Allowance | None = None  # set while the rows of earlier runs are searched
+        self._round_at = -math.inf  # start of the last search
         self._old_of_earlier: int | None = None
         self._deletions = Deletions(tell, clock)
 
@@ -124,7 +131,7 @@ class JournalWriter:
 
     @property
     def base(self) -> int | None:
-        """What is added to a row's number to get its id; None until the file is open."""
+        """The difference between the id of a row and its number; None until the file is open."""
         return None if self._run is None else self._run.base
 
     @property
@@ -135,8 +142,8 @@ class JournalWriter:
     def keep(self, batch: Batch) -> bool:
         """Write a batch.
 
-        :returns: True if it is written, but for those rows that never can be, or have no room: they are
-            counted in ``unwritable``. False if the caller has to keep it and try again.
+        :returns: True if the batch is done: rows that can't be written, or have no room, are counted in
+            ``unwritable``. False if the caller must keep the batch and try again.
         """
         try:
             store = self._open()
@@ -158,7 +165,7 @@ class JournalWriter:
         if store is not None and not store.is_in_place():
             self.close()
             store.remove_log()
-            self._gaps.append("the file was removed, with all that was in it")
+            self._gaps.append("the file was removed, with all its rows")
             self._tell(logging.WARNING, "the journal %s was removed: started a new one", self.path)
         if self._store is None:
             self._store = store = Store(
@@ -186,7 +193,7 @@ class JournalWriter:
         try:
             store.check()
         except sqlite3.Error as error:
-            if is_corrupt(error):  # any other fault that matters shows in the next write
+            if is_corrupt(error):  # the next write reports any other fault
                 raise
 
     def _tell_of_unknown(self, run: int, commands: int) -> None:
@@ -198,10 +205,13 @@ class JournalWriter:
             )
             self._tell(logging.WARNING, text, commands, self.path, run)
 
-    # What keeps the file within its size
+    # The size of the file
 
     def _make_room(self, store: Store) -> bool:
-        """Delete rows until there is room for a batch; False if there is none."""
+        """Delete rows until there is room for a batch.
+
+        :returns: True if there is room.
+        """
         if self._limits is None:
             return True
         size = store.size()
@@ -209,7 +219,7 @@ class JournalWriter:
             if size.log > self._limits.log:
                 store.cut_log()
                 size = store.size()
-                if size.log > self._limits.log:  # a reader needs it, and each deletion makes it longer
+                if size.log > self._limits.log:  # a reader needs the log, and each deletion makes it longer
                     break
             if size.used <= self._limits.tables and size.file + size.log <= self._limits.most:
                 break
@@ -217,11 +227,14 @@ class JournalWriter:
                 break
             size = store.size()
         else:
-            return True  # less may be kept than before, and it shrinks: no row is dropped for that
+            return True  # `keep_bytes` was reduced: the file shrinks in steps, and no row is dropped
         return size.used + size.log <= self._limits.most - self._limits.batch
 
     def _free_some(self, store: Store, size: Size) -> bool:
-        """Delete some rows, or give pages that are free back; False if nothing can be done."""
+        """Delete some rows, or return free pages to the file system.
+
+        :returns: False if neither is possible.
+        """
         excess = size.used - self._limits.tables if self._limits is not None else 0
         if excess <= 0:
             return store.give_back()
@@ -270,7 +283,10 @@ class JournalWriter:
             self._tell(logging.ERROR, text, len(bad), error, bad[:1])
 
     def _failed(self, error: Exception) -> bool:
-        """Tell once of a fault; True if its cause was put out of the way, and it is worth another try."""
+        """Set a corrupt file aside, or log a fault once.
+
+        :returns: True if a corrupt file was set aside, and the caller can try again.
+        """
         self.close()
         if is_corrupt(error) and self._may_set_aside():
             try:
@@ -279,13 +295,13 @@ class JournalWriter:
                 error = cause
             else:
                 text = "the journal %s is corrupt (%s): set aside as %s, started a new one"
-                self._gaps.append(f"the file was corrupt: what was in it is in {aside.name}")
+                self._gaps.append(f"the file was corrupt: its rows are in {aside.name}")
                 self._tell(logging.ERROR, text, self.path, error, aside)
                 return True
         had_fault, self.fault = self.fault, str(error) or type(error).__name__
         if not had_fault:
             self._failing_since = self._clock()
-            text = "the journal %s can't be written (%s); commanding goes on, and rows wait in memory"
+            text = "the journal %s can't be written (%s); commands still pass, and rows wait in memory"
             self._tell(logging.ERROR, text, self.path, error)
         return False
 
@@ -303,7 +319,7 @@ class JournalWriter:
             self._tell(logging.WARNING, "the journal %s is written again after %.1f s", self.path, seconds)
 
     def tend(self) -> bool:
-        """Delete a few rows that are too old or too many, if it is time.
+        """Delete a few rows that are too old or too many, if a search is due.
 
         :returns: True if there may be more to delete.
         """
@@ -320,8 +336,8 @@ class JournalWriter:
         return more
 
     def _trim(self, store: Store) -> bool:
-        """Delete some rows that are too old, or else give pages that are free back; see `tend`."""
-        self._make_room(store)  # also while nothing is recorded: less may be kept than before
+        """Delete some rows that are too old, or else return free pages to the file system; see `tend`."""
+        self._make_room(store)  # `keep_bytes` may have been reduced, and no row may be recorded now
         if self._trim_by_age(store):
             store.give_back()
             return True

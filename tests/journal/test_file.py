@@ -54,7 +54,7 @@ class DamageTests(JournalCase):
             told, rf"is corrupt \(.+\): set aside as {re.escape(str(aside))}, started a new one$"
         )
         ((detail,),) = self.rows("SELECT detail FROM event WHERE kind = 'gap'")
-        self.assertEqual(detail, f"the file was corrupt: what was in it is in {aside.name}")
+        self.assertEqual(detail, f"the file was corrupt: its rows are in {aside.name}")
         self.assertEqual(self.keeper.fault, "")
 
     def test_damage_is_found_at_start(self) -> None:

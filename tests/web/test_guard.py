@@ -189,7 +189,7 @@ class WithTokens(GuardCase):
         for given in (f"Basic {SECRETS['night']}", SECRETS["night"], "Bearer", "Bearer "):
             got = self.ask("/look", {"Authorization": given})
             self.assertEqual(got.headers["www-authenticate"], 'Bearer realm="mtmount"')
-            self.assertIn("Authorization has none", got.json["error"], given)
+            self.assertIn("the header Authorization has no token", got.json["error"], given)
             self.assertNotIn(SECRETS["night"], got.body.decode())
         two = self.ask("/look", {**self.bearer("night"), "AUTHORIZATION": "Bearer x"})
         self.assertIn("2 Authorization headers", two.json["error"])
