@@ -153,7 +153,10 @@ class OwnFileTests(JournalCase):
         user = os.geteuid()
         self.patch(os, "geteuid", lambda: user + 1)
         self.write()
-        self.assertIn(f"it belongs to user {user}, and the daemon is user {user + 1}", self.told[0])
+        self.assertIn(
+            f"it belongs to user {user}, who can change it; expected the daemon's user {user + 1}",
+            self.told[0],
+        )
         self.assertEqual(self.count(), 1)
 
     def test_no_file(self) -> None:
@@ -262,7 +265,10 @@ class CheckTests(SynchronousTestCase):
         self.path.touch()
         user = self.path.stat().st_uid
         self.patch(os, "geteuid", lambda: user + 1)
-        self.assertIn(f"it belongs to user {user}, and the daemon is user {user + 1}", self.problem())
+        self.assertIn(
+            f"it belongs to user {user}, who can change it; expected the daemon's user {user + 1}",
+            self.problem(),
+        )
         self.patch(os, "geteuid", lambda: 0)
         self.assertEqual(self.problem(), "")
 
