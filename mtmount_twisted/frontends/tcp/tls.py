@@ -177,7 +177,7 @@ class HandshakeFactory(Factory[Protocol]):
         self._named_ones: ByNetwork[HandshakeReader] = ByNetwork()  # connections of named clients
 
     def is_known(self, network: str) -> bool:
-        """Return True if a client of a network has or had a name, from its certificate, within the last hour."""
+        """Return True if a certificate has named a client of this network within the last hour."""
         return bool(self._named_ones.of(network)) or self._known.holds(network)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
