@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -26,7 +27,8 @@ _log = Logger()
 class ServerConnection(BufferingTLSTransport):
     """A connection to a server of ours.
 
-    Until its handshake is over, what was received waits for a turn, and nothing more is received meanwhile.
+    Until its handshake is over, what was received waits for a turn, and little more is received meanwhile. No
+    step is computed for a peer that is gone, unless it said its last in good order.
     A peer that sends `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take
     100 KB of certificates, and 30 ms to look through them.
     """
@@ -41,6 +43,10 @@ class ServerConnection(BufferingTLSTransport):
         self.shaken_bytes = 0
         self.due = b""
 
+    def makeConnection(self, transport: Any) -> None:
+        self.network = client_network(address_of(transport.getPeer()))
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]
+
     def dataReceived(self, data: bytes) -> None:
         """Decrypt, or go on with the handshake in turn."""
         if self.is_shaken:
@@ -50,8 +56,9 @@ class ServerConnection(BufferingTLSTransport):
         if self.factory.handshakes is None:
             self.take_step()
         else:
-            self.transport.pauseProducing()
-            self.factory.handshakes.add(self, client_network(address_of(self.transport.getPeer())))
+            if len(self.due) > MAX_HANDSHAKE:
+                self.transport.pauseProducing()
+            self.factory.handshakes.add(self, self.network)
 
     def take_step(self) -> None:
         """Go on with the handshake; see `handshakes.Handshake`."""
@@ -75,9 +82,11 @@ class ServerConnection(BufferingTLSTransport):
             self.abortConnection()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.is_gone = True
         if self.factory.handshakes is not None:
-            self.factory.handshakes.discard(self)
+            self.factory.handshakes.discard(self, self.network)
+            if self.due and self.shaken_bytes and reason.check(ConnectionDone):
+                self.take_step()  # it may be the end of the handshake, with a command behind it
+        self.is_gone = True
         super().connectionLost(reason)
 
 

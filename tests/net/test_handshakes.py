@@ -124,10 +124,31 @@ class TurnTests(HandshakeCase):
         self.assertEqual(ear.heard, b"stop")
         self.assertEqual(sum(peer.is_answered for peer in strangers), 1)
 
-    def test_nothing_is_received_while_it_waits(self) -> None:
-        """A handshake that waits for its turn receives nothing; once it had its turn it receives again."""
+    def test_addresses_in_turns(self) -> None:
+        """An address with many handshakes keeps no other address waiting for more than one of them."""
+        for _ in range(50):
+            self.come(self.port)
+        other = self.come(self.port, "198.51.100.8")
+        self.pass_turns(2)
+        self.assertTrue(other.is_answered)
+
+    def test_last_words(self) -> None:
+        """A peer that ends its handshake, says something and closes is heard, also while it waits."""
+        peer = self.connect(self.port)
+        ear = self.ear
+        peer.send(peer.flight())
+        self.clock.advance(TURN)
+        last = peer.flight()
+        self.come(self.port, USER)
+        peer.send(last + peer.say(b"stop"))
+        peer.wire.loseConnection()
+        self.assertEqual(ear.heard, b"stop")
+
+    def test_little_is_received_while_it_waits(self) -> None:
+        """A handshake that waits with as much as it may take receives no more, until it had its turn."""
         self.come(self.port)
-        peer = self.come(self.port)
+        peer = self.connect(self.port)
+        peer.send(peer.flight() + bytes(MAX_HANDSHAKE))
         self.assertEqual(peer.wire.producerState, "paused")
         self.clock.advance(TURN)
         self.assertEqual(peer.wire.producerState, "producing")
