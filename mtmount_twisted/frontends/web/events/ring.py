@@ -1,9 +1,9 @@
-"""What the bridge records, to all who listen: live, in batches, and never in the way of a command.
+"""The ring of the latest records, which listeners receive live, in batches, without delaying a command.
 
-`Feed` subscribes to the event bus. While something happens it only appends to a ring in memory. Some 25 to
-50 ms later what gathered is made into server-sent events, once for all who listen, and given to a few of
-them in each turn of the reactor (`Turns`), so that a command waits for no more than such a slice. A stream
-that resumes reads from the ring, too, and from nowhere else. Next to read: `streams`.
+`Feed` subscribes to the event bus. For each record `Feed` only appends to a ring in memory. Some 25 to 50 ms
+later `Feed` makes the gathered rows into server-sent events, once for all listeners, and sends them to a few
+listeners in each turn of the reactor (`Turns`), so that a command waits for one slice at most. A stream that
+resumes reads from the ring only. Next to read: `streams`.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from .selection import NOTICE, Selection
 from .shapes import Gone, Row, command_kind, event_id, reply_kind, row_of, shape, shown_bytes
 
 GATHER = 0.025
-"""How long rows gather before they are told, in seconds."""
+"""How long rows gather before listeners receive them, in seconds."""
 
 SPREAD = 0.02
-"""Over how long the telling is spread, in seconds: slices one right after the other would delay a command by
-one at each of its steps."""
+"""The time over which the sending of a batch is spread, in seconds: back-to-back slices would delay a command
+by one slice at each of its steps."""
 
 MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
-"""How many rows the ring holds, in how many bytes, each row counted as so many besides its line or text."""
+"""The most rows and bytes in the ring, and the bytes that a row counts for besides its line or text."""
 
 BATCH_ROWS, BATCH_BYTES = 500, 2**15
-"""The most rows, and bytes shown of them, that are sent together. Rows sent in one piece are copied for each
-listener; rows that wait in pieces for a slow listener are shared."""
+"""The most rows, and shown bytes of rows, in one batch. Each listener copies a batch that it sends at once;
+slow listeners share the batches in their backlogs."""
 
 ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
-"""How many rows are made into JSON in one turn of the reactor, of how many bytes that are shown."""
+"""The most rows, and shown bytes of rows, that are made into JSON in one turn of the reactor."""
 
 STREAMS_PER_TURN = 8
-"""To how many who listen something is sent in one turn of the reactor."""
+"""The most listeners that receive data in one turn of the reactor."""
 
 NOT_IN_MEMORY = "memory no longer holds these rows"
 ANOTHER = "that id is not of this journal"
 
 
 class Notice(NamedTuple):
-    """What readers are told, and is in no table of the journal.
+    """An event for readers that no table of the journal holds.
 
     :ivar text: the data, as JSON.
     """
@@ -67,7 +67,7 @@ class Notice(NamedTuple):
 
 
 def _row(id: int, run: int, record: Record | Notice) -> Row:
-    """Return a record as a row of the journal; an id of 0 is one that is not in the file."""
+    """Return a record as a row of the journal; a row that is not in the file has the id 0."""
     match record:
         case LineRecord(time, epoch, peer, direction, line, code, sequence_id):
             entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line)
@@ -86,19 +86,19 @@ def _row(id: int, run: int, record: Record | Notice) -> Row:
 
 
 class Listener(Protocol):
-    """Who is told of events.
+    """A receiver of events.
 
-    :ivar selection: what of.
+    :ivar selection: the events that the listener receives.
     """
 
     selection: Selection
 
     def send(self, data: bytes, /) -> None:
-        """Send it whole server-sent events. It may detach itself meanwhile."""
+        """Send whole server-sent events. The listener may detach itself during the call."""
 
 
 class Turns:
-    """Gives out the turns of the reactor, so that only one slice of the web's work is done in each."""
+    """Give out the turns of the reactor, so that each turn does only one slice of the web's work."""
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -108,9 +108,9 @@ class Turns:
         self._closed = False
 
     def turn(self, first: bool = False) -> Deferred[None]:
-        """Fires in a turn of its own, after those who asked before; cancelled once `close` was called.
+        """Return a Deferred that fires in a turn of its own, after earlier requests; `close` cancels it.
 
-        :param first: before all those who did not say so.
+        :param first: True to go before all requests without ``first``.
         """
         turn = (self._first if first else self._others).wait()
         if self._closed:
@@ -121,14 +121,14 @@ class Turns:
 
     def _next(self) -> None:
         waiting = self._first or self._others
-        turn = waiting.first() if waiting else None  # those who asked may have been cancelled
+        turn = waiting.first() if waiting else None  # each request may have been cancelled
         more = self._first or self._others
         self._call = self._clock.callLater(0, self._next) if more else None
         if turn is not None:
             turn.callback(None)
 
     def close(self) -> None:
-        """Cancel all that wait."""
+        """Cancel every waiting request."""
         self._closed = True
         if self._call is not None:
             self._call.cancel()
@@ -157,7 +157,7 @@ def gone(why: str, rows: int | None, after: str | None, before: str | None) -> b
 
 
 def slices(rows: Sequence[Row]) -> Iterator[range]:
-    """The numbers of some rows, in as many at a time as are made into JSON in one turn of the reactor."""
+    """Yield the numbers of rows in slices: each slice is made into JSON in one turn of the reactor."""
     start = size = 0
     for number, row in enumerate(rows):
         cost = shown_bytes(row)
@@ -170,7 +170,7 @@ def slices(rows: Sequence[Row]) -> Iterator[range]:
 
 
 def _fitting(rows: list[Row]) -> list[Row]:
-    """The first of some rows: as many as are told together, and one at least."""
+    """Return the first rows: as many as fit into one batch, and at least one."""
     size = 0
     for number, row in enumerate(rows, 1):
         size += shown_bytes(row)
@@ -180,9 +180,9 @@ def _fitting(rows: list[Row]) -> list[Row]:
 
 
 class Batch:
-    """Rows that are told together: each is made into an event once, and joined once for each selection.
+    """Rows that are sent together: each row becomes an event once, and is joined once for each selection.
 
-    :param lost: the event for rows before these that nobody was sent; empty if there are none.
+    :param lost: the event for the rows before the batch that no listener received; empty without such rows.
     """
 
     def __init__(self, rows: list[Row], lost: bytes = b"") -> None:
@@ -192,7 +192,7 @@ class Batch:
         self._lost = lost
 
     def prepare(self, numbers: Iterable[int], selections: Iterable[Selection]) -> None:
-        """Make some of the rows into events, if anybody asks for them."""
+        """Make some of the rows into events, if a selection takes them."""
         for number in numbers:
             if any(wanted.takes(self._rows[number]) for wanted in selections):
                 self._frame(number)
@@ -204,7 +204,7 @@ class Batch:
         return data
 
     def data(self, wanted: Selection) -> bytes:
-        """What one who listens gets."""
+        """Return the bytes for a listener with this selection."""
         data = self._joined.get(wanted)
         if data is None:
             taken = (self._frame(number) for number, row in enumerate(self._rows) if wanted.takes(row))
@@ -213,13 +213,13 @@ class Batch:
 
 
 class Feed:
-    """What was recorded last, and who is told of what comes.
+    """The latest records, and the listeners that receive each new record.
 
-    :param bus: what happens is received from it until `close`.
-    :param journal: its ``run``, ``base`` and ``fault`` say what a row's id is.
-    :param log: where it says that something can't be told.
-    :ivar listeners: those who are told.
-    :ivar lost: how many rows were told to nobody, because too much happened at once.
+    :param bus: the feed receives every record from the bus until `close`.
+    :param journal: its ``run``, ``base`` and ``fault`` determine the id of a row.
+    :param log: the log for events that can't be sent.
+    :ivar listeners: the listeners that receive events.
+    :ivar lost: the number of rows that no listener received, because too many came at once.
     """
 
     def __init__(
@@ -242,11 +242,11 @@ class Feed:
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self._rows: deque[tuple[int, Record | Notice]] = deque()  # each with its number
         self._bytes = 0
-        self._end = 0  # how many rows there were
-        self._told = 0  # how many of them were told, or are being told
-        self._told_row = 0  # the id of the last of these; 0 if none is known
+        self._end = 0  # the number of rows so far
+        self._told = 0  # the number of rows that were sent, or are being sent
+        self._told_row = 0  # the id of the last row that was sent; 0 if none is known
         self._last_number = 0
-        self._idle = False  # somebody listens, and nothing is due
+        self._idle = False  # there are listeners, and nothing is due
         self._due: IDelayedCall | None = None
         self._telling: Deferred[None] | None = None
         self._moved: Waiters[None] = Waiters()
@@ -254,10 +254,10 @@ class Feed:
         bus.subscribe(self._append, LineRecord, CommandRecord, ChangeRecord)
 
     def publish(self, event: str, data: object) -> None:
-        """Tell all listeners of what is not in the journal.
+        """Send all listeners an event that is not in the journal.
 
         :param event: ``request``.
-        :param data: a value of which JSON can be made.
+        :param data: a value that JSON can represent.
         """
         self._append(Notice(event, as_json(data).decode()), 0)
 
@@ -273,7 +273,7 @@ class Feed:
             self._idle = False
             self._due = self._clock.callLater(GATHER, self._begin)
 
-    # Where everything is
+    # Positions
 
     @property
     def start(self) -> int:
@@ -282,16 +282,19 @@ class Feed:
 
     @property
     def edge(self) -> int:
-        """The position from which on one who attaches now is told."""
+        """The position of the first row that a listener receives if it attaches now."""
         return self._told if self.listeners or self._telling is not None else self._end
 
     def moved(self) -> Deferred[None]:
-        """Fires once the `edge` is another; to be asked while it is not the end. Cancelled at `close`."""
+        """Return a Deferred that fires when the `edge` moves; call it while the edge is not the end.
+
+        `close` cancels the Deferred.
+        """
         return self._moved.wait()
 
     @property
     def last_row(self) -> int:
-        """The id of the last row before the edge; 0 if there is none that is known to be in the file."""
+        """The id of the last row before the edge; 0 if no such row is known to be in the file."""
         for position in range(min(self.edge, self._end) - 1, self.start - 1, -1):
             if number := self._rows[position - self.start][0]:
                 return self._id(number)
@@ -322,7 +325,7 @@ class Feed:
     def gone_after(self, run: int, row: int) -> bytes:
         """Return the event for the rows between an id and the oldest row in the ring.
 
-        The file tells whether an id of an earlier run is of this journal; here it is taken for one.
+        Only the file shows whether an id of an earlier run belongs to this journal; this method assumes it.
         """
         now, base, oldest = self.journal.run, self.journal.base, self.oldest_row
         before = event_id(now, oldest)
@@ -333,15 +336,15 @@ class Feed:
         return gone(ANOTHER, None, None, before)
 
     def rows(self, start: int, end: int) -> list[Row]:
-        """The rows of the ring from one position to another."""
+        """Return the rows of the ring from one position to another."""
         shift, run = self.start, self.journal.run
         rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
         return [_row(self._id(number), run, record) for number, record in rows]
 
-    # Telling
+    # Sending
 
     def attach(self, listener: Listener) -> None:
-        """Tell somebody of all rows from the `edge` on."""
+        """Send a listener all rows from the `edge` on."""
         if self._telling is None and not self.listeners:
             self._told_all_rows()
             self._idle = True
@@ -351,7 +354,7 @@ class Feed:
         self._told, self._told_row = self._end, self._id(self._last_number)
 
     def detach(self, listener: Listener) -> None:
-        """Tell somebody no further. Without effect if it is told nothing."""
+        """Send a listener no more rows. If the listener is not attached, do nothing."""
         self.listeners.pop(listener, None)
         if not self.listeners:
             self._idle = False
@@ -368,7 +371,7 @@ class Feed:
     def _told_all(self, result: object) -> None:
         self._telling = None
         if isinstance(result, Failure):
-            self._told_all_rows()  # what failed would fail again
+            self._told_all_rows()  # the rows that failed would fail again
             if not result.check(CancelledError):
                 self._log.error("web: events could not be sent", exc_info=result.value)
         self._idle = bool(self.listeners)
@@ -412,7 +415,7 @@ class Feed:
                     listener.send(data)
 
     def close(self) -> None:
-        """Receive and tell nothing any more."""
+        """Stop receiving records and sending events."""
         self._bus.unsubscribe(self._append)
         for listener in tuple(self.listeners):
             self.detach(listener)

@@ -1,6 +1,6 @@
-"""Which events somebody asks for, by kind and peer, and what is said of one who asks for what there is not.
+"""The selection of events by kind and peer, and the faults of a malformed selection.
 
-Values only. Next to read: `shapes`, which says what kind a row is of.
+Values only. Next to read: `shapes`, which determines the kind of a row.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, Problem, 
 from .shapes import TYPES, UNREADABLE, Row
 
 NOTICE = "notice"
-"""The table, as it were, of what is told to who listens, and is in no table of the journal."""
+"""The table name of events for listeners that no table of the journal holds."""
 
 REQUEST = "request"
-"""The notice that somebody asks for command."""
+"""The notice that a commander asks for command."""
 
 MAX_NAMES = 100
-"""How many kinds, and how many peers, one selection may name."""
+"""The most kinds, and the most peers, that one selection may name."""
 
 SELECTION = (
     Parameter(
@@ -53,10 +53,10 @@ EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked for; what is empty asks for all.
+    """The rows that a request selects; an empty set selects all.
 
     :ivar types: ``message``, ``step``, ``change``, ``request``.
-    :ivar kinds: names of codes; a row is taken if its type or its kind is asked for.
+    :ivar kinds: names of codes; the selection takes a row if it names the row's type or kind.
     """
 
     types: frozenset[str] = frozenset()
@@ -64,7 +64,7 @@ class Selection:
     peers: frozenset[str] = frozenset()
 
     def takes(self, row: Row) -> bool:
-        """True if a row is asked for."""
+        """Return True if the selection takes a row."""
         entry = row.entry
         if self.peers and entry.peer not in self.peers:
             return False
@@ -74,9 +74,9 @@ class Selection:
 
 
 def read_selection(query: Mapping[str, str], faults: list[Fault]) -> Selection:
-    """The selection that ``kind`` and ``peer``, lists with commas, ask for.
+    """Return the selection of the parameters ``kind`` and ``peer``, lists with commas.
 
-    :param faults: is given one for each list that can't be read.
+    :param faults: receives a fault for each unreadable list.
     """
     names = _names(query, "kind", faults)
     for name in names:
@@ -100,7 +100,7 @@ def _names(query: Mapping[str, str], parameter: str, faults: list[Fault]) -> fro
 
 
 def unknown(query: Mapping[str, str], parameters: Sequence[Parameter]) -> list[Fault]:
-    """Return a fault for each parameter of a query that is none of these."""
+    """Return a fault for each unknown parameter of a query."""
     known = names_in("query", parameters)
     why = f"there is no such parameter; expected {', '.join(known)}"
     return [Fault(f"query.{name[:80]}", why) for name in query if name not in known]

@@ -1,6 +1,6 @@
-"""What is recorded, as the API tells it: one shape for live events and for history. Values only.
+"""The shape of records in the API, the same for live events and for history. Values only.
 
-A row of the journal, or one that is on its way there, is a `journal.reading.Entry`; `shape` makes of it the
+A `journal.reading.Entry` is a row of the journal, or a row on its way there. `shape` converts it to the
 object that ``docs/reference/web_events.rst`` explains. Next to read: `ring`, `history`.
 """
 
@@ -39,15 +39,15 @@ MAX_ROW = 2**63 - 1
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,19})", re.ASCII)
 
 UNREADABLE = "unreadable"
-"""The kind of a message that has not even a code."""
+"""The kind of a message without a readable code."""
 
 KEPT_LINES = 256
-"""How many decoded lines are kept. An event is two rows, one from the controller and one to everyone, and
-each reader that resumes soon after is sent the same lines again. A line that is not shown whole is not kept.
-"""
+"""The most decoded lines that are kept. An event is two rows, one from the controller and one to everyone,
+and each reader that resumes soon after receives the same lines again. A line that is shown in part is not
+kept."""
 
 TYPES = {"message": "message", "step": "step", "event": "change"}
-"""What a table of the journal holds, as the API calls it."""
+"""The API's type of the rows in each table of the journal."""
 
 _COMMANDS: dict[int, str] = {int(code): code.name for code in CommandCode}
 _REPLIES: dict[int, str] = {int(code): code.name for code in ReplyCode}
@@ -55,14 +55,14 @@ _CLASSES: dict[int, str] = _COMMANDS | {int(code): cls.__name__ for code, cls in
 
 
 def event_id(run: int, row: int) -> str | None:
-    """What a row is called: ``RUN.ROWID``; None for one that has no id in the file."""
+    """Return the event id of a row, ``RUN.ROWID``; None for a row without an id in the file."""
     return f"{run}.{row}" if row else None
 
 
 def read_event_id(text: str) -> tuple[int, int]:
-    """The run and the row that an event id names.
+    """Return the run and the row that an event id names.
 
-    :raises ValueError: if it is none, in words for a person.
+    :raises ValueError: if the id is malformed; the text is for a person.
     """
     found = _EVENT_ID.fullmatch(text)
     if found is None or int(found[2]) > MAX_ROW:
@@ -77,18 +77,18 @@ _WRITERS: dict[str, Callable[[Kind, Any], Any]] = {
 
 
 def json_value(kind: Kind, value: Any) -> Any:
-    """A field's value as JSON has it: an enumeration's member by name, a timestamp as ISO 8601 in UTC."""
+    """Return a field's value for JSON: an enumeration's member by name, a timestamp as ISO 8601 in UTC."""
     write = _WRITERS.get(kind.name)
     return value if write is None else write(kind, value)
 
 
 def command_name(code: int) -> str:
-    """A command's code as its class is called, else by its name, else ``code 1234``."""
+    """Return the name of a command's class, else the name of its code, else ``code 1234``."""
     return _CLASSES.get(code) or f"code {code}"
 
 
 def command_kind(code: int) -> str:
-    """The name of a command's code, or ``code 1234``."""
+    """Return the name of a command's code, or ``code 1234``."""
     return _COMMANDS.get(code) or f"code {code}"
 
 
@@ -98,10 +98,10 @@ def reply_kind(code: int) -> str:
 
 
 class Row(NamedTuple):
-    """An entry, with what is known of its header: nobody reads it again.
+    """An entry with the facts of its header, which is read only once.
 
-    :ivar kind: the name of the code of a message, or of the command that a step is of; else ``""``.
-    :ivar sequence_id: of a message, if it has one.
+    :ivar kind: the name of the code of a message, or of the command of a step; else ``""``.
+    :ivar sequence_id: the sequence id of a message, if the message has one.
     """
 
     entry: Entry
@@ -110,7 +110,7 @@ class Row(NamedTuple):
 
 
 def row_of(entry: Entry) -> Row:
-    """Return an entry as a row; of a message the header is read."""
+    """Return an entry as a row; read the header of a message."""
     if entry.table != "message":
         return Row(entry, command_kind(entry.code) if entry.table == "step" else "")
     line = (entry.line or b"")[:SHOWN_BYTES]
@@ -130,7 +130,7 @@ def shown_bytes(row: Row) -> int:
 
 
 class Recorded(Shape, frozen=True, kw_only=True):
-    """What each entry says; the id is null for one that is not in the journal's file."""
+    """The fields of every entry; the id is null for an entry that is not in the journal's file."""
 
     id: EventId | None
     time: Time
@@ -202,7 +202,7 @@ def entry_schemas() -> dict[str, Schema]:
 
 
 def shape(row: Row) -> Message | Step | Change:
-    """Return a row as the API tells it; an id of 0 is one that is not in the file."""
+    """Return a row in the shape of the API; a row that is not in the file has the id 0."""
     return _SHAPES[row.entry.table](row)
 
 
@@ -266,9 +266,9 @@ _SHAPES: dict[str, Callable[[Row], Message | Step | Change]] = {
 
 
 def text_of(line: bytes) -> tuple[str, bool]:
-    r"""A line for people, at most `SHOWN_BYTES` characters, and whether there was more.
+    r"""Return a line for people, at most `SHOWN_BYTES` characters, and whether the line is longer.
 
-    Fields are joined with ``" | "``; what is not printable ASCII becomes ``\xNN``.
+    Fields are joined with ``" | "``; a byte that is not printable ASCII becomes ``\xNN``.
     """
     text = line[:SHOWN_BYTES].decode("ascii", "backslashreplace").replace("\n", " | ")
     text = visible(text)
@@ -277,7 +277,7 @@ def text_of(line: bytes) -> tuple[str, bool]:
 
 @lru_cache(maxsize=KEPT_LINES)
 def _decoded(line: bytes, command: bool) -> tuple[dict[str, Any] | None, str, bool]:
-    """Return the fields of a line, its text, and whether there is more; the callers change nothing in it."""
+    """Return the fields of a line, its text, and whether it is longer; callers must not change the fields."""
     return _fields(line, command), *text_of(line)
 
 

@@ -1,9 +1,9 @@
 """`Stamps`: moments of the monotonic clock as times of day.
 
-What is shown as an age, such as since when the link is up, is kept as a moment of the monotonic clock, and
-becomes a time of day when somebody asks. So its age stays true when the system's clock is set, as it is
-shortly after a machine without a clock of its own started. What is recorded, in the journal and in events,
-has the time of day that it was when it was recorded. Next to read: `state`.
+The daemon keeps the start of an age, such as the start of the link, as a moment of the monotonic clock, and
+converts the moment to a time of day for each request. So the age stays true when the system's clock is set,
+as it is shortly after the start of a machine without a clock of its own. A record in the journal or in an
+event has the time of day of its recording. Next to read: `state`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from twisted.internet.interfaces import IReactorTime
 from .shapes import iso
 
 STEP = 0.05
-"""By how much the system's clock must have moved for it to count as set anew, in seconds. Below it a moment
-is told as before: whoever asks twice finds the same time."""
+"""The smallest move of the system's clock that counts as a setting of the clock, in seconds. Below it a
+moment keeps its time of day, so that two requests return the same time."""
 
 _LATEST = 253_402_300_799.0  # the end of the year 9999, the last that ISO 8601 can write plainly
 
 
 class Stamps:
-    """Tell moments of the monotonic clock as times of day, by the system's clock as it is when somebody asks.
+    """Convert moments of the monotonic clock to times of day, by the system's clock at the time of the call.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param wall_clock: seconds, Unix time.
+    :param clock: an ``IReactorTime`` with monotonic `seconds`.
+    :param wall_clock: return the time (s, Unix time).
     """
 
     def __init__(self, clock: IReactorTime, wall_clock: Callable[[], float]) -> None:
@@ -37,8 +37,8 @@ class Stamps:
         """Return the time of day of a moment of the monotonic clock, in ISO 8601, UTC.
 
         :param moment: seconds by the monotonic clock.
-        :param recorded: the time (s, Unix time) under which an event or the journal tells of it, if one does.
-            It is told here, too, so that a reader knows the two for one, unless the clock was set since.
+        :param recorded: the time (s, Unix time) of the moment's record in an event or the journal, if any.
+            The method returns this time, so that a reader can match the two, unless the clock was set since.
         """
         ahead = self._wall_clock() - self._clock.seconds()
         if abs(ahead - self._ahead) > STEP:

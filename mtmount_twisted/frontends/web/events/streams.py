@@ -1,9 +1,9 @@
-"""``GET /api/v1/events``: server-sent events of all that happens, to any number of readers.
+"""``GET /api/v1/events``: server-sent events of every record, for any number of readers.
 
-`Stream` is the bounded way out to one reader, `Streams` all of them. A reader that does not keep up is cut
-off, by the rule that the bridge has for its own clients, and can resume. A stream resumes with the rows that
-memory holds; an event ``gone`` names the id after which ``/api/v1/messages`` has the others. Next to read:
-`ring`.
+`Stream` is the bounded output to one reader, `Streams` the set of all streams. If a reader is a slow
+consumer, the service closes its stream, by the bridge's rule for its own clients, and the reader can resume.
+A stream resumes with the rows that memory holds; an event ``gone`` names the id after which
+``/api/v1/messages`` has the other rows. Next to read: `ring`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .selection import SELECTION, Selection, read_selection, refuse, unknown
 from .shapes import Hello, event_id, read_event_id
 
 KEEP_ALIVE = 15.0
-"""How often a stream is sent a comment, so that whoever is between knows that it is alive, in seconds."""
+"""The time between comments on a stream, which show proxies that the stream is alive, in seconds."""
 
 COMMENT = b":\n\n"
 
@@ -49,7 +49,7 @@ HEADERS = {
 
 
 class Connections(Protocol):
-    """How many connections and streams there may be."""
+    """The bounds on the numbers of connections and streams."""
 
     @property
     def max_connections(self) -> int: ...
@@ -62,7 +62,7 @@ class Connections(Protocol):
 
 
 class Patience(Protocol):
-    """How far behind a client or a reader may be, in bytes and in seconds."""
+    """The bounds on the backlog of a client or a reader, in bytes and in seconds."""
 
     @property
     def max_behind_bytes(self) -> int: ...
@@ -73,13 +73,13 @@ class Patience(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is too much.
+    """The bounds on streams.
 
-    :ivar max_behind_bytes: how much may wait for one reader, beyond what its connection buffers.
-    :ivar max_behind_seconds: how long the oldest of what it has not read may wait.
-    :ivar per_user: how many streams one user may have; without tokens, one address.
-    :ivar per_address: how many streams all users at one address, or in one /64 of IPv6, may have.
-    :ivar total: how many there may be.
+    :ivar max_behind_bytes: the most bytes in one reader's backlog, besides its connection's own buffer.
+    :ivar max_behind_seconds: the longest time that the oldest byte of a backlog may wait (s).
+    :ivar per_user: the most streams of one user; without tokens, of one address.
+    :ivar per_address: the most streams of all users at one address, or in one /64 of IPv6.
+    :ivar total: the most streams.
     """
 
     max_behind_bytes: int
@@ -90,10 +90,10 @@ class Bounds:
 
     @classmethod
     def of(cls, settings: Connections, clients: Patience) -> Bounds:
-        """Return the bounds of a configuration: a stream may be as far behind as any client of the bridge.
+        """Return the bounds of a configuration: a stream has the backlog bounds of a client of the bridge.
 
-        Each stream holds a connection. Half of all connections, and half of those of one address unless one
-        user may have more streams, are left for what is no stream: a stop.
+        Each stream holds a connection. Half of all connections remain for other requests, such as a stop.
+        Half of the connections of one address remain, too, unless one user may have more streams.
 
         :param settings: a `config.settings.WebSettings`.
         :param clients: a `config.settings.ClientLimits`.
@@ -108,17 +108,18 @@ class Bounds:
 
 
 class Stream:
-    """The way out to one reader: an `SendBuffer`, and what must end with it.
+    """The output to one reader: a `SendBuffer`, and the work that ends with the stream.
 
-    :param call: the request for it.
-    :ivar share: whose share of the streams it is: see `Call`.
-    :ivar peer: the network of its reader: see `Call`.
-    :param cut_off: called with this and the reason, once, when a bound is passed.
-    :ivar send: sends it bytes, now or when there is room; to nobody once it ended.
-    :ivar room: its Deferred fires when there is room; it can be cancelled, and is when the stream ends.
-    :ivar ended: True once nothing is sent any more.
-    :ivar release: to be called when it ends.
-    :ivar resuming: the work of bringing it up to now, if it is not.
+    :param call: the request for the stream.
+    :ivar share: the key under which the stream counts against the bound for each user: see `Call`.
+    :ivar peer: the network of the reader: see `Call`.
+    :param cut_off: called once with the stream and the reason, when the backlog passes a bound.
+    :ivar send: send bytes to the reader, now or when there is room; discard them once the stream ended.
+    :ivar room: return a Deferred that fires when there is room; it is cancelled when the stream ends, and a
+        caller may cancel it.
+    :ivar ended: True once the stream sends nothing more.
+    :ivar release: called when the stream ends.
+    :ivar resuming: the work that sends the missed rows, while it runs.
     """
 
     def __init__(
@@ -144,15 +145,15 @@ class Stream:
 
     @property
     def behind(self) -> int:
-        """How much waits, in bytes."""
+        """The backlog, in bytes."""
         return self._outlet.behind
 
     def begin(self) -> None:
-        """Send from now on."""
+        """Begin to send."""
         self._outlet.attach(self.request)
 
     def end(self) -> None:
-        """Send nothing any more, and stop all that goes on for it."""
+        """Stop sending, and cancel the work for the stream."""
         self.ended = True
         self._outlet.detach()
         if self.resuming is not None:
@@ -160,12 +161,13 @@ class Stream:
 
 
 class Streams:
-    """Every reader of events.
+    """The streams of all readers.
 
-    :param presence: its ``hold(user)`` keeps the user's commander present until what it gives is called.
-    :param bus: where it is published that a reader was cut off.
-    :param log: where a line is written for each reader that is cut off.
-    :ivar cut_off: how many readers were cut off.
+    :param presence: its ``hold(user)`` keeps the user's commander present, and returns a function that ends
+        this.
+    :param bus: the bus receives a change for each reader that is cut off.
+    :param log: the log receives a line for each reader that is cut off.
+    :ivar cut_off: the number of readers that were cut off.
     """
 
     def __init__(
@@ -198,11 +200,11 @@ class Streams:
 
     @property
     def behind(self) -> int:
-        """How much waits for all readers together, in bytes."""
+        """The backlog of all readers together, in bytes."""
         return sum(stream.behind for stream in self._streams)
 
     def routes(self) -> list[Route]:
-        """Where it answers."""
+        """Return the routes of the service."""
         return [
             Route(
                 "GET",
@@ -219,7 +221,7 @@ class Streams:
         ]
 
     async def events(self, call: Call) -> Answer:
-        """Begin a stream; it ends when the reader goes, is cut off, or the service ends."""
+        """Begin a stream, which ends when the reader disconnects or is cut off, or when the service ends."""
         selection, last = read_call(call)
         self._look_for_room(call.share, call.peer)
         if call.only_headers:
@@ -238,9 +240,10 @@ class Streams:
         return Answer(streams=True)
 
     async def _resume(self, stream: Stream, run: int, row: int) -> None:
-        """Send what memory holds after an id, a slice in each turn of the reactor, then attach the stream.
+        """Send the rows in memory after an id, a slice in each turn of the reactor, then attach the stream.
 
-        What memory no longer holds, also because its reader was slow meanwhile, is told as gone.
+        If memory no longer holds a row, for example because the reader is slow, an event ``gone`` replaces
+        the row.
         """
         feed = self._feed
         await stream.room()
@@ -252,7 +255,7 @@ class Streams:
                 position = feed.start
                 if feed.oldest_row:  # the next ``gone`` begins where this one ends
                     run, row = feed.journal.run, feed.oldest_row - 1
-            elif position > feed.edge:  # the journal has told of rows that are still to be told live
+            elif position > feed.edge:  # the journal already holds rows that listeners do not have yet
                 await feed.moved()
             else:
                 rows = feed.rows(position, min(position + ROWS_PER_TURN, feed.edge))
@@ -268,7 +271,7 @@ class Streams:
             feed.attach(stream)
 
     def _failed(self, reason: Failure, *streams: Stream) -> None:
-        """A fault of ours must not leave a reader with a stream on which nothing comes: it can resume."""
+        """Cut off the readers of failed streams: a reader can resume, and must not keep a silent stream."""
         if reason.check(CancelledError):
             return
         self._log.error("web: an event stream failed: %s", reason.getTraceback())
@@ -299,7 +302,7 @@ class Streams:
             self._keep_alive = self._clock.callLater(KEEP_ALIVE, self._keep_all_alive)
 
     def _greet(self, stream: Stream, resumes: bool) -> None:
-        """Say where it stands; with its id, if all that comes after it will be told."""
+        """Send the stream's position; with its id, if the stream will send every row after that id."""
         run = self._feed.journal.run
         last = event_id(run, self._feed.last_row)
         data = as_json(Hello(run=run, last_id=last, epoch=self._bus.epoch))
@@ -310,7 +313,7 @@ class Streams:
             return
         del self._streams[stream]
         self._by_share[stream.share] -= 1
-        self._by_share += Counter()  # keeps what is above zero
+        self._by_share += Counter()  # keeps the counts above zero
         self._by_peer[stream.peer] -= 1
         self._by_peer += Counter()
         self._feed.detach(stream)
@@ -341,7 +344,7 @@ class Streams:
             await self._turns.turn()
 
     def close(self) -> None:
-        """End all streams, and begin no more."""
+        """End all streams, and accept no more."""
         self._closed = True
         for stream in tuple(self._streams):
             self._leave(stream)
@@ -350,9 +353,9 @@ class Streams:
 
 
 def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:
-    """What a request asks for, and the run and row after which.
+    """Return the selection of a request, and the run and row after which the stream resumes.
 
-    :raises Problem: 422 with every fault in the parameters; 400 if the last id is none.
+    :raises Problem: 422 with every fault in the parameters; 400 if the last id is malformed.
     """
     faults = unknown(call.query, PARAMETERS)
     selection = read_selection(call.query, faults)
