@@ -119,7 +119,7 @@ class ThreadLogObserver:
         return self._own("the log lacks {number} records here: {why}", number=number, why=why)
 
     def _not_reopened(self, error: OSError) -> bytes:
-        return self._own("the log goes on in the file that is open: {error}", error=error)
+        return self._own("can't reopen the log file, still writing to the open one: {error}", error=error)
 
     def _own(self, text: str, **values: object) -> bytes:
         event = {"log_namespace": __name__, "log_level": LogLevel.error, "log_time": time.time()}

@@ -89,7 +89,7 @@ def socket_use(path: str) -> SocketUse:
 
 
 def remove_left_behind(path: str) -> bool:
-    """Remove the socket of a daemon that was killed, so that the next one can listen there.
+    """Remove the socket of a killed daemon, so that the next daemon can listen at its path.
 
     Twisted's lock file beside the socket is removed too. It holds a process id, which another process may
     have by now: in each container the id is 1.

@@ -1,9 +1,9 @@
-"""The journal's file -> entries, in the order in which they were recorded.
+"""Reading of a journal: rows of the file -> entries, in the order of recording.
 
-It is opened read-only and not trusted (`checking`): an event ``unreadable`` names a row that the bridge can't
-have written. Rows are read in pages: between two pages no transaction is open, so that the bridge's
-write-ahead log can be folded into the file however slowly somebody reads. A connection is used in the thread
-that opened it. `following` goes on with what comes.
+The file is opened read-only and is not trusted (`checking`). A row that the bridge can't have written becomes
+an event ``unreadable``. Rows are read in pages. No transaction is open between two pages, so that a slow
+reader does not keep SQLite from truncating the bridge's write-ahead log. A connection belongs to the thread
+that opened it. Next to read: `cli.journal`, which prints entries and follows new ones.
 """
 
 from __future__ import annotations
@@ -48,35 +48,35 @@ from .schema import (
 )
 
 SELECT_ROWS = 200
-"""How many rows one SELECT gives: whoever reads in a thread may rest between two of them."""
+"""The most rows of one SELECT; a reading thread may rest between two SELECTs."""
 
 PAGE_BYTES = 4 * 2**20
-"""After how many bytes of lines and texts a page ends."""
+"""The size of the lines and texts at which a page ends, in bytes."""
 
 LONGEST_VALUE = 2**20
 """The longest value that is read, in bytes; the bridge writes none that is longer than a line, 64 KiB."""
 
 UNREADABLE = "unreadable"
-"""The kind of an event that stands for a row that can't be read."""
+"""The kind of an event that replaces a row that can't be read."""
 
 GOOD_OUTCOMES = ("done", "ack", "local", "open")
-"""How a command may stand without having failed: ``ack`` is the end of a track command."""
+"""The outcomes that are not a failure; ``ack`` is the end of a track command."""
 
 OUTCOMES = (
     *GOOD_OUTCOMES,
     *("noack", "refused", "not_sent", "outcome_unknown", "timed_out", "busy", "malformed"),
 )
-"""How a command may have ended; ``open`` if it has not."""
+"""The outcomes of a command; ``open`` if it has not ended."""
 
 UNKNOWN = "unknown"
-"""What may be asked for like an outcome: sent by a daemon that was then killed; they are ``open``, too."""
+"""A further outcome to ask for: the command was sent by a daemon that was then killed. It is ``open`` too."""
 
 SLACK = 0.5
-"""How long before its first step and after its last a command's lines may stand, in seconds."""
+"""The longest time between a command's lines and its first or last step, in seconds."""
 
 
 class Entry(NamedTuple):
-    """A row of any table. What its table does not have is 0, ``""`` or None."""
+    """A row of any table. A column that the table lacks is 0, ``""`` or None."""
 
     id: int
     run: int
@@ -85,21 +85,27 @@ class Entry(NamedTuple):
     peer: str
     epoch: int
     what: str
-    """Of a message its direction, of a step its name, of an event its kind."""
+    """The direction of a message, the name of a step, or the kind of an event."""
     key: int
     sequence_id: int
     code: int
     lease: int
     text: str
-    """The explanation of a step, the detail of an event."""
+    """The explanation of a step, or the detail of an event."""
     line: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries are asked for; what is empty or None asks for all.
+    """The conditions that entries must meet. An empty condition, or None, is met by every entry.
 
-    :ivar codes: of commands; with this or `outcomes`, only what belongs to such a command is given.
+    :ivar since: the earliest time (s, Unix time).
+    :ivar until: the latest time (s, Unix time).
+    :ivar peers: names of peers.
+    :ivar tables: names of tables.
+    :ivar codes: codes of commands. With `codes` or `outcomes`, an entry must belong to such a command.
+    :ivar outcomes: outcomes of commands: members of `OUTCOMES`, or `UNKNOWN`.
+    :ivar run: the number of a run.
     """
 
     since: float | None = None
@@ -112,12 +118,12 @@ class Wanted:
 
     @property
     def by_command(self) -> bool:
-        """True if entries are given for the commands that they belong to."""
+        """True if an entry must belong to certain commands."""
         return bool(self.codes or self.outcomes)
 
 
 def without_commands(wanted: Wanted) -> Wanted:
-    """The same, with no regard to what belongs to which command."""
+    """Return the conditions without those on commands."""
     return replace(wanted, codes=(), outcomes=())
 
 
@@ -132,8 +138,8 @@ _SELECT = {
 def open_journal(path: Path) -> sqlite3.Connection:
     """Open a journal to read it.
 
-    :raises JournalError: if there is none, or it can't be read; `NotAJournalError` if it is something else,
-        or a later version's.
+    :raises JournalError: if the file does not exist or can't be read.
+    :raises NotAJournalError: if the file is not a journal, or is of a later version.
     """
     path = real_path(path)
     if path.exists() and (why := kind_problem(path.stat())):
@@ -154,7 +160,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
     if application != APPLICATION_ID:
         db.close()
         raise NotAJournalError(f"{path} is no journal of the bridge")
-    if version not in (VERSION, *MIGRATIONS):  # an older one is read without its index on time
+    if version not in (VERSION, *MIGRATIONS):  # an older journal is read without the index on time
         db.close()
         raise NotAJournalError(f"{path} is of version {version}, this program reads version {VERSION}")
     if wrong:
@@ -170,7 +176,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         if Path(f"{path}-wal").exists():
             raise
-        # Nobody has it open, and we may not write beside it, which a write-ahead log would need.
+        # No program has the file open, and this user can't create the files of a write-ahead log beside it.
         return _opened(f"{uri}&immutable=1")
 
 
@@ -185,7 +191,7 @@ def _opened(uri: str) -> sqlite3.Connection:
 
 
 class _Story(NamedTuple):
-    """When something that belongs to a wanted command may stand in the journal."""
+    """The period in which a command's lines may be recorded (s, Unix time)."""
 
     start: float
     end: float
@@ -193,24 +199,29 @@ class _Story(NamedTuple):
 
 @dataclass(slots=True)
 class Stories:
-    """The commands that are asked for: their steps, and by whom and when their lines were said."""
+    """The selected commands.
+
+    :ivar steps: the ids of their first steps.
+    :ivar keys: the run and the key of each.
+    :ivar lines: the periods of their lines, by run, peer and sequence id.
+    """
 
     steps: set[int] = field(default_factory=set)
     keys: set[tuple[int, int]] = field(default_factory=set)
     lines: dict[tuple[int, str, int], list[_Story]] = field(default_factory=dict)
 
     def add(self, row: Any) -> None:
-        """A command, as `find_commands` gives it."""
+        """Add a command, a row from `find_commands`."""
         number, run, key, peer, sequence_id, start, end = row
         story = _Story(start - SLACK, end + SLACK)
         self.steps.add(number)
         self.lines.setdefault((run, peer, sequence_id), []).append(story)
-        if key:  # the bridge's own sequence id on the controller's side
+        if key:  # the sequence id that the bridge uses at the controller
             self.keys.add((run, key))
             self.lines.setdefault((run, CONTROLLER, key), []).append(story)
 
     def hold(self, entry: Entry) -> bool:
-        """True if an entry belongs to one of the commands."""
+        """Return True if an entry belongs to one of the commands."""
         if entry.table == "step":
             return entry.id in self.steps or (entry.run, entry.key) in self.keys
         if entry.line is None:
@@ -220,12 +231,12 @@ class Stories:
 
 
 def is_command(entry: Entry) -> bool:
-    """True if a message goes towards the controller: all that goes the other way is a reply."""
+    """Return True if a message is a command, which goes towards the controller; False for a reply."""
     return (entry.peer == CONTROLLER) == (entry.what == "to")
 
 
 def sequence_id_of(entry: Entry) -> int | None:
-    """The sequence id in the line of a message, or None if it has none."""
+    """Return the sequence id in the line of a message, or None if the line has none."""
     line = entry.line or b""
     try:
         return (read_command_header if is_command(entry) else read_reply_header)(line).sequence_id
@@ -233,15 +244,13 @@ def sequence_id_of(entry: Entry) -> int | None:
         return None
 
 
-_OF_RUN = "+run = ?"  # the sign keeps SQLite from the index on run and key, which has all of a run to sort
+_OF_RUN = "+run = ?"  # the + disables the index on run and key, which would need a sort
 
-_IS_UNKNOWN = (
-    "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"  # as the view `unknown` has it
-)
+_IS_UNKNOWN = "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"  # as in the view `unknown`
 
 
 def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> list[Any]:
-    """The commands that are asked for and have a step in a range of ids, by their first steps."""
+    """Return the selected commands whose first step has an id in a range."""
     clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
     values: list[Any] = [low, min(high, LAST_ID), *_period(wanted)]
     if wanted.run is not None:
@@ -261,7 +270,7 @@ def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -
         if not is_rows_fault(error):
             raise
         row = faulty_row(db, "step", 0, LAST_ID)
-        raise JournalError(f"commands can't be looked for: row {row} of step: {in_words(error)}") from None
+        raise JournalError(f"can't search for commands: row {row} of step: {in_words(error)}") from None
     return [row for row in found if tuple(map(type, row)) == _COMMAND_TYPES]
 
 
@@ -291,7 +300,7 @@ def _marks(values: tuple[Any, ...]) -> str:
 
 
 def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
-    """Between which ids all that is asked for stands, about: found without a look at the rows."""
+    """Return the first and the last id that may meet the conditions on time, found in the table ``span``."""
     all_ids = 0, LAST_ID
     if (wanted.since is None and wanted.until is None) or _one(db, "PRAGMA user_version") != VERSION:
         return all_ids
@@ -304,7 +313,7 @@ def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
 
 
 def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
-    """Some rows of a range of ids; none only if the range has none that are asked for."""
+    """Return the first selected rows in a range of ids; an empty list only if the range has none."""
     try:
         return _select(db, wanted, low, high, backwards)
     except sqlite3.Error as error:
@@ -314,7 +323,7 @@ def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards
 
 
 def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
-    """As `_page`, where one row or more can't be read."""
+    """Return a page, as `_page`, from a range in which at least one row can't be read."""
     found: list[Entry] = []
     selects = [f"SELECT id, '{table}' FROM {table} WHERE id >= ? AND id <= ?" for table in wanted.tables]
     sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {SELECT_ROWS}"
@@ -359,7 +368,7 @@ def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwar
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    """A row as an entry; one that the bridge can't have written as an event that says so."""
+    """Return the entry of a row. A row that the bridge can't have written becomes an event ``unreadable``."""
     entry = Entry(*row)
     if tuple(map(type, row)) == _ENTRY_TYPES[entry.table] and EARLIEST <= entry.time < LATEST:
         return entry
@@ -375,7 +384,7 @@ _ENTRY_TYPES = {
 
 
 def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry:
-    """Return the entry that stands for an unreadable row."""
+    """Return the event that replaces an unreadable row."""
     return Entry(
         number,
         run if type(run) is int else 0,
@@ -398,12 +407,12 @@ def rows(
     before: int | None = None,
     backwards: bool = False,
 ) -> Iterator[Entry]:
-    """Yield the entries that are asked for, the first of them first.
+    """Yield the selected entries, the oldest first.
 
-    :param after: only those with a larger id.
-    :param before: only those with a smaller id.
-    :param backwards: the last first.
-    :raises JournalError: if the file is damaged, or was locked for long.
+    :param after: only entries with a larger id.
+    :param before: only entries with a smaller id; None for no bound.
+    :param backwards: the newest first.
+    :raises JournalError: if the file is damaged, or stays locked.
     """
     try:
         low, high = _id_range(db, wanted)
@@ -421,11 +430,14 @@ def rows(
 
 
 def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
-    """The lowest and the highest id in the file; both 0 if it has no rows."""
+    """Return the lowest and the highest id in the file; both 0 if it has no rows."""
     low, high = db.execute(FIRST_AND_LAST_ID).fetchone()
     return low, high
 
 
 def last_entries(db: sqlite3.Connection, wanted: Wanted, number: int) -> list[Entry]:
-    """The last so many of the entries that are asked for, the first of them first."""
+    """Return the newest of the selected entries, the oldest of them first.
+
+    :param number: the most entries.
+    """
     return list(islice(rows(db, wanted, backwards=True), number))[::-1]

@@ -36,7 +36,7 @@ EVERYONE = "everyone"
 """The peer name of all commanders, the receivers of an event."""
 
 OBSERVERS = "observers"
-"""The peer name of all observers, who receive each reply too."""
+"""The peer name of all observers, which receive each reply too."""
 
 RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
 """Names that no commander may have. They, and names that begin with one and ``/``, have a meaning of their

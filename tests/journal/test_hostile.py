@@ -135,7 +135,7 @@ class RowTests(HostileCase):
         status, out, err = self.program("show", "--command", "103")
         why = f"row {step} of step: string or blob too big"
         self.assertEqual((status, out), (2, ""))
-        self.assertEqual(err, f"mtmount-journal: commands can't be looked for: {why}\n")
+        self.assertEqual(err, f"mtmount-journal: can't search for commands: {why}\n")
         self.harm("UPDATE step SET peer = 'CSC', time = 'noon' WHERE id = ?", step)
         self.assertEqual(self.program("show", "--command", "103")[0], 0)
 

@@ -1,5 +1,6 @@
-"""What the bridge shows to people and programs over HTTP: state, commands, live events, dashboard, metrics.
+"""The HTTP front end: the state, commands, live events, the page and the metrics.
 
-Optional (the ``web`` extra), and unable to slow the mount down: it subscribes to the records of the bridge
-(`bridge.event_bus`), and commands as a client like any other. Next to read: `calls`, what a request is here.
+It is optional (the ``web`` extra) and can't delay the mount: it subscribes to the records of the bridge
+(`bridge.event_bus`), and sends commands as any other client does. Next to read: `service`, which assembles
+it; `http.calls`, the requests and answers.
 """

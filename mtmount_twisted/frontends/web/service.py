@@ -196,7 +196,7 @@ class WebService(Service):
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))
 
     def renew(self, credentials: Credentials | None) -> None:
-        """Show a renewed certificate from the next connection on; those that are made stay.
+        """Use a renewed certificate for new connections. Keep the existing connections.
 
         :param credentials: None if the page is not encrypted.
         """

@@ -84,7 +84,7 @@ class Answer:
         that ``Content-Type`` in `headers` names.
     :ivar headers: by their names as RFC 9110 spells them. An ``ETag`` is that of the body as it is; a
         ``Location`` on this daemon begins with ``/``.
-    :ivar streams: True if the route itself goes on to write to the call's request.
+    :ivar streams: True if the route itself writes to the call's request, now and later.
     :ivar gzipped: the body in gzip, where it exists already; else None.
     """
 

@@ -105,7 +105,7 @@ class Places:
             self._known.note(place.network)
 
     def is_known(self, network: str) -> bool:
-        """Whether an address, or one in its network, has shown a token lately."""
+        """Return True if a token has been accepted from an address in this network within the last hour."""
         return self._known.holds(network, lambda: any(place.accepted for place in self._places.of(network)))
 
     def _strange(self) -> list[list[SocketAddress]]:
