@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtmount_twisted.enums import Commander, ReplyCode, Source
+from mtmount_twisted.records import CommandRecord
 from tests.support.commanders import ASK, MOVE, STOP, TRACK, CommandCase, RecordingClient, Told, ask
 
 ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
@@ -170,6 +171,13 @@ class AskTests(CommandCase):
         self.assertEqual(self.house.link.read(), [])
         self.eui.ask(Commander.NONE)
         self.assertEqual(self.house.link.codes(), [ASK])
+
+    def test_grant_is_recorded_as_privileged(self) -> None:
+        """The record of a granted ask counts as one of a client with rights, which floods cannot displace."""
+        records: list[CommandRecord] = []
+        self.house.bus.subscribe(lambda record, number: records.append(record), CommandRecord)
+        self.house.give(self.csc)
+        self.assertEqual([each.privileged for each in records if each.step == "local"], [True])
 
     def test_carried_out_by_the_bridge(self) -> None:
         """The journal has each ask that the bridge carries out by itself under no id of the controller's."""
