@@ -1,13 +1,13 @@
-"""The bridge's decisions: which command is taken, where each reply goes, how each command ends.
+"""The bridge's decisions: which command it accepts, where each reply goes, how each command ends.
 
-`Bridge` is told what happens (a commander or the controller connects, says a line, is lost) and
-acts on objects that it was handed: clients, the controller's link, the event bus. It knows neither
-sockets nor files. Every command that comes in ends exactly once for its commander: with the
-mount's own answer, or with a NoAck whose explanation begins with one of `REASONS`.
+The front ends and the controller's link call `Bridge` when a commander or the controller connects, sends a
+line or disconnects. `Bridge` acts on the objects that it received: clients, the controller's link, the event
+bus. It knows neither sockets nor files. Each command ends exactly once for its commander: with the mount's
+own reply, or with a NoAck of the bridge. The explanation of such a NoAck begins with one of `REASONS`.
 
-Next to read: what it is made of, `registry` (who is here), `dispatcher` (commands in flight),
-`arbiter` (who has command), `last_values` (what a newcomer is told) and `event_bus` (what happened);
-`commanders` and `link`, which tell it what happens.
+Next to read: the parts of the bridge, `registry` (connected clients), `dispatcher` (pending commands),
+`arbiter` (the lease), `last_values` (the events for a new client) and `event_bus` (records); `commanders` and
+`link`, which call the bridge.
 """
 
 from __future__ import annotations
@@ -52,26 +52,27 @@ from .pending import ASK, PendingCommands
 from .registry import ClientRegistry
 
 MAX_EXEMPT = 1000
-"""How many stops and asks one commander may have in flight beyond what makes it busy: a stop is never
-refused because of moves, and yet a client that does nothing but stop can't fill the memory."""
+"""The most stops and asks that one commander may have in flight beyond the bound for other commands: moves
+never cause the refusal of a stop, and a client that only sends stops can't fill the memory."""
 
 MAX_REFUSALS = 100
-"""How many commands of an observer are refused on one visit before it is dismissed."""
+"""The number of commands that the bridge refuses an observer in one session before it dismisses the
+observer."""
 
 _EXEMPT = STOP_CODES | {ASK}
 
 
 @implementer(IBridge)
 class Bridge:
-    """Shares one controller among many clients.
+    """Share one controller among many clients.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param log: where log records go.
-    :param bus: every line, step and change is published there.
+    :param clock: an ``IReactorTime`` with monotonic `seconds`.
+    :param log: the log of the bridge.
+    :param bus: receives every line, step and change.
     :param rules: the site's rules; see `config.settings.CommandRules`.
-    :param source: under which the bridge commands the controller.
-    :ivar lease: who has command.
-    :ivar known: what is known of the mount now.
+    :param source: the source of the commands that the bridge sends to the controller.
+    :ivar lease: the lease, with the holder of command.
+    :ivar known: the last values of the mount.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Bridge:
         self._log = log
         self._rules = rules
         self._closed = False
-        self._ending = False  # it takes only what stops something
+        self._ending = False  # the bridge accepts only stops
         self._limited_log = RateLimitedLog(clock, log)
         self._clients_log = RateLimitedLog(clock, log, A_FEW)
         self._bus = bus
@@ -98,17 +99,17 @@ class Bridge:
 
     @property
     def clients(self) -> dict[str, Any]:
-        """Who is connected, by name."""
+        """The connected clients, by name."""
         return self._audience.clients
 
     @property
     def flights(self) -> PendingCommands:
-        """The commands in flight."""
+        """The pending commands."""
         return self._traffic.flights
 
     @property
     def counts(self) -> Counter[str]:
-        """How often what happened."""
+        """The number of occurrences of each kind of event in the bridge."""
         return self._bus.counts
 
     @property
@@ -123,65 +124,65 @@ class Bridge:
 
     @property
     def grace(self) -> bool:
-        """True while who has command is gone, and is waited for."""
+        """True while the holder is disconnected and the bridge waits for its return."""
         return self._granting.grace
 
     def hand_command(self, holder: Any, grantee_name: str) -> str:
-        """Give command to a commander by its name, where `AskForCommand` names but a source.
+        """Give command to a commander by its name; `AskForCommand` names only a source.
 
         :param holder: the client that has command.
-        :param grantee_name: the name of the connected client that shall have it.
-        :return: empty if that one has command now; else why not.
+        :param grantee_name: the name of the connected client that receives command.
+        :return: empty if the grantee has command now, else the reason for the refusal.
         """
         return "the bridge ends" if self._closed else self._granting.hand_command(holder, grantee_name)
 
     # Clients
 
     def client_connected(self, client: Any) -> None:
-        """A client connected, or came back; it is told what is known."""
+        """Admit a client that connected or came back, and send it the last values."""
         self._audience.enter(client)
         self._publish_change("connected", client.name, "", client.may_command)
         self._granting.came(client)
         self._audience.tell_one(client, self.known.current)
 
     def client_lost(self, client: Any, why: str) -> None:
-        """A client is gone. What it sent goes on, and is answered to nobody but those who observe."""
+        """Remove a client that is gone. Its commands continue; only observers receive their replies."""
         self._audience.leave(client)
         self._publish_change("disconnected", client.name, why, client.may_command)
         if not self._closed:
             self._granting.left(client)
 
     def client_finished(self, client: Any) -> None:
-        """A client says no more, and still listens: it has command for as long as one that is gone.
+        """Note that a client sends no more and still listens: it keeps command as long as one that is gone.
 
-        What it sent goes on, its asks too: if one gets it command, it counts as gone from then on. It is
-        told its answers, and all else, until it is lost.
+        The client's commands continue, its asks too: if an ask brings it command, the client counts as gone
+        from then on. The client receives replies and events until it is lost.
         """
         self._publish_change("finished", client.name, "", client.may_command)
         if not self._closed:
             self._granting.finished(client)
 
     def client_leaves(self, client: Any, why: str) -> None:
-        """A client is about to be closed by the site: it is told that its commands have ended for it."""
+        """End the commands of a client that the site is about to close, and send the client their ends."""
         with self._audience.gathering():
             self._granting.leaves(client, why)
             self._traffic.lose(why, client)
 
     def cut_off(self, client: Any, why: str) -> None:
-        """A client that fell behind, or gives way at a full port, is about to be disconnected.
+        """Remove a slow consumer, or a client that gives way at a full port, before its disconnection.
 
-        What it says from now on does not count.
+        The bridge ignores all later lines of the client.
         """
         self._audience.leave(client)
         self.counts["cut_off"] += 1
         self._publish_change("cut_off", client.name, why, client.may_command)
 
     def gathering(self) -> AbstractContextManager[None]:
-        """For who passes on many commands at once: observers get the answers together."""
+        """Batch the replies to observers while several commands are processed."""
         return self._audience.gathering()
 
     def commanded(self, client: Any, line: bytes) -> None:
-        """A client sent a command. What comes after it was dismissed or cut off is not taken."""
+        """Dispatch a command of a client. If the client was dismissed or cut off, only record the line."""
         try:
             header = read_command(line)
         except LineError as error:
@@ -211,11 +212,11 @@ class Bridge:
 
     @property
     def stops(self) -> int:
-        """How many stops were taken; one that is held back compares it."""
+        """The number of accepted stops; the front end compares it for a command that it held back."""
         return self._traffic.stops
 
     def commanded_late(self, client: Any, line: bytes) -> None:
-        """A client sent a command before a stop was taken, and it comes only now: a stop overtook it."""
+        """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop."""
         whole, header = _read(line)
         if header is None or header.code == ASK or header.code in STOP_CODES:
             self.commanded(client, line)
@@ -224,16 +225,17 @@ class Bridge:
             self._traffic.refuse(client, header, "not sent: overtaken by a stop")
 
     def _bear(self, client: Any) -> None:
-        """A command is refused; an observer that goes on commanding is dismissed."""
+        """Dismiss an observer that sends too many commands, after the refusal of one."""
         here = self._audience.is_here(client)
         if here and not client.may_command and self._audience.refusals_of(client) >= MAX_REFUSALS:
             self._dismiss(client, "it is an observer and keeps sending commands")
 
     def unheard(self, client: Any, lines: list[bytes]) -> None:
-        """Commands came from a client that has nowhere to be answered: none is taken.
+        """Drop the commands of a client without a reply connection.
 
-        Each is refused all the same, for the journal and for those who observe. The sender is not connected
-        as the protocol says, so its lines are recorded within the bounds of those without rights.
+        The bridge refuses each command all the same, for the journal and for observers. The sender is not
+        connected as the protocol requires, so the bounds for clients without rights apply to the records of
+        its lines.
         """
         self._clients_log.warning(
             "%s: dropped %d commands: the reply connection is not up", client.name, len(lines)
@@ -246,7 +248,7 @@ class Bridge:
                 self._traffic.refuse(client, header, why, privileged=False)
 
     def _malformed(self, client: Any, line: bytes, error: LineError) -> None:
-        """Close a connection that is out of step; if it can be told which command it was, it is refused."""
+        """Close a connection that sent a malformed line; if the line names a command, refuse the command."""
         header = read_to_refuse(line)
         if header is None:
             self.counts["malformed"] += 1
@@ -256,13 +258,13 @@ class Bridge:
         self._dismiss(client, f"malformed: {error}")
 
     def _dismiss(self, client: Any, why: str) -> None:
-        self._audience.leave(client)  # nothing more that it says counts
+        self._audience.leave(client)  # the bridge ignores its later lines
         client.dismiss(why)
 
     def _why_not(self, client: Any, header: CommandEnvelope, defers: bool) -> str:
-        """Why a command is not taken; empty if it is.
+        """Return the reason for the refusal of a command; empty if the bridge accepts it.
 
-        :param defers: whether it would wait behind an ask.
+        :param defers: True if the command would wait behind an ask.
         """
         code = header.code
         if not client.may_command:
@@ -279,13 +281,13 @@ class Bridge:
         return ""
 
     def _is_free(self, code: int) -> bool:
-        """True if one needs no command for it."""
+        """Return True if a client may send the command without having command."""
         return code in STOP_CODES and self._rules.anyone_may_stop
 
     # The controller
 
     def link_up(self, link: Any) -> None:
-        """Both connections to the controller are up: an epoch begins."""
+        """Begin an epoch: both connections to the controller are up."""
         self._traffic.link_up(link)
         self._bus.epoch += 1
         self._publish_change("link_up", CONTROLLER)
@@ -293,7 +295,7 @@ class Bridge:
         self._granting.link_up()
 
     def link_down(self, why: str) -> None:
-        """A connection to the controller was lost: the epoch ends, and all that was in flight."""
+        """End the epoch and all pending commands: a connection to the controller was lost."""
         self._traffic.link = None
         self.known.link_down()
         self._publish_change("link_down", CONTROLLER, why)
@@ -304,7 +306,7 @@ class Bridge:
         self._granting.link_down()
 
     def said(self, lines: list[bytes]) -> None:
-        """The controller sent these lines: what is meant for everyone is passed on together."""
+        """Process lines of the controller, and pass events to all clients together."""
         with self._audience.gathering():
             self._hear(lines)
 
@@ -324,7 +326,7 @@ class Bridge:
                 events.append(reply)
             else:
                 if events:
-                    self._audience.tell_all(events)  # before the answer, as they came
+                    self._audience.tell_all(events)  # before the reply, in the order of arrival
                     events = []
                 self._traffic.answer(reply)
         if events:
@@ -337,7 +339,7 @@ class Bridge:
             self._limited_log.warning("too many last values: a new client does not receive all of them")
 
     def hand_over(self) -> None:
-        """Hand commands to the link for as long as it has room; to be called when it has room again."""
+        """Hand commands to the link while it has room; the link calls this when it has room again."""
         self._traffic.hand_over()
 
     # Records
@@ -349,7 +351,7 @@ class Bridge:
         header: CommandEnvelope | ReplyEnvelope | EventEnvelope | None,
         privileged: bool = True,
     ) -> None:
-        """Publish a line that came from a peer, with its header; None for a line without a readable one."""
+        """Publish a line from a peer, with its header; None for a line without a readable header."""
         bus = self._bus
         code = None if header is None else header.code
         sequence_id = None if header is None else header.sequence_id
@@ -362,12 +364,13 @@ class Bridge:
     # The end
 
     def drain(self, seconds: float) -> Deferred[None]:
-        """Take no more commands but what stops something, and wait for the ends of those in flight.
+        """Accept only stops from now on, and wait for the ends of the pending commands.
 
-        A holder of command that is gone is waited for no longer.
+        The bridge no longer waits for the return of a disconnected holder.
 
-        :param seconds: how long to wait for them, at most.
-        :returns: fires when nothing is in flight, the time is up, or it is cancelled. Never fails.
+        :param seconds: the longest wait (s).
+        :returns: a Deferred that fires when no command is pending, the time is up, or it is cancelled; it
+            never fails.
         """
         self._ending = True
         self._granting.end_grace()
@@ -387,14 +390,14 @@ class Bridge:
     async def _drained(self) -> None:
         while self.flights:
             await self.flights.emptied.wait()
-            # In that turn the last one's commander is told, and what waited behind it begins.
+            # In that turn the last commander receives its reply, and the commands that waited behind begin.
             await deferLater(self._clock, 0)
 
     def close(self) -> None:
-        """End every command in flight, the lease, and every timer; what comes now is not sent.
+        """End every pending command, the lease and every timer; the bridge sends no later command.
 
-        If the controller may think that the bridge has command it is told ``NONE``: that is handed to the
-        link now, if that has room, and goes out as long as the link still writes what it was handed.
+        If the controller may think that the bridge has command, the bridge hands ``NONE`` to the link now,
+        provided that the link has room. ``NONE`` reaches the controller if the link still writes its buffer.
         """
         self._closed = True
         self._traffic.lose("the bridge ends")
@@ -405,7 +408,7 @@ class Bridge:
 
 
 def _read(line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
-    """Return the header of a command twice: None if it is malformed, and as `read_to_refuse` reads it."""
+    """Return the header of a command, None if malformed, and the header as `read_to_refuse` reads it."""
     try:
         header = read_command(line)
     except LineError:

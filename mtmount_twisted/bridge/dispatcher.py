@@ -1,14 +1,15 @@
-"""Commands on their way to the controller, from the moment they are taken until each has ended.
+"""The pending commands, from acceptance to end.
 
-`CommandDispatcher` hands commands to the controller's link for as long as it has room, first stops and what
-the bridge asks of the controller itself, in the order in which they came; finds the command that an answer is
-for; and ends what the controller does not.
+`CommandDispatcher` hands commands to the controller's link while the link has room: first stops and the
+bridge's own commands, in the order of arrival. It matches each reply with its pending command, and ends the
+commands that the controller does not end.
 
-A stop that is taken ends all that waits to be written, of every commander, but asks and other stops:
-it says that nothing shall move, and whoever sent what waits sent it before that. Were it only written
-first the mount would stop, and then begin to move.
+An accepted stop ends every command that waits to be written, of every commander, except asks and other stops:
+the commanders sent those commands before the stop. If the bridge only wrote the stop first, the mount would
+stop, and then begin to move.
 
-Next to read: `pending`, its table; `tma2020.envelope`, how a line is rewritten; `core`, which it works for.
+Next to read: `pending`, the table of commands; `tma2020.envelope`, the rewriting of a line; `core`, the
+caller.
 """
 
 from __future__ import annotations
@@ -44,20 +45,20 @@ from .registry import ClientRegistry
 from .sent_ids import SentIds, name_of
 
 SWEEP_INTERVAL = 0.25
-"""How often deadlines are looked at, in seconds; a command times out at most so much too late."""
+"""The time between two checks of deadlines, in seconds; a command times out at most so much too late."""
 
 LONGEST_WHY = 1000
-"""How long the explanation of a NoAck of the bridge may be, in characters: a line that others read
-must not be made too long for them by what one client, or the controller, put into it."""
+"""The longest explanation in a NoAck of the bridge, in characters: text of one client, or of the controller,
+must not make a line too long for the other readers."""
 
 REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
-"""What the explanation of a NoAck of the bridge's own begins with."""
+"""The beginnings of the explanation in a NoAck of the bridge."""
 
 _STEPS = {int(ReplyCode.ACK): "ack", int(ReplyCode.NOACK): "noack", int(ReplyCode.DONE): "done"}
 
 
 class _Own:
-    """The bridge as the sender of its own commands; it is nowhere connected, so nothing is sent to it."""
+    """The bridge as the sender of its own commands; it has no connection and receives no replies."""
 
     name = "bridge"
 
@@ -67,16 +68,16 @@ class _Own:
 
 
 class CommandDispatcher:
-    """The commands in flight.
+    """Dispatch commands to the controller, and return their replies.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param source: under which the bridge commands the controller.
+    :param clock: an ``IReactorTime`` with monotonic `seconds`.
+    :param source: the source of the commands that the bridge sends to the controller.
     :ivar link: the controller's link while it is up, else None.
     :ivar own: the bridge as a sender of commands.
-    :ivar stops: how many stops were taken.
+    :ivar stops: the number of accepted stops.
 
-    The first sequence id is a random one: a controller may still finish what an earlier process of
-    the bridge sent, and its answer must not be taken for the answer to one of ours.
+    The first sequence id is random: a controller may still finish a command of an earlier process of the
+    bridge, and its reply must not match a command of this process.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class CommandDispatcher:
     # Down
 
     def link_up(self, link: Any) -> None:
-        """The controller is connected: what is sent from now on belongs to a new epoch."""
+        """Begin a new epoch with the link of the connected controller."""
         self.link = link
         self._sent_ids.forget()
 
@@ -117,12 +118,12 @@ class CommandDispatcher:
         visit: int | None = None,
         urgent: bool = False,
     ) -> None:
-        """Take a command into flight, and hand it over as soon as the link has room.
+        """Accept a command, and hand it to the link as soon as the link has room.
 
-        A stop ends what it overtakes.
+        A stop ends the commands that it overtakes.
 
-        :param visit: when it came; None for just now.
-        :param urgent: whether it goes before what waits, as stops do: what the bridge asks for.
+        :param visit: the session of the command; None for the present one.
+        :param urgent: True if the command goes before waiting commands, as a stop does: the bridge's own.
         """
         now, lease = self._clock.seconds(), self._lease.of(client)
         if visit is None:
@@ -133,7 +134,7 @@ class CommandDispatcher:
         self._publish_step("received", flight)
         overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
         self.stops += header.code in STOP_CODES
-        for each in overtaken:  # all, before anyone is told: nothing may slip out behind the stop
+        for each in overtaken:  # all, before any reply: no command may follow the stop
             self._take_out(each)
         self._keep_sweeping()
         self.hand_over()
@@ -146,11 +147,11 @@ class CommandDispatcher:
                 self._tell_given_up(flight, why)
 
     def command(self, command: Command, then: OnComplete) -> None:
-        """Send a command of the bridge's own, before the commands that wait; see `begin`."""
+        """Send a command of the bridge's own, before the waiting commands; see `begin`."""
         self.begin(self.own, header_of(command), then, urgent=True)
 
     def hand_over(self) -> None:
-        """Hand commands to the link for as long as it has room."""
+        """Hand commands to the link while it has room."""
         while self.link is not None and self.link.has_room:
             flight = self.flights.next_to_write()
             if flight is None:
@@ -166,10 +167,10 @@ class CommandDispatcher:
     # Up
 
     def answer(self, answer: ReplyEnvelope) -> None:
-        """The controller answered a command.
+        """Process a reply of the controller to a command.
 
-        A second Ack to one command answers nothing: whoever waits for it was told already, and a
-        controller that repeats itself must not keep it from timing out.
+        The bridge drops a second Ack to one command: the commander has the first Ack already, and repeated
+        Acks must not postpone the command's timeout.
         """
         flight = self.flights.get(answer.sequence_id)
         code = answer.code
@@ -207,11 +208,12 @@ class CommandDispatcher:
         visit: int | None = None,
         privileged: bool | None = None,
     ) -> None:
-        """End a command that was not taken into flight.
+        """Refuse a command that is not pending.
 
-        :param why: begins with one of `REASONS`.
-        :param visit: when it came; None for just now.
-        :param privileged: whether it counts as a client's with rights; None if the client has them.
+        :param why: the explanation, which begins with one of `REASONS`.
+        :param visit: the session of the command; None for the present one.
+        :param privileged: True if the command counts as one of a client with rights; None to decide by the
+            client.
         """
         if privileged is None:
             privileged = client.may_command
@@ -219,10 +221,10 @@ class CommandDispatcher:
         self._audience.tell(client, header, _refusal(why), visit, privileged)
 
     def withdraw(self, lease: int, why: str) -> None:
-        """End what was sent under a lease that is over and still waits to be written.
+        """End the commands of an ended lease that still wait to be written.
 
-        Who has command now, or watches over nobody having it, does not expect it. A stop
-        goes on if nobody needs command for it.
+        The new holder does not expect these commands, nor does a site without a holder. A stop continues if
+        a commander may send it without having command.
         """
         for flight in self.flights.waiting():
             stops = flight.header.code in STOP_CODES and self._rules.anyone_may_stop
@@ -230,9 +232,9 @@ class CommandDispatcher:
                 self._give_up(flight, why)
 
     def lose(self, why: str, client: Any = None) -> None:
-        """End what is in flight: there is no controller any more to end it, or no client to be told.
+        """End the pending commands: the controller can't end them any more, or the client is closing.
 
-        :param client: whose; None for all.
+        :param client: the client that sent the commands; None for all clients.
         """
         with self._audience.gathering():
             for flight in self.flights:
@@ -242,7 +244,7 @@ class CommandDispatcher:
                     )
 
     def _give_up(self, flight: PendingCommand, why: str) -> None:
-        """End a command with a NoAck of the bridge, unless it ended while we came to it."""
+        """End a command with a NoAck of the bridge, unless the command has ended already."""
         if self._take_out(flight):
             self._tell_given_up(flight, why)
 
@@ -260,7 +262,7 @@ class CommandDispatcher:
         return was_in
 
     def _count_end(self, why: str) -> str:
-        """Count an end that the bridge makes, under the reason that `why` begins with; return that step."""
+        """Count an end by the bridge under the reason that begins `why`, and return the step."""
         step = next(reason for reason in REASONS if why.startswith(reason)).replace(" ", "_")
         self._bus.counts[step] += 1
         return step
@@ -268,7 +270,7 @@ class CommandDispatcher:
     # Records
 
     def _publish_step(self, step: str, flight: PendingCommand, explanation: str = "") -> None:
-        """Publish a step of a command in flight."""
+        """Publish a step of a pending command."""
         bus, header, peer = self._bus, flight.header, flight.client.name
         bus.publish(
             CommandRecord(
@@ -287,7 +289,7 @@ class CommandDispatcher:
     def publish_unsent(
         self, step: str, client: Any, header: CommandEnvelope, explanation: str, privileged: bool
     ) -> None:
-        """Publish the end of a command that was not taken into flight."""
+        """Publish the end of a command that never was pending."""
         bus, lease = self._bus, self._lease.of(client)
         command = header.sequence_id, header.code, 0, lease
         bus.publish(CommandRecord(bus.now(), bus.epoch, client.name, step, *command, explanation, privileged))
@@ -314,19 +316,19 @@ class CommandDispatcher:
         return f"timed out: no Ack within {self._rules.ack_timeout:g} s"
 
     def stop(self) -> None:
-        """Stop the timer; nothing is in flight any more."""
+        """Stop the timer; no command is pending any more."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
 
 
 def header_of(command: Command) -> CommandEnvelope:
-    """The header of a command of the bridge's own."""
+    """Return the header of a command of the bridge's own."""
     return read_command(command.encode().removesuffix(TERMINATOR))
 
 
 def why_overtaken(client: Any, stop: CommandEnvelope) -> str:
-    """Why a command is not sent that a client's stop overtook."""
+    """Return the explanation for a command that a client's stop overtook."""
     return f"not sent: overtaken by {name_of(stop.code)} of {client.name}"
 
 

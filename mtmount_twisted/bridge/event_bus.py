@@ -1,7 +1,7 @@
-"""`EventBus`: what happens at the bridge is published here, and goes to the journal and to every subscriber.
+"""`EventBus`: the distribution of the bridge's records to the journal and to every subscriber.
 
-A subscriber is called at once, in the way of a command: it must neither block nor take long. One that raises
-receives nothing more, and the log says why; the command goes on.
+The bus calls each subscriber at once, and the command waits for it: a subscriber must neither block nor take
+long. If a subscriber raises, it receives nothing more, the log gives the error, and the command continues.
 
 Next to read: `records`, and ``journal.limited``, which bounds the records of clients without rights.
 """
@@ -27,13 +27,13 @@ from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Rec
 class EventBus:
     """Number each record, and hand it to the subscribers.
 
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
-    :param journal: keeps each record, and gives it its number; without one, every number is 0.
+    :param clock: an ``IReactorTime`` with monotonic `seconds`.
+    :param journal: keeps each record, and returns its number; without a journal, every number is 0.
     :param wall_clock: return the time (s, Unix time).
     :param log: the log for subscribers that fail.
     :ivar epoch: number of the last connection to the controller; 0 before the first. The bridge counts it.
-    :ivar counts: how often each thing happened; ``omitted`` counts the records that were not published
-        because clients without rights may bring about only so many.
+    :ivar counts: the number of occurrences of each kind of event; ``omitted`` counts the records that were
+        not published because of the bounds on clients without rights.
     :ivar now: return the time for a record (s, Unix time).
     """
 
@@ -64,23 +64,23 @@ class EventBus:
     def subscribe(self, subscriber: Callable[[Any, int], None], *kinds: type[Record]) -> None:
         """Call a subscriber with each record of some types from now on, and with the record's number.
 
-        :param subscriber: called with the record, and the number of its row in the journal, which is 0 for a
-            record that is not kept.
+        :param subscriber: called with the record, and the number of its row in the journal; 0 for a record
+            that the journal does not keep.
         :param kinds: the types of record that it receives.
         """
         for kind in kinds:
             self._subscribers[kind] += (subscriber,)
 
     def unsubscribe(self, subscriber: Callable[[Any, int], None]) -> None:
-        """Call a subscriber no more. Without effect if it is called already no more."""
+        """Remove a subscriber. If it is not subscribed, do nothing."""
         for kind, subscribers in self._subscribers.items():
             self._subscribers[kind] = tuple(each for each in subscribers if each != subscriber)
 
     def publish(self, record: Record, within_bounds: bool = False) -> None:
         """Hand a record to the journal and to the subscribers of its type.
 
-        :param within_bounds: True if a record of a client without rights has passed ``journal.limited``; else
-            it goes there.
+        :param within_bounds: True if a record of a client without rights has passed ``journal.limited``; if
+            False, the bus passes such a record there.
         """
         if not record.privileged and not within_bounds:
             self._limiter.publish(record)
@@ -95,5 +95,5 @@ class EventBus:
                 self._log.exception(text, subscriber)
 
     def close(self) -> None:
-        """Publish the counts of omitted records that are not published yet, and stop the timer."""
+        """Publish the remaining counts of omitted records, and stop the timer."""
         self._limiter.close()

@@ -1,8 +1,8 @@
-"""What is known of the mount now, in its own words: what a newcomer is told.
+"""The last values of the mount, in its own words, which a new client receives.
 
-Only what the mount said over the connection that is up counts as current. Of what a lost connection
-said, nobody knows whether it still holds: it is kept as *stale* until the mount says something else
-about the same thing, for who shows it as such, and told to no newcomer.
+Only an event of the present connection counts as current. After the loss of a connection, its events may no
+longer hold: the cache keeps them as *stale* until the mount reports the same thing anew. The page shows stale
+entries as such; a new client does not receive them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from mtmount_twisted.dialects.tma2020.envelope import EventEnvelope
 from mtmount_twisted.wire.fields import BOOL, INT
 
 MAX_KNOWN = 1000
-"""How many events are kept; beyond it what is stale is forgotten first, and then the warning or error
-that was renewed longest ago. A newcomer is not told of what is forgotten, though it may hold still."""
+"""The most events in the cache. Beyond it the cache drops stale entries first, and then the warning or error
+that was renewed longest ago. A new client does not receive a dropped event, though the event may still
+hold."""
 
 MAX_KNOWN_BYTES = 56 * 1024
-"""How long they may be together: less than the least that a client may be behind, so that what a
-newcomer is told does not cut it off."""
+"""The most bytes of all events together: less than the smallest bound on a client's backlog, so that the last
+values do not make a new client a slow consumer."""
 
 MOST_FIELDS = 6
-"""How many fields of an event are looked at: a line may have as many as it has bytes."""
+"""The number of fields that the cache reads of an event: a line may have as many fields as bytes."""
 
 _Fields = list[bytes]
 
 
 class KnownEntry(NamedTuple):
-    """Something that is known.
+    """A last value.
 
     :ivar line: the mount's own words.
     :ivar code: the code of the event.
-    :ivar time: when they came, in seconds by the monotonic clock.
-    :ivar stale: True if the connection on which they came is lost.
+    :ivar time: the time of arrival, in seconds by the monotonic clock.
+    :ivar stale: True if the connection that brought the line is lost.
     """
 
     line: bytes
@@ -79,7 +80,7 @@ _KINDS: dict[int, Callable[[_Fields], tuple[Hashable, bool]]] = {
     ReplyCode.WARNING: _warning,
     ReplyCode.ERROR: _error,
 }
-"""For each kind of event: what it is about, and whether it still says something afterwards."""
+"""For each kind of event: its subject, and True if the event stays in the cache."""
 
 _ALARMS = (ReplyCode.WARNING, ReplyCode.ERROR)
 
@@ -87,7 +88,7 @@ _ALARMS = (ReplyCode.WARNING, ReplyCode.ERROR)
 class LastValueCache:
     """The last state, the last in-position of each axis, and every active warning and error.
 
-    An error that is latched counts as active until it is reset.
+    A latched error counts as active until its reset.
 
     :param now: return the time in seconds, monotonic.
     """
@@ -98,9 +99,9 @@ class LastValueCache:
         self._now = now
 
     def learn(self, event: EventEnvelope) -> int:
-        """Take note of an event. One that we can't read is passed on like any, and changes nothing here.
+        """Store an event. An unreadable event changes nothing here; the bridge passes it on all the same.
 
-        :returns: how many events that were current are forgotten for want of room: 0 nearly always.
+        :returns: the number of current events that the cache dropped for lack of room: 0 nearly always.
         """
         code, line = event.code, event.line
         if code not in _KINDS:
@@ -119,7 +120,7 @@ class LastValueCache:
         return self._make_room()
 
     def _make_room(self) -> int:
-        """Forget what is too much, and tell how much of it was current."""
+        """Drop entries beyond the bounds, and return the number of current ones among them."""
         forgotten = 0
         while len(self._entries) > MAX_KNOWN or self._bytes > MAX_KNOWN_BYTES:
             key = self._first_to_go()
@@ -138,19 +139,19 @@ class LastValueCache:
             self._bytes -= len(entry.line)
 
     def link_down(self) -> None:
-        """The connection is lost: nothing that is known counts as current any more."""
+        """Mark every entry as stale: the connection is lost."""
         for key, entry in self._entries.items():
             self._entries[key] = entry._replace(stale=True)
 
     def entries(self) -> list[KnownEntry]:
-        """What is known, stale or not, the oldest news first."""
+        """Return all entries, stale or not, the oldest first."""
         return list(self._entries.values())
 
     def count(self, code: ReplyCode) -> int:
-        """The number of current entries of one kind, such as active warnings; stale entries do not count."""
+        """Return the number of current entries of one kind, such as active warnings, without stale ones."""
         return sum(key[0] == code and not entry.stale for key, entry in self._entries.items())
 
     @property
     def current(self) -> list[EventEnvelope]:
-        """The events that are current, the oldest news first."""
+        """The current events, the oldest first."""
         return [EventEnvelope(entry.code, entry.line) for entry in self._entries.values() if not entry.stale]

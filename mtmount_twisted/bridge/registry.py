@@ -1,11 +1,11 @@
-"""Who is connected, and what each of them is told.
+"""The connected clients, and the delivery of replies and events to each of them.
 
-A client may come and go under one name. Each time that it is here is a *visit* with a number: an
-answer is for the visit that asked, so that a program that was started anew, and counts its
-commands from 1 again, never gets an answer to what its predecessor sent.
+A client may connect and disconnect many times under one name. Each session has a number, which the code calls
+a *visit*. A reply is for the session that sent the command: a restarted program counts its commands from 1
+again, and never receives a reply to a command of its predecessor.
 
-Those who only observe are told every answer to a commander. What one of them is refused it is told
-alone: it commands nothing, and must not be able to flood the others with that.
+Observers receive every reply to a commander. A refusal of an observer's command goes to that observer alone,
+because an observer must not be able to flood the others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mtmount_twisted.records import LineRecord
 from .event_bus import EventBus
 
 MAX_PIECE = MAX_LINE_LENGTH
-"""How many bytes are given to a client at once, unless one line is longer: one chunk of a socket's may be
-the end of a much longer one, and what is given at once is held once for each client."""
+"""The most bytes in one piece for a client, unless one line is longer: a chunk from a socket may complete a
+much longer line, and memory holds each piece once for each client."""
 
 
 class ClientRegistry:
@@ -39,16 +39,16 @@ class ClientRegistry:
         self._bus = bus
         self._observers: dict[str, Any] = {}
         self._visits: dict[str, int] = {}
-        self._refusals: Counter[str] = Counter()  # of each observer, on its visit
+        self._refusals: Counter[str] = Counter()  # of each observer, in its session
         self._numbers = count(1)
         self._gathering = _Gathering(self._give)
-        self._gathered: list[bytes] = []  # what observers are yet to be told
+        self._gathered: list[bytes] = []  # lines that observers have not received yet
 
     def gathering(self) -> AbstractContextManager[None]:
-        """What observers are told meanwhile they are given together, in as few pieces as may be.
+        """Collect the lines for observers during the context, and send them in as few pieces as possible.
 
-        There may be hundreds of them: each of a hundred answers to each of them alone would take longer
-        than anybody else can wait.
+        There may be hundreds of observers: a hundred separate replies to each observer would delay other
+        clients too long.
         """
         return self._gathering
 
@@ -57,32 +57,32 @@ class ClientRegistry:
             return
         lines, self._gathered = self._gathered, []
         for piece in _pieces(lines):
-            for observer in tuple(self._observers.values()):  # to send may be to cut off
+            for observer in tuple(self._observers.values()):  # a send may cut an observer off
                 observer.send(piece)
 
     def enter(self, client: Any) -> None:
-        """A client is here from now on."""
-        self._give()  # a newcomer is told what comes from now on
+        """Add a client, and begin its session."""
+        self._give()  # a new client receives only later lines
         self.clients[client.name] = client
         self._visits[client.name] = next(self._numbers)
         if not client.may_command:
             self._observers[client.name] = client
 
     def leave(self, client: Any) -> None:
-        """A client is not here any longer, if it was."""
+        """Remove a client. If it is not registered, do nothing."""
         for table in (self.clients, self._visits, self._observers, self._refusals):
             table.pop(client.name, None)
 
     def is_here(self, client: Any) -> bool:
-        """True if this client is connected, and was neither dismissed nor cut off."""
+        """Return True if the client is connected, and was neither dismissed nor cut off."""
         return self.clients.get(client.name) is client
 
     def visit_of(self, client: Any) -> int:
-        """The number of the visit that a client is on; 0 if it is not here."""
+        """Return the number of a client's session; 0 if the client is not registered."""
         return self._visits.get(client.name, 0)
 
     def refusals_of(self, observer: Any) -> int:
-        """Count one more command of an observer that is here, and tell how many it sent on this visit."""
+        """Count a command of a registered observer, and return the number of its commands in this session."""
         self._refusals[observer.name] += 1
         return self._refusals[observer.name]
 
@@ -94,12 +94,13 @@ class ClientRegistry:
         visit: int | None = None,
         privileged: bool | None = None,
     ) -> None:
-        """Give an answer to the client that it is for, and, if that may command, to those who only observe.
+        """Send a reply to its client and, if the client may command, to observers.
 
-        :param header: of the command that is answered, as the client sent it.
-        :param visit: when the command came; None for just now. If that visit is over, the client
-            does not get the answer.
-        :param privileged: whether it answers a client with rights; None if the client has them.
+        :param header: the header of the command, as the client sent it.
+        :param visit: the session of the command; None for the present one. If that session is over, the
+            client does not receive the reply.
+        :param privileged: True if the reply counts as one to a client with rights; None to decide by the
+            client.
         """
         line = answer.rewritten(header.sequence_id, header.source)
         if privileged is None:
@@ -119,14 +120,14 @@ class ClientRegistry:
     def _publish(
         self, peer: str, line: bytes, code: int, sequence_id: int | None, privileged: bool = True
     ) -> None:
-        """Publish a line that goes to a peer."""
+        """Publish the record of a line to a peer."""
         bus = self._bus
         bus.publish(LineRecord(bus.now(), bus.epoch, peer, "to", line, code, sequence_id, privileged))
 
     def tell_one(self, client: Any, events: list[EventEnvelope]) -> None:
         """Send events to one client only.
 
-        For a client without rights they are not recorded: it can have them told as often as it connects.
+        The events to a client without rights are not recorded, because each connection repeats them.
         """
         for event in events if client.may_command else ():
             self._publish(client.name, event.line, event.code, None)
@@ -134,7 +135,7 @@ class ClientRegistry:
             client.send(piece)
 
     def tell_all(self, events: list[EventEnvelope]) -> None:
-        """Give events to everyone, in as few pieces as may be: to send is the dearest part of an event."""
+        """Send events to all clients, in as few pieces as possible: sending is the main cost of an event."""
         if self.clients:
             for event in events:
                 self._publish(EVERYONE, event.line, event.code, None)
@@ -149,9 +150,9 @@ class ClientRegistry:
 
 
 class _Gathering:
-    """A context that may be entered within itself; what it does comes at its outermost end.
+    """A reentrant context that calls a function at its outermost end.
 
-    It is entered for each chunk that comes: a generator in its place would take five times as long.
+    The bridge enters the context for each chunk: a generator instead would take five times as long.
     """
 
     __slots__ = ("_give", "depth")
@@ -170,7 +171,7 @@ class _Gathering:
 
 
 def _pieces(lines: list[bytes]) -> Iterator[bytes]:
-    """Lines with their terminators, joined up to `MAX_PIECE`."""
+    """Yield the lines with their terminators, joined up to `MAX_PIECE` bytes."""
     start = size = 0
     for index, line in enumerate(lines):
         if size and size + len(line) > MAX_PIECE:

@@ -1,10 +1,9 @@
-"""The ids under which the bridge sent commands, for explanations of the mount that name a command by one.
+"""The ids of the commands that the bridge sent, for explanations of the mount that name a command by its id.
 
-The mount knows each command by the bridge's sequence id, which no commander has ever seen. `SentIds`
-replaces such an id in the explanation of a NoAck with the command's name, its commander's own id for it, and
-the commander's name.
+The mount knows each command by the bridge's sequence id, which commanders never see. `SentIds` replaces such
+an id in the explanation of a NoAck with the command's name, the commander's own id, and the commander's name.
 
-Next to read: `dispatcher`, which notes each command that it sends.
+Next to read: `dispatcher`, which adds each command that it sends.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, SHOWN_BYTE
 from .pending import PendingCommand
 
 MAX_SENT_IDS = 10_000
-"""How many commands are remembered by id; the id of an older one stays a number in an explanation."""
+"""The most commands that are kept by id; the id of an older command stays a number in an explanation."""
 
 LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
-"""How long an explanation may become, in bytes; one that would be longer stays as the mount sent it."""
+"""The longest explanation after replacement, in bytes; a longer one stays as the mount sent it."""
 
 _INTEGER = re.compile(rb"(?<![\w.+-])[1-9][0-9]{0,9}(?!\w|\.[0-9])")
 """A decimal integer that stands alone: no part of a word, of a fraction or of a signed number."""
@@ -31,17 +30,17 @@ class SentIds:
     """The latest commands that were sent to the controller in this epoch, by the bridge's id for each."""
 
     def __init__(self) -> None:
-        # The bridge counts its ids up, so that an id modulo the length is a place of its own, and a ring of
-        # tuples costs a command no more than one store.
+        # The bridge counts its ids up, so each id modulo the length has a place of its own, and the ring of
+        # tuples costs one store for each command.
         self._sent: list[tuple[int, int, int, str] | None] = []
         self.forget()
 
     def forget(self) -> None:
-        """Begin a new epoch: the ids of the last one mean nothing to the controller that is connected now."""
+        """Begin a new epoch: the connected controller does not know the ids of the last epoch."""
         self._sent = [None] * MAX_SENT_IDS
 
     def add(self, flight: PendingCommand) -> None:
-        """Note a command that is sent."""
+        """Add a command that the bridge sends."""
         header = flight.header
         self._sent[flight.key % MAX_SENT_IDS] = (
             flight.key,
@@ -51,14 +50,14 @@ class SentIds:
         )
 
     def explained(self, rest: bytes) -> bytes:
-        """What comes behind the header of a NoAck, with each id of the bridge's replaced.
+        """Return the fields after the header of a NoAck, with each id of the bridge replaced.
 
-        An explanation that is longer than is shown stays as it came.
+        An explanation that is longer than `SHOWN_BYTES` stays unchanged.
 
-        :param rest: the timestamp, which stays, and the explanation.
+        :param rest: the timestamp, which stays unchanged, and the explanation.
         """
         timestamp, separator, explanation = rest.partition(b"\n")
-        if len(explanation) > SHOWN_BYTES:  # what is not shown whole is not searched
+        if len(explanation) > SHOWN_BYTES:  # an explanation that is shown in part is not searched
             return rest
         replaced = _INTEGER.sub(self._name, explanation)
         if len(replaced) > LONGEST_EXPLANATION:
@@ -66,7 +65,7 @@ class SentIds:
         return timestamp + separator + replaced
 
     def _name(self, found: re.Match[bytes]) -> bytes:
-        """``NAME #ID of COMMANDER``, without the part of it that stands before the id already."""
+        """Return ``NAME #ID of COMMANDER``, without the part that already stands before the id."""
         key = int(found[0])
         sent = self._sent[key % MAX_SENT_IDS]
         if sent is None or sent[0] != key:
@@ -83,7 +82,7 @@ class SentIds:
 
 
 def name_of(code: int) -> str:
-    """What a command is called: by its class, or, if it has none, by its code's name or its code."""
+    """Return the name of a command: of its class, or without a class the name of its code, or the code."""
     try:
         known = CommandCode(code)
     except ValueError:
