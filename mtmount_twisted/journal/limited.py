@@ -1,17 +1,17 @@
-"""`RecordLimiter`: bounds the records that clients without rights bring about.
+"""`RecordLimiter`: the bounds on the records that clients without rights cause.
 
-A client that only observes can send commands, which are refused, and can connect and disconnect as often as
-it likes. Each of these is a record, and a row of the journal. Without a bound such a client fills the memory
-in which rows wait, and has the rows of the commanders deleted from the file and from the events in memory.
-Three bounds hold:
+An observer can send commands, which the bridge refuses, and can connect and disconnect as often as it likes.
+Each of these causes a record, and a row of the journal. Without a bound, such a client fills the memory of
+waiting rows, and displaces the rows of the commanders from the file and from the events in memory. Three
+bounds hold:
 
 * a line, an explanation or a detail is recorded up to `LONGEST` bytes;
-* one visit, from the event ``connected`` to ``disconnected``, records at most `VISIT_ROWS` rows of lines and
-  steps;
+* one session (a *visit*), from the event ``connected`` to ``disconnected``, records at most `VISIT_ROWS` rows
+  of lines and steps;
 * all clients of one port together record `PORT_ROWS` rows at once, and `PORT_RATE` rows a second over time.
 
-What is beyond is counted, and an event ``omitted`` tells the count: one at the end of a visit, and at most
-one a minute for a port.
+The limiter counts the rows beyond the bounds. An event ``omitted`` reports the count: one at the end of a
+session, and at most one a minute for a port.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 LONGEST = 200
-"""How much of a line, an explanation or a detail is recorded, in bytes or characters."""
+"""The longest recorded part of a line, an explanation or a detail, in bytes or characters."""
 
 VISIT_ROWS = 30
-"""How many rows of lines and steps one visit records."""
+"""The most rows of lines and steps that one session records."""
 
 PORT_ROWS = 600
-"""How many rows the clients of one port record in a burst."""
+"""The most rows that the clients of one port record in a burst."""
 
 PORT_RATE = 10 / 60
-"""How many rows the clients of one port record over time, in rows per second."""
+"""The rate at which the clients of one port record rows over time, in rows per second."""
 
 REPORT_EVERY = 60.0
-"""How often an event ``omitted`` tells what a port left out, at most, in seconds."""
+"""The shortest time between two events ``omitted`` of one port, in seconds."""
 
 
 @dataclass(slots=True)
@@ -55,9 +55,9 @@ class _Tally:
 
 @dataclass(slots=True)
 class _Visit:
-    """One client's visit.
+    """The session of one client.
 
-    :ivar rows: how many rows of lines and steps were recorded.
+    :ivar rows: the number of recorded rows of lines and steps.
     """
 
     rows: int = 0
@@ -68,8 +68,8 @@ class _Visit:
 class _Port:
     """All clients of one port.
 
-    :ivar tokens: how many rows may be recorded now (a token bucket).
-    :ivar filled: when `tokens` was computed (clock, s).
+    :ivar tokens: the number of rows that may be recorded now (a token bucket).
+    :ivar filled: the time of the computation of `tokens` (clock, s).
     """
 
     tokens: float
@@ -81,7 +81,7 @@ class RecordLimiter:
     """Publish the records of clients without rights, within bounds.
 
     :param publish: publishes a record that is within the bounds, shortened if it is long.
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param clock: an ``IReactorTime`` with monotonic `seconds`.
     :param counts: ``omitted`` counts the records that were not published.
     :param now: return the time (s, Unix time).
     """
@@ -104,9 +104,9 @@ class RecordLimiter:
         self._closed = False
 
     def publish(self, record: Record) -> None:
-        """Publish the beginning of a line, an explanation or a detail, within the bounds of visit and port.
+        """Publish the beginning of a line, an explanation or a detail, within the bounds of session and port.
 
-        A change counts for the port only: that a client came is worth more than its lines.
+        A change counts for the port only: the connection of a client is worth more than its lines.
         """
         self._epoch = record.epoch
         if isinstance(record, LineRecord):
@@ -127,7 +127,7 @@ class RecordLimiter:
             self._publish(replace(record, detail=record.detail[:LONGEST]))
 
     def _end_visit(self, peer: str) -> None:
-        """Publish the number of rows omitted from the visit of a client that is gone."""
+        """Publish the number of rows omitted from the session of a client that is gone."""
         visit = self._visits.pop(peer, None)
         if visit is not None and visit.omitted.rows:
             omitted, port = visit.omitted, self._port(peer)
@@ -155,7 +155,7 @@ class RecordLimiter:
         return False
 
     def _port(self, peer: str) -> _Port:
-        """The port, or pair, of a client: its name begins with that of the configuration."""
+        """Return the port, or pair, of a client: the client's name begins with the configured name."""
         name = peer.partition("/")[0]
         port = self._ports.get(name)
         if port is None:
@@ -188,7 +188,7 @@ class RecordLimiter:
         self._publish(ChangeRecord(self._now(), self._epoch, peer, "omitted", detail, privileged=False))
 
     def close(self) -> None:
-        """Publish the counts not published yet, and stop the timer; later omissions are only counted."""
+        """Publish the remaining counts, and stop the timer; later omissions are only counted."""
         self._closed = True
         for peer in tuple(self._visits):
             self._end_visit(peer)
@@ -198,7 +198,7 @@ class RecordLimiter:
 
 
 def shortened(line: bytes) -> bytes:
-    """The first `LONGEST` bytes of a line; if there are more, a field behind them says how many."""
+    """Return the first `LONGEST` bytes of a line; if there are more, a last field gives their number."""
     if len(line) <= LONGEST:
         return line
     return b"%b\n(%d more bytes were not recorded)" % (line[:LONGEST], len(line) - LONGEST)

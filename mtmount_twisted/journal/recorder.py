@@ -1,11 +1,12 @@
-"""The journal of the bridge: what happened, in SQLite, and never in the way of a message.
+"""The journal of the bridge: every record, in SQLite, without delaying a message.
 
-`Journal.keep` is called on the reactor's thread and only appends to memory; a thread of its own takes what
-waits, some 70 ms later, and gives it to a `writer.JournalWriter`, which knows SQLite. What waits is bounded
-in bytes: past that, records are counted instead of kept, and an event ``gap`` stands in their place.
+`Journal.keep` runs on the reactor's thread and only appends to memory. Some 70 ms later the journal's thread
+takes the waiting records and gives them to a `writer.JournalWriter`, which knows SQLite. The waiting records
+are bounded in bytes: past the bound, the journal counts records instead of keeping them, and an event ``gap``
+stands in their place.
 
-SQLite is imported when a journal is started, and not before. ``docs/reference/journal.rst`` explains what is
-in the file; ``mtmount-journal`` reads it.
+The start of a journal imports SQLite, and nothing does so before. ``docs/reference/journal.rst`` explains the
+contents of the file; ``mtmount-journal`` reads it.
 """
 
 from __future__ import annotations
@@ -34,43 +35,44 @@ if TYPE_CHECKING:
     from .writer import JournalWriter
 
 MAX_WAITING_BYTES = 32 * 2**20
-"""How much may wait in memory, in bytes: each row counts as `MEMORY_PER_ROW` plus its line or text. Rows that
-clients without rights brought about get half of that: the other half is a reserve for those with rights."""
+"""The most bytes that wait in memory: each row counts as `MEMORY_PER_ROW` plus its line or text. Rows of
+clients without rights get half of that: the other half is a reserve for clients with rights."""
 
 MEMORY_PER_ROW = 300
-"""What a row that waits takes besides its line or text, in bytes, about."""
+"""The approximate size of a waiting row besides its line or text, in bytes."""
 
 GATHER = 0.07
-"""How long rows gather before they are written together, in seconds; they shall be kept within 0.1 s."""
+"""How long rows gather before the journal writes them together, in seconds; a row must be in the file within
+0.1 s."""
 
 RETRY = 1.0
-"""After a fault, how long until the next attempt to write, in seconds."""
+"""The time from a fault to the next attempt to write, in seconds."""
 
 IDLE = 10.0
-"""How often the file is tended while nothing happens, in seconds."""
+"""The time between two rounds of upkeep of the file while no record comes, in seconds."""
 
 STOP_TIME = 3.0
-"""How long `Journal.stop` may take, in seconds; a file that is locked takes 2 s of that."""
+"""The longest time for `Journal.stop`, in seconds; a locked file takes 2 s of it."""
 
 HANGS_AFTER = 5.0
-"""How long one piece of work on the file may take, in seconds, before the file counts as not written: a batch
+"""The longest time for one operation on the file, in seconds, before the journal reports a fault: a batch
 takes some 0.1 s, and SQLite waits 2 s for another program's lock."""
 
 BATCH_ROWS = 5000
-"""The most rows that are written in one transaction, about."""
+"""The approximate most rows in one transaction."""
 
 
 class Waiting:
-    """Records that wait for the thread: added on the reactor's thread, taken as rows on another.
+    """The waiting records: the reactor's thread adds them, the journal's thread takes them as rows.
 
-    It needs no lock. A `deque` may be appended to on one side while it is taken from on the other, and a
-    `count` asked on both. Each attribute is written by one of the two threads only, but for ``_woken``: the
-    other thread clears it before it looks for records, so that a record which comes later wakes it again, and
-    one which comes in between is either seen or wakes it for nothing.
+    The class needs no lock. One thread may append to a `deque` while the other takes from it, and both may
+    call `next` on a `count`. Only one of the two threads writes each attribute, except ``_woken``: the
+    journal's thread clears it before it looks for records. So a later record wakes the thread again, and the
+    thread either sees a record that comes in between, or wakes without need.
 
-    :param wake: called, on the reactor's thread, when there is something to take again.
-    :param wall_clock: seconds, Unix time.
-    :param max_bytes: how much may wait.
+    :param wake: called on the reactor's thread when there are records to take again.
+    :param wall_clock: return the time (s, Unix time).
+    :param max_bytes: the most bytes that wait.
     """
 
     def __init__(
@@ -85,8 +87,8 @@ class Waiting:
         self._max_bytes = max_bytes
         self._numbers = count(1)
         self._records: deque[tuple[int, Record]] = deque()
-        self._added = 0  # bytes, by the reactor's thread
-        self._freed = 0  # bytes, by the other
+        self._added = 0  # bytes, written by the reactor's thread
+        self._freed = 0  # bytes, written by the journal's thread
         self._taken = 0
         self._taken_since: float | None = None
         self._woken = False
@@ -96,8 +98,8 @@ class Waiting:
     def keep(self, record: Record) -> int:
         """Keep a record for the file.
 
-        :returns: the number of its row, which counts up by one within the run, rows of the journal's own
-            (``gap``, ``unknown``) included; 0 if the record is not kept.
+        :returns: the number of its row, which counts up by one within the run and includes rows of the
+            journal's own (``gap``, ``unknown``); 0 if the record is not kept.
         """
         if (
             self._gap.rows or self._added - self._freed > self._max_bytes or not record.privileged
@@ -112,9 +114,9 @@ class Waiting:
         return number
 
     def _lose(self, record: Record) -> bool:
-        """Count a record for which there is no room. A gap goes on until half of the room is free.
+        """Count a record that has no room. A gap lasts until half of the room is free.
 
-        :returns: False if there is room: an event ``gap`` stands for the rows that were lost before.
+        :returns: False if there is room: an event ``gap`` then stands for the rows that were lost before.
         """
         gap, room = self._gap, self._max_bytes
         if not record.privileged:
@@ -126,7 +128,7 @@ class Waiting:
         return False
 
     def mark_gap(self) -> None:
-        """Put an event ``gap`` in the place of the rows that were lost since the last one, if any were."""
+        """Add an event ``gap`` for the rows that were lost since the last gap, if there are any."""
         self._mark(self._gap)
         self._mark(self._gap_unprivileged)
 
@@ -138,58 +140,58 @@ class Waiting:
 
     @property
     def lost(self) -> int:
-        """How many rows were not kept for want of room."""
+        """The number of rows that were not kept for lack of room."""
         return self._lost + self._gap.total + self._gap_unprivileged.total
 
     @property
     def lost_unprivileged(self) -> int:
-        """How many of `lost` clients without rights brought about."""
+        """The part of `lost` that clients without rights caused."""
         return self._gap_unprivileged.total
 
     @property
     def losing(self) -> bool:
-        """True from when a row of a client with rights is lost until one is kept."""
+        """True from the loss of a row of a client with rights until such a row is kept."""
         return bool(self._gap.rows)
 
     def number(self) -> int:
-        """The number of a row that will not wait here. On either thread."""
+        """Return the number for a row that does not wait here. On either thread."""
         return next(self._numbers)
 
     @property
     def pending(self) -> int:
-        """How many rows are not yet in the file."""
+        """The number of rows that are not yet in the file."""
         return len(self._records) + self._taken
 
     @property
     def oldest(self) -> float | None:
-        """When the oldest row that is not yet in the file was recorded (s, Unix time), or None."""
+        """The time of the oldest row that is not yet in the file (s, Unix time), or None."""
         if (taken_since := self._taken_since) is not None:
             return taken_since
         try:
             return self._records[0][1].time
-        except IndexError:  # none waits, perhaps since this very moment
+        except IndexError:  # no record waits, perhaps since this very moment
             return None
 
     def take(self) -> Batch:
-        """Return the oldest `BATCH_ROWS` rows that wait, by table. On the other thread.
+        """Return the oldest `BATCH_ROWS` waiting rows, by table. On the journal's thread.
 
-        They go on taking room in memory until `free` is told.
+        The rows count as memory until the call of `free`.
         """
-        self._woken = False  # before looking, so that what comes after the look wakes again
+        self._woken = False  # first, so that a record after the look wakes the thread again
         self._taken = number_of_rows = min(len(self._records), BATCH_ROWS)
         if number_of_rows:
             self._taken_since = self._records[0][1].time
         return _rows_of([self._records.popleft() for _ in range(number_of_rows)])
 
     def free(self, rows: Sequence[Row]) -> None:
-        """The first rows of what was taken are written. On the other thread."""
+        """Free the first of the taken rows, which are written. On the journal's thread."""
         self._freed += size_of(rows)
         self._taken -= len(rows)
         self._taken_since = self._taken_since if self._taken else None
 
 
 def size_of(rows: Iterable[Row]) -> int:
-    """What rows take in memory, in bytes, about."""
+    """Return the approximate size of rows in memory, in bytes."""
     return sum(MEMORY_PER_ROW + len(row[-1]) for row in rows)
 
 
@@ -228,9 +230,9 @@ def _rows_of(records: list[tuple[int, Record]]) -> Batch:
 
 
 class Writer:
-    """Brings what waits into the file, turn by turn. On the journal's thread, or in a test on its own.
+    """Write the waiting records to the file, turn by turn. On the journal's thread, or in a test alone.
 
-    :param clock: seconds, monotonic.
+    :param clock: return the time, in seconds, monotonic.
     """
 
     def __init__(
@@ -239,18 +241,18 @@ class Writer:
         self.keeper = keeper
         self.written = 0
         self._clock = clock
-        self._busy_since: float | None = None  # with one piece of work on the file
+        self._busy_since: float | None = None  # the start of the present operation on the file
         self._waiting = waiting
-        self._pieces: deque[Batch] = deque()  # of what was taken
+        self._pieces: deque[Batch] = deque()  # of the taken rows
 
     def turn(self) -> float:
-        """Write what waits, as long as that succeeds, and have the file tended.
+        """Write the waiting rows while writing succeeds, then do the upkeep of the file.
 
-        What comes meanwhile is left to gather, but if it is as much as a batch.
+        Rows that come during the turn stay to gather, unless they fill a batch.
 
-        :returns: how long until the next turn is due even if nothing happens, in seconds.
+        :returns: the time until the next turn is due if no record comes, in seconds.
         """
-        behind = bool(self._pieces)  # which could not be written in an earlier turn
+        behind = bool(self._pieces)  # an earlier turn could not write these pieces
         while self._write_batch():
             if not self._pieces and self._waiting.pending < (1 if behind else BATCH_ROWS):
                 more = self._tend() or self._waiting.pending
@@ -260,11 +262,11 @@ class Writer:
     def finish(
         self, is_late: Callable[[], bool] = lambda: False, last: Callable[[int], Row] | None = None
     ) -> int:
-        """Write all that waits, as long as that succeeds and it is not late, and let go of the rest.
+        """Write all waiting rows while writing succeeds and it is not late, then discard the rest.
 
-        :param is_late: asked between two batches.
-        :param last: makes an event to stand behind all others, of the number of rows that were let go.
-        :returns: that number.
+        :param is_late: called between two batches.
+        :param last: return the last event of the run, given the number of discarded rows.
+        :returns: the number of discarded rows.
         """
         while self._write_batch() and self._waiting.pending and not is_late():
             pass
@@ -274,9 +276,9 @@ class Writer:
         return abandoned
 
     def abandon(self) -> int:
-        """Discard all rows that wait, those that could not be written included. On the journal's thread.
+        """Discard all waiting rows, including rows that could not be written. On the journal's thread.
 
-        :returns: how many rows.
+        :returns: the number of discarded rows.
         """
         rows = 0
         while self._fill_batch():
@@ -284,7 +286,7 @@ class Writer:
         return rows
 
     def _write_batch(self) -> bool:
-        """Write a piece of a batch; False if it has to be tried again."""
+        """Write a piece of a batch; return False if the piece must be tried again."""
         unwritable = self.keeper.unwritable
         batch: Batch = self._pieces[0] if self._fill_batch() else ([], [], [])
         self._busy_since = self._clock()
@@ -303,12 +305,12 @@ class Writer:
 
     @property
     def hangs(self) -> bool:
-        """True if one piece of work on the file has taken longer than `HANGS_AFTER`. On either thread."""
+        """True if the present operation on the file takes longer than `HANGS_AFTER`. On either thread."""
         since = self._busy_since
         return since is not None and self._clock() - since > HANGS_AFTER
 
     def _fill_batch(self) -> bool:
-        """What could not be written yet comes before what waits. False if there is neither."""
+        """Take waiting rows unless unwritten pieces remain; return False if there are no rows at all."""
         if not self._pieces and any(batch := self._waiting.take()):
             self._pieces += pieces_of(batch, self.keeper.batch_bytes)
         return bool(self._pieces)
@@ -323,15 +325,16 @@ class Writer:
 
 @implementer(IJournal, IJournalState)
 class Journal(Waiting):
-    """Keeps what happens in a file. See `Waiting` for how to record.
+    """Keep records in a file. `Waiting` explains how to record.
 
-    :param path: the SQLite file; its folder is made if there is none.
-    :param log: where it says that the file can't be written, and that it can be again; once each.
-    :param keep_days: rows that are older are deleted; None keeps them. The daemon's is in the configuration.
-    :param keep_bytes: the file and its write-ahead log never get larger: the oldest rows are deleted, and
-        what has no room then is counted and dropped; None for no limit.
-    :param max_bytes: how much may wait in memory.
-    :param wall_clock: seconds, Unix time: when a row was recorded.
+    :param path: the SQLite file; the journal makes its folder if there is none.
+    :param log: receives one line when the file can't be written, and one when it can be written again.
+    :param keep_days: the journal deletes older rows; None keeps all. The configuration sets it for the
+        daemon.
+    :param keep_bytes: the largest size of the file and its write-ahead log: the journal deletes the oldest
+        rows, and counts and drops rows without room after that; None for no limit.
+    :param max_bytes: the most bytes that wait in memory.
+    :param wall_clock: return the time of a record (s, Unix time).
     :param reactor: the reactor; the global one if None.
     """
 
@@ -365,25 +368,25 @@ class Journal(Waiting):
 
     @property
     def written(self) -> int:
-        """How many rows were written to the file."""
+        """The number of rows that were written to the file."""
         return self._written_before + (0 if self._writer is None else self._writer.written)
 
     @property
     def lost(self) -> int:
-        """How many rows are not in the file and never will be: for want of room, because SQLite can't hold
-        them, or because the daemon ended before they could be written.
+        """The number of rows that never reach the file: there was no room, SQLite can't hold them, or the
+        daemon ended before it could write them.
         """
         return super().lost + self._unwritable
 
     @property
     def lost_unprivileged(self) -> int:
-        """How many of `lost` clients without rights brought about, as far as the file's end is not known."""
+        """The part of `lost` that clients without rights caused, without the rows lost at the end."""
         return super().lost_unprivileged + self._unprivileged
 
     @property
     def losing(self) -> bool:
-        """True while rows of clients with rights are lost: there is no room in memory, or within the bound of
-        the file.
+        """True while rows of clients with rights are lost: there is no room in memory, or within the bound
+        on the file.
         """
         return super().losing or (self._writer is not None and self._writer.keeper.losing)
 
@@ -398,7 +401,7 @@ class Journal(Waiting):
 
     @property
     def left_unknown(self) -> int:
-        """The number of commands that the run before left without an end: it was killed."""
+        """The number of commands without an end in the previous run, which was killed."""
         return 0 if self._writer is None else self._writer.keeper.left_unknown
 
     @property
@@ -408,15 +411,15 @@ class Journal(Waiting):
 
     @property
     def base(self) -> int | None:
-        """What is added to a row's number to get its id in the file; None until the file is open.
+        """The difference between a row's id in the file and its number; None until the file is open.
 
-        It stays the same while the run goes on, also in a fresh file that takes the place of another.
+        The base stays the same during the run, also in a fresh file that replaces another.
         """
         return None if self._writer is None else self._writer.keeper.base
 
     @property
     def fault(self) -> str:
-        """Why the file is not written, or ``""`` while it is."""
+        """The reason why the journal can't write the file, or ``""`` while it can."""
         if self._broken or self._writer is None:
             return self._broken
         hangs = f"the file has not answered for more than {HANGS_AFTER:g} s" if self._writer.hangs else ""
@@ -424,14 +427,14 @@ class Journal(Waiting):
 
     @property
     def lag(self) -> float:
-        """How far the file is behind, in seconds."""
+        """The age of the oldest row that is not yet in the file, in seconds."""
         oldest = self.oldest
         return 0.0 if oldest is None else max(0.0, self._now() - oldest)
 
     def start(self) -> None:
-        """Begin to write what waits and what will come. Without effect if it is begun.
+        """Begin to write waiting and later records. If the journal runs, do nothing.
 
-        Without effect, too, while the thread of before hangs, which `stop` gave up.
+        While an earlier thread hangs that `stop` gave up, do nothing either.
         """
         if self._running or (self._thread is not None and self._thread.is_alive()):
             return
@@ -450,19 +453,19 @@ class Journal(Waiting):
         self._writer = Writer(self, keeper)
         self._running, self._broken = True, ""
         self._stopping.clear()
-        self._wake_up.set()  # the file is opened at once, so that a fault in it is known at once
+        self._wake_up.set()  # opens the file at once, so that a fault in it shows at once
         self._thread = threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True)
         self._thread.start()
 
     def stop(self, within: float = STOP_TIME, last: str = "") -> Deferred[None]:
-        """Write what waits, and end the thread; what can't be written then is lost, and the log says so.
+        """Write the waiting rows, and end the thread; rows that can't be written are lost, with a log line.
 
-        It can be called twice and at any time.
+        A caller may call it twice and at any time.
 
-        :param within: how long it may take, in seconds: then the thread, which hangs, is given up.
-        :param last: the kind of an event to stand behind all others, with the number of the run's rows that
-            were not written; it is not recorded if empty, nor if the file can't be written.
-        :returns: fires when the file is closed, or given up. Never fails.
+        :param within: the longest time, in seconds: after it the journal gives up the thread, which hangs.
+        :param last: the kind of the run's last event, which has the number of the run's lost rows; the event
+            is not recorded if the kind is empty, or if the file can't be written.
+        :returns: a Deferred that fires when the file is closed or given up; it never fails.
         """
         if not self._running:
             return succeed(None)
@@ -480,7 +483,7 @@ class Journal(Waiting):
         self._reactor.callFromThread(self._log.log, level, text, *arguments)
 
     def _work(self, writer: Writer) -> None:
-        """The thread."""
+        """Run the journal's thread."""
         try:
             wait = 0.0
             while not self._stopping.is_set():
@@ -500,20 +503,20 @@ class Journal(Waiting):
             self._reactor.callFromThread(self._ended, abandoned)
 
     def _last_event(self, abandoned: int) -> Row:
-        """The event that stands behind all others. On the journal's thread."""
+        """Return the last event of the run. On the journal's thread."""
         lost = self.lost + abandoned
         detail = f"{lost} rows of this run are lost" if lost else ""
         return self.number(), self._now(), self._last, "", 0, detail
 
     def _ended(self, abandoned: int) -> None:
-        """The thread is at its end."""
-        if self._running:  # else it was given up
+        """Join the thread, which is at its end."""
+        if self._running:  # else the journal gave up the thread
             if self._thread is not None:
-                self._thread.join()  # this call was the last thing that it did
+                self._thread.join()  # the thread made this call last
             self._end(abandoned, "they could not be written")
 
     def _give_up(self, seconds: float) -> None:
-        """The thread hangs, and can't be ended: the program ends without it."""
+        """Give up the thread, which hangs and can't be ended: the program ends without it."""
         self._broken = f"it hangs: given up after {seconds:g} s"
         self._end(self.pending + bool(self._last), f"the disk did not take them within {seconds:g} s")
 
