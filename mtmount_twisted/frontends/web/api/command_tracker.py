@@ -1,9 +1,10 @@
-"""What became of each command that was sent through the web, and who waits to be told.
+"""The state of each command that was sent through the web, and the requests that wait for it.
 
 `CommandTracker` receives each step from the event bus, and finds the command by its commander and sequence
-id. A step comes in the middle of what the bridge does, so those who wait are told in a turn of their own.
-The last 10,000 lives of each commander are kept, and as many more that it gave a key to find them by; the
-ids of one daemon never come again in another. Nothing here knows HTTP.
+id. A step comes in the middle of the bridge's work, so the tracker notifies waiting requests in a turn of
+their own. The tracker keeps the last 10,000 lives of each commander, and as many more with a key of the
+sender; a life is the record of one command. The ids of one daemon never come again in another. Nothing here
+knows HTTP.
 
 Next to read: `commanders`, which sends the commands.
 """
@@ -32,30 +33,31 @@ from mtmount_twisted.records import CommandRecord
 from .command_body import parameters_of
 
 Until = Literal["ack", "done"]
-"""What can be waited for: that a command is acknowledged, or that it ended. An end is both."""
+"""The goal of a wait: the Ack of a command, or its end. An end reaches both goals."""
 
 MAX_LIVES = 10_000
-"""How many lives of one commander are kept; beyond it the one that ended longest ago is forgotten. Those that
-go on are kept, and the bridge bounds how many they are. Those that last are counted apart (`Kept`)."""
+"""The most lives of one commander; beyond it the tracker drops the life that ended longest ago. The tracker
+keeps the lives of pending commands, and the bridge bounds their number. Lasting lives are counted apart
+(`Kept`)."""
 
 LASTING = 3600.0
-"""How long a key is valid after the end of its command, in seconds. Until then the life of a command that may
-have moved the mount is never forgotten; afterwards the key sends a new command."""
+"""How long a key is valid after the end of its command, in seconds. Until then the tracker never drops the
+life of a command that may have moved the mount; afterwards the key sends a new command."""
 
 MAX_STEPS = 16
-"""How many steps of one command are kept: a mount may acknowledge it again and again."""
+"""The most steps of one command that are kept: a mount may repeat its Ack without end."""
 
 NEVER_SENT = frozenset(("refused", "busy", "malformed", "not_sent"))
-"""How a command ends that the bridge did not send to the mount."""
+"""The outcomes of commands that the bridge did not send to the mount."""
 
 _GOING_ON = {"received": "open", "sent": "open", "ack": "acked"}
 _ENDED = {"local": "done"}
 
 
 class Key(NamedTuple):
-    """What a sender calls a command, so that to send it again is harmless.
+    """The sender's key of a command, which makes it harmless to send the command again.
 
-    :ivar digest: stands for what was sent, to tell the same from something else.
+    :ivar digest: the digest of the request, which distinguishes a repeated request from another.
     """
 
     text: str
@@ -64,16 +66,16 @@ class Key(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class TrackedCommand:
-    """A command, and what became of it.
+    """A command and its state.
 
-    :ivar commander: whose it is, by the name that the bridge knows.
-    :ivar state: ``open``, ``acked``, or how it ended.
-    :ivar steps: of each its name, and when it was by the clock and as recorded (s).
-    :ivar stamps: tells when they were.
-    :ivar ack_timeout: within how long it should be done by the last Ack, in seconds; None if no Ack said.
-    :ivar key: by which its sender finds it again; or None.
-    :ivar ended_at: the moment of its end (clock, s); None while it goes on.
-    :ivar waiters: who waits, by what for.
+    :ivar commander: the name of the sender in the bridge.
+    :ivar state: ``open``, ``acked``, or the outcome.
+    :ivar steps: the name of each step, and its time by the clock and as recorded (s).
+    :ivar stamps: converts the times of the steps.
+    :ivar ack_timeout: the time to Done that the last Ack announced, in seconds; None without an Ack.
+    :ivar key: the key by which the sender finds the command again, or None.
+    :ivar ended_at: the moment of the end (clock, s); None while the command is pending.
+    :ivar waiters: the waiting requests, by goal.
     """
 
     id: str
@@ -90,15 +92,15 @@ class TrackedCommand:
 
     @property
     def ended(self) -> bool:
-        """True if nothing more will become of it."""
+        """True if the command has ended."""
         return self.state not in _GOING_ON.values()
 
     def reached(self, until: Until) -> bool:
-        """True if who waits for this need wait no more."""
+        """Return True if the command has reached the goal of a wait."""
         return self.ended or (until == "ack" and self.state == "acked")
 
     def shape(self) -> Life:
-        """Return the life as the API tells it."""
+        """Return the life in the shape of the API."""
         return Life(
             id=self.id,
             command=type(self.command).__name__,
@@ -113,15 +115,15 @@ class TrackedCommand:
 
 
 class Kept:
-    """One commander's lives of one sort: those that last, or those that do not.
+    """One commander's lives of one sort: lasting lives, or other lives.
 
-    A life lasts if its sender gave it a key: to forget it within `LASTING` would let a command that is sent
-    again move the mount again. To stop twice is harmless, and no stop may ever be refused, so a stop does not
-    last. Nor does a command that was never sent: it moved nothing, and must not use up a place of those that
-    may have.
+    A life with a key of the sender lasts: if the tracker dropped it within `LASTING`, a repeated request
+    would move the mount again. The life of a stop does not last: a second stop is harmless, and no stop may
+    ever be refused. The life of a command that was never sent does not last either: the command moved
+    nothing, and must not use up the place of a command that may have.
 
-    :ivar number: how many there are.
-    :ivar ended: those that ended; the first first.
+    :ivar number: the number of lives.
+    :ivar ended: the lives that ended; the earliest end first.
     """
 
     __slots__ = ("ended", "number")
@@ -132,17 +134,17 @@ class Kept:
 
 
 def lasts(command: Command, key: Key | None, state: str = "open") -> bool:
-    """Whether the life of a command in this state is kept so long as its sender may send it again."""
+    """Return True if the life of a command in this state lasts while the sender may repeat the command."""
     return key is not None and command.command_code not in STOP_CODES and state not in NEVER_SENT
 
 
 class CommandTracker:
     """The commands that were sent through the web.
 
-    :param bus: the steps of commands are received from it until `close`.
+    :param bus: the tracker receives the steps of commands from the bus until `close`.
     :param clock: an ``IReactorTime``.
-    :param stamps: tells when a step was.
-    :param most: how many of each commander and sort are kept.
+    :param stamps: converts the times of steps.
+    :param most: the most lives of each commander and sort.
     """
 
     def __init__(self, bus: IEventBus, clock: IReactorTime, stamps: Stamps, most: int = MAX_LIVES) -> None:
@@ -165,7 +167,7 @@ class CommandTracker:
         return len(self._lives)
 
     def get(self, id: str) -> TrackedCommand | None:
-        """The life with this id; None if there is none, or none any more."""
+        """Return the life with this id; None if the tracker has no such life, or dropped it."""
         return self._lives.get(id)
 
     def keyed(self, commander: str, key: str) -> TrackedCommand | None:
@@ -174,12 +176,12 @@ class CommandTracker:
         return None if life is None or self._lasts_for(life) <= 0 else life
 
     def _lasts_for(self, life: TrackedCommand) -> float:
-        """Return for how long the key of a life is still valid (s); of one that goes on, at least so long."""
+        """Return how long the key of a life is still valid (s); for a pending command, at least."""
         now = self._clock.seconds()
         return (now if life.ended_at is None else life.ended_at) + LASTING - now
 
     def goes_on(self, commander: str, sequence_id: int) -> bool:
-        """True if a commander has a command of this id that has not ended."""
+        """Return True if a commander has a pending command with this sequence id."""
         life = self._by_sequence.get((commander, sequence_id))
         return life is not None and not life.ended
 
@@ -187,7 +189,7 @@ class CommandTracker:
         return self._kept.setdefault((life.commander, lasts(life.command, life.key, life.state)), Kept())
 
     def full_for(self, commander: str, command: Command, key: Key | None) -> float | None:
-        """None if there is room for this command's life; else in how many seconds there may be."""
+        """Return None if there is room for this command's life, else the time until there may be room (s)."""
         kept = self._kept.get((commander, lasts(command, key)))
         if kept is None or kept.number < self._most or not lasts(command, key):
             return None
@@ -195,9 +197,10 @@ class CommandTracker:
         return left if left > 0 else None
 
     def begin(self, commander: str, command: Command, key: Key | None = None) -> TrackedCommand:
-        """Expect the steps of a command that is about to be sent; none with its id goes on.
+        """Expect the steps of a command that is about to be sent.
 
-        There is room for its life: see `full_for`.
+        The commander has no pending command with the same sequence id, and there is room for the life: see
+        `full_for`.
         """
         life = TrackedCommand(f"{self._boot}-{next(self._numbers)}", command, commander, self._stamps, key)
         self._lives[life.id] = life
@@ -208,14 +211,14 @@ class CommandTracker:
         return life
 
     def _count(self, kept: Kept) -> None:
-        """Count one more of a sort, and forget those that ended first while there are too many."""
+        """Count one more life of a sort, and drop the lives that ended first while there are too many."""
         kept.number += 1
         while kept.number > self._most and kept.ended:
             self._forget(kept.ended.popleft())
             kept.number -= 1
 
     def _end(self, life: TrackedCommand, before: Kept) -> None:
-        """Keep a life that ended, in the sort that its end makes it one of."""
+        """Keep a life that ended, in the sort that its outcome determines."""
         kept = self._kept_with(life)
         if kept is not before:
             before.number -= 1
@@ -229,10 +232,10 @@ class CommandTracker:
         if self._by_sequence.get(sequence) is life:
             del self._by_sequence[sequence]
         name = (life.commander, life.key.text if life.key else "")
-        if self._by_key.get(name) is life:  # else a command of its has the key now
+        if self._by_key.get(name) is life:  # else a later command has the key now
             del self._by_key[name]
 
-    # What happens
+    # Steps
 
     def _step(self, record: CommandRecord, number: int) -> None:
         life = self._by_sequence.get((record.peer, record.sequence_id))
@@ -252,15 +255,18 @@ class CommandTracker:
                 self._telling = self._clock.callLater(0, self._tell)
 
     def acknowledged(self, commander: str, sequence_id: int, timeout: float) -> None:
-        """An Ack said within how long a command should be done (s); its step was told before."""
+        """Store the time to Done that an Ack announced (s); the step of the Ack came before."""
         life = self._by_sequence.get((commander, sequence_id))
         if life is not None:
             life.ack_timeout = timeout
 
-    # Who waits
+    # Waiting requests
 
     def wait(self, life: TrackedCommand, until: Until, seconds: float) -> Deferred[bool]:
-        """Fires with True once what is waited for came; with False after so many seconds, or at `close`."""
+        """Return a Deferred that fires with True once the command reaches the goal.
+
+        It fires with False after so many seconds, or at `close`.
+        """
         if life.reached(until) or self._closed:
             return succeed(life.reached(until))
         waiter = life.waiters.setdefault(until, Waiters()).wait()
@@ -273,7 +279,7 @@ class CommandTracker:
             _fire(life)
 
     def close(self) -> None:
-        """Hear no more, and let nobody wait any more; what was sent goes on. It can be called twice."""
+        """Stop receiving steps, and end every wait; commands continue. A caller may call it twice."""
         if self._closed:
             return
         self._closed = True
@@ -286,8 +292,8 @@ class CommandTracker:
 
 
 def _fire(life: TrackedCommand, everyone: bool = False) -> None:
-    """End the waits of those who need to wait no more; they are told whether what they wait for came."""
+    """End the waits that reached their goal, or every wait; each fires with True if it reached its goal."""
     for until, waiters in tuple(life.waiters.items()):
         if everyone or life.reached(until):
-            life.waiters.pop(until, None)  # it may be gone by what an earlier one did
+            life.waiters.pop(until, None)  # an earlier waiter may have removed it
             waiters.fire(life.reached(until))

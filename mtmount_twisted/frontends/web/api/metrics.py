@@ -1,13 +1,13 @@
 """`Metrics`: figures of the bridge for a monitoring system, in Prometheus' exposition format.
 
-Records are counted in plain dicts as the event bus hands them out; `FIGURES` declares each figure and how
-its value is read at a scrape. Label values are bounded: a kind of message without a name is ``other``, and
-the label of a commander is its name in the configuration, which for ``desk/3`` is ``desk``.
+`Metrics` counts records in plain dicts as the event bus hands them out; `FIGURES` declares each figure and
+the reading of its value at a scrape. Label values are bounded: a kind of message without a name is ``other``,
+and the label of a commander is its name in the configuration, which for ``desk/3`` is ``desk``.
 
 Every series exists from the first scrape, with 0: an alarm on a series that appears with its first event
-cannot fire, since ``increase()`` and ``sum() == 0`` see nothing to compare with.
+cannot fire, since ``increase()`` and ``sum() == 0`` have no earlier value to compare with.
 
-The only module that needs ``prometheus_client``. Next to read: `health`, ``docs/reference/web_metrics.rst``.
+Only this module needs ``prometheus_client``. Next to read: `health`, ``docs/reference/web_metrics.rst``.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ WEB = "web"
 """The label of all users of the web."""
 
 OTHER = "other"
-"""The kind of a message whose code is unknown, or whose header cannot be read."""
+"""The kind of a message with an unknown code or an unreadable header."""
 
 KEPT_TIME = 1.0
-"""How long an answer is given again, in seconds: to make one takes as long as many commands."""
+"""How long a response is reused, in seconds: a new response takes as long as many commands."""
 
 OPEN_METRICS = "application/openmetrics-text"
 
@@ -79,17 +79,17 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
 def label_of(client: str) -> str:
-    """What a client is called in a label: its port's name, if it is one of a port's."""
+    """Return the label of a client: for a client of a port, the port's name."""
     return client.partition("/")[0]
 
 
 def format_of(accept: str) -> str:
-    """Return the format that an ``Accept`` header gets, as the header that asks for just that.
+    """Return the format for an ``Accept`` header, as the header that asks for this format only.
 
-    There are two, and names make no difference between their versions and escapings: a scraper can't have
-    the figures put together anew by making up one.
+    There are only two formats, and all versions and escapings of a format share one response: a scraper
+    can't force a new response with an invented name.
 
-    :returns: `OPEN_METRICS`, or `TEXT` where that is not asked for, or only a version before 1.
+    :returns: `OPEN_METRICS`; `TEXT` if the header does not ask for it, or only for a version before 1.
     """
     for each in accept.split(","):
         kind, *parameters = (part.strip() for part in each.split(";"))
@@ -99,21 +99,21 @@ def format_of(accept: str) -> str:
 
 
 class Metrics(Collector):
-    """Counts what happens, and answers who scrapes.
+    """Count records, and respond to scrapes.
 
     :param bridge: the bridge; see `interfaces.IBridge`.
-    :param bus: what happens is received from it, from now on until `close`.
+    :param bus: the metrics receive every record from the bus until `close`.
     :param link: the connection pair to the controller.
-    :param journal: the journal, or what a bridge has that keeps none.
+    :param journal: the state of the journal, also of a journal that is turned off.
     :param times: the times to Ack and to Done.
     :param watch: measures the event loop's lag.
-    :param streams: the readers of events: its length is how many, its `behind` what waits for them.
-    :param refused: how many connections were refused.
-    :param configured: the names of the configured commanders and ports, now.
+    :param streams: the event streams: their number is its length, their backlog its `behind` (bytes).
+    :param refused: return the number of refused connections.
+    :param configured: return the names of the configured commanders and ports.
     :param version: the version of this package.
     :param seconds: return the time, in seconds, monotonic.
-    :param kept_time: how long an answer is given again, in seconds.
-    :ivar registry: holds these figures, and those of the process.
+    :param kept_time: how long a response is reused, in seconds.
+    :ivar registry: holds these figures, and the figures of the process.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
         self._seconds = seconds
         self._kept_time = kept_time
-        self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by format, with the time when it was made
+        self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by format, with the time of making
         self._in_gap = False
         self._bus = bus
         bus.subscribe(self._line, LineRecord)
@@ -157,12 +157,12 @@ class Metrics(Collector):
         bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
-        """Count no more. It can be called twice."""
+        """Stop counting. A caller may call it twice."""
         for subscriber in (self._line, self._step, self._change):
             self._bus.unsubscribe(subscriber)
 
     def routes(self) -> list[Route]:
-        """``/metrics``."""
+        """Return the route of ``/metrics``."""
         return [
             Route(
                 "GET",
@@ -187,11 +187,11 @@ class Metrics(Collector):
         return answer
 
     def collect(self) -> Iterator[Metric]:
-        """Every figure as it is now."""
+        """Yield the present value of every figure."""
         for figure in FIGURES:
             yield figure.family(self)
 
-    # What happens: in the way of each message, so this only counts
+    # Records: each message waits for these methods, so they only count
 
     def _line(self, record: LineRecord, number: int) -> None:
         peer, direction, code = record.peer, record.direction, record.code
@@ -211,49 +211,49 @@ class Metrics(Collector):
             self.cut_off[label_of(record.peer)] += 1
 
     def _kept(self, number: int) -> None:
-        """Count where the journal begins to lose rows; one that keeps none loses none, and has no gaps."""
+        """Count the gaps: each begins where the journal loses a row. A journal that is off has no gaps."""
         if number:
             self._in_gap = False
         elif not self._in_gap:
             self._in_gap = True
             self.gaps += 1
 
-    # What is read when somebody scrapes
+    # Values at a scrape
 
     def lost_rows(self) -> Samples:
-        """The rows that the journal lost, by whether clients with rights brought them about."""
+        """Return the number of rows that the journal lost, by the rights of the clients that caused them."""
         unprivileged = self.journal.lost_unprivileged
         return [(("yes",), self.journal.lost - unprivileged), (("no",), unprivileged)]
 
     def commanders(self, *others: str) -> list[str]:
-        """The label of each commander that has series now, in order: those of the configuration, ``web``, and
-        one that a reload removed for as long as it is connected or has command.
+        """Return the label of each commander that has series now, in order: the configured commanders,
+        ``web``, and a removed commander while it is connected or has command.
 
-        :param others: labels besides these.
+        :param others: further labels.
         """
         holder = self.bridge.lease.holder
         here = chain(self.bridge.clients, () if holder is None else (holder.name,))
         return sorted({*self.configured(), WEB, *map(label_of, here), *others})
 
     def of_clients(self, figure: Callable[[Any], float]) -> Samples:
-        """The sum of a figure of each client, by commander; 0 for those that are not connected."""
+        """Return the sum of a figure over clients, by commander; 0 for a commander without a connection."""
         sums = dict.fromkeys(self.commanders(), 0.0)
         for client in self.bridge.clients.values():
             sums[label_of(client.name)] += figure(client)
         return [((label,), value) for label, value in sums.items()]
 
     def cut_offs(self) -> Samples:
-        """The clients that were cut off, by commander; what was counted for a commander stays."""
+        """Return the number of clients that were cut off, by commander; a commander keeps its count."""
         return [((name,), self.cut_off[name]) for name in self.commanders(*self.cut_off)]
 
     def has_command(self) -> Samples:
-        """The holder of command, by commander: also while it is gone and may come back."""
+        """Return True for the holder, by commander; a disconnected holder that may return counts too."""
         holder = self.bridge.lease.holder
         held_by = None if holder is None else label_of(holder.name)
         return [((name,), name == held_by) for name in self.commanders()]
 
     def in_flight(self) -> Samples:
-        """The number of commands in flight, by commander and state."""
+        """Return the number of pending commands, by commander and state."""
         flights = list(self.bridge.flights)
         labels = self.commanders("bridge", *(label_of(flight.client.name) for flight in flights))
         states = ("waiting", "sent", "acked")
@@ -265,12 +265,12 @@ class Metrics(Collector):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What one figure is.
+    """The declaration of one figure.
 
-    :ivar name: without `PREFIX`, and without the ``_total`` of a counter.
-    :ivar doc: what it tells; with its unit, if the name does not end with it.
-    :ivar read: gives its samples; of a histogram its `Spread`.
-    :ivar labels: their names.
+    :ivar name: the name without `PREFIX`, and without the ``_total`` of a counter.
+    :ivar doc: the meaning; with the unit, if the name does not end with it.
+    :ivar read: return the samples; for a histogram, the `Spread`.
+    :ivar labels: the names of the labels.
     """
 
     name: str
@@ -281,11 +281,11 @@ class Figure:
 
     @property
     def exposed(self) -> str:
-        """Its name as it is scraped; that of a histogram gets its usual endings there."""
+        """The name in the scrape; a histogram's name gets its usual endings there."""
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
     def family(self, metrics: Metrics) -> Metric:
-        """Its values now."""
+        """Return the present values."""
         if self.kind == "histogram":
             return self._histogram(self.read(metrics))
         families: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
@@ -501,4 +501,4 @@ FIGURES = (
         lambda metrics: metrics.watch.lags,
     ),
 )
-"""What is exposed, in this order."""
+"""The exposed figures, in this order."""
