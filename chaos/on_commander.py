@@ -27,6 +27,11 @@ REQUEST = b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 LONG = 60_000
 """How much the mount says with each Ack to one that does not read, in bytes."""
 
+BURST = 5
+"""How many commands are sent before their ends are awaited. Their Acks fit in the backlog of a client that
+reads: all clients but one are in this process, and with the Acks of 50 a client was cut off whose turn came
+late."""
+
 MOST_SAID = 400 * LONG
 """How much it may say in all until that one is cut off."""
 
@@ -144,9 +149,9 @@ async def _say_much(house: House, before: int) -> tuple[int, bool, bool]:
     said, served = 0, True
     house.simulator.faults.add(Fault("long", reply="ack", size=LONG))
     while await house.web.figure("clients_cut_off_total") <= before and said < MOST_SAID:
-        entries = [house.desk.send(Enable) for _ in range(50)]
+        entries = [house.desk.send(Enable) for _ in range(BURST)]
         await house.ends(entries)
         served = served and all(entry.ended("done") for entry in entries)
-        said += 50 * LONG
+        said += BURST * LONG
     house.simulator.faults.clear()
     return said, served, await house.web.figure_now("clients_cut_off_total") == before + 1
