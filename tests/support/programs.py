@@ -9,7 +9,9 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from twisted.internet import reactor
@@ -200,9 +202,14 @@ class ProgramCase(TestCase):
         return int((await program.line(rf"serving .*{name} on {HOST}:(\d+), ")).group(1))
 
     def free_port(self) -> int:
-        """A port that was free just now."""
-        with socket.create_server((HOST, 0)) as listening:
-            return int(listening.getsockname()[1])
+        """Return a port that was free just now, and that the system gives to no connection meanwhile.
+
+        The system takes the ports of connections from 32768 on (``ip(7)``, ip_local_port_range). On a busy
+        machine a connection had such a port before the program listened there.
+        """
+        while True:
+            with suppress(OSError), socket.create_server((HOST, randrange(10_000, 32_000))) as listening:
+                return int(listening.getsockname()[1])
 
     def taken_port(self) -> int:
         """A port on which this test listens."""
