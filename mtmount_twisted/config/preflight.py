@@ -29,7 +29,7 @@ OWN_FILES = 100
 FILES_PER_PAIR = 4
 """The most open files of one pair: its two connections, and two more until a second peer is refused."""
 
-HANDSHAKES_PER_PORT = 100
+HANDSHAKES_PER_PORT = 140
 """The connections of a TLS port that have no place among its ``max_clients`` yet (``frontends.tcp.tls``)."""
 
 NO_HOME = (
@@ -155,7 +155,7 @@ def files_needed(config: Config) -> int:
     """Return the most open files that the configuration needs; a connection is a file (``getrlimit(2)``)."""
     files = OWN_FILES + FILES_PER_PAIR * len(config.pairs)
     for port in config.ports:
-        encrypted = Endpoint.parse(port.endpoint).is_encrypted
+        encrypted = bool(port.certificate) or Endpoint.parse(port.endpoint).is_encrypted
         files += port.max_clients + (HANDSHAKES_PER_PORT if encrypted else 0)
     return files + (config.web.max_connections if config.web.enabled is not False else 0)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import resource
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.config.loading import default_config, load
 from mtmount_twisted.config.preflight import file_limit, files_needed, raise_file_limit
+from mtmount_twisted.frontends.tcp.tls import MAX_UNPROVEN, MAX_UNPROVEN_KNOWN
 from tests.support.programs import ProgramCase
 
 PORT = '[[port]]\nname = "hall"\nendpoint = "tcp:0:interface=127.0.0.1"\nmax_clients = {}\n'
@@ -49,6 +51,13 @@ class LimitTests(SynchronousTestCase):
         web = default_config().web.max_connections
         without = load(PORT.format(500) + "[web]\nenabled = false\n")
         self.assertEqual(files_needed(one) - files_needed(without), web)
+
+    def test_need_counts_handshakes(self) -> None:
+        """A port with TLS needs a file for each handshake, too, however the file names its certificate."""
+        plain = load(PORT.format(500))
+        [port] = plain.ports
+        encrypted = attrs.evolve(plain, ports=(attrs.evolve(port, certificate="bridge.pem"),))
+        self.assertEqual(files_needed(encrypted) - files_needed(plain), MAX_UNPROVEN + MAX_UNPROVEN_KNOWN)
 
     def test_beyond_the_hard_limit(self) -> None:
         """A need beyond the hard limit is met as far as the system lets it."""

@@ -117,6 +117,14 @@ class PlacesTests(SynchronousTestCase):
         ]
         self.assertEqual(sum(each is not None for each in came), 7)
 
+    def test_observer_keeps_no_address_known(self) -> None:
+        """An hour after the last user with rights, a stream of an observer keeps no address known."""
+        [user] = self.stay("192.0.2.1")
+        self.observe("192.0.2.1")
+        self.go(user)
+        self.clock.advance(2 * KNOWN_TIME)
+        self.assertFalse(self.places.is_known("192.0.2.1"))
+
     def test_request_that_waits_for_its_answer_is_not_closed(self) -> None:
         """A connection whose request has arrived stays, though nothing was accepted on it yet."""
         came = [self.come("192.0.2.1") for _ in range(6)]

@@ -105,8 +105,11 @@ class Places:
             self._known.note(place.network)
 
     def is_known(self, network: str) -> bool:
-        """Return True if a token has been accepted from an address in this network within the last hour."""
-        return self._known.holds(network, lambda: any(place.accepted for place in self._places.of(network)))
+        """Return True if a user with rights has sent a request from this network within the last hour."""
+        return self._known.holds(
+            network,
+            lambda: any(place.accepted and not place.observes for place in self._places.of(network)),
+        )
 
     def _strange(self) -> list[list[SocketAddress]]:
         """Return the places of strangers, by network."""
