@@ -60,7 +60,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "version visible files hosts errors wire dialects records"
+CORE = "version visible files hosts errors wire dialect dialects records"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A folder stands for all that is in it, unless a module of it has a row of its own.
@@ -73,14 +73,15 @@ ROOMS: dict[str, Room] = {
     "interfaces": room("interfaces"),
     "framing": room("dialects.tma2020.framing"),  # until the layout of lines is part of a `Dialect` value
     "wire": room("wire", "errors framing"),
-    "dialects": room("dialects", "errors wire framing"),
+    "dialect": room("dialects.dialect dialects.sources", "wire"),
+    "dialects": room("dialects", "errors wire framing dialect"),
     "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces dialects framing"),
     "client": room("client", "errors interfaces wire dialects framing net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
     "journal": room("journal", "version visible files errors interfaces dialects net records"),
     "config": room("config", "files hosts errors dialects net journal"),
-    "bridge": room("bridge", "errors interfaces wire dialects framing net journal config records"),
+    "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
     "upstream": room("upstream", "net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialects net journal config bridge"),
     "http": room("frontends.web.http", "files hosts errors wire dialects net journal"),
@@ -94,8 +95,8 @@ ROOMS: dict[str, Room] = {
     "testing": room("testing", "hosts interfaces wire dialects framing client"),
     "app": room(
         "app",
-        "version visible hosts errors interfaces wire dialects framing net client journal config bridge "
-        "records upstream tcp http web simulator cli",
+        "version visible hosts errors interfaces wire dialect dialects framing net client journal config "
+        "bridge records upstream tcp http web simulator cli",
     ),
 }
 

@@ -22,6 +22,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
+from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.frontends.tcp.commanders import PairClient, turns_without_rights
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
@@ -176,7 +177,7 @@ class BridgeService(Service):
         config = self.config
         controller = config.controller
         bus = self._bus or EventBus(self._reactor)
-        self.bridge = Bridge(self._reactor, self._log, bus, config.command)
+        self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named("tma2020"))
         self._turns = turns_without_rights(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
         where = SYSTEM_CHOICE, SYSTEM_CHOICE

@@ -46,42 +46,30 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.tma2020.commands import (
-    STOP_CODES,
-    AskForCommand,
-    BothAxesStop,
-    CameraCableWrapStop,
-    Command,
-    MirrorCoverLocksStop,
-    MirrorCoversStop,
-)
-from mtmount_twisted.dialects.tma2020.enums import Commander, ReplyCode
-from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope, new_answer
+from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, Meaning
+from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import ChangeRecord
 
 from .authority import Authority, AuthorityInput, next_authority
-from .dispatcher import CommandDispatcher, header_of, why_overtaken
+from .dispatcher import CommandDispatcher, why_overtaken
 from .event_bus import EventBus
 from .lease import Lease
 from .pending import OnComplete
 from .registry import ClientRegistry
 
-STOPS: tuple[type[Command], ...] = (
-    BothAxesStop,
-    CameraCableWrapStop,
-    MirrorCoversStop,
-    MirrorCoverLocksStop,
-)
-"""The commands that stop every part of the mount."""
+ACCEPT_TIMEOUT = 1.0
+"""The time that the bridge announces in the Ack to a command that it carries out itself, in seconds; its end
+follows at once."""
 
-
-_OUTCOMES: dict[int | None, AuthorityInput] = {
-    ReplyCode.DONE: AuthorityInput.GRANTED,
-    ReplyCode.NOACK: AuthorityInput.REFUSED,
+_OUTCOMES: dict[Meaning | None, AuthorityInput] = {
+    Meaning.SUCCEEDED: AuthorityInput.GRANTED,
+    Meaning.REJECTED: AuthorityInput.REFUSED,
+    Meaning.FAILED: AuthorityInput.REFUSED,
+    Meaning.SUPERSEDED: AuthorityInput.REFUSED,
     None: AuthorityInput.UNANSWERED,
 }
-"""Outcomes of an ask to the controller, by the code of its last reply."""
+"""Outcomes of an ask to the controller, by the meaning of its last reply."""
 
 
 class _Phase(Enum):
@@ -112,7 +100,7 @@ class _Waiting:
     @property
     def stops(self) -> bool:
         """True if it stops a part of the mount."""
-        return self.header.code in STOP_CODES
+        return self.header.kind.is_stop
 
 
 class CommandArbiter:
@@ -127,6 +115,7 @@ class CommandArbiter:
         audience: ClientRegistry,
         traffic: CommandDispatcher,
         lease: Lease,
+        dialect: Dialect,
     ) -> None:
         self._clock = clock
         self._log = log
@@ -135,6 +124,7 @@ class CommandArbiter:
         self._audience = audience
         self._traffic = traffic
         self._lease = lease
+        self._dialect = dialect
         self._authority = Authority.RELEASED
         self._waiting: dict[_Waiting, None] = {}  # in the order of arrival
         self._finished: set[Any] = set()  # clients that have closed their sending side only
@@ -212,10 +202,10 @@ class CommandArbiter:
 
     # Commands behind an ask
 
-    def defers(self, client: Any, code: int) -> bool:
+    def defers(self, client: Any, kind: CommandKind) -> bool:
         """Return True if a command of this client waits behind an ask that may give the client command."""
         has_command = self._lease.holder is client
-        if not self._waiting or (code in STOP_CODES and (has_command or self._rules.anyone_may_stop)):
+        if not self._waiting or (kind.is_stop and (has_command or self._rules.anyone_may_stop)):
             return False
         return any(
             each.client is client if each.grantee is None else each.grantee is client and not has_command
@@ -243,7 +233,7 @@ class CommandArbiter:
         :param visit: the number of the client's session when the command came; None for the present session.
         :param ahead: the asks and commands that came before; None for all that wait.
         """
-        if header.code not in STOP_CODES:
+        if not header.kind.is_stop:
             self._traffic.begin(client, header, then, visit)
             return
         before = tuple(self._waiting) if ahead is None else ahead
@@ -334,7 +324,7 @@ class CommandArbiter:
     def _accept(self, client: Any, header: CommandEnvelope, visit: int | None = None) -> None:
         """Acknowledge a command that the bridge itself carries out, and report it as done."""
         self._traffic.publish_unsent("local", client, header, "", privileged=True)
-        for answer in (new_answer(ReplyCode.ACK, b"1000"), new_answer(ReplyCode.DONE)):
+        for answer in (self._dialect.acknowledged(ACCEPT_TIMEOUT), self._dialect.succeeded()):
             self._audience.tell(client, header, answer, visit)
 
     def _release(self, why: str) -> None:
@@ -365,25 +355,25 @@ class CommandArbiter:
         self._step_authority(AuthorityInput.ASK_SENT)
         source = Commander(int(self._traffic.own.source))
         # It goes before the commands that wait, because a stop that needs it may follow.
-        self._traffic.command(AskForCommand(commander=source), self._upstream_answered)
+        self._traffic.command(self._dialect.ask(source), self._upstream_answered)
 
     def _step_authority(self, given: AuthorityInput) -> None:
         self._authority = next_authority(self._authority, given)
 
-    def _upstream_answered(self, code: int | None, explanation: str) -> None:
+    def _upstream_answered(self, meaning: Meaning | None, explanation: str) -> None:
         """Decide on all that waits, after the outcome of an ask to the controller."""
-        self._step_authority(_OUTCOMES[code])
+        self._step_authority(_OUTCOMES[meaning])
         waiting = self._unanswered()
         for each in waiting:
             each.phase = _Phase.ANSWERED
         not_granted = ""
-        if code == ReplyCode.DONE:  # for an ask behind one whose grantee loses command at once
+        if meaning is Meaning.SUCCEEDED:  # for an ask behind one whose grantee loses command at once
             explanation = "refused: command was given up meanwhile"
-        elif code == ReplyCode.NOACK:
+        elif meaning is not None:
             explanation = explanation or "the controller says no"
             self._release(f"the controller refused: {explanation}")
             explanation = f"refused: {explanation}"
-        elif code is None:
+        else:
             self._log.warning("can't get command from the controller: %s", explanation)
             not_granted = f"not sent: command was not granted: {explanation.partition(': ')[2]}"
         for each in waiting:
@@ -403,10 +393,10 @@ class CommandArbiter:
         if self._authority.needs_release and self._traffic.link is not None:
             self._step_authority(AuthorityInput.RELEASE_SENT)
             # Like the ask, it goes before the commands that wait: a later ask must not overtake it.
-            self._traffic.command(AskForCommand(commander=Commander.NONE), self._release_answered)
+            self._traffic.command(self._dialect.ask(Commander.NONE), self._release_answered)
 
-    def _release_answered(self, code: int | None, explanation: str) -> None:
-        answered = code is not None
+    def _release_answered(self, meaning: Meaning | None, explanation: str) -> None:
+        answered = meaning is not None
         given = AuthorityInput.RELEASE_ANSWERED if answered else AuthorityInput.RELEASE_UNANSWERED
         self._step_authority(given)
 
@@ -488,17 +478,18 @@ class CommandArbiter:
         if self._owes_stop:
             self._log.critical("can't stop the mount until the controller is connected")
             return
-        for stop in STOPS:
-            self.take(self._traffic.own, header_of(stop()), partial(self._stopped, stop.__name__))
+        for stop in self._dialect.stops():
+            header = self._traffic.header_of(stop)
+            self.take(self._traffic.own, header, partial(self._stopped, header.kind.name))
 
-    def _stopped(self, stop: str, code: int | None, explanation: str) -> None:
+    def _stopped(self, stop: str, meaning: Meaning | None, explanation: str) -> None:
         """Log a stop that failed; owe it again if its outcome is unknown and no client has command.
 
         The mount refuses the stop of a part that is off, which does not move. An unknown outcome is worse.
         """
-        self._owes_stop = self._owes_stop or (code is None and self._lease.holder is None)
-        if code != ReplyCode.DONE:
-            level = logging.CRITICAL if code is None else logging.WARNING
+        self._owes_stop = self._owes_stop or (meaning is None and self._lease.holder is None)
+        if meaning is not Meaning.SUCCEEDED:
+            level = logging.CRITICAL if meaning is None else logging.WARNING
             self._log.log(level, "%s, because the holder of command is gone, failed: %s", stop, explanation)
 
     def _stop_grace(self) -> None:

@@ -24,17 +24,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.tma2020.commands import STOP_CODES
-from mtmount_twisted.dialects.tma2020.enums import Source
-from mtmount_twisted.dialects.tma2020.envelope import (
+from mtmount_twisted.dialects.dialect import (
     CommandEnvelope,
+    CommandKind,
+    Dialect,
     EventEnvelope,
     ReplyEnvelope,
-    read_command,
-    read_reply,
-    read_to_refuse,
-    read_wanted,
 )
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IBridge
 from mtmount_twisted.journal.schema import CONTROLLER as CONTROLLER
@@ -48,7 +45,7 @@ from .dispatcher import CommandDispatcher
 from .event_bus import EventBus
 from .last_values import LastValueCache
 from .lease import Lease
-from .pending import ASK, PendingCommands
+from .pending import PendingCommands
 from .registry import ClientRegistry
 
 MAX_EXEMPT = 1000
@@ -59,8 +56,6 @@ MAX_REFUSALS = 100
 """The number of commands that the bridge refuses an observer in one session before it dismisses the
 observer."""
 
-_EXEMPT = STOP_CODES | {ASK}
-
 
 @implementer(IBridge)
 class Bridge:
@@ -70,6 +65,7 @@ class Bridge:
     :param log: the log of the bridge.
     :param bus: receives every line, step and change.
     :param rules: the site's rules; see `config.settings.CommandRules`.
+    :param dialect: the protocol of the controller and of the clients.
     :param source: the source of the commands that the bridge sends to the controller.
     :ivar lease: the lease, with the holder of command.
     :ivar known: the last values of the mount.
@@ -81,10 +77,12 @@ class Bridge:
         log: logging.Logger,
         bus: EventBus,
         rules: CommandRules,
+        dialect: Dialect,
         source: Source = Source.CSC,
     ) -> None:
         self.lease = Lease()
-        self.known = LastValueCache(clock.seconds)
+        self.known = LastValueCache(dialect.subject_of, clock.seconds)
+        self.dialect = dialect
         self._clock = clock
         self._log = log
         self._rules = rules
@@ -93,9 +91,11 @@ class Bridge:
         self._limited_log = RateLimitedLog(clock, log)
         self._clients_log = RateLimitedLog(clock, log, A_FEW)
         self._bus = bus
-        self._audience = audience = ClientRegistry(bus)
-        self._traffic = traffic = CommandDispatcher(clock, log, rules, bus, audience, self.lease, source)
-        self._granting = CommandArbiter(clock, log, rules, bus, audience, traffic, self.lease)
+        self._audience = audience = ClientRegistry(bus, dialect.terminator)
+        self._traffic = traffic = CommandDispatcher(
+            clock, log, rules, bus, audience, self.lease, source, dialect
+        )
+        self._granting = CommandArbiter(clock, log, rules, bus, audience, traffic, self.lease, dialect)
 
     @property
     def clients(self) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class Bridge:
     def commanded(self, client: Any, line: bytes) -> None:
         """Dispatch a command of a client. If the client was dismissed or cut off, only record the line."""
         try:
-            header = read_command(line)
+            header = self.dialect.read_command(line)
         except LineError as error:
             self._publish_line(client.name, line, None, client.may_command)
             if self._audience.is_here(client):
@@ -194,11 +194,11 @@ class Bridge:
         if not self._audience.is_here(client):
             return
         try:
-            wanted = read_wanted(line) if header.code == ASK else None
+            wanted = self.dialect.read_wanted(line) if header.kind.is_ask else None
         except LineError as error:
             self._malformed(client, line, error)
             return
-        defers = self._granting.defers(client, header.code)
+        defers = self._granting.defers(client, header.kind)
         why = self._why_not(client, header, defers)
         if why:
             self._traffic.refuse(client, header, why)
@@ -217,8 +217,8 @@ class Bridge:
 
     def commanded_late(self, client: Any, line: bytes) -> None:
         """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop."""
-        whole, header = _read(line)
-        if header is None or header.code == ASK or header.code in STOP_CODES:
+        whole, header = self._read(line)
+        if header is None or header.kind.is_ask or header.kind.is_stop:
             self.commanded(client, line)
         elif self._audience.is_here(client):
             self._publish_line(client.name, line, whole, client.may_command)
@@ -241,7 +241,7 @@ class Bridge:
             "%s: dropped %d commands: the reply connection is not up", client.name, len(lines)
         )
         for line in lines:
-            whole, header = _read(line)
+            whole, header = self._read(line)
             self._publish_line(client.name, line, whole, False)
             if header is not None:
                 why = "not sent: its connection for replies is not up"
@@ -249,7 +249,7 @@ class Bridge:
 
     def _malformed(self, client: Any, line: bytes, error: LineError) -> None:
         """Close a connection that sent a malformed line; if the line names a command, refuse the command."""
-        header = read_to_refuse(line)
+        header = self.dialect.read_to_refuse(line)
         if header is None:
             self.counts["malformed"] += 1
             self._publish_change("malformed", client.name, error.reason, client.may_command)
@@ -266,23 +266,23 @@ class Bridge:
 
         :param defers: True if the command would wait behind an ask.
         """
-        code = header.code
+        kind = header.kind
         if not client.may_command:
             return "refused: this client only observes"
-        if self._closed or (self._ending and code not in STOP_CODES):
+        if self._closed or (self._ending and not kind.is_stop):
             return "not sent: the bridge ends"
-        if code != ASK:
-            if self.lease.holder is not client and not defers and not self._is_free(code):
+        if not kind.is_ask:
+            if self.lease.holder is not client and not defers and not self._is_free(kind):
                 return f"refused: {self.lease.describe()}"
             if self.link is None:
                 return "not sent: the controller is not connected"
-        if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if code in _EXEMPT else 0):
+        if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if kind.is_stop or kind.is_ask else 0):
             return f"busy: {client.in_flight} commands of {client.name} are in flight"
         return ""
 
-    def _is_free(self, code: int) -> bool:
+    def _is_free(self, kind: CommandKind) -> bool:
         """Return True if a client may send the command without having command."""
-        return code in STOP_CODES and self._rules.anyone_may_stop
+        return kind.is_stop and self._rules.anyone_may_stop
 
     # The controller
 
@@ -314,7 +314,7 @@ class Bridge:
         events: list[EventEnvelope] = []
         for line in lines:
             try:
-                reply = read_reply(line)
+                reply = self.dialect.read_reply(line)
             except LineError as error:
                 self._publish_line(CONTROLLER, line, None)
                 self.counts["unreadable"] += 1
@@ -406,11 +406,10 @@ class Bridge:
         self._traffic.stop()
         self._bus.close()
 
-
-def _read(line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
-    """Return the header of a command, None if malformed, and the header as `read_to_refuse` reads it."""
-    try:
-        header = read_command(line)
-    except LineError:
-        return None, read_to_refuse(line)
-    return header, header
+    def _read(self, line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
+        """Return the header of a command, None if malformed, and the header as far as a refusal needs it."""
+        try:
+            header = self.dialect.read_command(line)
+        except LineError:
+            return None, self.dialect.read_to_refuse(line)
+        return header, header

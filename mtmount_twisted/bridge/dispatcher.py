@@ -8,7 +8,7 @@ An accepted stop ends every command that waits to be written, of every commander
 the commanders sent those commands before the stop. If the bridge only wrote the stop first, the mount would
 stop, and then begin to move.
 
-Next to read: `pending`, the table of commands; `tma2020.envelope`, the rewriting of a line; `core`, the
+Next to read: `pending`, the table of commands; `dialects.dialect`, the rewriting of a line; `core`, the
 caller.
 """
 
@@ -21,22 +21,13 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.tma2020.codec import read_explanation
-from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
-from mtmount_twisted.dialects.tma2020.enums import ReplyCode, Source
-from mtmount_twisted.dialects.tma2020.envelope import (
-    CommandEnvelope,
-    ReplyEnvelope,
-    ack_timeout,
-    new_refusal,
-    read_command,
-)
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
-from mtmount_twisted.journal.schema import CONTROLLER, is_end
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, ReplyEnvelope
+from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.records import CommandRecord, LineRecord
-from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
 from .event_bus import EventBus
 from .lease import Lease
@@ -54,7 +45,14 @@ must not make a line too long for the other readers."""
 REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
 """The beginnings of the explanation in a NoAck of the bridge."""
 
-_STEPS = {int(ReplyCode.ACK): "ack", int(ReplyCode.NOACK): "noack", int(ReplyCode.DONE): "done"}
+_STEPS = {
+    Meaning.ACKNOWLEDGED: "ack",
+    Meaning.REJECTED: "noack",
+    Meaning.FAILED: "noack",
+    Meaning.SUPERSEDED: "noack",
+    Meaning.SUCCEEDED: "done",
+}
+"""The step of each reply, in the journal's words."""
 
 
 class _Own:
@@ -72,6 +70,7 @@ class CommandDispatcher:
 
     :param clock: an ``IReactorTime`` with monotonic `seconds`.
     :param source: the source of the commands that the bridge sends to the controller.
+    :param dialect: the controller's protocol.
     :ivar link: the controller's link while it is up, else None.
     :ivar own: the bridge as a sender of commands.
     :ivar stops: the number of accepted stops.
@@ -89,6 +88,7 @@ class CommandDispatcher:
         audience: ClientRegistry,
         lease: Lease,
         source: Source,
+        dialect: Dialect,
     ) -> None:
         self.link: Any = None
         self.stops = 0
@@ -99,6 +99,7 @@ class CommandDispatcher:
         self._bus = bus
         self._audience = audience
         self._lease = lease
+        self._dialect = dialect
         self._sweep: IDelayedCall | None = None
         self._sent_ids = SentIds()
         self._limited_log = RateLimitedLog(clock, log)
@@ -132,8 +133,8 @@ class CommandDispatcher:
         flight = self.flights.add(client, visit, header, lease, now, deadline, then, urgent)
         client.in_flight += 1
         self._publish_step("received", flight)
-        overtaken = self.flights.overtaken() if header.code in STOP_CODES else []
-        self.stops += header.code in STOP_CODES
+        overtaken = self.flights.overtaken() if header.kind.is_stop else []
+        self.stops += header.kind.is_stop
         for each in overtaken:  # all, before any reply: no command may follow the stop
             self._take_out(each)
         self._keep_sweeping()
@@ -146,9 +147,13 @@ class CommandDispatcher:
             for flight in flights:
                 self._tell_given_up(flight, why)
 
-    def command(self, command: Command, then: OnComplete) -> None:
+    def command(self, command: CommandMessage, then: OnComplete) -> None:
         """Send a command of the bridge's own, before the waiting commands; see `begin`."""
-        self.begin(self.own, header_of(command), then, urgent=True)
+        self.begin(self.own, self.header_of(command), then, urgent=True)
+
+    def header_of(self, command: CommandMessage) -> CommandEnvelope:
+        """Return the header of a command of the bridge's own."""
+        return self._dialect.read_command(command.encode().removesuffix(self._dialect.terminator))
 
     def hand_over(self) -> None:
         """Hand commands to the link while it has room."""
@@ -162,7 +167,7 @@ class CommandDispatcher:
             bus, code = self._bus, flight.header.code
             bus.publish(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, code, flight.key))
             self._publish_step("sent", flight)
-            self.link.send(line + TERMINATOR)
+            self.link.send(line + self._dialect.terminator)
 
     # Up
 
@@ -173,22 +178,23 @@ class CommandDispatcher:
         Acks must not postpone the command's timeout.
         """
         flight = self.flights.get(answer.sequence_id)
-        code = answer.code
-        if flight is None or flight.state is WAITING or (flight.state is ACKED and code == ReplyCode.ACK):
+        meaning = answer.meaning
+        is_ack = meaning is Meaning.ACKNOWLEDGED
+        if flight is None or flight.state is WAITING or (flight.state is ACKED and is_ack):
             self._bus.counts["unmatched"] += 1
             self._limited_log.info(
                 "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
             )
             return
-        header, step = flight.header, _STEPS[code]
-        if code == ReplyCode.ACK:
-            flight.become(ACKED)
-            flight.deadline = self._clock.seconds() + ack_timeout(answer) + self._rules.done_margin
-        ends = is_end(step, header.code)
+        header, step = flight.header, _STEPS[meaning]
         why = ""
-        if code == ReplyCode.NOACK:
-            answer = answer._replace(rest=self._sent_ids.explained(answer.rest))
-            why = read_explanation(answer.rest)
+        if is_ack:
+            flight.become(ACKED)
+            flight.deadline = self._clock.seconds() + answer.timeout + self._rules.done_margin
+        elif meaning is not Meaning.SUCCEEDED:
+            answer = self._sent_ids.explained(answer)
+            why = answer.explanation
+        ends = not is_ack or header.kind.ack_only
         if ends:
             self._take_out(flight)
             self._bus.counts[step] += 1
@@ -196,7 +202,7 @@ class CommandDispatcher:
         if flight.client is not self.own:
             self._audience.tell(flight.client, header, answer, flight.visit)
         if ends and flight.then is not None:
-            flight.then(code, why)
+            flight.then(meaning, why)
 
     # Ends that the bridge makes
 
@@ -218,7 +224,7 @@ class CommandDispatcher:
         if privileged is None:
             privileged = client.may_command
         self.publish_unsent(self._count_end(why), client, header, why, privileged)
-        self._audience.tell(client, header, _refusal(why), visit, privileged)
+        self._audience.tell(client, header, self._refusal(why), visit, privileged)
 
     def withdraw(self, lease: int, why: str) -> None:
         """End the commands of an ended lease that still wait to be written.
@@ -227,7 +233,7 @@ class CommandDispatcher:
         a commander may send it without having command.
         """
         for flight in self.flights.waiting():
-            stops = flight.header.code in STOP_CODES and self._rules.anyone_may_stop
+            stops = flight.header.kind.is_stop and self._rules.anyone_may_stop
             if flight.lease == lease and not stops:
                 self._give_up(flight, why)
 
@@ -251,9 +257,12 @@ class CommandDispatcher:
     def _tell_given_up(self, flight: PendingCommand, why: str) -> None:
         self._publish_step(self._count_end(why), flight, why)
         if flight.client is not self.own:
-            self._audience.tell(flight.client, flight.header, _refusal(why), flight.visit)
+            self._audience.tell(flight.client, flight.header, self._refusal(why), flight.visit)
         if flight.then is not None:
             flight.then(None, why)
+
+    def _refusal(self, why: str) -> ReplyEnvelope:
+        return self._dialect.refused(why[:LONGEST_WHY])
 
     def _take_out(self, flight: PendingCommand) -> bool:
         was_in = self.flights.end(flight)
@@ -322,15 +331,6 @@ class CommandDispatcher:
             self._sweep = None
 
 
-def header_of(command: Command) -> CommandEnvelope:
-    """Return the header of a command of the bridge's own."""
-    return read_command(command.encode().removesuffix(TERMINATOR))
-
-
 def why_overtaken(client: Any, stop: CommandEnvelope) -> str:
     """Return the explanation for a command that a client's stop overtook."""
-    return f"not sent: overtaken by {name_of(stop.code)} of {client.name}"
-
-
-def _refusal(why: str) -> ReplyEnvelope:
-    return new_refusal(why[:LONGEST_WHY])
+    return f"not sent: overtaken by {name_of(stop.kind)} of {client.name}"

@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-from mtmount_twisted.dialects.tma2020.enums import ReplyCode
-from mtmount_twisted.dialects.tma2020.envelope import EventEnvelope
-from mtmount_twisted.wire.fields import BOOL, INT
+from mtmount_twisted.dialects.dialect import EventEnvelope, Subject
 
 MAX_KNOWN = 1000
 """The most events in the cache. Beyond it the cache drops stale entries first, and then the warning or error
@@ -24,11 +22,6 @@ MAX_KNOWN_BYTES = 56 * 1024
 """The most bytes of all events together: less than the smallest bound on a client's backlog, so that the last
 values do not make a new client a slow consumer."""
 
-MOST_FIELDS = 6
-"""The number of fields that the cache reads of an event: a line may have as many fields as bytes."""
-
-_Fields = list[bytes]
-
 
 class KnownEntry(NamedTuple):
     """A last value.
@@ -37,52 +30,14 @@ class KnownEntry(NamedTuple):
     :ivar code: the code of the event.
     :ivar time: the time of arrival, in seconds by the monotonic clock.
     :ivar stale: True if the connection that brought the line is lost.
+    :ivar is_alarm: True for a warning or an error.
     """
 
     line: bytes
     code: int
     time: float
     stale: bool
-
-
-def _int(text: bytes) -> int:
-    return int(INT.read(text.decode("ascii")))
-
-
-def _bool(text: bytes) -> bool:
-    return bool(BOOL.read(text.decode("ascii")))
-
-
-def _state(fields: _Fields) -> tuple[Hashable, bool]:
-    fields[2]
-    return "state", True
-
-
-def _in_position(fields: _Fields) -> tuple[Hashable, bool]:
-    _bool(fields[3])
-    return _int(fields[2]), True
-
-
-def _warning(fields: _Fields) -> tuple[Hashable, bool]:
-    fields[4]
-    return (_int(fields[2]), fields[3]), _bool(fields[1])
-
-
-def _error(fields: _Fields) -> tuple[Hashable, bool]:
-    fields[5]
-    latched, active = _bool(fields[1]), _bool(fields[2])
-    return (_int(fields[3]), fields[4]), latched or active
-
-
-_KINDS: dict[int, Callable[[_Fields], tuple[Hashable, bool]]] = {
-    ReplyCode.ON_STATE_INFO: _state,
-    ReplyCode.IN_POSITION: _in_position,
-    ReplyCode.WARNING: _warning,
-    ReplyCode.ERROR: _error,
-}
-"""For each kind of event: its subject, and True if the event stays in the cache."""
-
-_ALARMS = (ReplyCode.WARNING, ReplyCode.ERROR)
+    is_alarm: bool = False
 
 
 class LastValueCache:
@@ -90,12 +45,18 @@ class LastValueCache:
 
     A latched error counts as active until its reset.
 
+    :param subject_of: return the part of the mount that an event is about; see `Dialect`.
     :param now: return the time in seconds, monotonic.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        subject_of: Callable[[EventEnvelope], Subject | None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
         self._bytes = 0
+        self._subject_of = subject_of
         self._now = now
 
     def learn(self, event: EventEnvelope) -> int:
@@ -103,19 +64,17 @@ class LastValueCache:
 
         :returns: the number of current events that the cache dropped for lack of room: 0 nearly always.
         """
+        subject = self._subject_of(event)
+        if subject is None:
+            return 0
         code, line = event.code, event.line
-        if code not in _KINDS:
-            return 0
-        try:
-            about, lasts = _KINDS[code](line.split(b"\n", MOST_FIELDS))
-        except (IndexError, ValueError):
-            return 0
-        self._drop((code, about))
-        if not lasts:
+        self._drop((code, subject.key))
+        if not subject.lasts:
             return 0
         if len(line) > MAX_KNOWN_BYTES:
             return 1
-        self._entries[code, about] = KnownEntry(line, code, self._now(), False)
+        entry = KnownEntry(line, code, self._now(), False, subject.is_alarm)
+        self._entries[code, subject.key] = entry
         self._bytes += len(line)
         return self._make_room()
 
@@ -130,7 +89,7 @@ class LastValueCache:
 
     def _first_to_go(self) -> tuple[int, Hashable]:
         stale = (key for key, entry in self._entries.items() if entry.stale)
-        alarms = (key for key in self._entries if key[0] in _ALARMS)
+        alarms = (key for key, entry in self._entries.items() if entry.is_alarm)
         return next(stale, None) or next(alarms, None) or next(iter(self._entries))
 
     def _drop(self, key: tuple[int, Hashable]) -> None:
@@ -147,7 +106,7 @@ class LastValueCache:
         """Return all entries, stale or not, the oldest first."""
         return list(self._entries.values())
 
-    def count(self, code: ReplyCode) -> int:
+    def count(self, code: int) -> int:
         """Return the number of current entries of one kind, such as active warnings, without stale ones."""
         return sum(key[0] == code and not entry.stale for key, entry in self._entries.items())
 

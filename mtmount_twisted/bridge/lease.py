@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.sources import Source
 
 
 @dataclass(slots=True)

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020.commands import STOP_CODES
-from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Meaning
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
-ASK = int(CommandCode.ASK_FOR_COMMAND)
-
-OnComplete = Callable[[int | None, str], None]
-"""Receives the code and explanation of a command's last reply; the code is None if the bridge ended it."""
+OnComplete = Callable[[Meaning | None, str], None]
+"""Receives the meaning and explanation of a command's last reply; None if the bridge ended the command."""
 
 
 class PendingState(Enum):
@@ -129,7 +125,7 @@ class PendingCommands:
         """
         while self._next in self._flights:
             self._step()
-        urgent = urgent or header.code in STOP_CODES
+        urgent = urgent or header.kind.is_stop
         flight = PendingCommand(self._next, client, visit, header, lease, since, deadline, then, urgent)
         self._flights[flight.key] = flight
         self._queue_of(flight)[flight.key] = flight
@@ -175,7 +171,7 @@ class PendingCommands:
         """Return the waiting commands that a stop ends: all but stops and ``AskForCommand``, which moves
         nothing.
         """
-        return [flight for flight in self._waiting.values() if flight.header.code != ASK]
+        return [flight for flight in self._waiting.values() if not flight.header.kind.is_ask]
 
     def due(self, now: float) -> list[PendingCommand]:
         """Return the commands whose deadline has passed."""

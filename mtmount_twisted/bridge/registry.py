@@ -16,14 +16,13 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020.envelope import CommandEnvelope, EventEnvelope, ReplyEnvelope
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope
 from mtmount_twisted.journal.schema import EVERYONE, OBSERVERS
 from mtmount_twisted.records import LineRecord
 
 from .event_bus import EventBus
 
-MAX_PIECE = MAX_LINE_LENGTH
+MAX_PIECE = 64 * 1024
 """The most bytes in one piece for a client, unless one line is longer: a chunk from a socket may complete a
 much longer line, and memory holds each piece once for each client."""
 
@@ -31,12 +30,14 @@ much longer line, and memory holds each piece once for each client."""
 class ClientRegistry:
     """The clients that are connected.
 
+    :param terminator: the bytes at the end of each line.
     :ivar clients: by name.
     """
 
-    def __init__(self, bus: EventBus) -> None:
+    def __init__(self, bus: EventBus, terminator: bytes) -> None:
         self.clients: dict[str, Any] = {}
         self._bus = bus
+        self._terminator = terminator
         self._observers: dict[str, Any] = {}
         self._visits: dict[str, int] = {}
         self._refusals: Counter[str] = Counter()  # of each observer, in its session
@@ -56,7 +57,7 @@ class ClientRegistry:
         if not self._gathered:
             return
         lines, self._gathered = self._gathered, []
-        for piece in _pieces(lines):
+        for piece in _pieces(lines, self._terminator):
             for observer in tuple(self._observers.values()):  # a send may cut an observer off
                 observer.send(piece)
 
@@ -107,7 +108,7 @@ class ClientRegistry:
             privileged = client.may_command
         if self.is_here(client) and (visit is None or visit == self._visits[client.name]):
             self._publish(client.name, line, answer.code, header.sequence_id, privileged)
-            client.send(line + TERMINATOR)
+            client.send(line + self._terminator)
         if self._observers and client.may_command:
             self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
             self._gathered.append(line)
@@ -131,7 +132,7 @@ class ClientRegistry:
         """
         for event in events if client.may_command else ():
             self._publish(client.name, event.line, event.code, None)
-        for piece in _pieces([event.line for event in events]):
+        for piece in _pieces([event.line for event in events], self._terminator):
             client.send(piece)
 
     def tell_all(self, events: list[EventEnvelope]) -> None:
@@ -140,7 +141,7 @@ class ClientRegistry:
             for event in events:
                 self._publish(EVERYONE, event.line, event.code, None)
             lines = [event.line for event in events]
-            for piece in _pieces(lines):
+            for piece in _pieces(lines, self._terminator):
                 for client in tuple(self.clients.values()):
                     if client.name not in self._observers:
                         client.send(piece)
@@ -170,13 +171,13 @@ class _Gathering:
             self._give()
 
 
-def _pieces(lines: list[bytes]) -> Iterator[bytes]:
+def _pieces(lines: list[bytes], terminator: bytes) -> Iterator[bytes]:
     """Yield the lines with their terminators, joined up to `MAX_PIECE` bytes."""
     start = size = 0
     for index, line in enumerate(lines):
         if size and size + len(line) > MAX_PIECE:
-            yield TERMINATOR.join(lines[start:index]) + TERMINATOR
+            yield terminator.join(lines[start:index]) + terminator
             start, size = index, 0
-        size += len(line) + len(TERMINATOR)
+        size += len(line) + len(terminator)
     if size:
-        yield TERMINATOR.join(lines[start:]) + TERMINATOR
+        yield terminator.join(lines[start:]) + terminator

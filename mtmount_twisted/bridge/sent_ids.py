@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import re
 
-from mtmount_twisted.dialects.tma2020.commands import CommandDict
-from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, SHOWN_BYTES
+from mtmount_twisted.dialects.dialect import CommandKind, ReplyEnvelope
 
 from .pending import PendingCommand
 
 MAX_SENT_IDS = 10_000
 """The most commands that are kept by id; the id of an older command stays a number in an explanation."""
-
-LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
-"""The longest explanation after replacement, in bytes; a longer one stays as the mount sent it."""
 
 _INTEGER = re.compile(rb"(?<![\w.+-])[1-9][0-9]{0,9}(?!\w|\.[0-9])")
 """A decimal integer that stands alone: no part of a word, of a fraction or of a signed number."""
@@ -32,7 +27,7 @@ class SentIds:
     def __init__(self) -> None:
         # The bridge counts its ids up, so each id modulo the length has a place of its own, and the ring of
         # tuples costs one store for each command.
-        self._sent: list[tuple[int, int, int, str] | None] = []
+        self._sent: list[tuple[int, CommandKind, int, str] | None] = []
         self.forget()
 
     def forget(self) -> None:
@@ -44,25 +39,17 @@ class SentIds:
         header = flight.header
         self._sent[flight.key % MAX_SENT_IDS] = (
             flight.key,
-            header.code,
+            header.kind,
             header.sequence_id,
             flight.client.name,
         )
 
-    def explained(self, rest: bytes) -> bytes:
-        """Return the fields after the header of a NoAck, with each id of the bridge replaced.
+    def explained(self, answer: ReplyEnvelope) -> ReplyEnvelope:
+        """Return a refusal or failure of the controller, with each id of the bridge replaced."""
+        return answer.explained(self._replaced)
 
-        An explanation that is longer than `SHOWN_BYTES` stays unchanged.
-
-        :param rest: the timestamp, which stays unchanged, and the explanation.
-        """
-        timestamp, separator, explanation = rest.partition(b"\n")
-        if len(explanation) > SHOWN_BYTES:  # an explanation that is shown in part is not searched
-            return rest
-        replaced = _INTEGER.sub(self._name, explanation)
-        if len(replaced) > LONGEST_EXPLANATION:
-            return rest
-        return timestamp + separator + replaced
+    def _replaced(self, explanation: bytes) -> bytes:
+        return _INTEGER.sub(self._name, explanation)
 
     def _name(self, found: re.Match[bytes]) -> bytes:
         """Return ``NAME #ID of COMMANDER``, without the part that already stands before the id."""
@@ -70,8 +57,8 @@ class SentIds:
         sent = self._sent[key % MAX_SENT_IDS]
         if sent is None or sent[0] != key:
             return found[0]
-        _, code, sequence_id, commander = sent
-        name = f"{name_of(code)} #".encode()
+        _, kind, sequence_id, commander = sent
+        name = f"{name_of(kind)} #".encode()
         shown = max(0, found.start() - len(name))
         before = found.string[shown : found.start()]
         text = name + f"{sequence_id} of {commander}".encode()
@@ -81,10 +68,6 @@ class SentIds:
         return text
 
 
-def name_of(code: int) -> str:
+def name_of(kind: CommandKind) -> str:
     """Return the name of a command: of its class, or without a class the name of its code, or the code."""
-    try:
-        known = CommandCode(code)
-    except ValueError:
-        return f"command {code}"
-    return CommandDict[known].__name__ if known in CommandDict else known.name
+    return kind.name if kind.is_known else f"command {kind.code}"

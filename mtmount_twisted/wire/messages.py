@@ -379,6 +379,28 @@ class BaseMessage(metaclass=MessageType):
         return _make, (type(self), {name: getattr(self, name) for name in self._names})
 
 
+class CommandMessage(BaseMessage):
+    """Base class of the commands of every dialect: the facts about a command that its class declares."""
+
+    sequence_id: int
+    """Identifies the command in its replies."""
+
+    command_code: ClassVar[Any]
+    """The code of the command: a member of the dialect's ``CommandCode``."""
+
+    source: Any
+    """The component that sends the command: a member of the dialect's ``Source``."""
+
+    ack_only: ClassVar[bool] = False
+    """True if an Ack is the whole answer: no end follows."""
+
+    is_stop: ClassVar[bool] = False
+    """True if the command stops something."""
+
+    needs_command: ClassVar[bool] = True
+    """True if the mount accepts the command only from the commander that has command."""
+
+
 def _make(cls: type[BaseMessage], values: dict[str, Any]) -> BaseMessage:
     return cls(**values)
 

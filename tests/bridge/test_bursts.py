@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtmount_twisted.bridge.sent_ids import name_of
+from mtmount_twisted.dialects.tma2020.envelope import kind_of_command
 from mtmount_twisted.enums import CommandCode, Commander, ReplyCode, Source
 from tests.support.bridges import BridgeCase, ask, command, explanation
 from tests.support.commanders import ASK, MOVE, STOP, TRACK, CommandCase, LeavingClient
@@ -94,7 +95,9 @@ class BurstTests(CommandCase):
         self.ask_and_move()
         self.csc.command(CommandCode.AZIMUTH_CABLE_WRAP_STOP)
         self.assertEqual(
-            set(self.csc.explanations()), {f"not sent: overtaken by {name_of(302)} of csc"}, name_of(302)
+            set(self.csc.explanations()),
+            {f"not sent: overtaken by {name_of(kind_of_command(302))} of csc"},
+            302,
         )
 
     def test_bound(self) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.last_values import MAX_KNOWN, MAX_KNOWN_BYTES, KnownEntry, LastValueCache
-from mtmount_twisted.dialects.tma2020.envelope import EventEnvelope, read_reply
+from mtmount_twisted.dialects.dialect import EventEnvelope
+from mtmount_twisted.dialects.tma2020.envelope import read_reply, subject_of
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, WarningReply
@@ -53,7 +54,7 @@ class KnownTests(SynchronousTestCase):
 
     def told(self, *lines: bytes) -> list[bytes]:
         """What is known after these lines."""
-        known = LastValueCache()
+        known = LastValueCache(subject_of)
         for line in lines:
             learn(known, line)
         return current(known)
@@ -93,7 +94,7 @@ class KnownTests(SynchronousTestCase):
 
     def test_count(self) -> None:
         """The current ones of a kind are counted; those of a lost connection are not."""
-        known = LastValueCache()
+        known = LastValueCache(subject_of)
         for line in (state(b"a"), warning(1, 901), warning(1, 902), error(1, 1, 901)):
             learn(known, line)
         kinds = (ReplyCode.WARNING, ReplyCode.ERROR, ReplyCode.IN_POSITION)
@@ -129,7 +130,9 @@ class KnownTests(SynchronousTestCase):
             b"7\nt\nnew",
         ]
         self.assertEqual(self.told(*kept, *unreadable), kept)
-        self.assertEqual([learn(LastValueCache(), line) for line in unreadable], [0] * len(unreadable))
+        self.assertEqual(
+            [learn(LastValueCache(subject_of), line) for line in unreadable], [0] * len(unreadable)
+        )
 
     def test_bound(self) -> None:
         """However many warnings there are, the state and the axes are kept, and the newest warnings."""
@@ -163,7 +166,7 @@ class KnownTests(SynchronousTestCase):
     def test_stale(self) -> None:
         """What a lost connection said is kept as stale, and is current for nobody, until it is said anew."""
         times = iter((1.5, 2.5, 3.5, 4.5))
-        known = LastValueCache(lambda: next(times))
+        known = LastValueCache(subject_of, lambda: next(times))
         for line in (state(b"a"), warning(1, 901), position(0, 1)):
             learn(known, line)
         known.link_down()
@@ -178,7 +181,7 @@ class KnownTests(SynchronousTestCase):
 
     def test_stale_goes_first(self) -> None:
         """What is stale makes room for what is not, be it the state itself."""
-        known = LastValueCache()
+        known = LastValueCache(subject_of)
         for line in (state(b"a"), position(0, 1)):
             learn(known, line)
         known.link_down()
@@ -190,7 +193,7 @@ class KnownTests(SynchronousTestCase):
     def test_how_many_are_forgotten(self) -> None:
         """Who tells the mount's news learns how many that are current were forgotten: for want of room, or
         because one is too long; what was stale is no loss to a newcomer."""
-        known = LastValueCache()
+        known = LastValueCache(subject_of)
         self.assertEqual(learn(known, state(b"a")), 0)
         known.link_down()
         self.assertEqual(sum(learn(known, warning(1, code)) for code in range(MAX_KNOWN)), 0)

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from tests.support.bridge_model import (
     ACK,
     CODES,
@@ -60,7 +61,7 @@ class BridgeMachine(WatchedBridge):
     def begin(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
         """Set the rules of the site; most days begin with all here, and one who has command."""
         self.ends_linked = ends_linked
-        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock), site_rules(anyone, stop))
+        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock), site_rules(anyone, stop), DIALECT)
         self.model = Model({name: int(source) for name, source in SOURCES.items()}, anyone, stop)
         self.clients = {
             name: RecordingClient(self.bridge, name, source, name in COMMANDERS)

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.dialects.dialect import EventEnvelope
 from mtmount_twisted.dialects.tma2020.codec import decode_reply, read_explanation
 from mtmount_twisted.dialects.tma2020.envelope import (
     LONGEST_REST,
-    EventEnvelope,
+    CommandEnvelope,
     ReplyEnvelope,
-    ack_timeout,
     new_answer,
     new_refusal,
     read_command,
@@ -29,6 +29,12 @@ RESTS = st.binary(max_size=60).filter(lambda rest: b"\r\n" not in rest)
 INTS = st.integers(-(2**40), 2**40)
 
 
+def header_of(command: CommandEnvelope | None) -> tuple[int, int, int]:
+    """The id, code and source of a command that can be read."""
+    assert command is not None
+    return command.sequence_id, command.code, command.source
+
+
 class CommandHeaderTests(SynchronousTestCase):
     """The way down."""
 
@@ -36,7 +42,7 @@ class CommandHeaderTests(SynchronousTestCase):
     def test_down(self, number: int, code: int, source: int, rest: bytes, key: int, own: int) -> None:
         """Only the id and the source are rewritten; all three are read."""
         header = read_command(b"%d\n%d\n%d\n" % (number, code, source) + rest)
-        self.assertEqual(header[:3], (number, code, source))
+        self.assertEqual(header_of(header), (number, code, source))
         self.assertEqual(header.rewritten(key, own), b"%d\n%d\n%d\n" % (key, code, own) + rest)
 
     def test_code_as_written(self) -> None:
@@ -52,7 +58,7 @@ class CommandHeaderTests(SynchronousTestCase):
             header = read_to_refuse(line)
             self.assertTrue(header is None or line.count(b"\n") >= 2)
         else:
-            self.assertEqual(read_to_refuse(line)[:3], header[:3])  # type: ignore[index]
+            self.assertEqual(header_of(read_to_refuse(line)), header_of(header))
 
     def test_largest_numbers(self) -> None:
         """Each number of a header may have 64 bits with its sign, and no more."""
@@ -62,10 +68,8 @@ class CommandHeaderTests(SynchronousTestCase):
                 fields[index] = b"%d" % number
                 line = b"\n".join(fields)
                 if fits:
-                    self.assertEqual(read_command(line)[index], number)
-                    self.assertEqual(
-                        read_to_refuse(line), read_command(line)._replace(code_text=b"", rest=b"")
-                    )
+                    self.assertEqual(header_of(read_command(line))[index], number)
+                    self.assertEqual(header_of(read_to_refuse(line)), header_of(read_command(line)))
                 else:
                     with self.assertRaisesRegex(LineError, "more than 64 bits"):
                         read_command(line)
@@ -80,8 +84,8 @@ class CommandHeaderTests(SynchronousTestCase):
 
     def test_to_refuse(self) -> None:
         """A malformed command is refused under its id and source, and under code 0 if it has none."""
-        self.assertEqual(read_to_refuse(b"7\nx\n3\nt"), (7, 0, 3, b"", b""))
-        self.assertEqual(read_to_refuse(b"7\n103\n3"), (7, 103, 3, b"", b""))
+        self.assertEqual(header_of(read_to_refuse(b"7\nx\n3\nt")), (7, 0, 3))
+        self.assertEqual(header_of(read_to_refuse(b"7\n103\n3")), (7, 103, 3))
         for line in (b"x\n103\n3\nt", b"7\n103\nx\nt", b"7\n103", b"\xff\n103\n3\nt"):
             self.assertIsNone(read_to_refuse(line))
 
@@ -109,7 +113,7 @@ class AnswerHeaderTests(SynchronousTestCase):
         """Only the id and the source are rewritten."""
         answer = read_reply(b"%d\n%d\n%d\n" % (code, key, own) + rest)
         assert isinstance(answer, ReplyEnvelope)
-        self.assertEqual(answer[:2], (code, key))
+        self.assertEqual((answer.code, answer.sequence_id), (code, key))
         self.assertEqual(answer.rewritten(number, source), b"%d\n%d\n%d\n" % (code, number, source) + rest)
 
     def test_events(self) -> None:
@@ -135,10 +139,10 @@ class AnswerHeaderTests(SynchronousTestCase):
         ):
             answer = read_reply(b"0\n1\n1\nt\n" + field)
             assert isinstance(answer, ReplyEnvelope)
-            self.assertEqual(ack_timeout(answer), seconds, field)
+            self.assertEqual(answer.timeout, seconds, field)
         answer = read_reply(b"0\n1\n1\nt")
         assert isinstance(answer, ReplyEnvelope)
-        self.assertEqual(ack_timeout(answer), 0.0)
+        self.assertEqual(answer.timeout, 0.0)
 
     @given(RESTS)
     def test_explanation(self, rest: bytes) -> None:

@@ -14,6 +14,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.bridge.last_values import LastValueCache
 from mtmount_twisted.cli.commander import report
 from mtmount_twisted.cli.journal.text import Teller
+from mtmount_twisted.dialects.dialect import EventEnvelope
 from mtmount_twisted.dialects.tma2020.codec import (
     SHOWN_FIELDS,
     decode_reply,
@@ -21,7 +22,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
     read_explanation,
     start_of,
 )
-from mtmount_twisted.dialects.tma2020.envelope import EventEnvelope, new_answer, read_command, read_wanted
+from mtmount_twisted.dialects.tma2020.envelope import new_answer, read_command, read_wanted, subject_of
 from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import FieldCountError, LineError
@@ -102,7 +103,7 @@ class BoundedTests(SynchronousTestCase):
     def test_state(self) -> None:
         """So has the state, which the page shows."""
         line = self.warning()[:50_000]
-        known = LastValueCache()
+        known = LastValueCache(subject_of)
         self.assertEqual(known.learn(EventEnvelope(ReplyCode.WARNING, line)), 0)
         state = Said(Stamps(Clock(), lambda: 0.0)).shape(known.entries())
         self.assertEqual(state.warnings[0].code, 905)

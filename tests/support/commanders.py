@@ -13,6 +13,7 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.interfaces import IClient, IJournal
@@ -237,7 +238,7 @@ class House:
         self.clock = Clock()
         self.journal = RecordingJournal()
         self.bus = EventBus(self.clock, self.journal)
-        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules))
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules), DIALECT)
         self.link = self.connect()
 
     def connect(self) -> RecordingLink:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.api.health import LoopWatch
@@ -51,7 +52,7 @@ class MetricsCase(SynchronousTestCase):
         cast(Any, self.journal).left_unknown = 0
         self.bus = EventBus(self.clock, self.journal, self.clock.seconds)
         self.records = RecordMaker(self.bus.publish, self.bus.now)
-        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules())
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(), DIALECT)
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
         self.streams = Readers()

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.api.command_tracker import MAX_LIVES, CommandTracker
@@ -49,7 +50,7 @@ class WebHouse(House):
         self.clock = clock or Clock()
         self.journal = RecordingJournal()
         self.bus = EventBus(self.clock, self.journal, self.wall_clock)
-        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules))
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules), DIALECT)
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.stamps = Stamps(self.clock, self.wall_clock)
         self.lives = CommandTracker(self.bus, self.clock, self.stamps, most_lives)

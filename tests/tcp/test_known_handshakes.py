@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.tcp.commanders import turns_without_rights
 from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import (
@@ -71,7 +72,7 @@ class CrowdTests(SynchronousTestCase):
             for name in ("ann", "bob", "a/b")
         }
         self.clock: Any = Clock()
-        bridge = Bridge(self.clock, LOG, EventBus(self.clock, RecordingJournal()), CommandRules())
+        bridge = Bridge(self.clock, LOG, EventBus(self.clock, RecordingJournal()), CommandRules(), DIALECT)
         settings = PortCommanders(name="desk", endpoint=TCP, role="commander", client_ca="ca.pem")
         turns = turns_without_rights(self.clock)
         self.port = PortFactory(settings, bridge, ClientLimits(), turns, LOG, self.clock)

@@ -175,7 +175,7 @@ class Making(SynchronousTestCase):
             "sequence_id: int | None = None",
         ):
             self.assertIn(part, signature)
-        self.assertIn("source: mtmount_twisted.dialects.tma2020.enums.Source = <Source.CSC: 1>", signature)
+        self.assertIn("source: mtmount_twisted.dialects.sources.Source = <Source.CSC: 1>", signature)
         self.assertIn("extra_data: tuple[str, ...] = ()", str(inspect.signature(replies.ErrorReply)))
         text = pydoc.render_doc(commands.AzimuthAxisMove, renderer=pydoc.plaintext)
         for part in (

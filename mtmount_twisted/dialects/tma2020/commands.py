@@ -12,7 +12,14 @@ from typing import ClassVar
 
 from mtmount_twisted.errors import FieldCountError
 from mtmount_twisted.wire.fields import utc_now
-from mtmount_twisted.wire.messages import BaseMessage, ClassOfCode, code, leaves, next_sequence_id, parameter
+from mtmount_twisted.wire.messages import (
+    ClassOfCode,
+    CommandMessage,
+    code,
+    leaves,
+    next_sequence_id,
+    parameter,
+)
 
 from .enums import CommandCode, Commander, Source
 
@@ -20,7 +27,7 @@ NUM_HEADER_FIELDS = 4
 """Number of fields before a command's parameters."""
 
 
-class Command(BaseMessage):
+class Command(CommandMessage):
     """Base class of all commands."""
 
     sequence_id: int = parameter(
@@ -30,9 +37,6 @@ class Command(BaseMessage):
     command_code: ClassVar[CommandCode] = code("Which command it is.")
     source: Source = parameter("Which component sends it.", default=Source.CSC)
     timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
-
-    ack_only: ClassVar[bool] = False
-    """True if an Ack is the whole answer: no Done follows."""
 
 
 class Enable(Command):
@@ -79,6 +83,7 @@ class BothAxesStop(Command):
     """Stop azimuth and elevation."""
 
     command_code = CommandCode.BOTH_AXES_STOP
+    is_stop = True
 
 
 class AzimuthAxisPower(Command):
@@ -92,6 +97,7 @@ class AzimuthAxisStop(Command):
     """Stop the azimuth axis."""
 
     command_code = CommandCode.AZIMUTH_AXIS_STOP
+    is_stop = True
 
 
 class AzimuthAxisMove(Command):
@@ -165,6 +171,7 @@ class ElevationAxisStop(Command):
     """Stop the elevation axis."""
 
     command_code = CommandCode.ELEVATION_AXIS_STOP
+    is_stop = True
 
 
 class ElevationAxisMove(Command):
@@ -286,6 +293,7 @@ class MirrorCoversStop(Command):
     """Stop the mirror covers."""
 
     command_code = CommandCode.MIRROR_COVERS_STOP
+    is_stop = True
     drive: int = parameter("Drive number; -1 for all drives.", default=-1)
 
 
@@ -321,6 +329,7 @@ class CameraCableWrapStop(Command):
     """Stop the camera cable wrap."""
 
     command_code = CommandCode.CAMERA_CABLE_WRAP_STOP
+    is_stop = True
 
 
 class CameraCableWrapMove(Command):
@@ -389,6 +398,7 @@ class MirrorCoverLocksStop(Command):
     """Stop the mirror cover locks."""
 
     command_code = CommandCode.MIRROR_COVER_LOCKS_STOP
+    is_stop = True
     drive: int = parameter("Drive number; -1 for all drives.", default=-1)
 
 
@@ -417,6 +427,7 @@ class AskForCommand(Command):
     """Ask that a commander shall have command. Every commander may send this command at any time."""
 
     command_code = CommandCode.ASK_FOR_COMMAND
+    needs_command = False
     commander: Commander = parameter("Commander to have command; NONE releases it.", default=Commander.CSC)
 
 
@@ -452,8 +463,16 @@ AckOnlyCommandCodes: frozenset[CommandCode] = frozenset(
 ) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK}
 """The codes of the track commands, which get an Ack and no Done. One of them has no class."""
 
-STOP_CODES: frozenset[CommandCode] = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
-"""The codes of the commands that stop something, including codes without a class."""
+STOP_CODES: frozenset[CommandCode] = frozenset(
+    command.command_code for command in Commands if command.is_stop
+) | {
+    CommandCode.STOP_MOUNT,
+    CommandCode.AZIMUTH_CABLE_WRAP_STOP,
+    CommandCode.BALANCE_STOP,
+    CommandCode.DEPLOYABLE_PLATFORM_STOP,
+    CommandCode.LOCKING_PINS_STOP,
+}
+"""The codes of the commands that stop something. Five of them have no class."""
 
 
 def _expected_code(number: int) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+
+from mtmount_twisted.dialects.sources import Commander as Commander
+from mtmount_twisted.dialects.sources import CommandingSource as CommandingSource
+from mtmount_twisted.dialects.sources import Source as Source
 
 CSC_COMMAND_PORT, CSC_REPLY_PORT = 30005, 30006
 EUI_COMMAND_PORT, EUI_REPLY_PORT = 60005, 60006
@@ -149,28 +152,6 @@ class ReplyCode(IntEnum):
     WARNING = 4
     ON_STATE_INFO = 5
     IN_POSITION = 6
-
-
-class Source(IntEnum):
-    """The component that sent a command, or the one that a reply answers."""
-
-    CSC = 1
-    EUI = 2
-    HHD = 3
-    PXI = 100
-
-
-CommandingSource = Literal["CSC", "EUI", "HHD"]
-"""The names of the sources that may have command: all but the controller itself."""
-
-
-class Commander(IntEnum):
-    """The commander that shall have command, in `AskForCommand`."""
-
-    NONE = 0
-    CSC = 1
-    EUI = 2
-    HHD = 3
 
 
 class SubsystemId(IntEnum):

@@ -9,25 +9,61 @@ The one parameter that is read is that of ``AskForCommand``, which the bridge it
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
 
+from msgspec import Struct
+
+from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.wire.fields import INT, check_str, kind_of, utc_now, write_timestamp
+from mtmount_twisted.wire.fields import BOOL, INT, check_str, kind_of, utc_now, write_timestamp
 
-from .codec import read_header_int, read_reply_parts, split_command
-from .enums import Commander, ReplyCode
-from .framing import MAX_LINE_LENGTH
+from .codec import read_explanation, read_header_int, read_reply_parts, split_command
+from .commands import STOP_CODES, AckOnlyCommandCodes, CommandDict
+from .enums import CommandCode, Commander, ReplyCode
+from .framing import MAX_LINE_LENGTH, SHOWN_BYTES
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
 """Longest allowed rest of a command in bytes. With the header that the bridge writes, the line must still be
 within the limit: the controller would close the connection of all clients because of a longer line."""
 
+LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
+"""The longest explanation after a replacement, in bytes; a longer one stays as the mount sent it."""
+
+MOST_FIELDS = 6
+"""The number of fields of an event that `subject_of` reads: a line may have as many fields as bytes."""
+
 _LARGEST = 2**63 - 1
 _COMMANDER = kind_of(Commander)
+_MEANINGS = {
+    int(ReplyCode.ACK): Meaning.ACKNOWLEDGED,
+    int(ReplyCode.NOACK): Meaning.REJECTED,
+    int(ReplyCode.DONE): Meaning.SUCCEEDED,
+}
 
 
-class CommandEnvelope(NamedTuple):
-    """Header of a command and the bytes behind it, for passing the command on.
+def _kind(code: CommandCode) -> CommandKind:
+    command = CommandDict.get(code)
+    return CommandKind(
+        code=int(code),
+        name=code.name if command is None else command.__name__,
+        code_name=code.name,
+        is_stop=code in STOP_CODES,
+        is_ask=code == CommandCode.ASK_FOR_COMMAND,
+        ack_only=code in AckOnlyCommandCodes,
+        needs_command=command is None or command.needs_command,
+    )
+
+
+_KINDS = {int(code): _kind(code) for code in CommandCode}
+
+
+def kind_of_command(code: int) -> CommandKind:
+    """Return the facts about a command that follow from its code; the code may be unknown."""
+    return _KINDS.get(code) or CommandKind(code, f"code {code}", f"code {code}", is_known=False)
+
+
+class CommandEnvelope(Struct, frozen=True, gc=False):
+    """Header of a command and the bytes behind it; see `dialect.CommandEnvelope`.
 
     :ivar code_text: the code as received.
     :ivar rest: the timestamp and all fields behind it, as received.
@@ -36,6 +72,7 @@ class CommandEnvelope(NamedTuple):
     sequence_id: int
     code: int
     source: int
+    kind: CommandKind
     code_text: bytes
     rest: bytes
 
@@ -44,27 +81,52 @@ class CommandEnvelope(NamedTuple):
         return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
 
 
-class ReplyEnvelope(NamedTuple):
-    """Header of an answer and the bytes behind it, for passing the answer on."""
+class ReplyEnvelope(Struct, frozen=True, gc=False):
+    """Header of an answer and the bytes behind it; see `dialect.ReplyEnvelope`.
+
+    :ivar rest: the timestamp and all fields behind it, as received.
+    """
 
     code: int
     sequence_id: int
     rest: bytes
 
+    @property
+    def meaning(self) -> Meaning:
+        """The meaning of the answer. A NoAck after an Ack means that the command failed."""
+        return _MEANINGS[self.code]
+
     def rewritten(self, sequence_id: int, source: int) -> bytes:
         """Return the answer's line with another id and source."""
         return b"%d\n%d\n%d\n%b" % (self.code, sequence_id, source, self.rest)
 
+    @property
+    def timeout(self) -> float:
+        """The time in seconds that an Ack announces; 0 if it is missing or unreadable."""
+        fields = self.rest.split(b"\n", 2)
+        try:
+            return max(0, _read_int(fields[1])) / 1000
+        except (IndexError, ValueError):
+            return 0.0
 
-class EventEnvelope(NamedTuple):
-    """An event, which answers no command.
+    @property
+    def explanation(self) -> str:
+        """The explanation of a NoAck, as `codec.read_explanation` returns it."""
+        return read_explanation(self.rest) if self.code == ReplyCode.NOACK else ""
 
-    :ivar line: the event as it came.
-    """
+    def explained(self, name: Callable[[bytes], bytes]) -> ReplyEnvelope:
+        """Return the answer with `name` applied to its explanation.
 
-    code: int
-    line: bytes
-    sequence_id: None = None
+        The answer stays unchanged if its explanation is longer than `SHOWN_BYTES`, because the part that is
+        not shown is not searched, or if the line would become too long.
+        """
+        timestamp, separator, explanation = self.rest.partition(b"\n")
+        if self.code != ReplyCode.NOACK or len(explanation) > SHOWN_BYTES:
+            return self
+        named = name(explanation)
+        if named == explanation or len(named) > LONGEST_EXPLANATION:
+            return self
+        return ReplyEnvelope(self.code, self.sequence_id, timestamp + separator + named)
 
 
 def read_command(line: bytes) -> CommandEnvelope:
@@ -80,7 +142,7 @@ def read_command(line: bytes) -> CommandEnvelope:
         raise LineError(line, "a number in the header has more than 64 bits")
     if len(rest) > LONGEST_REST or len(code_text) > 20:
         raise LineError(line, f"too long: {len(line)} bytes")
-    return CommandEnvelope(sequence_id, code, source, code_text, rest)
+    return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
@@ -94,7 +156,7 @@ def read_to_refuse(line: bytes) -> CommandEnvelope | None:
         code = _read_int(fields[1])
     except ValueError:
         code = 0
-    return CommandEnvelope(sequence_id, code, source, b"", b"")
+    return CommandEnvelope(sequence_id, code, source, kind_of_command(code), b"", b"")
 
 
 def _read_int(text: bytes) -> int:
@@ -144,10 +206,65 @@ def new_refusal(explanation: str) -> ReplyEnvelope:
     return new_answer(ReplyCode.NOACK, check_str(explanation).encode())
 
 
-def ack_timeout(answer: ReplyEnvelope) -> float:
-    """Return the time in seconds that an Ack announces; 0 if it is missing or unreadable."""
-    fields = answer.rest.split(b"\n", 2)
+def new_acknowledgement(timeout: float) -> ReplyEnvelope:
+    """Return an Ack of the bridge's own, as of now.
+
+    :param timeout: the time until the end (s).
+    """
+    return new_answer(ReplyCode.ACK, b"%d" % round(timeout * 1000))
+
+
+def new_end() -> ReplyEnvelope:
+    """Return a Done of the bridge's own, as of now."""
+    return new_answer(ReplyCode.DONE)
+
+
+def subject_of(event: EventEnvelope) -> Subject | None:
+    """Return the part of the mount that an event is about; None if the event is unknown or malformed.
+
+    A latched error lasts until its reset.
+    """
+    read = _SUBJECTS.get(event.code)
+    if read is None:
+        return None
     try:
-        return max(0, _read_int(fields[1])) / 1000
+        return read(event.line.split(b"\n", MOST_FIELDS))
     except (IndexError, ValueError):
-        return 0.0
+        return None
+
+
+def _bool(text: bytes) -> bool:
+    return bool(BOOL.read(text.decode("ascii")))
+
+
+def _state(fields: list[bytes]) -> Subject:
+    fields[2]
+    return Subject("state", True)
+
+
+def _in_position(fields: list[bytes]) -> Subject:
+    _bool(fields[3])
+    return Subject(int(INT.read(fields[2].decode("ascii"))), True)
+
+
+def _warning(fields: list[bytes]) -> Subject:
+    fields[4]
+    return Subject(_alarm(fields[2], fields[3]), _bool(fields[1]), is_alarm=True)
+
+
+def _error(fields: list[bytes]) -> Subject:
+    fields[5]
+    latched, active = _bool(fields[1]), _bool(fields[2])
+    return Subject(_alarm(fields[3], fields[4]), latched or active, is_alarm=True)
+
+
+def _alarm(code: bytes, subsystem: bytes) -> Hashable:
+    return int(INT.read(code.decode("ascii"))), subsystem
+
+
+_SUBJECTS: dict[int, Callable[[list[bytes]], Subject]] = {
+    ReplyCode.ON_STATE_INFO: _state,
+    ReplyCode.IN_POSITION: _in_position,
+    ReplyCode.WARNING: _warning,
+    ReplyCode.ERROR: _error,
+}

@@ -1,0 +1,235 @@
+"""`Dialect`: one value that holds all differences between the generations of the protocol.
+
+The bridge, the journal, the front ends and the simulator receive a `Dialect`, and use its functions to read
+and write lines. They know no byte layout, no terminator and no field position of their own.
+
+`dialect_named` imports the folder of a dialect when it is first used. Next to read: ``tma2020.dialect``, the
+value for the protocol of 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from mtmount_twisted.wire.messages import BaseMessage, CommandMessage
+
+from .sources import Commander
+
+DialectName = Literal["tma2020", "tma2022"]
+"""The names of the dialects, as the settings and the journal have them."""
+
+
+class Topology(Enum):
+    """The connections between a commander and a mount."""
+
+    PAIR = "pair"
+    """Two one-way connections: commands on one, replies on the other."""
+    DUPLEX = "duplex"
+    """One connection in both directions."""
+
+
+class Meaning(Enum):
+    """The meaning of a reply for the command that it answers."""
+
+    ACKNOWLEDGED = "acknowledged"
+    REJECTED = "rejected"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    EVENT = "event"
+    """It answers no command."""
+
+
+class CommandKind(Struct, frozen=True, gc=False):
+    """The facts about a command that follow from its code.
+
+    :ivar code: the code.
+    :ivar name: the name of its class; without a class the name of its code; else ``code 1234``.
+    :ivar code_name: the name of its code, else ``code 1234``.
+    :ivar is_known: True if the protocol has the code.
+    :ivar is_stop: True if the command stops something.
+    :ivar is_ask: True for ``AskForCommand``, which the bridge itself carries out.
+    :ivar ack_only: True if an Ack is the whole answer: no end follows.
+    :ivar needs_command: True if the mount accepts the command from the holder of command only.
+    """
+
+    code: int
+    name: str
+    code_name: str
+    is_known: bool = True
+    is_stop: bool = False
+    is_ask: bool = False
+    ack_only: bool = False
+    needs_command: bool = True
+
+
+class CommandEnvelope(Protocol):
+    """Header of a command, and the bytes behind it, for passing the command on."""
+
+    @property
+    def sequence_id(self) -> int:
+        """The sequence id, as the sender chose it."""
+
+    @property
+    def source(self) -> int:
+        """The number of the sender's `Source`."""
+
+    @property
+    def code(self) -> int:
+        """The code of the command."""
+
+    @property
+    def kind(self) -> CommandKind:
+        """The facts that follow from the code."""
+
+    def rewritten(self, sequence_id: int, source: int) -> bytes:
+        """Return the command's line with another id and source. All other bytes stay."""
+
+
+class ReplyEnvelope(Protocol):
+    """Header of a reply to a command, and the bytes behind it, for passing the reply on."""
+
+    @property
+    def code(self) -> int:
+        """The code of the reply."""
+
+    @property
+    def meaning(self) -> Meaning:
+        """The meaning of the reply for its command."""
+
+    @property
+    def sequence_id(self) -> int:
+        """The sequence id of the command that it answers."""
+
+    def rewritten(self, sequence_id: int, source: int) -> bytes:
+        """Return the reply's line to another commander: with the id and the source of its command."""
+
+    @property
+    def timeout(self) -> float:
+        """The time in seconds that an acknowledgement announces; 0 if it is missing or unreadable."""
+
+    @property
+    def explanation(self) -> str:
+        """The reason of a refusal or failure on one line of printable text; empty if there is none."""
+
+    def explained(self, name: Callable[[bytes], bytes]) -> ReplyEnvelope:
+        """Return the reply with `name` applied to its explanation as bytes."""
+
+
+class EventEnvelope(NamedTuple):
+    """An event, which answers no command.
+
+    :ivar code: the code of the event.
+    :ivar line: the event as it came.
+    """
+
+    code: int
+    line: bytes
+    sequence_id: None = None
+    meaning: Meaning = Meaning.EVENT
+
+
+class Subject(NamedTuple):
+    """The part of the mount that an event is about.
+
+    :ivar key: equal for two events of one code that replace each other.
+    :ivar lasts: False if the event only ends the one before, such as a warning that is over.
+    :ivar is_alarm: True for a warning or an error.
+    """
+
+    key: Hashable
+    lasts: bool
+    is_alarm: bool = False
+
+
+class Header(NamedTuple):
+    """Header of a line, for display and search.
+
+    :ivar kind: the name of the code, else ``code 1234``.
+    :ivar sequence_id: None for an event.
+    """
+
+    code: int
+    kind: str
+    sequence_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One generation of the protocol. A line is bytes without its terminator.
+
+    :ivar name: the name in the settings and in the journal.
+    :ivar topology: the connections between a commander and the mount.
+    :ivar terminator: the bytes at the end of each line.
+    :ivar kind_of: return the facts about a command, by its code; any code is allowed.
+    :ivar commands: the class of each command that has one, by its code.
+    :ivar replies: the class of each reply that has one, by its code.
+    :ivar short_name: return the shortest name of a command class, such as ``az_move``.
+
+    Lines that pass through:
+
+    :ivar read_command: return the envelope of a command. It raises `errors.LineError` if the line has no
+        header, or one that cannot be passed on.
+    :ivar read_to_refuse: return the envelope of a malformed command, as far as a refusal needs it; None if
+        that is unreadable.
+    :ivar read_wanted: return the commander that an ``AskForCommand`` names. It raises `errors.LineError`.
+    :ivar read_reply: return the envelope of a reply or event. It raises `errors.LineError`.
+    :ivar subject_of: return the part of the mount that an event is about; None if its values are not kept.
+
+    Lines of the bridge's own:
+
+    :ivar ask: return an ``AskForCommand`` for a commander.
+    :ivar stops: return the commands that stop every part of the mount.
+    :ivar acknowledged: return an acknowledgement with a timeout in seconds, to be rewritten to its receiver.
+    :ivar succeeded: return the end of a command that is done, to be rewritten to its receiver.
+    :ivar refused: return a refusal with its explanation, to be rewritten to its receiver. It raises
+        `ValueError` if a line cannot hold the explanation.
+
+    Lines for people and programs:
+
+    :ivar decode_command: return the command in a line. It raises `errors.LineError`.
+    :ivar decode_reply: return the reply or event in a line. It raises `errors.LineError`.
+    :ivar decode_to_show: return the command (if the second argument is True) or the reply in a line, at a
+        cost that does not grow with the line. It raises `errors.LineError`.
+    :ivar read_header: return the header of a command (if the second argument is True) or of a reply. It
+        raises `errors.LineError`.
+    :ivar reply_names: the name of each code of a reply or event.
+    """
+
+    name: DialectName
+    topology: Topology
+    terminator: bytes
+    kind_of: Callable[[int], CommandKind]
+    commands: Mapping[Any, type[CommandMessage]]
+    replies: Mapping[Any, type[BaseMessage]]
+    short_name: Callable[[Any], str]
+
+    read_command: Callable[[bytes], CommandEnvelope]
+    read_to_refuse: Callable[[bytes], CommandEnvelope | None]
+    read_wanted: Callable[[bytes], Commander]
+    read_reply: Callable[[bytes], ReplyEnvelope | EventEnvelope]
+    subject_of: Callable[[EventEnvelope], Subject | None]
+
+    ask: Callable[[Commander], CommandMessage]
+    stops: Callable[[], Sequence[CommandMessage]]
+    acknowledged: Callable[[float], ReplyEnvelope]
+    succeeded: Callable[[], ReplyEnvelope]
+    refused: Callable[[str], ReplyEnvelope]
+
+    decode_command: Callable[[bytes], CommandMessage]
+    decode_reply: Callable[[bytes], BaseMessage]
+    decode_to_show: Callable[[bytes, bool], BaseMessage]
+    read_header: Callable[[bytes, bool], Header]
+    reply_names: Mapping[int, str]
+
+
+def dialect_named(name: DialectName) -> Dialect:
+    """Return the dialect with this name, and import its folder if that was not done before."""
+    dialect: Dialect = import_module(f"{__package__}.{name}.dialect").DIALECT
+    return dialect
