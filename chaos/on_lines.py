@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mtmount_twisted.commands import BothAxesStop
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .house import House
 from .stage import Stage

@@ -30,7 +30,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
     read_explanation,
     read_reply_header,
 )
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
@@ -45,6 +45,7 @@ from mtmount_twisted.frontends.web.http.routing import parse_json
 from mtmount_twisted.frontends.web.http.site import make_site
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.wire.fields import check_str
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 ANYONE = User("anyone", frozenset(("observe", "command", "stop")), Source.CSC)
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 8080)

@@ -23,7 +23,6 @@ from mtmount_twisted.app import bridge_service
 from mtmount_twisted.bridge import core, last_values, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
-from mtmount_twisted.dialects.tma2020 import framing
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
@@ -43,6 +42,7 @@ from mtmount_twisted.net import (
     send_buffer,
 )
 from mtmount_twisted.upstream import link
+from mtmount_twisted.wire import lines
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mtmount_twisted"
@@ -76,7 +76,7 @@ ROOMS: dict[str, Room] = {
     "dialect": room("dialects.dialect dialects.sources", "wire"),
     "dialects": room("dialects", "errors wire framing dialect"),
     "records": room("records"),
-    "net": room("net", "visible files hosts errors interfaces dialects framing"),
+    "net": room("net", "visible files hosts errors interfaces wire dialects framing"),
     "client": room("client", "errors interfaces wire dialects framing net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
     "journal": room("journal", "version visible files errors interfaces dialects net records"),
@@ -95,7 +95,7 @@ ROOMS: dict[str, Room] = {
     "testing": room("testing", "hosts interfaces wire dialects framing client"),
     "app": room(
         "app",
-        "version visible hosts errors interfaces wire dialect dialects framing net client journal config "
+        "version visible hosts errors interfaces wire dialect dialects net client journal config "
         "bridge records upstream tcp http web simulator cli",
     ),
 }
@@ -321,7 +321,7 @@ A_CLIENT_BEHIND = (
 CONNECTIONS = default(WEB, "max_connections"), default(WEB, "max_connections_per_address")
 
 BOUNDS = {
-    "a line": size(framing.MAX_LINE_LENGTH),
+    "a line": size(lines.MAX_LINE_LENGTH),
     "received messages, unread": f"{pair.MAX_UNREAD:,}",
     "sent data that the peer has not read": f"{size(protocol.MAX_UNSENT)}, "
     f"with {protocol.WRITE_OVERHEAD} bytes for each write",
@@ -373,7 +373,7 @@ BOUNDS = {
     "a request to the holder for command": f"{leases.REQUEST_TIME:g} s",
     "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
     "tracked commands": f"{command_tracker.MAX_LIVES:,} of a user, and as many with keys",
-    "one tracked command": f"{command_tracker.MAX_STEPS} steps, {framing.SHOWN_BYTES:,} characters",
+    "one tracked command": f"{command_tracker.MAX_STEPS} steps, {lines.SHOWN_BYTES:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{ring.MAX_ROWS:,} rows, {size(ring.MAX_BYTES)}",
     "event streams of one user, of all": f"{WEB().max_streams_per_user} †, half of the "

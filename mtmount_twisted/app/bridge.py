@@ -34,7 +34,6 @@ from mtmount_twisted.cli.standard_streams import say
 from mtmount_twisted.config import preflight
 from mtmount_twisted.config.loading import Config, check, default_config, load_file
 from mtmount_twisted.config.settings import WEB_ENDPOINT, Controller, PairCommander, WebSettings
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.errors import ConfigError, PairClosedError
 from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
 from mtmount_twisted.hosts import parse_host_and_port
@@ -49,6 +48,7 @@ from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.version import how_to_install
 from mtmount_twisted.wire.fields import utc_now
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from . import daemon
 from .bridge_service import DRAIN_TIME, BridgeService

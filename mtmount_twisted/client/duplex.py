@@ -24,7 +24,6 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
 from mtmount_twisted.errors import LineTooLongError, PeerRefusedError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner
 from mtmount_twisted.net.arguments import check_pair_arguments
@@ -33,6 +32,7 @@ from mtmount_twisted.net.halves import ClientHalf, check_destination
 from mtmount_twisted.net.protocol import HTTP_ANSWER, TLS_ALERT, LineReader, LineWriter
 from mtmount_twisted.net.tls import ConnectsWith, why_refused
 from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .communicator import Communicator
 

@@ -30,10 +30,10 @@ from twisted.internet.protocol import Factory, ReconnectingClientFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.hosts import is_address
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .deadlines import Deadline
 from .endpoints import BACKLOG

@@ -24,7 +24,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.dialects.content import LINES, Content
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
 from mtmount_twisted.errors import (
     ConnectionLostError,
     ConnectTimeoutError,
@@ -37,6 +36,7 @@ from mtmount_twisted.errors import (
 )
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IPairOwner
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .arguments import check_bool, check_pair_arguments
 from .deadlines import FairClock

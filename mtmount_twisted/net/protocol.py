@@ -24,9 +24,10 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .deadlines import Deadline
 from .liveness import keep_alive, watch_window

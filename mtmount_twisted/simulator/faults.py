@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from mtmount_twisted.dialects.tma2020.commands import Command
 from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, TERMINATOR
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2020.replies import (
     AckReply,
     Answer,
@@ -29,6 +29,7 @@ from mtmount_twisted.dialects.tma2020.replies import (
     Reply,
 )
 from mtmount_twisted.wire.fields import FLOAT, INT
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 GARBAGE = b"\x00\xff\xfe no\nreply" + TERMINATOR

@@ -9,10 +9,10 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.envelope import LONGEST_REST
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.interfaces import IBridge, IClient, IJournal
 from mtmount_twisted.journal.limited import VISIT_ROWS
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support.commanders import (
     MOVE,
     STAMP,

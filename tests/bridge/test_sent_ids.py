@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mtmount_twisted.bridge.sent_ids import MAX_SENT_IDS
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.envelope import LONGEST_EXPLANATION
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH, SHOWN_BYTES
 from mtmount_twisted.enums import CommandCode
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
 from tests.support.commanders import MOVE, STAMP, STOP, TRACK, CommandCase
 
 UNKNOWN = 9999

@@ -11,7 +11,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from mtmount_twisted.client.communicator import Communicator
 from mtmount_twisted.client.mount import ACK_TIMEOUT, DONE_MARGIN, Mount, SentCommand
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesTrack, Command, Enable
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import (
     BacklogError,
@@ -25,6 +24,7 @@ from mtmount_twisted.errors import (
 )
 from mtmount_twisted.replies import AckReply, DoneReply
 from mtmount_twisted.testing import HOST
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 from tests.support.mounts import MountCase
 from tests.support.pairs import LOG
 

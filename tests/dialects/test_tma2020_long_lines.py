@@ -23,7 +23,6 @@ from mtmount_twisted.dialects.tma2020.codec import (
     start_of,
 )
 from mtmount_twisted.dialects.tma2020.envelope import new_answer, read_command, read_wanted, subject_of
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import FieldCountError, LineError
 from mtmount_twisted.frontends.web.api.state import Said
@@ -34,6 +33,7 @@ from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import JournalOff
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 from tests.support.commanders import LOG, STAMP
 from tests.support.records import RecordMaker
 from tests.support.web import as_read

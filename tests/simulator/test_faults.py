@@ -15,7 +15,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import commands as c
 from mtmount_twisted.app.simulator import Options
 from mtmount_twisted.dialects.tma2020.codec import decode_reply
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
 from mtmount_twisted.enums import CommandCode, Commander, Source
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply, OnStateInfoReply, Reply
 from mtmount_twisted.simulator.faults import (
@@ -32,6 +31,7 @@ from mtmount_twisted.simulator.faults import (
 )
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import FarEnd, MemoryReactor
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support import strategies  # noqa: F401  # for the profile
 
 LOG = logging.getLogger("mtmount_twisted.tests.simulator_faults")

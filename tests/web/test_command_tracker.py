@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, BothAxesStop, Command
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.api.command_tracker import (
     LASTING,
     MAX_STEPS,
@@ -21,6 +20,7 @@ from mtmount_twisted.frontends.web.api.command_tracker import (
     TrackedCommand,
 )
 from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
 from tests.support.records import RecordMaker
 from tests.support.web import as_read

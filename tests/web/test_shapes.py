@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AzimuthAxisMove
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.events.shapes import (
     UNREADABLE,
     Message,
@@ -21,6 +20,7 @@ from mtmount_twisted.frontends.web.events.shapes import (
 )
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 from tests.support.journals import STAMP, START
 from tests.support.web import as_read
 

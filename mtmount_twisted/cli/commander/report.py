@@ -11,7 +11,6 @@ from typing import Any
 
 from mtmount_twisted.dialects.tma2020.commands import Command
 from mtmount_twisted.dialects.tma2020.enums import SubsystemId
-from mtmount_twisted.dialects.tma2020.framing import brief
 from mtmount_twisted.dialects.tma2020.replies import (
     ErrorReply,
     InPositionReply,
@@ -30,6 +29,7 @@ from mtmount_twisted.errors import (
     WebError,
 )
 from mtmount_twisted.visible import visible
+from mtmount_twisted.wire.lines import brief
 
 from .manual import value_text
 from .names import parameters

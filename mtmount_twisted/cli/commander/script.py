@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mtmount_twisted.cli.command_line import MISUSED
-from mtmount_twisted.dialects.tma2020.framing import MAX_LINE_LENGTH
 from mtmount_twisted.errors import MTMountError
 from mtmount_twisted.visible import visible
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .session import Session
 

@@ -8,12 +8,13 @@ from mtmount_twisted.cli.commander.report import command_text, event
 from mtmount_twisted.dialects.tma2020.codec import decode_to_show, read_command_header, start_of
 from mtmount_twisted.dialects.tma2020.commands import Command
 from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES, brief, split
+from mtmount_twisted.dialects.tma2020.framing import split
 from mtmount_twisted.dialects.tma2020.replies import AckReply, DoneReply, NoAckReply, Reply
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.visible import visible
+from mtmount_twisted.wire.lines import SHOWN_BYTES, brief
 
 MOST_NAMES = 10_000
 """Number of commands that are remembered, to show an answer with the name of its command."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from mtmount_twisted.errors import LineError, MessageError
 from mtmount_twisted.wire.fields import INT, check_str, utc_now, write_timestamp
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 from mtmount_twisted.wire.messages import leaves
 
 from . import framing
@@ -69,8 +70,8 @@ def decode_reply(line: bytes) -> Reply:
 
 
 def start_of(line: bytes) -> bytes:
-    """Return the start of a line: at most `SHOWN_FIELDS` fields and `framing.SHOWN_BYTES` bytes."""
-    start = line[: framing.SHOWN_BYTES]
+    """Return the start of a line: at most `SHOWN_FIELDS` fields and `SHOWN_BYTES` bytes."""
+    start = line[:SHOWN_BYTES]
     if start.count(b"\n") < SHOWN_FIELDS:
         return start
     return start.rsplit(b"\n", start.count(b"\n") - SHOWN_FIELDS + 1)[0]
@@ -87,7 +88,7 @@ def decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
     if not is_command:
         return decode_reply(start)
     if len(start) < len(line):
-        raise LineError(start, f"a command has {framing.SHOWN_BYTES} bytes and {SHOWN_FIELDS} fields at most")
+        raise LineError(start, f"a command has {SHOWN_BYTES} bytes and {SHOWN_FIELDS} fields at most")
     return decode_command(line)
 
 
@@ -170,12 +171,12 @@ def read_end(line: bytes) -> Answer | None:
 
 
 def read_explanation(rest: bytes) -> str:
-    """Return the explanation of a NoAck, made valid for another NoAck: at most `framing.SHOWN_BYTES` bytes.
+    """Return the explanation of a NoAck, made valid for another NoAck: at most `SHOWN_BYTES` bytes.
 
     :param rest: the line from its timestamp on.
     :returns: text in which spaces replace control characters.
     """
-    return _CONTROL.sub(" ", " ".join(framing.split(rest[: framing.SHOWN_BYTES])[1:])).strip()
+    return _CONTROL.sub(" ", " ".join(framing.split(rest[:SHOWN_BYTES])[1:])).strip()
 
 
 def refusal(header: CommandHeader, explanation: str) -> bytes:

@@ -16,11 +16,11 @@ from msgspec import Struct
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import BOOL, INT, check_str, kind_of, utc_now, write_timestamp
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
 
 from .codec import read_explanation, read_header_int, read_reply_parts, split_command
 from .commands import STOP_CODES, AckOnlyCommandCodes, CommandDict
 from .enums import CommandCode, Commander, ReplyCode
-from .framing import MAX_LINE_LENGTH, SHOWN_BYTES
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
 """Longest allowed rest of a command in bytes. With the header that the bridge writes, the line must still be

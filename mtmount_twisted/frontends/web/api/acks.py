@@ -15,7 +15,6 @@ from typing import Annotated
 from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.events.shapes import command_name
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Count, Part, Seconds, Shape, Time
@@ -24,6 +23,7 @@ from mtmount_twisted.frontends.web.http.encoding import as_body
 from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.schema import is_end
 from mtmount_twisted.records import CommandRecord
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from .health import Spread
 

@@ -21,7 +21,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Life, StepTaken
 from mtmount_twisted.interfaces import IEventBus
@@ -29,6 +28,7 @@ from mtmount_twisted.journal.schema import is_end
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import CommandRecord
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from .command_body import parameters_of
 

@@ -16,7 +16,6 @@ from msgspec import Meta, Struct
 from mtmount_twisted.dialects.tma2020.codec import decode_to_show, read_command_header, read_reply_header
 from mtmount_twisted.dialects.tma2020.commands import CommandDict
 from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
-from mtmount_twisted.dialects.tma2020.framing import SHOWN_BYTES
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import (
     Count,
@@ -31,6 +30,7 @@ from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.journal.times import iso as iso
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.fields import Kind
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 from mtmount_twisted.wire.messages import BaseMessage
 
 MAX_ROW = 2**63 - 1
