@@ -73,7 +73,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": room("interfaces"),
     "framing": room("dialects.tma2020.framing"),  # until the layout of lines is part of a `Dialect` value
     "wire": room("wire", "errors framing"),
-    "dialect": room("dialects.dialect dialects.sources", "wire"),
+    "dialect": room("dialects.dialect dialects.facts dialects.sources", "wire"),
     "dialects": room("dialects", "errors wire framing dialect"),
     "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces wire dialects framing"),

@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from mtmount_twisted.wire.messages import BaseMessage, CommandMessage
+from mtmount_twisted.wire.messages import BaseMessage, CommandMessage, FieldInfo
 
-from .sources import Commander
+from .facts import Fact, Severity
+from .sources import Commander, Source
 
 DialectName = Literal["tma2020", "tma2022"]
 """The names of the dialects, as the settings and the journal have them."""
@@ -160,7 +161,21 @@ class Header(NamedTuple):
     sequence_id: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
+class Ask(Protocol):
+    """Maker of ``AskForCommand``."""
+
+    def __call__(
+        self, commander: Commander, sequence_id: int | None = None, source: Source | None = None
+    ) -> CommandMessage:
+        """Return an ``AskForCommand``.
+
+        :param commander: the commander that shall have command.
+        :param sequence_id: the sequence id; counted up if None.
+        :param source: the sender; the CSC if None.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # each dialect has one value, which can be a key
 class Dialect:
     """One generation of the protocol. A line is bytes without its terminator.
 
@@ -168,9 +183,15 @@ class Dialect:
     :ivar topology: the connections between a commander and the mount.
     :ivar terminator: the bytes at the end of each line.
     :ivar kind_of: return the facts about a command, by its code; any code is allowed.
-    :ivar commands: the class of each command that has one, by its code.
-    :ivar replies: the class of each reply that has one, by its code.
+    :ivar commands: the class of each command that has one, by its code, in the order of the codes.
+    :ivar replies: the class of each reply that has one, by its code, in the order of the codes.
     :ivar short_name: return the shortest name of a command class, such as ``az_move``.
+    :ivar parameters_of: return the fields of a command class after its header; a commander chooses their
+        values.
+    :ivar command_names: the name of each code of a command, in the order of the codes; also of a code without
+        a class.
+    :ivar reply_names: the name of each code of a reply or event, in the order of the codes.
+    :ivar example: the code of the command that texts give as an example; it has a class.
 
     Lines that pass through:
 
@@ -184,7 +205,7 @@ class Dialect:
 
     Lines of the bridge's own:
 
-    :ivar ask: return an ``AskForCommand`` for a commander.
+    :ivar ask: return an ``AskForCommand``; see `Ask`.
     :ivar stops: return the commands that stop every part of the mount.
     :ivar acknowledged: return an acknowledgement with a timeout in seconds, to be rewritten to its receiver.
     :ivar succeeded: return the end of a command that is done, to be rewritten to its receiver.
@@ -199,7 +220,9 @@ class Dialect:
         cost that does not grow with the line. It raises `errors.LineError`.
     :ivar read_header: return the header of a command (if the second argument is True) or of a reply. It
         raises `errors.LineError`.
-    :ivar reply_names: the name of each code of a reply or event.
+    :ivar facts_of: return the facts about the mount's state in the line of an event, at a cost that does not
+        grow with the line. It raises `errors.LineError`.
+    :ivar alarm_codes: the code of the events of each severity.
     """
 
     name: DialectName
@@ -209,6 +232,10 @@ class Dialect:
     commands: Mapping[Any, type[CommandMessage]]
     replies: Mapping[Any, type[BaseMessage]]
     short_name: Callable[[Any], str]
+    parameters_of: Callable[[type[CommandMessage]], Sequence[FieldInfo]]
+    command_names: Mapping[int, str]
+    reply_names: Mapping[int, str]
+    example: int
 
     read_command: Callable[[bytes], CommandEnvelope]
     read_to_refuse: Callable[[bytes], CommandEnvelope | None]
@@ -216,7 +243,7 @@ class Dialect:
     read_reply: Callable[[bytes], ReplyEnvelope | EventEnvelope]
     subject_of: Callable[[EventEnvelope], Subject | None]
 
-    ask: Callable[[Commander], CommandMessage]
+    ask: Ask
     stops: Callable[[], Sequence[CommandMessage]]
     acknowledged: Callable[[float], ReplyEnvelope]
     succeeded: Callable[[], ReplyEnvelope]
@@ -226,7 +253,8 @@ class Dialect:
     decode_reply: Callable[[bytes], BaseMessage]
     decode_to_show: Callable[[bytes, bool], BaseMessage]
     read_header: Callable[[bytes, bool], Header]
-    reply_names: Mapping[int, str]
+    facts_of: Callable[[bytes], Sequence[Fact]]
+    alarm_codes: Mapping[Severity, int]
 
 
 def dialect_named(name: DialectName) -> Dialect:

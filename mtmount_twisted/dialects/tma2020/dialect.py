@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from mtmount_twisted.dialects.dialect import Dialect, Header, Topology
-from mtmount_twisted.dialects.sources import Commander
+from mtmount_twisted.dialects.sources import Commander, Source
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo, next_sequence_id
 
 from .codec import decode_command, decode_reply, decode_to_show, read_command_header, read_reply_header
 from .command_names import short_name
 from .commands import (
+    NUM_HEADER_FIELDS,
     AskForCommand,
     BothAxesStop,
     CameraCableWrapStop,
@@ -16,7 +18,7 @@ from .commands import (
     MirrorCoverLocksStop,
     MirrorCoversStop,
 )
-from .enums import ReplyCode
+from .enums import CommandCode, ReplyCode
 from .envelope import (
     kind_of_command,
     new_acknowledgement,
@@ -28,14 +30,22 @@ from .envelope import (
     read_wanted,
     subject_of,
 )
+from .facts import facts_of
 from .framing import TERMINATOR
 from .replies import ReplyDict
 
+_COMMAND_NAMES = {int(code): code.name for code in CommandCode}
 _REPLY_NAMES = {int(code): code.name for code in ReplyCode}
 
 
-def _ask(commander: Commander) -> AskForCommand:
-    return AskForCommand(commander=commander)
+def _parameters_of(command: type[CommandMessage]) -> tuple[FieldInfo, ...]:
+    return command.field_infos[NUM_HEADER_FIELDS:]
+
+
+def _ask(commander: Commander, sequence_id: int | None = None, source: Source | None = None) -> AskForCommand:
+    return AskForCommand(
+        sequence_id=sequence_id or next_sequence_id(), source=source or Source.CSC, commander=commander
+    )
 
 
 def _stops() -> tuple[Command, ...]:
@@ -58,6 +68,10 @@ DIALECT = Dialect(
     commands=CommandDict,
     replies=ReplyDict,
     short_name=short_name,
+    parameters_of=_parameters_of,
+    command_names=_COMMAND_NAMES,
+    reply_names=_REPLY_NAMES,
+    example=int(CommandCode.AZIMUTH_AXIS_MOVE),
     read_command=read_command,
     read_to_refuse=read_to_refuse,
     read_wanted=read_wanted,
@@ -72,6 +86,7 @@ DIALECT = Dialect(
     decode_reply=decode_reply,
     decode_to_show=decode_to_show,
     read_header=_read_header,
-    reply_names=_REPLY_NAMES,
+    facts_of=facts_of,
+    alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
 )
 """The protocol of 2020: text lines of fields, over two one-way connections."""
