@@ -42,6 +42,7 @@ from mtmount_twisted.commands import (
 )
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander
 from mtmount_twisted.journal.schema import is_end
 from mtmount_twisted.records import CommandRecord
@@ -82,7 +83,7 @@ class Tally:
 
     def _step(self, record: CommandRecord, number: int) -> None:
         key, step = record.key, record.step
-        ends = is_end(step, record.code)
+        ends = is_end(step, record.code, DIALECT)
         if ends:
             self.ends[step] += 1
         if key and step == "received":

@@ -98,6 +98,7 @@ class IClient(Interface):
 class IBridge(Interface):
     """The bridge, as the web interface uses it."""
 
+    dialect = Attribute("The `dialects.dialect.Dialect` of the controller.")
     clients = Attribute("The connected clients: `IClient` by name.")
     lease = Attribute("The lease: `holder`, an `IClient` or None, and `number`, an int.")
     grace = Attribute("True while the connection of the holder is lost and the bridge waits for it.")

@@ -79,7 +79,7 @@ ROOMS: dict[str, Room] = {
     "net": room("net", "visible files hosts errors interfaces wire dialects framing"),
     "client": room("client", "errors interfaces wire dialects framing net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
-    "journal": room("journal", "version visible files errors interfaces dialects net records"),
+    "journal": room("journal", "version visible files errors interfaces dialect dialects net records"),
     "config": room("config", "files hosts errors dialects net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
     "upstream": room("upstream", "net bridge"),
@@ -87,10 +87,10 @@ ROOMS: dict[str, Room] = {
     "http": room("frontends.web.http", "files hosts errors wire dialects net journal"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialects framing net journal http records",
+        "version visible hosts errors interfaces wire dialect dialects framing net journal http records",
     ),
     "simulator": room("simulator", "errors wire dialects framing net client"),
-    "cli": room("cli", "version visible files hosts errors wire dialects framing net client journal"),
+    "cli": room("cli", "version visible files hosts errors wire dialect dialects framing net client journal"),
     "public": room("commander journal.__main__", "cli"),
     "testing": room("testing", "hosts interfaces wire dialects framing client"),
     "app": room(

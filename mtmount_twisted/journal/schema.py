@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020.commands import AckOnlyCommandCodes
+from mtmount_twisted.dialects.dialect import Dialect, dialect_named
 
 APPLICATION_ID = 0x4D544D4A
 """SQLite's ``application_id`` of a journal, "MTMJ". It distinguishes a journal from other databases."""
@@ -90,18 +90,23 @@ _SPAN = """CREATE TABLE span (
     span INTEGER PRIMARY KEY, rows INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL)"""
 
 _OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
-_ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
 
 
-def is_end(step: str, code: int) -> bool:
-    """Return True if a step ends its command: it is not an open step, or it is the Ack of a track command.
+def is_end(step: str, code: int, dialect: Dialect) -> bool:
+    """Return True if a step ends its command: it is not an open step, or an Ack is all that its command gets.
 
     :param code: the code of the command.
+    :param dialect: the dialect in which the code has its meaning.
     """
-    return step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes)
+    return step not in OPEN_STEPS or (step == "ack" and dialect.kind_of(code).ack_only)
 
 
-IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
+def _ack_only(dialect: Dialect) -> str:
+    return ", ".join(str(code) for code in sorted(dialect.command_names) if dialect.kind_of(code).ack_only)
+
+
+IS_END = f"""(e.step NOT IN ({_OPEN}) OR (e.step = 'ack'
+    AND e.code IN ({_ack_only(dialect_named("tma2020"))})))"""
 """The SQL condition of `is_end` for a row ``e`` of ``step``."""
 
 UNPRIVILEGED_TABLE = "unprivileged"

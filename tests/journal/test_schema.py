@@ -7,6 +7,7 @@ from contextlib import closing
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.schema import IS_END, OPEN_STEPS, is_end
@@ -20,9 +21,9 @@ class EndTests(SynchronousTestCase):
     def test_ends(self) -> None:
         """A Done and every failure are an end; an Ack is one of a track command alone."""
         move, track = CommandCode.AZIMUTH_AXIS_MOVE, CommandCode.AZIMUTH_AXIS_TRACK
-        going_on = {step for step in STEPS if not is_end(step, move)}
+        going_on = {step for step in STEPS if not is_end(step, move, DIALECT)}
         self.assertEqual(going_on, {"received", "sent", "ack"})
-        self.assertEqual({step for step in STEPS if not is_end(step, track)}, going_on - {"ack"})
+        self.assertEqual({step for step in STEPS if not is_end(step, track, DIALECT)}, going_on - {"ack"})
 
     def test_sql_says_the_same(self) -> None:
         """The file's views and a program that hears each step agree, of every step of every command."""
@@ -32,4 +33,4 @@ class EndTests(SynchronousTestCase):
             for step in sorted(STEPS):
                 for code in codes:
                     (found,) = db.execute(sql, (step, code)).fetchone()
-                    self.assertEqual(bool(found), is_end(step, code), (step, code))
+                    self.assertEqual(bool(found), is_end(step, code, DIALECT), (step, code))

@@ -56,7 +56,7 @@ class MetricsCase(SynchronousTestCase):
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
         self.streams = Readers()
-        self.times = AckTimes(self.bus, self.clock, Stamps(self.clock, self.clock.seconds))
+        self.times = AckTimes(self.bus, DIALECT, self.clock, Stamps(self.clock, self.clock.seconds))
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 

@@ -53,8 +53,8 @@ class WebHouse(House):
         self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules), DIALECT)
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.stamps = Stamps(self.clock, self.wall_clock)
-        self.lives = CommandTracker(self.bus, self.clock, self.stamps, most_lives)
-        self.acks = AckTimes(self.bus, self.clock, self.stamps)
+        self.lives = CommandTracker(self.bus, DIALECT, self.clock, self.stamps, most_lives)
+        self.acks = AckTimes(self.bus, DIALECT, self.clock, self.stamps)
         self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
         self.commands = CommandRoutes(self.commanders)
         self.leases = Leases(

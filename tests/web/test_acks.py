@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.event_bus import EventBus
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode, Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
@@ -28,7 +29,7 @@ class AckTimesTests(SynchronousTestCase):
         self.clock = Clock()
         self.bus = EventBus(self.clock, wall_clock=self.now)
         self.records = RecordMaker(self.bus.publish, self.bus.now)
-        self.acks = AckTimes(self.bus, self.clock, Stamps(self.clock, self.now))
+        self.acks = AckTimes(self.bus, DIALECT, self.clock, Stamps(self.clock, self.now))
         self.key = 0
 
     def now(self) -> float:
@@ -172,7 +173,7 @@ class QuietTests(SynchronousTestCase):
         clock = Clock()
         bus = EventBus(clock, wall_clock=clock.seconds, log=logging.getLogger("mtmount_twisted.tests.acks"))
         records = RecordMaker(bus.publish, bus.now)
-        acks = AckTimes(bus, clock, Stamps(clock, clock.seconds))
+        acks = AckTimes(bus, DIALECT, clock, Stamps(clock, clock.seconds))
         for step in ("ack", "done", "timed_out", "refused"):
             records.step(7, step, "csc", 1, 7, 9999, 1, "")
         self.assertEqual((acks.shape().columns, len(bus.subscribers)), ([], 1))

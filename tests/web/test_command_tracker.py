@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, AzimuthAxisTrack, BothAxesStop, Command
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.api.command_tracker import (
     LASTING,
     MAX_STEPS,
@@ -38,7 +39,7 @@ class LivesCase(SynchronousTestCase):
         self.bus = EventBus(self.clock, wall_clock=lambda: 1_800_000_000.5)
         self.records = RecordMaker(self.bus.publish, self.bus.now)
         self.stamps = Stamps(self.clock, lambda: 1_800_000_000.5 + self.clock.seconds())
-        self.lives = CommandTracker(self.bus, self.clock, self.stamps, most=3)
+        self.lives = CommandTracker(self.bus, DIALECT, self.clock, self.stamps, most=3)
         self.numbers = iter(range(1, 1000))
 
     def begin(self, command: Command | None = None, key: Key | None = None) -> TrackedCommand:
@@ -142,7 +143,7 @@ class KeepingTests(LivesCase):
 
     def test_ids_of_another_daemon(self) -> None:
         """The same command has another id in the next daemon, so that an old id never means a new command."""
-        other = CommandTracker(self.bus, self.clock, self.stamps)
+        other = CommandTracker(self.bus, DIALECT, self.clock, self.stamps)
         self.assertNotEqual(self.begin().id, other.begin(ME, AzimuthAxisMove(position=1)).id)
         self.assertIsNone(other.get(self.begin().id))
 

@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.dialects.tma2020.codec import read_command_header, read_reply_header
 from mtmount_twisted.dialects.tma2020.commands import CommandDict
 from mtmount_twisted.dialects.tma2020.enums import ReplyCode
@@ -173,7 +174,7 @@ class Replay:
         if code is None:
             return
         step = ReplyCode(header.code).name.lower()
-        if not is_end(step, code):
+        if not is_end(step, code, dialect_named("tma2020")):
             return
         del self._open[header.sequence_id or 0]
         self.outcomes[step] += 1

@@ -15,6 +15,7 @@ from typing import Annotated
 from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.events.shapes import command_name
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Count, Part, Seconds, Shape, Time
@@ -113,14 +114,16 @@ class AckTimes:
     """Count the mount's response times.
 
     :param bus: the source of the steps of commands, until `close`.
+    :param dialect: the dialect of the controller.
     :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
     :param stamps: converts the clock to the time of day.
     :ivar to_ack: the times from sending a command to its first Ack, since the start.
     :ivar to_done: the times from sending a command to its Done, since the start.
     """
 
-    def __init__(self, bus: IEventBus, clock: IReactorTime, stamps: Stamps) -> None:
+    def __init__(self, bus: IEventBus, dialect: Dialect, clock: IReactorTime, stamps: Stamps) -> None:
         self._bus = bus
+        self._dialect = dialect
         self._clock = clock
         self._stamps = stamps
         self._started = clock.seconds()
@@ -195,7 +198,7 @@ class AckTimes:
         sent = self._sent.pop(key, None) if is_first else self._acked.pop(key, None)
         if sent is None:
             return
-        if not is_end(step, code):
+        if not is_end(step, code, self._dialect):
             self._acked[key] = sent
         now = self._clock.seconds()
         if is_first and step in _ANSWERS:

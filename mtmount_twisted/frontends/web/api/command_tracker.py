@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Life, StepTaken
@@ -142,13 +143,22 @@ class CommandTracker:
     """The commands that were sent through the web.
 
     :param bus: the tracker receives the steps of commands from the bus until `close`.
+    :param dialect: the dialect of the controller.
     :param clock: an ``IReactorTime``.
     :param stamps: converts the times of steps.
     :param most: the most lives of each commander and sort.
     """
 
-    def __init__(self, bus: IEventBus, clock: IReactorTime, stamps: Stamps, most: int = MAX_LIVES) -> None:
+    def __init__(
+        self,
+        bus: IEventBus,
+        dialect: Dialect,
+        clock: IReactorTime,
+        stamps: Stamps,
+        most: int = MAX_LIVES,
+    ) -> None:
         self._bus = bus
+        self._dialect = dialect
         self._clock = clock
         self._stamps = stamps
         self._most = most
@@ -245,7 +255,7 @@ class CommandTracker:
             life.steps.append((record.step, self._clock.seconds(), record.time))
         life.explanation = record.explanation[:SHOWN_BYTES] or life.explanation
         kept = self._kept_with(life)
-        states = _ENDED if is_end(record.step, record.code) else _GOING_ON
+        states = _ENDED if is_end(record.step, record.code, self._dialect) else _GOING_ON
         life.state = states.get(record.step, record.step)
         if life.ended:
             self._end(life, kept)

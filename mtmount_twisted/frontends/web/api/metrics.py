@@ -30,6 +30,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.interfaces import IEventBus
@@ -132,6 +133,7 @@ class Metrics(Collector):
         kept_time: float = KEPT_TIME,
     ) -> None:
         self.bridge = bridge
+        self._dialect: Dialect = bridge.dialect
         self.link = link
         self.journal = journal
         self.times = times
@@ -202,7 +204,7 @@ class Metrics(Collector):
 
     def _step(self, record: CommandRecord, number: int) -> None:
         self._kept(number)
-        if is_end(record.step, record.code):
+        if is_end(record.step, record.code, self._dialect):
             self.outcomes[record.step] += 1
 
     def _change(self, record: ChangeRecord, number: int) -> None:
