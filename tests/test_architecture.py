@@ -83,8 +83,8 @@ ROOMS: dict[str, Room] = {
     "config": room("config", "files hosts errors dialects net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
     "upstream": room("upstream", "net bridge"),
-    "tcp": room("frontends.tcp", "hosts errors interfaces wire dialects net journal config bridge"),
-    "http": room("frontends.web.http", "files hosts errors wire dialects net journal"),
+    "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),
+    "http": room("frontends.web.http", "files hosts errors wire dialect net journal"),
     "web": room(
         "frontends.web frontends",
         "version visible hosts errors interfaces wire dialect dialects framing net journal http records",

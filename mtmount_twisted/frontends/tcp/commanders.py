@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.config.settings import ClientLimits, PairCommander
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.admission import networks

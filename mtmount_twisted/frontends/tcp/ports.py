@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.hosts import host_and_port, plain_address
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner

@@ -19,7 +19,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
 from mtmount_twisted.net.endpoints import Endpoint

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.journal.reading import OUTCOMES
 
 Schema = dict[str, Any]

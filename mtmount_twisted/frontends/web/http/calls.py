@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.sources import Source
 
 from . import answers
 from .answers import Fault as Fault

@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, get_args
 
-from mtmount_twisted.dialects.tma2020.enums import CommandingSource, Source
+from mtmount_twisted.dialects.sources import CommandingSource, Source
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from mtmount_twisted.journal.schema import usable_name
