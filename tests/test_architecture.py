@@ -60,7 +60,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "version visible files hosts errors wire dialect dialects records"
+CORE = "version visible files hosts errors wire dialect layout dialects records"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A folder stands for all that is in it, unless a module of it has a row of its own.
@@ -71,13 +71,15 @@ ROOMS: dict[str, Room] = {
     "hosts": room("hosts"),
     "errors": room("errors", "hosts"),
     "interfaces": room("interfaces"),
-    "framing": room("dialects.tma2020.framing"),  # until the layout of lines is part of a `Dialect` value
-    "wire": room("wire", "errors framing"),
+    "wire": room("wire", "errors"),
     "dialect": room("dialects.dialect dialects.facts dialects.sources", "wire"),
-    "dialects": room("dialects", "errors wire framing dialect"),
+    "layout": room(
+        "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
+    ),
+    "dialects": room("dialects", "errors wire dialect layout"),
     "records": room("records"),
-    "net": room("net", "visible files hosts errors interfaces wire dialects framing"),
-    "client": room("client", "errors interfaces wire dialects framing net"),
+    "net": room("net", "visible files hosts errors interfaces wire dialects layout"),
+    "client": room("client", "errors interfaces wire dialects layout net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
     "journal": room("journal", "version visible files errors interfaces dialect dialects net records"),
     "config": room("config", "files hosts errors dialects net journal"),
@@ -87,12 +89,12 @@ ROOMS: dict[str, Room] = {
     "http": room("frontends.web.http", "files hosts errors wire dialect net journal"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialect dialects framing net journal http records",
+        "version visible hosts errors interfaces wire dialect dialects layout net journal http records",
     ),
-    "simulator": room("simulator", "errors wire dialects framing net client"),
-    "cli": room("cli", "version visible files hosts errors wire dialect dialects framing net client journal"),
+    "simulator": room("simulator", "errors wire dialects layout net client"),
+    "cli": room("cli", "version visible files hosts errors wire dialect dialects layout net client journal"),
     "public": room("commander journal.__main__", "cli"),
-    "testing": room("testing", "hosts interfaces wire dialects framing client"),
+    "testing": room("testing", "hosts interfaces wire dialects layout client"),
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialect dialects net client journal config "

@@ -58,8 +58,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020 import framing
-
 from .fields import NUMERIC_CHARACTERS, write_timestamp
 
 
@@ -196,7 +194,8 @@ def _encode(shape: _Class) -> Iterator[str]:
     ]
     if shape.has_extra:
         texts[-1] += "{''.join([SEPARATOR + text for text in self.extra_data])}"
-    separator, terminator = repr(framing.SEPARATOR)[1:-1], repr(framing.TERMINATOR.decode())[1:-1]
+    layout = shape.cls.layout
+    separator, terminator = repr(layout.separator)[1:-1], repr(layout.terminator.decode())[1:-1]
     yield "def encode(self):"
     yield "    return ("
     for text in texts[:-1]:
@@ -236,7 +235,7 @@ def _names(cls: Any, make: Callable[..., None], read: Callable[..., Any]) -> dic
         kept = {name: given[name] for name in cls._names if given.get(name, absent) is not absent}
         make(self, *positional, **kept, **others)
 
-    names = dict(_NAMES, cls=cls, SEPARATOR=framing.SEPARATOR, make_all=make_all, read_all=read)
+    names = dict(_NAMES, cls=cls, SEPARATOR=cls.layout.separator, make_all=make_all, read_all=read)
     for name in cls._names:
         if hasattr(getattr(cls, name), "__set__"):
             names[f"set_{name}"] = getattr(cls, name).__set__

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
 
-from mtmount_twisted.dialects.tma2020 import framing
 from mtmount_twisted.errors import (
     FieldCountError,
     FieldError,
@@ -24,6 +23,7 @@ from mtmount_twisted.errors import (
 
 from . import compiled
 from .fields import INT, STR, Kind, kind_of
+from .lines import TextLayout
 
 MAX_SEQUENCE_ID = 2147483647
 """The largest `sequence_id`; the next one is 1."""
@@ -283,6 +283,9 @@ class BaseMessage(metaclass=MessageType):
     kind_of: ClassVar[Callable[[type], Kind]] = staticmethod(kind_of)
     """Function from a Python type to its `Kind`. A dialect may have rules of its own."""
 
+    layout: ClassVar[TextLayout]
+    """The separator and the terminator of the message's line. The base classes of each dialect declare it."""
+
     has_extra_data: ClassVar[bool] = False
     """True if further text fields may follow the declared ones."""
 
@@ -324,7 +327,7 @@ class BaseMessage(metaclass=MessageType):
 
     def encode(self) -> bytes:
         """Return the message as bytes for the wire, terminator included."""
-        return framing.join(self.str_fields())
+        return self.layout.join(self.str_fields())
 
     @classmethod
     def from_str_fields(cls: type[Self], fields: Sequence[str]) -> Self:

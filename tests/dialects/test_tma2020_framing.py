@@ -11,11 +11,11 @@ from tests.support import strategies
 
 
 class Framing(SynchronousTestCase):
-    """`join` and `split`."""
+    """`LAYOUT` and `split`."""
 
     def test_the_rule(self) -> None:
         r"""Fields are joined with \n and ended with \r\n."""
-        self.assertEqual(framing.join(["5", "x", ""]), b"5\nx\n\r\n")
+        self.assertEqual(framing.LAYOUT.join(["5", "x", ""]), b"5\nx\n\r\n")
 
     def test_split_keeps_empty_fields(self) -> None:
         """An empty field is a field, and an empty line is one empty field."""
@@ -36,7 +36,7 @@ class Framing(SynchronousTestCase):
     @given(st.lists(strategies.texts(), min_size=1))
     def test_round_trip(self, fields: list[str]) -> None:
         """What was joined splits into the same fields."""
-        line = framing.join(fields)
+        line = framing.LAYOUT.join(fields)
         self.assertEqual(framing.split(line.removesuffix(framing.TERMINATOR)), fields)
         self.assertEqual(line.count(b"\r"), 1)
 
@@ -45,4 +45,4 @@ class Framing(SynchronousTestCase):
         """Any line at all can be split, into text that can be written again."""
         fields = framing.split(line)
         self.assertEqual(len(fields), line.count(b"\n") + 1)
-        framing.join(fields)
+        framing.LAYOUT.join(fields)

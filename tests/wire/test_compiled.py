@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import ANY
 
@@ -15,6 +16,7 @@ from mtmount_twisted.dialects.tma2020.framing import split
 from mtmount_twisted.replies import AckReply, OnStateInfoReply
 from mtmount_twisted.wire import compiled
 from mtmount_twisted.wire.fields import utc_now, write_timestamp
+from mtmount_twisted.wire.lines import TextLayout
 from mtmount_twisted.wire.messages import BaseMessage
 from tests.support import strategies
 
@@ -154,6 +156,18 @@ class Source(SynchronousTestCase):
             ]
 
         self.assertEqual(folded(shown), folded(compiled.source(AckReply)))
+
+    def test_layout_of_the_class(self) -> None:
+        """The generated code writes the separator and the terminator that the class declares."""
+
+        class OtherAck(AckReply):
+            """An Ack of another protocol."""
+
+            layout = TextLayout(separator=" | ", terminator=b"\0")
+
+        message = OtherAck(sequence_id=2, timeout_ms=3, timestamp=datetime(2020, 2, 27, tzinfo=UTC))
+        self.assertEqual(message.encode(), b"0 | 2 | 1 | 2020-02-27T00:00:00.000 | 3\0")
+        self.assertEqual(message.encode(), BaseMessage.encode(message))
 
     def test_subclass_makes_itself(self) -> None:
         """A subclass of a message class makes and reads messages of its own class."""

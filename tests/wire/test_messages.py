@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import commands, enums, replies
 from mtmount_twisted.errors import FieldCountError, FieldError, PositionalFieldError, UnknownFieldError
 from mtmount_twisted.wire.fields import INT, STR
+from mtmount_twisted.wire.lines import TextLayout
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, BaseMessage, parameter, sequence_ids
 from tests.support import strategies
 
@@ -411,12 +412,13 @@ class Declarations(SynchronousTestCase):
         class Greeting(BaseMessage):
             """Say something."""
 
+            layout = TextLayout(separator="|", terminator=b";")
             words: str = parameter("What to say.")
             times: int = parameter("How often.", default=1)
 
         self.assertEqual([info.name for info in Greeting.field_infos], ["words", "times"])
         self.assertIs(Greeting.field_infos[1].kind, INT)
-        self.assertEqual(Greeting(words="hello").encode(), b"hello\n1\r\n")
+        self.assertEqual(Greeting(words="hello").encode(), b"hello|1;")
         self.assertEqual(Greeting.from_str_fields(["hello", " 2 "]), Greeting(words="hello", times=2))
 
     def test_a_bad_declaration_fails_at_once(self) -> None:

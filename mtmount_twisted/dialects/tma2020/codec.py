@@ -182,7 +182,7 @@ def read_explanation(rest: bytes) -> str:
 def refusal(header: CommandHeader, explanation: str) -> bytes:
     """Return the line of a NoAck to a command of which only the header is known."""
     fields = [str(int(ReplyCode.NOACK)), str(header.sequence_id), str(header.source)]
-    line = framing.join([*fields, write_timestamp(utc_now()), check_str(explanation)])
+    line = framing.LAYOUT.join([*fields, write_timestamp(utc_now()), check_str(explanation)])
     return line.removesuffix(framing.TERMINATOR)
 
 

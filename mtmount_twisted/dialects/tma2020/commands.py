@@ -22,6 +22,7 @@ from mtmount_twisted.wire.messages import (
 )
 
 from .enums import CommandCode, Commander, Source
+from .framing import LAYOUT
 
 NUM_HEADER_FIELDS = 4
 """Number of fields before a command's parameters."""
@@ -29,6 +30,8 @@ NUM_HEADER_FIELDS = 4
 
 class Command(CommandMessage):
     """Base class of all commands."""
+
+    layout = LAYOUT
 
     sequence_id: int = parameter(
         "Identifies the command in its replies: 1 to 2147483647, counted up if none is given.",

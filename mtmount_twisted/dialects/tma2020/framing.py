@@ -1,20 +1,16 @@
-r"""Conversion of fields to bytes and back: the stream is split into lines, and a line into fields.
+r"""The layout of a line: conversion of fields to bytes and back.
 
-A message is its fields joined with ``\n`` and ended with ``\r\n``. There is no escape, so a field may not
-contain either character; `fields.check_str` enforces this.
+A message is its fields joined with ``\n`` and ended with ``\r\n`` (``protocol-tma2020.rst``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from mtmount_twisted.wire.lines import TextLayout
 
-SEPARATOR = "\n"
-TERMINATOR = b"\r\n"
+LAYOUT = TextLayout(separator="\n", terminator=b"\r\n")
 
-
-def join(fields: Iterable[str]) -> bytes:
-    """Return the bytes of one message, terminator included."""
-    return SEPARATOR.join(fields).encode() + TERMINATOR
+SEPARATOR = LAYOUT.separator
+TERMINATOR = LAYOUT.terminator
 
 
 def split(line: bytes) -> list[str]:

@@ -16,10 +16,13 @@ from mtmount_twisted.wire.fields import utc_now
 from mtmount_twisted.wire.messages import BaseMessage, ClassOfCode, code, extra, leaves, parameter
 
 from .enums import ReplyCode, Source
+from .framing import LAYOUT
 
 
 class Reply(BaseMessage):
     """Base class of all replies."""
+
+    layout = LAYOUT
 
     reply_code: ClassVar[ReplyCode] = code("Which reply it is.")
 

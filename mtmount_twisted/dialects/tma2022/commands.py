@@ -15,6 +15,7 @@ from mtmount_twisted.wire.messages import BaseMessage, ClassOfCode, code, leaves
 
 from .enums import CommandCode, Source, ThermalMode
 from .fields import kind_of
+from .framing import LAYOUT
 
 NUM_HEADER_FIELDS = 4
 """Number of fields before a command's parameters."""
@@ -30,6 +31,7 @@ class Command(BaseMessage):
     """
 
     kind_of = staticmethod(kind_of)
+    layout = LAYOUT
 
     sequence_id: int = parameter(
         "Identifies the command in its replies: 1 to 2147483647; 0 until it is sent.", default=0

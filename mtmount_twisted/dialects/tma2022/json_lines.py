@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError
+
+from .framing import TERMINATOR
 
 if TYPE_CHECKING:
     Struct = object  # the type checkers' rules for Struct would override those of our metaclasses
