@@ -44,7 +44,7 @@ model:
 	$(PYTHON) -m chaos.model --steps $(STEPS) --json chaos/model.json
 	$(PYTHON) -m chaos.tables
 
-# Which change of a decision no test notices: `make mutation NAMES=granting`, or all that mutation/targets.toml names,
+# Which change of a decision no test notices: `make mutation NAMES=arbiter`, or all that mutation/targets.toml names,
 # in some 20 minutes; needs the extra `mutation`.
 NAMES =
 

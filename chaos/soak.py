@@ -298,7 +298,7 @@ class Soak:
         proxies = [self.desk, self.hall, *(end for pair in pairs for end in (pair.commands, pair.replies))]
         gc.collect()
         return Left(
-            in_flight=len(bridge.flights) + len(self.tally.open),
+            in_flight=len(bridge.pending) + len(self.tally.open),
             clients=len(bridge.clients),
             calls=calls,
             connections=sum(proxy.open for proxy in proxies),

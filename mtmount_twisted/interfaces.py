@@ -106,7 +106,7 @@ class IBridge(Interface):
         "The last values: `entries()` returns them, each with `line`, `time` and `stale`; "
         "`count(code)` returns the number of current ones with this `ReplyCode`."
     )
-    flights = Attribute("The pending commands, an iterable of `bridge.pending.PendingCommand`.")
+    pending = Attribute("The pending commands, an iterable of `bridge.pending.PendingCommand`.")
     epoch = Attribute("Number of the latest connection to the controller; 0 before the first.")
     link = Attribute("The link to the controller; None while it is down.")
     counts = Attribute("Number of occurrences by kind: a `Counter` of str.")

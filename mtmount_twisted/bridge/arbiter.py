@@ -87,12 +87,12 @@ class _Phase(Enum):
 class _Waiting:
     """An ask that waits for the controller's answer, or a command behind such an ask.
 
-    :ivar visit: the number of the client's session; see `registry`.
+    :ivar session_id: the number of the client's session; see `registry`.
     :ivar grantee: the client that the ask gives command; None for a command behind an ask.
     """
 
     client: Any
-    visit: int
+    session_id: int
     header: CommandEnvelope
     grantee: Any = None
     phase: _Phase = _Phase.WAITING
@@ -112,8 +112,8 @@ class CommandArbiter:
         log: logging.Logger,
         rules: CommandRules,
         bus: EventBus,
-        audience: ClientRegistry,
-        traffic: CommandDispatcher,
+        registry: ClientRegistry,
+        dispatcher: CommandDispatcher,
         lease: Lease,
         dialect: Dialect,
     ) -> None:
@@ -121,8 +121,8 @@ class CommandArbiter:
         self._log = log
         self._rules = rules
         self._bus = bus
-        self._audience = audience
-        self._traffic = traffic
+        self._registry = registry
+        self._dispatcher = dispatcher
         self._lease = lease
         self._dialect = dialect
         self._authority = Authority.RELEASED
@@ -142,11 +142,11 @@ class CommandArbiter:
         grantee, why = self._grantee(client, wanted)
         why = why or self._lease.why_not(grantee)
         if why:
-            self._traffic.refuse(client, header, f"refused: {why}")
-        elif self._traffic.link is None:
-            self._traffic.refuse(client, header, "not sent: the controller is not connected")
+            self._dispatcher.refuse(client, header, f"refused: {why}")
+        elif self._dispatcher.link is None:
+            self._dispatcher.refuse(client, header, "not sent: the controller is not connected")
         elif self._authority.is_granted and self._lease.holder is not grantee:
-            self._grant(_Waiting(client, self._audience.visit_of(client), header, grantee))
+            self._grant(_Waiting(client, self._registry.session_of(client), header, grantee))
         else:
             self.defer(client, header, grantee)
             self._ask_upstream()
@@ -157,7 +157,7 @@ class CommandArbiter:
             return client, "" if client.may_have_command else _stops_only(client)
         grantees = [
             other
-            for other in self._audience.clients.values()
+            for other in self._registry.clients.values()
             if other.may_have_command and int(other.source) == int(wanted)
         ]
         if len(grantees) == 1:
@@ -170,7 +170,7 @@ class CommandArbiter:
         taken_back = [ask for ask in asks if client in (ask.client, ask.grantee)]
         self._drop(taken_back, "refused: it was given back before it was granted")
         if self._lease.holder not in (None, client) and not taken_back:
-            self._traffic.refuse(client, header, f"refused: {self._lease.describe()}")
+            self._dispatcher.refuse(client, header, f"refused: {self._lease.describe()}")
             return
         self._accept(client, header)
         if self._lease.holder in (None, client):
@@ -180,7 +180,7 @@ class CommandArbiter:
         """Refuse asks that still wait, and decide on the commands that have no other ask to wait for."""
         for ask in asks:
             if self._take_out(ask):
-                self._traffic.refuse(ask.client, ask.header, why, ask.visit)
+                self._dispatcher.refuse(ask.client, ask.header, why, ask.session_id)
         grantees = [each.grantee for each in self._unanswered()]
         for each in [
             each for each in self._unanswered() if each.grantee is None and each.client not in grantees
@@ -214,7 +214,7 @@ class CommandArbiter:
 
     def defer(self, client: Any, header: CommandEnvelope, grantee: Any = None) -> None:
         """Let an ask with its grantee, or a command behind an ask, wait for the controller's answer."""
-        self._waiting[_Waiting(client, self._audience.visit_of(client), header, grantee)] = None
+        self._waiting[_Waiting(client, self._registry.session_of(client), header, grantee)] = None
         client.in_flight += 1
 
     def take(
@@ -222,7 +222,7 @@ class CommandArbiter:
         client: Any,
         header: CommandEnvelope,
         then: OnComplete | None = None,
-        visit: int | None = None,
+        session_id: int | None = None,
         ahead: list[_Waiting] | None = None,
     ) -> None:
         """Pass a command to the dispatcher.
@@ -230,32 +230,35 @@ class CommandArbiter:
         A stop ends the earlier commands that wait behind an ask. If the bridge does not have command of the
         controller, it asks for it before the stop.
 
-        :param visit: the number of the client's session when the command came; None for the present session.
+        :param session_id: the number of the client's session when the command came; None for the present
+            session.
         :param ahead: the asks and commands that came before; None for all that wait.
         """
         if not header.kind.is_stop:
-            self._traffic.begin(client, header, then, visit)
+            self._dispatcher.begin(client, header, then, session_id)
             return
         before = tuple(self._waiting) if ahead is None else ahead
         overtaken = [each for each in before if each.grantee is None and not each.stops]
         overtaken = [each for each in overtaken if self._take_out(each)]
-        if not self._authority.is_granted and self._traffic.link is not None:
+        if not self._authority.is_granted and self._dispatcher.link is not None:
             self._ask_upstream()  # the controller accepts commands from its holder only
-        self._traffic.begin(client, header, then, visit)
-        with self._audience.gathering():
+        self._dispatcher.begin(client, header, then, session_id)
+        with self._registry.gathering():
             for each in overtaken:
-                self._traffic.refuse(each.client, each.header, why_overtaken(client, header), each.visit)
+                self._dispatcher.refuse(
+                    each.client, each.header, why_overtaken(client, header), each.session_id
+                )
 
     def _take_stops(self, holder: Any) -> None:
         """Send the waiting stops of the new holder at once, before its other commands."""
-        if self._traffic.link is None:  # it is just being lost
+        if self._dispatcher.link is None:  # it is just being lost
             return
         ahead: list[_Waiting] = []
         for each in tuple(self._waiting):
             if each.client is not holder or not each.stops:
                 ahead.append(each)
             elif self._take_out(each):
-                self.take(holder, each.header, visit=each.visit, ahead=ahead)
+                self.take(holder, each.header, session_id=each.session_id, ahead=ahead)
                 ahead = []
 
     def _decide(self, each: _Waiting, why: str = "") -> None:
@@ -266,24 +269,24 @@ class CommandArbiter:
         """
         if not why and self._lease.holder is not each.client:
             why = f"refused: {self._lease.describe()}"
-        elif not why and self._traffic.link is None:  # the link is just being lost
+        elif not why and self._dispatcher.link is None:  # the link is just being lost
             why = "not sent: the controller is not connected"
         if why:
-            self._traffic.refuse(each.client, each.header, why, each.visit)
+            self._dispatcher.refuse(each.client, each.header, why, each.session_id)
         else:
-            self._traffic.begin(each.client, each.header, visit=each.visit)
+            self._dispatcher.begin(each.client, each.header, session_id=each.session_id)
 
     # Grants
 
     def _grant(self, ask: _Waiting) -> None:
         grantee, lease = ask.grantee, self._lease
-        why = lease.why_not(grantee) or ("" if self._audience.is_here(grantee) else f"{grantee.name} is gone")
+        why = lease.why_not(grantee) or ("" if self._registry.is_here(grantee) else f"{grantee.name} is gone")
         if why:
-            self._traffic.refuse(ask.client, ask.header, f"refused: {why}", ask.visit)
+            self._dispatcher.refuse(ask.client, ask.header, f"refused: {why}", ask.session_id)
             return
         if lease.holder is not grantee:
             self._pass_to(grantee, f"{grantee.name} took it")
-        self._accept(ask.client, ask.header, ask.visit)
+        self._accept(ask.client, ask.header, ask.session_id)
 
     def _pass_to(self, grantee: Any, why: str) -> None:
         """Give command to a client that does not have it, and end the lease of the previous holder."""
@@ -302,8 +305,8 @@ class CommandArbiter:
 
     def hand_command(self, holder: Any, grantee_name: str) -> str:
         """Give command to a client by its name; see `Bridge.hand_command`."""
-        grantee = self._audience.clients.get(grantee_name)
-        if self._lease.holder is not holder or not self._audience.is_here(holder):
+        grantee = self._registry.clients.get(grantee_name)
+        if self._lease.holder is not holder or not self._registry.is_here(holder):
             return f"{holder.name} does not have command: {self._lease.describe()}"
         if grantee is None or not grantee.may_command:
             return f"no commander {grantee_name!a} is connected"
@@ -321,11 +324,11 @@ class CommandArbiter:
         """True while the bridge waits for a lost holder."""
         return self._grace is not None
 
-    def _accept(self, client: Any, header: CommandEnvelope, visit: int | None = None) -> None:
+    def _accept(self, client: Any, header: CommandEnvelope, session_id: int | None = None) -> None:
         """Acknowledge a command that the bridge itself carries out, and report it as done."""
-        self._traffic.publish_unsent("local", client, header, "", privileged=True)
+        self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
         for answer in (self._dialect.acknowledged(ACCEPT_TIMEOUT), self._dialect.succeeded()):
-            self._audience.tell(client, header, answer, visit)
+            self._registry.tell(client, header, answer, session_id)
 
     def _release(self, why: str) -> None:
         """End the lease, and give command back to the controller."""
@@ -338,7 +341,7 @@ class CommandArbiter:
 
     def _ended(self, previous_holder: Any, number: int, why: str) -> None:
         """Withdraw the unsent commands of a lease that is over, and publish its end."""
-        self._traffic.withdraw(number, f"refused: {self._lease.describe()}")
+        self._dispatcher.withdraw(number, f"refused: {self._lease.describe()}")
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
         self._log.info("%s no longer has command (lease %d): %s", previous_holder.name, number, why)
 
@@ -353,9 +356,9 @@ class CommandArbiter:
         if self._authority.is_asking:
             return
         self._step_authority(AuthorityInput.ASK_SENT)
-        source = Commander(int(self._traffic.own.source))
+        source = Commander(int(self._dispatcher.own.source))
         # It goes before the commands that wait, because a stop that needs it may follow.
-        self._traffic.command(self._dialect.ask(source), self._upstream_answered)
+        self._dispatcher.begin_own(self._dialect.ask(source), self._upstream_answered)
 
     def _step_authority(self, given: AuthorityInput) -> None:
         self._authority = next_authority(self._authority, given)
@@ -384,16 +387,16 @@ class CommandArbiter:
             elif self._authority.is_granted:
                 self._grant(each)
             else:
-                self._traffic.refuse(each.client, each.header, explanation, each.visit)
+                self._dispatcher.refuse(each.client, each.header, explanation, each.session_id)
         if self._lease.holder is None:
             self._release_upstream()
 
     def _release_upstream(self) -> None:
         """Give command back to the controller, unless it has been given back or an ask is open."""
-        if self._authority.needs_release and self._traffic.link is not None:
+        if self._authority.needs_release and self._dispatcher.link is not None:
             self._step_authority(AuthorityInput.RELEASE_SENT)
             # Like the ask, it goes before the commands that wait: a later ask must not overtake it.
-            self._traffic.command(self._dialect.ask(Commander.NONE), self._release_answered)
+            self._dispatcher.begin_own(self._dialect.ask(Commander.NONE), self._release_answered)
 
     def _release_answered(self, meaning: Meaning | None, explanation: str) -> None:
         answered = meaning is not None
@@ -433,7 +436,7 @@ class CommandArbiter:
         """Refuse the waiting asks and commands of a client before its connection is closed."""
         for each in tuple(self._waiting):
             if each.client is client and self._take_out(each):
-                self._traffic.refuse(client, each.header, f"not sent: {why}", each.visit)
+                self._dispatcher.refuse(client, each.header, f"not sent: {why}", each.session_id)
 
     def left(self, client: Any) -> None:
         """Remove a client; if it has command, its time of grace begins."""
@@ -474,13 +477,13 @@ class CommandArbiter:
         self._release("its holder is gone")
 
     def _stop_all(self) -> None:
-        self._owes_stop = self._traffic.link is None
+        self._owes_stop = self._dispatcher.link is None
         if self._owes_stop:
             self._log.critical("can't stop the mount until the controller is connected")
             return
         for stop in self._dialect.stops():
-            header = self._traffic.header_of(stop)
-            self.take(self._traffic.own, header, partial(self._stopped, header.kind.name))
+            header = self._dispatcher.header_of(stop)
+            self.take(self._dispatcher.own, header, partial(self._stopped, header.kind.name))
 
     def _stopped(self, stop: str, meaning: Meaning | None, explanation: str) -> None:
         """Log a stop that failed; owe it again if its outcome is unknown and no client has command.

@@ -91,21 +91,21 @@ class Bridge:
         self._limited_log = RateLimitedLog(clock, log)
         self._clients_log = RateLimitedLog(clock, log, A_FEW)
         self._bus = bus
-        self._audience = audience = ClientRegistry(bus, dialect.terminator)
-        self._traffic = traffic = CommandDispatcher(
-            clock, log, rules, bus, audience, self.lease, source, dialect
+        self._registry = registry = ClientRegistry(bus, dialect.terminator)
+        self._dispatcher = dispatcher = CommandDispatcher(
+            clock, log, rules, bus, registry, self.lease, source, dialect
         )
-        self._granting = CommandArbiter(clock, log, rules, bus, audience, traffic, self.lease, dialect)
+        self._arbiter = CommandArbiter(clock, log, rules, bus, registry, dispatcher, self.lease, dialect)
 
     @property
     def clients(self) -> dict[str, Any]:
         """The connected clients, by name."""
-        return self._audience.clients
+        return self._registry.clients
 
     @property
-    def flights(self) -> PendingCommands:
+    def pending(self) -> PendingCommands:
         """The pending commands."""
-        return self._traffic.flights
+        return self._dispatcher.pending
 
     @property
     def counts(self) -> Counter[str]:
@@ -120,12 +120,12 @@ class Bridge:
     @property
     def link(self) -> Any:
         """The controller's link, from `link_up` to `link_down`, else None."""
-        return self._traffic.link
+        return self._dispatcher.link
 
     @property
     def grace(self) -> bool:
         """True while the holder is disconnected and the bridge waits for its return."""
-        return self._granting.grace
+        return self._arbiter.grace
 
     def hand_command(self, holder: Any, grantee_name: str) -> str:
         """Give command to a commander by its name; `AskForCommand` names only a source.
@@ -134,23 +134,23 @@ class Bridge:
         :param grantee_name: the name of the connected client that receives command.
         :return: empty if the grantee has command now, else the reason for the refusal.
         """
-        return "the bridge ends" if self._closed else self._granting.hand_command(holder, grantee_name)
+        return "the bridge ends" if self._closed else self._arbiter.hand_command(holder, grantee_name)
 
     # Clients
 
     def client_connected(self, client: Any) -> None:
         """Admit a client that connected or came back, and send it the last values."""
-        self._audience.enter(client)
+        self._registry.enter(client)
         self._publish_change("connected", client.name, "", client.may_command)
-        self._granting.came(client)
-        self._audience.tell_one(client, self.known.current)
+        self._arbiter.came(client)
+        self._registry.tell_one(client, self.known.current)
 
     def client_lost(self, client: Any, why: str) -> None:
         """Remove a client that is gone. Its commands continue; only observers receive their replies."""
-        self._audience.leave(client)
+        self._registry.leave(client)
         self._publish_change("disconnected", client.name, why, client.may_command)
         if not self._closed:
-            self._granting.left(client)
+            self._arbiter.left(client)
 
     def client_finished(self, client: Any) -> None:
         """Note that a client sends no more and still listens: it keeps command as long as one that is gone.
@@ -160,26 +160,26 @@ class Bridge:
         """
         self._publish_change("finished", client.name, "", client.may_command)
         if not self._closed:
-            self._granting.finished(client)
+            self._arbiter.finished(client)
 
     def client_leaves(self, client: Any, why: str) -> None:
         """End the commands of a client that the site is about to close, and send the client their ends."""
-        with self._audience.gathering():
-            self._granting.leaves(client, why)
-            self._traffic.lose(why, client)
+        with self._registry.gathering():
+            self._arbiter.leaves(client, why)
+            self._dispatcher.lose(why, client)
 
     def cut_off(self, client: Any, why: str) -> None:
         """Remove a slow consumer, or a client that gives way at a full port, before its disconnection.
 
         The bridge ignores all later lines of the client.
         """
-        self._audience.leave(client)
+        self._registry.leave(client)
         self.counts["cut_off"] += 1
         self._publish_change("cut_off", client.name, why, client.may_command)
 
     def gathering(self) -> AbstractContextManager[None]:
         """Batch the replies to observers while several commands are processed."""
-        return self._audience.gathering()
+        return self._registry.gathering()
 
     def commanded(self, client: Any, line: bytes) -> None:
         """Dispatch a command of a client. If the client was dismissed or cut off, only record the line."""
@@ -187,47 +187,47 @@ class Bridge:
             header = self.dialect.read_command(line)
         except LineError as error:
             self._publish_line(client.name, line, None, client.may_command)
-            if self._audience.is_here(client):
+            if self._registry.is_here(client):
                 self._malformed(client, line, error)
             return
         self._publish_line(client.name, line, header, client.may_command)
-        if not self._audience.is_here(client):
+        if not self._registry.is_here(client):
             return
         try:
             wanted = self.dialect.read_wanted(line) if header.kind.is_ask else None
         except LineError as error:
             self._malformed(client, line, error)
             return
-        defers = self._granting.defers(client, header.kind)
+        defers = self._arbiter.defers(client, header.kind)
         why = self._why_not(client, header, defers)
         if why:
-            self._traffic.refuse(client, header, why)
+            self._dispatcher.refuse(client, header, why)
             self._bear(client)
         elif wanted is not None:
-            self._granting.asked(client, header, wanted)
+            self._arbiter.asked(client, header, wanted)
         elif defers:
-            self._granting.defer(client, header)
+            self._arbiter.defer(client, header)
         else:
-            self._granting.take(client, header)
+            self._arbiter.take(client, header)
 
     @property
     def stops(self) -> int:
         """The number of accepted stops; the front end compares it for a command that it held back."""
-        return self._traffic.stops
+        return self._dispatcher.stops
 
     def commanded_late(self, client: Any, line: bytes) -> None:
         """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop."""
         whole, header = self._read(line)
         if header is None or header.kind.is_ask or header.kind.is_stop:
             self.commanded(client, line)
-        elif self._audience.is_here(client):
+        elif self._registry.is_here(client):
             self._publish_line(client.name, line, whole, client.may_command)
-            self._traffic.refuse(client, header, "not sent: overtaken by a stop")
+            self._dispatcher.refuse(client, header, "not sent: overtaken by a stop")
 
     def _bear(self, client: Any) -> None:
         """Dismiss an observer that sends too many commands, after the refusal of one."""
-        here = self._audience.is_here(client)
-        if here and not client.may_command and self._audience.refusals_of(client) >= MAX_REFUSALS:
+        here = self._registry.is_here(client)
+        if here and not client.may_command and self._registry.refusals_of(client) >= MAX_REFUSALS:
             self._dismiss(client, "it is an observer and keeps sending commands")
 
     def unheard(self, client: Any, lines: list[bytes]) -> None:
@@ -245,7 +245,7 @@ class Bridge:
             self._publish_line(client.name, line, whole, False)
             if header is not None:
                 why = "not sent: its connection for replies is not up"
-                self._traffic.refuse(client, header, why, privileged=False)
+                self._dispatcher.refuse(client, header, why, privileged=False)
 
     def _malformed(self, client: Any, line: bytes, error: LineError) -> None:
         """Close a connection that sent a malformed line; if the line names a command, refuse the command."""
@@ -254,11 +254,11 @@ class Bridge:
             self.counts["malformed"] += 1
             self._publish_change("malformed", client.name, error.reason, client.may_command)
         else:
-            self._traffic.refuse(client, header, f"malformed: {error.reason}")
+            self._dispatcher.refuse(client, header, f"malformed: {error.reason}")
         self._dismiss(client, f"malformed: {error}")
 
     def _dismiss(self, client: Any, why: str) -> None:
-        self._audience.leave(client)  # the bridge ignores its later lines
+        self._registry.leave(client)  # the bridge ignores its later lines
         client.dismiss(why)
 
     def _why_not(self, client: Any, header: CommandEnvelope, defers: bool) -> str:
@@ -288,26 +288,26 @@ class Bridge:
 
     def link_up(self, link: Any) -> None:
         """Begin an epoch: both connections to the controller are up."""
-        self._traffic.link_up(link)
+        self._dispatcher.link_up(link)
         self._bus.epoch += 1
         self._publish_change("link_up", CONTROLLER)
         self._log.info("the controller is connected (epoch %d); %s", self.epoch, self.lease.describe())
-        self._granting.link_up()
+        self._arbiter.link_up()
 
     def link_down(self, why: str) -> None:
         """End the epoch and all pending commands: a connection to the controller was lost."""
-        self._traffic.link = None
+        self._dispatcher.link = None
         self.known.link_down()
         self._publish_change("link_down", CONTROLLER, why)
-        in_flight = len(self.flights)
+        in_flight = len(self.pending)
         level = logging.INFO if self._closed else logging.WARNING
         self._log.log(level, "lost the controller (epoch %d, %d in flight): %s", self.epoch, in_flight, why)
-        self._traffic.lose("the link to the controller was lost")
-        self._granting.link_down()
+        self._dispatcher.lose("the link to the controller was lost")
+        self._arbiter.link_down()
 
     def said(self, lines: list[bytes]) -> None:
         """Process lines of the controller, and pass events to all clients together."""
-        with self._audience.gathering():
+        with self._registry.gathering():
             self._hear(lines)
 
     def _hear(self, lines: list[bytes]) -> None:
@@ -326,11 +326,11 @@ class Bridge:
                 events.append(reply)
             else:
                 if events:
-                    self._audience.tell_all(events)  # before the reply, in the order of arrival
+                    self._registry.tell_all(events)  # before the reply, in the order of arrival
                     events = []
-                self._traffic.answer(reply)
+                self._dispatcher.answer(reply)
         if events:
-            self._audience.tell_all(events)
+            self._registry.tell_all(events)
 
     def _learn(self, event: EventEnvelope) -> None:
         forgotten = self.known.learn(event)
@@ -340,7 +340,7 @@ class Bridge:
 
     def hand_over(self) -> None:
         """Hand commands to the link while it has room; the link calls this when it has room again."""
-        self._traffic.hand_over()
+        self._dispatcher.hand_over()
 
     # Records
 
@@ -373,9 +373,9 @@ class Bridge:
             never fails.
         """
         self._ending = True
-        self._granting.end_grace()
-        if self.flights:
-            self._log.info("%d commands in flight: waiting %g s for their ends", len(self.flights), seconds)
+        self._arbiter.end_grace()
+        if self.pending:
+            self._log.info("%d commands in flight: waiting %g s for their ends", len(self.pending), seconds)
         draining = Deferred.fromCoroutine(self._drained())
         late = Deadline(self._clock, seconds, draining.cancel)
 
@@ -388,8 +388,8 @@ class Bridge:
         return draining.addBoth(ended)
 
     async def _drained(self) -> None:
-        while self.flights:
-            await self.flights.emptied.wait()
+        while self.pending:
+            await self.pending.emptied.wait()
             # In that turn the last commander receives its reply, and the commands that waited behind begin.
             await deferLater(self._clock, 0)
 
@@ -400,10 +400,10 @@ class Bridge:
         provided that the link has room. ``NONE`` reaches the controller if the link still writes its buffer.
         """
         self._closed = True
-        self._traffic.lose("the bridge ends")
-        self._granting.close()
-        self._traffic.lose("the bridge ends")
-        self._traffic.stop()
+        self._dispatcher.lose("the bridge ends")
+        self._arbiter.close()
+        self._dispatcher.lose("the bridge ends")
+        self._dispatcher.stop()
         self._bus.close()
 
     def _read(self, line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:

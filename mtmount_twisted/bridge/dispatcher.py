@@ -85,19 +85,19 @@ class CommandDispatcher:
         log: logging.Logger,
         rules: CommandRules,
         bus: EventBus,
-        audience: ClientRegistry,
+        registry: ClientRegistry,
         lease: Lease,
         source: Source,
         dialect: Dialect,
     ) -> None:
         self.link: Any = None
         self.stops = 0
-        self.flights = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
+        self.pending = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
         self.own = _Own(source)
         self._clock = clock
         self._rules = rules
         self._bus = bus
-        self._audience = audience
+        self._registry = registry
         self._lease = lease
         self._dialect = dialect
         self._sweep: IDelayedCall | None = None
@@ -116,24 +116,24 @@ class CommandDispatcher:
         client: Any,
         header: CommandEnvelope,
         then: OnComplete | None = None,
-        visit: int | None = None,
+        session_id: int | None = None,
         urgent: bool = False,
     ) -> None:
         """Accept a command, and hand it to the link as soon as the link has room.
 
         A stop ends the commands that it overtakes.
 
-        :param visit: the session of the command; None for the present one.
+        :param session_id: the session of the command; None for the present one.
         :param urgent: True if the command goes before waiting commands, as a stop does: the bridge's own.
         """
         now, lease = self._clock.seconds(), self._lease.of(client)
-        if visit is None:
-            visit = self._audience.visit_of(client)
+        if session_id is None:
+            session_id = self._registry.session_of(client)
         deadline = now + self._rules.ack_timeout
-        flight = self.flights.add(client, visit, header, lease, now, deadline, then, urgent)
+        command = self.pending.add(client, session_id, header, lease, now, deadline, then, urgent)
         client.in_flight += 1
-        self._publish_step("received", flight)
-        overtaken = self.flights.overtaken() if header.kind.is_stop else []
+        self._publish_step("received", command)
+        overtaken = self.pending.overtaken() if header.kind.is_stop else []
         self.stops += header.kind.is_stop
         for each in overtaken:  # all, before any reply: no command may follow the stop
             self._take_out(each)
@@ -142,12 +142,12 @@ class CommandDispatcher:
         if overtaken:
             self._tell_overtaken(overtaken, why_overtaken(client, header))
 
-    def _tell_overtaken(self, flights: list[PendingCommand], why: str) -> None:
-        with self._audience.gathering():
-            for flight in flights:
-                self._tell_given_up(flight, why)
+    def _tell_overtaken(self, pending: list[PendingCommand], why: str) -> None:
+        with self._registry.gathering():
+            for command in pending:
+                self._tell_given_up(command, why)
 
-    def command(self, command: CommandMessage, then: OnComplete) -> None:
+    def begin_own(self, command: CommandMessage, then: OnComplete) -> None:
         """Send a command of the bridge's own, before the waiting commands; see `begin`."""
         self.begin(self.own, self.header_of(command), then, urgent=True)
 
@@ -158,15 +158,15 @@ class CommandDispatcher:
     def hand_over(self) -> None:
         """Hand commands to the link while it has room."""
         while self.link is not None and self.link.has_room:
-            flight = self.flights.next_to_write()
-            if flight is None:
+            command = self.pending.next_to_write()
+            if command is None:
                 return
-            line = flight.header.rewritten(flight.key, self.own.source)
-            flight.deadline = self._clock.seconds() + self._rules.ack_timeout
-            self._sent_ids.add(flight)
-            bus, code = self._bus, flight.header.code
-            bus.publish(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, code, flight.key))
-            self._publish_step("sent", flight)
+            line = command.header.rewritten(command.key, self.own.source)
+            command.deadline = self._clock.seconds() + self._rules.ack_timeout
+            self._sent_ids.add(command)
+            bus, code = self._bus, command.header.code
+            bus.publish(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, code, command.key))
+            self._publish_step("sent", command)
             self.link.send(line + self._dialect.terminator)
 
     # Up
@@ -177,32 +177,32 @@ class CommandDispatcher:
         The bridge drops a second Ack to one command: the commander has the first Ack already, and repeated
         Acks must not postpone the command's timeout.
         """
-        flight = self.flights.get(answer.sequence_id)
+        command = self.pending.get(answer.sequence_id)
         meaning = answer.meaning
         is_ack = meaning is Meaning.ACKNOWLEDGED
-        if flight is None or flight.state is WAITING or (flight.state is ACKED and is_ack):
+        if command is None or command.state is WAITING or (command.state is ACKED and is_ack):
             self._bus.counts["unmatched"] += 1
             self._limited_log.info(
                 "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
             )
             return
-        header, step = flight.header, _STEPS[meaning]
+        header, step = command.header, _STEPS[meaning]
         why = ""
         if is_ack:
-            flight.become(ACKED)
-            flight.deadline = self._clock.seconds() + answer.timeout + self._rules.done_margin
+            command.become(ACKED)
+            command.deadline = self._clock.seconds() + answer.timeout + self._rules.done_margin
         elif meaning is not Meaning.SUCCEEDED:
             answer = self._sent_ids.explained(answer)
             why = answer.explanation
         ends = not is_ack or header.kind.ack_only
         if ends:
-            self._take_out(flight)
+            self._take_out(command)
             self._bus.counts[step] += 1
-        self._publish_step(step, flight, why)
-        if flight.client is not self.own:
-            self._audience.tell(flight.client, header, answer, flight.visit)
-        if ends and flight.then is not None:
-            flight.then(meaning, why)
+        self._publish_step(step, command, why)
+        if command.client is not self.own:
+            self._registry.tell(command.client, header, answer, command.session_id)
+        if ends and command.then is not None:
+            command.then(meaning, why)
 
     # Ends that the bridge makes
 
@@ -211,20 +211,20 @@ class CommandDispatcher:
         client: Any,
         header: CommandEnvelope,
         why: str,
-        visit: int | None = None,
+        session_id: int | None = None,
         privileged: bool | None = None,
     ) -> None:
         """Refuse a command that is not pending.
 
         :param why: the explanation, which begins with one of `REASONS`.
-        :param visit: the session of the command; None for the present one.
+        :param session_id: the session of the command; None for the present one.
         :param privileged: True if the command counts as one of a client with rights; None to decide by the
             client.
         """
         if privileged is None:
             privileged = client.may_command
         self.publish_unsent(self._count_end(why), client, header, why, privileged)
-        self._audience.tell(client, header, self._refusal(why), visit, privileged)
+        self._registry.tell(client, header, self._refusal(why), session_id, privileged)
 
     def withdraw(self, lease: int, why: str) -> None:
         """End the commands of an ended lease that still wait to be written.
@@ -232,42 +232,42 @@ class CommandDispatcher:
         The new holder does not expect these commands, nor does a site without a holder. A stop continues if
         a commander may send it without having command.
         """
-        for flight in self.flights.waiting():
-            stops = flight.header.kind.is_stop and self._rules.anyone_may_stop
-            if flight.lease == lease and not stops:
-                self._give_up(flight, why)
+        for command in self.pending.waiting():
+            stops = command.header.kind.is_stop and self._rules.anyone_may_stop
+            if command.lease == lease and not stops:
+                self._give_up(command, why)
 
     def lose(self, why: str, client: Any = None) -> None:
         """End the pending commands: the controller can't end them any more, or the client is closing.
 
         :param client: the client that sent the commands; None for all clients.
         """
-        with self._audience.gathering():
-            for flight in self.flights:
-                if client is None or flight.client is client:
+        with self._registry.gathering():
+            for command in self.pending:
+                if client is None or command.client is client:
                     self._give_up(
-                        flight, f"{'not sent' if flight.state is WAITING else 'outcome unknown'}: {why}"
+                        command, f"{'not sent' if command.state is WAITING else 'outcome unknown'}: {why}"
                     )
 
-    def _give_up(self, flight: PendingCommand, why: str) -> None:
+    def _give_up(self, command: PendingCommand, why: str) -> None:
         """End a command with a NoAck of the bridge, unless the command has ended already."""
-        if self._take_out(flight):
-            self._tell_given_up(flight, why)
+        if self._take_out(command):
+            self._tell_given_up(command, why)
 
-    def _tell_given_up(self, flight: PendingCommand, why: str) -> None:
-        self._publish_step(self._count_end(why), flight, why)
-        if flight.client is not self.own:
-            self._audience.tell(flight.client, flight.header, self._refusal(why), flight.visit)
-        if flight.then is not None:
-            flight.then(None, why)
+    def _tell_given_up(self, command: PendingCommand, why: str) -> None:
+        self._publish_step(self._count_end(why), command, why)
+        if command.client is not self.own:
+            self._registry.tell(command.client, command.header, self._refusal(why), command.session_id)
+        if command.then is not None:
+            command.then(None, why)
 
     def _refusal(self, why: str) -> ReplyEnvelope:
         return self._dialect.refused(why[:LONGEST_WHY])
 
-    def _take_out(self, flight: PendingCommand) -> bool:
-        was_in = self.flights.end(flight)
+    def _take_out(self, command: PendingCommand) -> bool:
+        was_in = self.pending.end(command)
         if was_in:
-            flight.client.in_flight -= 1
+            command.client.in_flight -= 1
         return was_in
 
     def _count_end(self, why: str) -> str:
@@ -278,9 +278,9 @@ class CommandDispatcher:
 
     # Records
 
-    def _publish_step(self, step: str, flight: PendingCommand, explanation: str = "") -> None:
+    def _publish_step(self, step: str, command: PendingCommand, explanation: str = "") -> None:
         """Publish a step of a pending command."""
-        bus, header, peer = self._bus, flight.header, flight.client.name
+        bus, header, peer = self._bus, command.header, command.client.name
         bus.publish(
             CommandRecord(
                 bus.now(),
@@ -289,8 +289,8 @@ class CommandDispatcher:
                 step,
                 header.sequence_id,
                 header.code,
-                flight.key,
-                flight.lease,
+                command.key,
+                command.lease,
                 explanation,
             )
         )
@@ -311,16 +311,16 @@ class CommandDispatcher:
 
     def _look_at_deadlines(self) -> None:
         self._sweep = None
-        with self._audience.gathering():
-            for flight in self.flights.due(self._clock.seconds()):
-                self._give_up(flight, self._why_late(flight))
-        if self.flights:
+        with self._registry.gathering():
+            for command in self.pending.due(self._clock.seconds()):
+                self._give_up(command, self._why_late(command))
+        if self.pending:
             self._keep_sweeping()
 
-    def _why_late(self, flight: PendingCommand) -> str:
-        if flight.state is WAITING:
+    def _why_late(self, command: PendingCommand) -> str:
+        if command.state is WAITING:
             return f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
-        if flight.state is ACKED:
+        if command.state is ACKED:
             return "timed out: acknowledged, but not done in time"
         return f"timed out: no Ack within {self._rules.ack_timeout:g} s"
 

@@ -46,7 +46,7 @@ class PendingCommand:
 
     :ivar key: the bridge's sequence id for it, which the controller repeats in its replies.
     :ivar client: its sender: a commander, or the bridge.
-    :ivar visit: the number of the sender's session; see `registry`.
+    :ivar session_id: the number of the sender's session; see `registry`.
     :ivar header: its header as received from the sender.
     :ivar lease: the number of the lease that the sender held then; 0 for none.
     :ivar since: the time of its acceptance, on the reactor's clock in seconds.
@@ -58,7 +58,7 @@ class PendingCommand:
 
     key: int
     client: Any
-    visit: int
+    session_id: int
     header: CommandEnvelope
     lease: int
     since: float
@@ -97,20 +97,20 @@ class PendingCommands:
         self._last = last
         self.emptied: Waiters[None] = Waiters()
         self._next = first
-        self._flights: dict[int, PendingCommand] = {}
+        self._commands: dict[int, PendingCommand] = {}
         self._urgent: OrderedDict[int, PendingCommand] = OrderedDict()
         self._waiting: OrderedDict[int, PendingCommand] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._commands)
 
     def __iter__(self) -> Iterator[PendingCommand]:
-        return iter(tuple(self._flights.values()))
+        return iter(tuple(self._commands.values()))
 
     def add(
         self,
         client: Any,
-        visit: int,
+        session_id: int,
         header: CommandEnvelope,
         lease: int,
         since: float,
@@ -123,34 +123,34 @@ class PendingCommands:
         :param urgent: send it before the commands that are not urgent. Stops are always urgent. Urgent
             commands keep their order among themselves.
         """
-        while self._next in self._flights:
+        while self._next in self._commands:
             self._step()
         urgent = urgent or header.kind.is_stop
-        flight = PendingCommand(self._next, client, visit, header, lease, since, deadline, then, urgent)
-        self._flights[flight.key] = flight
-        self._queue_of(flight)[flight.key] = flight
+        command = PendingCommand(self._next, client, session_id, header, lease, since, deadline, then, urgent)
+        self._commands[command.key] = command
+        self._queue_of(command)[command.key] = command
         self._step()
-        return flight
+        return command
 
     def _step(self) -> None:
         self._next = self._next % self._last + 1
 
-    def _queue_of(self, flight: PendingCommand) -> OrderedDict[int, PendingCommand]:
-        return self._urgent if flight.urgent else self._waiting
+    def _queue_of(self, command: PendingCommand) -> OrderedDict[int, PendingCommand]:
+        return self._urgent if command.urgent else self._waiting
 
     def get(self, key: int) -> PendingCommand | None:
         """Return the command with this key, or None."""
-        return self._flights.get(key)
+        return self._commands.get(key)
 
-    def end(self, flight: PendingCommand) -> bool:
+    def end(self, command: PendingCommand) -> bool:
         """End a command and remove it; return False if it had ended already."""
-        if flight.state is ENDED:
+        if command.state is ENDED:
             return False
-        if flight.state is WAITING:
-            del self._queue_of(flight)[flight.key]
-        flight.become(ENDED)
-        del self._flights[flight.key]
-        if not self._flights:
+        if command.state is WAITING:
+            del self._queue_of(command)[command.key]
+        command.become(ENDED)
+        del self._commands[command.key]
+        if not self._commands:
             self.emptied.fire(None)
         return True
 
@@ -158,9 +158,9 @@ class PendingCommands:
         """Return the next command, urgent ones first, in state `SENT`; None if no command waits."""
         for queue in (self._urgent, self._waiting):
             if queue:
-                flight = queue.popitem(last=False)[1]
-                flight.become(SENT)
-                return flight
+                command = queue.popitem(last=False)[1]
+                command.become(SENT)
+                return command
         return None
 
     def waiting(self) -> list[PendingCommand]:
@@ -171,8 +171,8 @@ class PendingCommands:
         """Return the waiting commands that a stop ends: all but stops and ``AskForCommand``, which moves
         nothing.
         """
-        return [flight for flight in self._waiting.values() if not flight.header.kind.is_ask]
+        return [command for command in self._waiting.values() if not command.header.kind.is_ask]
 
     def due(self, now: float) -> list[PendingCommand]:
         """Return the commands whose deadline has passed."""
-        return [flight for flight in self._flights.values() if flight.deadline <= now]
+        return [command for command in self._commands.values() if command.deadline <= now]

@@ -1,8 +1,8 @@
 """The connected clients, and the delivery of replies and events to each of them.
 
-A client may connect and disconnect many times under one name. Each session has a number, which the code calls
-a *visit*. A reply is for the session that sent the command: a restarted program counts its commands from 1
-again, and never receives a reply to a command of its predecessor.
+A client may connect and disconnect many times under one name. Each session has a number, its ``session_id``.
+A reply is for the session that sent the command: a restarted program counts its commands from 1 again, and
+never receives a reply to a command of its predecessor.
 
 Observers receive every reply to a commander. A refusal of an observer's command goes to that observer alone,
 because an observer must not be able to flood the others.
@@ -39,7 +39,7 @@ class ClientRegistry:
         self._bus = bus
         self._terminator = terminator
         self._observers: dict[str, Any] = {}
-        self._visits: dict[str, int] = {}
+        self._sessions: dict[str, int] = {}
         self._refusals: Counter[str] = Counter()  # of each observer, in its session
         self._numbers = count(1)
         self._gathering = _Gathering(self._give)
@@ -65,22 +65,22 @@ class ClientRegistry:
         """Add a client, and begin its session."""
         self._give()  # a new client receives only later lines
         self.clients[client.name] = client
-        self._visits[client.name] = next(self._numbers)
+        self._sessions[client.name] = next(self._numbers)
         if not client.may_command:
             self._observers[client.name] = client
 
     def leave(self, client: Any) -> None:
         """Remove a client. If it is not registered, do nothing."""
-        for table in (self.clients, self._visits, self._observers, self._refusals):
+        for table in (self.clients, self._sessions, self._observers, self._refusals):
             table.pop(client.name, None)
 
     def is_here(self, client: Any) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
         return self.clients.get(client.name) is client
 
-    def visit_of(self, client: Any) -> int:
+    def session_of(self, client: Any) -> int:
         """Return the number of a client's session; 0 if the client is not registered."""
-        return self._visits.get(client.name, 0)
+        return self._sessions.get(client.name, 0)
 
     def refusals_of(self, observer: Any) -> int:
         """Count a command of a registered observer, and return the number of its commands in this session."""
@@ -92,13 +92,13 @@ class ClientRegistry:
         client: Any,
         header: CommandEnvelope,
         answer: ReplyEnvelope,
-        visit: int | None = None,
+        session_id: int | None = None,
         privileged: bool | None = None,
     ) -> None:
         """Send a reply to its client and, if the client may command, to observers.
 
         :param header: the header of the command, as the client sent it.
-        :param visit: the session of the command; None for the present one. If that session is over, the
+        :param session_id: the session of the command; None for the present one. If that session is over, the
             client does not receive the reply.
         :param privileged: True if the reply counts as one to a client with rights; None to decide by the
             client.
@@ -106,7 +106,7 @@ class ClientRegistry:
         line = answer.rewritten(header.sequence_id, header.source)
         if privileged is None:
             privileged = client.may_command
-        if self.is_here(client) and (visit is None or visit == self._visits[client.name]):
+        if self.is_here(client) and (session_id is None or session_id == self._sessions[client.name]):
             self._publish(client.name, line, answer.code, header.sequence_id, privileged)
             client.send(line + self._terminator)
         if self._observers and client.may_command:

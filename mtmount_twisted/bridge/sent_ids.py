@@ -34,14 +34,14 @@ class SentIds:
         """Begin a new epoch: the connected controller does not know the ids of the last epoch."""
         self._sent = [None] * MAX_SENT_IDS
 
-    def add(self, flight: PendingCommand) -> None:
+    def add(self, command: PendingCommand) -> None:
         """Add a command that the bridge sends."""
-        header = flight.header
-        self._sent[flight.key % MAX_SENT_IDS] = (
-            flight.key,
+        header = command.header
+        self._sent[command.key % MAX_SENT_IDS] = (
+            command.key,
             header.kind,
             header.sequence_id,
-            flight.client.name,
+            command.client.name,
         )
 
     def explained(self, answer: ReplyEnvelope) -> ReplyEnvelope:

@@ -89,7 +89,7 @@ class ServiceTests(BridgeCase):
             [_, line] = commander.heard()
             self.assertEqual(line.split(b"\n")[1], b"%d" % number)
             self.assertTrue(explanation(line).startswith("outcome unknown"), line)
-        self.assertEqual(len(self.service.bridge.flights), 0)
+        self.assertEqual(len(self.service.bridge.pending), 0)
 
     def test_stop_without_start(self) -> None:
         """A service that was never started can be stopped."""

@@ -34,7 +34,7 @@ class BurstTests(CommandCase):
         self.house.link.finish(line)
         self.assertEqual(self.house.link.codes(), [MOVE, 104, TRACK])
         self.granted(self.csc)
-        self.assertEqual({flight.lease for flight in self.house.bridge.flights}, {1})
+        self.assertEqual({flight.lease for flight in self.house.bridge.pending}, {1})
         self.assertEqual(self.csc.in_flight, 3)
 
     def test_refused(self) -> None:
@@ -181,7 +181,7 @@ class BurstTests(CommandCase):
         csc.command(MOVE)
         self.assertEqual(self.house.bridge.hand_command(self.eui, "other"), "")
         self.house.bridge.link_down("gone")
-        self.assertEqual(len(self.house.bridge.flights), 0)
+        self.assertEqual(len(self.house.bridge.pending), 0)
         self.assertEqual(self.house.connect().codes(), [ASK])
         self.assertEqual(self.house.bridge.counts["not_sent"], 1)
         self.assertEqual(csc.in_flight, 0)

@@ -49,7 +49,7 @@ class RoutingTests(SynchronousTestCase):
         self.assertTrue(verifyObject(IBridge, self.house.bridge))
         self.house.advance(3)
         self.csc.command(MOVE)
-        self.assertEqual([flight.since for flight in self.house.bridge.flights], [self.house.clock.seconds()])
+        self.assertEqual([flight.since for flight in self.house.bridge.pending], [self.house.clock.seconds()])
 
     def test_byte_for_byte(self) -> None:
         """Behind the header nothing is touched, whatever the code, on the way down and on the way up."""
@@ -183,7 +183,7 @@ class RoutingTests(SynchronousTestCase):
         """An answer to a command that still waits is an answer to nothing."""
         self.link.room = 0
         self.csc.command(MOVE)
-        (flight,) = self.house.bridge.flights
+        (flight,) = self.house.bridge.pending
         self.link.say(b"2\n%d\n1\nwhen" % flight.key)
         self.assertEqual(self.csc.read(), [])
 

@@ -119,7 +119,7 @@ class EndsTests(SynchronousTestCase):
         self.house.advance(5.3)
         self.assertEqual(self.csc.explanations(), ["not sent: the controller took nothing for 5 s"] * 2)
         self.link.give_room()
-        self.assertEqual((self.link.codes(), len(self.house.bridge.flights)), ([], 0))
+        self.assertEqual((self.link.codes(), len(self.house.bridge.pending)), ([], 0))
 
     def test_time_to_ack_begins_when_written(self) -> None:
         """The wait for room is not part of the wait for the Ack."""
@@ -190,7 +190,7 @@ class EndsTests(SynchronousTestCase):
         self.house.bridge.close()
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
         self.assertEqual(self.house.leases()[-1], ("lease_released", "csc"))
-        self.assertEqual(len(self.house.bridge.flights), 0)
+        self.assertEqual(len(self.house.bridge.pending), 0)
 
     def test_close_gives_command_up(self) -> None:
         """The controller is told that the bridge gives command up, after all that it was sent."""
@@ -201,7 +201,7 @@ class EndsTests(SynchronousTestCase):
         self.assertEqual(none.split(b"\n")[1:3] + none.split(b"\n")[4:], [b"2101", b"1", b"0"])
         self.house.bridge.link_down("closed")
         self.house.bridge.close()
-        self.assertEqual((self.link.read(), len(self.house.bridge.flights)), ([], 0))
+        self.assertEqual((self.link.read(), len(self.house.bridge.pending)), ([], 0))
 
     def test_close_while_the_controller_is_asked(self) -> None:
         """What it may grant still is given up too, and who asked is told how it ended, once."""
@@ -220,7 +220,7 @@ class EndsTests(SynchronousTestCase):
         self.assertEqual(house.link.read(), [])
         self.link.room = 0
         self.house.bridge.close()
-        self.assertEqual((self.link.read(), len(self.house.bridge.flights)), ([], 0))
+        self.assertEqual((self.link.read(), len(self.house.bridge.pending)), ([], 0))
 
     def test_reasons(self) -> None:
         """Each count of an end has the name of a documented reason."""

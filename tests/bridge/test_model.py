@@ -401,7 +401,7 @@ class BridgeMachine(WatchedBridge):
     def answer_what_waits(self, pick: int, code: int) -> None:
         """The controller answers ids that it was never sent, those of commands that wait among them."""
         used = {cmd.key for sent in self.sent for cmd, _ in sent}
-        keys = [flight.key for flight in self.bridge.flights if flight.key not in used]
+        keys = [flight.key for flight in self.bridge.pending if flight.key not in used]
         key = [*keys, 0, -1, 10**25][pick % (len(keys) + 3)]
         self.links[-1].say(b"%d\n%d\n1\n%b\n1" % (code, key, STAMP))
 
@@ -441,7 +441,7 @@ class BridgeMachine(WatchedBridge):
             self.wait(8)
         self.check()
         assert not self.clock.getDelayedCalls()
-        assert not len(self.bridge.flights) and not self.bridge.flights.waiting()
+        assert not len(self.bridge.pending) and not self.bridge.pending.waiting()
         assert all(client.in_flight == 0 for client in self.clients.values())
         for (name, visit), number in self.asked.items():
             if name in COMMANDERS and self.model.visits.get(name) == visit:

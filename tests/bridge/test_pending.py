@@ -17,7 +17,7 @@ def add(table: PendingCommands, code: int = MOVE, deadline: float = 1.0) -> Pend
     return table.add(None, 0, read_command(command(1, code, 1)), 0, 0.0, deadline, None)
 
 
-class FlightTests(SynchronousTestCase):
+class PendingTests(SynchronousTestCase):
     """Keys, order and ends."""
 
     def test_keys_wrap(self) -> None:
@@ -48,9 +48,9 @@ class FlightTests(SynchronousTestCase):
         """A command ends once, and one that waited is not written after it."""
         table = PendingCommands(1)
         for code in (MOVE, STOP):
-            flight = add(table, code)
-            self.assertTrue(table.end(flight))
-            self.assertFalse(table.end(flight))
+            command = add(table, code)
+            self.assertTrue(table.end(command))
+            self.assertFalse(table.end(command))
         self.assertIsNone(table.next_to_write())
         self.assertEqual(list(table), [])
 
@@ -59,30 +59,30 @@ class FlightTests(SynchronousTestCase):
         ways = ((), (PendingState.SENT,), (PendingState.SENT, PendingState.ACKED))
         for way in ways:
             table = PendingCommands(1)
-            flight = add(table)
+            command = add(table)
             for state in way:
                 if state is PendingState.SENT:
                     table.next_to_write()
                 else:
-                    flight.become(state)
+                    command.become(state)
             sent = PendingState.SENT in way
-            self.assertEqual((flight.is_sent, flight.is_acked), (sent, PendingState.ACKED in way))
-            self.assertTrue(table.end(flight))
+            self.assertEqual((command.is_sent, command.is_acked), (sent, PendingState.ACKED in way))
+            self.assertTrue(table.end(command))
             self.assertEqual(
-                (flight.state, flight.is_sent, flight.is_acked), (PendingState.ENDED, False, False)
+                (command.state, command.is_sent, command.is_acked), (PendingState.ENDED, False, False)
             )
 
     def test_states_that_cannot_follow(self) -> None:
         """A command is not acknowledged before it is sent, nor sent twice, nor changed after its end."""
         table = PendingCommands(1)
-        flight = add(table)
-        self.assertRaises(RuntimeError, flight.become, PendingState.ACKED)
+        command = add(table)
+        self.assertRaises(RuntimeError, command.become, PendingState.ACKED)
         table.next_to_write()
         for state in (PendingState.WAITING, PendingState.SENT):
-            self.assertRaises(RuntimeError, flight.become, state)
-        table.end(flight)
+            self.assertRaises(RuntimeError, command.become, state)
+        table.end(command)
         for state in PendingState:
-            self.assertRaises(RuntimeError, flight.become, state)
+            self.assertRaises(RuntimeError, command.become, state)
 
     def test_emptied(self) -> None:
         """Who waits until nothing is in flight waits for the last one, and is told once."""
@@ -100,22 +100,22 @@ class FlightTests(SynchronousTestCase):
     def test_due(self) -> None:
         """Those are due whose deadline has come."""
         table = PendingCommands(1)
-        flights = [add(table, deadline=seconds) for seconds in (1.0, 2.0, 3.0)]
-        self.assertEqual(table.due(2.0), flights[:2])
+        commands = [add(table, deadline=seconds) for seconds in (1.0, 2.0, 3.0)]
+        self.assertEqual(table.due(2.0), commands[:2])
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30))))
     def test_nothing_is_left(self, steps: list[tuple[bool, int]]) -> None:
         """However commands come, are written and end, no key is used twice at a time and none is left."""
         table = PendingCommands(first=37, last=40)
-        flights: list[PendingCommand] = []
+        commands: list[PendingCommand] = []
         for comes, number in steps:
-            if comes and len(flights) < 40:
-                flights.append(add(table, STOP if number % 2 else MOVE))
-                self.assertEqual(len({flight.key for flight in flights}), len(flights))
+            if comes and len(commands) < 40:
+                commands.append(add(table, STOP if number % 2 else MOVE))
+                self.assertEqual(len({command.key for command in commands}), len(commands))
             elif number % 3 == 0:
                 table.next_to_write()
-            elif flights:
-                table.end(flights.pop(number % len(flights)))
-        for flight in flights:
-            table.end(flight)
+            elif commands:
+                table.end(commands.pop(number % len(commands)))
+        for each in commands:
+            table.end(each)
         self.assertEqual((len(table), table.waiting(), table.next_to_write()), (0, [], None))

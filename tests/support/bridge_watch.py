@@ -99,7 +99,7 @@ class WatchedBridge(RuleBasedStateMachine):
         for name, client in self.clients.items():
             assert client.in_flight == self.model.in_flight[name], name
         in_flight = [*self.model.urgent, *self.model.waiting, *self.model.written]
-        assert len(self.bridge.flights) == len(in_flight)
+        assert len(self.bridge.pending) == len(in_flight)
         assert set(self.bridge.clients) == set(self.model.visits)
         for old in self.links[: len(self.links) - self.model.up]:
             assert not old.lines  # nothing goes to a connection that is lost

@@ -174,7 +174,7 @@ class BridgeCase(SynchronousTestCase):
         """Stop the service, and see that it has stopped before long."""
         stopped = self.service.stopService()
         self.pass_time(1.5)
-        if len(self.service.bridge.flights if hasattr(self.service, "bridge") else ()):
+        if len(self.service.bridge.pending if hasattr(self.service, "bridge") else ()):
             self.pass_time(5)
         self.successResultOf(stopped)
 

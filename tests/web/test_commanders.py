@@ -252,7 +252,7 @@ class SendingTests(WebCase):
         answering = self.post(MOVE, query="wait=done", position=10)
         answering.cancel()
         self.failureResultOf(answering, CancelledError)
-        self.assertEqual(len(self.house.bridge.flights), 1)
+        self.assertEqual(len(self.house.bridge.pending), 1)
         self.house.link.finish_all()
         self.house.advance(31)
         self.assertNotIn("web/night", self.house.bridge.clients)

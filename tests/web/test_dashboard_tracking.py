@@ -51,7 +51,7 @@ class TrackingCase(DashboardCase):
             self.tracker.send_target(AzimuthAxisTrack)
         self.tracker.send(ElevationAxisEnableTracking, on=True)
         await self.tracker.all_answered(but=count)  # so the mount has had them all
-        keys = [flight.key for flight in self.house.served.bridge.flights]
+        keys = [flight.key for flight in self.house.served.bridge.pending]
         await self.house.say(*(NoAckReply(sequence_id=key, explanation=explanation) for key in keys))
         await self.tracker.all_answered()
         self.house.mount.faults.clear()

@@ -256,12 +256,12 @@ class Metrics(Collector):
 
     def in_flight(self) -> Samples:
         """Return the number of pending commands, by commander and state."""
-        flights = list(self.bridge.flights)
-        labels = self.commanders("bridge", *(label_of(flight.client.name) for flight in flights))
+        commands = list(self.bridge.pending)
+        labels = self.commanders("bridge", *(label_of(command.client.name) for command in commands))
         states = ("waiting", "sent", "acked")
         sums = {(label, state): 0 for label in labels for state in states}
-        for flight in flights:
-            sums[label_of(flight.client.name), flight.state.value] += 1
+        for command in commands:
+            sums[label_of(command.client.name), command.state.value] += 1
         return sums.items()
 
 

@@ -243,7 +243,7 @@ class StateRoutes:
             mount=said.mount,
             warnings=said.warnings,
             errors=said.errors,
-            in_flight=[self._in_flight(flight) for flight in bridge.flights],
+            in_flight=[self._in_flight(command) for command in bridge.pending],
             journal=self._journal_state(),
             counts=dict(bridge.counts),
         )
@@ -269,16 +269,16 @@ class StateRoutes:
             has_command=holder is not None and holder.name == user.commander,
         )
 
-    def _in_flight(self, flight: Any) -> InFlight:
+    def _in_flight(self, command: Any) -> InFlight:
         return InFlight(
-            commander=flight.client.name,
-            command=command_name(flight.header.code),
-            code=flight.header.code,
-            sequence_id=flight.header.sequence_id,
-            since=self._stamps.of(flight.since),
-            sent=flight.is_sent,
-            acked=flight.is_acked,
-            deadline=self._stamps.of(flight.deadline),
+            commander=command.client.name,
+            command=command_name(command.header.code),
+            code=command.header.code,
+            sequence_id=command.header.sequence_id,
+            since=self._stamps.of(command.since),
+            sent=command.is_sent,
+            acked=command.is_acked,
+            deadline=self._stamps.of(command.deadline),
         )
 
     def _journal_state(self) -> JournalState:
