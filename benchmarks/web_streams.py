@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -102,7 +103,7 @@ def site(clock: Any, bus: Any, journal: Any, log: logging.Logger) -> Any:
             return lambda: None
 
     turns = Turns(clock)
-    feed = Feed(bus, journal, clock, turns)
+    feed = Feed(bus, DIALECT, journal, clock, turns)
     settings = WebSettings(
         max_connections=10 * STREAMS,
         max_connections_per_address=10 * STREAMS,

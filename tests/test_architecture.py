@@ -81,7 +81,7 @@ ROOMS: dict[str, Room] = {
     "net": room("net", "visible files hosts errors interfaces wire dialects layout"),
     "client": room("client", "errors interfaces wire dialects layout net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
-    "journal": room("journal", "version visible files errors interfaces dialect dialects net records"),
+    "journal": room("journal", "version visible files errors interfaces dialect net records"),
     "config": room("config", "files hosts errors dialects net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
     "upstream": room("upstream", "net bridge"),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mtmount_twisted.dialects.tma2020.codec import read_command_header, read_reply_header
+from mtmount_twisted.dialects.dialect import Dialect, dialect_named
 from mtmount_twisted.errors import JournalError as JournalError
 from mtmount_twisted.errors import LineError, NotAJournalError
 from mtmount_twisted.files import kind_problem
@@ -93,6 +93,8 @@ class Entry(NamedTuple):
     text: str
     """The explanation of a step, or the detail of an event."""
     line: bytes | None
+    dialect: Dialect
+    """The dialect of the run: the layout of its lines and the meaning of its codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ def sequence_id_of(entry: Entry) -> int | None:
     """Return the sequence id in the line of a message, or None if the line has none."""
     line = entry.line or b""
     try:
-        return (read_command_header if is_command(entry) else read_reply_header)(line).sequence_id
+        return entry.dialect.read_header(line, is_command(entry)).sequence_id
     except LineError:
         return None
 
@@ -369,10 +371,11 @@ def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwar
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     """Return the entry of a row. A row that the bridge can't have written becomes an event ``unreadable``."""
-    entry = Entry(*row)
+    entry = Entry._make((*row, dialect_named("tma2020")))
     if tuple(map(type, row)) == _ENTRY_TYPES[entry.table] and EARLIEST <= entry.time < LATEST:
         return entry
     values = entry._asdict()
+    del values["dialect"]
     number, table = values.pop("id"), values.pop("table")
     return _unreadable(number, entry.run, table, entry.time, wrong_value(table, values))
 
@@ -396,6 +399,7 @@ def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry
         *(0, 0, 0, 0),
         f"row {number} of {table}: {why}",
         None,
+        dialect_named("tma2020"),
     )
 
 

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.cli.journal import main
 from mtmount_twisted.cli.journal.export import Cells, export_csv, export_jsonl
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.journal.reading import Entry
 from tests.support.journals import START, SessionCase
 from tests.test_visible import ALL, hidden_in
@@ -35,7 +36,7 @@ class Terminal(io.StringIO):
 
 def entry(text: str) -> Entry:
     """A step whose explanation, and an event's detail, is a text."""
-    return Entry(1, 1, "step", START, text, 1, "noack", -7, -8, 103, 0, text, None)
+    return Entry(1, 1, "step", START, text, 1, "noack", -7, -8, 103, 0, text, None, DIALECT)
 
 
 def rows(text: str, **options: Any) -> Iterator[dict[str, str]]:

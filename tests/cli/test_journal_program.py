@@ -21,6 +21,7 @@ from mtmount_twisted.cli.journal import main, program
 from mtmount_twisted.cli.journal.options import parse_options, wanted_by
 from mtmount_twisted.cli.journal.replay import Recorded, Replay, recorded_commands, renewed
 from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.journal.reading import OUTCOMES, UNKNOWN, Entry
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.simulator.service import SimulatorService
@@ -198,7 +199,7 @@ class LineTests(SynchronousTestCase):
         """Only what a commander sent is sent again, and only what is a command."""
 
         def entry(peer: str, what: str, line: bytes | None) -> Entry:
-            return Entry(1, 1, "message", START, peer, 1, what, 0, 0, 0, 0, "", line)
+            return Entry(1, 1, "message", START, peer, 1, what, 0, 0, 0, 0, "", line, DIALECT)
 
         entries = [
             entry("CSC", "from", TRACK),
@@ -220,7 +221,7 @@ class LineTests(SynchronousTestCase):
             rows = [("message", "from", line), *(("step", step, None) for step in steps)]
             for table, what, text in rows:
                 row = (len(entries) + 1, 1, table, START, "CSC", 1, what, 7, 2, 100 + number, 0, "", text)
-                entries.append(Entry(*row))
+                entries.append(Entry(*row, DIALECT))
         self.assertEqual([command.code for command in recorded_commands(entries)], [100, 102])
         everything = recorded_commands(entries, also_refused=True)
         self.assertEqual([command.code for command in everything], [100, 101, 102, 103])

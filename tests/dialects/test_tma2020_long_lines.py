@@ -22,6 +22,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
     read_explanation,
     start_of,
 )
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.envelope import new_answer, read_command, read_wanted, subject_of
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import FieldCountError, LineError
@@ -48,7 +49,7 @@ LONGEST = 6 * SHOWN_BYTES
 
 def message(line: bytes, peer: str = "controller") -> Entry:
     """A row of the journal."""
-    return Entry(7, 3, "message", 1_800_000_000.0, peer, 2, "from", 0, 0, 0, 0, "", line)
+    return Entry(7, 3, "message", 1_800_000_000.0, peer, 2, "from", 0, 0, 0, 0, "", line, DIALECT)
 
 
 class Ear:
@@ -165,7 +166,7 @@ class TurnTests(SynchronousTestCase):
         clock: Any = Clock()
         bus = EventBus(clock)
         records = RecordMaker(bus.publish, bus.now)
-        feed = Feed(bus, JournalOff(), clock, Turns(clock))
+        feed = Feed(bus, DIALECT, JournalOff(), clock, Turns(clock))
         ear = Ear()
         feed.attach(ear)
         for _ in range(40):

@@ -17,6 +17,7 @@ from mtmount_twisted.cli.journal import following
 from mtmount_twisted.cli.journal.export import export_csv, export_jsonl
 from mtmount_twisted.cli.journal.following import follow
 from mtmount_twisted.cli.journal.text import Teller
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.reading import (
     Entry,
@@ -421,7 +422,7 @@ class TextTests(SessionCase):
 
     def told_of(self, line: bytes, peer: str = "controller", what: str = "from") -> str:
         """The line for a message, without its time and way."""
-        entry = Entry(1, 1, "message", START, peer, 1, what, 0, 0, 0, 0, "", line)
+        entry = Entry(1, 1, "message", START, peer, 1, what, 0, 0, 0, 0, "", line, DIALECT)
         return " ".join(Teller().line(entry).split()[5:])
 
     def test_session(self) -> None:

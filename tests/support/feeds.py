@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
 from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
@@ -199,7 +200,7 @@ class World:
         self.bus.epoch = self.epoch
         self.records = RecordMaker(self.bus.publish, self.bus.now)
         self.turns = Turns(self.clock)
-        self.feed = Feed(self.bus, self.journal, self.clock, self.turns, **self.ring)
+        self.feed = Feed(self.bus, DIALECT, self.journal, self.clock, self.turns, **self.ring)
         self.presence = Presence()
         self.streams = Streams(
             *(self.feed, self.turns, self.presence, self.bus, self.clock), self.bounds, LOG

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.tma2020.codec import decode_command
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.api import catalogue, openapi
 from mtmount_twisted.frontends.web.events.shapes import row_of, shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
@@ -214,10 +215,10 @@ class DocumentTests(WebCase):
         line = line_of(AzimuthAxisMove(position=1.5))
         self.assertEqual(decode_command(line).command_code, 103)
         rows = [
-            Entry(5, 1, "message", 1.8e9, "csc", 1, "from", 0, 0, 0, 0, "", line),
-            Entry(0, 1, "message", 1.8e9, "controller", 1, "from", 0, 0, 0, 0, "", b"\xff"),
-            Entry(6, 1, "step", 1.8e9, "csc", 1, "sent", 7, 3, 103, 1, "", None),
-            Entry(7, 1, "event", 1.8e9, "csc", 1, "connected", 0, 0, 0, 0, "", None),
+            Entry(5, 1, "message", 1.8e9, "csc", 1, "from", 0, 0, 0, 0, "", line, DIALECT),
+            Entry(0, 1, "message", 1.8e9, "controller", 1, "from", 0, 0, 0, 0, "", b"\xff", DIALECT),
+            Entry(6, 1, "step", 1.8e9, "csc", 1, "sent", 7, 3, 103, 1, "", None, DIALECT),
+            Entry(7, 1, "event", 1.8e9, "csc", 1, "connected", 0, 0, 0, 0, "", None, DIALECT),
         ]
         entries = [as_read(shape(row_of(row))) for row in rows]
         self.check("Page", {"entries": entries, "next": "1.7"})

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.dialects.tma2020 import envelope
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.events import ring as feed_module
 from mtmount_twisted.frontends.web.events import shapes
 from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
@@ -223,7 +224,7 @@ class FeedTests(SynchronousTestCase):
         """Without a journal events have no id."""
         clock = Clock()
         bus = EventBus(clock)
-        feed = Feed(bus, JournalOff(), clock, Turns(clock))
+        feed = Feed(bus, DIALECT, JournalOff(), clock, Turns(clock))
         ear = Ear()
         feed.attach(ear)
         RecordMaker(bus.publish, bus.now).line("csc", "from", 1, b"1\n32\n1\n" + STAMP)
@@ -315,7 +316,7 @@ class ReadOnceTests(SynchronousTestCase):
         the controller, and one to everyone."""
         house, calls = House(), Counter[str]()
         house.client("csc")
-        feed = Feed(house.bus, JournalOff(), house.clock, Turns(house.clock))
+        feed = Feed(house.bus, DIALECT, JournalOff(), house.clock, Turns(house.clock))
         ear = Ear()
         feed.attach(ear)
         for module, name in (
@@ -344,7 +345,7 @@ class ReadOnceTests(SynchronousTestCase):
     def test_line_without_a_header(self) -> None:
         """A line of the controller that is no reply is told as unreadable."""
         house = House()
-        feed = Feed(house.bus, JournalOff(), house.clock, Turns(house.clock))
+        feed = Feed(house.bus, DIALECT, JournalOff(), house.clock, Turns(house.clock))
         ear = Ear()
         feed.attach(ear)
         house.link.say(b"rubbish")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AzimuthAxisMove
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.events.shapes import (
     UNREADABLE,
     Message,
@@ -27,7 +28,7 @@ from tests.support.web import as_read
 
 def row(table: str, **values: Any) -> Entry:
     """A row of a table, with what a test does not care about."""
-    usual = Entry(7, 3, table, START + 0.1234, "csc", 2, "", 0, 0, 0, 0, "", None)
+    usual = Entry(7, 3, table, START + 0.1234, "csc", 2, "", 0, 0, 0, 0, "", None, DIALECT)
     return usual._replace(**values)
 
 

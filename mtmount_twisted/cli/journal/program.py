@@ -20,6 +20,7 @@ from mtmount_twisted.cli.command_line import MISUSED
 from mtmount_twisted.cli.commander.connecting import wait_connected
 from mtmount_twisted.cli.standard_streams import abandon_output, run_program
 from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.errors import MTMountError
 from mtmount_twisted.hosts import is_loopback
 from mtmount_twisted.journal.checking import in_words
@@ -187,7 +188,22 @@ async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recor
     teller = Teller()
 
     def show(direction: str, line: bytes) -> None:
-        entry = Entry(0, 0, "message", time.time(), CONTROLLER, 0, direction, 0, 0, 0, 0, "", line)
+        entry = Entry(
+            0,
+            0,
+            "message",
+            time.time(),
+            CONTROLLER,
+            0,
+            direction,
+            0,
+            0,
+            0,
+            0,
+            "",
+            line,
+            dialect_named("tma2020"),
+        )
         output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
 
     pair: ClientServerPair[bytes] = ClientServerPair(

@@ -86,7 +86,7 @@ class Areas:
         served, bus, journal = parts.served, parts.bus, parts.journal
         bridge, link = served.bridge, served.link
         turns = Turns(reactor)
-        feed = Feed(bus, journal, reactor, turns, log=log)
+        feed = Feed(bus, bridge.dialect, journal, reactor, turns, log=log)
         shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
         stamps = Stamps(reactor, wall_clock)
         lives = CommandTracker(bus, bridge.dialect, reactor, stamps)

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.reading import Entry, is_command
@@ -66,22 +67,22 @@ class Notice(NamedTuple):
         return len(self.text)
 
 
-def _row(id: int, run: int, record: Record | Notice) -> Row:
+def _row(id: int, run: int, record: Record | Notice, dialect: Dialect) -> Row:
     """Return a record as a row of the journal; a row that is not in the file has the id 0."""
     match record:
         case LineRecord(time, epoch, peer, direction, line, code, sequence_id):
-            entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line)
+            entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line, dialect)
             if code is None:
                 return row_of(entry)
             kind = command_kind(code) if is_command(entry) else reply_kind(code)
             return Row(entry, kind, sequence_id)
         case CommandRecord(time, epoch, peer, step, sequence_id, code, key, lease, explanation):
             command = key, sequence_id, code, lease
-            entry = Entry(id, run, "step", time, peer, epoch, step, *command, explanation, None)
+            entry = Entry(id, run, "step", time, peer, epoch, step, *command, explanation, None, dialect)
         case ChangeRecord(time, epoch, peer, kind, detail):
-            entry = Entry(id, run, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None)
+            entry = Entry(id, run, "event", time, peer, epoch, kind, 0, 0, 0, 0, detail, None, dialect)
         case Notice(event, text):
-            entry = Entry(id, run, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None)
+            entry = Entry(id, run, NOTICE, 0.0, "", 0, event, 0, 0, 0, 0, text, None, dialect)
     return row_of(entry)
 
 
@@ -216,6 +217,7 @@ class Feed:
     """The latest records, and the listeners that receive each new record.
 
     :param bus: the feed receives every record from the bus until `close`.
+    :param dialect: the dialect of the controller.
     :param journal: its ``run``, ``base`` and ``fault`` determine the id of a row.
     :param log: the log for events that can't be sent.
     :ivar listeners: the listeners that receive events.
@@ -225,6 +227,7 @@ class Feed:
     def __init__(
         self,
         bus: IEventBus,
+        dialect: Dialect,
         journal: Any,
         clock: Any,
         turns: Turns,
@@ -234,6 +237,7 @@ class Feed:
         log: logging.Logger | None = None,
     ) -> None:
         self.journal = journal
+        self._dialect = dialect
         self.listeners: dict[Listener, None] = {}
         self.lost = 0
         self._log = log or logging.getLogger(__name__)
@@ -339,7 +343,7 @@ class Feed:
         """Return the rows of the ring from one position to another."""
         shift, run = self.start, self.journal.run
         rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
-        return [_row(self._id(number), run, record) for number, record in rows]
+        return [_row(self._id(number), run, record, self._dialect) for number, record in rows]
 
     # Sending
 
