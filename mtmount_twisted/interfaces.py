@@ -7,6 +7,7 @@ objects.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -76,23 +77,32 @@ class IPairOwner(Interface):
 class IClient(Interface):
     """A client of the bridge: a commander or an observer."""
 
-    name = Attribute("Name in the log and the journal, a str; no other client has the same.")
-    source = Attribute("The `enums.Source` whose rules apply to the client.")
-    may_command = Attribute("False for an observer.")
-    name_lasts = Attribute("True if a later client with this name is the same commander.")
-    may_have_command = Attribute("False if the client may send stops, but may not have command.")
-    in_flight = Attribute("Number of its commands that have not ended; the bridge counts.")
-    address = Attribute(
+    name: str = Attribute("Name in the log and the journal; no other client has the same.")
+    source: IntEnum = Attribute("The `Source` whose rules apply to the client.")
+    may_command: bool = Attribute("False for an observer.")
+    name_lasts: bool = Attribute("True if a later client with this name is the same commander.")
+    may_have_command: bool = Attribute("False if the client may send stops, but may not have command.")
+    in_flight: int = Attribute("Number of its commands that have not ended; the bridge counts.")
+    address: str = Attribute(
         "Address of the client's own port as HOST:PORT: for a pair, its port for commands; for the client "
         "of a port, the client's end. Empty if there is none."
     )
-    behind = Attribute("Backlog in bytes, without the bytes that the connection buffers: int.")
+    behind: int = Attribute("Backlog in bytes, without the bytes that the connection buffers.")
 
     def send(data: bytes) -> None:
-        """Send whole lines, terminators included."""
+        """Send whole lines, terminators included. If the connection is lost or cut off, drop them."""
 
     def dismiss(why: str) -> None:
         """Close the client's connection because of an offence."""
+
+
+class IControllerLink(Interface):
+    """The link to the controller, as the bridge uses it while the link is up."""
+
+    has_room: bool = Attribute("True if the link accepts a command now.")
+
+    def send(data: bytes) -> None:
+        """Send a command, terminator included. Call this only while `has_room` is True."""
 
 
 class IBridge(Interface):

@@ -84,7 +84,7 @@ ROOMS: dict[str, Room] = {
     "journal": room("journal", "version visible files errors interfaces dialect net records"),
     "config": room("config", "files hosts errors dialects net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
-    "upstream": room("upstream", "net bridge"),
+    "upstream": room("upstream", "interfaces net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),
     "http": room("frontends.web.http", "files hosts errors wire dialect net journal"),
     "web": room(

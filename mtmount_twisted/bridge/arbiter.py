@@ -41,13 +41,13 @@ import logging
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, Meaning
 from mtmount_twisted.dialects.sources import Commander
+from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import ChangeRecord
 
@@ -91,10 +91,10 @@ class _Waiting:
     :ivar grantee: the client that the ask gives command; None for a command behind an ask.
     """
 
-    client: Any
+    client: IClient
     session_id: int
     header: CommandEnvelope
-    grantee: Any = None
+    grantee: IClient | None = None
     phase: _Phase = _Phase.WAITING
 
     @property
@@ -127,45 +127,46 @@ class CommandArbiter:
         self._dialect = dialect
         self._authority = Authority.RELEASED
         self._waiting: dict[_Waiting, None] = {}  # in the order of arrival
-        self._finished: set[Any] = set()  # clients that have closed their sending side only
+        self._finished: set[IClient] = set()  # clients that have closed their sending side only
         self._ending = False  # a lost holder gets no time of grace
         self._owes_stop = False  # the time of grace ended while the link was down
         self._grace: IDelayedCall | None = None
 
     # Asks
 
-    def asked(self, client: Any, header: CommandEnvelope, wanted: Commander) -> None:
+    def asked(self, client: IClient, header: CommandEnvelope, wanted: Commander) -> None:
         """Handle an `AskForCommand` of a client: grant it, refuse it, or let it wait for the controller."""
         if wanted == Commander.NONE:
             self._give_back(client, header)
             return
         grantee, why = self._grantee(client, wanted)
-        why = why or self._lease.why_not(grantee)
-        if why:
+        if grantee is None or why:
             self._dispatcher.refuse(client, header, f"refused: {why}")
         elif self._dispatcher.link is None:
             self._dispatcher.refuse(client, header, "not sent: the controller is not connected")
         elif self._authority.is_granted and self._lease.holder is not grantee:
-            self._grant(_Waiting(client, self._registry.session_of(client), header, grantee))
+            self._grant(_Waiting(client, self._registry.session_of(client), header), grantee)
         else:
             self.defer(client, header, grantee)
             self._ask_upstream()
 
-    def _grantee(self, client: Any, wanted: Commander) -> tuple[Any, str]:
-        """Return the client that the ask gives command, or None and the reason."""
-        if int(wanted) == int(client.source):
-            return client, "" if client.may_have_command else _stops_only(client)
-        grantees = [
-            other
-            for other in self._registry.clients.values()
-            if other.may_have_command and int(other.source) == int(wanted)
-        ]
+    def _grantee(self, client: IClient, wanted: Commander) -> tuple[IClient | None, str]:
+        """Return the client that the ask gives command, and the reason if it can't have command."""
+        grantees = [client] if client.may_have_command else []
+        if int(wanted) != int(client.source):
+            grantees = [
+                other
+                for other in self._registry.clients.values()
+                if other.may_have_command and int(other.source) == int(wanted)
+            ]
+        elif not grantees:
+            return None, _stops_only(client)
         if len(grantees) == 1:
-            return grantees[0], ""
+            return grantees[0], self._lease.why_not(grantees[0])
         which = "no" if not grantees else f"more than one ({len(grantees)})"
         return None, f"{which} {wanted.name} is connected"
 
-    def _give_back(self, client: Any, header: CommandEnvelope) -> None:
+    def _give_back(self, client: IClient, header: CommandEnvelope) -> None:
         asks = [each for each in self._unanswered() if each.grantee is not None]
         taken_back = [ask for ask in asks if client in (ask.client, ask.grantee)]
         self._drop(taken_back, "refused: it was given back before it was granted")
@@ -202,7 +203,7 @@ class CommandArbiter:
 
     # Commands behind an ask
 
-    def defers(self, client: Any, kind: CommandKind) -> bool:
+    def defers(self, client: IClient, kind: CommandKind) -> bool:
         """Return True if a command of this client waits behind an ask that may give the client command."""
         has_command = self._lease.holder is client
         if not self._waiting or (kind.is_stop and (has_command or self._rules.anyone_may_stop)):
@@ -212,14 +213,14 @@ class CommandArbiter:
             for each in self._unanswered()
         )
 
-    def defer(self, client: Any, header: CommandEnvelope, grantee: Any = None) -> None:
+    def defer(self, client: IClient, header: CommandEnvelope, grantee: IClient | None = None) -> None:
         """Let an ask with its grantee, or a command behind an ask, wait for the controller's answer."""
         self._waiting[_Waiting(client, self._registry.session_of(client), header, grantee)] = None
         client.in_flight += 1
 
     def take(
         self,
-        client: Any,
+        client: IClient,
         header: CommandEnvelope,
         then: OnComplete | None = None,
         session_id: int | None = None,
@@ -249,7 +250,7 @@ class CommandArbiter:
                     each.client, each.header, why_overtaken(client, header), each.session_id
                 )
 
-    def _take_stops(self, holder: Any) -> None:
+    def _take_stops(self, holder: IClient) -> None:
         """Send the waiting stops of the new holder at once, before its other commands."""
         if self._dispatcher.link is None:  # it is just being lost
             return
@@ -278,8 +279,8 @@ class CommandArbiter:
 
     # Grants
 
-    def _grant(self, ask: _Waiting) -> None:
-        grantee, lease = ask.grantee, self._lease
+    def _grant(self, ask: _Waiting, grantee: IClient) -> None:
+        lease = self._lease
         why = lease.why_not(grantee) or ("" if self._registry.is_here(grantee) else f"{grantee.name} is gone")
         if why:
             self._dispatcher.refuse(ask.client, ask.header, f"refused: {why}", ask.session_id)
@@ -288,7 +289,7 @@ class CommandArbiter:
             self._pass_to(grantee, f"{grantee.name} took it")
         self._accept(ask.client, ask.header, ask.session_id)
 
-    def _pass_to(self, grantee: Any, why: str) -> None:
+    def _pass_to(self, grantee: IClient, why: str) -> None:
         """Give command to a client that does not have it, and end the lease of the previous holder."""
         lease = self._lease
         previous_holder, number = lease.holder, lease.number
@@ -303,7 +304,7 @@ class CommandArbiter:
         if grantee in self._finished:
             self._miss(grantee)
 
-    def hand_command(self, holder: Any, grantee_name: str) -> str:
+    def hand_command(self, holder: IClient, grantee_name: str) -> str:
         """Give command to a client by its name; see `Bridge.hand_command`."""
         grantee = self._registry.clients.get(grantee_name)
         if self._lease.holder is not holder or not self._registry.is_here(holder):
@@ -324,7 +325,7 @@ class CommandArbiter:
         """True while the bridge waits for a lost holder."""
         return self._grace is not None
 
-    def _accept(self, client: Any, header: CommandEnvelope, session_id: int | None = None) -> None:
+    def _accept(self, client: IClient, header: CommandEnvelope, session_id: int | None = None) -> None:
         """Acknowledge a command that the bridge itself carries out, and report it as done."""
         self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
         for answer in (self._dialect.acknowledged(ACCEPT_TIMEOUT), self._dialect.succeeded()):
@@ -339,13 +340,13 @@ class CommandArbiter:
             self._ended(previous_holder, number, why)
         self._release_upstream()
 
-    def _ended(self, previous_holder: Any, number: int, why: str) -> None:
+    def _ended(self, previous_holder: IClient, number: int, why: str) -> None:
         """Withdraw the unsent commands of a lease that is over, and publish its end."""
         self._dispatcher.withdraw(number, f"refused: {self._lease.describe()}")
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
         self._log.info("%s no longer has command (lease %d): %s", previous_holder.name, number, why)
 
-    def _publish_change(self, kind: str, client: Any, detail: str) -> None:
+    def _publish_change(self, kind: str, client: IClient, detail: str) -> None:
         bus = self._bus
         bus.publish(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
 
@@ -385,7 +386,7 @@ class CommandArbiter:
             if each.grantee is None:
                 self._decide(each, not_granted)
             elif self._authority.is_granted:
-                self._grant(each)
+                self._grant(each, each.grantee)
             else:
                 self._dispatcher.refuse(each.client, each.header, explanation, each.session_id)
         if self._lease.holder is None:
@@ -416,7 +417,7 @@ class CommandArbiter:
 
     # The loss of the holder
 
-    def came(self, client: Any) -> None:
+    def came(self, client: IClient) -> None:
         """Add a connected client; a lost holder that returns keeps command."""
         holder = self._lease.holder
         if (
@@ -432,13 +433,13 @@ class CommandArbiter:
             self._stop_grace()
             self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)
 
-    def leaves(self, client: Any, why: str) -> None:
+    def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting asks and commands of a client before its connection is closed."""
         for each in tuple(self._waiting):
             if each.client is client and self._take_out(each):
                 self._dispatcher.refuse(client, each.header, f"not sent: {why}", each.session_id)
 
-    def left(self, client: Any) -> None:
+    def left(self, client: IClient) -> None:
         """Remove a client; if it has command, its time of grace begins."""
         self._finished.discard(client)
         asks = [each for each in self._unanswered() if each.grantee is client]
@@ -446,13 +447,13 @@ class CommandArbiter:
         if self._lease.holder is client:
             self._miss(client)
 
-    def finished(self, client: Any) -> None:
+    def finished(self, client: IClient) -> None:
         """Note that a client has closed its sending side only: as a holder it counts as lost."""
         self._finished.add(client)
         if self._lease.holder is client:
             self._miss(client)
 
-    def _miss(self, holder: Any) -> None:
+    def _miss(self, holder: IClient) -> None:
         """Begin the time of grace of a holder that is gone or sends no more, unless it has begun."""
         if self._grace is None and self._ending:
             self._grace_is_over(holder)
@@ -464,11 +465,12 @@ class CommandArbiter:
     def end_grace(self) -> None:
         """End the time of grace and give no other: a bridge that ends cannot stop the mount later."""
         self._ending = True
-        if self._grace is not None:
+        holder = self._lease.holder
+        if self._grace is not None and holder is not None:
             self._stop_grace()
-            self._grace_is_over(self._lease.holder)
+            self._grace_is_over(holder)
 
-    def _grace_is_over(self, client: Any) -> None:
+    def _grace_is_over(self, client: IClient) -> None:
         self._grace = None
         rule = self._rules.on_loss
         self._log.warning("%s did not return in time: %s; nobody has command", client.name, rule)
@@ -505,5 +507,5 @@ class CommandArbiter:
         self._release("the bridge ends")
 
 
-def _stops_only(client: Any) -> str:
+def _stops_only(client: IClient) -> str:
     return f"{client.name} may only stop things, and could do nothing with command"

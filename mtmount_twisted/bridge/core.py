@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import AbstractContextManager
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -33,7 +32,7 @@ from mtmount_twisted.dialects.dialect import (
 )
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.interfaces import IBridge
+from mtmount_twisted.interfaces import IBridge, IClient, IControllerLink
 from mtmount_twisted.journal.schema import CONTROLLER as CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -98,7 +97,7 @@ class Bridge:
         self._arbiter = CommandArbiter(clock, log, rules, bus, registry, dispatcher, self.lease, dialect)
 
     @property
-    def clients(self) -> dict[str, Any]:
+    def clients(self) -> dict[str, IClient]:
         """The connected clients, by name."""
         return self._registry.clients
 
@@ -118,7 +117,7 @@ class Bridge:
         return self._bus.epoch
 
     @property
-    def link(self) -> Any:
+    def link(self) -> IControllerLink | None:
         """The controller's link, from `link_up` to `link_down`, else None."""
         return self._dispatcher.link
 
@@ -127,7 +126,7 @@ class Bridge:
         """True while the holder is disconnected and the bridge waits for its return."""
         return self._arbiter.grace
 
-    def hand_command(self, holder: Any, grantee_name: str) -> str:
+    def hand_command(self, holder: IClient, grantee_name: str) -> str:
         """Give command to a commander by its name; `AskForCommand` names only a source.
 
         :param holder: the client that has command.
@@ -138,21 +137,21 @@ class Bridge:
 
     # Clients
 
-    def client_connected(self, client: Any) -> None:
+    def client_connected(self, client: IClient) -> None:
         """Admit a client that connected or came back, and send it the last values."""
         self._registry.enter(client)
         self._publish_change("connected", client.name, "", client.may_command)
         self._arbiter.came(client)
         self._registry.tell_one(client, self.known.current)
 
-    def client_lost(self, client: Any, why: str) -> None:
+    def client_lost(self, client: IClient, why: str) -> None:
         """Remove a client that is gone. Its commands continue; only observers receive their replies."""
         self._registry.leave(client)
         self._publish_change("disconnected", client.name, why, client.may_command)
         if not self._closed:
             self._arbiter.left(client)
 
-    def client_finished(self, client: Any) -> None:
+    def client_finished(self, client: IClient) -> None:
         """Note that a client sends no more and still listens: it keeps command as long as one that is gone.
 
         The client's commands continue, its asks too: if an ask brings it command, the client counts as gone
@@ -162,13 +161,13 @@ class Bridge:
         if not self._closed:
             self._arbiter.finished(client)
 
-    def client_leaves(self, client: Any, why: str) -> None:
+    def client_leaves(self, client: IClient, why: str) -> None:
         """End the commands of a client that the site is about to close, and send the client their ends."""
         with self._registry.gathering():
             self._arbiter.leaves(client, why)
             self._dispatcher.lose(why, client)
 
-    def cut_off(self, client: Any, why: str) -> None:
+    def cut_off(self, client: IClient, why: str) -> None:
         """Remove a slow consumer, or a client that gives way at a full port, before its disconnection.
 
         The bridge ignores all later lines of the client.
@@ -181,7 +180,7 @@ class Bridge:
         """Batch the replies to observers while several commands are processed."""
         return self._registry.gathering()
 
-    def commanded(self, client: Any, line: bytes) -> None:
+    def commanded(self, client: IClient, line: bytes) -> None:
         """Dispatch a command of a client. If the client was dismissed or cut off, only record the line."""
         try:
             header = self.dialect.read_command(line)
@@ -215,7 +214,7 @@ class Bridge:
         """The number of accepted stops; the front end compares it for a command that it held back."""
         return self._dispatcher.stops
 
-    def commanded_late(self, client: Any, line: bytes) -> None:
+    def commanded_late(self, client: IClient, line: bytes) -> None:
         """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop."""
         whole, header = self._read(line)
         if header is None or header.kind.is_ask or header.kind.is_stop:
@@ -224,13 +223,13 @@ class Bridge:
             self._publish_line(client.name, line, whole, client.may_command)
             self._dispatcher.refuse(client, header, "not sent: overtaken by a stop")
 
-    def _bear(self, client: Any) -> None:
+    def _bear(self, client: IClient) -> None:
         """Dismiss an observer that sends too many commands, after the refusal of one."""
         here = self._registry.is_here(client)
         if here and not client.may_command and self._registry.refusals_of(client) >= MAX_REFUSALS:
             self._dismiss(client, "it is an observer and keeps sending commands")
 
-    def unheard(self, client: Any, lines: list[bytes]) -> None:
+    def unheard(self, client: IClient, lines: list[bytes]) -> None:
         """Drop the commands of a client without a reply connection.
 
         The bridge refuses each command all the same, for the journal and for observers. The sender is not
@@ -247,7 +246,7 @@ class Bridge:
                 why = "not sent: its connection for replies is not up"
                 self._dispatcher.refuse(client, header, why, privileged=False)
 
-    def _malformed(self, client: Any, line: bytes, error: LineError) -> None:
+    def _malformed(self, client: IClient, line: bytes, error: LineError) -> None:
         """Close a connection that sent a malformed line; if the line names a command, refuse the command."""
         header = self.dialect.read_to_refuse(line)
         if header is None:
@@ -257,11 +256,11 @@ class Bridge:
             self._dispatcher.refuse(client, header, f"malformed: {error.reason}")
         self._dismiss(client, f"malformed: {error}")
 
-    def _dismiss(self, client: Any, why: str) -> None:
+    def _dismiss(self, client: IClient, why: str) -> None:
         self._registry.leave(client)  # the bridge ignores its later lines
         client.dismiss(why)
 
-    def _why_not(self, client: Any, header: CommandEnvelope, defers: bool) -> str:
+    def _why_not(self, client: IClient, header: CommandEnvelope, defers: bool) -> str:
         """Return the reason for the refusal of a command; empty if the bridge accepts it.
 
         :param defers: True if the command would wait behind an ask.
@@ -286,7 +285,7 @@ class Bridge:
 
     # The controller
 
-    def link_up(self, link: Any) -> None:
+    def link_up(self, link: IControllerLink) -> None:
         """Begin an epoch: both connections to the controller are up."""
         self._dispatcher.link_up(link)
         self._bus.epoch += 1

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, ReplyEnvelope
 from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.interfaces import IClient, IControllerLink
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
@@ -55,14 +56,24 @@ _STEPS = {
 """The step of each reply, in the journal's words."""
 
 
+@implementer(IClient)
 class _Own:
-    """The bridge as the sender of its own commands; it has no connection and receives no replies."""
+    """The bridge as the sender of its own commands: a client that has no connection and receives nothing."""
 
     name = "bridge"
+    address = ""
+    behind = 0
+    may_command = may_have_command = name_lasts = False
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.in_flight = 0
+
+    def send(self, data: bytes) -> None:
+        """Drop lines: `arbiter` learns the outcome of each command by its `OnComplete`."""
+
+    def dismiss(self, why: str) -> None:
+        """Do nothing: the bridge closes no connection of its own."""
 
 
 class CommandDispatcher:
@@ -90,7 +101,7 @@ class CommandDispatcher:
         source: Source,
         dialect: Dialect,
     ) -> None:
-        self.link: Any = None
+        self.link: IControllerLink | None = None
         self.stops = 0
         self.pending = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
         self.own = _Own(source)
@@ -106,14 +117,14 @@ class CommandDispatcher:
 
     # Down
 
-    def link_up(self, link: Any) -> None:
+    def link_up(self, link: IControllerLink) -> None:
         """Begin a new epoch with the link of the connected controller."""
         self.link = link
         self._sent_ids.forget()
 
     def begin(
         self,
-        client: Any,
+        client: IClient,
         header: CommandEnvelope,
         then: OnComplete | None = None,
         session_id: int | None = None,
@@ -208,7 +219,7 @@ class CommandDispatcher:
 
     def refuse(
         self,
-        client: Any,
+        client: IClient,
         header: CommandEnvelope,
         why: str,
         session_id: int | None = None,
@@ -237,7 +248,7 @@ class CommandDispatcher:
             if command.lease == lease and not stops:
                 self._give_up(command, why)
 
-    def lose(self, why: str, client: Any = None) -> None:
+    def lose(self, why: str, client: IClient | None = None) -> None:
         """End the pending commands: the controller can't end them any more, or the client is closing.
 
         :param client: the client that sent the commands; None for all clients.
@@ -296,7 +307,7 @@ class CommandDispatcher:
         )
 
     def publish_unsent(
-        self, step: str, client: Any, header: CommandEnvelope, explanation: str, privileged: bool
+        self, step: str, client: IClient, header: CommandEnvelope, explanation: str, privileged: bool
     ) -> None:
         """Publish the end of a command that never was pending."""
         bus, lease = self._bus, self._lease.of(client)
@@ -331,6 +342,6 @@ class CommandDispatcher:
             self._sweep = None
 
 
-def why_overtaken(client: Any, stop: CommandEnvelope) -> str:
+def why_overtaken(client: IClient, stop: CommandEnvelope) -> str:
     """Return the explanation for a command that a client's stop overtook."""
     return f"not sent: overtaken by {name_of(stop.kind)} of {client.name}"

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TypeVar, cast
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -21,6 +21,11 @@ from zope.interface import implementer
 from mtmount_twisted.interfaces import IEventBus, IJournal
 from mtmount_twisted.journal.limited import RecordLimiter
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
+
+R = TypeVar("R", bound=Record)
+
+Subscriber = Callable[[Record, int], None]
+"""Receives a record, and the number of its row in the journal."""
 
 
 @implementer(IEventBus)
@@ -52,16 +57,16 @@ class EventBus:
         self._limiter = RecordLimiter(
             partial(self.publish, within_bounds=True), clock, self.counts, wall_clock
         )
-        self._subscribers: dict[type[Record], tuple[Callable[[Any, int], None], ...]] = {
+        self._subscribers: dict[type[object], tuple[Subscriber, ...]] = {
             kind: () for kind in (LineRecord, CommandRecord, ChangeRecord)
         }
 
     @property
-    def subscribers(self) -> list[Callable[[Any, int], None]]:
+    def subscribers(self) -> list[Subscriber]:
         """Every subscriber, once for each type of record that it receives."""
         return [subscriber for of_kind in self._subscribers.values() for subscriber in of_kind]
 
-    def subscribe(self, subscriber: Callable[[Any, int], None], *kinds: type[Record]) -> None:
+    def subscribe(self, subscriber: Callable[[R, int], None], *kinds: type[R]) -> None:
         """Call a subscriber with each record of some types from now on, and with the record's number.
 
         :param subscriber: called with the record, and the number of its row in the journal; 0 for a record
@@ -69,9 +74,9 @@ class EventBus:
         :param kinds: the types of record that it receives.
         """
         for kind in kinds:
-            self._subscribers[kind] += (subscriber,)
+            self._subscribers[kind] += (cast(Subscriber, subscriber),)  # it receives only these kinds
 
-    def unsubscribe(self, subscriber: Callable[[Any, int], None]) -> None:
+    def unsubscribe(self, subscriber: object) -> None:
         """Remove a subscriber. If it is not subscribed, do nothing."""
         for kind, subscribers in self._subscribers.items():
             self._subscribers[kind] = tuple(each for each in subscribers if each != subscriber)

@@ -7,9 +7,9 @@ from the HHD. `Lease` knows neither time nor connections; `arbiter` changes it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.interfaces import IClient
 
 
 @dataclass(slots=True)
@@ -20,27 +20,27 @@ class Lease:
     :ivar number: the number of the latest lease, counted from 1; 0 before the first.
     """
 
-    holder: Any = None
+    holder: IClient | None = None
     number: int = 0
 
-    def of(self, client: Any) -> int:
+    def of(self, client: IClient) -> int:
         """Return the number of the lease that a client holds; 0 if it holds none."""
         return self.number if self.holder is client else 0
 
-    def why_not(self, grantee: Any) -> str:
+    def why_not(self, grantee: IClient) -> str:
         """Return the reason why this client cannot have command; empty if it can."""
         holder = self.holder
         if holder is None or holder is grantee or holder.source != Source.HHD:
             return ""
         return f"{holder.name} has command, and nobody can take it from the HHD"
 
-    def grant(self, grantee: Any) -> None:
+    def grant(self, grantee: IClient) -> None:
         """Give command to a client. A client that has it keeps its lease."""
         if self.holder is not grantee:
             self.holder = grantee
             self.number += 1
 
-    def pass_on(self, successor: Any) -> None:
+    def pass_on(self, successor: IClient) -> None:
         """Replace the holder by another object for the same client; the lease stays."""
         self.holder = successor
 

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Meaning
+from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
@@ -57,7 +57,7 @@ class PendingCommand:
     """
 
     key: int
-    client: Any
+    client: IClient
     session_id: int
     header: CommandEnvelope
     lease: int
@@ -109,7 +109,7 @@ class PendingCommands:
 
     def add(
         self,
-        client: Any,
+        client: IClient,
         session_id: int,
         header: CommandEnvelope,
         lease: int,

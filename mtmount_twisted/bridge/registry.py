@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
-from typing import Any
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope
+from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.journal.schema import EVERYONE, OBSERVERS
 from mtmount_twisted.records import LineRecord
 
@@ -35,10 +35,10 @@ class ClientRegistry:
     """
 
     def __init__(self, bus: EventBus, terminator: bytes) -> None:
-        self.clients: dict[str, Any] = {}
+        self.clients: dict[str, IClient] = {}
         self._bus = bus
         self._terminator = terminator
-        self._observers: dict[str, Any] = {}
+        self._observers: dict[str, IClient] = {}
         self._sessions: dict[str, int] = {}
         self._refusals: Counter[str] = Counter()  # of each observer, in its session
         self._numbers = count(1)
@@ -61,7 +61,7 @@ class ClientRegistry:
             for observer in tuple(self._observers.values()):  # a send may cut an observer off
                 observer.send(piece)
 
-    def enter(self, client: Any) -> None:
+    def enter(self, client: IClient) -> None:
         """Add a client, and begin its session."""
         self._give()  # a new client receives only later lines
         self.clients[client.name] = client
@@ -69,27 +69,27 @@ class ClientRegistry:
         if not client.may_command:
             self._observers[client.name] = client
 
-    def leave(self, client: Any) -> None:
+    def leave(self, client: IClient) -> None:
         """Remove a client. If it is not registered, do nothing."""
         for table in (self.clients, self._sessions, self._observers, self._refusals):
             table.pop(client.name, None)
 
-    def is_here(self, client: Any) -> bool:
+    def is_here(self, client: IClient) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
         return self.clients.get(client.name) is client
 
-    def session_of(self, client: Any) -> int:
+    def session_of(self, client: IClient) -> int:
         """Return the number of a client's session; 0 if the client is not registered."""
         return self._sessions.get(client.name, 0)
 
-    def refusals_of(self, observer: Any) -> int:
+    def refusals_of(self, observer: IClient) -> int:
         """Count a command of a registered observer, and return the number of its commands in this session."""
         self._refusals[observer.name] += 1
         return self._refusals[observer.name]
 
     def tell(
         self,
-        client: Any,
+        client: IClient,
         header: CommandEnvelope,
         answer: ReplyEnvelope,
         session_id: int | None = None,
@@ -125,7 +125,7 @@ class ClientRegistry:
         bus = self._bus
         bus.publish(LineRecord(bus.now(), bus.epoch, peer, "to", line, code, sequence_id, privileged))
 
-    def tell_one(self, client: Any, events: list[EventEnvelope]) -> None:
+    def tell_one(self, client: IClient, events: list[EventEnvelope]) -> None:
         """Send events to one client only.
 
         The events to a client without rights are not recorded, because each connection repeats them.

@@ -9,7 +9,10 @@ import logging
 from collections import deque
 from typing import Any
 
+from zope.interface import implementer
+
 from mtmount_twisted.bridge.core import CONTROLLER, Bridge
+from mtmount_twisted.interfaces import IControllerLink
 from mtmount_twisted.net.admission import Network
 from mtmount_twisted.net.paired_session import PairedSession
 
@@ -17,6 +20,7 @@ MAX_EARLY = 1000
 """Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
 
 
+@implementer(IControllerLink)
 class ControllerLink(PairedSession):
     """The session with the controller. It reports to the bridge: link up, lines received, link down.
 

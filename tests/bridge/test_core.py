@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.envelope import LONGEST_REST
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
-from mtmount_twisted.interfaces import IBridge, IClient, IJournal
+from mtmount_twisted.interfaces import IBridge, IClient, IControllerLink, IJournal
 from mtmount_twisted.journal.limited import VISIT_ROWS
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support.commanders import (
@@ -40,8 +40,9 @@ class RoutingTests(SynchronousTestCase):
         self.link.read()
 
     def test_doubles_keep_the_contracts(self) -> None:
-        """The clients and the journal of these tests are what the bridge may expect."""
+        """The clients, link and journal of these tests provide the interfaces that the bridge expects."""
         self.assertTrue(verifyObject(IClient, self.csc))
+        self.assertTrue(verifyObject(IControllerLink, self.link))
         self.assertTrue(verifyObject(IJournal, self.house.journal))
 
     def test_contract(self) -> None:

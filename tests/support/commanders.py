@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +16,7 @@ from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
-from mtmount_twisted.interfaces import IClient, IJournal
+from mtmount_twisted.interfaces import IClient, IControllerLink, IJournal
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from . import strategies  # noqa: F401 - it sets Hypothesis's profile
@@ -141,6 +141,7 @@ class LeavingClient(RecordingClient):
         self.go()
 
 
+@implementer(IControllerLink)
 class RecordingLink:
     """The controller's link, and the test's way to be the controller.
 
@@ -285,8 +286,7 @@ class CommandCase(SynchronousTestCase):
     @property
     def holder(self) -> RecordingClient | None:
         """Who has command."""
-        holder: RecordingClient | None = self.house.bridge.lease.holder
-        return holder
+        return cast(RecordingClient | None, self.house.bridge.lease.holder)
 
     def granted(self, client: RecordingClient) -> None:
         """A client was told that its ask is done, and has command."""

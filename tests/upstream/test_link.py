@@ -6,7 +6,7 @@ import logging
 
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.interfaces import IPairOwner
+from mtmount_twisted.interfaces import IControllerLink, IPairOwner
 from mtmount_twisted.upstream.link import MAX_EARLY
 from tests.support.bridges import LOG, BridgeCase, command, explanation, reply
 from tests.support.commanders import MOVE, STATE, STOP
@@ -30,8 +30,9 @@ class LinkTests(BridgeCase):
         self.assertTrue(self.controller.connect_server())
 
     def test_contract(self) -> None:
-        """It is the owner of a pair."""
-        self.assertTrue(verifyObject(IPairOwner, self.service.link))
+        """It is the owner of a pair, and the link that the bridge expects."""
+        for interface in (IPairOwner, IControllerLink):
+            self.assertTrue(verifyObject(interface, self.service.link))
 
     def test_said_too_early(self) -> None:
         """What the controller says before both connections are up is delivered when they are, in order."""
