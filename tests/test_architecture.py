@@ -325,8 +325,8 @@ CONNECTIONS = default(WEB, "max_connections"), default(WEB, "max_connections_per
 BOUNDS = {
     "a line": size(lines.MAX_LINE_LENGTH),
     "received messages, unread": f"{pair.MAX_UNREAD:,}",
-    "sent data that the peer has not read": f"{size(protocol.MAX_UNSENT)}, "
-    f"with {protocol.WRITE_OVERHEAD} bytes for each write",
+    "sent data that the peer has not read": f"{size(pair.MAX_UNSENT)}, "
+    f"with {pair.WRITE_OVERHEAD} bytes for each write",
     "an attempt to connect, per address": f"{halves.CONNECT_TIMEOUT:g} s",
     "looking up a host name": f"{resolving.LOOK_UP_TIME:g} s",
     "a file of a configuration": f"{size(files.MOST_BYTES)}; TOML {size(files.MOST_TOML)}, "

@@ -6,7 +6,7 @@ import inspect
 import logging
 from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
 from zope.interface.verify import verifyObject
@@ -17,7 +17,7 @@ from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPair
 from mtmount_twisted.net.halves import ClientHalf, OnePeerFactory, ServerHalf, WriterFactory
 from mtmount_twisted.net.protocol import LineReader, LineWriter
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.testing import HOST, MemoryReactor
 
 LOG = logging.getLogger("tests.interfaces")
@@ -28,11 +28,12 @@ class InterfacesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         reactor = MemoryReactor()
+        buffer = SendBuffer(reactor, 1000)
         self.pair = Communicator("c", HOST, 1, HOST, 0, LOG, True, False, reactor=reactor)
-        self.client = ClientHalf("c", reactor, LOG, self.pair, lambda: 0.1)
+        self.client = ClientHalf("c", reactor, LOG, self.pair, lambda: 0.1, buffer)
         self.server = ServerHalf("c", reactor, LOG, self.pair, HOST, 0, 100)
         self.reader = LineReader(self.server)
-        self.writer = LineWriter(self.client, reactor, RateLimitedLog(reactor, LOG, A_FEW), "c", Waiters())
+        self.writer = LineWriter(self.client, reactor, RateLimitedLog(reactor, LOG, A_FEW), "c", buffer)
 
     def test_ours(self) -> None:
         """The pair and its halves are what those to their left report to."""
@@ -54,7 +55,6 @@ class InterfacesTests(SynchronousTestCase):
         for protocol in (self.reader, self.writer):
             self.assertTrue(verifyObject(IProtocol, protocol))
             self.assertFalse(IHalfCloseableProtocol.providedBy(protocol))
-        self.assertTrue(verifyObject(IPushProducer, self.writer))
 
     def test_every_method_is_explained(self) -> None:
         """Each contract says, in words, what it is and what each of its methods means."""

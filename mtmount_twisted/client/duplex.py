@@ -75,6 +75,7 @@ class DuplexProtocol(LineWriter):
         self._reader = reader
         self._state = PROVING
         self._has_heard = self._has_sent = False
+        self.send = self._send_first
         self._timer: IDelayedCall | None = None
         self._refusal: tuple[str, str] | None = None
 
@@ -115,10 +116,10 @@ class DuplexProtocol(LineWriter):
         if self._state is not GONE:
             self.transport.abortConnection()
 
-    def send(self, data: bytes) -> None:
-        """See `LineWriter`."""
+    def _send_first(self, data: bytes) -> None:
         self._has_sent = True
-        super().send(data)
+        self.send = self.buffer.send
+        self.send(data)
 
     def dataReceived(self, data: bytes) -> None:
         """Pass data to the reader. The first data shows that the connection is usable."""
@@ -189,9 +190,7 @@ class DuplexClientHalf(ClientHalf):
 
     def _make_writer(self) -> DuplexProtocol:
         reader = LineReader(self.incoming, self.incoming.max_line)
-        return DuplexProtocol(
-            self, reader, self.reactor, self.log, self.name, self.writes, self.max_unsent, self.send_at_once
-        )
+        return DuplexProtocol(self, reader, self.reactor, self.log, self.name, self.buffer)
 
 
 @implementer(ILineReaderOwner)

@@ -38,9 +38,10 @@ from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from .deadlines import Deadline
 from .endpoints import BACKLOG
 from .machines import machine
-from .protocol import MAX_UNSENT, LineReader, LineWriter
+from .protocol import LineReader, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
 from .resolving import AttemptBound, NamedConnector, names_of
+from .send_buffer import SendBuffer
 from .waiting import Waiters
 
 CONNECT_TIMEOUT = 5.0
@@ -177,10 +178,9 @@ class ClientHalf:
     """The client half: the actions of its state machine, and its data.
 
     :ivar writer: the `LineWriter` while the client is connected, else None.
-    :ivar writes: the Deferreds of writes that wait for the peer to read.
+    :ivar buffer: the buffer for everything that is written. The pair detaches it after a loss.
     :ivar wrong_port: explanation and remedy if data from the far end shows that this is a wrong port; else
         empty.
-    :raises ValueError: if `max_unsent` is below 1.
     """
 
     def __init__(
@@ -190,23 +190,18 @@ class ClientHalf:
         log: logging.Logger,
         owner: IPairOwner,
         retry_interval: Callable[[], float],
-        max_unsent: int = MAX_UNSENT,
-        send_at_once: bool = False,
+        buffer: SendBuffer,
         unreachable_level: Callable[[], int] = lambda: logging.WARNING,
     ) -> None:
-        if max_unsent < 1:
-            raise ValueError(f"max_unsent: expected 1 or more, got {max_unsent!r}")
         self.name = name
         self.reactor = reactor
         self.log = log
         self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self.owner = owner
         self.retry_interval = retry_interval
-        self.max_unsent = max_unsent
-        self.send_at_once = send_at_once
+        self.buffer = buffer
         self.unreachable_level = unreachable_level
         self.writer: LineWriter | None = None
-        self.writes: Waiters[None] = Waiters()
         self._state: _ClientInputs = _build_client(self)
         self._gone: Waiters[None] = Waiters()
         self._leaving: LineWriter | None = None
@@ -335,9 +330,7 @@ class ClientHalf:
         self.begin(*self._target)
 
     def _make_writer(self) -> LineWriter:
-        return LineWriter(
-            self, self.reactor, self.limited_log, self.name, self.writes, self.max_unsent, self.send_at_once
-        )
+        return LineWriter(self, self.reactor, self.limited_log, self.name, self.buffer)
 
     def _report_failure(self, reason: Failure, is_first: bool) -> None:
         self.why_not = reason.getErrorMessage()
@@ -410,6 +403,7 @@ class ServerHalf:
     :ivar error: the reason why it can't listen, or None.
     :ivar listening: the listening port, or None.
     :ivar opened: the Deferreds that wait until it listens or fails.
+    :ivar lines_received: the owner's method, which receives the lines directly.
     """
 
     def __init__(
@@ -433,6 +427,7 @@ class ServerHalf:
         self.log = log
         self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self.owner = owner
+        self.lines_received: Callable[[list[bytes]], None] = owner.lines_received
         self.host = host
         self.port = port
         self.max_line = max_line
@@ -480,10 +475,6 @@ class ServerHalf:
         self._state.made(reader)
         if self.reader is reader:
             self.owner.server_changed(None)
-
-    def lines_received(self, lines: list[bytes]) -> None:
-        """See `ILineReaderOwner`."""
-        self.owner.lines_received(lines)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
         """See `ILineReaderOwner`."""

@@ -42,13 +42,20 @@ from .arguments import check_bool, check_pair_arguments
 from .deadlines import FairClock
 from .halves import ClientHalf, ServerHalf, check_destination
 from .logs import send_unconfigured_to_twisted
-from .protocol import HTTP_ANSWER, MAX_UNSENT, TLS_ALERT, LineWriter
+from .protocol import HTTP_ANSWER, TLS_ALERT, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
 from .receive_queue import Messages, ReceiveQueue
+from .send_buffer import SendBuffer
 from .waiting import Waiters
 
 MAX_UNREAD = 1000
 """Number of unread messages at which reading from the socket pauses."""
+
+MAX_UNSENT = 16 * 2**20
+"""Largest backlog in bytes while a peer does not read."""
+
+WRITE_OVERHEAD = 500
+"""Bytes that each such write counts in addition to its data: about the size of its Deferred."""
 
 M = TypeVar("M")
 
@@ -79,6 +86,8 @@ class ClientServerPair(Generic[M]):
     :param max_unsent: largest backlog in bytes while the peer does not read, at least 1.
     :param send_at_once: True to send data in the same turn of the reactor instead of the next one, unless the
         last send was within 50 µs. This shortens a round trip, and makes a write take longer.
+    :param send_buffer: the buffer for everything that is written; it takes the place of `max_unsent` and
+        `send_at_once`.
     :raises ValueError: if `client_host` or `client_port` is invalid and `connect` is True, if `server_host`
         or `server_port` is invalid, or if a bound is below 1.
     :raises TypeError: if an argument has a wrong type. The error names the parameter.
@@ -112,6 +121,7 @@ class ClientServerPair(Generic[M]):
         max_line_length: int = MAX_LINE_LENGTH,
         max_unsent: int = MAX_UNSENT,
         send_at_once: bool = False,
+        send_buffer: SendBuffer | None = None,
         carries: Content[Any] = LINES,
     ) -> None:
         if reactor is None:
@@ -134,6 +144,10 @@ class ClientServerPair(Generic[M]):
         client_host = "localhost" if client_host is None else client_host
         if connect:
             check_destination(client_host, client_port)
+        if max_unsent < 1:
+            raise ValueError(f"max_unsent: expected 1 or more, got {max_unsent!r}")
+        if send_buffer is None:
+            send_buffer = SendBuffer(reactor, max_unsent, write_overhead=WRITE_OVERHEAD, at_once=send_at_once)
         send_unconfigured_to_twisted(log, reactor)
         self.name, self.log, self.reactor = name, log, reactor
         self.limited_log = RateLimitedLog(reactor, log, A_FEW)
@@ -145,8 +159,7 @@ class ClientServerPair(Generic[M]):
         self._client: ClientHalf = self._client_half(
             *shared,
             lambda: self.connect_retry_interval,
-            max_unsent,
-            send_at_once,
+            send_buffer,
             lambda: self.unreachable_level,
         )
         self._server: ServerHalf = self._server_half(*shared, server_host or "", server_port, max_line_length)
@@ -448,7 +461,7 @@ class ClientServerPair(Generic[M]):
             writer.send(self._encode(message))
         except Exception:
             return fail()
-        return succeed(None) if writer.has_room else writer.waiting.wait()
+        return succeed(None) if writer.buffer.has_room else writer.room()
 
     def write_many(self, messages: Iterable[M]) -> Deferred[None]:
         """Write several messages in one operation, which costs little more than one message.
@@ -464,7 +477,7 @@ class ClientServerPair(Generic[M]):
             writer.send(self._encode_many(messages))
         except Exception:
             return fail()
-        return succeed(None) if writer.has_room else writer.waiting.wait()
+        return succeed(None) if writer.buffer.has_room else writer.room()
 
     @property
     def _there(self) -> str:
@@ -602,7 +615,7 @@ class ClientServerPair(Generic[M]):
             self._client_came.fire(None)
 
     def _end_client_waiters(self, make_error: Callable[[], Exception]) -> None:
-        self._client.writes.fail(make_error)
+        self._client.buffer.detach(make_error)
         if self.closed:
             self._client_lost.fail(make_error)
         else:

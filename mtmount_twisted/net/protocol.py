@@ -1,8 +1,8 @@
 """Conversion of bytes to lines and back: the two protocols of a connection pair.
 
 Each connection of a pair carries data one way only, so there are two protocols. `LineReader`, on the server
-connection, splits received data into lines. `LineWriter`, on the client connection, writes, and notices
-whether the peer reads. Neither knows the messages in the lines.
+connection, splits received data into lines. `LineWriter`, on the client connection, writes. Neither knows
+the messages in the lines.
 
 Each protocol touches only its own transport. Next to read: `halves`, which makes the protocols and follows
 their connections.
@@ -10,14 +10,11 @@ their connections.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IHalfCloseableProtocol,
-    IPushProducer,
-    IReactorTime,
-)
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -25,25 +22,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
-from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
+from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .deadlines import Deadline
 from .liveness import keep_alive, watch_window
 from .rate_limited_log import RateLimitedLog
-from .send_buffer import PromptSender
+from .send_buffer import SendBuffer
 from .turns import LEAST, Turns
-from .waiting import Waiters
 
 CLOSE_TIMEOUT = 0.5
 """Time in seconds in which a closing connection may send its remaining data."""
-
-MAX_UNSENT = 16 * 2**20
-"""Largest number of bytes written while a peer does not read."""
-
-WRITE_OVERHEAD = 500
-"""Bytes that each such write counts in addition to its data: about the size of its Deferred."""
 
 TLS_ALERT = b"\x15\x03"
 """First bytes of a TLS record with an alert (RFC 8446, 5.1), the answer of TLS to plain text."""
@@ -243,78 +233,44 @@ class HalfCloseReader(LineReader):
         """Do nothing: this side never ends only its own direction."""
 
 
-@implementer(IPushProducer)
 class LineWriter(Protocol):
-    """Protocol that writes messages, and notices whether the peer reads them fast enough.
+    """Protocol that writes messages through a `SendBuffer`, which may outlive the connection.
 
-    :param owner: an `ILineWriterOwner`.
+    :param owner: an `ILineWriterOwner`. After a loss it detaches the buffer.
     :param clock: clock that limits the duration of closing.
     :param log: log for unexpected data from the peer, unless the owner can explain it.
     :param name: name of the connection in the log.
-    :param waiting: the Deferreds of writes that wait for the peer to read. The owner ends them after a loss.
-    :param max_unsent: largest number of bytes written without room, at least 1.
-    :param send_at_once: True to send each write in its own turn of the reactor, with a `PromptSender`.
-    :ivar has_room: False from the moment when the transport's buffer is full until it is sent. Then the
-        Deferreds in `waiting` fire.
+    :param buffer: the buffer for everything that is written.
+    :ivar send: sends one or more whole messages; see `SendBuffer.send`.
     """
 
     transport: Any
 
     def __init__(
-        self,
-        owner: ILineWriterOwner,
-        clock: IReactorTime,
-        log: RateLimitedLog,
-        name: str,
-        waiting: Waiters[None],
-        max_unsent: int = MAX_UNSENT,
-        send_at_once: bool = False,
+        self, owner: ILineWriterOwner, clock: IReactorTime, log: RateLimitedLog, name: str, buffer: SendBuffer
     ) -> None:
         self.owner = owner
         self.clock = clock
         self.log = log
         self.name = name
-        self.max_unsent = max_unsent
-        self.waiting = waiting
-        self.has_room = True
-        self._unsent = 0  # bytes written without room, including those of cancelled waits
-        self._send_at_once = send_at_once
-        self._prompt: PromptSender | None = None
+        self.buffer = buffer
+        self.send: Callable[[bytes], None] = buffer.send
         self._abort: IDelayedCall | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """False from the moment when the transport's buffer is full until it is sent."""
+        return self.buffer.has_room
+
+    def room(self) -> Deferred[None]:
+        """Return a Deferred that fires when there is room. The owner ends it if the connection is lost."""
+        return self.buffer.room()
 
     def connectionMade(self) -> None:
         keep_alive(self.transport)
-        if self._send_at_once:
-            self._prompt = PromptSender(self.clock, self.transport)
         self._stop_watch = watch_window(self.transport, self.clock)
-        self.transport.registerProducer(self, True)
+        self.buffer.attach(self.transport)
         self.owner.writer_connected(self)
-
-    def send(self, data: bytes) -> None:
-        """Pass one or more whole messages to the transport. Afterwards `has_room` tells if it can take more.
-
-        :raises BacklogError: if there is no room and `max_unsent` bytes were written since there was room,
-            counting `WRITE_OVERHEAD` for each call. Then nothing is sent. While there is room, data of any
-            size is accepted.
-        """
-        if not self.has_room and self._unsent + len(data) > self.max_unsent:
-            raise BacklogError(self.max_unsent)
-        self.transport.write(data)
-        if self._prompt is not None:
-            self._prompt.send_now()
-        if not self.has_room:
-            self._unsent += len(data) + WRITE_OVERHEAD
-
-    def pauseProducing(self) -> None:
-        self.has_room = False
-
-    def resumeProducing(self) -> None:
-        self.has_room = True
-        self._unsent = 0
-        self.waiting.fire(None)
-
-    def stopProducing(self) -> None:
-        """Do nothing: the connection is lost, and `connectionLost` follows."""
 
     def dataReceived(self, data: bytes) -> None:
         if not self.owner.writer_heard(self, data):
@@ -325,7 +281,7 @@ class LineWriter(Protocol):
     def close(self) -> None:
         """Close after all data is sent, or after `CLOSE_TIMEOUT` if the peer does not read."""
         if self._abort is None:
-            self.transport.unregisterProducer()
+            self.buffer.finish()
             self._abort = Deadline(self.clock, CLOSE_TIMEOUT, self.transport.abortConnection)
             self.transport.loseConnection()
 

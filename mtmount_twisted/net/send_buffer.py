@@ -1,17 +1,21 @@
-"""Bounded sending: a client that falls behind by more than a bound is a slow consumer and is disconnected.
+"""Bounded sending: everything that the package writes to a peer goes through a `SendBuffer`.
 
-Nothing is dropped for a connected client, and no other client waits for a slow one. While the transport has
-room, data is sent at once. A caller that sends much in one turn should join the data, because each piece may
-cost a system call. Each client of the bridge has a `SendBuffer`, and so has each event stream of the web.
+While the transport has room, data is sent at once. A caller that sends much in one turn should join the data,
+because each piece may cost a system call. Without room, a `SendBuffer` keeps a backlog up to a bound. Beyond
+the bound, either the write fails (the pairs of the library), or the peer is a slow consumer and is
+disconnected (the clients of the bridge and the event streams of the web). Nothing is dropped for a connected
+peer, and no other peer waits for a slow one.
 
 This module touches a clock and a transport, or any object with the same methods for bytes and a producer.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -23,6 +27,8 @@ from twisted.internet.interfaces import (
     IWriteDescriptor,
 )
 from zope.interface import implementer
+
+from mtmount_twisted.errors import BacklogError
 
 from .deadlines import Deadline
 from .waiting import Waiters
@@ -48,61 +54,76 @@ def bound_system_buffer(transport: Any) -> None:
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
 
 
-class PromptSender:
-    """Sender that flushes data in the present turn of the reactor. It is the one place that calls
-    ``doWrite``.
+class BufferState(Enum):
+    """State of a `SendBuffer`, whose docstring explains each."""
 
-    The reactor itself writes in its next turn. A round trip takes 117 µs with this class and 130 µs without
-    it (benchmark ``round_trip``, "ours, sent at once" against "ours"). Two flushes are at least
-    `AT_ONCE_INTERVAL` apart, because each is a system call; a write in between waits for the reactor.
+    DETACHED = "detached"
+    READY = "ready"
+    FULL = "full"
+    FINISHED = "finished"
 
-    A transport that wraps a socket, such as TLS, decides for itself when it writes and how it ends. If the
-    class of a transport is not an `IWriteDescriptor`, nothing is flushed early. An error that ``doWrite``
-    returns is left for the reactor to find.
-    """
 
-    __slots__ = ("_clock", "_sent_at", "_transport")
-
-    def __init__(self, clock: IReactorTime, transport: Any) -> None:
-        self._clock = clock
-        self._sent_at = -AT_ONCE_INTERVAL
-        self._transport = transport if IWriteDescriptor.implementedBy(type(transport)) else None
-
-    def send_now(self) -> None:
-        """Flush, unless the last flush was within `AT_ONCE_INTERVAL`, or the clock went back."""
-        if self._transport is None:
-            return
-        now = self._clock.seconds()
-        if not 0 <= now - self._sent_at < AT_ONCE_INTERVAL:
-            self._sent_at = now
-            self._transport.doWrite()
+DETACHED, READY, FULL, FINISHED = BufferState
 
 
 @implementer(IPushProducer)
 class SendBuffer:
-    """Writer to a transport. While the transport has no room, it keeps a backlog, up to a bound.
+    """Writer to a transport. While the transport has no room, it keeps a backlog, up to a bound. Its states::
 
-    :param clock: clock that measures how long the client is behind.
+        detached:  there is no transport; data is dropped
+        ready:     the transport takes data
+        full:      the transport has no room; data goes to the backlog
+        finished:  the transport has all data and is to be closed; further data is dropped
+
+    It is the one place that calls ``doWrite``, which sends in the present turn of the reactor. The reactor
+    itself writes in its next turn. A round trip takes 117 µs with ``doWrite`` and 130 µs without it
+    (benchmark ``round_trip``, "ours, sent at once" against "ours"). Two such calls are at least
+    `AT_ONCE_INTERVAL` apart, because each is a system call; a write in between waits for the reactor. An
+    error that ``doWrite`` returns is left for the reactor to find.
+
+    A transport that wraps a socket, such as TLS, decides for itself when it writes and how it ends. If the
+    class of a transport is not an `IWriteDescriptor`, the reactor decides when data is sent.
+
+    :param clock: clock that measures how long the peer is behind.
     :param max_bytes: largest backlog in bytes, without the bytes that the transport itself buffers.
-    :param max_seconds: longest time that the oldest unread data may wait. A client that keeps reading is not
-        cut off, however long some data remains unread.
-    :param cut_off: called once with the reason when a bound is exceeded.
+    :param max_seconds: longest time that the oldest unread data may wait; None for no limit. A peer that
+        keeps reading is not cut off, however long some data remains unread.
+    :param cut_off: called once with the reason when a bound is exceeded. If None, a write beyond `max_bytes`
+        raises an error instead, and the connection stays.
+    :param write_overhead: bytes that a kept write counts in addition to its data.
+    :param at_once: True to send in the present turn of the reactor.
+    :ivar max_bytes: the parameter.
     """
 
     def __init__(
-        self, clock: IReactorTime, max_bytes: int, max_seconds: float, cut_off: Callable[[str], None]
+        self,
+        clock: IReactorTime,
+        max_bytes: int,
+        max_seconds: float | None = None,
+        cut_off: Callable[[str], None] | None = None,
+        *,
+        write_overhead: int = 0,
+        at_once: bool = True,
     ) -> None:
+        self.max_bytes = max_bytes
+        self._state = DETACHED
         self._clock = clock
-        self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._cut_off = cut_off
+        self._write_overhead = write_overhead
+        self._at_once = at_once
         self._transport: Any = None
-        self._has_room = False
-        self._prompt: PromptSender | None = None
+        self._flush: Callable[[], object] | None = None  # the transport's ``doWrite``
+        self._flushed_at = 0.0
         self._kept: deque[tuple[float, bytes]] = deque()  # with the time of arrival
-        self._kept_bytes = 0
+        self._kept_bytes = 0  # with the overhead
         self._deadline: IDelayedCall | None = None
         self._roomy: Waiters[None] = Waiters()
+
+    @property
+    def has_room(self) -> bool:
+        """True while the transport takes data."""
+        return self._state is READY
 
     @property
     def behind(self) -> int:
@@ -110,67 +131,92 @@ class SendBuffer:
         return self._kept_bytes
 
     def attach(self, transport: Any) -> None:
-        """Write to this transport from now on, and take over its flow control."""
+        """Write to this transport from now on, and take over its flow control. The backlog is empty."""
+        self._forget(READY)
         self._transport = transport
-        self._has_room = True
-        self._prompt = PromptSender(self._clock, transport)
+        if self._at_once and IWriteDescriptor.implementedBy(type(transport)):
+            self._flush = transport.doWrite
+            self._flushed_at = -math.inf
         transport.registerProducer(self, True)
 
-    def detach(self) -> None:
-        """Forget the transport and the backlog. Cancel each wait for room."""
-        self._transport = self._prompt = None
-        self._has_room = False
-        self._kept.clear()
-        self._kept_bytes = 0
-        self._stop_timer()
-        self._roomy.fail(CancelledError)
+    def detach(self, make_error: Callable[[], Exception] = CancelledError) -> None:
+        """Forget the transport and the backlog.
+
+        :param make_error: returns the error of each wait for room.
+        """
+        self._forget(DETACHED)
+        self._roomy.fail(make_error)
 
     def finish(self) -> None:
-        """Write the whole backlog to the transport, even without room, and detach."""
+        """Write the whole backlog to the transport, even without room. It is to be closed, and then detached.
+
+        Waits for room last until `detach`.
+        """
         if self._transport is not None:
             self._transport.unregisterProducer()
             self._transport.write(b"".join(data for _, data in self._kept))
-        self.detach()
+            self._forget(FINISHED)
+
+    def _forget(self, after: BufferState) -> None:
+        self._state = after
+        self._transport = self._flush = None
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._stop_timer()
 
     def send(self, data: bytes) -> None:
-        """Send whole lines. Without a transport, drop them."""
-        if self._has_room:
-            self._transport.write(data)
-            if self._prompt is not None:
-                self._prompt.send_now()
-        elif self._transport is not None:
-            self._kept.append((self._clock.seconds(), data))
-            self._kept_bytes += len(data)
-            if self._kept_bytes > self._max_bytes:
-                self._cut(f"more than {self._max_bytes} bytes behind")
+        """Send one or more whole lines. Without a transport, drop them. While there is room, any size fits.
+
+        :raises BacklogError: if the backlog has no place for the data, and there is no `cut_off`. Then the
+            data is not sent.
+        """
+        if self._state is not READY:
+            if self._state is FULL:
+                self._keep(data)
+            return
+        self._transport.write(data)
+        if self._flush is not None:
+            now = self._clock.seconds()
+            if not 0 <= now - self._flushed_at < AT_ONCE_INTERVAL:  # negative: the clock went back
+                self._flushed_at = now
+                self._flush()
+
+    def _keep(self, data: bytes) -> None:
+        if self._kept_bytes + len(data) > self.max_bytes:
+            if self._cut_off is None:
+                raise BacklogError(self.max_bytes)
+            self._cut(f"more than {self.max_bytes} bytes behind")
+            return
+        self._kept.append((self._clock.seconds(), data))
+        self._kept_bytes += len(data) + self._write_overhead
 
     def room(self) -> Deferred[None]:
-        """Return a Deferred that fires when there is room. Without a transport it is cancelled."""
-        if self._has_room:
+        """Return a Deferred that fires when there is room. While the buffer is detached, it is cancelled."""
+        if self._state is READY:
             return succeed(None)
         room = self._roomy.wait()
-        if self._transport is None:
+        if self._state is DETACHED:
             room.cancel()
         return room
 
     def pauseProducing(self) -> None:
-        if self._transport is not None:
-            self._has_room = False
+        if self._state is READY:
+            self._state = FULL
             if self._deadline is None:
                 self._start_timer(self._clock.seconds())
 
     def resumeProducing(self) -> None:
         """Write the backlog, because all earlier data has been read, until there is no room again."""
-        if self._transport is None:  # a closing transport may call this late
+        if self._state is not FULL:  # a closing transport may call this late
             return
         self._stop_timer()
-        self._has_room = True
+        self._state = READY
         oldest = self._kept[0][0] if self._kept else 0.0
-        while self._kept and self._has_room:
+        while self._kept and self.has_room:
             data = self._kept.popleft()[1]
-            self._kept_bytes -= len(data)
+            self._kept_bytes -= len(data) + self._write_overhead
             self._transport.write(data)
-        if self._has_room:
+        if self.has_room:
             self._roomy.fire(None)
         else:
             self._start_timer(oldest, at_least=READS_ON)
@@ -180,8 +226,10 @@ class SendBuffer:
 
     def _start_timer(self, since: float, at_least: float = 0.0) -> None:
         self._stop_timer()
-        rest = max(at_least, since + self._max_seconds - self._clock.seconds())
-        self._deadline = Deadline(self._clock, rest, self._cut, f"not caught up for {self._max_seconds:g} s")
+        if self._max_seconds is not None:
+            rest = max(at_least, since + self._max_seconds - self._clock.seconds())
+            why = f"not caught up for {self._max_seconds:g} s"
+            self._deadline = Deadline(self._clock, rest, self._cut, why)
 
     def _stop_timer(self) -> None:
         if self._deadline is not None:
@@ -191,4 +239,5 @@ class SendBuffer:
 
     def _cut(self, why: str) -> None:
         self.detach()
-        self._cut_off(why)
+        if self._cut_off is not None:
+            self._cut_off(why)

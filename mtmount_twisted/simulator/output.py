@@ -94,7 +94,7 @@ class ReplyOutput:
         except BacklogError as error:
             self._log.debug("%s: dropped %s: %s", self.communicator.name, what, error)
         if not writer.has_room:
-            self.written = writer.waiting.wait().addErrback(self._dropped, what)
+            self.written = writer.room().addErrback(self._dropped, what)
 
     def _dropped(self, failure: Failure, what: str) -> None:
         failure.trap(MTMountError)

@@ -64,7 +64,7 @@ class ControllerLink(PairedSession):
         if writer is not None:
             writer.send(data)
             if not writer.has_room:
-                writer.waiting.wait().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
+                writer.room().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass lines to the bridge. Lines that arrive before the link is up wait until it is."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.commands import AzimuthAxisMove, CameraCableWrapDriveReset, Enable
 from mtmount_twisted.errors import BacklogError, LineError, NotConnectedError
-from mtmount_twisted.net.protocol import WRITE_OVERHEAD
+from mtmount_twisted.net.pair import WRITE_OVERHEAD
 from mtmount_twisted.testing import HOST
 from tests.support.pairs import LOG, PairCase, done
 

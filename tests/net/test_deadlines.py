@@ -30,7 +30,6 @@ from mtmount_twisted.net.halves import CONNECT_TIMEOUT, WriterFactory
 from mtmount_twisted.net.protocol import LineReader, LineWriter
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import READS_ON, SendBuffer
-from mtmount_twisted.net.waiting import Waiters
 from tests.support.bridges import BridgeCase, command
 from tests.support.commanders import LOG, MOVE, STOP, CommandCase
 from tests.support.mounts import MountCase
@@ -279,7 +278,9 @@ class ConnectionTests(SynchronousTestCase):
 
     def writer(self) -> LineWriter:
         """A writer that closes."""
-        return LineWriter(Silent(), self.clock, RateLimitedLog(self.clock, LOG, A_FEW), "test", Waiters())
+        return LineWriter(
+            Silent(), self.clock, RateLimitedLog(self.clock, LOG, A_FEW), "test", SendBuffer(self.clock, 1000)
+        )
 
     def test_attempt(self) -> None:
         """A connection that came up meanwhile counts; if none did, the attempt has failed."""

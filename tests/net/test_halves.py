@@ -20,6 +20,7 @@ from mtmount_twisted.interfaces import IPairOwner
 from mtmount_twisted.net import halves
 from mtmount_twisted.net.halves import MAX_RETRY_INTERVAL, RETRY_GROWTH, RETRY_SPREAD, ClientHalf, ServerHalf
 from mtmount_twisted.net.protocol import LineReader
+from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor
 
 LOG = logging.getLogger("tests.connections")
@@ -76,7 +77,8 @@ class ClientHalfTests(HalfCase):
     def setUp(self) -> None:
         super().setUp()
         self.interval = 0.1
-        self.half = ClientHalf("pair", self.reactor, LOG, self.owner, lambda: self.interval)
+        self.buffer = SendBuffer(self.reactor, 1000)
+        self.half = ClientHalf("pair", self.reactor, LOG, self.owner, lambda: self.interval, self.buffer)
 
     def listen(self, port: int = PORT) -> Factory[Any]:
         """Have something listen, and keep the protocols that it makes."""
@@ -253,7 +255,7 @@ class ClientHalfTests(HalfCase):
         """A host that never answers, as a mute name server, is one warning too, at the level asked for."""
         self.reactor.silent_ports.add(PORT)
         self.half = ClientHalf(
-            "pair", self.reactor, LOG, self.owner, lambda: 0.1, unreachable_level=lambda: logging.INFO
+            "pair", self.reactor, LOG, self.owner, lambda: 0.1, self.buffer, lambda: logging.INFO
         )
         with self.assertLogs(LOG, logging.INFO) as logged:
             self.half.start(HOST, PORT)

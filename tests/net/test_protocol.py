@@ -6,25 +6,22 @@ import logging
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IWriteDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from mtmount_twisted.errors import BacklogError, LineTooLongError, UnfinishedLineError
+from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.net.protocol import (
     CLOSE_TIMEOUT,
-    WRITE_OVERHEAD,
     LineReader,
     LineWriter,
 )
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.net.send_buffer import AT_ONCE_INTERVAL
+from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.net.turns import Turns
-from mtmount_twisted.net.waiting import Waiters
 
 
 @implementer(ILineReaderOwner, ILineWriterOwner)
@@ -252,106 +249,43 @@ class LineReaderTests(SynchronousTestCase):
         self.assertIs(self.owner.reason, reason)
 
 
-@implementer(IWriteDescriptor)
-class DescriptorTransport(StringTransport):
-    """Like a socket's transport, it can be told to send; it notes all that it had each time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent: list[bytes] = []
-
-    def doWrite(self) -> None:
-        self.sent.append(self.value())
-
-
 class LineWriterTests(SynchronousTestCase):
-    """Messages out, and Deferreds that wait for room."""
+    """Messages out, through a buffer."""
 
     def setUp(self) -> None:
         self.owner = Owner()
         self.clock = Clock()
-        self.waiting: Waiters[None] = Waiters()
+        self.buffer = SendBuffer(self.clock, 1000)
         self.log = RateLimitedLog(self.clock, logging.getLogger("tests.protocol"), A_FEW)
-        self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.waiting, 1000)
+        self.writer = LineWriter(self.owner, self.clock, self.log, "pair", self.buffer)
         self.transport = StringTransport()
         self.writer.makeConnection(self.transport)
 
-    def at_once(self, transport: Any, clock: Clock) -> LineWriter:
-        """A writer that sends at once, on this transport."""
-        writer = LineWriter(self.owner, clock, self.log, "pair", self.waiting, send_at_once=True)
-        writer.makeConnection(transport)
-        return writer
-
     def test_send(self) -> None:
-        """What is sent is the transport's at once."""
+        """The transport receives sent data at once."""
         self.writer.send(b"a\r\n")
         self.assertEqual((self.transport.value(), self.writer.has_room), (b"a\r\n", True))
 
     def test_room(self) -> None:
-        """While the transport is full there is no room; who waits is told when there is."""
-        self.writer.pauseProducing()
+        """While the transport is full there is no room; a wait for room ends when there is."""
+        self.buffer.pauseProducing()
         self.assertFalse(self.writer.has_room)
-        waits = [self.waiting.wait(), self.waiting.wait()]
+        room = self.writer.room()
         self.writer.send(b"a")
-        self.assertEqual(self.transport.value(), b"a")
-        self.writer.resumeProducing()
+        self.assertNoResult(room)
+        self.buffer.resumeProducing()
         self.assertTrue(self.writer.has_room)
-        self.assertEqual([self.successResultOf(wait) for wait in waits], [None, None])
+        self.successResultOf(room)
+        self.assertEqual(self.transport.value(), b"a")
 
-    def test_bound(self) -> None:
-        """Too many bytes without room are refused and not sent, until there is room again."""
-        self.writer.pauseProducing()
-        self.writer.send(b"x" * 400)
-        error = self.assertRaises(BacklogError, self.writer.send, b"y" * (601 - WRITE_OVERHEAD))
-        self.assertEqual((error.limit, self.transport.value()), (1000, b"x" * 400))
-        self.assertIsInstance(error, RuntimeError)
-        self.writer.send(b"z" * (600 - WRITE_OVERHEAD))
-        self.assertRaises(BacklogError, self.writer.send, b"")
-        self.writer.resumeProducing()
-        self.writer.send(b"e")
-
-    def test_bound_counts_many_small_writes(self) -> None:
-        """Writes of next to nothing are bounded too, by what each costs beside its data."""
-        self.writer.pauseProducing()
-        for _ in range(1000 // WRITE_OVERHEAD):
-            self.writer.send(b"x")
-        self.assertRaises(BacklogError, self.writer.send, b"x")
-
-    def test_what_fills_it_counts(self) -> None:
-        """With room any size is taken; if that fills the transport, it counts."""
-        write = self.transport.write
-        self.transport.write = lambda data: (write(data), self.writer.pauseProducing())  # type: ignore
-        self.writer.send(b"x" * 5000)
-        self.assertRaises(BacklogError, self.writer.send, b"x")
-
-    def test_at_once(self) -> None:
-        """Two writes in a turn are one sending at once; after 50 µs there is another."""
-        clock, transport = Clock(), DescriptorTransport()
-        writer = self.at_once(transport, clock)
-        for _ in range(3):
-            writer.send(b"a")
-        self.assertEqual(transport.sent, [b"a"])
-        clock.advance(AT_ONCE_INTERVAL)
-        writer.send(b"b")
-        self.assertEqual(transport.sent, [b"a", b"aaab"])
-
-    def test_at_once_when_the_clock_went_back(self) -> None:
-        """A clock that is set back does not stop what is sent at once for as long as it went back."""
-        clock, transport = Clock(), DescriptorTransport()
-        clock.advance(1000)
-        writer = self.at_once(transport, clock)
-        writer.send(b"a")
-        clock.rightNow -= 500
-        writer.send(b"b")
-        self.assertEqual(len(transport.sent), 2)
-
-    def test_at_once_where_it_can_not_be(self) -> None:
-        """On a transport that is no socket of the reactor's, as under TLS, writes go out as always."""
-        transport = StringTransport()
-        writer = self.at_once(transport, Clock())
-        writer.send(b"a")
-        writer.send(b"b")
-        self.assertEqual(transport.value(), b"ab")
+    def test_close_sends_the_backlog(self) -> None:
+        """Data that waited for room is sent before the connection is closed."""
+        self.buffer.pauseProducing()
+        self.writer.send(b"a")
+        self.writer.send(b"b")
+        self.writer.close()
+        self.assertEqual((self.transport.value(), self.transport.disconnecting), (b"ab", True))
+        self.writer.connectionLost(Failure(ConnectionDone()))
 
     def test_dropped_data_is_logged(self) -> None:
         """Data from the far end is logged and dropped."""
@@ -370,7 +304,7 @@ class LineWriterTests(SynchronousTestCase):
 
     def test_close_against_a_peer_that_does_not_read(self) -> None:
         """What is not written in time is given up."""
-        self.writer.pauseProducing()
+        self.buffer.pauseProducing()
         self.writer.close()
         self.clock.advance(CLOSE_TIMEOUT * 0.99)
         self.assertFalse(self.transport.disconnected)
@@ -379,8 +313,8 @@ class LineWriterTests(SynchronousTestCase):
         self.writer.connectionLost(Failure(ConnectionDone()))
 
     def test_lost(self) -> None:
-        """The owner is told of a loss, with the reason, and the transport's last call is harmless."""
-        self.writer.stopProducing()
+        """The owner receives the reason of a loss, and the transport's last call is harmless."""
+        self.buffer.stopProducing()
         reason = ConnectionDone()
         self.writer.connectionLost(Failure(reason))
         self.assertIs(self.owner.reason, reason)

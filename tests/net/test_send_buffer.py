@@ -16,6 +16,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from mtmount_twisted.errors import BacklogError
 from mtmount_twisted.net.send_buffer import SendBuffer
 from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
 
@@ -80,7 +81,7 @@ class Socket(FileDescriptor):
         return len(part)
 
 
-class OutletTests(SynchronousTestCase):
+class SendBufferTests(SynchronousTestCase):
     """One client's way out: 1000 bytes, 10 s."""
 
     def setUp(self) -> None:
@@ -226,6 +227,25 @@ class OutletTests(SynchronousTestCase):
         socket.doWrite()
         self.assertEqual(socket.sent, b"a")
 
+    def test_sent_at_once_when_the_clock_went_back(self) -> None:
+        """A clock that is set back does not hold up the next sending at once."""
+        socket = Socket()
+        self.clock.advance(1000)
+        self.outlet.attach(socket)
+        self.outlet.send(b"a")
+        self.clock.rightNow -= 500
+        self.outlet.send(b"b")
+        self.assertEqual(socket.sent, b"ab")
+
+    def test_not_at_once_when_not_wanted(self) -> None:
+        """Without ``at_once`` the reactor sends data in its next turn."""
+        socket, outlet = Socket(), SendBuffer(self.clock, 1000, at_once=False)
+        outlet.attach(socket)
+        outlet.send(b"a")
+        self.assertEqual(socket.sent, b"")
+        socket.doWrite()
+        self.assertEqual(socket.sent, b"a")
+
     def test_room(self) -> None:
         """Who waits for room is told when all that was sent is on its way, and is in nobody's way before."""
         self.successResultOf(self.outlet.room())
@@ -247,6 +267,18 @@ class OutletTests(SynchronousTestCase):
         self.send(1001)
         for each in (room, self.outlet.room()):
             self.failureResultOf(each, CancelledError)
+
+    def test_detached_with_an_error(self) -> None:
+        """An owner that knows why the transport is gone ends the waits for room with that error."""
+        self.outlet.attach(Socket(room=10))
+        self.send(70_000)
+        room = self.outlet.room()
+        self.outlet.finish()
+        another = self.outlet.room()
+        self.assertNoResult(room)
+        self.outlet.detach(lambda: RuntimeError("closed"))
+        for each in (room, another):
+            self.failureResultOf(each, RuntimeError)
 
     @given(
         st.lists(
@@ -279,3 +311,50 @@ class OutletTests(SynchronousTestCase):
         if not cuts:
             self.assertEqual(transport.read, sent)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class RefusingTests(SynchronousTestCase):
+    """A buffer without ``cut_off``: 1000 bytes, and 100 for each write."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.buffer = SendBuffer(self.clock, 1000, write_overhead=100)
+        self.transport = Transport()
+        self.buffer.attach(self.transport)
+
+    def test_bound(self) -> None:
+        """A write beyond the bound fails and is not sent, until the peer reads; the connection stays."""
+        self.buffer.send(b"f" * 101)
+        self.buffer.send(b"x" * 400)
+        error = self.assertRaises(BacklogError, self.buffer.send, b"y" * 501)
+        self.assertEqual(error.limit, 1000)
+        self.assertIsInstance(error, RuntimeError)
+        self.buffer.send(b"z" * 500)
+        self.assertRaises(BacklogError, self.buffer.send, b"")
+        self.transport.take_all()
+        self.buffer.send(b"e" * 5000)
+        self.transport.take_all()
+        self.assertEqual(self.transport.read, b"f" * 101 + b"x" * 400 + b"z" * 500 + b"e" * 5000)
+
+    def test_bound_counts_many_small_writes(self) -> None:
+        """Writes of next to nothing are bounded too, because each counts more than its data."""
+        self.buffer.send(b"f" * 101)
+        for _ in range(9):
+            self.buffer.send(b"x")
+        self.buffer.send(b"x")
+        self.assertRaises(BacklogError, self.buffer.send, b"x")
+
+    def test_any_size_while_there_is_room(self) -> None:
+        """While there is room a write of any size is accepted; after it the backlog has its bound."""
+        self.buffer.send(b"f" * 5000)
+        self.buffer.send(b"x" * 1000)
+        self.assertRaises(BacklogError, self.buffer.send, b"")
+
+    def test_no_time_limit(self) -> None:
+        """A peer that does not read keeps its connection for any time."""
+        self.buffer.send(b"f" * 101)
+        self.buffer.send(b"x")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(86_400)
+        self.transport.take_all()
+        self.assertEqual(self.transport.read, b"f" * 101 + b"x")

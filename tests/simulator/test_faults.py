@@ -602,7 +602,7 @@ class ServiceTests(SynchronousTestCase):
         """What has no room is dropped; the simulator goes on."""
         self.start()
         self.far_end.stop_reading()
-        self.service.communicator.writer.max_unsent = 100_000
+        self.service.communicator.writer.buffer.max_bytes = 100_000
         self.service.faults.add(Fault("flood", rate=50_000, seconds=1, count=1))
         self.said(c.AzimuthAxisPower(on=True))
         self.pass_time(2)

@@ -88,8 +88,10 @@ class PairClient(PairedSession):
         self._holds = False  # though it is up: what waited for a turn goes behind what is held
         self._stops_before = 0  # how many stops were taken before the first of what is held came
         self._holding: IDelayedCall | None = None
-        self._outlet = SendBuffer(reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
-        self.send: Callable[[bytes], None] = self._outlet.send
+        self._send_buffer = SendBuffer(
+            reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off
+        )
+        self.send: Callable[[bytes], None] = self._send_buffer.send
         super().__init__(
             settings.name,
             settings.reply_host,
@@ -98,6 +100,7 @@ class PairClient(PairedSession):
             settings.command_port,
             log,
             reactor=reactor,
+            send_buffer=self._send_buffer,
         )
 
     @property
@@ -108,7 +111,7 @@ class PairClient(PairedSession):
     @property
     def behind(self) -> int:
         """Backlog in bytes, without the bytes that the transport itself buffers."""
-        return self._outlet.behind
+        return self._send_buffer.behind
 
     def dismiss(self, why: str) -> None:
         """Read no more, and close the connections once all is sent. The commander may connect again."""
@@ -158,11 +161,7 @@ class PairClient(PairedSession):
     def client_changed(self, reason: Failure | None) -> None:
         """Note that the connection for replies is up, or lost."""
         if self.writer is not None:
-            self.writer.transport.unregisterProducer()
             bound_system_buffer(self.writer.transport)
-            self._outlet.attach(self.writer.transport)
-        else:
-            self._outlet.detach()
         super().client_changed(reason)
 
     def server_changed(self, reason: Failure | None) -> None:
@@ -195,6 +194,6 @@ class PairClient(PairedSession):
     def went_down(self, why: str, was_up: bool) -> None:
         """Send the commander what is left for it, and drop the commands that it sent too early."""
         self._drop_held()
-        self._outlet.finish()
+        self._send_buffer.finish()
         if was_up:
             self._bridge.client_lost(self, why)

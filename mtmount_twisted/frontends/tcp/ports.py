@@ -99,13 +99,15 @@ class PortClient:
         self._abort: IDelayedCall | None = None
         self._leaving: IDelayedCall | None = None
         self._gone: Waiters[None] = Waiters()
-        self._outlet = SendBuffer(clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off)
-        self.send: Callable[[bytes], None] = self._outlet.send
+        self._send_buffer = SendBuffer(
+            clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off
+        )
+        self.send: Callable[[bytes], None] = self._send_buffer.send
 
     @property
     def behind(self) -> int:
         """Backlog in bytes, without the bytes that the transport itself buffers."""
-        return self._outlet.behind
+        return self._send_buffer.behind
 
     def dismiss(self, why: str) -> None:
         """Read no more, and close the connection once all is sent, or after `CLOSE_TIMEOUT`."""
@@ -115,7 +117,7 @@ class PortClient:
         if not self._is_served:
             return
         self._limited_log.log(level, "%s: closed: %s", self.name, why)
-        self._outlet.finish()
+        self._send_buffer.finish()
         self._lose(why)
         self._reader.read_no_more()
         self._abort = Deadline(self._clock, CLOSE_TIMEOUT, self._reader.transport.abortConnection)
@@ -165,9 +167,9 @@ class PortClient:
         self._reader = reader
         self._places.take(self, address_of(peer))
         self.address = _peer_address(peer)
-        self.send = self._outlet.send
+        self.send = self._send_buffer.send
         bound_system_buffer(reader.transport)
-        self._outlet.attach(reader.transport)
+        self._send_buffer.attach(reader.transport)
         self._limited_log.info("%s: connected", self.name)
         reader.limit_unfinished(self._clock, LINE_TIME)
         if not self.may_command:
@@ -203,7 +205,7 @@ class PortClient:
             self._bridge.client_finished(self)
 
     def _send_last(self, data: bytes) -> None:
-        self._outlet.send(data)
+        self._send_buffer.send(data)
         # Not at once: the last command may still be told more, or have another behind it.
         if self._leaving is None:
             self._leaving = self._clock.callLater(0, self._leave_if_done)
@@ -235,7 +237,7 @@ class PortClient:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
-        self._outlet.detach()
+        self._send_buffer.detach()
         self._bridge.client_lost(self, why)
 
 

@@ -139,23 +139,23 @@ class Stream:
         self.resuming: Deferred[None] | None = None
         self.release: Callable[[], None] = lambda: None
         most = bounds.max_behind_bytes, bounds.max_behind_seconds
-        self._outlet = SendBuffer(clock, *most, lambda why: cut_off(self, why))
-        self.send: Callable[[bytes], None] = self._outlet.send
-        self.room: Callable[[], Deferred[None]] = self._outlet.room
+        self._send_buffer = SendBuffer(clock, *most, lambda why: cut_off(self, why))
+        self.send: Callable[[bytes], None] = self._send_buffer.send
+        self.room: Callable[[], Deferred[None]] = self._send_buffer.room
 
     @property
     def behind(self) -> int:
         """The backlog, in bytes."""
-        return self._outlet.behind
+        return self._send_buffer.behind
 
     def begin(self) -> None:
         """Begin to send."""
-        self._outlet.attach(self.request)
+        self._send_buffer.attach(self.request)
 
     def end(self) -> None:
         """Stop sending, and cancel the work for the stream."""
         self.ended = True
-        self._outlet.detach()
+        self._send_buffer.detach()
         if self.resuming is not None:
             self.resuming.cancel()
 
