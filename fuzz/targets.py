@@ -106,7 +106,7 @@ def stream(data: bytes) -> None:
     taken = []
     for step in (len(data) or 1, size[0] % 7 + 1 if size else 1):
         owner = Lines()
-        reader: Any = LineReader(cast(Any, owner), 40)
+        reader: Any = LineReader(cast(Any, owner), TERMINATOR, 40)
         reader.makeConnection(StringTransport())
         for at in range(0, len(data), step):
             reader.dataReceived(data[at : at + step])

@@ -190,7 +190,7 @@ class IServed(Interface):
 
     bridge = Attribute("The `IBridge`.")
     link = Attribute("The connection pair to the controller, with its address.")
-    all_pairs = Attribute("The link and the pair of each commander: a list of `pair.ClientServerPair`.")
+    all_pairs = Attribute("The link and the pair of each commander: a list of `net.pair.ConnectionPair`.")
     port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
     names = Attribute("Names of the configured commanders and ports: a list of str; a reload changes it.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

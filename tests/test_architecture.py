@@ -60,7 +60,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "version visible files hosts errors wire dialect layout dialects records"
+CORE = "version visible files hosts errors wire dialect layout dialects codec protocols records"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A folder stands for all that is in it, unless a module of it has a row of its own.
@@ -72,32 +72,45 @@ ROOMS: dict[str, Room] = {
     "errors": room("errors", "hosts"),
     "interfaces": room("interfaces"),
     "wire": room("wire", "errors"),
-    "dialect": room("dialects.dialect dialects.facts dialects.sources", "wire"),
+    "dialect": room("dialects.dialect dialects.content dialects.facts dialects.sources", "wire"),
     "layout": room(
         "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
     ),
-    "dialects": room("dialects", "errors wire dialect layout"),
+    "dialects": room(  # the messages
+        "dialects dialects.tma2022.commands dialects.tma2022.enums dialects.tma2022.fields "
+        "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.telemetry "
+        "dialects.tma2022.topic_type",
+        "errors wire dialect layout",
+    ),
+    "codec": room(
+        "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2022.codec "
+        "dialects.tma2022.envelope",
+        "errors wire dialect layout dialects",
+    ),
+    "protocols": room("dialects.tma2020.dialect dialects.tma2022", "wire dialect layout dialects codec"),
     "records": room("records"),
-    "net": room("net", "visible files hosts errors interfaces wire dialects layout"),
-    "client": room("client", "errors interfaces wire dialects layout net"),
+    "net": room("net", "visible files hosts errors interfaces wire dialect"),
+    "client": room("client", "errors interfaces wire dialect dialects codec protocols net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
     "journal": room("journal", "version visible files errors interfaces dialect net records"),
     "config": room("config", "files hosts errors dialects net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
-    "upstream": room("upstream", "interfaces net bridge"),
+    "upstream": room("upstream", "interfaces dialect net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),
     "http": room("frontends.web.http", "files hosts errors wire dialect net journal"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialect dialects layout net journal http records",
+        "version visible hosts errors interfaces wire dialect dialects layout codec net journal http records",
     ),
-    "simulator": room("simulator", "errors wire dialects layout net client"),
-    "cli": room("cli", "version visible files hosts errors wire dialect dialects layout net client journal"),
+    "simulator": room("simulator", "errors wire dialects layout codec net client"),
+    "cli": room(
+        "cli", "version visible files hosts errors wire dialect dialects layout codec net client journal"
+    ),
     "public": room("commander journal.__main__", "cli"),
-    "testing": room("testing", "hosts interfaces wire dialects layout client"),
+    "testing": room("testing", "hosts interfaces wire client"),
     "app": room(
         "app",
-        "version visible hosts errors interfaces wire dialect dialects net client journal config "
+        "version visible hosts errors interfaces wire dialect dialects net journal config "
         "bridge records upstream tcp http web simulator cli",
     ),
 }

@@ -19,7 +19,6 @@ from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
 from mtmount_twisted.dialects.dialect import dialect_named
@@ -33,6 +32,7 @@ from mtmount_twisted.net import tls
 from mtmount_twisted.net.admission import Network, networks
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue, handshake_turns
+from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
@@ -270,7 +270,7 @@ class BridgeService(Service):
         return [port.failure for port in self._ports.values() if port.failure]
 
     @property
-    def all_pairs(self) -> list[ClientServerPair[bytes]]:
+    def all_pairs(self) -> list[ConnectionPair[bytes]]:
         """Every connection pair: first that of the controller, then those of the commanders."""
         return [self.link, *self.pairs]
 

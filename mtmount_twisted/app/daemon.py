@@ -28,9 +28,9 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 
 from mtmount_twisted.cli.standard_streams import open_closed_streams, say
-from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.net.logs import ROOT, send_to_twisted
+from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.resolving import Addresses, look_up
 from mtmount_twisted.version import __version__
 from mtmount_twisted.visible import visible
@@ -214,7 +214,7 @@ def _check_user(twistd: ServerOptions) -> None:
         stop(str(twistd.subCommand), f"--uid: {why} (setpriv --reuid, User= of systemd)")
 
 
-def check_listening(daemon: str, pairs: Iterable[ClientServerPair[Any]]) -> None:
+def check_listening(daemon: str, pairs: Iterable[ConnectionPair[Any]]) -> None:
     """Stop the daemon if a pair can't listen, because another process took its port after the check.
 
     :raises ListenError: in a process that ``twistd`` has forked to the background. There ``twistd`` reports

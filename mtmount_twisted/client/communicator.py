@@ -1,27 +1,34 @@
-"""`Communicator`: a connection pair that carries messages.
+"""`Communicator`: a connection pair that carries messages. `ClientServerPair`: one that carries lines.
 
-It uses the network only through its base class. Next to read: `pair`, which implements nearly all of it;
-`mount`, which follows a command over a `Communicator`.
+Here the library chooses its protocol: that of 2020, unless a program gives another `Dialect`.
+
+Both use the network only through their base class. Next to read: `net.pair`, which implements nearly all of
+it; `mount`, which follows a command over a `Communicator`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
-from mtmount_twisted.dialects.content import COMMANDS_IN, REPLIES_IN
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.dialects.content import Content, lines_of, messages_of
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.net.arguments import check_bool
-from mtmount_twisted.net.pair import ClientServerPair
+from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.wire.messages import BaseMessage
 
 __all__ = ["ClientServerPair", "Communicator"]
 
+LINES: Content[Any] = lines_of(DIALECT)
+
+M = TypeVar("M")
+
 
 class PairOptions(TypedDict, total=False):
-    """The keyword arguments of `ClientServerPair` that `Communicator` passes on unchanged."""
+    """The keyword arguments of `ConnectionPair` that its subclasses pass on unchanged."""
 
     reactor: Any
     max_unread: int
@@ -30,12 +37,13 @@ class PairOptions(TypedDict, total=False):
     send_at_once: bool
 
 
-class Communicator(ClientServerPair[BaseMessage]):
-    """A connection pair that carries commands one way and replies the other.
+class ClientServerPair(ConnectionPair[M]):
+    """A `ConnectionPair` that by default carries lines.
 
-    The parameters are those of `ClientServerPair` except `carries`, and:
+    The parameters are those of `ConnectionPair`, and:
 
-    :param read_replies: True to read replies (a commander's side); False to read commands (the mount's side).
+    :param carries: encoder and decoder of the messages; by default a message is a line of the protocol of
+        2020, as bytes without its terminator.
     """
 
     def __init__(
@@ -46,14 +54,12 @@ class Communicator(ClientServerPair[BaseMessage]):
         server_host: str | None,
         server_port: int,
         log: logging.Logger,
-        read_replies: bool,
         connect: bool = True,
         connect_callback: Callable[[Any], Any] | None = None,
+        *,
+        carries: Content[M] = LINES,
         **options: Unpack[PairOptions],
     ) -> None:
-        check_bool("read_replies", read_replies)
-        self.read_replies = read_replies
-        carries = REPLIES_IN if read_replies else COMMANDS_IN
         super().__init__(
             name,
             client_host,
@@ -67,13 +73,55 @@ class Communicator(ClientServerPair[BaseMessage]):
             **options,
         )
 
+
+class Communicator(ClientServerPair[BaseMessage]):
+    """A connection pair that carries commands one way and replies the other.
+
+    The parameters are those of `ConnectionPair` except `carries`, and:
+
+    :param read_replies: True to read replies (a commander's side); False to read commands (the mount's side).
+    :param dialect: the protocol; that of 2020 by default.
+    :ivar dialect: the protocol.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client_host: str | None,
+        client_port: int,
+        server_host: str | None,
+        server_port: int,
+        log: logging.Logger,
+        read_replies: bool,
+        connect: bool = True,
+        connect_callback: Callable[[Any], Any] | None = None,
+        *,
+        dialect: Dialect = DIALECT,
+        **options: Unpack[PairOptions],
+    ) -> None:
+        check_bool("read_replies", read_replies)
+        self.read_replies = read_replies
+        self.dialect = dialect
+        super().__init__(
+            name,
+            client_host,
+            client_port,
+            server_host,
+            server_port,
+            log,
+            connect,
+            connect_callback,
+            carries=messages_of(dialect, read_replies=bool(read_replies)),
+            **options,
+        )
+
     def explain_heard(self, data: bytes) -> str:
         """See `IPairOwner`. A port that replies on the command connection does not belong to a pair."""
-        line, end, _ = data.partition(TERMINATOR)
+        line, end, _ = data.partition(self.dialect.terminator)
         if not (self.read_replies and end):
             return super().explain_heard(data)
         try:
-            REPLIES_IN.decode(line)
+            self.dialect.decode_reply(line)
         except LineError:
             return super().explain_heard(data)
         there = self._there

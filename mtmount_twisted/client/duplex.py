@@ -24,6 +24,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import LineTooLongError, PeerRefusedError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner
 from mtmount_twisted.net.arguments import check_pair_arguments
@@ -189,7 +191,7 @@ class DuplexClientHalf(ClientHalf):
         self.refused(reason)
 
     def _make_writer(self) -> DuplexProtocol:
-        reader = LineReader(self.incoming, self.incoming.max_line)
+        reader = LineReader(self.incoming, self.incoming.terminator, self.incoming.max_line)
         return DuplexProtocol(self, reader, self.reactor, self.log, self.name, self.buffer)
 
 
@@ -212,10 +214,12 @@ class IncomingHalf:
         owner: Any,
         host: str,
         port: int,
+        terminator: bytes,
         max_line: int = MAX_LINE_LENGTH,
     ) -> None:
         self.name, self.log, self.owner = name, log, owner
-        self.host, self.port, self.max_line = host, port, max_line
+        self.host, self.port = host, port
+        self.terminator, self.max_line = terminator, max_line
         self.listening = self  # this half never listens, so nothing has to be awaited
         self.opened: Waiters[int] = Waiters()
         self.reader: LineReader | None = None
@@ -260,6 +264,7 @@ class DuplexCommunicator(Communicator):
     :param tls: the result of `tls.client_options`; None for a connection without TLS.
     :param connect_callback: as for `ClientServerPair`.
     :param reactor: the reactor; the global one if None.
+    :param dialect: the protocol; that of 2020 by default.
     :raises TypeError: if an argument has a wrong type. The error names the parameter.
     :raises ValueError: if ``host`` or ``port`` is out of range. The error names the parameter.
     """
@@ -280,6 +285,7 @@ class DuplexCommunicator(Communicator):
         tls: Any = None,
         connect_callback: Callable[[Any], Any] | None = None,
         reactor: Any = None,
+        dialect: Dialect = DIALECT,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
@@ -294,7 +300,9 @@ class DuplexCommunicator(Communicator):
         host = "localhost" if host is None else host
         check_destination(host, port, prefix="")
         connects = reactor if tls is None else ConnectsWith(reactor, tls)
-        super().__init__(name, host, port, None, 0, log, True, False, connect_callback, reactor=connects)
+        super().__init__(
+            name, host, port, None, 0, log, True, False, connect_callback, reactor=connects, dialect=dialect
+        )
         self.refusal = ""
         client: Any = self._client
         client.incoming, client.refused = self._server, self._refused

@@ -1,9 +1,8 @@
 """`Content`: the encoder and the decoder of the lines that a connection pair carries.
 
-A pair knows lines only through its `Content`. A new dialect is a new value in this module; `communicator`
-selects one, and nothing else changes.
+A pair knows lines only through its `Content`, which a function of this module makes from a `Dialect`.
 
-This module uses the codec and no Twisted. Next to read: `tma2020.codec`, `communicator`.
+Pure: no Twisted. Next to read: `dialect`; `net.pair`, which uses a `Content`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from mtmount_twisted.wire.messages import BaseMessage
-
-from .tma2020.codec import decode_command, decode_reply
-from .tma2020.framing import TERMINATOR
+from .dialect import Dialect
 
 M = TypeVar("M")
 
@@ -27,6 +23,7 @@ class Content(Generic[M]):
     The pair calls these functions directly, once per message: a wrapper around one would cost time per
     message.
 
+    :ivar terminator: the bytes at the end of each line.
     :ivar encode: function from an item to bytes, terminator included. It raises `TypeError` if the item is of
         another type, and `ValueError` if the item can't be written.
     :ivar encode_many: function from several items to the joined results of `encode`.
@@ -34,44 +31,51 @@ class Content(Generic[M]):
         malformed.
     """
 
+    terminator: bytes
     encode: Callable[[M], bytes]
     encode_many: Callable[[Iterable[M]], bytes]
     decode: Callable[[bytes], M]
 
 
-def _encode_line(line: bytes) -> bytes:
-    if TERMINATOR in line:
-        raise ValueError(f"a line can't hold its own terminator: {line!r}")
-    return line + TERMINATOR
+def lines_of(dialect: Dialect) -> Content[bytes]:
+    """Return the content of a pair that carries lines as they are, without their terminators."""
+    terminator = dialect.terminator
 
+    def encode(line: bytes) -> bytes:
+        if terminator in line:
+            raise ValueError(f"a line can't hold its own terminator: {line!r}")
+        return line + terminator
 
-def _encode_lines(lines: Iterable[bytes]) -> bytes:
-    lines = list(lines)
-    data = TERMINATOR.join([*lines, b""])
-    if data.count(TERMINATOR) != len(lines):
-        raise ValueError(f"a line can't hold its own terminator: {lines!r}")
-    return data
+    def encode_many(lines: Iterable[bytes]) -> bytes:
+        lines = list(lines)
+        data = terminator.join([*lines, b""])
+        if data.count(terminator) != len(lines):
+            raise ValueError(f"a line can't hold its own terminator: {lines!r}")
+        return data
 
-
-def _encode_message(message: BaseMessage) -> bytes:
-    if not isinstance(message, BaseMessage):  # a str, for example, also has `encode`
-        raise TypeError(f"message: expected a command or a reply, got {message!r}")
-    return message.encode()
-
-
-def _encode_messages(messages: Iterable[BaseMessage]) -> bytes:
-    return b"".join([_encode_message(message) for message in messages])
+    return Content(terminator, encode, encode_many, _same)
 
 
 def _same(line: bytes) -> bytes:
     return line
 
 
-LINES: Content[bytes] = Content(_encode_line, _encode_lines, _same)
-"""Lines as they are, without their terminators."""
+def messages_of(dialect: Dialect, *, read_replies: bool) -> Content[Any]:
+    """Return the content of a pair that carries messages.
 
-COMMANDS_IN: Content[Any] = Content(_encode_message, _encode_messages, decode_command)
-"""Messages on the mount's side: commands come in, replies go out."""
+    :param read_replies: True on a commander's side: replies come in, commands go out. False on the mount's
+        side: commands come in, replies go out.
+    """
+    messages = dialect.messages
 
-REPLIES_IN: Content[Any] = Content(_encode_message, _encode_messages, decode_reply)
-"""Messages on a commander's side: replies come in, commands go out."""
+    def encode(message: Any) -> bytes:
+        if not isinstance(message, messages):  # a str, for example, also has `encode`
+            raise TypeError(f"message: expected a command or a reply, got {message!r}")
+        data: bytes = message.encode()
+        return data
+
+    def encode_many(messages: Iterable[Any]) -> bytes:
+        return b"".join([encode(message) for message in messages])
+
+    decode = dialect.decode_reply if read_replies else dialect.decode_command
+    return Content(dialect.terminator, encode, encode_many, decode)

@@ -182,6 +182,7 @@ class Dialect:
     :ivar name: the name in the settings and in the journal.
     :ivar topology: the connections between a commander and the mount.
     :ivar terminator: the bytes at the end of each line.
+    :ivar messages: the base classes of all commands and replies.
     :ivar kind_of: return the facts about a command, by its code; any code is allowed.
     :ivar commands: the class of each command that has one, by its code, in the order of the codes.
     :ivar replies: the class of each reply that has one, by its code, in the order of the codes.
@@ -228,6 +229,7 @@ class Dialect:
     name: DialectName
     topology: Topology
     terminator: bytes
+    messages: tuple[type[Any], ...]
     kind_of: Callable[[int], CommandKind]
     commands: Mapping[Any, type[CommandMessage]]
     replies: Mapping[Any, type[BaseMessage]]

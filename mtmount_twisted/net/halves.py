@@ -414,6 +414,7 @@ class ServerHalf:
         owner: IPairOwner,
         host: str,
         port: int,
+        terminator: bytes,
         max_line: int = MAX_LINE_LENGTH,
     ) -> None:
         if host:
@@ -430,6 +431,7 @@ class ServerHalf:
         self.lines_received: Callable[[list[bytes]], None] = owner.lines_received
         self.host = host
         self.port = port
+        self.terminator = terminator
         self.max_line = max_line
         self.reader: LineReader | None = None
         self.error: ListenError | None = None
@@ -531,7 +533,7 @@ class ServerHalf:
                 "%s: refused a second peer, %s; the first stays connected", self.name, peer
             )
         else:
-            return LineReader(self, self.max_line)
+            return LineReader(self, self.terminator, self.max_line)
         return None
 
 

@@ -1,6 +1,6 @@
-"""`ClientServerPair`: two connections that belong together, with an API of Deferreds.
+"""`ConnectionPair`: two connections that belong together, with an API of Deferreds.
 
-It joins the two halves of `halves`. It carries lines, or the messages that its `content` encodes as lines.
+It joins the two halves of `halves`. It carries the lines or messages of its `Content`.
 Every wait is a Deferred that can be cancelled. Each one ends: with its result, or with an error when the
 connection is lost or closed.
 
@@ -23,7 +23,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.content import LINES, Content
+from mtmount_twisted.dialects.content import Content
 from mtmount_twisted.errors import (
     ConnectionLostError,
     ConnectTimeoutError,
@@ -61,7 +61,7 @@ M = TypeVar("M")
 
 
 @implementer(IPairOwner)
-class ClientServerPair(Generic[M]):
+class ConnectionPair(Generic[M]):
     """A client connection for writing and a server connection for reading.
 
     At construction it starts to listen and, unless `connect` is False, to connect. After a loss, the server
@@ -77,9 +77,8 @@ class ClientServerPair(Generic[M]):
     :param connect: True to start connecting at once.
     :param connect_callback: called with this object after each change of `client_connected` or
         `server_connected`, except the change by `close_client`. It may be ``async``.
+    :param carries: encoder and decoder of the messages.
     :param reactor: the reactor; the global one if None.
-    :param carries: encoder and decoder of the messages; by default a message is a line of bytes without its
-        terminator.
     :param max_unread: number of unread messages at which reading from the socket pauses, at least 1. Reading
         resumes when half of them are read.
     :param max_line_length: longest line that is received, in bytes without the terminator.
@@ -88,6 +87,7 @@ class ClientServerPair(Generic[M]):
         last send was within 50 µs. This shortens a round trip, and makes a write take longer.
     :param send_buffer: the buffer for everything that is written; it takes the place of `max_unsent` and
         `send_at_once`.
+    :ivar carries: encoder and decoder of the messages.
     :raises ValueError: if `client_host` or `client_port` is invalid and `connect` is True, if `server_host`
         or `server_port` is invalid, or if a bound is below 1.
     :raises TypeError: if an argument has a wrong type. The error names the parameter.
@@ -116,13 +116,13 @@ class ClientServerPair(Generic[M]):
         connect: bool = True,
         connect_callback: Callable[[Any], Any] | None = None,
         *,
+        carries: Content[M],
         reactor: Any = None,
         max_unread: int = MAX_UNREAD,
         max_line_length: int = MAX_LINE_LENGTH,
         max_unsent: int = MAX_UNSENT,
         send_at_once: bool = False,
         send_buffer: SendBuffer | None = None,
-        carries: Content[Any] = LINES,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
@@ -153,6 +153,7 @@ class ClientServerPair(Generic[M]):
         self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self.client_host, self.client_port = client_host, client_port
         self.connect_callback = connect_callback
+        self.carries = carries
         self._encode, self._encode_many = carries.encode, carries.encode_many
         self._inbox: ReceiveQueue[M] = ReceiveQueue(carries.decode, max_unread, self._pause, self._resume)
         shared = name, reactor, log, self
@@ -162,7 +163,9 @@ class ClientServerPair(Generic[M]):
             send_buffer,
             lambda: self.unreachable_level,
         )
-        self._server: ServerHalf = self._server_half(*shared, server_host or "", server_port, max_line_length)
+        self._server: ServerHalf = self._server_half(
+            *shared, server_host or "", server_port, carries.terminator, max_line_length
+        )
         self._connected, self._peer_came, self._client_came = (Waiters[None]() for _ in range(3))
         self._client_lost, self._closed = Waiters[None](), Waiters[None]()
         if connect:

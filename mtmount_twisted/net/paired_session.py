@@ -22,7 +22,7 @@ from mtmount_twisted.hosts import LOOPBACK, is_loopback
 
 from .admission import Network, address_of, admits, known_networks
 from .machines import next_state
-from .pair import ClientServerPair
+from .pair import ConnectionPair
 
 
 class SessionState(Enum):
@@ -42,7 +42,7 @@ _TABLE = {
 }
 
 
-class PairedSession(ClientServerPair[bytes]):
+class PairedSession(ConnectionPair[bytes]):
     """A connection pair with sessions: the loss of one connection ends the session and drops the other one.
 
     So data of one session can't be taken for data of the next. A peer may reconnect before both of its old
@@ -72,7 +72,7 @@ class PairedSession(ClientServerPair[bytes]):
         """
 
     def close(self) -> Deferred[None]:
-        """See `ClientServerPair`."""
+        """See `ConnectionPair`."""
         try:
             self.end_session("closed")
         except Exception:  # the sockets must be closed all the same

@@ -21,7 +21,6 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
@@ -48,15 +47,16 @@ class LineReader(LineReceiver):
     """Protocol that receives lines and passes them on, all lines of a chunk at once.
 
     :param owner: an `ILineReaderOwner`.
+    :param terminator: the bytes at the end of each line: one or two.
     :param max_length: longest line in bytes, without the terminator. A longer line ends the connection,
         because the start of the next message is then unknown.
     """
 
-    delimiter = TERMINATOR
     transport: Any
 
-    def __init__(self, owner: ILineReaderOwner, max_length: int = MAX_LINE_LENGTH) -> None:
+    def __init__(self, owner: ILineReaderOwner, terminator: bytes, max_length: int = MAX_LINE_LENGTH) -> None:
         self.owner = owner
+        self.delimiter = terminator
         self.MAX_LENGTH = max_length
         self.unfinished = bytearray()
         self._turns: Turns | None = None
@@ -189,16 +189,16 @@ class LineReader(LineReceiver):
         if self.unfinished:
             start = len(self.unfinished) - 1  # the terminator may arrive in two parts
             self.unfinished += data
-            if self.unfinished.find(TERMINATOR, start) < 0:
+            if self.unfinished.find(self.delimiter, start) < 0:
                 return []
             data = bytes(self.unfinished)
-        lines = data.split(TERMINATOR)
+        lines = data.split(self.delimiter)
         self.unfinished = bytearray(lines.pop())
         return lines
 
     def _up_to_an_overlong(self, lines: list[bytes]) -> list[bytes]:
-        # A final `\r` of an unfinished line may be the first half of a terminator, so it does not count.
-        unfinished = self.unfinished.removesuffix(b"\r")
+        # The first half of a terminator may end the unfinished line, so it does not count.
+        unfinished = self.unfinished.removesuffix(self.delimiter[:-1])
         for index, line in enumerate([*lines, bytes(unfinished)]):
             if len(line) > self.MAX_LENGTH:
                 self._ended = Failure(LineTooLongError(line[:100], self.MAX_LENGTH))

@@ -13,8 +13,6 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol, connecti
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.communicator import Communicator
-from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.wire.messages import BaseMessage
 
 from .memory import HOST, MemoryReactor, MemoryTransport
@@ -69,13 +67,14 @@ class FarEnd:
 
     def written(self) -> list[BaseMessage]:
         """Return the messages received on the client connection since the last call."""
-        decode = decode_command if self.communicator.read_replies else decode_reply
+        dialect = self.communicator.dialect
+        decode = dialect.decode_command if self.communicator.read_replies else dialect.decode_reply
         return [decode(line) for line in self.written_lines()]
 
     def written_lines(self) -> list[bytes]:
         """Return the lines received since the last call, without their terminators."""
         self.settle()
-        *lines, self.client.received = self.client.received.split(TERMINATOR)
+        *lines, self.client.received = self.client.received.split(self.communicator.carries.terminator)
         return lines
 
     def feed(self, *messages: BaseMessage | bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import CONTROLLER, Bridge
+from mtmount_twisted.dialects.content import lines_of
 from mtmount_twisted.interfaces import IControllerLink
 from mtmount_twisted.net.admission import Network
 from mtmount_twisted.net.paired_session import PairedSession
@@ -49,6 +50,7 @@ class ControllerLink(PairedSession):
             *replies_in,
             log,
             connect=commands_out[1] != 0,
+            carries=lines_of(bridge.dialect),
             reactor=reactor,
             send_at_once=True,
         )

@@ -7,6 +7,7 @@ holds on sockets and in memory alike is in `tests.testing.test_doubles`, and run
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import twisted.logger
@@ -17,9 +18,12 @@ from zope.interface.verify import verifyObject
 from mtmount_twisted.client.communicator import ClientServerPair, Communicator
 from mtmount_twisted.commands import Enable
 from mtmount_twisted.dialects.content import Content
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import TAKEN, LineError, ListenError, PairClosedError
 from mtmount_twisted.interfaces import IPairOwner
-from mtmount_twisted.testing import HOST, FarEnd, MemoryReactor
+from mtmount_twisted.testing import HOST, FarEnd, MemoryReactor, connected_pair
+from mtmount_twisted.wire.lines import TextLayout
+from mtmount_twisted.wire.messages import BaseMessage, parameter
 from tests.support.pairs import LOG, PairCase, done
 
 
@@ -188,25 +192,48 @@ class StateTests(PairCase):
         self.assertEqual((error.line, sent), (b"no reply", []))
 
     def test_carries(self) -> None:
-        """What travels on a pair is a value: one of a caller's own is used both ways, one or many."""
+        """A caller's own content is used both ways, for one message and for many, terminator included."""
         upper: Content[str] = Content(
-            lambda text: text.upper().encode() + b"\r\n",
-            lambda texts: b"".join(text.upper().encode() + b"\r\n" for text in texts),
-            lambda line: line.decode().lower(),
+            b";",
+            lambda text: text.upper().encode() + b";",
+            lambda texts: b"".join(text.upper().encode() + b";" for text in texts),
+            lambda line: line.decode().swapcase(),
         )
         reactor = MemoryReactor()
         pair: ClientServerPair[str] = ClientServerPair(
             "c", HOST, 4000, HOST, 4001, LOG, reactor=reactor, carries=upper
         )
-        other: ClientServerPair[bytes] = ClientServerPair("o", HOST, 4001, HOST, 4000, LOG, reactor=reactor)
+        other: ClientServerPair[str] = ClientServerPair(
+            "o", HOST, 4001, HOST, 4000, LOG, reactor=reactor, carries=upper
+        )
         reactor.advance(0.1)
         pair.write("one")
-        pair.write_many(["two", "three"])
-        other.write(b"FOUR")
+        pair.write_many(["t\r\nwo", "three"])
         reactor.advance(0)
-        lines = [self.successResultOf(other.read()) for _ in range(3)]
-        self.assertEqual(lines, [b"ONE", b"TWO", b"THREE"])
-        self.assertEqual(self.successResultOf(pair.read()), "four")
+        received = [self.successResultOf(other.read()) for _ in range(3)]
+        self.assertEqual(received, ["one", "t\r\nwo", "three"])
+
+    def test_other_dialect(self) -> None:
+        """A communicator reads and writes the lines of the dialect that it is given."""
+
+        class Greeting(BaseMessage):
+            """Say something."""
+
+            layout = TextLayout(separator="|", terminator=b";")
+            words: str = parameter("What to say.")
+
+        other = replace(
+            DIALECT,
+            terminator=b";",
+            messages=(Greeting,),
+            decode_reply=lambda line: Greeting(words=line.decode()),
+        )
+        communicator, far_end = connected_pair(dialect=other)
+        communicator.write(Greeting(words="hello"))
+        self.failureResultOf(communicator.write(Enable()), TypeError)
+        self.assertEqual(far_end.written_lines(), [b"hello"])
+        far_end.feed(b"good", b" day;")
+        self.assertEqual(self.successResultOf(communicator.read()), Greeting(words="good day"))
 
 
 class ConnectTests(PairCase):

@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.commands import Enable
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import ReplyCode
 from mtmount_twisted.errors import CommandTimedOut
 from mtmount_twisted.frontends.tcp.tls import HandshakeReader
@@ -305,7 +306,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_unfinished_line(self) -> None:
         """A line whose end arrived meanwhile is taken; one that has no end is given up."""
         owner, transport = Silent(), Cut()
-        reader = LineReader(owner)
+        reader = LineReader(owner, TERMINATOR)
         reader.limit_unfinished(self.clock, 10)
         reader.makeConnection(transport)
         reader.dataReceived(b"1\n2")
@@ -316,7 +317,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_handshake(self) -> None:
         """A client whose proof fails or succeeds meanwhile is not too slow."""
-        port: Any = SimpleNamespace(name="port", unproven={}, limited_log=LOG)
+        port: Any = SimpleNamespace(name="port", unproven={}, limited_log=LOG, terminator=TERMINATOR)
         transport = Cut()
         reader = HandshakeReader(lambda reader: "nobody", self.fail, None, False, port, self.clock)
         reader.makeConnection(transport)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 
-from mtmount_twisted.client.communicator import ClientServerPair
+from mtmount_twisted.client.communicator import LINES, ClientServerPair
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.frontends.tcp.ports import PortClient
 from mtmount_twisted.frontends.web.http.site import WebSite
@@ -39,7 +39,7 @@ class PairEndTests(BridgeCase):
         reactor = MemoryReactor()
         factory = ClientFactory.forProtocol(Protocol)
         broken = type("Broken", (kind,), {})
-        pair = broken("pair", HOST, 1, HOST, 0, LOG, connect=False, reactor=reactor)
+        pair = broken("pair", HOST, 1, HOST, 0, LOG, connect=False, carries=LINES, reactor=reactor)
         reactor.connectTCP(HOST, pair.server_port, factory)
         reactor.advance(0)
         self.assertTrue(pair.server_connected)

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import TAKEN, ListenError
 from mtmount_twisted.interfaces import IPairOwner
 from mtmount_twisted.net import halves
@@ -346,7 +347,7 @@ class ServerHalfTests(HalfCase):
 
     def serve(self, host: str = HOST, port: int = PORT) -> ServerHalf:
         """A server half; most tests need one."""
-        self.half = ServerHalf("pair", self.reactor, LOG, self.owner, host, port, 100)
+        self.half = ServerHalf("pair", self.reactor, LOG, self.owner, host, port, TERMINATOR, 100)
         self.go()
         return self.half
 
@@ -368,7 +369,7 @@ class ServerHalfTests(HalfCase):
 
     def test_host_name(self) -> None:
         """A name is resolved first; who waits until it listens gets the port."""
-        half = ServerHalf("pair", self.reactor, LOG, self.owner, "localhost", PORT, 100)
+        half = ServerHalf("pair", self.reactor, LOG, self.owner, "localhost", PORT, TERMINATOR, 100)
         opened = half.opened.wait()
         self.assertNoResult(opened)
         self.go()
@@ -477,7 +478,7 @@ class ServerHalfTests(HalfCase):
 
     def test_close_before_the_name_is_resolved(self) -> None:
         """Closed while its name is looked up, it never listens."""
-        self.half = ServerHalf("pair", self.reactor, LOG, self.owner, "localhost", PORT, 100)
+        self.half = ServerHalf("pair", self.reactor, LOG, self.owner, "localhost", PORT, TERMINATOR, 100)
         closed = self.close()
         self.go()
         self.successResultOf(closed)
@@ -509,7 +510,7 @@ class ServerHalfTests(HalfCase):
         ends = [self.half.reader]
         closed = self.close()
         for _ in range(2):
-            ends.append(LineReader(self.half))
+            ends.append(LineReader(self.half, TERMINATOR))
             ends[-1].makeConnection(StringTransport())
         self.go()
         for end in ends[1:]:

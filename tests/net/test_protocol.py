@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.net.protocol import (
@@ -56,7 +57,7 @@ class LineReaderTests(SynchronousTestCase):
         """A reader that has received these chunks."""
         self.owner = Owner()
         self.transport = StringTransport()
-        reader = LineReader(self.owner, max_length)
+        reader = LineReader(self.owner, TERMINATOR, max_length)
         reader.makeConnection(self.transport)
         for chunk in chunks:
             reader.dataReceived(chunk)

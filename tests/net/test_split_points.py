@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.tcp.commanders import turns_without_rights
@@ -66,7 +67,7 @@ class Owner:
 def read(*chunks: bytes, max_length: int = 2**16) -> tuple[list[bytes], list[str], bool, bytes]:
     """The lines that a reader makes of some chunks, how it ended, if it closed, and what it has left."""
     owner, transport = Owner(), StringTransport()
-    reader = LineReader(owner, max_length)
+    reader = LineReader(owner, TERMINATOR, max_length)
     reader.makeConnection(transport)
     for chunk in chunks:
         reader.dataReceived(chunk)
@@ -77,6 +78,8 @@ def read(*chunks: bytes, max_length: int = 2**16) -> tuple[list[bytes], list[str
 
 class Bridge:
     """Notes what a client of the bridge tells it."""
+
+    dialect = DIALECT
 
     def __init__(self) -> None:
         self.commands: list[bytes] = []

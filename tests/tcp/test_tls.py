@@ -16,6 +16,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.frontends.tcp.commanders import turns_without_rights
 from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
@@ -325,7 +326,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock: Any = Clock()
-        bridge: Any = None
+        bridge: Any = SimpleNamespace(dialect=DIALECT)
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=200)
         turns = turns_without_rights(self.clock)
         self.port = PortFactory(settings, bridge, ClientLimits(), turns, LOG, self.clock)
@@ -379,7 +380,9 @@ class DeadlineTests(SynchronousTestCase):
     def test_strangers_take_no_place_of_a_client(self) -> None:
         """Peers at their handshake do not count among ``max_clients``, which holds once it is over."""
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=3)
-        bridge: Any = SimpleNamespace(client_connected=lambda client: None, client_lost=lambda *why: None)
+        bridge: Any = SimpleNamespace(
+            dialect=DIALECT, client_connected=lambda client: None, client_lost=lambda *why: None
+        )
         turns = turns_without_rights(self.clock)
         self.port = PortFactory(settings, bridge, ClientLimits(), turns, LOG, self.clock)
         come = [self.come(by_certificate=False) for _ in range(8)]

@@ -32,7 +32,7 @@ from .envelope import (
 )
 from .facts import facts_of
 from .framing import TERMINATOR
-from .replies import ReplyDict
+from .replies import Reply, ReplyDict
 
 _COMMAND_NAMES = {int(code): code.name for code in CommandCode}
 _REPLY_NAMES = {int(code): code.name for code in ReplyCode}
@@ -64,6 +64,7 @@ DIALECT = Dialect(
     name="tma2020",
     topology=Topology.PAIR,
     terminator=TERMINATOR,
+    messages=(Command, Reply),
     kind_of=kind_of_command,
     commands=CommandDict,
     replies=ReplyDict,

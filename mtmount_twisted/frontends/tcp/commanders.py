@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.config.settings import ClientLimits, PairCommander
+from mtmount_twisted.dialects.content import lines_of
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
@@ -99,6 +100,7 @@ class PairClient(PairedSession):
             settings.listen,
             settings.command_port,
             log,
+            carries=lines_of(bridge.dialect),
             reactor=reactor,
             send_buffer=self._send_buffer,
         )

@@ -292,6 +292,7 @@ class PortFactory(Factory[Protocol]):
         self._allowed = networks(settings.allow)
         self.unproven: dict[Any, None] = {}
         self._places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
+        self.terminator = bridge.dialect.terminator
         self._shared = (settings, bridge, limits, turns, log, self.limited_log, clock, self._places)
         self._count = 0
 
@@ -304,7 +305,7 @@ class PortFactory(Factory[Protocol]):
         if not self.admits(addr):
             return Refused()
         self.make_room(addr)
-        return HalfCloseReader(self.make_numbered_client())
+        return HalfCloseReader(self.make_numbered_client(), self.terminator)
 
     def admits(self, peer: IAddress | None) -> bool:
         """Return True if a peer at this address may connect. Log a refusal."""

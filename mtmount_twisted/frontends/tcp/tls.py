@@ -87,7 +87,7 @@ class HandshakeReader(LineReader):
         port: PortFactory,
         clock: IReactorTime,
     ) -> None:
-        super().__init__(None)  # type: ignore[arg-type]
+        super().__init__(None, port.terminator)  # type: ignore[arg-type]
         self._find = find
         self._lost = lost
         self.peer = peer
