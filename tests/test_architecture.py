@@ -100,7 +100,7 @@ ROOMS: dict[str, Room] = {
     "http": room("frontends.web.http", "files hosts errors wire dialect net journal"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialect dialects layout codec net journal http records",
+        "version visible hosts errors interfaces wire dialect net journal http records",
     ),
     "simulator": room("simulator", "errors wire dialects layout codec net client"),
     "cli": room(

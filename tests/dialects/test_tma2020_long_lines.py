@@ -106,7 +106,7 @@ class BoundedTests(SynchronousTestCase):
         line = self.warning()[:50_000]
         known = LastValueCache(subject_of)
         self.assertEqual(known.learn(EventEnvelope(ReplyCode.WARNING, line)), 0)
-        state = Said(Stamps(Clock(), lambda: 0.0)).shape(known.entries())
+        state = Said(DIALECT, Stamps(Clock(), lambda: 0.0)).shape(known.entries())
         self.assertEqual(state.warnings[0].code, 905)
         self.assertLess(len(as_json(state.warnings)), LONGEST)
 

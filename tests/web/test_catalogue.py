@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AckOnlyCommandCodes, CommandDict, Commands
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api import catalogue
 from mtmount_twisted.frontends.web.events.shapes import json_value
@@ -23,7 +24,7 @@ NOBODY = User("x", frozenset(), Source.CSC)
 
 def entry(name: str) -> dict[str, Any]:
     """What the catalogue says of a command or reply."""
-    whole = as_read(catalogue.catalogue())
+    whole = as_read(catalogue.catalogue(DIALECT))
     found: dict[str, Any] = (whole["commands"] | whole["replies"])[name]
     return found
 
@@ -33,7 +34,7 @@ class CatalogueTests(SynchronousTestCase):
 
     def test_every_class_is_there(self) -> None:
         """Each command and reply is in it, in the order of their codes."""
-        whole = as_read(catalogue.catalogue())
+        whole = as_read(catalogue.catalogue(DIALECT))
         self.assertEqual(list(whole["commands"]), [cls.__name__ for cls in Commands])
         self.assertEqual(list(whole["replies"]), [cls.__name__ for cls in Replies])
 
@@ -77,7 +78,9 @@ class CatalogueTests(SynchronousTestCase):
     def test_stops(self) -> None:
         """What stops something is called a stop, and nothing else is."""
         stops = [
-            name for name, command in as_read(catalogue.catalogue())["commands"].items() if command["stop"]
+            name
+            for name, command in as_read(catalogue.catalogue(DIALECT))["commands"].items()
+            if command["stop"]
         ]
         self.assertEqual(
             stops,
@@ -95,14 +98,14 @@ class CatalogueTests(SynchronousTestCase):
         """What it calls Ack-only are the track commands that have a class."""
         ack_only = {
             command["code"]
-            for command in as_read(catalogue.catalogue())["commands"].values()
+            for command in as_read(catalogue.catalogue(DIALECT))["commands"].values()
             if command["ack_only"]
         }
         self.assertEqual(ack_only, {int(code) for code in AckOnlyCommandCodes & set(CommandDict)})
 
     def test_it_is_json_schema(self) -> None:
         """Each schema in it is one of draft 2020-12."""
-        whole = as_read(catalogue.catalogue())
+        whole = as_read(catalogue.catalogue(DIALECT))
         Draft202012Validator.check_schema(whole["request"])
         for command in whole["commands"].values():
             Draft202012Validator.check_schema(command["parameters"])
@@ -123,11 +126,11 @@ class RouteTests(SynchronousTestCase):
 
     def test_answer(self) -> None:
         """It answers the catalogue as JSON, encoded once, to who may observe."""
-        (route,) = catalogue.routes()
+        (route,) = catalogue.CatalogueRoutes(DIALECT).routes()
         self.assertEqual((route.method, route.path, route.role), ("GET", "/api/v1/catalogue", "observe"))
         answers = [
             self.successResultOf(Deferred.fromCoroutine(route.respond(Call(NOBODY)))) for _ in range(2)
         ]
-        self.assertEqual(json.loads(answers[0].body), as_read(catalogue.catalogue()))
+        self.assertEqual(json.loads(answers[0].body), as_read(catalogue.catalogue(DIALECT)))
         self.assertEqual(answers[0].headers, {"Content-Type": "application/json"})
         self.assertIs(answers[0].body, answers[1].body)

@@ -11,15 +11,16 @@ from jsonschema import Draft202012Validator
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, Command, Commands, MirrorCoversPower
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.frontends.web.api import command_body
-from mtmount_twisted.frontends.web.api.catalogue import LEAST, MOST, catalogue, parameters_in
+from mtmount_twisted.frontends.web.api.catalogue import LEAST, MOST, catalogue
 from mtmount_twisted.frontends.web.http.calls import Problem
 from mtmount_twisted.replies import ErrorReply
 from mtmount_twisted.wire.messages import FieldInfo
 from tests.support import strategies
 
-SCHEMA = Draft202012Validator(catalogue().request)
+SCHEMA = Draft202012Validator(catalogue(DIALECT).request)
 
 JSON_NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -34,7 +35,7 @@ NEAR_BOUNDS = [side * 2**31 + off for side in (-1, 1) for off in (-1, 0, 1, -1.0
 
 def judged(body: Any) -> Command:
     """The command that a body is."""
-    return command_body.judge(body, Source.CSC, 7)
+    return command_body.judge(body, DIALECT, Source.CSC, 7)
 
 
 def faults(body: Any) -> dict[str, str]:
@@ -67,7 +68,7 @@ def near_values(info: FieldInfo) -> st.SearchStrategy[Any]:
 def bodies(draw: st.DrawFn) -> Any:
     """Bodies that are a command, or nearly one."""
     cls = draw(st.sampled_from(Commands))
-    infos = parameters_in(cls)
+    infos = DIALECT.parameters_of(cls)
     given = {info.name: draw(near_values(info)) for info in infos if info.required or draw(st.booleans())}
     if given and draw(st.integers(0, 5)) == 0:
         del given[draw(st.sampled_from(sorted(given)))]
@@ -86,7 +87,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_command(self) -> None:
         """A body is the command that it names, under the source and sequence id that it is given."""
-        command = command_body.judge(move(position=10), Source.EUI, 5)
+        command = command_body.judge(move(position=10), DIALECT, Source.EUI, 5)
         expected = AzimuthAxisMove(
             position=10.0, source=Source.EUI, sequence_id=5, timestamp=command.timestamp
         )
@@ -217,10 +218,12 @@ class JudgeTests(SynchronousTestCase):
     @given(st.sampled_from(Commands).flatmap(strategies.messages))
     def test_there_and_back(self, command: Command) -> None:
         """What is told of a command's parameters makes the same command again, by way of JSON."""
-        parameters = json.loads(json.dumps(command_body.parameters_of(command)))
+        parameters = json.loads(json.dumps(command_body.parameters_of(command, DIALECT)))
         assume(all(LEAST <= value <= MOST for value in parameters.values() if isinstance(value, int)))
         again = judged({"command": type(command).__name__, "parameters": parameters})
-        self.assertEqual(command_body.parameters_of(again), command_body.parameters_of(command))
+        self.assertEqual(
+            command_body.parameters_of(again, DIALECT), command_body.parameters_of(command, DIALECT)
+        )
 
 
 class ReadTests(SynchronousTestCase):

@@ -97,7 +97,8 @@ class LifeTests(LivesCase):
         """Steps of other commanders, of other ids, or after the end, change nothing."""
         life = self.begin()
         self.step(life, "done", peer="csc")
-        self.step(TrackedCommand("x", AzimuthAxisMove(sequence_id=500, position=1), ME, self.stamps), "done")
+        move = AzimuthAxisMove(sequence_id=500, position=1)
+        self.step(TrackedCommand("x", move, DIALECT, ME, self.stamps), "done")
         self.assertEqual(life.state, "open")
         self.step(life, "done", "noack")
         self.assertEqual((life.state, len(life.steps)), ("done", 1))

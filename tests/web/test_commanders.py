@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.dialects.tma2020.codec import decode_command
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.frontends.web.api.commanders import WebCommander
 from mtmount_twisted.frontends.web.http.calls import Call
@@ -36,7 +37,7 @@ class WebCommanderTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """It offers what the bridge asks of a client."""
-        client = WebCommander(user("a", source=Source.EUI), None, lambda why: None)  # type: ignore[arg-type]
+        client = WebCommander(user("a", source=Source.EUI), DIALECT, WebHouse().lives, lambda why: None)
         self.assertTrue(verifyObject(IClient, client))
         self.assertEqual((client.name, client.source, client.may_command), ("web/a", Source.EUI, True))
 
@@ -201,8 +202,14 @@ class SendingTests(WebCase):
         self.assertEqual(self.life("1234-1"), {"error": "no command has this id, or it ended too long ago"})
 
     def test_strange_acks(self) -> None:
-        """Whatever an Ack announces, nothing breaks: a time beyond all, less than nothing, no number."""
-        for timeout, expected in ((b"9" * 400, 2**53 / 1000), (b"-5", 0), (b"soon", None), (b"", 0)):
+        """Whatever an Ack announces, nothing breaks: a time beyond all, less than nothing, no number.
+
+        A number of more than 64 bits counts as 0, as it does for the bridge's own deadline.
+        """
+        for timeout, expected in (
+            *((b"9" * 18, 2**53 / 1000), (b"9" * 400, 0)),
+            *((b"-5", 0), (b"soon", None), (b"", 0)),
+        ):
             id = self.told(self.post(MOVE, position=10)).body["id"]
             self.house.link.ack(self.house.link.read()[-1], timeout)
             self.assertEqual((self.life(id)["state"], self.life(id)["ack_timeout"]), ("acked", expected))

@@ -8,7 +8,8 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.web.api.catalogue import routes as catalogue_routes
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.frontends.web.api.catalogue import CatalogueRoutes
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
 from mtmount_twisted.frontends.web.http.encoding import AT_ONCE, LEAST, as_body, as_json, takes_gzip
 from mtmount_twisted.frontends.web.http.pages import FOLDER, Pages
@@ -121,7 +122,7 @@ class JsonTests(SynchronousTestCase):
 
     def test_made_before(self) -> None:
         """The catalogue is compressed once."""
-        routes = catalogue_routes()
+        routes = CatalogueRoutes(DIALECT).routes()
         packed, plain = (
             ask(routes, "GET", "/api/v1/catalogue", headers={"Accept-Encoding": each})
             for each in ("gzip", "")

@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from mtmount_twisted.config.settings import WebSettings
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.history import History, Shelf
 from mtmount_twisted.frontends.web.http.calls import User
@@ -43,7 +44,7 @@ class EventsExampleTests(TestCase):
         self.addCleanup(world.stop)
         shelf = Shelf(world.path, reactor)
         self.addCleanup(shelf.close)
-        history = History(shelf, world.turns, world.wall_clock)
+        history = History(shelf, world.turns, world.wall_clock, DIALECT)
         guard = Guard(HostPolicy(), tokens, User(ANYONE, frozenset(["observe"]), Source.CSC))
         routes = [*world.streams.routes(), *history.routes()]
         site = make_site(routes, guard, LOG, reactor, WebSettings())

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api import history
 from mtmount_twisted.frontends.web.api.history import (
@@ -38,7 +39,7 @@ class HistoryTests(SessionCase):
         self.clock = Clock()
         self.threads: list[Any] = []
         self.shelf = Shelf(self.path, self.clock, maybeDeferred, self.clock.seconds)
-        self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now, DIALECT)
 
     def ask(self, user: User = NIGHT, accepted: str = "", **query: str) -> Any:
         """What comes of a request."""
@@ -165,6 +166,7 @@ class HistoryTests(SessionCase):
             Shelf(self.path, self.clock, in_thread, self.clock.seconds),
             Turns(self.clock),
             lambda: self.now,
+            DIALECT,
         )
         answer = self.successResultOf(self.ask(accepted="gzip"))
         self.assertEqual(in_threads[1:], [answer.gzipped])
@@ -237,7 +239,7 @@ class HistoryTests(SessionCase):
             return begun[-1][0]
 
         self.shelf = Shelf(self.path, self.clock, in_thread, self.clock.seconds)
-        self.history = History(self.shelf, Turns(self.clock), lambda: self.now)
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now, DIALECT)
         return begun
 
     def end(self, ending: Deferred[Any], work: Any) -> None:
@@ -270,7 +272,7 @@ class HistoryTests(SessionCase):
         """A thread that looks at many rows rests now and then, so that the reactor's thread has its turn."""
         rests: list[float] = []
         self.history = History(
-            self.shelf, Turns(self.clock), lambda: self.now, lambda: rests.append(self.now)
+            self.shelf, Turns(self.clock), lambda: self.now, DIALECT, lambda: rests.append(self.now)
         )
         self.patch(history, "REST_ROWS", 2)
         self.entries(kind="code 12345")

@@ -101,7 +101,7 @@ class DocumentTests(WebCase):
         reference = body["content"]["application/json"]["schema"]["$ref"]
         self.assertEqual((reference, body["required"]), ("#/components/schemas/Command", True))
         schemas = self.document["components"]["schemas"]
-        bodies = {schema["title"]: schema for schema in catalogue.catalogue().request["oneOf"]}
+        bodies = {schema["title"]: schema for schema in catalogue.catalogue(DIALECT).request["oneOf"]}
         known = [each["$ref"] for each in schemas["Command"]["oneOf"]]
         self.assertEqual(known, [f"#/components/schemas/{name}" for name in bodies])
         for name, body in bodies.items():
@@ -133,7 +133,7 @@ class DocumentTests(WebCase):
 
     def test_names_of_components(self) -> None:
         """Each schema has the name by which programs that were made from the document import its class."""
-        names = set(self.document["components"]["schemas"]) - set(catalogue.catalogue().commands)
+        names = set(self.document["components"]["schemas"]) - set(catalogue.catalogue(DIALECT).commands)
         requests = {"Command", "Ask", "AskForLease", "TakeLease", "GrantLease"}
         events = {"Message", "Step", "Change", "Entry", "Page"}
         described = {"Described", "Catalogue", "Alive", "Ready"}
@@ -169,7 +169,7 @@ class DocumentTests(WebCase):
 
     def test_catalogue(self) -> None:
         """The catalogue is as its schema says."""
-        self.check("Catalogue", as_read(catalogue.catalogue()))
+        self.check("Catalogue", as_read(catalogue.catalogue(DIALECT)))
 
     def test_problem(self) -> None:
         """A problem is as its schema says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -13,7 +14,6 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.dialects.tma2020 import envelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.events import ring as feed_module
-from mtmount_twisted.frontends.web.events import shapes
 from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.journal.recorder import JournalOff
@@ -316,15 +316,16 @@ class ReadOnceTests(SynchronousTestCase):
         the controller, and one to everyone."""
         house, calls = House(), Counter[str]()
         house.client("csc")
-        feed = Feed(house.bus, DIALECT, JournalOff(), house.clock, Turns(house.clock))
+        dialect = replace(
+            DIALECT,
+            read_header=self.counted(calls, "read_header", DIALECT.read_header),
+            decode_to_show=self.counted(calls, "decode_to_show", DIALECT.decode_to_show),
+        )
+        feed = Feed(house.bus, dialect, JournalOff(), house.clock, Turns(house.clock))
         ear = Ear()
         feed.attach(ear)
-        for module, name in (
-            (envelope, "read_reply_parts"),
-            (shapes, "read_reply_header"),
-            (shapes, "decode_to_show"),
-        ):
-            self.patch(module, name, self.counted(calls, name, getattr(module, name)))
+        name = "read_reply_parts"
+        self.patch(envelope, name, self.counted(calls, name, envelope.read_reply_parts))
         house.link.say(b"6\n2031-01-01T00:00:00.125\n1\n1")
         house.advance(1)
         rows = [

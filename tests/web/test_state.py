@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import mtmount_twisted
 from mtmount_twisted.bridge.last_values import KnownEntry
-from mtmount_twisted.dialects.tma2020 import codec
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import ReplyCode, Source
-from mtmount_twisted.frontends.web.api import state
 from mtmount_twisted.frontends.web.api.state import Said
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
 from tests.support.commanders import STATE
@@ -204,18 +204,18 @@ class SaidTests(WebCase):
 
     def test_decoded_once(self) -> None:
         """However often the state is asked for, each line is decoded once; what is gone is not kept."""
-        said = Said(self.house.stamps)
+        decode = Mock(side_effect=DIALECT.facts_of)
+        said = Said(replace(DIALECT, facts_of=decode), self.house.stamps)
         entries = [
             KnownEntry(line(WarningReply(active=True, code=number, subsystem=SUBSYSTEM)), 4, 1.0, False)
             for number in range(1000)
         ]
-        with patch.object(state, "decode_to_show", side_effect=codec.decode_to_show) as decode:
-            for _ in range(5):
-                shape = said.shape(entries)
-            self.assertEqual(decode.call_count, 1000)
-            said.shape([])
-            said.shape(entries[:3])
-            self.assertEqual(decode.call_count, 1003)
+        for _ in range(5):
+            shape = said.shape(entries)
+        self.assertEqual(decode.call_count, 1000)
+        said.shape([])
+        said.shape(entries[:3])
+        self.assertEqual(decode.call_count, 1003)
         self.assertEqual(len(shape.warnings), 1000)
 
     def test_endless_deadline(self) -> None:

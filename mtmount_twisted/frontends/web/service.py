@@ -28,8 +28,9 @@ from mtmount_twisted.net.tls import Credentials, Server, encrypted, endpoint_cre
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.version import __version__
 
-from .api import catalogue, openapi
+from .api import openapi
 from .api.acks import AckTimes
+from .api.catalogue import CatalogueRoutes
 from .api.command_tracker import CommandTracker
 from .api.commanders import Commanders, CommandRoutes
 from .api.health import Health, LoopWatch
@@ -104,9 +105,9 @@ class Areas:
             version=__version__,
             seconds=reactor.seconds,
         )
-        history = History(shelf, turns, wall_clock)
+        history = History(shelf, turns, wall_clock, bridge.dialect)
         answering = (
-            *(Pages(), state, catalogue, CommandRoutes(commanders), leases),
+            *(Pages(), state, CatalogueRoutes(bridge.dialect), CommandRoutes(commanders), leases),
             *(streams, history, acks, Health(served, journal), metrics),
         )
         routes = [route for area in answering for route in area.routes()]

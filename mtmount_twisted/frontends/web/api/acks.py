@@ -16,7 +16,6 @@ from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import Dialect
-from mtmount_twisted.frontends.web.events.shapes import command_name
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Count, Part, Seconds, Shape, Time
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
@@ -189,7 +188,7 @@ class AckTimes:
             self._sent[key] = self._clock.seconds()
             return
         if step == "noack":
-            refusal = {"command": command_name(code), "commander": record.peer}
+            refusal = {"command": self._dialect.kind_of(code).name, "commander": record.peer}
             refusal["explanation"] = record.explanation[:SHOWN_BYTES]
             self._refusals.append((self._clock.seconds(), record.time, refusal))
         if step == "received":

@@ -1,4 +1,4 @@
-"""`catalogue`: every command and reply as JSON Schema (2020-12), generated from their declarations.
+"""`catalogue`: every command and reply of a dialect as JSON Schema (2020-12), from their declarations.
 
 A value has the JSON form that `shapes.json_value` writes: a member of an enumeration is its name, and a
 timestamp is ``2020-02-27T14:48:27.469Z``. JSON Schema does not define units, so a unit is in ``x-unit``; the
@@ -14,21 +14,19 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from mtmount_twisted.dialects.tma2020.command_names import short_name
-from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, AckOnlyCommandCodes, Command, Commands
-from mtmount_twisted.dialects.tma2020.replies import Replies
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.answers import Name, Schema, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
-from mtmount_twisted.wire.messages import BaseMessage, FieldInfo
+from mtmount_twisted.wire.messages import BaseMessage, CommandMessage, FieldInfo
 
 MOST = 2**31 - 1
 LEAST = -(2**31)
 """The least and the largest integer in a command: those of 32 bits. The protocol states no bound, all its
 numbers fit, and a larger number may overflow in the mount."""
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _SCHEMAS: dict[str, Schema] = {
     "int": {"type": "integer"},
@@ -58,11 +56,6 @@ class Catalogue(Shape, frozen=True, kw_only=True):
     commands: dict[str, Described]
     replies: dict[str, Described]
     request: Schema
-
-
-def parameters_in(cls: type[Command]) -> tuple[FieldInfo, ...]:
-    """Return the fields of a command that follow the header; a commander chooses their values."""
-    return cls.field_infos[len(Command.field_infos) :]
 
 
 def _field_schema(info: FieldInfo) -> Schema:
@@ -95,8 +88,8 @@ def _doc(cls: type[BaseMessage]) -> str:
     return (cls.__doc__ or "").partition("\n\n")[0]
 
 
-def _parameters(cls: type[Command]) -> Schema:
-    parameters = _fields_schema(parameters_in(cls))
+def _parameters(infos: Iterable[FieldInfo]) -> Schema:
+    parameters = _fields_schema(infos)
     for schema in parameters["properties"].values():
         if schema["type"] == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
@@ -109,26 +102,25 @@ def _parameters(cls: type[Command]) -> Schema:
     return parameters
 
 
-def _command(cls: type[Command], parameters: Schema) -> Described:
-    code = cls.command_code
+def _command(cls: type[CommandMessage], parameters: Schema, dialect: Dialect) -> Described:
+    kind = dialect.kind_of(cls.command_code)
     return Described(
-        code=int(code),
-        code_name=code.name,
+        code=kind.code,
+        code_name=kind.code_name,
         doc=_doc(cls),
         parameters=parameters,
-        short_name=short_name(cls),
-        stop=code in STOP_CODES,
-        ack_only=code in AckOnlyCommandCodes,
+        short_name=dialect.short_name(cls),
+        stop=kind.is_stop,
+        ack_only=kind.ack_only,
     )
 
 
-def _reply(cls: type[BaseMessage]) -> Described:
+def _reply(cls: type[BaseMessage], code: int, code_name: str) -> Described:
     schema = _fields_schema(info for info in cls.field_infos if not info.constant)
     if cls.has_extra_data:
         extra = {"description": "Further texts of the mount.", "type": "array"}
         schema["properties"]["extra_data"] = extra | {"items": _SCHEMAS["str"], "default": []}
-    code = next(info.default for info in cls.field_infos if info.constant)
-    return Described(code=int(code), code_name=code.name, doc=_doc(cls), fields=schema)
+    return Described(code=code, code_name=code_name, doc=_doc(cls), fields=schema)
 
 
 def _request(name: str, parameters: Schema) -> Schema:
@@ -144,42 +136,43 @@ def _request(name: str, parameters: Schema) -> Schema:
 
 
 @cache
-def catalogue() -> Catalogue:
-    """Return the catalogue of all commands and replies."""
-    parameters = {cls: _parameters(cls) for cls in Commands}
+def catalogue(dialect: Dialect) -> Catalogue:
+    """Return the catalogue of all commands and replies of a dialect."""
+    parameters = {cls: _parameters(dialect.parameters_of(cls)) for cls in dialect.commands.values()}
     requests = [_request(cls.__name__, schema) for cls, schema in parameters.items()]
+    names = dialect.reply_names
     return Catalogue(
-        commands={cls.__name__: _command(cls, schema) for cls, schema in parameters.items()},
-        replies={cls.__name__: _reply(cls) for cls in Replies},
-        request={"$schema": DIALECT, "oneOf": requests},
+        commands={cls.__name__: _command(cls, schema, dialect) for cls, schema in parameters.items()},
+        replies={cls.__name__: _reply(cls, int(code), names[code]) for code, cls in dialect.replies.items()},
+        request={"$schema": SCHEMA_DIALECT, "oneOf": requests},
     )
 
 
-@cache
-def _encoded() -> bytes:
-    return as_body(catalogue())
+class CatalogueRoutes:
+    """The route of the catalogue of a dialect, which is encoded once."""
 
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._answer: Answer | None = None
 
-@cache
-def _gzipped() -> bytes:
-    return gzip(_encoded())
+    def routes(self) -> list[Route]:
+        """Return the catalogue's route."""
+        return [
+            Route(
+                "GET",
+                "/api/v1/catalogue",
+                self.get,
+                "observe",
+                "Every command and reply with its parameters, units, defaults and docs, as JSON Schema.",
+                id="get_catalogue",
+                tag="description",
+                answers={200: Catalogue},
+            )
+        ]
 
-
-async def _respond(call: Call) -> Answer:
-    return Answer(_encoded(), headers={"Content-Type": "application/json"}, gzipped=_gzipped())
-
-
-def routes() -> list[Route]:
-    """Return the catalogue's route."""
-    return [
-        Route(
-            "GET",
-            "/api/v1/catalogue",
-            _respond,
-            "observe",
-            "Every command and reply with its parameters, units, defaults and docs, as JSON Schema.",
-            id="get_catalogue",
-            tag="description",
-            answers={200: Catalogue},
-        )
-    ]
+    async def get(self, call: Call) -> Answer:
+        """Answer with the catalogue."""
+        if self._answer is None:
+            data = as_body(catalogue(self._dialect))
+            self._answer = Answer(data, headers={"Content-Type": "application/json"}, gzipped=gzip(data))
+        return self._answer

@@ -12,16 +12,17 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020.commands import Command, Commands
-from mtmount_twisted.dialects.tma2020.enums import Source
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.calls import Fault, Problem
 from mtmount_twisted.wire.fields import FLOAT, INT, STR, TIMESTAMP
-from mtmount_twisted.wire.messages import FieldInfo
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
-from .catalogue import LEAST, MOST, parameters_in
+from .catalogue import LEAST, MOST
 
 LONGEST_SHOWN = 80
 """The most characters of a wrong value or name in an answer."""
@@ -30,8 +31,6 @@ MOST_UNKNOWN = 20
 """The most unknown names that are reported one by one: a search for similar names takes time, in which the
 mount's messages wait."""
 
-_COMMANDS = {cls.__name__: cls for cls in Commands}
-_HEADER = frozenset(info.name for info in Command.field_infos)
 _MEMBERS = ("command", "parameters")
 
 
@@ -102,11 +101,24 @@ def read_value(info: FieldInfo, value: Any) -> Any:
         raise ValueError(f"expected {expected_of(info)}, got {_shown(value)}") from None
 
 
-def judge(body: Any, source: Source, sequence_id: int) -> Command:
+@cache
+def _commands(dialect: Dialect) -> dict[str, type[CommandMessage]]:
+    return {cls.__name__: cls for cls in dialect.commands.values()}
+
+
+@cache
+def _header(dialect: Dialect) -> frozenset[str]:
+    """Return the names of the fields in the header of each command."""
+    cls = dialect.commands[dialect.example]
+    return frozenset(info.name for info in cls.field_infos if info not in dialect.parameters_of(cls))
+
+
+def judge(body: Any, dialect: Dialect, source: Source, sequence_id: int) -> CommandMessage:
     """Return the command in a body.
 
     :param body: a JSON value: ``{"command": "AzimuthAxisMove", "parameters": {"position": 10}}``;
         ``parameters`` may be left out where none is required.
+    :param dialect: the protocol of the command.
     :param source: the source that the command is to have.
     :param sequence_id: and its sequence id: 1 to 2147483647.
     :raises Problem: with status 422 and each fault.
@@ -114,42 +126,44 @@ def judge(body: Any, source: Source, sequence_id: int) -> Command:
     if not isinstance(body, dict):
         fault = Fault("body", f'expected an object with "command" and "parameters", got {_shown(body)}')
         raise Problem(422, "not a command", (fault,))
-    faults = list(_unknown("", "member of the body", body, _MEMBERS))
-    cls = _class_of(body, faults)
+    faults = list(_unknown("", "member of the body", body, _MEMBERS, _header(dialect)))
+    cls = _class_of(body, dialect, faults)
     given = body.get("parameters", {})
     if not isinstance(given, dict):
         faults.append(Fault("parameters", f"expected an object, got {_shown(given)}"))
     elif cls is not None:
-        values = _values_of(cls, given, faults)
+        values = _values_of(cls, given, dialect, faults)
     if cls is None or faults:
         raise Problem(422, "not a command", tuple(faults))
     return cls(**values, source=source, sequence_id=sequence_id)
 
 
-def parameters_of(command: Command) -> dict[str, Any]:
+def parameters_of(command: CommandMessage, dialect: Dialect) -> dict[str, Any]:
     """Return the fields of a command that a commander chose, as JSON values by name."""
-    return {
-        info.name: json_value(info.kind, getattr(command, info.name)) for info in parameters_in(type(command))
-    }
+    infos = dialect.parameters_of(type(command))
+    return {info.name: json_value(info.kind, getattr(command, info.name)) for info in infos}
 
 
-def _class_of(body: dict[str, Any], faults: list[Fault]) -> type[Command] | None:
+def _class_of(body: dict[str, Any], dialect: Dialect, faults: list[Fault]) -> type[CommandMessage] | None:
     if "command" not in body:
         faults.append(Fault("command", "missing, expected the name of a command"))
         return None
-    name = body["command"]
+    name, commands = body["command"], _commands(dialect)
     if not isinstance(name, str):
         faults.append(Fault("command", f"expected the name of a command, got {_shown(name)}"))
-    elif name not in _COMMANDS:
-        faults.append(Fault("command", f"there is no command {_shown(name)}{_near(name, _COMMANDS)}"))
+    elif name not in commands:
+        faults.append(Fault("command", f"there is no command {_shown(name)}{_near(name, commands)}"))
     else:
-        return _COMMANDS[name]
+        return commands[name]
     return None
 
 
-def _values_of(cls: type[Command], given: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
-    infos = {info.name: info for info in parameters_in(cls)}
-    faults += _unknown("parameters.", f"parameter of {cls.__name__}", given, tuple(infos))
+def _values_of(
+    cls: type[CommandMessage], given: dict[str, Any], dialect: Dialect, faults: list[Fault]
+) -> dict[str, Any]:
+    infos = {info.name: info for info in dialect.parameters_of(cls)}
+    what = f"parameter of {cls.__name__}"
+    faults += _unknown("parameters.", what, given, tuple(infos), _header(dialect))
     values = {}
     for name, info in infos.items():
         try:
@@ -162,13 +176,15 @@ def _values_of(cls: type[Command], given: dict[str, Any], faults: list[Fault]) -
     return values
 
 
-def _unknown(path: str, what: str, given: dict[str, Any], known: tuple[str, ...]) -> Iterator[Fault]:
+def _unknown(
+    path: str, what: str, given: dict[str, Any], known: tuple[str, ...], header: frozenset[str]
+) -> Iterator[Fault]:
     """Return a fault for each unknown name; beyond `MOST_UNKNOWN` one for all others."""
     unknown = [name for name in given if name not in known]
     expected = f"expected {', '.join(known)}" if known else "there are none"
     for name in unknown[:MOST_UNKNOWN]:
         why = f"no {what}{_near(name, known) or f'; {expected}'}"
-        if name in _HEADER:
+        if name in header:
             why = "can't be given: the bridge writes a command's header"
         yield Fault(f"{path}{_shown_name(name)}", why)
     if more := unknown[MOST_UNKNOWN:]:

@@ -21,7 +21,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.dialects.dialect import Dialect
-from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Life, StepTaken
 from mtmount_twisted.interfaces import IEventBus
@@ -30,6 +29,7 @@ from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import CommandRecord
 from mtmount_twisted.wire.lines import SHOWN_BYTES
+from mtmount_twisted.wire.messages import CommandMessage
 
 from .command_body import parameters_of
 
@@ -69,6 +69,7 @@ class Key(NamedTuple):
 class TrackedCommand:
     """A command and its state.
 
+    :ivar dialect: the protocol of the command.
     :ivar commander: the name of the sender in the bridge.
     :ivar state: ``open``, ``acked``, or the outcome.
     :ivar steps: the name of each step, and its time by the clock and as recorded (s).
@@ -80,7 +81,8 @@ class TrackedCommand:
     """
 
     id: str
-    command: Command
+    command: CommandMessage
+    dialect: Dialect
     commander: str
     stamps: Stamps
     key: Key | None = None
@@ -105,7 +107,7 @@ class TrackedCommand:
         return Life(
             id=self.id,
             command=type(self.command).__name__,
-            parameters=parameters_of(self.command),
+            parameters=parameters_of(self.command, self.dialect),
             commander=self.commander,
             sequence_id=self.command.sequence_id,
             state=self.state,
@@ -134,9 +136,9 @@ class Kept:
         self.ended: deque[TrackedCommand] = deque()
 
 
-def lasts(command: Command, key: Key | None, state: str = "open") -> bool:
+def lasts(is_stop: bool, key: Key | None, state: str = "open") -> bool:
     """Return True if the life of a command in this state lasts while the sender may repeat the command."""
-    return key is not None and command.command_code not in STOP_CODES and state not in NEVER_SENT
+    return key is not None and not is_stop and state not in NEVER_SENT
 
 
 class CommandTracker:
@@ -196,23 +198,29 @@ class CommandTracker:
         return life is not None and not life.ended
 
     def _kept_with(self, life: TrackedCommand) -> Kept:
-        return self._kept.setdefault((life.commander, lasts(life.command, life.key, life.state)), Kept())
+        lasting = lasts(self._is_stop(life.command), life.key, life.state)
+        return self._kept.setdefault((life.commander, lasting), Kept())
 
-    def full_for(self, commander: str, command: Command, key: Key | None) -> float | None:
+    def _is_stop(self, command: CommandMessage) -> bool:
+        return self._dialect.kind_of(command.command_code).is_stop
+
+    def full_for(self, commander: str, command: CommandMessage, key: Key | None) -> float | None:
         """Return None if there is room for this command's life, else the time until there may be room (s)."""
-        kept = self._kept.get((commander, lasts(command, key)))
-        if kept is None or kept.number < self._most or not lasts(command, key):
+        lasting = lasts(self._is_stop(command), key)
+        kept = self._kept.get((commander, lasting))
+        if kept is None or kept.number < self._most or not lasting:
             return None
         left = self._lasts_for(kept.ended[0]) if kept.ended else LASTING
         return left if left > 0 else None
 
-    def begin(self, commander: str, command: Command, key: Key | None = None) -> TrackedCommand:
+    def begin(self, commander: str, command: CommandMessage, key: Key | None = None) -> TrackedCommand:
         """Expect the steps of a command that is about to be sent.
 
         The commander has no pending command with the same sequence id, and there is room for the life: see
         `full_for`.
         """
-        life = TrackedCommand(f"{self._boot}-{next(self._numbers)}", command, commander, self._stamps, key)
+        id = f"{self._boot}-{next(self._numbers)}"
+        life = TrackedCommand(id, command, self._dialect, commander, self._stamps, key)
         self._lives[life.id] = life
         self._by_sequence[commander, command.sequence_id] = life
         if key is not None:

@@ -22,10 +22,7 @@ from msgspec import Meta
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.tma2020.codec import decode_to_show
-from mtmount_twisted.dialects.tma2020.commands import STOP_CODES, Command
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
-from mtmount_twisted.dialects.tma2020.replies import AckReply
+from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Meaning
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import Life, Name, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import (
@@ -43,7 +40,7 @@ from mtmount_twisted.frontends.web.http.calls import (
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.http_headers import PRESENCE
-from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
 from .catalogue import catalogue
 from .command_body import judge
@@ -85,12 +82,12 @@ PARAMETERS = (
 """The parameters of a request that sends a command."""
 
 
-def _bodies() -> dict[str, Schema]:
+def _bodies(dialect: Dialect) -> dict[str, Schema]:
     """Return the schema of the body of each command, by its name, and ``Command``, any of them.
 
     A program that is made from the document then has a class for each, and knows by ``command`` which it is.
     """
-    known = catalogue()
+    known = catalogue(dialect)
     bodies = {
         schema["title"]: {"description": known.commands[schema["title"]].doc, **schema}
         for schema in known.request["oneOf"]
@@ -104,10 +101,8 @@ def _bodies() -> dict[str, Schema]:
     return {**bodies, "Command": anyone}
 
 
-COMMAND = Content("Command", _bodies)
-
-_ACK = b"0\n"
-_LONGEST_MS = 2**53
+_LONGEST = 2**53 / 1000
+"""The longest time to Done that is shown, in seconds; in ms, a double holds it exactly."""
 
 _STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
 """The status of an answer where the bridge did not send the command; any other end is an outcome."""
@@ -117,6 +112,7 @@ _STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
 class WebCommander:
     """A user, as the bridge sees it. It receives nothing: users listen to the events instead.
 
+    :param dialect: the protocol of the lines.
     :param dismissed: called with the reason when the bridge disconnects it.
     """
 
@@ -124,28 +120,29 @@ class WebCommander:
     address = ""
     behind = 0
 
-    def __init__(self, user: User, lives: CommandTracker, dismissed: Callable[[str], None]) -> None:
+    def __init__(
+        self, user: User, dialect: Dialect, lives: CommandTracker, dismissed: Callable[[str], None]
+    ) -> None:
         self.name = user.commander
         self.source = user.source
         self.may_have_command = "command" in user.roles
         self.in_flight = 0
         self.dismiss = dismissed
+        self._dialect = dialect
         self._lives = lives
         self._last_id = 0
 
     def send(self, data: bytes) -> None:
         """Read the time that an Ack announces; all else that the bridge sends is among the events, too."""
-        for line in data.split(TERMINATOR):
-            if line.startswith(_ACK):
-                self._acknowledged(line)
-
-    def _acknowledged(self, line: bytes) -> None:
-        try:
-            ack = cast(AckReply, decode_to_show(line, False))
-        except LineError:  # it counts as an Ack all the same, and announces nothing
-            return
-        timeout = min(max(ack.timeout_ms, 0), _LONGEST_MS) / 1000
-        self._lives.acknowledged(self.name, ack.sequence_id, timeout)
+        for line in data.removesuffix(self._dialect.terminator).split(self._dialect.terminator):
+            try:
+                reply = self._dialect.read_reply(line)
+                if isinstance(reply, EventEnvelope) or reply.meaning is not Meaning.ACKNOWLEDGED:
+                    continue
+                self._dialect.decode_to_show(line, False)
+            except LineError:  # it counts as an Ack all the same, and announces nothing
+                continue
+            self._lives.acknowledged(self.name, reply.sequence_id, min(reply.timeout, _LONGEST))
 
     def next_id(self) -> int:
         """Return a sequence id that none of its commands in flight has."""
@@ -175,6 +172,7 @@ class Commanders:
 
     :param bridge: an `IBridge`.
     :param absent_after: the time without a request after which a user is absent, in seconds.
+    :ivar dialect: the protocol of the commands.
     """
 
     def __init__(
@@ -186,6 +184,7 @@ class Commanders:
         absent_after: float = 30.0,
     ) -> None:
         self.lives = lives
+        self.dialect: Dialect = bridge.dialect
         self._bridge = bridge
         self._clock = clock
         self._log = log
@@ -197,7 +196,8 @@ class Commanders:
         """Return the presence of a user; it is kept: the bridge knows a commander by the object."""
         presence = self._presences.get(user.name)
         if presence is None:
-            commander = WebCommander(user, self.lives, lambda why: self._dismissed(user.name, why))
+            dismissed = partial(self._dismissed, user.name)
+            commander = WebCommander(user, self.dialect, self.lives, dismissed)
             presence = self._presences[user.name] = _Presence(commander)
         return presence
 
@@ -284,7 +284,9 @@ class Commanders:
 
     # Commands
 
-    def send(self, user: User, make: Callable[[int], Command], key: Key | None = None) -> TrackedCommand:
+    def send(
+        self, user: User, make: Callable[[int], CommandMessage], key: Key | None = None
+    ) -> TrackedCommand:
         """Send a command as a user's commander.
 
         :param make: makes the command, given its sequence id; an error in it is raised, and nothing is sent.
@@ -296,7 +298,7 @@ class Commanders:
             raise Problem(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
         commander = self.enter(user)
         life = self.lives.begin(commander.name, command, key)
-        self._bridge.commanded(commander, command.encode().removesuffix(TERMINATOR))
+        self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator))
         return life
 
     async def wait(self, user: User, life: TrackedCommand, until: Until, seconds: float) -> bool:
@@ -318,6 +320,7 @@ class CommandRoutes:
     def routes(self) -> list[Route]:
         """Return the routes of commands."""
         path = "/api/v1/commands"
+        command = Content("Command", partial(_bodies, self._commanders.dialect))
         return [
             Route(
                 "POST",
@@ -330,7 +333,7 @@ class CommandRoutes:
                 answers={200: Life, 202: Life},
                 problems=(409, 422, 429, 503),
                 parameters=PARAMETERS,
-                body=COMMAND,
+                body=command,
             ),
             Route(
                 "GET",
@@ -361,7 +364,8 @@ class CommandRoutes:
         if life is not None:
             self._commanders.enter(call.user)
         else:
-            life = self._commanders.send(call.user, partial(_made, call), key)
+            make = partial(_made, call, self._commanders.dialect)
+            life = self._commanders.send(call.user, make, key)
         reached = until is not None and await self._commanders.wait(call.user, life, until, seconds)
         return _answer(life, reached, replay)
 
@@ -373,9 +377,9 @@ class CommandRoutes:
         return life
 
 
-def _made(call: Call, sequence_id: int) -> Command:
-    command = judge(call.body, call.user.source, sequence_id)
-    if "command" not in call.user.roles and command.command_code not in STOP_CODES:
+def _made(call: Call, dialect: Dialect, sequence_id: int) -> CommandMessage:
+    command = judge(call.body, dialect, call.user.source, sequence_id)
+    if "command" not in call.user.roles and not dialect.kind_of(command.command_code).is_stop:
         raise Problem(403, f"{type(command).__name__}: this token may only send commands that stop something")
     return command
 

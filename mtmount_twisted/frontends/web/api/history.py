@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -19,15 +19,14 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from msgspec import Meta, Raw
 from twisted.internet.defer import Deferred, TimeoutError
 
-from mtmount_twisted.dialects.tma2020.commands import CommandDict
-from mtmount_twisted.dialects.tma2020.enums import CommandCode
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.events.ring import Turns, slices
 from mtmount_twisted.frontends.web.events.selection import (
     REQUEST,
-    SELECTION,
     Selection,
     read_selection,
     refuse,
+    selection_parameters,
     unknown,
 )
 from mtmount_twisted.frontends.web.events.shapes import (
@@ -84,37 +83,41 @@ one thread at a time, and a thread without rests delays each system call of the 
 
 OFF = "the journal is disabled: set [journal] enabled = true in the configuration, or omit --journal none"
 
-PARAMETERS = (
-    Parameter(
-        "since",
-        "query",
-        Annotated[str, Meta(examples=["10 min ago"])],
-        "A time: ISO 8601, 16:14, or '10 min ago'.",
-    ),
-    Parameter("until", "query", Annotated[str, Meta(examples=["now"])], "A time, as since."),
-    *SELECTION,
-    Parameter(
-        "command",
-        "query",
-        Annotated[str, Meta(examples=["AzimuthAxisMove,103"])],
-        "Names or codes of commands, separated by commas.",
-    ),
-    Parameter(
-        "outcome",
-        "query",
-        Annotated[str, Meta(examples=["failed", "done,ack"])],
-        f"One or more of failed, {', '.join(OUTCOMES)}, separated by commas.",
-    ),
-    Parameter(
-        "limit",
-        "query",
-        Annotated[int, Meta(ge=1, le=MAX_LIMIT, extra_json_schema={"default": LIMIT})],
-        "The most entries.",
-    ),
-    Parameter("before", "query", EventId, "Only entries before this id, the newest first."),
-    Parameter("after", "query", EventId, "Only entries after this id, the oldest first."),
-)
-"""The parameters of a query of the journal."""
+
+@cache
+def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
+    """Return the parameters of a query of the journal."""
+    example = dialect.kind_of(dialect.example)
+    return (
+        Parameter(
+            "since",
+            "query",
+            Annotated[str, Meta(examples=["10 min ago"])],
+            "A time: ISO 8601, 16:14, or '10 min ago'.",
+        ),
+        Parameter("until", "query", Annotated[str, Meta(examples=["now"])], "A time, as since."),
+        *selection_parameters(dialect),
+        Parameter(
+            "command",
+            "query",
+            Annotated[str, Meta(examples=[f"{example.name},{example.code}"])],
+            "Names or codes of commands, separated by commas.",
+        ),
+        Parameter(
+            "outcome",
+            "query",
+            Annotated[str, Meta(examples=["failed", "done,ack"])],
+            f"One or more of failed, {', '.join(OUTCOMES)}, separated by commas.",
+        ),
+        Parameter(
+            "limit",
+            "query",
+            Annotated[int, Meta(ge=1, le=MAX_LIMIT, extra_json_schema={"default": LIMIT})],
+            "The most entries.",
+        ),
+        Parameter("before", "query", EventId, "Only entries before this id, the newest first."),
+        Parameter("after", "query", EventId, "Only entries after this id, the oldest first."),
+    )
 
 
 class Shelf:
@@ -267,6 +270,7 @@ class History:
     :param shelf: reads the journal's file.
     :param turns: the turns of the reactor in which entries are encoded.
     :param wall_clock: returns Unix time in seconds, the reference of ``10 min ago``.
+    :param dialect: the dialect of the controller, whose names a query may have.
     :param rest: called in the reading thread after each `REST_ROWS` rows; waits for `REST_TIME` if None.
     """
 
@@ -275,8 +279,10 @@ class History:
         shelf: Shelf,
         turns: Turns,
         wall_clock: Callable[[], float],
+        dialect: Dialect,
         rest: Callable[[], object] | None = None,
     ) -> None:
+        self._dialect = dialect
         self._rest = rest or partial(Event().wait, REST_TIME)
         self._shelf = shelf
         self._turns = turns
@@ -295,13 +301,13 @@ class History:
                 tag="events",
                 answers={200: PAGE},
                 problems=(422, 429, 503),
-                parameters=PARAMETERS,
+                parameters=parameters(self._dialect),
             )
         ]
 
     async def messages(self, call: Call) -> Answer:
         """Answer with a page of entries."""
-        query = read_query(call.query, self._now())
+        query = read_query(call.query, self._now(), self._dialect)
         if self._shelf.path is None:
             raise Problem(503, OFF)
         try:
@@ -322,13 +328,13 @@ class History:
 # Queries
 
 
-def read_query(query: Mapping[str, str], now: float) -> Query:
+def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     """Return the query in the parameters of a request.
 
     :raises Problem: with every fault in them.
     """
-    faults = unknown(query, PARAMETERS)
-    selection = read_selection(query, faults)
+    faults = unknown(query, parameters(dialect))
+    selection = read_selection(query, faults, dialect)
     if REQUEST in selection.types:
         faults.append(Fault("query.kind", f"the journal has no {REQUEST!r}; the event stream has"))
 
@@ -346,7 +352,7 @@ def read_query(query: Mapping[str, str], now: float) -> Query:
     if "before" in query and "after" in query:
         faults.append(Fault("query.after", "expected either before or after, not both"))
     limit = value("limit", _limit) or LIMIT
-    codes = value("command", _codes) or ()
+    codes = value("command", lambda text: _codes(text, dialect)) or ()
     outcomes = value("outcome", _outcomes) or ()
     refuse(faults)
     tables = tuple(COLUMNS)
@@ -362,19 +368,20 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-_CODES = (
-    {str(int(code)): int(code) for code in CommandCode}
-    | {code.name.lower(): int(code) for code in CommandCode}
-    | {cls.__name__.lower(): int(code) for code, cls in CommandDict.items()}
-)
+@cache
+def _codes_by_name(dialect: Dialect) -> dict[str, int]:
+    kinds = [dialect.kind_of(code) for code in dialect.command_names]
+    return {name.lower(): kind.code for kind in kinds for name in (str(kind.code), kind.code_name, kind.name)}
 
 
-def _codes(text: str) -> tuple[int, ...]:
+def _codes(text: str, dialect: Dialect) -> tuple[int, ...]:
+    known, example = _codes_by_name(dialect), dialect.kind_of(dialect.example)
     names = [name.strip().lower() for name in text.split(",")]
     for name in names:
-        if name not in _CODES:
-            raise ValueError(f"expected a command such as AzimuthAxisMove or 103, got {name[:80]!r}")
-    return tuple(sorted({_CODES[name] for name in names}))
+        if name not in known:
+            expected = f"a command such as {example.name} or {example.code}"
+            raise ValueError(f"expected {expected}, got {name[:80]!r}")
+    return tuple(sorted({known[name] for name in names}))
 
 
 FAILED = tuple(outcome for outcome in OUTCOMES if outcome not in GOOD_OUTCOMES)

@@ -14,8 +14,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.tma2020.commands import AskForCommand
-from mtmount_twisted.dialects.tma2020.enums import Commander
+from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Lease, LeaseRequest, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Problem, Route
@@ -182,7 +181,7 @@ class Leases:
 
     async def _ask(self, call: Call, wanted: Commander) -> Answer:
         """Send an ``AskForCommand``, and wait for its end."""
-        make = partial(_ask, call, wanted)
+        make = partial(self._bridge.dialect.ask, wanted, source=call.user.source)
         life = self._commanders.send(call.user, make)
         await self._commanders.wait(call.user, life, "done", ASK_TIME)
         if life.state in ("done", "open"):
@@ -208,10 +207,6 @@ class Leases:
 
     def _refused(self, why: str) -> Problem:
         return Problem(409, why, lease=self.shape())
-
-
-def _ask(call: Call, wanted: Commander, sequence_id: int) -> AskForCommand:
-    return AskForCommand(sequence_id=sequence_id, source=call.user.source, commander=wanted)
 
 
 def _read(body: Any) -> tuple[str, str]:

@@ -31,7 +31,6 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from mtmount_twisted.dialects.dialect import Dialect
-from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.reading import OUTCOMES
@@ -58,25 +57,22 @@ TEXT = ""
 """The ``Accept`` header that gets Prometheus' text format."""
 
 _PEERS = frozenset([CONTROLLER, EVERYONE, OBSERVERS])
-_COMMAND_KINDS = {int(code): code.name for code in CommandCode}
-_REPLY_KINDS = {int(code): code.name for code in ReplyCode}
 _ENDS = tuple(outcome for outcome in OUTCOMES if outcome != "open")
-_COMMANDS, _REPLIES = (*_COMMAND_KINDS.values(), OTHER), (*_REPLY_KINDS.values(), OTHER)
-_MESSAGES = tuple(
-    (peer, direction, kind)
-    for peer, direction, kinds in (
-        *((CONTROLLER, "to", _COMMANDS), (CONTROLLER, "from", _REPLIES)),
-        *(("commander", "from", _COMMANDS), ("commander", "to", _REPLIES)),
-        *((EVERYONE, "to", _REPLIES), (OBSERVERS, "to", _REPLIES)),
-    )
-    for kind in kinds
-)
-"""The labels of every series of messages."""
-_ALARMS = {"warning": ReplyCode.WARNING, "error": ReplyCode.ERROR}
-"""The severities of the mount's alarms."""
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of one figure by the values of its labels."""
+
+
+def message_labels(dialect: Dialect) -> Iterator[tuple[str, str, str]]:
+    """Yield the labels of every series of messages: peer, direction and kind."""
+    commands, replies = (*dialect.command_names.values(), OTHER), (*dialect.reply_names.values(), OTHER)
+    for peer, direction, kinds in (
+        *((CONTROLLER, "to", commands), (CONTROLLER, "from", replies)),
+        *(("commander", "from", commands), ("commander", "to", replies)),
+        *((EVERYONE, "to", replies), (OBSERVERS, "to", replies)),
+    ):
+        for kind in kinds:
+            yield peer, direction, kind
 
 
 def label_of(client: str) -> str:
@@ -142,7 +138,7 @@ class Metrics(Collector):
         self.refused = refused
         self.configured = configured
         self.version = version
-        self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(_MESSAGES, 0))
+        self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(message_labels(bridge.dialect), 0))
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
         self.gaps = 0
@@ -198,7 +194,8 @@ class Metrics(Collector):
     def _line(self, record: LineRecord, number: int) -> None:
         peer, direction, code = record.peer, record.direction, record.code
         is_command = (peer == CONTROLLER) == (direction == "to")
-        kind = OTHER if code is None else (_COMMAND_KINDS if is_command else _REPLY_KINDS).get(code, OTHER)
+        names = self._dialect.command_names if is_command else self._dialect.reply_names
+        kind = OTHER if code is None else names.get(code, OTHER)
         self.messages[peer if peer in _PEERS else "commander", direction, kind] += 1
         self._kept(number)
 
@@ -226,6 +223,11 @@ class Metrics(Collector):
         """Return the number of rows that the journal lost, by the rights of the clients that caused them."""
         unprivileged = self.journal.lost_unprivileged
         return [(("yes",), self.journal.lost - unprivileged), (("no",), unprivileged)]
+
+    def alarms(self) -> Samples:
+        """Return the number of current alarms, by severity."""
+        codes = self._dialect.alarm_codes.items()
+        return [((severity,), self.bridge.known.count(code)) for severity, code in codes]
 
     def commanders(self, *others: str) -> list[str]:
         """Return the label of each commander that has series now, in order: the configured commanders,
@@ -343,7 +345,7 @@ FIGURES = (
         "active_alarms",
         "gauge",
         "Active or latched warnings and errors of the mount; 0 while the controller is not connected.",
-        lambda metrics: [((name,), metrics.bridge.known.count(code)) for name, code in _ALARMS.items()],
+        lambda metrics: metrics.alarms(),
         ("severity",),
     ),
     Figure(

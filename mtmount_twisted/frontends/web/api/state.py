@@ -6,24 +6,15 @@ Next to read: `bridge.last_values`, which keeps these lines; `leases`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from msgspec import Meta
-from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.tma2020.codec import decode_to_show
-from mtmount_twisted.dialects.tma2020.enums import SubsystemId
-from mtmount_twisted.dialects.tma2020.replies import (
-    ErrorReply,
-    InPositionReply,
-    OnStateInfoReply,
-    Reply,
-    WarningReply,
-)
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.web.events.shapes import command_name
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import (
     Count,
@@ -43,10 +34,6 @@ from mtmount_twisted.version import __version__
 
 from .leases import Leases
 
-AXES = {0: "azimuth", 1: "elevation"}
-"""The name of each axis, by its number in `InPositionReply`."""
-
-_SUBSYSTEMS = {str(int(subsystem)): subsystem.name for subsystem in SubsystemId}
 _LINKS = ("link_up", "link_down")
 
 
@@ -163,9 +150,6 @@ class State(Shape, frozen=True, kw_only=True):
     counts: dict[str, Count]
 
 
-Shown = tuple[str, Axis | Mount | MountWarning | MountError]
-"""The name of the axis, if the line has one, and the decoded value of the line without its time."""
-
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
 
 
@@ -197,7 +181,7 @@ class StateRoutes:
         self._leases = leases
         self._clock = clock
         self._stamps = stamps
-        self._said = Said(stamps)
+        self._said = Said(bridge.dialect, stamps)
         self._link_since: tuple[float, float] | None = None  # by the clock, and as recorded; s
         bus.subscribe(self._change, ChangeRecord)
 
@@ -272,7 +256,7 @@ class StateRoutes:
     def _in_flight(self, command: Any) -> InFlight:
         return InFlight(
             commander=command.client.name,
-            command=command_name(command.header.code),
+            command=command.header.kind.name,
             code=command.header.code,
             sequence_id=command.header.sequence_id,
             since=self._stamps.of(command.since),
@@ -305,6 +289,24 @@ def _commander(client: Any) -> Commander:
 # The mount's last values
 
 
+class KnownValue(Protocol):
+    """A last value of the mount, as the bridge keeps it; it can be a key.
+
+    :ivar line: the mount's own words.
+    :ivar time: the time of arrival (clock, s).
+    :ivar stale: True if the connection that brought the line is lost.
+    """
+
+    @property
+    def line(self) -> bytes: ...
+
+    @property
+    def time(self) -> float: ...
+
+    @property
+    def stale(self) -> bool: ...
+
+
 class MountSaid(NamedTuple):
     """The members of the state that come from the mount's replies."""
 
@@ -317,93 +319,69 @@ class MountSaid(NamedTuple):
 class Said:
     """The mount's last values, decoded. A line that can't be decoded is skipped.
 
+    :param dialect: the protocol of the lines.
     :param stamps: converts the clock to the time of day.
     """
 
-    def __init__(self, stamps: Stamps) -> None:
+    def __init__(self, dialect: Dialect, stamps: Stamps) -> None:
+        self._dialect = dialect
         self._stamps = stamps
-        self._shown: dict[Any, Shown | None] = {}
+        self._facts: dict[KnownValue, Sequence[Fact]] = {}
 
-    def shape(self, entries: list[Any]) -> MountSaid:
+    def shape(self, entries: Iterable[KnownValue]) -> MountSaid:
         """Return the decoded values of some entries.
 
-        :param entries: the entries of a `bridge.last_values.LastValueCache`: each has a line, its time
-            (clock, s), and True if it is stale.
+        :param entries: the entries of a `bridge.last_values.LastValueCache`.
         """
-        before = self._shown
-        self._shown = {
-            entry: before[entry] if entry in before else _show(entry.line, entry.stale) for entry in entries
+        before = self._facts
+        self._facts = {
+            entry: before[entry] if entry in before else self._facts_of(entry.line) for entry in entries
         }
         axes: dict[str, Axis] = {}
         mount = NOTHING_SAID
         warnings: list[MountWarning] = []
         errors: list[MountError] = []
-        for entry, shown in self._shown.items():
-            if shown is None:
-                continue
-            name, untimed = shown
-            said = replace(untimed, time=self._stamps.of(entry.time))
-            match said:
-                case Axis():
-                    axes[name] = said
-                case Mount():
-                    mount = said
-                case MountWarning():
-                    warnings.append(said)
-                case MountError():
-                    errors.append(said)
+        for entry, facts in self._facts.items():
+            stale, time = entry.stale, self._stamps.of(entry.time)
+            for fact in facts:
+                match fact:
+                    case AxisFact():
+                        axes[fact.name] = Axis(in_position=fact.in_position, stale=stale, time=time)
+                    case MountFact():
+                        mount = Mount(description=fact.description, stale=stale, time=time)
+                    case AlarmFact(severity="warning"):
+                        warnings.append(_warning(fact, stale, time))
+                    case AlarmFact():
+                        errors.append(_error(fact, stale, time))
         return MountSaid(axes, mount, warnings, errors)
 
-
-def _show(line: bytes, stale: bool) -> Shown | None:
-    try:
-        reply = cast(Reply, decode_to_show(line, False))
-    except LineError:
-        return None
-    return _KINDS[type(reply)](reply, stale)
+    def _facts_of(self, line: bytes) -> Sequence[Fact]:
+        try:
+            return self._dialect.facts_of(line)
+        except LineError:
+            return ()
 
 
-def _axis(reply: InPositionReply, stale: bool) -> Shown:
-    name = AXES.get(reply.what, f"axis {reply.what}")
-    return name, Axis(in_position=reply.in_position, stale=stale, time="")
-
-
-def _mount(reply: OnStateInfoReply, stale: bool) -> Shown:
-    return "", Mount(description=reply.description, stale=stale, time="")
-
-
-def _warning(reply: WarningReply, stale: bool) -> Shown:
-    return "", MountWarning(
-        code=reply.code,
-        subsystem=_subsystem(reply),
-        what=reply.subsystem,
-        description="; ".join(reply.extra_data),
-        active=reply.active,
+def _warning(fact: AlarmFact, stale: bool, time: str) -> MountWarning:
+    return MountWarning(
+        code=fact.code,
+        subsystem=fact.subsystem,
+        what=fact.what,
+        description=fact.description,
+        active=fact.active,
         stale=stale,
-        time="",
+        time=time,
     )
 
 
-def _error(reply: ErrorReply, stale: bool) -> Shown:
-    return "", MountError(
-        code=reply.code,
-        subsystem=_subsystem(reply),
-        what=reply.subsystem,
-        description="; ".join(reply.extra_data),
-        active=reply.active,
-        latched=reply.on,
+def _error(fact: AlarmFact, stale: bool, time: str) -> MountError:
+    return MountError(
+        code=fact.code,
+        subsystem=fact.subsystem,
+        what=fact.what,
+        description=fact.description,
+        active=fact.active,
+        latched=fact.latched,
         stale=stale,
-        time="",
+        time=time,
     )
-
-
-def _subsystem(alarm: WarningReply | ErrorReply) -> str | None:
-    return _SUBSYSTEMS.get(alarm.subsystem.partition(".")[0])
-
-
-_KINDS: dict[type[Reply], Callable[[Any, bool], Shown]] = {
-    InPositionReply: _axis,
-    OnStateInfoReply: _mount,
-    WarningReply: _warning,
-    ErrorReply: _error,
-}

@@ -26,7 +26,7 @@ from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .selection import NOTICE, Selection
-from .shapes import Gone, Row, command_kind, event_id, reply_kind, row_of, shape, shown_bytes
+from .shapes import Gone, Row, event_id, reply_kind, row_of, shape, shown_bytes
 
 GATHER = 0.025
 """How long rows gather before listeners receive them, in seconds."""
@@ -74,7 +74,8 @@ def _row(id: int, run: int, record: Record | Notice, dialect: Dialect) -> Row:
             entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line, dialect)
             if code is None:
                 return row_of(entry)
-            kind = command_kind(code) if is_command(entry) else reply_kind(code)
+            is_reply = not is_command(entry)
+            kind = reply_kind(code, dialect) if is_reply else dialect.kind_of(code).code_name
             return Row(entry, kind, sequence_id)
         case CommandRecord(time, epoch, peer, step, sequence_id, code, key, lease, explanation):
             command = key, sequence_id, code, lease
@@ -217,9 +218,9 @@ class Feed:
     """The latest records, and the listeners that receive each new record.
 
     :param bus: the feed receives every record from the bus until `close`.
-    :param dialect: the dialect of the controller.
     :param journal: its ``run``, ``base`` and ``fault`` determine the id of a row.
     :param log: the log for events that can't be sent.
+    :ivar dialect: the dialect of the controller.
     :ivar listeners: the listeners that receive events.
     :ivar lost: the number of rows that no listener received, because too many came at once.
     """
@@ -237,7 +238,7 @@ class Feed:
         log: logging.Logger | None = None,
     ) -> None:
         self.journal = journal
-        self._dialect = dialect
+        self.dialect = dialect
         self.listeners: dict[Listener, None] = {}
         self.lost = 0
         self._log = log or logging.getLogger(__name__)
@@ -343,7 +344,7 @@ class Feed:
         """Return the rows of the ring from one position to another."""
         shift, run = self.start, self.journal.run
         rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
-        return [_row(self._id(number), run, record, self._dialect) for number, record in rows]
+        return [_row(self._id(number), run, record, self.dialect) for number, record in rows]
 
     # Sending
 

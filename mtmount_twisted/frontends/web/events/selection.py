@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated
 
 from msgspec import Meta
 
-from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, Problem, names_in
 
 from .shapes import TYPES, UNREADABLE, Row
@@ -26,29 +27,38 @@ REQUEST = "request"
 MAX_NAMES = 100
 """The most kinds, and the most peers, that one selection may name."""
 
-SELECTION = (
-    Parameter(
-        "kind",
-        "query",
-        Annotated[str, Meta(examples=["message,step", "ACK"])],
-        "Types of entry and names of codes, with commas between.",
-    ),
-    Parameter(
-        "peer",
-        "query",
-        Annotated[str, Meta(examples=["controller"])],
-        "Names of peers, with commas between.",
-    ),
-)
-"""The parameters that `read_selection` reads."""
-
 _TYPES = frozenset((*TYPES.values(), REQUEST))
-_KINDS = frozenset((*CommandCode.__members__, *ReplyCode.__members__, UNREADABLE))
 _NUMBERED = re.compile(r"code -?\d{1,10}", re.ASCII)
 
-EXPECTED = (
-    f"{', '.join(sorted(_TYPES))}, or a code such as ACK, IN_POSITION, AZIMUTH_AXIS_MOVE or 'code 1234'"
-)
+
+def selection_parameters(dialect: Dialect) -> tuple[Parameter, ...]:
+    """Return the parameters that `read_selection` reads."""
+    first_reply = next(iter(dialect.reply_names.values()))
+    return (
+        Parameter(
+            "kind",
+            "query",
+            Annotated[str, Meta(examples=["message,step", first_reply])],
+            "Types of entry and names of codes, with commas between.",
+        ),
+        Parameter(
+            "peer",
+            "query",
+            Annotated[str, Meta(examples=["controller"])],
+            "Names of peers, with commas between.",
+        ),
+    )
+
+
+@cache
+def _kinds(dialect: Dialect) -> frozenset[str]:
+    return frozenset((*dialect.command_names.values(), *dialect.reply_names.values(), UNREADABLE))
+
+
+def _expected(dialect: Dialect) -> str:
+    replies = [*dialect.reply_names.values()]
+    codes = f"{replies[0]}, {replies[-1]}, {dialect.command_names[dialect.example]} or 'code 1234'"
+    return f"{', '.join(sorted(_TYPES))}, or a code such as {codes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,16 @@ class Selection:
         return TYPES.get(entry.table, entry.what) in self.types or row.kind in self.kinds
 
 
-def read_selection(query: Mapping[str, str], faults: list[Fault]) -> Selection:
+def read_selection(query: Mapping[str, str], faults: list[Fault], dialect: Dialect) -> Selection:
     """Return the selection of the parameters ``kind`` and ``peer``, lists with commas.
 
     :param faults: receives a fault for each unreadable list.
     """
     names = _names(query, "kind", faults)
     for name in names:
-        if name not in _TYPES | _KINDS and _NUMBERED.fullmatch(name) is None:
-            faults.append(Fault("query.kind", f"there is no kind {name[:80]!r}; expected {EXPECTED}"))
+        if name not in _TYPES | _kinds(dialect) and _NUMBERED.fullmatch(name) is None:
+            why = f"there is no kind {name[:80]!r}; expected {_expected(dialect)}"
+            faults.append(Fault("query.kind", why))
     return Selection(names & _TYPES, names - _TYPES, _names(query, "peer", faults))
 
 

@@ -13,9 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
 
-from mtmount_twisted.dialects.tma2020.codec import decode_to_show, read_command_header, read_reply_header
-from mtmount_twisted.dialects.tma2020.commands import CommandDict
-from mtmount_twisted.dialects.tma2020.enums import CommandCode, ReplyCode
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import (
     Count,
@@ -31,7 +29,6 @@ from mtmount_twisted.journal.times import iso as iso
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.fields import Kind
 from mtmount_twisted.wire.lines import SHOWN_BYTES
-from mtmount_twisted.wire.messages import BaseMessage
 
 MAX_ROW = 2**63 - 1
 """The largest id that SQLite can have."""
@@ -48,10 +45,6 @@ kept."""
 
 TYPES = {"message": "message", "step": "step", "event": "change"}
 """The API's type of the rows in each table of the journal."""
-
-_COMMANDS: dict[int, str] = {int(code): code.name for code in CommandCode}
-_REPLIES: dict[int, str] = {int(code): code.name for code in ReplyCode}
-_CLASSES: dict[int, str] = _COMMANDS | {int(code): cls.__name__ for code, cls in CommandDict.items()}
 
 
 def event_id(run: int, row: int) -> str | None:
@@ -82,19 +75,9 @@ def json_value(kind: Kind, value: Any) -> Any:
     return value if write is None else write(kind, value)
 
 
-def command_name(code: int) -> str:
-    """Return the name of a command's class, else the name of its code, else ``code 1234``."""
-    return _CLASSES.get(code) or f"code {code}"
-
-
-def command_kind(code: int) -> str:
-    """Return the name of a command's code, or ``code 1234``."""
-    return _COMMANDS.get(code) or f"code {code}"
-
-
-def reply_kind(code: int) -> str:
+def reply_kind(code: int, dialect: Dialect) -> str:
     """Return the name of a reply's code, or ``code 1234``."""
-    return _REPLIES.get(code) or f"code {code}"
+    return dialect.reply_names.get(code) or f"code {code}"
 
 
 class Row(NamedTuple):
@@ -112,16 +95,13 @@ class Row(NamedTuple):
 def row_of(entry: Entry) -> Row:
     """Return an entry as a row; read the header of a message."""
     if entry.table != "message":
-        return Row(entry, command_kind(entry.code) if entry.table == "step" else "")
+        return Row(entry, entry.dialect.kind_of(entry.code).code_name if entry.table == "step" else "")
     line = (entry.line or b"")[:SHOWN_BYTES]
     try:
-        if is_command(entry):
-            command = read_command_header(line)
-            return Row(entry, command_kind(command.code), command.sequence_id)
-        reply = read_reply_header(line)
+        header = entry.dialect.read_header(line, is_command(entry))
     except LineError:
         return Row(entry, UNREADABLE)
-    return Row(entry, reply_kind(reply.code), reply.sequence_id)
+    return Row(entry, header.kind, header.sequence_id)
 
 
 def shown_bytes(row: Row) -> int:
@@ -210,7 +190,7 @@ def _message(row: Row) -> Message:
     entry, kind, sequence_id = row
     line, command = entry.line or b"", is_command(entry)
     decode = _decoded if len(line) <= SHOWN_BYTES else _decoded.__wrapped__
-    fields, text, truncated = decode(line, command)
+    fields, text, truncated = decode(line, command, entry.dialect)
     return Message(
         id=event_id(entry.run, entry.id),
         time=iso(entry.time),
@@ -235,7 +215,7 @@ def _step(row: Row) -> Step:
         type="step",
         peer=entry.peer,
         epoch=entry.epoch,
-        command=command_name(entry.code),
+        command=entry.dialect.kind_of(entry.code).name,
         code=entry.code,
         key=entry.key,
         sequence_id=entry.sequence_id,
@@ -268,7 +248,7 @@ _SHAPES: dict[str, Callable[[Row], Message | Step | Change]] = {
 def text_of(line: bytes) -> tuple[str, bool]:
     r"""Return a line for people, at most `SHOWN_BYTES` characters, and whether the line is longer.
 
-    Fields are joined with ``" | "``; a byte that is not printable ASCII becomes ``\xNN``.
+    A line feed becomes ``" | "``; another byte that is not printable ASCII becomes ``\xNN``.
     """
     text = line[:SHOWN_BYTES].decode("ascii", "backslashreplace").replace("\n", " | ")
     text = visible(text)
@@ -276,14 +256,14 @@ def text_of(line: bytes) -> tuple[str, bool]:
 
 
 @lru_cache(maxsize=KEPT_LINES)
-def _decoded(line: bytes, command: bool) -> tuple[dict[str, Any] | None, str, bool]:
+def _decoded(line: bytes, command: bool, dialect: Dialect) -> tuple[dict[str, Any] | None, str, bool]:
     """Return the fields of a line, its text, and whether it is longer; callers must not change the fields."""
-    return _fields(line, command), *text_of(line)
+    return _fields(line, command, dialect), *text_of(line)
 
 
-def _fields(line: bytes, command: bool) -> dict[str, Any] | None:
+def _fields(line: bytes, command: bool, dialect: Dialect) -> dict[str, Any] | None:
     try:
-        message: BaseMessage = decode_to_show(line, command)
+        message = dialect.decode_to_show(line, command)
     except LineError:
         return None
     cls = type(message)

@@ -12,12 +12,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.answers import EventId
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
 from mtmount_twisted.frontends.web.http.encoding import as_json
@@ -27,7 +29,7 @@ from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.records import ChangeRecord
 
 from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
-from .selection import SELECTION, Selection, read_selection, refuse, unknown
+from .selection import Selection, read_selection, refuse, selection_parameters, unknown
 from .shapes import Hello, event_id, read_event_id
 
 KEEP_ALIVE = 15.0
@@ -35,11 +37,11 @@ KEEP_ALIVE = 15.0
 
 COMMENT = b":\n\n"
 
-PARAMETERS = (
-    *SELECTION,
+RESUMING = (
     Parameter("Last-Event-ID", "header", EventId, "Begin with what came after this event."),
     Parameter("last_event_id", "query", EventId, "The same, for who can't send the header."),
 )
+"""The parameters by which a stream resumes."""
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -216,13 +218,13 @@ class Streams:
                 tag="events",
                 answers={200: HEADERS["Content-Type"]},
                 problems=(422, 503),
-                parameters=PARAMETERS,
+                parameters=_parameters(self._feed.dialect),
             )
         ]
 
     async def events(self, call: Call) -> Answer:
         """Begin a stream, which ends when the reader disconnects or is cut off, or when the service ends."""
-        selection, last = read_call(call)
+        selection, last = read_call(call, self._feed.dialect)
         self._look_for_room(call.share, call.peer)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
@@ -352,13 +354,18 @@ class Streams:
             stream.request.finish()
 
 
-def read_call(call: Call) -> tuple[Selection, tuple[int, int] | None]:
+@cache
+def _parameters(dialect: Dialect) -> tuple[Parameter, ...]:
+    return (*selection_parameters(dialect), *RESUMING)
+
+
+def read_call(call: Call, dialect: Dialect) -> tuple[Selection, tuple[int, int] | None]:
     """Return the selection of a request, and the run and row after which the stream resumes.
 
     :raises Problem: 422 with every fault in the parameters; 400 if the last id is malformed.
     """
-    faults = unknown(call.query, PARAMETERS)
-    selection = read_selection(call.query, faults)
+    faults = unknown(call.query, _parameters(dialect))
+    selection = read_selection(call.query, faults, dialect)
     refuse(faults)
     for where, text in (
         ("header.last-event-id", call.headers.get("last-event-id")),
