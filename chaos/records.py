@@ -8,15 +8,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time, time_ns
 
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.journal.file import Store
-from mtmount_twisted.journal.schema import COLUMNS, IS_END
+from mtmount_twisted.journal.schema import COLUMNS, is_end_sql
 
 from .ledger import Ledger
 
 _OURS = "(peer = 'csc' OR peer GLOB 'desk/*')"
 """Of the commanders whose commands are in the ledger; strangers and the page have ids of their own."""
 
-_ENDS = f"""SELECT sequence_id, run, key, sum({IS_END}), sum(step = 'sent') FROM step e
+_IS_END = is_end_sql([DIALECT])
+
+_ENDS = f"""SELECT sequence_id, run, key, sum({_IS_END}), sum(step = 'sent') FROM step e
     WHERE {_OURS} GROUP BY sequence_id, run, key"""
 
 
@@ -62,7 +65,7 @@ def count(path: Path, sql: str) -> int:
 def ended(path: Path) -> set[int]:
     """The ids of the commands that have an end."""
     with opened(path) as db:
-        sql = f"SELECT sequence_id FROM step e WHERE {_OURS} AND {IS_END}"
+        sql = f"SELECT sequence_id FROM step e WHERE {_OURS} AND {_IS_END}"
         return {number for (number,) in db.execute(sql)}
 
 

@@ -20,7 +20,7 @@ from mtmount_twisted.errors import NotAJournalError
 from mtmount_twisted.files import kind_problem
 from mtmount_twisted.visible import visible
 
-from .schema import COLUMNS, SCHEMA, UNPRIVILEGED
+from .schema import ADDED, COLUMNS, SCHEMA
 
 LAST_ID = 2**62
 """The bound on all ids; sums of ids then fit into SQLite's 64 bits."""
@@ -46,7 +46,7 @@ SIDES = ("-wal", "-shm", "-journal")
 
 _MAKING = {
     statement.split()[2]: " ".join(statement.split())
-    for statement in (*SCHEMA, UNPRIVILEGED)
+    for statement in (*SCHEMA, *ADDED.values())
     if statement.startswith("CREATE TABLE")
 }
 

@@ -19,28 +19,33 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mtmount_twisted.errors import NotAJournalError
+from mtmount_twisted.dialects.dialect import DialectName
+from mtmount_twisted.errors import JournalError, NotAJournalError
 from mtmount_twisted.version import __version__
 
 from .checking import LAST_ID, SIDES, faulty_row, is_rows_fault, restrict, side_problem, unfit, wrong_objects
 from .retention import Allowance
+from .run_dialects import RunDialects
 from .schema import (
+    ADDED,
     APPLICATION_ID,
     COLUMNS,
     FIRST_AND_LAST_ID,
-    IS_END,
     MIGRATIONS,
+    RUN_DIALECT_TABLE,
     RUN_IDS,
     SCHEMA,
     SPAN_IDS,
-    UNPRIVILEGED,
+    UNNAMED,
     UNPRIVILEGED_TABLE,
     VERSION,
     Batch,
     Gap,
     Row,
     Unprivileged,
+    is_end_sql,
     real_path,
+    views,
 )
 
 BUSY_TIMEOUT = 2.0
@@ -80,10 +85,6 @@ MOST_LOG = 64 * 2**20
 _ROWS_PER_STATEMENT = (16, 64, 256)
 
 _WIDTHS = {table: 1 + len(columns) for table, columns in COLUMNS.items()}
-
-_UNKNOWN = f"""SELECT count(*) FROM (SELECT 1 FROM step e
-    WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND +e.run = ? AND e.key <> 0
-    GROUP BY e.key HAVING sum(e.step = 'sent') AND NOT sum({IS_END}))"""
 
 _NOTE = """INSERT INTO span VALUES (?, ?, ?, ?) ON CONFLICT (span) DO UPDATE SET
     rows = rows + excluded.rows, low = min(low, excluded.low), high = max(high, excluded.high)"""
@@ -152,13 +153,14 @@ class Store:
 
     :param run: the present run, if it has begun in this file or another one; None at the start of the daemon.
     :param number: returns the number of the next row; for rows that the `Store` itself adds.
+    :param dialect: the name of the run's dialect.
     :param keep_bytes: the largest size of the file and its write-ahead log, in bytes; None for no limit.
     :param connect: opens a database; for tests.
     :param wall_clock: returns Unix time, in seconds.
     :ivar run: the present run, as it is in this file.
     :ivar made_private: the files that other users could read or write, each with its previous mode.
     :ivar last_id: the highest id written by this object; 0 before the first row.
-    :ivar unreadable: the row that prevents a count of commands without an end, and the error; empty if none.
+    :ivar unreadable: the reason why commands without an end can't be counted; empty if they are.
     :ivar left_unknown: the number of the previous run, and the number of commands that it sent and left
         without an end; both 0 if this run has not begun here.
     :raises sqlite3.Error: if the file can't be opened.
@@ -174,11 +176,13 @@ class Store:
         run: Run | None,
         number: Callable[[], int],
         *,
+        dialect: DialectName = UNNAMED,
         keep_bytes: int | None = None,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path = real_path(path)
+        self._dialect = dialect
         self.left_unknown = 0, 0
         self.unreadable = ""
         self.last_id = 0
@@ -219,8 +223,8 @@ class Store:
         steps: list[tuple[str, ...]] = (
             [SCHEMA] if is_new else [MIGRATIONS[each] for each in range(version, VERSION)]
         )
-        if not self._one(f"SELECT count(*) FROM sqlite_master WHERE name = '{UNPRIVILEGED_TABLE}'"):
-            steps.append((UNPRIVILEGED,))
+        there = {name for (name,) in execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        steps += [(making,) for table, making in ADDED.items() if table not in there]
         if steps:
             self._in_transaction(lambda: [execute(statement) for statement in chain(*steps)])
 
@@ -241,10 +245,26 @@ class Store:
         if begins or not last:
             values = (run.number, run.started, os.getpid(), __version__)
             self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
+            sql = f"INSERT OR REPLACE INTO {RUN_DIALECT_TABLE} VALUES (?, ?)"
+            self._db.execute(sql, (run.number, self._dialect))
+            self._renew_views()
         # The bridge never writes a span out of this range, in which SQLite can't compute ids.
         self._db.execute(f"DELETE FROM span WHERE span < 0 OR span >= {LAST_ID // SPAN_IDS}")
         if begins and last:
             self._report_unknown(last, number, now)
+
+    def _renew_views(self) -> None:
+        """Make the views that the file lacks, and those that lack the dialect of a run."""
+        for name, making in views(RunDialects(self._db).named()).items():
+            sql = "SELECT type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE"
+            found = self._db.execute(sql, (name,)).fetchone()
+            if found is not None and found != ("view", making):
+                if found[0] != "view":  # another's table or index, which is not ours to remove
+                    continue
+                self._db.execute(f"DROP VIEW {name}")
+                found = None
+            if found is None:
+                self._db.execute(making)
 
     def _has(self, run: Run) -> bool:
         sql = "SELECT 1 FROM run WHERE run = ? AND started = ?"
@@ -252,7 +272,14 @@ class Store:
 
     def _report_unknown(self, run: int, number: Callable[[], int], now: float) -> None:
         try:
-            (unknown,) = self._db.execute(_UNKNOWN, (run,)).fetchone()
+            ends = is_end_sql([RunDialects(self._db).of(run)])
+            sql = f"""SELECT count(*) FROM (SELECT 1 FROM step e
+                WHERE e.id > (SELECT max(id) FROM step) - {LOOK_BACK} AND +e.run = ? AND e.key <> 0
+                GROUP BY e.key HAVING sum(e.step = 'sent') AND NOT sum({ends}))"""
+            (unknown,) = self._db.execute(sql, (run,)).fetchone()
+        except JournalError as error:
+            self.unreadable = str(error)
+            return
         except sqlite3.Error as error:
             if not is_rows_fault(error):
                 raise

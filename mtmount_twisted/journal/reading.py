@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mtmount_twisted.dialects.dialect import Dialect, dialect_named
+from mtmount_twisted.dialects.dialect import Dialect, DialectName, dialect_named
 from mtmount_twisted.errors import JournalError as JournalError
 from mtmount_twisted.errors import LineError, NotAJournalError
 from mtmount_twisted.files import kind_problem
@@ -35,15 +35,18 @@ from .checking import (
     wrong_objects,
     wrong_value,
 )
+from .run_dialects import RunDialects
 from .schema import (
     APPLICATION_ID,
     COLUMNS,
-    COMMANDS,
     CONTROLLER,
     FIRST_AND_LAST_ID,
     MIGRATIONS,
     SPAN_IDS,
+    UNNAMED,
     VERSION,
+    by_dialect,
+    commands_sql,
     real_path,
 )
 
@@ -105,9 +108,11 @@ class Wanted:
     :ivar until: the latest time (s, Unix time).
     :ivar peers: names of peers.
     :ivar tables: names of tables.
-    :ivar codes: codes of commands. With `codes` or `outcomes`, an entry must belong to such a command.
+    :ivar codes: codes of commands. With `codes`, `dialect_codes` or `outcomes`, an entry must belong to such
+        a command.
     :ivar outcomes: outcomes of commands: members of `OUTCOMES`, or `UNKNOWN`.
     :ivar run: the number of a run.
+    :ivar dialect_codes: further codes of commands, each for the runs in a dialect only.
     """
 
     since: float | None = None
@@ -117,16 +122,21 @@ class Wanted:
     codes: tuple[int, ...] = ()
     outcomes: tuple[str, ...] = ()
     run: int | None = None
+    dialect_codes: tuple[tuple[DialectName, int], ...] = ()
 
     @property
     def by_command(self) -> bool:
         """True if an entry must belong to certain commands."""
-        return bool(self.codes or self.outcomes)
+        return bool(self.codes or self.dialect_codes or self.outcomes)
+
+    def codes_in(self, dialect: Dialect) -> set[int]:
+        """Return the wanted codes in a dialect."""
+        return {*self.codes, *(code for name, code in self.dialect_codes if name == dialect.name)}
 
 
 def without_commands(wanted: Wanted) -> Wanted:
     """Return the conditions without those on commands."""
-    return replace(wanted, codes=(), outcomes=())
+    return replace(wanted, codes=(), dialect_codes=(), outcomes=())
 
 
 _SELECT = {
@@ -258,14 +268,19 @@ def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -
     if wanted.run is not None:
         clauses.append(_OF_RUN)
         values.append(wanted.run)
-    if wanted.codes:
-        clauses.append(f"code IN ({_marks(wanted.codes)})")
-        values += wanted.codes
+    dialects = RunDialects(db).named()
+    if wanted.codes or wanted.dialect_codes:
+
+        def has_code(dialect: Dialect) -> str:
+            return f"code IN ({', '.join(map(str, sorted(wanted.codes_in(dialect))))})"
+
+        clauses.append(by_dialect(dialects, "command.run", has_code))
     if wanted.outcomes:
         unknown = _IS_UNKNOWN if UNKNOWN in wanted.outcomes else "0"
         clauses.append(f"(outcome IN ({_marks(wanted.outcomes)}) OR {unknown})")
         values += wanted.outcomes
-    sql = f"WITH command AS ({COMMANDS}) SELECT id, run, key, peer, sequence_id, time, last_time FROM command"
+    commands = commands_sql(dialects)
+    sql = f"WITH command AS ({commands}) SELECT id, run, key, peer, sequence_id, time, last_time FROM command"
     try:
         found = db.execute(f"{sql} WHERE {' AND '.join(clauses)}", values).fetchall()
     except sqlite3.Error as error:
@@ -314,17 +329,21 @@ def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
     return min(max(0, low) * SPAN_IDS, LAST_ID), min((high + 1) * SPAN_IDS - 1, LAST_ID)
 
 
-def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+def _page(
+    db: sqlite3.Connection, dialects: RunDialects, wanted: Wanted, low: int, high: int, backwards: bool
+) -> list[Entry]:
     """Return the first selected rows in a range of ids; an empty list only if the range has none."""
     try:
-        return _select(db, wanted, low, high, backwards)
+        return _select(db, dialects, wanted, low, high, backwards)
     except sqlite3.Error as error:
         if not is_rows_fault(error):
             raise
-    return _row_by_row(db, wanted, low, high, backwards)
+    return _row_by_row(db, dialects, wanted, low, high, backwards)
 
 
-def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+def _row_by_row(
+    db: sqlite3.Connection, dialects: RunDialects, wanted: Wanted, low: int, high: int, backwards: bool
+) -> list[Entry]:
     """Return a page, as `_page`, from a range in which at least one row can't be read."""
     found: list[Entry] = []
     selects = [f"SELECT id, '{table}' FROM {table} WHERE id >= ? AND id <= ?" for table in wanted.tables]
@@ -335,7 +354,8 @@ def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, bac
             break
         for number, table in ids:
             try:
-                found += _select(db, replace(wanted, tables=(table,)), number, number, backwards)
+                alone = replace(wanted, tables=(table,))
+                found += _select(db, dialects, alone, number, number, backwards)
             except sqlite3.Error as error:
                 if not is_rows_fault(error):
                     raise
@@ -344,7 +364,9 @@ def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, bac
     return found
 
 
-def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+def _select(
+    db: sqlite3.Connection, dialects: RunDialects, wanted: Wanted, low: int, high: int, backwards: bool
+) -> list[Entry]:
     clauses = "id >= ? AND id <= ?"
     values: list[Any] = [low, high]
     if wanted.since is not None or wanted.until is not None:
@@ -361,7 +383,7 @@ def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwar
     found, size = [], 0
     with closing(db.execute(sql, values * len(selects))) as selected:
         for row in selected:
-            entry = _entry(row)
+            entry = _entry(row, dialects)
             found.append(entry)
             size += len(entry.line or entry.text)
             if size > PAGE_BYTES:
@@ -369,15 +391,14 @@ def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwar
     return found
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[Any, ...], dialects: RunDialects) -> Entry:
     """Return the entry of a row. A row that the bridge can't have written becomes an event ``unreadable``."""
-    entry = Entry._make((*row, dialect_named("tma2020")))
-    if tuple(map(type, row)) == _ENTRY_TYPES[entry.table] and EARLIEST <= entry.time < LATEST:
-        return entry
-    values = entry._asdict()
-    del values["dialect"]
-    number, table = values.pop("id"), values.pop("table")
-    return _unreadable(number, entry.run, table, entry.time, wrong_value(table, values))
+    number, run, table, time = row[:4]
+    if tuple(map(type, row)) == _ENTRY_TYPES[table] and EARLIEST <= time < LATEST:
+        return Entry._make((*row, dialects.of(run)))
+    values = dict(zip(Entry._fields, row))
+    del values["id"], values["table"]
+    return _unreadable(number, run, table, time, wrong_value(table, values))
 
 
 _ENTRY_TYPES = {
@@ -399,7 +420,7 @@ def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry
         *(0, 0, 0, 0),
         f"row {number} of {table}: {why}",
         None,
-        dialect_named("tma2020"),
+        dialect_named(UNNAMED),
     )
 
 
@@ -416,14 +437,15 @@ def rows(
     :param after: only entries with a larger id.
     :param before: only entries with a smaller id; None for no bound.
     :param backwards: the newest first.
-    :raises JournalError: if the file is damaged, or stays locked.
+    :raises JournalError: if the file is damaged, or stays locked, or if an entry is of a run in a dialect
+        that this program does not know.
     """
     try:
         low, high = _id_range(db, wanted)
-        stories = _stories(db, wanted, low, high)
+        dialects, stories = RunDialects(db), _stories(db, wanted, low, high)
         low = max(low, min(after, LAST_ID) + 1)
         high = high if before is None else min(high, before - 1)
-        while page := _page(db, wanted, low, high, backwards):
+        while page := _page(db, dialects, wanted, low, high, backwards):
             yield from (entry for entry in page if stories is None or stories.hold(entry))
             if backwards:
                 high = page[-1].id - 1

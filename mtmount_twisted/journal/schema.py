@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mtmount_twisted.dialects.dialect import Dialect, dialect_named
+from mtmount_twisted.dialects.dialect import Dialect, DialectName
 
 APPLICATION_ID = 0x4D544D4A
 """SQLite's ``application_id`` of a journal, "MTMJ". It distinguishes a journal from other databases."""
@@ -101,24 +101,67 @@ def is_end(step: str, code: int, dialect: Dialect) -> bool:
     return step not in OPEN_STEPS or (step == "ack" and dialect.kind_of(code).ack_only)
 
 
-def _ack_only(dialect: Dialect) -> str:
-    return ", ".join(str(code) for code in sorted(dialect.command_names) if dialect.kind_of(code).ack_only)
+UNNAMED: DialectName = "tma2020"
+"""The dialect of a run whose dialect the file does not name: earlier versions spoke no other."""
+
+RUN_DIALECT_TABLE = "run_dialect"
+"""The table with the name of each run's dialect."""
+
+RUN_DIALECT = f"""CREATE TABLE {RUN_DIALECT_TABLE} (
+    run INTEGER PRIMARY KEY, dialect TEXT NOT NULL, UNIQUE (dialect, run))"""
+"""SQL that creates the table `RUN_DIALECT_TABLE`. The name is no column of ``run``, because the previous
+version compares the text of each table that it knows, and refuses a file with another column."""
 
 
-IS_END = f"""(e.step NOT IN ({_OPEN}) OR (e.step = 'ack'
-    AND e.code IN ({_ack_only(dialect_named("tma2020"))})))"""
-"""The SQL condition of `is_end` for a row ``e`` of ``step``."""
+def by_dialect(dialects: Sequence[Dialect], run: str, condition: Callable[[Dialect], str]) -> str:
+    """Return an SQL condition that differs between dialects.
+
+    :param dialects: the dialects of the file's runs.
+    :param run: the SQL expression of the run.
+    :param condition: return the SQL condition for a dialect.
+    """
+    if len(dialects) == 1:
+        return condition(dialects[0])
+    name = f"coalesce((SELECT d.dialect FROM {RUN_DIALECT_TABLE} d WHERE d.run = {run}), '{UNNAMED}')"
+    cases = [f"WHEN '{dialect.name}' THEN {condition(dialect)}" for dialect in dialects]
+    return f"CASE {name} {' '.join(cases)} ELSE 0 END"
+
+
+def is_end_sql(dialects: Sequence[Dialect]) -> str:
+    """Return the SQL condition of `is_end` for a row ``e`` of ``step``.
+
+    :param dialects: the dialects of the file's runs.
+    """
+    is_last_ack = by_dialect(dialects, "e.run", _is_ack_only)
+    return f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND {is_last_ack}))"
+
+
+def _is_ack_only(dialect: Dialect) -> str:
+    codes = [str(code) for code in sorted(dialect.command_names) if dialect.kind_of(code).ack_only]
+    return f"e.code IN ({', '.join(codes)})"
+
 
 UNPRIVILEGED_TABLE = "unprivileged"
 """The table with the ids of the rows that clients without rights caused."""
 
 UNPRIVILEGED = f"CREATE TABLE {UNPRIVILEGED_TABLE} (id INTEGER PRIMARY KEY)"
-"""SQL that creates the table `UNPRIVILEGED_TABLE`; its rows are deleted first. A journal of an earlier
-version gets the table when the daemon opens it, and that version can still use the file."""
+"""SQL that creates the table `UNPRIVILEGED_TABLE`; its rows are deleted first."""
 
-COMMANDS = f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
+ADDED = {UNPRIVILEGED_TABLE: UNPRIVILEGED, RUN_DIALECT_TABLE: RUN_DIALECT}
+"""SQL of the tables that a journal of this `VERSION` may lack. The daemon adds them when it opens the file,
+and the version that made the file can still use it."""
+
+
+def commands_sql(dialects: Sequence[Dialect]) -> str:
+    """Return the SELECT of the view ``command``.
+
+    The programs of this package do not read the view, because a file may define it in another way.
+
+    :param dialects: the dialects of the file's runs.
+    """
+    return f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
             CASE s.key WHEN 0 THEN s.step ELSE coalesce(
-                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {IS_END}
+                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {is_end_sql(dialects)}
                     ORDER BY e.id LIMIT 1),
                 'open') END AS outcome,
             s.key <> 0 AND EXISTS (
@@ -127,8 +170,21 @@ COMMANDS = f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id
                 (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) END AS last_time
         FROM step s
         WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)"""
-"""The SELECT of the view ``command``. The programs of this package do not read the view, because a file may
-define it in another way."""
+
+
+def views(dialects: Sequence[Dialect]) -> dict[str, str]:
+    """Return the SQL of each view, by its name. ``unknown`` lists commands that a killed daemon left pending.
+
+    :param dialects: the dialects of the file's runs.
+    """
+    return {
+        "command": f"""CREATE VIEW command AS
+        {commands_sql(dialects)}""",
+        "unknown": """CREATE VIEW unknown AS
+        SELECT id, run, key, time, peer, epoch, sequence_id, code, lease FROM command
+        WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
+    }
+
 
 SCHEMA = (
     """CREATE TABLE run (
@@ -145,16 +201,10 @@ SCHEMA = (
         peer TEXT NOT NULL, epoch INTEGER NOT NULL, detail TEXT NOT NULL)""",
     _SPAN,
     "CREATE INDEX step_key ON step (run, key)",
-    f"""CREATE VIEW command AS
-        {COMMANDS}""",
-    """CREATE VIEW unknown AS
-        SELECT id, run, key, time, peer, epoch, sequence_id, code, lease FROM command
-        WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
-"""SQL that makes an empty file a journal. ``unknown`` lists the commands that a killed daemon left
-pending."""
+"""SQL that makes an empty file a journal, besides its views."""
 
 
 def usable_name(text: str) -> str:

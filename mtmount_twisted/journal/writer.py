@@ -16,10 +16,12 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+from mtmount_twisted.dialects.dialect import DialectName
+
 from .checking import SIDES
 from .file import BATCH_BYTES, Deleted, Run, Size, Store, is_rows_own, limits
 from .retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
-from .schema import Batch, Gap, Row, Unprivileged, real_path
+from .schema import UNNAMED, Batch, Gap, Row, Unprivileged, real_path
 
 Tell = Callable[..., None]
 """A function that logs: called with a level of `logging`, a message and its arguments."""
@@ -70,6 +72,7 @@ class JournalWriter:
     :param tell: logs a line. It is called in the thread that calls `keep`, after the attributes have changed,
         so that a reader of the line in another thread finds the attributes up to date.
     :param number: returns the number of the next row; for rows that the writer itself adds.
+    :param dialect: the name of the run's dialect.
     :param keep_days: the age at which a row is deleted, in days; None to keep all rows.
     :param keep_bytes: the largest size of the file and its write-ahead log, in bytes; None for no limit. If a
         batch needs room, unprivileged rows are deleted first, then the oldest rows. If there is still no
@@ -90,6 +93,7 @@ class JournalWriter:
         tell: Tell,
         number: Callable[[], int],
         *,
+        dialect: DialectName = UNNAMED,
         keep_days: float | None = None,
         keep_bytes: int | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -102,6 +106,7 @@ class JournalWriter:
         self.left_unknown = 0
         self._tell = tell
         self._number = number
+        self._dialect = dialect
         self._keep_days = keep_days
         self._keep_bytes = keep_bytes
         self._limits = None if keep_bytes is None else limits(keep_bytes)
@@ -170,6 +175,7 @@ class JournalWriter:
         if self._store is None:
             self._store = store = Store(
                 *(self.path, self._run, self._number),
+                dialect=self._dialect,
                 keep_bytes=self._keep_bytes,
                 connect=self._connect,
                 wall_clock=self._wall_clock,

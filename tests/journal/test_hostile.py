@@ -146,6 +146,29 @@ class RowTests(HostileCase):
         self.assertEqual(status, 2)
         self.assertIn("CSC: no commands that were sent", err)
 
+    def test_unknown_dialect(self) -> None:
+        """A run in a dialect that nobody knows ends the reading in one line; the runs before it are read."""
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.keeper.close()
+        for value, why in (
+            ("'tma2031'", "run 2 is in the dialect 'tma2031', which this program does not know: expected "),
+            ("'x' || char(27) || '[2J'", r"run 2 is in the dialect 'x\x1b[2J', which "),
+            ("CAST(x'ff1b' AS TEXT)", r"run 2 is in the dialect '\ufffd\x1b', which "),
+            ("x'ff'", r"run 2 is in the dialect '\ufffd', which "),
+            ("''", "run 2 is in the dialect '', which "),
+            ("zeroblob(300000000)", "the dialect of run 2 can't be read: string or blob too big"),
+        ):
+            self.harm(f"UPDATE run_dialect SET dialect = {value} WHERE run = 2")
+            for words in (("show",), ("export",), ("tail", "-n", "100"), ("show", "--outcome", "open,done")):
+                status, out, err = self.program(*words)
+                self.assertEqual((status, err.count("\n")), (2, 1), (words, err))
+                self.assertTrue(err.startswith(f"mtmount-journal: {why}"), err)
+            self.assertEqual(self.program("show", "--run", "1")[::2], (0, ""))
+            with closing(open_journal(self.path)) as db, self.assertRaises(JournalError):
+                list(rows(db, Wanted(), backwards=True))
+
     def test_numbers(self) -> None:
         """Ids, spans and runs at the end of what SQLite can count with."""
         last = 2**63 - 1
@@ -181,6 +204,12 @@ class SchemaTests(HostileCase):
         self.record()
         self.writer.turn()
         self.assertIn("its view 'message' differs from that of the bridge", self.told[0])
+
+    def test_endless_dialects(self) -> None:
+        """A view without end in the place of the table that only this version has is refused, too."""
+        self.harm("DROP TABLE run_dialect")
+        self.harm(f"CREATE VIEW run_dialect AS {ENDLESS} SELECT id run, 'x' dialect FROM n")
+        self.assertEqual(self.refusal(), "its view 'run_dialect' differs from that of the bridge")
 
     def test_views_are_not_read(self) -> None:
         """What the file's views say is not asked, endless or not."""
@@ -316,6 +345,13 @@ class DaemonTests(HostileCase):
         self.harm("UPDATE step SET step = CAST(zeroblob(20000000) AS TEXT) WHERE id = ?", step)
         self.start()
         self.assertIn(f"can't be counted: row {step} of step: string or blob too big", self.told[0])
+        self.assertEqual(self.keeper.fault, "")
+
+    def test_unknown_dialect(self) -> None:
+        """The commands that a run in an unknown dialect left can't be counted; the daemon records."""
+        self.harm("UPDATE run_dialect SET dialect = 'tma2031'")
+        self.start()
+        self.assertIn("can't be counted: run 1 is in the dialect 'tma2031', which", self.told[0])
         self.assertEqual(self.keeper.fault, "")
 
     def test_no_ids_left(self) -> None:

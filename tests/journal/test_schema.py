@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.journal.reading import OUTCOMES
-from mtmount_twisted.journal.schema import IS_END, OPEN_STEPS, is_end
+from mtmount_twisted.journal.schema import OPEN_STEPS, is_end, is_end_sql
 
 STEPS = {*OPEN_STEPS, *OUTCOMES} - {"open"}
 
@@ -27,7 +27,7 @@ class EndTests(SynchronousTestCase):
 
     def test_sql_says_the_same(self) -> None:
         """The file's views and a program that hears each step agree, of every step of every command."""
-        sql = f"SELECT {IS_END} FROM (SELECT ? step, ? code) e"
+        sql = f"SELECT {is_end_sql([DIALECT])} FROM (SELECT ? step, ? code) e"
         codes = (*map(int, CommandCode), 0, -1, 2**40)
         with closing(sqlite3.connect(":memory:")) as db:
             for step in sorted(STEPS):

@@ -1,0 +1,443 @@
+"""Reading of a journal: rows of the file -> entries, in the order of recording.
+
+The file is opened read-only and is not trusted (`checking`). A row that the bridge can't have written becomes
+an event ``unreadable``. Rows are read in pages. No transaction is open between two pages, so that a slow
+reader does not keep SQLite from truncating the bridge's write-ahead log. A connection belongs to the thread
+that opened it. Next to read: `cli.journal`, which prints entries and follows new ones.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from mtmount_twisted.dialects.tma2020.codec import read_command_header, read_reply_header
+from mtmount_twisted.errors import JournalError as JournalError
+from mtmount_twisted.errors import LineError, NotAJournalError
+from mtmount_twisted.files import kind_problem
+
+from .checking import (
+    EARLIEST,
+    LAST_ID,
+    LATEST,
+    faulty_row,
+    in_words,
+    is_rows_fault,
+    restrict,
+    side_problem,
+    wrong_objects,
+    wrong_value,
+)
+from .schema import (
+    APPLICATION_ID,
+    COLUMNS,
+    COMMANDS,
+    CONTROLLER,
+    FIRST_AND_LAST_ID,
+    MIGRATIONS,
+    SPAN_IDS,
+    VERSION,
+    real_path,
+)
+
+SELECT_ROWS = 200
+"""The most rows of one SELECT; a reading thread may rest between two SELECTs."""
+
+PAGE_BYTES = 4 * 2**20
+"""The size of the lines and texts at which a page ends, in bytes."""
+
+LONGEST_VALUE = 2**20
+"""The longest value that is read, in bytes; the bridge writes none that is longer than a line, 64 KiB."""
+
+UNREADABLE = "unreadable"
+"""The kind of an event that replaces a row that can't be read."""
+
+GOOD_OUTCOMES = ("done", "ack", "local", "open")
+"""The outcomes that are not a failure; ``ack`` is the end of a track command."""
+
+OUTCOMES = (
+    *GOOD_OUTCOMES,
+    *("noack", "refused", "not_sent", "outcome_unknown", "timed_out", "busy", "malformed"),
+)
+"""The outcomes of a command; ``open`` if it has not ended."""
+
+UNKNOWN = "unknown"
+"""A further outcome to ask for: the command was sent by a daemon that was then killed. It is ``open`` too."""
+
+SLACK = 0.5
+"""The longest time between a command's lines and its first or last step, in seconds."""
+
+
+class Entry(NamedTuple):
+    """A row of any table. A column that the table lacks is 0, ``""`` or None."""
+
+    id: int
+    run: int
+    table: str
+    time: float
+    peer: str
+    epoch: int
+    what: str
+    """The direction of a message, the name of a step, or the kind of an event."""
+    key: int
+    sequence_id: int
+    code: int
+    lease: int
+    text: str
+    """The explanation of a step, or the detail of an event."""
+    line: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The conditions that entries must meet. An empty condition, or None, is met by every entry.
+
+    :ivar since: the earliest time (s, Unix time).
+    :ivar until: the latest time (s, Unix time).
+    :ivar peers: names of peers.
+    :ivar tables: names of tables.
+    :ivar codes: codes of commands. With `codes` or `outcomes`, an entry must belong to such a command.
+    :ivar outcomes: outcomes of commands: members of `OUTCOMES`, or `UNKNOWN`.
+    :ivar run: the number of a run.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    peers: tuple[str, ...] = ()
+    tables: tuple[str, ...] = tuple(COLUMNS)
+    codes: tuple[int, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    run: int | None = None
+
+    @property
+    def by_command(self) -> bool:
+        """True if an entry must belong to certain commands."""
+        return bool(self.codes or self.outcomes)
+
+
+def without_commands(wanted: Wanted) -> Wanted:
+    """Return the conditions without those on commands."""
+    return replace(wanted, codes=(), outcomes=())
+
+
+_SELECT = {
+    "message": "SELECT id, run, 'message', time, peer, epoch, direction, 0, 0, 0, 0, '', line FROM message",
+    "step": "SELECT id, run, 'step', time, peer, epoch, step, key, sequence_id, code, lease, explanation,"
+    " NULL FROM step",
+    "event": "SELECT id, run, 'event', time, peer, epoch, kind, 0, 0, 0, 0, detail, NULL FROM event",
+}
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """Open a journal to read it.
+
+    :raises JournalError: if the file does not exist or can't be read.
+    :raises NotAJournalError: if the file is not a journal, or is of a later version.
+    """
+    path = real_path(path)
+    if path.exists() and (why := kind_problem(path.stat())):
+        raise JournalError(f"{path} can't be read: {why}")
+    if not path.is_file():
+        raise JournalError(f"there is no journal {path}")
+    try:
+        if why := side_problem(path):
+            raise JournalError(f"{path} can't be read: {why}")
+        db = _connect(path)
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        wrong = wrong_objects(db.execute("SELECT type, name, sql FROM sqlite_master"))
+    except NotAJournalError as error:
+        raise NotAJournalError(f"{path} is no journal of the bridge: {error}") from None
+    except sqlite3.Error as error:
+        raise JournalError(f"{path} can't be read: {in_words(error)}") from None
+    if application != APPLICATION_ID:
+        db.close()
+        raise NotAJournalError(f"{path} is no journal of the bridge")
+    if version not in (VERSION, *MIGRATIONS):  # an older journal is read without the index on time
+        db.close()
+        raise NotAJournalError(f"{path} is of version {version}, this program reads version {VERSION}")
+    if wrong:
+        db.close()
+        raise NotAJournalError(f"{path} is no journal of the bridge: {wrong}")
+    return db
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"file:{quote(os.path.abspath(path))}?mode=ro"
+    try:
+        return _opened(uri)
+    except sqlite3.OperationalError:
+        if Path(f"{path}-wal").exists():
+            raise
+        # No program has the file open, and this user can't create the files of a write-ahead log beside it.
+        return _opened(f"{uri}&immutable=1")
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        restrict(db, LONGEST_VALUE)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+class _Story(NamedTuple):
+    """The period in which a command's lines may be recorded (s, Unix time)."""
+
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class Stories:
+    """The selected commands.
+
+    :ivar steps: the ids of their first steps.
+    :ivar keys: the run and the key of each.
+    :ivar lines: the periods of their lines, by run, peer and sequence id.
+    """
+
+    steps: set[int] = field(default_factory=set)
+    keys: set[tuple[int, int]] = field(default_factory=set)
+    lines: dict[tuple[int, str, int], list[_Story]] = field(default_factory=dict)
+
+    def add(self, row: Any) -> None:
+        """Add a command, a row from `find_commands`."""
+        number, run, key, peer, sequence_id, start, end = row
+        story = _Story(start - SLACK, end + SLACK)
+        self.steps.add(number)
+        self.lines.setdefault((run, peer, sequence_id), []).append(story)
+        if key:  # the sequence id that the bridge uses at the controller
+            self.keys.add((run, key))
+            self.lines.setdefault((run, CONTROLLER, key), []).append(story)
+
+    def hold(self, entry: Entry) -> bool:
+        """Return True if an entry belongs to one of the commands."""
+        if entry.table == "step":
+            return entry.id in self.steps or (entry.run, entry.key) in self.keys
+        if entry.line is None:
+            return False
+        stories = self.lines.get((entry.run, entry.peer, sequence_id_of(entry) or 0), ())
+        return any(story.start <= entry.time <= story.end for story in stories)
+
+
+def is_command(entry: Entry) -> bool:
+    """Return True if a message is a command, which goes towards the controller; False for a reply."""
+    return (entry.peer == CONTROLLER) == (entry.what == "to")
+
+
+def sequence_id_of(entry: Entry) -> int | None:
+    """Return the sequence id in the line of a message, or None if the line has none."""
+    line = entry.line or b""
+    try:
+        return (read_command_header if is_command(entry) else read_reply_header)(line).sequence_id
+    except LineError:
+        return None
+
+
+_OF_RUN = "+run = ?"  # the + disables the index on run and key, which would need a sort
+
+_IS_UNKNOWN = "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"  # as in the view `unknown`
+
+
+def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> list[Any]:
+    """Return the selected commands whose first step has an id in a range."""
+    clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
+    values: list[Any] = [low, min(high, LAST_ID), *_period(wanted)]
+    if wanted.run is not None:
+        clauses.append(_OF_RUN)
+        values.append(wanted.run)
+    if wanted.codes:
+        clauses.append(f"code IN ({_marks(wanted.codes)})")
+        values += wanted.codes
+    if wanted.outcomes:
+        unknown = _IS_UNKNOWN if UNKNOWN in wanted.outcomes else "0"
+        clauses.append(f"(outcome IN ({_marks(wanted.outcomes)}) OR {unknown})")
+        values += wanted.outcomes
+    sql = f"WITH command AS ({COMMANDS}) SELECT id, run, key, peer, sequence_id, time, last_time FROM command"
+    try:
+        found = db.execute(f"{sql} WHERE {' AND '.join(clauses)}", values).fetchall()
+    except sqlite3.Error as error:
+        if not is_rows_fault(error):
+            raise
+        row = faulty_row(db, "step", 0, LAST_ID)
+        raise JournalError(f"can't search for commands: row {row} of step: {in_words(error)}") from None
+    return [row for row in found if tuple(map(type, row)) == _COMMAND_TYPES]
+
+
+_COMMAND_TYPES = (int, int, int, str, int, float, float)
+
+
+def _stories(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Stories | None:
+    if not wanted.by_command:
+        return None
+    stories = Stories()
+    for row in find_commands(db, wanted, low, high):
+        stories.add(row)
+    return stories
+
+
+def _period(wanted: Wanted) -> tuple[float, float]:
+    since = float("-inf") if wanted.since is None else wanted.since
+    return since, float("inf") if wanted.until is None else wanted.until
+
+
+def _one(db: sqlite3.Connection, sql: str) -> Any:
+    return db.execute(sql).fetchone()[0]
+
+
+def _marks(values: tuple[Any, ...]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
+    """Return the first and the last id that may meet the conditions on time, found in the table ``span``."""
+    all_ids = 0, LAST_ID
+    if (wanted.since is None and wanted.until is None) or _one(db, "PRAGMA user_version") != VERSION:
+        return all_ids
+    since, until = _period(wanted)
+    sql = "SELECT min(span), max(span) FROM span WHERE high >= ? AND low <= ?"
+    low, high = db.execute(sql, (since, until)).fetchone()
+    if low is None:
+        return 1, 0
+    return min(max(0, low) * SPAN_IDS, LAST_ID), min((high + 1) * SPAN_IDS - 1, LAST_ID)
+
+
+def _page(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+    """Return the first selected rows in a range of ids; an empty list only if the range has none."""
+    try:
+        return _select(db, wanted, low, high, backwards)
+    except sqlite3.Error as error:
+        if not is_rows_fault(error):
+            raise
+    return _row_by_row(db, wanted, low, high, backwards)
+
+
+def _row_by_row(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+    """Return a page, as `_page`, from a range in which at least one row can't be read."""
+    found: list[Entry] = []
+    selects = [f"SELECT id, '{table}' FROM {table} WHERE id >= ? AND id <= ?" for table in wanted.tables]
+    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {SELECT_ROWS}"
+    while not found:
+        ids = db.execute(sql, (low, high) * len(selects)).fetchall()
+        if not ids:
+            break
+        for number, table in ids:
+            try:
+                found += _select(db, replace(wanted, tables=(table,)), number, number, backwards)
+            except sqlite3.Error as error:
+                if not is_rows_fault(error):
+                    raise
+                found.append(_unreadable(number, 0, table, 0.0, in_words(error)))
+        low, high = (low, ids[-1][0] - 1) if backwards else (ids[-1][0] + 1, high)
+    return found
+
+
+def _select(db: sqlite3.Connection, wanted: Wanted, low: int, high: int, backwards: bool) -> list[Entry]:
+    clauses = "id >= ? AND id <= ?"
+    values: list[Any] = [low, high]
+    if wanted.since is not None or wanted.until is not None:
+        clauses += " AND time >= ? AND time <= ?"
+        values += _period(wanted)
+    if wanted.peers:
+        clauses += f" AND peer IN ({_marks(wanted.peers)})"
+        values += wanted.peers
+    if wanted.run is not None:
+        clauses += f" AND {_OF_RUN}"
+        values.append(wanted.run)
+    selects = [f"{_SELECT[table]} WHERE {clauses}" for table in wanted.tables]
+    sql = f"{' UNION ALL '.join(selects)} ORDER BY 1 {'DESC' if backwards else ''} LIMIT {SELECT_ROWS}"
+    found, size = [], 0
+    with closing(db.execute(sql, values * len(selects))) as selected:
+        for row in selected:
+            entry = _entry(row)
+            found.append(entry)
+            size += len(entry.line or entry.text)
+            if size > PAGE_BYTES:
+                break
+    return found
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    """Return the entry of a row. A row that the bridge can't have written becomes an event ``unreadable``."""
+    entry = Entry(*row)
+    if tuple(map(type, row)) == _ENTRY_TYPES[entry.table] and EARLIEST <= entry.time < LATEST:
+        return entry
+    values = entry._asdict()
+    number, table = values.pop("id"), values.pop("table")
+    return _unreadable(number, entry.run, table, entry.time, wrong_value(table, values))
+
+
+_ENTRY_TYPES = {
+    table: (int, int, str, float, str, int, str, int, int, int, int, str, line)
+    for table, line in {"message": bytes, "step": type(None), "event": type(None)}.items()
+}
+
+
+def _unreadable(number: int, run: Any, table: str, time: Any, why: str) -> Entry:
+    """Return the event that replaces an unreadable row."""
+    return Entry(
+        number,
+        run if type(run) is int else 0,
+        "event",
+        0.0 if wrong_value(table, {"time": time}) else time,
+        "",
+        0,
+        UNREADABLE,
+        *(0, 0, 0, 0),
+        f"row {number} of {table}: {why}",
+        None,
+    )
+
+
+def rows(
+    db: sqlite3.Connection,
+    wanted: Wanted,
+    *,
+    after: int = 0,
+    before: int | None = None,
+    backwards: bool = False,
+) -> Iterator[Entry]:
+    """Yield the selected entries, the oldest first.
+
+    :param after: only entries with a larger id.
+    :param before: only entries with a smaller id; None for no bound.
+    :param backwards: the newest first.
+    :raises JournalError: if the file is damaged, or stays locked.
+    """
+    try:
+        low, high = _id_range(db, wanted)
+        stories = _stories(db, wanted, low, high)
+        low = max(low, min(after, LAST_ID) + 1)
+        high = high if before is None else min(high, before - 1)
+        while page := _page(db, wanted, low, high, backwards):
+            yield from (entry for entry in page if stories is None or stories.hold(entry))
+            if backwards:
+                high = page[-1].id - 1
+            else:
+                low = page[-1].id + 1
+    except sqlite3.Error as error:
+        raise JournalError(f"the journal can't be read further: {in_words(error)}") from None
+
+
+def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return the lowest and the highest id in the file; both 0 if it has no rows."""
+    low, high = db.execute(FIRST_AND_LAST_ID).fetchone()
+    return low, high
+
+
+def last_entries(db: sqlite3.Connection, wanted: Wanted, number: int) -> list[Entry]:
+    """Return the newest of the selected entries, the oldest of them first.
+
+    :param number: the most entries.
+    """
+    return list(islice(rows(db, wanted, backwards=True), number))[::-1]

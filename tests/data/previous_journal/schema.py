@@ -1,0 +1,244 @@
+"""The schema of the journal: its tables, its version, its path, and the words in its columns.
+
+The bridge writes the file (`journal.file`), and ``mtmount-journal`` reads it (`journal.reading`); both use
+this module. The module holds text and numbers, and opens no file. ``docs/reference/journal.rst`` explains
+each column and word.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mtmount_twisted.dialects.tma2020.commands import AckOnlyCommandCodes
+
+APPLICATION_ID = 0x4D544D4A
+"""SQLite's ``application_id`` of a journal, "MTMJ". It distinguishes a journal from other databases."""
+
+VERSION = 2
+"""SQLite's ``user_version``, which increases with each change of a table."""
+
+SPAN_IDS = 2**11
+"""The number of ids that one row of ``span`` covers. The table is a compact index on time."""
+
+RUN_IDS = 2**36
+"""The number of ids reserved for each run, so that ids of two daemons never collide. An id fits into a
+double."""
+
+CONTROLLER = "controller"
+"""The peer name of the controller."""
+
+EVERYONE = "everyone"
+"""The peer name of all commanders, the receivers of an event."""
+
+OBSERVERS = "observers"
+"""The peer name of all observers, which receive each reply too."""
+
+RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
+"""Names that no commander may have. They, and names that begin with one and ``/``, have a meaning of their
+own."""
+
+LONGEST_NAME = 64
+"""The longest name of a commander, in characters."""
+
+OPEN_STEPS = ("received", "sent", "ack")
+"""The steps after which a command is still pending; an Ack may also be its end: see `is_end`."""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "message": ("time", "peer", "direction", "epoch", "line"),
+    "step": (
+        "time",
+        "key",
+        "step",
+        "peer",
+        "epoch",
+        "sequence_id",
+        "code",
+        "lease",
+        "explanation",
+    ),
+    "event": ("time", "kind", "peer", "epoch", "detail"),
+}
+"""The columns of each table after ``id`` and ``run``, in the order in which the bridge writes them."""
+
+Row = tuple[Any, ...]
+"""The number of a row, which increases within the run, and the values of the table's `COLUMNS`."""
+
+
+class Unprivileged(Row):
+    """A row caused by a client without rights. It is deleted or dropped before other rows."""
+
+    __slots__ = ()
+
+
+Batch = tuple[list[Row], list[Row], list[Row]]
+"""Rows to write in one transaction: a list for each table of `COLUMNS`, in the order of recording."""
+
+FIRST_AND_LAST_ID = f"""SELECT coalesce(min(low), 0), coalesce(max(high), 0) FROM ({
+    " UNION ALL ".join(
+        f"SELECT (SELECT min(id) FROM {table}) low, (SELECT max(id) FROM {table}) high" for table in COLUMNS
+    )
+})"""
+"""SQL for the lowest and the highest id of the file, 0 if it has no rows. Each aggregate has its own SELECT:
+SQLite uses the index for one aggregate, and scans the table for two."""
+
+_SPAN = """CREATE TABLE span (
+    span INTEGER PRIMARY KEY, rows INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL)"""
+
+_OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
+_ACK_ONLY = ", ".join(str(int(code)) for code in sorted(AckOnlyCommandCodes))
+
+
+def is_end(step: str, code: int) -> bool:
+    """Return True if a step ends its command: it is not an open step, or it is the Ack of a track command.
+
+    :param code: the code of the command.
+    """
+    return step not in OPEN_STEPS or (step == "ack" and code in AckOnlyCommandCodes)
+
+
+IS_END = f"(e.step NOT IN ({_OPEN}) OR (e.step = 'ack' AND e.code IN ({_ACK_ONLY})))"
+"""The SQL condition of `is_end` for a row ``e`` of ``step``."""
+
+UNPRIVILEGED_TABLE = "unprivileged"
+"""The table with the ids of the rows that clients without rights caused."""
+
+UNPRIVILEGED = f"CREATE TABLE {UNPRIVILEGED_TABLE} (id INTEGER PRIMARY KEY)"
+"""SQL that creates the table `UNPRIVILEGED_TABLE`; its rows are deleted first. A journal of an earlier
+version gets the table when the daemon opens it, and that version can still use the file."""
+
+COMMANDS = f"""SELECT s.id, s.run, s.key, s.time, s.peer, s.epoch, s.sequence_id, s.code, s.lease,
+            CASE s.key WHEN 0 THEN s.step ELSE coalesce(
+                (SELECT e.step FROM step e WHERE e.run = s.run AND e.key = s.key AND {IS_END}
+                    ORDER BY e.id LIMIT 1),
+                'open') END AS outcome,
+            s.key <> 0 AND EXISTS (
+                SELECT 1 FROM step e WHERE e.run = s.run AND e.key = s.key AND e.step = 'sent') AS sent,
+            CASE s.key WHEN 0 THEN s.time ELSE
+                (SELECT max(e.time) FROM step e WHERE e.run = s.run AND e.key = s.key) END AS last_time
+        FROM step s
+        WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)"""
+"""The SELECT of the view ``command``. The programs of this package do not read the view, because a file may
+define it in another way."""
+
+SCHEMA = (
+    """CREATE TABLE run (
+        run INTEGER PRIMARY KEY, started REAL NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL)""",
+    """CREATE TABLE message (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, peer TEXT NOT NULL,
+        direction TEXT NOT NULL, epoch INTEGER NOT NULL, line BLOB NOT NULL)""",
+    """CREATE TABLE step (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, key INTEGER NOT NULL,
+        step TEXT NOT NULL, peer TEXT NOT NULL, epoch INTEGER NOT NULL, sequence_id INTEGER NOT NULL,
+        code INTEGER NOT NULL, lease INTEGER NOT NULL, explanation TEXT NOT NULL)""",
+    """CREATE TABLE event (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, time REAL NOT NULL, kind TEXT NOT NULL,
+        peer TEXT NOT NULL, epoch INTEGER NOT NULL, detail TEXT NOT NULL)""",
+    _SPAN,
+    "CREATE INDEX step_key ON step (run, key)",
+    f"""CREATE VIEW command AS
+        {COMMANDS}""",
+    """CREATE VIEW unknown AS
+        SELECT id, run, key, time, peer, epoch, sequence_id, code, lease FROM command
+        WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+)
+"""SQL that makes an empty file a journal. ``unknown`` lists the commands that a killed daemon left
+pending."""
+
+
+def usable_name(text: str) -> str:
+    """Return the text if it is a valid name of a commander in a configuration.
+
+    :raises ValueError: with the expected form.
+    """
+    return _usable(text, r"[A-Za-z0-9_-]+", "letters, digits, - and _")
+
+
+def usable_client_name(text: str) -> str:
+    """Return the text if it is a valid name in a client's certificate.
+
+    ``alice@site.org``, ``Ann Lee`` and ``desk.site.org`` are valid. A slash is not valid, because it
+    separates the name of a port from the name of its client.
+
+    :raises ValueError: with the expected form.
+    """
+    words = r"[A-Za-z0-9_.@-]+(?: [A-Za-z0-9_.@-]+)*"
+    return _usable(text, words, "letters, digits, - _ . @ and single spaces between them")
+
+
+def _usable(text: str, pattern: str, expected: str) -> str:
+    if re.fullmatch(pattern, text) is None or len(text) > LONGEST_NAME:
+        raise ValueError(f"{expected}, at most {LONGEST_NAME}")
+    if text in RESERVED_NAMES:
+        raise ValueError(f"none of {', '.join(RESERVED_NAMES)}, which are reserved")
+    return text
+
+
+MIGRATIONS = {
+    1: (
+        *(f"DROP INDEX {table}_time" for table in COLUMNS),
+        _SPAN,
+        f"INSERT INTO span SELECT id / {SPAN_IDS}, count(*), min(time), max(time) FROM ("
+        + " UNION ALL ".join(f"SELECT id, time FROM {table}" for table in COLUMNS)
+        + ") GROUP BY 1",
+        "PRAGMA user_version = 2",
+    ),
+}
+"""SQL that converts a journal of each version to the next version."""
+
+
+def default_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the default path of the journal, in ``XDG_STATE_HOME`` or in ``~/.local/state``.
+
+    :raises RuntimeError: if this user has no home directory.
+    """
+    state = environment.get("XDG_STATE_HOME", "")
+    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    return folder / "mtmount-bridge" / "journal.sqlite"
+
+
+def real_path(path: Path) -> Path:
+    """Return the path of a journal with symbolic links resolved, even if the file does not exist.
+
+    SQLite keeps its write-ahead log beside the target of a link, not beside the link.
+    """
+    return Path(os.path.realpath(path))
+
+
+class Gap:
+    """Count lost rows until an event ``gap`` replaces them.
+
+    :param whose: a phrase for the owner of the rows in the event's detail; begins with a space.
+    :ivar rows: the number of rows lost since the last event.
+    :ivar total: the number of rows lost in all.
+    """
+
+    def __init__(self, whose: str = "") -> None:
+        self.rows = self.total = 0
+        self._whose = whose
+        self._start = self._end = 0.0
+
+    def add(self, rows: int, start: float, end: float) -> None:
+        """Count rows that were recorded between two times (s, Unix time)."""
+        if not self.rows:
+            self._start = start
+        self._end = end
+        self.rows += rows
+        self.total += rows
+
+    def end(self) -> str:
+        """Return the detail of the event, or "" if no row was lost since the last call."""
+        if not self.rows:
+            return ""
+        rows, self.rows = self.rows, 0
+        return f"{rows} rows{self._whose} lost from {_time(self._start)} to {_time(self._end)}"
+
+
+def _time(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
