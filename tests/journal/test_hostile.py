@@ -162,7 +162,7 @@ class RowTests(HostileCase):
         ):
             self.harm(f"UPDATE run_dialect SET dialect = {value} WHERE run = 2")
             for words in (("show",), ("export",), ("tail", "-n", "100"), ("show", "--outcome", "open,done")):
-                status, out, err = self.program(*words)
+                status, _, err = self.program(*words)
                 self.assertEqual((status, err.count("\n")), (2, 1), (words, err))
                 self.assertTrue(err.startswith(f"mtmount-journal: {why}"), err)
             self.assertEqual(self.program("show", "--run", "1")[::2], (0, ""))
