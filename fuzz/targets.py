@@ -70,15 +70,17 @@ def relayed(data: bytes) -> None:
         command = envelope_2020.read_command(data)
         passed_on = command.rewritten(2**31 - 1, 100)
         assert len(passed_on) <= MAX_LINE_LENGTH
-        assert envelope_2020.read_command(passed_on)[:3] == (2**31 - 1, command.code, 100)
+        received = envelope_2020.read_command(passed_on)
+        assert (received.sequence_id, received.code, received.source) == (2**31 - 1, command.code, 100)
     refused = envelope_2020.read_to_refuse(data)
-    assert refused is None or max(map(abs, refused[:3])) < 2**63
+    if refused is not None:
+        assert max(map(abs, (refused.sequence_id, refused.code, refused.source))) < 2**63
     with suppress(LineError):
         envelope_2020.read_wanted(data)
     with suppress(LineError):
         answer = envelope_2020.read_reply(data)
         if isinstance(answer, envelope_2020.ReplyEnvelope):
-            assert envelope_2020.ack_timeout(answer) >= 0
+            assert answer.timeout >= 0
             check_str(read_explanation(answer.rest))
             read_reply_header(answer.rewritten(1, 1))
 
