@@ -34,9 +34,6 @@ CIPHERS = (
 """The cipher suites for TLS 1.2 in Mozilla's "intermediate" profile (Server Side TLS 5.7), in its order.
 Those for TLS 1.3 are OpenSSL's default."""
 
-CURVES = "X25519:prime256v1:secp384r1"
-"""The curves in that profile, for every version of TLS."""
-
 WARN_BEFORE = timedelta(days=30)
 """Time before the end of a certificate at which a warning about it starts."""
 
@@ -179,6 +176,7 @@ class Server:
 
 
 def _server_options(credentials: Credentials) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
     from twisted.internet.ssl import AcceptableCiphers, CertificateOptions, TLSVersion
 
     shown, *between = credentials.chain
@@ -190,23 +188,12 @@ def _server_options(credentials: Credentials) -> Any:
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableCiphers=AcceptableCiphers.fromOpenSSLCipherString(CIPHERS),
     )
-    _limit_curves(options.getContext())
+    # One curve of that profile, for every version of TLS. Each client has it (RFC 8446, 9.1). For a list of
+    # curves, or for X25519, pyOpenSSL has no public function.
+    options.getContext().set_tmp_ecdh(SECP256R1())
     if credentials.dh_parameters is not None:
         _use_primes(options.getContext(), credentials.dh_parameters)
     return options
-
-
-def _limit_curves(context: Any) -> None:
-    """Restrict a context to `CURVES`.
-
-    pyOpenSSL has a public function for one curve only (``set_tmp_ecdh``), and none for X25519. If the
-    function below is missing, OpenSSL's own list applies, which is longer but not weaker.
-    """
-    from cryptography.hazmat.bindings.openssl.binding import Binding
-
-    limit = getattr(Binding.lib, "SSL_CTX_set1_curves_list", None)
-    if limit is not None:
-        limit(context._context, CURVES.encode())
 
 
 def _use_primes(context: Any, primes: bytes) -> None:

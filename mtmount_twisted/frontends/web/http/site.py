@@ -156,7 +156,6 @@ class Connection(http.HTTPChannel):
     requestFactory: Any = WebRequest
     site: WebSite
     transport: Any
-    _networkProducer: Any
     _state = OPEN
     _full = False
     _paused = False
@@ -348,7 +347,7 @@ class Connection(http.HTTPChannel):
         if half_close is None or self.isSecure():  # type: ignore[no-untyped-call]
             self.loseConnection()  # type: ignore[no-untyped-call]
         else:
-            self._networkProducer.unregisterProducer()
+            self.transport.unregisterProducer()
             half_close()
 
     def transport_security(self) -> dict[str, str]:
@@ -395,7 +394,7 @@ class Connection(http.HTTPChannel):
         if read and not self._has_one_framing():
             read = False
         if not read:
-            self._respondToBadRequestAndDisconnect()
+            self._refuse_malformed()
         return read
 
     def _has_one_framing(self) -> bool:
@@ -430,9 +429,12 @@ class Connection(http.HTTPChannel):
         """Refuse a request with a line that is too long."""
         self.refuse(Problem(431, "the request line or a header is too long"))
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
+    def _refuse_malformed(self) -> None:
         if self._state is not REFUSED:  # a refused request is already answered
             self.refuse(Problem(400, "malformed request"))
+
+    # Twisted's hook for each malformed request is private. If it goes, only the answer's body goes with it.
+    _respondToBadRequestAndDisconnect = _refuse_malformed
 
     def connectionLost(self, reason: Any = None) -> None:
         """Free the connection's place, and cancel its answers."""
