@@ -46,9 +46,14 @@ client is that far behind."""
 
 
 def bound_system_buffer(transport: Any) -> None:
-    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below."""
+    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below.
+
+    A connection that is lost has no socket any more. The end of a TLS handshake may be read after the loss.
+    """
     while ISSLTransport.providedBy(transport) and hasattr(transport, "transport"):
         transport = transport.transport
+    if not getattr(transport, "connected", True):
+        return
     handle = getattr(transport, "getHandle", lambda: None)()
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from socket import SO_SNDBUF, SOL_SOCKET, socketpair
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.errors import BacklogError
-from mtmount_twisted.net.send_buffer import SendBuffer
+from mtmount_twisted.net.send_buffer import SYSTEM_BUFFER, SendBuffer, bound_system_buffer
 from tests.support import strategies  # noqa: F401 - it sets Hypothesis's profile
 
 
@@ -311,6 +315,31 @@ class SendBufferTests(SynchronousTestCase):
         if not cuts:
             self.assertEqual(transport.read, sent)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class SystemBufferTests(SynchronousTestCase):
+    """The system's buffer for a client."""
+
+    def connection(self) -> Connection:
+        """A connection of Twisted's on a real socket."""
+        near, far = socketpair()
+        self.addCleanup(far.close)
+        connection = Connection(near, Protocol(), MemoryReactorClock())
+        connection.connected = 1
+        return connection
+
+    def test_bounded(self) -> None:
+        """It is bounded; Linux reports twice the size."""
+        connection = self.connection()
+        bound_system_buffer(connection)
+        self.assertEqual(connection.socket.getsockopt(SOL_SOCKET, SO_SNDBUF), 2 * SYSTEM_BUFFER)
+        connection.connectionLost(Failure(ConnectionDone()))
+
+    def test_lost_already(self) -> None:
+        """A connection that is lost has none: the end of its TLS handshake may be read after that."""
+        connection = self.connection()
+        connection.connectionLost(Failure(ConnectionDone()))
+        bound_system_buffer(connection)
 
 
 class RefusingTests(SynchronousTestCase):

@@ -98,6 +98,7 @@ class PortClient:
         self._reader: LineReader  # from when the client is connected
         self._abort: IDelayedCall | None = None
         self._leaving: IDelayedCall | None = None
+        self._stop_watch: Callable[[], None] = lambda: None
         self._gone: Waiters[None] = Waiters()
         self._send_buffer = SendBuffer(
             clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off
