@@ -102,7 +102,7 @@ ROOMS: dict[str, Room] = {
         "frontends.web frontends",
         "version visible hosts errors interfaces wire dialect net journal http records",
     ),
-    "simulator": room("simulator", "errors wire dialects layout codec net client"),
+    "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
     "cli": room(
         "cli", "version visible files hosts errors wire dialect dialects layout codec net client journal"
     ),

@@ -11,15 +11,15 @@ which explains the use of each kind.
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from mtmount_twisted.dialects.dialect import EventEnvelope
 from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2020.replies import (
     AckReply,
     Answer,
@@ -28,11 +28,12 @@ from mtmount_twisted.dialects.tma2020.replies import (
     OnStateInfoReply,
     Reply,
 )
+from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import FLOAT, INT
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
-GARBAGE = b"\x00\xff\xfe no\nreply" + TERMINATOR
+GARBAGE = b"\x00\xff\xfe no\nreply" + DIALECT.terminator
 """A malformed line, which is not UTF-8 either."""
 
 TICK = 0.02
@@ -144,20 +145,6 @@ def _missing(fault: Fault, pieces: list[Piece]) -> list[Piece]:
     return []
 
 
-def _wrong_id(fault: Fault, pieces: list[Piece]) -> list[Piece]:
-    return [piece._replace(data=_with_other_id(piece.data, fault.offset)) for piece in pieces]
-
-
-def _with_other_id(line: bytes, offset: int) -> bytes:
-    answer = _ANSWER.match(line)
-    if answer is None:
-        return line
-    return b"%b%d%b" % (answer[1], int(answer[2]) + offset, line[answer.end() :])
-
-
-_ANSWER = re.compile(rb"([012]\n)(\d+)")
-
-
 def _garbage(fault: Fault, pieces: list[Piece]) -> list[Piece]:
     return [Piece(0.0, GARBAGE), *pieces]
 
@@ -170,22 +157,21 @@ def _cut(fault: Fault, pieces: list[Piece]) -> list[Piece]:
 
 
 def _long(fault: Fault, pieces: list[Piece]) -> list[Piece]:
-    empty = len(OnStateInfoReply(description="").encode()) - len(TERMINATOR)
+    empty = len(OnStateInfoReply(description="").encode()) - len(DIALECT.terminator)
     line = OnStateInfoReply(description="x" * (fault.size - empty)).encode()
     return [Piece(0.0, line), *pieces]
 
 
 def _flood(fault: Fault, pieces: list[Piece]) -> list[Piece]:
     """Append numbered events, so that a receiver can notice a missing one."""
-    beginning = OnStateInfoReply(description="Flood ").encode().removesuffix(TERMINATOR)
+    before, _, after = OnStateInfoReply(description="Flood #").encode().partition(b"#")
     total = int(fault.rate * fault.seconds)
     burst = max(1, int(fault.rate * TICK))
     ticks = [
         Piece(
             first / fault.rate,
             b"".join(
-                b"%b%d%b" % (beginning, number, TERMINATOR)
-                for number in range(first, min(first + burst, total))
+                b"%b%d%b" % (before, number, after) for number in range(first, min(first + burst, total))
             ),
         )
         for first in range(0, total, burst)
@@ -199,7 +185,7 @@ KINDS: Mapping[str, Kind] = {
     "late": Kind(_late, _REPLY | {"seconds"}),
     "repeated": Kind(_repeated, _REPLY | {"times"}),
     "missing": Kind(_missing, _REPLY),
-    "wrong_id": Kind(_wrong_id, _REPLY | {"offset"}),
+    "wrong_id": Kind(None, _REPLY | {"offset"}),
     "done_first": Kind(None, frozenset()),
     "swapped": Kind(None, _REPLY),
     "alarm": Kind(None, frozenset(["seconds"])),
@@ -399,6 +385,9 @@ class Faults:
         if change is not None:
             self.injected[fault.kind] += 1
             return change(fault, pieces)
+        if fault.kind == "wrong_id":
+            self.injected[fault.kind] += 1
+            return [piece._replace(data=_with_other_id(piece.data, key, fault.offset)) for piece in pieces]
         if fault.kind == "done_first" and not struck.ack_only:
             self.injected[fault.kind] += 1
             struck.acks += pieces
@@ -442,6 +431,19 @@ class _Struck:
 
 def _key(message: Command | Answer) -> Key:
     return int(message.source), message.sequence_id
+
+
+def _with_other_id(data: bytes, key: Key, offset: int) -> bytes:
+    """Return the answer to a command with another sequence id, and any other bytes unchanged."""
+    source, _ = key
+    line = data.removesuffix(DIALECT.terminator)
+    try:
+        reply = DIALECT.read_reply(line)
+    except LineError:
+        return data
+    if isinstance(reply, EventEnvelope):
+        return data
+    return reply.rewritten(reply.sequence_id + offset, source) + data[len(line) :]
 
 
 def _fits(fault: Fault, answer: Answer, is_first: bool) -> bool:

@@ -19,10 +19,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.communicator import Communicator
-from mtmount_twisted.dialects.tma2020.codec import read_command_header, refusal
-from mtmount_twisted.dialects.tma2020.commands import CommandDict
 from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT, Commander
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError, ListenError, PairClosedError
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.wire.tai import current_tai
@@ -150,15 +147,19 @@ class SimulatorService(Service):
     def _answer_unreadable(self, error: LineError) -> None:
         """Send NoAck in answer to a malformed line, if its header identifies a command."""
         self._limited_log.warning("%s: %s", self.name, error)
+        dialect = self.communicator.dialect
+        command = dialect.read_to_refuse(error.line)
         try:
-            header = read_command_header(error.line)
+            code = dialect.read_header(error.line, True).code
         except LineError:
             return
-        known = header.code in CommandDict
-        explanation = str(error.reason) if known else f"unknown command code {header.code}"
+        if command is None:
+            return
+        explanation = str(error.reason) if code in dialect.commands else f"unknown command code {code}"
+        line = dialect.refused(explanation).rewritten(command.sequence_id, command.source)
         writer = self.communicator.writer
         if writer is not None and writer.has_room and not self.faults.silent:
-            writer.send(refusal(header, explanation) + TERMINATOR)
+            writer.send(line + dialect.terminator)
 
     def _refuse_or_connect(self) -> None:
         """Close or make the reply connection, as the faults require."""

@@ -151,14 +151,6 @@ class Headers(SynchronousTestCase):
             error = self.assertRaises(LineError, codec.read_reply_header, line)
             self.assertEqual((error.line, error.field), (line, field))
 
-    def test_refusal(self) -> None:
-        """A NoAck made from a header alone is one that the command's sender can read."""
-        header = codec.CommandHeader(7, 9999, 2)
-        reply = codec.decode_reply(codec.refusal(header, "no such command"))
-        self.assertEqual(reply.str_fields()[:3], ["1", "7", "2"])
-        self.assertEqual(reply.str_fields()[4:], ["no such command"])
-        self.assertRaises(ValueError, codec.refusal, header, "a\nb")
-
     @given(strategies.mutated_lines() | st.binary(max_size=200))
     def test_any_line(self, line: bytes) -> None:
         """Whatever decodes has a header, and whatever the line, nothing but LineError is raised."""

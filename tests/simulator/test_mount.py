@@ -10,8 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import commands as c
-from mtmount_twisted.enums import Commander, Source
+from mtmount_twisted.enums import CommandCode, Commander, Source
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply, OnStateInfoReply, Reply
+from mtmount_twisted.simulator import mount
 from mtmount_twisted.simulator.axis import AZIMUTH, ELEVATION, LONGEST, Axis
 from mtmount_twisted.simulator.mount import SimulatedMount
 
@@ -64,6 +65,34 @@ class Bench:
         device = self.mount.devices[prefix]
         assert isinstance(device, Axis)
         return device
+
+
+class MethodTests(SynchronousTestCase):
+    """The table of methods, of which every command class needs one."""
+
+    def refused(self, name: str) -> str:
+        """The error at the start of a mount that has one more command class."""
+        extra = type(
+            name, (c.Command,), {"command_code": CommandCode.STOP_MOUNT, "__doc__": "A new command."}
+        )
+        self.patch(mount, "Commands", (*c.Commands, extra))
+        return str(self.assertRaises(NotImplementedError, Bench))
+
+    def test_no_method_in_the_mount(self) -> None:
+        """A command class without a method is named at the start, with the table that lacks it."""
+        self.assertEqual(
+            self.refused("Dance"),
+            "Dance: the simulated mount has no method for this command: add Dance to "
+            "mtmount_twisted.simulator.mount.SimulatedMount._all_methods",
+        )
+
+    def test_no_method_in_a_device(self) -> None:
+        """If its name begins with a device, the table is that of the device."""
+        self.assertEqual(
+            self.refused("MirrorCoversDance"),
+            "MirrorCoversDance: the simulated mount has no method for this command: add Dance to the methods "
+            "of Covers (MirrorCovers)",
+        )
 
 
 class MountCase(SynchronousTestCase):

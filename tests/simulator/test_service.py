@@ -263,6 +263,7 @@ class TestUnreadable(ServiceCase):
             (header % (43, 103) + b"\nnowhere", b"AzimuthAxisMove"),
             (header % (44, 101) + b"\nperhaps", b"AzimuthAxisPower.on"),
             (b"45\n101\n99\n2020-02-27T14:48:27.469\n1", b"AzimuthAxisPower.source"),
+            (header % (46, 103) + b"\n" + b"x" * 65_500, b"AzimuthAxisMove"),
         ):
             await pair.write(line)
             fields = (await pair.read()).split(b"\n")
@@ -276,8 +277,10 @@ class TestUnreadable(ServiceCase):
         with self.assertLogs(LOG, logging.WARNING) as logged:
             await pair.write(b"rubbish")
             await pair.write(b"seven\n101\n1\n2020-02-27T14:48:27.469\n1")
+            await pair.write(b"7\nx\n1\n2020-02-27T14:48:27.469\n1")
+            await pair.write(b"7\n101\n1")
             await pair.write(c.Enable(sequence_id=77).encode().removesuffix(b"\r\n"))
             fields = (await pair.read()).split(b"\n")
         self.assertEqual(fields[:2], [b"0", b"77"])
-        self.assertEqual(len(logged.records), 2)
+        self.assertEqual(len(logged.records), 4)
         self.assertIn("rubbish", logged.output[0])

@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 
 from mtmount_twisted.errors import LineError, MessageError
-from mtmount_twisted.wire.fields import INT, check_str, utc_now, write_timestamp
+from mtmount_twisted.wire.fields import INT
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 from mtmount_twisted.wire.messages import leaves
 
@@ -177,13 +177,6 @@ def read_explanation(rest: bytes) -> str:
     :returns: text in which spaces replace control characters.
     """
     return _CONTROL.sub(" ", " ".join(framing.split(rest[:SHOWN_BYTES])[1:])).strip()
-
-
-def refusal(header: CommandHeader, explanation: str) -> bytes:
-    """Return the line of a NoAck to a command of which only the header is known."""
-    fields = [str(int(ReplyCode.NOACK)), str(header.sequence_id), str(header.source)]
-    line = framing.LAYOUT.join([*fields, write_timestamp(utc_now()), check_str(explanation)])
-    return line.removesuffix(framing.TERMINATOR)
 
 
 def read_header_int(line: bytes, field: str, text: bytes) -> int:
