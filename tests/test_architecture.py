@@ -73,7 +73,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": room("interfaces"),
     "wire": room("wire", "errors"),
     "dialect": room("dialects.dialect dialects.content dialects.facts dialects.sources", "wire"),
-    "layout": room(
+    "layout": room(  # separator, terminator, JSON: known to the messages and codecs only
         "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
     ),
     "dialects": room(  # the messages
@@ -82,11 +82,12 @@ ROOMS: dict[str, Room] = {
         "dialects.tma2022.topic_type",
         "errors wire dialect layout",
     ),
-    "codec": room(
+    "codec": room(  # lines <-> messages, and the headers of lines
         "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2022.codec "
         "dialects.tma2022.envelope",
         "errors wire dialect layout dialects",
     ),
+    # The value `Dialect` of each generation, and all of it under one name.
     "protocols": room("dialects.tma2020.dialect dialects.tma2022", "wire dialect layout dialects codec"),
     "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces wire dialect"),

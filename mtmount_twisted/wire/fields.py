@@ -4,7 +4,7 @@ A `Kind` describes a type of the protocol as plain data: functions that check a 
 text and write a value. This module knows no messages: a bad value is a bare `ValueError`, and `messages`
 adds the names of the message and the field.
 
-Next to read: `messages` (named fields); `dialects.tma2020.framing` (fields to bytes).
+Next to read: `messages` (named fields); `lines` (fields to bytes).
 """
 
 from __future__ import annotations
