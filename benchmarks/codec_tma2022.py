@@ -10,6 +10,8 @@ import msgspec
 
 from mtmount_twisted import commands as tma2020
 from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT as OLD_DIALECT
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 
 from .codec import cost
 from .runner import Case, Goal, Run
@@ -71,6 +73,23 @@ AZIMUTH = tma2022.telemetry.Azimuth(
     },
 ).encode()[:-2]
 
+OLD_ACK = b"0\n1\n1\n2020-02-27T14:48:27.469\n100"
+
+
+def pass_on(line: bytes) -> bytes:
+    """What the bridge does to each answer."""
+    answer: Any = DIALECT.read_reply(line)
+    rewritten: bytes = answer.rewritten(7, 2)
+    return rewritten
+
+
+def pass_on_2020(line: bytes) -> bytes:
+    """The same in the protocol of 2020."""
+    answer: Any = OLD_DIALECT.read_reply(line)
+    rewritten: bytes = answer.rewritten(7, 2)
+    return rewritten
+
+
 COMMANDS: list[tuple[Any, Any]] = [
     (
         tma2022.commands.AzimuthTrackTarget(
@@ -113,6 +132,13 @@ async def measure(run: Run, reactor: Any) -> None:
     rewrite = partial(tma2022.envelope.rewrite_reply, sequence_id=7, commander=2)
     subjects = {"ours": partial(cost, rewrite, ACK), "decode": partial(cost, tma2022.decode_reply, ACK)}
     await run.measure(Case("codec of 2022", "rewrite acknowledgement", "µs", subjects, (NOTHING_ELSE,), 21))
+    subjects = {
+        "ours": partial(cost, pass_on, ACK),
+        "tma2020": partial(cost, pass_on_2020, OLD_ACK),
+        "decode": partial(cost, tma2022.decode_reply, ACK),
+    }
+    both = Goal("tma2020"), NOTHING_ELSE
+    await run.measure(Case("codec of 2022", "pass on acknowledgement", "µs", subjects, both, 21))
     for ours, old in COMMANDS:
         subjects = {
             "ours": partial(cost, type(ours).encode, ours),

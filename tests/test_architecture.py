@@ -77,18 +77,21 @@ ROOMS: dict[str, Room] = {
         "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
     ),
     "dialects": room(  # the messages
-        "dialects dialects.tma2022.commands dialects.tma2022.enums dialects.tma2022.fields "
+        "dialects dialects.tma2022.command_names dialects.tma2022.commands dialects.tma2022.enums "
+        "dialects.tma2022.fields "
         "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.telemetry "
         "dialects.tma2022.topic_type",
         "errors wire dialect layout",
     ),
     "codec": room(  # lines <-> messages, and the headers of lines
         "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2022.codec "
-        "dialects.tma2022.envelope",
+        "dialects.tma2022.envelope dialects.tma2022.facts dialects.tma2022.relay dialects.tma2022.sending",
         "errors wire dialect layout dialects",
     ),
     # The value `Dialect` of each generation, and all of it under one name.
-    "protocols": room("dialects.tma2020.dialect dialects.tma2022", "wire dialect layout dialects codec"),
+    "protocols": room(
+        "dialects.tma2020.dialect dialects.tma2022", "errors wire dialect layout dialects codec"
+    ),
     "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces wire dialect"),
     "client": room("client", "errors interfaces wire dialect dialects codec protocols net"),

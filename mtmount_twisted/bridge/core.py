@@ -315,15 +315,16 @@ class Bridge:
             try:
                 reply = self.dialect.read_reply(line)
             except LineError as error:
-                self._publish_line(CONTROLLER, line, None)
+                self._publish_line(CONTROLLER, error.line, None)
                 self.counts["unreadable"] += 1
                 self._limited_log.warning("dropped a line of the controller that is not a reply: %s", error)
                 continue
-            self._publish_line(CONTROLLER, line, reply)
             if isinstance(reply, EventEnvelope):
+                self._publish_line(CONTROLLER, reply.line, reply)
                 self._learn(reply)
                 events.append(reply)
             else:
+                self._publish_line(CONTROLLER, line, reply)
                 if events:
                     self._registry.tell_all(events)  # before the reply, in the order of arrival
                     events = []

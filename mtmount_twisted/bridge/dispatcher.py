@@ -201,8 +201,15 @@ class CommandDispatcher:
         why = ""
         if is_ack:
             command.become(ACKED)
-            command.deadline = self._clock.seconds() + answer.timeout + self._rules.done_margin
+            timeout = answer.timeout
+            if timeout is None:
+                timeout = self._dialect.deadlines.unknown_timeout
+            command.deadline = self._clock.seconds() + timeout + self._rules.done_margin
         elif meaning is not Meaning.SUCCEEDED:
+            if meaning is Meaning.SUPERSEDED:
+                own_id = self._sent_ids.id_of(answer.superseding_id, command.client.name)
+                if own_id is not None:
+                    answer = answer.superseded_by(own_id, header.source)
             answer = self._sent_ids.explained(answer)
             why = answer.explanation
         ends = not is_ack or header.kind.ack_only

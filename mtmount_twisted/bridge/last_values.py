@@ -55,6 +55,7 @@ class LastValueCache:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
+        self._apart: dict[int, KnownEntry] = {}
         self._bytes = 0
         self._subject_of = subject_of
         self._now = now
@@ -68,6 +69,9 @@ class LastValueCache:
         if subject is None:
             return 0
         code, line = event.code, event.line
+        if subject.is_apart:
+            self._apart[code] = KnownEntry(line, code, self._now(), False)
+            return 0
         self._drop((code, subject.key))
         if not subject.lasts:
             return 0
@@ -101,6 +105,14 @@ class LastValueCache:
         """Mark every entry as stale: the connection is lost."""
         for key, entry in self._entries.items():
             self._entries[key] = entry._replace(stale=True)
+        self._apart = {code: entry._replace(stale=True) for code, entry in self._apart.items()}
+
+    def apart(self, code: int) -> KnownEntry | None:
+        """Return the last event of a kind that is kept apart because of its size, stale or not.
+
+        A new client does not receive it, and it does not count towards the bounds: there is one of each kind.
+        """
+        return self._apart.get(code)
 
     def entries(self) -> list[KnownEntry]:
         """Return all entries, stale or not, the oldest first."""

@@ -44,6 +44,11 @@ class SentIds:
             command.client.name,
         )
 
+    def id_of(self, key: int, commander: str) -> int | None:
+        """Return the commander's own id of a command; None if the command is unknown or of another one."""
+        sent = self._sent[key % MAX_SENT_IDS]
+        return sent[2] if sent is not None and sent[0] == key and sent[3] == commander else None
+
     def explained(self, answer: ReplyEnvelope) -> ReplyEnvelope:
         """Return a refusal or failure of the controller, with each id of the bridge replaced."""
         return answer.explained(self._replaced)

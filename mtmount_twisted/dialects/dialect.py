@@ -10,14 +10,14 @@ value for the protocol of 2020.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from mtmount_twisted.wire.messages import BaseMessage, CommandMessage, FieldInfo
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 from .facts import Fact, Severity
 from .sources import Commander, Source
@@ -56,6 +56,7 @@ class CommandKind(Struct, frozen=True, gc=False):
     :ivar is_known: True if the protocol has the code.
     :ivar is_stop: True if the command stops something.
     :ivar is_ask: True for ``AskForCommand``, which the bridge itself carries out.
+    :ivar is_heartbeat: True for the sign of life of the holder of command, which gets no answer.
     :ivar ack_only: True if an Ack is the whole answer: no end follows.
     :ivar needs_command: True if the mount accepts the command from the holder of command only.
     """
@@ -66,6 +67,7 @@ class CommandKind(Struct, frozen=True, gc=False):
     is_known: bool = True
     is_stop: bool = False
     is_ask: bool = False
+    is_heartbeat: bool = False
     ack_only: bool = False
     needs_command: bool = True
 
@@ -112,8 +114,8 @@ class ReplyEnvelope(Protocol):
         """Return the reply's line to another commander: with the id and the source of its command."""
 
     @property
-    def timeout(self) -> float:
-        """The time in seconds that an acknowledgement announces; 0 if it is missing or unreadable."""
+    def timeout(self) -> float | None:
+        """The time in seconds that an acknowledgement announces, 0 or more; None if it is not known."""
 
     @property
     def explanation(self) -> str:
@@ -122,18 +124,35 @@ class ReplyEnvelope(Protocol):
     def explained(self, name: Callable[[bytes], bytes]) -> ReplyEnvelope:
         """Return the reply with `name` applied to its explanation as bytes."""
 
+    @property
+    def superseding_id(self) -> int:
+        """The sequence id of the command that took over, as the mount knows it; 0 if the reply has none."""
+
+    def superseded_by(self, sequence_id: int, source: int) -> ReplyEnvelope:
+        """Return the reply with the id and the source of the superseding command, for its receiver.
+
+        Without this call `rewritten` writes 0 for both: the id of another commander's command means nothing
+        to the receiver.
+        """
+
 
 class EventEnvelope(NamedTuple):
     """An event, which answers no command.
 
     :ivar code: the code of the event.
-    :ivar line: the event as it came.
+    :ivar line: the event as it came, but with a ``*`` for each character of a password.
+    :ivar unmasked: the event as it came, if it contains a password; else None. It may be sent to a commander
+        that may have the password, and must not be stored, logged or shown.
     """
 
     code: int
     line: bytes
     sequence_id: None = None
     meaning: Meaning = Meaning.EVENT
+    unmasked: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"EventEnvelope(code={self.code}, line={self.line!r})"
 
 
 class Subject(NamedTuple):
@@ -142,11 +161,13 @@ class Subject(NamedTuple):
     :ivar key: equal for two events of one code that replace each other.
     :ivar lasts: False if the event only ends the one before, such as a warning that is over.
     :ivar is_alarm: True for a warning or an error.
+    :ivar is_apart: True for an event that is kept beside the last values because of its size.
     """
 
     key: Hashable
     lasts: bool
     is_alarm: bool = False
+    is_apart: bool = False
 
 
 class Header(NamedTuple):
@@ -175,6 +196,26 @@ class Ask(Protocol):
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deadlines:
+    """The times in which a command must be answered, in seconds.
+
+    :ivar ack: from sending a command to its Ack.
+    :ivar ack_of_code: the same for the codes with a time of their own.
+    :ivar done_margin: added to the timeout in an Ack; the end must come within both.
+    :ivar unknown_timeout: replaces the timeout of an Ack that announces none.
+    """
+
+    ack: float
+    done_margin: float
+    ack_of_code: Mapping[int, float] = field(default_factory=dict)
+    unknown_timeout: float = 300.0
+
+    def ack_of(self, code: int) -> float:
+        """Return the time from sending a command with this code to its Ack."""
+        return self.ack_of_code.get(code, self.ack)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # each dialect has one value, which can be a key
 class Dialect:
     """One generation of the protocol. A line is bytes without its terminator.
@@ -183,6 +224,7 @@ class Dialect:
     :ivar topology: the connections between a commander and the mount.
     :ivar terminator: the bytes at the end of each line.
     :ivar messages: the base classes of all commands and replies.
+    :ivar deadlines: the times in which a command must be answered.
     :ivar kind_of: return the facts about a command, by its code; any code is allowed.
     :ivar commands: the class of each command that has one, by its code, in the order of the codes.
     :ivar replies: the class of each reply that has one, by its code, in the order of the codes.
@@ -203,9 +245,14 @@ class Dialect:
     :ivar read_wanted: return the commander that an ``AskForCommand`` names. It raises `errors.LineError`.
     :ivar read_reply: return the envelope of a reply or event. It raises `errors.LineError`.
     :ivar subject_of: return the part of the mount that an event is about; None if its values are not kept.
+    :ivar commander_in: return the number of the `Source` that has command, 0 for none, according to an event;
+        None for an event about something else.
 
     Lines of the bridge's own:
 
+    :ivar completed: return a command with a sequence id and a timestamp, where a program has left them out.
+    :ivar heartbeat: return the sign of life of the commander that has command, to be sent every second; None
+        if the protocol has none.
     :ivar ask: return an ``AskForCommand``; see `Ask`.
     :ivar stops: return the commands that stop every part of the mount.
     :ivar acknowledged: return an acknowledgement with a timeout in seconds, to be rewritten to its receiver.
@@ -230,9 +277,10 @@ class Dialect:
     topology: Topology
     terminator: bytes
     messages: tuple[type[Any], ...]
+    deadlines: Deadlines
     kind_of: Callable[[int], CommandKind]
     commands: Mapping[Any, type[CommandMessage]]
-    replies: Mapping[Any, type[BaseMessage]]
+    replies: Mapping[Any, type[Any]]
     short_name: Callable[[Any], str]
     parameters_of: Callable[[type[CommandMessage]], Sequence[FieldInfo]]
     command_names: Mapping[int, str]
@@ -244,7 +292,10 @@ class Dialect:
     read_wanted: Callable[[bytes], Commander]
     read_reply: Callable[[bytes], ReplyEnvelope | EventEnvelope]
     subject_of: Callable[[EventEnvelope], Subject | None]
+    commander_in: Callable[[EventEnvelope], int | None]
 
+    completed: Callable[[Any], CommandMessage]
+    heartbeat: Callable[[Source], CommandMessage] | None
     ask: Ask
     stops: Callable[[], Sequence[CommandMessage]]
     acknowledged: Callable[[float], ReplyEnvelope]
@@ -252,8 +303,8 @@ class Dialect:
     refused: Callable[[str], ReplyEnvelope]
 
     decode_command: Callable[[bytes], CommandMessage]
-    decode_reply: Callable[[bytes], BaseMessage]
-    decode_to_show: Callable[[bytes, bool], BaseMessage]
+    decode_reply: Callable[[bytes], Any]
+    decode_to_show: Callable[[bytes, bool], Any]
     read_header: Callable[[bytes, bool], Header]
     facts_of: Callable[[bytes], Sequence[Fact]]
     alarm_codes: Mapping[Severity, int]

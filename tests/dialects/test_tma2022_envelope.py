@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.dialect import Meaning
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.commands import Command
-from mtmount_twisted.dialects.tma2022.enums import Classification
 from mtmount_twisted.dialects.tma2022.envelope import (
     mask_password,
     read_command_header,
@@ -94,7 +94,7 @@ class Replies(SynchronousTestCase):
         line = b'{"id":777.0,"timestamp":1,"parameters":{"sequenceId":5.0,"x":[NaN],"commander":9}}'
         header = read_reply_header(line)
         self.assertEqual(header, (777, 5, 9, None, None))
-        self.assertEqual(header.classification, Classification.EVENT)
+        self.assertEqual(header.classification, Meaning.EVENT)
 
     def test_no_header(self) -> None:
         """A line without a header is a LineError that holds it, and names the member at fault."""

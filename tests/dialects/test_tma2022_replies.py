@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.dialect import Meaning
 from mtmount_twisted.dialects.tma2022 import enums, replies
-from mtmount_twisted.dialects.tma2022.enums import Classification, PowerState, Source, System
+from mtmount_twisted.dialects.tma2022.enums import PowerState, Source, System
 from mtmount_twisted.errors import FieldError, LineError, PositionalFieldError, UnknownFieldError
 
 from .strategies import damaged
@@ -35,10 +36,10 @@ class Declared(SynchronousTestCase):
     def test_classification(self) -> None:
         """Five replies say what became of a command; the others, unknown ones too, are events."""
         found = [replies.classify(number) for number in (1, 2, 3, 4, 5)]
-        self.assertEqual(found, list(Classification)[:5])
+        self.assertEqual(found, list(Meaning)[:5])
         self.assertEqual(replies.ANSWER_IDS, {1, 2, 3, 4, 5})
         for number in (10, 11, 20, 30, 40, 41, 50, 100, 305, 999):
-            self.assertEqual(replies.classify(number), Classification.EVENT)
+            self.assertEqual(replies.classify(number), Meaning.EVENT)
 
     def test_subject(self) -> None:
         """Events about two devices have two subjects, of which each holds until the next of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtmount_twisted.dialects.dialect import Dialect, Header, Topology
+from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topology
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo, next_sequence_id
 
@@ -20,6 +20,7 @@ from .commands import (
 )
 from .enums import CommandCode, ReplyCode
 from .envelope import (
+    commander_in,
     kind_of_command,
     new_acknowledgement,
     new_end,
@@ -40,6 +41,11 @@ _REPLY_NAMES = {int(code): code.name for code in ReplyCode}
 
 def _parameters_of(command: type[CommandMessage]) -> tuple[FieldInfo, ...]:
     return command.field_infos[NUM_HEADER_FIELDS:]
+
+
+def _completed(command: Command) -> Command:
+    """Return the command unchanged: its constructor has given it an id and a timestamp."""
+    return command
 
 
 def _ask(commander: Commander, sequence_id: int | None = None, source: Source | None = None) -> AskForCommand:
@@ -65,6 +71,8 @@ DIALECT = Dialect(
     topology=Topology.PAIR,
     terminator=TERMINATOR,
     messages=(Command, Reply),
+    # The protocol has no bound on the time to an Ack. A client adds 2 s to the time-out in an Ack.
+    deadlines=Deadlines(ack=5.0, done_margin=2.0),
     kind_of=kind_of_command,
     commands=CommandDict,
     replies=ReplyDict,
@@ -78,6 +86,9 @@ DIALECT = Dialect(
     read_wanted=read_wanted,
     read_reply=read_reply,
     subject_of=subject_of,
+    commander_in=commander_in,
+    completed=_completed,
+    heartbeat=None,
     ask=_ask,
     stops=_stops,
     acknowledged=new_acknowledgement,

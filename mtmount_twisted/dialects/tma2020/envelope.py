@@ -128,6 +128,15 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
             return self
         return ReplyEnvelope(self.code, self.sequence_id, timestamp + separator + named)
 
+    @property
+    def superseding_id(self) -> int:
+        """Return 0: an answer names the command that took over in its explanation, if at all."""
+        return 0
+
+    def superseded_by(self, sequence_id: int, source: int) -> ReplyEnvelope:
+        """Return the answer unchanged; see `superseding_id`."""
+        return self
+
 
 def read_command(line: bytes) -> CommandEnvelope:
     """Return the envelope of a command.
@@ -231,6 +240,10 @@ def subject_of(event: EventEnvelope) -> Subject | None:
         return read(event.line.split(b"\n", MOST_FIELDS))
     except (IndexError, ValueError):
         return None
+
+
+def commander_in(event: EventEnvelope) -> None:
+    """Return None: no event names the commander that has command."""
 
 
 def _bool(text: bytes) -> bool:

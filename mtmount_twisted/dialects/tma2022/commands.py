@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
 from mtmount_twisted.errors import FieldCountError
-from mtmount_twisted.wire.messages import BaseMessage, ClassOfCode, code, leaves, parameter
+from mtmount_twisted.wire.messages import ClassOfCode, CommandMessage, code, leaves, parameter
 
 from .enums import CommandCode, Source, ThermalMode
 from .fields import kind_of
@@ -23,7 +23,7 @@ NUM_HEADER_FIELDS = 4
 C = TypeVar("C", bound="Command")
 
 
-class Command(BaseMessage):
+class Command(CommandMessage):
     """Base class of all commands.
 
     If a command is made without `sequence_id` and `timestamp`, both are 0 until a sender sets them, as in the
@@ -41,15 +41,6 @@ class Command(BaseMessage):
     timestamp: float = parameter(
         "When it was sent: TAI seconds since the unix epoch; 0 until it is sent.", unit="s", default=0
     )
-
-    ack_only: ClassVar[bool] = False
-    """True if the mount answers with an Ack only, and no end follows."""
-
-    is_stop: ClassVar[bool] = False
-    """True if the command stops something."""
-
-    needs_command: ClassVar[bool] = True
-    """True if the mount rejects the command from a commander without command."""
 
     is_answered: ClassVar[bool] = True
     """True if the mount answers the command. Only `Heartbeat` gets no answer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, IntFlag
+from enum import IntEnum, IntFlag
 
 COMMAND_PORT = 30005
 """Port of the Operation Manager: commands, replies and events on one socket."""
@@ -341,14 +341,3 @@ class CscErrorCode(IntEnum):
     ENABLE_DEVICES_FAILED = 9
     MOCK_CONTROLLER_ERROR = 98
     INTERNAL_ERROR = 99
-
-
-class Classification(Enum):
-    """The meaning of a reply for the command that it answers ("What happens to a command")."""
-
-    ACKNOWLEDGED = "acknowledged"
-    REJECTED = "rejected"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
-    EVENT = "event"

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from mtmount_twisted.dialects.dialect import Meaning
+
 from . import json_lines
 from .enums import (
     AxisMotionState,
     ChillerMode,
-    Classification,
     DeployableMotionState,
     ElevationLockingPinMotionState,
     LimitsMask,
@@ -40,7 +41,7 @@ class Reply(json_lines.Struct, metaclass=ReplyType):
     reply_id: ClassVar[ReplyId]
     """Id of all replies of the class; `UnknownReply` has none."""
 
-    classification: ClassVar[Classification] = Classification.EVENT
+    classification: ClassVar[Meaning] = Meaning.EVENT
     """Meaning of the reply for the command that it answers."""
 
     subject_names: ClassVar[tuple[str, ...]] = ()
@@ -150,7 +151,7 @@ class CmdAcknowledgedReply(Answer):
     """The command was accepted and has begun."""
 
     reply_id = ReplyId.CMD_ACKNOWLEDGED
-    classification = Classification.ACKNOWLEDGED
+    classification = Meaning.ACKNOWLEDGED
     timeout: float | None = parameter(
         "How long it should take; -1 for a track command, None where that is not known.",
         unit="s",
@@ -163,7 +164,7 @@ class CmdRejectedReply(Answer):
     """The command was refused before it began."""
 
     reply_id = ReplyId.CMD_REJECTED
-    classification = Classification.REJECTED
+    classification = Meaning.REJECTED
     explanation: str = parameter("Reason, in the mount's own words.")
 
 
@@ -171,14 +172,14 @@ class CmdSucceededReply(Answer):
     """The command is finished."""
 
     reply_id = ReplyId.CMD_SUCCEEDED
-    classification = Classification.SUCCEEDED
+    classification = Meaning.SUCCEEDED
 
 
 class CmdFailedReply(Answer):
     """The command failed after it had begun."""
 
     reply_id = ReplyId.CMD_FAILED
-    classification = Classification.FAILED
+    classification = Meaning.FAILED
     explanation: str = parameter("Reason, in the mount's own words.")
 
 
@@ -186,7 +187,7 @@ class CmdSupersededReply(Answer):
     """A later command took the place of this one; the three parameters are 0 where that one is not known."""
 
     reply_id = ReplyId.CMD_SUPERSEDED
-    classification = Classification.SUPERSEDED
+    classification = Meaning.SUPERSEDED
     superseding_sequence_id: int = parameter("The `sequence_id` of the later command.", default=0)
     superseding_commander: Source = parameter("The source of the later command.", default=Source.NONE)
     superseding_command_code: int = parameter("The code of the later command, a `CommandCode`.", default=0)
@@ -478,10 +479,10 @@ ANSWER_IDS = frozenset(reply_id for reply_id, reply in ReplyDict.items() if issu
 """The ids of the replies that answer one command; all others are events."""
 
 
-def classify(reply_id: int) -> Classification:
+def classify(reply_id: int) -> Meaning:
     """Return the meaning of a reply with this id for the command that it answers."""
     reply = ReplyDict.get(reply_id)
-    return Classification.EVENT if reply is None else reply.classification
+    return Meaning.EVENT if reply is None else reply.classification
 
 
 AnyReply: Any = reduce(or_, Replies)

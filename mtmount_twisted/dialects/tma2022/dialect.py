@@ -1,0 +1,137 @@
+"""`DIALECT`: the protocol of 2022 and later as a value."""
+
+from __future__ import annotations
+
+from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topology
+from mtmount_twisted.dialects.sources import Commander
+from mtmount_twisted.dialects.sources import Source as AnySource
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.wire.lines import SHOWN_BYTES
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
+
+from .codec import decode_command, decode_reply
+from .command_names import short_name
+from .commands import (
+    ACK_ONLY_CODES,
+    NUM_HEADER_FIELDS,
+    AskForCommand,
+    BothAxesStop,
+    CameraCableWrapStop,
+    Command,
+    CommandDict,
+    Heartbeat,
+    MirrorCoverLocksStop,
+    MirrorCoversStop,
+)
+from .enums import CommandCode, ReplyId, Source
+from .envelope import mask_password, read_command_header, read_reply_header
+from .facts import facts_of
+from .framing import TERMINATOR
+from .relay import (
+    commander_in,
+    kind_of_command,
+    new_acknowledgement,
+    new_end,
+    new_refusal,
+    read_command,
+    read_reply,
+    read_to_refuse,
+    read_wanted,
+    subject_of,
+)
+from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply
+from .sending import completed
+
+TRACK_ACK_TIMEOUT = 1.0
+RESET_ACK_TIMEOUT = 60.0
+STATE_ACK_TIMEOUT = 70.0
+"""Longest waits for the Ack of some commands in seconds ("What happens to a command"): track commands, the
+reset of both axes' alarms, and the question for the state, the first after a connection."""
+
+_COMMAND_NAMES = {int(code): code.name for code in CommandCode}
+_REPLY_NAMES = {int(code): code.name for code in ReplyId}
+
+_DEADLINES = Deadlines(
+    ack=10.0,
+    done_margin=5.0,
+    ack_of_code={
+        **dict.fromkeys(map(int, ACK_ONLY_CODES), TRACK_ACK_TIMEOUT),
+        int(CommandCode.BOTH_AXES_RESET_ALARM): RESET_ACK_TIMEOUT,
+        int(CommandCode.STATE_INFO): STATE_ACK_TIMEOUT,
+    },
+)
+
+
+def _parameters_of(command: type[CommandMessage]) -> tuple[FieldInfo, ...]:
+    return command.field_infos[NUM_HEADER_FIELDS:]
+
+
+def _ask(commander: Commander, sequence_id: int | None = None, source: AnySource | None = None) -> Command:
+    sender = Source.CSC if source is None else Source(source)
+    ask = AskForCommand(sequence_id=sequence_id or 0, source=sender, commander=Source(commander))
+    return completed(ask)
+
+
+def _heartbeat(source: AnySource) -> Command:
+    return completed(Heartbeat(source=Source(source)))
+
+
+def _stops() -> tuple[Command, ...]:
+    stops = BothAxesStop(), CameraCableWrapStop(), MirrorCoversStop(), MirrorCoverLocksStop()
+    return tuple(map(completed, stops))
+
+
+def _decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
+    """Decode a line for display. Of a longer one than `SHOWN_BYTES` there are the id and the time alone."""
+    if len(line) <= SHOWN_BYTES:
+        return decode_command(line) if is_command else decode_reply(mask_password(line))
+    if is_command:
+        raise LineError(line[:SHOWN_BYTES], f"a command has {SHOWN_BYTES} bytes at most")
+    code = read_reply_header(line).id
+    return UnknownReply(id=code, timestamp=0.0, parameters={}, problem=f"not decoded: {len(line)} bytes")
+
+
+def _read_header(line: bytes, is_command: bool) -> Header:
+    if is_command:
+        command = read_command_header(line)
+        return Header(command.code, kind_of_command(command.code).code_name, command.sequence_id)
+    reply = read_reply_header(line)
+    sequence_id = reply.sequence_id if reply.id in ANSWER_IDS else None
+    return Header(reply.id, _REPLY_NAMES.get(reply.id) or f"code {reply.id}", sequence_id)
+
+
+DIALECT = Dialect(
+    name="tma2022",
+    topology=Topology.DUPLEX,
+    terminator=TERMINATOR,
+    messages=(Command, Reply),
+    deadlines=_DEADLINES,
+    kind_of=kind_of_command,
+    commands=CommandDict,
+    replies=ReplyDict,
+    short_name=short_name,
+    parameters_of=_parameters_of,
+    command_names=_COMMAND_NAMES,
+    reply_names=_REPLY_NAMES,
+    example=int(CommandCode.AZIMUTH_MOVE),
+    read_command=read_command,
+    read_to_refuse=read_to_refuse,
+    read_wanted=read_wanted,
+    read_reply=read_reply,
+    subject_of=subject_of,
+    commander_in=commander_in,
+    completed=completed,
+    heartbeat=_heartbeat,
+    ask=_ask,
+    stops=_stops,
+    acknowledged=new_acknowledgement,
+    succeeded=new_end,
+    refused=new_refusal,
+    decode_command=decode_command,
+    decode_reply=decode_reply,
+    decode_to_show=_decode_to_show,
+    read_header=_read_header,
+    facts_of=facts_of,
+    alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
+)
+"""The protocol of 2022: commands as text, replies as JSON, over one two-way connection."""

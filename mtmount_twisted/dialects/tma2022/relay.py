@@ -1,0 +1,422 @@
+"""Lines that pass through the bridge: their headers as `dialect.CommandEnvelope` and `dialect.ReplyEnvelope`.
+
+In a reply only the four numbers of its header change: ``sequenceId``, ``commander``, and in a superseded
+command ``supersedingSequenceId`` and ``supersedingCommander``. A line that contains a password is masked
+before anything else can see it. `envelope` has the functions for the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Struct
+
+from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
+from mtmount_twisted.dialects.sources import Commander
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
+
+from . import envelope, json_lines
+from .codec import decode_reply
+from .commands import (
+    ACK_ONLY_CODES,
+    FREE_CODES,
+    NUM_HEADER_FIELDS,
+    STOP_CODES,
+    AskForCommand,
+    CommandDict,
+    Heartbeat,
+)
+from .enums import CommandCode, ReplyId, Source
+from .envelope import mask_password, rewrite_reply
+from .framing import TERMINATOR
+from .replies import (
+    ANSWER_IDS,
+    CmdAcknowledgedReply,
+    CmdRejectedReply,
+    CmdSucceededReply,
+    CommanderReply,
+    Reply,
+    UnknownReply,
+    classify,
+)
+from .sending import tai_now
+
+LONGEST_REST = MAX_LINE_LENGTH - 64
+"""Longest allowed rest of a command in bytes. With the header that the bridge writes, the line must still be
+within the limit: the controller closes the connection because of a longer line ("Framing")."""
+
+LONGEST_EXPLAINED = MAX_LINE_LENGTH - 64
+"""The longest line after a replacement in its explanation, in bytes, so that it can still get the receiver's
+numbers; a longer one stays as the mount sent it."""
+
+_LARGEST = 2**63 - 1
+_SPACE = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
+"""The white space of ASCII that the mount strips from a line."""
+_CONTROL = re.compile("[\\0-\\x1f\\x7f\\u2028\\u2029\\x85]+")
+
+
+def _kind(code: CommandCode) -> CommandKind:
+    command = CommandDict.get(code)
+    return CommandKind(
+        code=int(code),
+        name=code.name if command is None else command.__name__,
+        code_name=code.name,
+        is_stop=code in STOP_CODES,
+        is_ask=code == AskForCommand.command_code,
+        is_heartbeat=code == Heartbeat.command_code,
+        ack_only=code in ACK_ONLY_CODES,
+        needs_command=code not in FREE_CODES,
+    )
+
+
+_KINDS = {int(code): _kind(code) for code in CommandCode}
+
+
+def kind_of_command(code: int) -> CommandKind:
+    """Return the facts about a command that follow from its code; the code may be unknown."""
+    return _KINDS.get(code) or CommandKind(code, f"code {code}", f"code {code}", is_known=False)
+
+
+class CommandEnvelope(Struct, frozen=True, gc=False):
+    """Header of a command and the bytes behind it; see `dialect.CommandEnvelope`.
+
+    :ivar code_text: the code as received.
+    :ivar rest: the timestamp and all fields behind it, as received.
+    """
+
+    sequence_id: int
+    code: int
+    source: int
+    kind: CommandKind
+    code_text: bytes
+    rest: bytes
+
+    def rewritten(self, sequence_id: int, source: int) -> bytes:
+        """Return the command's line with another id and source."""
+        return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
+
+
+def read_command(line: bytes) -> CommandEnvelope:
+    """Return the envelope of a command.
+
+    :raises LineError: if the line has no header, or one that can't be passed on.
+    """
+    if not line.isascii():
+        json_lines.require_utf8(line)
+    # The mount strips the line before it counts the fields ("Field types in commands").
+    fields = line.lstrip(_SPACE).split(b"\n", NUM_HEADER_FIELDS - 1)
+    if len(fields) < NUM_HEADER_FIELDS or not fields[3].strip(_SPACE):
+        count = len(line.strip(_SPACE).split(b"\n"))
+        raise LineError(line, f"a command has at least {NUM_HEADER_FIELDS} fields, not {count}")
+    id_text, code_text, source_text, rest = fields
+    sequence_id = _read_header_int(line, "sequence_id", id_text)
+    code = _read_header_int(line, "command_code", code_text)
+    source = _read_header_int(line, "source", source_text)
+    if len(rest) > LONGEST_REST or len(code_text) > 20:
+        raise LineError(line, f"too long: {len(line)} bytes")
+    return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
+
+
+def read_to_refuse(line: bytes) -> CommandEnvelope | None:
+    """Return the header of a malformed command, as far as a refusal needs it; None if that is unreadable."""
+    fields = line.lstrip(_SPACE).split(b"\n", NUM_HEADER_FIELDS - 1)
+    try:
+        sequence_id, source = (_read_int(fields[index]) for index in (0, 2))
+    except (IndexError, ValueError):
+        return None
+    try:
+        code = _read_int(fields[1])
+    except ValueError:
+        code = 0
+    return CommandEnvelope(sequence_id, code, source, kind_of_command(code), b"", b"")
+
+
+def _read_header_int(line: bytes, field: str, text: bytes) -> int:
+    try:
+        return _read_int(text)
+    except ValueError:
+        raise LineError(line, f"{field}: expected an integer of 64 bits, got {text[:100]!r}", field) from None
+
+
+def _read_int(text: bytes) -> int:
+    number = int(text) if text.isdigit() else int(text.decode())
+    if not -_LARGEST <= number <= _LARGEST:
+        raise ValueError(number)
+    return number
+
+
+def read_wanted(line: bytes) -> Commander:
+    """Return the commander that an ``AskForCommand`` names.
+
+    :raises LineError: if the line does not name one.
+    """
+    fields = line.strip(_SPACE).split(b"\n")
+    if len(fields) != NUM_HEADER_FIELDS + 1:
+        raise LineError(line, f"AskForCommand has 5 fields, not {len(fields)}", "commander")
+    try:
+        return Commander(_read_int(fields[-1]))
+    except ValueError:
+        expected = ", ".join(f"{int(member)} {member.name}" for member in Commander)
+        reason = f"commander: expected a Commander ({expected}), got {fields[-1][:100]!r}"
+        raise LineError(line, reason, "commander") from None
+
+
+class ReplyEnvelope(Struct, frozen=True, gc=False):
+    """Header of a reply to a command, and its line; see `dialect.ReplyEnvelope`.
+
+    :ivar line: the line as received.
+    :ivar reason: the explanation as received.
+    :ivar superseded_by_code: the code of the command that took over; 0 if it is not known.
+    :ivar own_superseding: the id and the source of that command, as the receiver of the reply knows them.
+    """
+
+    code: int
+    sequence_id: int
+    line: bytes
+    timeout: float | None = None
+    reason: str = ""
+    superseding_id: int = 0
+    superseded_by_code: int = 0
+    own_superseding: tuple[int, int] = (0, 0)
+
+    @property
+    def meaning(self) -> Meaning:
+        """The meaning of the reply for its command."""
+        return classify(self.code)
+
+    def rewritten(self, sequence_id: int, source: int) -> bytes:
+        """Return the reply's line to another commander."""
+        line = self.line
+        if self.code == ReplyId.CMD_SUPERSEDED:
+            numbers = (sequence_id, source, *self.own_superseding)
+            return rewrite_reply(line, **dict(zip(_HEADER_NAMES, numbers)))
+        # A line without escapes, with no braces but those of the reply and of its parameters, the last
+        # member, is simple: each name behind the second brace, with a colon behind it, is a parameter.
+        if (
+            line.count(b"{") != 2
+            or b"\\" in line
+            or line[-2:] != b"}}"
+            or line.count(b'"sequenceId"') != 1
+            or line.count(b'"commander"') > 1
+        ):
+            return rewrite_reply(line, sequence_id=sequence_id, commander=source)
+        begin = line.rindex(b"{")
+        found, to = _SEQUENCE_ID.search(line, begin), _COMMANDER.search(line, begin)
+        if found is None:
+            return rewrite_reply(line, sequence_id=sequence_id, commander=source)
+        start, end = found.span(1)
+        if to is None:
+            return b"%b%d%b" % (line[:start], sequence_id, line[end:])
+        to_start, to_end = to.span(1)
+        if to_start < start:
+            return b"%b%d%b%d%b" % (line[:to_start], source, line[to_end:start], sequence_id, line[end:])
+        return b"%b%d%b%d%b" % (line[:start], sequence_id, line[end:to_start], source, line[to_end:])
+
+    @property
+    def explanation(self) -> str:
+        """The reason of a refusal or failure, or the superseding command, on one line of printable text."""
+        if self.code == ReplyId.CMD_SUPERSEDED:
+            by = self.superseded_by_code
+            return f"superseded by {kind_of_command(by).name}" if by else "superseded"
+        return _CONTROL.sub(" ", self.reason[:SHOWN_BYTES]).strip()
+
+    def explained(self, name: Callable[[bytes], bytes]) -> ReplyEnvelope:
+        """Return the reply with `name` applied to its explanation.
+
+        The reply stays unchanged if its explanation is longer than `SHOWN_BYTES`, because the part that is
+        not shown is not searched, or if the line would become too long.
+        """
+        explanation = self.reason.encode()
+        if not explanation or len(explanation) > SHOWN_BYTES:
+            return self
+        named = name(explanation)
+        span = envelope.span_of(self.line, "explanation")
+        if named == explanation or span is None:
+            return self
+        start, end = span
+        reason = named.decode()
+        text = json.dumps(reason, ensure_ascii=self.line.isascii()).encode()
+        line = b"%b%b%b" % (self.line[:start], text, self.line[end:])
+        if len(line) > LONGEST_EXPLAINED:
+            return self
+        return msgspec.structs.replace(self, line=line, reason=reason)
+
+    def superseded_by(self, sequence_id: int, source: int) -> ReplyEnvelope:
+        """Return the reply with the id and the source of the superseding command, for its receiver."""
+        return msgspec.structs.replace(self, own_superseding=(sequence_id, source))
+
+
+_HEADER_NAMES = ("sequence_id", "commander", "superseding_sequence_id", "superseding_commander")
+_VALUE = rb"[ \t\r\n]*:[ \t\r\n]*([^,} \t\r\n]+)"
+_SEQUENCE_ID = re.compile(rb'"sequenceId"' + _VALUE)
+_COMMANDER = re.compile(rb'"commander"' + _VALUE)
+
+_Int = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+
+
+class _Event(Struct, rename="camel", gc=False):
+    """All that is read of an event: that it is a reply."""
+
+    id: _Int
+    timestamp: float
+    parameters: _Nothing
+
+
+class _Nothing(Struct, gc=False):
+    """An object with any members."""
+
+
+class _AnswerParameters(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """All parameters of the five replies to commands, so that a line with others, or a password, differs."""
+
+    sequence_id: _Int
+    commander: _Int | None = None
+    timeout: float | None = None
+    explanation: str = ""
+    superseding_sequence_id: _Int = 0
+    superseding_commander: _Int = 0
+    superseding_command_code: _Int = 0
+
+
+class _Answer(Struct, forbid_unknown_fields=True, gc=False):
+    id: _Int
+    timestamp: float
+    parameters: _AnswerParameters
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
+    """Return the header of a reply: a `ReplyEnvelope` if it answers a command, else an `EventEnvelope`.
+
+    :raises LineError: if the line is not a reply. A password in the line of the error is masked.
+    """
+    try:
+        code: int = _decode_event(line).id
+        if code not in ANSWER_IDS:
+            if not line.isascii():
+                json_lines.require_utf8(line)
+            return _event(code, line)
+        parameters = _decode_answer(line).parameters
+    except (ValueError, RecursionError):
+        return _read_rare(line)
+    return ReplyEnvelope(
+        code,
+        parameters.sequence_id,
+        line,
+        _known(parameters.timeout),
+        parameters.explanation,
+        parameters.superseding_sequence_id,
+        parameters.superseding_command_code,
+    )
+
+
+def _event(code: int, line: bytes) -> EventEnvelope:
+    masked = mask_password(line)
+    return EventEnvelope(code, line) if masked == line else EventEnvelope(code, masked, unmasked=line)
+
+
+def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
+    """Read a reply with NaN or 3.0, with a parameter that its class does not have, or a malformed line."""
+    masked = mask_password(line)
+    header = envelope.read_reply_header(masked)
+    if header.id not in ANSWER_IDS:
+        return _event(header.id, line)
+    content = json_lines.load(masked)
+    parameters: dict[str, Any] = content["parameters"]
+    sequence_id: int = json_lines.member(masked, parameters, "sequenceId", int, "an integer")
+    timeout, reason = parameters.get("timeout"), parameters.get("explanation")
+    by = json_lines.whole(parameters.get("supersedingCommandCode"))
+    return ReplyEnvelope(
+        header.id,
+        sequence_id,
+        masked,
+        _known(timeout) if type(timeout) in (int, float) else None,
+        reason if isinstance(reason, str) else "",
+        header.superseding_sequence_id or 0,
+        by if type(by) is int else 0,
+    )
+
+
+def _known(timeout: float | None) -> float | None:
+    """Return the time that an acknowledgement announces; None for -1 and null ("What happens ...")."""
+    return timeout if timeout is not None and timeout >= 0 and math.isfinite(timeout) else None
+
+
+def _own(reply: Reply) -> ReplyEnvelope:
+    answer = read_reply(reply.encode().removesuffix(TERMINATOR))
+    assert isinstance(answer, ReplyEnvelope)
+    return answer
+
+
+def new_refusal(explanation: str) -> ReplyEnvelope:
+    """Return a CMD_REJECTED of the bridge's own, as of now.
+
+    :raises ValueError: if a line cannot hold the explanation.
+    """
+    return _own(
+        CmdRejectedReply(timestamp=tai_now(), commander=Source.NONE, sequence_id=0, explanation=explanation)
+    )
+
+
+def new_acknowledgement(timeout: float) -> ReplyEnvelope:
+    """Return a CMD_ACKNOWLEDGED of the bridge's own, as of now.
+
+    :param timeout: the time until the end (s).
+    """
+    return _own(
+        CmdAcknowledgedReply(
+            timestamp=tai_now(), commander=Source.NONE, sequence_id=0, timeout=float(timeout)
+        )
+    )
+
+
+def new_end() -> ReplyEnvelope:
+    """Return a CMD_SUCCEEDED of the bridge's own, as of now."""
+    return _own(CmdSucceededReply(timestamp=tai_now(), commander=Source.NONE, sequence_id=0))
+
+
+_NOT_KEPT = frozenset((ReplyId.COMMANDER, ReplyId.ETHERCAT_MANAGEMENT_STATUS))
+"""Events that are no last values: each commander gets a COMMANDER of its own, and the status of EtherCAT
+reports an occurrence."""
+
+_ALARMS = frozenset((ReplyId.WARNING, ReplyId.ERROR))
+
+
+def subject_of(event: EventEnvelope) -> Subject | None:
+    """Return the part of the mount that an event is about; None if its values are not kept.
+
+    A latched alarm lasts until its reset. The settings, 38 kB, are kept apart.
+    """
+    if event.code == ReplyId.DETAILED_SETTINGS_APPLIED:
+        return Subject("settings", True, is_apart=True)
+    if event.code in _NOT_KEPT:
+        return None
+    try:
+        reply = decode_reply(event.line)
+    except LineError:
+        return None
+    if isinstance(reply, UnknownReply) or reply.commander is not None:
+        return None
+    is_alarm = event.code in _ALARMS
+    lasts = not is_alarm or bool(getattr(reply, "active") or getattr(reply, "latched", False))
+    return Subject(reply.subject, lasts, is_alarm)
+
+
+def commander_in(event: EventEnvelope) -> int | None:
+    """Return the source that has command, according to an event; None for an event about something else."""
+    if event.code != ReplyId.COMMANDER:
+        return None
+    try:
+        reply = decode_reply(event.line)
+    except LineError:
+        return None
+    return int(reply.actual_commander) if isinstance(reply, CommanderReply) else None

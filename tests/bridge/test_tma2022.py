@@ -1,0 +1,137 @@
+"""The bridge with the protocol of 2022: what it rewrites in replies, and what it hides."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.event_bus import EventBus
+from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.dialects.tma2022 import replies
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT
+from tests.support.commanders import LOG, RecordingClient, RecordingJournal, RecordingLink
+
+CSC = tma2022.enums.Source.CSC
+
+
+class Tma2022Tests(SynchronousTestCase):
+    """A bridge before a mount of 2022, with one commander that has command."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.journal = RecordingJournal()
+        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), CommandRules(), DIALECT)
+        self.link = RecordingLink(self.bridge)
+        self.bridge.link_up(self.link)
+        self.csc = RecordingClient(self.bridge, "csc", Source.CSC).come()
+        self.eui = RecordingClient(self.bridge, "eui", Source.EUI).come()
+        self.send(self.csc, tma2022.commands.AskForCommand(sequence_id=1, commander=CSC))
+        key = self.key()
+        self.answer(replies.CmdAcknowledgedReply(sequence_id=key, commander=CSC, timeout=1.0))
+        self.answer(replies.CmdSucceededReply(sequence_id=key, commander=CSC))
+        self.csc.read()
+
+    def send(self, client: RecordingClient, command: tma2022.commands.Command) -> None:
+        """A commander sends a command."""
+        client.say(command.encode()[:-2])
+
+    def key(self) -> int:
+        """The bridge's id for the one command that the mount has received since the last look."""
+        (line,) = self.link.read()
+        return DIALECT.read_command(line).sequence_id
+
+    def answer(self, reply: replies.Reply) -> None:
+        """The mount replies."""
+        self.link.say(reply.encode()[:-2])
+
+    def superseded(self, by: RecordingClient) -> Any:
+        """What the CSC reads after a stop of a commander has superseded its move."""
+        self.send(self.csc, tma2022.commands.AzimuthMove(sequence_id=5, position=10))
+        move = self.key()
+        self.answer(replies.CmdAcknowledgedReply(sequence_id=move, commander=CSC, timeout=9.0))
+        source = tma2022.enums.Source(by.source)
+        self.send(by, tma2022.commands.BothAxesStop(sequence_id=6, source=source))
+        (stop,) = self.link.read()
+        self.csc.read()
+        self.answer(
+            replies.CmdSupersededReply(
+                sequence_id=move,
+                commander=CSC,
+                superseding_sequence_id=DIALECT.read_command(stop).sequence_id,
+                superseding_commander=CSC,
+                superseding_command_code=402,
+            )
+        )
+        (line,) = self.csc.read()
+        return json.loads(line)["parameters"]
+
+    def test_superseded_by_its_own(self) -> None:
+        """A commander reads its own id and source of the command that superseded its other one."""
+        self.assertEqual(
+            self.superseded(self.csc),
+            {
+                "sequenceId": 5,
+                "commander": 1,
+                "supersedingSequenceId": 6,
+                "supersedingCommander": 1,
+                "supersedingCommandCode": 402,
+            },
+        )
+
+    def test_superseded_by_another(self) -> None:
+        """The id of another commander's command means nothing to it: both numbers are 0."""
+        parameters = self.superseded(self.eui)
+        self.assertEqual((parameters["supersedingSequenceId"], parameters["supersedingCommander"]), (0, 0))
+        self.assertEqual((parameters["sequenceId"], parameters["supersedingCommandCode"]), (5, 402))
+
+    def test_unknown_timeout(self) -> None:
+        """An Ack that announces no time counts as one of 300 s."""
+        for seconds in (None, -1.0):
+            self.send(self.csc, tma2022.commands.RestoreDefaultSettings(sequence_id=5))
+            self.answer(replies.CmdAcknowledgedReply(sequence_id=self.key(), commander=CSC, timeout=seconds))
+            self.csc.read()
+            margin = CommandRules().done_margin
+            self.clock.pump([1.0] * int(300 + margin - 1))
+            self.assertEqual(self.csc.read(), [])
+            self.clock.pump([0.5] * 4)
+            (line,) = self.csc.read()
+            self.assertIn(
+                "timed out: acknowledged, but not done in time", json.loads(line)["parameters"]["explanation"]
+            )
+
+    def test_password(self) -> None:
+        """Neither the journal nor a commander gets the password, in whatever line the mount sends it."""
+        settings = replies.DetailedSettingsAppliedReply(
+            set_name="Default", all_settings_match_set=True, bosch_system={"Password": "hunter2"}
+        )
+        line = settings.encode()[:-2]
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.link.say(line, line[:-1])
+        (told,) = self.csc.read()
+        self.assertEqual(told, line.replace(b"hunter2", b"*******"))
+        written = repr((self.journal.messages, self.journal.steps, self.journal.events, logged.output))
+        self.assertIn("*******", written)
+        self.assertNotIn("hunter2", written)
+
+    def test_settings_apart(self) -> None:
+        """The settings, 38 kB, push no last value out: they are kept apart, and are stale after a loss."""
+        settings = replies.DetailedSettingsAppliedReply(
+            set_name="x" * 60_000, all_settings_match_set=True
+        ).encode()[:-2]
+        position = replies.InPositionReply(axis=tma2022.enums.System.AZIMUTH, in_position=True).encode()[:-2]
+        self.link.say(position, settings)
+        known = self.bridge.known
+        self.assertEqual([entry.line for entry in known.entries()], [position])
+        kept = known.apart(40)
+        assert kept is not None
+        self.assertEqual((kept.line, kept.stale), (settings, False))
+        self.bridge.link_down("lost")
+        kept = known.apart(40)
+        self.assertTrue(kept is not None and kept.stale)
+        self.assertIsNone(known.apart(41))
