@@ -201,9 +201,7 @@ class CommandDispatcher:
         why = ""
         if is_ack:
             command.become(ACKED)
-            timeout = answer.timeout
-            if timeout is None:
-                timeout = self._dialect.deadlines.unknown_timeout
+            timeout = self._dialect.deadlines.announced(answer.timeout)
             command.deadline = self._clock.seconds() + timeout + self._rules.done_margin
         elif meaning is not Meaning.SUCCEEDED:
             if meaning is Meaning.SUPERSEDED:

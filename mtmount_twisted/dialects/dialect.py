@@ -215,6 +215,10 @@ class Deadlines:
         """Return the time from sending a command with this code to its Ack."""
         return self.ack_of_code.get(code, self.ack)
 
+    def announced(self, timeout: float | None) -> float:
+        """Return the timeout in an Ack; `unknown_timeout` if it is None."""
+        return self.unknown_timeout if timeout is None else timeout
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # each dialect has one value, which can be a key
 class Dialect:

@@ -142,7 +142,8 @@ class WebCommander:
                 self._dialect.decode_to_show(line, False)
             except LineError:  # it counts as an Ack all the same, and announces nothing
                 continue
-            self._lives.acknowledged(self.name, reply.sequence_id, min(reply.timeout, _LONGEST))
+            timeout = self._dialect.deadlines.announced(reply.timeout)
+            self._lives.acknowledged(self.name, reply.sequence_id, min(timeout, _LONGEST))
 
     def next_id(self) -> int:
         """Return a sequence id that none of its commands in flight has."""
