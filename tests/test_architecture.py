@@ -97,7 +97,7 @@ ROOMS: dict[str, Room] = {
     "client": room("client", "errors interfaces wire dialect dialects codec protocols net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
     "journal": room("journal", "version visible files errors interfaces dialect net records"),
-    "config": room("config", "files hosts errors dialects net journal"),
+    "config": room("config", "files hosts errors dialect net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
     "upstream": room("upstream", "interfaces dialect net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
-from mtmount_twisted.dialects.tma2020.enums import CommandingSource
+from mtmount_twisted.dialects.sources import CommandingSource
 from mtmount_twisted.journal.schema import default_path, usable_name
 from mtmount_twisted.net.addresses import usable_endpoint, usable_host
 from mtmount_twisted.net.admission import usable_network
