@@ -1,0 +1,10 @@
+"""The simulated mount of today, as ``protocol-tma2022.rst`` describes it.
+
+* `execution`: the execution of a command from its Ack to its end.
+* `axis`, `devices`, `safety` and `settings`: the effects of commands.
+* `handlers`: the table from each command class to its handler.
+* `events`: the events about the state of the mount.
+* `mount`: `SimulatedMount`, all of it together; no sockets, no bytes.
+
+``docs/reference/simulator-tma2022.rst`` lists its deviations from the recorded mock controller.
+"""

@@ -1,0 +1,339 @@
+"""The whole mount of today: its devices, the commander that has command, and the heartbeat rule.
+
+A `SimulatedMount` takes commands and sends replies and events. It knows nothing of connections and of bytes.
+Time passes only on the clock that it is given.
+
+Next to read: `handlers` (the table of commands), `devices` and `axis` (their effects), `events`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtmount_twisted.dialects.tma2022.commands import AskForCommand, Command, Heartbeat
+from mtmount_twisted.dialects.tma2022.enums import PowerState, Source, System
+from mtmount_twisted.dialects.tma2022.replies import (
+    CmdAcknowledgedReply,
+    CmdRejectedReply,
+    CommanderReply,
+    Reply,
+    StateInfoReply,
+)
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.wire.tai import current_tai
+
+from ..motion import Change, Path
+from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis, topple_changes
+from .devices import Deployables, Device, Oil, Supply, Thermal
+from .events import Announcer, first_events, further_events
+from .execution import QUICK, Execution, Plan, Refusal, Superseded, World, instantly, refusal
+from .handlers import HANDLERS
+from .safety import Safety
+from .settings import Settings
+
+SLOWEST, FASTEST = 0.01, 1000.0
+"""The range of the speed factor."""
+
+HEARTBEAT_TIMEOUT = 5.0
+"""Time without a heartbeat after which the commander loses command, s ("HEARTBEAT")."""
+
+ASK_TIMEOUT = 1
+"""Timeout in the Ack of 2103 if command changes hands, and in those of 2402 and 2502, s ("The commands")."""
+
+ENABLED = "Enable"
+"""State of the Operation Manager while all is well; the other one that is known is `CONNECTING`."""
+
+CONNECTING = "Connecting to PXI"
+
+SOON = 1e-6
+"""Shortest time to the next look for changes, s: the clock's own rounding must not repeat a look for ever."""
+
+
+class SimulatedMount:
+    """A mount that executes commands.
+
+    :param clock: an ``IReactorTime``.
+    :param send: called with each reply and event, in order.
+    :param tai: function that returns TAI, s since the unix epoch.
+    :param initial_commander: the commander that has command at first.
+    :param speed: factor by which all motion and warming up is faster than in the real mount, 0.01 to 1000.
+        TAI, tracking targets and announced timeouts stay in real time.
+    :param realistic: True to warm up in the time of the real mount (by `speed`); False to warm up at once.
+    :param heartbeat_timeout: time without a heartbeat after which the commander loses command, s; 0 to let
+        it keep command.
+    :param ready: True to start with power, oil and homing done.
+    :param at_once: True to send events when their values change; False to send them in `look` only.
+    :raises ValueError: if `speed` or `heartbeat_timeout` is out of range.
+    :ivar commander: the commander that has command.
+    :ivar at_once: the parameter.
+    """
+
+    settings: Settings
+    safety: Safety
+    supply: Supply
+    oil: Oil
+    azimuth: Axis
+    elevation: Axis
+    camera_cable_wrap: Axis
+    main_axes: tuple[Axis, Axis]
+    mirror_covers: Deployables
+    mirror_cover_locks: Deployables
+    thermal: dict[System, Thermal]
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        send: Callable[[Reply], None],
+        *,
+        tai: Callable[[], float] = current_tai,
+        initial_commander: Source = Source.NONE,
+        speed: float = 1.0,
+        realistic: bool = False,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+        ready: bool = False,
+        at_once: bool = True,
+        log: logging.Logger | None = None,
+    ) -> None:
+        if not SLOWEST <= speed <= FASTEST:
+            raise ValueError(f"speed: expected {SLOWEST} to {FASTEST}, got {speed}")
+        if not 0 <= heartbeat_timeout < math.inf:
+            raise ValueError(f"heartbeat_timeout: expected 0 or more seconds, got {heartbeat_timeout}")
+        self._log = log or logging.getLogger(__name__)
+        self.world = world = World(clock, tai, send, self._changed, self._log, speed, realistic)
+        self.commander = initial_commander
+        self.operation_manager = ENABLED
+        self._heartbeat_timeout = heartbeat_timeout
+        self.at_once = at_once
+        self._closed = False
+        self._make_devices(world)
+        if ready:
+            self._make_ready()
+        self._superseded: list[Superseded] = []
+        self._state_requests: list[Execution] = []
+        self._soon: set[IDelayedCall] = set()
+        self._wake: IDelayedCall | None = None
+        self._heartbeat: IDelayedCall | None = None
+        self._topple: tuple[Path | None, list[Change]] = (None, [])
+        self._first = Announcer(world, first_events(self))
+        self._further = Announcer(world, further_events(self))
+        self._restart_heartbeat()
+
+    def _make_devices(self, world: World) -> None:
+        self.settings = Settings()
+        self.safety = Safety()
+        self.supply = Supply(world, lambda: any(axis.powered for axis in self.main_axes))
+        self.oil = Oil(world)
+        check = self.supply.check_on
+        self.azimuth = Axis(System.AZIMUTH, world, AZIMUTH, 0.0, may_power=check)
+        self.elevation = Axis(System.ELEVATION, world, ELEVATION, 80.0, may_power=check)
+        self.camera_cable_wrap = Axis(
+            System.CAMERA_CABLE_WRAP, world, CAMERA_CABLE_WRAP, 0.0, needs_homing=False
+        )
+        self.main_axes = (self.azimuth, self.elevation)
+        self.axes = (*self.main_axes, self.camera_cable_wrap)
+        self.mirror_covers = Deployables(System.MIRROR_COVERS, world, deployed=True)
+        self.mirror_cover_locks = Deployables(System.MIRROR_COVER_LOCKS, world, deployed=False)
+        self.thermal = {
+            System.OIL_SUPPLY_SYSTEM: Thermal(System.OIL_SUPPLY_SYSTEM, world, 3, always_on=True),
+            System.AZIMUTH_DRIVES_THERMAL: Thermal(System.AZIMUTH_DRIVES_THERMAL, world, 4),
+            System.ELEVATION_DRIVES_THERMAL: Thermal(System.ELEVATION_DRIVES_THERMAL, world, 2),
+            System.CABINET_0101_THERMAL: Thermal(System.CABINET_0101_THERMAL, world, 1),
+            System.AUXILIARY_CABINETS_THERMAL: Thermal(
+                System.AUXILIARY_CABINETS_THERMAL, world, 5, always_on=True
+            ),
+            System.TOP_END_CHILLER: Thermal(System.TOP_END_CHILLER, world, 1),
+            System.MAIN_CABINET_THERMAL: Thermal(System.MAIN_CABINET_THERMAL, world, 1, always_on=True),
+        }
+        switched: dict[System, Device] = {system: device for system, device in self.thermal.items()}
+        self.devices: dict[System, Device] = switched | {
+            device.system: device
+            for device in (*self.axes, self.mirror_covers, self.mirror_cover_locks, self.supply, self.oil)
+        }
+        self._parts = [*self.devices.values(), self.thermal[System.OIL_SUPPLY_SYSTEM]]
+
+    def _make_ready(self) -> None:
+        self.supply.turn(True)
+        self.oil.turn_on()
+        for axis in self.axes:
+            axis.turn_on()
+        for axis in self.main_axes:
+            axis.homed = True
+
+    # State.
+
+    def power_state(self, system: System) -> PowerState:
+        """Return the power of a device. The azimuth cable wrap has that of azimuth."""
+        return self.devices[System.AZIMUTH if system is System.AZIMUTH_CABLE_WRAP else system].power_state
+
+    def topple_block(self) -> tuple[bool, bool]:
+        """Return whether azimuth touches the topple block's reverse side, and its forward side."""
+        now = self.world.clock.seconds()
+        past = [change for change in self._topple_changes() if change.time <= now]
+        if not past or past[-1].in_position:
+            return False, False
+        is_forward = self.azimuth.at(now).position > 0
+        return not is_forward, is_forward
+
+    def _topple_changes(self) -> list[Change]:
+        path, changes = self._topple
+        if path is not self.azimuth.path:
+            changes = topple_changes(self.azimuth.path)
+            self._topple = (self.azimuth.path, changes)
+        return changes
+
+    # Commands.
+
+    def receive(self, command: Command) -> None:
+        """Execute or refuse a command. After `close`, do nothing."""
+        if self._closed:
+            return
+        if isinstance(command, Heartbeat):
+            self._restart_heartbeat()
+            return
+        try:
+            self._check_has_command(command)
+            plan = HANDLERS[type(command)](self, command)
+        except Refusal as refused:
+            self.world.answer(CmdRejectedReply, command, explanation=refused.explanation)
+            return
+        self.world.answer(CmdAcknowledgedReply, command, timeout=plan.timeout)
+        plan.begin(Execution(command, plan.parts, self.world, self._superseded))
+        superseded, self._superseded[:] = list(self._superseded), []
+        for each in superseded:
+            each.report(self.world)
+        self._changed()
+
+    def _check_has_command(self, command: Command) -> None:
+        """Check the right to command. While the CSC has command, the source is not looked at ([S:O])."""
+        if not command.needs_command or self.commander in (Source.CSC, command.source):
+            return
+        raise Refusal(f"The commander is {self.commander!r}, not the {command.source.name}.")
+
+    def ask_for_command(self, command: AskForCommand) -> Plan:
+        """Give command to a commander, or to none."""
+        wanted = command.commander
+        if wanted not in (Source.NONE, Source.CSC, Source.EUI, Source.HHD):
+            raise refusal(f"{wanted!r} can't have command")
+        if self.commander is Source.HHD and command.source is not Source.HHD and wanted is not Source.HHD:
+            source = int(command.source)
+            raise refusal(f"HHD has command; cannot give command to {wanted!r}; from source={source}")
+        timeout = QUICK if wanted is self.commander else ASK_TIMEOUT
+        return instantly(lambda _: self._give_command(wanted), timeout)
+
+    def _give_command(self, commander: Source) -> None:
+        if commander is not self.commander:
+            self.commander = commander
+            self._send_commander()
+        self._restart_heartbeat()
+
+    def _send_commander(self) -> None:
+        self.world.send(CommanderReply(timestamp=self.world.tai(), actual_commander=self.commander))
+
+    def reset_alarm(self, device: Device) -> Plan:
+        """End the alarm of a device. Without the main power supply, it is without effect on a main axis."""
+        if device in self.main_axes and not self.supply.on:
+            return instantly(lambda _: None)
+        return device.reset_alarm()
+
+    def send_settings(self) -> Plan:
+        """Send event 40, then the end, in a later turn."""
+
+        def send(execution: Execution) -> None:
+            self.world.send(self.settings.event(self.world.tai()))
+            execution.finish_part()
+
+        return Plan(ASK_TIMEOUT, lambda execution: self._call_soon(send, execution))
+
+    def send_state(self) -> Plan:
+        """Send all events about the state, in two steps ([S:O]), then the end."""
+
+        def begin(execution: Execution) -> None:
+            self._send_commander()
+            self._first.send_all()
+            self._state_requests.append(execution)
+            if self.at_once:
+                self._call_soon(self.look)
+
+        return Plan(ASK_TIMEOUT, lambda execution: self._call_soon(begin, execution))
+
+    def _call_soon(self, function: Callable[..., None], *args: Any) -> None:
+        def call() -> None:
+            self._soon.discard(timer)
+            function(*args)
+
+        timer = self.world.clock.callLater(0, call)
+        self._soon.add(timer)
+
+    # Events.
+
+    def look(self) -> None:
+        """Send the events whose values have changed, and the second half of the state to those who asked."""
+        if self._state_requests:
+            requests, self._state_requests = self._state_requests, []
+            self._first.send_changed()
+            self._further.send_all()
+            for execution in requests:
+                execution.finish_part()
+        else:
+            self._first.send_changed()
+            self._further.send_changed()
+        if self.at_once:
+            self._wake_at_next_change()
+
+    def _changed(self) -> None:
+        if self.at_once and not self._closed and not self._state_requests:
+            self.look()
+
+    def _wake_at_next_change(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        now = self.world.clock.seconds()
+        times = [device.next_change(now) for device in self._parts]
+        times += [change.time for change in self._topple_changes() if change.time > now]
+        if (earliest := min(times)) < math.inf:
+            self._wake = self.world.clock.callLater(max(0.0, earliest - now) + SOON, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._changed()
+
+    def announce_operation_manager(self) -> None:
+        """Send the state of the Operation Manager, event 50, as the real one does at a connection."""
+        self.world.send(StateInfoReply(timestamp=self.world.tai(), state=self.operation_manager))
+
+    # The heartbeat rule.
+
+    def _restart_heartbeat(self) -> None:
+        """Count from now. A `Deadline`, because it judges the commander: a late timer reads sockets first."""
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+        if self.commander is not Source.NONE and self._heartbeat_timeout:
+            self._heartbeat = Deadline(self.world.clock, self._heartbeat_timeout, self._lose_heartbeat)
+
+    def _lose_heartbeat(self) -> None:
+        self._heartbeat = None
+        name = self.commander.name
+        self._log.warning(
+            "no heartbeat from the %s for %g s: it loses command", name, self._heartbeat_timeout
+        )
+        self._give_command(Source.NONE)
+        for axis in self.axes:
+            if axis.powered:
+                axis.raise_alarm(f"No heartbeat from the {name}")
+
+    def close(self) -> None:
+        """Stop all timers. Commands in progress are never answered."""
+        self._closed = True
+        for timer in (self._wake, self._heartbeat, *self._soon):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._soon.clear()
+        for device in self._parts:
+            device.close()

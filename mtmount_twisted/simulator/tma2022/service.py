@@ -1,0 +1,172 @@
+"""The simulated mount of today on its two sockets, as a Twisted service.
+
+`SimulatorService` owns one `SimulatedMount`, its command port and its telemetry port. When the command client
+disconnects, the mount keeps its state, and also which commander has command. Replies that can't be delivered
+are dropped.
+
+Next to read: `mount`, `connections`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2022.enums import COMMAND_PORT, TELEMETRY_PORT, Source
+from mtmount_twisted.dialects.tma2022.replies import Reply
+from mtmount_twisted.errors import LineError, ListenError
+from mtmount_twisted.net.endpoints import BACKLOG
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.wire.tai import current_tai
+
+from .connections import CommandPort, TelemetryPort
+from .mount import HEARTBEAT_TIMEOUT, SimulatedMount
+
+
+class SimulatorService(Service):
+    """A service that gives one commander a simulated mount, and many readers its telemetry.
+
+    :param host: address to listen on, for both ports.
+    :param command_port: port for commands, replies and events; 0 for one of the system's choice.
+    :param telemetry_port: port for telemetry; 0 likewise.
+    :param event_period: interval in seconds at which the mount looks for changes, as the mock controller
+        does; 0 to send events at once.
+    :param operation_manager: True to send the Operation Manager's state (event 50) to each client.
+    :param reactor: the reactor; the global one if None.
+    :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed`, `realistic`,
+        `heartbeat_timeout` and `ready`.
+    :raises ValueError: from `startService`, if an option is out of range.
+    :ivar mount: the mount, from `startService` on; a new one at each start.
+    :ivar commands: the factory of the command port, from `startService` on.
+    :ivar telemetry: the factory of the telemetry port, from `startService` on.
+    """
+
+    name = "mtmount-simulator"
+    mount: SimulatedMount
+    commands: CommandPort
+    telemetry: TelemetryPort
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        command_port: int = COMMAND_PORT,
+        telemetry_port: int = TELEMETRY_PORT,
+        initial_commander: Source = Source.NONE,
+        speed: float = 1.0,
+        realistic: bool = False,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+        ready: bool = False,
+        event_period: float = 0.0,
+        operation_manager: bool = True,
+        tai: Callable[[], float] = current_tai,
+        log: logging.Logger | None = None,
+        reactor: Any = None,
+    ) -> None:
+        self._host = host
+        self._ports = (command_port, telemetry_port)
+        self._event_period = event_period
+        self._operation_manager = operation_manager
+        self._options = {
+            "tai": tai,
+            "initial_commander": initial_commander,
+            "speed": speed,
+            "realistic": realistic,
+            "heartbeat_timeout": heartbeat_timeout,
+            "ready": ready,
+            "at_once": not event_period,
+        }
+        self._log = log or logging.getLogger(__name__)
+        self._reactor = reactor
+        self._listening: list[IListeningPort] = []
+
+    def startService(self) -> None:
+        """Make the mount and listen on both ports.
+
+        :raises ListenError: if a port can't be listened on. Then nothing is left open.
+        """
+        reactor = self._reactor
+        if reactor is None:
+            from twisted.internet import reactor
+        self._limited_log = RateLimitedLog(reactor, self._log, A_FEW)
+        self.commands = CommandPort(self.name, reactor, self._log, self._take, self._client_changed)
+        self.telemetry = TelemetryPort(self.name, reactor, self._log, self._readers_changed)
+        options = cast(Any, self._options)
+        self.mount = SimulatedMount(reactor, self._send, log=self._log, **options)
+        self._look = LoopingCall(self.mount.look)
+        self._look.clock = reactor
+        self._listen(reactor)
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._event_period:
+            self._look.start(self._event_period, now=False)
+
+    def _listen(self, reactor: Any) -> None:
+        for port, factory in zip(self._ports, (self.commands, self.telemetry)):
+            try:
+                self._listening.append(reactor.listenTCP(port, factory, BACKLOG, self._host))
+            except CannotListenError as error:
+                for listening in self._listening:
+                    listening.stopListening()
+                self._listening.clear()
+                self.mount.close()
+                reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+                raise ListenError(self._host, port, reason) from None
+
+    def port_numbers(self) -> tuple[int, int]:
+        """Return the command port and the telemetry port, as bound. Call this after `startService`."""
+        command, telemetry = (cast(Any, listening.getHost()).port for listening in self._listening)
+        return command, telemetry
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the mount and close its connections. It may be called before the start, and more than once.
+
+        :return: a Deferred that fires with None when the sockets are gone.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        if not self._listening:
+            return succeed(None)
+        listening, self._listening = self._listening, []
+        self.mount.close()
+        if self._look.running:
+            self._look.stop()
+        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in listening]
+        closing += [self.commands.close_client(), self.telemetry.close_readers()]
+        return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
+
+    def _client_changed(self, is_connected: bool) -> None:
+        if is_connected and self._operation_manager:
+            self.mount.announce_operation_manager()
+
+    def _readers_changed(self, is_any: bool) -> None:
+        pass
+
+    def _take(self, line: bytes) -> None:
+        """Execute a command. A line that is none is logged and not answered ("Framing")."""
+        try:
+            command = tma2022.decode_command(line)
+        except LineError as error:
+            self._limited_log.warning("%s: ignored a line: %s", self.name, error)
+            if not _is_utf8(line) and self.commands.client is not None:
+                self.commands.client.close()  # as the mock controller does ([S:T])
+            return
+        self.mount.receive(command)
+
+    def _send(self, reply: Reply) -> None:
+        if not self.commands.send(reply.encode()):
+            self._log.debug("%s: dropped %r", self.name, reply)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
