@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.tma2022.framing import TERMINATOR
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.errors import BacklogError
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.liveness import keep_alive, watch_window
@@ -74,7 +74,7 @@ class _Connection:
 class CommandConnection(_Connection, LineOnlyReceiver):
     """The connection of the command client."""
 
-    delimiter = TERMINATOR
+    delimiter = DIALECT.terminator
     MAX_LENGTH = MAX_LINE_LENGTH
 
     def __init__(self, port: CommandPort) -> None:
