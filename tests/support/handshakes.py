@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from mtmount_twisted.net.tls import load_credentials
 
 try:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
     from OpenSSL import SSL
 except ImportError:  # the extra is not installed
     SSL = None  # type: ignore[assignment]
@@ -39,6 +40,13 @@ class Wire(StringTransportWithDisconnection):
         """There is no TCP."""
 
 
+def client_context() -> Any:
+    """Return a client's context. It begins with the server's curve, which saves a flight."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_tmp_ecdh(SECP256R1())
+    return context
+
+
 class Peer:
     """A client in memory, and the connection that a server made for it.
 
@@ -53,7 +61,7 @@ class Peer:
         self.protocol: Any = factory.buildProtocol(self.wire.getPeer())
         self.wire.protocol = self.protocol
         self.protocol.makeConnection(self.wire)
-        self.tls = SSL.Connection(context or SSL.Context(SSL.TLS_METHOD))
+        self.tls = SSL.Connection(context or client_context())
         self.tls.set_connect_state()
         self._clock = clock
 
@@ -93,7 +101,7 @@ def with_certificates(path: Path, count: int) -> Any:
 
     :param path: of the certificate and its key.
     """
-    context = SSL.Context(SSL.TLS_METHOD)
+    context = client_context()
     context.use_certificate_file(str(path))
     context.use_privatekey_file(str(path))
     own = load_credentials(str(path), str(path)).chain[0]
