@@ -11,6 +11,7 @@ their connections.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -43,8 +44,25 @@ HTTP_ANSWER = b"HTTP/"
 _log = Logger()
 
 
+class ReaderState(Enum):
+    """State of a `LineReader`, whose docstring explains each."""
+
+    READING = "reading"
+    DISCARDING = "discarding"
+    FAILED = "failed"
+
+
+READING, DISCARDING, FAILED = ReaderState
+
+
 class LineReader(LineReceiver):
-    """Protocol that receives lines and passes them on, all lines of a chunk at once.
+    """Protocol that receives lines and passes them on, all lines of a chunk at once. Its states::
+
+        reading:     each line goes to the owner
+        discarding:  the peer is being dismissed; its data is discarded
+        failed:      a line broke a bound; the connection is being aborted, and its data is discarded
+
+    On TCP an abort, and under TLS a close, does not stop data that was already received.
 
     :param owner: an `ILineReaderOwner`.
     :param terminator: the bytes at the end of each line: one or two.
@@ -62,8 +80,8 @@ class LineReader(LineReceiver):
         self._turns: Turns | None = None
         self._unread = bytearray()  # bytes that wait for a turn
         self._is_paused = False
-        self._is_over = False
-        self._ended: Failure | None = None
+        self._state = READING
+        self._error: Failure | None = None  # the reason if it has failed
         self._clock: IReactorTime | None = None
         self._patience = 0.0
         self._began: float | None = None  # time of the first byte of the unfinished line
@@ -91,7 +109,7 @@ class LineReader(LineReceiver):
 
     def read_no_more(self) -> None:
         """Discard the bytes that wait for a turn, and from now on all data: the peer is being dismissed."""
-        self._is_over = True
+        self._state = DISCARDING
         self._leave_turns()
         self.unfinished = bytearray()
         self._began = None
@@ -117,7 +135,7 @@ class LineReader(LineReceiver):
             _log.failure("failed to read a line")
             self.read_no_more()
             self.transport.abortConnection()
-        if self._unread and self._ended is None and self._turns is not None:
+        if self._unread and self._state is READING and self._turns is not None:
             self._turns.add(self)
         elif not self._unread:
             self._receive_again()
@@ -134,8 +152,8 @@ class LineReader(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Read the data at once, or store it until this connection's turn."""
-        if self._ended is not None or self._is_over:
-            return  # on TCP an abort, and under TLS a close, does not stop data that was already received
+        if self._state is not READING:
+            return
         if self._turns is None:
             self._read(data)
             return
@@ -156,7 +174,7 @@ class LineReader(LineReceiver):
             lines = self._up_to_an_overlong(lines)
         if lines:
             self.owner.lines_received(lines)
-        if self._ended is not None:
+        if self._state is FAILED:
             self.transport.abortConnection()
         elif self._clock is not None:
             self._time_unfinished(self._clock, bool(lines))
@@ -181,8 +199,7 @@ class LineReader(LineReceiver):
         if rest > 0:
             self._timer = Deadline(clock, rest, self._look_at_unfinished, clock)
         else:
-            self._ended = Failure(UnfinishedLineError(bytes(self.unfinished[:100]), self._patience))
-            self.unfinished = bytearray()
+            self._fail(UnfinishedLineError(bytes(self.unfinished[:100]), self._patience))
             self.transport.abortConnection()
 
     def _split(self, data: bytes) -> list[bytes]:
@@ -201,10 +218,13 @@ class LineReader(LineReceiver):
         unfinished = self.unfinished.removesuffix(self.delimiter[:-1])
         for index, line in enumerate([*lines, bytes(unfinished)]):
             if len(line) > self.MAX_LENGTH:
-                self._ended = Failure(LineTooLongError(line[:100], self.MAX_LENGTH))
-                self.unfinished = bytearray()
+                self._fail(LineTooLongError(line[:100], self.MAX_LENGTH))
                 return lines[:index]
         return lines
+
+    def _fail(self, error: Exception) -> None:
+        self._state, self._error = FAILED, Failure(error)
+        self.unfinished = bytearray()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._timer is not None:
@@ -213,7 +233,7 @@ class LineReader(LineReceiver):
         self._clock = None
         if self._turns is not None:
             self._turns.discard(self)
-        self.owner.reader_lost(self, self._ended or reason)
+        self.owner.reader_lost(self, self._error or reason)
 
 
 @implementer(IHalfCloseableProtocol)

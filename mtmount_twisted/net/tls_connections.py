@@ -6,6 +6,7 @@ pyOpenSSL is an extra: only `tls` and `endpoints` import this module, where TLS 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -24,6 +25,17 @@ from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 _log = Logger()
 
 
+class TLSState(Enum):
+    """State of a `ServerConnection`: its handshake is under way, or over, or the connection is gone."""
+
+    SHAKING = "shaking"
+    SHAKEN = "shaken"
+    GONE = "gone"
+
+
+SHAKING, SHAKEN, GONE = TLSState
+
+
 class ServerConnection(BufferingTLSTransport):
     """A connection to a server of ours.
 
@@ -35,8 +47,7 @@ class ServerConnection(BufferingTLSTransport):
 
     factory: ServerFactory
     transport: Any
-    is_shaken = False
-    is_gone = False
+    state = SHAKING
 
     def __init__(self, factory: ServerFactory, protocol: Any) -> None:
         super().__init__(factory, protocol)
@@ -49,7 +60,7 @@ class ServerConnection(BufferingTLSTransport):
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt, or go on with the handshake in turn."""
-        if self.is_shaken:
+        if self.state is SHAKEN:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
             return
         self.due += data
@@ -69,13 +80,14 @@ class ServerConnection(BufferingTLSTransport):
             self.transport.resumeProducing()  # before the protocol above may pause
         try:
             super().dataReceived(due[:room])  # type: ignore[no-untyped-call]
-            if self.is_gone or self.transport.disconnecting:
+            if self.state is GONE or self.transport.disconnecting:
                 return
             # Its Finished is the last that a peer sends of a handshake (RFC 8446, 4.4.4; RFC 5246, 7.4.9).
-            self.is_shaken = self.getHandle().get_peer_finished() is not None  # type: ignore[no-untyped-call]
-            if self.is_shaken and len(due) > room:
-                super().dataReceived(due[room:])  # type: ignore[no-untyped-call]
-            elif not self.is_shaken and self.shaken_bytes >= MAX_HANDSHAKE:
+            if self.getHandle().get_peer_finished() is not None:  # type: ignore[no-untyped-call]
+                self.state = SHAKEN
+                if len(due) > room:
+                    super().dataReceived(due[room:])  # type: ignore[no-untyped-call]
+            elif self.shaken_bytes >= MAX_HANDSHAKE:
                 self.failVerification(Failure(HandshakeTooLongError(MAX_HANDSHAKE)))  # type: ignore[no-untyped-call]
         except Exception:  # which would end another connection, whose turn it was before
             _log.failure("failed to read a connection's first bytes")
@@ -86,7 +98,7 @@ class ServerConnection(BufferingTLSTransport):
             self.factory.handshakes.discard(self, self.network)
             if self.due and self.shaken_bytes and reason.check(ConnectionDone):
                 self.take_step()  # it may be the end of the handshake, with a command behind it
-        self.is_gone = True
+        self.state = GONE
         super().connectionLost(reason)
 
 

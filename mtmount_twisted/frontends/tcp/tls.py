@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from enum import Enum
 from typing import Any, NoReturn
 
 import attrs
@@ -62,9 +63,24 @@ KEPT_FREE_KNOWN = 10
 """The number of places for known addresses that are kept free in the same way."""
 
 
+class HandshakeState(Enum):
+    """State of a `HandshakeReader`, whose docstring explains each."""
+
+    PROVING = "proving"
+    PROVEN = "proven"
+    REFUSED = "refused"
+
+
+PROVING, PROVEN, REFUSED = HandshakeState
+
+
 @implementer(IHandshakeListener)
 class HandshakeReader(LineReader):
-    """A line reader that gets its owner when the TLS handshake ends, within `HANDSHAKE_TIME`.
+    """A line reader that gets its owner when the TLS handshake ends, within `HANDSHAKE_TIME`. Its states::
+
+        proving:  the TLS handshake is under way
+        proven:   the connection has an owner, its client
+        refused:  the connection is being aborted
 
     :param find: called when the handshake ends; returns the client, or the reason for a refusal.
     :param lost: called once the connection of a client is gone.
@@ -72,11 +88,11 @@ class HandshakeReader(LineReader):
     :ivar peer: the address of the peer.
     :ivar network: the network of the peer, as `hosts.client_network` names it.
     :ivar is_known: True if the connection has a place for known addresses.
-    :ivar refused: True once the connection is being aborted.
+    :ivar proof: the state.
     """
 
     owner: Any = None
-    refused = False
+    proof = PROVING
 
     def __init__(
         self,
@@ -110,21 +126,21 @@ class HandshakeReader(LineReader):
             return
         self._port.unproven.pop(self, None)
         self._port.make_room(self.peer)
-        self.owner = found
+        self.owner, self.proof = found, PROVEN
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """Read the data, unless the peer has been refused."""
-        if self.owner is not None:
+        if self.proof is PROVEN:
             super().dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_timer()
         self._port.unproven.pop(self, None)
-        if self.owner is not None:
+        if self.proof is PROVEN:
             self._lost(self)
             super().connectionLost(reason)
-        elif not self.refused:
+        elif self.proof is PROVING:
             self._port.limited_log.warning(
                 "%s: refused %s: the TLS handshake failed: %s",
                 self._port.name,
@@ -143,7 +159,7 @@ class HandshakeReader(LineReader):
 
     def abort(self) -> None:
         """Abort the connection. It keeps its place in `unproven` until it is gone."""
-        self.refused = True
+        self.proof = REFUSED
         self._stop_timer()
         self.transport.abortConnection()
 
@@ -190,7 +206,7 @@ class HandshakeFactory(Factory[Protocol]):
             self._log_crowd(addr, most)
             return Refused()
         reader = HandshakeReader(self._find, self._note_lost, addr, is_known, self._port, self._clock)
-        waiting = [each for each in (*unproven, reader) if not each.refused]
+        waiting = [each for each in (*unproven, reader) if each.proof is PROVING]
         if len(waiting) > most - kept_free:
             oldest = _oldest_where_most_are(waiting)
             self._log_crowd(oldest.peer, most - kept_free)

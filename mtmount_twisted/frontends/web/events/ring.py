@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,6 +23,7 @@ from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.journal.reading import Entry, is_command
+from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
@@ -214,8 +216,32 @@ class Batch:
         return data
 
 
+class FeedState(Enum):
+    """State of a `Feed`, whose docstring explains each."""
+
+    ASLEEP = "asleep"
+    IDLE = "idle"
+    GATHERING = "gathering"
+    SENDING = "sending"
+
+
+ASLEEP, IDLE, GATHERING, SENDING = FeedState
+
+_TABLE = {
+    ASLEEP: (IDLE,),
+    IDLE: (GATHERING, ASLEEP),
+    GATHERING: (SENDING, ASLEEP),
+    SENDING: (GATHERING, IDLE, ASLEEP),
+}
+
+
 class Feed:
-    """The latest records, and the listeners that receive each new record.
+    """The latest records, and the listeners that receive each new record. Its states::
+
+        asleep:     there are no listeners
+        idle:       the listeners have received every row
+        gathering:  there are new rows; they are sent together a little later
+        sending:    rows are being sent, also when the last listener has left in the middle
 
     :param bus: the feed receives every record from the bus until `close`.
     :param journal: its ``run``, ``base`` and ``fault`` determine the id of a row.
@@ -251,9 +277,9 @@ class Feed:
         self._told = 0  # the number of rows that were sent, or are being sent
         self._told_row = 0  # the id of the last row that was sent; 0 if none is known
         self._last_number = 0
-        self._idle = False  # there are listeners, and nothing is due
-        self._due: IDelayedCall | None = None
-        self._telling: Deferred[None] | None = None
+        self._state = ASLEEP
+        self._due: IDelayedCall | None = None  # while gathering
+        self._telling: Deferred[None] | None = None  # while sending
         self._moved: Waiters[None] = Waiters()
         self._bus = bus
         bus.subscribe(self._append, LineRecord, CommandRecord, ChangeRecord)
@@ -274,9 +300,11 @@ class Feed:
             self._last_number = number
         while self._bytes > self._max_bytes or len(self._rows) > self._max_rows:
             self._bytes -= ROW_BYTES + self._rows.popleft()[1].size
-        if self._idle:
-            self._idle = False
-            self._due = self._clock.callLater(GATHER, self._begin)
+        if self._state is IDLE:
+            self._gather()
+
+    def _become(self, after: FeedState) -> None:
+        self._state = next_state(_TABLE, self._state, after)
 
     # Positions
 
@@ -288,7 +316,7 @@ class Feed:
     @property
     def edge(self) -> int:
         """The position of the first row that a listener receives if it attaches now."""
-        return self._told if self.listeners or self._telling is not None else self._end
+        return self._end if self._state is ASLEEP else self._told
 
     def moved(self) -> Deferred[None]:
         """Return a Deferred that fires when the `edge` moves; call it while the edge is not the end.
@@ -350,9 +378,9 @@ class Feed:
 
     def attach(self, listener: Listener) -> None:
         """Send a listener all rows from the `edge` on."""
-        if self._telling is None and not self.listeners:
+        if self._state is ASLEEP:
             self._told_all_rows()
-            self._idle = True
+            self._become(IDLE)
         self.listeners[listener] = None
 
     def _told_all_rows(self) -> None:
@@ -362,13 +390,19 @@ class Feed:
         """Send a listener no more rows. If the listener is not attached, do nothing."""
         self.listeners.pop(listener, None)
         if not self.listeners:
-            self._idle = False
             if self._due is not None:
                 self._due.cancel()
                 self._due = None
+            if self._state in (IDLE, GATHERING):
+                self._become(ASLEEP)
             self._moved.fire(None)
 
+    def _gather(self) -> None:
+        self._become(GATHERING)
+        self._due = self._clock.callLater(GATHER, self._begin)
+
     def _begin(self) -> None:
+        self._become(SENDING)
         self._due = None
         self._telling = Deferred.fromCoroutine(self._tell(self._end))
         self._telling.addBoth(self._told_all)
@@ -379,10 +413,12 @@ class Feed:
             self._told_all_rows()  # the rows that failed would fail again
             if not result.check(CancelledError):
                 self._log.error("web: events could not be sent", exc_info=result.value)
-        self._idle = bool(self.listeners)
-        if self._idle and self._told < self._end:
-            self._idle = False
-            self._due = self._clock.callLater(GATHER, self._begin)
+        if not self.listeners:
+            self._become(ASLEEP)
+        elif self._told < self._end:
+            self._gather()
+        else:
+            self._become(IDLE)
         self._moved.fire(None)
 
     async def _tell(self, end: int) -> None:
