@@ -66,7 +66,8 @@ def messages_of(dialect: Dialect, *, read_replies: bool) -> Content[Any]:
     :param read_replies: True on a commander's side: replies come in, commands go out. False on the mount's
         side: commands come in, replies go out.
     """
-    messages = dialect.messages
+    # Usually this side sends commands if it reads replies, else replies: the first class is checked first.
+    messages = dialect.messages if read_replies else dialect.messages[::-1]
 
     def encode(message: Any) -> bytes:
         if not isinstance(message, messages):  # a str, for example, also has `encode`

@@ -227,7 +227,7 @@ class Dialect:
     :ivar name: the name in the settings and in the journal.
     :ivar topology: the connections between a commander and the mount.
     :ivar terminator: the bytes at the end of each line.
-    :ivar messages: the base classes of all commands and replies.
+    :ivar messages: the base class of all commands, then that of all replies.
     :ivar deadlines: the times in which a command must be answered.
     :ivar kind_of: return the facts about a command, by its code; any code is allowed.
     :ivar commands: the class of each command that has one, by its code, in the order of the codes.
