@@ -23,7 +23,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
 from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PairClient, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import PairClient, Shared, turns_without_rights
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.hosts import host_and_port
@@ -190,11 +190,11 @@ class BridgeService(Service):
         self._open(config.pairs, config.ports)
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:
-        shared = self.bridge, self.config.clients, self._turns, self._log, self._reactor
+        shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)
         for pair in pairs:
-            self._pairs[pair] = PairClient(pair, *shared)
+            self._pairs[pair] = PairClient(pair, shared)
         for port in ports:
-            factory = PortFactory(port, *shared)
+            factory = PortFactory(port, shared)
             self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)
 
     def reload(self, config: Config) -> Deferred[None]:

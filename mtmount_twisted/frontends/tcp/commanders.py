@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -56,6 +57,27 @@ def turns_without_rights(reactor: Any) -> Turns:
     return Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The parts that all clients on the pairs and ports of a bridge share.
+
+    :ivar limits: the bounds of a client's backlog.
+    :ivar turns: from `turns_without_rights`.
+    :ivar reactor: the reactor, also the clock.
+    """
+
+    bridge: Bridge
+    limits: ClientLimits
+    turns: Turns
+    log: logging.Logger
+    reactor: Any
+
+    def send_buffer(self, cut_off: Callable[[str], None]) -> SendBuffer:
+        """Return the buffer of a client, for which `cut_off` is called when the client is a slow consumer."""
+        limits = self.limits
+        return SendBuffer(self.reactor, limits.max_behind_bytes, limits.max_behind_seconds, cut_off)
+
+
 @implementer(IClient)
 class PairClient(PairedSession):
     """A commander as in the protocol: commands arrive on one connection, replies leave on another.
@@ -71,27 +93,17 @@ class PairClient(PairedSession):
     may_command = may_have_command = name_lasts = True
     unreachable_level = logging.INFO  # a commander need not be there
 
-    def __init__(
-        self,
-        settings: PairCommander,
-        bridge: Bridge,
-        limits: ClientLimits,
-        turns: Turns,
-        log: logging.Logger,
-        reactor: Any,
-    ) -> None:
+    def __init__(self, settings: PairCommander, shared: Shared) -> None:
         self.source = Source[settings.source]
         self.allowed = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
-        self._bridge = bridge
-        self._turns = turns
+        self._bridge = shared.bridge
+        self._turns = shared.turns
         self._held: list[bytes] = []
         self._holds = False  # though it is up: what waited for a turn goes behind what is held
         self._stops_before = 0  # how many stops were taken before the first of what is held came
         self._holding: IDelayedCall | None = None
-        self._send_buffer = SendBuffer(
-            reactor, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off
-        )
+        self._send_buffer = shared.send_buffer(self._cut_off)
         self.send: Callable[[bytes], None] = self._send_buffer.send
         super().__init__(
             settings.name,
@@ -99,9 +111,9 @@ class PairClient(PairedSession):
             settings.reply_port,
             settings.listen,
             settings.command_port,
-            log,
-            carries=lines_of(bridge.dialect),
-            reactor=reactor,
+            shared.log,
+            carries=lines_of(shared.bridge.dialect),
+            reactor=shared.reactor,
             send_buffer=self._send_buffer,
         )
 

@@ -17,8 +17,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.bridge.core import Bridge
-from mtmount_twisted.config.settings import ClientLimits, PortCommanders
+from mtmount_twisted.config.settings import PortCommanders
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.hosts import host_and_port, plain_address
@@ -29,11 +28,10 @@ from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
-from mtmount_twisted.net.turns import Turns
+from mtmount_twisted.net.send_buffer import bound_system_buffer
 from mtmount_twisted.net.waiting import Waiters
 
-from .commanders import LINE_TIME
+from .commanders import LINE_TIME, Shared
 from .places import PortPlaces
 
 
@@ -69,40 +67,27 @@ class PortClient:
     closing:      the bridge has lost the client, and the connection is not gone yet
     """
 
-    def __init__(
-        self,
-        name: str,
-        name_lasts: bool,
-        settings: PortCommanders,
-        bridge: Bridge,
-        limits: ClientLimits,
-        turns: Turns,
-        log: logging.Logger,
-        limited_log: RateLimitedLog,
-        clock: Any,
-        places: PortPlaces[PortClient],
-    ) -> None:
+    def __init__(self, name: str, name_lasts: bool, port: PortFactory) -> None:
+        settings, shared = port.settings, port.shared
         self.name = name
         self.name_lasts = name_lasts
         self.address = ""
-        self._places = places
+        self._places = port.places
         self.source = Source[settings.source]
         self.may_command = self.may_have_command = settings.role == "commander"
         self.in_flight = 0
-        self._bridge = bridge
-        self._turns = turns
-        self._log = log
-        self._limited_log = limited_log
-        self._clock = clock
+        self._bridge = shared.bridge
+        self._turns = shared.turns
+        self._log = shared.log
+        self._limited_log = port.limited_log
+        self._clock = shared.reactor
         self._state = GONE
         self._reader: LineReader  # from when the client is connected
         self._abort: IDelayedCall | None = None
         self._leaving: IDelayedCall | None = None
         self._stop_watch: Callable[[], None] = lambda: None
         self._gone: Waiters[None] = Waiters()
-        self._send_buffer = SendBuffer(
-            clock, limits.max_behind_bytes, limits.max_behind_seconds, self._cut_off
-        )
+        self._send_buffer = shared.send_buffer(self._cut_off)
         self.send: Callable[[bytes], None] = self._send_buffer.send
 
     @property
@@ -269,6 +254,9 @@ class Refused(Protocol):
 class PortFactory(Factory[Protocol]):
     """Factory that makes a client of each admitted connection, named after the port and numbered.
 
+    :ivar settings: the port's section in the configuration.
+    :ivar shared: the parts that all clients of the bridge share.
+    :ivar places: the clients, counted by address.
     :ivar unproven: the connections whose handshake is not over, oldest first, each a
         `tls.HandshakeReader`.
     :ivar name: the port's name in the configuration.
@@ -277,30 +265,22 @@ class PortFactory(Factory[Protocol]):
 
     noisy = False
 
-    def __init__(
-        self,
-        settings: PortCommanders,
-        bridge: Bridge,
-        limits: ClientLimits,
-        turns: Turns,
-        log: logging.Logger,
-        clock: Any,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, settings: PortCommanders, shared: Shared) -> None:
+        self.settings = settings
+        self.shared = shared
         self.name = settings.name
-        self._peers_log = RateLimitedLog(clock, log)
-        self.limited_log = RateLimitedLog(clock, log, A_FEW)
+        self._peers_log = RateLimitedLog(shared.reactor, shared.log)
+        self.limited_log = RateLimitedLog(shared.reactor, shared.log, A_FEW)
         self._allowed = networks(settings.allow)
         self.unproven: dict[Any, None] = {}
-        self._places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
-        self.terminator = bridge.dialect.terminator
-        self._shared = (settings, bridge, limits, turns, log, self.limited_log, clock, self._places)
+        self.places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
+        self.terminator = shared.bridge.dialect.terminator
         self._count = 0
 
     @property
     def connected(self) -> Collection[PortClient]:
         """The clients whose connections are up or being closed."""
-        return self._places.clients.keys()
+        return self.places.clients.keys()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if not self.admits(addr):
@@ -324,15 +304,15 @@ class PortFactory(Factory[Protocol]):
         The reason is empty if there is a place, or a client that gives way. A peer holds no place during
         its handshake, so that strangers who never finish one keep no client out.
         """
-        if not self._places.are_full or self._places.find_to_displace(address_of(peer)) is not None:
+        if not self.places.are_full or self.places.find_to_displace(address_of(peer)) is not None:
             return ""
-        return f"{self._places.held} are connected already (max_clients)"
+        return f"{self.places.held} are connected already (max_clients)"
 
     def make_room(self, peer: IAddress | None) -> None:
         """If the port is full, disconnect the client that gives way to this peer; see `places`."""
-        if not self._places.are_full:
+        if not self.places.are_full:
             return
-        client = self._places.find_to_displace(address_of(peer))
+        client = self.places.find_to_displace(address_of(peer))
         if client is not None:
             self._peers_log.warning(
                 "%s: full (max_clients): cut off %s at %s for a peer at %s",
@@ -342,7 +322,7 @@ class PortFactory(Factory[Protocol]):
                 address_of(peer) or "no address",
             )
             client.cut_off("the port is full (max_clients)")
-            self._places.note_displaced(client)
+            self.places.note_displaced(client)
 
     def make_numbered_client(self) -> PortClient:
         """Make a client of this port under the next number."""
@@ -355,7 +335,7 @@ class PortFactory(Factory[Protocol]):
         :param name: the client's name, to which the port's name is put in front.
         :param name_lasts: False for a number, which another client may have one day.
         """
-        return PortClient(f"{self._settings.name}/{name}", name_lasts, *self._shared)
+        return PortClient(f"{self.name}/{name}", name_lasts, self)
 
     def close(self, why: str) -> Deferred[None]:
         """Close all connections. The Deferred fires when those of the clients are gone."""
