@@ -30,6 +30,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
     read_explanation,
     read_reply_header,
 )
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.enums import Source
@@ -122,22 +123,22 @@ def body(data: bytes) -> None:
     with suppress(Problem):
         value = parse_json(data)
         try:
-            command = judge(value, Source.CSC, 1)
+            command = judge(value, DIALECT, Source.CSC, 1)
         except Problem as problem:
             payload(problem.answer())
         else:
-            told = {"command": type(command).__name__, "parameters": parameters_of(command)}
-            again = judge(parse_json(payload(Answer(told))), Source.CSC, 1)
-            assert parameters_of(again) == parameters_of(command)
+            told = {"command": type(command).__name__, "parameters": parameters_of(command, DIALECT)}
+            again = judge(parse_json(payload(Answer(told))), DIALECT, Source.CSC, 1)
+            assert parameters_of(again, DIALECT) == parameters_of(command, DIALECT)
 
 
 def query(data: bytes) -> None:
     """The parameters of a request for messages, and of one for events."""
     given = dict(parse_qsl(data.decode("latin-1"), keep_blank_values=True))
     with suppress(Problem):
-        read_query(given, NOW)
+        read_query(given, NOW, DIALECT)
     with suppress(Problem):
-        read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}))
+        read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}), DIALECT)
 
 
 _FAULTS: list[BaseException] = []
@@ -157,11 +158,11 @@ def _observe(event: Mapping[str, Any]) -> None:
 
 
 async def _command(call: Call) -> Answer:
-    return Answer(parameters_of(judge(call.body, call.user.source, 1)))
+    return Answer(parameters_of(judge(call.body, DIALECT, call.user.source, 1), DIALECT))
 
 
 async def _messages(call: Call) -> Answer:
-    return Answer({"limit": read_query(call.query, NOW).limit})
+    return Answer({"limit": read_query(call.query, NOW, DIALECT).limit})
 
 
 _ROUTES = (
