@@ -45,7 +45,7 @@ from .logs import send_unconfigured_to_twisted
 from .protocol import HTTP_ANSWER, TLS_ALERT, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
 from .receive_queue import Messages, ReceiveQueue
-from .send_buffer import SendBuffer
+from .send_buffer import READY, SendBuffer
 from .waiting import Waiters
 
 MAX_UNREAD = 1000
@@ -464,7 +464,7 @@ class ConnectionPair(Generic[M]):
             writer.send(self._encode(message))
         except Exception:
             return fail()
-        return succeed(None) if writer.buffer.has_room else writer.room()
+        return succeed(None) if writer.buffer.state is READY else writer.room()
 
     def write_many(self, messages: Iterable[M]) -> Deferred[None]:
         """Write several messages in one operation, which costs little more than one message.
@@ -480,7 +480,7 @@ class ConnectionPair(Generic[M]):
             writer.send(self._encode_many(messages))
         except Exception:
             return fail()
-        return succeed(None) if writer.buffer.has_room else writer.room()
+        return succeed(None) if writer.buffer.state is READY else writer.room()
 
     @property
     def _there(self) -> str:

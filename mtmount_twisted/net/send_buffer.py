@@ -98,6 +98,7 @@ class SendBuffer:
     :param write_overhead: bytes that a kept write counts in addition to its data.
     :param at_once: True to send in the present turn of the reactor.
     :ivar max_bytes: the parameter.
+    :ivar state: the state, for a caller to which the cost of `has_room` matters.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class SendBuffer:
         at_once: bool = True,
     ) -> None:
         self.max_bytes = max_bytes
-        self._state = DETACHED
+        self.state = DETACHED
         self._clock = clock
         self._max_seconds = max_seconds
         self._cut_off = cut_off
@@ -128,7 +129,7 @@ class SendBuffer:
     @property
     def has_room(self) -> bool:
         """True while the transport takes data."""
-        return self._state is READY
+        return self.state is READY
 
     @property
     def behind(self) -> int:
@@ -163,7 +164,7 @@ class SendBuffer:
             self._forget(FINISHED)
 
     def _forget(self, after: BufferState) -> None:
-        self._state = after
+        self.state = after
         self._transport = self._flush = None
         self._kept.clear()
         self._kept_bytes = 0
@@ -175,8 +176,8 @@ class SendBuffer:
         :raises BacklogError: if the backlog has no place for the data, and there is no `cut_off`. Then the
             data is not sent.
         """
-        if self._state is not READY:
-            if self._state is FULL:
+        if self.state is not READY:
+            if self.state is FULL:
                 self._keep(data)
             return
         self._transport.write(data)
@@ -197,25 +198,25 @@ class SendBuffer:
 
     def room(self) -> Deferred[None]:
         """Return a Deferred that fires when there is room. While the buffer is detached, it is cancelled."""
-        if self._state is READY:
+        if self.state is READY:
             return succeed(None)
         room = self._roomy.wait()
-        if self._state is DETACHED:
+        if self.state is DETACHED:
             room.cancel()
         return room
 
     def pauseProducing(self) -> None:
-        if self._state is READY:
-            self._state = FULL
+        if self.state is READY:
+            self.state = FULL
             if self._deadline is None:
                 self._start_timer(self._clock.seconds())
 
     def resumeProducing(self) -> None:
         """Write the backlog, because all earlier data has been read, until there is no room again."""
-        if self._state is not FULL:  # a closing transport may call this late
+        if self.state is not FULL:  # a closing transport may call this late
             return
         self._stop_timer()
-        self._state = READY
+        self.state = READY
         oldest = self._kept[0][0] if self._kept else 0.0
         while self._kept and self.has_room:
             data = self._kept.popleft()[1]
