@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.web.http.places import Places, SocketAddress
+from mtmount_twisted.frontends.web.http.places import Place, Places
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.known_addresses import KNOWN_TIME, MAX_KNOWN
 
@@ -15,7 +15,7 @@ class Held:
 
     idle_since: float | None = None
     is_asking = False
-    place: SocketAddress | None = None
+    place: Place[Held] | None = None
 
 
 class PlacesTests(SynchronousTestCase):

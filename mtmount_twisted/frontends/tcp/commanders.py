@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -47,12 +47,10 @@ READ_EVERY = 0.02
 """Time from the start of one such turn to the start of the next, in seconds. Commands go between them."""
 
 
-def turns_without_rights(reactor: Any) -> Turns:
+def turns_without_rights(reactor: IReactorTime) -> Turns:
     """Return the turns in which a bridge reads what clients without rights send, on all its ports and pairs.
 
     These are observers, and peers at the command port of a pair whose reply connection is not up.
-
-    :param reactor: an ``IReactorTime``.
     """
     return Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
 
@@ -70,7 +68,7 @@ class Shared:
     limits: ClientLimits
     turns: Turns
     log: logging.Logger
-    reactor: Any
+    reactor: IReactorTime
 
     def send_buffer(self, cut_off: Callable[[str], None]) -> SendBuffer:
         """Return the buffer of a client, for which `cut_off` is called when the client is a slow consumer."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Any
+from typing import Protocol as Structure
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -227,7 +227,7 @@ class PortClient:
         self._bridge.client_lost(self, why)
 
 
-def _peer_address(peer: Any) -> str:
+def _peer_address(peer: IAddress) -> str:
     """Return a peer's HOST:PORT; empty on a unix socket."""
     host, port = getattr(peer, "host", None), getattr(peer, "port", None)
     return "" if host is None or port is None else host_and_port(plain_address(host), port)
@@ -245,10 +245,23 @@ class Refused(Protocol):
     connection stays.
     """
 
-    transport: Any
+    transport: ITCPTransport
 
     def connectionMade(self) -> None:
         self.transport.abortConnection()
+
+
+class Unproven(Structure):
+    """A connection whose handshake is not over; see `tls.HandshakeReader`."""
+
+    peer: IAddress | None
+    network: str
+    is_known: bool
+
+    @property
+    def is_refused(self) -> bool: ...
+
+    def abort(self) -> None: ...
 
 
 class PortFactory(Factory[Protocol]):
@@ -257,8 +270,7 @@ class PortFactory(Factory[Protocol]):
     :ivar settings: the port's section in the configuration.
     :ivar shared: the parts that all clients of the bridge share.
     :ivar places: the clients, counted by address.
-    :ivar unproven: the connections whose handshake is not over, oldest first, each a
-        `tls.HandshakeReader`.
+    :ivar unproven: the connections whose handshake is not over, oldest first.
     :ivar name: the port's name in the configuration.
     :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.
     """
@@ -272,7 +284,7 @@ class PortFactory(Factory[Protocol]):
         self._peers_log = RateLimitedLog(shared.reactor, shared.log)
         self.limited_log = RateLimitedLog(shared.reactor, shared.log, A_FEW)
         self._allowed = networks(settings.allow)
-        self.unproven: dict[Any, None] = {}
+        self.unproven: dict[Unproven, None] = {}
         self.places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
         self.terminator = shared.bridge.dialect.terminator
         self._count = 0

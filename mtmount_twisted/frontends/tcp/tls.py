@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from enum import Enum
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import attrs
 from twisted.application.internet import TimerService
@@ -41,7 +41,7 @@ from mtmount_twisted.net.tls import (
 )
 from mtmount_twisted.wire.fields import utc_now
 
-from .ports import PortClient, PortFactory, Refused
+from .ports import PortClient, PortFactory, Refused, Unproven
 
 HANDSHAKE_TIME = 5.0
 """The longest time from the connection of a peer to the end of its TLS handshake, in seconds."""
@@ -91,7 +91,7 @@ class HandshakeReader(LineReader):
     :ivar proof: the state.
     """
 
-    owner: Any = None
+    owner: PortClient | None = None  # type: ignore[assignment] # none until the handshake is over
     proof = PROVING
 
     def __init__(
@@ -112,6 +112,11 @@ class HandshakeReader(LineReader):
         self._port = port
         self._time = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
         port.unproven[self] = None
+
+    @property
+    def is_refused(self) -> bool:
+        """True once the connection is being aborted."""
+        return self.proof is REFUSED
 
     def connectionMade(self) -> None:
         """Do nothing yet: the end of the handshake decides which client owns the connection."""
@@ -206,7 +211,7 @@ class HandshakeFactory(Factory[Protocol]):
             self._log_crowd(addr, most)
             return Refused()
         reader = HandshakeReader(self._find, self._note_lost, addr, is_known, self._port, self._clock)
-        waiting = [each for each in (*unproven, reader) if each.proof is PROVING]
+        waiting = [each for each in (*unproven, reader) if not each.is_refused]
         if len(waiting) > most - kept_free:
             oldest = _oldest_where_most_are(waiting)
             self._log_crowd(oldest.peer, most - kept_free)
@@ -249,8 +254,8 @@ class HandshakeFactory(Factory[Protocol]):
         return f"{client.name} is connected already" if client.is_here else client
 
 
-def _oldest_where_most_are(readers: Iterable[HandshakeReader]) -> HandshakeReader:
-    by_network: ByNetwork[HandshakeReader] = ByNetwork()
+def _oldest_where_most_are(readers: Iterable[Unproven]) -> Unproven:
+    by_network: ByNetwork[Unproven] = ByNetwork()
     for reader in readers:
         by_network.add(reader.network, reader)
     return next(iter(by_network.largest()))

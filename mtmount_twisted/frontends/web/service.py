@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.dialects.sources import CommandingSource, Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
 from mtmount_twisted.net.endpoints import Endpoint
@@ -40,11 +42,11 @@ from .api.metrics import Metrics
 from .api.state import StateRoutes
 from .events.ring import Feed, Turns
 from .events.stamps import Stamps
-from .events.streams import Bounds, Patience, Streams
+from .events.streams import Bounds, Connections, Patience, Streams
 from .http.calls import Route, User
 from .http.guard import ANYONE, Guard, HostPolicy
 from .http.pages import Pages
-from .http.site import WebSite, make_site
+from .http.site import Limits, WebSite, make_site
 from .http.tokens import ROLES, Tokens
 
 API = "/api/"
@@ -67,10 +69,34 @@ class Parts:
     clients: Patience
 
 
+class Settings(Connections, Limits, Protocol):
+    """The settings of the page and the API: a `config.settings.WebSettings`."""
+
+    @property
+    def absent_after(self) -> float: ...
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]: ...
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]: ...
+
+    @property
+    def credentials(self) -> Credentials | None: ...
+
+    @property
+    def hsts(self) -> int: ...
+
+    @property
+    def path_prefix(self) -> str: ...
+
+    @property
+    def source(self) -> CommandingSource: ...
+
+
 class Areas:
     """All areas.
 
-    :param settings: a `config.settings.WebSettings`.
     :param refused: how many connections were refused.
     :ivar routes: of all areas.
     """
@@ -78,9 +104,9 @@ class Areas:
     def __init__(
         self,
         parts: Parts,
-        settings: Any,
+        settings: Settings,
         log: logging.Logger,
-        reactor: Any,
+        reactor: IReactorTime,
         wall_clock: Callable[[], float],
         refused: Callable[[], int],
     ) -> None:
@@ -137,7 +163,6 @@ def _noted(route: Route, commanders: Commanders) -> Route:
 class WebService(Service):
     """Serves the page and the API.
 
-    :param settings: a `config.settings.WebSettings`.
     :param endpoint: the address to listen on, as a Twisted server endpoint.
     :param tokens: the users' tokens; None if all may read and command.
     :param parts: the parts of the daemon; the bridge is started before this service.
@@ -150,12 +175,12 @@ class WebService(Service):
 
     def __init__(
         self,
-        settings: Any,
+        settings: Settings,
         endpoint: str,
         tokens: Tokens | None,
         parts: Parts,
         log: logging.Logger,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.failure = ""
@@ -168,7 +193,7 @@ class WebService(Service):
         self._wall_clock = wall_clock
         self._areas: Areas | None = None
         self._site: WebSite | None = None
-        self._port: Any = None
+        self._port: IListeningPort | None = None
         self._server: Server | None = None  # of TLS
         self._closing = 0  # how many ends are not at their end
         self._closed: Waiters[None] = Waiters()
@@ -178,7 +203,9 @@ class WebService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         reactor = self._reactor
         if reactor is None:
-            from twisted.internet import reactor
+            from twisted.internet import reactor as running
+
+            reactor = IReactorTime(running)
         self.failure = ""
         settings = self._settings
         self._areas = Areas(self._parts, settings, self._log, reactor, self._wall_clock, self._refused)
@@ -213,7 +240,7 @@ class WebService(Service):
         anyone = User(ANYONE, frozenset(ROLES), Source[settings.source])
         return Guard(HostPolicy(settings.allowed_hosts, settings.allowed_origins), self._tokens, anyone)
 
-    def _listens(self, port: Any, site: WebSite) -> None:
+    def _listens(self, port: IListeningPort, site: WebSite) -> None:
         if self._site is site:
             self._port = port
         else:  # it was stopped meanwhile
@@ -235,7 +262,7 @@ class WebService(Service):
         if self._port is None:
             return ""
         host = self._port.getHost()
-        if not hasattr(host, "port"):
+        if not isinstance(host, IPv4Address | IPv6Address):
             return self._endpoint
         scheme = "http" if self._server is None else "https"
         return f"{scheme}://{host_and_port(host.host, host.port)}"
@@ -257,9 +284,9 @@ class WebService(Service):
         DeferredList(closing, consumeErrors=True).addCallback(self._has_closed)
         return closed
 
-    def _has_closed(self, results: list[tuple[bool, Any]]) -> None:
-        for succeeded, result in results:
-            if not succeeded:
+    def _has_closed(self, results: Sequence[tuple[bool, object]]) -> None:
+        for _, result in results:
+            if isinstance(result, Failure):
                 self._log.error("web: closing failed", exc_info=result.value)
         self._closing -= 1
         if not self._closing:

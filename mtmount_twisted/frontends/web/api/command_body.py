@@ -12,12 +12,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from difflib import get_close_matches
+from enum import IntEnum
 from functools import cache
-from typing import Any
+from typing import Protocol, cast
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.frontends.web.events.shapes import json_value
+from mtmount_twisted.frontends.web.http.answers import Json, JsonObject
 from mtmount_twisted.frontends.web.http.calls import Fault, Problem
 from mtmount_twisted.wire.fields import FLOAT, INT, STR, TIMESTAMP
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
@@ -34,28 +36,28 @@ mount's messages wait."""
 _MEMBERS = ("command", "parameters")
 
 
-def _read_int(info: FieldInfo, value: Any) -> Any:
+def _read_int(info: FieldInfo, value: Json) -> object:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    value = INT.check(value)
-    if not LEAST <= value <= MOST:
+    number: int = INT.check(value)
+    if not LEAST <= number <= MOST:
         raise ValueError(value)
-    return value
+    return number
 
 
-def _read_bool(info: FieldInfo, value: Any) -> Any:
+def _read_bool(info: FieldInfo, value: Json) -> object:
     if not isinstance(value, bool):
         raise ValueError(value)
     return value
 
 
-def _read_enum(info: FieldInfo, value: Any) -> Any:
+def _read_enum(info: FieldInfo, value: Json) -> object:
     if isinstance(value, str):
         return info.dtype[value]  # type: ignore[index]
     return info.dtype(_read_int(info, value))
 
 
-def _read_timestamp(info: FieldInfo, value: Any) -> Any:
+def _read_timestamp(info: FieldInfo, value: Json) -> object:
     if not isinstance(value, str):
         raise ValueError(value)
     if value.endswith("Z"):
@@ -63,7 +65,7 @@ def _read_timestamp(info: FieldInfo, value: Any) -> Any:
     return TIMESTAMP.check(datetime.fromisoformat(value))
 
 
-_READERS: dict[str, Callable[[FieldInfo, Any], Any]] = {
+_READERS: dict[str, Callable[[FieldInfo, Json], object]] = {
     "int": _read_int,
     "float": lambda info, value: FLOAT.check(value),
     "bool": _read_bool,
@@ -84,13 +86,13 @@ _EXPECTED: dict[str, str] = {
 def expected_of(info: FieldInfo) -> str:
     """Return the values that a field may have, in words for an author of JSON."""
     if info.kind.name == "enum":
-        members: Iterable[Any] = info.dtype  # type: ignore[assignment]
+        members = cast("type[IntEnum]", info.dtype)
         return "one of " + ", ".join(f'"{member.name}" ({int(member)})' for member in members)
     expected = _EXPECTED[info.kind.name]
     return f"{expected} in {info.unit}" if info.unit else expected
 
 
-def read_value(info: FieldInfo, value: Any) -> Any:
+def read_value(info: FieldInfo, value: Json) -> object:
     """A JSON value -> the field's own.
 
     :raises ValueError: with the value and the expected values.
@@ -99,6 +101,12 @@ def read_value(info: FieldInfo, value: Any) -> Any:
         return _READERS[info.kind.name](info, value)
     except (ValueError, KeyError):
         raise ValueError(f"expected {expected_of(info)}, got {_shown(value)}") from None
+
+
+class CommandMaker(Protocol):
+    """A class of commands, which checks the values that it gets."""
+
+    def __call__(self, **values: object) -> CommandMessage: ...
 
 
 @cache
@@ -113,7 +121,7 @@ def _header(dialect: Dialect) -> frozenset[str]:
     return frozenset(info.name for info in cls.field_infos if info not in dialect.parameters_of(cls))
 
 
-def judge(body: Any, dialect: Dialect, source: Source, sequence_id: int) -> CommandMessage:
+def judge(body: Json, dialect: Dialect, source: Source, sequence_id: int) -> CommandMessage:
     """Return the command in a body.
 
     :param body: a JSON value: ``{"command": "AzimuthAxisMove", "parameters": {"position": 10}}``;
@@ -135,16 +143,16 @@ def judge(body: Any, dialect: Dialect, source: Source, sequence_id: int) -> Comm
         values = _values_of(cls, given, dialect, faults)
     if cls is None or faults:
         raise Problem(422, "not a command", tuple(faults))
-    return cls(**values, source=source, sequence_id=sequence_id)
+    return cast(CommandMaker, cls)(**values, source=source, sequence_id=sequence_id)
 
 
-def parameters_of(command: CommandMessage, dialect: Dialect) -> dict[str, Any]:
+def parameters_of(command: CommandMessage, dialect: Dialect) -> JsonObject:
     """Return the fields of a command that a commander chose, as JSON values by name."""
     infos = dialect.parameters_of(type(command))
     return {info.name: json_value(info.kind, getattr(command, info.name)) for info in infos}
 
 
-def _class_of(body: dict[str, Any], dialect: Dialect, faults: list[Fault]) -> type[CommandMessage] | None:
+def _class_of(body: dict[str, Json], dialect: Dialect, faults: list[Fault]) -> type[CommandMessage] | None:
     if "command" not in body:
         faults.append(Fault("command", "missing, expected the name of a command"))
         return None
@@ -159,12 +167,12 @@ def _class_of(body: dict[str, Any], dialect: Dialect, faults: list[Fault]) -> ty
 
 
 def _values_of(
-    cls: type[CommandMessage], given: dict[str, Any], dialect: Dialect, faults: list[Fault]
-) -> dict[str, Any]:
+    cls: type[CommandMessage], given: dict[str, Json], dialect: Dialect, faults: list[Fault]
+) -> dict[str, object]:
     infos = {info.name: info for info in dialect.parameters_of(cls)}
     what = f"parameter of {cls.__name__}"
     faults += _unknown("parameters.", what, given, tuple(infos), _header(dialect))
-    values = {}
+    values: dict[str, object] = {}
     for name, info in infos.items():
         try:
             if name in given:
@@ -177,7 +185,7 @@ def _values_of(
 
 
 def _unknown(
-    path: str, what: str, given: dict[str, Any], known: tuple[str, ...], header: frozenset[str]
+    path: str, what: str, given: dict[str, Json], known: tuple[str, ...], header: frozenset[str]
 ) -> Iterator[Fault]:
     """Return a fault for each unknown name; beyond `MOST_UNKNOWN` one for all others."""
     unknown = [name for name in given if name not in known]
@@ -203,7 +211,7 @@ def _shown_name(name: str) -> str:
     return name if name.isidentifier() and name.isascii() and len(name) <= LONGEST_SHOWN else _shown(name)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Json) -> str:
     """Return a JSON value as one short line of ASCII."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from math import ceil
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from msgspec import Meta
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Meaning
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.web.http.answers import Life, Name, Schema, reference
+from mtmount_twisted.frontends.web.http.answers import Json, Life, Name, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import (
     Answer,
     Call,
@@ -37,7 +37,7 @@ from mtmount_twisted.frontends.web.http.calls import (
     User,
     names_in,
 )
-from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.interfaces import IBridge, IClient
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.http_headers import PRESENCE
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
@@ -171,14 +171,13 @@ class _Presence:
 class Commanders:
     """The users that command.
 
-    :param bridge: an `IBridge`.
     :param absent_after: the time without a request after which a user is absent, in seconds.
     :ivar dialect: the protocol of the commands.
     """
 
     def __init__(
         self,
-        bridge: Any,
+        bridge: IBridge,
         lives: CommandTracker,
         clock: IReactorTime,
         log: logging.Logger,
@@ -414,7 +413,7 @@ def _read_wait(query: Mapping[str, str], faults: list[Fault]) -> tuple[Until | N
     return cast("Until | None", wait), seconds
 
 
-def _digest(body: Any) -> bytes:
+def _digest(body: Json) -> bytes:
     return sha256(json.dumps(body, sort_keys=True).encode()).digest()
 
 

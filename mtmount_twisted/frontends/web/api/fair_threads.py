@@ -8,59 +8,71 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
 
 THREADS = 3
 """The most threads at work. A user has at most one, so that two users with slow queries leave one free."""
 
 
-class _Work(NamedTuple):
-    done: Deferred[Any]
-    call: Callable[[], Any]
-    begins: Callable[[Deferred[Any]], object]
+class InThread(Protocol):
+    """Caller of functions in new threads."""
+
+    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
+        """Call a function in a new thread, and return a Deferred of its result."""
 
 
 class FairThreads:
     """Call functions in threads: at most one at a time for each share, and the shares in turn.
 
     A share is the name of a user, or of a network if there are no tokens.
-
-    :param in_thread: calls a function in a new thread, and returns a Deferred of its result.
     """
 
-    def __init__(self, in_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
+    def __init__(self, in_thread: InThread) -> None:
         self._in_thread = in_thread
         self._running: set[str] = set()
-        self._waiting: dict[str, deque[_Work]] = {}  # the next share comes first
+        # Functions that start the work of a share in a thread; the next share comes first.
+        self._waiting: dict[str, deque[Callable[[], None]]] = {}
 
     def count(self, share: str) -> int:
         """Return the number of a share's functions that run or wait."""
         return (share in self._running) + len(self._waiting.get(share, ()))
 
     def run(
-        self,
-        share: str,
-        call: Callable[[], Any],
-        begins: Callable[[Deferred[Any]], object] = lambda done: None,
-    ) -> Deferred[Any]:
+        self, share: str, call: Callable[[], T], begins: Callable[[Deferred[T]], object] = lambda done: None
+    ) -> Deferred[T]:
         """Call a function in a thread once a thread is free and no other function of its share runs.
 
         :param begins: called with the returned Deferred when the thread starts.
         :returns: a Deferred of the result of `call`. A cancel removes a function that waits. A function that
             runs keeps its thread until it ends, and its result is dropped.
         """
-        done: Deferred[Any] = Deferred(lambda _: self._forget(share, work))
-        work = _Work(done, call, begins)
-        self._waiting.setdefault(share, deque()).append(work)
+        done: Deferred[T] = Deferred(lambda _: self._forget(share, start))
+
+        def start() -> None:
+            begins(done)
+            maybeDeferred(self._in_thread, call).addBoth(ended)
+
+        def ended(result: T | Failure) -> None:
+            self._running.discard(share)
+            if share in self._waiting:  # the share has had its turn, and goes to the end
+                self._waiting[share] = self._waiting.pop(share)
+            if not done.called:  # a cancelled Deferred has been called
+                done.callback(result)
+            self._begin()
+
+        self._waiting.setdefault(share, deque()).append(start)
         self._begin()
         return done
 
-    def _forget(self, share: str, work: _Work) -> None:
+    def _forget(self, share: str, start: Callable[[], None]) -> None:
         waiting = self._waiting.get(share, ())
-        if work in waiting:
-            self._waiting[share].remove(work)
+        if start in waiting:
+            self._waiting[share].remove(start)
             if not waiting:
                 del self._waiting[share]
 
@@ -70,18 +82,8 @@ class FairThreads:
             if share is None:
                 return
             waiting = self._waiting[share]
-            work = waiting.popleft()
+            start = waiting.popleft()
             if not waiting:
                 del self._waiting[share]
             self._running.add(share)
-            work.begins(work.done)
-            running = maybeDeferred(self._in_thread, work.call)
-            running.addBoth(self._ended, share, work.done)
-
-    def _ended(self, result: Any, share: str, done: Deferred[Any]) -> None:
-        self._running.discard(share)
-        if share in self._waiting:  # the share has had its turn, and goes to the end
-            self._waiting[share] = self._waiting.pop(share)
-        if not done.called:  # a cancelled Deferred has been called
-            done.callback(result)
-        self._begin()
+            start()

@@ -7,7 +7,7 @@ lags of `LoopWatch`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 from twisted.internet.defer import Deferred
@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 
 from mtmount_twisted.frontends.web.http.answers import Count, Part, Problem, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.interfaces import IJournalState, IServed
 
 INTERVAL = 0.25
 """The interval between two measurements of the event loop's lag, in seconds."""
@@ -56,7 +57,7 @@ class LoopWatch:
         self._turns = LoopingCall(self._turn)
         self._turns.clock = clock
 
-    def start(self) -> Deferred[Any]:
+    def start(self) -> Deferred[LoopingCall]:
         """Start measuring.
 
         :returns: fires when `stop` is called.
@@ -114,11 +115,10 @@ class NotReady(Problem, frozen=True, kw_only=True):
 class Health:
     """The routes of the probes.
 
-    :param service: the bridge's, with `bridge`, `all_pairs` and `port_failures`.
-    :param journal: an `IJournalState`.
+    :param service: all services of the daemon.
     """
 
-    def __init__(self, service: Any, journal: Any) -> None:
+    def __init__(self, service: IServed, journal: IJournalState) -> None:
         self._service = service
         self._journal = journal
 

@@ -14,10 +14,11 @@ from itertools import islice
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from msgspec import Meta, Raw
 from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.events.ring import Turns, slices
@@ -55,7 +56,7 @@ from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.threads import in_daemon_thread
 
-from .fair_threads import FairThreads
+from .fair_threads import FairThreads, InThread
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class Shelf:
     """The journal's file and the threads that read it.
 
     :param path: the file; None if the journal is disabled.
-    :param reactor: the reactor whose thread receives the results.
+    :param reactor: the reactor whose thread receives the results; also an ``IReactorFromThreads``.
     :param in_thread: calls a function in a thread; a new daemon thread for each call if None.
     :param now: returns the monotonic clock, in seconds.
     """
@@ -132,13 +133,13 @@ class Shelf:
     def __init__(
         self,
         path: Path | None,
-        reactor: Any,
-        in_thread: Callable[[Callable[[], Any]], Deferred[Any]] | None = None,
+        reactor: IReactorTime,
+        in_thread: InThread | None = None,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self.path = path
         self._reactor = reactor
-        self._in_thread = in_thread or self._in_daemon_thread
+        self._in_thread: InThread = in_thread or self._in_daemon_thread
         self._threads = FairThreads(self._in_thread)
         self._now = now
         self._closed = False
@@ -192,7 +193,7 @@ class Shelf:
         """
         return self._in_thread(work)
 
-    def _in_daemon_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+    def _in_daemon_thread(self, work: Callable[[], T], /) -> Deferred[T]:
         return in_daemon_thread(self._reactor, work, "journal reader")
 
     def close(self) -> None:
@@ -338,7 +339,7 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     if REQUEST in selection.types:
         faults.append(Fault("query.kind", f"the journal has no {REQUEST!r}; the event stream has"))
 
-    def value(name: str, read: Callable[[str], Any]) -> Any:
+    def value(name: str, read: Callable[[str], T]) -> T | None:
         try:
             return read(query[name]) if name in query else None
         except ValueError as error:
@@ -346,7 +347,7 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
             return None
 
     since, until = (value(name, lambda text: parse_time(text, now)) for name in ("since", "until"))
-    if None not in (since, until) and until < since:
+    if since is not None and until is not None and until < since:
         faults.append(Fault("query.until", f"expected a time after since, got {query['until']!r}"))
     before, after = (value(name, lambda text: read_event_id(text)[1]) for name in ("before", "after"))
     if "before" in query and "after" in query:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.frontends.web.events.stamps import Stamps
-from mtmount_twisted.frontends.web.http.answers import Lease, LeaseRequest, Schema, reference
+from mtmount_twisted.frontends.web.http.answers import Json, Lease, LeaseRequest, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Problem, Route
-from mtmount_twisted.interfaces import IEventBus
+from mtmount_twisted.interfaces import IBridge, IClient, IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.records import ChangeRecord
 
@@ -65,7 +64,6 @@ _LONGEST_NAME = 100
 class Leases:
     """The routes of the lease.
 
-    :param bridge: an `IBridge`.
     :param bus: the source of changes of the lease, until `close`.
     :param publish: publishes each request: called with the event's name and its data.
     :param clock: an ``IReactorTime``.
@@ -74,7 +72,7 @@ class Leases:
 
     def __init__(
         self,
-        bridge: Any,
+        bridge: IBridge,
         bus: IEventBus,
         publish: Callable[[str, LeaseRequest], object],
         commanders: Commanders,
@@ -189,7 +187,7 @@ class Leases:
         status = _STATUSES.get(life.state, 409)
         raise Problem(status, life.explanation, lease=self.shape(), command=life.shape())
 
-    def _request(self, call: Call, holder: Any) -> Answer:
+    def _request(self, call: Call, holder: IClient) -> Answer:
         commander = self._commanders.enter(call.user)
         now = self._requests[commander.name] = self._clock.seconds()
         self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
@@ -209,7 +207,7 @@ class Leases:
         return Problem(409, why, lease=self.shape())
 
 
-def _read(body: Any) -> tuple[str, str]:
+def _read(body: Json) -> tuple[str, str]:
     """Return the wish of a body, ``""``, ``"take"`` or ``"grant"``, and the commander to grant command to.
 
     :raises Problem: with the fault.
@@ -218,14 +216,11 @@ def _read(body: Any) -> tuple[str, str]:
         return "", ""
     if isinstance(body, dict) and body.keys() == {"take"} and body["take"] is True:
         return "take", ""
-    if isinstance(body, dict) and body.keys() == {"grant"} and _is_name(body["grant"]):
-        return "grant", body["grant"]
+    grantee = body["grant"] if isinstance(body, dict) and body.keys() == {"grant"} else None
+    if isinstance(grantee, str) and 0 < len(grantee) <= _LONGEST_NAME:
+        return "grant", grantee
     expected = (
         '{} to take command or ask its holder for it, {"take": true} to take it from its holder, '
         '{"grant": "web/NAME"} to give it'
     )
     raise Problem(422, "the request has faults", (Fault("body", f"expected {expected}"),))
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME

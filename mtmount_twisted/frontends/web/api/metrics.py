@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from platform import python_version
-from typing import Any, Literal
+from typing import Literal
 
 import twisted
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -31,14 +31,16 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.frontends.web.events.streams import Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IEventBus
+from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 
 from .acks import AckTimes
 from .health import LoopWatch, Spread
+from .state import LinkState
 
 PREFIX = "mtmount_bridge_"
 
@@ -115,13 +117,13 @@ class Metrics(Collector):
 
     def __init__(
         self,
-        bridge: Any,
+        bridge: IBridge,
         bus: IEventBus,
-        link: Any,
-        journal: Any,
+        link: LinkState,
+        journal: IJournalState,
         times: AckTimes,
         watch: LoopWatch,
-        streams: Any,
+        streams: Streams,
         refused: Callable[[], int],
         configured: Callable[[], Iterable[str]],
         version: str,
@@ -239,7 +241,7 @@ class Metrics(Collector):
         here = chain(self.bridge.clients, () if holder is None else (holder.name,))
         return sorted({*self.configured(), WEB, *map(label_of, here), *others})
 
-    def of_clients(self, figure: Callable[[Any], float]) -> Samples:
+    def of_clients(self, figure: Callable[[IClient], float]) -> Samples:
         """Return the sum of a figure over clients, by commander; 0 for a commander without a connection."""
         sums = dict.fromkeys(self.commanders(), 0.0)
         for client in self.bridge.clients.values():
@@ -280,7 +282,7 @@ class Figure:
     name: str
     kind: Literal["gauge", "counter", "histogram"]
     doc: str
-    read: Callable[[Metrics], Any]
+    read: Callable[[Metrics], float | Samples | Spread]
     labels: tuple[str, ...] = ()
 
     @property
@@ -290,14 +292,14 @@ class Figure:
 
     def family(self, metrics: Metrics) -> Metric:
         """Return the present values."""
-        if self.kind == "histogram":
-            return self._histogram(self.read(metrics))
-        families: dict[str, Any] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
-        family: Any = families[self.kind](PREFIX + self.name, self.doc, labels=self.labels)
         value = self.read(metrics)
-        for labels, sample in value if self.labels else [((), value)]:
+        if isinstance(value, Spread):
+            return self._histogram(value)
+        make = GaugeMetricFamily if self.kind == "gauge" else CounterMetricFamily
+        family = make(PREFIX + self.name, self.doc, labels=self.labels)
+        for labels, sample in [((), value)] if isinstance(value, int | float) else value:
             family.add_metric(labels, sample)
-        return family  # type: ignore[no-any-return]
+        return family
 
     def _histogram(self, spread: Spread) -> HistogramMetricFamily:
         bounds = [*map(str, spread.bounds), "+Inf"]

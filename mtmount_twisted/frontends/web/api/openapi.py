@@ -6,12 +6,11 @@ A test generates requests from the document and sends them to a daemon. Next to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from mtmount_twisted.frontends.web.http.answers import Problem, Schema, reference, schemas_of
+from mtmount_twisted.frontends.web.http.answers import JsonObject, Problem, Schema, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Parameter, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
 
@@ -47,14 +46,14 @@ _REASONS = {
 }
 
 
-def document(routes: Sequence[Route], version: str, prefix: str = "") -> dict[str, Any]:
+def document(routes: Sequence[Route], version: str, prefix: str = "") -> JsonObject:
     """Return the OpenAPI document of these routes.
 
     :param version: the package's version.
     :param prefix: the prefix of each path, such as ``/mount``.
     :raises ValueError: for a route without the name or the tag of its operation.
     """
-    paths: dict[str, Any] = {}
+    paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     bearer = {"type": "http", "scheme": "bearer", "description": "Needed where the daemon has tokens."}

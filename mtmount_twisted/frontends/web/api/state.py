@@ -7,12 +7,12 @@ Next to read: `bridge.last_values`, which keeps these lines; `leases`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 from msgspec import Meta
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect
 from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.events.stamps import Stamps
@@ -28,7 +28,7 @@ from mtmount_twisted.frontends.web.http.answers import (
 )
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import IEventBus
+from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.version import __version__
 
@@ -153,23 +153,58 @@ class State(Shape, frozen=True, kw_only=True):
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
 
 
+class LinkState(Protocol):
+    """The connections to the controller, and the address of its command port."""
+
+    @property
+    def client_connected(self) -> bool: ...
+
+    @property
+    def server_connected(self) -> bool: ...
+
+    @property
+    def client_host(self) -> str: ...
+
+    @property
+    def client_port(self) -> int: ...
+
+
+class Pending(Protocol):
+    """A pending command; see `bridge.pending.PendingCommand`."""
+
+    @property
+    def client(self) -> IClient: ...
+
+    @property
+    def header(self) -> CommandEnvelope: ...
+
+    @property
+    def since(self) -> float: ...
+
+    @property
+    def deadline(self) -> float: ...
+
+    @property
+    def is_sent(self) -> bool: ...
+
+    @property
+    def is_acked(self) -> bool: ...
+
+
 class StateRoutes:
     """The route of the state.
 
-    :param bridge: an `IBridge`.
     :param bus: the source of changes, until `close`.
-    :param link: a `upstream.link.ControllerLink`.
-    :param journal: a `journal.recorder.Journal` or ``JournalOff``.
     :param clock: the ``IReactorTime`` of the bridge.
     :param stamps: converts the clock to the time of day.
     """
 
     def __init__(
         self,
-        bridge: Any,
+        bridge: IBridge,
         bus: IEventBus,
-        link: Any,
-        journal: Any,
+        link: LinkState,
+        journal: IJournalState,
         leases: Leases,
         clock: IReactorTime,
         stamps: Stamps,
@@ -253,7 +288,7 @@ class StateRoutes:
             has_command=holder is not None and holder.name == user.commander,
         )
 
-    def _in_flight(self, command: Any) -> InFlight:
+    def _in_flight(self, command: Pending) -> InFlight:
         return InFlight(
             commander=command.client.name,
             command=command.header.kind.name,
@@ -275,7 +310,7 @@ class StateRoutes:
         )
 
 
-def _commander(client: Any) -> Commander:
+def _commander(client: IClient) -> Commander:
     return Commander(
         name=client.name,
         source=client.source.name,

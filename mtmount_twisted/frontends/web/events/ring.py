@@ -12,16 +12,16 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.encoding import as_json
-from mtmount_twisted.interfaces import IEventBus
+from mtmount_twisted.interfaces import IEventBus, IJournalState
 from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
@@ -104,7 +104,7 @@ class Listener(Protocol):
 class Turns:
     """Give out the turns of the reactor, so that each turn does only one slice of the web's work."""
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._first: Waiters[None] = Waiters()
         self._others: Waiters[None] = Waiters()
@@ -255,8 +255,8 @@ class Feed:
         self,
         bus: IEventBus,
         dialect: Dialect,
-        journal: Any,
-        clock: Any,
+        journal: IJournalState,
+        clock: IReactorTime,
         turns: Turns,
         *,
         max_rows: int = MAX_ROWS,

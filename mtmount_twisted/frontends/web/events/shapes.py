@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import IntEnum
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple, cast
 
 from msgspec import Meta, Struct
 
@@ -18,6 +19,8 @@ from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import (
     Count,
     EventId,
+    Json,
+    JsonObject,
     Schema,
     Shape,
     Time,
@@ -63,16 +66,14 @@ def read_event_id(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-_WRITERS: dict[str, Callable[[Kind, Any], Any]] = {
-    "enum": lambda kind, value: value.name,
-    "timestamp": lambda kind, value: f"{kind.write(value)}Z",  # as on the wire, where a leap second is one
-}
-
-
-def json_value(kind: Kind, value: Any) -> Any:
+def json_value(kind: Kind, value: object) -> Json:
     """Return a field's value for JSON: an enumeration's member by name, a timestamp as ISO 8601 in UTC."""
-    write = _WRITERS.get(kind.name)
-    return value if write is None else write(kind, value)
+    match kind.name:
+        case "enum":
+            return cast(IntEnum, value).name
+        case "timestamp":
+            return f"{kind.write(value)}Z"  # as on the wire, where a leap second is one
+    return cast(Json, value)
 
 
 def reply_kind(code: int, dialect: Dialect) -> str:
@@ -127,7 +128,7 @@ class Message(Recorded, frozen=True, kw_only=True):
     kind: str
     is_command: bool
     sequence_id: int | None
-    fields: dict[str, Any] | None
+    fields: JsonObject | None
     text: str
     truncated: bool
 
@@ -256,12 +257,12 @@ def text_of(line: bytes) -> tuple[str, bool]:
 
 
 @lru_cache(maxsize=KEPT_LINES)
-def _decoded(line: bytes, command: bool, dialect: Dialect) -> tuple[dict[str, Any] | None, str, bool]:
+def _decoded(line: bytes, command: bool, dialect: Dialect) -> tuple[JsonObject | None, str, bool]:
     """Return the fields of a line, its text, and whether it is longer; callers must not change the fields."""
     return _fields(line, command, dialect), *text_of(line)
 
 
-def _fields(line: bytes, command: bool, dialect: Dialect) -> dict[str, Any] | None:
+def _fields(line: bytes, command: bool, dialect: Dialect) -> JsonObject | None:
     try:
         message = dialect.decode_to_show(line, command)
     except LineError:

@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.answers import EventId
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route, User
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -128,10 +128,12 @@ class Stream:
         self,
         call: Call,
         selection: Selection,
-        clock: Any,
+        clock: IReactorTime,
         bounds: Bounds,
         cut_off: Callable[[Stream, str], None],
     ) -> None:
+        if call.request is None:
+            raise TypeError("a stream needs the request that it answers")
         self.request = call.request
         self.selection = selection
         self.user = call.user
@@ -162,11 +164,17 @@ class Stream:
             self.resuming.cancel()
 
 
+class Presence(Protocol):
+    """The users as commanders of the bridge."""
+
+    def hold(self, user: User) -> Callable[[], None]:
+        """Keep the user's commander present until the returned function is called."""
+
+
 class Streams:
     """The streams of all readers.
 
-    :param presence: its ``hold(user)`` keeps the user's commander present, and returns a function that ends
-        this.
+    :param presence: keeps the user of a stream present.
     :param bus: the bus receives a change for each reader that is cut off.
     :param log: the log receives a line for each reader that is cut off.
     :ivar cut_off: the number of readers that were cut off.
@@ -176,9 +184,9 @@ class Streams:
         self,
         feed: Feed,
         turns: Turns,
-        presence: Any,
+        presence: Presence,
         bus: IEventBus,
-        clock: Any,
+        clock: IReactorTime,
         bounds: Bounds,
         log: logging.Logger,
     ) -> None:
@@ -231,7 +239,7 @@ class Streams:
         stream = Stream(call, selection, self._clock, self._bounds, self._cut)
         self._enter(stream)
         for name, value in HEADERS.items():
-            call.request.setHeader(name, value)
+            stream.request.setHeader(name, value)
         stream.begin()
         self._greet(stream, resumes=last is not None)
         if last is None:

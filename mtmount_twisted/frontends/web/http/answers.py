@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from inspect import cleandoc
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -19,7 +19,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.journal.reading import OUTCOMES
 
-Schema = dict[str, Any]
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+"""Any JSON value."""
+
+# `msgspec` knows no recursive type such as `Json`: it makes a schema, and an encoder, of `Any`.
+JsonObject: TypeAlias = dict[str, Any]  # type: ignore[explicit-any]
+"""A JSON object with any members."""
+
+Schema = JsonObject
 """A JSON Schema (2020-12), or another part of the OpenAPI document."""
 
 # Values
@@ -80,7 +87,7 @@ class Life(Shape, frozen=True, kw_only=True):
 
     id: Name
     command: Name
-    parameters: dict[str, Any]
+    parameters: JsonObject
     commander: Name
     sequence_id: Annotated[int, Meta(ge=1)]
     state: LifeState
@@ -135,14 +142,14 @@ def schemas_of(types: Iterable[type[Struct]]) -> dict[str, Schema]:
     def whole(name: str) -> Schema:
         """Return the schema of a class; its title, which is the name, is left out."""
         schema = {key: written_out(value) for key, value in found[name].items() if key != "title"}
-        return schema | {"description": cleandoc(schema["description"]).partition("\n\n")[0]}
+        return schema | {"description": cleandoc(str(schema["description"])).partition("\n\n")[0]}
 
-    def written_out(value: Any) -> Any:
+    def written_out(value: Json) -> Json:
         if isinstance(value, list):
             return [written_out(each) for each in value]
         if not isinstance(value, dict):
             return value
-        name = value.get("$ref", "").rpartition("/")[2]
+        name = str(value.get("$ref", "")).rpartition("/")[2]
         return whole(name) if name in parts else {key: written_out(each) for key, each in value.items()}
 
     return {name: whole(name) for name in found if name not in parts}

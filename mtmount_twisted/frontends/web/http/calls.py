@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import BinaryIO, Literal, Protocol
 
 from msgspec import UNSET, Struct, UnsetType
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.web.http_headers import Headers
 
 from mtmount_twisted.dialects.sources import Source
 
 from . import answers
 from .answers import Fault as Fault
+from .answers import Json
 
 Role = Literal["observe", "command", "stop"]
 """A right of a token: to read; to send any command, which includes the other two; to send stop commands."""
@@ -41,6 +45,78 @@ class User:
         return f"web/{self.name}"
 
 
+class Transport(Protocol):
+    """The transport of a connection."""
+
+    def abortConnection(self) -> None:
+        """Close the connection at once."""
+
+
+class Channel(Protocol):
+    """The connection of a request."""
+
+    @property
+    def transport(self) -> Transport:
+        """Its transport."""
+
+
+class Request(Protocol):
+    """Twisted's request, as the guard, the router and a stream use it."""
+
+    method: bytes
+    uri: bytes
+    path: bytes
+    requestHeaders: Headers
+
+    @property
+    def content(self) -> BinaryIO:
+        """The body."""
+
+    @property
+    def channel(self) -> Channel:
+        """The connection."""
+
+    @property
+    def startedWriting(self) -> bool | int:
+        """True once a part of the answer was written."""
+
+    def getHost(self) -> IAddress:
+        """Return the address at which the request arrived."""
+
+    def getClientAddress(self) -> IAddress:
+        """Return the address of the peer."""
+
+    def isSecure(self) -> bool:
+        """Return True if the request came over TLS."""
+
+    def accepted(self, known: bool, observes: bool) -> None:
+        """Record that the request was accepted; see `site.WebRequest`."""
+
+    def notifyFinish(self) -> Deferred[None]:
+        """Return a Deferred that fires at the end of the answer, and fails if the connection is lost."""
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """Set the status of the answer."""
+
+    def setHeader(self, name: str, value: str) -> None:
+        """Set a header of the answer."""
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """Let the connection pause and resume a producer of the answer."""
+
+    def unregisterProducer(self) -> None:
+        """End what `registerProducer` began."""
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the answer."""
+
+    def finish(self) -> None:
+        """End the answer."""
+
+    def loseConnection(self) -> None:
+        """Close the connection once the data is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request.
@@ -50,7 +126,7 @@ class Call:
     :ivar query: the last value of each parameter.
     :ivar body: the JSON value of the body; None if there is none.
     :ivar headers: the last value of each header, by its name in lower case; all values of those in `LISTS`.
-    :ivar request: Twisted's request, for a route that answers with a stream.
+    :ivar request: Twisted's request, for a route that answers with a stream; None in a call by a program.
     :ivar only_headers: True for a HEAD request, which starts no stream.
     :ivar network: the peer's network if there are no tokens, because all peers are then one user; else empty.
     :ivar peer: the peer's network; empty if it has none, as at a Unix socket.
@@ -59,9 +135,9 @@ class Call:
     user: User
     parts: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
+    body: Json = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    request: Any = None
+    request: Request | None = None
     only_headers: bool = False
     network: str = ""
     peer: str = ""

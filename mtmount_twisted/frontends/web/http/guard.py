@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from mtmount_twisted.hosts import plain_address
 
-from .calls import Problem, Role, User
+from .calls import Problem, Request, Role, User
 from .tokens import Tokens
 
 ANYONE = "anyone"
@@ -64,7 +63,7 @@ class Guard:
         """True if users identify themselves by tokens; False if everyone may send requests."""
         return self._tokens is not None
 
-    def admit(self, request: Any) -> None:
+    def admit(self, request: Request) -> None:
         """Check the host, the origin and the length of the URL of a request.
 
         :raises Problem: if the request is rejected.
@@ -76,7 +75,7 @@ class Guard:
         if len(request.uri) > LONGEST_URL:
             raise Problem(414, f"the URL is longer than {LONGEST_URL} bytes")
 
-    def _host(self, request: Any) -> str:
+    def _host(self, request: Request) -> str:
         given = _said(request, b"host")
         host = given[0].lower() if len(given) == 1 else ""
         found = _HOST.fullmatch(host)
@@ -92,7 +91,7 @@ class Guard:
         own = (f"https://{host}",) if secure else (f"http://{host}", f"https://{host}")  # a proxy may add TLS
         return origin in own or origin in self._origins
 
-    def user(self, request: Any, role: Role | None) -> User:
+    def user(self, request: Request, role: Role | None) -> User:
         """Return the user of a request.
 
         :param role: the role that the user needs; None if the path needs none.
@@ -109,7 +108,7 @@ class Guard:
             raise Problem(403, f"the token {user.name!r} lacks the role {role!r}")
         return user
 
-    def _who(self, request: Any) -> User | None:
+    def _who(self, request: Request) -> User | None:
         given = _said(request, b"authorization")
         kind, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if kind.lower() != "bearer" or self._tokens is None:
@@ -143,12 +142,12 @@ def _unauthorized(given: list[str]) -> Problem:
     return Problem(401, why, headers={"WWW-Authenticate": challenge})
 
 
-def _said(request: Any, header: bytes) -> list[str]:
+def _said(request: Request, header: bytes) -> list[str]:
     """Return the values of a header, in Latin-1, because a peer may send any bytes."""
     return [value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(header, [])]
 
 
-def _is_from_elsewhere(request: Any) -> bool:
+def _is_from_elsewhere(request: Request) -> bool:
     """Return True if the browser reports that another site's page sent the request, without its origin.
 
     Such a page can't read the answer. But each accepted request counts as a sign that the user is present,

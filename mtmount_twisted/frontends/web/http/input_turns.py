@@ -5,7 +5,7 @@ The bounds apply to clients with and without a token, because only parsing a req
 
 from __future__ import annotations
 
-from typing import Any
+from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.net.turns import Turns
 
@@ -16,9 +16,6 @@ PER_TURN = 2048
 """The most bytes of all connections that are read in one turn of the reactor: 400 short headers, in 1 ms."""
 
 
-def input_turns(reactor: Any) -> Turns:
-    """Return the turns by which the connections of one HTTP server are read.
-
-    :param reactor: an ``IReactorTime``.
-    """
+def input_turns(reactor: IReactorTime) -> Turns:
+    """Return the turns by which the connections of one HTTP server are read."""
     return Turns(reactor, PER_TURN, SLICE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.by_network import ByNetwork
@@ -20,26 +20,40 @@ KEPT_FREE = 4
 """One place in four is kept free for newcomers, by closing idle connections."""
 
 
+class Occupant(Protocol):
+    """A connection that has a place."""
+
+    @property
+    def idle_since(self) -> float | None:
+        """The time since which it is idle (clock, s); None if it is not idle."""
+
+    @property
+    def is_asking(self) -> bool:
+        """True while a complete request waits for its answer, and the peer reads."""
+
+
+C = TypeVar("C", bound=Occupant)
+
+
 @dataclass(eq=False, slots=True)
-class SocketAddress:
+class Place(Generic[C]):
     """The place of one connection.
 
-    :ivar connection: the connection. It has `idle_since` (s, by the clock; None if it is not idle), and
-        `is_asking` (True while a complete request waits for its answer, and the peer reads).
+    :ivar connection: the connection.
     :ivar network: the network of the peer, as `client_network` names it.
     :ivar accepted: True once a request on the connection was accepted.
     :ivar observes: True if the last accepted request was that of an observer.
     :ivar leaving: True once the connection has begun to close.
     """
 
-    connection: Any
+    connection: C
     network: str
     accepted: bool = False
     observes: bool = False
     leaving: bool = False
 
 
-class Places:
+class Places(Generic[C]):
     """The places of all connections, by address; an IPv6 address counts as its /64 network.
 
     :param total: the most connections.
@@ -50,20 +64,20 @@ class Places:
     """
 
     def __init__(
-        self, total: int, per_address: int, now: Callable[[], float], close: Callable[[Any], object]
+        self, total: int, per_address: int, now: Callable[[], float], close: Callable[[C], object]
     ) -> None:
         self._total = total
         self._per_address = per_address
         self._strangers = total - total // 2
         self._close = close
-        self._places: ByNetwork[SocketAddress] = ByNetwork()
+        self._places: ByNetwork[Place[C]] = ByNetwork()
         self._known = KnownAddresses(now)
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def take(self, connection: Any, host: str) -> SocketAddress | None:
+    def take(self, connection: C, host: str) -> Place[C] | None:
         """Give a connection a place, and make room for the next one.
 
         :param host: the peer's address; empty if it has none.
@@ -77,20 +91,20 @@ class Places:
         full = bool(network) and len(self._places.of(network)) >= self._per_address
         if full and not self._replace_idle(self._places.of(network)):
             return None
-        place = SocketAddress(connection, network)
+        place = Place(connection, network)
         self._places.add(network, place)
         self._count += 1
         if not full:
             self._make_room(place)
         return place
 
-    def give_back(self, place: SocketAddress) -> None:
+    def give_back(self, place: Place[C]) -> None:
         """Free the place of a connection that is gone."""
         if place in self._places.of(place.network):
             self._places.discard(place.network, place)
             self._count -= 1
 
-    def accept(self, place: SocketAddress, known: bool, observes: bool = False) -> None:
+    def accept(self, place: Place[C], known: bool, observes: bool = False) -> None:
         """Record that a request on a connection was accepted.
 
         :param known: True if the request makes its address known.
@@ -111,7 +125,7 @@ class Places:
             lambda: any(place.accepted and not place.observes for place in self._places.of(network)),
         )
 
-    def _strange(self) -> list[list[SocketAddress]]:
+    def _strange(self) -> list[list[Place[C]]]:
         """Return the places of strangers, by network."""
         return [
             [place for place in places if place.observes or not is_known]
@@ -122,7 +136,7 @@ class Places:
     def _held_by_strangers(self) -> int:
         return sum(len(places) for places in self._strange())
 
-    def _make_room(self, newest: SocketAddress) -> None:
+    def _make_room(self, newest: Place[C]) -> None:
         """Close one connection if few places are left in the address, half or total of the newest place."""
         network = newest.network
         places, groups = self._places.of(network), [each for _, each in self._places.groups()]
@@ -134,7 +148,7 @@ class Places:
         elif _is_short(sum(map(_staying, groups)), self._total):
             self._close_one_of(groups, newest, self._total)
 
-    def _replace_idle(self, places: Collection[SocketAddress]) -> bool:
+    def _replace_idle(self, places: Collection[Place[C]]) -> bool:
         """Close the longest idle connection of an address that has reached its bound, if one is idle.
 
         The newcomer gets its place at once. While another connection of the address is closing, none is
@@ -142,20 +156,18 @@ class Places:
 
         :returns: True if a connection was closed.
         """
-        idle = [place for place in places if place.connection.idle_since is not None]
-        if not idle or any(place.leaving for place in places):
+        idle = _longest_idle(places)
+        if idle is None or any(place.leaving for place in places):
             return False
-        self._give_up(min(idle, key=lambda place: place.connection.idle_since))
+        self._give_up(idle)
         return True
 
-    def _give_up(self, place: SocketAddress) -> None:
+    def _give_up(self, place: Place[C]) -> None:
         place.leaving = True
         if self._close(place.connection):
             self.give_back(place)
 
-    def _close_one_of(
-        self, groups: Iterable[Collection[SocketAddress]], newest: SocketAddress, bound: int
-    ) -> None:
+    def _close_one_of(self, groups: Iterable[Collection[Place[C]]], newest: Place[C], bound: int) -> None:
         """Close the oldest connection without an accepted request, or else the one that is idle for longest.
 
         If no place is left, the oldest connection of an observer may be closed too, because an unfinished
@@ -171,8 +183,7 @@ class Places:
             staying = [place for place in places if not place.leaving and place is not newest]
             free = [place for place in staying if not place.connection.is_asking]
             unproven = next((place for place in free if not place.accepted), None)
-            idle = [place for place in staying if place.connection.idle_since is not None]
-            chosen = unproven or min(idle, key=lambda place: place.connection.idle_since, default=None)
+            chosen = unproven or _longest_idle(staying)
             if chosen is None and is_full:
                 chosen = next((place for place in free if place.observes), None)
             if chosen is not None:
@@ -180,7 +191,13 @@ class Places:
                 return
 
 
-def _staying(places: Iterable[SocketAddress]) -> int:
+def _longest_idle(places: Iterable[Place[C]]) -> Place[C] | None:
+    """Return the place whose connection is idle for longest; None if none is idle."""
+    idle = {place: since for place in places if (since := place.connection.idle_since) is not None}
+    return min(idle, key=idle.__getitem__, default=None)
+
+
+def _staying(places: Iterable[Place[C]]) -> int:
     return sum(not place.leaving for place in places)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import NoReturn, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
-from .calls import LISTS, Answer, Call, Problem, Role, Route, User
+from .answers import Json
+from .calls import LISTS, Answer, Call, Problem, Request, Role, Route, User
 from .encoding import Encoded, negotiated
 
 DEEPEST = 32
@@ -55,10 +56,10 @@ class AccessPolicy(Protocol):
     @property
     def has_tokens(self) -> bool: ...
 
-    def admit(self, request: Any) -> None:
+    def admit(self, request: Request) -> None:
         """Check the host and the origin of a request; raise `Problem` if it is rejected."""
 
-    def user(self, request: Any, role: Role | None) -> User:
+    def user(self, request: Request, role: Role | None) -> User:
         """Return the user that made a request; raise `Problem` if that user lacks the role."""
 
 
@@ -85,7 +86,7 @@ class Router:
             top = Route("GET", prefix, _to_the_top, None, "The way to the page.")
             self._paths.setdefault(tuple(prefix.split("/")), {}).setdefault("GET", top)
 
-    def respond(self, request: Any) -> None:
+    def respond(self, request: Request) -> None:
         """Answer one request, now or later. Cancel the answer if the connection is lost."""
         for name, value in HEADERS.items():
             request.setHeader(name, value)
@@ -110,7 +111,7 @@ class Router:
         answering.addCallback(answered).addErrback(failed)
         finished.addErrback(lost)
 
-    async def _outcome(self, request: Any) -> Encoded | None:
+    async def _outcome(self, request: Request) -> Encoded | None:
         """Return the answer to write, also after an error; None if the answer is a stream."""
         try:
             answer = await self._answer(request)
@@ -126,7 +127,7 @@ class Router:
             self._limited_log.exception("web: can't answer %s %r", method, where)
         return as_sent(request, answer)
 
-    async def _answer(self, request: Any) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         method, route, parts, user = self._let_in(request)
         observes = user.roles.isdisjoint(("stop", "command"))
         if route.role is not None:
@@ -148,7 +149,7 @@ class Router:
             request.accepted(True, observes)
         return answer
 
-    def problem_of(self, request: Any) -> Problem | None:
+    def problem_of(self, request: Request) -> Problem | None:
         """Return the reason to reject a request without its body; None if there is none."""
         try:
             self._let_in(request)
@@ -156,7 +157,7 @@ class Router:
             return problem
         return None
 
-    def _let_in(self, request: Any) -> tuple[str, Route, dict[str, str], User]:
+    def _let_in(self, request: Request) -> tuple[str, Route, dict[str, str], User]:
         """Return a request's method, route, path parts and user, from its first line and headers.
 
         :raises Problem: if it is rejected.
@@ -207,12 +208,12 @@ def match(pattern: tuple[str, ...], given: list[str]) -> dict[str, str] | None:
     return parts
 
 
-def as_sent(request: Any, answer: Answer) -> Encoded:
+def as_sent(request: Request, answer: Answer) -> Encoded:
     """Return an answer in the form that its client accepts."""
     return negotiated(answer, *(_whole_list(request, name) for name in LISTS))
 
 
-def _host_of(request: Any) -> str:
+def _host_of(request: Request) -> str:
     """Return the address of the peer; empty if it has none, as at a Unix socket."""
     return str(getattr(request.getClientAddress(), "host", ""))
 
@@ -221,7 +222,7 @@ async def _to_the_top(call: Call) -> Answer:
     return Answer(status=308, headers={"Location": "/"})
 
 
-def _whole_list(request: Any, name: str) -> str:
+def _whole_list(request: Request, name: str) -> str:
     """Return all values of a header, separated by commas; empty if there is none."""
     values = request.requestHeaders.getRawHeaders(name.encode(), [])
     return ", ".join(value.decode("latin-1") for value in values)
@@ -232,7 +233,7 @@ def reason(status: int) -> bytes:
     return HTTPStatus(status).phrase.encode()
 
 
-def write(request: Any, answer: Encoded, prefix: str = "") -> None:
+def write(request: Request, answer: Encoded, prefix: str = "") -> None:
     """Send an answer. If a stream has already begun, close the connection instead.
 
     :param prefix: the prefix of a ``Location`` on this daemon.
@@ -251,7 +252,7 @@ def write(request: Any, answer: Encoded, prefix: str = "") -> None:
     request.finish()
 
 
-def read_body(method: str, content_type: str | None, data: bytes) -> Any:
+def read_body(method: str, content_type: str | None, data: bytes) -> Json:
     """Return the JSON value of a request's body, or None if there is no body.
 
     :raises Problem: if the body has another media type, or `parse_json` rejects it.
@@ -264,13 +265,13 @@ def read_body(method: str, content_type: str | None, data: bytes) -> Any:
     return parse_json(data) if data else None
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> Json:
     """Return a JSON value. Reject a repeated key, NaN, an infinity, deep nesting, and text other than UTF-8.
 
     :raises Problem: with the place of the error, if it is known.
     """
     try:
-        value = json.loads(
+        value: Json = json.loads(
             data.decode(),
             object_pairs_hook=_once,
             parse_constant=_no_constant,
@@ -291,8 +292,8 @@ def parse_json(data: bytes) -> Any:
 _TOO_DEEP = f"the body is nested more than {DEEPEST} deep"
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
     for name, value in pairs:
         if name in found:
             raise Problem(400, f"the body has the key {name[:80]!r} twice in one object")
@@ -300,7 +301,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise Problem(400, f"the body has {name}, which is no JSON number")
 
 
@@ -318,15 +319,15 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _check(value: Any, left: int) -> None:
+def _check(value: Json, left: int) -> None:
     """Raise `Problem` if a value is nested too deeply, or contains half of a surrogate pair."""
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             raise Problem(400, "the body has half of a surrogate pair, which is no character") from None
-    elif isinstance(value, list | Mapping):
+    elif isinstance(value, list | dict):
         if left == 0:
             raise Problem(400, _TOO_DEEP)
-        for each in (*value, *value.values()) if isinstance(value, Mapping) else value:
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
             _check(each, left - 1)

@@ -15,10 +15,16 @@ from collections import deque
 from collections.abc import Iterable
 from enum import Enum
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolNegotiationFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+)
+from twisted.python.failure import Failure
 from twisted.web import http
 from zope.interface import implementer
 
@@ -30,7 +36,7 @@ from mtmount_twisted.net.waiting import Waiters
 from .calls import Problem, Route
 from .encoding import as_body
 from .input_turns import input_turns
-from .places import Places, SocketAddress
+from .places import Place, Places
 from .routing import HEADERS, AccessPolicy, Router, reason
 
 CLOSE_TIME = 0.5
@@ -66,15 +72,32 @@ class Limits(Protocol):
         """The most open connections of one address, or of one /64 network of IPv6."""
 
 
+class ConnectionTransport(Protocol):
+    """A transport of a socket or of TLS, as a connection uses it."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def unregisterProducer(self) -> None: ...
+
+    def abortConnection(self) -> None: ...
+
+    def getPeer(self) -> IAddress: ...
+
+
 class WebRequest(http.Request):
     """A request with a bounded body. It parses no form and no cookie, and its answer names no server.
 
     :ivar received: the bytes of the body received so far, without the framing of chunks.
     """
 
-    channel: Any
+    channel: Connection  # None once the connection is lost
+    content: BytesIO
 
-    def __init__(self, channel: Any, queued: object = False) -> None:
+    def __init__(self, channel: http.HTTPChannel, queued: object = False) -> None:
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
         self.received = 0
 
@@ -153,9 +176,9 @@ class Connection(http.HTTPChannel):
     the received data and their unread answers would fill the memory.
     """
 
-    requestFactory: Any = WebRequest
+    requestFactory = WebRequest  # type: ignore[assignment] # with fewer parameters
     site: WebSite
-    transport: Any
+    transport: ConnectionTransport  # type: ignore[assignment]
     _state = OPEN
     _full = False
     _paused = False
@@ -164,7 +187,7 @@ class Connection(http.HTTPChannel):
     _body_bytes = 0
     _held: WebRequest | None = None
     _asks_head = False
-    _timer: Any = None
+    _timer: Deadline | None = None
     _idle_since: float | None = None
     timeOut = None
 
@@ -303,7 +326,7 @@ class Connection(http.HTTPChannel):
         self._answering = True
         super().allContentReceived()  # type: ignore[no-untyped-call]
 
-    def requestDone(self, request: Any) -> None:
+    def requestDone(self, request: http.Request) -> None:
         """Start the deadline of the next request, or close the connection."""
         if not self.persistent:
             self._stop_reading()
@@ -436,13 +459,13 @@ class Connection(http.HTTPChannel):
     # Twisted's hook for each malformed request is private. If it goes, only the answer's body goes with it.
     _respondToBadRequestAndDisconnect = _refuse_malformed
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: Failure | None = None) -> None:
         """Free the connection's place, and cancel its answers."""
         self._set_deadline(None)
         self._held = None
         self._stop_reading()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        if reason is not None and reason.check(HandshakeTooLongError):
+        if reason is not None and isinstance(reason.value, HandshakeTooLongError):
             self.site.log_refusal(self.transport.getPeer(), reason.value)
         self.site.forget(self)
 
@@ -463,11 +486,11 @@ class WebSite(http.HTTPFactory):
     noisy = False
     hsts = 0
 
-    def __init__(self, router: Router, limits: Limits, log: RateLimitedLog, reactor: Any) -> None:
+    def __init__(self, router: Router, limits: Limits, log: RateLimitedLog, reactor: IReactorTime) -> None:
         super().__init__(reactor=reactor)
         self.router = router
         self.limits = limits
-        self.connections: dict[Connection, SocketAddress] = {}
+        self.connections: dict[Connection, Place[Connection]] = {}
         self.refused = 0
         self.input_turns = input_turns(reactor)
         self._limited_log = log
@@ -493,7 +516,7 @@ class WebSite(http.HTTPFactory):
     def stopFactory(self) -> None:
         """Close nothing, because `startFactory` opens nothing."""
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Connection | None:  # type: ignore[override]
         """Return the protocol of a connection; None, by which Twisted closes it, if there are too many."""
         # The clients of a unix: socket have no address; only the total bounds them.
         address = str(getattr(addr, "host", ""))
@@ -536,7 +559,7 @@ class WebSite(http.HTTPFactory):
             if request.channel is not None:  # None: the connection was lost
                 self.answer(request)
 
-    def log_refusal(self, peer: Any, why: HandshakeTooLongError) -> None:
+    def log_refusal(self, peer: IAddress, why: HandshakeTooLongError) -> None:
         """Log that the handshake of a peer was ended."""
         self._limited_log.warning("web: refused %s: the TLS handshake failed: %s", peer, why)
 
@@ -577,7 +600,7 @@ def make_site(
     routes: Iterable[Route],
     gate: AccessPolicy,
     log: logging.Logger,
-    reactor: Any,
+    reactor: IReactorTime,
     limits: Limits,
     prefix: str = "",
 ) -> WebSite:

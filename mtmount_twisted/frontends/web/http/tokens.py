@@ -18,9 +18,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, NotRequired, TypedDict, cast, get_args
 
 from mtmount_twisted.dialects.sources import CommandingSource, Source
 from mtmount_twisted.errors import ConfigError
@@ -52,6 +52,15 @@ MOUNTED_SECRETS = "/run/secrets"
 
 ROOT = 0
 """The id of the user root."""
+
+
+class TokenTable(TypedDict):
+    """A section ``[[token]]`` without problems."""
+
+    name: str
+    secret: str
+    roles: list[Role]
+    source: NotRequired[CommandingSource]
 
 
 class Token(NamedTuple):
@@ -131,10 +140,10 @@ def load(data: bytes, where: str = "<tokens>") -> Tokens:
     problems = list(islice(_problems(tables, text), MOST_PROBLEMS))
     if problems:
         raise ConfigError(where, tuple(problems))
-    return Tokens(tuple(_token(table) for table in tables["token"]))
+    return Tokens(tuple(_token(table) for table in cast("list[TokenTable]", tables["token"])))
 
 
-def _token(table: dict[str, Any]) -> Token:
+def _token(table: TokenTable) -> Token:
     roles: frozenset[Role] = frozenset().union(*(INCLUDED[role] for role in table["roles"]))
     return Token(
         User(table["name"], roles, Source[table.get("source", "CSC")]),
@@ -142,7 +151,7 @@ def _token(table: dict[str, Any]) -> Token:
     )
 
 
-def _problems(tables: dict[str, Any], text: str) -> Iterator[str]:
+def _problems(tables: Mapping[str, object], text: str) -> Iterator[str]:
     """Yield one line for each problem."""
     given = tables.get("token")
     if not isinstance(given, list) or not given or not all(isinstance(each, dict) for each in given):
@@ -174,18 +183,19 @@ def _place(text: str, name: str, count: str) -> str:
     return f"{count} (line {lines[0]})" if len(lines) == 1 else count
 
 
-def _name_problems(name: Any, others: set[str]) -> Iterator[str]:
+def _name_problems(name: object, others: set[str]) -> Iterator[str]:
+    text = name if isinstance(name, str) else ""
     try:
-        usable_name(name if isinstance(name, str) else "")
+        usable_name(text)
     except ValueError as error:
         yield f"name: expected {error}"
         return
-    if name in others:
+    if text in others:
         yield "name: another token has the same name"
-    others.add(name)
+    others.add(text)
 
 
-def _secret_problems(secret: Any, others: set[str]) -> Iterator[str]:
+def _secret_problems(secret: object, others: set[str]) -> Iterator[str]:
     if (
         not isinstance(secret, str)
         or len(secret) < SHORTEST
@@ -201,7 +211,7 @@ def _secret_problems(secret: Any, others: set[str]) -> Iterator[str]:
         others.add(secret)
 
 
-def _right_problems(table: dict[str, Any]) -> Iterator[str]:
+def _right_problems(table: Mapping[str, object]) -> Iterator[str]:
     roles, source = table.get("roles"), table.get("source", "CSC")
     if not isinstance(roles, list) or not roles or not all(role in ROLES for role in roles):
         yield f"roles: expected a list of {', '.join(ROLES)}"
