@@ -32,7 +32,7 @@ from .stacks import Peer, one_core, pair_of, raw_socket
 TRIPS = 700
 
 KINDS = {"bridge": "bridge", "plain relay": "relay", "bridge, journal": "journal"}
-"""Who stands between, and how `bridge_daemon` calls it."""
+"""The daemons that are compared, by their names in `bridge_daemon`."""
 
 LOST = Goal("nothing between", subject="bridge")
 
@@ -78,8 +78,8 @@ async def figures(
 ) -> None:
     """Measure subjects that give several figures each.
 
-    :param wanted: for each figure its name among a subject's values, its name on the page, its unit, and
-        what is asked of it.
+    :param wanted: for each figure its name among a subject's values, its name on the page, its unit, and its
+        goals.
     """
     for key, name, unit, goals in wanted:
         subjects = {subject: partial(take, key) for subject, take in takes.items()}
@@ -90,7 +90,7 @@ async def figures(
 
 
 async def trips(daemon: Daemon | None, trip: Callable[[], Awaitable[list[float]]]) -> Values:
-    """What a round trip takes, and how long it keeps the daemon busy, in µs."""
+    """Measure the duration of a round trip, and the daemon's processor time for it, in µs."""
     before = daemon.busy() if daemon else 0.0
     times = await trip()
     busy = (daemon.busy() if daemon else 0.0) - before
@@ -103,7 +103,7 @@ async def trips(daemon: Daemon | None, trip: Callable[[], Awaitable[list[float]]
 
 
 class RawCommander:
-    """A commander of two blocking sockets, so that nearly all that is measured is what stands between."""
+    """A commander of two blocking sockets, so that nearly all of the measured time is the daemon's."""
 
     def __init__(self) -> None:
         self._listening, self.port = raw_socket()
@@ -205,7 +205,7 @@ async def round_trips(run: Run, folder: str, ends: str, mount: str, new_commande
 
 
 def hear(stage: Stage, times: int, events: int) -> Values:
-    """What it costs, and how long it takes, that one client hears one event, in µs."""
+    """Measure the cost and the duration of one event for one client, in µs."""
     before, start = stage.daemon.busy(), time.perf_counter()
     for _ in range(times):
         stage.say(events)
@@ -218,7 +218,7 @@ def hear(stage: Stage, times: int, events: int) -> Values:
 
 
 async def crowds(run: Run, folder: str) -> None:
-    """What an event costs for each of those who hear it."""
+    """Measure the cost of an event for each client that receives it."""
     with ExitStack() as stack:
         stages = {
             (subject, clients): stack.enter_context(
@@ -283,7 +283,7 @@ async def steady(run: Run) -> None:
 
 
 def memory(kind: str) -> float:
-    """What a client takes of the daemon's memory once it heard something, in kB."""
+    """Measure the daemon's memory for a client that has received something, in kB."""
     with Stage(kind, 10) as stage:
         stage.say()
         stage.wait()

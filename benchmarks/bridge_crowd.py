@@ -1,6 +1,6 @@
 """Clients that only receive, many in one process: ``python -m benchmarks.bridge_crowd PORT``.
 
-It is told by lines on standard input, and answers each with a line of JSON:
+It reads orders, one a line, from standard input, and answers each with a line of JSON:
 
 ``connect N``
     connect so many more clients;
@@ -26,15 +26,15 @@ from .bridge_event import EVENT, sent_at
 PATIENCE = 2.0
 
 ONE_IN = 25
-"""One in so many clients looks at when what it gets was sent."""
+"""One in so many clients measures the age of the events that it receives."""
 
 
 class Report(TypedDict):
-    """What came.
+    """The data received so far.
 
     :ivar received: bytes, since the start.
     :ivar lost: how many clients were disconnected, since the start.
-    :ivar lags: how old what came was, in seconds, since the last report, from some of the clients.
+    :ivar lags: ages of the received events in seconds, since the last report, from some of the clients.
     """
 
     received: int
@@ -43,7 +43,7 @@ class Report(TypedDict):
 
 
 class Crowd:
-    """The clients, and what came for them."""
+    """The clients, and the data that they have received."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,9 +1,9 @@
-"""What stands between commanders and mount: ``python -m benchmarks.bridge_daemon KIND REPLY_PORT [PATH]``.
+"""The daemon between commanders and mount: ``python -m benchmarks.bridge_daemon KIND REPLY_PORT [PATH]``.
 
-KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``profile``, which writes
-what ``cProfile`` saw to PATH when it is terminated; or ``relay``, which only copies bytes. REPLY_PORT is
-where the one commander with a pair listens for replies, 0 for none. It prints its ports as JSON (see
-`Ports`), and reads from standard input where the mount takes commands.
+KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``profile``, which writes the result
+of ``cProfile`` to PATH when it is terminated; or ``relay``, which only copies bytes. REPLY_PORT is the port on
+which the one commander with a pair listens for replies, 0 for none. The daemon prints its ports as JSON (see
+`Ports`), and reads the port of the mount's commands from standard input.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from mtmount_twisted.testing import HOST
 
 BACKLOG = 1000
-"""So that a crowd that connects at once waits for nobody."""
+"""Large enough for a crowd that connects at once."""
 
 
 class Ports(TypedDict):
     """Where a daemon listens.
 
     :ivar commands: for the commands of the commander with a pair; 0 if there is none.
-    :ivar replies: for what the mount says.
+    :ivar replies: for the replies of the mount.
     :ivar clients: for any number of clients that receive all.
     """
 
@@ -36,10 +36,10 @@ class Ports(TypedDict):
 
 
 class Copying(Protocol):
-    """Writes what comes to all of some others.
+    """Write all received data to several other connections.
 
-    :param joins: where this one is put, to be written to.
-    :param others: those that it writes to.
+    :param joins: the list to which this connection is added, so that data is written to it.
+    :param others: the connections that it writes to.
     """
 
     def __init__(self, joins: set[Protocol], others: set[Protocol]) -> None:
@@ -59,7 +59,7 @@ class Copying(Protocol):
 
 
 class Relay:
-    """Copies bytes: what commanders say to the mount, what the mount says to everyone."""
+    """Copy the bytes of commanders to the mount, and the bytes of the mount to everyone."""
 
     def __init__(self, reactor: Any, reply_port: int) -> None:
         self._reactor = reactor

@@ -22,6 +22,6 @@ EVENT = event()
 
 
 def sent_at(data: bytes) -> float:
-    """When the first event in what came was sent, on the machine's monotonic clock, in seconds."""
+    """Return the time when the first event in some data was sent, in seconds of the monotonic clock."""
     end = len(EVENT) - len(TERMINATOR)
     return int(data[end - 20 : end]) / 1e9

@@ -1,4 +1,4 @@
-"""A bridge or a relay in a process, a crowd in another, and what can be measured of them from outside."""
+"""A bridge or a relay in a process, a crowd in another, and the measurements of both from outside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def allow_many_sockets() -> None:
 
 
 class Child(AbstractContextManager[Any]):
-    """A process of ours that is told lines, and answers with lines of JSON."""
+    """A process of ours that reads orders, one a line, and answers with lines of JSON."""
 
     def __init__(self, module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
@@ -47,7 +47,7 @@ class Child(AbstractContextManager[Any]):
         self.process.stdin.write(f"{text}\n".encode())
 
     def answer(self) -> Any:
-        """What it says next."""
+        """Return its next answer."""
         output: Any = self.process.stdout
         line = b""
         while not line.endswith(b"\n"):
@@ -80,7 +80,7 @@ class Daemon(Child):
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
     def memory(self) -> float:
-        """What it holds of the machine's memory, its share of what it shares (PSS), in kB."""
+        """Return its memory with its share of shared memory (PSS), in kB."""
         lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1.024
 
@@ -90,7 +90,7 @@ class Daemon(Child):
 
 
 class Stage(ExitStack):
-    """A daemon on a core of its own, a mount here, and a crowd elsewhere that hears what the mount says."""
+    """A daemon on a core of its own, a mount here, and a crowd elsewhere that receives the mount's events."""
 
     def __init__(self, kind: str, clients: int, path: str = "") -> None:
         super().__init__()

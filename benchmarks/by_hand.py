@@ -1,7 +1,7 @@
 """The floor: code written out for six messages, one at a time, with the checks of the package.
 
-Each pair of functions knows one class and nothing else. What it would refuse is refused (the
-words are not these functions' business), so they can be tested to agree with the package.
+Each pair of functions knows one class only. It rejects the values that the package rejects, with other words,
+so tests can compare both.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ new = object.__new__
 
 
 def setters(cls: type, *names: str) -> list[Callable[[Any, Any], None]]:
-    """How the slots of a class whose objects are frozen are filled."""
+    """Return the functions that fill the slots of a class with frozen objects."""
     return [getattr(cls, name).__set__ for name in names]
 
 
 def refuse(line: bytes) -> NoReturn:
-    """Whatever is rare on the wire is slow here, and is left out."""
+    """Reject a line that these functions do not read, such as one with an unusual spelling of a number."""
     raise ValueError(line)
 
 

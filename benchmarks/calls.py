@@ -181,7 +181,7 @@ class House:
             self.reactor.advance(0.05)
 
     def trace(self, name: str, target: Any, act: Callable[[], object]) -> Trace:
-        """Trace what an act causes, until something is written to a target."""
+        """Trace the calls of an act, until something is written to a target."""
         trace = Trace(name, target)
         with _profile(trace):
             act()

@@ -22,7 +22,7 @@ NOTHING_ELSE = Goal("decode")
 
 
 class AckParameters(msgspec.Struct):
-    """By hand: what an acknowledgement says."""
+    """Read an acknowledgement by hand."""
 
     sequenceId: int
     timeout: float
@@ -77,7 +77,7 @@ OLD_ACK = b"0\n1\n1\n2020-02-27T14:48:27.469\n100"
 
 
 def pass_on(line: bytes) -> bytes:
-    """What the bridge does to each answer."""
+    """Rewrite an answer, as the bridge does."""
     answer: Any = DIALECT.read_reply(line)
     rewritten: bytes = answer.rewritten(7, 2)
     return rewritten
@@ -124,7 +124,7 @@ def decoding(name: str, line: bytes, by_hand: type[Any], decode: Any, read_heade
 
 
 async def measure(run: Run, reactor: Any) -> None:
-    """An acknowledgement, the azimuth topic, what a relay does to a reply, and commands."""
+    """Measure an acknowledgement, the azimuth topic, the rewriting of a reply, and commands."""
     replies = tma2022.decode_reply, tma2022.envelope.read_reply_header
     topics = tma2022.decode_telemetry, tma2022.envelope.read_telemetry_header
     await run.measure(decoding("acknowledgement", ACK, Ack, *replies))

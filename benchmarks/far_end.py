@@ -1,8 +1,8 @@
-"""What runs in the second process: ``python -m benchmarks.far_end KIND PORT COUNT``.
+"""The program of the second process: ``python -m benchmarks.far_end KIND PORT COUNT``.
 
 It connects to PORT, prints where it listens itself, and sends COUNT Acks for each message that
 comes. With COUNT 1 each Ack is made anew and answers that message, as a mount's does. The kinds
-``mount`` and ``raw mount`` also say Done to one who asks for command, as the bridge does.
+``mount`` and ``raw mount`` also send Done to a commander that asks for command, as the bridge does.
 """
 
 from __future__ import annotations

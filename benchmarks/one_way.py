@@ -47,7 +47,7 @@ async def write_simply(stack: SimpleStack) -> None:
 
 
 async def timed(reading: Awaitable[None], writing: Any) -> float:
-    """What a message costs in µs, when one reads and another writes."""
+    """Measure the cost of a message in µs, with a reader and a writer."""
     start = perf_counter()
     Deferred.fromCoroutine(writing)
     await reading
@@ -79,7 +79,7 @@ async def one_process(run: Run, reactor: Any) -> None:
 
 
 async def two_processes(run: Run, reactor: Any) -> None:
-    """The other process sends as soon as it is told to."""
+    """Order the other process to send."""
     pair, peer = await pair_with("ours", COUNT)
     port, far, simple_peer = await accept(reactor, SimpleStack, lambda port: Peer("simple", port, COUNT))
 

@@ -1,4 +1,4 @@
-"""The page in a browser while somebody tracks: how busy its main thread is.
+"""The page in a browser while a commander tracks: how busy its main thread is.
 
 A whole daemon and a simulated mount run in this process, a commander sends 20 targets a second to each axis,
 and a Chromium without a window draws the page in software. Its own count of the main thread's tasks is read
@@ -34,7 +34,7 @@ QUIET, TRACKING = "no tracking", "tracking"
 
 
 def metrics(session: Any, domain: str) -> dict[str, float]:
-    """Return what the page's renderer has counted so far, in seconds."""
+    """Return the counters of the page's renderer, in seconds."""
     session.send("Performance.disable")
     session.send("Performance.enable", {"timeDomain": domain})
     return {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}

@@ -65,7 +65,7 @@ class Callback:
 
 
 def waiting_messages() -> Case:
-    """Messages that came already, read by one who awaits each."""
+    """Read messages that have arrived already, one ``await`` each."""
     pair, feed = in_memory(Communicator, True)
     callback = Callback(decode_reply)
     chunk = ACK_LINE * CHUNK
@@ -99,7 +99,7 @@ def waiting_messages() -> Case:
 
 
 def burst(whole: bool) -> Case:
-    """A burst of short lines of growing size: what a byte costs to cut, and to read by one who waits.
+    """Measure the cost of splitting and reading a byte, for bursts of short lines of growing size.
 
     :param whole: in one piece, as no socket gives it, or in pieces of 64 KiB, as sockets do.
     """
@@ -123,7 +123,7 @@ def burst(whole: bool) -> Case:
 
 
 def backlog() -> Case:
-    """What it costs that a message comes and the oldest is read, with more and more that wait."""
+    """Measure the cost of adding a message and reading the oldest, for growing numbers of messages."""
     depths = (1, 100, 10_000, 100_000)
     rounds = 3000
     subjects: dict[str, Callable[[], float]] = {}

@@ -63,7 +63,7 @@ async def no_codec(pair: Any) -> list[float]:
 
 
 class Bare(Protocol):
-    """Fires `answered` with what comes."""
+    """Protocol that fires `answered` with the received data."""
 
     answered: Deferred[bytes]
 
@@ -95,7 +95,7 @@ async def raw(connection: socket.socket) -> list[float]:
 
 
 async def measure(run: Run, reactor: Any) -> None:
-    """The median, and what one in a hundred exceeds."""
+    """Return the median and the 99th percentile."""
     with one_core(), ExitStack() as stack:
         pairs = {}
         for kind in ("ours", "lines", "ours at once", "lines at once"):

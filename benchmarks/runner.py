@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
 
 Sample = Callable[[], "float | Awaitable[float]"]
-"""Measures a subject once; what it gives is a cost, so less is better."""
+"""Measure a subject once, and return its cost: less is better."""
 
 COMPARE: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], bool]]] = {
     "at most": (lambda ours, theirs: ours / theirs, lambda got, limit: got <= limit),
@@ -42,7 +42,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Case:
-    """One figure: who is measured, in which unit, and what is asked of them."""
+    """One figure: its subjects, its unit and its goals."""
 
     group: str
     name: str
@@ -53,7 +53,7 @@ class Case:
 
 
 def each(call: Callable[[Any], object], arguments: Iterable[Any], count: int) -> float:
-    """What one call costs, in µs of the processor's time: what else runs does not count."""
+    """Return the cost of one call in µs of this process's processor time."""
     start = process_time()
     for argument in arguments:
         call(argument)
@@ -62,16 +62,16 @@ def each(call: Callable[[Any], object], arguments: Iterable[Any], count: int) ->
 
 @dataclass
 class Run:
-    """What was measured so far.
+    """The results so far.
 
-    :ivar say: is told each row of the table.
+    :ivar say: called with each row of the table.
     """
 
     say: Callable[[str], object] = print
     results: list[dict[str, Any]] = field(default_factory=list)
 
     async def measure(self, case: Case) -> None:
-        """Measure a case, after one round that does not count, and print what came out."""
+        """Measure a case, after one round that does not count, and print the result."""
         samples: dict[str, list[float]] = {name: [] for name in case.subjects}
         for repetition in range(-1, case.repetitions):
             for name, sample in case.subjects.items():

@@ -21,7 +21,7 @@ BATCH = 100
 
 
 async def cost(reactor: Any, write: Callable[[], object]) -> float:
-    """What a message costs in µs, when `write` writes a batch of them in each turn of the reactor."""
+    """Measure the cost of a message in µs, when `write` writes a batch in each turn of the reactor."""
     spent = 0.0
     for _ in range(TURNS):
         start = perf_counter()
@@ -42,7 +42,7 @@ def one_by_one(write: Callable[[Any], object], message: Any) -> Callable[[], Non
 
 
 async def connected_client(kind: Callable[..., Any], port: int, *arguments: Any) -> Any:
-    """A pair whose client is connected to a port."""
+    """Return a pair with a client that is connected to a port."""
     connected: Deferred[None] = Deferred()
     pair = kind(
         "ours", HOST, port, HOST, 0, LOG, *arguments, connect_callback=lambda pair: connected.callback(None)

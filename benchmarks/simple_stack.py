@@ -1,6 +1,6 @@
 """The simple stack: `LineReceiver` as it is, a `DeferredQueue`, and the codec that loops.
 
-It is what one writes first, and it is right: no checks are missing. It has no bound and no
+A first version would look like this. It is correct and has all checks. It has no bound and no
 back-pressure.
 """
 

@@ -26,7 +26,7 @@ LOG.addHandler(logging.NullHandler())
 LOG.propagate = False
 
 ACK = AckReply(sequence_id=12345, timestamp=SENT, timeout_ms=5000)
-"""What a mount says most."""
+"""The most frequent reply of a mount."""
 
 ACK_LINE = ACK.encode()
 
@@ -91,7 +91,7 @@ async def pair_with(kind: str, count: int) -> tuple[Any, Peer]:
 
 
 async def accept(reactor: Any, protocol: Callable[[], Protocol], connect: Callable[[int], Any]) -> Any:
-    """Listen, have someone connect, and give what listens, the protocol, and who connected."""
+    """Listen, and connect a client. Return the listening port, the server's protocol and the client."""
     accepted: Deferred[Any] = Deferred()
 
     class Accepting(ServerFactory):
@@ -108,7 +108,7 @@ async def accept(reactor: Any, protocol: Callable[[], Protocol], connect: Callab
 
 
 class Sink(Protocol):
-    """Drops what comes."""
+    """Protocol that drops all data."""
 
 
 def quiet(protocol: Callable[[], Protocol]) -> Any:
@@ -119,9 +119,9 @@ def quiet(protocol: Callable[[], Protocol]) -> Any:
 
 
 class one_core(AbstractContextManager[None]):
-    """Keeps this process, and those that it starts meanwhile, on one core, where that can be done.
+    """Keep this process, and each process that it starts from now on, on one core, if the system allows it.
 
-    :param others: on all cores but that one, if there are any.
+    :param others: True for all cores but that one, if there are others.
     """
 
     def __init__(self, others: bool = False) -> None:
@@ -139,7 +139,7 @@ class one_core(AbstractContextManager[None]):
 
 
 async def drain(reactor: Any, turns: int = 3) -> None:
-    """Let what was written be sent and read."""
+    """Run the reactor until the written data is sent and read."""
     for _ in range(turns):
         turn: Awaitable[None] = Deferred()
         reactor.callLater(0, turn.callback, None)  # type: ignore[attr-defined]

@@ -63,7 +63,7 @@ def start_time(arguments: list[str], listening: str) -> float:
 
 
 def memory(arguments: list[str], listening: str) -> float:
-    """The memory of an idle daemon in MiB: what it holds of the machine's (RSS)."""
+    """Measure the resident memory (RSS) of an idle daemon, in MiB."""
     with daemon(arguments, listening) as (pid, _):
         time.sleep(SETTLE)
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -71,7 +71,7 @@ def memory(arguments: list[str], listening: str) -> float:
 
 
 async def measure(run: Run, reactor: Any) -> None:
-    """What it costs to have the package, before it does anything."""
+    """Measure the cost of the package before it does anything."""
     imports = {"ours": "mtmount_twisted", "reactor": "twisted.internet.reactor"}
     subjects: dict[str, Callable[[], float]] = {
         name: partial(import_time, module) for name, module in imports.items()

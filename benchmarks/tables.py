@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "explanation" / "performance.rst"
 HEADINGS = ("figure", "costs", "compared with", "ratio", "goal", "met")
 
 GENERATED = re.compile(r"(?<=\.\. from results.json: )([^\n]+)\n.*?(?=\n\.\. end\n)", re.DOTALL)
-"""What stands between the comments that name a table and the one that ends it."""
+"""The text between the comment that names a table and the comment that ends it."""
 
 
 def page(text: str, content: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""Live events of the web beside commands: what 200 streams cost a command's round trip.
+"""Live events of the web beside commands: the cost of 200 streams for a command's round trip.
 
 A bridge with its web and its journal, the mount and the commander share one core, and only one of them has
-something to do at a time; who reads the streams is on the others. The mount says 100 events a second, and
-each stream asks for those. The same daemon is measured with streams and without, in turn.
+something to do at a time; the reader of the streams is on the others. The mount sends 100 events a second,
+and each stream asks for those. The same daemon is measured with streams and without, in turn.
 
 It also runs in the processes that this needs: ``python -m benchmarks.web_streams daemon|mount|readers ...``.
 """
@@ -140,9 +140,9 @@ def mount(reply_port: str) -> None:
 
 
 class Readers:
-    """Who reads the streams; it is told lines, and answers each with JSON.
+    """The reader of the streams. It reads orders, one a line, and answers each with JSON.
 
-    ``read N``: read so many streams from now on. ``report``: what came since the last report.
+    ``read N``: read so many streams from now on. ``report``: the data received since the last report.
     """
 
     def __init__(self, port: str) -> None:
@@ -222,7 +222,7 @@ class PacedCommander(RawCommander):
 
 
 class Stage(ExitStack):
-    """All of it, and a commander who has command."""
+    """All processes, and a commander that has command."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -242,7 +242,7 @@ class Stage(ExitStack):
         await self.commander.take_command()
 
     async def trips(self, streams: int) -> Values:
-        """What a round trip takes beside so many streams, in µs, and what they get."""
+        """Measure the duration of a round trip beside so many streams in µs, and their events."""
         self.readers.tell(f"read {streams}")
         self.readers.answer()
         time.sleep(0.2)
@@ -276,7 +276,7 @@ class WebDaemon(Daemon):
 
 
 async def measure(run: Run, reactor: Any) -> None:
-    """The round trip, and what the streams get meanwhile."""
+    """Measure the round trip, and the events of the streams in that time."""
     allow_many_sockets()
     with tempfile.TemporaryDirectory() as folder, Stage(folder) as stage:
         await stage.begin()
