@@ -1,9 +1,9 @@
 """The daemon between commanders and mount: ``python -m benchmarks.bridge_daemon KIND REPLY_PORT [PATH]``.
 
-KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``profile``, which writes the result
-of ``cProfile`` to PATH when it is terminated; or ``relay``, which only copies bytes. REPLY_PORT is the port on
-which the one commander with a pair listens for replies, 0 for none. The daemon prints its ports as JSON (see
-`Ports`), and reads the port of the mount's commands from standard input.
+KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``profile``, which writes the
+result of ``cProfile`` to PATH when it is terminated; or ``relay``, which only copies bytes. REPLY_PORT is the
+port on which the one commander with a pair listens for replies, 0 for none. The daemon prints its ports as
+JSON (see `Ports`), and reads the port of the mount's commands from standard input.
 """
 
 from __future__ import annotations
