@@ -99,10 +99,10 @@ class IClient(Interface):
 class IControllerLink(Interface):
     """The link to the controller, as the bridge uses it while the link is up."""
 
-    has_room: bool = Attribute("True if the link accepts a command now.")
+    room: int = Attribute("Number of commands that the link accepts now.")
 
     def send(data: bytes) -> None:
-        """Send a command, terminator included. Call this only while `has_room` is True."""
+        """Send a command, terminator included. Call this only while `room` is not 0."""
 
 
 class IBridge(Interface):

@@ -32,7 +32,7 @@ Rules beyond those of the protocol:
   again.
 
 Next to read: `authority`, the states of command upstream; `lease`, the rules as a value; `dispatcher`,
-which sends the commands.
+which takes the commands; `effects`, which this module decides.
 """
 
 from __future__ import annotations
@@ -42,17 +42,16 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, Meaning
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.interfaces import IClient
-from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.records import ChangeRecord
 
 from .authority import Authority, AuthorityInput, next_authority
 from .dispatcher import CommandDispatcher, why_overtaken
+from .effects import CancelTimer, Effect, Log, SetTimer, Timer
 from .event_bus import EventBus
 from .lease import Lease
 from .pending import OnComplete
@@ -83,6 +82,30 @@ class _Phase(Enum):
     """It was granted, sent or refused."""
 
 
+_PHASES = {
+    _Phase.WAITING: (_Phase.ANSWERED, _Phase.ENDED),
+    _Phase.ANSWERED: (_Phase.ENDED,),
+    _Phase.ENDED: (),
+}
+
+
+class _Loss(Enum):
+    """What is due because of the loss of a holder."""
+
+    NOTHING = "nothing"
+    GRACE = "grace"
+    """The holder is gone or sends no more, and the bridge waits for its return."""
+    STOP = "stop"
+    """No client has command, and the mount must be stopped as soon as the controller is connected."""
+
+
+_LOSSES = {
+    _Loss.NOTHING: (_Loss.NOTHING, _Loss.GRACE, _Loss.STOP),
+    _Loss.GRACE: (_Loss.NOTHING,),
+    _Loss.STOP: (_Loss.STOP, _Loss.NOTHING),
+}
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     """An ask that waits for the controller's answer, or a command behind such an ask.
@@ -102,14 +125,20 @@ class _Waiting:
         """True if it stops a part of the mount."""
         return self.header.kind.is_stop
 
+    def become(self, after: _Phase) -> None:
+        """Change the phase.
+
+        :raises RuntimeError: if the phase cannot follow the present one.
+        """
+        self.phase = next_state(_PHASES, self.phase, after)
+
 
 class CommandArbiter:
     """Grants command to clients, and releases it."""
 
     def __init__(
         self,
-        clock: IReactorTime,
-        log: logging.Logger,
+        effects: list[Effect],
         rules: CommandRules,
         bus: EventBus,
         registry: ClientRegistry,
@@ -117,8 +146,7 @@ class CommandArbiter:
         lease: Lease,
         dialect: Dialect,
     ) -> None:
-        self._clock = clock
-        self._log = log
+        self._effects = effects
         self._rules = rules
         self._bus = bus
         self._registry = registry
@@ -127,10 +155,8 @@ class CommandArbiter:
         self._dialect = dialect
         self._authority = Authority.RELEASED
         self._waiting: dict[_Waiting, None] = {}  # in the order of arrival
-        self._finished: set[IClient] = set()  # clients that have closed their sending side only
-        self._ending = False  # a lost holder gets no time of grace
-        self._owes_stop = False  # the time of grace ended while the link was down
-        self._grace: IDelayedCall | None = None
+        self._loss = _Loss.NOTHING
+        self._grace_time: float | None = rules.lease_grace  # s; None: a lost holder gets none
 
     # Asks
 
@@ -196,7 +222,7 @@ class CommandArbiter:
         """End the wait of an ask or command; return False if it has ended already."""
         if each.phase is _Phase.ENDED:
             return False
-        each.phase = _Phase.ENDED
+        each.become(_Phase.ENDED)
         del self._waiting[each]
         each.client.in_flight -= 1
         return True
@@ -244,11 +270,8 @@ class CommandArbiter:
         if not self._authority.is_granted and self._dispatcher.link is not None:
             self._ask_upstream()  # the controller accepts commands from its holder only
         self._dispatcher.begin(client, header, then, session_id)
-        with self._registry.gathering():
-            for each in overtaken:
-                self._dispatcher.refuse(
-                    each.client, each.header, why_overtaken(client, header), each.session_id
-                )
+        for each in overtaken:
+            self._dispatcher.refuse(each.client, each.header, why_overtaken(client, header), each.session_id)
 
     def _take_stops(self, holder: IClient) -> None:
         """Send the waiting stops of the new holder at once, before its other commands."""
@@ -293,15 +316,15 @@ class CommandArbiter:
         """Give command to a client that does not have it, and end the lease of the previous holder."""
         lease = self._lease
         previous_holder, number = lease.holder, lease.number
-        self._stop_grace()
-        self._owes_stop = False  # the new holder is in charge
+        self._end_grace()
+        self._become(_Loss.NOTHING)  # the new holder is in charge
         lease.grant(grantee)
         if previous_holder is not None:
             self._ended(previous_holder, number, why)
         self._publish_change("lease_granted", grantee, f"lease {lease.number}")
-        self._log.info("%s has command (lease %d)", grantee.name, lease.number)
+        self._log(logging.INFO, "%s has command (lease %d)", grantee.name, lease.number)
         self._take_stops(grantee)
-        if grantee in self._finished:
+        if self._registry.sends_no_more(grantee):
             self._miss(grantee)
 
     def hand_command(self, holder: IClient, grantee_name: str) -> str:
@@ -323,7 +346,7 @@ class CommandArbiter:
     @property
     def grace(self) -> bool:
         """True while the bridge waits for a lost holder."""
-        return self._grace is not None
+        return self._loss is _Loss.GRACE
 
     def _accept(self, client: IClient, header: CommandEnvelope, session_id: int | None = None) -> None:
         """Acknowledge a command that the bridge itself carries out, and report it as done."""
@@ -333,7 +356,7 @@ class CommandArbiter:
 
     def _release(self, why: str) -> None:
         """End the lease, and give command back to the controller."""
-        self._stop_grace()
+        self._end_grace()
         previous_holder, number = self._lease.holder, self._lease.number
         if previous_holder is not None:
             self._lease.release()
@@ -344,11 +367,15 @@ class CommandArbiter:
         """Withdraw the unsent commands of a lease that is over, and publish its end."""
         self._dispatcher.withdraw(number, f"refused: {self._lease.describe()}")
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
-        self._log.info("%s no longer has command (lease %d): %s", previous_holder.name, number, why)
+        text = "%s no longer has command (lease %d): %s"
+        self._log(logging.INFO, text, previous_holder.name, number, why)
 
     def _publish_change(self, kind: str, client: IClient, detail: str) -> None:
         bus = self._bus
-        bus.publish(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
+        self._effects.append(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
+
+    def _log(self, level: int, text: str, *arguments: object) -> None:
+        self._effects.append(Log(level, text, arguments))
 
     # Upstream
 
@@ -369,7 +396,7 @@ class CommandArbiter:
         self._step_authority(_OUTCOMES[meaning])
         waiting = self._unanswered()
         for each in waiting:
-            each.phase = _Phase.ANSWERED
+            each.become(_Phase.ANSWERED)
         not_granted = ""
         if meaning is Meaning.SUCCEEDED:  # for an ask behind one whose grantee loses command at once
             explanation = "refused: command was given up meanwhile"
@@ -378,7 +405,7 @@ class CommandArbiter:
             self._release(f"the controller refused: {explanation}")
             explanation = f"refused: {explanation}"
         else:
-            self._log.warning("can't get command from the controller: %s", explanation)
+            self._log(logging.WARNING, "can't get command from the controller: %s", explanation)
             not_granted = f"not sent: command was not granted: {explanation.partition(': ')[2]}"
         for each in waiting:
             if not self._take_out(each):  # a stop overtook it
@@ -408,7 +435,8 @@ class CommandArbiter:
         """Ask a newly connected controller for command if a client holds it; it knows no earlier grant."""
         if self._lease.holder is not None:
             self._ask_upstream()
-        elif self._owes_stop:
+        elif self._loss is _Loss.STOP:
+            self._become(_Loss.NOTHING)
             self._stop_all()
 
     def link_down(self) -> None:
@@ -428,10 +456,10 @@ class CommandArbiter:
             and client.may_have_command
         ):
             self._lease.pass_on(client)  # the same commander after a reload of the configuration
-        self._finished.discard(client)
-        if self._lease.holder is client and self._grace is not None:
-            self._stop_grace()
-            self._log.info("%s is back in time and keeps command (lease %d)", client.name, self._lease.number)
+        if self._lease.holder is client and self.grace:
+            self._end_grace()
+            text = "%s is back in time and keeps command (lease %d)"
+            self._log(logging.INFO, text, client.name, self._lease.number)
 
     def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting asks and commands of a client before its connection is closed."""
@@ -441,66 +469,77 @@ class CommandArbiter:
 
     def left(self, client: IClient) -> None:
         """Remove a client; if it has command, its time of grace begins."""
-        self._finished.discard(client)
         asks = [each for each in self._unanswered() if each.grantee is client]
         self._drop(asks, f"refused: {client.name} is gone")
-        if self._lease.holder is client:
-            self._miss(client)
+        self.finished(client)
 
     def finished(self, client: IClient) -> None:
-        """Note that a client has closed its sending side only: as a holder it counts as lost."""
-        self._finished.add(client)
+        """Note that a client has closed its sending side: as a holder it counts as lost."""
         if self._lease.holder is client:
             self._miss(client)
 
     def _miss(self, holder: IClient) -> None:
         """Begin the time of grace of a holder that is gone or sends no more, unless it has begun."""
-        if self._grace is None and self._ending:
-            self._grace_is_over(holder)
-        elif self._grace is None:
-            how, seconds = "sends no more" if holder in self._finished else "is gone", self._rules.lease_grace
-            self._log.warning("%s, which has command, %s: waiting %g s for it", holder.name, how, seconds)
-            self._grace = Deadline(self._clock, seconds, self._grace_is_over, holder)
+        if self.grace:
+            return
+        if self._grace_time is None:
+            self._lose(holder)
+            return
+        how = "sends no more" if self._registry.sends_no_more(holder) else "is gone"
+        text = "%s, which has command, %s: waiting %g s for it"
+        self._log(logging.WARNING, text, holder.name, how, self._grace_time)
+        self._become(_Loss.GRACE)
+        self._effects.append(SetTimer(Timer.GRACE, self._grace_time))
 
-    def end_grace(self) -> None:
-        """End the time of grace and give no other: a bridge that ends cannot stop the mount later."""
-        self._ending = True
-        holder = self._lease.holder
-        if self._grace is not None and holder is not None:
-            self._stop_grace()
-            self._grace_is_over(holder)
+    def give_no_grace(self) -> None:
+        """Give no time of grace from now on: a bridge that ends cannot stop the mount later."""
+        self._grace_time = None
+        if self.grace:
+            self._effects.append(CancelTimer(Timer.GRACE))
+            self.grace_is_over()
 
-    def _grace_is_over(self, client: IClient) -> None:
-        self._grace = None
+    def grace_is_over(self) -> None:
+        """End the lease of a holder that did not return."""
+        self._become(_Loss.NOTHING)
+        if self._lease.holder is not None:
+            self._lose(self._lease.holder)
+
+    def _lose(self, holder: IClient) -> None:
         rule = self._rules.on_loss
-        self._log.warning("%s did not return in time: %s; nobody has command", client.name, rule)
+        text = "%s did not return in time: %s; nobody has command"
+        self._log(logging.WARNING, text, holder.name, rule)
         if rule == "stop":
             self._stop_all()
         self._release("its holder is gone")
 
     def _stop_all(self) -> None:
-        self._owes_stop = self._dispatcher.link is None
-        if self._owes_stop:
-            self._log.critical("can't stop the mount until the controller is connected")
+        if self._dispatcher.link is None:
+            self._become(_Loss.STOP)
+            self._log(logging.CRITICAL, "can't stop the mount until the controller is connected")
             return
         for stop in self._dialect.stops():
             header = self._dispatcher.header_of(stop)
             self.take(self._dispatcher.own, header, partial(self._stopped, header.kind.name))
 
     def _stopped(self, stop: str, meaning: Meaning | None, explanation: str) -> None:
-        """Log a stop that failed; owe it again if its outcome is unknown and no client has command.
+        """Log a stop that failed; if its outcome is unknown and no client has command, stop again later.
 
         The mount refuses the stop of a part that is off, which does not move. An unknown outcome is worse.
         """
-        self._owes_stop = self._owes_stop or (meaning is None and self._lease.holder is None)
+        if meaning is None and self._lease.holder is None:
+            self._become(_Loss.STOP)
         if meaning is not Meaning.SUCCEEDED:
             level = logging.CRITICAL if meaning is None else logging.WARNING
-            self._log.log(level, "%s, because the holder of command is gone, failed: %s", stop, explanation)
+            text = "%s, because the holder of command is gone, failed: %s"
+            self._log(level, text, stop, explanation)
 
-    def _stop_grace(self) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+    def _become(self, after: _Loss) -> None:
+        self._loss = next_state(_LOSSES, self._loss, after)
+
+    def _end_grace(self) -> None:
+        if self.grace:
+            self._become(_Loss.NOTHING)
+            self._effects.append(CancelTimer(Timer.GRACE))
 
     def close(self) -> None:
         """End the lease and give command back, after the ends of all commands in flight."""

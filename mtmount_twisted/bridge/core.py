@@ -1,20 +1,23 @@
 """The bridge's decisions: which command it accepts, where each reply goes, how each command ends.
 
 The front ends and the controller's link call `Bridge` when a commander or the controller connects, sends a
-line or disconnects. `Bridge` acts on the objects that it received: clients, the controller's link, the event
-bus. It knows neither sockets nor files. Each command ends exactly once for its commander: with the mount's
-own reply, or with a NoAck of the bridge. The explanation of such a NoAck begins with one of `REASONS`.
+line or disconnects. `Bridge` and its parts decide, and append what shall happen to one list of effects. Then
+`effects.Performer` performs them: it sends to clients and to the controller's link, publishes records, sets
+timers and writes the log. The bridge knows neither sockets nor files. Each command ends exactly once for its
+commander: with the mount's own reply, or with a NoAck of the bridge. The explanation of such a NoAck begins
+with one of `REASONS`.
 
 Next to read: the parts of the bridge, `registry` (connected clients), `dispatcher` (pending commands),
-`arbiter` (the lease), `last_values` (the events for a new client) and `event_bus` (records); `commanders` and
-`link`, which call the bridge.
+`arbiter` (the lease), `last_values` (the events for a new client), `event_bus` (records) and `effects`;
+`commanders` and `link`, which call the bridge.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
+from enum import Enum
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -35,12 +38,15 @@ from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IBridge, IClient, IControllerLink
 from mtmount_twisted.journal.schema import CONTROLLER as CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
-from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.machines import next_state
+from mtmount_twisted.net.rate_limited_log import A_FEW
+from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord, LineRecord
 
 from .arbiter import CommandArbiter
 from .dispatcher import REASONS as REASONS
 from .dispatcher import CommandDispatcher
+from .effects import Dismiss, Effect, Log, Performer, SendUpstream, Timer
 from .event_bus import EventBus
 from .last_values import LastValueCache
 from .lease import Lease
@@ -56,6 +62,23 @@ MAX_REFUSALS = 100
 observer."""
 
 
+class _State(Enum):
+    """The states of the bridge."""
+
+    OPEN = "open"
+    ENDING = "ending"
+    """It accepts only stops, and waits for the ends of the pending commands."""
+    CLOSED = "closed"
+    """It accepts nothing."""
+
+
+_STATES = {
+    _State.OPEN: (_State.ENDING, _State.CLOSED),
+    _State.ENDING: (_State.ENDING, _State.CLOSED),
+    _State.CLOSED: (_State.CLOSED,),
+}
+
+
 @implementer(IBridge)
 class Bridge:
     """Share one controller among many clients.
@@ -68,6 +91,7 @@ class Bridge:
     :param source: the source of the commands that the bridge sends to the controller.
     :ivar lease: the lease, with the holder of command.
     :ivar known: the last values of the mount.
+    :ivar performer: performs the effects.
     """
 
     def __init__(
@@ -85,16 +109,16 @@ class Bridge:
         self._clock = clock
         self._log = log
         self._rules = rules
-        self._closed = False
-        self._ending = False  # the bridge accepts only stops
-        self._limited_log = RateLimitedLog(clock, log)
-        self._clients_log = RateLimitedLog(clock, log, A_FEW)
+        self._state = _State.OPEN
+        self._emptied: Waiters[None] = Waiters()  # of those who wait until no command is pending
         self._bus = bus
-        self._registry = registry = ClientRegistry(bus, dialect.terminator)
+        self._effects: list[Effect] = []
+        self._registry = registry = ClientRegistry(self._effects, bus, dialect.terminator)
         self._dispatcher = dispatcher = CommandDispatcher(
-            clock, log, rules, bus, registry, self.lease, source, dialect
+            self._effects, clock.seconds, rules, bus, registry, self.lease, source, dialect
         )
-        self._arbiter = CommandArbiter(clock, log, rules, bus, registry, dispatcher, self.lease, dialect)
+        self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
+        self.performer = Performer(self._effects, clock, log, bus, self._send_upstream, self._timer_ended)
 
     @property
     def clients(self) -> dict[str, IClient]:
@@ -133,7 +157,45 @@ class Bridge:
         :param grantee_name: the name of the connected client that receives command.
         :return: empty if the grantee has command now, else the reason for the refusal.
         """
-        return "the bridge ends" if self._closed else self._arbiter.hand_command(holder, grantee_name)
+        if self._state is _State.CLOSED:
+            return "the bridge ends"
+        why = self._arbiter.hand_command(holder, grantee_name)
+        self._act()
+        return why
+
+    # Effects
+
+    def _act(self) -> None:
+        """Perform the effects of a decision; at last, send observers what was gathered for them.
+
+        Each method that decides ends with this call. While effects are performed it does nothing: they are
+        performed by the call that began.
+        """
+        performer, registry = self.performer, self._registry
+        if performer.is_performing:
+            return
+        if self._effects:
+            performer.perform()
+        while registry.gathered:
+            registry.deliver_gathered()
+            performer.perform()
+        if self._state is not _State.OPEN and not self.pending:
+            self._emptied.fire(None)
+
+    def _send_upstream(self, effect: SendUpstream) -> None:
+        link = self._dispatcher.link
+        if link is not None and effect.epoch == self._bus.epoch:
+            try:
+                link.send(effect.data)
+            finally:
+                self._dispatcher.sent_upstream()
+
+    def _timer_ended(self, timer: Timer) -> None:
+        if timer is Timer.SWEEP:
+            self._dispatcher.sweep()
+        else:
+            self._arbiter.grace_is_over()
+        self._act()
 
     # Clients
 
@@ -143,13 +205,15 @@ class Bridge:
         self._publish_change("connected", client.name, "", client.may_command)
         self._arbiter.came(client)
         self._registry.tell_one(client, self.known.current)
+        self._act()
 
     def client_lost(self, client: IClient, why: str) -> None:
         """Remove a client that is gone. Its commands continue; only observers receive their replies."""
         self._registry.leave(client)
         self._publish_change("disconnected", client.name, why, client.may_command)
-        if not self._closed:
+        if self._state is not _State.CLOSED:
             self._arbiter.left(client)
+        self._act()
 
     def client_finished(self, client: IClient) -> None:
         """Note that a client sends no more and still listens: it keeps command as long as one that is gone.
@@ -157,31 +221,46 @@ class Bridge:
         The client's commands continue, its asks too: if an ask brings it command, the client counts as gone
         from then on. The client receives replies and events until it is lost.
         """
+        self._registry.note_sends_no_more(client)
         self._publish_change("finished", client.name, "", client.may_command)
-        if not self._closed:
+        if self._state is not _State.CLOSED:
             self._arbiter.finished(client)
+        self._act()
 
     def client_leaves(self, client: IClient, why: str) -> None:
         """End the commands of a client that the site is about to close, and send the client their ends."""
-        with self._registry.gathering():
-            self._arbiter.leaves(client, why)
-            self._dispatcher.lose(why, client)
+        self._arbiter.leaves(client, why)
+        self._dispatcher.lose(why, client)
+        self._act()
 
     def cut_off(self, client: IClient, why: str) -> None:
         """Remove a slow consumer, or a client that gives way at a full port, before its disconnection.
 
-        The bridge ignores all later lines of the client.
+        The bridge ignores all later lines of the client, and the client drops what it is sent.
         """
         self._registry.leave(client)
         self.counts["cut_off"] += 1
         self._publish_change("cut_off", client.name, why, client.may_command)
-
-    def gathering(self) -> AbstractContextManager[None]:
-        """Batch the replies to observers while several commands are processed."""
-        return self._registry.gathering()
+        self._act()
 
     def commanded(self, client: IClient, line: bytes) -> None:
         """Dispatch a command of a client. If the client was dismissed or cut off, only record the line."""
+        self._command(client, line)
+        self._act()
+
+    def all_commanded(self, client: IClient, lines: Iterable[bytes]) -> None:
+        """Dispatch the commands of a client, up to one that ends its session: see `commanded`.
+
+        Observers receive the replies to all of them together.
+        """
+        for line in lines:
+            self._command(client, line)
+            self.performer.perform()
+            if not self._registry.is_here(client):
+                break
+        self._act()
+
+    def _command(self, client: IClient, line: bytes) -> None:
         try:
             header = self.dialect.read_command(line)
         except LineError as error:
@@ -218,15 +297,15 @@ class Bridge:
         """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop."""
         whole, header = self._read(line)
         if header is None or header.kind.is_ask or header.kind.is_stop:
-            self.commanded(client, line)
+            self._command(client, line)
         elif self._registry.is_here(client):
             self._publish_line(client.name, line, whole, client.may_command)
             self._dispatcher.refuse(client, header, "not sent: overtaken by a stop")
+        self._act()
 
     def _bear(self, client: IClient) -> None:
         """Dismiss an observer that sends too many commands, after the refusal of one."""
-        here = self._registry.is_here(client)
-        if here and not client.may_command and self._registry.refusals_of(client) >= MAX_REFUSALS:
+        if not client.may_command and self._registry.count_refusal(client) >= MAX_REFUSALS:
             self._dismiss(client, "it is an observer and keeps sending commands")
 
     def unheard(self, client: IClient, lines: list[bytes]) -> None:
@@ -236,15 +315,15 @@ class Bridge:
         connected as the protocol requires, so the bounds for clients without rights apply to the records of
         its lines.
         """
-        self._clients_log.warning(
-            "%s: dropped %d commands: the reply connection is not up", client.name, len(lines)
-        )
+        text = "%s: dropped %d commands: the reply connection is not up"
+        self._effects.append(Log(logging.WARNING, text, (client.name, len(lines)), burst=A_FEW))
         for line in lines:
             whole, header = self._read(line)
             self._publish_line(client.name, line, whole, False)
             if header is not None:
                 why = "not sent: its connection for replies is not up"
                 self._dispatcher.refuse(client, header, why, privileged=False)
+        self._act()
 
     def _malformed(self, client: IClient, line: bytes, error: LineError) -> None:
         """Close a connection that sent a malformed line; if the line names a command, refuse the command."""
@@ -258,7 +337,7 @@ class Bridge:
 
     def _dismiss(self, client: IClient, why: str) -> None:
         self._registry.leave(client)  # the bridge ignores its later lines
-        client.dismiss(why)
+        self._effects.append(Dismiss(client, why))
 
     def _why_not(self, client: IClient, header: CommandEnvelope, defers: bool) -> str:
         """Return the reason for the refusal of a command; empty if the bridge accepts it.
@@ -268,12 +347,12 @@ class Bridge:
         kind = header.kind
         if not client.may_command:
             return "refused: this client only observes"
-        if self._closed or (self._ending and not kind.is_stop):
+        if self._state is _State.CLOSED or (self._state is _State.ENDING and not kind.is_stop):
             return "not sent: the bridge ends"
         if not kind.is_ask:
             if self.lease.holder is not client and not defers and not self._is_free(kind):
                 return f"refused: {self.lease.describe()}"
-            if self.link is None:
+            if self._dispatcher.link is None:
                 return "not sent: the controller is not connected"
         if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if kind.is_stop or kind.is_ask else 0):
             return f"busy: {client.in_flight} commands of {client.name} are in flight"
@@ -290,26 +369,25 @@ class Bridge:
         self._dispatcher.link_up(link)
         self._bus.epoch += 1
         self._publish_change("link_up", CONTROLLER)
-        self._log.info("the controller is connected (epoch %d); %s", self.epoch, self.lease.describe())
+        text = "the controller is connected (epoch %d); %s"
+        self._effects.append(Log(logging.INFO, text, (self.epoch, self.lease.describe())))
         self._arbiter.link_up()
+        self._act()
 
     def link_down(self, why: str) -> None:
         """End the epoch and all pending commands: a connection to the controller was lost."""
         self._dispatcher.link = None
         self.known.link_down()
         self._publish_change("link_down", CONTROLLER, why)
-        in_flight = len(self.pending)
-        level = logging.INFO if self._closed else logging.WARNING
-        self._log.log(level, "lost the controller (epoch %d, %d in flight): %s", self.epoch, in_flight, why)
+        level = logging.INFO if self._state is _State.CLOSED else logging.WARNING
+        text = "lost the controller (epoch %d, %d in flight): %s"
+        self._effects.append(Log(level, text, (self.epoch, len(self.pending), why)))
         self._dispatcher.lose("the link to the controller was lost")
         self._arbiter.link_down()
+        self._act()
 
     def said(self, lines: list[bytes]) -> None:
         """Process lines of the controller, and pass events to all clients together."""
-        with self._registry.gathering():
-            self._hear(lines)
-
-    def _hear(self, lines: list[bytes]) -> None:
         events: list[EventEnvelope] = []
         for line in lines:
             try:
@@ -317,30 +395,35 @@ class Bridge:
             except LineError as error:
                 self._publish_line(CONTROLLER, error.line, None)
                 self.counts["unreadable"] += 1
-                self._limited_log.warning("dropped a line of the controller that is not a reply: %s", error)
+                text = "dropped a line of the controller that is not a reply: %s"
+                self._effects.append(Log(logging.WARNING, text, (error,), burst=1))
                 continue
             if isinstance(reply, EventEnvelope):
                 self._publish_line(CONTROLLER, reply.line, reply)
                 self._learn(reply)
                 events.append(reply)
-            else:
-                self._publish_line(CONTROLLER, line, reply)
-                if events:
-                    self._registry.tell_all(events)  # before the reply, in the order of arrival
-                    events = []
-                self._dispatcher.answer(reply)
+                continue
+            self._publish_line(CONTROLLER, line, reply)
+            if events:
+                self._registry.tell_all(events)  # before the reply, in the order of arrival
+                events = []
+            self._dispatcher.answer(reply)
+            self.performer.perform()
         if events:
             self._registry.tell_all(events)
+        self._act()
 
     def _learn(self, event: EventEnvelope) -> None:
         forgotten = self.known.learn(event)
         if forgotten:
             self.counts["forgotten"] += forgotten
-            self._limited_log.warning("too many last values: a new client does not receive all of them")
+            text = "too many last values: a new client does not receive all of them"
+            self._effects.append(Log(logging.WARNING, text, (), burst=1))
 
     def hand_over(self) -> None:
         """Hand commands to the link while it has room; the link calls this when it has room again."""
         self._dispatcher.hand_over()
+        self._act()
 
     # Records
 
@@ -355,11 +438,13 @@ class Bridge:
         bus = self._bus
         code = None if header is None else header.code
         sequence_id = None if header is None else header.sequence_id
-        bus.publish(LineRecord(bus.now(), bus.epoch, peer, "from", line, code, sequence_id, privileged))
+        self._effects.append(
+            LineRecord(bus.now(), bus.epoch, peer, "from", line, code, sequence_id, privileged)
+        )
 
     def _publish_change(self, kind: str, peer: str, detail: str = "", privileged: bool = True) -> None:
         bus = self._bus
-        bus.publish(ChangeRecord(bus.now(), bus.epoch, peer, kind, detail, privileged))
+        self._effects.append(ChangeRecord(bus.now(), bus.epoch, peer, kind, detail, privileged))
 
     # The end
 
@@ -372,10 +457,12 @@ class Bridge:
         :returns: a Deferred that fires when no command is pending, the time is up, or it is cancelled; it
             never fails.
         """
-        self._ending = True
-        self._arbiter.end_grace()
+        self._become(_State.ENDING)
+        self._arbiter.give_no_grace()
         if self.pending:
-            self._log.info("%d commands in flight: waiting %g s for their ends", len(self.pending), seconds)
+            text = "%d commands in flight: waiting %g s for their ends"
+            self._effects.append(Log(logging.INFO, text, (len(self.pending), seconds)))
+        self._act()
         draining = Deferred.fromCoroutine(self._drained())
         late = Deadline(self._clock, seconds, draining.cancel)
 
@@ -389,9 +476,8 @@ class Bridge:
 
     async def _drained(self) -> None:
         while self.pending:
-            await self.pending.emptied.wait()
-            # In that turn the last commander receives its reply, and the commands that waited behind begin.
-            await deferLater(self._clock, 0)
+            await self._emptied.wait()
+            await deferLater(self._clock, 0)  # the caller of the bridge goes on first
 
     def close(self) -> None:
         """End every pending command, the lease and every timer; the bridge sends no later command.
@@ -399,12 +485,16 @@ class Bridge:
         If the controller may think that the bridge has command, the bridge hands ``NONE`` to the link now,
         provided that the link has room. ``NONE`` reaches the controller if the link still writes its buffer.
         """
-        self._closed = True
+        self._become(_State.CLOSED)
         self._dispatcher.lose("the bridge ends")
         self._arbiter.close()
         self._dispatcher.lose("the bridge ends")
         self._dispatcher.stop()
+        self._act()
         self._bus.close()
+
+    def _become(self, after: _State) -> None:
+        self._state = next_state(_STATES, self._state, after)
 
     def _read(self, line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
         """Return the header of a command, None if malformed, and the header as far as a refusal needs it."""

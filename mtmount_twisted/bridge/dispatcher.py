@@ -8,16 +8,16 @@ An accepted stop ends every command that waits to be written, of every commander
 the commanders sent those commands before the stop. If the bridge only wrote the stop first, the mount would
 stop, and then begin to move.
 
-Next to read: `pending`, the table of commands; `dialects.dialect`, the rewriting of a line; `core`, the
-caller.
+Next to read: `pending`, the table of commands; `effects`, which this module decides; `dialects.dialect`, the
+rewriting of a line; `core`, the caller.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
@@ -25,11 +25,10 @@ from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, 
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.interfaces import IClient, IControllerLink
 from mtmount_twisted.journal.schema import CONTROLLER
-from mtmount_twisted.net.deadlines import Deadline
-from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.records import CommandRecord, LineRecord
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
+from .effects import CancelTimer, Effect, Log, SendUpstream, SetTimer, Timer
 from .event_bus import EventBus
 from .lease import Lease
 from .pending import ACKED, WAITING, OnComplete, PendingCommand, PendingCommands
@@ -79,11 +78,13 @@ class _Own:
 class CommandDispatcher:
     """Dispatch commands to the controller, and return their replies.
 
-    :param clock: an ``IReactorTime`` with monotonic `seconds`.
+    :param effects: receives the effects.
+    :param seconds: return the time (s, monotonic).
     :param source: the source of the commands that the bridge sends to the controller.
     :param dialect: the controller's protocol.
     :ivar link: the controller's link while it is up, else None.
     :ivar own: the bridge as a sender of commands.
+    :ivar pending: the pending commands.
     :ivar stops: the number of accepted stops.
 
     The first sequence id is random: a controller may still finish a command of an earlier process of the
@@ -92,8 +93,8 @@ class CommandDispatcher:
 
     def __init__(
         self,
-        clock: IReactorTime,
-        log: logging.Logger,
+        effects: list[Effect],
+        seconds: Callable[[], float],
         rules: CommandRules,
         bus: EventBus,
         registry: ClientRegistry,
@@ -105,21 +106,23 @@ class CommandDispatcher:
         self.stops = 0
         self.pending = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
         self.own = _Own(source)
-        self._clock = clock
+        self._effects = effects
+        self._seconds = seconds
         self._rules = rules
         self._bus = bus
         self._registry = registry
         self._lease = lease
         self._dialect = dialect
-        self._sweep: IDelayedCall | None = None
+        self._is_sweeping = False  # `Timer.SWEEP` runs
+        self._unsent = 0  # effects `SendUpstream` that are not performed
         self._sent_ids = SentIds()
-        self._limited_log = RateLimitedLog(clock, log)
 
     # Down
 
     def link_up(self, link: IControllerLink) -> None:
         """Begin a new epoch with the link of the connected controller."""
         self.link = link
+        self._unsent = 0
         self._sent_ids.forget()
 
     def begin(
@@ -137,7 +140,7 @@ class CommandDispatcher:
         :param session_id: the session of the command; None for the present one.
         :param urgent: True if the command goes before waiting commands, as a stop does: the bridge's own.
         """
-        now, lease = self._clock.seconds(), self._lease.of(client)
+        now, lease = self._seconds(), self._lease.of(client)
         if session_id is None:
             session_id = self._registry.session_of(client)
         deadline = now + self._rules.ack_timeout
@@ -146,17 +149,12 @@ class CommandDispatcher:
         self._publish_step("received", command)
         overtaken = self.pending.overtaken() if header.kind.is_stop else []
         self.stops += header.kind.is_stop
-        for each in overtaken:  # all, before any reply: no command may follow the stop
+        for each in overtaken:  # before the stop is handed over: none of them may follow it
             self._take_out(each)
         self._keep_sweeping()
         self.hand_over()
-        if overtaken:
-            self._tell_overtaken(overtaken, why_overtaken(client, header))
-
-    def _tell_overtaken(self, pending: list[PendingCommand], why: str) -> None:
-        with self._registry.gathering():
-            for command in pending:
-                self._tell_given_up(command, why)
+        for each in overtaken:  # after that: no reply may delay the stop
+            self._tell_given_up(each, why_overtaken(client, header))
 
     def begin_own(self, command: CommandMessage, then: OnComplete) -> None:
         """Send a command of the bridge's own, before the waiting commands; see `begin`."""
@@ -167,18 +165,24 @@ class CommandDispatcher:
         return self._dialect.read_command(command.encode().removesuffix(self._dialect.terminator))
 
     def hand_over(self) -> None:
-        """Hand commands to the link while it has room."""
-        while self.link is not None and self.link.has_room:
-            command = self.pending.next_to_write()
-            if command is None:
-                return
-            line = command.header.rewritten(command.key, self.own.source)
-            command.deadline = self._clock.seconds() + self._rules.ack_timeout
+        """Hand commands to the link while it has room for more than it is about to be sent."""
+        pending, link, bus = self.pending, self.link, self._bus
+        while pending.are_waiting and link is not None and link.room > self._unsent:
+            command = pending.write_next()
+            header, key = command.header, command.key
+            line = header.rewritten(key, self.own.source)
+            command.deadline = self._seconds() + self._rules.ack_timeout
             self._sent_ids.add(command)
-            bus, code = self._bus, command.header.code
-            bus.publish(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, code, command.key))
+            self._effects.append(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, header.code, key))
             self._publish_step("sent", command)
-            self.link.send(line + self._dialect.terminator)
+            self._effects.append(SendUpstream(bus.epoch, line + self._dialect.terminator))
+            self._unsent += 1
+
+    def sent_upstream(self) -> None:
+        """Note that the link was sent a command; hand over those for which it had no room."""
+        self._unsent -= 1
+        if self.pending.are_waiting:
+            self.hand_over()
 
     # Up
 
@@ -193,16 +197,15 @@ class CommandDispatcher:
         is_ack = meaning is Meaning.ACKNOWLEDGED
         if command is None or command.state is WAITING or (command.state is ACKED and is_ack):
             self._bus.counts["unmatched"] += 1
-            self._limited_log.info(
-                "dropped a reply of the controller: no command with id %d is in flight", answer.sequence_id
-            )
+            text = "dropped a reply of the controller: no command with id %d is in flight"
+            self._effects.append(Log(logging.INFO, text, (answer.sequence_id,), burst=1))
             return
         header, step = command.header, _STEPS[meaning]
         why = ""
         if is_ack:
             command.become(ACKED)
             timeout = self._dialect.deadlines.announced(answer.timeout)
-            command.deadline = self._clock.seconds() + timeout + self._rules.done_margin
+            command.deadline = self._seconds() + timeout + self._rules.done_margin
         elif meaning is not Meaning.SUCCEEDED:
             if meaning is Meaning.SUPERSEDED:
                 own_id = self._sent_ids.id_of(answer.superseding_id, command.client.name)
@@ -215,8 +218,7 @@ class CommandDispatcher:
             self._take_out(command)
             self._bus.counts[step] += 1
         self._publish_step(step, command, why)
-        if command.client is not self.own:
-            self._registry.tell(command.client, header, answer, command.session_id)
+        self._registry.tell(command.client, header, answer, command.session_id)
         if ends and command.then is not None:
             command.then(meaning, why)
 
@@ -258,12 +260,11 @@ class CommandDispatcher:
 
         :param client: the client that sent the commands; None for all clients.
         """
-        with self._registry.gathering():
-            for command in self.pending:
-                if client is None or command.client is client:
-                    self._give_up(
-                        command, f"{'not sent' if command.state is WAITING else 'outcome unknown'}: {why}"
-                    )
+        for command in self.pending:
+            if client is None or command.client is client:
+                self._give_up(
+                    command, f"{'not sent' if command.state is WAITING else 'outcome unknown'}: {why}"
+                )
 
     def _give_up(self, command: PendingCommand, why: str) -> None:
         """End a command with a NoAck of the bridge, unless the command has ended already."""
@@ -272,8 +273,7 @@ class CommandDispatcher:
 
     def _tell_given_up(self, command: PendingCommand, why: str) -> None:
         self._publish_step(self._count_end(why), command, why)
-        if command.client is not self.own:
-            self._registry.tell(command.client, command.header, self._refusal(why), command.session_id)
+        self._registry.tell(command.client, command.header, self._refusal(why), command.session_id)
         if command.then is not None:
             command.then(None, why)
 
@@ -296,12 +296,12 @@ class CommandDispatcher:
 
     def _publish_step(self, step: str, command: PendingCommand, explanation: str = "") -> None:
         """Publish a step of a pending command."""
-        bus, header, peer = self._bus, command.header, command.client.name
-        bus.publish(
+        bus, header = self._bus, command.header
+        self._effects.append(
             CommandRecord(
                 bus.now(),
                 bus.epoch,
-                peer,
+                command.client.name,
                 step,
                 header.sequence_id,
                 header.code,
@@ -317,19 +317,22 @@ class CommandDispatcher:
         """Publish the end of a command that never was pending."""
         bus, lease = self._bus, self._lease.of(client)
         command = header.sequence_id, header.code, 0, lease
-        bus.publish(CommandRecord(bus.now(), bus.epoch, client.name, step, *command, explanation, privileged))
+        self._effects.append(
+            CommandRecord(bus.now(), bus.epoch, client.name, step, *command, explanation, privileged)
+        )
 
     # Time
 
     def _keep_sweeping(self) -> None:
-        if self._sweep is None:
-            self._sweep = Deadline(self._clock, SWEEP_INTERVAL, self._look_at_deadlines)
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self._effects.append(SetTimer(Timer.SWEEP, SWEEP_INTERVAL))
 
-    def _look_at_deadlines(self) -> None:
-        self._sweep = None
-        with self._registry.gathering():
-            for command in self.pending.due(self._clock.seconds()):
-                self._give_up(command, self._why_late(command))
+    def sweep(self) -> None:
+        """End the commands whose deadline has passed: `Timer.SWEEP` has ended."""
+        self._is_sweeping = False
+        for command in self.pending.due(self._seconds()):
+            self._give_up(command, self._why_late(command))
         if self.pending:
             self._keep_sweeping()
 
@@ -342,9 +345,8 @@ class CommandDispatcher:
 
     def stop(self) -> None:
         """Stop the timer; no command is pending any more."""
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        self._is_sweeping = False
+        self._effects.append(CancelTimer(Timer.SWEEP))
 
 
 def why_overtaken(client: IClient, stop: CommandEnvelope) -> str:

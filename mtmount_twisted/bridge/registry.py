@@ -1,18 +1,19 @@
-"""The connected clients, and the delivery of replies and events to each of them.
+"""The connected clients, and the replies and events for each of them.
 
 A client may connect and disconnect many times under one name. Each session has a number, its ``session_id``.
 A reply is for the session that sent the command: a restarted program counts its commands from 1 again, and
 never receives a reply to a command of its predecessor.
 
 Observers receive every reply to a commander. A refusal of an observer's command goes to that observer alone,
-because an observer must not be able to flood the others.
+because an observer must not be able to flood the others. The lines for observers are gathered until
+`deliver_gathered`: there may be hundreds of observers, and a hundred separate replies to each of them would
+delay other clients too long.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope
@@ -20,6 +21,7 @@ from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.journal.schema import EVERYONE, OBSERVERS
 from mtmount_twisted.records import LineRecord
 
+from .effects import Effect, SendToClient, SendToClients
 from .event_bus import EventBus
 
 MAX_PIECE = 64 * 1024
@@ -27,52 +29,53 @@ MAX_PIECE = 64 * 1024
 much longer line, and memory holds each piece once for each client."""
 
 
+@dataclass(slots=True, eq=False)
+class _Session:
+    """The session of a connected client.
+
+    :ivar session_id: its number; no other session has the same.
+    :ivar refusals: the number of its commands that were refused because it is an observer.
+    :ivar sends_no_more: True once the client has closed its sending side.
+    """
+
+    client: IClient
+    session_id: int
+    refusals: int = 0
+    sends_no_more: bool = False
+
+
 class ClientRegistry:
     """The clients that are connected.
 
+    :param effects: receives the effects.
     :param terminator: the bytes at the end of each line.
     :ivar clients: by name.
+    :ivar gathered: the lines that observers have not received yet.
     """
 
-    def __init__(self, bus: EventBus, terminator: bytes) -> None:
+    def __init__(self, effects: list[Effect], bus: EventBus, terminator: bytes) -> None:
         self.clients: dict[str, IClient] = {}
+        self.gathered: list[bytes] = []
+        self._effects = effects
         self._bus = bus
         self._terminator = terminator
         self._observers: dict[str, IClient] = {}
-        self._sessions: dict[str, int] = {}
-        self._refusals: Counter[str] = Counter()  # of each observer, in its session
+        self._sessions: dict[str, _Session] = {}
         self._numbers = count(1)
-        self._gathering = _Gathering(self._give)
-        self._gathered: list[bytes] = []  # lines that observers have not received yet
-
-    def gathering(self) -> AbstractContextManager[None]:
-        """Collect the lines for observers during the context, and send them in as few pieces as possible.
-
-        There may be hundreds of observers: a hundred separate replies to each observer would delay other
-        clients too long.
-        """
-        return self._gathering
-
-    def _give(self) -> None:
-        if not self._gathered:
-            return
-        lines, self._gathered = self._gathered, []
-        for piece in _pieces(lines, self._terminator):
-            for observer in tuple(self._observers.values()):  # a send may cut an observer off
-                observer.send(piece)
 
     def enter(self, client: IClient) -> None:
         """Add a client, and begin its session."""
-        self._give()  # a new client receives only later lines
+        self.deliver_gathered()  # a new client receives only later lines
         self.clients[client.name] = client
-        self._sessions[client.name] = next(self._numbers)
+        self._sessions[client.name] = _Session(client, next(self._numbers))
         if not client.may_command:
             self._observers[client.name] = client
 
     def leave(self, client: IClient) -> None:
         """Remove a client. If it is not registered, do nothing."""
-        for table in (self.clients, self._sessions, self._observers, self._refusals):
-            table.pop(client.name, None)
+        self.clients.pop(client.name, None)
+        self._sessions.pop(client.name, None)
+        self._observers.pop(client.name, None)
 
     def is_here(self, client: IClient) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
@@ -80,12 +83,25 @@ class ClientRegistry:
 
     def session_of(self, client: IClient) -> int:
         """Return the number of a client's session; 0 if the client is not registered."""
-        return self._sessions.get(client.name, 0)
+        session = self._sessions.get(client.name)
+        return 0 if session is None else session.session_id
 
-    def refusals_of(self, observer: IClient) -> int:
-        """Count a command of a registered observer, and return the number of its commands in this session."""
-        self._refusals[observer.name] += 1
-        return self._refusals[observer.name]
+    def count_refusal(self, observer: IClient) -> int:
+        """Count a refused command of a registered observer, and return their number in this session."""
+        session = self._sessions[observer.name]
+        session.refusals += 1
+        return session.refusals
+
+    def note_sends_no_more(self, client: IClient) -> None:
+        """Note that a client has closed its sending side only."""
+        session = self._sessions.get(client.name)
+        if session is not None:
+            session.sends_no_more = True
+
+    def sends_no_more(self, client: IClient) -> bool:
+        """Return True if a registered client has closed its sending side."""
+        session = self._sessions.get(client.name)
+        return session is not None and session.sends_no_more
 
     def tell(
         self,
@@ -106,24 +122,26 @@ class ClientRegistry:
         line = answer.rewritten(header.sequence_id, header.source)
         if privileged is None:
             privileged = client.may_command
-        if self.is_here(client) and (session_id is None or session_id == self._sessions[client.name]):
+        session = self._sessions.get(client.name)
+        if (
+            session is not None
+            and session.client is client
+            and (session_id is None or session_id == session.session_id)
+        ):
             self._publish(client.name, line, answer.code, header.sequence_id, privileged)
-            client.send(line + self._terminator)
+            self._effects.append(SendToClient(client, line + self._terminator))
         if self._observers and client.may_command:
             self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
-            self._gathered.append(line)
-            self._give_unless_gathering()
-
-    def _give_unless_gathering(self) -> None:
-        if not self._gathering.depth:
-            self._give()
+            self.gathered.append(line)
 
     def _publish(
         self, peer: str, line: bytes, code: int, sequence_id: int | None, privileged: bool = True
     ) -> None:
         """Publish the record of a line to a peer."""
         bus = self._bus
-        bus.publish(LineRecord(bus.now(), bus.epoch, peer, "to", line, code, sequence_id, privileged))
+        self._effects.append(
+            LineRecord(bus.now(), bus.epoch, peer, "to", line, code, sequence_id, privileged)
+        )
 
     def tell_one(self, client: IClient, events: list[EventEnvelope]) -> None:
         """Send events to one client only.
@@ -133,7 +151,7 @@ class ClientRegistry:
         for event in events if client.may_command else ():
             self._publish(client.name, event.line, event.code, None)
         for piece in _pieces([event.line for event in events], self._terminator):
-            client.send(piece)
+            self._effects.append(SendToClient(client, piece))
 
     def tell_all(self, events: list[EventEnvelope]) -> None:
         """Send events to all clients, in as few pieces as possible: sending is the main cost of an event."""
@@ -141,34 +159,20 @@ class ClientRegistry:
             for event in events:
                 self._publish(EVERYONE, event.line, event.code, None)
             lines = [event.line for event in events]
-            for piece in _pieces(lines, self._terminator):
-                for client in tuple(self.clients.values()):
-                    if client.name not in self._observers:
-                        client.send(piece)
+            commanders = [client for name, client in self.clients.items() if name not in self._observers]
+            self._send_all(commanders, lines)
             if self._observers:
-                self._gathered += lines
-                self._give_unless_gathering()
+                self.gathered += lines
 
+    def deliver_gathered(self) -> None:
+        """Send observers the gathered lines, in as few pieces as possible."""
+        if self.gathered:
+            lines, self.gathered = self.gathered, []
+            self._send_all(list(self._observers.values()), lines)
 
-class _Gathering:
-    """A reentrant context that calls a function at its outermost end.
-
-    The bridge enters the context for each chunk: a generator instead would take five times as long.
-    """
-
-    __slots__ = ("_give", "depth")
-
-    def __init__(self, give: Callable[[], None]) -> None:
-        self._give = give
-        self.depth = 0
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *error: object) -> None:
-        self.depth -= 1
-        if not self.depth:
-            self._give()
+    def _send_all(self, clients: list[IClient], lines: list[bytes]) -> None:
+        for piece in _pieces(lines, self._terminator) if clients else ():
+            self._effects.append(SendToClients(clients, piece))
 
 
 def _pieces(lines: list[bytes], terminator: bytes) -> Iterator[bytes]:

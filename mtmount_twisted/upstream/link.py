@@ -20,6 +20,10 @@ from mtmount_twisted.net.paired_session import PairedSession
 MAX_EARLY = 1000
 """Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
 
+ROOM = 16
+"""Number of commands that the bridge may decide to send together, before it is known whether the transport's
+buffer still has room after the first. A later stop can't overtake them."""
+
 
 @implementer(IControllerLink)
 class ControllerLink(PairedSession):
@@ -56,12 +60,12 @@ class ControllerLink(PairedSession):
         )
 
     @property
-    def has_room(self) -> bool:
-        """True if the link can accept a command now."""
-        return self.writer is not None and self.writer.has_room
+    def room(self) -> int:
+        """Number of commands that the link accepts now: `ROOM`, or 0 if the transport's buffer is full."""
+        return ROOM if self.writer is not None and self.writer.has_room else 0
 
     def send(self, data: bytes) -> None:
-        """Send a command, terminator included. Call this only while `has_room` is True."""
+        """Send a command, terminator included. Call this only while `room` is not 0."""
         writer = self.writer
         if writer is not None:
             writer.send(data)

@@ -30,6 +30,19 @@ from tests.support.commanders import (
 ACK, NOACK, DONE = ReplyCode.ACK, ReplyCode.NOACK, ReplyCode.DONE
 
 
+class HeraldingClient(RecordingClient):
+    """A client with whose first answer a newcomer comes."""
+
+    newcomer: RecordingClient | None = None
+
+    def send(self, data: bytes) -> None:
+        """Let the newcomer come, once."""
+        super().send(data)
+        newcomer, self.newcomer = self.newcomer, None
+        if newcomer is not None:
+            newcomer.come()
+
+
 class RoutingTests(SynchronousTestCase):
     """What goes where."""
 
@@ -133,9 +146,7 @@ class RoutingTests(SynchronousTestCase):
         observer = self.house.client("observer", Source.EUI, may_command=False)
         late = self.house.client("late", Source.EUI)
         observer.pieces.clear()
-        with self.house.bridge.gathering():
-            for _ in range(3):
-                late.command(MOVE)
+        self.house.bridge.all_commanded(late, [command(number, MOVE, 2) for number in range(3)])
         self.assertEqual((len(observer.read()), len(observer.pieces)), (3, 1))
         for end in (lambda: self.house.advance(5.3), lambda: self.house.bridge.link_down("gone")):
             for _ in range(3):
@@ -146,11 +157,12 @@ class RoutingTests(SynchronousTestCase):
 
     def test_newcomer_amid_a_chunk(self) -> None:
         """An observer that comes in the middle of it is told what comes from then on."""
-        with self.house.bridge.gathering():
-            first = self.house.client("first", Source.EUI, may_command=False)
-            self.house.client("eui", Source.EUI).command(MOVE)
-            second = self.house.client("second", Source.EUI, may_command=False)
-        self.assertEqual((len(first.read()), second.read()), (1, []))
+        first = self.house.client("first", Source.EUI, may_command=False)
+        second = RecordingClient(self.house.bridge, "second", Source.EUI, False)
+        herald = HeraldingClient(self.house.bridge, "herald", Source.EUI).come()
+        herald.newcomer = second
+        self.house.bridge.all_commanded(herald, [command(number, MOVE, 2) for number in range(3)])
+        self.assertEqual((len(first.read()), len(second.read())), (3, 2))
 
     def test_pieces_are_bounded(self) -> None:
         """Very much in one chunk is sent in pieces, none much longer than a line may be, and whole lines."""

@@ -101,6 +101,23 @@ class TrafficTests(SynchronousTestCase):
                 house.bridge.link_down("a cable")
             self.assertEqual([record.levelno for record in logs.records], [level])
 
+    def test_drain_waits_for_the_last(self) -> None:
+        """A bridge that ends waits for the last of its commands, also if one ends and another begins."""
+        for code in (MOVE, TRACK):
+            self.csc.command(code)
+        draining = self.house.bridge.drain(3.0)
+        move, track = self.link.read()
+        self.link.finish(move)
+        self.house.clock.advance(0)
+        self.assertNoResult(draining)
+        self.csc.command(STOP)
+        self.link.ack(track)
+        self.house.clock.advance(0)
+        self.assertNoResult(draining)
+        self.link.finish_all()
+        self.house.clock.advance(0)
+        self.successResultOf(draining)
+
     def test_drain_in_the_log(self) -> None:
         """A bridge that ends logs for how many commands it waits, and nothing if there are none."""
         self.csc.command(MOVE)

@@ -40,6 +40,7 @@ from tests.support.commanders import (
     ASK,
     LOG,
     MOVE,
+    PLENTY,
     STAMP,
     STOP,
     TRACK,
@@ -100,7 +101,7 @@ class BridgeMachine(WatchedBridge):
         """The controller reads so many commands, and then none until it reads on."""
         self.model.room = room
         self.model.hand_over()
-        self.links[-1].give_room(room)
+        self.links[-1].give_room(PLENTY if room is None else room)
 
     # Clients come and go
 

@@ -40,7 +40,8 @@ class PendingTests(SynchronousTestCase):
         table = PendingCommands(1)
         move, stop, track = add(table, MOVE), add(table, STOP), add(table, 31)
         self.assertEqual(table.waiting(), [stop, move, track])
-        self.assertEqual([table.next_to_write() for _ in range(4)], [stop, move, track, None])
+        self.assertEqual([table.write_next() for _ in range(3)], [stop, move, track])
+        self.assertFalse(table.are_waiting)
         self.assertEqual({each.state for each in (stop, move, track)}, {PendingState.SENT})
         self.assertEqual((table.waiting(), len(table)), ([], 3))
 
@@ -51,7 +52,7 @@ class PendingTests(SynchronousTestCase):
             command = add(table, code)
             self.assertTrue(table.end(command))
             self.assertFalse(table.end(command))
-        self.assertIsNone(table.next_to_write())
+        self.assertFalse(table.are_waiting)
         self.assertEqual(list(table), [])
 
     def test_states(self) -> None:
@@ -62,7 +63,7 @@ class PendingTests(SynchronousTestCase):
             command = add(table)
             for state in way:
                 if state is PendingState.SENT:
-                    table.next_to_write()
+                    table.write_next()
                 else:
                     command.become(state)
             sent = PendingState.SENT in way
@@ -77,25 +78,12 @@ class PendingTests(SynchronousTestCase):
         table = PendingCommands(1)
         command = add(table)
         self.assertRaises(RuntimeError, command.become, PendingState.ACKED)
-        table.next_to_write()
+        table.write_next()
         for state in (PendingState.WAITING, PendingState.SENT):
             self.assertRaises(RuntimeError, command.become, state)
         table.end(command)
         for state in PendingState:
             self.assertRaises(RuntimeError, command.become, state)
-
-    def test_emptied(self) -> None:
-        """Who waits until nothing is in flight waits for the last one, and is told once."""
-        table = PendingCommands(1)
-        first, second = add(table), add(table)
-        waiting = table.emptied.wait()
-        table.end(first)
-        self.assertNoResult(waiting)
-        table.end(second)
-        self.assertIsNone(self.successResultOf(waiting))
-        waiting = table.emptied.wait()
-        table.end(second)
-        self.assertNoResult(waiting)
 
     def test_due(self) -> None:
         """Those are due whose deadline has come."""
@@ -113,9 +101,10 @@ class PendingTests(SynchronousTestCase):
                 commands.append(add(table, STOP if number % 2 else MOVE))
                 self.assertEqual(len({command.key for command in commands}), len(commands))
             elif number % 3 == 0:
-                table.next_to_write()
+                if table.are_waiting:
+                    table.write_next()
             elif commands:
                 table.end(commands.pop(number % len(commands)))
         for each in commands:
             table.end(each)
-        self.assertEqual((len(table), table.waiting(), table.next_to_write()), (0, [], None))
+        self.assertEqual((len(table), table.waiting(), table.are_waiting), (0, [], False))

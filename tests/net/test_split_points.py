@@ -6,7 +6,6 @@ A stream of 200 messages, with some lines that are none, is cut in two at every 
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from hypothesis import given, settings
@@ -90,13 +89,9 @@ class Bridge:
     def client_lost(self, client: Any, why: str) -> None:
         """It left."""
 
-    def gathering(self) -> AbstractContextManager[None]:
-        """As in `bridge.core.Bridge`."""
-        return nullcontext()
-
-    def commanded(self, client: Any, line: bytes) -> None:
+    def all_commanded(self, client: Any, lines: list[bytes]) -> None:
         """It said something."""
-        self.commands.append(line)
+        self.commands += lines
 
 
 def command(*chunks: bytes) -> list[bytes]:

@@ -76,7 +76,7 @@ class MutationTests(SynchronousTestCase):
         """A name that there is not is one line that says which there are, and exit status 2."""
         done = self.run_it("grants")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("expected some of granting, traffic, ", done.stderr)
+        self.assertIn("expected some of arbiter, dispatcher, ", done.stderr)
 
     def test_not_installed(self) -> None:
         """Without cosmic-ray it says what to install."""

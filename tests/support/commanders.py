@@ -134,38 +134,39 @@ class RecordingClient:
 class LeavingClient(RecordingClient):
     """A client that is cut off by the first thing that it is sent."""
 
+    is_gone = False
+
     def send(self, data: bytes) -> None:
-        """Be cut off, and be lost."""
-        super().send(data)
-        self._bridge.cut_off(self, "slow")
-        self.go()
+        """Be cut off, and be lost; as a client with a connection, drop what comes after that."""
+        if not self.is_gone:
+            super().send(data)
+            self.is_gone = True
+            self._bridge.cut_off(self, "slow")
+            self.go()
+
+
+PLENTY = 1_000_000
 
 
 @implementer(IControllerLink)
 class RecordingLink:
     """The controller's link, and the test's way to be the controller.
 
-    :ivar room: how many commands it takes; None for any number.
+    :ivar room: the number of commands that it accepts.
     """
 
     def __init__(self, bridge: Bridge) -> None:
         self.lines: list[bytes] = []
-        self.room: int | None = None
+        self.room = PLENTY
         self._bridge = bridge
-
-    @property
-    def has_room(self) -> bool:
-        """True if it takes a command now."""
-        return self.room is None or self.room > 0
 
     def send(self, data: bytes) -> None:
         """Note a command."""
-        assert self.has_room and data.endswith(TERMINATOR)
+        assert self.room and data.endswith(TERMINATOR)
         self.lines += data.split(TERMINATOR)[:-1]
-        if self.room is not None:
-            self.room -= 1
+        self.room -= 1
 
-    def give_room(self, room: int | None = None) -> None:
+    def give_room(self, room: int = PLENTY) -> None:
         """Take so many commands from now on."""
         self.room = room
         self._bridge.hand_over()

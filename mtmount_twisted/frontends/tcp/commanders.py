@@ -144,11 +144,7 @@ class PairClient(PairedSession):
         if not self.up or self._holds:
             self._hold(lines)
             return
-        with self._bridge.gathering():
-            for line in lines:
-                self._bridge.commanded(self, line)
-                if not self.up:
-                    return
+        self._bridge.all_commanded(self, lines)
 
     def _hold(self, lines: list[bytes]) -> None:
         self._held += lines

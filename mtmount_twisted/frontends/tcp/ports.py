@@ -165,11 +165,7 @@ class PortClient:
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on the client's lines, up to one that ends its connection."""
-        with self._bridge.gathering():
-            for line in lines:
-                self._bridge.commanded(self, line)
-                if not self._is_served:
-                    return
+        self._bridge.all_commanded(self, lines)
 
     def reader_finished(self, reader: LineReader) -> None:
         """Note that the client sends no more. It may still receive."""

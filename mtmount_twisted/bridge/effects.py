@@ -1,0 +1,192 @@
+"""Effects: all that the bridge decides to do, as values, and `Performer`, the one loop that does it.
+
+The deciding parts (`core`, `arbiter`, `dispatcher`, `registry`) append effects to one list, and act on
+nothing: no client, link, timer, log or subscriber runs while they decide. `Performer` performs the effects in
+the order of the list. If that calls the bridge again, for example because a send cuts off a slow consumer,
+the bridge decides at once, on a consistent state, and the new effects wait at the end of the list.
+
+A `records.Record` is an effect, too: to publish it.
+
+Next to read: `core`, which fills the list and calls `Performer.perform` after each decision.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import TypeVar, cast
+
+from msgspec import Struct
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
+
+from .event_bus import EventBus
+
+
+class Timer(Enum):
+    """The timers of the bridge. Each runs at most once at a time."""
+
+    SWEEP = "sweep"
+    """It ends with a check of the deadlines of all pending commands."""
+    GRACE = "grace"
+    """It ends with the time of grace of a holder that is gone."""
+
+
+class SendToClient(Struct, gc=False):
+    """Send whole lines to a client, terminators included."""
+
+    client: IClient
+    data: bytes
+
+
+class SendToClients(Struct, gc=False):
+    """Send the same lines to several clients: one effect, because an event may go to a thousand."""
+
+    clients: list[IClient]
+    data: bytes
+
+
+class SendUpstream(Struct, gc=False):
+    """Send a command to the controller, terminator included, unless the connection of this epoch is lost."""
+
+    epoch: int
+    data: bytes
+
+
+class Dismiss(Struct, gc=False):
+    """Close the connection of a client because of an offence."""
+
+    client: IClient
+    why: str
+
+
+class SetTimer(Struct, gc=False):
+    """Start a timer that does not run, for some seconds."""
+
+    timer: Timer
+    seconds: float
+
+
+class CancelTimer(Struct, gc=False):
+    """Stop a timer. If it does not run, do nothing."""
+
+    timer: Timer
+
+
+class Log(Struct, gc=False):
+    """Write a log line.
+
+    :ivar burst: the most lines with this text in a minute (see `net.rate_limited_log`); 0 for no limit.
+    """
+
+    level: int
+    text: str
+    arguments: tuple[object, ...]
+    burst: int = 0
+
+
+Effect = Record | SendToClient | SendToClients | SendUpstream | Dismiss | SetTimer | CancelTimer | Log
+
+E = TypeVar("E")
+
+
+class Performer:
+    """Perform the effects of a list, in its order.
+
+    :param effects: the list that the deciding parts append to; `perform` empties it.
+    :param clock: an ``IReactorTime`` with monotonic `seconds`.
+    :param bus: publishes the records.
+    :param send_upstream: performs a `SendUpstream`.
+    :param timer_ended: called with each timer that ends.
+    :ivar table: the function that performs an effect, by the type of the effect.
+    :ivar is_performing: True inside `perform`.
+    """
+
+    def __init__(
+        self,
+        effects: list[Effect],
+        clock: IReactorTime,
+        log: logging.Logger,
+        bus: EventBus,
+        send_upstream: Callable[[SendUpstream], None],
+        timer_ended: Callable[[Timer], None],
+    ) -> None:
+        self.table: dict[type[object], Callable[[Effect], None]] = {}
+        self.is_performing = False
+        self._effects = effects
+        self._clock = clock
+        self._log = log
+        self._limited_logs: dict[int, RateLimitedLog] = {}
+        self._timer_ended = timer_ended
+        self._timers: dict[Timer, IDelayedCall] = {}
+        for kind in (LineRecord, CommandRecord, ChangeRecord):
+            self.table[kind] = cast(Callable[[Effect], None], bus.publish)
+        self._performs(SendUpstream, send_upstream)
+        self._performs(SendToClient, self._send_to_client)
+        self._performs(SendToClients, self._send_to_clients)
+        self._performs(Dismiss, self._dismiss)
+        self._performs(SetTimer, self._set_timer)
+        self._performs(CancelTimer, self._cancel_timer)
+        self._performs(Log, self._write_log)
+
+    def _performs(self, kind: type[E], act: Callable[[E], None]) -> None:
+        self.table[kind] = cast(Callable[[Effect], None], act)
+
+    def perform(self) -> None:
+        """Perform all effects, also those that the bridge decides meanwhile. Inside itself it does nothing.
+
+        An error in one effect does not keep the others from being performed; the first error is raised at
+        the end.
+        """
+        if self.is_performing:
+            return
+        self.is_performing = True
+        table, rest, errors = self.table, iter(self._effects), []
+        while True:
+            try:
+                for effect in rest:  # it goes on with the effects that are appended meanwhile
+                    table[type(effect)](effect)
+                break
+            except Exception as error:
+                errors.append(error)
+        self._effects.clear()
+        self.is_performing = False
+        if errors:
+            raise errors[0]
+
+    def _send_to_client(self, effect: SendToClient) -> None:
+        effect.client.send(effect.data)
+
+    def _send_to_clients(self, effect: SendToClients) -> None:
+        data = effect.data
+        for client in effect.clients:
+            client.send(data)
+
+    def _dismiss(self, effect: Dismiss) -> None:
+        effect.client.dismiss(effect.why)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._timers[effect.timer] = Deadline(self._clock, effect.seconds, self._end_timer, effect.timer)
+
+    def _end_timer(self, timer: Timer) -> None:
+        del self._timers[timer]
+        self._timer_ended(timer)
+
+    def _cancel_timer(self, effect: CancelTimer) -> None:
+        timer = self._timers.pop(effect.timer, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _write_log(self, effect: Log) -> None:
+        if not effect.burst:
+            self._log.log(effect.level, effect.text, *effect.arguments)
+            return
+        log = self._limited_logs.get(effect.burst)
+        if log is None:
+            log = self._limited_logs[effect.burst] = RateLimitedLog(self._clock, self._log, effect.burst)
+        log.log(effect.level, effect.text, *effect.arguments)
