@@ -24,7 +24,7 @@ from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, ReplyEnvelope
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.interfaces import IClient, IControllerLink
-from mtmount_twisted.journal.schema import CONTROLLER
+from mtmount_twisted.journal.schema import CONTROLLER, STEPS
 from mtmount_twisted.records import CommandRecord, LineRecord
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
@@ -44,15 +44,6 @@ must not make a line too long for the other readers."""
 
 REASONS = ("not sent", "outcome unknown", "timed out", "busy", "refused", "malformed")
 """The beginnings of the explanation in a NoAck of the bridge."""
-
-_STEPS = {
-    Meaning.ACKNOWLEDGED: "ack",
-    Meaning.REJECTED: "noack",
-    Meaning.FAILED: "noack",
-    Meaning.SUPERSEDED: "noack",
-    Meaning.SUCCEEDED: "done",
-}
-"""The step of each reply, in the journal's words."""
 
 
 @implementer(IClient)
@@ -200,7 +191,7 @@ class CommandDispatcher:
             text = "dropped a reply of the controller: no command with id %d is in flight"
             self._effects.append(Log(logging.INFO, text, (answer.sequence_id,), burst=1))
             return
-        header, step = command.header, _STEPS[meaning]
+        header, step = command.header, STEPS[meaning]
         why = ""
         if is_ack:
             command.become(ACKED)

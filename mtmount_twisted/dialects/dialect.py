@@ -272,6 +272,10 @@ class Dialect:
         cost that does not grow with the line. It raises `errors.LineError`.
     :ivar read_header: return the header of a command (if the second argument is True) or of a reply. It
         raises `errors.LineError`.
+    :ivar undecoded: return the parameters of a command that can't be decoded, as text for people, at a cost
+        that does not grow with the line.
+    :ivar renewed: return a recorded command to be sent again, with a sequence id, the present time as its
+        timestamp, and its ``tai``, if it has one, advanced by some seconds. All other bytes stay.
     :ivar facts_of: return the facts about the mount's state in the line of an event, at a cost that does not
         grow with the line. It raises `errors.LineError`.
     :ivar alarm_codes: the code of the events of each severity.
@@ -310,6 +314,8 @@ class Dialect:
     decode_reply: Callable[[bytes], Any]
     decode_to_show: Callable[[bytes, bool], Any]
     read_header: Callable[[bytes, bool], Header]
+    undecoded: Callable[[bytes], str]
+    renewed: Callable[[bytes, int, float], bytes]
     facts_of: Callable[[bytes], Sequence[Fact]]
     alarm_codes: Mapping[Severity, int]
 

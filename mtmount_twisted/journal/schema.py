@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mtmount_twisted.dialects.dialect import Dialect, DialectName
+from mtmount_twisted.dialects.dialect import Dialect, DialectName, Meaning
 
 APPLICATION_ID = 0x4D544D4A
 """SQLite's ``application_id`` of a journal, "MTMJ". It distinguishes a journal from other databases."""
@@ -47,6 +47,15 @@ LONGEST_NAME = 64
 
 OPEN_STEPS = ("received", "sent", "ack")
 """The steps after which a command is still pending; an Ack may also be its end: see `is_end`."""
+
+STEPS = {
+    Meaning.ACKNOWLEDGED: "ack",
+    Meaning.REJECTED: "noack",
+    Meaning.FAILED: "noack",
+    Meaning.SUPERSEDED: "noack",
+    Meaning.SUCCEEDED: "done",
+}
+"""The step of a command that a reply to it makes."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "message": ("time", "peer", "direction", "epoch", "line"),

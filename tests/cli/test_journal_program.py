@@ -157,7 +157,8 @@ class ProgramTests(SessionCase):
             [*arguments, "--outcome", "failed,done", "--since", "1 min ago"], lambda: START
         )
         wanted = wanted_by(options)
-        self.assertEqual(wanted.codes, (104, 103, -1))
+        self.assertEqual(wanted.codes, (103, -1))
+        self.assertIn(("tma2020", 104), wanted.dialect_codes)
         self.assertEqual(set(wanted.outcomes), ({*OUTCOMES, UNKNOWN} - {"open", "ack", "local"}))
         self.assertEqual(wanted.since, START - 60)
 
@@ -178,14 +179,14 @@ class LineTests(SynchronousTestCase):
 
     def test_renewed(self) -> None:
         """A line keeps its parameters byte for byte; its id and its time are new."""
-        recorded = Recorded(START, 9999, b"77\n9999\n2\n" + STAMP + b"\n 01.50\n\xff")
+        recorded = Recorded(START, 9999, b"77\n9999\n2\n" + STAMP + b"\n 01.50\n\xff", DIALECT)
         fields = renewed(recorded, 5, START + 10).split(b"\n")
         self.assertEqual([*fields[:3], *fields[4:]], [b"5", b"9999", b"2", b" 01.50", b"\xff"])
         self.assertNotEqual(fields[3], STAMP)
 
     def test_tai(self) -> None:
         """The ``tai`` of a track command is moved on as far as the line is, unless it is to be kept."""
-        recorded = Recorded(START, 105, TRACK)
+        recorded = Recorded(START, 105, TRACK, DIALECT)
         self.assertEqual(renewed(recorded, 5, START + 10).split(b"\n")[-1], b"1795363513.5")
         self.assertEqual(renewed(recorded, 5, START + 10, keep_tai=True).split(b"\n")[-1], b"1795363503.5")
 
@@ -193,7 +194,9 @@ class LineTests(SynchronousTestCase):
         """A track command whose ``tai`` is none, or is not there, goes out as it was."""
         for end in (b"\nx", b""):
             line = b"2\n105\n1\n" + STAMP + b"\n1.0\n0.0" + end
-            self.assertTrue(renewed(Recorded(START, 105, line), 5, START).endswith(b"1.0\n0.0" + end))
+            self.assertTrue(
+                renewed(Recorded(START, 105, line, DIALECT), 5, START).endswith(b"1.0\n0.0" + end)
+            )
 
     def test_recorded(self) -> None:
         """Only what a commander sent is sent again, and only what is a command."""
@@ -209,7 +212,7 @@ class LineTests(SynchronousTestCase):
             entry(CONTROLLER, "from", TRACK),
         ]
         commands = recorded_commands(entries, also_refused=True)
-        self.assertEqual(commands, [Recorded(START, 105, TRACK)])
+        self.assertEqual(commands, [Recorded(START, 105, TRACK, DIALECT)])
 
     def test_what_was_sent(self) -> None:
         """What the bridge refused or could not send is left out, unless it is asked for, too."""
@@ -229,7 +232,7 @@ class LineTests(SynchronousTestCase):
 
 def command(sequence_id: int, code: int, after: float = 0.0) -> Recorded:
     """A recorded command."""
-    return Recorded(START + after, code, b"%d\n%d\n1\n%s" % (sequence_id, code, STAMP))
+    return Recorded(START + after, code, b"%d\n%d\n1\n%s" % (sequence_id, code, STAMP), DIALECT)
 
 
 class PaceTests(SynchronousTestCase):
@@ -249,7 +252,8 @@ class PaceTests(SynchronousTestCase):
     def start(self, *commands: Recorded, **settings: Any) -> Any:
         """Begin a replay; its outcomes come as a Deferred."""
         replay = Replay(
-            *(self.reactor, self.pair, lambda *shown: self.shown.append(shown), lambda: START), **settings
+            *(self.reactor, self.pair, DIALECT, lambda *shown: self.shown.append(shown), lambda: START),
+            **settings,
         )
         return Deferred.fromCoroutine(replay.run(list(commands)))
 
@@ -345,11 +349,11 @@ class SimulatorTests(TestCase):
         self.patch(program, "complain", lambda text: said.append(text) or 2)
         words = self.options(self.free_port(), self.free_port(), "--connect-timeout", "0.01")
         output = io.StringIO()
-        self.assertEqual(await program.replay(reactor, parse_options(words), [], output), 2)
+        self.assertEqual(await program.replay(reactor, parse_options(words), DIALECT, [], output), 2)
         self.assertIn("nothing takes commands on 127.0.0.1:", said[0])
         with socket.socket() as taken:
             taken.bind((HOST, 0))
             taken.listen()
             words = self.options(self.free_port(), int(taken.getsockname()[1]))
-            self.assertEqual(await program.replay(reactor, parse_options(words), [], output), 2)
+            self.assertEqual(await program.replay(reactor, parse_options(words), DIALECT, [], output), 2)
         self.assertIn("can't listen", said[1])

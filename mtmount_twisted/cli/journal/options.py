@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -11,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mtmount_twisted.cli.command_line import OneLineParser
-from mtmount_twisted.cli.commander.names import find_command
-from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.errors import MessageError
+from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
+from mtmount_twisted.journal.run_dialects import KNOWN
 from mtmount_twisted.journal.schema import COLUMNS, default_path
 from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.version import __version__
@@ -82,8 +82,8 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
     add("--peer", action="append", default=[], metavar="NAME", help="only this peer; may be given repeatedly")
     add(
         "--command",
-        type=_code,
-        action="append",
+        type=_codes,
+        action="extend",
         default=[],
         metavar="NAME|CODE",
         help="only entries about such commands; may be given repeatedly",
@@ -145,9 +145,10 @@ def wanted_by(options: argparse.Namespace) -> Wanted:
         options.until,
         tuple(options.peer),
         tuple(dict.fromkeys(options.only)) or tuple(COLUMNS),
-        tuple(options.command),
+        tuple(code for dialect, code in options.command if dialect is None),
         tuple(options.outcome),
         options.run,
+        tuple((dialect, code) for dialect, code in options.command if dialect is not None),
     )
 
 
@@ -158,15 +159,32 @@ def _time(text: str, now: float) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _code(text: str) -> int:
+def _codes(text: str) -> list[tuple[DialectName | None, int]]:
+    """Return the code of a command in each dialect that has the name; a number is a code in every dialect."""
     if text.removeprefix("-").isdecimal():
-        return int(text)
-    if text.upper() in CommandCode.__members__:
-        return int(CommandCode[text.upper()])
-    try:
-        return int(find_command(text).command_code)
-    except MessageError as error:
-        raise argparse.ArgumentTypeError(f"no command {text!r}: expected {error.expected}") from None
+        return [(None, int(text))]
+    codes: list[tuple[DialectName | None, int]] = []
+    names: dict[str, str] = {}  # the shortest name of a command, by each of its names
+    for dialect in map(dialect_named, KNOWN):
+        for code, name in dialect.command_names.items():
+            command = dialect.commands.get(code)
+            short = name if command is None else dialect.short_name(command)
+            keys = {_key(name), _key(short)} | ({_key(command.__name__)} if command else set())
+            names |= dict.fromkeys(keys, short)
+            if _key(text) in keys:
+                codes.append((dialect.name, int(code)))
+    if not codes:
+        near = [names[key] for key in difflib.get_close_matches(_key(text), names, 1)]
+        guess = "".join(f" (did you mean {name}?)" for name in near)
+        raise argparse.ArgumentTypeError(
+            f"no command {text!r}: expected the name or the code of a command{guess}"
+        )
+    return codes
+
+
+def _key(name: str) -> str:
+    """Return the name of a command without case and underscores, which do not matter."""
+    return name.lower().replace("_", "")
 
 
 def _outcomes(text: str) -> list[str]:

@@ -20,7 +20,8 @@ from mtmount_twisted.cli.command_line import MISUSED
 from mtmount_twisted.cli.commander.connecting import wait_connected
 from mtmount_twisted.cli.standard_streams import abandon_output, run_program
 from mtmount_twisted.client.communicator import ClientServerPair
-from mtmount_twisted.dialects.dialect import dialect_named
+from mtmount_twisted.dialects.content import lines_of
+from mtmount_twisted.dialects.dialect import Dialect, Topology
 from mtmount_twisted.errors import MTMountError
 from mtmount_twisted.hosts import is_loopback
 from mtmount_twisted.journal.checking import in_words
@@ -157,12 +158,21 @@ def _replay(options: argparse.Namespace) -> int:
     if not commands:
         which = "commands" if options.all else "commands that were sent to the mount (--all for the others)"
         return complain(f"{options.peer[0]}: no {which} in the selected time")
+    dialect = commands[0].dialect
+    if any(command.dialect is not dialect for command in commands):
+        names = " and ".join(sorted({command.dialect.name for command in commands}))
+        return complain(f"{options.peer[0]}: the commands are in {names}: select a run with --run")
+    if dialect.topology is not Topology.PAIR:
+        return complain(
+            f"{options.peer[0]}: the commands are in {dialect.name}, which uses one connection in both"
+            " directions; replay can only use a pair of connections"
+        )
     from twisted.internet import reactor
 
-    return _run(reactor, options, commands)
+    return _run(reactor, options, dialect, commands)
 
 
-def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) -> int:
+def _run(reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: list[Recorded]) -> int:
     statuses: list[int] = []
 
     def ended(result: Any) -> None:
@@ -173,14 +183,16 @@ def _run(reactor: Any, options: argparse.Namespace, commands: list[Recorded]) ->
             reactor.stop()
 
     def start() -> None:
-        Deferred.fromCoroutine(replay(reactor, options, commands, sys.stdout)).addBoth(ended)
+        Deferred.fromCoroutine(replay(reactor, options, dialect, commands, sys.stdout)).addBoth(ended)
 
     reactor.callWhenRunning(start)
     reactor.run()
     return statuses[0] if statuses else INTERRUPTED
 
 
-async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recorded], output: TextIO) -> int:
+async def replay(
+    reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: list[Recorded], output: TextIO
+) -> int:
     """Connect, send the commands, and report their outcomes.
 
     :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if the replay can't start.
@@ -188,33 +200,20 @@ async def replay(reactor: Any, options: argparse.Namespace, commands: list[Recor
     teller = Teller()
 
     def show(direction: str, line: bytes) -> None:
-        entry = Entry(
-            0,
-            0,
-            "message",
-            time.time(),
-            CONTROLLER,
-            0,
-            direction,
-            0,
-            0,
-            0,
-            0,
-            "",
-            line,
-            dialect_named("tma2020"),
-        )
+        where = 0, 0, "message", time.time(), CONTROLLER, 0, direction
+        entry = Entry(*where, 0, 0, 0, 0, "", line, dialect)
         output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
 
     pair: ClientServerPair[bytes] = ClientServerPair(
         *("replay", options.host, options.command_port, options.reply_host, options.reply_port, _LOG),
+        carries=lines_of(dialect),
         reactor=reactor,
     )
     try:
         await pair.wait_server_port()
         await wait_connected(pair, options.connect_timeout, complain)
         session = Replay(
-            *(reactor, pair, show, time.time),
+            *(reactor, pair, dialect, show, time.time),
             speed=options.speed,
             patience=options.patience,
             keep_tai=options.keep_tai,

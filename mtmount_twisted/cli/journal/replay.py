@@ -1,12 +1,11 @@
 """Replay of a commander's recorded commands to a simulator or a mount.
 
-Each line is sent as it was recorded, byte for byte, except three fields: the sequence id and the time of
-sending are new, and the ``tai`` of a track command is shifted by the same time as the line.
+Each line is sent in the dialect in which it was recorded, byte for byte, except three fields: the sequence id
+and the time of sending are new, and the ``tai`` of a track command is shifted by the same time as the line.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,10 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from mtmount_twisted.client.communicator import ClientServerPair
-from mtmount_twisted.dialects.dialect import dialect_named
-from mtmount_twisted.dialects.tma2020.codec import read_command_header, read_reply_header
-from mtmount_twisted.dialects.tma2020.commands import CommandDict
-from mtmount_twisted.dialects.tma2020.enums import ReplyCode
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import (
     ConnectionLostError,
     LineError,
@@ -27,9 +23,8 @@ from mtmount_twisted.errors import (
     PairClosedError,
 )
 from mtmount_twisted.journal.reading import Entry, is_command
-from mtmount_twisted.journal.schema import is_end
+from mtmount_twisted.journal.schema import STEPS, is_end
 from mtmount_twisted.net.deadlines import FairClock
-from mtmount_twisted.wire.fields import utc_now, write_timestamp
 
 FIRST_SEQUENCE_ID = 1
 
@@ -38,12 +33,6 @@ _TAKEN = ("sent", "local")
 
 _LOST = (ConnectionLostError, NotConnectedError, PairClosedError)
 
-_TAI_FIELD = {
-    int(code): [info.name for info in command.field_infos].index("tai")
-    for code, command in CommandDict.items()
-    if any(info.name == "tai" for info in command.field_infos)
-}
-
 
 class Recorded(NamedTuple):
     """A command that a commander once sent."""
@@ -51,6 +40,7 @@ class Recorded(NamedTuple):
     time: float
     code: int
     line: bytes
+    dialect: Dialect
 
 
 def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -> list[Recorded]:
@@ -68,11 +58,11 @@ def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -
         if entry.line is None or entry.what != "from" or not is_command(entry):
             continue
         try:
-            header = read_command_header(entry.line)
+            header = entry.dialect.read_header(entry.line, True)
         except LineError:
             continue  # the bridge rejected it, too
-        commands[entry.id] = Recorded(entry.time, header.code, entry.line)
-        last[entry.run, entry.peer, header.sequence_id] = entry.id
+        commands[entry.id] = Recorded(entry.time, header.code, entry.line, entry.dialect)
+        last[entry.run, entry.peer, header.sequence_id or 0] = entry.id
     return [command for number, command in commands.items() if also_refused or number in taken]
 
 
@@ -83,20 +73,14 @@ def renewed(command: Recorded, sequence_id: int, now: float, *, keep_tai: bool =
     :param now: the current time (s, Unix time).
     :param keep_tai: True to leave ``tai`` as recorded.
     """
-    fields = command.line.split(b"\n")
-    fields[0] = b"%d" % sequence_id
-    fields[3] = write_timestamp(utc_now()).encode()
-    place = _TAI_FIELD.get(command.code)
-    if place is not None and place < len(fields) and not keep_tai:
-        with contextlib.suppress(ValueError):  # a malformed number goes to the receiver unchanged
-            fields[place] = str(float(fields[place]) + (now - command.time)).encode()
-    return b"\n".join(fields)
+    return command.dialect.renewed(command.line, sequence_id, 0.0 if keep_tai else now - command.time)
 
 
 class Replay:
     """One replay.
 
     :param pair: connected to the receiver of the commands.
+    :param dialect: the dialect of all commands and of their answers.
     :param speed: factor by which the replay is faster than the recording.
     :param patience: longest wait for answers after the last command, in seconds.
     :param show: called with a direction (``"to"`` or ``"from"``) and each line.
@@ -106,6 +90,7 @@ class Replay:
         self,
         reactor: Any,
         pair: ClientServerPair[bytes],
+        dialect: Dialect,
         show: Callable[[str, bytes], None],
         wall_clock: Callable[[], float],
         *,
@@ -116,12 +101,13 @@ class Replay:
         self.outcomes: Counter[str] = Counter()
         self._reactor = reactor
         self._pair = pair
+        self._dialect = dialect
         self._show = show
         self._wall_clock = wall_clock
         self._speed = speed
         self._patience = patience
         self._keep_tai = keep_tai
-        self._open: dict[int, int] = {}  # code by sequence id
+        self._open: dict[int, Recorded] = {}  # by sequence id
         self._all_sent = False
         self._over: Deferred[None] = Deferred()
 
@@ -151,7 +137,7 @@ class Replay:
             due = begun + max(0.0, command.time - commands[0].time) / self._speed
             await deferLater(self._reactor, max(0.0, due - self._reactor.seconds()))
             line = renewed(command, sequence_id, self._wall_clock(), keep_tai=self._keep_tai)
-            self._open[sequence_id] = command.code
+            self._open[sequence_id] = command
             self._show("to", line)
             await self._pair.write(line)
 
@@ -167,16 +153,16 @@ class Replay:
 
     def _answered(self, line: bytes) -> None:
         try:
-            header = read_reply_header(line)
+            reply = self._dialect.read_reply(line)
         except LineError:
             return
-        code = self._open.get(header.sequence_id or 0)
-        if code is None:
+        command = self._open.get(reply.sequence_id or 0)
+        if command is None or reply.sequence_id is None:
             return
-        step = ReplyCode(header.code).name.lower()
-        if not is_end(step, code, dialect_named("tma2020")):
+        step = STEPS[reply.meaning]
+        if not is_end(step, command.code, self._dialect):
             return
-        del self._open[header.sequence_id or 0]
+        del self._open[reply.sequence_id]
         self.outcomes[step] += 1
         self._look_whether_over()
 

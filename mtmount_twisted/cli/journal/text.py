@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from mtmount_twisted.cli.commander.report import command_text, event
-from mtmount_twisted.dialects.tma2020.codec import decode_to_show, read_command_header, start_of
-from mtmount_twisted.dialects.tma2020.commands import Command
-from mtmount_twisted.dialects.tma2020.enums import CommandCode
-from mtmount_twisted.dialects.tma2020.framing import split
-from mtmount_twisted.dialects.tma2020.replies import AckReply, DoneReply, NoAckReply, Reply
+from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
 from mtmount_twisted.journal.times import iso
@@ -20,6 +16,15 @@ MOST_NAMES = 10_000
 """Number of commands that are remembered, to show an answer with the name of its command."""
 
 _QUIET = ("received", "sent", *GOOD_OUTCOMES)
+
+_LABELS = {
+    Meaning.ACKNOWLEDGED: "ack",
+    Meaning.REJECTED: "NOACK",
+    Meaning.SUCCEEDED: "done",
+    Meaning.FAILED: "FAILED",
+    Meaning.SUPERSEDED: "SUPERSEDED",
+}
+"""The label of a reply, by its meaning for its command."""
 
 
 class Teller:
@@ -45,33 +50,34 @@ class Teller:
         return way, label, text
 
     def _command(self, entry: Entry, line: bytes) -> tuple[str, str]:
-        header = read_command_header(line)
+        dialect = entry.dialect
+        header = dialect.read_header(line, True)
+        name = code_name(dialect.kind_of(header.code))
         if len(self._names) >= MOST_NAMES:
             self._names.clear()
-        self._names[entry.run, entry.peer, header.sequence_id] = code_name(header.code)
+        self._names[entry.run, entry.peer, header.sequence_id or 0] = name
         try:
-            text = command_text(cast(Command, decode_to_show(line, True)))
+            text = command_text(cast(Any, dialect.decode_to_show(line, True)))
         except LineError:  # an unknown code or unknown parameters, which the bridge passes on
-            text = " ".join([code_name(header.code), *split(start_of(line))[4:]])
-            text += "..." * (len(start_of(line)) < len(line))
+            text = f"{name} {dialect.undecoded(line)}".rstrip()
         return "command", f"#{header.sequence_id} {text}"
 
     def _reply(self, entry: Entry, line: bytes) -> tuple[str, str]:
-        reply = cast(Reply, decode_to_show(line, False))
-        if not isinstance(reply, AckReply | NoAckReply | DoneReply):
-            return event(reply)
-        name = self._names.get((entry.run, entry.peer, reply.sequence_id), "")
-        text = f"#{reply.sequence_id} {name}".rstrip()
-        if isinstance(reply, NoAckReply):
-            return "NOACK", f"{text}: {reply.explanation}"
-        if isinstance(reply, DoneReply):
-            return "done", text
-        return "ack", f"{text}, to be done within {reply.timeout_ms / 1000:g} s" if reply.timeout_ms else text
+        reply: Any = entry.dialect.decode_to_show(line, False)
+        envelope = entry.dialect.read_reply(line)
+        if isinstance(envelope, EventEnvelope):
+            return _event_text(reply)
+        name = self._names.get((entry.run, entry.peer, envelope.sequence_id), "")
+        text = f"#{envelope.sequence_id} {name}".rstrip()
+        if envelope.meaning is Meaning.ACKNOWLEDGED and envelope.timeout:
+            text = f"{text}, to be done within {envelope.timeout:g} s"
+        explanation = getattr(reply, "explanation", "")
+        return _LABELS[envelope.meaning], f"{text}: {explanation}" if explanation else text
 
     def _step(self, entry: Entry) -> tuple[str, str, str]:
         quiet = entry.what in _QUIET or entry.what not in OUTCOMES
         label = (entry.what if quiet else entry.what.upper()).replace("_", " ")
-        text = f"{entry.peer}'s #{entry.sequence_id} {code_name(entry.code)}"
+        text = f"{entry.peer}'s #{entry.sequence_id} {code_name(entry.dialect.kind_of(entry.code))}"
         if entry.key:
             text += f" (#{entry.key} of the bridge)"
         return "", label, f"{text}: {entry.text}" if entry.text else text
@@ -85,8 +91,14 @@ class Teller:
 _QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "started", "stopped")
 
 
-def code_name(code: int) -> str:
+def _event_text(reply: Any) -> tuple[str, str]:
+    """Return the label and the text of an event."""
+    try:
+        return event(reply)
+    except KeyError:  # a class for which `report` has no words
+        return "event", repr(reply)
+
+
+def code_name(kind: CommandKind) -> str:
     """Return the name of a command's code in the style of a class name, with or without a class."""
-    if code not in CommandCode.__members__.values():
-        return f"code {code}"
-    return "".join(word.capitalize() for word in CommandCode(code).name.split("_"))
+    return "".join(map(str.capitalize, kind.code_name.split("_"))) if kind.is_known else kind.code_name

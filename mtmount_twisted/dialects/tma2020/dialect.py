@@ -6,7 +6,14 @@ from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topolog
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo, next_sequence_id
 
-from .codec import decode_command, decode_reply, decode_to_show, read_command_header, read_reply_header
+from .codec import (
+    decode_command,
+    decode_reply,
+    decode_to_show,
+    read_command_header,
+    read_reply_header,
+    undecoded,
+)
 from .command_names import short_name
 from .commands import (
     NUM_HEADER_FIELDS,
@@ -29,6 +36,7 @@ from .envelope import (
     read_reply,
     read_to_refuse,
     read_wanted,
+    renewed,
     subject_of,
 )
 from .facts import facts_of
@@ -98,6 +106,8 @@ DIALECT = Dialect(
     decode_reply=decode_reply,
     decode_to_show=decode_to_show,
     read_header=_read_header,
+    undecoded=undecoded,
+    renewed=renewed,
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
 )
