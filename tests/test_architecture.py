@@ -84,6 +84,7 @@ ROOMS: dict[str, Room] = {
         "errors wire dialect layout",
     ),
     "codec": room(  # lines <-> messages, and the headers of lines
+        "dialects.recorded "
         "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2022.codec "
         "dialects.tma2022.envelope dialects.tma2022.facts dialects.tma2022.relay dialects.tma2022.sending",
         "errors wire dialect layout dialects",
@@ -107,9 +108,7 @@ ROOMS: dict[str, Room] = {
         "version visible hosts errors interfaces wire dialect net journal http records",
     ),
     "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
-    "cli": room(
-        "cli", "version visible files hosts errors wire dialect dialects layout codec net client journal"
-    ),
+    "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),
     "public": room("commander journal.__main__", "cli"),
     "testing": room("testing", "hosts interfaces wire client"),
     "app": room(

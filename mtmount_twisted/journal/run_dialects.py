@@ -7,19 +7,15 @@ which defines the table.
 from __future__ import annotations
 
 import sqlite3
-from importlib.util import find_spec
 from typing import get_args
 
-from mtmount_twisted.dialects import dialect as dialects
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, dialect_named
 from mtmount_twisted.errors import JournalError
 
 from .checking import in_words, is_rows_fault
 from .schema import RUN_DIALECT_TABLE, UNNAMED
 
-KNOWN: tuple[DialectName, ...] = tuple(
-    name for name in get_args(DialectName) if find_spec(f"{dialects.__package__}.{name}.dialect")
-)
+KNOWN: tuple[DialectName, ...] = get_args(DialectName)
 """The names of the dialects that this program can read."""
 
 SHOWN = 40

@@ -194,9 +194,8 @@ class LineTests(SynchronousTestCase):
         """A track command whose ``tai`` is none, or is not there, goes out as it was."""
         for end in (b"\nx", b""):
             line = b"2\n105\n1\n" + STAMP + b"\n1.0\n0.0" + end
-            self.assertTrue(
-                renewed(Recorded(START, 105, line, DIALECT), 5, START).endswith(b"1.0\n0.0" + end)
-            )
+            recorded = Recorded(START, 105, line, DIALECT)
+            self.assertTrue(renewed(recorded, 5, START + 10).endswith(b"1.0\n0.0" + end))
 
     def test_recorded(self) -> None:
         """Only what a commander sent is sent again, and only what is a command."""

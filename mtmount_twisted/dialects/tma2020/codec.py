@@ -92,15 +92,6 @@ def decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
     return decode_command(line)
 
 
-def undecoded(line: bytes) -> str:
-    """Return the parameters of a command that can't be decoded, as text for people.
-
-    The text ends with dots if the line is longer than `start_of` allows.
-    """
-    start = start_of(line)
-    return " ".join(framing.split(start)[NUM_HEADER_FIELDS:]) + "..." * (len(start) < len(line))
-
-
 def read_command_header(line: bytes) -> CommandHeader:
     """Return the header of a command; its code and its parameters may be unknown.
 

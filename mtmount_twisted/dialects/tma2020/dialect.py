@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topology
+from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander, Source
+from mtmount_twisted.wire.fields import utc_now, write_timestamp
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo, next_sequence_id
 
 from .codec import (
@@ -12,7 +14,6 @@ from .codec import (
     decode_to_show,
     read_command_header,
     read_reply_header,
-    undecoded,
 )
 from .command_names import short_name
 from .commands import (
@@ -36,7 +37,6 @@ from .envelope import (
     read_reply,
     read_to_refuse,
     read_wanted,
-    renewed,
     subject_of,
 )
 from .facts import facts_of
@@ -107,7 +107,7 @@ DIALECT = Dialect(
     decode_to_show=decode_to_show,
     read_header=_read_header,
     undecoded=undecoded,
-    renewed=renewed,
+    renewed=renewing(CommandDict, lambda: write_timestamp(utc_now())),
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
 )

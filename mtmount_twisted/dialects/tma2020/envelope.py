@@ -10,7 +10,6 @@ The one parameter that is read is that of ``AskForCommand``, which the bridge it
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 
 from msgspec import Struct
 
@@ -137,29 +136,6 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     def superseded_by(self, sequence_id: int, source: int) -> ReplyEnvelope:
         """Return the answer unchanged; see `superseding_id`."""
         return self
-
-
-_TAI_FIELD = {
-    int(code): [info.name for info in command.field_infos].index("tai")
-    for code, command in CommandDict.items()
-    if any(info.name == "tai" for info in command.field_infos)
-}
-
-
-def renewed(line: bytes, sequence_id: int, advance: float) -> bytes:
-    """Return a recorded command to be sent again: with this sequence id, and with the present time.
-
-    :param advance: the seconds by which the ``tai`` of a track command is advanced; 0 leaves its bytes.
-    :raises LineError: if the line has no header.
-    """
-    _, code, source, rest = split_command(line)
-    fields = [b"%d" % sequence_id, code, source, *rest.split(b"\n")]
-    fields[3] = write_timestamp(utc_now()).encode()
-    place = _TAI_FIELD.get(read_header_int(line, "command_code", code))
-    if advance and place is not None and place < len(fields):
-        with suppress(ValueError):  # a malformed number goes to the receiver unchanged
-            fields[place] = str(float(fields[place]) + advance).encode()
-    return b"\n".join(fields)
 
 
 def read_command(line: bytes) -> CommandEnvelope:

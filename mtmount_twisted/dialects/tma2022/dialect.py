@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topology
+from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.sources import Source as AnySource
 from mtmount_twisted.errors import LineError
@@ -40,7 +41,7 @@ from .relay import (
     subject_of,
 )
 from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply
-from .sending import completed
+from .sending import completed, tai_now
 
 TRACK_ACK_TIMEOUT = 1.0
 RESET_ACK_TIMEOUT = 60.0
@@ -131,6 +132,8 @@ DIALECT = Dialect(
     decode_reply=decode_reply,
     decode_to_show=_decode_to_show,
     read_header=_read_header,
+    undecoded=undecoded,
+    renewed=renewing(CommandDict, lambda: str(tai_now())),
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
 )
