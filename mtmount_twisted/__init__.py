@@ -1,6 +1,7 @@
 """A Twisted library for talking to a telescope mount.
 
-* `Communicator` reads and writes messages over the mount's pair of connections.
+* `Communicator` reads and writes messages over the mount's pair of connections, and `DuplexCommunicator` over
+  one two-way connection.
 * `Mount` sends commands and follows each one to its Ack, its Done or its error.
 * The messages are in `commands` and `replies`, and all errors in `errors`. The enumerations and the ports are
   here and in `enums`.
@@ -12,6 +13,7 @@
 """
 
 from .client.communicator import ClientServerPair, Communicator
+from .client.duplex import DuplexCommunicator
 from .client.mount import Mount, SentCommand
 from .dialects.tma2020.enums import (
     CSC_COMMAND_PORT,
@@ -44,6 +46,7 @@ __all__ = [
     "CommandCode",
     "Commander",
     "Communicator",
+    "DuplexCommunicator",
     "FieldInfo",
     "Mount",
     "ReplyCode",

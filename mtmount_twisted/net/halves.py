@@ -78,10 +78,10 @@ def check_destination(host: str, port: int, prefix: str = "client_") -> None:
     """
     if not 1 <= port <= 65535:
         raise ValueError(f"{prefix}port: expected 1 to 65535 to connect to, got {port!r}")
-    _check_host(f"{prefix}host", host)
+    check_host(f"{prefix}host", host)
 
 
-def _check_host(name: str, host: str) -> None:
+def check_host(name: str, host: str) -> None:
     """Check that a host is valid: for an invalid one Twisted's resolver would never answer."""
     if is_address(host):
         return
@@ -418,7 +418,7 @@ class ServerHalf:
         max_line: int = MAX_LINE_LENGTH,
     ) -> None:
         if host:
-            _check_host("server_host", host)
+            check_host("server_host", host)
         if not 0 <= port <= 65535:
             raise ValueError(f"server_port: expected 0 to 65535, got {port!r}")
         if max_line < 1:

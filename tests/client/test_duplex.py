@@ -16,7 +16,7 @@ from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.cli.commander.options import parse_options
 from mtmount_twisted.cli.commander.program import Program
 from mtmount_twisted.cli.commander.script import Lines
-from mtmount_twisted.client.duplex import HANDSHAKE_TIME, SETTLE_TIME, DuplexCommunicator
+from mtmount_twisted.client.duplex import DuplexCommunicator
 from mtmount_twisted.client.mount import Mount
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PortCommanders
@@ -27,6 +27,7 @@ from mtmount_twisted.errors import (
     PairClosedError,
     PeerRefusedError,
 )
+from mtmount_twisted.net.duplex import HANDSHAKE_TIME, SETTLE_TIME
 from mtmount_twisted.net.tls import client_options
 from mtmount_twisted.replies import AckReply, DoneReply
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor
