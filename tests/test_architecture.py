@@ -95,7 +95,7 @@ ROOMS: dict[str, Room] = {
     ),
     "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces wire dialect"),
-    "client": room("client", "errors interfaces wire dialect dialects codec protocols net"),
+    "client": room("client", "errors wire dialect dialects codec protocols net"),
     "package": room("__init__ commands replies enums", "version wire dialects net client"),
     "journal": room("journal", "version visible files errors interfaces dialect net records"),
     "config": room("config", "files hosts errors dialect net journal"),
