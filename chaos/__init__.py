@@ -1,15 +1,15 @@
-"""Breaks things around the real daemon on purpose, and prints what became of every command.
+"""Inject faults around the real daemon, and print the end of every command.
 
 ``python -m chaos`` goes through `rows.ROWS`, the table of faults. For each row it starts a daemon, in a
-process of its own, between a simulated mount and commanders, both in this process and behind proxies; injects
-the fault as often as the table says; and looks at what was seen, at what was lost, and whether the daemon is
-back where it began.
+process of its own, between a simulated mount and commanders, both in this process and behind proxies. It
+injects the fault as often as the table says, and checks the observed effects, the lost commands, and
+whether the daemon is back in its first state.
 
 * `rows`: the table; each row's function is in a module ``on_...``.
-* `house`: all that stands around one daemon; `clients`, `process`, `web`, `cable` are its parts.
-* `ledger`: every command that was sent, and how it ended; `records`: what the journal says of that.
-* `launcher`: how the daemon is started, and what is broken inside it.
-* `outcome`: what a row has seen; `report`: the table and the figures; `machine`: where they were measured.
+* `house`: everything around one daemon; `clients`, `process`, `web`, `cable` are its parts.
+* `ledger`: every command that was sent, and its end; `records`: the same, from the journal.
+* `launcher`: the start of the daemon, and the faults inside it.
+* `outcome`: the observations of a row; `report`: the table and the figures; `machine`: the machine.
 * `model`: the bridge against a model of its rules, in memory; `tables`: ``docs/explanation/reliability.rst``.
 
 It touches 127.0.0.1, a temporary folder, and the processes that it starts. It is no part of the package.

@@ -1,4 +1,4 @@
-"""``python -m chaos``: inject every fault, and print what became of it."""
+"""``python -m chaos``: inject every fault, and print the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT_ONCE = 4
 
 
 def options() -> argparse.Namespace:
-    """What the command line says."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--short", action="store_true", help="each fault a few times, in 90 s")
     parser.add_argument(

@@ -1,9 +1,9 @@
-"""A cut cable: connections whose far end says nothing at all any more, not even that a packet came.
+"""A cut cable: connections whose far end sends nothing any more, not even an acknowledgement.
 
-A socket filter that keeps nothing stands in for it: the kernel throws away what comes for that socket before
-TCP sees it, so that nothing is acknowledged, and no probe answered. Most Linux systems let anyone do so. What
-that side has sent before must have been acknowledged, for it would be sent again: a cable is cut both ways.
-What this does not show is a route that is gone (``EHOSTUNREACH``), or what a switch does.
+A socket filter that keeps nothing replaces the cut: the kernel drops each packet for that socket before TCP
+sees it, so nothing is acknowledged and no probe is answered. Most Linux systems allow any user to do so. The
+data sent before must be acknowledged, because TCP would send it again, and a cable is cut in both directions.
+The filter shows neither a lost route (``EHOSTUNREACH``) nor the behaviour of a switch.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _KEEP_NOTHING = struct.pack("=HBBI", 6, 0, 0, 0)
 
 
 def cut(proxy: ChaosProxy) -> int:
-    """Cut what is between this proxy and both its sides.
+    """Cut the connections between this proxy and both its sides.
 
-    :returns: how many sockets hear nothing now.
-    :raises Impossible: where the system does not let us.
+    :returns: the number of sockets that receive nothing from now on.
+    :raises Impossible: if the system does not allow it.
     """
     ends = [end for each in proxy._connections for end in (each.client, each.target)]
     for end in ends:

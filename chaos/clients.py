@@ -1,4 +1,4 @@
-"""Commanders and observers, in this process: what they send is in the ledger, and what they are told."""
+"""Commanders and observers in this process. The ledger has their commands and the replies to them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOG = logging.getLogger("chaos")
 
 
 class Observer(Protocol):
-    """A client of a port that only counts what it is told.
+    """A client of a port that only counts the received data.
 
     :ivar received: bytes.
     :ivar lines: how many.
@@ -67,7 +67,7 @@ class Desk(Observer):
         self._unfinished = b""
 
     def line(self, kind: type[Command], **parameters: Any) -> tuple[Entry, bytes]:
-        """A command that is in the ledger, and its line; to be sent by who asks."""
+        """Enter a command in the ledger. Return its entry and its line, which the caller sends."""
         entry, command = self._ledger.enter(kind, source=self.source, **parameters)
         self._mine.append(entry)
         entry.orphan = not self.is_open

@@ -1,4 +1,4 @@
-"""``python -m chaos.flooder KIND HALL WEB``: a stranger, in a process of its own, who takes all that it can.
+"""``python -m chaos.flooder KIND HALL WEB``: a stranger that takes all it can get.
 
 It goes on until its standard input is closed. HALL is a port of observers, WEB the page's. It works with
 blocking sockets and threads, so that it is as fast as a stranger would be, and with less priority than the
@@ -25,7 +25,7 @@ SHORT = b"7\n103\n1\n2026-11-26T22:00:00.000\r\n"
 """The same, as short as it can be."""
 
 MIDDLING = SHORT.removesuffix(b"\r\n") + b"\n" + b"x" * 600 + b"\r\n"
-"""The same, longer than what the journal keeps of it, and short enough that hundreds are read in a second."""
+"""The same, longer than the part that the journal keeps, and so short that hundreds are read in a second."""
 
 PER_VISIT = 100
 """After so many an observer is dismissed."""
@@ -117,7 +117,7 @@ def places(hall: int, web: int) -> None:
 
 
 def refused(hall: int, web: int) -> None:
-    """Connect to a port, say what is no command, and come again at once."""
+    """Connect to a port, send a line that is not a command, and connect again at once."""
     while True:
         with suppress(OSError), connect(hall) as peer:
             peer.sendall(b"nonsense\r\n")
@@ -167,7 +167,7 @@ def flood_chunks(hall: int, web: int) -> None:
 
 
 def repeat(sent: list[bytes], web: int) -> None:
-    """Send these again and again to the page's port, on eight connections, and read what is answered."""
+    """Send these again and again to the page's port, on eight connections, and read the answers."""
     threads = [
         threading.Thread(target=send_on, args=(data, web, f"127.1.3.{number + 1}"), daemon=True)
         for number, data in zip(range(AT_ONCE), itertools.cycle(sent), strict=False)
@@ -206,7 +206,7 @@ KINDS: dict[str, Callable[[int, int], None]] = {
 
 
 def main() -> None:
-    """Do what the words say."""
+    """Run the flood that the command line names."""
     os.nice(10)
     kind, *ports = sys.argv[1:]
     threading.Thread(target=KINDS[kind], args=[int(port) for port in ports], daemon=True).start()

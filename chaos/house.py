@@ -76,7 +76,7 @@ USUAL = {
     "max_connections_per_address": 1000,
     "max_streams_per_user": 500,
 }
-"""What a row's configuration may change."""
+"""The settings that a row may change."""
 
 MEMORY_ROOM = 24 * 2**20
 """How much more memory than at the beginning the daemon may have when a fault is over, in bytes."""
@@ -98,14 +98,14 @@ def free_ports(count: int) -> list[int]:
 
 
 class House:
-    """All that stands around one daemon; see `open`.
+    """Everything around one daemon; see `open`.
 
     :ivar controller: the proxies between the daemon and the simulator.
     :ivar csc: the commander with a pair.
     :ivar desk: the commander with a connection to a port, through `desk_proxy`.
-    :ivar hall: who only observes.
+    :ivar hall: the observer.
     :ivar whole: False once the journal can't have everything.
-    :ivar paused: True once the daemon was paused: how late its event loop was is not its own doing then.
+    :ivar paused: True once the daemon was paused: then the delays of its event loop are not its own.
     """
 
     desk: Desk
@@ -147,7 +147,7 @@ class House:
         await self.note()
 
     async def note(self) -> None:
-        """Note what the daemon takes up now, once its journal is open."""
+        """Note the present resources of the daemon, once its journal is open."""
         log = Path(f"{self.journal}-shm")
         await until(self.reactor, log.exists, "the journal is open")
         await self.answers()
@@ -163,7 +163,7 @@ class House:
         return CONFIG.format(**self.ports, **proxies, **(USUAL | numbers))
 
     async def start_simulator(self) -> None:
-        """A mount that finishes at once what takes no motion."""
+        """Start a mount that finishes at once each command that moves nothing."""
         self.simulator = SimulatorService(
             command_port=0,
             reply_port=self.controller.replies.port,
@@ -268,7 +268,7 @@ class House:
         ]
 
     async def close(self) -> None:
-        """End the daemon, judge what is left, and close everything."""
+        """End the daemon, check the rest, and close everything."""
         try:
             await self.daemon.end()
             self._judge()

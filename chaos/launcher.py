@@ -1,11 +1,11 @@
-"""``python -m chaos.launcher``: ``twistd``, with a look inside; what is broken inside is broken here.
+"""``python -m chaos.launcher``: ``twistd`` with measurements and faults inside.
 
 The package is as it is. Around it, in this order:
 
 * `time.time` and `time.time_ns` are ahead by a number of hours that SIGWINCH counts up and SIGURG down;
-* with ``CHAOS_RAISE=NAME`` a callable of ours raises for what `RAISES` says;
-* the event loop is watched every `PERIOD`, and the longest that it was late is kept in the file
-  ``CHAOS_LAG``, also without what the system gave the processor to others meanwhile.
+* with ``CHAOS_RAISE=NAME`` the callable that `RAISES` has for it raises;
+* the delay of the event loop is measured every `PERIOD`. The file ``CHAOS_LAG`` keeps the longest delay, and
+  the longest without the time in which the system gave the processor to other programs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PERIOD = 0.02
 """In seconds."""
 
 LAG = struct.Struct("=dd")
-"""The longest lag, in seconds: as it was, and without the waits for a processor."""
+"""The longest delay in seconds, with and without the waits for a processor."""
 
 POISON = b"\n1801\n"
-"""What is in the line of the command that the broken callable raises for: ``SafetyReset``."""
+"""A part of the line of ``SafetyReset``, the command for which the broken callable raises."""
 
 
 class WallClock:
@@ -50,7 +50,7 @@ class WallClock:
 
 
 def _raise_in_bridge() -> None:
-    """What takes each client's command raises."""
+    """Let the handler of each client's commands raise."""
     from mtmount_twisted.bridge.core import Bridge
 
     commanded = Bridge.commanded
@@ -64,7 +64,7 @@ def _raise_in_bridge() -> None:
 
 
 def _raise_in_web() -> None:
-    """What answers ``GET /api/v1/lease`` raises."""
+    """Let the handler of ``GET /api/v1/lease`` raise."""
     from mtmount_twisted.frontends.web.api.leases import Leases
 
     async def broken(self: Any, call: Any) -> Any:

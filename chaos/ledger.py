@@ -1,4 +1,4 @@
-"""Every command that was sent, and how it ended; what the mount got of them.
+"""Every command that was sent, its end, and its arrivals at the mount.
 
 Each command has a sequence id of its own among all commanders, and a time stamp made of that: the bridge
 passes the time stamp on as it is, so that a command is known again at the mount.
@@ -60,7 +60,7 @@ class Ledger:
         return entry, command
 
     def heard(self, reply: Reply) -> None:
-        """A commander was told this."""
+        """Note a reply to a commander."""
         entry = self.entries.get(getattr(reply, "sequence_id", 0))
         if entry is None:
             return
@@ -85,7 +85,7 @@ class Ledger:
         return all(entry.ends or entry.orphan for entry in wanted)
 
     def lost(self) -> list[str]:
-        """What did not end exactly once for a commander that was there, or went out twice; in words."""
+        """Describe each command without exactly one end for a present commander, or sent twice."""
         found = []
         for entry in self.entries.values():
             if len(entry.ends) > 1:

@@ -1,4 +1,4 @@
-"""Where and on what a figure was measured: what stands beside it in a file of results."""
+"""The machine and the date of a measurement, for a file of results."""
 
 from __future__ import annotations
 

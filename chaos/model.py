@@ -1,8 +1,8 @@
-"""``python -m chaos.model``: the bridge against a model of its rules, until so many steps were made.
+"""``python -m chaos.model``: the bridge against a model of its rules, for a number of steps.
 
-The machine is `BridgeMachine` of ``tests/bridge/test_model.py``: commanders, the controller, the network and
-time do whatever Hypothesis thinks of, and after each step both must say the same. The test plays some days;
-here there are more, never the same ones. The exit status is 1 if they differed.
+The machine is `BridgeMachine` of ``tests/bridge/test_model.py``: Hypothesis chooses the acts of commanders,
+controller, network and time. After each step both must agree. The test plays some days; this program plays
+more, each time other ones. The exit status is 1 if they differed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DAYS = settings(
 
 @dataclass
 class Tally:
-    """What was played.
+    """The steps that were played.
 
     :ivar steps: the rules that were executed, but for the one that begins a day.
     :ivar examples: the days.
@@ -76,7 +76,7 @@ def play(steps: int, kind: type[RuleBasedStateMachine]) -> Tally:
 
 
 def main(words: Sequence[str] | None = None, kind: type[RuleBasedStateMachine] = BridgeMachine) -> int:
-    """Play what the command line says."""
+    """Play the number of steps that the command line gives."""
     parser = argparse.ArgumentParser(prog="python -m chaos.model", description="Play bridge against model.")
     parser.add_argument("--steps", type=int, default=20_000, help="at least so many [default: 20,000]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")

@@ -23,7 +23,7 @@ NOTICED = 5.0
 
 
 async def _lose(house: House, lose: Any, restore: Any = lambda: None, noticed: float = 1.0) -> None:
-    """Lose the link with commands in flight, and see what becomes of them and of the link."""
+    """Lose the link with commands in flight, and check their ends and the state of the link."""
     outcome = house.outcome
     entries: list[Entry] = await house.in_flight(IN_FLIGHT // 2)
     entries += await house.in_flight(IN_FLIGHT // 2, reply="done")  # acknowledged, and not done
@@ -101,7 +101,7 @@ async def silent(stage: Stage, times: int) -> None:
 
 
 async def slow(stage: Stage, times: int) -> None:
-    """Everybody's network is late, slow, and gives what was sent in pieces of a few bytes."""
+    """Let every network be late and slow, and deliver data in pieces of a few bytes."""
     house = await stage.house()
     chance = random.Random(6)
     for _ in range(times):

@@ -1,7 +1,7 @@
-"""Strangers without rights who take all that they can, while a commander works and a user stops the mount.
+"""Strangers without rights take all they can get, while a commander works and a user stops the mount.
 
-How long a command takes on the wire and a stop over HTTP is told without what the daemon and this process
-waited for a processor: a stranger's program runs on another machine.
+The times of a command on the wire and of a stop over HTTP leave out the time in which the daemon and this
+process waited for a processor, because a stranger's program runs on another machine.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ KINDS = (
     "flood_lines",
     "flood_chunks",
 )
-"""What strangers do, and the controller: see `flooder`."""
+"""The floods of strangers, and those of the controller: see `flooder`."""
 
 
 class Flooder(ProcessProtocol):
@@ -164,7 +164,7 @@ class Probe:
 
 
 def note(outcome: Outcome, probe: Probe, lost: int, stops: int) -> None:
-    """What was measured, and whether the goals are met."""
+    """Note the measured figures, and whether they meet the goals."""
     longest = max(probe.stops, default=float("inf"))
     for name, value in zip(MEASURED, (probe.p99() * 1000, longest * 1000, lost), strict=True):
         outcome.measured[name] = max(outcome.measured.get(name, 0), round(value))
@@ -201,7 +201,7 @@ async def each_shortly(stage: Stage, times: int) -> None:
 
 
 async def open_house(stage: Stage, rows: int) -> tuple[House, Stream]:
-    """A house with the bounds as they are if nobody says otherwise, and a user with an event stream."""
+    """Open a house with the default bounds, and a user with an event stream."""
     house = await stage.house(
         rows=rows,
         absent_after=1.0,
@@ -236,7 +236,7 @@ async def one_flood(house: House, kind: str, stops: int) -> None:
 
 
 async def settle(house: House, before: int) -> None:
-    """Give the journal's thread time to write what it has."""
+    """Give the journal's thread time to write its rows."""
     deadline = house.reactor.seconds() + 8.0
     while lost_rows(house, before) and house.reactor.seconds() < deadline:
         await pause(house.reactor, 0.1)

@@ -138,7 +138,7 @@ async def observer_floods(stage: Stage, times: int) -> None:
 
 
 async def corrupt(stage: Stage, times: int) -> None:
-    """Somebody overwrites all but the first bytes of the file between two runs of the daemon."""
+    """Overwrite all but the first bytes of the file between two runs of the daemon."""
     for _ in range(times):
         house = await stage.house()
         house.whole = False

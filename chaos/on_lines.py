@@ -12,10 +12,10 @@ from .house import House
 from .stage import Stage
 
 WARNING = r"#warn\] desk/"
-"""What the log has of a client that is in the wrong."""
+"""The log's line about a client that sends such data."""
 
 Bad = Callable[[bytes], bytes]
-"""What is sent, made of the line of a command that must not be executed."""
+"""Function from the line of a command, which must not be executed, to the bytes to send."""
 
 GARBAGE = b"\0\1\2 not a command"
 NOT_UTF8 = b"\xc3\x28\xff\xfe\n\xff\n\xff\n\xff"
@@ -27,7 +27,7 @@ KINDS: dict[str, Bad] = {
     "a line over the limit": lambda line: b"x" * (MAX_LINE_LENGTH + 1) + TERMINATOR + line,
     "HTTP": lambda line: REQUEST + line,
 }
-"""What closes its connection, and what comes behind it is not executed."""
+"""Data that closes its connection. A command behind it is not executed."""
 
 
 async def bad(stage: Stage, times: int, kind: str) -> None:
@@ -59,7 +59,7 @@ async def part(stage: Stage, times: int) -> None:
 
 
 async def _after(house: House, entry: int, before: int) -> None:
-    """See that nobody else was touched, and nothing was executed."""
+    """Check that no other client was affected, and nothing was executed."""
     outcome = house.outcome
     outcome.see("the others go on", await house.answers() and house.hall.is_open)
     await house.daemon.said(WARNING, times=before + 1)

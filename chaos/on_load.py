@@ -22,7 +22,7 @@ AT_ONCE = 25
 
 
 async def burst(stage: Stage, times: int) -> None:
-    """One commander sends 10,000 commands in one piece; another one stops the mount meanwhile."""
+    """One commander sends 10,000 commands in one piece, and another one stops the mount at the same time."""
     house = await stage.house()
     outcome = house.outcome
     for _ in range(times):
@@ -40,7 +40,7 @@ async def burst(stage: Stage, times: int) -> None:
 
 
 async def crowd(stage: Stage, times: int) -> None:
-    """250 clients on the wire and 250 event streams hear what 100 commands do; each commander sends one."""
+    """250 clients on the wire and 250 event streams receive the replies to 100 commands of 100 commanders."""
     house = await stage.house()
     for _ in range(times):
         house.outcome.inject()

@@ -1,4 +1,4 @@
-"""What is done to the daemon itself: signals, clocks, and faults in its own code."""
+"""Faults of the daemon itself: signals, clocks, and errors in its own code."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .stage import Stage
 from .waits import pause, until
 
 DRAIN = 5.0
-"""How long commands in flight may have to end when the daemon is told to, in seconds."""
+"""Time in seconds for the end of commands in flight after the daemon got the signal to end."""
 
 PAUSE = 15.0
 """How long the daemon is paused, in seconds: ten times as long as it waits for an Ack."""
 
 CLEAN = (0, -signal.SIGTERM)
-"""How it exits: once all is closed, ``twistd`` ends by the signal that it was told to end with."""
+"""Its exit status: once all is closed, ``twistd`` ends itself with the signal that it got."""
 
 BROKEN = "RuntimeError: chaos: broken on purpose"
 
@@ -148,7 +148,7 @@ async def told_to_reload(stage: Stage, times: int) -> None:
 
 
 async def code_raises(stage: Stage, times: int) -> None:
-    """What takes a client's command raises, in turn for a client of a port and for the pair."""
+    """The handler of a command raises, in turn for a client of a port and for the pair."""
     house = await stage.house(CHAOS_RAISE="bridge")
     outcome = house.outcome
     for number in range(times):
@@ -171,7 +171,7 @@ async def code_raises(stage: Stage, times: int) -> None:
 
 
 async def web_raises(stage: Stage, times: int) -> None:
-    """What answers a request raises."""
+    """The handler of a request raises."""
     house = await stage.house(CHAOS_RAISE="web")
     outcome = house.outcome
     for number in range(times):

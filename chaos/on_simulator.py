@@ -19,9 +19,9 @@ LATER = 1.6
 
 
 class Case(NamedTuple):
-    """What the mount does wrong, and how the commands end that are struck.
+    """A fault of the mount, and the ends of the affected commands.
 
-    :ivar ends: what each end begins with.
+    :ivar ends: the beginning of the text of each end.
     :ivar drops: True if the link is lost by it.
     """
 
@@ -44,7 +44,7 @@ CASES: dict[str, Case] = {
     "reply cut in the middle, then close": Case((Fault("cut", count=1),), "outcome unknown", True),
     "a reply of more than 64 KiB": Case((Fault("long", count=1),), "outcome unknown", True),
 }
-"""What goes wrong, by its words in the table."""
+"""The faults, by their words in the table."""
 
 END = {"done": "done, once", "timed out": "timed out", "outcome unknown": "outcome unknown"}
 
@@ -100,7 +100,7 @@ async def _done(house: House, kind: type, **parameters: object) -> bool:
 
 
 async def flood(stage: Stage, times: int) -> None:
-    """10,000 events a second for a second, and commands meanwhile."""
+    """10,000 events a second for a second, and commands in that second."""
     house = await stage.house()
     outcome = house.outcome
     for _ in range(times):

@@ -59,7 +59,7 @@ async def unknown_host(stage: Stage, times: int) -> None:
 
 
 async def port_taken(stage: Stage, times: int) -> None:
-    """Somebody else listens on a port of the configuration, in turn the controller's and a client's."""
+    """Another program listens on a port of the configuration, in turn the controller's and a client's."""
     for number in range(times):
         ports = dict(zip(("commands", "replies", "desk"), free_ports(3), strict=True))
         taken = ("replies", "desk")[number % 2]

@@ -1,4 +1,4 @@
-"""What a row of the table expects, and what it has seen: values only."""
+"""The expectations of a row of the table, and its observations: values only."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Impossible(Exception):
 
 @dataclass
 class Outcome:
-    """What one row has seen.
+    """The observations of one row.
 
-    :ivar injected: how often the fault was there.
-    :ivar seen: how often each thing that can be expected was seen.
+    :ivar injected: number of injections of the fault.
+    :ivar seen: number of observations of each expected effect.
     :ivar lost: commands that did not end exactly once.
-    :ivar problems: what is not as it should be besides, in words.
+    :ivar problems: other deviations, in words.
     :ivar impossible: why the fault can't be injected on this machine; empty if it can.
     :ivar measured: figures of this row alone, such as how long something took.
-    :ivar figures: what is added up over all rows, or the largest taken: see `report.FIGURES`.
+    :ivar figures: the figures of `report.FIGURES`: added up over all rows, or the largest.
     """
 
     injected: int = 0
@@ -45,13 +45,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, and what must happen.
+    """A fault and its expected effects.
 
-    :ivar fault: what is injected, in words.
+    :ivar fault: the fault, in words.
     :ivar run: injects it so many times.
     :ivar full: how many times in the full run.
     :ivar short: how many times in the short one; 0 to leave it out.
-    :ivar expected: what must be seen each time.
+    :ivar expected: the effects of each injection.
     :ivar alone: True if it needs the machine for itself; others wait most of the time.
     """
 

@@ -1,4 +1,4 @@
-"""The daemon's process: its log as it comes, its signals, and what it takes up."""
+"""The daemon's process: its log, its signals and its resources."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 class Daemon(ProcessProtocol):
     """``twistd -n mtmount-bridge --config FILE``, started at once.
 
-    :param folder: of its own: its lock and the figures of `launcher` are there, and what it keeps.
+    :param folder: its own folder, for its lock, its files and the figures of `launcher`.
     :param environment: added to this process's own.
-    :ivar log: what it printed so far.
+    :ivar log: its output so far.
     :ivar exit: the exit status, or minus the signal that ended it; None while it runs.
     """
 
@@ -86,7 +86,7 @@ class Daemon(ProcessProtocol):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def memory(self) -> int:
-        """What it has in memory (RSS), in bytes."""
+        """Return its resident memory (RSS), in bytes."""
         resident = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return resident * os.sysconf("SC_PAGE_SIZE")
 

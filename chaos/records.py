@@ -1,4 +1,4 @@
-"""What the journal's file says, read as any program would: read-only, while the bridge runs or after."""
+"""The contents of the journal's file, read as any program would: read-only, also while the bridge runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtmount_twisted.journal.schema import COLUMNS, is_end_sql
 from .ledger import Ledger
 
 _OURS = "(peer = 'csc' OR peer GLOB 'desk/*')"
-"""Of the commanders whose commands are in the ledger; strangers and the page have ids of their own."""
+"""The commanders of the ledger. Strangers and the page have ids of their own."""
 
 _IS_END = is_end_sql([DIALECT])
 
@@ -51,7 +51,7 @@ def missing(path: Path, before: dict[str, tuple[int, int]]) -> int:
 
 
 def is_sound(path: Path) -> bool:
-    """What ``PRAGMA integrity_check`` says."""
+    """Return the result of ``PRAGMA integrity_check``."""
     with opened(path) as db:
         return bool(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
 
@@ -70,7 +70,7 @@ def ended(path: Path) -> set[int]:
 
 
 def fill(path: Path, rows: int) -> None:
-    """Make a journal of an earlier run, of so many lines that nobody asks for."""
+    """Make a journal of an earlier run, with a number of lines that no query selects."""
     path.parent.mkdir(parents=True)
     store = Store(path, None, time_ns)
     now = time()
@@ -86,13 +86,13 @@ def details(path: Path, kind: str) -> list[str]:
 
 
 def lost(path: Path, ledger: Ledger, is_whole: bool) -> list[str]:
-    """Which commands have not exactly one end in the journal, in words.
+    """Describe each command that does not have exactly one end in the journal.
 
-    What a daemon that was killed left open is an end too, if a later run says so (the view ``unknown``).
-    A command that the bridge never read is in no journal, and must not have come to the mount.
+    A command that a killed daemon left open has an end if a later run reports it (the view ``unknown``). A
+    command that the bridge never read is in no journal, and must not have arrived at the mount.
 
-    :param is_whole: False if the last moments of a run, or more, can't be in this file: then what is in
-        it may not have ended twice, and that is all.
+    :param is_whole: False if the file may lack rows, such as the last of a run. Then only two ends
+        of one command count.
     """
     with opened(path) as db:
         found: dict[int, list[int]] = {}

@@ -29,7 +29,7 @@ FIGURES = {
     "lag_with_others": "event loop, longest delay in all (ms)",
     "lost": "lost",
 }
-"""What is printed below the table; the others are sums."""
+"""The figures below the table; those not in `LARGEST` are sums."""
 
 LARGEST = ("clients", "lag", "lag_with_others")
 """Of which figures the largest counts, and not the sum."""

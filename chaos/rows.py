@@ -1,4 +1,4 @@
-"""The table of faults: what is injected, how often, and what must be seen each time."""
+"""The table of faults: each with the number of injections, and the effects of each injection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLOODS = (
     ("flood: lines to the page's port that are not HTTP", "flood_lines"),
     ("flood: bodies in chunks of one byte, many headers", "flood_chunks"),
 )
-"""What strangers do while a commander works: of each a row in the table of `chaos.tables.floods`."""
+"""The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 
 ROWS: tuple[Row, ...] = (
     Row("controller resets, 20 commands in flight", on_controller.resets, 100, 3, UNKNOWN),

@@ -1,8 +1,8 @@
 """``python -m chaos.soak``: three days of tracking in memory, with faults at random.
 
 A bridge, a simulated mount and commanders run on a `MemoryReactor`, with proxies between them: no sockets,
-and no time but what its clock says. One commander tracks; others come, say what is right and what is not,
-and go; the network and the mount do what `FAULTS` says. At calm moments what is left over is counted:
+and no time but that of its clock. One commander tracks; others come, send valid and malformed commands, and
+go. `FAULTS` has the faults of the network and the mount. At calm moments the rest is counted: entries of
 tables, delayed calls, connections, objects.
 
 ``tests/project/test_soak.py`` runs it with few commands; ``--interval 0.05`` is the rate of a real telescope,
@@ -56,10 +56,10 @@ from .ledger import Ledger
 LOG = logging.getLogger("chaos.soak")
 HOUR = 3600.0
 TAI0 = 1_800_000_037.0
-"""What the mount's clock says at the beginning, in seconds of TAI."""
+"""The time of the mount's clock at the beginning, in seconds of TAI."""
 
 CALM = 120.0
-"""How long nothing goes wrong before it is counted what is left, in seconds."""
+"""Time without faults before the rest is counted, in seconds."""
 
 MORE_OBJECTS = 500
 """How many objects more there may be after three days: caches fill up."""
@@ -72,7 +72,7 @@ class Tally:
     """The ends of commands: each command that was received has exactly one.
 
     :ivar open: the commands in flight, by the bridge's number.
-    :ivar wrong: what had no beginning, or an end too many.
+    :ivar wrong: number of commands without a beginning, or with two ends.
     """
 
     def __init__(self, bus: EventBus) -> None:
@@ -96,9 +96,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Left:
-    """What is there at a calm moment.
+    """The rest at a calm moment.
 
-    :ivar calls: the delayed calls, by what they call.
+    :ivar calls: the delayed calls, by the function that they call.
     :ivar objects: how many objects the garbage collector tracks, by type.
     """
 
@@ -195,7 +195,7 @@ class Soak:
     # What the commanders do
 
     def set_up(self) -> None:
-        """Take command for the CSC, and make the axes ready to track, whatever was wrong with them."""
+        """Take command for the CSC, and make the axes ready to track, after any fault."""
         send = self.csc.send
         if self.csc.pair.connected:
             send(AskForCommand, commander=Commander.CSC)
@@ -259,7 +259,7 @@ class Soak:
         self.run(max(0.0, end - self.reactor.seconds()))
 
     def heal(self) -> None:
-        """Nothing goes wrong any more; who visited goes; the CSC takes up tracking again."""
+        """End all faults and visits, and let the CSC track again."""
         for proxy in (self.desk, self.hall):
             proxy.clear()
         for pair in (self.controller, self.csc.network):
@@ -275,7 +275,7 @@ class Soak:
         self._book()
 
     def _book(self) -> None:
-        """Judge what has ended, and forget it: a ledger of three days would be no measure of the memory."""
+        """Check the ended commands, and forget them: a ledger of three days would hide the use of memory."""
         self.lost += self.ledger.lost()
         kept = [entry for entry in self.ledger.entries.values() if not entry.ends and not entry.orphan]
         for entry in list(self.ledger.entries.values()):
@@ -286,7 +286,7 @@ class Soak:
         self.csc.forget()
 
     def left(self) -> Left:
-        """What is there when nothing was wrong for a while, and nothing moves."""
+        """Count the rest after a time without faults and without motion."""
         self.heal()
         self.csc.send(BothAxesStop)
         self.run(CALM)
@@ -419,14 +419,14 @@ FAULTS: dict[str, Callable[[Soak], None]] = {
     "silence": _mount(Fault("silence")),
     "refusal": _mount(Fault("refusal")),
 }
-"""What goes wrong, by name."""
+"""The faults, by name."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a soak.
+    """The result of a soak.
 
-    :ivar problems: what is not as it was, in words; none, if all is well.
+    :ivar problems: differences from the beginning, in words; empty if all is well.
     """
 
     hours: float
@@ -456,7 +456,7 @@ def soak(hours: float, interval: float, seed: int = 6) -> Verdict:
 
 
 def differences(before: Left, after: Left) -> Iterator[str]:
-    """What is more or less than it was, and in flight that should not be."""
+    """Describe each difference from the beginning, and each command that should not be in flight."""
     if after.in_flight:
         yield f"{after.in_flight} commands in flight"
     for name in ("clients", "calls", "connections"):

@@ -1,4 +1,4 @@
-"""What a row's function is given: houses, which are judged and closed behind it."""
+"""The argument of a row's function: it opens houses, and checks and closes them at the end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ROW_TIME = 150.0
 class Stage:
     """The houses of one row.
 
-    :ivar outcome: what the row has seen.
-    :ivar folder: for whatever it keeps; removed afterwards.
+    :ivar outcome: the observations of the row.
+    :ivar folder: a folder for all files of the row; removed afterwards.
     """
 
     def __init__(self, reactor: Any, folder: Path) -> None:
@@ -41,13 +41,13 @@ class Stage:
         return house
 
     async def close(self) -> None:
-        """Close all houses, and judge what is left of them."""
+        """Close all houses, and check the rest."""
         for house in self.houses:
             await house.close()
 
 
 async def play(reactor: Any, row: Row, times: int) -> Outcome:
-    """Inject a row's fault so many times; whatever goes wrong is in the outcome."""
+    """Inject a row's fault so many times. Each error is in the outcome."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         stage = Stage(reactor, Path(folder))
 

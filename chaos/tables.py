@@ -16,14 +16,14 @@ from .report import FIGURES, HEADINGS, RESULTS, cells
 PAGE = ROOT / "docs" / "explanation" / "reliability.rst"
 
 FILES = {"chaos": RESULTS, "model": ROOT / "chaos" / "model.json", "fuzz": fuzzed.RESULTS}
-"""What ``make chaos``, ``make model`` and ``make fuzz`` write."""
+"""The files that ``make chaos``, ``make model`` and ``make fuzz`` write."""
 
 GENERATED = re.compile(r"(\.\. from [^\n]+\.json: )([^\n]+)\n.*?(?=\n\.\. end\n)", re.DOTALL)
-"""What stands between the comments that name a table and the one that ends it."""
+"""The text between the comment that names a table and the comment that ends it."""
 
 
 def read() -> dict[str, Any]:
-    """What the last runs wrote, by the name that each file has in `FILES`."""
+    """Return the results of the last runs, by the names of `FILES`."""
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
@@ -46,7 +46,7 @@ def figures(content: Mapping[str, Any]) -> str:
 
 
 def faults(content: Mapping[str, Any]) -> str:
-    """Each fault with what was seen."""
+    """Return the table of faults with their observed effects."""
     return grid(HEADINGS, [cells(result) for result in content["chaos"]["results"]])
 
 
@@ -58,7 +58,7 @@ def floods(content: Mapping[str, Any]) -> str:
 
 
 def parsers(content: Mapping[str, Any]) -> str:
-    """Each parser with what it took; one that was not fuzzed is there, and says so."""
+    """Return the table of parsers with their inputs, also of those that were not fuzzed."""
     found = content["fuzz"]
     body = [
         (name, *(f"{found[name][key]:,}" for key in fuzzed.HEADINGS[1:]), found[name]["commit"])

@@ -17,7 +17,7 @@ SETTLED = 0.1
 
 
 class TooLate(Exception):
-    """What was waited for did not come."""
+    """A condition did not hold in time."""
 
 
 def pause(reactor: Any, seconds: float) -> Deferred[None]:
@@ -33,7 +33,7 @@ async def rises(reactor: Any, read: Callable[[], int], least: int, what: str, se
 async def until(reactor: Any, holds: Callable[[], object], what: str, seconds: float = 10.0) -> float:
     """Wait until something holds.
 
-    :param what: what is waited for, in words.
+    :param what: the condition, in words.
     :returns: how long that took, in seconds.
     :raises TooLate: if it does not hold in time.
     """

@@ -39,7 +39,7 @@ class Web:
         return int(response.code), await readBody(response)
 
     async def state(self) -> dict[str, Any]:
-        """What ``/api/v1/state`` says."""
+        """Return the answer of ``/api/v1/state``."""
         state: dict[str, Any] = json.loads((await self.get("/api/v1/state"))[1])
         return state
 
@@ -64,7 +64,7 @@ class Web:
 
 
 class Stream(Protocol):
-    """One reader of events, who counts.
+    """A reader that counts events.
 
     :ivar events: how many came.
     """
