@@ -50,6 +50,7 @@ class MemoryTransport:
     As from a socket, data and ends of file arrive in a later turn of the reactor. They do not arrive while
     the receiver is paused.
 
+    :ivar reactor: the reactor.
     :ivar protocol: the protocol at this end.
     :ivar other: the transport at the other end.
     :ivar lost: called with the reason after the protocol's `connectionLost`.
@@ -59,7 +60,7 @@ class MemoryTransport:
     other: MemoryTransport
 
     def __init__(self, reactor: MemoryReactor, host: IPv4Address, peer: IPv4Address) -> None:
-        self._reactor = reactor
+        self.reactor = reactor
         self._host = host
         self._peer = peer
         self.protocol: Any = Protocol()
@@ -149,11 +150,16 @@ class MemoryTransport:
         self.loseConnection()
 
     @property
+    def unread(self) -> bytes:
+        """The data from the other end that this end has not read yet."""
+        return bytes(self._incoming)
+
+    @property
     def _has_room(self) -> bool:
         return len(self.other._incoming) <= BUFFER_SIZE
 
     def _soon(self, what: Callable[..., None], *arguments: Any) -> None:
-        self._reactor.callLater(0, what, *arguments)
+        self.reactor.callLater(0, what, *arguments)
 
     def _receive(self) -> None:
         if self._reading and self._incoming:

@@ -112,7 +112,7 @@ def _kernel_clock() -> Callable[[], float] | None:
     return None if clock_id is None else lambda: time.clock_gettime(clock_id)
 
 
-def _erfa_table() -> tuple[LeapSeconds, str]:
+def erfa_table() -> tuple[LeapSeconds, str]:
     """Return pyerfa's leap seconds since 1972, the first year of whole leap seconds."""
     leap_seconds = importlib.import_module("erfa").leap_seconds
     since_offset = tuple(
@@ -131,7 +131,7 @@ def _erfa_table() -> tuple[LeapSeconds, str]:
     return since_offset, source
 
 
-_clock = TaiClock(time.time, _kernel_clock(), _erfa_table)
+_clock = TaiClock(time.time, _kernel_clock(), erfa_table)
 
 
 def current_tai() -> float:

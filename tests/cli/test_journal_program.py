@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import socket
 import sys
@@ -82,10 +83,11 @@ class ProgramTests(SessionCase):
     def test_interrupted(self) -> None:
         """Ctrl-C ends ``tail -f`` without a traceback."""
 
-        def interrupt() -> None:
+        def interrupt(seconds: float) -> None:
             raise KeyboardInterrupt
 
-        self.patch(program._pause, "__code__", interrupt.__code__)
+        events = SimpleNamespace(Event=lambda: SimpleNamespace(wait=interrupt))
+        self.patch(program, "threading", events)
         self.assertEqual(self.run_program("tail", "-f")[0], 130)
 
     def test_export(self) -> None:
@@ -241,7 +243,7 @@ class PaceTests(SynchronousTestCase):
         self.reactor = MemoryReactor()
         self.far_end = FarEnd(cast(Any, SimpleNamespace(reactor=self.reactor)))
         self.pair: ClientServerPair[bytes] = ClientServerPair(
-            "replay", HOST, self.far_end.port, HOST, 0, program._LOG, reactor=self.reactor
+            "replay", HOST, self.far_end.port, HOST, 0, logging.getLogger(__name__), reactor=self.reactor
         )
         self.reactor.advance(0)
         self.far_end.communicator = self.pair  # type: ignore[assignment]

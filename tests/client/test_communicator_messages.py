@@ -68,14 +68,14 @@ class ReadTests(PairCase):
         waiting = self.far_end.server.transport.other
         for number in range(1, 8):
             self.far_end.feed(done(number))
-        unread_by_it = bytes(waiting._incoming)
+        unread_by_it = waiting.unread
         self.assertEqual(unread_by_it.count(b"\r\n"), 3)
         self.read_number()
         self.far_end.settle()
-        self.assertEqual(bytes(waiting._incoming), unread_by_it)
+        self.assertEqual(waiting.unread, unread_by_it)
         self.assertEqual(self.read_number(), 2)
         self.far_end.settle()
-        self.assertEqual(bytes(waiting._incoming), b"")
+        self.assertEqual(waiting.unread, b"")
         self.assertEqual([self.read_number() for _ in range(5)], [3, 4, 5, 6, 7])
 
     def test_new_peer_while_paused(self) -> None:
@@ -85,7 +85,7 @@ class ReadTests(PairCase):
         self.far_end.server.transport.abortConnection()
         self.assertTrue(self.far_end.connect_server())
         self.far_end.feed(done(3))
-        self.assertIn(b"3", bytes(self.far_end.server.transport.other._incoming))
+        self.assertIn(b"3", self.far_end.server.transport.other.unread)
         self.assertEqual([self.read_number(), self.read_number()], [1, 2])
         self.far_end.settle()
         self.assertEqual(self.read_number(), 3)

@@ -47,9 +47,9 @@ LONGEST = 6 * SHOWN_BYTES
 """What a line may become, in characters: JSON writes some bytes as six."""
 
 
-def message(line: bytes, peer: str = "controller") -> Entry:
+def message(line: bytes | None, peer: str = "controller", text: str = "") -> Entry:
     """A row of the journal."""
-    return Entry(7, 3, "message", 1_800_000_000.0, peer, 2, "from", 0, 0, 0, 0, "", line, DIALECT)
+    return Entry(7, 3, "message", 1_800_000_000.0, peer, 2, "from", 0, 0, 0, 0, text, line, DIALECT)
 
 
 class Ear:
@@ -158,7 +158,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual([len(each) for each in slices([long] * (most + 1))], [most, 1])
         self.assertEqual([n for each in slices([long, short] * 30) for n in each], list(range(60)))
         self.assertEqual(list(slices([])), [])
-        text = row_of(message(COMMAND)._replace(line=None, text="x" * 10 * BYTES_PER_TURN))
+        text = row_of(message(None, text="x" * 10 * BYTES_PER_TURN))
         self.assertEqual([len(each) for each in slices([text, short])], [1, 1])
 
     def test_events(self) -> None:

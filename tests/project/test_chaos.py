@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sqlite3
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -210,7 +211,8 @@ class RecordsTests(SynchronousTestCase):
         before = records.rows(self.path)
         self.write(store, entry, "done")
         self.assertEqual(records.missing(self.path, before), 0)
-        store._db.execute("DELETE FROM step WHERE step = 'sent'")
+        with contextlib.closing(sqlite3.connect(self.path)) as db, db:
+            db.execute("DELETE FROM step WHERE step = 'sent'")
         self.assertEqual(records.missing(self.path, before), 1)
         self.assertTrue(records.is_sound(self.path))
 

@@ -55,7 +55,7 @@ class PortEnd(FarProtocol):
 
     def settle(self) -> None:
         """Let all happen that waits for no time to pass."""
-        cast(Any, self.transport)._reactor.advance(0)
+        self.transport.reactor.advance(0)
 
 
 class PairEnd(FarEnd):

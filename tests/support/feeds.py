@@ -72,7 +72,7 @@ class Notebook(Waiting):
 class Request:
     """Twisted's request, and the reader behind it.
 
-    :param room: how many bytes its connection takes while it does not read; None for any number.
+    :ivar room: how many bytes its connection takes while it does not read; None for any number.
     """
 
     def __init__(self, room: int | None = None) -> None:
@@ -81,7 +81,7 @@ class Request:
         self.finished = self.aborted = False
         self.read = b""
         self.channel = self.transport = self
-        self._room = room
+        self.room = room
         self._buffer = b""
         self._paused = False
         self._finishing: list[Deferred[None]] = []
@@ -98,11 +98,11 @@ class Request:
 
     def write(self, data: bytes) -> None:
         assert not self.finished and not self.aborted
-        if self._room is None:
+        if self.room is None:
             self.read += data
             return
         self._buffer += data
-        if len(self._buffer) > self._room and not self._paused:
+        if len(self._buffer) > self.room and not self._paused:
             self._paused = True
             self.producer.pauseProducing()
 

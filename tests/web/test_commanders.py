@@ -18,12 +18,12 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.dialects.tma2020.codec import decode_command
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
+from mtmount_twisted.frontends.web.api import commanders
 from mtmount_twisted.frontends.web.api.commanders import WebCommander
 from mtmount_twisted.frontends.web.http.calls import Call
 from mtmount_twisted.frontends.web.http.guard import Guard, HostPolicy
 from mtmount_twisted.frontends.web.service import make_site
 from mtmount_twisted.interfaces import IClient
-from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 from tests.support.commanders import LOG, STATE, RecordingLink
 from tests.support.pages import DOCS, blocks
 from tests.support.web_houses import WebCase, WebHouse, user
@@ -314,12 +314,14 @@ class SendingTests(WebCase):
 
     def test_sequence_ids(self) -> None:
         """Ids count up, begin anew after the largest, and pass over those in flight."""
-        commander = self.house.bridge.clients["web/night"]
-        commander._last_id = MAX_SEQUENCE_ID - 1
-        ids = [self.told(self.post(MOVE, position=1)).body["sequence_id"] for _ in range(2)]
-        self.assertEqual(ids, [MAX_SEQUENCE_ID, 1])
-        commander._last_id = 0
-        self.assertEqual(self.told(self.post(MOVE, position=1)).body["sequence_id"], 2)
+        self.patch(commanders, "MAX_SEQUENCE_ID", 3)
+        ids = []
+        for stays in (False, True, False, False, False):  # the second one stays in flight
+            ids.append(self.told(self.post(MOVE, position=1)).body["sequence_id"])
+            for line in self.house.link.read():
+                if not stays:
+                    self.house.link.finish(line)
+        self.assertEqual(ids, [2, 3, 1, 2, 1])  # the ask for command had 1
 
 
 class BusyTests(WebCase):

@@ -296,7 +296,7 @@ class HistoryTests(SessionCase):
             self.now += 1
             return self.now
 
-        self.shelf._now = late
+        self.shelf = Shelf(self.path, self.clock, maybeDeferred, late)
         reading = Deferred.fromCoroutine(self.shelf.read(lambda db: db.execute(loop).fetchone(), "a"))
         self.assertIn("interrupted", str(self.failureResultOf(reading, JournalError).value))
         self.shelf.close()

@@ -21,6 +21,7 @@ from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import load
 from mtmount_twisted.config.settings import WebSettings
+from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.http.encoding import LEAST
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
 from mtmount_twisted.frontends.web.http.tokens import load as load_tokens
@@ -37,10 +38,10 @@ ENDPOINT = "tcp:8080:interface=127.0.0.1"
 
 
 def web_of(
-    on: Any, endpoint: str = ENDPOINT, tokens: Any = None, **settings: Any
+    on: Any, endpoint: str = ENDPOINT, tokens: Any = None, bus: EventBus | None = None, **settings: Any
 ) -> tuple[BridgeService, WebService]:
     """A bridge with no controller, and what shows it; the bridge is started."""
-    bus = EventBus(on)
+    bus = bus or EventBus(on)
     bridge = BridgeService(CONFIG, LOG, bus, reactor=on)
     bridge.startService()
     parts = Parts(bridge, bus, JournalOff(), CONFIG.clients)
@@ -61,7 +62,8 @@ class InMemory(SynchronousTestCase):
 
     def start(self, tokens: Any = None, **settings: Any) -> WebService:
         """The service, started."""
-        self.bridge, service = web_of(self.reactor, tokens=tokens, **settings)
+        self.bus = EventBus(self.reactor)
+        self.bridge, service = web_of(self.reactor, tokens=tokens, bus=self.bus, **settings)
         service.startService()
         self.service = service
         return service
@@ -94,9 +96,8 @@ class InMemory(SynchronousTestCase):
     def test_contracts(self) -> None:
         """What it is handed offers what it needs."""
         self.start()
-        parts = self.service._parts
-        contracts = (IServed, parts.served), (IBridge, parts.served.bridge), (IEventBus, parts.bus)
-        for contract, part in (*contracts, (IJournalState, parts.journal)):
+        contracts = (IServed, self.bridge), (IBridge, self.bridge.bridge), (IEventBus, self.bus)
+        for contract, part in (*contracts, (IJournalState, JournalOff())):
             self.assertTrue(verifyObject(contract, part))
 
     def test_every_area(self) -> None:
@@ -297,14 +298,12 @@ class InMemory(SynchronousTestCase):
         self.bridge.stopService()
         self.reactor.advance(60)
         self.assertLessEqual(len(self.reactor.getDelayedCalls()), quiet)
-        self.assertEqual(service._parts.bus.subscribers, [])
+        self.assertEqual(self.bus.subscribers, [])
 
     def test_fault_in_the_end(self) -> None:
         """What fails to close is in the log, and all else is closed."""
+        self.patch(AckTimes, "close", lambda times: 1 / 0)
         service = self.start()
-        areas = service._areas
-        assert areas is not None
-        areas._closing = (*areas._closing, lambda: 1 / 0)
         wire = Wire(self.site)
         with self.assertLogs("tests.support.web", "ERROR") as caught:
             stopped = service.stopService()
@@ -327,13 +326,13 @@ class InMemory(SynchronousTestCase):
         def refuse(*words: Any, **more: Any) -> Any:
             raise CannotListenError("127.0.0.1", 8080, OSError("taken"))
 
+        bus = EventBus(self.reactor)
+        _, service = web_of(self.reactor, bus=bus)
         self.reactor.listenTCP = refuse
-        _, service = web_of(MemoryReactorClock())
-        service._reactor = self.reactor
         service.startService()
         self.assertIn(f"can't listen on {ENDPOINT}: ", service.failure)
         self.assertIn("taken", service.failure)
-        self.assertEqual(service._parts.bus.subscribers, [])
+        self.assertEqual(bus.subscribers, [])
         self.successResultOf(service.stopService())
 
     def test_listens_too_late(self) -> None:

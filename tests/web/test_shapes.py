@@ -27,8 +27,10 @@ from tests.support.web import as_read
 
 def row(table: str, **values: Any) -> Entry:
     """A row of a table, with what a test does not care about."""
-    usual = Entry(7, 3, table, START + 0.1234, "csc", 2, "", 0, 0, 0, 0, "", None, DIALECT)
-    return usual._replace(**values)
+    usual: dict[str, Any] = dict.fromkeys(("key", "sequence_id", "code", "lease"), 0)
+    usual |= {"id": 7, "run": 3, "table": table, "time": START + 0.1234, "peer": "csc", "epoch": 2}
+    usual |= {"what": "", "text": "", "line": None, "dialect": DIALECT}
+    return Entry(**(usual | values))
 
 
 def told(entry: Entry) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.events import ring, streams
 from mtmount_twisted.frontends.web.events.selection import Selection
+from mtmount_twisted.frontends.web.events.shapes import event_id
 from mtmount_twisted.frontends.web.events.streams import KEEP_ALIVE, Bounds
 from mtmount_twisted.frontends.web.http.calls import Problem, User
 from mtmount_twisted.frontends.web.http.routing import Router
@@ -114,7 +115,7 @@ class StreamTests(StreamsCase):
         self.world.record(2)
         self.world.write()
         for resumes in (False, True):
-            last = self.world.id_of(self.world.feed._last_number) if resumes else None
+            last = event_id(self.world.journal.run, self.world.feed.last_row) if resumes else None
             reader = self.world.read(last, kind="step,ACK", peer="csc, controller")
             self.world.wait()
             self.world.record()
@@ -272,7 +273,7 @@ class BoundsTests(StreamsCase):
         for _ in range(20):
             self.world.record()
             self.world.wait(0.05)
-        slow._room = None
+        slow.room = None
         slow.take()
         again = self.world.read(slow.events[-1].id)
         self.world.wait()

@@ -41,7 +41,7 @@ def outcome(make: Callable[..., BaseMessage], *arguments: Any, **values: Any) ->
         message = make(*arguments, **values)
     except Exception as error:
         return type(error), str(error), error.args
-    kept = [getattr(message, name) for name in message._names]
+    kept = [*(getattr(message, info.name) for info in message.field_infos), message.extra_data]
     return type(message), [(type(value), value) for value in kept], message.str_fields()
 
 

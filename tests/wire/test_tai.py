@@ -166,7 +166,7 @@ class Real(SynchronousTestCase):
 
     def test_pyerfa(self) -> None:
         """pyerfa's table has the leap seconds that we know of, and is named, with how far it knows."""
-        leap_seconds, source = tai._erfa_table()
+        leap_seconds, source = tai.erfa_table()
         self.assertEqual(tuple(row for row in leap_seconds if row in TABLE), TABLE)
         self.assertEqual(list(leap_seconds), sorted(leap_seconds))
         self.assertEqual(leap_seconds[0], TABLE[0])  # before 1972 the offsets were no whole seconds
@@ -181,11 +181,11 @@ class Real(SynchronousTestCase):
         ]:
             table = SimpleNamespace(get=lambda: rows, expired=expired, expires=datetime(2027, 6, 28))
             with mock.patch.dict(sys.modules, {"erfa": SimpleNamespace(leap_seconds=table)}):
-                self.assertEqual(tai._erfa_table(), ((TABLE[-1],), source))
+                self.assertEqual(tai.erfa_table(), ((TABLE[-1],), source))
 
     def test_pyerfa_is_not_installed(self) -> None:
         """Without pyerfa, and without the kernel's clock, this machine can't tell TAI, and says why."""
-        clock = tai.TaiClock(time.time, None, tai._erfa_table)
+        clock = tai.TaiClock(time.time, None, tai.erfa_table)
         with mock.patch.dict(sys.modules, {"erfa": None}):
             self.assertIn("erfa", str(self.assertRaises(TaiUnavailableError, clock.tai)))
         self.assertTrue(clock.tai() > time.time())
