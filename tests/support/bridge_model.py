@@ -1,7 +1,7 @@
-"""The rules of the bridge as a small model: what each client is told, and what the controller is sent.
+"""The rules of the bridge as a small model: the lines to each client, and those to the controller.
 
-It is written from the rules, with lists and names in place of tables and timers: slow, and easy to
-see through. ``tests.bridge.test_model`` plays both, and compares.
+It follows the rules with lists and names in place of tables and timers, so it is slow and easy to check.
+``tests.bridge.test_model`` plays both, and compares.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GARBAGE = [b"", b"x", b"0\n1", b"1\nx\n1\nt\nwhy", b"\xff\xfe"]
 
 
 def site_rules(anyone_may_stop: bool, stops_on_loss: bool) -> CommandRules:
-    """What the bridge is set to."""
+    """Return the settings of the bridge."""
     return CommandRules(
         in_flight=LIMIT,
         lease_grace=GRACE,
@@ -90,10 +90,10 @@ class Cmd:
 
 @dataclass
 class Model:
-    """All that the rules speak of.
+    """The whole state.
 
-    :ivar to: what each client is to be told since the last look.
-    :ivar down: what the controller is to be sent since the last look.
+    :ivar to: the expected lines to each client since the last check.
+    :ivar down: the expected commands to the controller since the last check.
     """
 
     sources: dict[str, int]
@@ -145,7 +145,7 @@ class Model:
     # Commanders
 
     def come(self, who: str) -> None:
-        """A client is here, and told what is known."""
+        """A client connects and receives the last values."""
         self.comings += 1
         self.visits[who] = self.comings
         self.refusals[who] = 0
@@ -196,7 +196,7 @@ class Model:
             self.take(cmd, self.judged + self.asks)
 
     def take(self, cmd: Cmd, ahead: list[Cmd]) -> None:
-        """A command is taken, and a stop ends what waits behind asks and came before it."""
+        """Accept a command. A stop also ends the earlier commands that wait behind asks."""
         cmd.lease = self.leases if self.holder == cmd.who else 0
         overtaken = [each for each in ahead if each.moves and cmd.code in STOPS]
         for each in overtaken:
@@ -209,7 +209,7 @@ class Model:
             self.tell(each, NOACK, "not sent")
 
     def take_stops(self) -> None:
-        """The stops of who has command now are taken, and end what came before them."""
+        """Accept the stops of the new holder. They end the commands before them."""
         for stop in [each for each in self.judged + self.asks if each.who == self.holder]:
             if stop.code in STOPS:
                 waits = self.judged + self.asks
@@ -218,7 +218,7 @@ class Model:
                 self.take(stop, waits[: waits.index(stop)])
 
     def waits(self, who: str) -> bool:
-        """What this client commands waits behind an ask by which it may get command."""
+        """Return True if the commands of this client wait behind an ask that may give it command."""
         if any(cmd.who == who and not cmd.heir for cmd in self.asks):
             return True
         return self.holder != who and any(ask.heir == who for ask in self.asks)
@@ -233,7 +233,7 @@ class Model:
             self.begin(cmd)
 
     def malformed(self, cmd: Cmd | None, who: str) -> None:
-        """A client sends what is none: it is shut out."""
+        """Disconnect a client that sent a malformed command."""
         if cmd is not None:
             self.tell(cmd, NOACK, "malformed")
         del self.visits[who]
@@ -251,7 +251,7 @@ class Model:
         self.hand_over()
 
     def hand_over(self) -> None:
-        """The controller takes what it has room for, stops first."""
+        """Send commands while the controller has room, stops first."""
         while self.up and self.room != 0 and (self.urgent or self.waiting):
             cmd = (self.urgent or self.waiting).pop(0)
             cmd.deadline = self.now + ACK_TIME
@@ -320,7 +320,7 @@ class Model:
     # Command
 
     def ask(self, cmd: Cmd, wanted: int) -> None:
-        """Somebody says who shall have command."""
+        """Handle an ask for command."""
         heirs = [who for who in self.visits if who in COMMANDERS and self.sources[who] == wanted]
         if wanted == self.sources[cmd.who]:
             heirs = [cmd.who]
@@ -340,7 +340,7 @@ class Model:
                 self.ask_upstream()
 
     def give_back(self, cmd: Cmd) -> None:
-        """Somebody gives up what it has, or asked for."""
+        """Handle a client that gives up command, or its own ask."""
         mine = [ask for ask in self.asks if ask.heir and cmd.who in (ask.who, ask.heir)]
         self.drop(mine)
         if self.holder and self.holder != cmd.who and not mine:
@@ -351,7 +351,7 @@ class Model:
             self.release()
 
     def drop(self, asks: list[Cmd]) -> None:
-        """Asks are not waited for any longer, nor is by what has no other to wait for."""
+        """Refuse asks that wait, and decide about each command that waits behind no other ask."""
         for ask in asks:
             self.asks.remove(ask)
             self.in_flight[ask.who] -= 1
@@ -362,7 +362,7 @@ class Model:
             self.decide(cmd)
 
     def grant(self, ask: Cmd) -> None:
-        """Somebody gets command, if it is here and the HHD does not have it."""
+        """Grant an ask, if the grantee is connected and the HHD does not have command."""
         if ask.heir not in self.visits or (self.holder == "hhd" and ask.heir != "hhd"):
             self.tell(ask, NOACK, "refused")
             return
@@ -371,7 +371,7 @@ class Model:
         self.accept(ask)
 
     def pass_to(self, heir: str) -> None:
-        """Somebody has command from now on."""
+        """Give command to a client."""
         former, self.holder = self.holder, heir
         self.owes_stop = False
         self.stop_timer("grace")
@@ -398,13 +398,13 @@ class Model:
         self.tell(cmd, DONE, "")
 
     def lease_over(self) -> None:
-        """What was sent under the last lease and waits is refused."""
+        """Refuse the waiting commands of the last lease."""
         for cmd in self.urgent + self.waiting:
             if cmd.lease == self.leases and not (cmd.code in STOPS and self.anyone_may_stop):
                 self.give_up(cmd, "refused")
 
     def release(self) -> None:
-        """Nobody has command."""
+        """Take command from the holder."""
         self.stop_timer("grace")
         if self.holder:
             self.holder = ""
@@ -418,7 +418,7 @@ class Model:
             self.begin(Cmd("", 0, 0, 0, ASK, b"1", then=self.upstream_answered, urgent=True))
 
     def upstream_answered(self, code: int | None, text: str) -> None:
-        """The controller answered for all who wait."""
+        """Handle the controller's answer, for all asks that wait."""
         self.asking, self.has = False, code == DONE
         self.judged, self.asks = self.asks, []
         if code == NOACK:
@@ -437,13 +437,13 @@ class Model:
             self.release_upstream()
 
     def release_upstream(self) -> None:
-        """The controller is told that nobody needs it."""
+        """Release command upstream, unless it was released before."""
         if self.owes and not self.asking and self.up:
             self.owes = self.has = False
             self.begin(Cmd("", 0, 0, 0, ASK, b"0", then=self.gave_back, urgent=True))
 
     def gave_back(self, code: int | None, text: str) -> None:
-        """It is owed still, if nobody knows whether the controller was told."""
+        """Note that the release is still due if its outcome is unknown."""
         if code is None and not self.holder and not self.asking:
             self.owes = self.up
 
@@ -467,7 +467,7 @@ class Model:
             (self.sweep if first[1] == "sweep" else self.grace_over)()
 
     def sweep(self) -> None:
-        """What is overdue ends."""
+        """End the overdue commands."""
         for cmd in [cmd for cmd in self.urgent + self.waiting if cmd.deadline <= self.now]:
             self.give_up(cmd, "not sent")
         for cmd in [cmd for cmd in self.written if cmd.deadline <= self.now]:
@@ -489,6 +489,6 @@ class Model:
                 self.take(Cmd("", 0, 0, 0, code, then=self.stopped), self.asks)
 
     def stopped(self, code: int | None, text: str) -> None:
-        """A stop of the bridge's own has ended; if nobody knows how, it is owed still."""
+        """Note that a stop of the bridge's own is still due if its outcome is unknown."""
         if code is None and not self.holder:
             self.owes_stop = True

@@ -1,4 +1,4 @@
-"""A bridge and its model side by side, and what must hold between two steps of `tests.bridge.test_model`."""
+"""A bridge and its model side by side, with the invariants of `tests.bridge.test_model`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .commanders import ASK, Clock, RecordingClient, RecordingLink, told
 
 
 class WatchedBridge(RuleBasedStateMachine):
-    """A bridge that is watched; who plays makes `bridge`, `model` and `clients`, and tells both alike."""
+    """A bridge and its model. A subclass makes both and the clients, and gives both the same input."""
 
     clients: dict[str, RecordingClient]
     bridge: Bridge
@@ -37,7 +37,7 @@ class WatchedBridge(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        """What was told and sent is what the model says; ids and sources are their commanders' own."""
+        """Compare all lines with the model's; ids and sources are those of their commanders."""
         if not hasattr(self, "bridge"):
             return
         self.note_own_stops()
@@ -90,7 +90,7 @@ class WatchedBridge(RuleBasedStateMachine):
 
     @invariant()
     def tables(self) -> None:
-        """One holder at most, the model's; the tables hold what is in flight, under ids of their own."""
+        """Check the holder, and that the tables have the commands in flight under unique ids."""
         if not hasattr(self, "bridge"):
             return
         holder = self.bridge.lease.holder

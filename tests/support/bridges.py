@@ -98,7 +98,7 @@ class PairEnd(FarEnd):
         return self.client.is_connected or self.server.is_connected
 
     def serve(self) -> list[bytes]:
-        """As the controller: finish what came, and give its lines."""
+        """As the controller: finish all received commands, and return their lines."""
         lines = self.heard()
         for line in lines:
             self.say(reply(0, line, b"1000"), reply(2, line))
@@ -164,7 +164,7 @@ class BridgeCase(SynchronousTestCase):
         return client
 
     def grant(self, commander: Any, source: int = 1) -> None:
-        """Give command to a commander; what was said for that is read away."""
+        """Give command to a commander, and discard the replies."""
         commander.say(ask(900, source, source))
         self.controller.serve()
         *_, acked, done = commander.heard()

@@ -24,7 +24,7 @@ MODE = os.environ.get("MTMOUNT_BROWSER_TESTS")
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """The first of these is used; the headless shell is the same engine without windows, for half the time."""
 PATIENCE = 20_000.0
-"""How long the browser waits for what a test expects, in milliseconds; who passes does not wait so long."""
+"""Longest wait of the browser for an expected state, in milliseconds."""
 
 
 @cache
@@ -34,7 +34,7 @@ def program() -> str | None:
 
 
 def missing() -> str:
-    """What keeps tests from a browser; empty if nothing does, or if they are to fail for it."""
+    """Return the reason to skip browser tests; empty if there is none, or if they shall fail instead."""
     if MODE == "required":
         return ""
     if MODE == "none":
@@ -92,7 +92,7 @@ class Browser:
         """Open a page as of a new user, do something with it, and close it.
 
         :param options: of the browser's context: ``viewport``, ``color_scheme`` and so on.
-        :return: fires with None when all is done; fails with what the work raised.
+        :return: fires with None when all is done; fails with the error of the work.
         """
         from twisted.internet import reactor
 

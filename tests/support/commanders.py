@@ -1,4 +1,4 @@
-"""What the bridge is handed in tests: clients, a link and a journal that record, with no sockets."""
+"""Test doubles around the bridge, without sockets: clients, a link and a journal that record."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RecordingClient:
         self.pieces.append(data)
 
     def dismiss(self, why: str) -> None:
-        """Note why; the loss of the connection is told by the test."""
+        """Note the reason; the test reports the loss of the connection."""
         self.dismissals.append(why)
 
     def come(self) -> RecordingClient:
@@ -118,7 +118,7 @@ class RecordingClient:
         return self.command(ASK, b"%d" % (self.source if wanted is None else wanted))
 
     def read(self) -> list[bytes]:
-        """What came since the last look."""
+        """Return the lines since the last call."""
         lines, self.lines = self.lines, []
         return lines
 
@@ -203,7 +203,7 @@ class RecordingLink:
         self.answer(ReplyCode.DONE, line)
 
     def finish_all(self) -> list[bytes]:
-        """Finish all that came since the last look, and what comes because of it."""
+        """Finish all commands since the last call, and those that follow from them."""
         lines: list[bytes] = []
         while self.lines:
             for line in self.read():
@@ -234,7 +234,7 @@ class RecordingJournal:
 
 
 class House:
-    """A bridge with everything around it, in memory; the controller is connected, nobody else is."""
+    """A bridge with everything around it, in memory. The controller is connected, and no client is."""
 
     def __init__(self, **rules: Any) -> None:
         self.clock = Clock()
@@ -271,12 +271,12 @@ class House:
             self.clock.advance(0.05)
 
     def leases(self) -> list[tuple[str, str]]:
-        """The lease changes in the journal: what, and whose."""
+        """Return the changes of the lease in the journal, each with its client."""
         return [(kind, peer) for kind, peer, _, _ in self.journal.events if kind.startswith("lease_")]
 
 
 class CommandCase(SynchronousTestCase):
-    """A house with a CSC, an EUI and an HHD; nobody has command."""
+    """A house with a CSC, an EUI and an HHD, none of which has command."""
 
     def setUp(self, **rules: object) -> None:
         self.house = House(**rules)
@@ -286,10 +286,10 @@ class CommandCase(SynchronousTestCase):
 
     @property
     def holder(self) -> RecordingClient | None:
-        """Who has command."""
+        """The holder of command."""
         return cast(RecordingClient | None, self.house.bridge.lease.holder)
 
     def granted(self, client: RecordingClient) -> None:
-        """A client was told that its ask is done, and has command."""
+        """Assert that a client's ask is done, and that it has command."""
         self.assertEqual([answer.code for answer in client.answers()], [ReplyCode.ACK, ReplyCode.DONE])
         self.assertIs(self.holder, client)

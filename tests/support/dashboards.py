@@ -111,7 +111,7 @@ class House:
         self.way.clear()
 
     async def stop(self) -> None:
-        """Stop everything; what was stopped already stays so."""
+        """Stop everything that still runs."""
         await self.served.stopService()
         await self.way.stop()
         await self.web.stopService()
@@ -152,13 +152,13 @@ class DashboardCase(TestCase):
         return Deferred.fromCoroutine(self.house.stop())
 
     def tokens(self) -> Any:
-        """Who may ask: anyone, unless a test says otherwise."""
+        """Return the tokens of the users; None to let anyone in. A test may override it."""
         return None
 
     def browse(self, work: Callable[[Any], None], live: bool = True, **options: Any) -> Deferred[None]:
         """Open the page and do something with it, which also fails if a script of the page's did.
 
-        :param live: whether to wait until what the page shows is live.
+        :param live: True to wait until the page is live.
         """
 
         def whole(page: Any) -> None:

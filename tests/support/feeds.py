@@ -1,5 +1,7 @@
-"""The web's events with all that is around them in memory: a journal that is written when a test says so, and
-readers that read as they are told."""
+"""The web's events with everything around them in memory.
+
+A test decides when the journal is written and when a reader reads.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,7 @@ class Request:
             self.producer.pauseProducing()
 
     def take(self) -> None:
-        """Read what is there."""
+        """Read all data so far."""
         self.read += self._buffer
         self._buffer = b""
         if self._paused and self.producer is not None:
@@ -138,7 +140,7 @@ class Request:
 
     @property
     def events(self) -> list[Event]:
-        """What was read, without comments."""
+        """The events read so far, without comments."""
         blocks = self.read.decode("ascii").split("\n\n")
         assert blocks.pop() == ""
         return [parsed(block) for block in blocks if not block.startswith(":")]
@@ -161,7 +163,7 @@ def parsed(block: str) -> Event:
 
 
 class Presence:
-    """Who keeps commanders present."""
+    """Test double that notes the users whom an event stream keeps present."""
 
     def __init__(self) -> None:
         self.held: list[str] = []
@@ -221,7 +223,7 @@ class World:
         self.start()
 
     def crash(self) -> None:
-        """The daemon is killed: what waits to be written never is. The next one begins."""
+        """Kill the daemon, which loses the rows that wait to be written, and start the next one."""
         for part in (self.streams, self.feed, self.turns):
             part.close()
         self.journal.keeper.close()
@@ -266,7 +268,7 @@ class World:
         at: str = "",
         **query: str,
     ) -> Any:
-        """Ask for events; gives what comes of it."""
+        """Request the events, and return the response."""
         headers = {} if last is None else {"last-event-id": last}
         call = Call(user, query=query, headers=headers, request=request, network=network, peer=at)
         (route,) = self.streams.routes()

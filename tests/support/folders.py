@@ -17,5 +17,5 @@ def scratch_folder(case: SynchronousTestCase) -> Path:
 
 
 def scratch_path(case: SynchronousTestCase) -> Path:
-    """A path where nothing is yet; what is made there is removed after this test."""
+    """Return a path at which nothing exists; a file or folder made there is removed after the test."""
     return scratch_folder(case) / "scratch"

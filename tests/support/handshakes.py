@@ -22,7 +22,7 @@ TURN = 0.001
 
 
 class TurnClock(Clock):
-    """A clock on which a turn of the reactor takes `TURN`: what is to be called in 0 s is in the next one."""
+    """A clock on which a turn of the reactor takes `TURN`: a call in 0 s runs in the next turn."""
 
     def callLater(self, when: float, what: Any, *args: Any, **more: Any) -> Any:
         """As `Clock` does."""
@@ -71,7 +71,7 @@ class Peer:
         return self.wire.value().startswith(b"\x16")
 
     def flight(self) -> bytes:
-        """What the client has to send next, once it has read what came."""
+        """Return the client's next bytes, after it has read the server's."""
         if self.wire.value():
             self.tls.bio_write(self.wire.value())
             self.wire.clear()
@@ -91,7 +91,7 @@ class Peer:
         return self
 
     def say(self, data: bytes) -> bytes:
-        """What a client that has shaken hands sends for these bytes."""
+        """Return the encrypted bytes of a client after its handshake."""
         self.tls.send(data)
         return bytes(self.tls.bio_read(2**20))
 

@@ -54,7 +54,7 @@ class Faults:
 
 
 class JournalCase(SynchronousTestCase):
-    """What goes into a journal and the file, with no thread between them."""
+    """A journal and its file, without the thread between them."""
 
     max_bytes = 2**20
 
@@ -102,7 +102,7 @@ class JournalCase(SynchronousTestCase):
             self.records.line("CSC", "from", 1, b"1\n32\n1\n" + STAMP)
 
     def rows(self, sql: str, path: Path | None = None) -> list[tuple[Any, ...]]:
-        """What another program reads in the file."""
+        """Read rows of the file, as another program does."""
         db = sqlite3.connect(path or self.path)
         try:
             return db.execute(sql).fetchall()
@@ -110,7 +110,7 @@ class JournalCase(SynchronousTestCase):
             db.close()
 
     def change(self, sql: str) -> None:
-        """What another program does to the file."""
+        """Change the file, as another program does."""
         db = sqlite3.connect(self.path, isolation_level=None)
         db.execute(sql)
         db.close()

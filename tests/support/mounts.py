@@ -1,4 +1,4 @@
-"""A `Mount` in memory, and what its far end says."""
+"""A `Mount` in memory, and the replies of its far end."""
 
 from __future__ import annotations
 

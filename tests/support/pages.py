@@ -37,7 +37,7 @@ class Block:
     marks: tuple[str, ...]
 
     def mark(self, name: str) -> str | None:
-        """Return what a mark ``NAME: TEXT`` says, or None if there is none."""
+        """Return the text of a mark ``NAME: TEXT``, or None if there is none."""
         for mark in self.marks:
             if mark.startswith(f"{name}: "):
                 return mark.removeprefix(f"{name}: ")

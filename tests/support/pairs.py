@@ -23,7 +23,7 @@ def done(*numbers: int) -> bytes:
 
 
 class PairCase(SynchronousTestCase):
-    """What the tests in memory need."""
+    """A pair in memory."""
 
     communicator: Communicator
     far_end: FarEnd

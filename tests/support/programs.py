@@ -44,7 +44,7 @@ class Program(ProcessProtocol):
         self._wanted: list[tuple[str, int, Deferred[re.Match[str]]]] = []
 
     def line(self, pattern: str, number: int = 1) -> Deferred[re.Match[str]]:
-        """The first or a later match of a pattern in what it prints; an error if it ends without."""
+        """Wait for the first or a later match in the output; an error if the program ends before."""
         found: Deferred[re.Match[str]] = Deferred()
         self._wanted.append((pattern, number, found))
         self._look()
@@ -100,7 +100,7 @@ class Observer(LineOnlyReceiver):
 
 
 class ProgramCase(TestCase):
-    """Runs ``twistd`` in an empty folder, with an empty folder for what it keeps."""
+    """Run ``twistd`` in an empty folder, with an empty folder for its state."""
 
     timeout = 30
 
@@ -202,7 +202,7 @@ class ProgramCase(TestCase):
         return int((await program.line(rf"serving .*{name} on {HOST}:(\d+), ")).group(1))
 
     def free_port(self) -> int:
-        """Return a port that was free just now, and that the system gives to no connection meanwhile.
+        """Return a port that was free just now, and that the system gives to no connection.
 
         The system takes the ports of connections from 32768 on (``ip(7)``, ip_local_port_range). On a busy
         machine a connection had such a port before the program listened there.

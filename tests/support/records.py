@@ -1,4 +1,4 @@
-"""Records as the bridge makes them, for tests of what becomes of them."""
+"""Records as the bridge makes them, for tests of their consumers."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ class RecordMaker(Generic[Result]):
         return self._hand_on(CommandRecord(self._now(), epoch, peer, step, *command, explanation, privileged))
 
     def change(self, kind: str, peer: str, epoch: int, detail: str = "", privileged: bool = True) -> Result:
-        """Record what is neither."""
+        """Record another change."""
         return self._hand_on(ChangeRecord(self._now(), epoch, peer, kind, detail, privileged))

@@ -61,7 +61,7 @@ class MetricsCase(SynchronousTestCase):
         self.link = RecordingLink(self.bridge)
 
     def make(self, journal: Any, kept_time: float = 0.0) -> Metrics:
-        """What is tested."""
+        """Return the metrics to test."""
         return Metrics(
             *(self.bridge, self.bus, self.pair, journal, self.times, self.watch, self.streams),
             lambda: self.refused,
@@ -72,7 +72,7 @@ class MetricsCase(SynchronousTestCase):
         )
 
     def scrape(self, accept: str = "") -> Answer:
-        """What is answered to who scrapes."""
+        """Return the answer to a scrape."""
         (route,) = self.metrics.routes()
         self.assertEqual((route.method, route.path, route.role), ("GET", "/metrics", "observe"))
         call = Call(User("x", frozenset(), Source.CSC), headers={"accept": accept})

@@ -39,7 +39,7 @@ def table(name: str) -> list[str]:
 
 
 def texts() -> st.SearchStrategy[str]:
-    """What a text field may hold."""
+    """Return the valid texts of a field."""
     return st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]))
 
 
@@ -124,7 +124,7 @@ def any_message() -> st.SearchStrategy[BaseMessage]:
 
 
 def line_of(message: BaseMessage) -> bytes:
-    """What a reader is given of a message: its bytes without the terminator."""
+    """Return the line of a message: its bytes without the terminator."""
     return message.encode().removesuffix(b"\r\n")
 
 

@@ -1,4 +1,4 @@
-"""What a type checker must find, and must not find, in a program that uses the library.
+"""A program with right and wrong uses of the library, for the type checker.
 
 mypy checks this module in ``.ci/run types``: each line that is wrong has a ``type: ignore`` with the error
 that it must cause, and an ignore that is not needed is an error itself. Nothing here is ever called.
@@ -44,7 +44,7 @@ def subscribe(mount: Mount) -> None:
 
 
 async def send(mount: Mount) -> None:
-    """A command is made by name, and what was sent is awaited by one of its two ends."""
+    """A command is made by keyword, and a sent command is awaited through `acked` or `done`."""
     sent = mount.send(AzimuthAxisMove(position=10))
     assert_type(await sent.acked, float)
     await sent.done
@@ -54,7 +54,7 @@ async def send(mount: Mount) -> None:
 
 
 def connect(communicator: Communicator) -> None:
-    """What is connected has a name, and a host that may be left to be this machine."""
+    """A communicator has a name, and hosts that may be None for this machine."""
     assert_type(communicator.connected, bool)
     Communicator("c", None, 30005, None, 30006, communicator.log, read_replies=True)
     Communicator("c", None, "30005", None, 30006, communicator.log, read_replies=True)  # type: ignore[arg-type]

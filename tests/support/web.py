@@ -1,7 +1,7 @@
-"""A web site in memory: what is asked of it in bytes, and what it answers; for the tests of all its areas.
+"""A web site in memory: requests as bytes, and the answers; for the tests of all areas.
 
-`ask` is one question and its answer. `Wire` is a connection, for who looks closer: streams, waits, clients
-that go away or do not read.
+`ask` is one question and its answer. `Wire` is a connection, for streams, waits,
+and clients that go away or do not read.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def site_of(
 
 
 def next_turn(clock: Clock) -> None:
-    """What is due in one turn of the reactor is done, and what that makes due is not."""
+    """Run the calls that are due in this turn of the reactor, and none that they add."""
     for call in [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]:
         clock.calls.remove(call)
         call.called = 1
@@ -83,7 +83,7 @@ def next_turn(clock: Clock) -> None:
 class Pipe(StringTransport):
     """The site's end of a connection.
 
-    :ivar aborted: True once the site has cut it, whatever was still to be sent.
+    :ivar aborted: True once the site has aborted it, even with data left to send.
     """
 
     aborted = False
@@ -123,7 +123,7 @@ class Wire:
         return bool(transport.disconnecting or transport.disconnected or transport.aborted)
 
     def send(self, data: bytes) -> None:
-        """The client sends bytes as they are, and what is due at once is done."""
+        """Send bytes as the client, and run the calls that are due at once."""
         self.protocol.dataReceived(data)
         self._clock.advance(0)
 
@@ -164,7 +164,7 @@ class Wire:
         return Got(status, reason, headers, body)
 
     def stream(self) -> Got:
-        """What came so far of an answer that is not at its end."""
+        """Return the received part of an unfinished answer."""
         head, _, rest = self.data[self._taken :].partition(b"\r\n\r\n")
         status, reason, headers = _head(head)
         body = unchunked(rest)[0] if headers.get("transfer-encoding") == "chunked" else rest
@@ -185,7 +185,7 @@ def _head(head: bytes) -> tuple[int, str, dict[str, str]]:
 
 
 def unchunked(data: bytes) -> tuple[bytes, bytes | None]:
-    """The body in chunks that came so far, and what comes after it; None if its end is not there."""
+    """Return the body of the received chunks, and the bytes after it; None if its end has not arrived."""
     body = b""
     while data:
         size, separator, rest = data.partition(b"\r\n")

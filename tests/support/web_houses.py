@@ -32,7 +32,7 @@ START = 1_800_000_000.0
 
 
 class Link:
-    """What the state shows of the controller's link."""
+    """The link to the controller, as the state shows it."""
 
     client_host, client_port = "127.0.0.1", 40005
     client_connected = server_connected = True
@@ -77,7 +77,7 @@ class WebHouse(House):
         return self.wall_start + self.clock.seconds()
 
     def publish(self, name: str, data: object) -> None:
-        """Note what goes to those who listen to events."""
+        """Note an event for the event streams."""
         self.published.append((name, as_read(data)))
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class WebHouse(House):
 
 
 def user(name: str = "night", *roles: Role, source: Source = Source.CSC) -> User:
-    """A user, who may do everything unless roles are given."""
+    """Return a user with all roles, or with the given ones."""
     return User(name, frozenset(roles or ("observe", "command", "stop")), source)
 
 
@@ -104,7 +104,7 @@ class WebCase(SynchronousTestCase):
         return Deferred.fromCoroutine(noted(call)).addCallback(_checked)
 
     def told(self, answering: Deferred[Answer]) -> Answer:
-        """The answer that is there once those who wait were told; a problem is one, too."""
+        """Return the answer after one turn of the reactor; a problem counts as an answer."""
         self.house.clock.advance(0)
         return self.successResultOf(answering.addErrback(_problem))
 
@@ -119,13 +119,13 @@ class WebCase(SynchronousTestCase):
         return self.answering(self.house.commands.post, call)
 
     def life(self, id: str) -> dict[str, Any]:
-        """What became of a command."""
+        """Return the tracked state of a command."""
         call = Call(user("other", "observe"), parts={"id": id})
         body: dict[str, Any] = self.told(self.answering(self.house.commands.get, call)).body
         return body
 
     def lease(self, body: Any = None, by: User | None = None) -> Deferred[Answer]:
-        """Take command, or what the body says."""
+        """Request the lease, with the given body."""
         return self.answering(self.house.leases.post, Call(by or self.night, body=body))
 
     def give_up(self, by: User | None = None) -> Deferred[Answer]:
@@ -145,7 +145,7 @@ class WebCase(SynchronousTestCase):
 
     @property
     def holder(self) -> str | None:
-        """The name of who has command."""
+        """The name of the holder of command."""
         holder = self.house.bridge.lease.holder
         return None if holder is None else holder.name
 

@@ -55,7 +55,7 @@ class MemoryWire:
         self.far_end.drop_server()
 
     def stop_reading(self) -> None:
-        """Read nothing of what the communicator writes."""
+        """Stop reading from the communicator."""
         self.far_end.stop_reading()
 
     def start_reading(self) -> None:
@@ -63,7 +63,7 @@ class MemoryWire:
         self.far_end.start_reading()
 
     def until(self, deferred: Deferred[Any]) -> Deferred[Any]:
-        """Wait for what takes the reactor some turns, or seconds."""
+        """Let the reactor run for 2 s, and return the Deferred."""
         for _ in range(20):
             self.far_end.reactor.advance(0.1)
         return deferred
