@@ -442,7 +442,13 @@ def makeService(options: Options) -> IService:
         settings = config.journal
         if settings.path is None:
             daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {preflight.NO_HOME}")
-        journal = Journal(settings.path, log, keep_days=settings.keep_days, keep_bytes=settings.keep_bytes)
+        journal = Journal(
+            settings.path,
+            log,
+            dialect=config.dialect,
+            keep_days=settings.keep_days,
+            keep_bytes=settings.keep_bytes,
+        )
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
     bus = EventBus(reactor, journal, log=log)
     if verbose:

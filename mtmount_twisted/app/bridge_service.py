@@ -177,7 +177,7 @@ class BridgeService(Service):
         config = self.config
         controller = config.controller
         bus = self._bus or EventBus(self._reactor)
-        self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named("tma2020"))
+        self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named(config.dialect))
         self._turns = turns_without_rights(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
         where = SYSTEM_CHOICE, SYSTEM_CHOICE

@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from mtmount_twisted.hosts import canonical
@@ -57,6 +58,11 @@ class Config:
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
     web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
+
+    @property
+    def dialect(self) -> DialectName:
+        """The name of the controller's dialect; the built-in simulator speaks that of 2020."""
+        return "tma2020" if self.controller is None else self.controller.dialect
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:

@@ -130,6 +130,10 @@ class Controller:
             "check": usable_network,
         },
     )
+    dialect: Literal["tma2020"] = field(
+        default="tma2020",
+        metadata={"doc": "protocol of the controller; this version of the bridge speaks that of 2020 only"},
+    )
     addresses: tuple[str, ...] = _addresses()
 
 

@@ -114,6 +114,8 @@ class BridgeTests(ProgramCase):
             self.assertEqual(rows.fetchall(), [("done",)])
             lines = [line for (line,) in journal.execute("SELECT line FROM message WHERE peer = 'csc'")]
             kinds = [kind for (kind,) in journal.execute("SELECT kind FROM event ORDER BY id")]
+            dialects = journal.execute("SELECT run, dialect FROM run_dialect").fetchall()
+        self.assertEqual(dialects, [(1, "tma2020")])
         self.assertEqual((kinds[0], kinds[-1]), ("started", "stopped"))
         kept = [line for line in lines if not line.startswith(b"6\n")]  # events may come before it
         self.assertEqual(len(kept), 6, "two commands, two answers to each")

@@ -89,6 +89,17 @@ class Loading(SynchronousTestCase):
         assert controller is not None
         self.assertEqual((controller.reply_port, controller.reply_host), (60006, None))
 
+    def test_dialect(self) -> None:
+        """The controller speaks the protocol of 2020, and no other yet: the wrong one would move a mount."""
+        text = PAIR + '[controller]\nhost = "192.0.2.1"\ncommand_port = 60005\n'
+        for right in (PAIR, text, text + 'dialect = "tma2020"\n'):
+            self.assertEqual(loading.load(right).dialect, "tma2020")
+        with self.assertRaises(ConfigError) as raised:
+            loading.load(text + 'dialect = "tma2022"\n')
+        self.assertEqual(
+            raised.exception.problems, ("""controller.dialect: expected "tma2020", got 'tma2022'""",)
+        )
+
     def test_frozen(self) -> None:
         """What was loaded can't be changed."""
         with self.assertRaises(attrs.exceptions.FrozenInstanceError):
