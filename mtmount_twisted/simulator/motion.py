@@ -90,9 +90,18 @@ class Path:
 
     def at(self, time: float) -> State:
         """Return the state at a time."""
+        segment, offset = self._piece(time)
+        return segment.at(offset)
+
+    def acceleration_at(self, time: float) -> float:
+        """Return the acceleration at a time, units/s²."""
+        segment, _ = self._piece(time)
+        return segment.acceleration if time >= self.start else 0.0
+
+    def _piece(self, time: float) -> tuple[Segment, float]:
         offset = max(0.0, time - self.start)
         index = bisect_right(self.segments, offset, key=lambda segment: segment.offset) - 1
-        return self.segments[index].at(offset)
+        return self.segments[index], offset
 
     def extent(self) -> tuple[float, float]:
         """Return the lowest and the highest position up to the path's end."""

@@ -16,7 +16,7 @@ from typing import Any, cast
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.task import LoopingCall
 
 from mtmount_twisted.dialects import tma2022
@@ -29,6 +29,7 @@ from mtmount_twisted.wire.tai import current_tai
 
 from .connections import CommandPort, TelemetryPort
 from .mount import HEARTBEAT_TIMEOUT, SimulatedMount
+from .telemetry import Telemetry, TelemetryClock, check_noise
 
 
 class SimulatorService(Service):
@@ -40,10 +41,12 @@ class SimulatorService(Service):
     :param event_period: interval in seconds at which the mount looks for changes, as the mock controller
         does; 0 to send events at once.
     :param operation_manager: True to send the Operation Manager's state (event 50) to each client.
+    :param noise: factor of the noise in telemetry, 0 to 1000; 0 for exact values.
+    :param noise_seed: seed of its random numbers.
     :param reactor: the reactor; the global one if None.
     :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed`, `realistic`,
         `heartbeat_timeout` and `ready`.
-    :raises ValueError: from `startService`, if an option is out of range.
+    :raises ValueError: if `noise` is out of range; from `startService`, if another option is.
     :ivar mount: the mount, from `startService` on; a new one at each start.
     :ivar commands: the factory of the command port, from `startService` on.
     :ivar telemetry: the factory of the telemetry port, from `startService` on.
@@ -67,6 +70,8 @@ class SimulatorService(Service):
         ready: bool = False,
         event_period: float = 0.0,
         operation_manager: bool = True,
+        noise: float = 0.0,
+        noise_seed: int = 0,
         tai: Callable[[], float] = current_tai,
         log: logging.Logger | None = None,
         reactor: Any = None,
@@ -75,6 +80,8 @@ class SimulatorService(Service):
         self._ports = (command_port, telemetry_port)
         self._event_period = event_period
         self._operation_manager = operation_manager
+        check_noise(noise)
+        self._noise, self._noise_seed = noise, noise_seed
         self._options = {
             "tai": tai,
             "initial_commander": initial_commander,
@@ -87,6 +94,7 @@ class SimulatorService(Service):
         self._log = log or logging.getLogger(__name__)
         self._reactor = reactor
         self._listening: list[IListeningPort] = []
+        self._next: IDelayedCall | None = None
 
     def startService(self) -> None:
         """Make the mount and listen on both ports.
@@ -101,6 +109,7 @@ class SimulatorService(Service):
         self.telemetry = TelemetryPort(self.name, reactor, self._log, self._readers_changed)
         options = cast(Any, self._options)
         self.mount = SimulatedMount(reactor, self._send, log=self._log, **options)
+        self._source = Telemetry(self.mount, self._noise, self._noise_seed)
         self._look = LoopingCall(self.mount.look)
         self._look.clock = reactor
         self._listen(reactor)
@@ -135,6 +144,9 @@ class SimulatorService(Service):
             return succeed(None)
         listening, self._listening = self._listening, []
         self.mount.close()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         if self._look.running:
             self._look.stop()
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in listening]
@@ -146,7 +158,25 @@ class SimulatorService(Service):
             self.mount.announce_operation_manager()
 
     def _readers_changed(self, is_any: bool) -> None:
-        pass
+        """Measure while there is a reader."""
+        if is_any:
+            tai = self.mount.world.tai()
+            self._due = TelemetryClock(tai)
+            self._plan_telemetry(tai)
+        elif self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _plan_telemetry(self, tai: float) -> None:
+        self._next = self.mount.world.clock.callLater(self._due.delay(tai), self._send_telemetry)
+
+    def _send_telemetry(self) -> None:
+        self._next = None
+        tai = self.mount.world.tai()
+        topics = self._due.due(tai)
+        if topics:
+            self.telemetry.send([self._source.measure(topic).encode() for topic in topics])
+        self._plan_telemetry(tai)
 
     def _take(self, line: bytes) -> None:
         """Execute a command. A line that is none is logged and not answered ("Framing")."""
