@@ -1,11 +1,14 @@
 """``twistd mtmount-simulator``: its options, and the service that they describe.
 
-Next to read: `simulator.service`, the simulator; `daemon`, which holds the checks that both daemons share.
+Next to read: `simulator.service` and `simulator.tma2022.service`, the simulators of the two generations;
+`daemon`, which holds the checks that both daemons share.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -13,11 +16,18 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, Commander
+from mtmount_twisted.dialects.tma2022.enums import TELEMETRY_PORT
+from mtmount_twisted.dialects.tma2022.enums import Source as SourceOfToday
+from mtmount_twisted.errors import ListenError
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.net.resolving import look_up
-from mtmount_twisted.simulator.faults import parse_fault
+from mtmount_twisted.simulator.faults import TMA2020, parse_fault
 from mtmount_twisted.simulator.mount import FASTEST, SLOWEST
 from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.simulator.tma2022.mount import HEARTBEAT_TIMEOUT
+from mtmount_twisted.simulator.tma2022.output import TMA2022
+from mtmount_twisted.simulator.tma2022.service import SimulatorService as SimulatorServiceOfToday
+from mtmount_twisted.simulator.tma2022.telemetry import MAX_NOISE
 from mtmount_twisted.wire.fields import FLOAT
 
 from . import daemon
@@ -33,6 +43,23 @@ def _commander(text: str) -> Commander:
         raise ValueError(f"expected one of {names}, got {text!r}") from None
 
 
+OF_2020 = ("reply-host", "reply-port")
+"""The options that only the simulator of 2020 has."""
+
+FLAGS_OF_TODAY = ("ready", "no-operation-manager")
+OF_TODAY = ("telemetry-port", "heartbeat-timeout", "event-period", "noise", *FLAGS_OF_TODAY)
+"""The options that only the simulator of today has."""
+
+MAX_PERIOD = 60.0
+"""Largest period of events, s."""
+
+
+def _dialect(text: str) -> str:
+    if text not in ("tma2020", "tma2022"):
+        raise ValueError(f"expected tma2020 or tma2022, got {text[:50]!r}")
+    return text
+
+
 class Options(daemon.OneLineOptions):
     """The options of ``twistd mtmount-simulator``."""
 
@@ -40,24 +67,41 @@ class Options(daemon.OneLineOptions):
     synopsis = "[options]"
     longdesc = (
         "Simulates a telescope mount for one commander. The commander sends its commands to --listen at "
-        "--command-port and listens for replies at --reply-host and --reply-port."
+        "--command-port. In the protocol of 2020 it listens for replies at --reply-host and --reply-port. In "
+        "today's (--dialect tma2022) the same connection carries them, and --telemetry-port has telemetry."
     )
     optParameters = [  # noqa: RUF012
         ["listen", "l", "127.0.0.1", "address to listen on for commands"],
         ["command-port", "p", COMMAND_PORT, "port to listen on for commands"],
-        ["reply-host", None, "127.0.0.1", "host where the commander listens for replies"],
-        ["reply-port", "r", None, "port where the commander listens for replies [default: command port + 1]"],
+        ["dialect", "d", "tma2020", "generation of the protocol: tma2020 or tma2022"],
+        ["reply-host", None, None, "tma2020: host where the commander listens [default: 127.0.0.1]"],
+        ["reply-port", "r", None, "tma2020: port where the commander listens [default: command port + 1]"],
+        ["telemetry-port", "t", None, f"tma2022: port for telemetry [default: {TELEMETRY_PORT}]"],
+        ["heartbeat-timeout", None, None,
+         "tma2022: seconds without a heartbeat until the commander loses command; 0 for never [default: "
+         f"{HEARTBEAT_TIMEOUT:g}]"],
+        ["event-period", None, None,
+         "tma2022: seconds between looks for changed events, as the original's mock controller has (0.2); "
+         "0 to send them at once [default: 0]"],
+        ["noise", None, None, f"tma2022: noise of telemetry, a factor from 0 to {MAX_NOISE:g} [default: 0]"],
         ["commander", "c", "NONE", "commander that has command at the start: NONE, CSC, EUI or HHD"],
-        ["fault-seed", None, 0, "seed of the random numbers that decide when faults happen"],
+        ["fault-seed", None, 0, "seed of the random numbers of faults and noise"],
         ["speed", "s", 1.0, f"how many times faster than a real mount it moves, {SLOWEST:g} to {FASTEST:g}"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["realistic", None, "take minutes to warm up, as a real mount does"],
+        ["ready", None, "tma2022: start with power, oil and homing done"],
+        ["no-operation-manager", None, "tma2022: do not send the Operation Manager's state (event 50)"],
         ["verbose", "v", "log more"],
     ]
     converters = {  # noqa: RUF012
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
+        "dialect": _dialect,
+        "telemetry-port": daemon.listen_port,
+        "heartbeat-timeout": daemon.number(0, 86400, FLOAT),
+        "event-period": daemon.number(0, MAX_PERIOD, FLOAT),
+        "noise": daemon.number(0, MAX_NOISE, FLOAT),
         "commander": _commander,
         "fault-seed": daemon.number(0, 2**63),
         "speed": daemon.number(SLOWEST, FASTEST, FLOAT),
@@ -65,18 +109,32 @@ class Options(daemon.OneLineOptions):
 
     def opt_fault(self, text: str) -> None:
         """Simulate a fault: KIND or KIND:NAME=VALUE,... (docs/reference/simulator.rst); may be repeated."""
-        try:
-            self.setdefault("faults", []).append(parse_fault(text))
-        except ValueError as error:
-            raise usage.UsageError(f"--fault: {error}") from None
+        self.setdefault("faults", []).append(text)
 
     def postOptions(self) -> None:
         """Convert the options, and set the default port for replies from the port for commands."""
         self.setdefault("faults", [])
         super().postOptions()
         daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
-        if self["reply-port"] is None:
-            self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
+        is_today = self["dialect"] == "tma2022"
+        self._check_of_dialect(OF_2020 if is_today else OF_TODAY)
+        try:
+            generation = TMA2022 if is_today else TMA2020
+            self["faults"] = [parse_fault(text, generation) for text in self["faults"]]
+        except ValueError as error:
+            raise usage.UsageError(f"--fault: {error}") from None
+        if not is_today:
+            self["reply-host"] = self["reply-host"] or "127.0.0.1"
+            if self["reply-port"] is None:
+                self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
+
+    def _check_of_dialect(self, foreign: Iterable[str]) -> None:
+        """Reject the options that the simulator of the chosen dialect does not have."""
+        for name in foreign:
+            is_flag = name in FLAGS_OF_TODAY
+            if self[name] if is_flag else self[name] is not None:
+                why = f"the simulator of {self['dialect']} has no such option (see --dialect); leave it out"
+                raise usage.UsageError(f"--{name}: {why}")
 
 
 class SimulatorDaemon(daemon.DaemonService, SimulatorService):
@@ -99,6 +157,25 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
         return super().stopService()
 
 
+class SimulatorDaemonOfToday(daemon.DaemonService, SimulatorServiceOfToday):
+    """The same for the mount of today."""
+
+    def startService(self) -> None:
+        """Start the simulator. End the daemon with one line if it can't listen."""
+        try:
+            super().startService()
+        except ListenError as error:
+            daemon.check_failures(DAEMON, [str(error)])
+        daemon.on_signal(signal.SIGHUP, partial(self.log.info, "ignored SIGHUP"))
+        command, telemetry = (host_and_port(self.host, port) for port in self.port_numbers())
+        self.announce(self.log, f"serving a commander of tma2022 on {command}, telemetry on {telemetry}")
+
+    def stopService(self) -> Any:
+        """Notify systemd, and stop; see `SimulatorService.stopService`."""
+        self.announce_end(self.log)
+        return super().stopService()
+
+
 def makeService(options: Options) -> IService:
     """Check the options against this machine, and build the simulator.
 
@@ -107,6 +184,8 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     log = daemon.begin(reactor, bool(options["verbose"]))
+    if options["dialect"] == "tma2022":
+        return _make_service_of_today(options, reactor, log)
     found = look_up([options["reply-host"], options["listen"]])
     daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"], found)
     wanted = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
@@ -120,6 +199,37 @@ def makeService(options: Options) -> IService:
         initial_commander=options["commander"],
         speed=options["speed"],
         realistic=bool(options["realistic"]),
+        faults=options["faults"],
+        fault_seed=options["fault-seed"],
+        log=log,
+        reactor=ports,
+    )
+    service.run_by(options, ports)
+    return service
+
+
+def _make_service_of_today(options: Options, reactor: Any, log: logging.Logger) -> IService:
+    telemetry_port = TELEMETRY_PORT if options["telemetry-port"] is None else options["telemetry-port"]
+    wanted = [
+        daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"]),
+        daemon.Listen("--listen", options["listen"], "--telemetry-port", telemetry_port),
+    ]
+    where = daemon.check_can_listen(DAEMON, wanted)
+    ports = daemon.privileged_ports(options, reactor, where)
+    timeout = options["heartbeat-timeout"]
+    service = SimulatorDaemonOfToday(
+        host=where[0][0],
+        command_port=where[0][1],
+        telemetry_port=where[1][1],
+        initial_commander=SourceOfToday[options["commander"].name],
+        speed=options["speed"],
+        realistic=bool(options["realistic"]),
+        heartbeat_timeout=HEARTBEAT_TIMEOUT if timeout is None else timeout,
+        ready=bool(options["ready"]),
+        event_period=options["event-period"] or 0.0,
+        operation_manager=not options["no-operation-manager"],
+        noise=options["noise"] or 0.0,
+        noise_seed=options["fault-seed"],
         faults=options["faults"],
         fault_seed=options["fault-seed"],
         log=log,

@@ -14,10 +14,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from mtmount_twisted.dialects.dialect import EventEnvelope
-from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.enums import CommandCode
 from mtmount_twisted.dialects.tma2020.replies import (
@@ -26,21 +25,28 @@ from mtmount_twisted.dialects.tma2020.replies import (
     DoneReply,
     NoAckReply,
     OnStateInfoReply,
-    Reply,
 )
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import FLOAT, INT
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
-from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
+from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
 GARBAGE = b"\x00\xff\xfe no\nreply" + DIALECT.terminator
-"""A malformed line, which is not UTF-8 either."""
+"""A malformed line in each dialect, which is not UTF-8 either."""
 
 TICK = 0.02
 """Interval in seconds between the bursts of a flood. If the events are fewer, they come one at a time."""
 
 MAX_FLOOD = 200_000
 """Largest number of events in a flood."""
+
+
+class Encodable(Protocol):
+    """A reply of any generation."""
+
+    def encode(self) -> bytes:
+        """Return the reply as bytes, terminator included."""
+
 
 Key = tuple[int, int]
 """Source and sequence id of a command."""
@@ -64,6 +70,12 @@ class Alarm(NamedTuple):
     is_warning: bool
 
 
+class Trouble(NamedTuple):
+    """Action: the mount itself has a trouble: an alarm of the catalogue, an interlock, or a lost PXI."""
+
+    fault: Fault
+
+
 class Piece(NamedTuple):
     """A piece of output.
 
@@ -74,7 +86,7 @@ class Piece(NamedTuple):
 
     delay: float
     data: bytes = b""
-    then: Close | Alarm | None = None
+    then: Close | Alarm | Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,13 @@ class Fault:
     :ivar offset: number added to the sequence id: at most 2147483647 in either direction, not 0.
     :ivar size: length of the long line in bytes, without its terminator: 60 to 2**24.
     :ivar rate: events of a flood per second, 1 to 100,000.
+    :ivar subsystem: for an alarm or a warning of the vendor's catalogue, its subsystem, such as 400; None for
+        one of the simulator's choice. Only the mount of today has a catalogue.
+    :ivar number: its number in the catalogue, such as 409.
+    :ivar name: its name, if several have this number; empty if one alone has it.
+    :ivar mask: the safety mask of an interlock, such as "causes".
+    :ivar bit: its bit in this mask.
+    :ivar lasts: how long the condition of such a fault lasts, 0 to 86400 s.
     :raises ValueError: if a value has the wrong type or is out of range, or if the kind does not use it.
     """
 
@@ -104,6 +123,22 @@ class Fault:
     offset: int = 1000
     size: int = MAX_LINE_LENGTH + 1
     rate: float = 1000.0
+    subsystem: int | None = None
+    number: int | None = None
+    name: str = ""
+    mask: str = "causes"
+    bit: int = 0
+    lasts: float = 0.0
+
+    @property
+    def is_trouble(self) -> bool:
+        """True if the mount itself has it, and not only a reply."""
+        return self.kind in TROUBLES or self.subsystem is not None
+
+    @property
+    def selects(self) -> bool:
+        """True if it is for some commands only."""
+        return self.code is not None or self.count is not None or self.probability < 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -119,52 +154,54 @@ class Fault:
             raise ValueError(
                 f"rate: expected at most {MAX_FLOOD} events in all, got {self.rate * self.seconds:g}"
             )
+        if (self.subsystem is None) != (self.number is None):
+            raise ValueError("number: expected a number of the catalogue with its subsystem, or neither")
 
 
 class Kind(NamedTuple):
     """Definition of a kind of fault.
 
     :ivar change: function from the pieces of a reply so far to the changed pieces; None if `Faults` itself
-        implements the kind.
+        or the mount implements the kind.
     :ivar takes: its parameters, besides those that select commands.
     """
 
-    change: Callable[[Fault, list[Piece]], list[Piece]] | None
+    change: Callable[[Fault, list[Piece], Generation], list[Piece]] | None
     takes: frozenset[str]
 
 
-def _late(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+def _late(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
     return [piece._replace(delay=piece.delay + fault.seconds) for piece in pieces]
 
 
-def _repeated(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+def _repeated(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
     return pieces * (1 + fault.times)
 
 
-def _missing(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+def _missing(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
     return []
 
 
-def _garbage(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+def _garbage(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
     return [Piece(0.0, GARBAGE), *pieces]
 
 
-def _cut(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+def _cut(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
     return [
         piece._replace(data=piece.data[: len(piece.data) // 2], then=Close()) if piece.data else piece
         for piece in pieces
     ]
 
 
-def _long(fault: Fault, pieces: list[Piece]) -> list[Piece]:
-    empty = len(OnStateInfoReply(description="").encode()) - len(DIALECT.terminator)
-    line = OnStateInfoReply(description="x" * (fault.size - empty)).encode()
+def _long(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
+    empty = len(generation.event("")) - len(generation.dialect.terminator)
+    line = generation.event("x" * (fault.size - empty))
     return [Piece(0.0, line), *pieces]
 
 
-def _flood(fault: Fault, pieces: list[Piece]) -> list[Piece]:
+def _flood(fault: Fault, pieces: list[Piece], generation: Generation) -> list[Piece]:
     """Append numbered events, so that a receiver can notice a missing one."""
-    before, _, after = OnStateInfoReply(description="Flood #").encode().partition(b"#")
+    before, _, after = generation.event("Flood #").partition(b"#")
     total = int(fault.rate * fault.seconds)
     burst = max(1, int(fault.rate * TICK))
     ticks = [
@@ -181,6 +218,9 @@ def _flood(fault: Fault, pieces: list[Piece]) -> list[Piece]:
 
 _REPLY = frozenset(["reply"])
 
+CATALOGUED = ("subsystem", "number", "name", "lasts")
+"""Parameters that name an alarm or a warning of the vendor's catalogue."""
+
 KINDS: Mapping[str, Kind] = {
     "late": Kind(_late, _REPLY | {"seconds"}),
     "repeated": Kind(_repeated, _REPLY | {"times"}),
@@ -188,16 +228,21 @@ KINDS: Mapping[str, Kind] = {
     "wrong_id": Kind(None, _REPLY | {"offset"}),
     "done_first": Kind(None, frozenset()),
     "swapped": Kind(None, _REPLY),
-    "alarm": Kind(None, frozenset(["seconds"])),
-    "warning": Kind(None, frozenset(["seconds"])),
+    "alarm": Kind(None, frozenset(["seconds", *CATALOGUED])),
+    "warning": Kind(None, frozenset(["seconds", *CATALOGUED])),
     "garbage": Kind(_garbage, _REPLY),
     "cut": Kind(_cut, _REPLY),
     "long": Kind(_long, _REPLY | {"size"}),
     "flood": Kind(_flood, frozenset(["rate", "seconds"])),
     "silence": Kind(None, frozenset()),
     "refusal": Kind(None, frozenset()),
+    "interlock": Kind(None, frozenset(["seconds", "mask", "bit", "lasts"])),
+    "pxi_lost": Kind(None, frozenset(["seconds", "lasts"])),
 }
 """All kinds of fault."""
+
+TROUBLES = frozenset(["interlock", "pxi_lost"])
+"""The kinds that only the mount of today has: they change the mount, and no reply."""
 
 ALWAYS = frozenset(["kind", "code", "count", "probability"])
 """Parameters of every kind."""
@@ -215,16 +260,26 @@ class _Range(NamedTuple):
         return isinstance(value, self.types) and not isinstance(value, bool) and self.holds(value)
 
 
-_REPLIES: Mapping[str, type[Reply]] = {"ack": AckReply, "done": DoneReply, "noack": NoAckReply}
+_REPLIES = ("ack", "done", "noack")
 
 _CODES = frozenset(map(int, CommandCode))
+
+
+def _is_code(value: int) -> bool:
+    """Return True for a code of any generation; `Generation.check_fault` knows which ones its mount has."""
+    if value in _CODES:
+        return True
+    from mtmount_twisted.dialects.tma2022.enums import CommandCode as CodeOfToday  # a bridge needs it seldom
+
+    return value in frozenset(map(int, CodeOfToday))
+
 
 _NUMBER = (int, float)
 _NONE = type(None)
 
 _RANGES: Mapping[str, _Range] = {
     "reply": _Range((str,), lambda value: value == "any" or value in _REPLIES, f"any, {', '.join(_REPLIES)}"),
-    "code": _Range((int, _NONE), lambda value: value is None or value in _CODES, "a command's code"),
+    "code": _Range((int, _NONE), lambda value: value is None or _is_code(value), "a command's code"),
     "count": _Range((int, _NONE), lambda value: value is None or value >= 1, "1 or more"),
     "probability": _Range(_NUMBER, lambda value: 0 < value <= 1, "more than 0 and at most 1"),
     "seconds": _Range(_NUMBER, lambda value: 0 <= value <= 86400, "0 to 86400 seconds"),
@@ -236,26 +291,28 @@ _RANGES: Mapping[str, _Range] = {
     ),
     "size": _Range((int,), lambda value: 60 <= value <= 2**24, f"60 to {2**24} bytes"),
     "rate": _Range(_NUMBER, lambda value: 1 <= value <= 100_000, "1 to 100000 events per second"),
+    "subsystem": _Range((int, _NONE), lambda value: value is None or 0 <= value <= 9999, "0 to 9999"),
+    "number": _Range((int, _NONE), lambda value: value is None or abs(value) < 100_000, "a number"),
+    "name": _Range((str,), lambda value: len(value) <= 100, "text of at most 100 characters"),
+    "mask": _Range((str,), lambda value: len(value) <= 100, "text of at most 100 characters"),
+    "bit": _Range((int,), lambda value: 0 <= value <= 63, "0 to 63"),
+    "lasts": _Range(_NUMBER, lambda value: 0 <= value <= 86400, "0 to 86400 seconds"),
 }
-
-
-def _read_code(text: str) -> int:
-    return int(CommandCode[text.upper()] if text.upper() in CommandCode.__members__ else INT.read(text))
 
 
 _READ: Mapping[str, Callable[[str], Any]] = {
     "reply": str,
-    "code": _read_code,
-    "probability": FLOAT.read,
-    "seconds": FLOAT.read,
-    "rate": FLOAT.read,
-    **dict.fromkeys(("count", "times", "offset", "size"), INT.read),
+    "name": str,
+    "mask": str,
+    **dict.fromkeys(("probability", "seconds", "rate", "lasts"), FLOAT.read),
+    **dict.fromkeys(("code", "count", "times", "offset", "size", "subsystem", "number", "bit"), INT.read),
 }
 
 
-def parse_fault(text: str) -> Fault:
+def parse_fault(text: str, generation: Generation | None = None) -> Fault:
     """Parse the text of an option: ``KIND`` or ``KIND:NAME=VALUE,NAME=VALUE``.
 
+    :param generation: the mount's generation, which names the codes of commands; by default that of 2020.
     :raises ValueError: if the text is invalid. The error gives the invalid part and the valid values.
     """
     kind, _, rest = text.partition(":")
@@ -267,14 +324,69 @@ def parse_fault(text: str) -> Fault:
                 f"{text[:100]!r}: expected NAME=VALUE with one of {', '.join(_READ)}, got {word!r}"
             )
         try:
-            values[name] = _READ[name](value)
+            codes = (generation or TMA2020).codes
+            is_name = name == "code" and value.upper() in codes
+            values[name] = codes[value.upper()] if is_name else _READ[name](value)
         except ValueError:
             expected = "a number or a name of a command's code" if name == "code" else "a number"
             raise ValueError(f"{text[:100]!r}: {name}: expected {expected}, got {value!r}") from None
     try:
-        return Fault(kind, **values)
+        fault = Fault(kind, **values)
+        (generation or TMA2020).check_fault(fault)
+        return fault
     except ValueError as error:
         raise ValueError(f"{text[:100]!r}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The parts of a generation of the protocol that faults need.
+
+    :ivar dialect: its dialect.
+    :ivar codes: the codes of commands by name.
+    :ivar key_of: return source and sequence id of a command, or of the command that an answer answers.
+    :ivar kind_of: return "ack", "done" or "noack" for an answer, None for an event.
+    :ivar event: return an event with this text, terminator included.
+    :ivar check: check that the mount can have the fault, apart from `Fault.code`; it raises `ValueError`.
+    """
+
+    dialect: Dialect
+    codes: Mapping[str, int]
+    key_of: Callable[[Any], Key]
+    kind_of: Callable[[Any], str | None]
+    event: Callable[[str], bytes]
+    check: Callable[[Fault], None]
+
+    def check_fault(self, fault: Fault) -> None:
+        """Check that the mount can have a fault.
+
+        :raises ValueError: if it can't.
+        """
+        if fault.code is not None and fault.code not in self.codes.values():
+            raise ValueError(f"code: expected a command's code, got {int(fault.code)}")
+        self.check(fault)
+
+
+def _kind_of(reply: Any) -> str | None:
+    kinds = {AckReply: "ack", DoneReply: "done", NoAckReply: "noack"}
+    return kinds[type(reply)] if isinstance(reply, Answer) else None
+
+
+def _check(fault: Fault) -> None:
+    if fault.is_trouble:
+        what = fault.kind if fault.kind in TROUBLES else "an alarm of the catalogue"
+        raise ValueError(f"kind: the mount of tma2020 has no {what}; use --dialect tma2022")
+
+
+TMA2020 = Generation(
+    DIALECT,
+    {name: int(code) for name, code in CommandCode.__members__.items()},
+    lambda message: (int(message.source), message.sequence_id),
+    _kind_of,
+    lambda text: OnStateInfoReply(description=text).encode(),
+    _check,
+)
+"""The protocol of 2020."""
 
 
 class Faults:
@@ -285,13 +397,19 @@ class Faults:
 
     :param faults: the initial faults.
     :param seed: seed of the random numbers for `Fault.probability`.
+    :param generation: the generation of the mount.
     :ivar silent: True while no reply at all is sent.
     :ivar refusing: True while the reply connection is not made.
     :ivar injected: number of occurrences by kind; for a kind that changes replies, the number of replies.
     :ivar changed: called when `refusing` may have changed.
+    :ivar began: called with each fault that begins at once and that the mount itself has.
+    :ivar cleared: called after `clear`.
     """
 
-    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+    def __init__(
+        self, faults: Iterable[Fault] = (), seed: int = 0, generation: Generation | None = None
+    ) -> None:
+        self._generation = generation or TMA2020
         self._random = random.Random(seed)
         self._left: dict[Fault, int | None] = {}
         self._struck: dict[Key, _Struck] = {}
@@ -299,14 +417,22 @@ class Faults:
         self.silent = self.refusing = False
         self.injected: Counter[str] = Counter()
         self.changed: Callable[[], None] = lambda: None
+        self.began: Callable[[Fault], None] = lambda fault: None
+        self.cleared: Callable[[], None] = lambda: None
         for fault in faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        """Put a fault in force. An equal fault in force starts again."""
+        """Put a fault in force. An equal fault in force starts again.
+
+        :raises ValueError: if the mount can't have it.
+        """
+        self._generation.check_fault(fault)
         self._left[fault] = fault.count
-        if fault.code is None and fault.count is None and fault.probability == 1:
+        if not fault.selects:
             self._begin(fault)
+            if fault.is_trouble:
+                self.began(fault)
 
     def clear(self) -> None:
         """Remove all faults. Delayed replies are still sent, and a flood continues to its end."""
@@ -314,6 +440,7 @@ class Faults:
         self.forget()
         self.silent = self.refusing = False
         self.changed()
+        self.cleared()
 
     def forget(self) -> None:
         """Forget the commands in progress. Replies that are held back are lost."""
@@ -330,15 +457,18 @@ class Faults:
         """True if no reply is changed."""
         return not (self._struck or self._held or self.silent)
 
-    def commanded(self, command: Command) -> None:
+    def commanded(self, command: CommandMessage) -> None:
         """Select the faults for a command, before the mount executes it."""
         struck = [fault for fault in self.in_force if self._strikes(fault, command)]
         for fault in struck:
             self._begin(fault)
         if struck:
-            self._struck[_key(command)] = _Struck(command.ack_only, type(command).__name__, struck)
+            key = self._generation.key_of(command)
+            self._struck[key] = _Struck(command.ack_only, type(command).__name__, struck)
 
-    def _strikes(self, fault: Fault, command: Command) -> bool:
+    def _strikes(self, fault: Fault, command: CommandMessage) -> bool:
+        if fault.is_trouble and not fault.selects:
+            return False  # it has begun at once
         if fault.code is not None and fault.code != command.command_code:
             return False
         if fault.probability < 1 and self._random.random() >= fault.probability:
@@ -360,42 +490,61 @@ class Faults:
             self.injected["refusal"] += 1
             self.changed()
 
-    def said(self, reply: Reply) -> list[Piece]:
+    def said(self, reply: Encodable) -> list[Piece]:
         """Return the output for a reply of the mount. The only fault that affects events is silence."""
         if self.silent:
             return []
         pieces = [Piece(0.0, reply.encode())]
-        if not isinstance(reply, Answer):
+        answer = self._generation.kind_of(reply)
+        if answer is None:
             return pieces
-        struck = self._struck.get(_key(reply))
+        key = self._generation.key_of(reply)
+        struck = self._struck.get(key)
         hold = False
         if struck is not None:
-            fitting = [fault for fault in struck.faults if _fits(fault, reply, struck.is_new)]
+            fitting = [fault for fault in struck.faults if _fits(fault, answer, struck.is_new)]
             for fault in fitting:
-                pieces = self._changed(fault, pieces, _key(reply), struck)
+                pieces = self._changed(fault, pieces, key, struck)
             hold = any(fault.kind == "swapped" for fault in fitting)
             struck.is_new = False
-            if struck.ack_only or not isinstance(reply, AckReply):
+            if struck.ack_only or answer != "ack":
                 pieces += struck.acks
-                del self._struck[_key(reply)]
+                del self._struck[key]
         return self._swapped(pieces, hold)
 
     def _changed(self, fault: Fault, pieces: list[Piece], key: Key, struck: _Struck) -> list[Piece]:
         change = KINDS[fault.kind].change
         if change is not None:
             self.injected[fault.kind] += 1
-            return change(fault, pieces)
+            return change(fault, pieces, self._generation)
         if fault.kind == "wrong_id":
             self.injected[fault.kind] += 1
-            return [piece._replace(data=_with_other_id(piece.data, key, fault.offset)) for piece in pieces]
+            return [
+                piece._replace(data=self._with_other_id(piece.data, key, fault.offset)) for piece in pieces
+            ]
         if fault.kind == "done_first" and not struck.ack_only:
             self.injected[fault.kind] += 1
             struck.acks += pieces
             return []
+        if fault.is_trouble:
+            return [*pieces, Piece(fault.seconds, then=Trouble(fault))]
         if fault.kind in ("alarm", "warning"):
             alarm = Alarm(key, struck.command, fault.kind == "warning")
             return [*pieces, Piece(fault.seconds, then=alarm)]
         return pieces
+
+    def _with_other_id(self, data: bytes, key: Key, offset: int) -> bytes:
+        """Return the answer to a command with another sequence id, and any other bytes unchanged."""
+        source, _ = key
+        dialect = self._generation.dialect
+        line = data.removesuffix(dialect.terminator)
+        try:
+            reply = dialect.read_reply(line)
+        except LineError:
+            return data
+        if isinstance(reply, EventEnvelope):
+            return data
+        return reply.rewritten(reply.sequence_id + offset, source) + data[len(line) :]
 
     def _swapped(self, pieces: list[Piece], hold: bool) -> list[Piece]:
         """Hold these pieces back until the next answer is sent. Append the pieces held back before."""
@@ -429,25 +578,8 @@ class _Struck:
     acks: list[Piece] = field(default_factory=list)
 
 
-def _key(message: Command | Answer) -> Key:
-    return int(message.source), message.sequence_id
-
-
-def _with_other_id(data: bytes, key: Key, offset: int) -> bytes:
-    """Return the answer to a command with another sequence id, and any other bytes unchanged."""
-    source, _ = key
-    line = data.removesuffix(DIALECT.terminator)
-    try:
-        reply = DIALECT.read_reply(line)
-    except LineError:
-        return data
-    if isinstance(reply, EventEnvelope):
-        return data
-    return reply.rewritten(reply.sequence_id + offset, source) + data[len(line) :]
-
-
-def _fits(fault: Fault, answer: Answer, is_first: bool) -> bool:
+def _fits(fault: Fault, answer: str, is_first: bool) -> bool:
     """Return True if a fault affects this answer. Without `reply` it affects the first one, or the Ack."""
     if "reply" in KINDS[fault.kind].takes:
-        return fault.reply == "any" or isinstance(answer, _REPLIES[fault.reply])
-    return is_first and (fault.kind == "flood" or isinstance(answer, AckReply))
+        return fault.reply in ("any", answer)
+    return is_first and (fault.kind == "flood" or answer == "ack")

@@ -76,10 +76,6 @@ class Device:
         self.shut_down()
         self.world.changed()
 
-    def reset_alarm(self) -> Plan:
-        """End the alarm, if there is one."""
-        return instantly(lambda _: self.end_alarm())
-
     def end_alarm(self) -> None:
         """End the alarm, if there is one."""
         self.in_alarm = False

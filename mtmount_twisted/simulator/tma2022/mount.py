@@ -28,10 +28,11 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.wire.tai import current_tai
 
 from ..motion import Change, Path
+from .alarms import Alarms
 from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis, topple_changes
 from .devices import Deployables, Device, Oil, Supply, Thermal
 from .events import Announcer, first_events, further_events
-from .execution import QUICK, Execution, Plan, Refusal, Superseded, World, instantly, refusal
+from .execution import QUICK, Execution, Plan, Refusal, Superseded, World, instantly, nothing, refusal
 from .handlers import HANDLERS
 from .safety import Safety
 from .settings import Settings
@@ -44,6 +45,16 @@ HEARTBEAT_TIMEOUT = 5.0
 
 ASK_TIMEOUT = 1
 """Timeout in the Ack of 2103 if command changes hands, and in those of 2402 and 2502, s ("The commands")."""
+
+HELD_OFF = {
+    0: System.AZIMUTH,
+    1: System.ELEVATION,
+    3: System.CAMERA_CABLE_WRAP,
+    5: System.MIRROR_COVERS,
+    9: System.MAIN_AXES_POWER_SUPPLY,
+    11: System.OIL_SUPPLY_SYSTEM,
+}
+"""The device that each effect of the safety system turns off; the others have no device here."""
 
 ENABLED = "Enable"
 """State of the Operation Manager while all is well; the other one that is known is `CONNECTING`."""
@@ -68,6 +79,7 @@ class SimulatedMount:
         it keep command.
     :param ready: True to start with power, oil and homing done.
     :param at_once: True to send events when their values change; False to send them in `look` only.
+    :param operation_manager: True to send the Operation Manager's state, event 50, on change.
     :raises ValueError: if `speed` or `heartbeat_timeout` is out of range.
     :ivar commander: the commander that has command.
     :ivar at_once: the parameter.
@@ -97,6 +109,7 @@ class SimulatedMount:
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
         ready: bool = False,
         at_once: bool = True,
+        operation_manager: bool = True,
         log: logging.Logger | None = None,
     ) -> None:
         if not SLOWEST <= speed <= FASTEST:
@@ -107,6 +120,7 @@ class SimulatedMount:
         self.world = world = World(clock, tai, send, self._changed, self._log, speed, realistic)
         self.commander = initial_commander
         self.operation_manager = ENABLED
+        self._announces_operation_manager = operation_manager
         self._heartbeat_timeout = heartbeat_timeout
         self.at_once = at_once
         self._closed = False
@@ -154,6 +168,7 @@ class SimulatedMount:
             device.system: device
             for device in (*self.axes, self.mirror_covers, self.mirror_cover_locks, self.supply, self.oil)
         }
+        self.alarms = Alarms(self.devices, world.send, world.tai)
         self._parts = [*self.devices.values(), self.thermal[System.OIL_SUPPLY_SYSTEM]]
 
     def _make_ready(self) -> None:
@@ -237,8 +252,30 @@ class SimulatedMount:
     def reset_alarm(self, device: Device) -> Plan:
         """End the alarm of a device. Without the main power supply, it is without effect on a main axis."""
         if device in self.main_axes and not self.supply.on:
-            return instantly(lambda _: None)
-        return device.reset_alarm()
+            return instantly(nothing)
+
+        def reset(command: Command) -> None:
+            if self.alarms.reset(device.system) and device.system not in self._held_off():
+                device.end_alarm()
+
+        return instantly(reset)
+
+    def set_interlock(self, mask: str, bit: int, active: bool) -> None:
+        """Begin or end a condition of the safety system. An effect turns its device off.
+
+        :param mask: a key of `safety.MASKS`.
+        :raises ValueError: if there is no such mask or bit.
+        """
+        before = self._held_off()
+        self.safety.set_bit(mask, bit, active)
+        for system in self._held_off() - before:
+            self.devices[system].raise_alarm("Safety interlock")
+        self._changed()
+
+    def _held_off(self) -> set[System]:
+        """Return the devices that an effect of the safety system holds off."""
+        effects = self.safety.effects
+        return {system for bit, system in HELD_OFF.items() if effects >> bit & 1}
 
     def send_settings(self) -> Plan:
         """Send event 40, then the end, in a later turn."""
@@ -277,6 +314,7 @@ class SimulatedMount:
             requests, self._state_requests = self._state_requests, []
             self._first.send_changed()
             self._further.send_all()
+            self.alarms.report_all()
             for execution in requests:
                 execution.finish_part()
         else:
@@ -303,8 +341,22 @@ class SimulatedMount:
         self._wake = None
         self._changed()
 
+    def set_operation_manager(self, state: str) -> None:
+        """Set the state of the Operation Manager, and send it if it has changed.
+
+        :param state: such as `ENABLED` or `CONNECTING`.
+        """
+        if state != self.operation_manager:
+            self.operation_manager = state
+            if self._announces_operation_manager:
+                self._send_operation_manager()
+
     def announce_operation_manager(self) -> None:
         """Send the state of the Operation Manager, event 50, as the real one does at a connection."""
+        if self._announces_operation_manager:
+            self._send_operation_manager()
+
+    def _send_operation_manager(self) -> None:
         self.world.send(StateInfoReply(timestamp=self.world.tai(), state=self.operation_manager))
 
     # The heartbeat rule.

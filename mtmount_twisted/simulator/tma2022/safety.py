@@ -80,6 +80,17 @@ STORABLE = sum(1 << cause for cause in STORED)
 """Mask of the causes that stay until a reset."""
 
 
+def check_bit(mask: str, bit: int) -> None:
+    """Check that there is a bit in a mask.
+
+    :raises ValueError: if there is no such mask or bit.
+    """
+    if mask not in MASKS:
+        raise ValueError(f"mask: expected one of {', '.join(MASKS)}, got {mask!r}")
+    if not 0 <= bit < MASKS[mask]:
+        raise ValueError(f"bit: expected 0 to {MASKS[mask] - 1} of {mask}, got {bit!r}")
+
+
 class Safety:
     """The safety system.
 
@@ -107,10 +118,7 @@ class Safety:
         :param mask: a key of `MASKS`.
         :raises ValueError: if there is no such mask or bit.
         """
-        if mask not in MASKS:
-            raise ValueError(f"mask: expected one of {', '.join(MASKS)}, got {mask!r}")
-        if not 0 <= bit < MASKS[mask]:
-            raise ValueError(f"bit: expected 0 to {MASKS[mask] - 1} of {mask}, got {bit!r}")
+        check_bit(mask, bit)
         if active:
             self.masks[mask] |= 1 << bit
         else:

@@ -10,7 +10,7 @@ Next to read: `mount`, `connections`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -21,14 +21,15 @@ from twisted.internet.task import LoopingCall
 
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022.enums import COMMAND_PORT, TELEMETRY_PORT, Source
-from mtmount_twisted.dialects.tma2022.replies import Reply
 from mtmount_twisted.errors import LineError, ListenError
 from mtmount_twisted.net.endpoints import BACKLOG
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.wire.tai import current_tai
 
+from ..faults import Fault, Faults
 from .connections import CommandPort, TelemetryPort
 from .mount import HEARTBEAT_TIMEOUT, SimulatedMount
+from .output import TMA2022, ReplyOutput
 from .telemetry import Telemetry, TelemetryClock, check_noise
 
 
@@ -47,6 +48,11 @@ class SimulatorService(Service):
     :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed`, `realistic`,
         `heartbeat_timeout` and `ready`.
     :raises ValueError: if `noise` is out of range; from `startService`, if another option is.
+    :param faults: the initial faults.
+    :param fault_seed: seed of the random numbers that decide when faults happen.
+    :ivar host: the address that it listens on.
+    :ivar log: its logger.
+    :ivar faults: the faults, which may be changed at any time.
     :ivar mount: the mount, from `startService` on; a new one at each start.
     :ivar commands: the factory of the command port, from `startService` on.
     :ivar telemetry: the factory of the telemetry port, from `startService` on.
@@ -72,14 +78,15 @@ class SimulatorService(Service):
         operation_manager: bool = True,
         noise: float = 0.0,
         noise_seed: int = 0,
+        faults: Iterable[Fault] = (),
+        fault_seed: int = 0,
         tai: Callable[[], float] = current_tai,
         log: logging.Logger | None = None,
         reactor: Any = None,
     ) -> None:
-        self._host = host
-        self._ports = (command_port, telemetry_port)
+        self.host = host
+        self._wanted_ports = (command_port, telemetry_port)
         self._event_period = event_period
-        self._operation_manager = operation_manager
         check_noise(noise)
         self._noise, self._noise_seed = noise, noise_seed
         self._options = {
@@ -90,9 +97,14 @@ class SimulatorService(Service):
             "heartbeat_timeout": heartbeat_timeout,
             "ready": ready,
             "at_once": not event_period,
+            "operation_manager": operation_manager,
         }
-        self._log = log or logging.getLogger(__name__)
+        self.log = log or logging.getLogger(__name__)
         self._reactor = reactor
+        self.faults = Faults(faults, fault_seed, TMA2022)
+        self.faults.changed = self._faults_changed
+        self.faults.began = self._fault_began
+        self.faults.cleared = self._faults_cleared
         self._listening: list[IListeningPort] = []
         self._next: IDelayedCall | None = None
 
@@ -104,11 +116,15 @@ class SimulatorService(Service):
         reactor = self._reactor
         if reactor is None:
             from twisted.internet import reactor
-        self._limited_log = RateLimitedLog(reactor, self._log, A_FEW)
-        self.commands = CommandPort(self.name, reactor, self._log, self._take, self._client_changed)
-        self.telemetry = TelemetryPort(self.name, reactor, self._log, self._readers_changed)
+        self._limited_log = RateLimitedLog(reactor, self.log, A_FEW)
+        self.commands = CommandPort(self.name, reactor, self.log, self._take, self._client_changed)
+        self.telemetry = TelemetryPort(self.name, reactor, self.log, self._readers_changed)
         options = cast(Any, self._options)
-        self.mount = SimulatedMount(reactor, self._send, log=self._log, **options)
+        self.faults.forget()
+        self.commands.is_refusing = self.faults.refusing
+        self._output = ReplyOutput(self.faults, self.commands, reactor, self.log)
+        self.mount = SimulatedMount(reactor, self._output.say, log=self.log, **options)
+        self._output.mount = self.mount
         self._source = Telemetry(self.mount, self._noise, self._noise_seed)
         self._look = LoopingCall(self.mount.look)
         self._look.clock = reactor
@@ -116,18 +132,21 @@ class SimulatorService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         if self._event_period:
             self._look.start(self._event_period, now=False)
+        for fault in self.faults.in_force:
+            if fault.is_trouble and not fault.selects:
+                self._output.begin(fault)
 
     def _listen(self, reactor: Any) -> None:
-        for port, factory in zip(self._ports, (self.commands, self.telemetry)):
+        for port, factory in zip(self._wanted_ports, (self.commands, self.telemetry)):
             try:
-                self._listening.append(reactor.listenTCP(port, factory, BACKLOG, self._host))
+                self._listening.append(reactor.listenTCP(port, factory, BACKLOG, self.host))
             except CannotListenError as error:
                 for listening in self._listening:
                     listening.stopListening()
                 self._listening.clear()
                 self.mount.close()
                 reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-                raise ListenError(self._host, port, reason) from None
+                raise ListenError(self.host, port, reason) from None
 
     def port_numbers(self) -> tuple[int, int]:
         """Return the command port and the telemetry port, as bound. Call this after `startService`."""
@@ -144,6 +163,7 @@ class SimulatorService(Service):
             return succeed(None)
         listening, self._listening = self._listening, []
         self.mount.close()
+        self._output.close()
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -154,7 +174,9 @@ class SimulatorService(Service):
         return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
 
     def _client_changed(self, is_connected: bool) -> None:
-        if is_connected and self._operation_manager:
+        if not is_connected:
+            self.faults.forget()
+        else:
             self.mount.announce_operation_manager()
 
     def _readers_changed(self, is_any: bool) -> None:
@@ -187,11 +209,23 @@ class SimulatorService(Service):
             if not _is_utf8(line) and self.commands.client is not None:
                 self.commands.client.close()  # as the mock controller does ([S:T])
             return
+        self.faults.commanded(command)
         self.mount.receive(command)
 
-    def _send(self, reply: Reply) -> None:
-        if not self.commands.send(reply.encode()):
-            self._log.debug("%s: dropped %r", self.name, reply)
+    def _faults_changed(self) -> None:
+        """Refuse clients, and close the present one, while the faults require it."""
+        if self.running:
+            self.commands.is_refusing = self.faults.refusing
+            if self.faults.refusing:
+                self.commands.close_client()
+
+    def _fault_began(self, fault: Fault) -> None:
+        if self.running:
+            self._output.begin(fault)
+
+    def _faults_cleared(self) -> None:
+        if self.running:
+            self.mount.alarms.forget()
 
 
 def _is_utf8(line: bytes) -> bool:
