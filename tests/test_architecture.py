@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import resolve_name
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,6 +23,7 @@ from mtmount_twisted.app import bridge_service
 from mtmount_twisted.bridge import core, last_values, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
+from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
@@ -46,6 +47,7 @@ from mtmount_twisted.wire import lines
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mtmount_twisted"
+DIALECTS = get_args(DialectName)
 
 
 class Room(NamedTuple):
@@ -260,6 +262,18 @@ class RoomsTests(SynchronousTestCase):
             "errors": ast.parse(""),
         }
         self.assertEqual(len(wrong_arrows(modules)), 2)
+
+    def test_layout_is_known_to_dialects_only(self) -> None:
+        """The simulator may import the messages of a dialect, and not its framing, codec or envelope."""
+        layouts = {
+            f"dialects.{name}.{part}" for name in DIALECTS for part in ("framing", "codec", "envelope")
+        }
+        messages = {f"dialects.{name}.commands" for name in DIALECTS}
+        modules = {module: ast.parse("") for module in layouts | messages}
+        imports = "\n".join(f"import {PACKAGE}.{module}" for module in modules)
+        modules["simulator.axis"] = ast.parse(imports)
+        wrong = {line.partition(" imports ")[2].split()[0] for line in wrong_arrows(modules)}
+        self.assertEqual(wrong, layouts)
 
 
 def tables_of(page: str) -> dict[str, str]:
