@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from contextlib import closing, redirect_stderr, redirect_stdout
@@ -97,6 +98,16 @@ class ProgramTests(JournalCase):
             status, lines, err = self.program("export", "--command", name, "--only", "step")
             self.assertEqual((status, err), (0, ""), name)
             self.assertEqual({json.loads(line)["run"] for line in lines}, runs, name)
+
+    def test_export(self) -> None:
+        """Each exported entry names the dialect of its run."""
+        dialects = {1: "tma2020", 2: "tma2022"}
+        _, lines, _ = self.program("export")
+        for entry in map(json.loads, lines):
+            self.assertEqual(entry["dialect"], dialects[entry["run"]])
+        self.assertEqual({json.loads(line)["table"] for line in lines}, {"message", "step", "event"})
+        _, lines, _ = self.program("export", "--format", "csv")
+        self.assertEqual({row["dialect"] for row in csv.DictReader(lines)}, set(dialects.values()))
 
     def test_no_command(self) -> None:
         """A name that no dialect has is told in one line, with one that is like it."""

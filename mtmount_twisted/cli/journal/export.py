@@ -14,16 +14,20 @@ from mtmount_twisted.visible import visible
 
 FIELDS = (
     *("id", "run", "time", "unix_time", "table", "peer", "epoch", "what"),
-    *("key", "sequence_id", "code", "lease", "text", "line", "hex"),
+    *("key", "sequence_id", "code", "lease", "text", "line", "hex", "dialect"),
 )
 """Members of an exported entry. ``hex`` is present only for a line with bytes that are not UTF-8."""
 
-_ALWAYS = frozenset(("id", "run", "time", "unix_time", "table", "peer", "epoch", "what"))
+_ALWAYS = frozenset(("id", "run", "time", "unix_time", "table", "peer", "epoch", "what", "dialect"))
 
 
 def fields_of(entry: Entry) -> dict[str, Any]:
     """Return the members of an entry by name, without those that its table does not have."""
-    fields = entry._asdict() | {"time": iso(entry.time), "unix_time": entry.time}
+    fields = entry._asdict() | {
+        "time": iso(entry.time),
+        "unix_time": entry.time,
+        "dialect": entry.dialect.name,
+    }
     if entry.line is not None:
         try:
             fields["line"] = entry.line.decode()
