@@ -3,6 +3,7 @@
 * `Communicator` reads and writes messages over the mount's pair of connections, and `DuplexCommunicator` over
   one two-way connection.
 * `Mount` sends commands and follows each one to its Ack, its Done or its error.
+* `TelemetryClient` reads the telemetry of a mount of 2022 or later.
 * The messages are in `commands` and `replies`, and all errors in `errors`. The enumerations and the ports are
   here and in `enums`.
 * `current_tai` returns the time for the track commands; `tai_source` returns the name of its source.
@@ -11,6 +12,8 @@
 ``docs/explanation/architecture.rst`` describes the folders and their dependencies.
 ``docs/howto/porting.rst`` is for programs that were written for ``lsst.ts.MTMount``.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from .client.communicator import ClientServerPair, Communicator
 from .client.duplex import DuplexCommunicator
@@ -33,6 +36,9 @@ from .version import __version__
 from .wire.messages import MAX_SEQUENCE_ID, BaseMessage, FieldInfo
 from .wire.tai import current_tai, tai_source
 
+if TYPE_CHECKING:
+    from .client.telemetry import TelemetryClient
+
 __all__ = [
     "CSC_COMMAND_PORT",
     "CSC_REPLY_PORT",
@@ -53,8 +59,18 @@ __all__ = [
     "SentCommand",
     "Source",
     "SubsystemId",
+    "TelemetryClient",
     "__version__",
     "current_tai",
     "send_to_twisted",
     "tai_source",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `TelemetryClient` at its first use: its topics take a tenth of a second."""
+    if name != "TelemetryClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .client.telemetry import TelemetryClient
+
+    return TelemetryClient

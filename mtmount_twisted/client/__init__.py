@@ -1,5 +1,5 @@
-"""The classes that a program imports: `communicator.Communicator`, `mount.Mount` and
-`duplex.DuplexCommunicator`.
+"""The classes that a program imports: `communicator.Communicator`, `mount.Mount`,
+`duplex.DuplexCommunicator` and `telemetry.TelemetryClient`.
 
 They send and receive messages and return Deferreds. Sockets belong to `net`, bytes to `dialects`.
 """
