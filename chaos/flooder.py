@@ -1,6 +1,7 @@
-"""``python -m chaos.flooder KIND HALL WEB``: a stranger that takes all it can get.
+"""``python -m chaos.flooder KIND HALL WEB DESK``: a stranger that takes all it can get.
 
-It goes on until its standard input is closed. HALL is a port of observers, WEB the page's. It works with
+It goes on until its standard input is closed. HALL is a port of observers, WEB the page's,
+DESK a port of commanders. It works with
 blocking sockets and threads, so that it is as fast as a stranger would be, and with less priority than the
 daemon: a stranger is on another machine.
 """
@@ -27,6 +28,9 @@ SHORT = b"7\n103\n1\n2026-11-26T22:00:00.000\r\n"
 MIDDLING = SHORT.removesuffix(b"\r\n") + b"\n" + b"x" * 600 + b"\r\n"
 """The same, longer than the part that the journal keeps, and so short that hundreds are read in a second."""
 
+MOVE = SHORT.replace(b"7", b"2000000007", 1)
+"""The same of a commander: no command of the ledger has this id."""
+
 PER_VISIT = 100
 """After so many an observer is dismissed."""
 
@@ -48,7 +52,7 @@ def connect(port: int, source: str = "") -> socket.socket:
     return socket.create_connection((HOST, port), timeout=5, source_address=(source, 0) if source else None)
 
 
-def long_lines(hall: int, web: int) -> None:
+def long_lines(hall: int, web: int, desk: int) -> None:
     """Send lines of many fields, be dismissed, and come again; while eight event streams are open."""
     for _ in range(STREAMS):
         threading.Thread(target=read_stream, args=(web,), daemon=True).start()
@@ -70,17 +74,17 @@ def read_stream(web: int) -> None:
                 pass
 
 
-def short_lines(hall: int, web: int) -> None:
+def short_lines(hall: int, web: int, desk: int) -> None:
     """Send short lines in one piece, be dismissed, and come again, on eight connections."""
     visit_again(hall, SHORT * PER_VISIT)
 
 
-def middling_lines(hall: int, web: int) -> None:
+def middling_lines(hall: int, web: int, desk: int) -> None:
     """Send lines of which the journal keeps the beginning, in the same way."""
     visit_again(hall, MIDDLING * PER_VISIT)
 
 
-def visits(hall: int, web: int) -> None:
+def visits(hall: int, web: int, desk: int) -> None:
     """Connect, say nothing, leave, and come again, on eight connections."""
     visit_again(hall, b"")
 
@@ -106,7 +110,35 @@ def visit_on(hall: int, said: bytes) -> None:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def places(hall: int, web: int) -> None:
+def moves(hall: int, web: int, desk: int) -> None:
+    """Send moves without having command, without end, as a commander, on four connections."""
+    for _ in range(AT_ONCE // 2):
+        threading.Thread(target=move_on, args=(desk,), daemon=True).start()
+    threading.Event().wait()
+
+
+def move_on(desk: int) -> None:
+    """Send moves without end, and read the answers."""
+    while True:
+        with suppress(OSError), connect(desk) as peer:
+            threading.Thread(target=read_on, args=(peer,), daemon=True).start()
+            while True:
+                peer.sendall(MOVE * PER_VISIT)
+
+
+def read_on(peer: socket.socket) -> None:
+    """Read until the end."""
+    with suppress(OSError):
+        while peer.recv(65536):
+            pass
+
+
+def commanders(hall: int, web: int, desk: int) -> None:
+    """Connect to the commanders' port, send moves, leave, and come again, on eight connections."""
+    visit_again(desk, MOVE * 10 + b"nonsense\r\n")
+
+
+def places(hall: int, web: int, desk: int) -> None:
     """Hold as many connections to the page as there are, from 250 addresses, and come again and again."""
     held: list[socket.socket] = []
     for number in itertools.count():
@@ -116,7 +148,7 @@ def places(hall: int, web: int) -> None:
             held.pop(0).close()
 
 
-def refused(hall: int, web: int) -> None:
+def refused(hall: int, web: int, desk: int) -> None:
     """Connect to a port, send a line that is not a command, and connect again at once."""
     while True:
         with suppress(OSError), connect(hall) as peer:
@@ -125,7 +157,7 @@ def refused(hall: int, web: int) -> None:
                 pass
 
 
-def queries(hall: int, web: int) -> None:
+def queries(hall: int, web: int, desk: int) -> None:
     """Ask for slow history from one address, two queries at a time."""
     threading.Thread(target=ask_on, args=(web,), daemon=True).start()
     ask_on(web)
@@ -140,7 +172,7 @@ def ask_on(web: int) -> None:
             peer.recv(65536)
 
 
-def ahead(hall: int, web: int) -> None:
+def ahead(hall: int, web: int, desk: int) -> None:
     """Send requests ahead, and do not read their answers."""
     held = []
     for number in itertools.count():
@@ -153,12 +185,12 @@ def ahead(hall: int, web: int) -> None:
             held.pop(0).close()
 
 
-def flood_lines(hall: int, web: int) -> None:
+def flood_lines(hall: int, web: int, desk: int) -> None:
     """Send the page's port lines that are no requests, eight connections at a time, and come again."""
     repeat([b"x\r\n" + b"y\r\n" * 300_000, b"\r\n" * 500_000, b"\r\n" * 500_000], web)
 
 
-def flood_chunks(hall: int, web: int) -> None:
+def flood_chunks(hall: int, web: int, desk: int) -> None:
     """Send chunks of one byte, lines behind the last chunk, and short headers, on eight connections."""
     chunks = b"1\r\na\r\n" * 60_000
     bodies = [HEAD + chunks, HEAD + chunks, HEAD + b"0\r\n" + b"a: b\r\n" * 50_000]
@@ -188,13 +220,15 @@ def send_on(data: bytes, web: int, source: str) -> None:
                 pass
 
 
-KINDS: dict[str, Callable[[int, int], None]] = {
+KINDS: dict[str, Callable[[int, int, int], None]] = {
     each.__name__: each
     for each in (
         long_lines,
         short_lines,
         middling_lines,
         visits,
+        moves,
+        commanders,
         places,
         refused,
         queries,

@@ -59,6 +59,8 @@ KINDS = (
     "long_lines",
     "short_lines",
     "visits",
+    "moves",
+    "commanders",
     "warnings",
     "places",
     "refused",
@@ -78,7 +80,7 @@ class Flooder(ProcessProtocol):
     def __init__(self, house: House, kind: str) -> None:
         self.ended: Deferred[None] = Deferred()
         words = [sys.executable, "-m", "chaos.flooder", kind]
-        words += [str(house.ports[name]) for name in ("hall", "web")]
+        words += [str(house.ports[name]) for name in ("hall", "web", "desk")]
         house.reactor.spawnProcess(self, words[0], words, env=None, path=str(ROOT))
 
     def processEnded(self, reason: Any) -> None:

@@ -26,6 +26,8 @@ FLOODS = (
     ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
     ("flood: eight observers' short lines, disconnected, reconnected", "short_lines"),
     ("flood: eight observers connect and disconnect without pause", "visits"),
+    ("flood: four commanders without command send moves without end", "moves"),
+    ("flood: eight commanders connect, send moves, and are disconnected", "commanders"),
     ("flood: the controller's warnings of 60,000 fields", "warnings"),
     ("flood: strangers hold as many connections to the page as they can", "places"),
     ("flood: a stranger connects to a port and is refused", "refused"),

@@ -175,10 +175,11 @@ class IEventBus(Interface):
     def publish(record: Any) -> None:
         """Pass a `records.Record` to the journal and to the subscribers of its type."""
 
-    def subscribe(subscriber: Any, *kinds: Any) -> None:
+    def subscribe(subscriber: Any, *kinds: Any, unbounded: bool = False) -> None:
         """Call a subscriber with each record of these types, and with the number of the record's row.
 
-        The number is 0 for a record that the journal does not keep.
+        The number is 0 for a record that the journal does not keep. If `unbounded` is True, the subscriber
+        also receives the records that exceed the bounds on clients without rights or without command.
         """
 
     def unsubscribe(subscriber: Any) -> None:

@@ -386,8 +386,8 @@ BOUNDS = {
     "a holder that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{bridge_service.DRAIN_TIME:g} s",
     "rows that wait for the journal": size(recorder.MAX_WAITING_BYTES),
-    "rows of observers": f"{limited.VISIT_ROWS} of a session; of a port "
-    f"{limited.PORT_ROWS}, and {limited.PORT_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
+    "rows of observers": f"{limited.SESSION_ROWS} of a session; of a port "
+    f"{limited.PORT_ROWS}, and {limited.ROW_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
     "waiting rows of observers": size(recorder.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
     "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "

@@ -23,7 +23,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import PairCommander, PortCommanders
 from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PairClient, Shared, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import PairClient, ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.hosts import host_and_port
@@ -178,7 +178,7 @@ class BridgeService(Service):
         controller = config.controller
         bus = self._bus or EventBus(self._reactor)
         self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named(config.dialect))
-        self._turns = turns_without_rights(self._reactor)
+        self._turns = ReadTurns(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
         where = SYSTEM_CHOICE, SYSTEM_CHOICE
         replies_from: tuple[Network, ...] = ()

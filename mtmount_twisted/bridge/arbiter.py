@@ -160,17 +160,25 @@ class CommandArbiter:
 
     # Asks
 
+    def why_not(self, client: IClient, wanted: Commander) -> str:
+        """Return the explanation for the refusal of an ask; empty if it is granted, or waits."""
+        if wanted == Commander.NONE:
+            may_give_back = self._lease.holder in (None, client) or self._asks_of(client)
+            return "" if may_give_back else f"refused: {self._lease.describe()}"
+        grantee, why = self._grantee(client, wanted)
+        if grantee is None or why:
+            return f"refused: {why}"
+        return "not sent: the controller is not connected" if self._dispatcher.link is None else ""
+
     def asked(self, client: IClient, header: CommandEnvelope, wanted: Commander) -> None:
-        """Handle an `AskForCommand` of a client: grant it, refuse it, or let it wait for the controller."""
+        """Grant an `AskForCommand` that is not refused (`why_not`), or let it wait for the controller."""
         if wanted == Commander.NONE:
             self._give_back(client, header)
             return
-        grantee, why = self._grantee(client, wanted)
-        if grantee is None or why:
-            self._dispatcher.refuse(client, header, f"refused: {why}")
-        elif self._dispatcher.link is None:
-            self._dispatcher.refuse(client, header, "not sent: the controller is not connected")
-        elif self._authority.is_granted and self._lease.holder is not grantee:
+        grantee, _ = self._grantee(client, wanted)
+        if grantee is None:
+            raise ValueError(f"the ask of {client.name} is refused")
+        if self._authority.is_granted and self._lease.holder is not grantee:
             self._grant(_Waiting(client, self._registry.session_of(client), header), grantee)
         else:
             self.defer(client, header, grantee)
@@ -193,15 +201,15 @@ class CommandArbiter:
         return None, f"{which} {wanted.name} is connected"
 
     def _give_back(self, client: IClient, header: CommandEnvelope) -> None:
-        asks = [each for each in self._unanswered() if each.grantee is not None]
-        taken_back = [ask for ask in asks if client in (ask.client, ask.grantee)]
-        self._drop(taken_back, "refused: it was given back before it was granted")
-        if self._lease.holder not in (None, client) and not taken_back:
-            self._dispatcher.refuse(client, header, f"refused: {self._lease.describe()}")
-            return
+        self._drop(self._asks_of(client), "refused: it was given back before it was granted")
         self._accept(client, header)
         if self._lease.holder in (None, client):
             self._release("given back")
+
+    def _asks_of(self, client: IClient) -> list[_Waiting]:
+        """Return the waiting asks that this client sent, or that would give it command."""
+        asks = [each for each in self._unanswered() if each.grantee is not None]
+        return [ask for ask in asks if client in (ask.client, ask.grantee)]
 
     def _drop(self, asks: list[_Waiting], why: str) -> None:
         """Refuse asks that still wait, and decide on the commands that have no other ask to wait for."""

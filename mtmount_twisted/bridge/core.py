@@ -202,15 +202,15 @@ class Bridge:
     def client_connected(self, client: IClient) -> None:
         """Admit a client that connected or came back, and send it the last values."""
         self._registry.enter(client)
-        self._publish_change("connected", client.name, "", client.may_command)
+        self._publish_change("connected", client.name, "", self._has_command(client))
         self._arbiter.came(client)
-        self._registry.tell_one(client, self.known.current)
+        self._registry.tell_one(client, self.known.current, self._has_command(client))
         self._act()
 
     def client_lost(self, client: IClient, why: str) -> None:
         """Remove a client that is gone. Its commands continue; only observers receive their replies."""
         self._registry.leave(client)
-        self._publish_change("disconnected", client.name, why, client.may_command)
+        self._publish_change("disconnected", client.name, why, self._has_command(client))
         if self._state is not _State.CLOSED:
             self._arbiter.left(client)
         self._act()
@@ -222,7 +222,7 @@ class Bridge:
         from then on. The client receives replies and events until it is lost.
         """
         self._registry.note_sends_no_more(client)
-        self._publish_change("finished", client.name, "", client.may_command)
+        self._publish_change("finished", client.name, "", self._has_command(client))
         if self._state is not _State.CLOSED:
             self._arbiter.finished(client)
         self._act()
@@ -240,7 +240,7 @@ class Bridge:
         """
         self._registry.leave(client)
         self.counts["cut_off"] += 1
-        self._publish_change("cut_off", client.name, why, client.may_command)
+        self._publish_change("cut_off", client.name, why, self._has_command(client))
         self._act()
 
     def commanded(self, client: IClient, line: bytes) -> None:
@@ -264,22 +264,27 @@ class Bridge:
         try:
             header = self.dialect.read_command(line)
         except LineError as error:
-            self._publish_line(client.name, line, None, client.may_command)
+            self._publish_line(client.name, line, None, self._has_command(client))
             if self._registry.is_here(client):
                 self._malformed(client, line, error)
             return
-        self._publish_line(client.name, line, header, client.may_command)
         if not self._registry.is_here(client):
+            self._publish_line(client.name, line, header, self._has_command(client))
             return
         try:
             wanted = self.dialect.read_wanted(line) if header.kind.is_ask else None
         except LineError as error:
+            self._publish_line(client.name, line, header, self._has_command(client))
             self._malformed(client, line, error)
             return
         defers = self._arbiter.defers(client, header.kind)
         why = self._why_not(client, header, defers)
+        if wanted is not None:
+            why = why or self._arbiter.why_not(client, wanted)
+        is_privileged = client.may_command and (not why or self._has_command(client))
+        self._publish_line(client.name, line, header, is_privileged)
         if why:
-            self._dispatcher.refuse(client, header, why)
+            self._dispatcher.refuse(client, header, why, privileged=is_privileged)
             self._bear(client)
         elif wanted is not None:
             self._arbiter.asked(client, header, wanted)
@@ -299,9 +304,18 @@ class Bridge:
         if header is None or header.kind.is_ask or header.kind.is_stop:
             self._command(client, line)
         elif self._registry.is_here(client):
-            self._publish_line(client.name, line, whole, client.may_command)
-            self._dispatcher.refuse(client, header, "not sent: overtaken by a stop")
+            privileged = self._has_command(client)
+            self._publish_line(client.name, line, whole, privileged)
+            self._dispatcher.refuse(client, header, "not sent: overtaken by a stop", privileged=privileged)
         self._act()
+
+    def _has_command(self, client: IClient) -> bool:
+        """Return True if a client has command.
+
+        Otherwise the bounds for clients without rights apply to the records of refusals and connections of
+        the client: it can cause them without end, and they must not displace the records of others.
+        """
+        return self.lease.holder is client
 
     def _bear(self, client: IClient) -> None:
         """Dismiss an observer that sends too many commands, after the refusal of one."""
@@ -330,9 +344,10 @@ class Bridge:
         header = self.dialect.read_to_refuse(line)
         if header is None:
             self.counts["malformed"] += 1
-            self._publish_change("malformed", client.name, error.reason, client.may_command)
+            self._publish_change("malformed", client.name, error.reason, self._has_command(client))
         else:
-            self._dispatcher.refuse(client, header, f"malformed: {error.reason}")
+            why, privileged = f"malformed: {error.reason}", self._has_command(client)
+            self._dispatcher.refuse(client, header, why, privileged=privileged)
         self._dismiss(client, f"malformed: {error}")
 
     def _dismiss(self, client: IClient, why: str) -> None:

@@ -57,29 +57,37 @@ class EventBus:
         self._limiter = RecordLimiter(
             partial(self.publish, within_bounds=True), clock, self.counts, wall_clock
         )
-        self._subscribers: dict[type[object], tuple[Subscriber, ...]] = {
+        none: dict[type[object], tuple[Subscriber, ...]] = {
             kind: () for kind in (LineRecord, CommandRecord, ChangeRecord)
         }
+        self._subscribers, self._unbounded = none, dict(none)
 
     @property
     def subscribers(self) -> list[Subscriber]:
         """Every subscriber, once for each type of record that it receives."""
-        return [subscriber for of_kind in self._subscribers.values() for subscriber in of_kind]
+        tables = self._subscribers, self._unbounded
+        return [subscriber for table in tables for of_kind in table.values() for subscriber in of_kind]
 
-    def subscribe(self, subscriber: Callable[[R, int], None], *kinds: type[R]) -> None:
+    def subscribe(
+        self, subscriber: Callable[[R, int], None], *kinds: type[R], unbounded: bool = False
+    ) -> None:
         """Call a subscriber with each record of some types from now on, and with the record's number.
 
         :param subscriber: called with the record, and the number of its row in the journal; 0 for a record
             that the journal does not keep.
         :param kinds: the types of record that it receives.
+        :param unbounded: True for a subscriber that also needs the records beyond the bounds of
+            ``journal.limited``. It receives those of clients without rights or command with the number 0.
         """
+        subscribers = self._unbounded if unbounded else self._subscribers
         for kind in kinds:
-            self._subscribers[kind] += (cast(Subscriber, subscriber),)  # it receives only these kinds
+            subscribers[kind] += (cast(Subscriber, subscriber),)  # it receives only these kinds
 
     def unsubscribe(self, subscriber: object) -> None:
         """Remove a subscriber. If it is not subscribed, do nothing."""
-        for kind, subscribers in self._subscribers.items():
-            self._subscribers[kind] = tuple(each for each in subscribers if each != subscriber)
+        for table in (self._subscribers, self._unbounded):
+            for kind, subscribers in table.items():
+                table[kind] = tuple(each for each in subscribers if each != subscriber)
 
     def publish(self, record: Record, within_bounds: bool = False) -> None:
         """Hand a record to the journal and to the subscribers of its type.
@@ -88,10 +96,16 @@ class EventBus:
             False, the bus passes such a record there.
         """
         if not record.privileged and not within_bounds:
+            self._call(self._unbounded, record, 0)
             self._limiter.publish(record)
             return
         number = 0 if self._journal is None else self._journal.keep(record)
-        for subscriber in self._subscribers[type(record)]:
+        if record.privileged:
+            self._call(self._unbounded, record, number)
+        self._call(self._subscribers, record, number)
+
+    def _call(self, table: dict[type[object], tuple[Subscriber, ...]], record: Record, number: int) -> None:
+        for subscriber in table[type(record)]:
             try:
                 subscriber(record, number)
             except Exception:

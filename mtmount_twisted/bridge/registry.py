@@ -143,12 +143,13 @@ class ClientRegistry:
             LineRecord(bus.now(), bus.epoch, peer, "to", line, code, sequence_id, privileged)
         )
 
-    def tell_one(self, client: IClient, events: list[EventEnvelope]) -> None:
+    def tell_one(self, client: IClient, events: list[EventEnvelope], recorded: bool) -> None:
         """Send events to one client only.
 
-        The events to a client without rights are not recorded, because each connection repeats them.
+        :param recorded: True to record the events. Those to a client without command are not recorded,
+            because each connection repeats them.
         """
-        for event in events if client.may_command else ():
+        for event in events if recorded else ():
             self._publish(client.name, event.line, event.code, None)
         for piece in _pieces([event.line for event in events], self._terminator):
             self._effects.append(SendToClient(client, piece))

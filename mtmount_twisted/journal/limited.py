@@ -1,17 +1,20 @@
-"""`RecordLimiter`: the bounds on the records that clients without rights cause.
+"""`RecordLimiter`: the bounds on the records that clients without rights or without command cause.
 
 An observer can send commands, which the bridge refuses, and can connect and disconnect as often as it likes.
-Each of these causes a record, and a row of the journal. Without a bound, such a client fills the memory of
-waiting rows, and displaces the rows of the commanders from the file and from the events in memory. Three
-bounds hold:
+So can a commander that does not have command. Each of these causes a record, and a row of the journal.
+Without a bound, such a client fills the memory of waiting rows, and displaces the rows of the others from the
+file and from the events in memory. Four bounds hold:
 
 * a line, an explanation or a detail is recorded up to `LONGEST` bytes;
-* one session (a *visit*), from the event ``connected`` to ``disconnected``, records at most `VISIT_ROWS` rows
-  of lines and steps;
-* all clients of one port together record `PORT_ROWS` rows at once, and `PORT_RATE` rows a second over time.
+* one session, from the event ``connected`` to ``disconnected``, records at most `SESSION_ROWS` rows of lines
+  and steps at once, and `ROW_RATE` rows a second over time;
+* all clients of one port together record `PORT_ROWS` rows at once, and `ROW_RATE` rows a second over time;
+* when a port has used up its rows, a session may still record what it has saved since its begin, at
+  `ROW_RATE`: a client that floods a port takes nothing from the others there, and gains nothing by a new
+  session.
 
 The limiter counts the rows beyond the bounds. An event ``omitted`` reports the count: one at the end of a
-session, and at most one a minute for a port.
+session, and at most one a minute for a port or session.
 """
 
 from __future__ import annotations
@@ -28,17 +31,17 @@ from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Rec
 LONGEST = 200
 """The longest recorded part of a line, an explanation or a detail, in bytes or characters."""
 
-VISIT_ROWS = 30
-"""The most rows of lines and steps that one session records."""
+SESSION_ROWS = 30
+"""The most rows of lines and steps that one session records in a burst."""
 
 PORT_ROWS = 600
 """The most rows that the clients of one port record in a burst."""
 
-PORT_RATE = 10 / 60
-"""The rate at which the clients of one port record rows over time, in rows per second."""
+ROW_RATE = 10 / 60
+"""The rate at which a session, and all clients of one port, record rows over time, in rows per second."""
 
 REPORT_EVERY = 60.0
-"""The shortest time between two events ``omitted`` of one port, in seconds."""
+"""The shortest time between two events ``omitted`` of one port or session, in seconds."""
 
 
 @dataclass(slots=True)
@@ -54,13 +57,37 @@ class _Tally:
 
 
 @dataclass(slots=True)
-class _Visit:
-    """The session of one client.
+class _Bucket:
+    """A number of rows that may be recorded now; it grows at `ROW_RATE` (a token bucket).
 
-    :ivar rows: the number of recorded rows of lines and steps.
+    :ivar most: the largest number.
+    :ivar filled: the time of the computation of `rows` (clock, s).
     """
 
-    rows: int = 0
+    rows: float
+    most: int
+    filled: float
+
+    def take(self, now: float) -> bool:
+        """Take one row at a time of the clock (s); return False if there is none."""
+        self.rows = min(float(self.most), self.rows + (now - self.filled) * ROW_RATE)
+        self.filled = now
+        if self.rows < 1:
+            return False
+        self.rows -= 1
+        return True
+
+
+@dataclass(slots=True)
+class _Session:
+    """The session of one client.
+
+    :ivar burst: the rows of lines and steps that it may record.
+    :ivar saved: the rows that it may record although its port has none left.
+    """
+
+    burst: _Bucket
+    saved: _Bucket
     omitted: _Tally = field(default_factory=_Tally)
 
 
@@ -68,17 +95,15 @@ class _Visit:
 class _Port:
     """All clients of one port.
 
-    :ivar tokens: the number of rows that may be recorded now (a token bucket).
-    :ivar filled: the time of the computation of `tokens` (clock, s).
+    :ivar burst: the rows that they may record.
     """
 
-    tokens: float
-    filled: float
+    burst: _Bucket
     omitted: _Tally = field(default_factory=_Tally)
 
 
 class RecordLimiter:
-    """Publish the records of clients without rights, within bounds.
+    """Publish the records of clients without rights or without command, within bounds.
 
     :param publish: publishes a record that is within the bounds, shortened if it is long.
     :param clock: an ``IReactorTime`` with monotonic `seconds`.
@@ -98,7 +123,7 @@ class RecordLimiter:
         self._counts = counts
         self._now = now
         self._epoch = 0
-        self._visits: dict[str, _Visit] = {}
+        self._sessions: dict[str, _Session] = {}
         self._ports: dict[str, _Port] = {}
         self._report: IDelayedCall | None = None
         self._closed = False
@@ -120,38 +145,40 @@ class RecordLimiter:
 
     def _change(self, record: ChangeRecord) -> None:
         if record.kind == "connected":
-            self._visits[record.peer] = _Visit()
+            now = self._clock.seconds()
+            self._sessions[record.peer] = _Session(
+                _Bucket(SESSION_ROWS, SESSION_ROWS, now), _Bucket(0, SESSION_ROWS, now)
+            )
         elif record.kind == "disconnected":
-            self._end_visit(record.peer)
+            self._report_session(record.peer)
         if self._spends(record.peer, 0):
             self._publish(replace(record, detail=record.detail[:LONGEST]))
+        if record.kind == "disconnected":
+            self._sessions.pop(record.peer, None)
 
-    def _end_visit(self, peer: str) -> None:
-        """Publish the number of rows omitted from the session of a client that is gone."""
-        visit = self._visits.pop(peer, None)
-        if visit is not None and visit.omitted.rows:
-            omitted, port = visit.omitted, self._port(peer)
-            if self._has_token(port):
+    def _report_session(self, peer: str) -> None:
+        """Publish the number of rows omitted from the session of a client."""
+        session = self._sessions.get(peer)
+        if session is not None and session.omitted.rows:
+            omitted, session.omitted = session.omitted, _Tally()
+            if self._has_row(peer):
                 self._tell(peer, omitted)
             else:
-                self._omit(port, omitted.rows, omitted.size)
+                self._omit(self._port(peer).omitted, omitted.rows, omitted.size)
 
     def _admits(self, peer: str, size: int) -> bool:
-        visit = self._visits.get(peer)
-        if visit is not None:
-            if visit.rows >= VISIT_ROWS:
-                visit.omitted.add(1, size)
-                self._counts["omitted"] += 1
-                return False
-            visit.rows += 1
+        session = self._sessions.get(peer)
+        if session is not None and not session.burst.take(self._clock.seconds()):
+            self._counts["omitted"] += 1
+            self._omit(session.omitted, 1, size)
+            return False
         return self._spends(peer, size)
 
     def _spends(self, peer: str, size: int) -> bool:
-        port = self._port(peer)
-        if self._has_token(port):
+        if self._has_row(peer):
             return True
         self._counts["omitted"] += 1
-        self._omit(port, 1, size)
+        self._omit(self._port(peer).omitted, 1, size)
         return False
 
     def _port(self, peer: str) -> _Port:
@@ -159,25 +186,22 @@ class RecordLimiter:
         name = peer.partition("/")[0]
         port = self._ports.get(name)
         if port is None:
-            port = self._ports[name] = _Port(PORT_ROWS, self._clock.seconds())
+            port = self._ports[name] = _Port(_Bucket(PORT_ROWS, PORT_ROWS, self._clock.seconds()))
         return port
 
-    def _has_token(self, port: _Port) -> bool:
-        now = self._clock.seconds()
-        port.tokens = min(float(PORT_ROWS), port.tokens + (now - port.filled) * PORT_RATE)
-        port.filled = now
-        if port.tokens < 1:
-            return False
-        port.tokens -= 1
-        return True
+    def _has_row(self, peer: str) -> bool:
+        now, session = self._clock.seconds(), self._sessions.get(peer)
+        return self._port(peer).burst.take(now) or (session is not None and session.saved.take(now))
 
-    def _omit(self, port: _Port, rows: int, size: int) -> None:
-        port.omitted.add(rows, size)
+    def _omit(self, tally: _Tally, rows: int, size: int) -> None:
+        tally.add(rows, size)
         if self._report is None and not self._closed:
-            self._report = self._clock.callLater(REPORT_EVERY, self._report_ports)
+            self._report = self._clock.callLater(REPORT_EVERY, self._report_all)
 
-    def _report_ports(self) -> None:
+    def _report_all(self) -> None:
         self._report = None
+        for peer in tuple(self._sessions):
+            self._report_session(peer)
         for name, port in self._ports.items():
             omitted, port.omitted = port.omitted, _Tally()
             if omitted.rows:
@@ -190,11 +214,9 @@ class RecordLimiter:
     def close(self) -> None:
         """Publish the remaining counts, and stop the timer; later omissions are only counted."""
         self._closed = True
-        for peer in tuple(self._visits):
-            self._end_visit(peer)
         if self._report is not None:
             self._report.cancel()
-            self._report_ports()
+            self._report_all()
 
 
 def shortened(line: bytes) -> bytes:

@@ -121,7 +121,7 @@ class LineReader(LineReceiver):
         self._turns = None
         unread = bytes(self._unread)
         self._unread.clear()
-        self._receive_again()
+        self.resume()
         return unread
 
     def read_slice(self, most: int) -> int:
@@ -138,10 +138,17 @@ class LineReader(LineReceiver):
         if self._unread and self._state is READING and self._turns is not None:
             self._turns.add(self)
         elif not self._unread:
-            self._receive_again()
+            self.resume()
         return max(len(data), LEAST * lines)
 
-    def _receive_again(self) -> None:
+    def pause(self) -> None:
+        """Receive no more until `resume`. The end of the connection is received no earlier, too."""
+        if not self._is_paused and self._state is READING:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Receive again after `pause`."""
         if self._is_paused:
             self._is_paused = False
             self.transport.resumeProducing()
@@ -159,9 +166,8 @@ class LineReader(LineReceiver):
             return
         self._unread += data
         self._turns.add(self)
-        if self._unread and not self._is_paused:
-            self._is_paused = True
-            self.transport.pauseProducing()
+        if self._unread:
+            self.pause()
 
     def _read(self, data: bytes) -> int:
         """Split a chunk once. `LineReceiver` would copy the rest of the chunk for each line.
@@ -194,7 +200,7 @@ class LineReader(LineReceiver):
         if self._began is None:
             return
         rest = self._began + self._patience - clock.seconds()
-        if self._unread:  # they may contain the end of the line, and this side makes the peer wait
+        if self._unread or self._is_paused:  # this side makes the peer wait with the end of the line
             rest = self._patience
         if rest > 0:
             self._timer = Deadline(clock, rest, self._look_at_unfinished, clock)

@@ -11,7 +11,7 @@ from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.envelope import LONGEST_REST
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
 from mtmount_twisted.interfaces import IBridge, IClient, IControllerLink, IJournal
-from mtmount_twisted.journal.limited import VISIT_ROWS
+from mtmount_twisted.journal.limited import SESSION_ROWS
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support.commanders import (
     MOVE,
@@ -418,7 +418,7 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(self.watch.dismissals, ["it is an observer and keeps sending commands"])
         self.assertEqual(len(self.watch.explanations()), 100)
         self.assertNotIn("watch", self.house.bridge.clients)
-        self.assertEqual(len(self.house.journal.steps), VISIT_ROWS // 3)
+        self.assertEqual(len(self.house.journal.steps), SESSION_ROWS // 3)
         self.house.link.say(STATE)
         self.assertEqual((self.watch.read(), self.other.read()), ([], [STATE]))
 
@@ -452,7 +452,10 @@ class NewcomerTests(SynchronousTestCase):
         self.assertEqual(len(house.client("csc").read()), 1000)
 
     def test_what_is_known(self) -> None:
-        """A newcomer, and who comes back, is told what is known, and nobody else is told again."""
+        """A newcomer, and who comes back, is told what is known, and nobody else is told again.
+
+        That is recorded of the holder only: others may come again and again.
+        """
         house = House()
         old = house.client("csc")
         warning = b"4\n1\n901\n900. a\n" + STAMP
@@ -461,6 +464,10 @@ class NewcomerTests(SynchronousTestCase):
         self.assertEqual(house.client("eui", Source.EUI).read(), [STATE, warning])
         self.assertEqual(house.client("watch", may_command=False).read(), [STATE, warning])
         self.assertEqual(old.read(), [])
+        old.go()
+        self.assertEqual(old.come().read(), [STATE, warning])
+        self.assertNotIn(("csc", "to", 1, warning), house.journal.messages)
+        house.give(old)
         old.go()
         self.assertEqual(old.come().read(), [STATE, warning])
         self.assertIn(("csc", "to", 1, warning), house.journal.messages)

@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.interfaces import IEventBus, IJournal, IJournalState
+from mtmount_twisted.journal.limited import PORT_ROWS
 from mtmount_twisted.journal.recorder import Journal, JournalOff, Waiting
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
@@ -82,6 +83,21 @@ class EventBusTests(SynchronousTestCase):
         self.bus.subscribe(self.receive, ChangeRecord)
         self.publish()
         self.assertEqual([record for _, record in self.received], [LINE, CHANGE])
+
+    def test_unbounded(self) -> None:
+        """A subscriber that needs every record receives those beyond the bounds, and each only once."""
+        bounded: list[Record] = []
+        self.bus.subscribe(self.receive, CommandRecord, unbounded=True)
+        self.bus.subscribe(lambda record, number: bounded.append(record), CommandRecord)
+        refused = replace(STEP, privileged=False)
+        for _ in range(2 * PORT_ROWS):
+            self.bus.publish(refused)
+        self.publish()
+        self.assertEqual(len(bounded), PORT_ROWS + 1)
+        self.assertEqual(len(self.received), 2 * PORT_ROWS + 1)
+        self.bus.unsubscribe(self.receive)
+        self.publish()
+        self.assertEqual(len(self.received), 2 * PORT_ROWS + 1)
 
     def test_unsubscribe(self) -> None:
         """A subscriber that unsubscribes receives nothing more; it may do so twice, and in its own call."""

@@ -7,12 +7,13 @@ from collections import Counter
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.enums import Source
 from mtmount_twisted.journal.limited import (
     LONGEST,
-    PORT_RATE,
     PORT_ROWS,
     REPORT_EVERY,
-    VISIT_ROWS,
+    ROW_RATE,
+    SESSION_ROWS,
     RecordLimiter,
     shortened,
 )
@@ -59,8 +60,8 @@ class LimitedTests(SynchronousTestCase):
 
     def test_one_visit(self) -> None:
         """Of one visit so many rows stand there, each shortened, then a count, and then that it is over."""
-        self.visit("hall/1", VISIT_ROWS + 70)
-        self.assertEqual(len(self.journal.messages), VISIT_ROWS)
+        self.visit("hall/1", SESSION_ROWS + 70)
+        self.assertEqual(len(self.journal.messages), SESSION_ROWS)
         self.assertLess(max(len(row[-1]) for row in self.journal.messages), LONGEST + 50)
         left_out = f"70 rows, with {70 * len(LONG)} bytes of lines, were not recorded"
         self.assertEqual(
@@ -73,9 +74,9 @@ class LimitedTests(SynchronousTestCase):
         """The next visit has its own rows, also under the same name, and while another goes on."""
         self.records.change("connected", "hall/1", 1)
         for number in (2, 2, 3):
-            self.visit(f"hall/{number}", VISIT_ROWS)
+            self.visit(f"hall/{number}", SESSION_ROWS)
         self.records.line("hall/1", "from", 1, b"x")
-        self.assertEqual((len(self.journal.messages), self.omitted()), (3 * VISIT_ROWS + 1, []))
+        self.assertEqual((len(self.journal.messages), self.omitted()), (3 * SESSION_ROWS + 1, []))
 
     def test_explanations(self) -> None:
         """A step's explanation and an event's detail are shortened, too."""
@@ -87,20 +88,48 @@ class LimitedTests(SynchronousTestCase):
         """Who comes again and again brings about so many rows, and a count each minute, however often it
         comes; other ports are no worse for it."""
         for number in range(1000):
-            self.visit(f"hall/{number}", VISIT_ROWS + 70)
+            self.visit(f"hall/{number}", SESSION_ROWS + 70)
         rows = len(self.journal.messages) + len(self.journal.events)
         self.assertEqual(rows, PORT_ROWS)
         self.visit("lobby/1", 5)
         self.assertEqual(len(self.journal.messages) + len(self.journal.events), rows + 7)
         self.clock.advance(REPORT_EVERY)
-        all_rows = 1000 * (VISIT_ROWS + 70 + 2)
+        all_rows = 1000 * (SESSION_ROWS + 70 + 2)
         kept = PORT_ROWS - len([peer for peer, _ in self.omitted() if peer != "hall"])
         told = sum(int(detail.split()[0]) for _, detail in self.omitted())
         self.assertEqual((self.omitted()[-1][0], told), ("hall", all_rows - kept))
 
+    def test_calm_client_of_a_flooded_port(self) -> None:
+        """When a port has used up its rows, a client that was there before still has the rows it saved."""
+        self.records.change("connected", "desk/1", 1)
+        self.clock.advance(60)
+        for number in range(1000):
+            self.visit(f"desk/x{number}", SESSION_ROWS + 70)
+        before = len(self.journal.messages)
+        for _ in range(20):
+            self.records.line("desk/1", "from", 1, b"x")
+        self.assertEqual(len(self.journal.messages) - before, round(60 * ROW_RATE))
+
+    def test_long_session(self) -> None:
+        """A session that goes on records more rows over time, and its count is told each minute."""
+        self.records.change("connected", "desk/1", 1)
+        for rows in (SESSION_ROWS, round(60 * ROW_RATE)):
+            before = len(self.journal.messages)
+            for _ in range(SESSION_ROWS + 70):
+                self.records.line("desk/1", "from", 1, b"x")
+            self.assertEqual(len(self.journal.messages) - before, rows)
+            self.clock.advance(REPORT_EVERY)
+        self.assertEqual(
+            self.omitted(),
+            [
+                ("desk/1", "70 rows, with 70 bytes of lines, were not recorded"),
+                ("desk/1", "90 rows, with 90 bytes of lines, were not recorded"),
+            ],
+        )
+
     def test_over_time(self) -> None:
         """As time passes there is room for more rows, never for more than a burst."""
-        for rows, seconds in ((PORT_ROWS, 60), (60 * PORT_RATE, 10 * 86400), (PORT_ROWS, 0)):
+        for rows, seconds in ((PORT_ROWS, 60), (60 * ROW_RATE, 10 * 86400), (PORT_ROWS, 0)):
             before = len(self.journal.messages)
             for _ in range(2 * PORT_ROWS):
                 self.records.line("csc", "from", 1, b"x")
@@ -199,6 +228,15 @@ class ObserverTests(SynchronousTestCase):
         self.assertGreaterEqual(len(self.journal.steps) - before, PORT_ROWS)
         self.assertGreater(min(len(row[-1]) for row in lines), 1000)
 
+    def test_cut_off(self) -> None:
+        """Observers that are cut off and come again bring about no more rows than those that leave."""
+        before = self.rows()
+        for number in range(2000):
+            watch = self.house.client(f"hall/{number}", may_command=False)
+            self.house.bridge.cut_off(watch, "slow")
+            watch.go()
+        self.assertLessEqual(self.rows() - before, PORT_ROWS)
+
     def test_end(self) -> None:
         """At the bridge's end what was left out is told, and no timer is left."""
         for number in range(40):
@@ -208,6 +246,84 @@ class ObserverTests(SynchronousTestCase):
         self.house.bridge.close()
         self.assertEqual(self.house.clock.getDelayedCalls(), [])
         self.assertEqual([row[1] for row in self.journal.events if row[0] == "omitted"][-1], "hall")
+
+
+class CommanderTests(SynchronousTestCase):
+    """Commanders at the bridge that do not have command."""
+
+    def setUp(self) -> None:
+        self.house = House()
+        self.journal = self.house.journal
+        self.csc = self.house.holder()
+
+    def rows(self) -> int:
+        """How many rows there are that are not of the holder."""
+        return sum(
+            "csc" not in row[:3]
+            for row in (*self.journal.messages, *self.journal.steps, *self.journal.events)
+        )
+
+    def assert_holder_is_recorded(self) -> None:
+        """The holder's command has all of its rows."""
+        self.csc.command(MOVE)
+        self.house.link.finish_all()
+        steps = [row[1] for row in self.journal.steps if row[2] == "csc"]
+        self.assertEqual(steps[-4:], ["received", "sent", "ack", "done"])
+
+    def test_moves(self) -> None:
+        """One that sends moves without end brings about few and short rows, with observers there, too."""
+        self.house.client("hall/1", may_command=False)
+        desk = self.house.client("desk/1", Source.EUI)
+        before = self.rows()
+        for _ in range(5000):
+            desk.command(MOVE, b"x" * 1000)
+        self.assertEqual(len(desk.explanations()), 5000)
+        self.assertLessEqual(self.rows() - before, 2 * PORT_ROWS)  # observers are told, too
+        self.assertLess(max(len(row[-1]) for row in self.journal.messages), LONGEST + 50)
+        self.assert_holder_is_recorded()
+
+    def test_asks(self) -> None:
+        """So does one whose asks are refused."""
+        self.house.give(hhd := self.house.client("hhd", Source.HHD))
+        desk = self.house.client("desk/1", Source.EUI)
+        before = self.rows()
+        for wanted in (Source.EUI, 0) * 1000:
+            desk.ask(wanted)
+        self.assertIs(self.house.bridge.lease.holder, hhd)
+        self.assertLessEqual(self.rows() - before, PORT_ROWS)
+
+    def test_connections(self) -> None:
+        """So do those that connect, say something malformed and come again."""
+        self.house.link.say(STATE)
+        before = self.rows()
+        for number in range(2000):
+            desk = self.house.client(f"desk/{number}", Source.EUI)
+            desk.command(MOVE)
+            desk.say(b"nonsense")
+            self.house.bridge.cut_off(desk, "slow")
+            desk.go()
+        self.assertLessEqual(self.rows() - before, PORT_ROWS)
+        self.assert_holder_is_recorded()
+
+    def test_few_are_recorded(self) -> None:
+        """A refused command now and then stands there, with its line, its step and its answer."""
+        desk = self.house.client("desk/1", Source.EUI)
+        for _ in range(5):
+            desk.command(MOVE)
+            self.house.advance(60)
+        refused = [row for row in self.journal.steps if row[1:3] == ("refused", "desk/1")]
+        lines = [row[1] for row in self.journal.messages if row[0] == "desk/1"]
+        self.assertEqual((len(refused), lines), (5, ["from", "to"] * 5))
+
+    def test_stops_are_recorded(self) -> None:
+        """A stop reaches the mount, and so is recorded whole, however many moves were refused before."""
+        desk = self.house.client("desk/1", Source.EUI)
+        for _ in range(1000):
+            desk.command(MOVE)
+        desk.command(STOP)
+        self.house.link.finish_all()
+        steps = [row[1] for row in self.journal.steps if row[2] == "desk/1"]
+        self.assertEqual(steps[-4:], ["received", "sent", "ack", "done"])
 
 
 class HalfAPairTests(BridgeCase):
@@ -220,7 +336,7 @@ class HalfAPairTests(BridgeCase):
         self.csc.say(*[command(number + 1, STOP, 1) + b"\n" + b"x" * 1000 for number in range(1000)])
         self.pass_time(12)
         rows = [row for row in self.journal.messages if row[0] == "csc"]
-        self.assertLessEqual(len(rows) + len(self.journal.steps), PORT_ROWS + 12 * PORT_RATE)
+        self.assertLessEqual(len(rows) + len(self.journal.steps), PORT_ROWS + 12 * ROW_RATE)
         self.assertLess(max(len(row[-1]) for row in rows), LONGEST + 50)
         self.stop()
 

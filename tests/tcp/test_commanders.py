@@ -459,6 +459,7 @@ class SlowTests(BridgeCase):
         self.flood(70)
         self.controller.heard()
         refused = [command(number, MOVE, 2) for number in range(3, 1500)]
-        self.slow.say(*refused, command(2000, STOP, 2))
+        self.slow.say(*refused, ask(2000, 2, 2))
+        self.pass_time(2)
         self.assertFalse(self.slow.is_connected)
         self.assertEqual(self.controller.heard(), [])

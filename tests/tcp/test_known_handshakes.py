@@ -16,7 +16,7 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
-from mtmount_twisted.frontends.tcp.commanders import Shared, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import (
     KEPT_FREE,
@@ -74,7 +74,7 @@ class CrowdTests(SynchronousTestCase):
         self.clock: Any = Clock()
         bridge = Bridge(self.clock, LOG, EventBus(self.clock, RecordingJournal()), CommandRules(), DIALECT)
         settings = PortCommanders(name="desk", endpoint=TCP, role="commander", client_ca="ca.pem")
-        turns = turns_without_rights(self.clock)
+        turns = ReadTurns(self.clock)
         self.port = PortFactory(settings, Shared(bridge, ClientLimits(), turns, LOG, self.clock))
         self.handshakes = HandshakeFactory(self.port, self.clock, by_certificate=True)
         self.addCleanup(bridge.close)

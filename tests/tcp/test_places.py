@@ -14,7 +14,7 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
-from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, Shared, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory
 from tests.support.bridges import TCP
@@ -56,7 +56,7 @@ class FullPortCase(SynchronousTestCase):
         self.journal = RecordingJournal()
         self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), CommandRules(), DIALECT)
         settings = PortCommanders(name="hall", endpoint=TCP, role=self.role, max_clients=PLACES)
-        turns = turns_without_rights(self.clock)
+        turns = ReadTurns(self.clock)
         self.port = PortFactory(settings, Shared(self.bridge, ClientLimits(), turns, LOG, self.clock))
         self.wires: list[Wire] = []
 

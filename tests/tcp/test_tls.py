@@ -18,7 +18,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import Shared, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import (
     HANDSHAKE_TIME,
@@ -328,7 +328,7 @@ class DeadlineTests(SynchronousTestCase):
         self.clock: Any = Clock()
         bridge: Any = SimpleNamespace(dialect=DIALECT)
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=200)
-        turns = turns_without_rights(self.clock)
+        turns = ReadTurns(self.clock)
         self.port = PortFactory(settings, Shared(bridge, ClientLimits(), turns, LOG, self.clock))
 
     def come(self, by_certificate: bool = True) -> StringTransportWithDisconnection | None:
@@ -383,7 +383,7 @@ class DeadlineTests(SynchronousTestCase):
         bridge: Any = SimpleNamespace(
             dialect=DIALECT, client_connected=lambda client: None, client_lost=lambda *why: None
         )
-        turns = turns_without_rights(self.clock)
+        turns = ReadTurns(self.clock)
         self.port = PortFactory(settings, Shared(bridge, ClientLimits(), turns, LOG, self.clock))
         come = [self.come(by_certificate=False) for _ in range(8)]
         self.assertNotIn(None, come)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS
 from mtmount_twisted.net.turns import LEAST
-from tests.support.bridges import BridgeCase, PortEnd, command, explanation, reply
+from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
 from tests.support.commanders import MOVE, STOP
 
 SHORT = b"1\n32\n1\n"
@@ -121,6 +121,101 @@ class ObserverTests(TurnsCase):
         refused = self.refused
         self.pass_time(1)
         self.assertEqual(self.refused, refused)
+
+
+class CommanderTests(TurnsCase):
+    """Commanders that send moves while another client has command."""
+
+    def push(self, count: int = 1) -> list[PortEnd]:
+        """Have so many clients of the commanders' port send 1,000 moves each, in one chunk."""
+        pushers = [self.join() for _ in range(count)]
+        for pusher in pushers:
+            pusher.transport.write((command(1, MOVE, 2, b"20") + b"\r\n") * 1000)
+        self.reactor.advance(0)
+        return pushers
+
+    def test_a_turn_refuses_few(self) -> None:
+        """However many moves they send, a turn refuses a few of them; in the end each move is refused."""
+        pushers = self.push(3)
+        self.csc.say(*[command(1, MOVE, 1, b"20")] * 1000)
+        for _ in range(5):
+            before = self.refused
+            self.reactor.advance(READ_EVERY)
+            self.assertGreater(self.refused, before)
+            self.assertLessEqual(self.refused - before, MOST)
+        self.pass_time(8)
+        for pusher in (*pushers, self.csc):
+            self.assertEqual(len(pusher.heard()), 1000)
+            self.assertTrue(pusher.is_connected)
+
+    def test_holder_does_not_wait(self) -> None:
+        """The moves of the holder, and a stop and an ask of another commander, wait for no refusal."""
+        self.push(4)
+        before = self.refused
+        self.desk.say(*[command(number, MOVE, 2, b"20") for number in range(50)])
+        self.assertEqual(len(self.controller.heard()), 50)
+        self.csc.say(command(1, STOP, 1))
+        self.assertEqual(len(self.controller.heard()), 1)
+        self.reactor.advance(READ_EVERY)
+        self.csc.say(ask(2, 1, 1))
+        self.reactor.advance(READ_EVERY)
+        self.assertIn(b"2\n2\n", [line[:4] for line in self.csc.heard()])
+        self.assertLessEqual(self.refused - before, 2 * MOST)
+
+    def test_stop_behind_moves(self) -> None:
+        """A stop goes before the refused moves that its own sender sent before it."""
+        for pusher in (self.join(), self.csc):
+            before = self.refused
+            pusher.say(*[command(1, MOVE, 2, b"20")] * 500, command(2, STOP, 2))
+            [came] = self.controller.heard()
+            self.assertEqual(came.split(b"\n")[1], b"%d" % STOP)
+            self.assertLessEqual(self.refused - before, MOST)
+            self.controller.say(reply(0, came, b"1000"), reply(2, came))
+
+    def test_overtaken_by_its_own_stop(self) -> None:
+        """A move that waits for its turn when a stop comes is not sent, though its sender gets command."""
+        pusher = self.join()
+        pusher.say(*[command(1, MOVE, 2, b"20")] * 500, command(2, STOP, 2))
+        [came] = self.controller.heard()
+        self.controller.say(reply(0, came, b"1000"), reply(2, came))
+        self.assertEqual(self.service.bridge.hand_command(self.service.bridge.lease.holder, "desk/2"), "")
+        self.pass_time(1)
+        self.assertEqual(self.controller.heard(), [])
+        self.assertIn("not sent: overtaken by a stop", explanation(pusher.heard()[-1]))
+
+    def test_nothing_behind_a_malformed_line(self) -> None:
+        """A stop behind a malformed line is not sent, though it goes before the moves."""
+        pusher = self.join()
+        pusher.say(*[command(1, MOVE, 2, b"20")] * 500, b"nonsense", command(2, STOP, 2))
+        self.pass_time(1)
+        self.assertEqual(self.controller.heard(), [])
+        self.assertFalse(pusher.is_connected)
+
+    def test_ask_behind_moves(self) -> None:
+        """Once an ask behind the moves is granted, what follows is sent at once."""
+        pusher = self.join()
+        moves = [command(number, MOVE, 2, b"20") for number in range(10, 20)]
+        pusher.say(*[command(1, MOVE, 2, b"20")] * 200, ask(2, 2, 2), *moves)
+        self.pass_time(1)
+        self.assertEqual(len(self.controller.heard()), 10)
+
+    def test_end_of_its_lines(self) -> None:
+        """One that half-closes behind its moves receives the refusal of each, and is closed then."""
+        pusher = self.join()
+        pusher.transport.write((command(1, MOVE, 2, b"20") + b"\r\n") * 300)
+        pusher.transport.loseWriteConnection()
+        self.pass_time(2)
+        self.assertEqual((len(pusher.heard()), pusher.is_connected), (300, False))
+
+    def test_gone(self) -> None:
+        """Nothing is dispatched for one that is gone, and the bridge ends as always."""
+        [pusher] = self.push()
+        pusher.leave()
+        self.reactor.advance(READ_EVERY)
+        before = self.refused
+        self.pass_time(1)
+        self.assertEqual(self.refused, before)
+        self.push(3)
 
 
 class HalfAPairTests(BridgeCase):

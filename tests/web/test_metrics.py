@@ -12,7 +12,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.bridge.registry import OBSERVERS
 from mtmount_twisted.frontends.web.api import metrics
 from mtmount_twisted.frontends.web.api.metrics import FIGURES
-from mtmount_twisted.journal.limited import VISIT_ROWS
+from mtmount_twisted.journal.limited import SESSION_ROWS
 from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.commanders import MOVE, STATE, STOP, TRACK
 from tests.support.records import RecordMaker
@@ -228,7 +228,7 @@ class JournalTests(MetricsCase):
         observer = self.client("hall/1", may_command=False)
         for _ in range(50):
             observer.command(STOP)
-        self.assertEqual(self.value("journal_omitted_rows_total"), 50 * 3 - VISIT_ROWS)
+        self.assertEqual(self.value("journal_omitted_rows_total"), 50 * 3 - SESSION_ROWS)
 
     def test_no_journal(self) -> None:
         """A bridge that keeps no journal has no gaps in it."""

@@ -28,6 +28,8 @@ from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import Turns
 
+from .command_queue import CommandQueue
+
 HOLD_TIME = 1.0
 """Longest time that a command waits for the connection on which the bridge can answer it, in seconds."""
 
@@ -47,12 +49,27 @@ READ_EVERY = 0.02
 """Time from the start of one such turn to the start of the next, in seconds. Commands go between them."""
 
 
-def turns_without_rights(reactor: IReactorTime) -> Turns:
-    """Return the turns in which a bridge reads what clients without rights send, on all its ports and pairs.
+REFUSED_AT_ONCE = 512
+"""Number of bytes of one commander without command that are refused before the next one's turn."""
 
-    These are observers, and peers at the command port of a pair whose reply connection is not up.
+
+class ReadTurns:
+    """The turns in which a bridge reads what it is going to refuse, on all its ports and pairs.
+
+    :ivar without_rights: the turns of observers, and of peers at the command port of a pair whose reply
+        connection is not up.
+    :ivar without_command: the turns of commanders that do not have command. They are separate, so that no
+        client without rights delays a commander's ask.
     """
-    return Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self.without_rights = Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+        self.without_command = Turns(reactor, READ_WITHOUT_RIGHTS, REFUSED_AT_ONCE, READ_EVERY)
+
+    def close(self) -> None:
+        """End all turns."""
+        self.without_rights.close()
+        self.without_command.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +77,12 @@ class Shared:
     """The parts that all clients on the pairs and ports of a bridge share.
 
     :ivar limits: the bounds of a client's backlog.
-    :ivar turns: from `turns_without_rights`.
     :ivar reactor: the reactor, also the clock.
     """
 
     bridge: Bridge
     limits: ClientLimits
-    turns: Turns
+    turns: ReadTurns
     log: logging.Logger
     reactor: IReactorTime
 
@@ -85,7 +101,8 @@ class PairClient(PairedSession):
     dropped after that time, and when its sender is gone: the next peer must not cause the motion that an
     earlier one commanded.
 
-    While a connection is missing, the commander has no rights, and its data is read in turns.
+    While a connection is missing, the commander has no rights, and its data is read in turns. While another
+    client has command, the bridge refuses its commands in turns (`command_queue`).
     """
 
     may_command = may_have_command = name_lasts = True
@@ -96,7 +113,8 @@ class PairClient(PairedSession):
         self.allowed = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
         self._bridge = shared.bridge
-        self._turns = shared.turns
+        self._turns = shared.turns.without_rights
+        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command)
         self._held: list[bytes] = []
         self._holds = False  # though it is up: what waited for a turn goes behind what is held
         self._stops_before = 0  # how many stops were taken before the first of what is held came
@@ -141,10 +159,10 @@ class PairClient(PairedSession):
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on the commander's lines, up to one that ends the session."""
-        if not self.up or self._holds:
+        if self.up and not self._holds:
+            self._queue.add(lines)
+        else:
             self._hold(lines)
-            return
-        self._bridge.all_commanded(self, lines)
 
     def _hold(self, lines: list[bytes]) -> None:
         self._held += lines
@@ -186,6 +204,7 @@ class PairClient(PairedSession):
     def came_up(self) -> None:
         """Serve the commander, beginning with the commands that it sent too early."""
         self._reader.limit_unfinished(self.reactor, LINE_TIME)
+        self._queue.open(self._reader)
         self._bridge.client_connected(self)
         self._holds = True
         self._reader.read_freely()
@@ -202,6 +221,7 @@ class PairClient(PairedSession):
     def went_down(self, why: str, was_up: bool) -> None:
         """Send the commander what is left for it, and drop the commands that it sent too early."""
         self._drop_held()
+        self._queue.close()
         self._send_buffer.finish()
         if was_up:
             self._bridge.client_lost(self, why)

@@ -31,6 +31,7 @@ from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import bound_system_buffer
 from mtmount_twisted.net.waiting import Waiters
 
+from .command_queue import CommandQueue
 from .commanders import LINE_TIME, Shared
 from .places import PortPlaces
 
@@ -77,7 +78,8 @@ class PortClient:
         self.may_command = self.may_have_command = settings.role == "commander"
         self.in_flight = 0
         self._bridge = shared.bridge
-        self._turns = shared.turns
+        self._turns = shared.turns.without_rights
+        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command)
         self._log = shared.log
         self._limited_log = port.limited_log
         self._clock = shared.reactor
@@ -158,14 +160,19 @@ class PortClient:
         self._send_buffer.attach(reader.transport)
         self._limited_log.info("%s: connected", self.name)
         reader.limit_unfinished(self._clock, LINE_TIME)
-        if not self.may_command:
+        if self.may_command:
+            self._queue.open(reader)
+        else:
             reader.take_turns(self._turns)
         self._stop_watch = watch_window(reader.transport, self._clock)
         self._bridge.client_connected(self)
 
     def lines_received(self, lines: list[bytes]) -> None:
         """Pass on the client's lines, up to one that ends its connection."""
-        self._bridge.all_commanded(self, lines)
+        if self.may_command:
+            self._queue.add(lines)
+        else:
+            self._bridge.all_commanded(self, lines)
 
     def reader_finished(self, reader: LineReader) -> None:
         """Note that the client sends no more. It may still receive."""
@@ -219,6 +226,7 @@ class PortClient:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
+        self._queue.close()
         self._send_buffer.detach()
         self._bridge.client_lost(self, why)
 

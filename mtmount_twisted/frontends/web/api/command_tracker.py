@@ -173,7 +173,7 @@ class CommandTracker:
         self._kept: dict[tuple[str, bool], Kept] = {}
         self._moved: dict[TrackedCommand, None] = {}
         self._telling: IDelayedCall | None = None
-        bus.subscribe(self._step, CommandRecord)
+        bus.subscribe(self._step, CommandRecord, unbounded=True)  # a request waits for each end
 
     def __len__(self) -> int:
         return len(self._lives)

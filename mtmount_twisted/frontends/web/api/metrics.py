@@ -152,8 +152,8 @@ class Metrics(Collector):
         self._kept_answers: dict[str, tuple[float, Answer]] = {}  # by format, with the time of making
         self._in_gap = False
         self._bus = bus
-        bus.subscribe(self._line, LineRecord)
-        bus.subscribe(self._step, CommandRecord)
+        bus.subscribe(self._line, LineRecord, unbounded=True)
+        bus.subscribe(self._step, CommandRecord, unbounded=True)
         bus.subscribe(self._change, ChangeRecord)
 
     def close(self) -> None:
