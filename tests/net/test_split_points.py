@@ -20,7 +20,7 @@ from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.tcp.commanders import Shared, turns_without_rights
+from mtmount_twisted.frontends.tcp.commanders import ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortFactory
 from mtmount_twisted.interfaces import ILineReaderOwner
 from mtmount_twisted.net.protocol import LineReader
@@ -99,7 +99,7 @@ def command(*chunks: bytes) -> list[bytes]:
     bridge: Any = Bridge()
     settings = PortCommanders(name="desk", endpoint="tcp:0", role="commander")
     clock: Any = Clock()
-    factory = PortFactory(settings, Shared(bridge, ClientLimits(), turns_without_rights(clock), LOG, clock))
+    factory = PortFactory(settings, Shared(bridge, ClientLimits(), ReadTurns(clock), LOG, clock))
     reader = factory.buildProtocol(None)
     reader.makeConnection(StringTransport())
     for chunk in chunks:
