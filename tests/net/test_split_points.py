@@ -15,6 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from mtmount_twisted.bridge.lease import Lease
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
@@ -79,12 +80,15 @@ class Bridge:
     """Notes what a client of the bridge tells it."""
 
     dialect = DIALECT
+    stops = 0
 
     def __init__(self) -> None:
         self.commands: list[bytes] = []
+        self.lease = Lease()
 
     def client_connected(self, client: Any) -> None:
-        """It came."""
+        """It came, and has command."""
+        self.lease.grant(client)
 
     def client_lost(self, client: Any, why: str) -> None:
         """It left."""
