@@ -66,7 +66,6 @@ class SimulatedMount:
         TAI, tracking targets and announced time-outs stay in real time.
     :param realistic: True to warm up in the time of the real mount (by `speed`); False to warm up at once.
     :raises ValueError: if `speed` is out of range.
-    :raises NotImplementedError: if a command class has no method; it names the class and the table to add to.
     :ivar commander: the commander that has command.
     :ivar enabled: True after `Enable`, False after `Disable`.
     :ivar devices: the devices by the beginning of their commands' names, such as ``AzimuthAxis``.
@@ -104,10 +103,7 @@ class SimulatedMount:
         self._closed = False
 
     def _all_methods(self) -> dict[type[Command], Method]:
-        """Return the method of every command class.
-
-        :raises NotImplementedError: if a command class has none.
-        """
+        """Return the method of every command class: the device's, or one without an effect."""
         methods: dict[type[Command], Method] = {
             Enable: lambda command: instantly(lambda _: self._enable(True)),
             Disable: lambda command: instantly(lambda _: self._enable(False)),
@@ -123,15 +119,10 @@ class SimulatedMount:
 
     def _device_method(self, name: str) -> Method:
         """Return the method of a command class whose name begins with a device."""
-        table, entry = f"{__name__}.SimulatedMount._all_methods", name
         for prefix, device in self.devices.items():
-            if name.startswith(prefix):
-                table, entry = f"the methods of {type(device).__name__} ({prefix})", name.removeprefix(prefix)
-                if entry in device.methods:
-                    return device.methods[entry]
-        raise NotImplementedError(
-            f"{name}: the simulated mount has no method for this command: add {entry} to {table}"
-        )
+            if name.startswith(prefix) and name.removeprefix(prefix) in device.methods:
+                return device.methods[name.removeprefix(prefix)]
+        return lambda command: instantly(lambda _: None)
 
     @property
     def _axes(self) -> tuple[Axis, Axis]:

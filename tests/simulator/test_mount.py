@@ -67,34 +67,6 @@ class Bench:
         return device
 
 
-class MethodTests(SynchronousTestCase):
-    """The table of methods, of which every command class needs one."""
-
-    def refused(self, name: str) -> str:
-        """The error at the start of a mount that has one more command class."""
-        extra = type(
-            name, (c.Command,), {"command_code": CommandCode.STOP_MOUNT, "__doc__": "A new command."}
-        )
-        self.patch(mount, "Commands", (*c.Commands, extra))
-        return str(self.assertRaises(NotImplementedError, Bench))
-
-    def test_no_method_in_the_mount(self) -> None:
-        """A command class without a method is named at the start, with the table that lacks it."""
-        self.assertEqual(
-            self.refused("Dance"),
-            "Dance: the simulated mount has no method for this command: add Dance to "
-            "mtmount_twisted.simulator.mount.SimulatedMount._all_methods",
-        )
-
-    def test_no_method_in_a_device(self) -> None:
-        """If its name begins with a device, the table is that of the device."""
-        self.assertEqual(
-            self.refused("MirrorCoversDance"),
-            "MirrorCoversDance: the simulated mount has no method for this command: add Dance to the methods "
-            "of Covers (MirrorCovers)",
-        )
-
-
 class MountCase(SynchronousTestCase):
     """Assertions on what the mount says."""
 
@@ -134,6 +106,19 @@ class MountCase(SynchronousTestCase):
         bench = self.powered(prefix, **options)
         self.assert_done(bench, make(f"{prefix}EnableTracking", on=True))
         return bench
+
+
+class NewCommandTests(MountCase):
+    """A command class that the mount has no method for."""
+
+    def test_done_without_an_effect(self) -> None:
+        """It is acknowledged and done at once, from the commander that has command."""
+        for name in ("Dance", "MirrorCoversDance"):
+            extra = type(
+                name, (c.Command,), {"command_code": CommandCode.STOP_MOUNT, "__doc__": "A new command."}
+            )
+            self.patch(mount, "Commands", (*c.Commands, extra))
+            self.assert_done(Bench(), extra())
 
 
 class TestCommand(MountCase):

@@ -8,7 +8,7 @@ Next to read: `mount`, which calls the handlers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mtmount_twisted.dialects.tma2022 import commands as c
@@ -223,13 +223,13 @@ HANDLERS: dict[type[c.Command], Handler] = {
     c.GetActualSettings: lambda mount, command: mount.send_settings(),
     c.StateInfo: lambda mount, command: mount.send_state(),
 }
-"""The handler of each command class that is answered."""
+"""The handlers of the command classes that have an effect."""
 
 
-def without_handler(classes: Iterable[type[c.Command]]) -> list[str]:
-    """Return the names of the classes that the mount answers and that have no handler."""
-    return [each.__name__ for each in classes if each.is_answered and each not in HANDLERS]
+def handler_of(command: type[c.Command]) -> Handler:
+    """Return the handler of a command class. A class without one is acknowledged and done, with no effect."""
+    return HANDLERS.get(command, _without_effect)
 
 
-if _missing := without_handler(c.Commands):
-    raise ImportError(f"no handler for {', '.join(_missing)}: add it to HANDLERS in {__name__}")
+def _without_effect(mount: SimulatedMount, command: Any) -> Plan:
+    return instantly(lambda _: None)

@@ -33,7 +33,7 @@ from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis, topple_changes
 from .devices import Deployables, Device, Oil, Supply, Thermal
 from .events import Announcer, first_events, further_events
 from .execution import QUICK, Execution, Plan, Refusal, Superseded, World, instantly, nothing, refusal
-from .handlers import HANDLERS
+from .handlers import handler_of
 from .safety import Safety
 from .settings import Settings
 
@@ -212,7 +212,7 @@ class SimulatedMount:
             return
         try:
             self._check_has_command(command)
-            plan = HANDLERS[type(command)](self, command)
+            plan = handler_of(type(command))(self, command)
         except Refusal as refused:
             self.world.answer(CmdRejectedReply, command, explanation=refused.explanation)
             return
