@@ -34,20 +34,44 @@ class FairThreadsTests(SynchronousTestCase):
 
     def test_one_of_each(self) -> None:
         """A share has one thread at a time, and the threads that it can't have are for others."""
-        for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
+        for name in ("a1", "a2", "a3", "b1", "b2", "c1", "d1", "e1"):
             self.run_one(name[0], name)
-        self.assertEqual(self.names(), ["a1", "b1", "c1"])
+        self.assertEqual(self.names(), ["a1", "b1", "c1", "d1"])
         self.assertEqual(len(self.begun), THREADS)
-        self.assertEqual([self.threads.count(share) for share in "abcd"], [3, 2, 1, 0])
+        self.assertEqual([self.threads.count(share) for share in "abcdef"], [3, 2, 1, 1, 1, 0])
 
     def test_in_turn(self) -> None:
         """When a thread is free, a share that did not have its turn comes first."""
-        for name in ("a1", "a2", "a3", "b1", "c1", "d1"):
+        for name in ("a1", "a2", "a3", "b1", "c1", "d1", "e1"):
             self.run_one(name[0], name)
         self.begun[0][0].callback(None)
-        self.assertEqual(self.names()[3:], ["d1"])
+        self.assertEqual(self.names()[4:], ["e1"])
         self.begun[1][0].callback(None)
-        self.assertEqual(self.names()[4:], ["a2"])
+        self.assertEqual(self.names()[5:], ["a2"])
+
+    def observe(self, *names: str) -> None:
+        """Some work of observers."""
+        for name in names:
+            self.threads.run(name[0], lambda name=name: name, observes=True)  # type: ignore[misc]
+
+    def test_observers_leave_a_thread(self) -> None:
+        """However many observers there are, one thread is kept for users with rights, who go first."""
+        self.observe("a1", "b1", "c1", "d1", "e1")
+        self.assertEqual(self.names(), ["a1", "b1", "c1"])
+        self.assertTrue(self.threads.are_short)
+        self.run_one("x", "x1")
+        self.run_one("y", "y1")
+        self.assertEqual(self.names()[3:], ["x1"])
+        for number, name in ((0, "y1"), (3, "d1"), (1, "e1")):
+            self.begun[number][0].callback(None)
+            self.assertEqual(self.names()[-1], name)
+        self.assertEqual(len(self.names()), 7)
+        self.assertFalse(self.threads.are_short)
+
+    def test_own_work_is_no_shortage(self) -> None:
+        """No share is short of threads if what waits is only behind its own work."""
+        self.observe("a1", "a2")
+        self.assertFalse(self.threads.are_short)
 
     def test_results(self) -> None:
         """What comes of work, an error too, comes to whoever asked; then the next begins."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 import threading
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -15,11 +17,14 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api import history
+from mtmount_twisted.frontends.web.api.fair_threads import FOR_OBSERVERS
 from mtmount_twisted.frontends.web.api.history import (
+    GAVE_WAY,
     LONGEST_WAIT,
     MAX_LIMIT,
     PATIENCE,
     PER_USER,
+    SHARED_TIME,
     History,
     Shelf,
 )
@@ -29,6 +34,12 @@ from mtmount_twisted.journal.reading import JournalError
 from tests.support.feeds import NIGHT
 from tests.support.folders import scratch_folder
 from tests.support.journals import SessionCase
+
+
+def count_for_ever(db: sqlite3.Connection) -> None:
+    """A query that never ends by itself."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+    db.execute(f"{numbers} SELECT max(i) FROM n").fetchall()
 
 
 class HistoryTests(SessionCase):
@@ -230,7 +241,7 @@ class HistoryTests(SessionCase):
         self.failureResultOf(gone)
         self.assertNoResult(self.ask())
 
-    def hold_threads(self) -> list[tuple[Deferred[Any], Any]]:
+    def hold_threads(self, now: Callable[[], float] | None = None) -> list[tuple[Deferred[Any], Any]]:
         """Have readings begin and not end: each, with what it calls."""
         begun: list[tuple[Deferred[Any], Any]] = []
 
@@ -238,7 +249,7 @@ class HistoryTests(SessionCase):
             begun.append((Deferred(), work))
             return begun[-1][0]
 
-        self.shelf = Shelf(self.path, self.clock, in_thread, self.clock.seconds)
+        self.shelf = Shelf(self.path, self.clock, in_thread, now or self.clock.seconds)
         self.history = History(self.shelf, Turns(self.clock), lambda: self.now, DIALECT)
         return begun
 
@@ -259,6 +270,32 @@ class HistoryTests(SessionCase):
         self.assertEqual(self.successResultOf(other).status, 200)
         for each in slow:
             self.assertNoResult(each)
+
+    def test_slow_observers_leave_a_thread(self) -> None:
+        """However many observers have slow queries, one of a user with rights begins at once."""
+        begun = self.hold_threads()
+        for name in "abcde":
+            self.ask(User(name, frozenset(["observe"]), Source.CSC))
+        self.assertEqual(len(begun), FOR_OBSERVERS)
+        other = self.ask(User("stopper", frozenset(["observe", "stop"]), Source.CSC))
+        self.assertEqual(len(begun), FOR_OBSERVERS + 1)
+        self.end(*begun[-1])
+        self.clock.pump([0, 0])
+        self.assertEqual(self.successResultOf(other).status, 200)
+
+    def test_slow_observer_gives_way(self) -> None:
+        """A slow query of an observer ends after a second, if another user waits for a thread by then."""
+        cut = "interrupted"
+        for others, observes, why in ((1, True, cut), (FOR_OBSERVERS, True, GAVE_WAY), (9, False, cut)):
+            times = iter(range(100))
+            begun = self.hold_threads(lambda times=times: next(times) * SHARED_TIME)  # type: ignore[misc]
+            reading = Deferred.fromCoroutine(self.shelf.read(count_for_ever, "wall", observes))
+            for number in range(others):
+                Deferred.fromCoroutine(self.shelf.read(count_for_ever, f"{number}", observes=True))
+            ending, work = begun[0]
+            maybeDeferred(work).chainDeferred(ending)
+            self.assertIn(why, str(self.failureResultOf(reading, JournalError).value))
+            self.assertEqual(next(times) < PATIENCE / 2, why == GAVE_WAY)
 
     def test_without_tokens_each_address_has_its_own(self) -> None:
         """Where all are one user, an address with slow queries keeps no other from its own."""

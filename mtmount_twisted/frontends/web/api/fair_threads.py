@@ -15,8 +15,11 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-THREADS = 3
-"""The most threads at work. A user has at most one, so that two users with slow queries leave one free."""
+THREADS = 4
+"""The most threads at work. A user has at most one, so that three users with slow queries leave one free."""
+
+FOR_OBSERVERS = 3
+"""The most threads at work for observers: one is kept for users who may stop the mount or command it."""
 
 
 class InThread(Protocol):
@@ -29,12 +32,14 @@ class InThread(Protocol):
 class FairThreads:
     """Call functions in threads: at most one at a time for each share, and the shares in turn.
 
-    A share is the name of a user, or of a network if there are no tokens.
+    A share is the name of a user, or of a network if there are no tokens. The shares of observers come after
+    the others, and have at most `FOR_OBSERVERS` threads.
     """
 
     def __init__(self, in_thread: InThread) -> None:
         self._in_thread = in_thread
         self._running: set[str] = set()
+        self._observers: set[str] = set()  # the shares of observers that run or wait
         # Functions that start the work of a share in a thread; the next share comes first.
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
 
@@ -42,12 +47,22 @@ class FairThreads:
         """Return the number of a share's functions that run or wait."""
         return (share in self._running) + len(self._waiting.get(share, ()))
 
+    @property
+    def are_short(self) -> bool:
+        """True if a share waits for a thread; it may be read in any thread."""
+        return any(share not in self._running for share in tuple(self._waiting))
+
     def run(
-        self, share: str, call: Callable[[], T], begins: Callable[[Deferred[T]], object] = lambda done: None
+        self,
+        share: str,
+        call: Callable[[], T],
+        begins: Callable[[Deferred[T]], object] = lambda done: None,
+        observes: bool = False,
     ) -> Deferred[T]:
         """Call a function in a thread once a thread is free and no other function of its share runs.
 
         :param begins: called with the returned Deferred when the thread starts.
+        :param observes: True if the share is that of an observer.
         :returns: a Deferred of the result of `call`. A cancel removes a function that waits. A function that
             runs keeps its thread until it ends, and its result is dropped.
         """
@@ -59,12 +74,15 @@ class FairThreads:
 
         def ended(result: T | Failure) -> None:
             self._running.discard(share)
+            self._drop_observer(share)
             if share in self._waiting:  # the share has had its turn, and goes to the end
                 self._waiting[share] = self._waiting.pop(share)
             if not done.called:  # a cancelled Deferred has been called
                 done.callback(result)
             self._begin()
 
+        if observes:
+            self._observers.add(share)
         self._waiting.setdefault(share, deque()).append(start)
         self._begin()
         return done
@@ -75,10 +93,23 @@ class FairThreads:
             self._waiting[share].remove(start)
             if not waiting:
                 del self._waiting[share]
+                self._drop_observer(share)
+
+    def _drop_observer(self, share: str) -> None:
+        if not self.count(share):
+            self._observers.discard(share)
+
+    def _next_share(self) -> str | None:
+        """Return the share that has the next thread: one with rights, or an observer if it may."""
+        ready = [share for share in self._waiting if share not in self._running]
+        with_rights = [share for share in ready if share not in self._observers]
+        if not with_rights and len(self._running & self._observers) >= FOR_OBSERVERS:
+            return None
+        return next(iter(with_rights or ready), None)
 
     def _begin(self) -> None:
         while len(self._running) < THREADS:
-            share = next((each for each in self._waiting if each not in self._running), None)
+            share = self._next_share()
             if share is None:
                 return
             waiting = self._waiting[share]

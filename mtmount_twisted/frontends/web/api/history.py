@@ -75,6 +75,12 @@ MAX_PAGE_BYTES = 2**20
 PATIENCE = 10.0
 """The longest reading, in seconds."""
 
+SHARED_TIME = 1.0
+"""The longest reading of an observer while another user waits for a thread, in seconds."""
+
+GAVE_WAY = f"the query took longer than {SHARED_TIME:g} s while other users waited: ask for a shorter time"
+"""The reason for the end of such a reading."""
+
 LONGEST_WAIT = 2 * PATIENCE + 2
 """The longest reading including the wait for another reading of the same user, in seconds."""
 
@@ -144,7 +150,7 @@ class Shelf:
         self._now = now
         self._closed = False
 
-    async def read(self, work: Callable[[sqlite3.Connection], T], share: str) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T], share: str, observes: bool = False) -> T:
         """Call a function with the open file in a thread, and return its result. It can be cancelled.
 
         A reading that waits is removed when it is cancelled or times out. The number of waiting readings is
@@ -152,6 +158,7 @@ class Shelf:
 
         :param share: the owner of the reading. An owner has one thread at a time, and at most `PER_USER`
             readings, including one that hangs in its thread.
+        :param observes: True if the owner is an observer: the reading has `SHARED_TIME` while others wait.
         :raises JournalError: if the file can't be read, or the reading takes longer than `PATIENCE`.
         :raises Problem: with status 429 if the owner has `PER_USER` readings already.
         """
@@ -163,21 +170,29 @@ class Shelf:
         if self._threads.count(share) >= PER_USER:
             text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
             raise Problem(429, text, headers={"Retry-After": "1"})
-        unwanted = Event()
+        unwanted, gave_way = Event(), Event()
 
         def reading() -> T:
-            deadline = self._now() + PATIENCE
+            began = self._now()
 
             def stop() -> bool:
-                return self._closed or unwanted.is_set() or self._now() > deadline
+                took = self._now() - began
+                if observes and took > SHARED_TIME and self._threads.are_short:
+                    gave_way.set()
+                return self._closed or unwanted.is_set() or gave_way.is_set() or took > PATIENCE
 
-            return _read(path, work, stop)
+            try:
+                return _read(path, work, stop)
+            except JournalError:
+                if gave_way.is_set():
+                    raise JournalError(GAVE_WAY) from None
+                raise
 
         def begin(found: Deferred[T]) -> None:
             # The thread checks its own deadline, but can't while the disk hangs.
             found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
 
-        found: Deferred[T] = self._threads.run(share, reading, begin)
+        found: Deferred[T] = self._threads.run(share, reading, begin, observes)
         found.addTimeout(LONGEST_WAIT, FairClock(self._reactor))
         try:
             return await found
@@ -312,7 +327,9 @@ class History:
         if self._shelf.path is None:
             raise Problem(503, OFF)
         try:
-            page = await self._shelf.read(lambda db: read_page(db, query, self._rest), call.share)
+            page = await self._shelf.read(
+                lambda db: read_page(db, query, self._rest), call.share, call.user.observes
+            )
         except JournalError as error:
             raise Problem(503, str(error)) from None
         entries: list[Raw] = []

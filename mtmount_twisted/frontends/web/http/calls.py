@@ -40,6 +40,11 @@ class User:
     source: Source
 
     @property
+    def observes(self) -> bool:
+        """True if the user may neither stop the mount nor command it."""
+        return self.roles.isdisjoint(("stop", "command"))
+
+    @property
     def commander(self) -> str:
         """The user's name as a commander in the bridge, the log and the journal: ``web/NAME``."""
         return f"web/{self.name}"
