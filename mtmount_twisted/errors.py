@@ -354,7 +354,7 @@ class CommandSuperseded(CommandError):
 
 
 class CommandTimedOut(CommandError, TimeoutError):
-    """No Ack came in time, or no Done within the time that the Ack announced plus 2 s."""
+    """No Ack came in time, or no end within the time that the Ack announced and the protocol's margin."""
 
 
 class CommandOutcomeUnknown(CommandError, ConnectionResetError):

@@ -24,6 +24,7 @@ from mtmount_twisted.bridge import core, last_values, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
 from mtmount_twisted.dialects.dialect import DialectName
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
@@ -87,8 +88,9 @@ ROOMS: dict[str, Room] = {
     ),
     "codec": room(  # lines <-> messages, and the headers of lines
         "dialects.recorded "
-        "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2022.codec "
-        "dialects.tma2022.envelope dialects.tma2022.facts dialects.tma2022.relay dialects.tma2022.sending",
+        "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2020.outcomes "
+        "dialects.tma2022.codec dialects.tma2022.envelope dialects.tma2022.facts dialects.tma2022.outcomes "
+        "dialects.tma2022.relay dialects.tma2022.sending",
         "errors wire dialect layout dialects",
     ),
     # The value `Dialect` of each generation, and all of it under one name.
@@ -447,7 +449,7 @@ class BoundsTests(SynchronousTestCase):
         self.assertEqual((halves.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
         self.assertEqual(mount.LONGEST_TIMEOUT, 24 * 3600)
         self.assertEqual(
-            (mount.ACK_TIMEOUT, mount.DONE_MARGIN),
+            (DIALECT.deadlines.ack, DIALECT.deadlines.done_margin),
             (default(RULES, "ack_timeout"), default(RULES, "done_margin")),
         )
 

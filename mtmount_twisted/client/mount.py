@@ -8,8 +8,8 @@ each answer to the command that it answers, and each event to the subscribers. :
     duration = await sent.acked   # seconds
     await sent.done
 
-It uses the network only through this `Communicator`. Next to read: `errors`, for the ways in which a command
-can end; `tma2020.replies`, for the events.
+It speaks the dialect of its `Communicator`, and uses the network only through it. Next to read: `errors`, for
+the ways in which a command can end; `heartbeat`; the ``replies`` of each dialect, for the events.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.tma2020.codec import read_end
-from mtmount_twisted.dialects.tma2020.commands import Command
-from mtmount_twisted.dialects.tma2020.replies import AckReply, Answer, DoneReply, NoAckReply, Reply
+from mtmount_twisted.dialects.dialect import Deadlines, Meaning, Outcome
 from mtmount_twisted.errors import (
     CommandError,
     CommandFailed,
@@ -42,22 +41,18 @@ from mtmount_twisted.errors import (
 from mtmount_twisted.net.arguments import check_type
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.wire.messages import CommandMessage
 
 from .communicator import Communicator
+from .heartbeat import Heartbeat
 
-R = TypeVar("R", bound=Reply)
+R = TypeVar("R")
 
 DOUBT_AFTER = 2.0
 """Time in seconds after a command: if no reply at all arrives within it, the log names the likely mistake."""
 
-ACK_TIMEOUT = 5.0
-"""Longest wait for an Ack in seconds. The bound is our own; the protocol has none."""
-
 LONGEST_TIMEOUT = 86_400.0
 """Longest time-out accepted from an Ack, in seconds; a longer one is cut to it. The bound is our own."""
-
-DONE_MARGIN = 2.0
-"""Margin in seconds that a client adds to the time-out in an Ack (``protocol-tma2020.rst``)."""
 
 
 class SentCommand:
@@ -67,19 +62,20 @@ class SentCommand:
     :ivar ended: True once the command has ended.
     """
 
-    def __init__(self, command: Command, deadline: Deadline) -> None:
+    def __init__(self, command: CommandMessage, deadline: Deadline) -> None:
         self.command = command
         self.ended = False
         self._handed_out = self._asked_for = False
         self._deadline = deadline
         self._duration: float | None = None
+        self._expected = 0.0
         self._error: CommandError | None = None
         self._acked: Waiters[float] = Waiters()
         self._done: Waiters[None] = Waiters()
 
     @property
     def acked(self) -> Deferred[float]:
-        """A new Deferred that fires with the expected duration in seconds; 0 if the Ack has none.
+        """A new Deferred that fires with the expected duration in seconds; 0 if the Ack announces none.
 
         If the command ends without an Ack, the Deferred fails with a `CommandError`: `CommandRefused`,
         `CommandTimedOut`, `CommandNotSent` or `CommandOutcomeUnknown`.
@@ -129,14 +125,26 @@ class SentCommand:
 class Mount:
     """A commander's view of the mount, over a `Communicator` that reads replies.
 
+    While this commander has command of a mount of 2022 or later, the heartbeat is sent every second. It
+    begins at the end of an ``AskForCommand``, and ends if the commander gives command up, if the mount says
+    that another one has command, and with `close`. It pauses while the connection is lost.
+
     :param communicator: the connection. From now on only this object may read from it.
     :param clock: clock for the time-outs, an ``IReactorTime``; the communicator's reactor if None.
-    :param ack_timeout: longest wait for an Ack, in seconds.
+    :param ack_timeout: longest wait for the Ack of every command, in seconds; None for those of the dialect's
+        `Deadlines`.
+    :param unknown_timeout: the expected duration of a command whose Ack announces none, in seconds; None for
+        that of the dialect: 300 s.
     :raises TypeError: if `communicator` is not a `Communicator`, or if it reads commands.
     """
 
     def __init__(
-        self, communicator: Communicator, *, clock: Any = None, ack_timeout: float = ACK_TIMEOUT
+        self,
+        communicator: Communicator,
+        *,
+        clock: Any = None,
+        ack_timeout: float | None = None,
+        unknown_timeout: float | None = None,
     ) -> None:
         check_type(
             "communicator",
@@ -147,15 +155,17 @@ class Mount:
         self.communicator = communicator
         self._log: logging.Logger = communicator.log
         self._clock = communicator.reactor if clock is None else clock
-        self._ack_timeout = ack_timeout
+        self._dialect = communicator.dialect
+        self._deadlines = _deadlines(self._dialect.deadlines, ack_timeout, unknown_timeout)
+        self._heartbeat = Heartbeat(communicator, self._clock)
         self._in_flight: dict[int, SentCommand] = {}
-        self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Reply], ...]]] = {}
+        self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Any], ...]]] = {}
         self._client_watch: Deferred[None] | None = None
         self._has_heard = False  # since the connections came up
         self._doubt: Deadline | None = None
         reading = communicator.each(self._take, self._on_bad_line, self._on_loss)
         Deferred.fromCoroutine(reading).addCallbacks(
-            lambda _: self._lose_all("this side closed the connection"), self._stopped
+            lambda _: self._end_all("this side closed the connection"), self._stopped
         )
 
     @property
@@ -163,8 +173,16 @@ class Mount:
         """The commands that were sent and have not ended, oldest first."""
         return tuple(self._in_flight.values())
 
-    def send(self, command: Command) -> SentCommand:
+    @property
+    def has_command(self) -> bool:
+        """True while this commander has command of a mount that expects its heartbeat, as far as is known."""
+        return self._heartbeat.is_on
+
+    def send(self, command: CommandMessage) -> SentCommand:
         """Send a command and follow it.
+
+        If the command has no sequence id or no timestamp, as a command of 2022 may, it gets one; the result's
+        `command` has it. A heartbeat is done when it is written.
 
         A failure is logged if no caller has used `SentCommand.acked` or `SentCommand.done` by then. If the
         command fails at once, the caller has until the next turn of the reactor.
@@ -172,14 +190,26 @@ class Mount:
         :raises TypeError: if `command` is not a command, but for example a command's class.
         :raises ValueError: if a command with the same `sequence_id` is in flight.
         """
-        if not isinstance(command, Command):
+        if not isinstance(command, self._dialect.messages[0]):
             example = command.__name__ if isinstance(command, type) else "AskForCommand"
             raise TypeError(f"command: expected a command such as {example}(...), got {repr(command)[:100]}")
-        if command.sequence_id in self._in_flight:
-            raise ValueError(f"sequence_id: {command.sequence_id} is in flight already; expected another")
-        deadline = Deadline(self._clock, self._ack_timeout, self._time_out, command.sequence_id)
-        sent = self._in_flight[command.sequence_id] = SentCommand(command, deadline)
-        self.communicator.write(command).addErrback(self._not_written, sent)
+        sending = self._dialect.completed(command)
+        while sending is not command and sending.sequence_id in self._in_flight:
+            sending = self._dialect.completed(command)
+        if sending.sequence_id in self._in_flight:
+            raise ValueError(f"sequence_id: {sending.sequence_id} is in flight already; expected another")
+        kind = self._dialect.kind_of(sending.command_code)
+        seconds = self._deadlines.ack_of(kind.code)
+        deadline = Deadline(self._clock, seconds, self._time_out, sending.sequence_id)
+        sent = self._in_flight[sending.sequence_id] = SentCommand(sending, deadline)
+        if kind.is_ask:
+            self._heartbeat.asking(sending)
+        written = self.communicator.write(sending)
+        written.addCallbacks(
+            lambda _: self._end(sent, None) if kind.is_heartbeat else None,
+            self._not_written,
+            errbackArgs=(sent,),
+        )
         self._watch_client()
         if not (sent.ended or self._has_heard or self._doubt):
             self._doubt = Deadline(self._clock, DOUBT_AFTER, self._say_doubt)
@@ -192,7 +222,7 @@ class Mount:
     def subscribe(self, kind: type[R], subscriber: Callable[[R], Any], /) -> Callable[[], None]: ...
 
     @overload
-    def subscribe(self, subscriber: Callable[[Any], Any], /, *kinds: type[Reply]) -> Callable[[], None]: ...
+    def subscribe(self, subscriber: Callable[[Any], Any], /, *kinds: type[Any]) -> Callable[[], None]: ...
 
     def subscribe(self, *arguments: Any) -> Callable[[], None]:
         """Call a subscriber with each event. An event is a reply that answers no command.
@@ -206,12 +236,13 @@ class Mount:
         :returns: a function that ends the subscription.
         :raises TypeError: if the arguments have none of these forms.
         """
-        kinds = tuple(each for each in arguments if isinstance(each, type) and issubclass(each, Reply))
+        base = self._dialect.messages[1]
+        kinds = tuple(each for each in arguments if isinstance(each, type) and issubclass(each, base))
         others = [each for each in arguments if each not in kinds]
         if len(others) != 1 or not callable(others[0]):
             raise TypeError(f"subscribe: expected a class of replies and a function, got {arguments!r}")
         key = object()
-        self._subscribers[key] = (others[0], kinds or (Reply,))
+        self._subscribers[key] = (others[0], kinds or (base,))
 
         def unsubscribe() -> None:
             self._subscribers.pop(key, None)
@@ -223,11 +254,12 @@ class Mount:
 
         :returns: a Deferred that fires with None when the sockets are gone.
         """
+        self._heartbeat.stop()
         return self.communicator.close()
 
     def _on_bad_line(self, error: LineError) -> None:
         self._log.warning("%s: %s", self.communicator.name, error)
-        end = read_end(error.line)
+        end = self._dialect.read_end(error.line)
         if end is not None:
             self._take(end)
 
@@ -248,7 +280,7 @@ class Mount:
     def _stopped(self, reason: Failure) -> None:
         if not reason.check(PairClosedError, ListenError, NotConnectedError):
             self._log.error("%s: reading failed: %s", self.communicator.name, reason.getTraceback())
-        self._lose_all(reason.getErrorMessage())
+        self._end_all(reason.getErrorMessage())
 
     def _say_doubt(self) -> None:
         if not self.communicator.wrong_port:  # a wrong port has been logged already
@@ -264,42 +296,41 @@ class Mount:
         if not self._has_heard:
             self._has_heard = True
             self._end_doubt()
-        if not isinstance(reply, Answer):
+        outcome = self._dialect.outcome_of(reply)
+        if outcome is None:
+            self._heartbeat.heard(self._dialect.actual_commander(reply))
             self._publish(reply)
             return
-        sent = self._in_flight.get(reply.sequence_id)
-        if sent is None or reply.source != sent.command.source:
+        sent = self._in_flight.get(outcome.sequence_id)
+        if sent is None or outcome.source not in (None, sent.command.source):
             self._log.info("%s: reply to no command in flight: %s", self.communicator.name, reply)
         else:
-            _ANSWERED[type(reply)](self, sent, reply)
+            self._answered(sent, outcome)
 
-    def _on_ack(self, sent: SentCommand, reply: AckReply) -> None:
-        duration = reply.timeout_ms / 1000
-        sent._ack(duration)
-        if sent.command.ack_only:
+    def _answered(self, sent: SentCommand, outcome: Outcome) -> None:
+        meaning = outcome.meaning
+        if sent._duration is not None and outcome.after_ack is not None:
+            meaning = outcome.after_ack
+        if meaning is Meaning.ACKNOWLEDGED:
+            sent._ack(outcome.timeout or 0.0)
+            if sent.command.ack_only:
+                self._end(sent, None)
+            elif not sent.ended:
+                sent._expected = min(self._deadlines.announced(outcome.timeout), LONGEST_TIMEOUT)
+                sent._deadline.reset(sent._expected + self._deadlines.done_margin)
+        elif meaning is Meaning.SUCCEEDED:
+            if sent._duration is None:
+                sent._ack(0.0)
             self._end(sent, None)
-        elif not sent.ended:
-            sent._deadline.reset(min(duration, LONGEST_TIMEOUT) + DONE_MARGIN)
-
-    def _on_done(self, sent: SentCommand, reply: DoneReply) -> None:
-        if sent._duration is None:
-            sent._ack(0.0)
-        self._end(sent, None)
-
-    def _on_no_ack(self, sent: SentCommand, reply: NoAckReply) -> None:
-        kind: type[CommandError] = CommandFailed
-        if sent._duration is None:
-            kind = CommandRefused
-        elif "supersede" in reply.explanation.lower():  # a guess: protocol-tma2020.rst has no text for it
-            kind = CommandSuperseded
-        self._end(sent, kind(sent.command, reply.explanation))
+        else:
+            self._end(sent, _ERRORS[meaning](sent.command, outcome.explanation))
 
     def _time_out(self, sequence_id: int) -> None:
         sent = self._in_flight[sequence_id]
         if sent._duration is not None:
-            what = f"no Done within {sent._duration:g} s and {DONE_MARGIN:g} s more"
+            what = f"no Done within {sent._expected:g} s and {self._deadlines.done_margin:g} s more"
         else:
-            what = f"no Ack within {self._ack_timeout:g} s"
+            what = f"no Ack within {self._deadlines.ack_of(sent.command.command_code):g} s"
             if not self._has_heard:
                 what += f"; {self.communicator.why_no_reply}"
         self._end(sent, CommandTimedOut(sent.command, what))
@@ -308,6 +339,10 @@ class Mount:
         lost = reason.check(ConnectionLostError, PairClosedError) is not None
         kind = CommandOutcomeUnknown if lost else CommandNotSent
         self._end(sent, kind(sent.command, reason.getErrorMessage()))
+
+    def _end_all(self, why: str) -> None:
+        self._heartbeat.stop()
+        self._lose_all(why)
 
     def _lose_all(self, why: str) -> None:
         self._has_heard = False
@@ -320,6 +355,8 @@ class Mount:
             if not self._in_flight:
                 self._end_doubt()
             sent._end(error)
+            if error is None and self._dialect.kind_of(sent.command.command_code).is_ask:
+                self._heartbeat.asked(sent.command)
             if sent._handed_out:
                 self._log_unless_asked_for(sent)
 
@@ -328,19 +365,26 @@ class Mount:
         if error is not None and not sent._asked_for:
             self._log.warning("%s: %s: %s", self.communicator.name, type(error).__name__, error)
 
-    def _publish(self, event: Reply) -> None:
+    def _publish(self, event: Any) -> None:
         for key, (subscriber, kinds) in tuple(self._subscribers.items()):
             if key in self._subscribers and isinstance(event, kinds):
                 maybeDeferred(subscriber, event).addErrback(self._subscriber_failed, event)
 
-    def _subscriber_failed(self, reason: Failure, event: Reply) -> None:
+    def _subscriber_failed(self, reason: Failure, event: Any) -> None:
         self._log.error(
             "%s: a subscriber failed on %s:\n%s", self.communicator.name, event, reason.getTraceback()
         )
 
 
-_ANSWERED: dict[type[Reply], Callable[[Mount, SentCommand, Any], None]] = {
-    AckReply: Mount._on_ack,
-    DoneReply: Mount._on_done,
-    NoAckReply: Mount._on_no_ack,
+_ERRORS: dict[Meaning, type[CommandError]] = {
+    Meaning.REJECTED: CommandRefused,
+    Meaning.FAILED: CommandFailed,
+    Meaning.SUPERSEDED: CommandSuperseded,
 }
+
+
+def _deadlines(of_dialect: Deadlines, ack: float | None, unknown_timeout: float | None) -> Deadlines:
+    changes: dict[str, Any] = {} if ack is None else {"ack": ack, "ack_of_code": {}}
+    if unknown_timeout is not None:
+        changes["unknown_timeout"] = unknown_timeout
+    return replace(of_dialect, **changes)

@@ -170,6 +170,25 @@ class Subject(NamedTuple):
     is_apart: bool = False
 
 
+class Outcome(NamedTuple):
+    """The outcome of a command that a decoded reply reports.
+
+    :ivar meaning: the meaning of the reply for its command.
+    :ivar sequence_id: the sequence id of the command.
+    :ivar source: the source of the command; None if the reply does not name it.
+    :ivar explanation: the mount's own words; empty if there are none.
+    :ivar timeout: the time in seconds that an acknowledgement announces; None if it is not known.
+    :ivar after_ack: the meaning of the reply if the command was acknowledged before; None for `meaning`.
+    """
+
+    meaning: Meaning
+    sequence_id: int
+    source: int | None = None
+    explanation: str = ""
+    timeout: float | None = None
+    after_ack: Meaning | None = None
+
+
 class Header(NamedTuple):
     """Header of a line, for display and search.
 
@@ -268,6 +287,10 @@ class Dialect:
 
     :ivar decode_command: return the command in a line. It raises `errors.LineError`.
     :ivar decode_reply: return the reply or event in a line. It raises `errors.LineError`.
+    :ivar outcome_of: return the outcome that a decoded reply reports; None for an event.
+    :ivar read_end: return the end of a command that a malformed reply still reports; None if there is none.
+    :ivar actual_commander: return the number of the `Source` that has command, 0 for none, according to a
+        decoded event; None for an event about something else.
     :ivar decode_to_show: return the command (if the second argument is True) or the reply in a line, at a
         cost that does not grow with the line. It raises `errors.LineError`.
     :ivar read_header: return the header of a command (if the second argument is True) or of a reply. It
@@ -312,6 +335,9 @@ class Dialect:
 
     decode_command: Callable[[bytes], CommandMessage]
     decode_reply: Callable[[bytes], Any]
+    outcome_of: Callable[[Any], Outcome | None]
+    read_end: Callable[[bytes], Any]
+    actual_commander: Callable[[Any], int | None]
     decode_to_show: Callable[[bytes, bool], Any]
     read_header: Callable[[bytes, bool], Header]
     undecoded: Callable[[bytes], str]

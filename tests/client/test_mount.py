@@ -9,8 +9,9 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from mtmount_twisted.client.communicator import Communicator
-from mtmount_twisted.client.mount import ACK_TIMEOUT, DONE_MARGIN, Mount, SentCommand
+from mtmount_twisted.client.mount import Mount, SentCommand
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesTrack, Command, Enable
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import (
     BacklogError,
@@ -116,14 +117,14 @@ class OutcomeTests(MountCase):
             if timeout:
                 self.start(ack_timeout=timeout)
             sent = self.send()
-            self.clock.advance((timeout or ACK_TIMEOUT) - 0.01)
+            self.clock.advance((timeout or DIALECT.deadlines.ack) - 0.01)
             self.assertFalse(sent.ended)
             explanation = self.assert_after(sent, lambda: self.clock.advance(0.011), CommandTimedOut)
-            self.assertIn(f"no Ack within {timeout or ACK_TIMEOUT:g} s", explanation)
+            self.assertIn(f"no Ack within {timeout or DIALECT.deadlines.ack:g} s", explanation)
 
     def test_no_done_in_time(self) -> None:
         """With an Ack and no Done it times out 2 s after the time that the Ack announced."""
-        self.assertEqual(DONE_MARGIN, 2)
+        self.assertEqual(DIALECT.deadlines.done_margin, 2)
         sent = self.send()
         self.clock.advance(4)
         self.ack(sent, 30_000)
@@ -145,7 +146,7 @@ class OutcomeTests(MountCase):
         sent = self.send()
         self.clock.advance(100)
         self.assertFalse(sent.ended)
-        clock.advance(ACK_TIMEOUT)
+        clock.advance(DIALECT.deadlines.ack)
         self.failureResultOf(sent.done, CommandTimedOut)
         self.assertEqual(clock.getDelayedCalls(), [])
 
@@ -246,7 +247,7 @@ class OutcomeTests(MountCase):
         """A command that timed out while it waited for a peer to read stays timed out, whatever follows."""
         self.far_end.stop_reading()
         sents = [self.mount.send(Enable()) for _ in range(2000)]
-        self.clock.advance(ACK_TIMEOUT)
+        self.clock.advance(DIALECT.deadlines.ack)
         self.far_end.client.transport.abortConnection()
         self.far_end.settle()
         for sent in sents:
@@ -362,7 +363,7 @@ class OutcomeTests(MountCase):
             )
         self.done(other)
         self.successResultOf(other.done)
-        self.clock.advance(ACK_TIMEOUT)
+        self.clock.advance(DIALECT.deadlines.ack)
         self.failureResultOf(sent.done, CommandTimedOut)
 
     def test_failure_that_nobody_asked_for(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from mtmount_twisted.client.mount import ACK_TIMEOUT, DOUBT_AFTER, Mount, SentCommand
+from mtmount_twisted.client.mount import DOUBT_AFTER, Mount, SentCommand
 from mtmount_twisted.commands import Enable
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import (
     CommandOutcomeUnknown,
     CommandTimedOut,
@@ -154,9 +155,9 @@ class WrongPairTests(WrongPortCase):
         doubt = f"do both ports belong to one pair? {ways}"
         [told] = self.pass_time(DOUBT_AFTER + 0.1)
         self.assertTrue(told.endswith(f"no reply within {DOUBT_AFTER:g} s: {doubt}"))
-        self.assertEqual(self.pass_time(ACK_TIMEOUT - DOUBT_AFTER), [])
+        self.assertEqual(self.pass_time(DIALECT.deadlines.ack - DOUBT_AFTER), [])
         error = self.failureResultOf(done, CommandTimedOut).value
-        self.assertEqual(error.explanation, f"no Ack within {ACK_TIMEOUT:g} s; {doubt}")
+        self.assertEqual(error.explanation, f"no Ack within {DIALECT.deadlines.ack:g} s; {doubt}")
         self.closed()
 
     def test_once_something_was_read(self) -> None:
@@ -165,9 +166,9 @@ class WrongPairTests(WrongPortCase):
         sent = self.send()
         done = sent.done
         self.far_end.feed(OnStateInfoReply(description="Enabled"))
-        self.assertEqual(self.pass_time(ACK_TIMEOUT + 0.2), [])
+        self.assertEqual(self.pass_time(DIALECT.deadlines.ack + 0.2), [])
         error = self.failureResultOf(done, CommandTimedOut).value
-        self.assertEqual(error.explanation, f"no Ack within {ACK_TIMEOUT:g} s")
+        self.assertEqual(error.explanation, f"no Ack within {DIALECT.deadlines.ack:g} s")
         self.closed()
 
     def test_no_timer_is_left(self) -> None:
@@ -197,7 +198,7 @@ class WrongPairTests(WrongPortCase):
         self.start()
         done = self.send().done
         self.hear(EVENT)
-        self.assertEqual(self.pass_time(ACK_TIMEOUT + 0.1), [])  # it was told at once
+        self.assertEqual(self.pass_time(DIALECT.deadlines.ack + 0.1), [])  # it was told at once
         error = self.failureResultOf(done, CommandTimedOut).value
         self.assertIn(f"no Ack within 5 s; {self.there} replies on the command connection", error.explanation)
         self.closed()

@@ -30,6 +30,7 @@ from mtmount_twisted.errors import (
 )
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.lines import brief
+from mtmount_twisted.wire.messages import CommandMessage
 
 from .manual import value_text
 from .names import parameters
@@ -67,7 +68,7 @@ def command_text(command: Command) -> str:
     return " ".join([type(command).__name__, *given])
 
 
-def numbered(command: Command) -> str:
+def numbered(command: CommandMessage) -> str:
     """Return the name of a command in the report: its sequence id and its class name."""
     return f"#{command.sequence_id} {type(command).__name__}"
 

@@ -13,6 +13,7 @@ from .codec import (
     decode_reply,
     decode_to_show,
     read_command_header,
+    read_end,
     read_reply_header,
 )
 from .command_names import short_name
@@ -41,6 +42,7 @@ from .envelope import (
 )
 from .facts import facts_of
 from .framing import TERMINATOR
+from .outcomes import actual_commander, outcome_of
 from .replies import Reply, ReplyDict
 
 _COMMAND_NAMES = {int(code): code.name for code in CommandCode}
@@ -104,6 +106,9 @@ DIALECT = Dialect(
     refused=new_refusal,
     decode_command=decode_command,
     decode_reply=decode_reply,
+    outcome_of=outcome_of,
+    read_end=read_end,
+    actual_commander=actual_commander,
     decode_to_show=decode_to_show,
     read_header=_read_header,
     undecoded=undecoded,

@@ -28,6 +28,7 @@ from .enums import CommandCode, ReplyId, Source
 from .envelope import mask_password, read_command_header, read_reply_header
 from .facts import facts_of
 from .framing import TERMINATOR
+from .outcomes import actual_commander, outcome_of
 from .relay import (
     commander_in,
     kind_of_command,
@@ -82,6 +83,10 @@ def _stops() -> tuple[Command, ...]:
     return tuple(map(completed, stops))
 
 
+def _read_end(line: bytes) -> None:
+    """Return None: a reply with malformed parameters is an `UnknownReply`, from which `outcome_of` reads."""
+
+
 def _decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
     """Decode a line for display. Of a longer one than `SHOWN_BYTES` there are the id and the time alone."""
     if len(line) <= SHOWN_BYTES:
@@ -130,6 +135,9 @@ DIALECT = Dialect(
     refused=new_refusal,
     decode_command=decode_command,
     decode_reply=decode_reply,
+    outcome_of=outcome_of,
+    read_end=_read_end,
+    actual_commander=actual_commander,
     decode_to_show=_decode_to_show,
     read_header=_read_header,
     undecoded=undecoded,

@@ -312,7 +312,7 @@ def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
         code,
         parameters.sequence_id,
         line,
-        _known(parameters.timeout),
+        known_timeout(parameters.timeout),
         parameters.explanation,
         parameters.superseding_sequence_id,
         parameters.superseding_command_code,
@@ -339,14 +339,14 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
         header.id,
         sequence_id,
         masked,
-        _known(timeout) if type(timeout) in (int, float) else None,
+        known_timeout(timeout) if type(timeout) in (int, float) else None,
         reason if isinstance(reason, str) else "",
         header.superseding_sequence_id or 0,
         by if type(by) is int else 0,
     )
 
 
-def _known(timeout: float | None) -> float | None:
+def known_timeout(timeout: float | None) -> float | None:
     """Return the time that an acknowledgement announces; None for -1 and null ("What happens ...")."""
     return timeout if timeout is not None and timeout >= 0 and math.isfinite(timeout) else None
 
