@@ -39,6 +39,9 @@ MARGIN = 1.1
 TRACKING_PATIENCE = 5.0
 """Time after the `tai` of the last target until the axis goes into alarm, s."""
 
+LONGEST_AHEAD = 3600.0
+"""Longest time from now to the `tai` of a target that is accepted, s. The bound is our own."""
+
 HOMING_DISTANCE = 5.0
 """Length of the homing move, deg, towards the middle of the range."""
 
@@ -310,15 +313,16 @@ class Axis(Device):
         ahead = tai - self._tai()
         if not ahead > -TRACKING_PATIENCE:
             raise refusal(f"track command too late by {-TRACKING_PATIENCE - ahead:.1f} seconds")
-        if not math.isfinite(ahead):
-            raise invalid(f"tai={tai} is not finite")
+        if ahead > LONGEST_AHEAD:
+            raise invalid(f"tai={tai} is more than {LONGEST_AHEAD:g} s ahead")
         if self.paused:
             return Plan(-1, lambda execution: execution.finish_part())
         now = self._now()
         target = Target(now + ahead, position, velocity)
-        path = approach(now, self.at(now), target, max(self._velocity, abs(velocity)), self._acceleration)
+        fastest = max(self._velocity, abs(velocity))  # a slow mount still follows a target in real time
+        path = approach(now, self.at(now), target, fastest, self._acceleration)
         # In the shortest time, a small correction would exceed the velocity allowed for an axis in position.
-        path = settle(path, target, IN_POSITION, IN_POSITION, self._velocity, self._acceleration)
+        path = settle(path, target, IN_POSITION, IN_POSITION, fastest, self._acceleration)
         path = bounded(path, self.limits.low, self.limits.high, self._acceleration)
 
         def begin(execution: Execution) -> None:

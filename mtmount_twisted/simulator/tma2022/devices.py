@@ -22,7 +22,7 @@ from mtmount_twisted.dialects.tma2022.enums import (
 )
 
 from ..motion import Path, glide, rest
-from .execution import QUICK, SETTLING, Execution, Part, Plan, Refusal, World, instantly, refusal
+from .execution import QUICK, SETTLING, Execution, Part, Plan, Refusal, World, instantly, invalid, refusal
 
 ALL = -1
 """Number that stands for all drives or cabinets of a device."""
@@ -427,6 +427,8 @@ class Thermal(Switch):
             raise refusal(
                 f"mode={mode!r}; the only modes supported by this mock are TRACK_SETPOINT and TRACK_AMBIENT"
             )
+        if not math.isfinite(set_point):
+            raise invalid(f"setpoint={set_point} is not finite")
         chosen = self.chosen(drive)
         self.check_on()
 
