@@ -14,7 +14,7 @@ from mtmount_twisted.app import simulator as simulator_tap
 from mtmount_twisted.dialects.tma2022 import commands as c
 from mtmount_twisted.dialects.tma2022.enums import PowerState, Source, System
 from mtmount_twisted.simulator.faults import Fault
-from tests.simulator.test_tma2022_service import Lines
+from tests.support.mounts_of_today import Lines
 from tests.support.programs import HOST, LOG, ProgramCase
 
 TODAY = "--dialect=tma2022"

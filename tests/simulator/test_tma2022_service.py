@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import connectionDone
-from twisted.protocols.basic import LineOnlyReceiver
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.dialects import tma2022
@@ -19,42 +14,10 @@ from mtmount_twisted.dialects.tma2022.enums import Source
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.testing import MemoryReactor
-from tests.support.mounts_of_today import QUIET
+from tests.support.mounts_of_today import QUIET, Lines
 from tests.support.sessions import connect, simulator
 
 HOST = "127.0.0.1"
-
-
-class Lines(LineOnlyReceiver):
-    """An end of a connection that a test reads line by line."""
-
-    MAX_LENGTH = 2**20
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.wanted: Deferred[bytes] | None = None
-        self.ended: Deferred[None] = Deferred()
-
-    def lineReceived(self, line: bytes) -> None:
-        if self.wanted is None:
-            self.lines.append(line)
-        else:
-            wanted, self.wanted = self.wanted, None
-            wanted.callback(line)
-
-    async def line(self) -> bytes:
-        """The next line."""
-        if self.lines:
-            return self.lines.pop(0)
-        self.wanted = Deferred()
-        return await self.wanted
-
-    async def id(self) -> int:
-        """The id of the next reply."""
-        return int(json.loads(await self.line())["id"])
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.ended.callback(None)
 
 
 class ServiceTests(TestCase):

@@ -1,11 +1,16 @@
-"""A simulated mount of today with a clock, for tests."""
+"""A simulated mount of today with a clock, and the end of a connection to one, for tests."""
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
 
 from mtmount_twisted.dialects.tma2022 import commands as c
 from mtmount_twisted.dialects.tma2022.enums import Source
@@ -76,3 +81,35 @@ class Bench:
 def names(replies: list[Reply]) -> list[str]:
     """The names of the classes of replies."""
     return [type(reply).__name__ for reply in replies]
+
+
+class Lines(LineOnlyReceiver):
+    """An end of a connection that a test reads line by line."""
+
+    MAX_LENGTH = 2**20
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.wanted: Deferred[bytes] | None = None
+        self.ended: Deferred[None] = Deferred()
+
+    def lineReceived(self, line: bytes) -> None:
+        if self.wanted is None:
+            self.lines.append(line)
+        else:
+            wanted, self.wanted = self.wanted, None
+            wanted.callback(line)
+
+    async def line(self) -> bytes:
+        """The next line."""
+        if self.lines:
+            return self.lines.pop(0)
+        self.wanted = Deferred()
+        return await self.wanted
+
+    async def id(self) -> int:
+        """The id of the next reply."""
+        return int(json.loads(await self.line())["id"])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(None)
