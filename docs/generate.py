@@ -5,7 +5,8 @@
 The settings are declared in ``mtmount_twisted/config/settings.py``. All of ``docs/bridge.toml`` comes from
 them, and the part of ``docs/reference/configuration.rst`` below the line `MARK`; the text above it is written
 by hand. `generate_protocol` writes the tables of the two protocol pages, and `generate_tables` those of the
-commands and of the metrics. A test compares all these files with the output of this script.
+commands and of the metrics, and `generate_dashboard` a panel of each metric that has no other one. A test
+compares all these files with the output of this script.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import generate_dashboard
 import generate_protocol
 import generate_tables
 
@@ -152,6 +154,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield page, rst_file(page.read_text(encoding="utf-8"))
     yield from generate_protocol.generated()
     yield from generate_tables.generated()
+    yield from generate_dashboard.generated()
 
 
 if __name__ == "__main__":

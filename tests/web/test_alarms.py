@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.web.api.metrics import FIGURES
+from mtmount_twisted.frontends.web.api.metrics import FIGURES, Figure
+from tests.support.generator import load_generator
 from tests.support.pages import DOCS, tables
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -149,6 +150,35 @@ class DashboardTests(SynchronousTestCase):
         self.assertEqual(
             {re.sub("_bucket$", "", name) for name in shown}, {f.exposed for f in FIGURES} | set(PROCESS)
         )
+
+    def test_new_figures(self) -> None:
+        """``make docs-generated`` adds a panel for each figure that no panel shows, and moves no other."""
+        new = [
+            Figure("doors", "gauge", "Open doors.", lambda metrics: 0, ("door",)),
+            Figure("knocks", "counter", "Knocks.", lambda metrics: 0),
+            Figure("door_seconds", "histogram", "Times.", lambda metrics: 0),
+            Figure("window_bytes", "gauge", "Sizes.", lambda metrics: 0),
+        ]
+        generator = load_generator().generate_dashboard
+        text = generator.with_panels(json.dumps(self.dashboard), [*FIGURES, *new])
+        self.assertEqual(generator.with_panels(text, [*FIGURES, *new]), text)
+        by_hand = self.dashboard["panels"]
+        self.dashboard = json.loads(text)
+        self.assertEqual(self.dashboard["panels"][: len(by_hand)], by_hand)
+        added = self.dashboard["panels"][len(by_hand) + 1 :]
+        self.assertEqual(
+            [[target["expr"].split("{")[0] for target in panel["targets"]] for panel in added],
+            [
+                ["mtmount_bridge_doors"],
+                ["increase(mtmount_bridge_knocks_total"],
+                [
+                    f"histogram_quantile({q}, sum by (instance, le) (rate(mtmount_bridge_door_seconds_bucket"
+                    for q in (0.5, 0.99)
+                ],
+                ["mtmount_bridge_window_bytes"],
+            ],
+        )
+        self.test_panels()
 
     def test_panels(self) -> None:
         """Each panel has an id of its own, asks the chosen Prometheus, and overlaps no other."""
