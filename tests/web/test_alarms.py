@@ -160,9 +160,12 @@ class DashboardTests(SynchronousTestCase):
             Figure("window_bytes", "gauge", "Sizes.", lambda metrics: 0),
         ]
         generator = load_generator().generate_dashboard
-        text = generator.with_panels(json.dumps(self.dashboard), [*FIGURES, *new])
-        self.assertEqual(generator.with_panels(text, [*FIGURES, *new]), text)
-        by_hand = self.dashboard["panels"]
+        panels = self.dashboard["panels"]
+        by_hand = [panel for panel in panels if panel["id"] < generator.FIRST_ID]
+        self.dashboard["panels"] = by_hand
+        figures = [*(each for each in FIGURES if each.exposed in json.dumps(by_hand)), *new]
+        text = generator.with_panels(json.dumps(self.dashboard), figures)
+        self.assertEqual(generator.with_panels(text, figures), text)
         self.dashboard = json.loads(text)
         self.assertEqual(self.dashboard["panels"][: len(by_hand)], by_hand)
         added = self.dashboard["panels"][len(by_hand) + 1 :]
