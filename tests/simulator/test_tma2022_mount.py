@@ -16,6 +16,7 @@ from mtmount_twisted.dialects.tma2022.enums import (
     AxisMotionState,
     CommandCode,
     DeployableMotionState,
+    LimitsMask,
     PowerState,
     Source,
     System,
@@ -413,3 +414,18 @@ class LogTests(SynchronousTestCase):
         """A mount needs no logger."""
         bench = Bench()
         SimulatedMount(bench.clock, bench.said.append, log=None).close()
+
+
+class LimitsTests(SynchronousTestCase):
+    """Event 300."""
+
+    def test_limits(self) -> None:
+        """Limits that a program sets are sent, and repeated by 2502."""
+        bench = Bench()
+        bench.mount.elevation.limits_reached = LimitsMask.L1_MIN
+        bench.mount.look()
+        [event] = bench.said
+        assert isinstance(event, r.LimitsReply)
+        self.assertEqual((event.system, event.limits), (System.ELEVATION, (LimitsMask.L1_MIN,)))
+        events = [reply for reply in bench.ask(c.StateInfo()) if isinstance(reply, r.LimitsReply)]
+        self.assertEqual([int(reply.limits[0]) for reply in events], [0, 1, 0])

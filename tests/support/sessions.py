@@ -23,6 +23,8 @@ from mtmount_twisted.testing import MemoryReactor
 SESSION = Path(__file__).parent.parent / "data" / "tma2022" / "session.txt"
 
 QUIET = logging.getLogger("mtmount_twisted.tests.session")
+QUIET.propagate = False
+QUIET.addHandler(logging.NullHandler())
 
 _LINE = re.compile(r" *(?P<time>[\d.]+) (?P<what>###|---|CMD2?|MOCK) ?(?P<text>.*)")
 _SENT = re.compile(r"-> (?P<data>'.*?(?<!\\)')(?:   #.*)?$")

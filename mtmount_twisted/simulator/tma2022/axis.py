@@ -82,7 +82,8 @@ class Axis(Device):
     :ivar paused: True if tracking is enabled and paused.
     :ivar homed: True if it is homed.
     :ivar goal: goal of the last point-to-point move, deg.
-    :ivar limits_reached: the limits in its event 300.
+    :ivar limits_reached: the limits in its event 300. They are for a program to set; `SimulatedMount.look`
+        then sends the event.
     """
 
     def __init__(

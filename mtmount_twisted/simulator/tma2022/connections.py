@@ -152,6 +152,7 @@ class CommandPort(Factory[CommandConnection]):
     ) -> None:
         self.name = name
         self.clock = clock
+        self._log = log
         self.limited_log = RateLimitedLog(clock, log, A_FEW)
         self.line_received = line_received
         self.client: CommandConnection | None = None
@@ -175,12 +176,14 @@ class CommandPort(Factory[CommandConnection]):
     def connected(self, connection: CommandConnection) -> None:
         """Note that the client is connected."""
         self.client = connection
+        self._log.info("%s: a client connected from %s", self.name, connection.transport.getPeer())
         self._changed(True)
 
     def lost(self, connection: CommandConnection) -> None:
         """Note that the client is gone."""
         self._open.discard(connection)
         self.client = None
+        self._log.info("%s: the client is gone", self.name)
         self._changed(False)
         self._gone.fire(None)
 

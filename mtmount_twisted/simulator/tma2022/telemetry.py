@@ -245,8 +245,16 @@ class TelemetryClock:
         self._last = round(tai // TICK)
 
     def due(self, tai: float) -> list[type[t.Topic]]:
-        """Return the topics that have become due since the last call. After a pause each is due once."""
-        last, self._last = self._last, max(self._last, int((tai + TICK / 10) / TICK))
+        """Return the topics that have become due since the last call. After a pause each is due once.
+
+        If TAI has been set back, nothing is due, and the topics go on from there.
+        """
+        last, now = self._last, int((tai + TICK / 10) / TICK)
+        if now == last - 1:  # a timer that was a little early
+            return []
+        self._last = now
+        if now < last:
+            return []
         return [topic for topic, ticks in TICKS.items() if last // ticks != self._last // ticks]
 
     def delay(self, tai: float) -> float:
