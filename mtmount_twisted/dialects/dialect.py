@@ -201,6 +201,34 @@ class Header(NamedTuple):
     sequence_id: int | None
 
 
+class FieldDescription(Protocol):
+    """Description of one field of a reply, for people and programs that read replies."""
+
+    @property
+    def name(self) -> str:
+        """Name of the field and of the attribute."""
+
+    @property
+    def doc(self) -> str:
+        """Meaning of the field, one sentence."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of its values: a Python type, or an annotation such as ``tuple[float, ...] | None``."""
+
+    @property
+    def default(self) -> Any:
+        """Value if a reply has none; None if there is no such value."""
+
+    @property
+    def unit(self) -> str:
+        """Unit, such as ``deg/s``; empty if there is none."""
+
+    @property
+    def required(self) -> bool:
+        """True if each reply has a value."""
+
+
 class Ask(Protocol):
     """Maker of ``AskForCommand``."""
 
@@ -254,6 +282,9 @@ class Dialect:
     :ivar short_name: return the shortest name of a command class, such as ``az_move``.
     :ivar parameters_of: return the fields of a command class after its header; a commander chooses their
         values.
+    :ivar reply_fields: return the fields of a reply class, without its code.
+    :ivar text_pattern: the pattern of each text in a reply, a regular expression as in JSON Schema; empty if
+        a text may have any characters.
     :ivar command_names: the name of each code of a command, in the order of the codes; also of a code without
         a class.
     :ivar reply_names: the name of each code of a reply or event, in the order of the codes.
@@ -283,8 +314,11 @@ class Dialect:
     :ivar refused: return a refusal with its explanation, to be rewritten to its receiver. It raises
         `ValueError` if a line cannot hold the explanation.
 
-    Lines for people and programs:
+    Messages for people and programs:
 
+    :ivar new_command: return a command of a class with these parameters, the source of its sender and its
+        sequence id.
+    :ivar fields_of: return the names and values of the fields of a message, without its code.
     :ivar decode_command: return the command in a line. It raises `errors.LineError`.
     :ivar decode_reply: return the reply or event in a line. It raises `errors.LineError`.
     :ivar outcome_of: return the outcome that a decoded reply reports; None for an event.
@@ -314,6 +348,8 @@ class Dialect:
     replies: Mapping[Any, type[Any]]
     short_name: Callable[[Any], str]
     parameters_of: Callable[[type[CommandMessage]], Sequence[FieldInfo]]
+    reply_fields: Callable[[type[Any]], Sequence[FieldDescription]]
+    text_pattern: str
     command_names: Mapping[int, str]
     reply_names: Mapping[int, str]
     example: int
@@ -333,6 +369,8 @@ class Dialect:
     succeeded: Callable[[], ReplyEnvelope]
     refused: Callable[[str], ReplyEnvelope]
 
+    new_command: Callable[[type[CommandMessage], Mapping[str, Any], Source, int], CommandMessage]
+    fields_of: Callable[[Any], Mapping[str, Any]]
     decode_command: Callable[[bytes], CommandMessage]
     decode_reply: Callable[[bytes], Any]
     outcome_of: Callable[[Any], Outcome | None]

@@ -119,6 +119,28 @@ class Contract:
         read: Any = self.dialect.read_reply(refused.rewritten(7, 2))
         self.assertEqual((refused.explanation, read.explanation), ("id #7", "id #7"))
 
+    def test_new_command(self) -> None:
+        """A command is made from the values that a commander chose, its source and its id; it is complete."""
+        cls = self.dialect.commands[self.dialect.example]
+        values = {info.name: 1.5 for info in self.dialect.parameters_of(cls) if info.required}
+        command = self.dialect.new_command(cls, values, Source.HHD, 7)
+        self.assertEqual((command.sequence_id, int(command.source)), (7, Source.HHD))
+        self.assertEqual([getattr(command, name) for name in values], [1.5] * len(values))
+        self.assertIs(self.dialect.completed(command), command)
+
+    def test_fields(self) -> None:
+        """Of a message, the fields are those that its class describes, without the code."""
+        dialect = self.dialect
+        ask = dialect.ask(Commander.HHD, 7)
+        fields = dialect.fields_of(ask)
+        self.assertEqual((fields["sequence_id"], int(fields["commander"])), (7, Commander.HHD))
+        self.assertFalse(set(fields.values()) & set(dialect.commands))
+        code = dialect.refused("no").code
+        refusal = dialect.decode_reply(dialect.refused("no").rewritten(7, Source.HHD))
+        names = [field.name for field in dialect.reply_fields(dialect.replies[code])]
+        self.assertEqual(sorted(dialect.fields_of(refusal)), sorted(names))
+        self.assertEqual(dialect.fields_of(refusal)["explanation"], "no")
+
     def test_deadlines(self) -> None:
         """Each command has a time to its Ack."""
         for code in self.dialect.commands:

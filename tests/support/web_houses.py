@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
@@ -46,15 +47,18 @@ class WebHouse(House):
 
     wall_start = START
 
-    def __init__(self, clock: Any = None, most_lives: int = MAX_LIVES, **rules: Any) -> None:
+    def __init__(
+        self, clock: Any = None, most_lives: int = MAX_LIVES, dialect: Dialect = DIALECT, **rules: Any
+    ) -> None:
+        self.dialect = dialect
         self.clock = clock or Clock()
         self.journal = RecordingJournal()
         self.bus = EventBus(self.clock, self.journal, self.wall_clock)
-        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules), DIALECT)
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(**rules), dialect)
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.stamps = Stamps(self.clock, self.wall_clock)
-        self.lives = CommandTracker(self.bus, DIALECT, self.clock, self.stamps, most_lives)
-        self.acks = AckTimes(self.bus, DIALECT, self.clock, self.stamps)
+        self.lives = CommandTracker(self.bus, dialect, self.clock, self.stamps, most_lives)
+        self.acks = AckTimes(self.bus, dialect, self.clock, self.stamps)
         self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
         self.commands = CommandRoutes(self.commanders)
         self.leases = Leases(

@@ -11,12 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AckOnlyCommandCodes, CommandDict, Commands
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.dialects.tma2022.enums import LimitsMask, PowerState
+from mtmount_twisted.dialects.tma2022.replies import SettingsSet
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api import catalogue
 from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.calls import Call, User
 from mtmount_twisted.replies import Replies
-from mtmount_twisted.wire.fields import kind_of
 from tests.support.web import as_read
 
 NOBODY = User("x", frozenset(), Source.CSC)
@@ -114,11 +115,18 @@ class CatalogueTests(SynchronousTestCase):
 
     def test_values(self) -> None:
         """A member of an enumeration stands in JSON by name, a timestamp with Z, a number as it is."""
-        timestamp = Replies[0].field_infos[3].kind
-        read = timestamp.read("2020-02-27T14:48:27.469")
-        self.assertEqual(json_value(timestamp, read), "2020-02-27T14:48:27.469Z")
-        self.assertEqual(json_value(kind_of(Source), Source.HHD), "HHD")
-        self.assertEqual(json_value(kind_of(float), 1.5), 1.5)
+        read = Replies[0].field_infos[3].kind.read("2020-02-27T14:48:27.469")
+        self.assertEqual(json_value(read), "2020-02-27T14:48:27.469Z")
+        self.assertEqual(json_value(Source.HHD), "HHD")
+        self.assertEqual(json_value(1.5), 1.5)
+
+    def test_values_of_2022(self) -> None:
+        """A bit mask stands in JSON as its number, a list as a list, and an object by its names."""
+        self.assertEqual(json_value(LimitsMask(5)), 5)
+        self.assertEqual(json_value((PowerState.ON, PowerState.OFF)), ["ON", "OFF"])
+        dates = {"created_date": "2019-11-07", "modified_date": ""}
+        told = json_value(SettingsSet(name="a", description="b", **dates))
+        self.assertEqual(told, {"name": "a", "description": "b", **dates})
 
 
 class RouteTests(SynchronousTestCase):

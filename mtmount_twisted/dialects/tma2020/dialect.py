@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topology
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mtmount_twisted.dialects.dialect import Deadlines, Dialect, FieldDescription, Header, Topology
 from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.wire.fields import utc_now, write_timestamp
-from mtmount_twisted.wire.messages import CommandMessage, FieldInfo, next_sequence_id
+from mtmount_twisted.wire.messages import BaseMessage, CommandMessage, FieldInfo, next_sequence_id
 
 from .codec import (
     decode_command,
@@ -58,6 +61,33 @@ def _completed(command: Command) -> Command:
     return command
 
 
+class ExtraData(NamedTuple):
+    """Description of the texts behind the fields of a reply; see `BaseMessage.has_extra_data`."""
+
+    name: str = "extra_data"
+    doc: str = "Further texts of the mount."
+    dtype: Any = tuple[str, ...]
+    default: tuple[str, ...] = ()
+    unit: str = ""
+    required: bool = False
+
+
+def _reply_fields(reply: type[Reply]) -> list[FieldDescription]:
+    fields: list[FieldDescription] = [info for info in reply.field_infos if not info.constant]
+    return [*fields, ExtraData()] if reply.has_extra_data else fields
+
+
+def _new_command(
+    command: type[CommandMessage], parameters: Mapping[str, Any], source: Source, sequence_id: int
+) -> CommandMessage:
+    return command(**parameters, source=source, sequence_id=sequence_id)
+
+
+def _fields_of(message: BaseMessage) -> dict[str, Any]:
+    fields = {info.name: getattr(message, info.name) for info in message.field_infos if not info.constant}
+    return fields | {"extra_data": message.extra_data} if message.has_extra_data else fields
+
+
 def _ask(commander: Commander, sequence_id: int | None = None, source: Source | None = None) -> AskForCommand:
     return AskForCommand(
         sequence_id=sequence_id or next_sequence_id(), source=source or Source.CSC, commander=commander
@@ -88,6 +118,8 @@ DIALECT = Dialect(
     replies=ReplyDict,
     short_name=short_name,
     parameters_of=_parameters_of,
+    reply_fields=_reply_fields,
+    text_pattern="^[^\\r\\n\\u0000]*$",
     command_names=_COMMAND_NAMES,
     reply_names=_REPLY_NAMES,
     example=int(CommandCode.AZIMUTH_AXIS_MOVE),
@@ -104,6 +136,8 @@ DIALECT = Dialect(
     acknowledged=new_acknowledgement,
     succeeded=new_end,
     refused=new_refusal,
+    new_command=_new_command,
+    fields_of=_fields_of,
     decode_command=decode_command,
     decode_reply=decode_reply,
     outcome_of=outcome_of,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mtmount_twisted.dialects.dialect import Deadlines, Dialect, Header, Topology
+from collections.abc import Mapping
+from typing import Any
+
+from mtmount_twisted.dialects.dialect import Deadlines, Dialect, FieldDescription, Header, Topology
 from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.sources import Source as AnySource
@@ -68,6 +71,28 @@ def _parameters_of(command: type[CommandMessage]) -> tuple[FieldInfo, ...]:
     return command.field_infos[NUM_HEADER_FIELDS:]
 
 
+def _reply_fields(reply: type[Reply]) -> tuple[FieldDescription, ...]:
+    return reply.field_infos
+
+
+def _new_command(
+    command: type[CommandMessage], parameters: Mapping[str, Any], source: AnySource, sequence_id: int
+) -> CommandMessage:
+    made: Any = command(**parameters, source=Source(source), sequence_id=sequence_id)
+    return completed(made)
+
+
+def _fields_of(message: Command | Reply) -> dict[str, Any]:
+    """Return the fields of a message; those of an `UnknownReply` by their names on the wire."""
+    if isinstance(message, UnknownReply):
+        return {"timestamp": message.timestamp, **message.parameters}
+    if isinstance(message, Command):
+        names = [info.name for info in message.field_infos if not info.constant]
+    else:
+        names = [info.name for info in type(message).field_infos]
+    return {name: getattr(message, name) for name in names}
+
+
 def _ask(commander: Commander, sequence_id: int | None = None, source: AnySource | None = None) -> Command:
     sender = Source.CSC if source is None else Source(source)
     ask = AskForCommand(sequence_id=sequence_id or 0, source=sender, commander=Source(commander))
@@ -117,6 +142,8 @@ DIALECT = Dialect(
     replies=ReplyDict,
     short_name=short_name,
     parameters_of=_parameters_of,
+    reply_fields=_reply_fields,
+    text_pattern="",
     command_names=_COMMAND_NAMES,
     reply_names=_REPLY_NAMES,
     example=int(CommandCode.AZIMUTH_MOVE),
@@ -133,6 +160,8 @@ DIALECT = Dialect(
     acknowledged=new_acknowledgement,
     succeeded=new_end,
     refused=new_refusal,
+    new_command=_new_command,
+    fields_of=_fields_of,
     decode_command=decode_command,
     decode_reply=decode_reply,
     outcome_of=outcome_of,

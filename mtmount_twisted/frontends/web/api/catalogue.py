@@ -8,18 +8,21 @@ that the schema of a command allows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import Enum, IntFlag
 from functools import cache
-from typing import Annotated
+from typing import Annotated, get_args, get_origin
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import fields
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, FieldDescription
 from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.answers import Name, Schema, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
-from mtmount_twisted.wire.messages import BaseMessage, CommandMessage, FieldInfo
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 MOST = 2**31 - 1
 LEAST = -(2**31)
@@ -28,13 +31,18 @@ numbers fit, and a larger number may overflow in the mount."""
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_SCHEMAS: dict[str, Schema] = {
-    "int": {"type": "integer"},
-    "float": {"type": "number", "format": "double"},
-    "bool": {"type": "boolean"},
-    "str": {"type": "string", "pattern": "^[^\\r\\n\\u0000]*$"},
-    "timestamp": {"type": "string", "format": "date-time"},
+_SCHEMAS: dict[object, Schema] = {
+    int: {"type": "integer"},
+    float: {"type": "number", "format": "double"},
+    bool: {"type": "boolean"},
+    datetime: {"type": "string", "format": "date-time"},
 }
+
+LINE = "^[^\\r\\n\\u0000]*$"
+"""The pattern of a text in a command: no command can have a line break in a text."""
+
+_PATTERNS = {"stripped": "^(?=\\S)[^\\r\\n\\u0000]*[^\\s\\u0000]$"}
+"""The pattern of a text in a command, by the name of its `Kind`, where `LINE` allows too much."""
 
 
 class Described(Shape, frozen=True, kw_only=True):
@@ -58,25 +66,46 @@ class Catalogue(Shape, frozen=True, kw_only=True):
     request: Schema
 
 
-def _field_schema(info: FieldInfo) -> Schema:
-    schema: Schema = {"description": info.doc}
-    if info.kind.name == "enum":
-        numbers = {member.name: int(member) for member in info.dtype}  # type: ignore[attr-defined]
-        schema |= {"type": "string", "enum": [*numbers], "title": info.dtype.__name__, "x-enum": numbers}
-    else:
-        schema |= _SCHEMAS[info.kind.name]
+def _field_schema(info: FieldDescription, text: str) -> Schema:
+    schema: Schema = {"description": info.doc, **_type_schema(info.dtype, text)}
     if info.unit:
         schema["x-unit"] = info.unit
-    if info.default is not None:
-        schema["default"] = json_value(info.kind, info.default)
+    if not info.required and info.default is not None:
+        schema["default"] = json_value(info.default)
     return schema
 
 
-def _fields_schema(infos: Iterable[FieldInfo]) -> Schema:
+def _type_schema(dtype: object, text: str) -> Schema:
+    """Return the schema of the values that `json_value` makes of a type.
+
+    :param text: the pattern of each text; empty for any text.
+    """
+    origin, parts = get_origin(dtype), get_args(dtype)
+    if origin is tuple:  # of any length, as all lists of the protocols
+        return {"type": "array", "items": _type_schema(parts[0], text)}
+    if origin is dict:
+        return {"type": "object"}
+    if type(None) in parts:
+        [one] = (part for part in parts if part is not type(None))
+        return {"anyOf": [_type_schema(one, text), {"type": "null"}]}
+    if isinstance(dtype, type) and issubclass(dtype, Enum) and not issubclass(dtype, IntFlag):
+        numbers = {member.name: int(member.value) for member in dtype}
+        return {"type": "string", "enum": [*numbers], "title": dtype.__name__, "x-enum": numbers}
+    if isinstance(dtype, type) and issubclass(dtype, IntFlag):
+        return {**_SCHEMAS[int], "x-bits": {member.name: int(member.value) for member in dtype}}
+    if isinstance(dtype, type) and issubclass(dtype, Struct):
+        members = {field.name: _type_schema(field.type, text) for field in fields(dtype)}
+        return {"type": "object", "properties": members, "additionalProperties": False}
+    if dtype is str:
+        return {"type": "string", "pattern": text} if text else {"type": "string"}
+    return dict(_SCHEMAS[dtype])
+
+
+def _fields_schema(infos: Iterable[FieldDescription], text: str) -> Schema:
     infos = tuple(infos)
     schema: Schema = {
         "type": "object",
-        "properties": {info.name: _field_schema(info) for info in infos},
+        "properties": {info.name: _field_schema(info, text) for info in infos},
         "additionalProperties": False,
     }
     if required := [info.name for info in infos if info.required]:
@@ -84,14 +113,17 @@ def _fields_schema(infos: Iterable[FieldInfo]) -> Schema:
     return schema
 
 
-def _doc(cls: type[BaseMessage]) -> str:
+def _doc(cls: type[object]) -> str:
     return (cls.__doc__ or "").partition("\n\n")[0]
 
 
-def _parameters(infos: Iterable[FieldInfo]) -> Schema:
-    parameters = _fields_schema(infos)
-    for schema in parameters["properties"].values():
-        if schema["type"] == "integer":
+def _parameters(infos: Sequence[FieldInfo]) -> Schema:
+    parameters = _fields_schema(infos, LINE)
+    for info in infos:
+        schema = parameters["properties"][info.name]
+        if info.kind.name in _PATTERNS:
+            schema["pattern"] = _PATTERNS[info.kind.name]
+        elif schema["type"] == "integer":
             schema |= {"minimum": LEAST, "maximum": MOST}
         elif "x-enum" in schema:  # generators of clients need one type in each enum, so there are two
             name, numbers = (
@@ -115,12 +147,9 @@ def _command(cls: type[CommandMessage], parameters: Schema, dialect: Dialect) ->
     )
 
 
-def _reply(cls: type[BaseMessage], code: int, code_name: str) -> Described:
-    schema = _fields_schema(info for info in cls.field_infos if not info.constant)
-    if cls.has_extra_data:
-        extra = {"description": "Further texts of the mount.", "type": "array"}
-        schema["properties"]["extra_data"] = extra | {"items": _SCHEMAS["str"], "default": []}
-    return Described(code=code, code_name=code_name, doc=_doc(cls), fields=schema)
+def _reply(cls: type[object], code: int, dialect: Dialect) -> Described:
+    schema = _fields_schema(dialect.reply_fields(cls), dialect.text_pattern)
+    return Described(code=code, code_name=dialect.reply_names[code], doc=_doc(cls), fields=schema)
 
 
 def _request(name: str, parameters: Schema) -> Schema:
@@ -136,14 +165,24 @@ def _request(name: str, parameters: Schema) -> Schema:
 
 
 @cache
+def offered(dialect: Dialect) -> dict[str, type[CommandMessage]]:
+    """Return the class of each command that a user may send, by name: all but the heartbeat.
+
+    The bridge itself sends the heartbeat of the commander that has command.
+    """
+    kinds = {code: dialect.kind_of(code) for code in dialect.commands}
+    return {kind.name: dialect.commands[code] for code, kind in kinds.items() if not kind.is_heartbeat}
+
+
+@cache
 def catalogue(dialect: Dialect) -> Catalogue:
     """Return the catalogue of all commands and replies of a dialect."""
-    parameters = {cls: _parameters(dialect.parameters_of(cls)) for cls in dialect.commands.values()}
-    requests = [_request(cls.__name__, schema) for cls, schema in parameters.items()]
-    names = dialect.reply_names
+    commands = offered(dialect)
+    parameters = {name: _parameters(dialect.parameters_of(cls)) for name, cls in commands.items()}
+    requests = [_request(name, schema) for name, schema in parameters.items()]
     return Catalogue(
-        commands={cls.__name__: _command(cls, schema, dialect) for cls, schema in parameters.items()},
-        replies={cls.__name__: _reply(cls, int(code), names[code]) for code, cls in dialect.replies.items()},
+        commands={name: _command(cls, parameters[name], dialect) for name, cls in commands.items()},
+        replies={cls.__name__: _reply(cls, int(code), dialect) for code, cls in dialect.replies.items()},
         request={"$schema": SCHEMA_DIALECT, "oneOf": requests},
     )
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import IntEnum
 from functools import cache
-from typing import Protocol, cast
+from typing import cast
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.sources import Source
@@ -24,7 +24,7 @@ from mtmount_twisted.frontends.web.http.calls import Fault, Problem
 from mtmount_twisted.wire.fields import FLOAT, INT, STR, TIMESTAMP
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
-from .catalogue import LEAST, MOST
+from .catalogue import LEAST, MOST, offered
 
 LONGEST_SHOWN = 80
 """The most characters of a wrong value or name in an answer."""
@@ -71,6 +71,7 @@ _READERS: dict[str, Callable[[FieldInfo, Json], object]] = {
     "bool": _read_bool,
     "enum": _read_enum,
     "str": lambda info, value: STR.check(value),
+    "stripped": lambda info, value: info.kind.check(value),
     "timestamp": _read_timestamp,
 }
 
@@ -78,7 +79,6 @@ _EXPECTED: dict[str, str] = {
     "int": f"an integer from {LEAST} to {MOST}",
     "float": "a finite number",
     "bool": "true or false",
-    "str": STR.expected,
     "timestamp": "a time as 2020-02-27T14:48:27.469Z",
 }
 
@@ -88,7 +88,7 @@ def expected_of(info: FieldInfo) -> str:
     if info.kind.name == "enum":
         members = cast("type[IntEnum]", info.dtype)
         return "one of " + ", ".join(f'"{member.name}" ({int(member)})' for member in members)
-    expected = _EXPECTED[info.kind.name]
+    expected = _EXPECTED.get(info.kind.name, info.kind.expected)
     return f"{expected} in {info.unit}" if info.unit else expected
 
 
@@ -101,17 +101,6 @@ def read_value(info: FieldInfo, value: Json) -> object:
         return _READERS[info.kind.name](info, value)
     except (ValueError, KeyError):
         raise ValueError(f"expected {expected_of(info)}, got {_shown(value)}") from None
-
-
-class CommandMaker(Protocol):
-    """A class of commands, which checks the values that it gets."""
-
-    def __call__(self, **values: object) -> CommandMessage: ...
-
-
-@cache
-def _commands(dialect: Dialect) -> dict[str, type[CommandMessage]]:
-    return {cls.__name__: cls for cls in dialect.commands.values()}
 
 
 @cache
@@ -143,20 +132,20 @@ def judge(body: Json, dialect: Dialect, source: Source, sequence_id: int) -> Com
         values = _values_of(cls, given, dialect, faults)
     if cls is None or faults:
         raise Problem(422, "not a command", tuple(faults))
-    return cast(CommandMaker, cls)(**values, source=source, sequence_id=sequence_id)
+    return dialect.new_command(cls, values, source, sequence_id)
 
 
 def parameters_of(command: CommandMessage, dialect: Dialect) -> JsonObject:
     """Return the fields of a command that a commander chose, as JSON values by name."""
     infos = dialect.parameters_of(type(command))
-    return {info.name: json_value(info.kind, getattr(command, info.name)) for info in infos}
+    return {info.name: json_value(getattr(command, info.name)) for info in infos}
 
 
 def _class_of(body: dict[str, Json], dialect: Dialect, faults: list[Fault]) -> type[CommandMessage] | None:
     if "command" not in body:
         faults.append(Fault("command", "missing, expected the name of a command"))
         return None
-    name, commands = body["command"], _commands(dialect)
+    name, commands = body["command"], offered(dialect)
     if not isinstance(name, str):
         faults.append(Fault("command", f"expected the name of a command, got {_shown(name)}"))
     elif name not in commands:

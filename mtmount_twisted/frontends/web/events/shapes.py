@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from enum import IntEnum
+from datetime import datetime
+from enum import Enum, IntFlag
 from functools import lru_cache
 from typing import Annotated, NamedTuple, cast
 
@@ -30,7 +31,7 @@ from mtmount_twisted.frontends.web.http.answers import (
 from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.journal.times import iso as iso
 from mtmount_twisted.visible import visible
-from mtmount_twisted.wire.fields import Kind
+from mtmount_twisted.wire.fields import write_timestamp
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 MAX_ROW = 2**63 - 1
@@ -66,13 +67,22 @@ def read_event_id(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def json_value(kind: Kind, value: object) -> Json:
-    """Return a field's value for JSON: an enumeration's member by name, a timestamp as ISO 8601 in UTC."""
-    match kind.name:
-        case "enum":
-            return cast(IntEnum, value).name
-        case "timestamp":
-            return f"{kind.write(value)}Z"  # as on the wire, where a leap second is one
+def json_value(value: object) -> Json:
+    """Return a field's value for JSON: an enumeration's member by name, a timestamp as ISO 8601 in UTC.
+
+    A bit mask is its number.
+    """
+    match value:
+        case IntFlag():
+            return int(value)
+        case Enum():
+            return value.name
+        case datetime():
+            return f"{write_timestamp(value)}Z"  # as on the wire of 2020, where a leap second is one
+        case tuple():
+            return [json_value(each) for each in value]
+        case Struct():
+            return {name: json_value(getattr(value, name)) for name in value.__struct_fields__}
     return cast(Json, value)
 
 
@@ -267,12 +277,4 @@ def _fields(line: bytes, command: bool, dialect: Dialect) -> JsonObject | None:
         message = dialect.decode_to_show(line, command)
     except LineError:
         return None
-    cls = type(message)
-    fields = {
-        info.name: json_value(info.kind, getattr(message, info.name))
-        for info in cls.field_infos
-        if not info.constant
-    }
-    if cls.has_extra_data:
-        fields["extra_data"] = list(message.extra_data)
-    return fields
+    return {name: json_value(value) for name, value in dialect.fields_of(message).items()}

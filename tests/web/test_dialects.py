@@ -1,0 +1,205 @@
+"""The page and the API in each dialect: the same routes, in the words of the controller's protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.config.settings import ClientLimits, WebSettings
+from mtmount_twisted.dialects.dialect import Dialect, DialectName, ReplyEnvelope, dialect_named
+from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.frontends.web.api import openapi
+from mtmount_twisted.frontends.web.api.catalogue import catalogue
+from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
+from mtmount_twisted.frontends.web.events.shapes import row_of, shape
+from mtmount_twisted.frontends.web.http.calls import Problem
+from mtmount_twisted.frontends.web.service import Areas, Parts
+from mtmount_twisted.journal.reading import Entry
+from mtmount_twisted.journal.recorder import JournalOff
+from tests.support.commanders import LOG
+from tests.support.web import as_read
+from tests.support.web_houses import WebCase, WebHouse, user
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+VECTORS = {"tma2020": DATA / "messages.jsonl", "tma2022": DATA / "tma2022" / "messages.jsonl"}
+
+
+def vectors(dialect: Dialect) -> Iterator[tuple[bytes, bool]]:
+    """Each line that the original wrote, and whether it is a command."""
+    for text in VECTORS[dialect.name].read_text(encoding="utf-8").splitlines():
+        vector = json.loads(text)
+        wire: str = vector["wire"]
+        yield wire.encode().removesuffix(dialect.terminator), "command_code" in vector["fields"]
+
+
+class Words:
+    """The messages of a dialect as the API has them."""
+
+    name: DialectName
+    assertEqual: Any
+    assertGreater: Any
+    assertNotIn: Any
+
+    def setUp(self) -> None:
+        self.dialect = dialect_named(self.name)
+        self.catalogue = as_read(catalogue(self.dialect))
+
+    def message(self, line: bytes, is_command: bool) -> dict[str, Any]:
+        """A line in the shape of an event."""
+        direction = "to" if is_command else "from"
+        row = (1, 1, "message", 0.0, "controller", 1, direction, 0, 0, 0, 0, "", line, self.dialect)
+        told: dict[str, Any] = as_read(shape(row_of(Entry(*row))))
+        return told
+
+    def test_every_reply_fits_its_schema(self) -> None:
+        """The fields of each reply of the original are those that the catalogue promises."""
+        seen = 0
+        for line, is_command in vectors(self.dialect):
+            reply = type(self.dialect.decode_to_show(line, is_command)).__name__
+            if is_command or reply not in self.catalogue["replies"]:
+                continue
+            seen += 1
+            described = self.catalogue["replies"][reply]
+            told = self.message(line, is_command)
+            schema = Draft202012Validator(described["fields"])
+            errors = [error.message for error in schema.iter_errors(told["fields"])]
+            self.assertEqual((errors, told["kind"]), ([], described["code_name"]), line)
+        self.assertGreater(seen, 20)
+
+    def test_every_command_can_be_sent(self) -> None:
+        """The schema and the reader of bodies agree about each command of the original."""
+        schema = Draft202012Validator(self.catalogue["request"])
+        seen = 0
+        for line, is_command in vectors(self.dialect):
+            if not is_command:
+                continue
+            command = self.dialect.decode_command(line)
+            name = type(command).__name__
+            body: Any = {"command": name, "parameters": as_read(parameters_of(command, self.dialect))}
+            if None in body["parameters"].values() or name not in self.catalogue["commands"]:
+                continue  # JSON has no NaN
+            seen += 1
+            self.assertEqual([error.message for error in schema.iter_errors(body)], [], line)
+            again = judge(body, self.dialect, Source.EUI, 7)
+            self.assertEqual(parameters_of(again, self.dialect), parameters_of(command, self.dialect))
+            self.assertEqual((again.sequence_id, int(again.source)), (7, Source.EUI))
+        self.assertGreater(seen, 100)
+
+    def test_heartbeat_is_not_offered(self) -> None:
+        """A user can't send the heartbeat, which the bridge sends."""
+        for code, command in self.dialect.commands.items():
+            if self.dialect.kind_of(int(code)).is_heartbeat:
+                self.assertNotIn(command.__name__, self.catalogue["commands"])
+
+    def test_unknown_reply(self) -> None:
+        """A line that is no message of the protocol has its text, and no fields."""
+        told = self.message(b"rubbish", False)
+        self.assertEqual((told["kind"], told["fields"], told["text"]), ("unreadable", None, "rubbish"))
+
+
+class Words2020(Words, SynchronousTestCase):
+    """The protocol of 2020."""
+
+    name = "tma2020"
+
+
+class Words2022(Words, SynchronousTestCase):
+    """The protocol of 2022."""
+
+    name = "tma2022"
+
+    def test_wrong_text(self) -> None:
+        """A text that the mount would strip is a fault, and says what is expected."""
+        body: Any = {"command": "SafetyReset", "parameters": {"what": " x"}}
+        problem = self.assertRaises(Problem, judge, body, self.dialect, Source.CSC, 1)
+        [fault] = problem.faults
+        self.assertEqual(fault.where, "parameters.what")
+        self.assertIn("no white space at its ends", fault.why)
+        self.assertFalse(Draft202012Validator(self.catalogue["request"]).is_valid(body))
+
+    def test_event_of_unknown_id(self) -> None:
+        """An event that has no class shows its parameters by their names on the wire."""
+        told = self.message(b'{"id":999,"timestamp":1.5,"parameters":{"newThing":[1,2]}}', False)
+        self.assertEqual(told["kind"], "code 999")
+        self.assertEqual(told["fields"], {"timestamp": 1.5, "newThing": [1, 2]})
+
+    def test_password_is_masked(self) -> None:
+        """The password in the mount's settings is never in an event."""
+        line = b'{"id":999,"timestamp":1.5,"parameters":{"Password":"hunter2"}}'
+        self.assertEqual(self.message(line, False)["fields"]["Password"], "*******")
+
+
+class House2022Tests(WebCase):
+    """The routes before a mount of 2022."""
+
+    def setUp(self, **rules: Any) -> None:
+        self.dialect = dialect_named("tma2022")
+        self.house = WebHouse(dialect=self.dialect, **rules)
+        self.night = user()
+
+    def answer(self, *answers: ReplyEnvelope) -> None:
+        """The mount answers the last command that it received, but for heartbeats."""
+        headers = [self.dialect.read_command(line) for line in self.house.link.read()]
+        header = [header for header in headers if not header.kind.is_heartbeat][-1]
+        self.house.link.say(*[answer.rewritten(header.sequence_id, header.source) for answer in answers])
+
+    def take_command(self) -> None:
+        """A user takes command."""
+        answering = self.lease({"take": True})
+        self.answer(self.dialect.acknowledged(1), self.dialect.succeeded())
+        self.assertEqual(self.told(answering).status, 200)
+
+    def test_life_of_command(self) -> None:
+        """A user takes command and moves the mount; the command's life has the Ack's time and the end."""
+        self.take_command()
+        answering = self.post("AzimuthMove", query="wait=done", position=10)
+        self.answer(self.dialect.acknowledged(2.5), self.dialect.succeeded())
+        body = self.told(answering).body
+        self.assertEqual((body["state"], body["ack_timeout"]), ("done", 2.5))
+        self.assertEqual(body["parameters"]["position"], 10)
+        self.assertEqual(self.holder, "web/night")
+
+    def test_pending(self) -> None:
+        """A pending command has the name of its class, and a refusal its explanation."""
+        self.take_command()
+        answering = self.post("AzimuthMove", query="wait=done", position=10)
+        [pending] = self.state()["in_flight"]
+        self.assertEqual((pending["command"], pending["code"]), ("AzimuthMove", 103))
+        self.answer(self.dialect.refused("no power"))
+        self.assertEqual(self.told(answering).body["explanation"], "no power")
+        [refusal] = as_read(self.house.acks.shape())["refusals"]
+        self.assertEqual((refusal["command"], refusal["explanation"]), ("AzimuthMove", "no power"))
+
+    def test_state(self) -> None:
+        """The state has the axes, the mount's own words and the alarms."""
+        self.house.link.say(
+            b'{"id":50,"timestamp":1.5,"parameters":{"state":"Enable"}}',
+            b'{"id":200,"timestamp":1.5,"parameters":{"axis":1,"inPosition":true}}',
+            b'{"id":11,"timestamp":1.5,"parameters":{"name":"hot","subsystemId":900,"subsystemInstance":"X",'
+            b'"active":false,"code":905,"description":"too hot","latched":true}}',
+        )
+        state = self.state()
+        self.assertEqual(state["mount"]["description"], "Enable")
+        self.assertEqual(state["axes"]["elevation"]["in_position"], True)
+        [error] = state["errors"]
+        wanted = {"code": 905, "subsystem": "MIRROR_COVERS", "description": "too hot", "latched": True}
+        self.assertEqual({name: error[name] for name in wanted}, wanted)
+
+    def test_document(self) -> None:
+        """The OpenAPI document is valid, and names the commands of this dialect."""
+        house = self.house
+        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[])
+        parts = Parts(served, house.bus, JournalOff(), ClientLimits())
+        areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
+        self.addCleanup(areas.close)
+        document = openapi.document(areas.routes, "1.2")
+        OpenAPIV31SpecValidator(document).validate()
+        self.assertIn("AzimuthMove", document["components"]["schemas"])
+        self.assertNotIn("AzimuthAxisMove", json.dumps(document))
