@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.web.http.places import Place, Places
+from mtmount_twisted.frontends.web.http.places import GRACE, Place, Places
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.known_addresses import KNOWN_TIME, MAX_KNOWN
 
@@ -30,6 +30,7 @@ class PlacesTests(SynchronousTestCase):
         """A connection from an address; None if it is refused."""
         held = Held()
         held.place = self.places.take(held, host)
+        self.clock.advance(GRACE)
         return None if held.place is None else held
 
     def stay(self, host: str, number: int = 1) -> list[Held]:
@@ -149,6 +150,22 @@ class PlacesTests(SynchronousTestCase):
             while self.closed:
                 self.go(self.closed.pop())
         self.stay("", 4)
+
+    def test_newcomer_has_time_to_show_a_token(self) -> None:
+        """A new connection does not give way while observers hold places with unfinished requests."""
+        for _ in range(7):
+            self.observe("")
+        newest = Held()
+        newest.place = self.places.take(newest, "")
+        for _ in range(20):
+            other = Held()
+            other.place = self.places.take(other, "")
+            while self.closed:
+                self.assertIsNot(self.closed[0], newest)
+                self.go(self.closed.pop(0))
+            if other.place is not None:
+                self.accept(other, observes=True)
+        self.accept(newest)
 
     def test_closing_ones_count(self) -> None:
         """A connection that gave way counts until it is gone."""

@@ -243,6 +243,7 @@ class WebService(Service):
     def _listens(self, port: IListeningPort, site: WebSite) -> None:
         if self._site is site:
             self._port = port
+            site.accept_slowly(port)
         else:  # it was stopped meanwhile
             port.stopListening()
 

@@ -19,6 +19,9 @@ from mtmount_twisted.net.known_addresses import KnownAddresses
 KEPT_FREE = 4
 """One place in four is kept free for newcomers, by closing idle connections."""
 
+GRACE = 0.25
+"""The time in which a new connection can show a token before it gives way to newcomers, in seconds."""
+
 
 class Occupant(Protocol):
     """A connection that has a place."""
@@ -41,6 +44,7 @@ class Place(Generic[C]):
 
     :ivar connection: the connection.
     :ivar network: the network of the peer, as `client_network` names it.
+    :ivar since: the time at which the connection got the place (clock, s).
     :ivar accepted: True once a request on the connection was accepted.
     :ivar observes: True if the last accepted request was that of an observer.
     :ivar leaving: True once the connection has begun to close.
@@ -48,6 +52,7 @@ class Place(Generic[C]):
 
     connection: C
     network: str
+    since: float
     accepted: bool = False
     observes: bool = False
     leaving: bool = False
@@ -69,6 +74,7 @@ class Places(Generic[C]):
         self._total = total
         self._per_address = per_address
         self._strangers = total - total // 2
+        self._now = now
         self._close = close
         self._places: ByNetwork[Place[C]] = ByNetwork()
         self._known = KnownAddresses(now)
@@ -91,7 +97,7 @@ class Places(Generic[C]):
         full = bool(network) and len(self._places.of(network)) >= self._per_address
         if full and not self._replace_idle(self._places.of(network)):
             return None
-        place = Place(connection, network)
+        place = Place(connection, network, self._now())
         self._places.add(network, place)
         self._count += 1
         if not full:
@@ -170,9 +176,10 @@ class Places(Generic[C]):
     def _close_one_of(self, groups: Iterable[Collection[Place[C]]], newest: Place[C], bound: int) -> None:
         """Close the oldest connection without an accepted request, or else the one that is idle for longest.
 
-        If no place is left, the oldest connection of an observer may be closed too, because an unfinished
-        request must not hold a place that a stop needs. A connection that waits for an answer is never
-        closed. The address with the most connections is searched first.
+        A new connection has `GRACE` to show a token. If no place is left, the oldest connection of an observer
+        is closed, because an unfinished request must not hold a place that a stop needs; or else the oldest
+        one that still has `GRACE`. A connection that waits for an answer is never closed. The address with
+        the most connections is searched first.
 
         :param groups: the connections to choose from, by address.
         :param bound: the number of places that they share.
@@ -183,9 +190,10 @@ class Places(Generic[C]):
             staying = [place for place in places if not place.leaving and place is not newest]
             free = [place for place in staying if not place.connection.is_asking]
             unproven = next((place for place in free if not place.accepted), None)
-            chosen = unproven or _longest_idle(staying)
+            is_fresh = unproven is not None and self._now() < unproven.since + GRACE
+            chosen = (None if is_fresh else unproven) or _longest_idle(staying)
             if chosen is None and is_full:
-                chosen = next((place for place in free if place.observes), None)
+                chosen = next((place for place in free if place.observes), unproven)
             if chosen is not None:
                 self._give_up(chosen)
                 return
