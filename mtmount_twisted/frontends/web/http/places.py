@@ -176,10 +176,10 @@ class Places(Generic[C]):
     def _close_one_of(self, groups: Iterable[Collection[Place[C]]], newest: Place[C], bound: int) -> None:
         """Close the oldest connection without an accepted request, or else the one that is idle for longest.
 
-        A new connection has `GRACE` to show a token. If no place is left, the oldest connection of an observer
-        is closed, because an unfinished request must not hold a place that a stop needs; or else the oldest
-        one that still has `GRACE`. A connection that waits for an answer is never closed. The address with
-        the most connections is searched first.
+        A new connection has `GRACE` to show a token. If no place is left, the oldest connection of an
+        observer is closed, because an unfinished request must not hold a place that a stop needs; or else the
+        oldest one that still has `GRACE`. A connection that waits for an answer is never closed. The address
+        with the most connections is searched first.
 
         :param groups: the connections to choose from, by address.
         :param bound: the number of places that they share.
