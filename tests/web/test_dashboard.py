@@ -886,8 +886,30 @@ class TestModules(DashboardCase):
                 "NoAck: BothAxesStop of web/night (not powered)",
             ),
             (("ACK", {"sequence_id": 10}), "Ack of #10"),
+            (("CMD_ACKNOWLEDGED", {"sequence_id": 7}), "Ack: AzimuthAxisMove of csc"),
+            (("CMD_SUCCEEDED", {"sequence_id": 8}), "Done: LockMotors of hhd"),
+            (("CMD_REJECTED", {"sequence_id": 10, "explanation": "no"}), "Rejected of #10 (no)"),
+            (("CMD_SUPERSEDED", {"sequence_id": 10}), "Superseded of #10"),
         ]
         return self.call(script, [given for given, text in answers], [text for given, text in answers])
+
+    def test_events_in_words(self) -> Deferred[None]:
+        """An event is told in the same words in both dialects, though its fields have other names."""
+        script = """({ words }, events) =>
+            events.map(([kind, fields]) => words.word({kind, fields}, new Map()))"""
+        alarm = {"code": 905, "active": True}
+        events: list[tuple[Any, str]] = [
+            (("IN_POSITION", {"what": 1, "in_position": True}), "elevation in position"),
+            (
+                ("IN_POSITION", {"axis": "CAMERA_CABLE_WRAP", "in_position": False}),
+                "camera cable wrap not in position",
+            ),
+            (("WARNING", {**alarm, "subsystem": "900. X"}), "warning 905, 900. X"),
+            (("ERROR", {**alarm, "subsystem_instance": "X", "name": "hot"}), "error 905, X: hot"),
+            (("ON_STATE_INFO", {"description": "Enabled"}), "Enabled"),
+            (("STATE_INFO", {"state": "Enable"}), "Enable"),
+        ]
+        return self.call(script, [given for given, text in events], [text for given, text in events])
 
     def test_durations(self) -> Deferred[None]:
         """Durations are told in the units that a glance wants."""

@@ -487,5 +487,8 @@ class TestTrackingModules(DashboardCase):
             ({**ack, "peer": "hhd", "sequence_id": 7}, False),
             ({**ack, "kind": "NOACK", "peer": "controller", "sequence_id": 70}, False),
             ({"type": "change", "kind": "link_up"}, False),
+            ({**track, "command": "AzimuthTrackTarget", "step": "ack"}, True),
+            ({"type": "message", "kind": "BOTH_AXES_TRACK_TARGET"}, True),
+            ({**ack, "kind": "CMD_ACKNOWLEDGED", "peer": "csc", "sequence_id": 7}, True),
         ]
         return self.call(script, [given for given, _ in cases], [wanted for _, wanted in cases])

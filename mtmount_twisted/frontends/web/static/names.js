@@ -4,7 +4,8 @@
 
 const MOST = 2000; // commands
 const OWN_IDS = new Set(["controller", "observers", "everyone"]); // their messages have the bridge's ids
-const TRACK = /(Track|_TRACK)$/; // the class of a command, or the name of its code
+const TRACK = /(Track|TrackTarget|_TRACK|_TRACK_TARGET)$/; // the class of a command, or the name of its code
+const ACKS = new Set(["ACK", "CMD_ACKNOWLEDGED"]); // in tma2020, in tma2022
 
 const HARMLESS = new Set(["received", "sent", "ack"]); // steps of a track command that went well
 
@@ -35,7 +36,7 @@ export class Names {
   isTracking({ type, kind, peer, command, step, sequence_id: id }) {
     if (type === "step") return TRACK.test(command) && HARMLESS.has(step);
     if (type !== "message") return false;
-    if (kind === "ACK") return this.tracks.has(OWN_IDS.has(peer) ? ` ${id}` : `${peer} ${id}`);
+    if (ACKS.has(kind)) return this.tracks.has(OWN_IDS.has(peer) ? ` ${id}` : `${peer} ${id}`);
     return TRACK.test(kind);
   }
 }

@@ -12,7 +12,8 @@ import { EventStream } from "./stream.js";
 const APART = 400; // least ms between two reads of the state
 const RETRY = 2000; // ms until the next read, after a failure or without events
 const MOST_KEPT = 200; // events for a tab that opens later: the journal may not have them yet
-const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "IN_POSITION"]); // replies that change the state
+// Events that change the state; the state info has another name in each dialect.
+const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "STATE_INFO", "IN_POSITION"]);
 
 export class Source {
   // on: {state(state), events(events), live(live), refused({status, message})}

@@ -15,7 +15,7 @@ const MOST_OLDER = 3000; // rows, including older entries
 const PAGE = 500; // entries of the journal at once
 const ENOUGH = 100; // rows after which "Older" ends
 const MOST_PAGES = 10; // pages that "Older" reads
-const LOUD = new Set(["ERROR", "WARNING", "NOACK"]);
+const LOUD = new Set(["ERROR", "WARNING", "NOACK", "CMD_REJECTED", "CMD_FAILED", "CMD_SUPERSEDED"]);
 
 // The filter of each choice. "mount" shows a line of the mount once, without its copies to commanders.
 const KINDS = {

@@ -9,17 +9,25 @@ function answer(what, { sequence_id: key }, named) {
   if (named.has(key)) return `${what}: ${named.get(key)}`;
   return key === undefined ? what : `${what} of #${key}`;
 }
-const about = ({ active, code, subsystem }, what) => `${active ? what : `${what} over:`} ${code}, ${subsystem}`;
+const about = ({ active, code, ...from }, what) => `${active ? what : `${what} over:`} ${code}, ${origin(from)}`;
+const origin = ({ subsystem, subsystem_instance: instance, name }) => subsystem ?? `${instance}: ${name}`;
 
+// The messages of tma2020, then those of tma2022 with another name.
 const SAID = {
   ACK: (fields, named) => answer("Ack", fields, named),
   DONE: (fields, named) => answer("Done", fields, named),
   NOACK: (fields, named) => `${answer("NoAck", fields, named)} (${fields.explanation})`,
   ON_STATE_INFO: (fields) => fields.description,
-  IN_POSITION: (fields) =>
-    `${AXES[fields.what] ?? fields.what} ${fields.in_position ? "in position" : "not in position"}`,
+  IN_POSITION: ({ what, axis, in_position: is }) =>
+    `${axis?.toLowerCase().replaceAll("_", " ") ?? AXES[what] ?? what} ${is ? "in position" : "not in position"}`,
   WARNING: (fields) => about(fields, "warning"),
   ERROR: (fields) => about(fields, "error"),
+  CMD_ACKNOWLEDGED: (fields, named) => answer("Ack", fields, named),
+  CMD_SUCCEEDED: (fields, named) => answer("Done", fields, named),
+  CMD_REJECTED: (fields, named) => `${answer("Rejected", fields, named)} (${fields.explanation})`,
+  CMD_FAILED: (fields, named) => `${answer("Failed", fields, named)} (${fields.explanation})`,
+  CMD_SUPERSEDED: (fields, named) => answer("Superseded", fields, named),
+  STATE_INFO: (fields) => fields.state,
 };
 
 // A message of the mount in a few words; `named` maps keys to commands, as in the store.
