@@ -45,7 +45,7 @@ SOURCES = (
 LEVELS = {"warning": "warning", "error": "error", "exception": "error", "critical": "critical"}
 """The methods of a logger for what should worry somebody, with the level that the log shows."""
 
-WRAPPERS = {("recorder.py", "text")}
+WRAPPERS = {("recorder.py", "text"), ("arbiter.py", "text"), ("effects.py", "effect.text")}
 """Where what is logged is another's text, which is found there."""
 
 SPELLED_OUT = {
@@ -89,18 +89,21 @@ def literal(node: ast.expr, scopes: list[ast.AST]) -> str | None:
 def level_of(call: ast.Call, tree: ast.Module) -> str | None:
     """The level that a call logs at; "" where that depends; None if it does not, or nobody need worry."""
     method = call.func
+    if isinstance(method, ast.Name) and method.id == "Log":  # the bridge's effect
+        first = ast.unparse(call.args[0])
+        return LEVELS.get(first.partition(".")[2].lower()) if first.startswith("logging.") else ""
     if not isinstance(method, ast.Attribute):
         return None
     to = ast.unparse(method.value)
     if method.attr in LEVELS and to.endswith("log"):
         return LEVELS[method.attr]
-    is_log = (method.attr == "log" and to.endswith("log")) or (method.attr == "_tell" and to == "self")
-    if not is_log:
+    own = method.attr in ("_tell", "_log") and to == "self"
+    if not own and not (method.attr == "log" and to.endswith("log")):
         return None
     first = ast.unparse(call.args[0])
     if first.startswith("logging."):
         return LEVELS.get(first.partition(".")[2].lower())
-    return "" if method.attr == "log" else None
+    return None if method.attr == "_tell" else ""
 
 
 def said_in(path: Path) -> Iterator[Said]:
@@ -113,9 +116,11 @@ def said_in(path: Path) -> Iterator[Said]:
             continue
         at = 0 if LEVELS.keys() & {getattr(call.func, "attr", "")} else 1
         around = [each for each in functions if call in ast.walk(each)]
-        text = literal(call.args[at], [*reversed(around), tree])
-        if text is None and (path.name, ast.unparse(call.args[at])) in WRAPPERS:
+        name = ast.unparse(call.args[at])
+        given = {argument.arg for each in around for argument in each.args.args}
+        if name.partition(".")[0] in given and (path.name, name) in WRAPPERS:
             continue
+        text = literal(call.args[at], [*reversed(around), tree])
         if text is None:
             raise AssertionError(f"{path.name}:{call.lineno}: can't tell what is logged")
         if not re.search("[a-z]", pattern(text)):
