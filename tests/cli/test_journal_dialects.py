@@ -5,15 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from contextlib import closing, redirect_stderr, redirect_stdout
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.cli.journal import main
 from mtmount_twisted.cli.journal.following import Follower
+from mtmount_twisted.cli.journal.options import parse_options
+from mtmount_twisted.cli.journal.program import replay
 from mtmount_twisted.cli.journal.replay import Recorded, renewed
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT as TMA2022
+from mtmount_twisted.dialects.tma2022.enums import CommandCode
 from mtmount_twisted.journal.reading import Wanted, first_and_last, open_journal
+from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from tests.support.journals import STAMP, START, JournalCase
 
 TAI = b"1795363480.0"
@@ -127,16 +133,39 @@ class ProgramTests(JournalCase):
         self.writer.turn()
         self.assertEqual([(entry.run, entry.dialect.name) for entry in follower.look()], [(3, "tma2020")])
 
-    def test_replay(self) -> None:
-        """A replay sends commands of one dialect, over the connections that the dialect has."""
+    def test_replay_of_two_dialects(self) -> None:
+        """A replay sends commands of one dialect."""
         status, lines, err = self.program("replay", "--peer", "CSC")
         self.assertEqual((status, lines), (2, []))
         self.assertEqual(
             err, "mtmount-journal: CSC: the commands are in tma2020 and tma2022: select a run with --run\n"
         )
-        status, lines, err = self.program("replay", "--peer", "CSC", "--run", "2")
-        self.assertEqual((status, lines, err.count("\n")), (2, [], 1))
-        self.assertIn("CSC: the commands are in tma2022, which uses one connection in both directions", err)
+
+
+class ReplayTests(TestCase):
+    """A replay of `tma2022` to the simulator, over sockets."""
+
+    timeout = 20
+
+    async def test_replay(self) -> None:
+        """Commands go out and answers come in over one connection, each in the words of the dialect."""
+        simulator = SimulatorService(
+            command_port=0, telemetry_port=0, operation_manager=False, log=logging.getLogger("tests.replay")
+        )
+        simulator.startService()
+        self.addCleanup(simulator.stopService)
+        port, _ = simulator.port_numbers()
+        commands = [
+            Recorded(START + code / 1000, code, b"7\n%d\n1\n%b\n%d" % (code, TAI, value), TMA2022)
+            for code, value in ((CommandCode.ASK_FOR_COMMAND, 1), (31, 7))
+        ]
+        options = parse_options(["replay", "--peer", "CSC", "--command-port", str(port), "--speed", "100"])
+        output = io.StringIO()
+        self.assertEqual(await replay(reactor, options, TMA2022, commands, output), 0)
+        lines = output.getvalue().splitlines()
+        self.assertIn("replay -> controller    command     #1 AskForCommand commander=CSC", lines[0])
+        self.assertTrue(any("controller -> replay    done        #1 AskForCommand" in line for line in lines))
+        self.assertEqual(lines[-1], "2 commands: 1 done, 1 noack")
 
 
 class LineTests(SynchronousTestCase):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.errors import ConnectTimeoutError
+from mtmount_twisted.net.pair import ConnectionPair
 
 SAY_AFTER = 1.5
 """Time without a connection after which the program reports the reason, in seconds."""
@@ -32,7 +32,7 @@ PAGE_ADVICE = {
 """The same as `PORT_ADVICE` for the page. About other causes the daemon's log has more."""
 
 
-async def wait_connected(pair: ClientServerPair[Any], timeout: float, say: Callable[[str], object]) -> None:
+async def wait_connected(pair: ConnectionPair[Any], timeout: float, say: Callable[[str], object]) -> None:
     """Wait until a pair is connected. After `SAY_AFTER`, call `say` with the missing part.
 
     :param timeout: longest wait in seconds.

@@ -34,6 +34,8 @@ from mtmount_twisted.journal.reading import (
     rows,
 )
 from mtmount_twisted.journal.schema import CONTROLLER
+from mtmount_twisted.net.duplex import DuplexConnection
+from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.visible import visible
 
@@ -162,11 +164,6 @@ def _replay(options: argparse.Namespace) -> int:
     if any(command.dialect is not dialect for command in commands):
         names = " and ".join(sorted({command.dialect.name for command in commands}))
         return complain(f"{options.peer[0]}: the commands are in {names}: select a run with --run")
-    if dialect.topology is not Topology.PAIR:
-        return complain(
-            f"{options.peer[0]}: the commands are in {dialect.name}, which uses one connection in both"
-            " directions; replay can only use a pair of connections"
-        )
     from twisted.internet import reactor
 
     return _run(reactor, options, dialect, commands)
@@ -204,11 +201,7 @@ async def replay(
         entry = Entry(*where, 0, 0, 0, 0, "", line, dialect)
         output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
 
-    pair: ClientServerPair[bytes] = ClientServerPair(
-        *("replay", options.host, options.command_port, options.reply_host, options.reply_port, _LOG),
-        carries=lines_of(dialect),
-        reactor=reactor,
-    )
+    pair = _connections(reactor, options, dialect)
     try:
         await pair.wait_server_port()
         await wait_connected(pair, options.connect_timeout, complain)
@@ -226,6 +219,15 @@ async def replay(
     told = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
     output.write(f"{len(commands)} commands: {told}\n")
     return 1 if outcomes["unanswered"] else 0
+
+
+def _connections(reactor: Any, options: argparse.Namespace, dialect: Dialect) -> ConnectionPair[bytes]:
+    """Connect to the receiver of the commands, in the way of the dialect."""
+    there, carries = (options.host, options.command_port), lines_of(dialect)
+    if dialect.topology is Topology.DUPLEX:
+        return DuplexConnection("replay", *there, _LOG, carries=carries, reactor=reactor)
+    here = options.reply_host, options.reply_port
+    return ClientServerPair("replay", *there, *here, _LOG, carries=carries, reactor=reactor)
 
 
 _DO = {"tail": tail, "show": _show, "export": _export, "replay": _replay}

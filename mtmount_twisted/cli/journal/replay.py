@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
-from mtmount_twisted.client.communicator import ClientServerPair
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import (
     ConnectionLostError,
@@ -25,6 +24,7 @@ from mtmount_twisted.errors import (
 from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.journal.schema import STEPS, is_end
 from mtmount_twisted.net.deadlines import FairClock
+from mtmount_twisted.net.pair import ConnectionPair
 
 FIRST_SEQUENCE_ID = 1
 
@@ -79,7 +79,7 @@ def renewed(command: Recorded, sequence_id: int, now: float, *, keep_tai: bool =
 class Replay:
     """One replay.
 
-    :param pair: connected to the receiver of the commands.
+    :param pair: the connections to the receiver of the commands, which are up.
     :param dialect: the dialect of all commands and of their answers.
     :param speed: factor by which the replay is faster than the recording.
     :param patience: longest wait for answers after the last command, in seconds.
@@ -89,7 +89,7 @@ class Replay:
     def __init__(
         self,
         reactor: Any,
-        pair: ClientServerPair[bytes],
+        pair: ConnectionPair[bytes],
         dialect: Dialect,
         show: Callable[[str, bytes], None],
         wall_clock: Callable[[], float],
