@@ -156,7 +156,7 @@ class ReplayTests(TestCase):
         self.addCleanup(simulator.stopService)
         port, _ = simulator.port_numbers()
         commands = [
-            Recorded(START + code / 1000, code, b"7\n%d\n1\n%b\n%d" % (code, TAI, value), TMA2022)
+            Recorded(START, code, b"7\n%d\n1\n%b\n%d" % (code, TAI, value), TMA2022)
             for code, value in ((CommandCode.ASK_FOR_COMMAND, 1), (31, 7))
         ]
         options = parse_options(["replay", "--peer", "CSC", "--command-port", str(port), "--speed", "100"])
