@@ -46,7 +46,7 @@ def _commander(text: str) -> Commander:
 OF_2020 = ("reply-host", "reply-port")
 """The options that only the simulator of 2020 has."""
 
-FLAGS_OF_TODAY = ("ready", "no-operation-manager")
+FLAGS_OF_TODAY = ("ready", "no-operation-manager", "vendor-events")
 OF_TODAY = ("telemetry-port", "heartbeat-timeout", "event-period", "noise", *FLAGS_OF_TODAY)
 """The options that only the simulator of today has."""
 
@@ -91,6 +91,11 @@ class Options(daemon.OneLineOptions):
     optFlags = [  # noqa: RUF012
         ["realistic", None, "take minutes to warm up, as a real mount does"],
         ["ready", None, "tma2022: start with power, oil and homing done"],
+        [
+            "vendor-events",
+            None,
+            "tma2022: send what the vendor's documents have and the mock controller has not",
+        ],
         ["no-operation-manager", None, "tma2022: do not send the Operation Manager's state (event 50)"],
         ["verbose", "v", "log more"],
     ]
@@ -228,6 +233,7 @@ def _make_service_of_today(options: Options, reactor: Any, log: logging.Logger) 
         ready=bool(options["ready"]),
         event_period=options["event-period"] or 0.0,
         operation_manager=not options["no-operation-manager"],
+        vendor_events=bool(options["vendor-events"]),
         noise=options["noise"] or 0.0,
         noise_seed=options["fault-seed"],
         faults=options["faults"],

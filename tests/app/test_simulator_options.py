@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from twisted.internet import reactor
@@ -15,7 +16,7 @@ from mtmount_twisted.dialects.tma2022 import commands as c
 from mtmount_twisted.dialects.tma2022.enums import PowerState, Source, System
 from mtmount_twisted.simulator.faults import Fault
 from tests.support.mounts_of_today import Lines
-from tests.support.programs import HOST, LOG, ProgramCase
+from tests.support.programs import HOST, LOG, ROOT, ProgramCase
 
 TODAY = "--dialect=tma2022"
 SERVING = rf"serving a commander of tma2022 on {HOST}:(\d+), telemetry on {HOST}:(\d+)"
@@ -59,6 +60,13 @@ class OptionTests(SynchronousTestCase):
         ):
             self.assertIn("the simulator of tma2020 has no such option", self.line(word))
         self.assertIn("--no-operation-manager: the simulator", self.line("--no-operation-manager"))
+
+    def test_page(self) -> None:
+        """The page has each option that this simulator has, and no other."""
+        page = (ROOT / "docs" / "reference" / "simulator-tma2022.rst").read_text(encoding="utf-8")
+        on_page = set(re.findall(r"^``--([\w-]+)", page, re.MULTILINE)) - {"reply-host"}
+        own = {*simulator_tap.Options().keys(), "fault"} - {"dialect", *simulator_tap.OF_2020}
+        self.assertEqual(on_page, own)
 
     def test_faults_by_dialect(self) -> None:
         """A fault is read with the codes of the dialect, wherever the option stands."""

@@ -429,3 +429,39 @@ class LimitsTests(SynchronousTestCase):
         self.assertEqual((event.system, event.limits), (System.ELEVATION, (LimitsMask.L1_MIN,)))
         events = [reply for reply in bench.ask(c.StateInfo()) if isinstance(reply, r.LimitsReply)]
         self.assertEqual([int(reply.limits[0]) for reply in events], [0, 1, 0])
+
+
+class VendorTests(SynchronousTestCase):
+    """The events of the vendor's documents that the mock controller does not have."""
+
+    def test_oil(self) -> None:
+        """Event 102 comes on change, and in the state; without the option it does not come."""
+        off = c.OilSupplySystemPower(on=False)
+        [event] = [
+            reply
+            for reply in Bench(vendor_events=True).ask(off)
+            if isinstance(reply, r.OilSupplySystemStateReply)
+        ]
+        self.assertEqual((event.cooling, event.oil, event.main_pump), (PowerState.OFF,) * 3)
+        self.assertIn("OilSupplySystemStateReply", names(Bench(vendor_events=True).ask(c.StateInfo())))
+        self.assertNotIn("OilSupplySystemStateReply", names(Bench().ask(off)))
+
+    def test_chiller_mode(self) -> None:
+        """Event 103 has modes in place of bools."""
+        bench = Bench(vendor_events=True)
+        ambient = c.MainCabinetThermalTrackAmbient(track_ambient=True, setpoint=3)
+        [event] = [reply for reply in bench.ask(ambient) if isinstance(reply, r.ChillerStateReply)]
+        self.assertEqual((event.chiller_mode, event.track_ambient), ((0,), None))
+        self.assertEqual(event.follows_ambient, (True,))
+
+    def test_late_targets(self) -> None:
+        """Late targets of azimuth are alarm 160, which the reset ends."""
+        bench = Bench(vendor_events=True)
+        bench.ask(c.AzimuthEnableTracking(on=True))
+        bench.ask(c.AzimuthTrackTarget(position=1, velocity=0, tai=bench.tai()))
+        said = bench.wait(6)
+        errors = [(each.code, each.active, each.latched) for each in said if isinstance(each, r.ErrorReply)]
+        self.assertEqual(errors, [(160, True, True), (160, False, True)])
+        self.assertEqual(bench.mount.azimuth.power_state, PowerState.FAULT)
+        self.assertIn("ErrorReply", names(bench.ask(c.AzimuthResetAlarm())))
+        self.assertEqual(bench.refusal(c.AzimuthPower(on=True)), "")

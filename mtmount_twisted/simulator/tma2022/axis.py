@@ -82,6 +82,7 @@ class Axis(Device):
     :ivar paused: True if tracking is enabled and paused.
     :ivar homed: True if it is homed.
     :ivar goal: goal of the last point-to-point move, deg.
+    :ivar targets_lost: called when no target came in time; by default it raises an alarm.
     :ivar limits_reached: the limits in its event 300. They are for a program to set; `SimulatedMount.look`
         then sends the event.
     """
@@ -113,6 +114,7 @@ class Axis(Device):
         self._part = Part(world)
         self.parts.append(self._part)
         self._silence: IDelayedCall | None = None
+        self.targets_lost: Callable[[], None] = lambda: self.raise_alarm("Tracking timed out")
 
     # State.
 
@@ -355,7 +357,7 @@ class Axis(Device):
     def _lost_targets(self) -> None:
         self._silence = None
         self.world.log.info("%s: alarm: no tracking target in time", self.system.name)
-        self.raise_alarm("Tracking timed out")
+        self.targets_lost()
 
     def halt(self) -> None:
         """Brake to a stop, end tracking and forget the target."""

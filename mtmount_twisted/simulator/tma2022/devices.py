@@ -211,6 +211,10 @@ class Oil(Device):
         """Its power, as event 100 has it: on if all three are."""
         return PowerState.TURNING_ON if self._part.is_busy else _state(self.in_alarm, all(self.parts_on))
 
+    def part_states(self) -> tuple[PowerState, ...]:
+        """Return the power of cooling, circulation pump and main pump, as event 102 has it."""
+        return tuple(_state(self.in_alarm, on) for on in self.parts_on)
+
     def set_mode(self, auto: bool) -> Plan:
         """Set auto or manual mode."""
         return instantly(lambda _: setattr(self, "auto", auto))

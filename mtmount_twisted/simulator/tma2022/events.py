@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mtmount_twisted.dialects.tma2022.enums import ElevationLockingPinMotionState, PowerState, System
+from mtmount_twisted.dialects.tma2022.enums import (
+    ChillerMode,
+    ElevationLockingPinMotionState,
+    PowerState,
+    System,
+)
 from mtmount_twisted.dialects.tma2022.replies import (
     AxisMotionStateReply,
     AzimuthToppleBlockReply,
@@ -26,12 +31,13 @@ from mtmount_twisted.dialects.tma2022.replies import (
     MirrorCoverLocksMotionStateReply,
     MirrorCoversMotionStateReply,
     MotionControllerStateReply,
+    OilSupplySystemStateReply,
     PowerStateReply,
     Reply,
 )
 
 from .axis import Axis
-from .devices import COVERS, Deployables, Thermal
+from .devices import COVERS, Deployables, Oil, Thermal
 from .execution import World
 
 if TYPE_CHECKING:
@@ -157,6 +163,21 @@ def _thermal(device: Thermal) -> Watched:
     )
 
 
+def _thermal_of_vendor(device: Thermal) -> Watched:
+    modes = ChillerMode.TRACK_SETPOINT, ChillerMode.TRACK_AMBIENT
+    return _event(
+        ChillerStateReply,
+        lambda: (tuple(modes[ambient] for ambient in device.follows_ambient), tuple(device.set_points)),
+        "chiller_mode",
+        "temperature",
+        system=device.system,
+    )
+
+
+def _oil(oil: Oil) -> Watched:
+    return _event(OilSupplySystemStateReply, oil.part_states, "cooling", "oil", "main_pump")
+
+
 def _off() -> PowerState:
     return PowerState.OFF
 
@@ -190,9 +211,13 @@ def _limits(axis: Axis) -> tuple[Any, ...]:
     return ((int(axis.limits_reached),),)
 
 
-def further_events(mount: SimulatedMount) -> list[Watched]:
-    """Return the events that a 2502 sends afterwards: those that commands change."""
+def further_events(mount: SimulatedMount, *, vendor: bool) -> list[Watched]:
+    """Return the events that a 2502 sends afterwards: those that commands change.
+
+    :param vendor: True for 102, and for 103 with modes, as the vendor's documents have them.
+    """
     power = mount.power_state
+    thermal = _thermal_of_vendor if vendor else _thermal
     return [
         *_axis_events(mount.azimuth, has_home=True),
         *_axis_events(mount.elevation, has_home=True),
@@ -202,7 +227,8 @@ def further_events(mount: SimulatedMount) -> list[Watched]:
         _deployable(MirrorCoversMotionStateReply, mount.mirror_covers),
         *(_controllers(system, count, partial(power, system)) for system, count in CONTROLLERS.items()),
         *(_power(system, partial(power, system)) for system in POWERED),
-        *(_thermal(mount.thermal[system]) for system in CHILLED),
+        *([_oil(mount.oil)] if vendor else []),
+        *(thermal(mount.thermal[system]) for system in CHILLED),
     ]
 
 

@@ -123,7 +123,7 @@ def _reset_cabinets(mount: SimulatedMount, command: c.AuxiliaryCabinetsThermalRe
 
 def _reset_safety(mount: SimulatedMount, command: c.SafetyReset) -> Plan:
     indexes = mount.safety.read_indexes(command.what)
-    return instantly(lambda _: mount.safety.reset(indexes))
+    return instantly(lambda _: mount.reset_safety(indexes))
 
 
 def _load_settings(mount: SimulatedMount, command: c.ApplySettingsSet) -> Plan:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -30,6 +31,7 @@ from mtmount_twisted.wire.tai import current_tai
 from ..motion import Change, Path
 from .alarms import Alarms
 from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis, topple_changes
+from .catalogue import ALARM, find
 from .devices import Deployables, Device, Oil, Supply, Thermal
 from .events import Announcer, first_events, further_events
 from .execution import QUICK, Execution, Plan, Refusal, Superseded, World, instantly, nothing, refusal
@@ -46,15 +48,19 @@ HEARTBEAT_TIMEOUT = 5.0
 ASK_TIMEOUT = 1
 """Timeout in the Ack of 2103 if command changes hands, and in those of 2402 and 2502, s ("The commands")."""
 
-HELD_OFF = {
-    0: System.AZIMUTH,
-    1: System.ELEVATION,
-    3: System.CAMERA_CABLE_WRAP,
-    5: System.MIRROR_COVERS,
-    9: System.MAIN_AXES_POWER_SUPPLY,
-    11: System.OIL_SUPPLY_SYSTEM,
+ALARM_OF_EFFECT = {
+    0: (100, 102),
+    1: (400, 402),
+    3: (1000, 1012),
+    5: (900, 901),
+    9: (600, 602),
+    11: (800, 810),
 }
-"""The device that each effect of the safety system turns off; the others have no device here."""
+"""For each effect of the safety system that turns a device off, the alarm of the device: subsystem and number
+in the catalogue. The other effects have no device here."""
+
+EXTRAPOLATION = {System.AZIMUTH: (100, 160), System.ELEVATION: (400, 460)}
+"""The alarm of each main axis whose targets come too late."""
 
 ENABLED = "Enable"
 """State of the Operation Manager while all is well; the other one that is known is `CONNECTING`."""
@@ -80,6 +86,8 @@ class SimulatedMount:
     :param ready: True to start with power, oil and homing done.
     :param at_once: True to send events when their values change; False to send them in `look` only.
     :param operation_manager: True to send the Operation Manager's state, event 50, on change.
+    :param vendor_events: True to send what the vendor's documents have and the mock controller has not:
+        event 102, ``chillerMode`` in event 103, and event 11 for late targets.
     :raises ValueError: if `speed` or `heartbeat_timeout` is out of range.
     :ivar commander: the commander that has command.
     :ivar at_once: the parameter.
@@ -110,6 +118,7 @@ class SimulatedMount:
         ready: bool = False,
         at_once: bool = True,
         operation_manager: bool = True,
+        vendor_events: bool = False,
         log: logging.Logger | None = None,
     ) -> None:
         if not SLOWEST <= speed <= FASTEST:
@@ -121,6 +130,7 @@ class SimulatedMount:
         self.commander = initial_commander
         self.operation_manager = ENABLED
         self._announces_operation_manager = operation_manager
+        self._vendor_events = vendor_events
         self._heartbeat_timeout = heartbeat_timeout
         self.at_once = at_once
         self._closed = False
@@ -134,7 +144,7 @@ class SimulatedMount:
         self._heartbeat: IDelayedCall | None = None
         self._topple: tuple[Path | None, list[Change]] = (None, [])
         self._first = Announcer(world, first_events(self))
-        self._further = Announcer(world, further_events(self))
+        self._further = Announcer(world, further_events(self, vendor=vendor_events))
         self._restart_heartbeat()
 
     def _make_devices(self, world: World) -> None:
@@ -150,6 +160,8 @@ class SimulatedMount:
         )
         self.main_axes = (self.azimuth, self.elevation)
         self.axes = (*self.main_axes, self.camera_cable_wrap)
+        for axis in self.axes:
+            axis.targets_lost = partial(self._lost_targets, axis)
         self.mirror_covers = Deployables(System.MIRROR_COVERS, world, deployed=True)
         self.mirror_cover_locks = Deployables(System.MIRROR_COVER_LOCKS, world, deployed=False)
         self.thermal = {
@@ -255,27 +267,44 @@ class SimulatedMount:
             return instantly(nothing)
 
         def reset(command: Command) -> None:
-            if self.alarms.reset(device.system) and device.system not in self._held_off():
+            if self.alarms.reset(device.system):
                 device.end_alarm()
 
         return instantly(reset)
 
     def set_interlock(self, mask: str, bit: int, active: bool) -> None:
-        """Begin or end a condition of the safety system. An effect turns its device off.
+        """Begin or end a condition of the safety system. An effect raises the alarm of its device.
 
         :param mask: a key of `safety.MASKS`.
         :raises ValueError: if there is no such mask or bit.
         """
-        before = self._held_off()
         self.safety.set_bit(mask, bit, active)
-        for system in self._held_off() - before:
-            self.devices[system].raise_alarm("Safety interlock")
+        self._follow_effects()
         self._changed()
 
-    def _held_off(self) -> set[System]:
-        """Return the devices that an effect of the safety system holds off."""
+    def reset_safety(self, indexes: list[int]) -> None:
+        """Forget stored causes of the safety system."""
+        self.safety.reset(indexes)
+        self._follow_effects()
+
+    def _follow_effects(self) -> None:
         effects = self.safety.effects
-        return {system for bit, system in HELD_OFF.items() if effects >> bit & 1}
+        for bit, (subsystem, number) in ALARM_OF_EFFECT.items():
+            entry = find(ALARM, subsystem, number)
+            if effects >> bit & 1:
+                self.alarms.begin(entry)
+            else:
+                self.alarms.end(entry)
+
+    def _lost_targets(self, axis: Axis) -> None:
+        """Put an axis into alarm that waited too long for a target."""
+        number = EXTRAPOLATION.get(axis.system) if self._vendor_events else None
+        if number is None:
+            axis.raise_alarm("Tracking timed out")
+        else:
+            entry = find(ALARM, *number)
+            self.alarms.begin(entry)
+            self.alarms.end(entry)
 
     def send_settings(self) -> Plan:
         """Send event 40, then the end, in a later turn."""

@@ -46,7 +46,7 @@ class SimulatorService(Service):
     :param noise_seed: seed of its random numbers.
     :param reactor: the reactor; the global one if None.
     :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed`, `realistic`,
-        `heartbeat_timeout` and `ready`.
+        `heartbeat_timeout`, `ready` and `vendor_events`.
     :raises ValueError: if `noise` is out of range; from `startService`, if another option is.
     :param faults: the initial faults.
     :param fault_seed: seed of the random numbers that decide when faults happen.
@@ -76,6 +76,7 @@ class SimulatorService(Service):
         ready: bool = False,
         event_period: float = 0.0,
         operation_manager: bool = True,
+        vendor_events: bool = False,
         noise: float = 0.0,
         noise_seed: int = 0,
         faults: Iterable[Fault] = (),
@@ -98,6 +99,7 @@ class SimulatorService(Service):
             "ready": ready,
             "at_once": not event_period,
             "operation_manager": operation_manager,
+            "vendor_events": vendor_events,
         }
         self.log = log or logging.getLogger(__name__)
         self._reactor = reactor
