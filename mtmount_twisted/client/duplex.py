@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Unpack
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, Topology
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.net.duplex import DuplexConnection
 from mtmount_twisted.wire.messages import BaseMessage
@@ -55,3 +55,10 @@ class DuplexCommunicator(DuplexConnection[BaseMessage], Communicator):
             read_replies=not listen,
             **options,
         )
+
+    @property
+    def why_no_reply(self) -> str:
+        """See `ConnectionPair`."""
+        if self.dialect.topology is Topology.PAIR:
+            return super().why_no_reply
+        return f"is {self._there} a mount that speaks {self.dialect.name}, or a [[port]] of its bridge?"

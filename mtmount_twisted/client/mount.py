@@ -354,9 +354,9 @@ class Mount:
             del self._in_flight[sent.command.sequence_id]
             if not self._in_flight:
                 self._end_doubt()
-            sent._end(error)
             if error is None and self._dialect.kind_of(sent.command.command_code).is_ask:
                 self._heartbeat.asked(sent.command)
+            sent._end(error)
             if sent._handed_out:
                 self._log_unless_asked_for(sent)
 

@@ -26,6 +26,7 @@ from mtmount_twisted.commands import (
     MirrorCoversPower,
 )
 from mtmount_twisted.dialects.tma2020.command_names import short_name
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.errors import (
     CommandError,
@@ -61,6 +62,11 @@ def values(command: Command) -> dict[str, Any]:
     return {"class": type(command), **{info.name: getattr(command, info.name) for info in infos}}
 
 
+def event(reply: Any) -> tuple[str, str]:
+    """The label and the text of an event, as the session makes them."""
+    return report.event(reply, DIALECT.facts_of(reply.encode()[:-2]))
+
+
 def words_before(text: str) -> list[str]:
     """What Tab offers behind this text."""
     return [offer.text for offer in offers(text)]
@@ -72,23 +78,23 @@ class NamesTests(SynchronousTestCase):
     def test_every_way_to_write_a_name(self) -> None:
         """A command is found by class name, code name and short name, whatever the case."""
         for name in ("AzimuthAxisMove", "azimuth_axis_move", "AZIMUTH_AXIS_MOVE", "az_move", "AzMove"):
-            self.assertIs(names.find_command(name), AzimuthAxisMove)
+            self.assertIs(names.names_of(DIALECT).find(name), AzimuthAxisMove)
 
     def test_short_names_are_distinct(self) -> None:
         """Every command has a short name of its own, by which it is found."""
-        self.assertEqual(len(names.SHORT_NAMES), len(Commands))
-        for name, command in names.SHORT_NAMES.items():
-            self.assertIs(names.find_command(name), command)
+        self.assertEqual(len(names.names_of(DIALECT).short), len(Commands))
+        for name, command in names.names_of(DIALECT).short.items():
+            self.assertIs(names.names_of(DIALECT).find(name), command)
 
     def test_main_power(self) -> None:
         """The main power supply is turned on by the name that people give it."""
-        self.assertIs(names.find_command("main_power"), MainPowerSupplyPower)
+        self.assertIs(names.names_of(DIALECT).find("main_power"), MainPowerSupplyPower)
 
     def test_unknown_name_suggests(self) -> None:
         """A name that is nearly right is answered with the right one, others with where to look."""
-        error = self.assertRaises(MessageError, names.find_command, "az_mov")
+        error = self.assertRaises(MessageError, names.names_of(DIALECT).find, "az_mov")
         self.assertIn("az_move", str(error))
-        error = self.assertRaises(MessageError, names.find_command, "zzzzzz")
+        error = self.assertRaises(MessageError, names.names_of(DIALECT).find, "zzzzzz")
         self.assertIn("'help' lists them", str(error))
 
     def test_table_in_the_manual(self) -> None:
@@ -223,7 +229,7 @@ class LineTests(SynchronousTestCase):
     @given(
         st.text()
         | st.lists(
-            st.sampled_from([*names.SHORT_NAMES, *line.OWN_WORDS, "on", "position=", "1", "="])
+            st.sampled_from([*names.names_of(DIALECT).short, *line.OWN_WORDS, "on", "position=", "1", "="])
             | st.text(string.printable, max_size=5)
         ).map(" ".join)
     )
@@ -241,7 +247,7 @@ class ManualTests(SynchronousTestCase):
     def test_all(self) -> None:
         """``help`` lists every command and our own words."""
         text = manual.help_all()
-        for word in (*names.SHORT_NAMES, "wait", "quit", "help"):
+        for word in (*names.names_of(DIALECT).short, "wait", "quit", "help"):
             self.assertIn(word, text)
 
     def test_one(self) -> None:
@@ -279,7 +285,7 @@ class CompletionTests(SynchronousTestCase):
             words_before("az_p") + words_before("  AzimuthAxisP"), ["az_power", "AzimuthAxisPower"]
         )
         self.assertEqual(words_before("qu"), ["quit"])
-        self.assertEqual(set(words_before("")), {*names.SHORT_NAMES, *line.OWN_WORDS})
+        self.assertEqual(set(words_before("")), {*names.names_of(DIALECT).short, *line.OWN_WORDS})
 
     def test_what_is_replaced(self) -> None:
         """An offer replaces what was typed of its own word and says what it means."""
@@ -345,28 +351,28 @@ class ReportTests(SynchronousTestCase):
             (False, False, "error over", "code 903"),
         ):
             reply = ErrorReply(on=on, active=active, code=903, subsystem="900. Top", extra_data=("hot", "x"))
-            got = report.event(reply)
+            got = event(reply)
             self.assertEqual(got[0], label)
             self.assertIn(words, got[1])
             self.assertTrue(got[1].endswith("code 903 (MIRROR_COVERS + 3), 900. Top; hot; x"))
 
     def test_warning(self) -> None:
         """A warning begins and ends; an unknown subsystem's code stands as it is."""
-        began = report.event(WarningReply(active=True, code=99999, subsystem="x"))
-        ended = report.event(WarningReply(active=False, code=101, subsystem="100. y"))
+        began = event(WarningReply(active=True, code=99999, subsystem="x"))
+        ended = event(WarningReply(active=False, code=101, subsystem="100. y"))
         self.assertEqual(began, ("WARNING", "code 99999, x"))
         self.assertEqual(ended, ("warn. over", "code 101 (AZIMUTH_AXIS + 1), 100. y"))
 
     def test_state_and_position(self) -> None:
         """The state stands as the mount words it; an axis goes by its name."""
-        self.assertEqual(report.event(OnStateInfoReply(description="Idle")), ("state", "Idle"))
+        self.assertEqual(event(OnStateInfoReply(description="Idle")), ("state", "Idle"))
         for what, in_position, text in (
             (0, True, "azimuth is in position"),
             (1, False, "elevation is NOT in position"),
             (7, True, "axis 7 is in position"),
         ):
             reply = InPositionReply(what=what, in_position=in_position)
-            self.assertEqual(report.event(reply), ("position", text))
+            self.assertEqual(event(reply), ("position", text))
 
     def test_acks(self) -> None:
         """An Ack tells when it came and how long the mount expects, if it says so."""
@@ -388,5 +394,5 @@ class ReportTests(SynchronousTestCase):
     def test_any_event(self, reply: Any) -> None:
         """Every event that the mount can send makes one printable line."""
         assert isinstance(reply, Reply)
-        text = report.stamped(datetime(2020, 1, 1, tzinfo=UTC), *report.event(reply))
+        text = report.stamped(datetime(2020, 1, 1, tzinfo=UTC), *event(reply))
         self.assertTrue(text.isprintable())

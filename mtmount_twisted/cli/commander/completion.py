@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from mtmount_twisted.dialects.tma2020.commands import Command, Commands
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import MessageError
-from mtmount_twisted.wire.messages import FieldInfo
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 from .line import OWN_WORDS, members, takers
 from .manual import summary
-from .names import SHORT_NAMES, find_command, parameters
+from .names import DIALECT, names_of, parameters
 
 
 class Offer(NamedTuple):
@@ -26,33 +26,34 @@ class Offer(NamedTuple):
     doc: str
 
 
-def offers(before: str) -> list[Offer]:
+def offers(before: str, dialect: Dialect = DIALECT) -> list[Offer]:
     """Return the completions of a text.
 
     :param before: the line up to the cursor.
+    :param dialect: the protocol of the commands.
     """
     *words, last = re.split(r"\s+", before.lstrip())
     if "#" in before:
         return []
     if not words:
-        return _matching(last, {**_command_docs(last), **dict.fromkeys(OWN_WORDS, "")})
+        return _matching(last, {**_command_docs(last, dialect), **dict.fromkeys(OWN_WORDS, "")})
     if words[0].lower() in ("help", "?"):
-        return _matching(last, _command_docs(last)) if len(words) == 1 else []
+        return _matching(last, _command_docs(last, dialect)) if len(words) == 1 else []
     try:
-        command = find_command(words[0])
+        command = names_of(dialect).find(words[0])
     except MessageError:
         return []
     return _argument_offers(command, words[1:], last)
 
 
-def _command_docs(typed: str) -> dict[str, str]:
+def _command_docs(typed: str, dialect: Dialect) -> dict[str, str]:
     """Return docs by short name; by class name if a capital was typed."""
     if typed[:1].isupper():
-        return {command.__name__: summary(command) for command in Commands}
-    return {name: summary(command) for name, command in SHORT_NAMES.items()}
+        return {command.__name__: summary(command) for command in dialect.commands.values()}
+    return {name: summary(command) for name, command in names_of(dialect).short.items()}
 
 
-def _argument_offers(command: type[Command], given: list[str], last: str) -> list[Offer]:
+def _argument_offers(command: type[CommandMessage], given: list[str], last: str) -> list[Offer]:
     infos = {info.name: info for info in parameters(command)}
     name, equals, value = last.partition("=")
     if equals:

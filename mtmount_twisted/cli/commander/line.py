@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, cast
 
-from mtmount_twisted.dialects.tma2020.commands import AskForCommand, Command
-from mtmount_twisted.dialects.tma2020.enums import Commander, Source
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import FieldError, MessageError, UnknownFieldError
 from mtmount_twisted.wire.fields import FLOAT
-from mtmount_twisted.wire.messages import FieldInfo
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 from mtmount_twisted.wire.tai import current_tai
 
-from .names import find_command, is_optional, parameters
+from .names import DIALECT, is_optional, names_of, parameters
 
 SWITCH = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 """Spellings of a bool, in any case."""
@@ -33,7 +33,7 @@ _EQUALS = re.compile(r"\s*=\s*")
 class Help:
     """Show the help on one command; on all commands if `command` is None."""
 
-    command: type[Command] | None
+    command: type[CommandMessage] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,18 @@ class Status:
     """Show the state of the daemon and of the mount."""
 
 
-Request = Command | Help | Wait | Quit | Who | Status
+Request = CommandMessage | Help | Wait | Quit | Who | Status
 
 
-def asks_for_itself(line: str) -> bool:
+def asks_for_itself(line: str, dialect: Dialect = DIALECT) -> bool:
     """Return True for an ``AskForCommand`` without a value: it asks for the sender's own commander.
 
     :raises MessageError: if the line is malformed.
     """
     words = _words(line)
-    return len(words) == 1 and words[0].lower() not in OWN_WORDS and find_command(words[0]) is AskForCommand
+    if len(words) != 1 or words[0].lower() in OWN_WORDS:
+        return False
+    return dialect.kind_of(names_of(dialect).find(words[0]).command_code).is_ask
 
 
 def _words(line: str) -> list[str]:
@@ -77,12 +79,14 @@ def _words(line: str) -> list[str]:
 def parse_line(
     line: str,
     *,
+    dialect: Dialect = DIALECT,
     source: Source = Source.CSC,
     commander: Commander | None = None,
     tai: Callable[[], float] = current_tai,
 ) -> Request | None:
     """Parse a line. Return None for a blank line or a comment.
 
+    :param dialect: the protocol of the commands.
     :param source: the commander that sends the command.
     :param commander: the commander that an ``AskForCommand`` without a value asks for; that of `source` if
         None.
@@ -96,8 +100,8 @@ def parse_line(
         return None
     name, *arguments = words
     if name.lower() in OWN_WORDS:
-        return OWN_WORDS[name.lower()](arguments)
-    command = find_command(name)
+        return OWN_WORDS[name.lower()](arguments, dialect)
+    command = names_of(dialect).find(name)
     texts = _assign(command, arguments)
     values = {
         info.name: read_value(command.__name__, info, texts[info.name])
@@ -111,12 +115,13 @@ def parse_line(
             )
         if info.name == "tai" and "tai" not in values:
             values["tai"] = tai()
-    if command is AskForCommand:
-        values.setdefault("commander", Commander(int(source)) if commander is None else commander)
-    return command(source=source, **values)
+    kinds = {info.name: info.dtype for info in command.field_infos}
+    if dialect.kind_of(command.command_code).is_ask:
+        values.setdefault("commander", kinds["commander"](int(source if commander is None else commander)))
+    return command(source=kinds["source"](int(source)), **values)
 
 
-def _assign(command: type[Command], arguments: list[str]) -> dict[str, str]:
+def _assign(command: type[CommandMessage], arguments: list[str]) -> dict[str, str]:
     """Return the text of each argument by the name of its parameter."""
     plain = [argument for argument in arguments if "=" not in argument]
     named = [argument.partition("=") for argument in arguments if "=" in argument]
@@ -182,13 +187,14 @@ def expected(info: FieldInfo) -> str:
     return "on or off (or true, false, 1, 0)" if info.kind.name == "bool" else info.expected
 
 
-def _help(arguments: list[str]) -> Help:
+def _help(arguments: list[str], dialect: Dialect) -> Help:
     if len(arguments) > 1:
         raise MessageError("help", None, " ".join(arguments), "at most one command")
-    return Help(find_command(arguments[0]) if arguments and arguments[0].lower() not in OWN_WORDS else None)
+    is_command = bool(arguments) and arguments[0].lower() not in OWN_WORDS
+    return Help(names_of(dialect).find(arguments[0]) if is_command else None)
 
 
-def _wait(arguments: list[str]) -> Wait:
+def _wait(arguments: list[str], dialect: Dialect) -> Wait:
     try:
         (text,) = arguments
         seconds = FLOAT.read(text)
@@ -199,10 +205,10 @@ def _wait(arguments: list[str]) -> Wait:
     raise MessageError("wait", "seconds", " ".join(arguments), f"a number from 0 to {LONGEST_WAIT:g} in s")
 
 
-def _alone(name: str, request: Request) -> Callable[[list[str]], Request]:
+def _alone(name: str, request: Request) -> Callable[[list[str], Dialect], Request]:
     """Return a parser for a word without arguments."""
 
-    def read(arguments: list[str]) -> Request:
+    def read(arguments: list[str], dialect: Dialect) -> Request:
         if arguments:
             raise MessageError(name, None, " ".join(arguments), "nothing after it")
         return request
@@ -210,7 +216,7 @@ def _alone(name: str, request: Request) -> Callable[[list[str]], Request]:
     return read
 
 
-OWN_WORDS: dict[str, Callable[[list[str]], Request]] = {
+OWN_WORDS: dict[str, Callable[[list[str], Dialect], Request]] = {
     "help": _help,
     "?": _help,
     "wait": _wait,

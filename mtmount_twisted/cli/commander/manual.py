@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from mtmount_twisted.dialects.tma2020.command_names import short_name
-from mtmount_twisted.dialects.tma2020.commands import Command
-from mtmount_twisted.dialects.tma2020.enums import Commander
-from mtmount_twisted.wire.messages import FieldInfo
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 from .line import members
-from .names import SHORT_NAMES, is_optional, parameters
+from .names import DIALECT, is_optional, names_of, parameters
 
 _ENDING = """
 help COMMAND    shows the parameters of a command
@@ -17,33 +15,36 @@ status          shows what the bridge knows of the mount and of itself
 wait SECONDS    waits before the next line of a script
 quit            ends; so do exit and Ctrl-D
 
-A command takes values in order (az_move 10) or by name (AzimuthAxisMove position=10);
+A command takes values in order (az_move 10) or by name (az_move position=10);
 bools are on or off; an enum's member goes by name or number; # begins a comment."""
 
 
-def help_all() -> str:
-    """Return a list of all commands, one line each."""
-    width = max(map(len, SHORT_NAMES))
-    lines = [f"{name:<{width}}  {summary(command)}" for name, command in SHORT_NAMES.items()]
+def help_all(dialect: Dialect = DIALECT) -> str:
+    """Return a list of all commands of a dialect, one line each."""
+    names = names_of(dialect).short
+    width = max(map(len, names))
+    lines = [f"{name:<{width}}  {summary(command)}" for name, command in names.items()]
     return "\n".join(lines) + "\n" + _ENDING
 
 
-def summary(command: type[Command]) -> str:
+def summary(command: type[CommandMessage]) -> str:
     """Return the first line of a command's docstring."""
     return (command.__doc__ or "").strip().partition("\n")[0]
 
 
-def usage(command: type[Command]) -> str:
+def usage(command: type[CommandMessage], dialect: Dialect = DIALECT) -> str:
     """Return the syntax of a command: its short name and its parameters, optional ones in brackets."""
     words = [f"[{info.name}]" if is_optional(info) else info.name for info in parameters(command)]
-    return " ".join([short_name(command), *words])
+    return " ".join([names_of(dialect).short_name(command), *words])
 
 
-def help_command(command: type[Command]) -> str:
+def help_command(command: type[CommandMessage], dialect: Dialect = DIALECT) -> str:
     """Return the full help on one command: types, units, defaults and meaning of each parameter."""
     answer = "an Ack and nothing more" if command.ack_only else "an Ack, then Done"
+    if dialect.kind_of(command.command_code).is_heartbeat:
+        answer = "nothing"
     lines = [
-        usage(command),
+        usage(command, dialect),
         f"    {summary(command)}",
         f"    {command.__name__}, code {int(command.command_code)}; the mount answers with {answer}.",
     ]
@@ -67,7 +68,7 @@ def _type_name(info: FieldInfo) -> str:
 def _default(info: FieldInfo) -> str:
     if info.name == "tai":
         return "default: now"
-    if info.dtype is Commander:
+    if info.name == "commander":
         return "default: this commander"
     if info.required:
         return "required"

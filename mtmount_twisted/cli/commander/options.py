@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mtmount_twisted.cli.command_line import OneLineParser
-from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT, Source
+from mtmount_twisted.dialects.dialect import Topology, dialect_named
+from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT
 from mtmount_twisted.files import read_file
 from mtmount_twisted.hosts import host_and_port, parse_host_and_port
 from mtmount_twisted.version import __version__
@@ -59,6 +61,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
+    add(
+        "--dialect",
+        choices=("tma2020", "tma2022"),
+        default="tma2020",
+        help="protocol of the mount: of 2020, or of 2022 and later, over one connection (%(default)s)",
+    )
     add("--host", default="127.0.0.1", help="host that takes the commands: name or address (%(default)s)")
     add("--command-port", type=_port, default=COMMAND_PORT, metavar="PORT", help="its port (%(default)s)")
     add(
@@ -110,6 +118,15 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--version", action="version", version=f"mtmount-commander {__version__}")
     options = parser.parse_args(arguments)
     _check_connect(parser, options)
+    options.dialect = dialect_named(options.dialect)
+    options.at_port = options.connect is not None
+    if options.dialect.topology is Topology.DUPLEX and not options.at_port:
+        for name in ("reply_host", "reply_port"):
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(
+                    f"--{name.replace('_', '-')}: {options.dialect.name} replies on the one connection"
+                )
+        options.connect = options.host, options.command_port
     options.source_given = options.source is not None
     options.source = options.source or Source.CSC
     return options

@@ -25,7 +25,7 @@ from mtmount_twisted.cli.standard_streams import run_program
 from mtmount_twisted.client.communicator import Communicator
 from mtmount_twisted.client.duplex import DuplexCommunicator
 from mtmount_twisted.client.mount import Mount
-from mtmount_twisted.dialects.tma2020.enums import Commander
+from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.errors import ConnectTimeoutError, ListenError, PeerRefusedError, WebError
 from mtmount_twisted.hosts import host_and_port, is_loopback
 from mtmount_twisted.net.output import DescriptorSink, OutputFile, OutputThread
@@ -96,7 +96,11 @@ class Program:
     def _make_link(self) -> Communicator:
         """Return the connection for the options: a pair, or a connection to a ``[[port]]``."""
         options = self.options
-        shared: dict[str, Any] = {"connect_callback": self._connection_changed, "reactor": self.reactor}
+        shared: dict[str, Any] = {
+            "connect_callback": self._connection_changed,
+            "reactor": self.reactor,
+            "dialect": options.dialect,
+        }
         if options.connect is None:
             return Communicator(
                 options.source.name,
@@ -180,7 +184,7 @@ class Program:
         try:
             source = await self._asked().own_source()
         except WebError as error:
-            if self.options.connect is not None and not self.options.source_given:
+            if self.options.at_port and not self.options.source_given:
                 raise WebError(
                     f"ask_for_command: the commander of this prompt is unknown: {error}; name it, "
                     "as in ask_for_command EUI, or start with --source"
@@ -197,7 +201,7 @@ class Program:
         writer = self.link.writer
         if writer is None or not self.link.connected:
             return None
-        return self.link.client_port if self.options.connect is None else writer.transport.getHost().port
+        return writer.transport.getHost().port if self.options.at_port else self.link.client_port
 
     def _start_watch(self) -> None:
         if self.watch is not None:

@@ -14,6 +14,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.visible import visible
 
 from .completion import offers
@@ -21,10 +22,16 @@ from .session import Session
 
 
 class LineCompleter(Completer):
-    """Adapter of `offers` for ``prompt_toolkit``."""
+    """Adapter of `offers` for ``prompt_toolkit``.
+
+    :param dialect: the protocol of the commands.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        for offer in offers(document.text_before_cursor):
+        for offer in offers(document.text_before_cursor, self._dialect):
             yield Completion(offer.text, start_position=-offer.replaces, display_meta=offer.doc)
 
 
@@ -45,7 +52,7 @@ def make_prompt(
 
     return PromptSession(
         label,
-        completer=LineCompleter(),
+        completer=LineCompleter(session.dialect),
         complete_while_typing=False,
         **options,
     )

@@ -5,19 +5,13 @@ Each line has the time (UTC), a label, in capitals for a problem, and the text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from enum import Enum, IntFlag
 from typing import Any
 
-from mtmount_twisted.dialects.tma2020.commands import Command
+from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
 from mtmount_twisted.dialects.tma2020.enums import SubsystemId
-from mtmount_twisted.dialects.tma2020.replies import (
-    ErrorReply,
-    InPositionReply,
-    OnStateInfoReply,
-    Reply,
-    WarningReply,
-)
 from mtmount_twisted.errors import (
     CommandError,
     CommandFailed,
@@ -35,9 +29,6 @@ from mtmount_twisted.wire.messages import CommandMessage
 from .manual import value_text
 from .names import parameters
 from .watch import Standing
-
-AXES = {0: "azimuth", 1: "elevation"}
-"""Name of the axis for its number in an `InPositionReply` (``protocol-tma2020.rst``)."""
 
 ENDINGS: dict[type[CommandError], str] = {
     CommandRefused: "REFUSED",
@@ -58,7 +49,7 @@ def stamped(when: datetime, label: str, text: str) -> str:
     return f"{when:%H:%M:%S}.{when.microsecond // 1000:03}  {label:<10}  {visible(text)}"
 
 
-def command_text(command: Command) -> str:
+def command_text(command: CommandMessage) -> str:
     """Return a command as a line that makes it again, without numbers at their defaults."""
     given = [
         f"{info.name}={value_text(info, getattr(command, info.name))}"
@@ -73,7 +64,7 @@ def numbered(command: CommandMessage) -> str:
     return f"#{command.sequence_id} {type(command).__name__}"
 
 
-def ack_text(command: Command, expected: float, after: float) -> str:
+def ack_text(command: CommandMessage, expected: float, after: float) -> str:
     """Return the text for an accepted command.
 
     :param expected: duration that the mount expects, in seconds; 0 if it gave none.
@@ -83,7 +74,7 @@ def ack_text(command: Command, expected: float, after: float) -> str:
     return f"{text}, expected to take {expected:g} s" if expected else text
 
 
-def done_text(command: Command, after: float) -> str:
+def done_text(command: CommandMessage, after: float) -> str:
     """Return the text for a command that is done, `after` seconds after it was sent."""
     text = f"{numbered(command)} after {after:.3f} s"
     return f"{text} (a track command ends with its Ack)" if command.ack_only else text
@@ -94,9 +85,57 @@ def ending(error: CommandError, after: float) -> tuple[str, str]:
     return ENDINGS[type(error)], f"{numbered(error.command)} after {after:.3f} s: {error.explanation}"
 
 
-def event(reply: Reply) -> tuple[str, str]:
-    """Return the label and the text for a reply that answers no command."""
-    return _EVENTS[type(reply)](reply)
+def event(reply: Any, facts: Iterable[Fact]) -> tuple[str, str]:
+    """Return the label and the text for a reply that answers no command.
+
+    :param facts: the facts in the event; see `Dialect.facts_of`.
+    """
+    for fact in facts:
+        match fact:
+            case AlarmFact():
+                return _alarm_event(fact)
+            case AxisFact():
+                return "position", f"{_words(fact.name)} is {'' if fact.in_position else 'NOT '}in position"
+            case MountFact():
+                return "state", fact.description
+    return "event", brief(_described(reply))
+
+
+def _alarm_event(alarm: AlarmFact) -> tuple[str, str]:
+    fault = brief("; ".join(filter(None, [f"code {code_text(alarm.code)}, {alarm.what}", alarm.description])))
+    if alarm.severity == "warning":
+        return ("WARNING" if alarm.active else "warn. over"), fault
+    if not (alarm.latched or alarm.active):
+        return "error over", fault
+    now = "active now" if alarm.active else "no longer active"
+    return "ERROR", f"{now}, {'latched until reset' if alarm.latched else 'not latched'}: {fault}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _described(reply: Any) -> str:
+    """Return the parameters of an event; of an unknown one its `repr`. No text contains settings."""
+    infos = getattr(type(reply), "field_infos", ())
+    if not hasattr(type(reply), "reply_id"):
+        return repr(reply)
+    shown = [
+        f"{info.name}={_value(getattr(reply, info.name))}"
+        for info in infos
+        if info.name != "timestamp" and getattr(reply, info.name) is not None
+    ]
+    return " ".join([type(reply).__name__.removesuffix("Reply"), *shown])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"<{len(value)} settings>"
+    if isinstance(value, tuple | list):
+        return ",".join(map(_value, value))
+    if isinstance(value, IntFlag):
+        return value.name or str(int(value))
+    return value.name if isinstance(value, Enum) else str(value)
 
 
 def code_text(code: int) -> str:
@@ -105,38 +144,6 @@ def code_text(code: int) -> str:
     if base not in SubsystemId.__members__.values():
         return str(code)
     return f"{code} ({SubsystemId(base).name} + {code - base})"
-
-
-def _error(reply: ErrorReply) -> tuple[str, str]:
-    if not (reply.on or reply.active):
-        return "error over", _fault(reply)
-    now = "active now" if reply.active else "no longer active"
-    return "ERROR", f"{now}, {'latched until reset' if reply.on else 'not latched'}: {_fault(reply)}"
-
-
-def _warning(reply: WarningReply) -> tuple[str, str]:
-    return ("WARNING" if reply.active else "warn. over"), _fault(reply)
-
-
-def _fault(reply: ErrorReply | WarningReply) -> str:
-    return brief("; ".join([f"code {code_text(reply.code)}, {reply.subsystem}", *reply.extra_data]))
-
-
-def _state(reply: OnStateInfoReply) -> tuple[str, str]:
-    return "state", reply.description
-
-
-def _in_position(reply: InPositionReply) -> tuple[str, str]:
-    axis = AXES.get(reply.what, f"axis {reply.what}")
-    return "position", f"{axis} is {'in position' if reply.in_position else 'NOT in position'}"
-
-
-_EVENTS: dict[type[Reply], Callable[[Any], tuple[str, str]]] = {
-    ErrorReply: _error,
-    WarningReply: _warning,
-    OnStateInfoReply: _state,
-    InPositionReply: _in_position,
-}
 
 
 # The daemon's state, from its page: `who` and `status`

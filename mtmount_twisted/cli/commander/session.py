@@ -12,18 +12,20 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.mount import Mount
-from mtmount_twisted.dialects.tma2020.commands import AskForCommand, Command
-from mtmount_twisted.dialects.tma2020.enums import Commander, Source
-from mtmount_twisted.dialects.tma2020.replies import Reply
+from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import CommandError, MTMountError, WebError
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.fields import utc_now
+from mtmount_twisted.wire.messages import CommandMessage
 from mtmount_twisted.wire.tai import current_tai
 
 from . import report
 from .line import Help, Quit, Status, Wait, Who, asks_for_itself, parse_line
 from .manual import help_all, help_command
 from .watch import Standing
+
+MOST_SHOWN = 1000
+"""Number of the mount's parts whose last event is remembered, to show only changes."""
 
 Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
 """Function that asks the daemon for its state, and returns it with the `Standing` in it."""
@@ -49,6 +51,7 @@ class Session:
     :param monotonic: function that returns seconds on a clock that never jumps, for durations.
     :param now: function that returns the current time, UTC, for output.
     :param tai: function that returns TAI in seconds, for an omitted ``tai``.
+    :ivar dialect: the protocol of the mount.
     :ivar quitting: True after a line that ends the session.
     """
 
@@ -67,6 +70,8 @@ class Session:
         tai: Callable[[], float] = current_tai,
     ) -> None:
         self.quitting = False
+        self.dialect = mount.communicator.dialect
+        self._shown: dict[object, str] = {}
         self._mount = mount
         self._output = output
         self._clock = clock
@@ -113,13 +118,14 @@ class Session:
 
     async def _run(self, line: str) -> bool:
         commander = None
-        if self._own_commander is not None and asks_for_itself(line):
+        if self._own_commander is not None and asks_for_itself(line, self.dialect):
             commander = await self._own_commander()
-        request = parse_line(line, source=self._source, commander=commander, tai=self._tai)
-        if isinstance(request, Command):
-            return await self._send(request)
+        dialect = self.dialect
+        request = parse_line(line, dialect=dialect, source=self._source, commander=commander, tai=self._tai)
+        if isinstance(request, CommandMessage):
+            return await self._send(dialect.completed(request))
         if isinstance(request, Help):
-            self._output(help_command(request.command) if request.command else help_all())
+            self._output(help_command(request.command, dialect) if request.command else help_all(dialect))
         elif isinstance(request, Who | Status):
             tell = report.who if isinstance(request, Who) else report.status
             self._output(tell(*await self._look()))
@@ -129,11 +135,12 @@ class Session:
             self.quitting = True
         return True
 
-    async def _send(self, command: Command) -> bool:
+    async def _send(self, command: CommandMessage) -> bool:
         began = self._monotonic()
+        is_ask = self.dialect.kind_of(command.command_code).is_ask
         self.show("command", f"#{command.sequence_id} {report.command_text(command)}")
-        if isinstance(command, AskForCommand):
-            self._on_ask(command.commander)
+        if is_ask:
+            self._on_ask(Commander(int(getattr(command, "commander"))))
         sent = self._mount.send(command)
         try:
             expected = await sent.acked
@@ -141,15 +148,33 @@ class Session:
                 self.show("ack", report.ack_text(command, expected, self._monotonic() - began))
             await sent.done
         except CommandError as error:
-            if isinstance(command, AskForCommand):
+            if is_ask:
                 self._on_ask(None)
             self.show(*report.ending(error, self._monotonic() - began))
             return False
         self.show("done", report.done_text(command, self._monotonic() - began))
         return True
 
-    def _show_event(self, reply: Reply) -> None:
-        self.show(*report.event(reply))
+    def _show_event(self, reply: Any) -> None:
+        commander = self.dialect.actual_commander(reply)
+        if commander is not None:
+            names = {int(source): source.name for source in Source}
+            label, text = "holder", f"the mount says: {names.get(commander, 'nobody')} has command"
+        else:
+            line = reply.encode().removesuffix(self.dialect.terminator)
+            label, text = report.event(reply, self.dialect.facts_of(line))
+        if self._is_repeat(getattr(reply, "subject", None), f"{label} {text}"):
+            return
+        self.show(label, text)
+
+    def _is_repeat(self, subject: object, shown: str) -> bool:
+        """Return True for an event that changed nothing: one known mount sends 35 of these a second."""
+        if subject is None:
+            return False
+        if len(self._shown) >= MOST_SHOWN:
+            self._shown.clear()
+        before, self._shown[subject] = self._shown.get(subject), shown
+        return before == shown
 
     def _show_problem(self, reason: Failure) -> None:
         if reason.check(MTMountError):

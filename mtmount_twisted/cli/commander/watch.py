@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.tma2020.enums import Commander, Source
+from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import WebError
 from mtmount_twisted.version import __version__
 

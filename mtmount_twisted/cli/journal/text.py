@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, cast
 
 from mtmount_twisted.cli.commander.report import command_text, event
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning
-from mtmount_twisted.dialects.facts import AlarmFact, Fact
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
 from mtmount_twisted.journal.times import iso
@@ -68,7 +66,7 @@ class Teller:
         reply: Any = entry.dialect.decode_to_show(line, False)
         envelope = entry.dialect.read_reply(line)
         if isinstance(envelope, EventEnvelope):
-            return _event_text(reply, entry.dialect.facts_of(line))
+            return event(reply, entry.dialect.facts_of(line))
         name = self._names.get((entry.run, entry.peer, envelope.sequence_id), "")
         text = f"#{envelope.sequence_id} {name}".rstrip()
         if envelope.meaning is Meaning.ACKNOWLEDGED and envelope.timeout:
@@ -91,15 +89,6 @@ class Teller:
 
 
 _QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "started", "stopped")
-
-
-def _event_text(reply: Any, facts: Iterable[Fact]) -> tuple[str, str]:
-    """Return the label and the text of an event."""
-    try:
-        return event(reply)
-    except KeyError:  # a class for which `report` has no words
-        alarms = [fact for fact in facts if isinstance(fact, AlarmFact) and (fact.active or fact.latched)]
-        return alarms[0].severity.upper() if alarms else "event", repr(reply)
 
 
 def code_name(kind: CommandKind) -> str:
