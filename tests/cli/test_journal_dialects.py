@@ -84,7 +84,7 @@ class ProgramTests(JournalCase):
                 "controller -> bridge done #1001 BothAxesPower",
                 "controller -> bridge FAILED #1001 BothAxesPower: broken",
                 "controller -> bridge SUPERSEDED #1001 BothAxesPower",
-                "controller -> bridge ERROR ErrorReply(",
+                "controller -> bridge ERROR active now, latched until reset: code 1, x; hot",
                 "controller -> bridge event UnknownReply(id=4242, ",
                 "controller -> bridge UNREADABLE '2\\n1001\\n1\\n",
             )

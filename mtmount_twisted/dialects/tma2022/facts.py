@@ -47,7 +47,7 @@ def _alarm(severity: Severity, event: Any, active: bool, latched: bool) -> Alarm
         severity=severity,
         code=event.code,
         subsystem=SubsystemId(event.subsystem_id).name if known else None,
-        what=f"{event.subsystem_instance}: {event.name}",
+        what=": ".join(filter(None, (event.subsystem_instance, event.name))),
         description=event.description,
         active=active,
         latched=latched,
