@@ -7,7 +7,9 @@ objects.
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from twisted.python.failure import Failure
@@ -109,28 +111,28 @@ class IBridge(Interface):
     """The bridge, as the web interface uses it."""
 
     dialect = Attribute("The `dialects.dialect.Dialect` of the controller.")
-    clients = Attribute("The connected clients: `IClient` by name.")
+    clients: dict[str, IClient] = Attribute("The connected clients, by name.")
     lease = Attribute("The lease: `holder`, an `IClient` or None, and `number`, an int.")
-    grace = Attribute("True while the connection of the holder is lost and the bridge waits for it.")
+    grace: bool = Attribute("True while the connection of the holder is lost and the bridge waits for it.")
     known = Attribute(
         "The last values: `entries()` returns them, each with `line`, `time` and `stale`; "
         "`count(code)` returns the number of current ones with this `ReplyCode`."
     )
     pending = Attribute("The pending commands, an iterable of `bridge.pending.PendingCommand`.")
-    epoch = Attribute("Number of the latest connection to the controller; 0 before the first.")
-    link = Attribute("The link to the controller; None while it is down.")
-    counts = Attribute("Number of occurrences by kind: a `Counter` of str.")
+    epoch: int = Attribute("Number of the latest connection to the controller; 0 before the first.")
+    link: IControllerLink | None = Attribute("The link to the controller; None while it is down.")
+    counts: Counter[str] = Attribute("Number of occurrences by kind.")
 
-    def commanded(client: Any, line: bytes) -> None:
+    def commanded(client: IClient, line: bytes) -> None:
         """Handle a command from a client: its line without the terminator."""
 
-    def client_connected(client: Any) -> None:
-        """Add a connected client, an `IClient`."""
+    def client_connected(client: IClient) -> None:
+        """Add a connected client."""
 
-    def client_lost(client: Any, why: str) -> None:
+    def client_lost(client: IClient, why: str) -> None:
         """Remove a client after the loss of its connection."""
 
-    def hand_command(holder: Any, grantee_name: str) -> str:
+    def hand_command(holder: IClient, grantee_name: str) -> str:
         """Transfer command from the holder to the client of this name. Return the reason if it is refused."""
 
 
@@ -147,17 +149,19 @@ class IJournal(Interface):
 class IJournalState(Interface):
     """State of the journal, as the web interface uses it. Nothing here blocks."""
 
-    path = Attribute("Path of the file, a `pathlib.Path`; None without a journal.")
-    run = Attribute("Number of this run in the file; 0 until the file is open.")
-    base = Attribute("Offset from a row's number to its id in the file; None until the file is open.")
-    fault = Attribute("Reason why the file is not written, or empty.")
-    lag = Attribute("Delay of the file behind the bridge: seconds, a float.")
-    lost = Attribute("Number of rows that will never be in the file: int, never falls.")
-    lost_unprivileged = Attribute("The part of `lost` that clients without rights caused: int.")
-    losing = Attribute("True while rows are lost that clients with rights caused.")
-    left_unknown = Attribute("Number of commands left without an end when the run before was killed: int.")
-    pending = Attribute("Number of rows that are not yet in the file.")
-    written = Attribute("Number of rows in the file; it changes once they can be read there.")
+    path: Path | None = Attribute("Path of the file; None without a journal.")
+    run: int = Attribute("Number of this run in the file; 0 until the file is open.")
+    base: int | None = Attribute(
+        "Offset from a row's number to its id in the file; None until the file is open."
+    )
+    fault: str = Attribute("Reason why the file is not written, or empty.")
+    lag: float = Attribute("Delay of the file behind the bridge, in seconds.")
+    lost: int = Attribute("Number of rows that will never be in the file; it never falls.")
+    lost_unprivileged: int = Attribute("The part of `lost` that clients without rights caused.")
+    losing: bool = Attribute("True while rows are lost that clients with rights caused.")
+    left_unknown: int = Attribute("Number of commands left without an end when the run before was killed.")
+    pending: int = Attribute("Number of rows that are not yet in the file.")
+    written: int = Attribute("Number of rows in the file; it changes once they can be read there.")
 
 
 class IEventBus(Interface):
@@ -166,8 +170,8 @@ class IEventBus(Interface):
     A subscriber must neither block nor take long, and receives nothing more once it raises.
     """
 
-    epoch = Attribute("Number of the last connection to the controller; 0 before the first.")
-    counts = Attribute("Number of occurrences by kind: a `Counter` of str.")
+    epoch: int = Attribute("Number of the last connection to the controller; 0 before the first.")
+    counts: Counter[str] = Attribute("Number of occurrences by kind.")
 
     def now() -> float:
         """Return the time for a record (s, Unix time)."""
@@ -189,9 +193,9 @@ class IEventBus(Interface):
 class IServed(Interface):
     """All services of the started daemon, as the web interface uses them."""
 
-    bridge = Attribute("The `IBridge`.")
+    bridge: IBridge = Attribute("The bridge.")
     link = Attribute("The connection pair to the controller, with its address.")
     all_pairs = Attribute("The link and the pair of each commander: a list of `net.pair.ConnectionPair`.")
     port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
-    names = Attribute("Names of the configured commanders and ports: a list of str; a reload changes it.")
+    names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

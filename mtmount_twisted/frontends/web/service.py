@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 from twisted.application.service import Service
@@ -114,7 +113,7 @@ class Areas:
         bridge, link = served.bridge, served.link
         turns = Turns(reactor)
         feed = Feed(bus, bridge.dialect, journal, reactor, turns, log=log)
-        shelf = Shelf(None if journal.path is None else Path(journal.path), reactor)
+        shelf = Shelf(journal.path, reactor)
         stamps = Stamps(reactor, wall_clock)
         lives = CommandTracker(bus, bridge.dialect, reactor, stamps)
         acks = AckTimes(bus, bridge.dialect, reactor, stamps)
