@@ -11,7 +11,6 @@ from os import strerror
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.base import BaseConnector
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import (
     CannotListenError,
@@ -20,9 +19,14 @@ from twisted.internet.error import (
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
+    NotConnectingError,
+    TimeoutError,
+    UserError,
 )
 from twisted.internet.interfaces import (
+    IConnector,
     IConsumer,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IListeningPort,
     IPushProducer,
@@ -233,49 +237,88 @@ class MemoryPort:
         return self._address
 
 
-class _Attempt:
-    """Stand-in for the transport of a `BaseConnector` that is not connected yet."""
+@implementer(IConnector)
+class MemoryConnector:
+    """A connector to a `MemoryPort`, with the states and the time-out of Twisted's own connectors.
 
-    def __init__(self, connector: MemoryConnector) -> None:
-        self._connector = connector
-        self._call = connector.reactor.callLater(0, connector.find_port)
+    :ivar state: "disconnected", "connecting" or "connected".
+    :ivar transport: this side's end while it is connected, else None.
+    """
 
-    def failIfNotConnected(self, reason: Exception) -> None:
-        """End the attempt."""
-        if self._call.active():
-            self._call.cancel()
-        self._connector.connectionFailed(Failure(reason))
-
-
-class MemoryConnector(BaseConnector):
-    """A connector to a `MemoryPort`, with the states and the time-out of Twisted's own connectors."""
-
-    reactor: Any
-
-    def __init__(self, reactor: Any, host: str, port: int, factory: Any, timeout: float) -> None:
-        super().__init__(factory, timeout, reactor)
+    def __init__(self, reactor: MemoryReactor, host: str, port: int, factory: Any, timeout: float) -> None:
+        self.reactor = reactor
         self.host = host
         self.port = port
+        self.factory = factory
+        self.timeout = timeout
+        self.state = "disconnected"
+        self.transport: MemoryTransport | None = None
+        self._attempt: list[IDelayedCall] = []
+        self._factory_started = False
 
-    def _makeTransport(self) -> Any:
+    def connect(self) -> None:
+        if self.state != "disconnected":
+            raise RuntimeError("can't connect in this state")
+        self.state = "connecting"
+        if not self._factory_started:
+            self._factory_started = True
+            self.factory.doStart()
         self.reactor.attempts.append((self.reactor.seconds(), self.host, self.port))
-        return _Attempt(self)
+        self._attempt.append(self.reactor.callLater(0, self._find_port))
+        if self.timeout is not None:
+            self._attempt.append(self.reactor.callLater(self.timeout, self._fail, TimeoutError()))
+        self.factory.startedConnecting(self)
+
+    def stopConnecting(self) -> None:
+        if self.state != "connecting":
+            raise NotConnectingError("we're not trying to connect")
+        self._fail(UserError())
+
+    def disconnect(self) -> None:
+        if self.state == "connecting":
+            self.stopConnecting()
+        elif self.transport is not None:
+            self.transport.loseConnection()
 
     def getDestination(self) -> IPv4Address:
         return IPv4Address("TCP", self.host, self.port)
 
-    def find_port(self) -> None:
+    def _find_port(self) -> None:
         """Connect, or fail if no port listens. If the port is silent, nothing happens at all."""
         if self.port in self.reactor.silent_ports:
             return
         if self.port not in self.reactor.ports:
-            self.connectionFailed(Failure(ConnectionRefusedError()))
+            self._fail(ConnectionRefusedError())
             return
         near, far = self.reactor.link(self.host, self.port)
-        self.transport = near
-        near.lost = self.connectionLost
-        near.begin(self.buildProtocol(near.getPeer()))
+        self.state, self.transport = "connected", near
+        self._end_attempt()
+        near.lost = self._lost
+        near.begin(self.factory.buildProtocol(near.getPeer()))
         self.reactor.callLater(0, self.accept, far)
+
+    def _end_attempt(self) -> None:
+        for call in self._attempt:
+            if call.active():
+                call.cancel()
+        self._attempt.clear()
+
+    def _fail(self, error: Exception) -> None:
+        self._end_attempt()
+        self.state = "disconnected"
+        self.factory.clientConnectionFailed(self, Failure(error))
+        self._stop_factory()
+
+    def _lost(self, reason: Failure) -> None:
+        self.state, self.transport = "disconnected", None
+        self.factory.clientConnectionLost(self, reason)
+        self._stop_factory()
+
+    def _stop_factory(self) -> None:
+        """Stop the factory, unless it has called `connect` again."""
+        if self.state == "disconnected":
+            self._factory_started = False
+            self.factory.doStop()
 
     def accept(self, far: MemoryTransport) -> None:
         """Connect the listening side, after this side is connected."""

@@ -451,6 +451,7 @@ OWN_TIMERS = {
     "app.systemd:ServiceManager._send": "systemd did not read yet: it is told again",
     "testing.chaos:_Connection._client_made": "a test double: a connection to this machine",
     "testing.far_end:FarEnd.connect_server": "a test double, in memory",
+    "testing.memory:MemoryConnector.connect": "a test double: its caller asked for the time-out",
     "testing.flow:Flow._must_wait": "a test double: the network is slow",
     "net.tls:ConnectsWith.connectTCP": "it passes on its caller's time-out",
     "frontends.web.events.ring:Feed._gather": "rows are gathered for all streams",

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue
+from twisted.internet.error import NotConnectingError, TimeoutError, UserError
 from twisted.internet.interfaces import (
+    IConnector,
     IConsumer,
     IListeningPort,
     IPushProducer,
@@ -376,6 +378,32 @@ class FarEndTests(SynchronousTestCase):
         self.assertEqual(connector.getDestination().port, communicator.server_port)
         far_end.settle()
         self.assertEqual((connector.state, communicator.server_connected), ("disconnected", False))
+
+    def test_connector(self) -> None:
+        """A connector has the states, the time-out and the errors of Twisted's own, and can connect again."""
+        communicator, far_end = connected_pair(log=LOG, connect=False)
+        reactor, port = far_end.reactor, communicator.server_port
+        failures: list[Any] = []
+        factory = ClientFactory.forProtocol(FarProtocol)  # type: ignore[no-untyped-call]
+        factory.clientConnectionFailed = lambda connector, reason: failures.append(reason.type)
+        reactor.silent_ports.add(port)
+        connector = reactor.connectTCP(HOST, port, factory, timeout=5)
+        self.assertTrue(verifyObject(IConnector, connector))
+        self.assertRaises(RuntimeError, connector.connect)
+        reactor.advance(5)
+        self.assertRaises(NotConnectingError, connector.stopConnecting)
+        connector.disconnect()
+        connector.connect()
+        connector.disconnect()
+        self.assertEqual((failures, factory.numPorts), ([TimeoutError, UserError], 0))
+        reactor.silent_ports.clear()
+        connector.connect()
+        far_end.settle()
+        self.assertEqual((connector.state, communicator.server_connected), ("connected", True))
+        connector.disconnect()
+        far_end.settle()
+        self.assertEqual((connector.state, factory.numPorts), ("disconnected", 0))
+        self.assertEqual(reactor.getDelayedCalls(), [])
 
     def test_port_that_closes_in_between(self) -> None:
         """A port that closes between connecting and accepting leaves a connection that ends."""
