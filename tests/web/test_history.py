@@ -129,6 +129,26 @@ class HistoryTests(SessionCase):
         self.assertEqual(len(self.entries(outcome="failed")), 3)
         self.assertEqual(len(self.entries(outcome="refused,done")), 13)
 
+    def test_runs_in_two_dialects(self) -> None:
+        """A name is that of a command in the controller's dialect; a number is a code in every dialect."""
+        for dialect in ("tma2020", "tma2022"):
+            self.keeper.close()
+            self.open(dialect=dialect)
+            self.records.step(1001, "received", "CSC", 1, 7, 31, 1)
+            self.writer.turn()
+        for name, commands in (
+            ("BothAxesTrack", ["BothAxesTrack"]),
+            ("31", ["BothAxesPower", "BothAxesTrack"]),
+        ):
+            self.assertEqual([entry["command"] for entry in self.entries(command=name)], commands)
+
+    def test_unknown_dialect(self) -> None:
+        """A page that reaches a run in a dialect that nobody knows is refused, and names both."""
+        self.change("UPDATE run_dialect SET dialect = 'tma2031'")
+        problem = self.failureResultOf(self.ask(), Problem).value
+        self.assertEqual(problem.status, 503)
+        self.assertIn("run 1 is in the dialect 'tma2031', which this program does not know", str(problem))
+
     def test_all_faults_at_once(self) -> None:
         """Every parameter that is wrong is told, with what was expected."""
         wrong = {"since": "noon", "until": "x", "limit": "1001", "before": "7", "after": "x.y"}

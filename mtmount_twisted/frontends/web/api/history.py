@@ -370,13 +370,16 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     if "before" in query and "after" in query:
         faults.append(Fault("query.after", "expected either before or after, not both"))
     limit = value("limit", _limit) or LIMIT
-    codes = value("command", lambda text: _codes(text, dialect)) or ()
+    numbers, named = value("command", lambda text: _codes(text, dialect)) or ((), ())
     outcomes = value("outcome", _outcomes) or ()
     refuse(faults)
     tables = tuple(COLUMNS)
     if selection.types and not selection.kinds:
         tables = tuple(table for table in COLUMNS if TYPES[table] in selection.types)
-    wanted = Wanted(since, until, tuple(sorted(selection.peers)), tables, codes, outcomes)
+    peers, codes = tuple(sorted(selection.peers)), tuple(sorted(numbers))
+    # A name is that of a command in the controller's dialect; an earlier run may be in another.
+    dialect_codes = tuple((dialect.name, code) for code in sorted(named))
+    wanted = Wanted(since, until, peers, tables, codes, outcomes, dialect_codes=dialect_codes)
     return Query(wanted, selection, limit, before, after)
 
 
@@ -392,14 +395,16 @@ def _codes_by_name(dialect: Dialect) -> dict[str, int]:
     return {name.lower(): kind.code for kind in kinds for name in (str(kind.code), kind.code_name, kind.name)}
 
 
-def _codes(text: str, dialect: Dialect) -> tuple[int, ...]:
+def _codes(text: str, dialect: Dialect) -> tuple[set[int], set[int]]:
+    """Return the codes in a list of commands: those of numbers, and those of names."""
     known, example = _codes_by_name(dialect), dialect.kind_of(dialect.example)
     names = [name.strip().lower() for name in text.split(",")]
     for name in names:
         if name not in known:
             expected = f"a command such as {example.name} or {example.code}"
             raise ValueError(f"expected {expected}, got {name[:80]!r}")
-    return tuple(sorted({known[name] for name in names}))
+    numbers = {known[name] for name in names if name.isdigit()}
+    return numbers, {known[name] for name in names if not name.isdigit()}
 
 
 FAILED = tuple(outcome for outcome in OUTCOMES if outcome not in GOOD_OUTCOMES)
