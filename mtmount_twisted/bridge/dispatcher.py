@@ -135,7 +135,8 @@ class CommandDispatcher:
         if session_id is None:
             session_id = self._registry.session_of(client)
         deadline = now + self._rules.ack_timeout
-        command = self.pending.add(client, session_id, header, lease, now, deadline, then, urgent)
+        command = PendingCommand(client, session_id, header, lease, now, deadline, then, urgent)
+        self.pending.add(command)
         client.in_flight += 1
         self._publish_step("received", command)
         overtaken = self.pending.overtaken() if header.kind.is_stop else []

@@ -44,7 +44,6 @@ _TABLE = {
 class PendingCommand(Struct, eq=False):
     """One pending command. A ``Struct`` is made in a quarter of the time of a dataclass.
 
-    :ivar key: the bridge's sequence id for it, which the controller repeats in its replies.
     :ivar client: its sender: a commander, or the bridge.
     :ivar session_id: the number of the sender's session; see `registry`.
     :ivar header: its header as received from the sender.
@@ -54,9 +53,10 @@ class PendingCommand(Struct, eq=False):
     :ivar then: see `OnComplete`; or None.
     :ivar urgent: True if it is sent before the commands that are not.
     :ivar state: see `PendingState`.
+    :ivar key: the bridge's sequence id for it, which the controller repeats in its replies; 0 until the
+        command is in the table.
     """
 
-    key: int
     client: IClient
     session_id: int
     header: CommandEnvelope
@@ -64,8 +64,9 @@ class PendingCommand(Struct, eq=False):
     since: float
     deadline: float
     then: OnComplete | None
-    urgent: bool
+    urgent: bool = False
     state: PendingState = WAITING
+    key: int = 0
 
     @property
     def is_sent(self) -> bool:
@@ -107,31 +108,19 @@ class PendingCommands:
     def __iter__(self) -> Iterator[PendingCommand]:
         return iter(tuple(self._commands.values()))
 
-    def add(
-        self,
-        client: IClient,
-        session_id: int,
-        header: CommandEnvelope,
-        lease: int,
-        since: float,
-        deadline: float,
-        then: OnComplete | None,
-        urgent: bool = False,
-    ) -> PendingCommand:
-        """Add a command in state `WAITING`, under a free key.
+    def add(self, command: PendingCommand) -> None:
+        """Add a command in state `WAITING`, and set its key to a free one. A stop becomes urgent.
 
-        :param urgent: send it before the commands that are not urgent. Stops are always urgent. Urgent
-            commands keep their order among themselves.
+        Urgent commands keep their order among themselves.
         """
         key = self._next
         while key in self._commands:
             key = key % self._last + 1
         self._next = key % self._last + 1
-        urgent = urgent or header.kind.is_stop
-        command = PendingCommand(key, client, session_id, header, lease, since, deadline, then, urgent)
+        command.key = key
+        command.urgent = command.urgent or command.header.kind.is_stop
         self._commands[key] = command
         self._queue_of(command)[key] = command
-        return command
 
     def _queue_of(self, command: PendingCommand) -> OrderedDict[int, PendingCommand]:
         return self._urgent if command.urgent else self._waiting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +16,9 @@ from tests.support.commanders import MOVE, STOP, command
 
 def add(table: PendingCommands, code: int = MOVE, deadline: float = 1.0) -> PendingCommand:
     """Take a command in."""
-    return table.add(None, 0, read_command(command(1, code, 1)), 0, 0.0, deadline, None)
+    taken = PendingCommand(cast(Any, None), 0, read_command(command(1, code, 1)), 0, 0.0, deadline, None)
+    table.add(taken)
+    return taken
 
 
 class PendingTests(SynchronousTestCase):
