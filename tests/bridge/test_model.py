@@ -1,7 +1,8 @@
 """The bridge against a model of its rules: commanders, the controller, the network and time play anything.
 
-`bridge_model` says what each client is to be told and what the controller is to be sent. Besides,
-what must never be otherwise is looked at with no model at all.
+`bridge_model` says what the effects of each step are, in their order: what each client is to be told, what
+the controller is to be sent, which timers are set. Besides, what must never be otherwise is looked at with
+no model at all.
 """
 
 from __future__ import annotations
@@ -20,20 +21,17 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.journal.limited import REPORT_EVERY
-from tests.support.bridge_model import (
-    ACK,
+from tests.support.bridge_model import ACK, DONE, NOACK, Model
+from tests.support.bridge_stage import (
     CODES,
     COMMANDERS,
-    DONE,
     EVENTS,
     GARBAGE,
     GRACE,
-    NOACK,
     OBSERVERS,
     PATIENCE,
     SOURCES,
     Cmd,
-    Model,
     site_rules,
 )
 from tests.support.bridge_watch import WatchedBridge
@@ -64,6 +62,7 @@ class BridgeMachine(WatchedBridge):
         """Set the rules of the site; most days begin with all here, and one who has command."""
         self.ends_linked = ends_linked
         self.bridge = Bridge(self.clock, LOG, EventBus(self.clock), site_rules(anyone, stop), DIALECT)
+        self.watch()
         self.model = Model({name: int(source) for name, source in SOURCES.items()}, anyone, stop)
         self.clients = {
             name: RecordingClient(self.bridge, name, source, name in COMMANDERS)
@@ -411,8 +410,7 @@ class BridgeMachine(WatchedBridge):
     @rule(events=st.lists(st.sampled_from(EVENTS), min_size=1, max_size=6))
     def events(self, events: list[tuple[object, bytes, bool]]) -> None:
         """The mount tells everyone."""
-        for event in events:
-            self.model.event(*event)
+        self.model.events(events)
         self.links[-1].say(*(line for _, line, _ in events))
 
     @precondition(lambda self: self.model.up)

@@ -1,4 +1,4 @@
-"""The rules of the bridge as a small model: the lines to each client, and those to the controller.
+"""The rules of the bridge as a small model: the effects of each input, in their order.
 
 It follows the rules with lists and names in place of tables and timers, so it is slow and easy to check.
 ``tests.bridge.test_model`` plays both, and compares.
@@ -7,105 +7,54 @@ It follows the rules with lists and names in place of tables and timers, so it i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mtmount_twisted.commands import AckOnlyCommandCodes
-from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.enums import CommandCode, Source
 
-from .commanders import ASK, MOVE, STAMP, STOP, TRACK
+from .bridge_stage import (
+    ACK_TIME,
+    ALL_STOPS,
+    COMMANDERS,
+    GRACE,
+    LIMIT,
+    MARGIN,
+    OBSERVERS,
+    PATIENCE,
+    STOPS,
+    SWEEP,
+    Cmd,
+)
+from .commanders import ASK
 
-STOPS = {int(code) for code in CommandCode if "STOP" in code.name}
-ALL_STOPS = (32, 1002, 902, 1502)
-PATIENCE = 100
-LIMIT, GRACE, ACK_TIME, MARGIN, SWEEP = 3, 4.125, 5.0, 2.0, 0.25
 ACK, NOACK, DONE = 0, 1, 2
 Answer = tuple[object, ...]
 
-OBSERVERS = ("watch", "glass")
-SOURCES = {
-    "csc": Source.CSC,
-    "csc2": Source.CSC,
-    "eui": Source.EUI,
-    "hhd": Source.HHD,
-    "watch": Source.EUI,
-    "glass": Source.HHD,
-}
-COMMANDERS = [name for name in SOURCES if name not in OBSERVERS]
-CODES = [MOVE, MOVE, TRACK, 105, 9999, 104, STOP, 102, 902]
-EVENTS: list[tuple[object, bytes, bool]] = [
-    ("state", b"5\n" + STAMP + b"\nA", True),
-    ("state", b"5\n" + STAMP + b"\nB", True),
-    ("az", b"6\n" + STAMP + b"\n0\n1", True),
-    ("az", b"6\n" + STAMP + b"\n0\n0", True),
-    ("el", b"6\n" + STAMP + b"\n1\n0", True),
-    ("w1", b"4\n1\n901\n900. a\n" + STAMP, True),
-    ("w1", b"4\n0\n901\n900. a\n" + STAMP, False),
-    ("w2", b"4\n1\n902\n900. a\n" + STAMP + b"\nextra", True),
-    ("e1", b"3\n1\n1\n901\n900. a\n" + STAMP, True),
-    ("e1", b"3\n1\n0\n901\n900. a\n" + STAMP, True),
-    ("e1", b"3\n0\n0\n901\n900. a\n" + STAMP, False),
-    (None, b"42\nwho knows", False),
-]
-GARBAGE = [b"", b"x", b"0\n1", b"1\nx\n1\nt\nwhy", b"\xff\xfe"]
-
-
-def site_rules(anyone_may_stop: bool, stops_on_loss: bool) -> CommandRules:
-    """Return the settings of the bridge."""
-    return CommandRules(
-        in_flight=LIMIT,
-        lease_grace=GRACE,
-        on_loss="stop" if stops_on_loss else "release",
-        anyone_may_stop=anyone_may_stop,
-        ack_timeout=ACK_TIME,
-        done_margin=MARGIN,
-    )
-
-
-@dataclass(eq=False)
-class Cmd:
-    """A command; `who` is empty for the bridge's own."""
-
-    who: str
-    visit: int
-    number: int
-    source: int
-    code: int
-    rest: bytes | None = None  # None: the bridge's own stops, whose timestamp is not known
-    lease: int = 0
-    deadline: float = 0.0
-    acked: bool = False
-    then: Callable[[int | None, str], None] | None = None
-    key: int = 0  # what the bridge called it on the wire
-    heir: str = ""  # of an ask that waits; what waits behind one has none
-    urgent: bool = False  # it goes with the stops
-    after: int = -1  # of a stop of the bridge's own: the last token before it, where that was noted
-
-    @property
-    def moves(self) -> bool:
-        """A stop overtakes it."""
-        return self.code not in STOPS and self.code != ASK
+Happening = tuple[object, ...]
+"""An effect: ``send`` with a command's code; ``step`` of a command; ``tell`` a commander, or ``tell all`` of
+them; ``dismiss``; ``set`` or ``cancel`` a timer; ``lease_granted``, ``lease_released``."""
 
 
 @dataclass
 class Model:
     """The whole state.
 
-    :ivar to: the expected lines to each client since the last check.
-    :ivar down: the expected commands to the controller since the last check.
+    :ivar effects: the effects since the last check, in their order.
+    :ivar watched: the lines for each observer since the last check; they are sent at the end of each call.
+    :ivar down: the commands of the effects ``send``.
     """
 
     sources: dict[str, int]
     anyone_may_stop: bool
     stops_on_loss: bool
-    to: dict[str, list[Answer]] = field(default_factory=dict)
+    effects: list[Happening] = field(default_factory=list)
+    watched: dict[str, list[Answer]] = field(default_factory=dict)
     down: list[Cmd] = field(default_factory=list)
     now: float = 0.0
     up: bool = False
     room: int | None = None
     visits: dict[str, int] = field(default_factory=dict)  # of who is here
     comings: int = 0
+    accepted: int = 0
     holder: str = ""
     leases: int = 0
     has: bool = False
@@ -123,24 +72,51 @@ class Model:
     known: dict[object, bytes] = field(default_factory=dict)
     timers: list[tuple[float, str]] = field(default_factory=list)  # in the order of their making
 
-    # Being told
+    # Effects
+
+    def happens(self, kind: str, *what: object) -> None:
+        """Add an effect."""
+        self.effects.append((kind, *what))
+
+    def step(self, cmd: Cmd, step: str) -> None:
+        """Publish a step of a command."""
+        self.happens("step", cmd.who or "bridge", cmd.number if cmd.who else None, cmd.code, step)
 
     def tell(self, cmd: Cmd, code: int, text: str) -> None:
-        """Its commander, if it is still the one that asked, and the observers read an answer."""
+        """Send a reply to the commander in the session that sent the command, and to observers."""
         answer = (code, cmd.number, cmd.source, text)
         if cmd.who and self.visits.get(cmd.who) == cmd.visit:
-            self.to.setdefault(cmd.who, []).append(answer)
+            self.read(cmd.who, answer)
         for who in OBSERVERS if cmd.who in COMMANDERS else ():
             if who in self.visits:
-                self.to.setdefault(who, []).append(answer)
+                self.watched.setdefault(who, []).append(answer)
 
-    def event(self, about: object, line: bytes, lasts: bool) -> None:
-        """The mount said something to everyone."""
-        self.known.pop(about, None)
-        if about is not None and lasts:
-            self.known[about] = line
+    def read(self, who: str, answer: Answer) -> None:
+        """Send a line to one client."""
+        if who in COMMANDERS:
+            self.happens("tell", who, answer)
+        else:
+            self.watched.setdefault(who, []).append(answer)
+
+    def refuse(self, cmd: Cmd, word: str) -> None:
+        """End a command with a NoAck of the bridge."""
+        self.step(cmd, word.replace(" ", "_"))
+        self.tell(cmd, NOACK, word)
+
+    def events(self, events: list[tuple[object, bytes, bool]]) -> None:
+        """Send events to all clients."""
+        lines: list[Answer] = []
+        for about, line, lasts in events:
+            self.known.pop(about, None)
+            if about is not None and lasts:
+                self.known[about] = line
+            lines.append(("event", line))
+        commanders = tuple(who for who in self.visits if who in COMMANDERS)
+        if commanders:
+            self.happens("tell all", commanders, *lines)
         for who in self.visits:
-            self.to.setdefault(who, []).append(("event", line))
+            if who in OBSERVERS:
+                self.watched.setdefault(who, []).extend(lines)
 
     # Commanders
 
@@ -150,9 +126,10 @@ class Model:
         self.visits[who] = self.comings
         self.refusals[who] = 0
         self.finished.discard(who)
-        self.to.setdefault(who, []).extend(("event", line) for line in self.known.values())
         if self.holder == who:
             self.stop_timer("grace")
+        for line in self.known.values():
+            self.read(who, ("event", line))
 
     def go(self, who: str) -> None:
         """A client's connection is lost."""
@@ -168,8 +145,8 @@ class Model:
 
     def miss(self, who: str) -> None:
         """If it has command, it is waited for."""
-        if self.holder == who and not any(name == "grace" for _, name in self.timers):
-            self.timers.append((self.now + GRACE, "grace"))
+        if self.holder == who:
+            self.start_timer("grace", GRACE)
 
     def say(self, cmd: Cmd, wanted: int = 0) -> None:
         """A client that is here sends a command."""
@@ -177,18 +154,19 @@ class Model:
         free = stops and self.anyone_may_stop
         behind = not (stops and (free or self.holder == cmd.who)) and self.waits(cmd.who)
         if cmd.who in OBSERVERS:
-            self.tell(cmd, NOACK, "refused")
+            self.refuse(cmd, "refused")
             self.refusals[cmd.who] += 1
             if self.refusals[cmd.who] == PATIENCE:
                 del self.visits[cmd.who]
+                self.happens("dismiss", cmd.who)
         elif cmd.code == ASK:
             self.ask(cmd, wanted)
         elif self.holder != cmd.who and not free and not behind:
-            self.tell(cmd, NOACK, "refused")
+            self.refuse(cmd, "refused")
         elif not self.up:
-            self.tell(cmd, NOACK, "not sent")
+            self.refuse(cmd, "not sent")
         elif self.in_flight[cmd.who] >= LIMIT and not stops:
-            self.tell(cmd, NOACK, "busy")
+            self.refuse(cmd, "busy")
         elif behind:
             self.asks.append(cmd)
             self.in_flight[cmd.who] += 1
@@ -206,7 +184,7 @@ class Model:
             self.ask_upstream()
         self.begin(cmd)
         for each in overtaken:
-            self.tell(each, NOACK, "not sent")
+            self.refuse(each, "not sent")
 
     def take_stops(self) -> None:
         """Accept the stops of the new holder. They end the commands before them."""
@@ -227,7 +205,7 @@ class Model:
         """A command that waited behind an ask is taken or not."""
         self.in_flight[cmd.who] -= 1
         if word or self.holder != cmd.who:
-            self.tell(cmd, NOACK, word or "refused")
+            self.refuse(cmd, word or "refused")
         else:
             cmd.lease = self.leases
             self.begin(cmd)
@@ -235,20 +213,27 @@ class Model:
     def malformed(self, cmd: Cmd | None, who: str) -> None:
         """Disconnect a client that sent a malformed command."""
         if cmd is not None:
-            self.tell(cmd, NOACK, "malformed")
+            self.refuse(cmd, "malformed")
         del self.visits[who]
+        self.happens("dismiss", who)
 
     # The way down
 
     def begin(self, cmd: Cmd) -> None:
-        """A command is taken."""
+        """Accept a command. A stop is sent before the NoAcks to the commands that it overtakes."""
         cmd.deadline = self.now + ACK_TIME
         self.in_flight[cmd.who] += 1
+        self.accepted += 1
+        cmd.place = self.accepted
         (self.urgent if cmd.urgent or cmd.code in STOPS else self.waiting).append(cmd)
-        self.start_sweep()
-        for each in [each for each in self.waiting if each.moves and cmd.code in STOPS]:
-            self.give_up(each, "not sent")
+        self.step(cmd, "received")
+        overtaken = [each for each in self.waiting if each.moves and cmd.code in STOPS]
+        for each in overtaken:
+            self.end(each)
+        self.start_timer("sweep", SWEEP)
         self.hand_over()
+        for each in overtaken:
+            self.refuse(each, "not sent")
 
     def hand_over(self) -> None:
         """Send commands while the controller has room, stops first."""
@@ -256,6 +241,8 @@ class Model:
             cmd = (self.urgent or self.waiting).pop(0)
             cmd.deadline = self.now + ACK_TIME
             self.written.append(cmd)
+            self.step(cmd, "sent")
+            self.happens("send", cmd.code)
             self.down.append(cmd)
             if self.room is not None:
                 self.room -= 1
@@ -266,9 +253,10 @@ class Model:
         """The mount answers a command that it was sent."""
         if cmd not in self.written or (code == ACK and cmd.acked):
             return
-        self.tell(cmd, code, text)
         if code == ACK:
             cmd.acked, cmd.deadline = True, self.now + seconds + MARGIN
+        self.step(cmd, {ACK: "ack", NOACK: "noack", DONE: "done"}[code])
+        self.tell(cmd, code, text)
         if code != ACK or cmd.code in AckOnlyCommandCodes:
             self.end(cmd)
             if cmd.then is not None:
@@ -285,7 +273,7 @@ class Model:
         """The bridge ends a command."""
         if cmd in self.urgent + self.waiting + self.written:
             self.end(cmd)
-            self.tell(cmd, NOACK, word)
+            self.refuse(cmd, word)
             if cmd.then is not None:
                 cmd.then(None, word)
 
@@ -304,18 +292,21 @@ class Model:
         self.lose()
         self.has = self.owes = False
 
+    def pending(self) -> list[Cmd]:
+        """Return the pending commands, in the order of their acceptance."""
+        return sorted([*self.urgent, *self.waiting, *self.written], key=lambda cmd: cmd.place)
+
     def lose(self) -> None:
         """All that is in flight ends."""
-        for cmd in self.urgent + self.waiting:
-            self.give_up(cmd, "not sent")
-        for cmd in list(self.written):
-            self.give_up(cmd, "outcome unknown")
+        for cmd in self.pending():
+            self.give_up(cmd, "outcome unknown" if cmd in self.written else "not sent")
 
     def close(self) -> None:
         """The bridge ends, and tells the controller that it gives command up."""
         self.lose()
         self.release()
         self.lose()
+        self.happens("cancel", "sweep")
 
     # Command
 
@@ -327,9 +318,9 @@ class Model:
         if wanted == 0:
             self.give_back(cmd)
         elif len(heirs) != 1 or (self.holder == "hhd" and heirs != ["hhd"]):
-            self.tell(cmd, NOACK, "refused")
+            self.refuse(cmd, "refused")
         elif not self.up:
-            self.tell(cmd, NOACK, "not sent")
+            self.refuse(cmd, "not sent")
         else:
             cmd.heir = heirs[0]
             if self.has and self.holder != cmd.heir:
@@ -344,7 +335,7 @@ class Model:
         mine = [ask for ask in self.asks if ask.heir and cmd.who in (ask.who, ask.heir)]
         self.drop(mine)
         if self.holder and self.holder != cmd.who and not mine:
-            self.tell(cmd, NOACK, "refused")
+            self.refuse(cmd, "refused")
             return
         self.accept(cmd)
         if self.holder in ("", cmd.who):
@@ -355,7 +346,7 @@ class Model:
         for ask in asks:
             self.asks.remove(ask)
             self.in_flight[ask.who] -= 1
-            self.tell(ask, NOACK, "refused")
+            self.refuse(ask, "refused")
         heirs = {ask.heir for ask in self.asks}
         for cmd in [cmd for cmd in self.asks if not cmd.heir and cmd.who not in heirs]:
             self.asks.remove(cmd)
@@ -364,7 +355,7 @@ class Model:
     def grant(self, ask: Cmd) -> None:
         """Grant an ask, if the grantee is connected and the HHD does not have command."""
         if ask.heir not in self.visits or (self.holder == "hhd" and ask.heir != "hhd"):
-            self.tell(ask, NOACK, "refused")
+            self.refuse(ask, "refused")
             return
         if self.holder != ask.heir:
             self.pass_to(ask.heir)
@@ -376,8 +367,9 @@ class Model:
         self.owes_stop = False
         self.stop_timer("grace")
         if former:
-            self.lease_over()
+            self.lease_over(former)
         self.leases += 1
+        self.happens("lease_granted", heir)
         self.take_stops()
         if heir in self.finished:
             self.miss(heir)
@@ -394,21 +386,23 @@ class Model:
 
     def accept(self, cmd: Cmd) -> None:
         """The bridge does it itself."""
+        self.step(cmd, "local")
         self.tell(cmd, ACK, "1000")
         self.tell(cmd, DONE, "")
 
-    def lease_over(self) -> None:
+    def lease_over(self, former: str) -> None:
         """Refuse the waiting commands of the last lease."""
         for cmd in self.urgent + self.waiting:
             if cmd.lease == self.leases and not (cmd.code in STOPS and self.anyone_may_stop):
                 self.give_up(cmd, "refused")
+        self.happens("lease_released", former)
 
     def release(self) -> None:
         """Take command from the holder."""
         self.stop_timer("grace")
-        if self.holder:
-            self.holder = ""
-            self.lease_over()
+        former, self.holder = self.holder, ""
+        if former:
+            self.lease_over(former)
         self.release_upstream()
 
     def ask_upstream(self) -> None:
@@ -432,7 +426,7 @@ class Model:
             elif self.has:
                 self.grant(ask)
             else:
-                self.tell(ask, NOACK, "refused" if code == NOACK else text)
+                self.refuse(ask, "refused" if code == NOACK else text)
         if not self.holder:
             self.release_upstream()
 
@@ -449,14 +443,18 @@ class Model:
 
     # Time
 
-    def stop_timer(self, name: str) -> None:
-        """A timer does not ring."""
-        self.timers = [timer for timer in self.timers if timer[1] != name]
+    def start_timer(self, name: str, seconds: float) -> None:
+        """Set a timer, unless it runs."""
+        if not any(timer[1] == name for timer in self.timers):
+            self.timers.append((self.now + seconds, name))
+            self.happens("set", name, seconds)
 
-    def start_sweep(self) -> None:
-        """Deadlines are looked at, now and then."""
-        if not any(name == "sweep" for _, name in self.timers):
-            self.timers.append((self.now + SWEEP, "sweep"))
+    def stop_timer(self, name: str) -> None:
+        """Cancel a timer that runs."""
+        timers = [timer for timer in self.timers if timer[1] != name]
+        if timers != self.timers:
+            self.timers = timers
+            self.happens("cancel", name)
 
     def advance(self, seconds: float) -> None:
         """Time passes, in steps no longer than between two timers."""
@@ -468,12 +466,10 @@ class Model:
 
     def sweep(self) -> None:
         """End the overdue commands."""
-        for cmd in [cmd for cmd in self.urgent + self.waiting if cmd.deadline <= self.now]:
-            self.give_up(cmd, "not sent")
-        for cmd in [cmd for cmd in self.written if cmd.deadline <= self.now]:
-            self.give_up(cmd, "timed out")
-        if self.urgent or self.waiting or self.written:
-            self.start_sweep()
+        for cmd in [cmd for cmd in self.pending() if cmd.deadline <= self.now]:
+            self.give_up(cmd, "timed out" if cmd in self.written else "not sent")
+        if self.pending():
+            self.start_timer("sweep", SWEEP)
 
     def grace_over(self) -> None:
         """The holder did not come back."""

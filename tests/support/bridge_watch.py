@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from mtmount_twisted.bridge.core import REASONS, Bridge
+from mtmount_twisted.bridge.effects import (
+    CancelTimer,
+    Dismiss,
+    Effect,
+    SendToClient,
+    SendToClients,
+    SendUpstream,
+    SetTimer,
+)
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
+from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.enums import Source
+from mtmount_twisted.records import ChangeRecord, CommandRecord
 
-from .bridge_model import ACK, NOACK, STOPS, Answer, Cmd, Model
+from .bridge_model import ACK, NOACK, Answer, Happening, Model
+from .bridge_stage import OBSERVERS, STOPS, Cmd
 from .commanders import ASK, Clock, RecordingClient, RecordingLink, told
 
 
 class WatchedBridge(RuleBasedStateMachine):
-    """A bridge and its model. A subclass makes both and the clients, and gives both the same input."""
+    """A bridge and its model. A subclass makes both and the clients, and gives both the same input.
+
+    :ivar performed: the effects of the bridge since the last check.
+    """
 
     clients: dict[str, RecordingClient]
     bridge: Bridge
@@ -28,6 +45,7 @@ class WatchedBridge(RuleBasedStateMachine):
         self.tokens = itertools.count(1)
         self.last_token = 0
         self.last_stop = 0  # the token of the last stop that was sent
+        self.performed: list[Effect] = []
         self.links: list[RecordingLink] = []
         self.sent: list[list[tuple[Cmd, bytes]]] = []  # of each link: what it was sent
         self.connected: set[str] = set()
@@ -35,12 +53,66 @@ class WatchedBridge(RuleBasedStateMachine):
         self.ended: Counter[tuple[str, int]] = Counter()  # their final answers
         self.track_numbers: Counter[tuple[str, int]] = Counter()
 
+    def watch(self) -> None:
+        """Record each effect that is performed from now on."""
+        table = self.bridge.performer.table
+        for kind, perform in table.items():
+            table[kind] = partial(self.note, perform)
+
+    def note(self, perform: Callable[[Effect], None], effect: Effect) -> None:
+        """Record an effect, and perform it."""
+        self.performed.append(effect)
+        perform(effect)
+
     @invariant()
     def check(self) -> None:
-        """Compare all lines with the model's; ids and sources are those of their commanders."""
+        """Compare the effects with the model's, in their order; clients receive the lines of the effects."""
         if not hasattr(self, "bridge"):
             return
         self.note_own_stops()
+        performed, self.performed = self.performed, []
+        lines: dict[str, list[bytes]] = {name: [] for name in self.clients}
+        actual = [happening for effect in performed for happening in self.happenings(effect, lines)]
+        expected, self.model.effects = self.model.effects, []
+        assert actual == expected, "\n".join(
+            [f"{one!s:60} {other}" for one, other in itertools.zip_longest(actual, expected)]
+        )
+        for name, client in self.clients.items():
+            assert client.read() == lines[name], name
+            if name in OBSERVERS:
+                seen = [self.seen(name, line) for line in lines[name]]
+                assert seen == self.model.watched.pop(name, []), (name, seen)
+        self.check_sent()
+
+    def happenings(self, effect: Effect, lines: dict[str, list[bytes]]) -> Iterator[Happening]:
+        """Yield an effect in the form of the model, and add its lines to those of each client."""
+        match effect:
+            case SendUpstream(_, data):
+                yield ("send", read_command_header(data).code)
+            case SendToClient(client, data):
+                for line in data.split(TERMINATOR)[:-1]:
+                    lines[client.name].append(line)
+                    if client.name not in OBSERVERS:
+                        yield ("tell", client.name, self.seen(client.name, line))
+            case SendToClients(clients, data):
+                names = tuple(client.name for client in clients)
+                for name in names:
+                    lines[name] += data.split(TERMINATOR)[:-1]
+                if not set(names) & set(OBSERVERS):
+                    yield ("tell all", names, *[("event", line) for line in data.split(TERMINATOR)[:-1]])
+            case Dismiss(client, _):
+                yield ("dismiss", client.name)
+            case SetTimer(timer, seconds):
+                yield ("set", timer.value, seconds)
+            case CancelTimer(timer):
+                yield ("cancel", timer.value)
+            case CommandRecord(peer=peer, step=step, sequence_id=number, code=code):
+                yield ("step", peer, None if peer == "bridge" else number, code, step)
+            case ChangeRecord(kind="lease_granted" | "lease_released" as kind, peer=peer):
+                yield (kind, peer)
+
+    def check_sent(self) -> None:
+        """Compare the commands to the controller with those of the commanders, but for id and source."""
         expected_down, self.model.down = self.model.down, []
         actual_down = self.links[-1].read() if self.links else []
         assert len(actual_down) == len(expected_down), (actual_down, expected_down)
@@ -54,9 +126,6 @@ class WatchedBridge(RuleBasedStateMachine):
             cmd.key = header.sequence_id
             self.sent[-1].append((cmd, rest))
             self.follows(cmd)
-        for name, client in self.clients.items():
-            actual = [self.seen(name, line) for line in client.read()]
-            assert Counter(actual) == Counter(self.model.to.pop(name, [])), (name, actual)
 
     def follows(self, cmd: Cmd) -> None:
         """Behind a stop goes nothing that came before it, but asks and other stops."""
