@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -52,6 +52,15 @@ COMMANDER_OF_SOURCE = {
 
 SLOWEST, FASTEST = 0.01, 1000.0
 """The range of the speed factor."""
+
+
+class MountOptions(TypedDict, total=False):
+    """The options of a `SimulatedMount`, which its service hands on."""
+
+    tai: Callable[[], float]
+    initial_commander: Commander
+    speed: float
+    realistic: bool
 
 
 class SimulatedMount:

@@ -11,21 +11,20 @@ It uses sockets only through its `Communicator`. Next to read: `mount`, `output`
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any, Unpack
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.communicator import Communicator
-from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT, Commander
+from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, REPLY_PORT
 from mtmount_twisted.errors import LineError, ListenError, PairClosedError
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.wire.tai import current_tai
 
 from .faults import Fault, Faults
-from .mount import SimulatedMount
+from .mount import MountOptions, SimulatedMount
 from .output import ReplyOutput
 
 
@@ -38,9 +37,9 @@ class SimulatorService(Service):
     :param reply_port: port on which the commander listens; 0 to connect only when
         ``communicator.connect(port)`` is called.
     :param reactor: the reactor; the global one if None.
-    :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed` and `realistic`.
     :param faults: the initial faults.
     :param fault_seed: seed of their random numbers.
+    :param options: as for `SimulatedMount`: `tai`, `initial_commander`, `speed` and `realistic`.
     :raises ValueError: from `startService`, if an option is out of range.
     :ivar faults: the faults, which may be changed at any time.
     :ivar mount: the mount, from `startService` on; a new one at each start.
@@ -58,22 +57,14 @@ class SimulatorService(Service):
         command_port: int = COMMAND_PORT,
         reply_host: str = "127.0.0.1",
         reply_port: int = REPLY_PORT,
-        initial_commander: Commander = Commander.NONE,
-        speed: float = 1.0,
-        realistic: bool = False,
-        tai: Callable[[], float] = current_tai,
         faults: Iterable[Fault] = (),
         fault_seed: int = 0,
         log: logging.Logger | None = None,
         reactor: Any = None,
+        **options: Unpack[MountOptions],
     ) -> None:
         self._addresses = (reply_host, reply_port, host, command_port)
-        self._options = {
-            "tai": tai,
-            "initial_commander": initial_commander,
-            "speed": speed,
-            "realistic": realistic,
-        }
+        self._options = options
         self._log = log or logging.getLogger(__name__)
         self._reactor = reactor
         self.faults = Faults(faults, fault_seed)
@@ -89,7 +80,7 @@ class SimulatorService(Service):
         self._refused = self.faults.refusing
         self._limited_log = RateLimitedLog(reactor, self._log, A_FEW)
         self._voice = ReplyOutput(self.faults, reactor, self._log)
-        self.mount = SimulatedMount(reactor, self._voice.say, **cast(Any, self._options))
+        self.mount = SimulatedMount(reactor, self._voice.say, **self._options)
         self.communicator = Communicator(
             self.name,
             *self._addresses,
