@@ -28,10 +28,10 @@ def cut(proxy: ChaosProxy) -> int:
     :returns: the number of sockets that receive nothing from now on.
     :raises Impossible: if the system does not allow it.
     """
-    ends = [end for each in proxy._connections for end in (each.client, each.target)]
-    for end in ends:
+    ends = proxy.transports
+    for transport in ends:
         program = ctypes.create_string_buffer(_KEEP_NOTHING)
-        handle: Any = end.transport.getHandle()
+        handle: Any = transport.getHandle()
         told = struct.pack("@HP", 1, ctypes.addressof(program))
         try:
             handle.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, told)

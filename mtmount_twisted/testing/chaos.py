@@ -157,6 +157,12 @@ class ChaosProxy:
         """Number of connections that are up or not yet gone."""
         return len(self._connections)
 
+    @property
+    def transports(self) -> list[Any]:
+        """The transports of its connections on both sides, as far as they are connected."""
+        ends = (end for each in self._connections for end in (each.client, each.target))
+        return [end.transport for end in ends if end.transport is not None]
+
     def begun(self, connection: _Connection) -> None:
         """Add a new connection."""
         self.accepted += 1

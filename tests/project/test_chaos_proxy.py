@@ -143,6 +143,7 @@ class ForwardingTests(ProxyCase):
         """Those that came, and those that are up."""
         self.connect()
         self.assertEqual((self.proxy.accepted, self.proxy.open), (2, 2))
+        self.assertEqual(len(self.proxy.transports), 4)
         self.near.transport.loseConnection()
         self.reactor.advance(0)
         self.assertEqual((self.proxy.accepted, self.proxy.open), (2, 1))
