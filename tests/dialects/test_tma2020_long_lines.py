@@ -119,7 +119,8 @@ class BoundedTests(SynchronousTestCase):
 
     def test_prompt(self) -> None:
         """Nor is what a commander at the prompt reads."""
-        label, text = report.event(decode_reply(self.warning()))
+        line = self.warning()
+        label, text = report.event(decode_reply(line), DIALECT.facts_of(line))
         self.assertEqual(label, "WARNING")
         self.assertLess(len(text), LONGEST)
 
