@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from mtmount_twisted.dialects.dialect import Deadlines, Dialect, FieldDescription, Header, Topology
@@ -83,9 +84,14 @@ def _new_command(
     return command(**parameters, source=source, sequence_id=sequence_id)
 
 
+@cache
+def _names(cls: type[BaseMessage]) -> tuple[str, ...]:
+    names = tuple(info.name for info in cls.field_infos if not info.constant)
+    return (*names, "extra_data") if cls.has_extra_data else names
+
+
 def _fields_of(message: BaseMessage) -> dict[str, Any]:
-    fields = {info.name: getattr(message, info.name) for info in message.field_infos if not info.constant}
-    return fields | {"extra_data": message.extra_data} if message.has_extra_data else fields
+    return {name: getattr(message, name) for name in _names(type(message))}
 
 
 def _ask(commander: Commander, sequence_id: int | None = None, source: Source | None = None) -> AskForCommand:

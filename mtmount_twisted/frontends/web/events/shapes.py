@@ -67,18 +67,20 @@ def read_event_id(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+_PLAIN = frozenset((bool, int, float, str))
+"""Types of values that JSON has."""
+
+
 def json_value(value: object) -> Json:
     """Return a field's value for JSON: an enumeration's member by name, a timestamp as ISO 8601 in UTC.
 
     A bit mask is its number.
     """
     match value:
-        case IntFlag():
-            return int(value)
-        case Enum():
-            return value.name
         case datetime():
             return f"{write_timestamp(value)}Z"  # as on the wire of 2020, where a leap second is one
+        case Enum():
+            return int(value) if isinstance(value, IntFlag) else value.name
         case tuple():
             return [json_value(each) for each in value]
         case Struct():
@@ -277,4 +279,5 @@ def _fields(line: bytes, command: bool, dialect: Dialect) -> JsonObject | None:
         message = dialect.decode_to_show(line, command)
     except LineError:
         return None
-    return {name: json_value(value) for name, value in dialect.fields_of(message).items()}
+    fields = dialect.fields_of(message)
+    return {name: value if type(value) in _PLAIN else json_value(value) for name, value in fields.items()}
