@@ -24,6 +24,8 @@ from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Rec
 
 R = TypeVar("R", bound=Record)
 
+_KINDS: tuple[type[object], ...] = (LineRecord, CommandRecord, ChangeRecord)
+
 Subscriber = Callable[[Record, int], None]
 """Receives a record, and the number of its row in the journal."""
 
@@ -57,16 +59,15 @@ class EventBus:
         self._limiter = RecordLimiter(
             partial(self.publish, within_bounds=True), clock, self.counts, wall_clock
         )
-        none: dict[type[object], tuple[Subscriber, ...]] = {
-            kind: () for kind in (LineRecord, CommandRecord, ChangeRecord)
-        }
-        self._subscribers, self._unbounded = none, dict(none)
+        # The subscribers to each type of record: bounded ones, unbounded ones, and both.
+        self._bounded: dict[type[object], tuple[Subscriber, ...]] = dict.fromkeys(_KINDS, ())
+        self._unbounded = dict(self._bounded)
+        self._all = dict(self._bounded)
 
     @property
     def subscribers(self) -> list[Subscriber]:
         """Every subscriber, once for each type of record that it receives."""
-        tables = self._subscribers, self._unbounded
-        return [subscriber for table in tables for of_kind in table.values() for subscriber in of_kind]
+        return [subscriber for of_kind in self._all.values() for subscriber in of_kind]
 
     def subscribe(
         self, subscriber: Callable[[R, int], None], *kinds: type[R], unbounded: bool = False
@@ -79,15 +80,20 @@ class EventBus:
         :param unbounded: True for a subscriber that also needs the records beyond the bounds of
             ``journal.limited``. It receives those of clients without rights or command with the number 0.
         """
-        subscribers = self._unbounded if unbounded else self._subscribers
+        subscribers = self._unbounded if unbounded else self._bounded
         for kind in kinds:
             subscribers[kind] += (cast(Subscriber, subscriber),)  # it receives only these kinds
+        self._join()
 
     def unsubscribe(self, subscriber: object) -> None:
         """Remove a subscriber. If it is not subscribed, do nothing."""
-        for table in (self._subscribers, self._unbounded):
+        for table in (self._bounded, self._unbounded):
             for kind, subscribers in table.items():
                 table[kind] = tuple(each for each in subscribers if each != subscriber)
+        self._join()
+
+    def _join(self) -> None:
+        self._all = {kind: self._unbounded[kind] + self._bounded[kind] for kind in _KINDS}
 
     def publish(self, record: Record, within_bounds: bool = False) -> None:
         """Hand a record to the journal and to the subscribers of its type.
@@ -95,16 +101,9 @@ class EventBus:
         :param within_bounds: True if a record of a client without rights has passed ``journal.limited``; if
             False, the bus passes such a record there.
         """
-        if not record.privileged and not within_bounds:
-            self._call(self._unbounded, record, 0)
-            self._limiter.publish(record)
-            return
-        number = 0 if self._journal is None else self._journal.keep(record)
-        if record.privileged:
-            self._call(self._unbounded, record, number)
-        self._call(self._subscribers, record, number)
-
-    def _call(self, table: dict[type[object], tuple[Subscriber, ...]], record: Record, number: int) -> None:
+        passes = record.privileged or within_bounds
+        number = self._journal.keep(record) if passes and self._journal is not None else 0
+        table = self._all if record.privileged else self._bounded if within_bounds else self._unbounded
         for subscriber in table[type(record)]:
             try:
                 subscriber(record, number)
@@ -112,6 +111,8 @@ class EventBus:
                 self.unsubscribe(subscriber)
                 text = "a subscriber of the bridge failed and receives nothing more: %r"
                 self._log.exception(text, subscriber)
+        if not passes:
+            self._limiter.publish(record)
 
     def close(self) -> None:
         """Publish the remaining counts of omitted records, and stop the timer."""
