@@ -163,6 +163,15 @@ class SessionTests(MountCase):
                 "event PowerState system=MIRROR_COVERS power_state=ON",
             ),
             (
+                replies.AvailableSettingsReply(
+                    sets=[
+                        replies.SettingsSet(name, "for tests", "2019-11-07 16:30:35", "")
+                        for name in ("Default", "Fast")
+                    ]
+                ),
+                "event AvailableSettings sets=Default,Fast",
+            ),
+            (
                 replies.LimitsReply(system=System.AZIMUTH, limits=[LimitsMask.L1_MIN, LimitsMask(0)]),
                 "event Limits system=AZIMUTH limits=L1_MIN,0",
             ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from enum import Enum, IntFlag
+from enum import IntFlag
 from typing import Any
 
 from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
@@ -135,7 +135,8 @@ def _value(value: Any) -> str:
         return ",".join(map(_value, value))
     if isinstance(value, IntFlag):
         return value.name or str(int(value))
-    return value.name if isinstance(value, Enum) else str(value)
+    name = getattr(value, "name", None)  # of a member of an enumeration, or of a set of settings
+    return name if isinstance(name, str) else str(value)
 
 
 def code_text(code: int) -> str:
