@@ -23,8 +23,7 @@ from mtmount_twisted.app import bridge_service
 from mtmount_twisted.bridge import core, last_values, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
-from mtmount_twisted.dialects.dialect import DialectName
-from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
@@ -347,6 +346,7 @@ def size(number: int) -> str:
     return f"{number >> 10 * exponent} {['bytes', 'KiB', 'MiB', 'GiB'][exponent]}"
 
 
+TIMES, TIMES_2022 = (dialect_named(name).deadlines for name in ("tma2020", "tma2022"))
 RULES, BEHIND, WEB = settings.CommandRules, settings.ClientLimits, settings.WebSettings
 KEPT = settings.JournalSettings
 A_CLIENT_BEHIND = (
@@ -366,8 +366,10 @@ BOUNDS = {
     "log lines not written yet": size(output.MAX_WAITING_BYTES),
     "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
     "a peer gone without closing": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
-    "a command until its Ack": f"{default(RULES, 'ack_timeout'):g} s †",
-    "a command from Ack to Done": f"the Ack's time-out, and {default(RULES, 'done_margin'):g} s †",
+    "a command until its Ack": f"{TIMES.ack:g} s †; ``tma2022`` {TIMES_2022.ack:g} s, "
+    + ", ".join(f"{seconds:g} s" for seconds in sorted(set(TIMES_2022.ack_of_code.values()), reverse=True)),
+    "a command from Ack to Done": f"the Ack's time-out, and {TIMES.done_margin:g} s †; ``tma2022`` "
+    f"{TIMES_2022.done_margin:g} s; an unknown time-out is {default(RULES, 'unknown_timeout'):g} s †",
     "commands in flight of one commander": f"{default(RULES, 'in_flight')} †",
     "a line that a client has begun": f"{commanders.LINE_TIME:g} s",
     "a command before its reply connection": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
@@ -448,10 +450,7 @@ class BoundsTests(SynchronousTestCase):
         """So are those that stand in words: when a connection is tried again, what comes on top of busy."""
         self.assertEqual((halves.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
         self.assertEqual(mount.LONGEST_TIMEOUT, 24 * 3600)
-        self.assertEqual(
-            (DIALECT.deadlines.ack, DIALECT.deadlines.done_margin),
-            (default(RULES, "ack_timeout"), default(RULES, "done_margin")),
-        )
+        self.assertEqual(default(RULES, "unknown_timeout"), TIMES_2022.unknown_timeout)
 
 
 class ImportingTests(SynchronousTestCase):

@@ -104,6 +104,9 @@ class CommandDispatcher:
         self._registry = registry
         self._lease = lease
         self._dialect = dialect
+        self._deadlines = dialect.deadlines.overridden(
+            rules.ack_timeout, rules.done_margin, rules.unknown_timeout
+        )
         self._is_sweeping = False  # `Timer.SWEEP` runs
         self._unsent = 0  # effects `SendUpstream` that are not performed
         self._sent_ids = SentIds()
@@ -134,7 +137,7 @@ class CommandDispatcher:
         now, lease = self._seconds(), self._lease.of(client)
         if session_id is None:
             session_id = self._registry.session_of(client)
-        deadline = now + self._rules.ack_timeout
+        deadline = now + self._deadlines.ack_of(header.code)
         command = PendingCommand(client, session_id, header, lease, now, deadline, then, urgent)
         self.pending.add(command)
         client.in_flight += 1
@@ -163,7 +166,7 @@ class CommandDispatcher:
             command = pending.write_next()
             header, key = command.header, command.key
             line = header.rewritten(key, self.own.source)
-            command.deadline = self._seconds() + self._rules.ack_timeout
+            command.deadline = self._seconds() + self._deadlines.ack_of(header.code)
             self._sent_ids.add(command)
             self._effects.append(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, header.code, key))
             self._publish_step("sent", command)
@@ -196,8 +199,8 @@ class CommandDispatcher:
         why = ""
         if is_ack:
             command.become(ACKED)
-            timeout = self._dialect.deadlines.announced(answer.timeout)
-            command.deadline = self._seconds() + timeout + self._rules.done_margin
+            timeout = self._deadlines.announced(answer.timeout)
+            command.deadline = self._seconds() + timeout + self._deadlines.done_margin
         elif meaning is not Meaning.SUCCEEDED:
             if meaning is Meaning.SUPERSEDED:
                 own_id = self._sent_ids.id_of(answer.superseding_id, command.client.name)
@@ -329,11 +332,12 @@ class CommandDispatcher:
             self._keep_sweeping()
 
     def _why_late(self, command: PendingCommand) -> str:
+        seconds = self._deadlines.ack_of(command.header.code)
         if command.state is WAITING:
-            return f"not sent: the controller took nothing for {self._rules.ack_timeout:g} s"
+            return f"not sent: the controller took nothing for {seconds:g} s"
         if command.state is ACKED:
             return "timed out: acknowledged, but not done in time"
-        return f"timed out: no Ack within {self._rules.ack_timeout:g} s"
+        return f"timed out: no Ack within {seconds:g} s"
 
     def stop(self) -> None:
         """Stop the timer; no command is pending any more."""

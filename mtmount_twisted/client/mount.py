@@ -17,13 +17,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.dialect import Deadlines, Meaning, Outcome
+from mtmount_twisted.dialects.dialect import Meaning, Outcome
 from mtmount_twisted.errors import (
     CommandError,
     CommandFailed,
@@ -156,7 +155,7 @@ class Mount:
         self._log: logging.Logger = communicator.log
         self._clock = communicator.reactor if clock is None else clock
         self._dialect = communicator.dialect
-        self._deadlines = _deadlines(self._dialect.deadlines, ack_timeout, unknown_timeout)
+        self._deadlines = self._dialect.deadlines.overridden(ack_timeout, None, unknown_timeout)
         self._heartbeat = Heartbeat(communicator, self._clock)
         self._in_flight: dict[int, SentCommand] = {}
         self._subscribers: dict[object, tuple[Callable[[Any], Any], tuple[type[Any], ...]]] = {}
@@ -381,10 +380,3 @@ _ERRORS: dict[Meaning, type[CommandError]] = {
     Meaning.FAILED: CommandFailed,
     Meaning.SUPERSEDED: CommandSuperseded,
 }
-
-
-def _deadlines(of_dialect: Deadlines, ack: float | None, unknown_timeout: float | None) -> Deadlines:
-    changes: dict[str, Any] = {} if ack is None else {"ack": ack, "ack_of_code": {}}
-    if unknown_timeout is not None:
-        changes["unknown_timeout"] = unknown_timeout
-    return replace(of_dialect, **changes)

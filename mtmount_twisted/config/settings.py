@@ -286,17 +286,36 @@ class CommandRules:
         default=True,
         metadata={"doc": "accept stop commands from commanders that do not have command"},
     )
-    ack_timeout: float = field(
-        default=5.0,
-        metadata={"doc": "time allowed for the mount's Ack", "unit": "s", "least": 0.1, "most": 3600},
-    )
-    done_margin: float = field(
-        default=2.0,
+    ack_timeout: float | None = field(
+        default=None,
         metadata={
-            "doc": "time allowed for Done beyond the duration that the Ack announced",
+            "doc": "time allowed for the mount's Ack of every command",
+            "unit": "s",
+            "least": 0.1,
+            "most": 3600,
+            "default_words": "5 s in tma2020; in tma2022 10 s, 60 s for command 37, 70 s for 2502 and "
+            "1 s for track commands",
+            "example": 5.0,
+        },
+    )
+    done_margin: float | None = field(
+        default=None,
+        metadata={
+            "doc": "time allowed for the end of a command beyond the duration that the Ack announced",
             "unit": "s",
             "least": 0,
             "most": 3600,
+            "default_words": "2 s in tma2020, 5 s in tma2022",
+            "example": 2.0,
+        },
+    )
+    unknown_timeout: float = field(
+        default=300.0,
+        metadata={
+            "doc": "duration of a command whose Ack announces none, which only a tma2022 mount sends",
+            "unit": "s",
+            "least": 1,
+            "most": 86400,
         },
     )
 

@@ -262,6 +262,19 @@ class Deadlines:
         """Return the time from sending a command with this code to its Ack."""
         return self.ack_of_code.get(code, self.ack)
 
+    def overridden(self, ack: float | None, done_margin: float | None, unknown: float | None) -> Deadlines:
+        """Return the deadlines with other times, where one is given.
+
+        :param ack: the time to the Ack of every command.
+        :param unknown: the `unknown_timeout`.
+        """
+        return Deadlines(
+            ack=self.ack if ack is None else ack,
+            done_margin=self.done_margin if done_margin is None else done_margin,
+            ack_of_code=self.ack_of_code if ack is None else {},
+            unknown_timeout=self.unknown_timeout if unknown is None else unknown,
+        )
+
     def announced(self, timeout: float | None) -> float:
         """Return the timeout in an Ack; `unknown_timeout` if it is None."""
         return self.unknown_timeout if timeout is None else timeout

@@ -96,14 +96,28 @@ class Tma2022Tests(SynchronousTestCase):
             self.send(self.csc, tma2022.commands.RestoreDefaultSettings(sequence_id=5))
             self.answer(replies.CmdAcknowledgedReply(sequence_id=self.key(), commander=CSC, timeout=seconds))
             self.csc.read()
-            margin = CommandRules().done_margin
-            self.clock.pump([1.0] * int(300 + margin - 1))
+            self.clock.pump([1.0] * 304)
             self.assertEqual(self.csc.read(), [])
             self.clock.pump([0.5] * 4)
             (line,) = self.csc.read()
             self.assertIn(
                 "timed out: acknowledged, but not done in time", json.loads(line)["parameters"]["explanation"]
             )
+
+    def test_ack_times(self) -> None:
+        """The Ack of a command must come within the protocol's own time, unless the settings have another."""
+        for command, seconds in (
+            (tma2022.commands.BothAxesResetAlarm(sequence_id=5), 60),
+            (tma2022.commands.AzimuthTrackTarget(sequence_id=5, position=1, velocity=0, tai=5), 1),
+            (tma2022.commands.AzimuthMove(sequence_id=5, position=1), 10),
+        ):
+            self.send(self.csc, command)
+            self.clock.pump([0.25] * (4 * seconds - 1))
+            self.assertEqual(self.csc.read(), [])
+            self.clock.pump([0.25] * 3)
+            (line,) = self.csc.read()
+            explanation = json.loads(line)["parameters"]["explanation"]
+            self.assertEqual(explanation, f"timed out: no Ack within {seconds} s")
 
     def test_password(self) -> None:
         """Neither the journal nor a commander gets the password, in whatever line the mount sends it."""
