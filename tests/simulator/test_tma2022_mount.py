@@ -213,6 +213,20 @@ class AxisTests(SynchronousTestCase):
         self.assertEqual(names(bench.wait(0.2)), [DONE])
         self.assertEqual(bench.wait(1000), [])
 
+    def test_next_command_after_arrival(self) -> None:
+        """A move that has arrived is done: the next command does not supersede it, and its end comes first."""
+        bench = Bench()
+        timeout = bench.timeout(c.AzimuthMove(position=1))
+        assert timeout is not None
+        bench.wait(timeout + 0.1)
+        ends = [
+            (type(reply).__name__, reply.sequence_id)
+            for reply in bench.ask(c.AzimuthHome())
+            if isinstance(reply, r.Answer)
+        ]
+        self.assertEqual(ends, [(DONE, 1), (ACK, 2)])
+        self.assertEqual(names(bench.wait(10)).count(DONE), 1)
+
     def test_power_off_stops_at_once(self) -> None:
         """Power off supersedes a move, and the axis stands still at once."""
         bench = Bench()

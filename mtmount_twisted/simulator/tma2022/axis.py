@@ -239,7 +239,7 @@ class Axis(Device):
             self._supersede(command, action)
             effect()
 
-        return instantly(begin)
+        return instantly(begin, prepare=self._part.finish_if_arrived)
 
     def _supersede(self, command: Command, action: str) -> None:
         self._part.supersede(command, CommandCode[f"{self.system.name}_{action}"])
@@ -271,7 +271,7 @@ class Axis(Device):
         self._check_ready()
         if self.tracking:
             raise refusal("Tracking not disabled")
-        if self._now() < self._path.end or self._part.is_busy:
+        if self._now() < self._path.end:
             raise refusal("Not stopped")
         position = self.at(self._now()).position
         middle = (self.limits.low + self.limits.high) / 2
@@ -295,9 +295,9 @@ class Axis(Device):
             self._supersede(execution.command, action)
             self.goal = position
             self._mode, self._path, self._target = Mode.MOVE, path, target
-            self._part.begin(execution, path.duration + SETTLING, then)
+            self._part.begin(execution, path.duration, then, SETTLING)
 
-        return Plan(path.duration, begin)
+        return Plan(path.duration, begin, prepare=self._part.finish_if_arrived)
 
     def track(self, position: float, velocity: float, tai: float) -> Plan:
         """Follow a target from now on.

@@ -363,10 +363,12 @@ class Deployables(Device):
             self._supersede(execution.command, action)
             self._goal = float(deploy)
             self._path = self._path_to(self._goal)
-            duration = self._path.duration + SETTLING
-            self._part.begin(execution, duration, None if then is None else partial(then, execution))
+            if then is None:
+                self._part.begin(execution, self._path.duration, None, SETTLING)
+            else:
+                self._part.begin(execution, self._path.duration + SETTLING, partial(then, execution))
 
-        return Plan(self._path_to(float(deploy)).duration, begin)
+        return Plan(self._path_to(float(deploy)).duration, begin, prepare=self._part.finish_if_arrived)
 
     def action(self, deploy: bool) -> str:
         """Return the end of the name of the code that moves them all."""
@@ -406,7 +408,7 @@ def one_after_the_other(first: Deployables, second: Deployables, *, deploy: bool
 
     plan = first.move(ALL, deploy, first.action(deploy), move_second)
     second.move(ALL, deploy, second.action(deploy))  # a refusal comes before anything has begun
-    return Plan(COVER_SYSTEM_TIMEOUT, plan.begin, parts=2)
+    return Plan(COVER_SYSTEM_TIMEOUT, plan.begin, parts=2, prepare=plan.prepare)
 
 
 class Thermal(Switch):

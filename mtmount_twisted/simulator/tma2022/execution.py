@@ -11,6 +11,7 @@ Next to read: `devices`, `axis`.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -154,14 +155,20 @@ class Plan:
     :ivar timeout: timeout for the Ack: the expected duration, s of real time; -1 or None where it is unknown.
     :ivar begin: function that starts the plan. Each part must finish or give up the execution once.
     :ivar parts: number of parts that work on the command.
+    :ivar prepare: called before the Ack, to end commands that are done but for the time of settling.
     """
 
     timeout: float | None
     begin: Callable[[Execution], None]
     parts: int = 1
+    prepare: Callable[[], None] = lambda: None
 
 
-def instantly(action: Callable[[Command], None], timeout: float | None = QUICK) -> Plan:
+def instantly(
+    action: Callable[[Command], None],
+    timeout: float | None = QUICK,
+    prepare: Callable[[], None] = lambda: None,
+) -> Plan:
     """Return a plan that takes no time.
 
     :param action: called with the command.
@@ -171,7 +178,7 @@ def instantly(action: Callable[[Command], None], timeout: float | None = QUICK) 
         action(execution.command)
         execution.finish_part()
 
-    return Plan(timeout, begin)
+    return Plan(timeout, begin, prepare=prepare)
 
 
 def nothing(command: Command) -> None:
@@ -185,8 +192,12 @@ def together(plans: list[Plan]) -> Plan:
         for plan in plans:
             plan.begin(execution)
 
+    def prepare() -> None:
+        for plan in plans:
+            plan.prepare()
+
     timeout = max(plan.timeout or 0.0 for plan in plans)
-    return Plan(timeout, begin, sum(plan.parts for plan in plans))
+    return Plan(timeout, begin, sum(plan.parts for plan in plans), prepare)
 
 
 class Part:
@@ -197,22 +208,41 @@ class Part:
         self._execution: Execution | None = None
         self._timer: IDelayedCall | None = None
 
+        self._arrival = math.inf
+        self._then: Callable[[], None] | None = None
+
     @property
     def is_busy(self) -> bool:
         """True while it works on a command."""
         return self._execution is not None
 
-    def begin(self, execution: Execution, duration: float, then: Callable[[], None] | None = None) -> None:
+    def begin(
+        self,
+        execution: Execution,
+        duration: float,
+        then: Callable[[], None] | None = None,
+        settling: float = 0.0,
+    ) -> None:
         """Work on a command. The part must be free: call `supersede` first.
 
         :param duration: duration of the work, s.
         :param then: called just before the end; not called if the part gives up.
+        :param settling: time from the end of the work to the end of the command, s.
         """
-        self._execution = execution
-        self._timer = self._world.clock.callLater(duration, self._finish, execution, then)
+        self._execution, self._then = execution, then
+        self._arrival = self._world.clock.seconds() + duration
+        self._timer = self._world.clock.callLater(duration + settling, self._finish, execution)
 
-    def _finish(self, execution: Execution, then: Callable[[], None] | None) -> None:
-        self._execution = self._timer = None
+    def finish_if_arrived(self) -> None:
+        """End the command in progress if only the time of settling is left of it: it is not superseded."""
+        has_arrived = self._world.clock.seconds() >= self._arrival
+        if self._execution is not None and self._timer is not None and has_arrived:
+            self._timer.cancel()
+            self._finish(self._execution)
+
+    def _finish(self, execution: Execution) -> None:
+        then = self._then
+        self._execution = self._timer = self._then = None
         if then is not None:
             then()
         execution.finish_part()

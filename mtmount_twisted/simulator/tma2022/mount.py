@@ -228,6 +228,7 @@ class SimulatedMount:
         except Refusal as refused:
             self.world.answer(CmdRejectedReply, command, explanation=refused.explanation)
             return
+        plan.prepare()
         self.world.answer(CmdAcknowledgedReply, command, timeout=plan.timeout)
         plan.begin(Execution(command, plan.parts, self.world, self._superseded))
         superseded, self._superseded[:] = list(self._superseded), []
