@@ -214,7 +214,7 @@ class AxisTests(SynchronousTestCase):
         self.assertEqual(bench.wait(1000), [])
 
     def test_next_command_after_arrival(self) -> None:
-        """A move that has arrived is done: the next command does not supersede it, and its end comes first."""
+        """A move that has arrived is done: its end comes before the Ack of the next command."""
         bench = Bench()
         timeout = bench.timeout(c.AzimuthMove(position=1))
         assert timeout is not None
