@@ -1,6 +1,6 @@
-"""The bridge: shares the mount's one connection pair among those who command it.
+"""The bridge: shares the mount's one connection among its commanders.
 
 `core` decides, with `arbiter` (command), `dispatcher` and `pending` (commands in flight), `registry`
-(clients) and `last_values`. Sockets belong to `upstream` and `frontends`, which tell the core what happens;
-`app.bridge_service` connects them.
+(clients) and `last_values`. `effects` has the loop that performs the decisions. Sockets belong to `upstream`
+and `frontends`, which report to the core; `app.bridge_service` connects them.
 """
