@@ -39,6 +39,7 @@ from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warn
 from mtmount_twisted.hosts import parse_host_and_port
 from mtmount_twisted.interfaces import IJournalState
 from mtmount_twisted.journal.recorder import STOP_TIME, Journal, JournalOff
+from mtmount_twisted.journal.schema import FileOptions
 from mtmount_twisted.net.addresses import replies_by_default
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.endpoints import Endpoint
@@ -442,13 +443,8 @@ def makeService(options: Options) -> IService:
         settings = config.journal
         if settings.path is None:
             daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {preflight.NO_HOME}")
-        journal = Journal(
-            settings.path,
-            log,
-            dialect=config.dialect,
-            keep_days=settings.keep_days,
-            keep_bytes=settings.keep_bytes,
-        )
+        kept = FileOptions(config.dialect, settings.keep_days, settings.keep_bytes)
+        journal = Journal(settings.path, log, options=kept)
     simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
     bus = EventBus(reactor, journal, log=log)
     if verbose:

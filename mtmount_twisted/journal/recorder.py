@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.interfaces import IJournal, IJournalState
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
-from .schema import UNNAMED, Batch, Gap, Row, Unprivileged, real_path
+from .schema import DEFAULT_OPTIONS, Batch, FileOptions, Gap, Row, Unprivileged, real_path
 
 if TYPE_CHECKING:
     from .writer import JournalWriter
@@ -330,11 +329,7 @@ class Journal(Waiting):
 
     :param path: the SQLite file; the journal makes its folder if there is none.
     :param log: receives one line when the file can't be written, and one when it can be written again.
-    :param dialect: the name of the controller's dialect.
-    :param keep_days: the journal deletes older rows; None keeps all. The configuration sets it for the
-        daemon.
-    :param keep_bytes: the largest size of the file and its write-ahead log: the journal deletes the oldest
-        rows, and counts and drops rows without room after that; None for no limit.
+    :param options: the options of the file.
     :param max_bytes: the most bytes that wait in memory.
     :param wall_clock: return the time of a record (s, Unix time).
     :param reactor: the reactor; the global one if None.
@@ -345,9 +340,7 @@ class Journal(Waiting):
         path: str | Path,
         log: logging.Logger,
         *,
-        dialect: DialectName = UNNAMED,
-        keep_days: float | None = None,
-        keep_bytes: int | None = None,
+        options: FileOptions = DEFAULT_OPTIONS,
         max_bytes: int = MAX_WAITING_BYTES,
         wall_clock: Callable[[], float] = time.time,
         reactor: Any = None,
@@ -357,8 +350,7 @@ class Journal(Waiting):
         super().__init__(self._wake_up.set, wall_clock, max_bytes)
         self.path = real_path(Path(path))
         self._log = log
-        self._dialect: DialectName = dialect
-        self._limits = (keep_days, keep_bytes)
+        self._options = options
         self._reactor = reactor
         self._running = False
         self._broken = ""
@@ -448,13 +440,8 @@ class Journal(Waiting):
             from twisted.internet import reactor
 
             self._reactor = reactor
-        days, size = self._limits
         keeper = JournalWriter(
-            *(self.path, self._tell, self.number),
-            dialect=self._dialect,
-            keep_days=days,
-            keep_bytes=size,
-            wall_clock=self._now,
+            self.path, self._tell, self.number, options=self._options, wall_clock=self._now
         )
         self._written_before, self._unwritable_before = self.written, self._unwritable
         self._unprivileged_before = self._unprivileged

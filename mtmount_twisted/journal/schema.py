@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,24 @@ def is_end(step: str, code: int, dialect: Dialect) -> bool:
 
 UNNAMED: DialectName = "tma2020"
 """The dialect of a run whose dialect the file does not name: earlier versions spoke no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """The options of a journal's file.
+
+    :ivar dialect: the name of the run's dialect.
+    :ivar keep_days: the age at which a row is deleted, in days; None to keep all rows.
+    :ivar keep_bytes: the largest size of the file and its write-ahead log, in bytes: the oldest rows are
+        deleted, and rows without room after that are counted and dropped; None for no limit.
+    """
+
+    dialect: DialectName = UNNAMED
+    keep_days: float | None = None
+    keep_bytes: int | None = None
+
+
+DEFAULT_OPTIONS = FileOptions()
 
 RUN_DIALECT_TABLE = "run_dialect"
 """The table with the name of each run's dialect."""

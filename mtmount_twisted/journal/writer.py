@@ -16,12 +16,10 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
-from mtmount_twisted.dialects.dialect import DialectName
-
 from .checking import SIDES
 from .file import BATCH_BYTES, Deleted, Run, Size, Store, is_rows_own, limits
 from .retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
-from .schema import UNNAMED, Batch, Gap, Row, Unprivileged, real_path
+from .schema import DEFAULT_OPTIONS, Batch, FileOptions, Gap, Row, Unprivileged, real_path
 
 Tell = Callable[..., None]
 """A function that logs: called with a level of `logging`, a message and its arguments."""
@@ -72,11 +70,8 @@ class JournalWriter:
     :param tell: logs a line. It is called in the thread that calls `keep`, after the attributes have changed,
         so that a reader of the line in another thread finds the attributes up to date.
     :param number: returns the number of the next row; for rows that the writer itself adds.
-    :param dialect: the name of the run's dialect.
-    :param keep_days: the age at which a row is deleted, in days; None to keep all rows.
-    :param keep_bytes: the largest size of the file and its write-ahead log, in bytes; None for no limit. If a
-        batch needs room, unprivileged rows are deleted first, then the oldest rows. If there is still no
-        room, the batch is counted and dropped.
+    :param options: the options of the file. If a batch needs room, unprivileged rows are deleted first, then
+        the oldest rows. If there is still no room, the batch is counted and dropped.
     :param clock: returns the monotonic clock, in seconds.
     :param wall_clock: returns Unix time, in seconds.
     :param connect: opens a database; for tests.
@@ -93,9 +88,7 @@ class JournalWriter:
         tell: Tell,
         number: Callable[[], int],
         *,
-        dialect: DialectName = UNNAMED,
-        keep_days: float | None = None,
-        keep_bytes: int | None = None,
+        options: FileOptions = DEFAULT_OPTIONS,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
@@ -106,10 +99,10 @@ class JournalWriter:
         self.left_unknown = 0
         self._tell = tell
         self._number = number
-        self._dialect = dialect
-        self._keep_days = keep_days
-        self._keep_bytes = keep_bytes
-        self._limits = None if keep_bytes is None else limits(keep_bytes)
+        self._dialect = options.dialect
+        self._keep_days = options.keep_days
+        self._keep_bytes = options.keep_bytes
+        self._limits = None if options.keep_bytes is None else limits(options.keep_bytes)
         self.batch_bytes = BATCH_BYTES if self._limits is None else self._limits.batch
         self._dropped = Gap()
         self._clock = clock

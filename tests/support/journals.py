@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.journal.recorder import Waiting, Writer
+from mtmount_twisted.journal.schema import FileOptions
 from mtmount_twisted.journal.writer import JournalWriter
 
 from .folders import scratch_folder
@@ -77,7 +78,7 @@ class JournalCase(SynchronousTestCase):
             clock=lambda: self.now,
             wall_clock=self.wall_clock,
             connect=self.faults.connect,
-            **limits,
+            options=FileOptions(**limits),
         )
         self.writer = Writer(self.waiting, self.keeper)
         self.records = RecordMaker(lambda record: self.waiting.keep(record), self.wall_clock)
