@@ -479,3 +479,38 @@ class VendorTests(SynchronousTestCase):
         self.assertEqual(bench.mount.azimuth.power_state, PowerState.FAULT)
         self.assertIn("ErrorReply", names(bench.ask(c.AzimuthResetAlarm())))
         self.assertEqual(bench.refusal(c.AzimuthPower(on=True)), "")
+
+
+class ClientTests(SynchronousTestCase):
+    """The order in which the observatory's client begins and ends ("When is the link dead? (client)")."""
+
+    def test_enable_and_disable(self) -> None:
+        """Each command succeeds on a mount that has just started, and the cable wrap follows its targets."""
+        bench = Bench(ready=False, initial_commander=Source.NONE, heartbeat_timeout=5)
+        for command in (
+            *(c.StateInfo(), c.GetActualSettings(), c.AskForCommand()),
+            *(
+                c.OilSupplySystemResetAlarm(),
+                c.MainAxesPowerSupplyResetAlarm(),
+                c.MirrorCoverLocksResetAlarm(),
+            ),
+            *(c.MirrorCoversResetAlarm(), c.CameraCableWrapResetAlarm(), c.MainAxesPowerSupplyPower(on=True)),
+            *(c.OilSupplySystemSetMode(auto=True), c.OilSupplySystemPower(on=True)),
+            *(c.BothAxesResetAlarm(), c.BothAxesResetAlarm(), c.BothAxesPower(on=True)),
+            *(c.CameraCableWrapPower(on=True), c.CameraCableWrapEnableTracking(on=True)),
+        ):
+            self.assertEqual(bench.answers(command), [ACK, DONE], command)
+        for number in range(20):
+            if number % 5 == 0:
+                self.assertEqual(bench.answers(c.Heartbeat()), [])
+            target = c.CameraCableWrapTrackTarget(position=number / 10, velocity=0.5, tai=bench.tai() + 0.1)
+            self.assertEqual(bench.answers(target), [ACK])
+            bench.wait(0.2)
+        self.assertAlmostEqual(bench.mount.camera_cable_wrap.at(bench.clock.seconds()).position, 1.95)
+        for command in (
+            *(c.CameraCableWrapStop(), c.BothAxesStop(), c.CameraCableWrapStop()),
+            *(c.ElevationPower(on=False), c.AzimuthPower(on=False), c.CameraCableWrapPower(on=False)),
+            c.AskForCommand(commander=Source.NONE),
+        ):
+            self.assertEqual(bench.answers(command), [ACK, DONE], command)
+        self.assertEqual([name for name in names(bench.wait(60)) if name != "AxisMotionStateReply"], [])
