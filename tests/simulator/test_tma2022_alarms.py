@@ -378,6 +378,8 @@ class FaultTests(WireCase):
         self.assertIn(11, self.ids(self.ask(c.AzimuthMove(position=50))))
         self.assertEqual(service.mount.power_state(System.AZIMUTH), PowerState.FAULT)
         self.assertEqual(service.faults.injected, {"alarm": 1})
+        self.assertEqual(self.wait(20), [])
+        self.assertLess(abs(service.mount.azimuth.at(self.reactor.seconds()).position), 0.01)
 
     def test_cleared_conditions_end(self) -> None:
         """`clear` ends conditions, and unlatches alarms that no command resets."""

@@ -105,7 +105,8 @@ class ReplyOutput:
             return
         later = []
         for piece in self._faults.said(reply):
-            if piece.delay:
+            # A trouble must not come in the middle of the mount's work on the command.
+            if piece.delay or isinstance(piece.then, Alarm | Trouble):
                 later.append(piece)
             else:
                 self._act(piece)
