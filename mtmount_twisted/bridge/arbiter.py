@@ -479,7 +479,8 @@ class CommandArbiter:
         """Remove a client; if it has command, its time of grace begins."""
         asks = [each for each in self._unanswered() if each.grantee is client]
         self._drop(asks, f"refused: {client.name} is gone")
-        self.finished(client)
+        if self._lease.holder is client:
+            self._miss(client)
 
     def finished(self, client: IClient) -> None:
         """Note that a client has closed its sending side: as a holder it counts as lost."""

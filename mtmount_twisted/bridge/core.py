@@ -166,7 +166,7 @@ class Bridge:
     # Effects
 
     def _act(self) -> None:
-        """Perform the effects of a decision; at last, send observers what was gathered for them.
+        """Perform the effects of a decision, and at last send observers the lines gathered for them.
 
         Each method that decides ends with this call. While effects are performed it does nothing: they are
         performed by the call that began.
@@ -174,13 +174,15 @@ class Bridge:
         performer, registry = self.performer, self._registry
         if performer.is_performing:
             return
-        if self._effects:
-            performer.perform()
-        while registry.gathered:
+        try:
             registry.deliver_gathered()
             performer.perform()
-        if self._state is not _State.OPEN and not self.pending:
-            self._emptied.fire(None)
+        finally:  # an error in one effect keeps nothing from the others
+            while registry.gathered:
+                registry.deliver_gathered()
+                performer.perform()
+            if self._state is not _State.OPEN and not self.pending:
+                self._emptied.fire(None)
 
     def _send_upstream(self, effect: SendUpstream) -> None:
         link = self._dispatcher.link
@@ -254,10 +256,11 @@ class Bridge:
         Observers receive the replies to all of them together.
         """
         for line in lines:
+            if self._effects:  # of the line before
+                self.performer.perform()
+                if not self._registry.is_here(client):
+                    break
             self._command(client, line)
-            self.performer.perform()
-            if not self._registry.is_here(client):
-                break
         self._act()
 
     def _command(self, client: IClient, line: bytes) -> None:
@@ -418,12 +421,13 @@ class Bridge:
                 self._learn(reply)
                 events.append(reply)
                 continue
+            if self._effects:  # of the line before
+                self.performer.perform()
             self._publish_line(CONTROLLER, line, reply)
             if events:
                 self._registry.tell_all(events)  # before the reply, in the order of arrival
                 events = []
             self._dispatcher.answer(reply)
-            self.performer.perform()
         if events:
             self._registry.tell_all(events)
         self._act()

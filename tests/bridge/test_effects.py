@@ -96,9 +96,9 @@ class PerformTests(SynchronousTestCase):
         broken = BrokenClient(self.house.bridge, "broken", Source.EUI).come()
         observer = self.house.client("observer", Source.EUI, may_command=False)
         self.assertRaises(ZeroDivisionError, self.house.bridge.commanded, broken, command(1, MOVE, 2))
+        self.assertEqual(observer.explanations(), ["refused: csc has command"])
         self.csc.command(TRACK)
         self.assertEqual(self.link.codes(), [TRACK])
-        self.assertEqual(observer.explanations(), ["refused: csc has command"])
 
     def test_a_lost_link(self) -> None:
         """A command that was decided for a connection is not sent on the next one."""
