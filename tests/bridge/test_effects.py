@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import logging
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.bridge import (
+    arbiter,
+    authority,
+    dispatcher,
+    last_values,
+    lease,
+    pending,
+    registry,
+    sent_ids,
+)
 from mtmount_twisted.bridge.effects import Log, SendToClient, SetTimer, Timer
 from mtmount_twisted.enums import Source
 from mtmount_twisted.records import CommandRecord, LineRecord
@@ -21,6 +33,12 @@ from tests.support.commanders import (
     command,
 )
 
+DECIDING = (arbiter, authority, dispatcher, last_values, lease, pending, registry, sent_ids)
+"""The modules that decide and do not act. `core` decides, too, and calls the loop."""
+
+ACTS = {"send", "dismiss", "publish", "callLater", "fire", "write", "warning", "info", "error", "exception"}
+"""The methods by which the bridge acts on clients, the link, the bus, the clock and the log."""
+
 
 class BrokenClient(RecordingClient):
     """A client whose `send` has a fault."""
@@ -28,6 +46,20 @@ class BrokenClient(RecordingClient):
     def send(self, data: bytes) -> None:
         """Fail."""
         raise ZeroDivisionError(self.name)
+
+
+class DecidingTests(SynchronousTestCase):
+    """The modules that decide."""
+
+    def test_they_call_nothing_outside(self) -> None:
+        """They call no method that acts, and import nothing of a reactor."""
+        for module in DECIDING:
+            tree = ast.parse(inspect.getsource(module))
+            calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+            called = {each.attr for each in calls if isinstance(each, ast.Attribute)}
+            self.assertEqual(called & ACTS, set(), module)
+            imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+            self.assertFalse([name for name in imported if name.startswith("twisted")], module)
 
 
 class PerformTests(SynchronousTestCase):
