@@ -156,6 +156,10 @@ class Fault:
             )
         if (self.subsystem is None) != (self.number is None):
             raise ValueError("number: expected a number of the catalogue with its subsystem, or neither")
+        if self.subsystem is None and self.kind in ("alarm", "warning"):
+            for name in ("name", "lasts"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}: expected subsystem and number with it, got {name} alone")
 
 
 class Kind(NamedTuple):

@@ -192,6 +192,8 @@ class OptionTests(SynchronousTestCase):
             "alarm:subsystem=100,number=1",
             "alarm:subsystem=100",
             "alarm:number=112",
+            "alarm:lasts=1",
+            "warning:name=STO",
             "interlock:mask=x",
             "interlock:bit=36",
             "late:subsystem=100,number=104",
