@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from mtmount_twisted import Communicator, Mount
+from twisted.internet.defer import Deferred
+
+from mtmount_twisted import Communicator, DuplexCommunicator, Mount, TelemetryClient
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022.enums import System
@@ -71,3 +73,22 @@ def messages_of_2022() -> None:
     assert azimuth.position  # type: ignore[attr-defined]
     assert_type(tma2022.commands.AzimuthMove(position=1).replaced(sequence_id=7).velocity, float)
     tma2022.commands.AzimuthMove(position="1")  # type: ignore[arg-type]
+
+
+def telemetry_of_2022(communicator: Communicator) -> None:
+    """A telemetry client reads topics, or lines."""
+    log = communicator.log
+    values = TelemetryClient("t", None, 50035, log, topics=[tma2022.telemetry.Azimuth, 15])
+    assert_type(values.read(), Deferred[tma2022.telemetry.Topic])
+    assert_type(TelemetryClient("t", None, 50035, log, raw=True).read(), Deferred[bytes])
+    assert_type(values.clock_offset, float | None)
+    TelemetryClient("t", None, "50035", log)  # type: ignore[call-overload]
+
+
+async def mount_of_2022(communicator: DuplexCommunicator) -> None:
+    """A mount of 2022 takes its commands, and passes its events on."""
+    mount = Mount(communicator)
+    await mount.send(tma2022.commands.AzimuthMove(position=1)).done
+    mount.subscribe(tma2022.replies.HomedReply, lambda event: event.homed)
+    mount.subscribe(tma2022.replies.HomedReply, lambda event: event.position)  # type: ignore[attr-defined]
+    assert_type(mount.has_command, bool)
