@@ -256,11 +256,10 @@ class Bridge:
         Observers receive the replies to all of them together.
         """
         for line in lines:
-            if self._effects:  # of the line before
-                self.performer.perform()
-                if not self._registry.is_here(client):
-                    break
             self._command(client, line)
+            self.performer.perform()  # before the next line is asked for: a stop may overtake it meanwhile
+            if not self._registry.is_here(client):
+                break
         self._act()
 
     def _command(self, client: IClient, line: bytes) -> None:

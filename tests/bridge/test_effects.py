@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import logging
+from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -122,6 +123,18 @@ class PerformTests(SynchronousTestCase):
         self.assertEqual((stopped, self.link.codes()), ([MOVE], [STOP]))
         steps = [(step[2], step[1]) for step in self.house.journal.steps[-3:]]
         self.assertEqual(steps, [("csc", "ack"), ("eui", "received"), ("eui", "sent")])
+
+    def test_lines_on_demand(self) -> None:
+        """The effects of a line are performed before the next line is asked for."""
+        sent: list[int] = []
+
+        def lines() -> Iterator[bytes]:
+            for number, code in enumerate((MOVE, TRACK)):
+                yield command(number, code, 1)
+                sent.extend(self.link.codes())
+
+        self.house.bridge.all_commanded(self.csc, lines())
+        self.assertEqual(sent, [MOVE, TRACK])
 
     def test_an_error(self) -> None:
         """An error in one effect is raised, after the other effects were performed, and nothing is stuck."""
