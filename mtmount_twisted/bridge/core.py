@@ -175,8 +175,10 @@ class Bridge:
         if performer.is_performing:
             return
         try:
-            registry.deliver_gathered()
-            performer.perform()
+            if registry.gathered:
+                registry.deliver_gathered()
+            if self._effects:
+                performer.perform()
         finally:  # an error in one effect keeps nothing from the others
             while registry.gathered:
                 registry.deliver_gathered()
