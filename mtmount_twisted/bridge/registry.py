@@ -59,6 +59,7 @@ class ClientRegistry:
         self._effects = effects
         self._bus = bus
         self._terminator = terminator
+        self._commanders: dict[str, IClient] = {}
         self._observers: dict[str, IClient] = {}
         self._sessions: dict[str, _Session] = {}
         self._numbers = count(1)
@@ -68,14 +69,12 @@ class ClientRegistry:
         self.deliver_gathered()  # a new client receives only later lines
         self.clients[client.name] = client
         self._sessions[client.name] = _Session(client, next(self._numbers))
-        if not client.may_command:
-            self._observers[client.name] = client
+        (self._commanders if client.may_command else self._observers)[client.name] = client
 
     def leave(self, client: IClient) -> None:
         """Remove a client. If it is not registered, do nothing."""
-        self.clients.pop(client.name, None)
-        self._sessions.pop(client.name, None)
-        self._observers.pop(client.name, None)
+        for table in (self.clients, self._sessions, self._commanders, self._observers):
+            table.pop(client.name, None)
 
     def is_here(self, client: IClient) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
@@ -160,8 +159,7 @@ class ClientRegistry:
             for event in events:
                 self._publish(EVERYONE, event.line, event.code, None)
             lines = [event.line for event in events]
-            commanders = [client for name, client in self.clients.items() if name not in self._observers]
-            self._send_all(commanders, lines)
+            self._send_all(list(self._commanders.values()), lines)
             if self._observers:
                 self.gathered += lines
 
