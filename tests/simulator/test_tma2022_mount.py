@@ -171,6 +171,22 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(names(bench.wait(121)), [DONE, "PowerStateReply"])
         self.assertEqual(bench.refusal(c.AzimuthPower(on=True)), "")
 
+    def test_realistic_oil(self) -> None:
+        """Oil takes 15 min; turning it off in the meantime supersedes that."""
+        bench = Bench(ready=False, realistic=True)
+        bench.ask(c.OilSupplySystemSetMode(auto=True))
+        self.assertEqual(bench.timeout(c.OilSupplySystemPower(on=True)), 900)
+        self.assertEqual(bench.mount.oil.power_state, PowerState.TURNING_ON)
+        self.assertEqual(names(bench.wait(899)), [])
+        self.assertEqual(names(bench.wait(2)), [DONE, "PowerStateReply"])
+        self.assertEqual(bench.mount.oil.power_state, PowerState.ON)
+        bench.ask(c.OilSupplySystemPower(on=False))
+        bench.ask(c.OilSupplySystemPower(on=True))
+        bench.wait(100)
+        self.assertIn("CmdSupersededReply", names(bench.ask(c.OilSupplySystemPower(on=False))))
+        self.assertEqual(bench.mount.oil.power_state, PowerState.OFF)
+        self.assertEqual(bench.wait(1000), [])
+
     def test_closed(self) -> None:
         """A closed mount has no timers and answers nothing."""
         bench = Bench(heartbeat_timeout=5)
