@@ -603,9 +603,11 @@ def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
     if controller is not None:
         place = _place(options, "controller.host")
         addresses = daemon.check_resolves(DAEMON, place, controller.host, found)
-        reply_host = controller.reply_host or replies_by_default(addresses[0])
-        found.setdefault(reply_host, (reply_host,))
-        controller = attrs.evolve(controller, reply_host=reply_host, addresses=addresses)
+        controller = attrs.evolve(controller, addresses=addresses)
+        if controller.reply_port is not None:
+            reply_host = controller.reply_host or replies_by_default(addresses[0])
+            found.setdefault(reply_host, (reply_host,))
+            controller = attrs.evolve(controller, reply_host=reply_host)
     pairs = []
     for number, pair in enumerate(config.pairs, 1):
         place = _place(options, f"pair[{number}].reply_host")
@@ -617,7 +619,7 @@ def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
 def _bound(config: Config, found: dict[str, str]) -> Config:
     """Return the configuration that listens on these addresses, given by section."""
     controller = config.controller
-    if controller is not None:
+    if controller is not None and "controller" in found:
         controller = attrs.evolve(controller, reply_host=found["controller"])
     pairs = tuple(
         attrs.evolve(pair, listen=found[f"pair[{number}]"]) for number, pair in enumerate(config.pairs, 1)
@@ -666,7 +668,7 @@ def _listens(options: Options, config: Config) -> Iterator[tuple[str, daemon.Lis
         return section, daemon.Listen(places[0], host, places[1], port)
 
     controller = config.controller
-    if controller is not None and controller.reply_host is not None:
+    if controller is not None and controller.reply_host is not None and controller.reply_port is not None:
         replies = controller.reply_host, controller.reply_port
         yield listen("controller", "reply_host", replies[0], "reply_port", replies[1])
     for number, pair in enumerate(config.pairs, 1):

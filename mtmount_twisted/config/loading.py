@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from attrs import field, frozen
 
-from mtmount_twisted.dialects.dialect import DialectName
+from mtmount_twisted.dialects.dialect import DialectName, Topology, dialect_named
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from mtmount_twisted.hosts import canonical
@@ -63,6 +63,11 @@ class Config:
     def dialect(self) -> DialectName:
         """The name of the controller's dialect; the built-in simulator speaks that of 2020."""
         return "tma2020" if self.controller is None else self.controller.dialect
+
+    @property
+    def topology(self) -> Topology:
+        """The connections of the controller and of each pair."""
+        return dialect_named(self.dialect).topology
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
@@ -122,6 +127,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     if not tables.get("pair") and not tables.get("port"):
         problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
     problems += _same_names(entries)
+    problems += _reply_places(_dialect(tables), entries)
     problems += islice(clashes([place for entry in entries for place in _places(entry)]), MOST_PROBLEMS)
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
@@ -145,6 +151,36 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
         name = entry.values.get("name")
         if name is not None and first.setdefault(name, entry.path) != entry.path:
             yield f"{entry.path}.name: {name!r} is the name of {first[name]} already"
+
+
+def _dialect(tables: Mapping[str, Any]) -> DialectName:
+    """Return the controller's dialect in a parsed file; that of 2020 if there is none, or an unknown one."""
+    controller = tables.get("controller")
+    given = controller.get("dialect") if isinstance(controller, dict) else None
+    names: tuple[DialectName, ...] = get_args(DialectName)
+    return next((name for name in names if name == given), "tma2020")
+
+
+def _reply_places(dialect: DialectName, entries: list[Entry]) -> Iterator[str]:
+    """Report a missing port for replies; or a place for replies that have no connection of their own.
+
+    In the latter case the values lose the port, so that it is compared with no other.
+    """
+    is_pair = dialect_named(dialect).topology is Topology.PAIR
+    for entry in entries:
+        if entry.section not in _REPLY_KEYS:
+            continue
+        if not is_pair:
+            entry.values["reply_port"] = None
+            yield from (
+                f"{entry.path}.{key}: replies of {dialect} come on the connection of the commands: "
+                "remove this key"
+                for key in _REPLY_KEYS[entry.section]
+                if key in entry.given
+            )
+        elif entry.values.get("reply_port", 0) is None:
+            port = entry.values["command_port"]
+            yield f"{entry.path}.reply_port: there is no port one above {port}; name one"
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -200,7 +236,7 @@ def _places(entry: Entry) -> Iterator[SocketAddress]:
         host = "unix" if bound.is_unix else bound.host
         yield SocketAddress(f"{entry.path}.endpoint", host, bound.port, listens=True)
     for host_key, port_key, listens in _PLACES.get(entry.section, ()):
-        if host_key in values and port_key in values:
+        if host_key in values and values.get(port_key) is not None:
             host = values[host_key] or replies_by_default(values.get("host", "localhost"))
             yield SocketAddress(f"{entry.path}.{port_key}", canonical(host), values[port_key], listens)
 
@@ -209,3 +245,9 @@ _PLACES = {
     "controller": (("host", "command_port", False), ("reply_host", "reply_port", True)),
     "pair": (("listen", "command_port", True), ("reply_host", "reply_port", False)),
 }
+
+_REPLY_KEYS = {
+    "controller": ("reply_host", "reply_port", "replies_from"),
+    "pair": ("reply_host", "reply_port"),
+}
+"""The keys about the second connection of a controller or commander with two."""

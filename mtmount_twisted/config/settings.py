@@ -47,12 +47,13 @@ def _prefix(text: str) -> str:
     return prefix
 
 
-def _next_port(section: Any) -> int:
-    """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``)."""
+def _next_port(section: Any) -> int | None:
+    """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``).
+
+    It is None if there is no such port. `loading` reports that, where replies have a port.
+    """
     port: int = section.command_port
-    if not 1 <= port < 65535:
-        raise ValueError(f"there is no port one above {port}; name one")
-    return port + 1
+    return port + 1 if 1 <= port < 65535 else None
 
 
 def _streams_per_user(web: Any) -> int:
@@ -114,7 +115,7 @@ class Controller:
             "example": "0.0.0.0",
         },
     )
-    reply_port: int = field(
+    reply_port: int | None = field(
         default=Factory(_next_port, takes_self=True),
         metadata={
             "doc": "port on which the bridge listens for the controller's replies; 0: the system chooses one",
@@ -160,7 +161,7 @@ class PairCommander:
         default="127.0.0.1",
         metadata={"doc": "host on which the commander listens for replies", "check": usable_host},
     )
-    reply_port: int = field(
+    reply_port: int | None = field(
         default=Factory(_next_port, takes_self=True),
         metadata={"doc": "port on which the commander listens for replies", **CONNECT_PORT, **NEXT_PORT},
     )

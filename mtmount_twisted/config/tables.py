@@ -152,11 +152,16 @@ def _kind(hint: Any) -> Any:
 
 
 class Entry(NamedTuple):
-    """One table of the file: its correct values, and the defaults."""
+    """One table of the file.
+
+    :ivar values: its correct values, and the defaults.
+    :ivar given: the keys that it has.
+    """
 
     path: str
     section: str
     values: dict[str, Any]
+    given: tuple[str, ...] = ()
 
 
 def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> list[Entry]:
@@ -171,7 +176,8 @@ def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> lis
     for name, given in tables.items():
         if name in known:
             for path, table in _tables(name, known[name].many, given, problems):
-                entries.append(Entry(path, name, _read_table(path, known[name].cls, table, problems)))
+                values = _read_table(path, known[name].cls, table, problems)
+                entries.append(Entry(path, name, values, tuple(table)))
         else:
             problems.append(f"{_shown_key(name)}: unknown section{_instead(name, known)}")
     return entries
@@ -188,11 +194,14 @@ def build(file_class: Any, entries: list[Entry]) -> Any:
 
 
 def as_tables(config: Any) -> dict[str, Any]:
-    """Return the tables from which `read` and `build` make this configuration."""
+    """Return the tables from which `read` and `build` make this configuration, without the defaults."""
 
     def table(section: Any) -> dict[str, Any]:
         return attrs.asdict(
-            section, filter=lambda attribute, value: bool(attribute.metadata) and value is not None
+            section,
+            filter=lambda attribute, value: (
+                bool(attribute.metadata) and value is not None and value != _default_of(attribute, section)
+            ),
         )
 
     tables: dict[str, Any] = {}
@@ -201,6 +210,14 @@ def as_tables(config: Any) -> dict[str, Any]:
         if value is not None:
             tables[name] = [table(each) for each in value] if section.many else table(value)
     return tables
+
+
+def _default_of(attribute: Any, section: Any) -> Any:
+    """Return the value that a field has if the file leaves it out."""
+    default = attribute.default
+    if not hasattr(default, "takes_self"):
+        return default
+    return default.factory(section) if default.takes_self else default.factory()
 
 
 def _tables(name: str, many: bool, given: Any, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -247,10 +264,7 @@ def _add_default(path: str, name: str, key: Key, values: dict[str, Any], problem
         values[name] = default.factory()
     else:
         with suppress(AttributeError):  # the default depends on a key that is missing or wrong
-            try:
-                values[name] = default.factory(SimpleNamespace(**values))
-            except ValueError as error:
-                problems.append(f"{path}: {error}")
+            values[name] = default.factory(SimpleNamespace(**values))
 
 
 def _instead(name: str, known: Mapping[str, Any]) -> str:

@@ -263,6 +263,31 @@ class Problems(SynchronousTestCase):
             )
             self.assertEqual(problems(text + "reply_port = 5"), [])
 
+    def test_no_place_for_replies(self) -> None:
+        """Where replies come on the connection of the commands, a key about another one is an error."""
+        refused = "controller.dialect: expected \"tma2020\", got 'tma2022'"
+        start = '[controller]\nhost = "192.0.2.1"\ncommand_port = 65535\ndialect = "tma2022"\n'
+        second = '[[pair]]\nname = "b"\ncommand_port = 30006\n'
+        self.assertEqual(problems(start + PAIR + second), [refused])
+        self.assertEqual(problems(start + second.replace("30006", "0")), [refused])
+        text = start + 'reply_host = "::"\nreply_port = 7\nreplies_from = []\n' + PAIR
+        self.assertEqual(
+            problems(text + 'reply_host = "192.0.2.2"\nreply_port = 8\n'),
+            [
+                refused,
+                *(
+                    f"{key}: replies of tma2022 come on the connection of the commands: remove this key"
+                    for key in (
+                        "controller.reply_host",
+                        "controller.reply_port",
+                        "controller.replies_from",
+                        "pair[1].reply_host",
+                        "pair[1].reply_port",
+                    )
+                ),
+            ],
+        )
+
     def test_path(self) -> None:
         """A path that can't be one is told."""
         for path in ("", "~nobody-of-this-name/x", "a\\u0000"):
