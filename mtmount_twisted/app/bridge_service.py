@@ -7,7 +7,7 @@ decides; `upstream.link`, the link to the controller; `frontends.tcp`, the clien
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -20,31 +20,67 @@ from zope.interface import implementer
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import PairCommander, PortCommanders
-from mtmount_twisted.dialects.dialect import dialect_named
+from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
+from mtmount_twisted.dialects.dialect import Topology, dialect_named
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.commanders import PairClient, ReadTurns, Shared
+from mtmount_twisted.frontends.tcp.commanders import (
+    DuplexPairClient,
+    OneWayPairClient,
+    PairClient,
+    ReadTurns,
+    Shared,
+)
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
-from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IServed
 from mtmount_twisted.net import tls
-from mtmount_twisted.net.admission import Network, networks
+from mtmount_twisted.net.admission import networks
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue, handshake_turns
 from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
-from mtmount_twisted.upstream.link import ControllerLink
+from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
+"""The built-in simulator's ports, until the bridge and the simulator know each other's."""
 
 DRAIN_TIME = 3.0
 """The time for the commands in flight to end when the bridge is stopped, in seconds.
 
 The connections then have `protocol.CLOSE_TIMEOUT` to close. `app.bridge` keeps the sum below 5 s.
 """
+
+
+def _pair_link(controller: Controller | None, bridge: Bridge, log: logging.Logger, reactor: Any) -> PairLink:
+    if controller is None:
+        return PairLink(SYSTEM_CHOICE, SYSTEM_CHOICE, bridge, log, reactor)
+    return PairLink(
+        (controller.host, controller.command_port),
+        (controller.reply_host or "", controller.reply_port or 0),
+        bridge,
+        log,
+        reactor,
+        networks((*controller.replies_from, *controller.addresses)),
+    )
+
+
+def _duplex_link(
+    controller: Controller | None, bridge: Bridge, log: logging.Logger, reactor: Any
+) -> DuplexLink:
+    assert controller is not None  # `Config.dialect`: the built-in simulator has a pair
+    return DuplexLink(controller.host, controller.command_port, bridge, log, reactor)
+
+
+_LINKS: dict[Topology, Callable[..., ControllerLink]] = {
+    Topology.PAIR: _pair_link,
+    Topology.DUPLEX: _duplex_link,
+}
+_COMMANDERS: dict[Topology, Callable[[PairCommander, Shared], PairClient]] = {
+    Topology.PAIR: OneWayPairClient,
+    Topology.DUPLEX: DuplexPairClient,
+}
 
 
 class OpenPort:
@@ -142,7 +178,7 @@ class BridgeService(Service):
     :param bus: publishes the records; if None, the service makes a bus without a journal.
     :param reactor: the reactor; the global one if None.
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
-    :ivar link: the connection pair to the controller.
+    :ivar link: the link to the controller.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
     """
 
@@ -175,24 +211,19 @@ class BridgeService(Service):
             self._reactor = reactor
         self._is_open = True
         config = self.config
-        controller = config.controller
         bus = self._bus or EventBus(self._reactor)
         self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named(config.dialect))
         self._turns = ReadTurns(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
-        where = SYSTEM_CHOICE, SYSTEM_CHOICE
-        replies_from: tuple[Network, ...] = ()
-        if controller is not None:
-            commands_out = controller.host, controller.command_port
-            where = commands_out, (controller.reply_host or "", controller.reply_port)
-            replies_from = networks((*controller.replies_from, *controller.addresses))
-        self.link = ControllerLink(*where, self.bridge, self._log, self._reactor, replies_from)
+        self._topology = self.bridge.dialect.topology
+        make_link = _LINKS[self._topology]
+        self.link = make_link(config.controller, self.bridge, self._log, self._reactor)
         self._open(config.pairs, config.ports)
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:
         shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)
         for pair in pairs:
-            self._pairs[pair] = PairClient(pair, shared)
+            self._pairs[pair] = _COMMANDERS[self._topology](pair, shared)
         for port in ports:
             factory = PortFactory(port, shared)
             self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)
@@ -277,11 +308,7 @@ class BridgeService(Service):
     def describe(self) -> str:
         """Return one line for people that names each commander and port, and its addresses."""
         return "; ".join(
-            [
-                f"commander {pair.name} on {host_and_port(pair.server_host, pair.server_port)}, "
-                f"its replies go to {host_and_port(pair.client_host, pair.client_port)}"
-                for pair in self.pairs
-            ]
+            [f"commander {pair.describe()}" for pair in self.pairs]
             + [f"port {port.name} on {port.endpoint}" for port, at in self._ports.items() if not at.failure]
         )
 

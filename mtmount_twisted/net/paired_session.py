@@ -1,13 +1,13 @@
 """`PairedSession`: a connection pair that is up only while both connections are up.
 
-Its states::
+`DuplexSession` is the same for one connection in both directions. The states of both::
 
     down:      there is no session: a connection is missing, or the session was ended on this side
     up:        both connections belong to one session
     dropping:  one connection is lost; the other one is aborted, but not gone yet
 
-It uses the network only through its base class. Next to read: `frontends.tcp.commanders` and `link`, which
-have such pairs.
+They use the network only through their base classes. Next to read: `frontends.tcp.commanders` and `link`,
+which have such sessions.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.hosts import LOOPBACK, is_loopback
 
 from .admission import Network, address_of, admits, known_networks
+from .duplex import DuplexConnection
 from .machines import next_state
 from .pair import ConnectionPair
 
@@ -126,3 +127,12 @@ class PairedSession(ConnectionPair[bytes]):
 
     def _become(self, after: SessionState) -> None:
         self._state = next_state(_TABLE, self._state, after)
+
+
+class DuplexSession(PairedSession, DuplexConnection[bytes]):
+    """One connection in both directions with sessions: each connection is one session.
+
+    Both directions begin and end together, so that `PairedSession` needs no other rule.
+
+    As a server it accepts a peer on this machine, or at an allowed address.
+    """

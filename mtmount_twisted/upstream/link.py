@@ -1,6 +1,7 @@
-"""The bridge's link to the controller: one connection pair, which is up only if both connections are up.
+"""The bridge's link to the controller: a connection pair, or one connection in both directions.
 
-It passes lines to and from the bridge's core. Next to read: `net.paired_session`, its base class.
+`ControllerLink` passes lines to and from the bridge's core, `PairLink` and `DuplexLink` have the connections.
+Next to read: `net.paired_session`, the base classes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mtmount_twisted.bridge.core import CONTROLLER, Bridge
 from mtmount_twisted.dialects.content import lines_of
 from mtmount_twisted.interfaces import IControllerLink
 from mtmount_twisted.net.admission import Network
-from mtmount_twisted.net.paired_session import PairedSession
+from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 
 MAX_EARLY = 1000
 """Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
@@ -31,32 +32,15 @@ class ControllerLink(PairedSession):
 
     Reading from the controller never pauses while the link is up.
 
-    :param commands_out: host and port of the controller for commands; port 0 if `connect` sets it later.
-    :param replies_in: address and port on which this side listens for replies.
-    :param allowed: networks besides the controller's own address from which the replies may come.
+    :param bridge: the bridge.
+    :param arguments: the arguments of the base class, and so are `options`.
     """
 
-    def __init__(
-        self,
-        commands_out: tuple[str, int],
-        replies_in: tuple[str, int],
-        bridge: Bridge,
-        log: logging.Logger,
-        reactor: Any,
-        allowed: tuple[Network, ...] = (),
-    ) -> None:
+    def __init__(self, bridge: Bridge, *arguments: Any, **options: Any) -> None:
         self._bridge = bridge
-        self.allowed = allowed
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         super().__init__(
-            CONTROLLER,
-            *commands_out,
-            *replies_in,
-            log,
-            connect=commands_out[1] != 0,
-            carries=lines_of(bridge.dialect),
-            reactor=reactor,
-            send_at_once=True,
+            CONTROLLER, *arguments, carries=lines_of(bridge.dialect), send_at_once=True, **options
         )
 
     @property
@@ -91,3 +75,38 @@ class ControllerLink(PairedSession):
         self._early.clear()
         if was_up:
             self._bridge.link_down(why)
+
+
+class PairLink(ControllerLink):
+    """A link of two one-way connections. It is up only if both are up.
+
+    :param commands_out: host and port of the controller for commands; port 0 if `connect` sets it later.
+    :param replies_in: address and port on which this side listens for replies.
+    :param allowed: networks besides the controller's own address from which the replies may come.
+    """
+
+    def __init__(
+        self,
+        commands_out: tuple[str, int],
+        replies_in: tuple[str, int],
+        bridge: Bridge,
+        log: logging.Logger,
+        reactor: Any,
+        allowed: tuple[Network, ...] = (),
+    ) -> None:
+        self.allowed = allowed
+        connect = commands_out[1] != 0
+        super().__init__(bridge, *commands_out, *replies_in, log, connect=connect, reactor=reactor)
+
+
+class DuplexLink(ControllerLink, DuplexSession):
+    """A link of one connection, on which this side sends commands and the controller replies.
+
+    :param host: host of the controller.
+    :param port: port of the controller.
+    """
+
+    connect_retry_interval = PairLink.connect_retry_interval
+
+    def __init__(self, host: str, port: int, bridge: Bridge, log: logging.Logger, reactor: Any) -> None:
+        super().__init__(bridge, host, port, log, reactor=reactor)

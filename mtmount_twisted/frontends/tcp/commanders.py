@@ -1,4 +1,7 @@
-"""`PairClient`: a client of the bridge over a connection pair, one commander that comes and goes.
+"""`PairClient`: the client of the bridge on a ``[[pair]]``, one commander that comes and goes.
+
+Like the controller, it has two one-way connections (`OneWayPairClient`) or one in both directions
+(`DuplexPairClient`).
 
 Next to read: `ports`, whose clients have one connection each; `core.Bridge`, which sees no difference
 (`interfaces.IClient`).
@@ -23,7 +26,7 @@ from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.admission import networks
 from mtmount_twisted.net.deadlines import Deadline
-from mtmount_twisted.net.paired_session import PairedSession
+from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import Turns
@@ -94,10 +97,10 @@ class Shared:
 
 @implementer(IClient)
 class PairClient(PairedSession):
-    """A commander as in the protocol: commands arrive on one connection, replies leave on another.
+    """The commander of a ``[[pair]]``. The classes below have its connections.
 
-    The bridge accepts its commands while both connections are up. A command that arrives earlier waits for
-    up to `HOLD_TIME`, because the commander may notice sooner than the bridge that both are up. It is
+    The bridge accepts its commands while the session is up. A command that arrives earlier waits for up to
+    `HOLD_TIME`, because the commander may notice sooner than the bridge that both connections are up. It is
     dropped after that time, and when its sender is gone: the next peer must not cause the motion that an
     earlier one commanded.
 
@@ -108,7 +111,8 @@ class PairClient(PairedSession):
     may_command = may_have_command = name_lasts = True
     unreachable_level = logging.INFO  # a commander need not be there
 
-    def __init__(self, settings: PairCommander, shared: Shared) -> None:
+    def _prepare(self, settings: PairCommander, shared: Shared) -> None:
+        """Make all but the connections."""
         self.source = Source[settings.source]
         self.allowed = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
@@ -121,17 +125,10 @@ class PairClient(PairedSession):
         self._holding: IDelayedCall | None = None
         self._send_buffer = shared.send_buffer(self._cut_off)
         self.send: Callable[[bytes], None] = self._send_buffer.send
-        super().__init__(
-            settings.name,
-            settings.reply_host,
-            settings.reply_port,
-            settings.listen,
-            settings.command_port,
-            shared.log,
-            carries=lines_of(shared.bridge.dialect),
-            reactor=shared.reactor,
-            send_buffer=self._send_buffer,
-        )
+
+    def describe(self) -> str:
+        """Return the name and the addresses, for people."""
+        return f"{self.name} on {self.address}"
 
     @property
     def address(self) -> str:
@@ -225,3 +222,46 @@ class PairClient(PairedSession):
         self._send_buffer.finish()
         if was_up:
             self._bridge.client_lost(self, why)
+
+
+class OneWayPairClient(PairClient):
+    """A commander with two one-way connections: commands arrive on one, replies leave on the other."""
+
+    def __init__(self, settings: PairCommander, shared: Shared) -> None:
+        self._prepare(settings, shared)
+        super().__init__(
+            settings.name,
+            settings.reply_host,
+            settings.reply_port or 0,
+            settings.listen,
+            settings.command_port,
+            shared.log,
+            carries=lines_of(shared.bridge.dialect),
+            reactor=shared.reactor,
+            send_buffer=self._send_buffer,
+        )
+
+    def describe(self) -> str:
+        """Return the name and the addresses, for people."""
+        replies = host_and_port(self.client_host, self.client_port)
+        return f"{super().describe()}, its replies go to {replies}"
+
+
+class DuplexPairClient(PairClient, DuplexSession):
+    """A commander with one connection in both directions.
+
+    A command and its reply have the same connection, so that no command waits for another one.
+    """
+
+    def __init__(self, settings: PairCommander, shared: Shared) -> None:
+        self._prepare(settings, shared)
+        super().__init__(
+            settings.name,
+            settings.listen,
+            settings.command_port,
+            shared.log,
+            listen=True,
+            carries=lines_of(shared.bridge.dialect),
+            reactor=shared.reactor,
+            send_buffer=self._send_buffer,
+        )
