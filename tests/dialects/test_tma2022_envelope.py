@@ -259,6 +259,19 @@ class Passwords(SynchronousTestCase):
         for end in range(whole.index(b"hun") + 3, len(whole) + 1):
             self.assertNotIn(b"hun", mask_password(whole[:end]))
 
+    def test_error(self) -> None:
+        """The error of a line that can't be decoded does not hold a password: it is logged."""
+        secret = b'"BoschSystem":{"Password":"hunter2"}'
+        for line in (
+            b'{"id":40,"timestamp":1,"parameters":[{%b}]}' % secret,
+            b'{"id":40,"parameters":{%b}}' % secret,
+            b'{"id":40,"timestamp":1,"parameters":{%b' % secret,
+            b'{"id":40,"timestamp":1,"parameters":{%b,"x":"\xff"}}' % secret,
+        ):
+            error = self.assertRaises(LineError, tma2022.decode_reply, line)
+            self.assertNotIn(b"hunter2", error.line)
+            self.assertNotIn("hunter2", str(error))
+
     def test_garbage_is_quick(self) -> None:
         """A long line of quotes costs no more than another: a reader waits for it."""
         for garbage in (b'"' + b'\\"' * 30000, b'"' * 60000, b"\\" * 60001, b"[" * 60000):

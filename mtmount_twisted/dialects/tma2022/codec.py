@@ -14,6 +14,7 @@ from mtmount_twisted.errors import LineError, MessageError
 from . import json_lines
 from .commands import Command, parse_command
 from .enums import Source
+from .envelope import mask_password
 from .replies import AnyReply, Reply, ReplyDict, UnknownReply
 from .telemetry import AnyTopic, Topic, TopicDict, UnknownTopic
 
@@ -41,15 +42,29 @@ def decode_reply(line: bytes) -> Reply:
     If the id is unknown, or the parameters do not fit the id, the reply is an `UnknownReply`. Unknown members
     and unknown parameters are ignored.
 
-    :raises LineError: (a `ValueError`) if the line is not a reply. The error holds the line.
+    :raises LineError: (a `ValueError`) if the line is not a reply. The error holds the line, with a ``*`` for
+        each character of a password.
     """
     try:
         reply: Reply = _read_reply(line)
+        if not line.isascii():
+            json_lines.require_utf8(line)
+    except LineError:
+        return _decode_rare_reply(mask_password(line))  # it fails again: the error must not hold a password
     except (ValueError, RecursionError):
-        return _decode_rare_reply(line)
-    if not line.isascii():
-        json_lines.require_utf8(line)
+        return _decode_or_mask(line)
     return reply
+
+
+def _decode_or_mask(line: bytes) -> Reply:
+    """Read a line that `msgspec` rejects. An error of it holds the line, without a password."""
+    try:
+        return _decode_rare_reply(line)
+    except LineError:
+        masked = mask_password(line)
+        if masked == line:
+            raise
+    return _decode_rare_reply(masked)
 
 
 def _decode_rare_reply(line: bytes) -> Reply:
