@@ -75,6 +75,9 @@ class IPairOwner(Interface):
         :returns: empty if the data gives no clue.
         """
 
+    def note_wrong_port(why: str) -> None:
+        """Log the result of `explain_heard`."""
+
 
 class IClient(Interface):
     """A client of the bridge: a commander or an observer."""

@@ -383,6 +383,7 @@ BOUNDS = {
     "bytes of a TLS handshake": size(handshakes.MAX_HANDSHAKE),
     "steps of TLS handshakes": "1 in a turn",
     "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
+    "a controller of another dialect": f"{link.OTHER_DIALECT_PAUSE:g} s",
     "commands handed over in one decision": f"{link.ROOM}",
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "sequence ids of sent commands": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from msgspec import Struct
 
@@ -311,6 +311,8 @@ class Dialect:
         that is unreadable.
     :ivar read_wanted: return the commander that an ``AskForCommand`` names. It raises `errors.LineError`.
     :ivar read_reply: return the envelope of a reply or event. It raises `errors.LineError`.
+    :ivar reply_starts: the bytes with which a reply can begin, so that other lines are found at little cost.
+    :ivar is_reply: return True if a line can only come from a mount that speaks this dialect.
     :ivar subject_of: return the part of the mount that an event is about; None if its values are not kept.
     :ivar commander_in: return the number of the `Source` that has command, 0 for none, according to an event;
         None for an event about something else.
@@ -371,6 +373,8 @@ class Dialect:
     read_to_refuse: Callable[[bytes], CommandEnvelope | None]
     read_wanted: Callable[[bytes], Commander]
     read_reply: Callable[[bytes], ReplyEnvelope | EventEnvelope]
+    reply_starts: bytes
+    is_reply: Callable[[bytes], bool]
     subject_of: Callable[[EventEnvelope], Subject | None]
     commander_in: Callable[[EventEnvelope], int | None]
 
@@ -401,3 +405,12 @@ def dialect_named(name: DialectName) -> Dialect:
     """Return the dialect with this name, and import its folder if that was not done before."""
     dialect: Dialect = import_module(f"{__package__}.{name}.dialect").DIALECT
     return dialect
+
+
+def other_dialect_of(line: bytes, dialect: Dialect) -> Dialect | None:
+    """Return the dialect of the mount that sent a line, if it is not this one; None if it may be this one."""
+    names: tuple[DialectName, ...] = get_args(DialectName)
+    for name in names:
+        if name != dialect.name and dialect_named(name).is_reply(line):
+            return dialect_named(name)
+    return None

@@ -487,7 +487,7 @@ class DuplexConnection(ConnectionPair[M]):
         why = str(error) if is_final else _CLOSED
         text = f"{self._there}: {why}"
         if text != self.refusal:
-            self.log.warning("%s: can't use %s", self.name, text)
+            self.log.warning("%s: can't use %s: %s", self.name, self._there, why)
         self.refusal = text
         if isinstance(error, PeerRefusedError):
             cause = error.cause
@@ -508,4 +508,4 @@ class DuplexConnection(ConnectionPair[M]):
     def _log_peer(self, reason: Failure | None) -> None:
         """Log a change of the peer only if the other half does not: both halves share one connection."""
         if reason is not None and reason.check(LineTooLongError, UnfinishedLineError):
-            self.log.warning("%s: %s", self.name, reason.getErrorMessage())
+            self.log.warning("%s: lost the connection: %s", self.name, reason.getErrorMessage())

@@ -256,7 +256,7 @@ class ClientHalf:
             self._is_explained = bool(why)
             if why and why != self.wrong_port:
                 self.wrong_port = why
-                self.limited_log.warning("%s: the wrong port: %s", self.name, why)
+                self.owner.note_wrong_port(why)
         return self._is_explained
 
     def begin(self, host: str, port: int) -> None:

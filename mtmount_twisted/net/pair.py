@@ -606,6 +606,10 @@ class ConnectionPair(Generic[M]):
             return f"{there} speaks TLS, but a pair uses plain text; give another port"
         return ""
 
+    def note_wrong_port(self, why: str) -> None:
+        """See `IPairOwner`."""
+        self.limited_log.warning("%s: the wrong port: %s", self.name, why)
+
     def _changed(self) -> None:
         if self._answering and not (self.client_connected or self.server_connected) and self._inbox:
             self.limited_log.warning(

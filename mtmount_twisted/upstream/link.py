@@ -10,12 +10,16 @@ import logging
 from collections import deque
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import CONTROLLER, Bridge
 from mtmount_twisted.dialects.content import lines_of
+from mtmount_twisted.dialects.dialect import Dialect, other_dialect_of
 from mtmount_twisted.interfaces import IControllerLink
 from mtmount_twisted.net.admission import Network
+from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 
 MAX_EARLY = 1000
@@ -25,6 +29,10 @@ ROOM = 16
 """Number of commands that the bridge may decide to send together, before it is known whether the transport's
 buffer still has room after the first. A later stop can't overtake them."""
 
+OTHER_DIALECT_PAUSE = 30.0
+"""Time before the next attempt to connect to a controller that speaks another dialect, in seconds. Commands
+of the configured dialect mean something else to such a mount."""
+
 
 @implementer(IControllerLink)
 class ControllerLink(PairedSession):
@@ -32,12 +40,18 @@ class ControllerLink(PairedSession):
 
     Reading from the controller never pauses while the link is up.
 
+    A line of another dialect ends the link: one error in the log names the setting, and the link pauses for
+    `OTHER_DIALECT_PAUSE`. The error is logged again only after the controller has spoken the right dialect.
+
     :param bridge: the bridge.
     :param arguments: the arguments of the base class, and so are `options`.
     """
 
     def __init__(self, bridge: Bridge, *arguments: Any, **options: Any) -> None:
         self._bridge = bridge
+        self._starts = bridge.dialect.reply_starts
+        self._retry: IDelayedCall | None = None
+        self._logged = ""
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         super().__init__(
             CONTROLLER, *arguments, carries=lines_of(bridge.dialect), send_at_once=True, **options
@@ -57,11 +71,65 @@ class ControllerLink(PairedSession):
                 writer.room().addCallbacks(lambda room: self._bridge.hand_over(), lambda lost: None)
 
     def lines_received(self, lines: list[bytes]) -> None:
-        """Pass lines to the bridge. Lines that arrive before the link is up wait until it is."""
+        """Pass lines to the bridge, up to one of another dialect, which ends the link.
+
+        Lines that arrive before the link is up wait until it is.
+        """
+        for number, line in enumerate(lines):
+            if line[:1] not in self._starts and (other := other_dialect_of(line, self._bridge.dialect)):
+                self._take(lines[:number])
+                self._end_as(other)
+                return
+        self._take(lines)
+
+    def _take(self, lines: list[bytes]) -> None:
+        if lines:
+            self._logged = ""
         if self.up:
             self._bridge.said(lines)
         else:
             self._early.extend(lines)
+
+    def explain_heard(self, data: bytes) -> str:
+        """See `interfaces.IPairOwner`. A mount with one two-way connection replies on it."""
+        for line in data.split(self.carries.terminator)[:-1]:
+            if other := other_dialect_of(line, self._bridge.dialect):
+                return self._end_as(other)
+        return super().explain_heard(data)
+
+    def note_wrong_port(self, why: str) -> None:
+        """See `interfaces.IPairOwner`. An error about the dialect is logged already."""
+        if why != self._logged:
+            super().note_wrong_port(why)
+
+    def _end_as(self, other: Dialect) -> str:
+        """End the link with a mount that speaks another dialect. Return the reason."""
+        dialect = self._bridge.dialect.name
+        why = (
+            f'{self._there} speaks {other.name}, and controller.dialect is "{dialect}": set '
+            f'controller.dialect = "{other.name}" and restart the bridge, or give another host or port'
+        )
+        if why != self._logged:
+            self.log.error("%s: %s", self.name, why)
+        self._logged = why
+        self.end_session(why)
+        self.drop_connections()
+        self.close_client()
+        if self._retry is None and not self.closed:
+            self._retry = Deadline(self.reactor, OTHER_DIALECT_PAUSE, self._connect_again)
+        return why
+
+    def _connect_again(self) -> None:
+        self._retry = None
+        if not self.client_connected:
+            self._client.start(self.client_host, self.client_port)
+
+    def close(self) -> Deferred[None]:
+        """See `ConnectionPair`."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        return super().close()
 
     def came_up(self) -> None:
         """Start an epoch: report the link to the bridge, then the lines that arrived early."""

@@ -9,8 +9,9 @@ from zope.interface.verify import verifyObject
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.interfaces import IClient, IControllerLink, IPairOwner
 from mtmount_twisted.net.duplex import SETTLE_TIME
+from mtmount_twisted.upstream.link import OTHER_DIALECT_PAUSE
 from tests.support.bridges_tma2022 import BridgeOfTodayCase
-from tests.support.commanders import LOG
+from tests.support.commanders import LOG, STATE
 
 MOVE = commands.AzimuthMove(position=1)
 STOP = commands.BothAxesStop()
@@ -123,7 +124,7 @@ class CommanderTests(BridgeOfTodayCase):
             csc.transport.write(b"x" * 70_000)
             self.pass_time(0.1)
         self.assertFalse(csc.is_connected)
-        self.assertIn("csc: a line of more than 65536 bytes", " ".join(logged.output))
+        self.assertIn("csc: lost the connection: a line of more than 65536 bytes", " ".join(logged.output))
 
     def test_refused_in_turns(self) -> None:
         """Commands of a commander without command are refused in turns, each one with its reason."""
@@ -198,6 +199,38 @@ class LinkTests(BridgeOfTodayCase):
         self.simulator.commands.is_refusing = False
         self.pass_time(5 + SETTLE_TIME)
         self.assertEqual(self.service.bridge.epoch, 2)
+
+    def test_reply_of_2020(self) -> None:
+        """A reply of 2020 ends the link with one error that names the setting; junk does not."""
+        csc = self.join_pair()
+        mount = self.simulator.commands.client
+        assert mount is not None
+        mount.transport.write(b"5 junk\r\n12\r\n")
+        self.pass_time(0.1)
+        self.assertIsNotNone(self.service.bridge.link)
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            mount.transport.write(STATE + b"\r\n" + STATE + b"\r\n")
+            self.pass_time(1)
+            self.assertIsNone(self.service.bridge.link)
+            csc.heard()
+            csc.send(5, STOP)
+            (why,) = csc.explanations()
+            self.assertEqual(why, "not sent: the controller is not connected")
+            self.pass_time(OTHER_DIALECT_PAUSE - 2)
+            self.assertIsNone(self.simulator.commands.client)
+        (error,) = [line for line in logged.output if line.startswith("ERROR")]
+        self.assertIn("speaks tma2020", error)
+        self.assertIn('controller.dialect is "tma2022": set controller.dialect = "tma2020"', error)
+        self.pass_time(2)
+        self.assertEqual(self.service.bridge.epoch, 2)
+
+    def test_stop_while_it_pauses(self) -> None:
+        """The service can be stopped while the link pauses; no timer is left."""
+        mount = self.simulator.commands.client
+        assert mount is not None
+        mount.transport.write(STATE + b"\r\n")
+        self.pass_time(1)
+        self.assertIsNone(self.service.bridge.link)
 
     def test_end(self) -> None:
         """When the service stops, the mount reads that command is given up."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,10 +14,13 @@ from mtmount_twisted.dialects.dialect import (
     Meaning,
     Topology,
     dialect_named,
+    other_dialect_of,
 )
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.messages import CommandMessage
+
+DATA = Path(__file__).resolve().parent.parent / "data"
 
 
 class Contract:
@@ -23,6 +28,7 @@ class Contract:
 
     name: DialectName
     topology: Topology
+    vectors: str
     assertEqual: Any
     assertIs: Any
     assertIn: Any
@@ -162,6 +168,28 @@ class Contract:
             self.assertRaises(LineError, dialect.read_header, line, is_command)
         self.assertIsNone(dialect.read_to_refuse(line))
 
+    def test_own_replies(self) -> None:
+        """A reply is known from its first byte, and is taken for that of no other dialect."""
+        dialect = self.dialect
+        answers = (dialect.acknowledged(5), dialect.succeeded(), dialect.refused("no"))
+        lines = [answer.rewritten(7, 2) for answer in answers]
+        vectors = [json.loads(row) for row in (DATA / self.vectors).read_text().splitlines()]
+        lines += [
+            row["wire"].removesuffix("\r\n").encode()
+            for row in vectors
+            if row.get("kind") == "reply" or row["message"].endswith("Reply")
+        ]
+        self.assertGreater(len(lines), 20)
+        for line in lines:
+            self.assertIn(line[:1], dialect.reply_starts)
+            self.assertTrue(dialect.is_reply(line))
+            self.assertIsNone(other_dialect_of(line, dialect))
+            for name in get_args(DialectName):
+                if name != self.name:
+                    self.assertIs(other_dialect_of(line, dialect_named(name)), dialect)
+        for junk in (b"", b"junk", b"{", b"{}", b"[]", b"12", b"5 junk", b"\xff\xfe"):
+            self.assertFalse(dialect.is_reply(junk))
+
     def test_to_show(self) -> None:
         """A line for display is the message that it is."""
         ask = self.dialect.ask(Commander.CSC)
@@ -177,6 +205,7 @@ class Tma2020(Contract, SynchronousTestCase):
 
     name = "tma2020"
     topology = Topology.PAIR
+    vectors = "messages.jsonl"
 
 
 class Tma2022(Contract, SynchronousTestCase):
@@ -184,6 +213,7 @@ class Tma2022(Contract, SynchronousTestCase):
 
     name = "tma2022"
     topology = Topology.DUPLEX
+    vectors = "tma2022/messages.jsonl"
 
     def test_times(self) -> None:
         """The times to an Ack are those of the observatory's own client; track commands have the shortest."""

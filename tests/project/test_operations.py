@@ -38,7 +38,7 @@ SOURCES = (
     *sorted(PACKAGE.glob("config/*.py")),
     *sorted(PACKAGE.glob("journal/*.py")),
     *sorted(PACKAGE.glob("app/*.py")),
-    *(PACKAGE / "net" / name for name in ("protocol.py", "halves.py", "pair.py")),
+    *(PACKAGE / "net" / name for name in ("protocol.py", "halves.py", "pair.py", "duplex.py")),
 )
 """All that the daemon may log from."""
 
@@ -50,6 +50,7 @@ WRAPPERS = {("recorder.py", "text"), ("arbiter.py", "text"), ("effects.py", "eff
 
 SPELLED_OUT = {
     "halves.py": "NAME: can't listen on PLACE: WHY",
+    "link.py": "NAME: PLACE speaks DIALECT, and controller.dialect is DIALECT",
     "ports.py": "NAME: disconnected within a line, dropped: START",
 }
 """What ``%s: %s`` stands for, in each module that logs just that."""

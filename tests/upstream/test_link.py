@@ -7,9 +7,11 @@ import logging
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.interfaces import IControllerLink, IPairOwner
-from mtmount_twisted.upstream.link import MAX_EARLY
+from mtmount_twisted.upstream.link import MAX_EARLY, OTHER_DIALECT_PAUSE
 from tests.support.bridges import LOG, BridgeCase, command, explanation, reply
 from tests.support.commanders import MOVE, STATE, STOP
+
+JSON = b'{"id": 50, "timestamp": 1.7e9, "parameters": {"state": "Enable"}}'
 
 
 class LinkTests(BridgeCase):
@@ -110,6 +112,63 @@ class LinkTests(BridgeCase):
         with self.assertLogs(LOG, logging.WARNING) as logged:
             self.controller.say(b"junk", STATE)
         self.assertEqual((len(logged.output), self.csc.heard()), (1, [STATE]))
+
+    def assert_other_dialect(self, logged: list[str]) -> None:
+        """One error in the log names the setting and the dialect that it needs."""
+        (error,) = [line for line in logged if line.startswith("ERROR")]
+        self.assertIn(f"127.0.0.1:{self.controller.port} speaks tma2022", error)
+        self.assertIn('controller.dialect is "tma2020"', error)
+        self.assertIn('set controller.dialect = "tma2022" and restart the bridge', error)
+
+    def test_json(self) -> None:
+        """A JSON reply ends the link with one error, however often the mount comes back, and not for good."""
+        self.link()
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.controller.say(STATE, JSON, STATE + b"2")
+            self.assertEqual(self.csc.heard(), [STATE])
+            self.assertIsNone(self.service.bridge.link)
+            self.assertFalse(self.controller.is_connected)
+            self.csc.say(command(1, STOP, 1))
+            self.assertTrue(explanation(self.csc.heard()[0]).startswith("not sent"))
+            for _ in range(3):
+                self.assertTrue(self.controller.connect_server())
+                self.pass_time(OTHER_DIALECT_PAUSE - 1)
+                self.assertFalse(self.controller.client.is_connected)
+                self.pass_time(1.1)
+                self.assertTrue(self.controller.client.is_connected)
+                self.controller.say(JSON)
+                self.assertFalse(self.controller.is_connected)
+        self.assert_other_dialect(logged.output)
+        self.pass_time(OTHER_DIALECT_PAUSE + 1)
+        self.assertTrue(self.controller.connect_server())
+        self.controller.say(STATE)
+        self.assertEqual(self.csc.heard(), [STATE])
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.controller.say(JSON)
+        self.assert_other_dialect(logged.output)
+
+    def test_json_on_the_connection_of_commands(self) -> None:
+        """A mount with one two-way connection says there what it is, which is one error."""
+        self.controller.start_listening()
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            for _ in range(2):
+                self.pass_time(OTHER_DIALECT_PAUSE + 1)
+                self.assertTrue(self.controller.client.is_connected)
+                self.controller.client.transport.write(JSON[:9])
+                self.controller.settle()
+                self.controller.client.transport.write(JSON[9:] + b"\r\n")
+                self.controller.settle()
+                self.assertFalse(self.controller.client.is_connected)
+        self.assert_other_dialect(logged.output)
+        self.assertNotIn("the wrong port", " ".join(logged.output))
+        self.assertIn("speaks tma2022", self.service.link.why_not_connected)
+
+    def test_braces(self) -> None:
+        """What is neither a reply nor JSON of a mount does not end the link."""
+        self.link()
+        with self.assertLogs(LOG, logging.WARNING):
+            self.controller.say(b"{junk", b"{}", b"[1]", JSON[:-1], STATE)
+        self.assertEqual(self.csc.heard(), [STATE])
 
     def test_overlong(self) -> None:
         """A line without end ends the link, which comes back."""

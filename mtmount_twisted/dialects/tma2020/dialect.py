@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mtmount_twisted.dialects.dialect import Deadlines, Dialect, FieldDescription, Header, Topology
 from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander, Source
+from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import utc_now, write_timestamp
 from mtmount_twisted.wire.messages import BaseMessage, CommandMessage, FieldInfo, next_sequence_id
 
@@ -112,6 +113,14 @@ def _read_header(line: bytes, is_command: bool) -> Header:
     return Header(reply.code, _REPLY_NAMES.get(reply.code) or f"code {reply.code}", reply.sequence_id)
 
 
+def _is_reply(line: bytes) -> bool:
+    try:
+        decode_reply(line)
+    except LineError:
+        return False
+    return True
+
+
 DIALECT = Dialect(
     name="tma2020",
     topology=Topology.PAIR,
@@ -133,6 +142,8 @@ DIALECT = Dialect(
     read_to_refuse=read_to_refuse,
     read_wanted=read_wanted,
     read_reply=read_reply,
+    reply_starts=b"0123456789+-",
+    is_reply=_is_reply,
     subject_of=subject_of,
     commander_in=commander_in,
     completed=_completed,

@@ -34,6 +34,7 @@ from .framing import TERMINATOR
 from .outcomes import actual_commander, outcome_of
 from .relay import (
     commander_in,
+    is_reply,
     kind_of_command,
     new_acknowledgement,
     new_end,
@@ -151,6 +152,8 @@ DIALECT = Dialect(
     read_to_refuse=read_to_refuse,
     read_wanted=read_wanted,
     read_reply=read_reply,
+    reply_starts=b"{",
+    is_reply=is_reply,
     subject_of=subject_of,
     commander_in=commander_in,
     completed=completed,

@@ -319,6 +319,15 @@ def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
     )
 
 
+def is_reply(line: bytes) -> bool:
+    """Return True for a JSON object of this mount: a reply, an event, or telemetry, even if malformed."""
+    try:
+        content = json_lines.load(line)
+    except LineError:
+        return False
+    return "id" in content or "topicID" in content
+
+
 def _event(code: int, line: bytes) -> EventEnvelope:
     masked = mask_password(line)
     return EventEnvelope(code, line) if masked == line else EventEnvelope(code, masked, unmasked=line)
