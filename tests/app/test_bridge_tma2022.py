@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
+from twisted.internet.address import IPv4Address
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.dialects.tma2022 import commands
@@ -125,6 +127,40 @@ class CommanderTests(BridgeOfTodayCase):
             self.pass_time(0.1)
         self.assertFalse(csc.is_connected)
         self.assertIn("csc: lost the connection: a line of more than 65536 bytes", " ".join(logged.output))
+
+    def test_long_event(self) -> None:
+        """The settings, the longest line of the mount, reach a commander whole, whatever the chunks."""
+        csc = self.join_pair()
+        self.grant(csc)
+        csc.send(5, commands.GetActualSettings())
+        self.pass_time(1)
+        (settings,) = [message for message in csc.messages() if message["id"] == 40]
+        self.assertGreater(len(json.dumps(settings)), 30_000)
+        self.assertIn("MainAxis", settings["parameters"])
+
+    def test_who_may_connect(self) -> None:
+        """A peer on this machine may connect to a pair, and one at an address of its list."""
+        self.restart(allow=("192.0.2.0/28",))
+        (pair,) = self.service.pairs
+        for host, may in (("127.0.0.1", True), ("192.0.2.9", True), ("192.0.2.99", False)):
+            why = pair.refusal_of(IPv4Address("TCP", host, 5))
+            self.assertEqual(not why, may, host)
+
+    def test_slow_consumer(self) -> None:
+        """A commander that does not read is cut off, and may come back; another one receives everything."""
+        csc, desk = self.join_pair(), self.join_port()
+        csc.transport.pauseProducing()
+        mount = self.simulator.commands.client
+        assert mount is not None
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            for number in range(40):
+                text = b"%d" % number + b"x" * 40_000
+                mount.transport.write(b'{"id":50,"timestamp":1.5,"parameters":{"state":"%b"}}\r\n' % text)
+                self.pass_time(0.05)
+        self.assertIn("csc: closed: cut off", " ".join(logged.output))
+        self.assertFalse(csc.is_connected)
+        self.assertEqual(len([each for each in desk.messages() if each["id"] == 50]), 41)
+        self.assertTrue(self.join_pair().is_connected)
 
     def test_refused_in_turns(self) -> None:
         """Commands of a commander without command are refused in turns, each one with its reason."""

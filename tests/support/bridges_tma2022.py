@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+import attrs
 from twisted.internet.protocol import ClientFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -78,16 +79,31 @@ class BridgeOfTodayCase(SynchronousTestCase):
                 PortCommanders(name="hall", endpoint=TCP),
             ),
         )
+        self.start()
+
+    def start(self) -> None:
+        """Start the service, which connects to the mount."""
         self.service = BridgeService(self.config, LOG, EventBus(self.reactor, self.journal), self.reactor)
         self.service.startService()
         self.pass_time(2 * SETTLE_TIME)
 
-    def tearDown(self) -> None:
+    def restart(self, **changes: Any) -> None:
+        """Start the service anew, with these changes to the settings of the pair."""
+        self.stop()
+        (pair,) = self.config.pairs
+        self.config = attrs.evolve(self.config, pairs=(attrs.evolve(pair, **changes),))
+        self.start()
+
+    def stop(self) -> None:
+        """Stop the service, and see that it has stopped before long."""
         stopped = self.service.stopService()
         self.pass_time(1.5)
         if len(self.service.bridge.pending):
             self.pass_time(5)
         self.successResultOf(stopped)
+
+    def tearDown(self) -> None:
+        self.stop()
         self.simulator.stopService()
         self.pass_time(1)
         self.assertEqual((self.reactor.ports, self.reactor.getDelayedCalls()), ({}, []))
