@@ -197,7 +197,7 @@ class IServed(Interface):
     """All services of the started daemon, as the web interface uses them."""
 
     bridge: IBridge = Attribute("The bridge.")
-    link = Attribute("The connection pair to the controller, with its address.")
+    link = Attribute("The link to the controller, a `net.pair.ConnectionPair`.")
     all_pairs = Attribute("The link and the pair of each commander: a list of `net.pair.ConnectionPair`.")
     port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
     names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")

@@ -65,11 +65,6 @@ class Config:
         return "tma2020" if self.controller is None else self.controller.dialect
 
     @property
-    def topology(self) -> Topology:
-        """The connections of the controller and of each pair."""
-        return dialect_named(self.dialect).topology
-
-    @property
     def endpoints(self) -> dict[str, Endpoint]:
         """The endpoints to listen on, by their sections: ``port[1]``, ``web``."""
         texts = {f"port[{number}]": port.endpoint for number, port in enumerate(self.ports, 1)}

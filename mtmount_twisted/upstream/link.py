@@ -83,7 +83,7 @@ class ControllerLink(PairedSession):
         self._take(lines)
 
     def _take(self, lines: list[bytes]) -> None:
-        if lines:
+        if self._logged and any(line and line[:1] in self._starts for line in lines):
             self._logged = ""
         if self.up:
             self._bridge.said(lines)

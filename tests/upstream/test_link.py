@@ -136,7 +136,7 @@ class LinkTests(BridgeCase):
                 self.assertFalse(self.controller.client.is_connected)
                 self.pass_time(1.1)
                 self.assertTrue(self.controller.client.is_connected)
-                self.controller.say(JSON)
+                self.controller.say(b"junk", b"", JSON)
                 self.assertFalse(self.controller.is_connected)
         self.assert_other_dialect(logged.output)
         self.pass_time(OTHER_DIALECT_PAUSE + 1)
