@@ -351,6 +351,8 @@ class Dialect:
     :ivar facts_of: return the facts about the mount's state in the line of an event, at a cost that does not
         grow with the line. It raises `errors.LineError`.
     :ivar alarm_codes: the code of the events of each severity.
+    :ivar subsystems: the name of each subsystem, by its number: a multiple of 100 at which the codes of its
+        alarms begin.
     """
 
     name: DialectName
@@ -399,6 +401,7 @@ class Dialect:
     renewed: Callable[[bytes, int, float], bytes]
     facts_of: Callable[[bytes], Sequence[Fact]]
     alarm_codes: Mapping[Severity, int]
+    subsystems: Mapping[int, str]
 
 
 def dialect_named(name: DialectName) -> Dialect:

@@ -64,7 +64,7 @@ def values(command: Command) -> dict[str, Any]:
 
 def event(reply: Any) -> tuple[str, str]:
     """The label and the text of an event, as the session makes them."""
-    return report.event(reply, DIALECT.facts_of(reply.encode()[:-2]))
+    return report.event(reply, DIALECT.facts_of(reply.encode()[:-2]), DIALECT.subsystems)
 
 
 def words_before(text: str) -> list[str]:

@@ -19,11 +19,15 @@ from mtmount_twisted.cli.commander.session import Session
 from mtmount_twisted.client.duplex import DuplexCommunicator
 from mtmount_twisted.dialects.tma2022 import commands, replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
-from mtmount_twisted.dialects.tma2022.enums import LimitsMask, PowerState, Source, System
+from mtmount_twisted.dialects.tma2022.enums import LimitsMask, PowerState, Source, SubsystemId, System
 from mtmount_twisted.errors import MessageError
+from mtmount_twisted.simulator.tma2022.catalogue import entries
 from mtmount_twisted.testing import HOST, MemoryReactor
 from tests.support.mounts_tma2022 import MountCase
 from tests.support.pairs import LOG
+
+NAMED = frozenset(map(int, SubsystemId))
+"""Numbers of the subsystems that have a name."""
 
 
 def parse(text: str, **options: Any) -> Any:
@@ -201,6 +205,27 @@ class SessionTests(MountCase):
         (shown,) = self.take()
         self.assertIn("UnknownReply(id=999", shown)
         self.assertNotIn("hunter2", shown)
+
+    def test_alarms_of_the_catalogue(self) -> None:
+        """The name in an alarm's code is that of the alarm's own subsystem, for each alarm of the vendor."""
+        for entry in entries():
+            self.reply(
+                replies.WarningReply(
+                    name=entry.name,
+                    subsystem_id=entry.subsystem_id,
+                    subsystem_instance=f"{entry.subsystem_id}.A",
+                    active=True,
+                    code=entry.code,
+                    description=entry.meaning,
+                )
+            )
+            (shown,) = self.take()
+            number = entry.code % 100
+            expected = f"code {entry.code}, "
+            if entry.code // 100 * 100 == entry.subsystem_id and entry.subsystem_id in NAMED:
+                name = SubsystemId(entry.subsystem_id).name
+                expected = f"code {entry.code} ({name} + {number}), "
+            self.assertIn(expected, shown)
 
     def test_repeats(self) -> None:
         """An event that changed nothing is not shown again: one mount sends 35 of these a second."""

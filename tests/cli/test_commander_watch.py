@@ -11,6 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 import mtmount_twisted
 from mtmount_twisted.cli.commander import report
 from mtmount_twisted.cli.commander.watch import Standing, Watch, changes, read_standing
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT as TMA2020
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT as TMA2022
 from mtmount_twisted.enums import Commander
 from mtmount_twisted.errors import WebError
 
@@ -353,7 +355,7 @@ class ReportTests(SynchronousTestCase):
     def test_status(self) -> None:
         """Each thing is a line; nothing of it can do anything to a terminal."""
         self.assertEqual(
-            report.status(STATE, read_standing(STATE, None)).splitlines(),
+            report.status(STATE, read_standing(STATE, None), TMA2020.subsystems).splitlines(),
             [
                 "bridge      mtmount_twisted 1.2; its clock says 16:55:36",
                 "controller  connected since 16:55:29, mount:4000",
@@ -366,8 +368,14 @@ class ReportTests(SynchronousTestCase):
             ],
         )
 
+    def test_subsystem_of_tma2022(self) -> None:
+        """A subsystem has the name that the mount's own protocol gives it."""
+        state = {**STATE, "errors": [{**STATE["errors"][0], "code": 600}]}
+        text = report.status(state, read_standing(state, None), TMA2022.subsystems)
+        self.assertIn("code 600 (MAIN_AXES_POWER_SUPPLY + 0)", text)
+
     def test_other_shape(self) -> None:
         """An answer that lacks something is told as another version's."""
         lacking = {name: value for name, value in STATE.items() if name != "journal"}
         with self.assertRaisesRegex(WebError, "from another version"):
-            report.status(lacking, read_standing(lacking, None))
+            report.status(lacking, read_standing(lacking, None), TMA2020.subsystems)

@@ -120,7 +120,7 @@ class BoundedTests(SynchronousTestCase):
     def test_prompt(self) -> None:
         """Nor is what a commander at the prompt reads."""
         line = self.warning()
-        label, text = report.event(decode_reply(line), DIALECT.facts_of(line))
+        label, text = report.event(decode_reply(line), DIALECT.facts_of(line), DIALECT.subsystems)
         self.assertEqual(label, "WARNING")
         self.assertLess(len(text), LONGEST)
 

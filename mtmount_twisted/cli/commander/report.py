@@ -5,13 +5,13 @@ Each line has the time (UTC), a label, in capitals for a problem, and the text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import IntFlag
+from functools import partial
 from typing import Any
 
 from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
-from mtmount_twisted.dialects.tma2020.enums import SubsystemId
 from mtmount_twisted.errors import (
     CommandError,
     CommandFailed,
@@ -85,15 +85,16 @@ def ending(error: CommandError, after: float) -> tuple[str, str]:
     return ENDINGS[type(error)], f"{numbered(error.command)} after {after:.3f} s: {error.explanation}"
 
 
-def event(reply: Any, facts: Iterable[Fact]) -> tuple[str, str]:
+def event(reply: Any, facts: Iterable[Fact], subsystems: Mapping[int, str]) -> tuple[str, str]:
     """Return the label and the text for a reply that answers no command.
 
     :param facts: the facts in the event; see `Dialect.facts_of`.
+    :param subsystems: `Dialect.subsystems`.
     """
     for fact in facts:
         match fact:
             case AlarmFact():
-                return _alarm_event(fact)
+                return _alarm_event(fact, subsystems)
             case AxisFact():
                 return "position", f"{_words(fact.name)} is {'' if fact.in_position else 'NOT '}in position"
             case MountFact():
@@ -101,8 +102,9 @@ def event(reply: Any, facts: Iterable[Fact]) -> tuple[str, str]:
     return "event", brief(_described(reply))
 
 
-def _alarm_event(alarm: AlarmFact) -> tuple[str, str]:
-    fault = brief("; ".join(filter(None, [f"code {code_text(alarm.code)}, {alarm.what}", alarm.description])))
+def _alarm_event(alarm: AlarmFact, subsystems: Mapping[int, str]) -> tuple[str, str]:
+    code = code_text(alarm.code, subsystems)
+    fault = brief("; ".join(filter(None, [f"code {code}, {alarm.what}", alarm.description])))
     if alarm.severity == "warning":
         return ("WARNING" if alarm.active else "warn. over"), fault
     if not (alarm.latched or alarm.active):
@@ -139,12 +141,13 @@ def _value(value: Any) -> str:
     return name if isinstance(name, str) else str(value)
 
 
-def code_text(code: int) -> str:
-    """Return a code of an error or a warning with the subsystem's name: ``903 (MIRROR_COVERS + 3)``."""
+def code_text(code: int, subsystems: Mapping[int, str]) -> str:
+    """Return a code of an error or a warning with the subsystem's name: ``903 (MIRROR_COVERS + 3)``.
+
+    :param subsystems: `Dialect.subsystems`.
+    """
     base = code // 100 * 100
-    if base not in SubsystemId.__members__.values():
-        return str(code)
-    return f"{code} ({SubsystemId(base).name} + {code - base})"
+    return f"{code} ({subsystems[base]} + {code - base})" if base in subsystems else str(code)
 
 
 # The daemon's state, from its page: `who` and `status`
@@ -158,12 +161,13 @@ def who(state: dict[str, Any], standing: Standing) -> str:
     return _told(_who, state, standing)
 
 
-def status(state: dict[str, Any], standing: Standing) -> str:
+def status(state: dict[str, Any], standing: Standing, subsystems: Mapping[int, str]) -> str:
     """Return the text of ``status``: the state of the bridge and the mount, a line for each thing.
 
     :param state: the answer to ``/api/v1/state``.
+    :param subsystems: `Dialect.subsystems`.
     """
-    return _told(_status, state, standing)
+    return _told(partial(_status, subsystems), state, standing)
 
 
 def _told(
@@ -195,7 +199,7 @@ def _command_row(state: dict[str, Any], standing: Standing) -> str:
     return f"{text}; its connection is lost, and the bridge waits for it" if standing.gone else text
 
 
-def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
+def _status(subsystems: Mapping[int, str], state: dict[str, Any], standing: Standing) -> Iterator[str]:
     controller, journal, mount = state["controller"], state["journal"], state["mount"]
     for label, text in (
         ("bridge", f"mtmount_twisted {state['version']}; its clock says {_clock(state['time'])}"),
@@ -206,8 +210,8 @@ def _status(state: dict[str, Any], standing: Standing) -> Iterator[str]:
             (name, _said("in position" if axis["in_position"] else "NOT in position", axis))
             for name, axis in state["axes"].items()
         ),
-        *(("ERROR", _alarm(alarm)) for alarm in state["errors"]),
-        *(("WARNING", _alarm(alarm)) for alarm in state["warnings"]),
+        *(("ERROR", _alarm(alarm, subsystems)) for alarm in state["errors"]),
+        *(("WARNING", _alarm(alarm, subsystems)) for alarm in state["warnings"]),
         *(("in flight", _in_flight(flight)) for flight in state["in_flight"]),
         ("journal", _journal(journal)),
     ):
@@ -230,9 +234,10 @@ def _said(text: str, about: dict[str, Any]) -> str:
     return f"{text}{when}" + ("; reported before the connection was lost" if about["stale"] else "")
 
 
-def _alarm(alarm: dict[str, Any]) -> str:
+def _alarm(alarm: dict[str, Any], subsystems: Mapping[int, str]) -> str:
     now = "active" if alarm["active"] else "no longer active"
-    text = "; ".join(filter(None, (f"code {code_text(alarm['code'])}", alarm["what"], alarm["description"])))
+    code = code_text(alarm["code"], subsystems)
+    text = "; ".join(filter(None, (f"code {code}", alarm["what"], alarm["description"])))
     return _said(f"{now}: {text}", alarm)
 
 

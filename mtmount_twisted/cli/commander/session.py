@@ -127,8 +127,11 @@ class Session:
         if isinstance(request, Help):
             self._output(help_command(request.command, dialect) if request.command else help_all(dialect))
         elif isinstance(request, Who | Status):
-            tell = report.who if isinstance(request, Who) else report.status
-            self._output(tell(*await self._look()))
+            state, standing = await self._look()
+            is_who = isinstance(request, Who)
+            self._output(
+                report.who(state, standing) if is_who else report.status(state, standing, dialect.subsystems)
+            )
         elif isinstance(request, Wait):
             await deferLater(self._clock, request.seconds)
         elif isinstance(request, Quit):
@@ -162,7 +165,7 @@ class Session:
             label, text = "holder", f"the mount says: {names.get(commander, 'nobody')} has command"
         else:
             line = reply.encode().removesuffix(self.dialect.terminator)
-            label, text = report.event(reply, self.dialect.facts_of(line))
+            label, text = report.event(reply, self.dialect.facts_of(line), self.dialect.subsystems)
         if self._is_repeat(getattr(reply, "subject", None), f"{label} {text}"):
             return
         self.show(label, text)

@@ -66,7 +66,7 @@ class Teller:
         reply: Any = entry.dialect.decode_to_show(line, False)
         envelope = entry.dialect.read_reply(line)
         if isinstance(envelope, EventEnvelope):
-            return event(reply, entry.dialect.facts_of(line))
+            return event(reply, entry.dialect.facts_of(line), entry.dialect.subsystems)
         name = self._names.get((entry.run, entry.peer, envelope.sequence_id), "")
         text = f"#{envelope.sequence_id} {name}".rstrip()
         if envelope.meaning is Meaning.ACKNOWLEDGED and envelope.timeout:

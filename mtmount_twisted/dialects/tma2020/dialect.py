@@ -32,7 +32,7 @@ from .commands import (
     MirrorCoverLocksStop,
     MirrorCoversStop,
 )
-from .enums import CommandCode, ReplyCode
+from .enums import CommandCode, ReplyCode, SubsystemId
 from .envelope import (
     commander_in,
     kind_of_command,
@@ -166,5 +166,6 @@ DIALECT = Dialect(
     renewed=renewing(CommandDict, lambda: write_timestamp(utc_now())),
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
+    subsystems={int(number): number.name for number in SubsystemId},
 )
 """The protocol of 2020: text lines of fields, over two one-way connections."""

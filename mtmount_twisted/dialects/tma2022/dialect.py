@@ -27,7 +27,7 @@ from .commands import (
     MirrorCoverLocksStop,
     MirrorCoversStop,
 )
-from .enums import CommandCode, ReplyId, Source
+from .enums import CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header
 from .facts import facts_of
 from .framing import TERMINATOR
@@ -176,5 +176,6 @@ DIALECT = Dialect(
     renewed=renewing(CommandDict, lambda: str(tai_now())),
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
+    subsystems={int(number): number.name for number in SubsystemId},
 )
 """The protocol of 2022: commands as text, replies as JSON, over one two-way connection."""
