@@ -168,9 +168,9 @@ class CommandDispatcher:
             line = header.rewritten(key, self.own.source)
             command.deadline = self._seconds() + self._deadlines.ack_of(header.code)
             self._sent_ids.add(command)
+            self._effects.append(SendUpstream(bus.epoch, line + self._dialect.terminator))
             self._effects.append(LineRecord(bus.now(), bus.epoch, CONTROLLER, "to", line, header.code, key))
             self._publish_step("sent", command)
-            self._effects.append(SendUpstream(bus.epoch, line + self._dialect.terminator))
             self._unsent += 1
 
     def sent_upstream(self) -> None:

@@ -101,9 +101,13 @@ class EventBus:
         :param within_bounds: True if a record of a client without rights has passed ``journal.limited``; if
             False, the bus passes such a record there.
         """
-        passes = record.privileged or within_bounds
-        number = self._journal.keep(record) if passes and self._journal is not None else 0
-        table = self._all if record.privileged else self._bounded if within_bounds else self._unbounded
+        number = 0
+        if record.privileged or within_bounds:
+            table = self._all if record.privileged else self._bounded
+            if self._journal is not None:
+                number = self._journal.keep(record)
+        else:
+            table = self._unbounded
         for subscriber in table[type(record)]:
             try:
                 subscriber(record, number)
@@ -111,7 +115,7 @@ class EventBus:
                 self.unsubscribe(subscriber)
                 text = "a subscriber of the bridge failed and receives nothing more: %r"
                 self._log.exception(text, subscriber)
-        if not passes:
+        if table is self._unbounded:
             self._limiter.publish(record)
 
     def close(self) -> None:

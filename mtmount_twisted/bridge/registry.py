@@ -127,8 +127,8 @@ class ClientRegistry:
             and session.client is client
             and (session_id is None or session_id == session.session_id)
         ):
-            self._publish(client.name, line, answer.code, header.sequence_id, privileged)
             self._effects.append(SendToClient(client, line + self._terminator))
+            self._publish(client.name, line, answer.code, header.sequence_id, privileged)
         if self._observers and client.may_command:
             self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
             self.gathered.append(line)

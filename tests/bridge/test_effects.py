@@ -73,7 +73,7 @@ class PerformTests(SynchronousTestCase):
         self.link.read()
 
     def test_order(self) -> None:
-        """The records of a line come before its sending, in the order of its life."""
+        """A line is sent before its own records, and after those of the line that caused it."""
         done: list[str] = []
         table = self.house.bridge.performer.table
         for kind in (LineRecord, CommandRecord, SendToClient):
@@ -81,7 +81,7 @@ class PerformTests(SynchronousTestCase):
         self.csc.command(MOVE)
         self.link.ack(*self.link.read())
         sent = ["LineRecord", "CommandRecord", "LineRecord", "CommandRecord"]
-        self.assertEqual(done, [*sent, "LineRecord", "CommandRecord", "LineRecord", "SendToClient"])
+        self.assertEqual(done, [*sent, "LineRecord", "CommandRecord", "SendToClient", "LineRecord"])
 
     def test_stop_goes_before_the_replies(self) -> None:
         """A stop reaches the controller before the commanders learn that it overtook their commands."""
@@ -150,7 +150,7 @@ class PerformTests(SynchronousTestCase):
         lines: list[bytes] = []
 
         def lose(record: CommandRecord, number: int) -> None:
-            if record.step == "sent" and not lines:
+            if record.step == "received" and not lines:
                 lines.append(b"")
                 self.house.bridge.link_down("gone")
                 self.house.connect()

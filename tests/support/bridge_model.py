@@ -241,8 +241,8 @@ class Model:
             cmd = (self.urgent or self.waiting).pop(0)
             cmd.deadline = self.now + ACK_TIME
             self.written.append(cmd)
-            self.step(cmd, "sent")
             self.happens("send", cmd.code)
+            self.step(cmd, "sent")
             self.down.append(cmd)
             if self.room is not None:
                 self.room -= 1
