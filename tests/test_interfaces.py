@@ -16,7 +16,14 @@ from mtmount_twisted import interfaces
 from mtmount_twisted.client.communicator import Communicator
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
-from mtmount_twisted.net.halves import ClientHalf, OnePeerFactory, ServerHalf, WriterFactory
+from mtmount_twisted.net.halves import (
+    ClientHalf,
+    ClientOptions,
+    OnePeerFactory,
+    ServerHalf,
+    ServerOptions,
+    WriterFactory,
+)
 from mtmount_twisted.net.protocol import LineReader, LineWriter
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
@@ -32,8 +39,8 @@ class InterfacesTests(SynchronousTestCase):
         reactor = MemoryReactor()
         buffer = SendBuffer(reactor, 1000)
         self.pair = Communicator("c", HOST, 1, HOST, 0, LOG, True, False, reactor=reactor)
-        self.client = ClientHalf("c", reactor, LOG, self.pair, lambda: 0.1, buffer)
-        self.server = ServerHalf("c", reactor, LOG, self.pair, HOST, 0, TERMINATOR, 100)
+        self.client = ClientHalf(ClientOptions("c", reactor, LOG, self.pair, lambda: 0.1, buffer))
+        self.server = ServerHalf(ServerOptions("c", reactor, LOG, self.pair, HOST, 0, TERMINATOR, 100))
         self.reader = LineReader(self.server, TERMINATOR)
         self.writer = LineWriter(self.client, reactor, RateLimitedLog(reactor, LOG, A_FEW), "c", buffer)
 

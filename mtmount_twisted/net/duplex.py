@@ -27,16 +27,14 @@ from zope.interface import implementer
 
 from mtmount_twisted.errors import LineTooLongError, PairClosedError, PeerRefusedError, UnfinishedLineError
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
-from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
+from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 
 from .arguments import check_bool, check_pair_arguments
 from .deadlines import Deadline
-from .halves import ClientHalf, ServerHalf, check_destination, check_host
+from .halves import ClientHalf, ClientOptions, ServerHalf, ServerOptions, check_destination, check_host
 from .pair import ConnectionPair
 from .protocol import HTTP_ANSWER, TLS_ALERT, LineReader, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
-from .send_buffer import SendBuffer
 from .tls import ConnectsWith, why_refused
 from .waiting import Waiters
 
@@ -174,8 +172,8 @@ class DuplexClientHalf(ClientHalf):
     incoming: IncomingHalf
     refused: Callable[[Failure], None]
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, options: ClientOptions) -> None:
+        super().__init__(options)
         self.proving: DuplexProtocol | None = None
         self._proved: Waiters[None] = Waiters()
 
@@ -213,20 +211,10 @@ class IncomingHalf:
 
     error = None
 
-    def __init__(
-        self,
-        name: str,
-        reactor: Any,
-        log: logging.Logger,
-        owner: Any,
-        host: str,
-        port: int,
-        terminator: bytes,
-        max_line: int = MAX_LINE_LENGTH,
-    ) -> None:
-        self.name, self.log, self.owner = name, log, owner
-        self.host, self.port = host, port
-        self.terminator, self.max_line = terminator, max_line
+    def __init__(self, options: ServerOptions) -> None:
+        self.name, self.log, self.owner = options.name, options.log, options.owner
+        self.host, self.port = options.host, options.port
+        self.terminator, self.max_line = options.terminator, options.max_line
         self.listening = self  # this half never listens, so nothing has to be awaited
         self.opened: Waiters[int] = Waiters()
         self.reader: LineReader | None = None
@@ -317,18 +305,10 @@ class OutgoingHalf:
     why_not = "no client"
     wrong_port = ""
 
-    def __init__(
-        self,
-        name: str,
-        reactor: Any,
-        log: logging.Logger,
-        owner: IPairOwner,
-        retry_interval: Callable[[], float],
-        buffer: SendBuffer,
-        unreachable_level: Callable[[], int],
-    ) -> None:
-        self.name, self.reactor, self.owner, self.buffer = name, reactor, owner, buffer
-        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
+    def __init__(self, options: ClientOptions) -> None:
+        self.name, self.reactor = options.name, options.reactor
+        self.owner, self.buffer = options.owner, options.buffer
+        self.limited_log = RateLimitedLog(self.reactor, options.log, A_FEW)
         self.writer: LineWriter | None = None
         self._leaving: LineWriter | None = None
         self._gone: Waiters[None] = Waiters()

@@ -20,6 +20,7 @@ import logging
 import random
 from collections.abc import Callable
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twisted.internet import defer
@@ -173,6 +174,50 @@ class OnePeerFactory(Factory[LineReader]):
         return self.make_reader(addr)
 
 
+@dataclass(frozen=True)
+class HalfOptions:
+    """The parameters that both halves of a pair have.
+
+    :param name: name of the pair in the log.
+    :param owner: the object to which the half reports: the pair.
+    """
+
+    name: str
+    reactor: Any
+    log: logging.Logger
+    owner: IPairOwner
+
+
+@dataclass(frozen=True)
+class ClientOptions(HalfOptions):
+    """The parameters of a client half.
+
+    :param retry_interval: function that returns the time before the first retry, in seconds.
+    :param buffer: the buffer for everything that is written.
+    :param unreachable_level: function that returns the level of the log line about an unreachable far end.
+    """
+
+    retry_interval: Callable[[], float]
+    buffer: SendBuffer
+    unreachable_level: Callable[[], int] = lambda: logging.WARNING
+
+
+@dataclass(frozen=True)
+class ServerOptions(HalfOptions):
+    """The parameters of a server half.
+
+    :param host: host to listen on; empty for all addresses.
+    :param port: port to listen on, 0 to 65535; 0 for one of the system's choice.
+    :param terminator: the end of each line.
+    :param max_line: longest line in bytes, without its terminator, at least 1.
+    """
+
+    host: str
+    port: int
+    terminator: bytes
+    max_line: int = MAX_LINE_LENGTH
+
+
 @implementer(ILineWriterOwner)
 class ClientHalf:
     """The client half: the actions of its state machine, and its data.
@@ -183,29 +228,18 @@ class ClientHalf:
         empty.
     """
 
-    def __init__(
-        self,
-        name: str,
-        reactor: Any,
-        log: logging.Logger,
-        owner: IPairOwner,
-        retry_interval: Callable[[], float],
-        buffer: SendBuffer,
-        unreachable_level: Callable[[], int] = lambda: logging.WARNING,
-    ) -> None:
-        self.name = name
-        self.reactor = reactor
-        self.log = log
-        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
-        self.owner = owner
-        self.retry_interval = retry_interval
-        self.buffer = buffer
-        self.unreachable_level = unreachable_level
+    def __init__(self, options: ClientOptions) -> None:
+        self.name, self.reactor = options.name, options.reactor
+        self.log, self.owner = options.log, options.owner
+        self.limited_log = RateLimitedLog(self.reactor, self.log, A_FEW)
+        self.retry_interval = options.retry_interval
+        self.buffer = options.buffer
+        self.unreachable_level = options.unreachable_level
         self.writer: LineWriter | None = None
         self._state: _ClientInputs = _build_client(self)
         self._gone: Waiters[None] = Waiters()
         self._leaving: LineWriter | None = None
-        self._names = names_of(reactor)
+        self._names = names_of(self.reactor)
         self._factory: WriterFactory
         self._connector: IConnector
         self._target = ("", 0)
@@ -259,7 +293,7 @@ class ClientHalf:
                 self.owner.note_wrong_port(why)
         return self._is_explained
 
-    def begin(self, host: str, port: int) -> None:
+    def begin_attempts(self, host: str, port: int) -> None:
         """Start to try."""
         if (host, port) != self._target:
             self.wrong_port = ""
@@ -278,13 +312,13 @@ class ClientHalf:
         """Try another address from now on, if it differs from the present one."""
         if (host, port) != self._target:
             self.give_up()
-            self.begin(host, port)
+            self.begin_attempts(host, port)
 
     def try_now(self) -> None:
         """Start a new attempt, unless one is in progress: that one may have succeeded already."""
         if getattr(self._connector, "state", None) == "disconnected":
             self._abandon()
-            self.begin(*self._target)
+            self.begin_attempts(*self._target)
 
     def give_up(self) -> None:
         """Stop trying."""
@@ -296,7 +330,7 @@ class ClientHalf:
         self._factory.stopTrying()  # type: ignore[no-untyped-call]
         self._connector.disconnect()
 
-    def take(self, writer: LineWriter) -> None:
+    def keep_writer(self, writer: LineWriter) -> None:
         """Keep the writer of a successful attempt."""
         self._unwatch()
         self.writer = writer
@@ -327,7 +361,7 @@ class ClientHalf:
     def left_to_return(self, writer: LineWriter) -> None:
         """Connect again, now that the closed connection is gone."""
         self.left(writer)
-        self.begin(*self._target)
+        self.begin_attempts(*self._target)
 
     def _make_writer(self) -> LineWriter:
         return LineWriter(self, self.reactor, self.limited_log, self.name, self.buffer)
@@ -366,10 +400,10 @@ _build_client = machine(
     _ClientInputs,
     ClientHalf,
     (
-        ("idle", _ClientInputs.start, "trying", ClientHalf.begin),
+        ("idle", _ClientInputs.start, "trying", ClientHalf.begin_attempts),
         ("idle", _ClientInputs.stop, "idle", None),
         ("trying", _ClientInputs.start, "trying", ClientHalf.go_elsewhere),
-        ("trying", _ClientInputs.made, "connected", ClientHalf.take),
+        ("trying", _ClientInputs.made, "connected", ClientHalf.keep_writer),
         ("trying", _ClientInputs.stop, "idle", ClientHalf.give_up),
         ("trying", _ClientInputs.hurry, "trying", ClientHalf.try_now),
         ("connected", _ClientInputs.lost, "trying", ClientHalf.drop),
@@ -406,33 +440,19 @@ class ServerHalf:
     :ivar lines_received: the owner's method, which receives the lines directly.
     """
 
-    def __init__(
-        self,
-        name: str,
-        reactor: Any,
-        log: logging.Logger,
-        owner: IPairOwner,
-        host: str,
-        port: int,
-        terminator: bytes,
-        max_line: int = MAX_LINE_LENGTH,
-    ) -> None:
-        if host:
-            check_host("server_host", host)
-        if not 0 <= port <= 65535:
-            raise ValueError(f"server_port: expected 0 to 65535, got {port!r}")
-        if max_line < 1:
-            raise ValueError(f"max_line_length: expected 1 or more, got {max_line!r}")
-        self.name = name
-        self.reactor = reactor
-        self.log = log
-        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
-        self.owner = owner
-        self.lines_received: Callable[[list[bytes]], None] = owner.lines_received
-        self.host = host
-        self.port = port
-        self.terminator = terminator
-        self.max_line = max_line
+    def __init__(self, options: ServerOptions) -> None:
+        if options.host:
+            check_host("server_host", options.host)
+        if not 0 <= options.port <= 65535:
+            raise ValueError(f"server_port: expected 0 to 65535, got {options.port!r}")
+        if options.max_line < 1:
+            raise ValueError(f"max_line_length: expected 1 or more, got {options.max_line!r}")
+        self.name, self.reactor = options.name, options.reactor
+        self.log, self.owner = options.log, options.owner
+        self.limited_log = RateLimitedLog(self.reactor, self.log, A_FEW)
+        self.lines_received: Callable[[list[bytes]], None] = self.owner.lines_received
+        self.host, self.port = options.host, options.port
+        self.terminator, self.max_line = options.terminator, options.max_line
         self.reader: LineReader | None = None
         self.error: ListenError | None = None
         self.listening: IListeningPort | None = None
@@ -502,7 +522,7 @@ class ServerHalf:
         """Note the reason why it can't listen."""
         self.error = error
 
-    def take(self, reader: LineReader) -> None:
+    def keep_reader(self, reader: LineReader) -> None:
         """Keep the reader of a new peer."""
         self.reader = reader
 
@@ -553,7 +573,7 @@ _build_server = machine(
         ("opening", _ServerInputs.failed, "failed", ServerHalf.cannot_open),
         ("opening", _ServerInputs.close, "closed", None),
         ("failed", _ServerInputs.close, "closed", None),
-        ("waiting", _ServerInputs.made, "connected", ServerHalf.take),
+        ("waiting", _ServerInputs.made, "connected", ServerHalf.keep_reader),
         ("waiting", _ServerInputs.close, "closed", None),
         ("connected", _ServerInputs.lost, "waiting", ServerHalf.drop),
         ("connected", _ServerInputs.close, "closed", ServerHalf.leave),

@@ -40,7 +40,7 @@ from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .arguments import check_bool, check_pair_arguments
 from .deadlines import FairClock
-from .halves import ClientHalf, ServerHalf, check_destination
+from .halves import ClientHalf, ClientOptions, ServerHalf, ServerOptions, check_destination
 from .logs import send_unconfigured_to_twisted
 from .protocol import HTTP_ANSWER, TLS_ALERT, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
@@ -99,8 +99,8 @@ class ConnectionPair(Generic[M]):
     unreachable_level = logging.WARNING
     """The `logging` level of the one record that reports that nothing was reached for 10 s."""
 
-    _client_half: Callable[..., Any] = ClientHalf
-    _server_half: Callable[..., Any] = ServerHalf
+    _client_half: Callable[[ClientOptions], Any] = ClientHalf
+    _server_half: Callable[[ServerOptions], Any] = ServerHalf
     _close_state = "open"  # then "closing", "closed"
     _answering = False
     _is_sent_away = False  # the far end closed the client connection before it connected back
@@ -158,13 +158,21 @@ class ConnectionPair(Generic[M]):
         self._inbox: ReceiveQueue[M] = ReceiveQueue(carries.decode, max_unread, self._pause, self._resume)
         shared = name, reactor, log, self
         self._client: ClientHalf = self._client_half(
-            *shared,
-            lambda: self.connect_retry_interval,
-            send_buffer,
-            lambda: self.unreachable_level,
+            ClientOptions(
+                *shared,
+                retry_interval=lambda: self.connect_retry_interval,
+                buffer=send_buffer,
+                unreachable_level=lambda: self.unreachable_level,
+            )
         )
         self._server: ServerHalf = self._server_half(
-            *shared, server_host or "", server_port, carries.terminator, max_line_length
+            ServerOptions(
+                *shared,
+                host=server_host or "",
+                port=server_port,
+                terminator=carries.terminator,
+                max_line=max_line_length,
+            )
         )
         self._connected, self._peer_came, self._client_came = (Waiters[None]() for _ in range(3))
         self._client_lost, self._closed = Waiters[None](), Waiters[None]()

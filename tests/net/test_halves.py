@@ -19,7 +19,15 @@ from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.errors import TAKEN, ListenError
 from mtmount_twisted.interfaces import IPairOwner
 from mtmount_twisted.net import halves
-from mtmount_twisted.net.halves import MAX_RETRY_INTERVAL, RETRY_GROWTH, RETRY_SPREAD, ClientHalf, ServerHalf
+from mtmount_twisted.net.halves import (
+    MAX_RETRY_INTERVAL,
+    RETRY_GROWTH,
+    RETRY_SPREAD,
+    ClientHalf,
+    ClientOptions,
+    ServerHalf,
+    ServerOptions,
+)
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor
@@ -79,7 +87,9 @@ class ClientHalfTests(HalfCase):
         super().setUp()
         self.interval = 0.1
         self.buffer = SendBuffer(self.reactor, 1000)
-        self.half = ClientHalf("pair", self.reactor, LOG, self.owner, lambda: self.interval, self.buffer)
+        self.half = ClientHalf(
+            ClientOptions("pair", self.reactor, LOG, self.owner, lambda: self.interval, self.buffer)
+        )
 
     def listen(self, port: int = PORT) -> Factory[Any]:
         """Have something listen, and keep the protocols that it makes."""
@@ -256,7 +266,9 @@ class ClientHalfTests(HalfCase):
         """A host that never answers, as a mute name server, is one warning too, at the level asked for."""
         self.reactor.silent_ports.add(PORT)
         self.half = ClientHalf(
-            "pair", self.reactor, LOG, self.owner, lambda: 0.1, self.buffer, lambda: logging.INFO
+            ClientOptions(
+                "pair", self.reactor, LOG, self.owner, lambda: 0.1, self.buffer, lambda: logging.INFO
+            )
         )
         with self.assertLogs(LOG, logging.INFO) as logged:
             self.half.start(HOST, PORT)
@@ -347,7 +359,9 @@ class ServerHalfTests(HalfCase):
 
     def serve(self, host: str = HOST, port: int = PORT) -> ServerHalf:
         """A server half; most tests need one."""
-        self.half = ServerHalf("pair", self.reactor, LOG, self.owner, host, port, TERMINATOR, 100)
+        self.half = ServerHalf(
+            ServerOptions("pair", self.reactor, LOG, self.owner, host, port, TERMINATOR, 100)
+        )
         self.go()
         return self.half
 
@@ -369,7 +383,9 @@ class ServerHalfTests(HalfCase):
 
     def test_host_name(self) -> None:
         """A name is resolved first; who waits until it listens gets the port."""
-        half = ServerHalf("pair", self.reactor, LOG, self.owner, "localhost", PORT, TERMINATOR, 100)
+        half = ServerHalf(
+            ServerOptions("pair", self.reactor, LOG, self.owner, "localhost", PORT, TERMINATOR, 100)
+        )
         opened = half.opened.wait()
         self.assertNoResult(opened)
         self.go()
@@ -478,7 +494,9 @@ class ServerHalfTests(HalfCase):
 
     def test_close_before_the_name_is_resolved(self) -> None:
         """Closed while its name is looked up, it never listens."""
-        self.half = ServerHalf("pair", self.reactor, LOG, self.owner, "localhost", PORT, TERMINATOR, 100)
+        self.half = ServerHalf(
+            ServerOptions("pair", self.reactor, LOG, self.owner, "localhost", PORT, TERMINATOR, 100)
+        )
         closed = self.close()
         self.go()
         self.successResultOf(closed)
