@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -69,6 +69,19 @@ CONNECTING = "Connecting to PXI"
 
 SOON = 1e-6
 """Shortest time to the next look for changes, s: the clock's own rounding must not repeat a look for ever."""
+
+
+class MountOptions(TypedDict, total=False):
+    """The options of a `SimulatedMount`, which its service hands on."""
+
+    tai: Callable[[], float]
+    initial_commander: Source
+    speed: float
+    realistic: bool
+    heartbeat_timeout: float
+    ready: bool
+    operation_manager: bool
+    vendor_events: bool
 
 
 class SimulatedMount:

@@ -10,8 +10,8 @@ Next to read: `mount`, `connections`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any, Unpack, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
@@ -20,15 +20,14 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.task import LoopingCall
 
 from mtmount_twisted.dialects import tma2022
-from mtmount_twisted.dialects.tma2022.enums import COMMAND_PORT, TELEMETRY_PORT, Source
+from mtmount_twisted.dialects.tma2022.enums import COMMAND_PORT, TELEMETRY_PORT
 from mtmount_twisted.errors import LineError, ListenError
 from mtmount_twisted.net.endpoints import BACKLOG
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.wire.tai import current_tai
 
 from ..faults import Fault, Faults
 from .connections import CommandPort, TelemetryPort
-from .mount import HEARTBEAT_TIMEOUT, SimulatedMount
+from .mount import MountOptions, SimulatedMount
 from .output import TMA2022, ReplyOutput
 from .telemetry import Telemetry, TelemetryClock, check_noise
 
@@ -41,15 +40,13 @@ class SimulatorService(Service):
     :param telemetry_port: port for telemetry; 0 likewise.
     :param event_period: interval in seconds at which the mount looks for changes, as the mock controller
         does; 0 to send events at once.
-    :param operation_manager: True to send the Operation Manager's state (event 50) to each client.
     :param noise: factor of the noise in telemetry, 0 to 1000; 0 for exact values.
     :param noise_seed: seed of its random numbers.
     :param reactor: the reactor; the global one if None.
-    :param tai: as for `SimulatedMount`, and so are `initial_commander`, `speed`, `realistic`,
-        `heartbeat_timeout`, `ready` and `vendor_events`.
-    :raises ValueError: if `noise` is out of range; from `startService`, if another option is.
     :param faults: the initial faults.
     :param fault_seed: seed of the random numbers that decide when faults happen.
+    :param options: as for `SimulatedMount`; see `MountOptions`.
+    :raises ValueError: if `noise` is out of range; from `startService`, if another option is.
     :ivar host: the address that it listens on.
     :ivar log: its logger.
     :ivar faults: the faults, which may be changed at any time.
@@ -69,38 +66,21 @@ class SimulatorService(Service):
         host: str = "127.0.0.1",
         command_port: int = COMMAND_PORT,
         telemetry_port: int = TELEMETRY_PORT,
-        initial_commander: Source = Source.NONE,
-        speed: float = 1.0,
-        realistic: bool = False,
-        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
-        ready: bool = False,
         event_period: float = 0.0,
-        operation_manager: bool = True,
-        vendor_events: bool = False,
         noise: float = 0.0,
         noise_seed: int = 0,
         faults: Iterable[Fault] = (),
         fault_seed: int = 0,
-        tai: Callable[[], float] = current_tai,
         log: logging.Logger | None = None,
         reactor: Any = None,
+        **options: Unpack[MountOptions],
     ) -> None:
         self.host = host
         self._wanted_ports = (command_port, telemetry_port)
         self._event_period = event_period
         check_noise(noise)
         self._noise, self._noise_seed = noise, noise_seed
-        self._options = {
-            "tai": tai,
-            "initial_commander": initial_commander,
-            "speed": speed,
-            "realistic": realistic,
-            "heartbeat_timeout": heartbeat_timeout,
-            "ready": ready,
-            "at_once": not event_period,
-            "operation_manager": operation_manager,
-            "vendor_events": vendor_events,
-        }
+        self._options = options
         self.log = log or logging.getLogger(__name__)
         self._reactor = reactor
         self.faults = Faults(faults, fault_seed, TMA2022)
@@ -121,11 +101,12 @@ class SimulatorService(Service):
         self._limited_log = RateLimitedLog(reactor, self.log, A_FEW)
         self.commands = CommandPort(self.name, reactor, self.log, self._take, self._client_changed)
         self.telemetry = TelemetryPort(self.name, reactor, self.log, self._readers_changed)
-        options = cast(Any, self._options)
         self.faults.forget()
         self.commands.is_refusing = self.faults.refusing
         self._output = ReplyOutput(self.faults, self.commands, reactor, self.log)
-        self.mount = SimulatedMount(reactor, self._output.say, log=self.log, **options)
+        self.mount = SimulatedMount(
+            reactor, self._output.say, at_once=not self._event_period, log=self.log, **self._options
+        )
         self._output.mount = self.mount
         self._source = Telemetry(self.mount, self._noise, self._noise_seed)
         self._look = LoopingCall(self.mount.look)
