@@ -28,6 +28,10 @@ Rules beyond those of the protocol:
 * A stop needs no command from the bridge, but the controller accepts it only from its holder. So the bridge
   asks for command first and gives it back afterwards. A stop therefore works while no client has command,
   and takes command from a program that commands the controller without the bridge.
+* A commander sees in the events of the mount that name the commander whether it has command of the bridge:
+  the bridge makes these events itself and passes none of the mount's on.
+* If the mount says that another source has command, the lease ends at once. The bridge then neither asks for
+  command by itself nor stops the mount, which would refuse the stop.
 * If the time of grace ends while the link is down, the bridge stops the mount as soon as the link is up
   again.
 
@@ -327,6 +331,7 @@ class CommandArbiter:
         self._end_grace()
         self._become(_Loss.NOTHING)  # the new holder is in charge
         lease.grant(grantee)
+        self._announce()
         if previous_holder is not None:
             self._ended(previous_holder, number, why)
         self._publish_change("lease_granted", grantee, f"lease {lease.number}")
@@ -368,15 +373,61 @@ class CommandArbiter:
         previous_holder, number = self._lease.holder, self._lease.number
         if previous_holder is not None:
             self._lease.release()
+            self._announce()
             self._ended(previous_holder, number, why)
         self._release_upstream()
 
-    def _ended(self, previous_holder: IClient, number: int, why: str) -> None:
-        """Withdraw the unsent commands of a lease that is over, and publish its end."""
-        self._dispatcher.withdraw(number, f"refused: {self._lease.describe()}")
+    def _ended(self, previous_holder: IClient, number: int, why: str, explanation: str = "") -> None:
+        """Withdraw the unsent commands of a lease that is over, and publish its end.
+
+        :param explanation: the reason for the commander; if it is empty, it names the new holder.
+        """
+        self._dispatcher.withdraw(number, f"refused: {explanation or self._lease.describe()}")
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
         text = "%s no longer has command (lease %d): %s"
         self._log(logging.INFO, text, previous_holder.name, number, why)
+
+    # The events that name the commander
+
+    def greet(self, client: IClient) -> None:
+        """Tell a new client the source that has command; its own only if the client itself has command."""
+        make, holder = self._dialect.commander_event, self._lease.holder
+        if make is not None:
+            number = _shown_to(client, holder)
+            self._registry.tell_commander(client, number, make(number), recorded=client is holder)
+
+    def _announce(self) -> None:
+        """Tell each client for which it has changed the source that has command."""
+        make, holder = self._dialect.commander_event, self._lease.holder
+        if make is None:
+            return
+        self._registry.deliver_gathered()  # observers keep the order
+        numbers = {0, 0 if holder is None else int(holder.source)}
+        events = {number: make(number) for number in numbers}
+        for client in self._registry.clients.values():
+            number = _shown_to(client, holder)
+            self._registry.tell_commander(client, number, events[number], recorded=client.may_command)
+
+    def heard_commander(self, number: int) -> None:
+        """End the lease if the mount says that another source has command while the bridge has it.
+
+        :param number: the number of the source, 0 for none.
+        """
+        if not self._authority.is_granted or number == int(self._dispatcher.own.source):
+            return
+        self._step_authority(AuthorityInput.TAKEN)
+        try:
+            name = Commander(number).name if number else "nobody"
+        except ValueError:
+            name = f"source {number}"
+        why = f"the mount gave command to {name}"
+        self._log(logging.WARNING, "%s", why)
+        self._end_grace()
+        previous_holder, lease_number = self._lease.holder, self._lease.number
+        if previous_holder is not None:
+            self._lease.release()
+            self._announce()
+            self._ended(previous_holder, lease_number, why, why)
 
     def _publish_change(self, kind: str, client: IClient, detail: str) -> None:
         bus = self._bus
@@ -464,6 +515,7 @@ class CommandArbiter:
             and client.may_have_command
         ):
             self._lease.pass_on(client)  # the same commander after a reload of the configuration
+            self._announce()
         if self._lease.holder is client and self.grace:
             self._end_grace()
             text = "%s is back in time and keeps command (lease %d)"
@@ -557,3 +609,13 @@ class CommandArbiter:
 
 def _stops_only(client: IClient) -> str:
     return f"{client.name} may only stop things, and could do nothing with command"
+
+
+def _shown_to(client: IClient, holder: IClient | None) -> int:
+    """Return the number of the source with command in the event to a client: 0 for none.
+
+    A commander takes its own source for its own command. So one with the source of the holder sees 0.
+    """
+    if holder is None or (client.may_command and client is not holder and client.source == holder.source):
+        return 0
+    return int(holder.source)

@@ -55,6 +55,8 @@ class AuthorityInput(Enum):
     RELEASE_ANSWERED = "release answered"
     RELEASE_UNANSWERED = "release unanswered"
     """The release timed out, or the link was lost."""
+    TAKEN = "taken"
+    """The controller says that another source has command, or none."""
     LINK_LOST = "link lost"
     """Follows the outcome of each ask and each release that the lost link left open."""
 
@@ -86,6 +88,9 @@ _TABLE = (
     # After two releases the outcome of the first may come last, or after a refusal.
     (Authority.RELEASED, AuthorityInput.RELEASE_ANSWERED, Authority.RELEASED),
     (Authority.RELEASED, AuthorityInput.RELEASE_UNANSWERED, Authority.UNSURE),
+    # An ask that is still open was sent for a client, and its outcome decides.
+    (Authority.HELD, AuthorityInput.TAKEN, Authority.RELEASED),
+    (Authority.RENEWING, AuthorityInput.TAKEN, Authority.ASKING),
     # A new connection starts without command. No ask or release is open by then.
     (Authority.RELEASED, AuthorityInput.LINK_LOST, Authority.RELEASED),
     (Authority.HELD, AuthorityInput.LINK_LOST, Authority.RELEASED),

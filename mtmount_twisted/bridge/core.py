@@ -209,6 +209,7 @@ class Bridge:
         self._publish_change("connected", client.name, "", self._has_command(client))
         self._arbiter.came(client)
         self._registry.tell_one(client, self.known.current, self._has_command(client))
+        self._arbiter.greet(client)
         self._act()
 
     def client_lost(self, client: IClient, why: str) -> None:
@@ -419,6 +420,13 @@ class Bridge:
                 continue
             if isinstance(reply, EventEnvelope):
                 self._publish_line(CONTROLLER, reply.line, reply)
+                number = self.dialect.commander_in(reply)
+                if number is not None:
+                    if events:
+                        self._registry.tell_all(events)  # before what follows from it
+                        events = []
+                    self._arbiter.heard_commander(number)
+                    continue
                 self._learn(reply)
                 events.append(reply)
                 continue

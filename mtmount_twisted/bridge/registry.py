@@ -36,12 +36,14 @@ class _Session:
     :ivar session_id: its number; no other session has the same.
     :ivar refusals: the number of its commands that were refused because it is an observer.
     :ivar sends_no_more: True once the client has closed its sending side.
+    :ivar told_commander: the number of the source that has command, as the client was told; None before that.
     """
 
     client: IClient
     session_id: int
     refusals: int = 0
     sends_no_more: bool = False
+    told_commander: int | None = None
 
 
 class ClientRegistry:
@@ -101,6 +103,13 @@ class ClientRegistry:
         """Return True if a registered client has closed its sending side."""
         session = self._sessions.get(client.name)
         return session is not None and session.sends_no_more
+
+    def tell_commander(self, client: IClient, number: int, event: EventEnvelope, recorded: bool) -> None:
+        """Send a registered client the event that names the source with command, unless it knows that."""
+        session = self._sessions[client.name]
+        if session.told_commander != number:
+            session.told_commander = number
+            self.tell_one(client, [event], recorded)
 
     def tell(
         self,

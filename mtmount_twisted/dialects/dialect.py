@@ -319,6 +319,8 @@ class Dialect:
 
     Lines of the bridge's own:
 
+    :ivar commander_event: return the event that the source with a number has command, 0 for none; None if the
+        protocol has no such event.
     :ivar completed: return a command with a sequence id and a timestamp, where a program has left them out.
     :ivar heartbeat: return the sign of life of the commander that has command, to be sent every second; None
         if the protocol has none.
@@ -380,6 +382,7 @@ class Dialect:
     subject_of: Callable[[EventEnvelope], Subject | None]
     commander_in: Callable[[EventEnvelope], int | None]
 
+    commander_event: Callable[[int], EventEnvelope] | None
     completed: Callable[[Any], CommandMessage]
     heartbeat: Callable[[Source], CommandMessage] | None
     ask: Ask

@@ -57,6 +57,11 @@ class AuthorityTests(SynchronousTestCase):
             for outcome in (AuthorityInput.RELEASE_ANSWERED, AuthorityInput.RELEASE_UNANSWERED):
                 self.assertIs(next_authority(state, outcome), state)
 
+    def test_taken(self) -> None:
+        """Command that another source has taken is not given back; the outcome of an open ask decides."""
+        self.assertIs(self.after(*WAYS[Authority.HELD], AuthorityInput.TAKEN), Authority.RELEASED)
+        self.assertIs(self.after(*WAYS[Authority.RENEWING], AuthorityInput.TAKEN), Authority.ASKING)
+
     def test_first_of_two_releases_is_not_answered(self) -> None:
         """A release without an answer is sent again, even if a later one was answered."""
         last = (AuthorityInput.RELEASE_ANSWERED, AuthorityInput.RELEASE_UNANSWERED)

@@ -5,50 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
-from mtmount_twisted.bridge.core import Bridge
-from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects import tma2022
-from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
-from tests.support.commanders import LOG, RecordingClient, RecordingJournal, RecordingLink
+from tests.support.commanders import LOG, RecordingClient
+from tests.support.tma2022_bridge import CSC, Tma2022Case
 
-CSC = tma2022.enums.Source.CSC
 
-
-class Tma2022Tests(SynchronousTestCase):
-    """A bridge before a mount of 2022, with one commander that has command."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.journal = RecordingJournal()
-        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), CommandRules(), DIALECT)
-        self.link = RecordingLink(self.bridge)
-        self.bridge.link_up(self.link)
-        self.csc = RecordingClient(self.bridge, "csc", Source.CSC).come()
-        self.eui = RecordingClient(self.bridge, "eui", Source.EUI).come()
-        self.send(self.csc, tma2022.commands.AskForCommand(sequence_id=1, commander=CSC))
-        key = self.key()
-        self.answer(replies.CmdAcknowledgedReply(sequence_id=key, commander=CSC, timeout=1.0))
-        self.answer(replies.CmdSucceededReply(sequence_id=key, commander=CSC))
-        self.csc.read()
-
-    def send(self, client: RecordingClient, command: tma2022.commands.Command) -> None:
-        """A commander sends a command."""
-        client.say(command.encode()[:-2])
-
-    def key(self) -> int:
-        """The bridge's id for the one command that the mount has received since the last look."""
-        (line,) = self.link.read()
-        return DIALECT.read_command(line).sequence_id
-
-    def answer(self, reply: replies.Reply) -> None:
-        """The mount replies."""
-        self.link.say(reply.encode()[:-2])
+class Tma2022Tests(Tma2022Case):
+    """A commander that has command, and its lines."""
 
     def superseded(self, by: RecordingClient) -> Any:
         """What the CSC reads after a stop of a commander has superseded its move."""

@@ -146,6 +146,7 @@ DIALECT = Dialect(
     is_reply=_is_reply,
     subject_of=subject_of,
     commander_in=commander_in,
+    commander_event=None,
     completed=_completed,
     heartbeat=None,
     ask=_ask,

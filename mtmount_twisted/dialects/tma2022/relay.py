@@ -429,3 +429,9 @@ def commander_in(event: EventEnvelope) -> int | None:
     except LineError:
         return None
     return int(reply.actual_commander) if isinstance(reply, CommanderReply) else None
+
+
+def new_commander_event(source: int) -> EventEnvelope:
+    """Return the event that a source has command, 0 for none, as of now."""
+    event = CommanderReply(timestamp=tai_now(), actual_commander=Source(source))
+    return EventEnvelope(int(ReplyId.COMMANDER), event.encode().removesuffix(TERMINATOR))
