@@ -29,6 +29,8 @@ class Contract:
     name: DialectName
     topology: Topology
     vectors: str
+    stopped_by: dict[str, str]
+    """For each stop that a lost holder does not cause: the stop that it causes, and that stops this part too."""
     assertEqual: Any
     assertIs: Any
     assertIn: Any
@@ -89,6 +91,13 @@ class Contract:
             self.assertIs(self.dialect.completed(command), command)
         kinds = [self.dialect.kind_of(int(stop.command_code)) for stop in self.dialect.stops()]
         self.assertTrue(kinds and all(kind.is_stop for kind in kinds))
+
+    def test_every_part_is_stopped(self) -> None:
+        """Each command that stops something is among the stops for a lost holder, or another of them does it."""
+        sent = {type(stop).__name__ for stop in self.dialect.stops()}
+        declared = {cls.__name__ for cls in self.dialect.commands.values() if cls.is_stop}
+        self.assertEqual(declared - sent, set(self.stopped_by), "add it to `_stops` of the dialect")
+        self.assertEqual(set(self.stopped_by.values()) - sent, set())
 
     def test_heartbeat(self) -> None:
         """The holder's sign of life is the one command that is known as such; not every protocol has one."""
@@ -206,6 +215,7 @@ class Tma2020(Contract, SynchronousTestCase):
     name = "tma2020"
     topology = Topology.PAIR
     vectors = "messages.jsonl"
+    stopped_by = {"AzimuthAxisStop": "BothAxesStop", "ElevationAxisStop": "BothAxesStop"}
 
 
 class Tma2022(Contract, SynchronousTestCase):
@@ -214,6 +224,7 @@ class Tma2022(Contract, SynchronousTestCase):
     name = "tma2022"
     topology = Topology.DUPLEX
     vectors = "tma2022/messages.jsonl"
+    stopped_by = {"AzimuthStop": "BothAxesStop", "ElevationStop": "BothAxesStop"}
 
     def test_times(self) -> None:
         """The times to an Ack are those of the observatory's own client; track commands have the shortest."""

@@ -712,8 +712,16 @@ ACK_ONLY_CODES: frozenset[CommandCode] = frozenset(
 ) | {CommandCode.AZIMUTH_CABLE_WRAP_TRACK_TARGET}
 """The codes of the track commands, which get an Ack and no end. One of them has no class."""
 
-STOP_CODES: frozenset[CommandCode] = frozenset(code for code in CommandCode if "STOP" in code.name.split("_"))
-"""The codes of the commands that stop something, including codes without a class."""
+STOP_CODES: frozenset[CommandCode] = frozenset(
+    command.command_code for command in Commands if command.is_stop
+) | {
+    CommandCode.STOP_MOUNT,
+    CommandCode.AZIMUTH_CABLE_WRAP_STOP,
+    CommandCode.BALANCE_STOP,
+    CommandCode.DEPLOYABLE_PLATFORMS_STOP,
+    CommandCode.LOCKING_PINS_STOP,
+}
+"""The codes of the commands that stop something. Five of them have no class."""
 
 FREE_CODES: frozenset[CommandCode] = frozenset(
     command.command_code for command in Commands if not command.needs_command
