@@ -17,7 +17,7 @@ from mtmount_twisted.commands import Commands
 REFERENCE = Path(__file__).resolve().parent / "reference"
 
 METRIC_WIDTHS = (45, 9, 21, 34)
-"""The widths of the columns of the table of metrics, in characters."""
+"""The widths of the columns of the table of metrics, in characters, if each word fits."""
 
 
 def generated() -> Iterator[tuple[Path, str]]:
@@ -30,14 +30,27 @@ def generated() -> Iterator[tuple[Path, str]]:
     except ImportError:
         return
     metrics = [(f"``{each.exposed}``", each.kind, ", ".join(each.labels), each.doc) for each in FIGURES]
-    yield _page("web_metrics.rst", "metric", metrics, METRIC_WIDTHS, " ")
+    yield _page("web_metrics.rst", "metric", metrics, widths_for(metrics, METRIC_WIDTHS), " ")
+
+
+def widths_for(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[int]:
+    """Return the widths, increased where a word of a row is longer: a word must not pass its ruler."""
+    return [
+        max(width, *(len(word) for row in rows for word in row[column].split()))
+        for column, width in enumerate(widths)
+    ]
 
 
 def _page(
     name: str, heading: str, rows: Sequence[Sequence[str]], widths: Sequence[int], gap: str
 ) -> tuple[Path, str]:
-    """Return a page with new rows in its first table that begins with a heading, and with new rulers."""
+    """Return a page and its new text; see `with_rows`."""
     path = REFERENCE / name
+    return path, with_rows(path.read_text(encoding="utf-8"), heading, rows, widths, gap)
+
+
+def with_rows(page: str, heading: str, rows: Sequence[Sequence[str]], widths: Sequence[int], gap: str) -> str:
+    """Return a page's text with new rows and rulers in its first table that begins with a heading."""
     table = re.compile(rf"^=+[= ]+\n({heading} .*)\n=+[= ]+\n(?:.+\n)*?=+[= ]+\n", re.MULTILINE)
     ruler = gap.join("=" * width for width in widths)
 
@@ -48,7 +61,7 @@ def _page(
             lines += _lines(row, widths, gap)
         return "\n".join([*lines, ruler, ""])
 
-    return path, table.sub(make, path.read_text(encoding="utf-8"), count=1)
+    return table.sub(make, page, count=1)
 
 
 def _lines(cells: Sequence[str], widths: Sequence[int], gap: str) -> Iterator[str]:
