@@ -105,10 +105,10 @@ ROOMS: dict[str, Room] = {
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
     "upstream": room("upstream", "interfaces dialect net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),
-    "http": room("frontends.web.http", "files hosts errors wire dialect net journal"),
+    "http": room("frontends.web.http", "files hosts errors wire dialect net journal config"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialect net journal http records",
+        "version visible hosts errors interfaces wire dialect net journal config http records",
     ),
     "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
     "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),

@@ -21,7 +21,7 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import Problem, Role, Route, User
 from mtmount_twisted.frontends.web.http.encoding import as_json
-from mtmount_twisted.frontends.web.http.site import Limits, WebSite, make_site
+from mtmount_twisted.frontends.web.http.site import WebSite, make_site
 
 LOG = logging.getLogger("tests.support.web")
 ANYONE = User("anyone", frozenset(("observe", "command", "stop")), Source.CSC)
@@ -66,7 +66,10 @@ def as_read(answer: object) -> Any:
 
 
 def site_of(
-    routes: Iterable[Route], user: User = ANYONE, clock: Clock | None = None, limits: Limits | None = None
+    routes: Iterable[Route],
+    user: User = ANYONE,
+    clock: Clock | None = None,
+    limits: WebSettings | None = None,
 ) -> WebSite:
     """A site with these routes, that takes every request for one of `user`'s."""
     return make_site(routes, LetIn(user), LOG, clock or Clock(), limits or WebSettings())

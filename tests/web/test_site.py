@@ -16,7 +16,7 @@ from zope.interface import alsoProvides
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.routing import HEADERS
-from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, Limits
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
 from tests.support.web import Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
@@ -31,7 +31,7 @@ class SiteCase(SynchronousTestCase):
         self.make_site(WebSettings(max_body=100, max_connections=8, max_connections_per_address=4))
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
 
-    def make_site(self, limits: Limits) -> None:
+    def make_site(self, limits: WebSettings) -> None:
         """The site; each of its users shows a token."""
 
         async def echo(call: Call) -> Answer:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,7 +19,8 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.python.failure import Failure
 
-from mtmount_twisted.dialects.sources import CommandingSource, Source
+from mtmount_twisted.config.settings import ClientLimits, WebSettings
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
 from mtmount_twisted.net.endpoints import Endpoint
@@ -41,11 +41,11 @@ from .api.metrics import Metrics
 from .api.state import StateRoutes
 from .events.ring import Feed, Turns
 from .events.stamps import Stamps
-from .events.streams import Bounds, Connections, Patience, Streams
+from .events.streams import Bounds, Streams
 from .http.calls import Route, User
 from .http.guard import ANYONE, Guard, HostPolicy
 from .http.pages import Pages
-from .http.site import Limits, WebSite, make_site
+from .http.site import WebSite, make_site
 from .http.tokens import ROLES, Tokens
 
 API = "/api/"
@@ -59,38 +59,13 @@ class Parts:
     :ivar served: a `app.bridge_service.BridgeService`; its parts are there once it was started.
     :ivar bus: a `bridge.event_bus.EventBus`, where all that happens is published.
     :ivar journal: a `journal.recorder.Journal`, or ``JournalOff``.
-    :ivar clients: a `config.settings.ClientLimits`.
+    :ivar clients: the bounds on the backlog of a client or a reader.
     """
 
     served: IServed
     bus: IEventBus
     journal: IJournalState
-    clients: Patience
-
-
-class Settings(Connections, Limits, Protocol):
-    """The settings of the page and the API: a `config.settings.WebSettings`."""
-
-    @property
-    def absent_after(self) -> float: ...
-
-    @property
-    def allowed_hosts(self) -> tuple[str, ...]: ...
-
-    @property
-    def allowed_origins(self) -> tuple[str, ...]: ...
-
-    @property
-    def credentials(self) -> Credentials | None: ...
-
-    @property
-    def hsts(self) -> int: ...
-
-    @property
-    def path_prefix(self) -> str: ...
-
-    @property
-    def source(self) -> CommandingSource: ...
+    clients: ClientLimits
 
 
 class Areas:
@@ -103,7 +78,7 @@ class Areas:
     def __init__(
         self,
         parts: Parts,
-        settings: Settings,
+        settings: WebSettings,
         log: logging.Logger,
         reactor: IReactorTime,
         wall_clock: Callable[[], float],
@@ -174,7 +149,7 @@ class WebService(Service):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WebSettings,
         endpoint: str,
         tokens: Tokens | None,
         parts: Parts,
@@ -211,7 +186,7 @@ class WebService(Service):
         routes, prefix = self._areas.routes, settings.path_prefix
         site = self._site = make_site(routes, self._guard(), self._log, reactor, settings, prefix)
         site.hsts = settings.hsts
-        credentials = self._settings.credentials or endpoint_credentials(self._endpoint)
+        credentials: Credentials | None = settings.credentials or endpoint_credentials(self._endpoint)
         endpoint = Endpoint.parse(self._endpoint)
         if credentials is None:
             self._server = None

@@ -19,6 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.answers import EventId
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route, User
@@ -50,29 +51,6 @@ HEADERS = {
 }
 
 
-class Connections(Protocol):
-    """The bounds on the numbers of connections and streams."""
-
-    @property
-    def max_connections(self) -> int: ...
-
-    @property
-    def max_connections_per_address(self) -> int: ...
-
-    @property
-    def max_streams_per_user(self) -> int: ...
-
-
-class Patience(Protocol):
-    """The bounds on the backlog of a client or a reader, in bytes and in seconds."""
-
-    @property
-    def max_behind_bytes(self) -> int: ...
-
-    @property
-    def max_behind_seconds(self) -> float: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The bounds on streams.
@@ -91,14 +69,11 @@ class Bounds:
     total: int
 
     @classmethod
-    def of(cls, settings: Connections, clients: Patience) -> Bounds:
+    def of(cls, settings: WebSettings, clients: ClientLimits) -> Bounds:
         """Return the bounds of a configuration: a stream has the backlog bounds of a client of the bridge.
 
         Each stream holds a connection. Half of all connections remain for other requests, such as a stop.
         Half of the connections of one address remain, too, unless one user may have more streams.
-
-        :param settings: a `config.settings.WebSettings`.
-        :param clients: a `config.settings.ClientLimits`.
         """
         return cls(
             max_behind_bytes=clients.max_behind_bytes,

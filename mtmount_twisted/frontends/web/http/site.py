@@ -1,10 +1,11 @@
 """HTTP connections with absolute deadlines, bounded bodies, and a bounded number of connections.
 
 Twisted's own time-out measures idleness, so that a byte a second keeps a connection open for ever; it is not
-used. `Limits.deadline` bounds the request line and headers, counted from the connection or the end of the
-previous answer, and then the body, counted from the end of the headers. An answer has no deadline, because a
-stream lasts for days. Each turn of the reactor answers one request and reads a few KiB, so that the mount's
-messages wait no longer. The body of a rejected request is not read. Next to read: `routing`, which answers.
+used. `WebSettings.deadline` bounds the request line and headers, counted from the connection or the end of
+the previous answer, and then the body, counted from the end of the headers. An answer has no deadline,
+because a stream lasts for days. Each turn of the reactor answers one request and reads a few KiB, so that the
+mount's messages wait no longer. The body of a rejected request is not read. Next to read: `routing`, which
+answers.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from zope.interface import implementer
 
+from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -57,26 +59,6 @@ Twisted accepts 100 and more. So many at once would displace a user's connection
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 """A request target that is a whole URL (RFC 9112, 3.2.2)."""
-
-
-class Limits(Protocol):
-    """The limits of HTTP clients, as in `config.settings.WebSettings`."""
-
-    @property
-    def deadline(self) -> float:
-        """The time for the headers, and again for the body, in seconds."""
-
-    @property
-    def max_body(self) -> int:
-        """The longest body, in bytes."""
-
-    @property
-    def max_connections(self) -> int:
-        """The most open connections; half of them are reserved (`places`)."""
-
-    @property
-    def max_connections_per_address(self) -> int:
-        """The most open connections of one address, or of one /64 network of IPv6."""
 
 
 class ConnectionTransport(Protocol):
@@ -493,7 +475,9 @@ class WebSite(http.HTTPFactory):
     noisy = False
     hsts = 0
 
-    def __init__(self, router: Router, limits: Limits, log: RateLimitedLog, reactor: IReactorTime) -> None:
+    def __init__(
+        self, router: Router, limits: WebSettings, log: RateLimitedLog, reactor: IReactorTime
+    ) -> None:
         super().__init__(reactor=reactor)
         self.router = router
         self.limits = limits
@@ -628,7 +612,7 @@ def make_site(
     gate: AccessPolicy,
     log: logging.Logger,
     reactor: IReactorTime,
-    limits: Limits,
+    limits: WebSettings,
     prefix: str = "",
 ) -> WebSite:
     """Return the site that serves some routes; the parameters are those of `Router` and `WebSite`."""
