@@ -248,9 +248,12 @@ class Bridge:
         self._publish_change("cut_off", client.name, why, self._has_command(client))
         self._act()
 
-    def commanded(self, client: IClient, line: bytes) -> None:
-        """Dispatch a command of a client. If the client was dismissed or cut off, only record the line."""
-        self._command(client, line)
+    def commanded(self, client: IClient, line: bytes, header: CommandEnvelope | None = None) -> None:
+        """Dispatch a command of a client. If the client was dismissed or cut off, only record the line.
+
+        :param header: the line's envelope if the front end has read it, so that it is not read again.
+        """
+        self._command(client, line, header)
         self._act()
 
     def all_commanded(self, client: IClient, lines: Iterable[bytes]) -> None:
@@ -258,16 +261,20 @@ class Bridge:
 
         Observers receive the replies to all of them together.
         """
-        for line in lines:
-            self._command(client, line)
+        self.all_read(client, ((line, None) for line in lines))
+
+    def all_read(self, client: IClient, commands: Iterable[tuple[bytes, CommandEnvelope | None]]) -> None:
+        """Do the same as `all_commanded`, each line with its envelope if the front end has read it."""
+        for line, header in commands:
+            self._command(client, line, header)
             self.performer.perform()  # before the next line is asked for: a stop may overtake it meanwhile
             if not self._registry.is_here(client):
                 break
         self._act()
 
-    def _command(self, client: IClient, line: bytes) -> None:
+    def _command(self, client: IClient, line: bytes, header: CommandEnvelope | None = None) -> None:
         try:
-            header = self.dialect.read_command(line)
+            header = header or self.dialect.read_command(line)
         except LineError as error:
             self._publish_line(client.name, line, None, self._has_command(client))
             if self._registry.is_here(client):
@@ -303,11 +310,14 @@ class Bridge:
         """The number of accepted stops; the front end compares it for a command that it held back."""
         return self._dispatcher.stops
 
-    def commanded_late(self, client: IClient, line: bytes) -> None:
-        """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop."""
-        whole, header = self._read(line)
+    def commanded_late(self, client: IClient, line: bytes, read: CommandEnvelope | None = None) -> None:
+        """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop.
+
+        :param read: the line's envelope if the front end has read it, so that it is not read again.
+        """
+        whole, header = (read, read) if read is not None else self._read(line)
         if header is None or header.kind.is_ask or header.kind.is_stop:
-            self._command(client, line)
+            self._command(client, line, whole)
         elif self._registry.is_here(client):
             privileged = self._has_command(client)
             self._publish_line(client.name, line, whole, privileged)

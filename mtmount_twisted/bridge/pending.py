@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Meaning
 from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID
 
 OnComplete = Callable[[Meaning | None, str], None]
@@ -83,9 +84,7 @@ class PendingCommand(Struct, eq=False):
 
         :raises RuntimeError: if the state cannot follow the present one.
         """
-        if after not in _TABLE[self.state]:
-            raise RuntimeError(f"{self.state} can't become {after}")
-        self.state = after
+        self.state = next_state(_TABLE, self.state, after)
 
 
 class PendingCommands:

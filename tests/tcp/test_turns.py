@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from mtmount_twisted.dialects.dialect import CommandEnvelope
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS
 from mtmount_twisted.net.turns import LEAST
@@ -133,6 +137,23 @@ class CommanderTests(TurnsCase):
             pusher.transport.write((command(1, MOVE, 2, b"20") + b"\r\n") * 1000)
         self.reactor.advance(0)
         return pushers
+
+    def test_each_line_is_read_once(self) -> None:
+        """The header of a move that waits for a turn is read once, and so is that of a stop among them."""
+        bridge = self.service.bridge
+        read: list[bytes] = []
+
+        def read_command(line: bytes) -> CommandEnvelope:
+            read.append(line)
+            return DIALECT.read_command(line)
+
+        bridge.dialect = replace(bridge.dialect, read_command=read_command)
+        pusher = self.join()
+        lines = [command(number, STOP if number == 500 else MOVE, 2, b"20") for number in range(1, 1001)]
+        pusher.transport.write(b"".join(line + b"\r\n" for line in lines))
+        self.pass_time(5)
+        self.assertEqual(len(pusher.heard()), 999)
+        self.assertEqual(sorted(read), sorted(lines))
 
     def test_a_turn_refuses_few(self) -> None:
         """However many moves they send, a turn refuses a few of them; in the end each move is refused."""

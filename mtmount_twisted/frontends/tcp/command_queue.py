@@ -10,16 +10,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
 from twisted.logger import Logger
 
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.dialects.dialect import CommandEnvelope
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Turns
 
 _log = Logger()
+
+
+class _Waiting(NamedTuple):
+    """A command that waits.
+
+    :ivar stops: the bridge's number of stops when the command came.
+    :ivar header: its envelope once it is read, so that a line is read once; else None.
+    """
+
+    line: bytes
+    stops: int
+    header: CommandEnvelope | None = None
 
 
 class CommandQueue:
@@ -36,7 +51,7 @@ class CommandQueue:
         self._turns = turns
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
-        self._waiting: deque[tuple[bytes, int]] = deque()  # each with the number of stops when it came
+        self._waiting: deque[_Waiting] = deque()
 
     def open(self, reader: LineReader) -> None:
         """Accept commands from now on, from this reader."""
@@ -51,10 +66,10 @@ class CommandQueue:
     def add(self, lines: list[bytes]) -> None:
         """Dispatch commands, or let them wait for a turn."""
         if len(lines) == 1 and not self._waiting and self._has_command:
-            self._bridge.all_commanded(self._client, lines)  # the usual case, 1 us sooner than below
+            self._bridge.all_read(self._client, ((lines[0], None),))  # the usual case, 1 us sooner than below
             return
         stops = self._bridge.stops
-        self._waiting += [(line, stops) for line in lines]
+        self._waiting += [_Waiting(line, stops) for line in lines]
         if self._has_command:
             self._dispatch(0)
         if self._waiting:
@@ -92,42 +107,40 @@ class CommandQueue:
         """
         self._refused = 0
         while self._waiting and self._may_go_on(most):
-            line, stops = self._waiting[0]
+            line, stops, header = self._waiting[0]
             if stops == self._bridge.stops:
-                self._bridge.all_commanded(self._client, self._on_time(most))
+                self._bridge.all_read(self._client, self._on_time(most))
             else:
                 self._waiting.popleft()
-                self._bridge.commanded_late(self._client, line)
+                self._bridge.commanded_late(self._client, line, header)
                 self._refused += max(LEAST, len(line))
 
     def _may_go_on(self, most: int) -> bool:
         return self._has_command or self._refused < most
 
-    def _on_time(self, most: int) -> Iterator[bytes]:
+    def _on_time(self, most: int) -> Iterator[tuple[bytes, CommandEnvelope | None]]:
         """Yield the commands of a slice that no stop has overtaken, and count those that are refused."""
         client, bridge, waiting = self._client, self._bridge, self._waiting
-        while waiting and self._may_go_on(most) and waiting[0][1] == bridge.stops:
-            line, _ = waiting.popleft()
+        while waiting and self._may_go_on(most) and waiting[0].stops == bridge.stops:
+            line, _, header = waiting.popleft()
             in_flight = client.in_flight
-            yield line
+            yield line, header
             if client.in_flight <= in_flight and not self._has_command:
                 self._refused += max(LEAST, len(line))
 
     def _dispatch_stops(self) -> None:
         """Dispatch the stops that wait, except behind an ask, which may decide on them, or bad lines."""
-        kept: deque[tuple[bytes, int]] = deque()
+        kept: deque[_Waiting] = deque()
         while self._waiting:
-            line, stops = self._waiting.popleft()
-            try:
-                kind = self._bridge.dialect.read_command(line).kind
-            except LineError:
-                kind = None
-            if kind is None or kind.is_ask:
-                kept.append((line, stops))
+            line, stops, header = self._waiting.popleft()
+            if header is None:
+                with suppress(LineError):
+                    header = self._bridge.dialect.read_command(line)
+            if header is not None and header.kind.is_stop:
+                self._bridge.commanded(self._client, line, header)
+                continue
+            kept.append(_Waiting(line, stops, header))
+            if header is None or header.kind.is_ask:
                 break
-            if kind.is_stop:
-                self._bridge.commanded(self._client, line)
-            else:
-                kept.append((line, stops))
         if self._reader is not None:  # else a stop has ended the session
             self._waiting.extendleft(reversed(kept))
