@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 
 def plain_address(host: str) -> str:
@@ -75,6 +76,7 @@ def is_loopback(host: str) -> bool:
         return host.lower().removesuffix(".") == "localhost"
 
 
+@lru_cache(maxsize=1024)  # parsing takes 10 us, and each new connection needs the same network a few times
 def client_network(host: str) -> str:
     """Return the network of an address, so that peers in one network are counted together.
 

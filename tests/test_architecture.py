@@ -381,7 +381,8 @@ BOUNDS = {
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
     "known addresses": f"{known_addresses.MAX_KNOWN:,}, for an hour",
     "bytes of a TLS handshake": size(handshakes.MAX_HANDSHAKE),
-    "steps of TLS handshakes": "1 in a turn",
+    "steps of TLS handshakes": f"{handshakes.STEPS} in a turn, or the one that ends after "
+    f"{handshakes.STEPS * handshakes.STEP_TIME * 1000:g} ms",
     "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
     "a controller of another dialect": f"{link.OTHER_DIALECT_PAUSE:g} s",
     "commands handed over in one decision": f"{link.ROOM}",
@@ -392,8 +393,9 @@ BOUNDS = {
     "a holder that is gone": f"{default(RULES, 'lease_grace'):g} s †",
     "commands in flight as the bridge ends": f"{bridge_service.DRAIN_TIME:g} s",
     "rows that wait for the journal": size(recorder.MAX_WAITING_BYTES),
-    "rows of observers": f"{limited.SESSION_ROWS} of a session; of a port "
-    f"{limited.PORT_ROWS}, and {limited.ROW_RATE * 60:g} a minute; {limited.LONGEST} bytes of a line",
+    "rows of observers": f"{limited.SESSION_ROWS} of a session, {limited.PORT_ROWS} of a port, and "
+    f"{limited.ROW_RATE * 60:g} a minute of each; at a port without rows, a session has what it saved: "
+    f"{limited.ROW_RATE * 60:g} a minute, up to {limited.SESSION_ROWS}; {limited.LONGEST} bytes of a line",
     "waiting rows of observers": size(recorder.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
     "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "

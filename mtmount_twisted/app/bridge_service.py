@@ -115,7 +115,8 @@ class OpenPort:
         if credentials is None:
             return await endpoint.listen(self._factory, reactor)
         factory = HandshakeFactory(self._factory, reactor, by_certificate=bool(settings.client_ca))
-        server = self._server = tls.Server(credentials, HandshakeQueue(handshakes, factory.is_known))
+        queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
+        server = self._server = tls.Server(credentials, queue)
         if settings.certificate is None:  # the endpoint brings TLS by itself
             return await endpoint.listen(factory, reactor, lambda inner: encrypted(inner, server, reactor))
         return await endpoint.listen(encrypted(factory, server, reactor), reactor)

@@ -6,7 +6,7 @@ Values only: no Twisted. Next to read: the two modules ``places``, of ``frontend
 
 from __future__ import annotations
 
-from collections.abc import Collection, ItemsView
+from collections.abc import Collection, ItemsView, KeysView
 from typing import Generic, TypeVar
 
 Member = TypeVar("Member")
@@ -25,6 +25,10 @@ class ByNetwork(Generic[Member]):
     def groups(self) -> ItemsView[str, Collection[Member]]:
         """Return each network that has members, with its members."""
         return self._groups.items()
+
+    def networks(self) -> KeysView[str]:
+        """Return the networks that have members."""
+        return self._groups.keys()
 
     def largest(self) -> Collection[Member]:
         """Return the members of the network that has most; none if there are no members."""

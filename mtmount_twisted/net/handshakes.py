@@ -1,84 +1,136 @@
 """TLS handshakes in turns, and bounded: strangers can begin as many as they like.
 
-A step of a handshake costs a millisecond or more of computing, and many can be due at once. Here one step is
-computed in each turn of the reactor, of all servers that share `handshake_turns`, so that the messages of
-established connections wait for one step at most. The servers have their turns one after the other. Of one
-server's connections those from known addresses go first, and the addresses have their turns one after the
-other, too.
+A step of a handshake costs 0.2 ms of computing, with a key of RSA 4096 several milliseconds, and many can be
+due at once. Here `STEPS` usual steps are computed in each turn of the reactor, or one that takes as long, of
+all servers that share `handshake_turns`, so that the messages of established connections wait for few steps.
+The servers have their turns one after the other. Of one server's connections the order is:
+
+1. those from known addresses;
+2. those that were answered, because a peer that sends its first flight and nothing more never gets there;
+3. the newest one of the others. If more peers begin than can be computed, an old one is displaced before its
+   turn, and a newcomer behind them would be, too.
+
+In the first two groups the addresses have their turns one after the other; in the last, an address that has
+had its turn goes behind the others.
 
 Values only: no Twisted. Next to read: `tls_connections`, whose handshakes these are.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from .by_network import ByNetwork
-from .turns import Turns
+from .turns import LEAST, Turns
 
 MAX_HANDSHAKE = 16 * 1024
 """How many bytes a peer may send until its handshake is over: a chain of ten certificates of RSA 4096 has
 15 KB, a usual one 3 KB."""
 
+STEPS = 4
+"""The most steps that are computed in one turn of the reactor."""
+
+STEP_TIME = 0.0005
+"""The time that counts as one step, in seconds; a step that takes longer counts as several."""
+
 
 class Handshake(Protocol):
     """A connection that has received bytes of its handshake."""
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the peer has sent a whole first flight, and was answered."""
 
     def take_step(self) -> None:
         """Compute on with these bytes; it must not raise."""
 
 
 def handshake_turns(reactor: Any) -> Turns:
-    """Return the turns in which the handshakes of one daemon are computed: one step in a turn of the reactor.
+    """Return the turns in which the handshakes of one daemon are computed: `STEPS` in a turn of the reactor.
 
     :param reactor: an ``IReactorTime``.
     """
-    return Turns(reactor, budget=1, slice_size=1)
+    return Turns(reactor, budget=STEPS * LEAST, slice_size=LEAST)
 
 
 class HandshakeQueue:
     """The connections of one server whose next step is due.
 
     :param turns: from `handshake_turns`, shared by all servers of the process.
+    :param now: returns the monotonic clock, in seconds.
     :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
     """
 
-    def __init__(self, turns: Turns, is_known: Callable[[str], bool] = lambda network: False) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        now: Callable[[], float],
+        is_known: Callable[[str], bool] = lambda network: False,
+    ) -> None:
         self._turns = turns
+        self._now = now
         self._is_known = is_known
         self._known: ByNetwork[Handshake] = ByNetwork()
-        self._others: ByNetwork[Handshake] = ByNetwork()
+        self._answered: ByNetwork[Handshake] = ByNetwork()
+        self._newcomers: OrderedDict[str, dict[Handshake, None]] = OrderedDict()
 
     def add(self, handshake: Handshake, network: str) -> None:
-        """Compute a step: at once if none was computed in this turn of the reactor, else later.
+        """Compute a step: at once if this turn of the reactor has time left, else later.
 
         :param network: where its peer is.
         """
-        (self._known if self._is_known(network) else self._others).add(network, handshake)
+        if self._is_known(network):
+            self._known.add(network, handshake)
+        elif handshake.is_answered:
+            self._answered.add(network, handshake)
+        else:
+            self._newcomers.setdefault(network, {})[handshake] = None
         self._turns.add(self)
 
     def discard(self, handshake: Handshake, network: str) -> None:
         """Compute nothing more of a handshake."""
         self._known.discard(network, handshake)
-        self._others.discard(network, handshake)
+        self._answered.discard(network, handshake)
+        newcomers = self._newcomers.get(network, {})
+        newcomers.pop(handshake, None)
+        if not newcomers:
+            self._newcomers.pop(network, None)
         if not self._waits:
             self._turns.discard(self)
 
     @property
     def _waits(self) -> bool:
-        return bool(self._known.groups() or self._others.groups())
+        return bool(self._known.groups() or self._answered.groups() or self._newcomers)
 
     def read_slice(self, most: int) -> int:
         """Compute one step, now that it is this server's turn; see `turns.Reader`."""
-        waiting = self._known if self._known.groups() else self._others
-        network, handshakes = next(iter(waiting.groups()))
-        handshake, *others = handshakes
-        for each in (handshake, *others):
-            waiting.discard(network, each)
-        for each in others:  # behind the other networks
-            waiting.add(network, each)
+        handshake = self._next()
         if self._waits:
             self._turns.add(self)
+        began = self._now()
         handshake.take_step()
-        return most
+        return max(most, int(most * (self._now() - began) / STEP_TIME))
+
+    def _next(self) -> Handshake:
+        for waiting in (self._known, self._answered):
+            if waiting.groups():
+                return _next_in_turn(waiting)
+        network, newcomers = self._newcomers.popitem()
+        handshake = next(iter(newcomers))
+        del newcomers[handshake]
+        if newcomers:  # behind the other networks
+            self._newcomers[network] = newcomers
+            self._newcomers.move_to_end(network, last=False)
+        return handshake
+
+
+def _next_in_turn(waiting: ByNetwork[Handshake]) -> Handshake:
+    network, handshakes = next(iter(waiting.groups()))
+    handshake, *others = handshakes
+    for each in (handshake, *others):
+        waiting.discard(network, each)
+    for each in others:  # behind the other networks
+        waiting.add(network, each)
+    return handshake

@@ -7,7 +7,7 @@ such places.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 
 KNOWN_TIME = 3600.0
 """How long an address stays known after its last proof, in seconds."""
@@ -32,6 +32,10 @@ class KnownAddresses:
         self._until.move_to_end(network)
         while len(self._until) > MAX_KNOWN:
             self._until.popitem(last=False)
+
+    def networks(self) -> KeysView[str]:
+        """Return the networks of which `holds` may be true; of all others it is False."""
+        return self._until.keys()
 
     def holds(self, network: str, is_used: Callable[[], bool] = lambda: False) -> bool:
         """Whether a network is known.

@@ -57,6 +57,12 @@ class ServerConnection(BufferingTLSTransport):
     def makeConnection(self, transport: Any) -> None:
         self.network = client_network(address_of(transport.getPeer()))
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
+        self._begun = self.getHandle().get_state_string()  # type: ignore[no-untyped-call]
+
+    @property
+    def is_answered(self) -> bool:
+        """See `handshakes.Handshake`. OpenSSL leaves its first state when it has read a whole ClientHello."""
+        return self.getHandle().get_state_string() != self._begun  # type: ignore[no-untyped-call,no-any-return]
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt, or go on with the handshake in turn."""

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import HandshakeTooLongError
-from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, HandshakeQueue, handshake_turns
+from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, STEP_TIME, STEPS, HandshakeQueue, handshake_turns
 from mtmount_twisted.net.tls import Server, encrypted, load_credentials
 from mtmount_twisted.net.turns import Turns
 from tests.support.certificates import Authority
@@ -64,7 +64,9 @@ class HandshakeCase(SynchronousTestCase):
         if not ask:
             path = credentials.chain_file
             credentials = load_credentials(path, path)
-        queue = None if turns is None else HandshakeQueue(turns, lambda network: network == USER)
+        queue = None
+        if turns is not None:
+            queue = HandshakeQueue(turns, self.clock.seconds, lambda network: network == USER)
         return encrypted(Factory.forProtocol(Protocol), Server(credentials, queue), self.clock)
 
     def pass_turns(self, count: int) -> None:
@@ -78,6 +80,10 @@ class HandshakeCase(SynchronousTestCase):
         factory.wrappedFactory.protocol = lambda: ear
         return Peer(factory, self.clock, host, context)
 
+    def use_turn(self) -> list[Peer]:
+        """So many peers come that nothing more is computed in this turn of the reactor."""
+        return [self.come(self.port) for _ in range(STEPS)]
+
     def come(self, factory: Any, host: str = STRANGER) -> Peer:
         """A peer connects, and has sent its first flight."""
         peer = self.connect(factory, host)
@@ -89,22 +95,75 @@ class HandshakeCase(SynchronousTestCase):
 class TurnTests(HandshakeCase):
     """When a step of a handshake is computed."""
 
-    def test_one_step_in_a_turn_of_all_servers(self) -> None:
-        """However many handshakes go on, at a port and at the page: one step in a turn of the reactor."""
+    def test_few_steps_in_a_turn_of_all_servers(self) -> None:
+        """However many handshakes go on, at a port and at the page: `STEPS` in a turn of the reactor."""
         page = self.factory(self.turns)
-        peers = [self.come(factory) for _ in range(10) for factory in (self.port, page)]
-        for count in range(1, 21):
-            self.assertEqual(sum(peer.is_answered for peer in peers), count)
+        peers = [self.come(factory) for _ in range(2 * STEPS) for factory in (self.port, page)]
+        for count in range(1, 5):
+            self.assertEqual(sum(peer.is_answered for peer in peers), count * STEPS)
             self.clock.advance(TURN)
         self.assertEqual(self.clock.getDelayedCalls(), [], "and no timer goes on for nothing")
 
+    def test_slow_step(self) -> None:
+        """After a step that takes as long as `STEPS` usual ones, nothing more is computed in its turn."""
+        certificate = self.factory(self.turns)
+        slow, quick = self.connect(certificate), self.connect(certificate)
+        write = slow.wire.write
+
+        def write_late(data: bytes) -> None:
+            self.clock.rightNow += STEPS * STEP_TIME
+            write(data)
+
+        slow.wire.write = write_late  # type: ignore[method-assign]
+        slow.send(slow.flight())
+        quick.send(quick.flight())
+        self.assertEqual([slow.is_answered, quick.is_answered], [True, False])
+        self.clock.advance(TURN)
+        self.assertTrue(quick.is_answered)
+
     def test_known_address_goes_first(self) -> None:
         """A peer at a known address waits for the turn that is on, and for no stranger."""
+        self.use_turn()
         strangers = [self.come(self.port) for _ in range(50)]
         user = self.come(self.port, USER)
         self.clock.advance(TURN)
         self.assertTrue(user.is_answered)
-        self.assertEqual(sum(peer.is_answered for peer in strangers), 1)
+        self.assertEqual(sum(peer.is_answered for peer in strangers), STEPS - 1)
+
+    def test_peer_that_was_answered_goes_before_those_that_begin(self) -> None:
+        """A flood of first flights from many addresses delays the end of no handshake."""
+        newcomer = self.connect(self.port)
+        ear = self.ear
+        newcomer.send(newcomer.flight())
+        self.clock.advance(TURN)
+        self.use_turn()
+        last = newcomer.flight() + newcomer.say(b"stop")
+        newcomer.send(last)
+        for number in range(200):
+            self.come(self.port, f"203.0.113.{number}")
+        self.clock.advance(TURN)
+        self.assertEqual(ear.heard, b"stop")
+
+    def test_flight_in_two_pieces_is_none_that_was_answered(self) -> None:
+        """A peer that sends its first flight in two pieces goes with those that begin."""
+        sly = self.connect(self.port)
+        first = sly.flight()
+        sly.send(first[:20])
+        self.clock.advance(TURN)
+        self.use_turn()
+        sly.send(first[20:])
+        for number in range(STEPS):
+            self.come(self.port, f"203.0.113.{number}")
+        self.clock.advance(TURN)
+        self.assertFalse(sly.is_answered)
+
+    def test_newest_goes_first(self) -> None:
+        """A newcomer waits for none of the many that began before it, and are at other addresses."""
+        for number in range(200):
+            self.come(self.port, f"203.0.113.{number}")
+        newcomer = self.come(self.port)
+        self.clock.advance(TURN)
+        self.assertTrue(newcomer.is_answered)
 
     def test_servers_in_turns(self) -> None:
         """A crowd at one port keeps nobody at another port waiting."""
@@ -122,7 +181,7 @@ class TurnTests(HandshakeCase):
         strangers = [self.come(self.port) for _ in range(50)]
         commander.send(commander.say(b"stop"))
         self.assertEqual(ear.heard, b"stop")
-        self.assertEqual(sum(peer.is_answered for peer in strangers), 1)
+        self.assertEqual(sum(peer.is_answered for peer in strangers), STEPS)
 
     def test_addresses_in_turns(self) -> None:
         """An address with many handshakes keeps no other address waiting for more than one of them."""
@@ -139,14 +198,15 @@ class TurnTests(HandshakeCase):
         peer.send(peer.flight())
         self.clock.advance(TURN)
         last = peer.flight()
-        self.come(self.port, USER)
+        self.use_turn()
         peer.send(last + peer.say(b"stop"))
+        self.assertEqual(ear.heard, b"")
         peer.wire.loseConnection()
         self.assertEqual(ear.heard, b"stop")
 
     def test_little_is_received_while_it_waits(self) -> None:
         """A handshake that waits with as much as it may take receives no more, until it had its turn."""
-        self.come(self.port)
+        self.use_turn()
         peer = self.connect(self.port)
         peer.send(peer.flight() + bytes(MAX_HANDSHAKE))
         self.assertEqual(peer.wire.producerState, "paused")
@@ -155,7 +215,7 @@ class TurnTests(HandshakeCase):
 
     def test_gone(self) -> None:
         """Nothing is computed for a peer that has gone; the next has its turn."""
-        self.come(self.port)
+        self.use_turn()
         gone, last = self.come(self.port), self.come(self.port)
         gone.wire.loseConnection()
         self.clock.advance(TURN)
@@ -164,7 +224,7 @@ class TurnTests(HandshakeCase):
 
     def test_only_one_that_waits_is_gone(self) -> None:
         """If none is left that waits, the turn after is like any other."""
-        self.come(self.port)
+        self.use_turn()
         self.come(self.port).wire.loseConnection()
         self.pass_turns(2)
         self.assertTrue(self.come(self.port).is_answered)
@@ -175,7 +235,7 @@ class TurnTests(HandshakeCase):
         peer.send(peer.flight())
         self.clock.advance(TURN)
         last = peer.flight()
-        self.come(self.port)
+        self.use_turn()
         peer.send(last + peer.say(b"fail"))
         other = self.come(self.port, USER)
         self.pass_turns(2)

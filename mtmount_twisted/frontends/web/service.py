@@ -192,7 +192,7 @@ class WebService(Service):
             self._server = None
             listening = endpoint.listen(site, reactor)
         else:
-            queue = HandshakeQueue(self._parts.served.handshakes, site.is_known)
+            queue = HandshakeQueue(self._parts.served.handshakes, reactor.seconds, site.is_known)
             server = self._server = Server(credentials, queue)
             listening = endpoint.listen(site, reactor, lambda factory: encrypted(factory, server, reactor))
         listening.addCallbacks(self._listens, self._failed, callbackArgs=(site,), errbackArgs=(site,))

@@ -77,6 +77,7 @@ class Places(Generic[C]):
         self._now = now
         self._close = close
         self._places: ByNetwork[Place[C]] = ByNetwork()
+        self._staying: ByNetwork[Place[C]] = ByNetwork()  # those that are not leaving
         self._known = KnownAddresses(now)
         self._count = 0
 
@@ -99,6 +100,7 @@ class Places(Generic[C]):
             return None
         place = Place(connection, network, self._now())
         self._places.add(network, place)
+        self._staying.add(network, place)
         self._count += 1
         if not full:
             self._make_room(place)
@@ -108,6 +110,7 @@ class Places(Generic[C]):
         """Free the place of a connection that is gone."""
         if place in self._places.of(place.network):
             self._places.discard(place.network, place)
+            self._staying.discard(place.network, place)
             self._count -= 1
 
     def accept(self, place: Place[C], known: bool, observes: bool = False) -> None:
@@ -131,27 +134,34 @@ class Places(Generic[C]):
             lambda: any(place.accepted and not place.observes for place in self._places.of(network)),
         )
 
-    def _strange(self) -> list[list[Place[C]]]:
-        """Return the places of strangers, by network."""
-        return [
-            [place for place in places if place.observes or not is_known]
-            for network, places in self._places.groups()
-            for is_known in (self.is_known(network),)
-        ]
+    def _known_of(self, places: ByNetwork[Place[C]]) -> dict[str, list[Place[C]]]:
+        """Return the places of known networks that no observer holds, by network."""
+        return {
+            network: [place for place in places.of(network) if not place.observes]
+            for network in self._known.networks() & places.networks()
+            if self.is_known(network)
+        }
 
     def _held_by_strangers(self) -> int:
-        return sum(len(places) for places in self._strange())
+        return self._count - sum(map(len, self._known_of(self._places).values()))
+
+    def _strange(self) -> list[Collection[Place[C]]]:
+        """Return the places of strangers that are not leaving, by network."""
+        known = self._known_of(self._staying)
+        strange = [places for network, places in self._staying.groups() if network not in known]
+        observers = [[place for place in self._staying.of(network) if place.observes] for network in known]
+        return [*strange, *filter(None, observers)]
 
     def _make_room(self, newest: Place[C]) -> None:
         """Close one connection if few places are left in the address, half or total of the newest place."""
         network = newest.network
-        places, groups = self._places.of(network), [each for _, each in self._places.groups()]
+        places, groups = self._staying.of(network), [each for _, each in self._staying.groups()]
         strange = self._strange() if newest.observes or not self.is_known(network) else []
-        if network and _is_short(_staying(places), self._per_address):
+        if network and _is_short(len(places), self._per_address):
             self._close_one_of([places], newest, self._per_address)
-        elif _is_short(sum(map(_staying, strange)), self._strangers):
+        elif _is_short(sum(map(len, strange)), self._strangers):
             self._close_one_of(strange, newest, self._strangers)
-        elif _is_short(sum(map(_staying, groups)), self._total):
+        elif _is_short(sum(map(len, groups)), self._total):
             self._close_one_of(groups, newest, self._total)
 
     def _replace_idle(self, places: Collection[Place[C]]) -> bool:
@@ -170,6 +180,7 @@ class Places(Generic[C]):
 
     def _give_up(self, place: Place[C]) -> None:
         place.leaving = True
+        self._staying.discard(place.network, place)
         if self._close(place.connection):
             self.give_back(place)
 
@@ -181,13 +192,13 @@ class Places(Generic[C]):
         oldest one that still has `GRACE`. A connection that waits for an answer is never closed. The address
         with the most connections is searched first.
 
-        :param groups: the connections to choose from, by address.
+        :param groups: the connections to choose from, by address; none of them is leaving.
         :param bound: the number of places that they share.
         """
-        given = sorted(groups, key=_staying, reverse=True)
-        is_full = sum(map(_staying, given)) >= bound
+        given = sorted(groups, key=len, reverse=True)
+        is_full = sum(map(len, given)) >= bound
         for places in given:
-            staying = [place for place in places if not place.leaving and place is not newest]
+            staying = [place for place in places if place is not newest]
             free = [place for place in staying if not place.connection.is_asking]
             unproven = next((place for place in free if not place.accepted), None)
             is_fresh = unproven is not None and self._now() < unproven.since + GRACE
@@ -203,10 +214,6 @@ def _longest_idle(places: Iterable[Place[C]]) -> Place[C] | None:
     """Return the place whose connection is idle for longest; None if none is idle."""
     idle = {place: since for place in places if (since := place.connection.idle_since) is not None}
     return min(idle, key=idle.__getitem__, default=None)
-
-
-def _staying(places: Iterable[Place[C]]) -> int:
-    return sum(not place.leaving for place in places)
 
 
 def _is_short(staying: int, bound: int) -> bool:
