@@ -75,20 +75,19 @@ class ControllerLink(PairedSession):
 
         Lines that arrive before the link is up wait until it is.
         """
+        other = None
         for number, line in enumerate(lines):
             if line[:1] not in self._starts and (other := other_dialect_of(line, self._bridge.dialect)):
-                self._take(lines[:number])
-                self._end_as(other)
-                return
-        self._take(lines)
-
-    def _take(self, lines: list[bytes]) -> None:
+                lines = lines[:number]
+                break
         if self._logged and any(line and line[:1] in self._starts for line in lines):
             self._logged = ""
         if self.up:
             self._bridge.said(lines)
         else:
             self._early.extend(lines)
+        if other is not None:
+            self._end_as(other)
 
     def explain_heard(self, data: bytes) -> str:
         """See `interfaces.IPairOwner`. A mount with one two-way connection replies on it."""
