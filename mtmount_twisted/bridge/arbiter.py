@@ -57,6 +57,7 @@ from .authority import Authority, AuthorityInput, next_authority
 from .dispatcher import CommandDispatcher, why_overtaken
 from .effects import CancelTimer, Effect, Log, SetTimer, Timer
 from .event_bus import EventBus
+from .heartbeats import LONGEST_SILENCE, Heartbeats
 from .lease import Lease
 from .pending import OnComplete
 from .registry import ClientRegistry
@@ -157,6 +158,7 @@ class CommandArbiter:
         self._dispatcher = dispatcher
         self._lease = lease
         self._dialect = dialect
+        self._heartbeats = Heartbeats(effects, dispatcher, dialect)
         self._authority = Authority.RELEASED
         self._waiting: dict[_Waiting, None] = {}  # in the order of arrival
         self._loss = _Loss.NOTHING
@@ -331,7 +333,7 @@ class CommandArbiter:
         self._end_grace()
         self._become(_Loss.NOTHING)  # the new holder is in charge
         lease.grant(grantee)
-        self._announce()
+        self._lease_changed()
         if previous_holder is not None:
             self._ended(previous_holder, number, why)
         self._publish_change("lease_granted", grantee, f"lease {lease.number}")
@@ -373,7 +375,7 @@ class CommandArbiter:
         previous_holder, number = self._lease.holder, self._lease.number
         if previous_holder is not None:
             self._lease.release()
-            self._announce()
+            self._lease_changed()
             self._ended(previous_holder, number, why)
         self._release_upstream()
 
@@ -386,6 +388,15 @@ class CommandArbiter:
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
         text = "%s no longer has command (lease %d): %s"
         self._log(logging.INFO, text, previous_holder.name, number, why)
+
+    def _lease_changed(self) -> None:
+        self._heartbeats.forget()
+        self._keep_heartbeat()
+        self._announce()
+
+    def _keep_heartbeat(self) -> None:
+        """Send heartbeats to the controller while a client has command, and the controller knows that."""
+        self._heartbeats.run(self._lease.holder is not None and self._authority.is_granted)
 
     # The events that name the commander
 
@@ -426,7 +437,7 @@ class CommandArbiter:
         previous_holder, lease_number = self._lease.holder, self._lease.number
         if previous_holder is not None:
             self._lease.release()
-            self._announce()
+            self._lease_changed()
             self._ended(previous_holder, lease_number, why, why)
 
     def _publish_change(self, kind: str, client: IClient, detail: str) -> None:
@@ -449,6 +460,7 @@ class CommandArbiter:
 
     def _step_authority(self, given: AuthorityInput) -> None:
         self._authority = next_authority(self._authority, given)
+        self._keep_heartbeat()
 
     def _upstream_answered(self, meaning: Meaning | None, explanation: str) -> None:
         """Decide on all that waits, after the outcome of an ask to the controller."""
@@ -504,6 +516,29 @@ class CommandArbiter:
 
     # The loss of the holder
 
+    def timer_ended(self, timer: Timer) -> None:
+        """Act at the end of a timer of this module."""
+        if timer is Timer.HEARTBEAT:
+            self._heartbeats.beat()
+        elif timer is Timer.SILENCE:
+            self._holder_is_silent()
+        else:
+            self.grace_is_over()
+
+    def heard_heartbeat(self, client: IClient) -> None:
+        """Note a heartbeat of a client. From the first of a lease on, its holder must send more.
+
+        While the holder is gone or sends no more, the time of grace alone decides.
+        """
+        if self._lease.holder is client and not self.grace:
+            self._heartbeats.heard()
+
+    def _holder_is_silent(self) -> None:
+        self._heartbeats.forget()
+        holder = self._lease.holder
+        if holder is not None:
+            self._lose(holder, f"its holder sent no heartbeat for {LONGEST_SILENCE:g} s")
+
     def came(self, client: IClient) -> None:
         """Add a connected client; a lost holder that returns keeps command."""
         holder = self._lease.holder
@@ -543,6 +578,7 @@ class CommandArbiter:
         """Begin the time of grace of a holder that is gone or sends no more, unless it has begun."""
         if self.grace:
             return
+        self._heartbeats.forget()  # the connection decides
         if self._grace_time is None:
             self._lose(holder)
             return
@@ -565,13 +601,16 @@ class CommandArbiter:
         if self._lease.holder is not None:
             self._lose(self._lease.holder)
 
-    def _lose(self, holder: IClient) -> None:
+    def _lose(self, holder: IClient, why: str = "its holder is gone") -> None:
         rule = self._rules.on_loss
-        text = "%s did not return in time: %s; nobody has command"
+        if self._registry.is_here(holder) and not self._registry.sends_no_more(holder):
+            text = "%s sent no heartbeat in time: %s; nobody has command"
+        else:
+            text = "%s did not return in time: %s; nobody has command"
         self._log(logging.WARNING, text, holder.name, rule)
         if rule == "stop":
             self._stop_all()
-        self._release("its holder is gone")
+        self._release(why)
 
     def _stop_all(self) -> None:
         if self._dispatcher.link is None:

@@ -198,7 +198,7 @@ class Bridge:
         if timer is Timer.SWEEP:
             self._dispatcher.sweep()
         else:
-            self._arbiter.grace_is_over()
+            self._arbiter.timer_ended(timer)
         self._act()
 
     # Clients
@@ -283,6 +283,10 @@ class Bridge:
         if not self._registry.is_here(client):
             self._publish_line(client.name, line, header, self._has_command(client))
             return
+        if header.kind.is_heartbeat and client.may_command:  # it gets no answer
+            self.counts["heartbeats"] += 1
+            self._arbiter.heard_heartbeat(client)
+            return
         try:
             wanted = self.dialect.read_wanted(line) if header.kind.is_ask else None
         except LineError as error:
@@ -316,7 +320,7 @@ class Bridge:
         :param read: the line's envelope if the front end has read it, so that it is not read again.
         """
         whole, header = (read, read) if read is not None else self._read(line)
-        if header is None or header.kind.is_ask or header.kind.is_stop:
+        if header is None or header.kind.is_ask or header.kind.is_stop or header.kind.is_heartbeat:
             self._command(client, line, whole)
         elif self._registry.is_here(client):
             privileged = self._has_command(client)

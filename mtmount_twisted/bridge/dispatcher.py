@@ -173,6 +173,16 @@ class CommandDispatcher:
             self._publish_step("sent", command)
             self._unsent += 1
 
+    def send_unanswered(self, command: CommandMessage) -> None:
+        """Send a command of the bridge's own that gets no answer; do not, if the link has no room now.
+
+        Neither the command nor its step is recorded.
+        """
+        link = self.link
+        if link is not None and link.room > self._unsent:
+            self._effects.append(SendUpstream(self._bus.epoch, command.encode()))
+            self._unsent += 1
+
     def sent_upstream(self) -> None:
         """Note that the link was sent a command; hand over those for which it had no room."""
         self._unsent -= 1

@@ -35,6 +35,10 @@ class Timer(Enum):
     """It ends with a check of the deadlines of all pending commands."""
     GRACE = "grace"
     """It ends with the time of grace of a holder that is gone."""
+    HEARTBEAT = "heartbeat"
+    """It ends with a heartbeat to the controller."""
+    SILENCE = "silence"
+    """It ends when the holder has sent no heartbeat for too long."""
 
 
 class SendToClient(Struct, gc=False):

@@ -22,7 +22,7 @@ class Tma2022Tests(Tma2022Case):
         self.answer(replies.CmdAcknowledgedReply(sequence_id=move, commander=CSC, timeout=9.0))
         source = tma2022.enums.Source(by.source)
         self.send(by, tma2022.commands.BothAxesStop(sequence_id=6, source=source))
-        (stop,) = self.link.read()
+        (stop,) = self.sent()
         self.csc.read()
         self.answer(
             replies.CmdSupersededReply(

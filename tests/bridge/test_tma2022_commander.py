@@ -107,6 +107,7 @@ class TakenTests(Tma2022Case):
         """The end of the grace of a holder that is gone stops nothing after that."""
         self.csc.go()
         self.taken()
+        self.link.read()
         self.clock.pump([1.0] * 60)
         self.assertEqual(self.link.read(), [])
         self.assertFalse(self.bridge.grace)

@@ -18,6 +18,7 @@ from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from .commanders import LOG, RecordingClient, RecordingJournal, RecordingLink
 
 CSC = tma2022.enums.Source.CSC
+HEARTBEAT = 3000
 
 
 class Tma2022Case(SynchronousTestCase):
@@ -41,9 +42,13 @@ class Tma2022Case(SynchronousTestCase):
         """A commander sends a command."""
         client.say(command.encode()[:-2])
 
+    def sent(self) -> list[bytes]:
+        """The commands that the mount has received since the last look, without heartbeats."""
+        return [line for line in self.link.read() if DIALECT.read_command(line).code != HEARTBEAT]
+
     def key(self) -> int:
         """The bridge's id for the one command that the mount has received since the last look."""
-        (line,) = self.link.read()
+        (line,) = self.sent()
         return DIALECT.read_command(line).sequence_id
 
     def answer(self, reply: replies.Reply) -> None:
