@@ -39,7 +39,7 @@ from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
 from mtmount_twisted.frontends.web.api.history import read_query
 from mtmount_twisted.frontends.web.events.streams import read_call
 from mtmount_twisted.frontends.web.http import tokens
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Route, User
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.encoding import payload
 from mtmount_twisted.frontends.web.http.guard import Guard, HostPolicy
 from mtmount_twisted.frontends.web.http.routing import parse_json
@@ -120,11 +120,11 @@ def stream(data: bytes) -> None:
 
 def body(data: bytes) -> None:
     """The body of a request for a command: the command can be told in JSON, and is then the same."""
-    with suppress(Problem):
+    with suppress(RequestError):
         value = parse_json(data)
         try:
             command = judge(value, DIALECT, Source.CSC, 1)
-        except Problem as problem:
+        except RequestError as problem:
             payload(problem.answer())
         else:
             told = {"command": type(command).__name__, "parameters": parameters_of(command, DIALECT)}
@@ -135,9 +135,9 @@ def body(data: bytes) -> None:
 def query(data: bytes) -> None:
     """The parameters of a request for messages, and of one for events."""
     given = dict(parse_qsl(data.decode("latin-1"), keep_blank_values=True))
-    with suppress(Problem):
+    with suppress(RequestError):
         read_query(given, NOW, DIALECT)
-    with suppress(Problem):
+    with suppress(RequestError):
         read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}), DIALECT)
 
 

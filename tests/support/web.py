@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
-from mtmount_twisted.frontends.web.http.calls import Problem, Role, Route, User
+from mtmount_twisted.frontends.web.http.calls import RequestError, Role, Route, User
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.frontends.web.http.site import WebSite, make_site
 
@@ -42,7 +42,7 @@ class LetIn:
     def user(self, request: Any, role: Role | None) -> User:
         """The one user."""
         if role is not None and role not in self.who.roles:
-            raise Problem(403, f"{self.who.name} lacks the role {role}")
+            raise RequestError(403, f"{self.who.name} lacks the role {role}")
         return self.who
 
 

@@ -22,7 +22,7 @@ from mtmount_twisted.frontends.web.api.commanders import Commanders, CommandRout
 from mtmount_twisted.frontends.web.api.leases import Leases
 from mtmount_twisted.frontends.web.api.state import StateRoutes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Problem, Respond, Role, User
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Respond, Role, User
 from mtmount_twisted.journal.recorder import JournalOff
 
 from .commanders import LOG, House, RecordingJournal
@@ -160,7 +160,7 @@ def _checked(answer: Answer) -> Answer:
 
 
 def _problem(reason: Failure) -> Answer:
-    reason.trap(Problem)
+    reason.trap(RequestError)
     problem = reason.value
-    assert isinstance(problem, Problem)
+    assert isinstance(problem, RequestError)
     return _checked(problem.answer())

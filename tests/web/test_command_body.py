@@ -15,7 +15,7 @@ from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.frontends.web.api import command_body
 from mtmount_twisted.frontends.web.api.catalogue import LEAST, MOST, catalogue
-from mtmount_twisted.frontends.web.http.calls import Problem
+from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.replies import ErrorReply
 from mtmount_twisted.wire.messages import FieldInfo
 from tests.support import strategies
@@ -42,7 +42,7 @@ def faults(body: Any) -> dict[str, str]:
     """What is wrong with a body: why, by where."""
     try:
         judged(body)
-    except Problem as problem:
+    except RequestError as problem:
         assert problem.status == 422, problem.status
         return {fault.where: fault.why for fault in problem.faults}
     raise AssertionError(f"it was taken: {body!r}")

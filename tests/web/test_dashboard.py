@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from mtmount_twisted import __version__
-from mtmount_twisted.frontends.web.http.calls import Problem
+from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.frontends.web.http.guard import Guard
 from mtmount_twisted.frontends.web.http.tokens import load
 from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply
@@ -632,7 +632,7 @@ class TestStrangers(DashboardCase):
         def watched(guard: Guard, request: Any) -> None:
             try:
                 admit(guard, request)
-            except Problem as problem:
+            except RequestError as problem:
                 refused.append((request.method, problem.status))
                 raise
 

@@ -19,7 +19,7 @@ from mtmount_twisted.frontends.web.api import openapi
 from mtmount_twisted.frontends.web.api.catalogue import catalogue
 from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
 from mtmount_twisted.frontends.web.events.shapes import row_of, shape
-from mtmount_twisted.frontends.web.http.calls import Problem
+from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.frontends.web.service import Areas, Parts
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import JournalOff
@@ -118,7 +118,7 @@ class Words2022(Words, SynchronousTestCase):
     def test_wrong_text(self) -> None:
         """A text that the mount would strip is a fault, and says what is expected."""
         body: Any = {"command": "SafetyReset", "parameters": {"what": " x"}}
-        problem = self.assertRaises(Problem, judge, body, self.dialect, Source.CSC, 1)
+        problem = self.assertRaises(RequestError, judge, body, self.dialect, Source.CSC, 1)
         [fault] = problem.faults
         self.assertEqual(fault.where, "parameters.what")
         self.assertIn("no white space at its ends", fault.why)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.api.catalogue import CatalogueRoutes
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, RequestError, Route
 from mtmount_twisted.frontends.web.http.encoding import AT_ONCE, LEAST, as_body, as_json, takes_gzip
 from mtmount_twisted.frontends.web.http.pages import FOLDER, Pages
 from tests.support.web import Got, Wire, ask, site_of
@@ -25,7 +25,7 @@ def answering(body: object, kind: str = "") -> list[Route]:
         return Answer(body, headers={"Content-Type": kind} if kind else {})
 
     async def fail(call: Call) -> Answer:
-        raise Problem(422, "x" * LEAST)
+        raise RequestError(422, "x" * LEAST)
 
     return [Route("GET", "/", respond, "observe", "Tell."), Route("GET", "/no", fail, "observe", "Refuse.")]
 

@@ -29,7 +29,7 @@ from mtmount_twisted.frontends.web.api.history import (
     Shelf,
 )
 from mtmount_twisted.frontends.web.events.ring import Turns
-from mtmount_twisted.frontends.web.http.calls import Call, Problem, User
+from mtmount_twisted.frontends.web.http.calls import Call, RequestError, User
 from mtmount_twisted.journal.reading import JournalError
 from tests.support.feeds import NIGHT
 from tests.support.folders import scratch_folder
@@ -72,7 +72,7 @@ class HistoryTests(SessionCase):
 
     def faults_of(self, **query: str) -> dict[str, str]:
         """What is wrong with a request."""
-        problem = self.failureResultOf(self.ask(**query), Problem).value
+        problem = self.failureResultOf(self.ask(**query), RequestError).value
         self.assertEqual(problem.status, 422)
         return {fault.where: fault.why for fault in problem.faults}
 
@@ -145,7 +145,7 @@ class HistoryTests(SessionCase):
     def test_unknown_dialect(self) -> None:
         """A page that reaches a run in a dialect that nobody knows is refused, and names both."""
         self.change("UPDATE run_dialect SET dialect = 'tma2031'")
-        problem = self.failureResultOf(self.ask(), Problem).value
+        problem = self.failureResultOf(self.ask(), RequestError).value
         self.assertEqual(problem.status, 503)
         self.assertIn("run 1 is in the dialect 'tma2031', which this program does not know", str(problem))
 
@@ -220,7 +220,7 @@ class HistoryTests(SessionCase):
     def test_off(self) -> None:
         """With no journal, the answer says how to have one."""
         self.shelf.path = None
-        problem = self.failureResultOf(self.ask(), Problem).value
+        problem = self.failureResultOf(self.ask(), RequestError).value
         self.assertEqual(problem.status, 503)
         self.assertIn("[journal]", problem.title)
 
@@ -228,21 +228,21 @@ class HistoryTests(SessionCase):
         """A journal that can't be read is told with the reason."""
         self.keeper.close()
         self.path.write_bytes(b"rubbish" * 1000)
-        self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 503)
+        self.assertEqual(self.failureResultOf(self.ask(), RequestError).value.status, 503)
         self.path.unlink()
-        problem = self.failureResultOf(self.ask(), Problem).value
+        problem = self.failureResultOf(self.ask(), RequestError).value
         self.assertIn("there is no journal", problem.title)
 
     def test_too_many_at_once(self) -> None:
         """A user has so many queries at once, until one is read, also if nobody waits for it any more."""
         waiting = self.hold_threads()
         asked = [self.ask() for _ in range(PER_USER)]
-        problem = self.failureResultOf(self.ask(), Problem).value
+        problem = self.failureResultOf(self.ask(), RequestError).value
         self.assertEqual((problem.status, problem.headers), (429, {"Retry-After": "1"}))
         self.assertNoResult(self.ask(User("other", frozenset(["observe"]), Source.CSC)))
         asked[0].cancel()
         self.failureResultOf(asked[0])
-        self.assertEqual(self.failureResultOf(self.ask(), Problem).value.status, 429)
+        self.assertEqual(self.failureResultOf(self.ask(), RequestError).value.status, 429)
         self.end(*waiting[0])
         self.assertNoResult(self.ask())
 
@@ -253,7 +253,7 @@ class HistoryTests(SessionCase):
         for _ in range(3):
             self.clock.pump([LONGEST_WAIT / 2, 0, 0])
         for each in late:
-            self.assertEqual(self.failureResultOf(each, Problem).value.status, 503)
+            self.assertEqual(self.failureResultOf(each, RequestError).value.status, 503)
         self.assertEqual(len(begun), 1, "the first hangs to this day")
         gone = self.ask()
         self.assertNoResult(gone)
@@ -343,7 +343,7 @@ class HistoryTests(SessionCase):
         for _ in range(3):
             self.clock.pump([LONGEST_WAIT / 2, 0, 0])
         for each in asked:
-            self.assertEqual(self.failureResultOf(each, Problem).value.status, 503)
+            self.assertEqual(self.failureResultOf(each, RequestError).value.status, 503)
 
     def test_patience(self) -> None:
         """A reading that takes too long, or that nobody waits for when the daemon ends, is ended."""

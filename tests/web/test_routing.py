@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.frontends.web.http.answers import Lease
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, RequestError, Route
 from mtmount_twisted.frontends.web.http.routing import DEEPEST, HEADERS, MOST_DIGITS
 from tests.support.web import ANYONE, OBSERVER, Got, Wire, ask, site_of
 
@@ -169,7 +169,7 @@ class Answers(SynchronousTestCase):
 
         async def refuse(call: Call) -> Answer:
             lease = Lease(holder="csc", source="CSC", number=7, since=None, holder_gone=False, requests=[])
-            raise Problem(422, "wrong", (Fault("a.b", "too much"),), {"Retry-After": "1"}, lease=lease)
+            raise RequestError(422, "wrong", (Fault("a.b", "too much"),), {"Retry-After": "1"}, lease=lease)
 
         got = self.answered(refuse)
         self.assertEqual((got.status, got.headers["retry-after"]), (422, "1"))

@@ -20,7 +20,7 @@ from mtmount_twisted.frontends.web.events import ring, streams
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.frontends.web.events.shapes import event_id
 from mtmount_twisted.frontends.web.events.streams import KEEP_ALIVE, Bounds
-from mtmount_twisted.frontends.web.http.calls import Problem, User
+from mtmount_twisted.frontends.web.http.calls import RequestError, User
 from mtmount_twisted.frontends.web.http.routing import Router
 from mtmount_twisted.frontends.web.http.site import WebSite
 from mtmount_twisted.journal import limited, reading
@@ -128,16 +128,16 @@ class StreamTests(StreamsCase):
     def test_faults(self) -> None:
         """A query that can't be understood is refused with each fault and what was expected."""
         call = self.world.call(Request(), kind="ack,bogus", peer=",", colour="red")
-        problem = self.failureResultOf(call, Problem).value
+        problem = self.failureResultOf(call, RequestError).value
         faults = {fault.where: fault.why for fault in problem.faults}
         self.assertEqual(problem.status, 422)
         self.assertEqual(set(faults), {"query.kind", "query.peer", "query.colour"})
-        empty = self.failureResultOf(self.world.call(Request(), kind="", peer=""), Problem).value
+        empty = self.failureResultOf(self.world.call(Request(), kind="", peer=""), RequestError).value
         self.assertEqual([fault.where for fault in empty.faults], ["query.kind", "query.peer"])
         self.assertIn("IN_POSITION", faults["query.kind"])
         self.assertIn("expected kind, peer, last_event_id", faults["query.colour"])
         many = self.world.call(Request(), kind=",".join(["ACK"] * 101))
-        self.assertEqual(self.failureResultOf(many, Problem).value.status, 422)
+        self.assertEqual(self.failureResultOf(many, RequestError).value.status, 422)
         self.assertEqual(len(self.world.streams), 0)
 
     def test_known_kinds(self) -> None:
@@ -152,7 +152,7 @@ class StreamTests(StreamsCase):
                 self.world.call(Request(), last=text),
                 self.world.call(Request(), last_event_id=text),
             ):
-                problem = self.failureResultOf(call, Problem).value
+                problem = self.failureResultOf(call, RequestError).value
                 self.assertEqual(problem.status, 400, text)
                 self.assertIn("RUN.ROW", problem.faults[0].why)
 
@@ -164,7 +164,7 @@ class StreamTests(StreamsCase):
             self.world.streams.close()
         self.assertTrue(all(reader.finished for reader in readers))
         self.assertEqual((len(self.world.streams), self.world.presence.held), (0, []))
-        problem = self.failureResultOf(self.world.call(Request()), Problem).value
+        problem = self.failureResultOf(self.world.call(Request()), RequestError).value
         self.assertEqual(problem.status, 503)
 
 
@@ -176,7 +176,7 @@ class BoundsTests(StreamsCase):
     def test_per_user(self) -> None:
         """One user has so many streams, and may have another when one ends."""
         readers = [self.world.read() for _ in range(2)]
-        problem = self.failureResultOf(self.world.call(Request()), Problem).value
+        problem = self.failureResultOf(self.world.call(Request()), RequestError).value
         self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
         readers[0].leave()
         self.world.read()
@@ -185,7 +185,7 @@ class BoundsTests(StreamsCase):
         """Where there are no tokens one address has so many, and keeps no other address from its own."""
         for _ in range(2):
             self.world.read(network="192.0.2.1")
-        problem = self.failureResultOf(self.world.call(Request(), network="192.0.2.1"), Problem).value
+        problem = self.failureResultOf(self.world.call(Request(), network="192.0.2.1"), RequestError).value
         self.assertEqual(problem.status, 503)
         self.world.read(network="192.0.2.2")
 
@@ -193,7 +193,9 @@ class BoundsTests(StreamsCase):
         """All users at one address have so many, and one that has no address is not counted with them."""
         users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abc"]
         readers = [self.world.read(user=user, at="192.0.2.1") for user in users[:2]]
-        problem = self.failureResultOf(self.world.call(Request(), users[2], at="192.0.2.1"), Problem).value
+        problem = self.failureResultOf(
+            self.world.call(Request(), users[2], at="192.0.2.1"), RequestError
+        ).value
         self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
         self.assertIn("your address has 2 event streams", problem.title)
         self.world.read(user=users[2])
@@ -205,7 +207,7 @@ class BoundsTests(StreamsCase):
         users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
         for user in users[:3]:
             self.world.read(user=user)
-        problem = self.failureResultOf(self.world.call(Request(), users[3]), Problem).value
+        problem = self.failureResultOf(self.world.call(Request(), users[3]), RequestError).value
         self.assertEqual(problem.status, 503)
 
     def test_too_many_bytes_behind(self) -> None:

@@ -20,7 +20,7 @@ from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.answers import Json, JsonObject
-from mtmount_twisted.frontends.web.http.calls import Fault, Problem
+from mtmount_twisted.frontends.web.http.calls import Fault, RequestError
 from mtmount_twisted.wire.fields import FLOAT, INT, STR, TIMESTAMP
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
@@ -118,11 +118,11 @@ def judge(body: Json, dialect: Dialect, source: Source, sequence_id: int) -> Com
     :param dialect: the protocol of the command.
     :param source: the source that the command is to have.
     :param sequence_id: and its sequence id: 1 to 2147483647.
-    :raises Problem: with status 422 and each fault.
+    :raises RequestError: with status 422 and each fault.
     """
     if not isinstance(body, dict):
         fault = Fault("body", f'expected an object with "command" and "parameters", got {_shown(body)}')
-        raise Problem(422, "not a command", (fault,))
+        raise RequestError(422, "not a command", (fault,))
     faults = list(_unknown("", "member of the body", body, _MEMBERS, _header(dialect)))
     cls = _class_of(body, dialect, faults)
     given = body.get("parameters", {})
@@ -131,7 +131,7 @@ def judge(body: Json, dialect: Dialect, source: Source, sequence_id: int) -> Com
     elif cls is not None:
         values = _values_of(cls, given, dialect, faults)
     if cls is None or faults:
-        raise Problem(422, "not a command", tuple(faults))
+        raise RequestError(422, "not a command", tuple(faults))
     return dialect.new_command(cls, values, source, sequence_id)
 
 

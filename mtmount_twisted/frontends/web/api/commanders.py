@@ -31,7 +31,7 @@ from mtmount_twisted.frontends.web.http.calls import (
     Content,
     Fault,
     Parameter,
-    Problem,
+    RequestError,
     Respond,
     Route,
     User,
@@ -240,10 +240,10 @@ class Commanders:
     def enter(self, user: User) -> WebCommander:
         """Connect a user that is about to command to the bridge, unless it is connected.
 
-        :raises Problem: after `close`.
+        :raises RequestError: after `close`.
         """
         if self._closed:
-            raise Problem(503, "the daemon ends")
+            raise RequestError(503, "the daemon ends")
         presence = self._presence(user)
         presence.commander.source = user.source
         if not presence.here:
@@ -290,12 +290,12 @@ class Commanders:
         """Send a command as a user's commander.
 
         :param make: makes the command, given its sequence id; an error in it is raised, and nothing is sent.
-        :raises Problem: if as many of the user's idempotency keys are kept as is allowed.
+        :raises RequestError: if as many of the user's idempotency keys are kept as is allowed.
         """
         command = make(self._presence(user).commander.next_id())
         seconds = self.lives.full_for(user.commander, command, key)
         if seconds is not None:
-            raise Problem(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
+            raise RequestError(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
         commander = self.enter(user)
         life = self.lives.begin(commander.name, command, key)
         self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator))
@@ -353,7 +353,7 @@ class CommandRoutes:
         """Answer with the life with an id."""
         life = self._lives.get(call.parts["id"])
         if life is None:
-            raise Problem(404, "no command has this id, or it ended too long ago")
+            raise RequestError(404, "no command has this id, or it ended too long ago")
         return Answer(life.shape())
 
     async def post(self, call: Call) -> Answer:
@@ -373,14 +373,16 @@ class CommandRoutes:
         life = self._lives.keyed(user.commander, key.text)
         if life is not None and life.key != key:
             fault = Fault("headers.idempotency-key", f"{key.text!a} was sent before, with another body")
-            raise Problem(422, "the request has faults", (fault,))
+            raise RequestError(422, "the request has faults", (fault,))
         return life
 
 
 def _made(call: Call, dialect: Dialect, sequence_id: int) -> CommandMessage:
     command = judge(call.body, dialect, call.user.source, sequence_id)
     if "command" not in call.user.roles and not dialect.kind_of(command.command_code).is_stop:
-        raise Problem(403, f"{type(command).__name__}: this token may only send commands that stop something")
+        raise RequestError(
+            403, f"{type(command).__name__}: this token may only send commands that stop something"
+        )
     return command
 
 
@@ -393,7 +395,7 @@ def _options(call: Call) -> tuple[Until | None, float, Key | None]:
         why = f"expected 1 to {LONGEST_KEY} printable ASCII characters, got {text[:100]!a}"
         faults.append(Fault("headers.idempotency-key", why))
     if faults:
-        raise Problem(422, "the request has faults", tuple(faults))
+        raise RequestError(422, "the request has faults", tuple(faults))
     return until, seconds, None if text is None else Key(text, _digest(call.body))
 
 
@@ -423,5 +425,5 @@ def _answer(life: TrackedCommand, reached: bool, replay: bool) -> Answer:
         headers["idempotent-replay"] = "true"
     status = _STATUSES.get(life.state)
     if status is not None:
-        raise Problem(status, life.explanation, headers=headers, command=life.shape())
+        raise RequestError(status, life.explanation, headers=headers, command=life.shape())
     return Answer(life.shape(), 200 if reached else 202, headers)

@@ -40,7 +40,15 @@ from mtmount_twisted.frontends.web.events.shapes import (
     shape,
 )
 from mtmount_twisted.frontends.web.http.answers import EventId, Shape, reference, schemas_of
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Parameter, Problem, Route
+from mtmount_twisted.frontends.web.http.calls import (
+    Answer,
+    Call,
+    Content,
+    Fault,
+    Parameter,
+    RequestError,
+    Route,
+)
 from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, as_json, gzip, takes_gzip
 from mtmount_twisted.journal.checking import in_words
 from mtmount_twisted.journal.reading import (
@@ -160,7 +168,7 @@ class Shelf:
             readings, including one that hangs in its thread.
         :param observes: True if the owner is an observer: the reading has `SHARED_TIME` while others wait.
         :raises JournalError: if the file can't be read, or the reading takes longer than `PATIENCE`.
-        :raises Problem: with status 429 if the owner has `PER_USER` readings already.
+        :raises RequestError: with status 429 if the owner has `PER_USER` readings already.
         """
         path = self.path
         if path is None:
@@ -169,7 +177,7 @@ class Shelf:
             raise JournalError("the daemon ends")
         if self._threads.count(share) >= PER_USER:
             text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
-            raise Problem(429, text, headers={"Retry-After": "1"})
+            raise RequestError(429, text, headers={"Retry-After": "1"})
         unwanted, gave_way = Event(), Event()
 
         def reading() -> T:
@@ -325,13 +333,13 @@ class History:
         """Answer with a page of entries."""
         query = read_query(call.query, self._now(), self._dialect)
         if self._shelf.path is None:
-            raise Problem(503, OFF)
+            raise RequestError(503, OFF)
         try:
             page = await self._shelf.read(
                 lambda db: read_page(db, query, self._rest), call.share, call.user.observes
             )
         except JournalError as error:
-            raise Problem(503, str(error)) from None
+            raise RequestError(503, str(error)) from None
         entries: list[Raw] = []
         for numbers in slices(page.entries):
             await self._turns.turn()
@@ -349,7 +357,7 @@ class History:
 def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     """Return the query in the parameters of a request.
 
-    :raises Problem: with every fault in them.
+    :raises RequestError: with every fault in them.
     """
     faults = unknown(query, parameters(dialect))
     selection = read_selection(query, faults, dialect)

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Json, Lease, LeaseRequest, Schema, reference
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, Problem, Route
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Fault, RequestError, Route
 from mtmount_twisted.interfaces import IBridge, IClient, IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.records import ChangeRecord
@@ -185,7 +185,7 @@ class Leases:
         if life.state in ("done", "open"):
             return Answer(self.shape(), 200 if life.ended else 202)
         status = _STATUSES.get(life.state, 409)
-        raise Problem(status, life.explanation, lease=self.shape(), command=life.shape())
+        raise RequestError(status, life.explanation, lease=self.shape(), command=life.shape())
 
     def _request(self, call: Call, holder: IClient) -> Answer:
         commander = self._commanders.enter(call.user)
@@ -203,14 +203,14 @@ class Leases:
             raise self._refused(why)
         return Answer(self.shape())
 
-    def _refused(self, why: str) -> Problem:
-        return Problem(409, why, lease=self.shape())
+    def _refused(self, why: str) -> RequestError:
+        return RequestError(409, why, lease=self.shape())
 
 
 def _read(body: Json) -> tuple[str, str]:
     """Return the wish of a body, ``""``, ``"take"`` or ``"grant"``, and the commander to grant command to.
 
-    :raises Problem: with the fault.
+    :raises RequestError: with the fault.
     """
     if body is None or body == {}:
         return "", ""
@@ -223,4 +223,4 @@ def _read(body: Json) -> tuple[str, str]:
         '{} to take command or ask its holder for it, {"take": true} to take it from its holder, '
         '{"grant": "web/NAME"} to give it'
     )
-    raise Problem(422, "the request has faults", (Fault("body", f"expected {expected}"),))
+    raise RequestError(422, "the request has faults", (Fault("body", f"expected {expected}"),))

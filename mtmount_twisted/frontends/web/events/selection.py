@@ -14,7 +14,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from mtmount_twisted.dialects.dialect import Dialect
-from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, Problem, names_in
+from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, RequestError, names_in
 
 from .shapes import TYPES, UNREADABLE, Row
 
@@ -118,6 +118,6 @@ def unknown(query: Mapping[str, str], parameters: Sequence[Parameter]) -> list[F
 
 
 def refuse(faults: list[Fault]) -> None:
-    """Raise `Problem` if there are faults."""
+    """Raise `RequestError` if there are faults."""
     if faults:
-        raise Problem(422, "the query has faults", tuple(faults))
+        raise RequestError(422, "the query has faults", tuple(faults))

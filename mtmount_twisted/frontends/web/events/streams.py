@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.answers import EventId
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, Problem, Route, User
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -267,15 +267,15 @@ class Streams:
     def _look_for_room(self, share: str, peer: str) -> None:
         most = self._bounds.per_user
         if self._closed:
-            raise Problem(503, "the daemon ends")
+            raise RequestError(503, "the daemon ends")
         if self._by_share[share] >= most:
-            raise Problem(503, f"you have {most} event streams already", headers={"Retry-After": "10"})
+            raise RequestError(503, f"you have {most} event streams already", headers={"Retry-After": "10"})
         if peer and self._by_peer[peer] >= self._bounds.per_address:
             text = f"your address has {self._bounds.per_address} event streams already"
-            raise Problem(503, text, headers={"Retry-After": "10"})
+            raise RequestError(503, text, headers={"Retry-After": "10"})
         if len(self._streams) >= self._bounds.total:
             text = f"there are {self._bounds.total} event streams already"
-            raise Problem(503, text, headers={"Retry-After": "10"})
+            raise RequestError(503, text, headers={"Retry-After": "10"})
 
     def _enter(self, stream: Stream) -> None:
         self._streams[stream] = None
@@ -345,7 +345,7 @@ def _parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 def read_call(call: Call, dialect: Dialect) -> tuple[Selection, tuple[int, int] | None]:
     """Return the selection of a request, and the run and row after which the stream resumes.
 
-    :raises Problem: 422 with every fault in the parameters; 400 if the last id is malformed.
+    :raises RequestError: 422 with every fault in the parameters; 400 if the last id is malformed.
     """
     faults = unknown(call.query, _parameters(dialect))
     selection = read_selection(call.query, faults, dialect)
@@ -358,5 +358,7 @@ def read_call(call: Call, dialect: Dialect) -> tuple[Selection, tuple[int, int] 
             try:
                 return selection, read_event_id(text)
             except ValueError as error:
-                raise Problem(400, "the last event's id can't be read", (Fault(where, str(error)),)) from None
+                raise RequestError(
+                    400, "the last event's id can't be read", (Fault(where, str(error)),)
+                ) from None
     return selection, None

@@ -1,8 +1,8 @@
 """Requests, answers and problems as values, and the routes between them.
 
-A route has a function ``async def respond(call: Call) -> Answer`` that may raise `Problem`. The guard has
-identified the user and accepted the request before the function receives the call. Next to read: `answers`,
-the classes of the answers; `routing`, which calls the routes.
+A route has a function ``async def respond(call: Call) -> Answer`` that may raise `RequestError`. The guard
+has identified the user and accepted the request before the function receives the call. Next to read:
+`answers`, the classes of the answers; `routing`, which calls the routes.
 """
 
 from __future__ import annotations
@@ -221,9 +221,9 @@ class Route:
     :ivar id: the name of the operation in programs that are made from the document: no other route's, and
         never changed, because a change breaks these programs.
     :ivar tag: the name of its group, one of `openapi.TAGS`.
-    :ivar answers: the answers that are no `Problem`, by status: the class of a JSON answer or its `Content`,
-        or media types separated by commas; empty if there is no body.
-    :ivar problems: the statuses of a `Problem`, beyond those that each route has.
+    :ivar answers: the answers that are no `answers.Problem`, by status: the class of a JSON answer or its
+        `Content`, or media types separated by commas; empty if there is no body.
+    :ivar problems: the statuses of an `answers.Problem`, beyond those that each route has.
     :ivar body: the body that the route takes; None if it takes none.
     """
 
@@ -240,8 +240,8 @@ class Route:
     body: Content | None = None
 
 
-class Problem(Exception):
-    """A request is rejected.
+class RequestError(Exception):
+    """A request is rejected; `answer` makes the `answers.Problem` that the user receives.
 
     :param status: HTTP's status code, 400 to 599.
     :param title: the reason in a line, which the user receives.

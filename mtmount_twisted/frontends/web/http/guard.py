@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mtmount_twisted.hosts import plain_address
 
-from .calls import Problem, Request, Role, User
+from .calls import Request, RequestError, Role, User
 from .tokens import Tokens
 
 ANYONE = "anyone"
@@ -66,14 +66,14 @@ class Guard:
     def admit(self, request: Request) -> None:
         """Check the host, the origin and the length of the URL of a request.
 
-        :raises Problem: if the request is rejected.
+        :raises RequestError: if the request is rejected.
         """
         host = self._host(request)
         for origin in _said(request, b"origin"):
             if not self._may_ask(origin.lower(), host, request.isSecure()):
-                raise Problem(403, f"a page of {origin[:100]!r} may not send requests here")
+                raise RequestError(403, f"a page of {origin[:100]!r} may not send requests here")
         if len(request.uri) > LONGEST_URL:
-            raise Problem(414, f"the URL is longer than {LONGEST_URL} bytes")
+            raise RequestError(414, f"the URL is longer than {LONGEST_URL} bytes")
 
     def _host(self, request: Request) -> str:
         given = _said(request, b"host")
@@ -84,7 +84,9 @@ class Guard:
         here = _spelled(getattr(request.getHost(), "host", ""))
         name = "" if found is None else _spelled(found[1].strip("[]"))
         if not name or name not in (*self._hosts, here):
-            raise Problem(421, f"this daemon does not serve the host {host[:100]!r} (see web.allowed_hosts)")
+            raise RequestError(
+                421, f"this daemon does not serve the host {host[:100]!r} (see web.allowed_hosts)"
+            )
         return host
 
     def _may_ask(self, origin: str, host: str, secure: bool) -> bool:
@@ -95,17 +97,17 @@ class Guard:
         """Return the user of a request.
 
         :param role: the role that the user needs; None if the path needs none.
-        :raises Problem: if the user is unknown or lacks the role.
+        :raises RequestError: if the user is unknown or lacks the role.
         """
         user = self._anyone if self._tokens is None else self._who(request)
         if role is None:
             return user or self._nobody
         if _is_from_elsewhere(request):
-            raise Problem(403, "a page of another site may not send requests here")
+            raise RequestError(403, "a page of another site may not send requests here")
         if user is None:
             raise _unauthorized(_said(request, b"authorization"))
         if role not in user.roles:
-            raise Problem(403, f"the token {user.name!r} lacks the role {role!r}")
+            raise RequestError(403, f"the token {user.name!r} lacks the role {role!r}")
         return user
 
     def _who(self, request: Request) -> User | None:
@@ -121,7 +123,7 @@ def _spelled(host: str) -> str:
     return plain_address(host.lower().removesuffix("."))
 
 
-def _unauthorized(given: list[str]) -> Problem:
+def _unauthorized(given: list[str]) -> RequestError:
     """Return the answer to a request without a known token.
 
     The answer distinguishes an unknown token from a missing one (RFC 6750, 3.1), so that the sender of a
@@ -139,7 +141,7 @@ def _unauthorized(given: list[str]) -> Problem:
     elif given:
         why = "unknown token: see the daemon's file of tokens (web.tokens)"
         challenge += ', error="invalid_token", error_description="unknown token"'
-    return Problem(401, why, headers={"WWW-Authenticate": challenge})
+    return RequestError(401, why, headers={"WWW-Authenticate": challenge})
 
 
 def _said(request: Request, header: bytes) -> list[str]:

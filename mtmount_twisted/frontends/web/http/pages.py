@@ -13,7 +13,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from .calls import Answer, Call, Parameter, Problem, Route
+from .calls import Answer, Call, Parameter, RequestError, Route
 from .encoding import SMALLEST, gzip
 
 FOLDER = Path(__file__).parent.parent / "static"
@@ -95,7 +95,7 @@ class Pages:
     def _answer(self, name: str) -> Answer:
         page = self._pages.get(name)
         if page is None:
-            raise Problem(404, "unknown path")
+            raise RequestError(404, "unknown path")
         return page.answer()
 
 

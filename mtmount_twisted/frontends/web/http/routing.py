@@ -21,7 +21,7 @@ from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 from .answers import Json
-from .calls import LISTS, Answer, Call, Problem, Request, Role, Route, User
+from .calls import LISTS, Answer, Call, Request, RequestError, Role, Route, User
 from .encoding import Encoded, negotiated
 
 DEEPEST = 32
@@ -57,10 +57,10 @@ class AccessPolicy(Protocol):
     def has_tokens(self) -> bool: ...
 
     def admit(self, request: Request) -> None:
-        """Check the host and the origin of a request; raise `Problem` if it is rejected."""
+        """Check the host and the origin of a request; raise `RequestError` if it is rejected."""
 
     def user(self, request: Request, role: Role | None) -> User:
-        """Return the user that made a request; raise `Problem` if that user lacks the role."""
+        """Return the user that made a request; raise `RequestError` if that user lacks the role."""
 
 
 class Router:
@@ -116,12 +116,12 @@ class Router:
         try:
             answer = await self._answer(request)
             return None if answer.streams else as_sent(request, answer)
-        except Problem as problem:
+        except RequestError as problem:
             answer = problem.answer()
         except CancelledError:
-            answer = Problem(503, "the daemon ends").answer()
+            answer = RequestError(503, "the daemon ends").answer()
         except Exception:
-            answer = Problem(500, "the daemon failed to answer; its log says why").answer()
+            answer = RequestError(500, "the daemon failed to answer; its log says why").answer()
             where = request.path[:200].decode("ascii", "replace")
             method = request.method[:20].decode("ascii", "replace")
             self._limited_log.exception("web: can't answer %s %r", method, where)
@@ -149,18 +149,18 @@ class Router:
             request.accepted(True, observes)
         return answer
 
-    def problem_of(self, request: Request) -> Problem | None:
+    def problem_of(self, request: Request) -> RequestError | None:
         """Return the reason to reject a request without its body; None if there is none."""
         try:
             self._let_in(request)
-        except Problem as problem:
+        except RequestError as problem:
             return problem
         return None
 
     def _let_in(self, request: Request) -> tuple[str, Route, dict[str, str], User]:
         """Return a request's method, route, path parts and user, from its first line and headers.
 
-        :raises Problem: if it is rejected.
+        :raises RequestError: if it is rejected.
         """
         self._gate.admit(request)
         method = request.method.decode("ascii", "replace")
@@ -170,19 +170,19 @@ class Router:
     def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
         """Return the route of a path, and the parts of the path for which it has names in braces.
 
-        :raises Problem: if there is none, or none for this method.
+        :raises RequestError: if there is none, or none for this method.
         """
         fitting = self._fitting(path)
         if not fitting and path.startswith(self._prefix + b"/"):
             fitting = self._fitting(path.removeprefix(self._prefix))
         if not fitting:
-            raise Problem(404, "unknown path")
+            raise RequestError(404, "unknown path")
         parts, methods = min(fitting, key=lambda each: len(each[0]))  # a path without braces goes first
         if method == "HEAD":
             method = "GET"  # whose answer is sent without its body
         if method not in methods:
             allowed = ", ".join("GET, HEAD" if each == "GET" else each for each in methods)
-            raise Problem(405, f"this path does not take {method[:20]}", headers={"Allow": allowed})
+            raise RequestError(405, f"this path does not take {method[:20]}", headers={"Allow": allowed})
         return methods[method], parts
 
     def _fitting(self, path: bytes) -> list[tuple[dict[str, str], dict[str, Route]]]:
@@ -255,20 +255,22 @@ def write(request: Request, answer: Encoded, prefix: str = "") -> None:
 def read_body(method: str, content_type: str | None, data: bytes) -> Json:
     """Return the JSON value of a request's body, or None if there is no body.
 
-    :raises Problem: if the body has another media type, or `parse_json` rejects it.
+    :raises RequestError: if the body has another media type, or `parse_json` rejects it.
     """
     if method in ("GET", "HEAD") or not (data or method in WRITES):
         return None
     kind, _, charset = (content_type or "").lower().replace(" ", "").replace('"', "").partition(";")
     if kind != "application/json" or charset not in ("", "charset=utf-8"):
-        raise Problem(415, f"expected Content-Type: application/json, got {(content_type or 'none')[:80]!r}")
+        raise RequestError(
+            415, f"expected Content-Type: application/json, got {(content_type or 'none')[:80]!r}"
+        )
     return parse_json(data) if data else None
 
 
 def parse_json(data: bytes) -> Json:
     """Return a JSON value. Reject a repeated key, NaN, an infinity, deep nesting, and text other than UTF-8.
 
-    :raises Problem: with the place of the error, if it is known.
+    :raises RequestError: with the place of the error, if it is known.
     """
     try:
         value: Json = json.loads(
@@ -280,12 +282,12 @@ def parse_json(data: bytes) -> Json:
         )
         _check(value, DEEPEST)
     except UnicodeDecodeError as error:
-        raise Problem(400, f"the body is not UTF-8: byte {error.start + 1}") from None
+        raise RequestError(400, f"the body is not UTF-8: byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
         why = f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
-        raise Problem(400, why) from None
+        raise RequestError(400, why) from None
     except RecursionError:
-        raise Problem(400, _TOO_DEEP) from None
+        raise RequestError(400, _TOO_DEEP) from None
     return value
 
 
@@ -296,38 +298,38 @@ def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, value in pairs:
         if name in found:
-            raise Problem(400, f"the body has the key {name[:80]!r} twice in one object")
+            raise RequestError(400, f"the body has the key {name[:80]!r} twice in one object")
         found[name] = value
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Problem(400, f"the body has {name}, which is no JSON number")
+    raise RequestError(400, f"the body has {name}, which is no JSON number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise Problem(400, f"the body has a number that no double can hold: {text[:40]}")
+        raise RequestError(400, f"the body has a number that no double can hold: {text[:40]}")
     return value
 
 
 def _whole(text: str) -> int:
     digits = len(text.lstrip("-"))
     if digits > MOST_DIGITS:
-        raise Problem(400, f"the body has a number of {digits} digits, expected {MOST_DIGITS} at most")
+        raise RequestError(400, f"the body has a number of {digits} digits, expected {MOST_DIGITS} at most")
     return int(text)
 
 
 def _check(value: Json, left: int) -> None:
-    """Raise `Problem` if a value is nested too deeply, or contains half of a surrogate pair."""
+    """Raise `RequestError` if a value is nested too deeply, or contains half of a surrogate pair."""
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Problem(400, "the body has half of a surrogate pair, which is no character") from None
+            raise RequestError(400, "the body has half of a surrogate pair, which is no character") from None
     elif isinstance(value, list | dict):
         if left == 0:
-            raise Problem(400, _TOO_DEEP)
+            raise RequestError(400, _TOO_DEEP)
         for each in (*value, *value.values()) if isinstance(value, dict) else value:
             _check(each, left - 1)

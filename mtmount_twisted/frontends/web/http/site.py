@@ -36,7 +36,7 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.waiting import Waiters
 
-from .calls import Problem, Route
+from .calls import RequestError, Route
 from .encoding import as_body
 from .input_turns import input_turns
 from .places import Place, Places
@@ -255,7 +255,7 @@ class Connection(http.HTTPChannel):
         if self._state is not OPEN:
             self.transport.abortConnection()
         elif self.requests and self._held is None:
-            self.refuse(Problem(408, f"the request took longer than {self.site.limits.deadline:g} s"))
+            self.refuse(RequestError(408, f"the request took longer than {self.site.limits.deadline:g} s"))
         else:
             self.close(self.site.limits.deadline)
 
@@ -304,7 +304,7 @@ class Connection(http.HTTPChannel):
     def accepts_body(self, length: int) -> bool:
         """Return True if a body of this length is accepted, in bytes; otherwise refuse the request."""
         if length > self.site.limits.max_body and self._state is not REFUSED:
-            self.refuse(Problem(413, f"the body is longer than {self.site.limits.max_body} bytes"))
+            self.refuse(RequestError(413, f"the body is longer than {self.site.limits.max_body} bytes"))
         return self._state is not REFUSED
 
     def allContentReceived(self) -> None:
@@ -326,7 +326,7 @@ class Connection(http.HTTPChannel):
         self._pause_if_ahead()
         self._read_on()
 
-    def refuse(self, problem: Problem) -> None:
+    def refuse(self, problem: RequestError) -> None:
         """Answer a request before its end, and discard all further input.
 
         Input is discarded until the peer closes. A close with unread data would reset the connection, and the
@@ -435,15 +435,15 @@ class Connection(http.HTTPChannel):
         goes_on = self.length is None and self._state is not REFUSED  # in chunks, before the last one
         if goes_on and self._body_bytes - self.requests[-1].received > MAX_FRAMING:
             why = f"the chunks' lengths and the trailers take more than {MAX_FRAMING} bytes"
-            self.refuse(Problem(400, f"{why}: send longer chunks, or Content-Length"))
+            self.refuse(RequestError(400, f"{why}: send longer chunks, or Content-Length"))
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a request with a line that is too long."""
-        self.refuse(Problem(431, "the request line or a header is too long"))
+        self.refuse(RequestError(431, "the request line or a header is too long"))
 
     def _refuse_malformed(self) -> None:
         if self._state is not REFUSED:  # a refused request is already answered
-            self.refuse(Problem(400, "malformed request"))
+            self.refuse(RequestError(400, "malformed request"))
 
     # Twisted's hook for each malformed request is private. If it goes, only the answer's body goes with it.
     _respondToBadRequestAndDisconnect = _refuse_malformed
