@@ -1,7 +1,4 @@
-"""State machines from tables: `machine` builds one with ``automat``, `next_state` checks one of an enum.
-
-`halves` has two machines of the first kind, `paired_session` one of the second.
-"""
+"""State machines from tables: `machine` builds one with ``automat``, `next_state` checks one of an enum."""
 
 from __future__ import annotations
 

@@ -233,12 +233,15 @@ def subject_of(event: EventEnvelope) -> Subject | None:
 
     A latched error lasts until its reset.
     """
-    read = _SUBJECTS.get(event.code)
-    if read is None:
+    if event.code not in _SUBJECTS:
+        return None
+    least, read = _SUBJECTS[event.code]
+    fields = event.line.split(b"\n", MOST_FIELDS)
+    if len(fields) < least:
         return None
     try:
-        return read(event.line.split(b"\n", MOST_FIELDS))
-    except (IndexError, ValueError):
+        return read(fields)
+    except ValueError:
         return None
 
 
@@ -250,8 +253,7 @@ def _bool(text: bytes) -> bool:
     return bool(BOOL.read(text.decode("ascii")))
 
 
-def _state(fields: list[bytes]) -> Subject:
-    fields[2]
+def _state(_: list[bytes]) -> Subject:
     return Subject("state", True)
 
 
@@ -261,12 +263,10 @@ def _in_position(fields: list[bytes]) -> Subject:
 
 
 def _warning(fields: list[bytes]) -> Subject:
-    fields[4]
     return Subject(_alarm(fields[2], fields[3]), _bool(fields[1]), is_alarm=True)
 
 
 def _error(fields: list[bytes]) -> Subject:
-    fields[5]
     latched, active = _bool(fields[1]), _bool(fields[2])
     return Subject(_alarm(fields[3], fields[4]), latched or active, is_alarm=True)
 
@@ -275,9 +275,10 @@ def _alarm(code: bytes, subsystem: bytes) -> Hashable:
     return int(INT.read(code.decode("ascii"))), subsystem
 
 
-_SUBJECTS: dict[int, Callable[[list[bytes]], Subject]] = {
-    ReplyCode.ON_STATE_INFO: _state,
-    ReplyCode.IN_POSITION: _in_position,
-    ReplyCode.WARNING: _warning,
-    ReplyCode.ERROR: _error,
+_SUBJECTS: dict[int, tuple[int, Callable[[list[bytes]], Subject]]] = {
+    ReplyCode.ON_STATE_INFO: (3, _state),
+    ReplyCode.IN_POSITION: (4, _in_position),
+    ReplyCode.WARNING: (5, _warning),
+    ReplyCode.ERROR: (6, _error),
 }
+"""For each event about a part of the mount: the least number of fields, and the function that reads them."""
