@@ -335,24 +335,27 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(named_in("\n".join(first)) - modules, set())
 
 
-def default(section: type[Any], key: str) -> Any:
-    """What a key of the configuration is if nobody says otherwise."""
-    return getattr(attrs.fields(section), key).default
-
-
 def size(number: int) -> str:
     """A number of bytes for people."""
     exponent = (number.bit_length() - 1) // 10
     return f"{number >> 10 * exponent} {['bytes', 'KiB', 'MiB', 'GiB'][exponent]}"
 
 
+def default(section: type[Any], key: str) -> str:
+    """The default of a key of the configuration, with its unit and the page's mark of a default."""
+    field = getattr(attrs.fields(section), key)
+    value = getattr(section(), key) if isinstance(field.default, attrs.Factory) else field.default
+    unit = field.metadata.get("unit", "")
+    number = (
+        size(value) if unit == "bytes" else f"{value:,} {unit}" if value % 1 else f"{int(value):,} {unit}"
+    )
+    return f"{number.strip()} †"
+
+
 TIMES, TIMES_2022 = (dialect_named(name).deadlines for name in ("tma2020", "tma2022"))
 RULES, BEHIND, WEB = settings.CommandRules, settings.ClientLimits, settings.WebSettings
 KEPT = settings.JournalSettings
-A_CLIENT_BEHIND = (
-    f"{size(default(BEHIND, 'max_behind_bytes'))} or {default(BEHIND, 'max_behind_seconds'):g} s †"
-)
-CONNECTIONS = default(WEB, "max_connections"), default(WEB, "max_connections_per_address")
+A_CLIENT_BEHIND = f"{default(BEHIND, 'max_behind_bytes')} or {default(BEHIND, 'max_behind_seconds')}"
 
 BOUNDS = {
     "a line": size(lines.MAX_LINE_LENGTH),
@@ -366,14 +369,14 @@ BOUNDS = {
     "log lines not written yet": size(output.MAX_WAITING_BYTES),
     "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
     "a peer gone without closing": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
-    "a command until its Ack": f"{TIMES.ack:g} s †; ``tma2022`` {TIMES_2022.ack:g} s, "
-    + ", ".join(f"{seconds:g} s" for seconds in sorted(set(TIMES_2022.ack_of_code.values()), reverse=True)),
+    "a command until its Ack": f"{TIMES.ack:g} s †; ``tma2022`` {TIMES_2022.ack:g} s †, "
+    + ", ".join(f"{seconds:g} s †" for seconds in sorted(set(TIMES_2022.ack_of_code.values()), reverse=True)),
     "a command from Ack to Done": f"the Ack's time-out, and {TIMES.done_margin:g} s †; ``tma2022`` "
-    f"{TIMES_2022.done_margin:g} s; an unknown time-out is {default(RULES, 'unknown_timeout'):g} s †",
-    "commands in flight of one commander": f"{default(RULES, 'in_flight')} †",
+    f"{TIMES_2022.done_margin:g} s †; an unknown time-out is {default(RULES, 'unknown_timeout')}",
+    "commands in flight of one commander": default(RULES, "in_flight"),
     "a line that a client has begun": f"{commanders.LINE_TIME:g} s",
     "a command before its reply connection": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
-    "clients of one port": f"{default(settings.PortCommanders, 'max_clients'):,} †",
+    "clients of one port": default(settings.PortCommanders, "max_clients"),
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
     "bytes from clients without rights": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
@@ -390,19 +393,20 @@ BOUNDS = {
     "sequence ids of sent commands": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
     "the backlog of a client": A_CLIENT_BEHIND,
     "the system's buffer for a client": size(send_buffer.SYSTEM_BUFFER),
-    "a holder that is gone": f"{default(RULES, 'lease_grace'):g} s †",
+    "a holder that is gone": default(RULES, "lease_grace"),
     "commands in flight as the bridge ends": f"{bridge_service.DRAIN_TIME:g} s",
     "rows that wait for the journal": size(recorder.MAX_WAITING_BYTES),
     "rows of observers": f"{limited.SESSION_ROWS} of a session, {limited.PORT_ROWS} of a port, and "
     f"{limited.ROW_RATE * 60:g} a minute of each; at a port without rows, a session has what it saved: "
     f"{limited.ROW_RATE * 60:g} a minute, up to {limited.SESSION_ROWS}; {limited.LONGEST} bytes of a line",
     "waiting rows of observers": size(recorder.MAX_WAITING_BYTES // 2),
-    "the journal's file": f"{default(KEPT, 'keep_days'):g} days, {size(default(KEPT, 'keep_bytes'))} †",
+    "the journal's file": f"{default(KEPT, 'keep_days')}, {default(KEPT, 'keep_bytes')}",
     "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "
     f"or {rate_limited_log.A_FEW}",
-    "connections": "{} †, from one address {} †".format(*CONNECTIONS),
-    "a request's line and headers": f"{default(WEB, 'deadline'):g} s †",
-    "a request's body": f"{default(WEB, 'deadline'):g} s †, {size(default(WEB, 'max_body'))} †, "
+    "connections": f"{default(WEB, 'max_connections')}, from one address "
+    f"{default(WEB, 'max_connections_per_address')}",
+    "a request's line and headers": default(WEB, "deadline"),
+    "a request's body": f"{default(WEB, 'deadline')}, {default(WEB, 'max_body')}, "
     f"{routing.DEEPEST} deep, {size(site.MAX_FRAMING)} around chunks",
     "bytes from clients": f"{size(input_turns.PER_TURN)} in a turn, "
     f"{size(input_turns.SLICE)} of one connection",
@@ -411,12 +415,12 @@ BOUNDS = {
     f"{web_commanders.DEFAULT_TIMEOUT:g} s by default",
     "an ask for command that waits": f"{leases.ASK_TIME:g} s",
     "a request to the holder for command": f"{leases.REQUEST_TIME:g} s",
-    "a user without a request or stream": f"{default(WEB, 'absent_after'):g} s †",
+    "a user without a request or stream": default(WEB, "absent_after"),
     "tracked commands": f"{command_tracker.MAX_LIVES:,} of a user, and as many with keys",
     "one tracked command": f"{command_tracker.MAX_STEPS} steps, {lines.SHOWN_BYTES:,} characters",
     "times to Ack": f"{acks.WINDOW:g} s, {len(acks.BOUNDS) + 1} bins",
     "the ring of events": f"{ring.MAX_ROWS:,} rows, {size(ring.MAX_BYTES)}",
-    "event streams of one user, of all": f"{WEB().max_streams_per_user} †, half of the "
+    "event streams of one user, of all": f"{default(WEB, 'max_streams_per_user')}, half of the "
     "connections; those of one address, too",
     "the backlog of an event stream": A_CLIENT_BEHIND,
     "history queries of one user": f"{history.PER_USER}, one of them at work",
@@ -454,7 +458,7 @@ class BoundsTests(SynchronousTestCase):
         """So are those that stand in words: when a connection is tried again, what comes on top of busy."""
         self.assertEqual((halves.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
         self.assertEqual(mount.LONGEST_TIMEOUT, 24 * 3600)
-        self.assertEqual(default(RULES, "unknown_timeout"), TIMES_2022.unknown_timeout)
+        self.assertEqual(RULES().unknown_timeout, TIMES_2022.unknown_timeout)
 
 
 class ImportingTests(SynchronousTestCase):
