@@ -7,6 +7,8 @@ A record takes 0.04 us to make as a ``msgspec.Struct``, 0.3 us as a named tuple 
 dataclass, and one command makes seven until its Ack has reached its commander. Without ``gc``, which no
 cycle can need, the garbage collector need not look at the thousands that wait for the journal and for
 readers.
+
+Next to read: ``bridge.event_bus``, which publishes them; ``journal.recorder``, which keeps them.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The controller accepts commands only from the source that has command there. So 
 controller for command before it grants command to a client, and gives it back with ``AskForCommand(NONE)``
 after the last lease. `arbiter` sends these two commands and reports their outcomes here; this module sends
 nothing.
+
+Next to read: `arbiter`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Only an event of the present connection counts as current. After the loss of a connection, its events may no
 longer hold: the cache keeps them as *stale* until the mount reports the same thing anew. The page shows stale
 entries as such; a new client does not receive them.
+
+It reads a line only with the function that it is given, `Dialect.subject_of`. Next to read: `core`, which
+sends the values to a new client.
 """
 
 from __future__ import annotations

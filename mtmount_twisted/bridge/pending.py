@@ -1,4 +1,8 @@
-"""The pending commands: accepted by the bridge and not ended, each with its sender, state and deadline."""
+"""The pending commands: accepted by the bridge and not ended, each with its sender, state and deadline.
+
+It decides nothing and sends nothing. Next to read: `dispatcher`, which adds the commands, sends them and ends
+them.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,9 @@ Observers receive every reply to a commander. A refusal of an observer's command
 because an observer must not be able to flood the others. The lines for observers are gathered until
 `deliver_gathered`: there may be hundreds of observers, and a hundred separate replies to each of them would
 delay other clients too long.
+
+It touches no socket: it appends effects. Next to read: `effects`, which performs them; `dispatcher`, which
+sends the replies with it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 If the commander that has command sends none for 5 s, the mount faults ("HEARTBEAT" in the protocol's page).
 `mount.Mount` reports what it sends and reads. The bytes are the dialect's.
+
+Next to read: `mount`.
 """
 
 from __future__ import annotations

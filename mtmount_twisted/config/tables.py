@@ -3,6 +3,8 @@
 One class represents the file; its fields are the sections (`loading.Config`). The class of a section
 (`settings`) has a field for each key. The field gives the key's type and default, and its metadata gives the
 rest, by the names of `Key`. `read` reads the tables of a file; `build` makes the objects.
+
+It opens no file. Next to read: `settings`, the sections; `loading`, which reads the file.
 """
 
 from __future__ import annotations

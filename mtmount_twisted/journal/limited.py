@@ -15,6 +15,9 @@ file and from the events in memory. Four bounds hold:
 
 The limiter counts the rows beyond the bounds. An event ``omitted`` reports the count: one at the end of a
 session, and at most one a minute for a port or session.
+
+It passes on or drops records, and touches nothing but a clock. Next to read: `recorder`;
+``bridge.event_bus``, which calls it.
 """
 
 from __future__ import annotations

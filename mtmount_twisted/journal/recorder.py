@@ -7,6 +7,8 @@ stands in their place.
 
 The start of a journal imports SQLite, and nothing does so before. ``docs/reference/journal.rst`` explains the
 contents of the file; ``mtmount-journal`` reads it.
+
+Next to read: `writer`, the thread's side; `reading`, for the file.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ disconnected (the clients of the bridge and the event streams of the web). Nothi
 peer, and no other peer waits for a slow one.
 
 This module touches a clock and a transport, or any object with the same methods for bytes and a producer.
+
+Next to read: `protocol`, whose connections write with it.
 """
 
 from __future__ import annotations

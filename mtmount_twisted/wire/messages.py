@@ -3,6 +3,8 @@
 A message class is a list of `parameter` lines. `MessageType`, its metaclass, turns them into
 slots and `FieldInfo` objects. Everything else (construction, reading, writing, ``repr``, equality)
 is a plain loop over these objects. The message classes are in the `commands` and `replies` of each dialect.
+
+Next to read: `fields`, the conversions of the values; `compiled`, the same functions made fast.
 """
 
 from __future__ import annotations

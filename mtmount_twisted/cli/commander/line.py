@@ -1,6 +1,8 @@
 """Parser of one line of text: it returns a command for the mount, or a request to the program itself.
 
 A line is ``NAME value ... name=value ...``, and ``#`` starts a comment. No Twisted, no I/O.
+
+Next to read: `names`, which finds the command; `session`, which runs it.
 """
 
 from __future__ import annotations

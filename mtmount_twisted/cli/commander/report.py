@@ -1,6 +1,8 @@
 """One line of text for each event, which an engineer can read in a second, at night.
 
 Each line has the time (UTC), a label, in capitals for a problem, and the text.
+
+Next to read: `session`, which shows these lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Lines from a pipe or a file: they run in order, each to its end, and give one exit status."""
+"""Lines from a pipe or a file: they run in order, each to its end, and give one exit status.
+
+Next to read: `session`, which runs each line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A session: it runs lines on a `Mount`, and shows replies and events as they come."""
+"""A session: it runs lines on a `Mount`, and shows replies and events as they come.
+
+It uses neither the terminal nor the network: it gets a `Mount` and a function for the output. Next to read:
+`line`, which parses; `report`, which makes the texts; `prompt` and `script`, which run a session.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The program ``mtmount-journal`` and its subcommands."""
+"""The program ``mtmount-journal`` and its subcommands.
+
+Each subcommand is a function that reads the file, and only ``replay`` needs a network. Next to read:
+`options`, which parses the command line; ``journal.reading``, which reads the file.
+"""
 
 from __future__ import annotations
 

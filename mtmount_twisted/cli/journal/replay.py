@@ -2,6 +2,8 @@
 
 Each line is sent in the dialect in which it was recorded, byte for byte, except three fields: the sequence id
 and the time of sending are new, and the ``tai`` of a track command is shifted by the same time as the line.
+
+Next to read: `program`, which makes the connection.
 """
 
 from __future__ import annotations

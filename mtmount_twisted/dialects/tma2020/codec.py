@@ -5,6 +5,8 @@
 message with an unknown code or unknown parameters.
 
 A line is bytes without its terminator.
+
+Next to read: `framing`, the bytes between the fields; `envelope`, the headers for the bridge.
 """
 
 from __future__ import annotations

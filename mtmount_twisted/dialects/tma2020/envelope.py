@@ -5,6 +5,9 @@ On the controller's side the bridge assigns the sequence ids. It replaces a comm
 bytes behind the header stay unchanged.
 
 The one parameter that is read is that of ``AskForCommand``, which the bridge itself carries out.
+
+Values only: no Twisted, no I/O. Next to read: `codec`, which splits the lines; ``bridge.dispatcher`` and
+``bridge.registry``, which rewrite the headers of commands and of replies.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Conversion of a line to a whole message: no Twisted, no I/O.
 
 A line is bytes without its terminator. `envelope` reads only the header, as a relay needs it.
+
+Next to read: `commands` and `replies`, the messages.
 """
 
 from __future__ import annotations

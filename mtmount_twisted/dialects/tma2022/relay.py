@@ -3,6 +3,9 @@
 In a reply only the four numbers of its header change: ``sequenceId``, ``commander``, and in a superseded
 command ``supersedingSequenceId`` and ``supersedingCommander``. A line that contains a password is masked
 before anything else can see it. `envelope` has the functions for the bytes.
+
+Values only: no Twisted, no I/O. Next to read: `envelope`; ``bridge.dispatcher`` and ``bridge.registry``,
+which rewrite the headers of commands and of replies.
 """
 
 from __future__ import annotations
