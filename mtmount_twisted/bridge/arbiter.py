@@ -47,7 +47,7 @@ from enum import Enum
 from functools import partial
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, Meaning
+from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, EventEnvelope, Meaning
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.machines import next_state
@@ -397,6 +397,23 @@ class CommandArbiter:
     def _keep_heartbeat(self) -> None:
         """Send heartbeats to the controller while a client has command, and the controller knows that."""
         self._heartbeats.run(self._lease.holder is not None and self._authority.is_granted)
+
+    # Questions that the bridge answers from memory
+
+    def recall(
+        self, client: IClient, header: CommandEnvelope, events: list[EventEnvelope], with_commander: bool
+    ) -> None:
+        """Answer a question with events, between an acknowledgement and the end.
+
+        :param with_commander: True to send the event that names the commander first.
+        """
+        make, has_command = self._dialect.commander_event, self._lease.holder is client
+        if with_commander and make is not None:
+            events = [make(_shown_to(client, self._lease.holder)), *events]
+        self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
+        self._registry.tell(client, header, self._dialect.acknowledged(ACCEPT_TIMEOUT))
+        self._registry.tell_one(client, events, has_command)
+        self._registry.tell(client, header, self._dialect.succeeded())
 
     # The events that name the commander
 

@@ -31,6 +31,7 @@ from mtmount_twisted.dialects.dialect import (
     CommandKind,
     Dialect,
     EventEnvelope,
+    Recall,
     ReplyEnvelope,
 )
 from mtmount_twisted.dialects.sources import Source
@@ -51,6 +52,7 @@ from .event_bus import EventBus
 from .last_values import LastValueCache
 from .lease import Lease
 from .pending import PendingCommands
+from .recollection import Recollection
 from .registry import ClientRegistry
 
 MAX_EXEMPT = 1000
@@ -118,6 +120,7 @@ class Bridge:
             self._effects, clock.seconds, rules, bus, registry, self.lease, source, dialect
         )
         self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
+        self._recollection = Recollection(self._effects, dispatcher, self.known, dialect)
         self.performer = Performer(self._effects, clock, log, bus, self._send_upstream, self._timer_ended)
 
     @property
@@ -297,6 +300,8 @@ class Bridge:
         why = self._why_not(client, header, defers)
         if wanted is not None:
             why = why or self._arbiter.why_not(client, wanted)
+        elif not why and header.kind.changes is not None:
+            self._recollection.doubt(header.kind.changes)
         is_privileged = client.may_command and (not why or self._has_command(client))
         self._publish_line(client.name, line, header, is_privileged)
         if why:
@@ -304,6 +309,8 @@ class Bridge:
             self._bear(client)
         elif wanted is not None:
             self._arbiter.asked(client, header, wanted)
+        elif (recall := header.kind.recalls) and (events := self._recollection.of(recall)) is not None:
+            self._arbiter.recall(client, header, events, with_commander=recall is Recall.STATE)
         elif defers:
             self._arbiter.defer(client, header)
         else:
@@ -394,7 +401,7 @@ class Bridge:
 
     def _is_free(self, kind: CommandKind) -> bool:
         """Return True if a client may send the command without having command."""
-        return kind.is_stop and self._rules.anyone_may_stop
+        return kind.recalls is not None or (kind.is_stop and self._rules.anyone_may_stop)
 
     # The controller
 
@@ -406,6 +413,8 @@ class Bridge:
         text = "the controller is connected (epoch %d); %s"
         self._effects.append(Log(logging.INFO, text, (self.epoch, self.lease.describe())))
         self._arbiter.link_up()
+        if self._state is _State.OPEN:
+            self._recollection.link_up()
         self._act()
 
     def link_down(self, why: str) -> None:
@@ -459,6 +468,7 @@ class Bridge:
         forgotten = self.known.learn(event)
         if forgotten:
             self.counts["forgotten"] += forgotten
+            self._recollection.doubt(Recall.STATE)
             text = "too many last values: a new client does not receive all of them"
             self._effects.append(Log(logging.WARNING, text, (), burst=1))
 

@@ -117,6 +117,11 @@ class LastValueCache:
         """
         return self._apart.get(code)
 
+    @property
+    def current_apart(self) -> list[EventEnvelope]:
+        """The current events that are kept apart."""
+        return [EventEnvelope(entry.code, entry.line) for entry in self._apart.values() if not entry.stale]
+
     def entries(self) -> list[KnownEntry]:
         """Return all entries, stale or not, the oldest first."""
         return list(self._entries.values())

@@ -47,6 +47,14 @@ class Meaning(Enum):
     """It answers no command."""
 
 
+class Recall(Enum):
+    """What a command only asks the mount for, so that the bridge can answer from memory."""
+
+    STATE = "state"
+    """Every event that the mount has, but the settings."""
+    SETTINGS = "settings"
+
+
 class CommandKind(Struct, frozen=True, gc=False):
     """The facts about a command that follow from its code.
 
@@ -59,6 +67,8 @@ class CommandKind(Struct, frozen=True, gc=False):
     :ivar is_heartbeat: True for the sign of life of the holder of command, which gets no answer.
     :ivar ack_only: True if an Ack is the whole answer: no end follows.
     :ivar needs_command: True if the mount accepts the command from the holder of command only.
+    :ivar recalls: what the command asks for, if that is all that it does; every commander may send it.
+    :ivar changes: what the command changes so that an earlier answer holds no longer.
     """
 
     code: int
@@ -70,6 +80,8 @@ class CommandKind(Struct, frozen=True, gc=False):
     is_heartbeat: bool = False
     ack_only: bool = False
     needs_command: bool = True
+    recalls: Recall | None = None
+    changes: Recall | None = None
 
 
 class CommandEnvelope(Protocol):
@@ -325,6 +337,8 @@ class Dialect:
     :ivar heartbeat: return the sign of life of the commander that has command, to be sent every second; None
         if the protocol has none.
     :ivar ask: return an ``AskForCommand``; see `Ask`.
+    :ivar questions: return the commands with which the bridge asks a newly connected mount; each `recalls`
+        something.
     :ivar stops: return the commands that stop every part of the mount.
     :ivar acknowledged: return an acknowledgement with a timeout in seconds, to be rewritten to its receiver.
     :ivar succeeded: return the end of a command that is done, to be rewritten to its receiver.
@@ -386,6 +400,7 @@ class Dialect:
     completed: Callable[[Any], CommandMessage]
     heartbeat: Callable[[Source], CommandMessage] | None
     ask: Ask
+    questions: Callable[[], Sequence[CommandMessage]]
     stops: Callable[[], Sequence[CommandMessage]]
     acknowledged: Callable[[float], ReplyEnvelope]
     succeeded: Callable[[], ReplyEnvelope]

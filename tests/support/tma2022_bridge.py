@@ -30,6 +30,7 @@ class Tma2022Case(SynchronousTestCase):
         self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), CommandRules(), DIALECT)
         self.link = RecordingLink(self.bridge)
         self.bridge.link_up(self.link)
+        self.questions = self.sent()
         self.csc = RecordingClient(self.bridge, "csc", Source.CSC).come()
         self.eui = RecordingClient(self.bridge, "eui", Source.EUI).come()
         self.send(self.csc, tma2022.commands.AskForCommand(sequence_id=1, commander=CSC))

@@ -155,6 +155,7 @@ DIALECT = Dialect(
     completed=_completed,
     heartbeat=None,
     ask=_ask,
+    questions=tuple,
     stops=_stops,
     acknowledged=new_acknowledgement,
     succeeded=new_end,

@@ -28,9 +28,11 @@ from .commands import (
     CameraCableWrapStop,
     Command,
     CommandDict,
+    GetActualSettings,
     Heartbeat,
     MirrorCoverLocksStop,
     MirrorCoversStop,
+    StateInfo,
 )
 from .enums import CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header
@@ -110,6 +112,10 @@ def _heartbeat(source: AnySource) -> Command:
     return completed(Heartbeat(source=Source(source)))
 
 
+def _questions() -> tuple[Command, ...]:
+    return completed(StateInfo()), completed(GetActualSettings())
+
+
 def _stops() -> tuple[Command, ...]:
     stops = BothAxesStop(), CameraCableWrapStop(), MirrorCoversStop(), MirrorCoverLocksStop()
     return tuple(map(completed, stops))
@@ -166,6 +172,7 @@ DIALECT = Dialect(
     completed=completed,
     heartbeat=_heartbeat,
     ask=_ask,
+    questions=_questions,
     stops=_stops,
     acknowledged=new_acknowledgement,
     succeeded=new_end,

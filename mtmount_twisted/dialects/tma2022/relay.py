@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct
 
-from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
+from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Recall, Subject
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
@@ -64,6 +64,10 @@ _SPACE = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 _CONTROL = re.compile("[\\0-\\x1f\\x7f\\u2028\\u2029\\x85]+")
 
 
+_RECALLS = {CommandCode.STATE_INFO: Recall.STATE, CommandCode.GET_ACTUAL_SETTINGS: Recall.SETTINGS}
+_CHANGE_SETTINGS = frozenset((CommandCode.APPLY_SETTINGS_SET, CommandCode.RESTORE_DEFAULT_SETTINGS))
+
+
 def _kind(code: CommandCode) -> CommandKind:
     command = CommandDict.get(code)
     return CommandKind(
@@ -75,6 +79,8 @@ def _kind(code: CommandCode) -> CommandKind:
         is_heartbeat=code == Heartbeat.command_code,
         ack_only=code in ACK_ONLY_CODES,
         needs_command=code not in FREE_CODES,
+        recalls=_RECALLS.get(code),
+        changes=Recall.SETTINGS if code in _CHANGE_SETTINGS else None,
     )
 
 
