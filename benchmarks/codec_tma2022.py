@@ -1,4 +1,4 @@
-"""Decode and encode of the protocol of 2022: against `msgspec` for that one message, and against 2020's."""
+"""Decode and encode of the protocol tma2022: against `msgspec` for one message, and against tma2020."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def pass_on(line: bytes) -> bytes:
     return rewritten
 
 
-def pass_on_2020(line: bytes) -> bytes:
-    """The same in the protocol of 2020."""
+def pass_on_tma2020(line: bytes) -> bytes:
+    """The same in the protocol tma2020."""
     answer: Any = OLD_DIALECT.read_reply(line)
     rewritten: bytes = answer.rewritten(7, 2)
     return rewritten
@@ -120,7 +120,7 @@ def decoding(name: str, line: bytes, by_hand: type[Any], decode: Any, read_heade
         "msgspec, one Struct": partial(cost, partial(msgspec.json.decode, type=by_hand), line),
         "header alone": partial(cost, read_header, line),
     }
-    return Case("codec of 2022", f"decode {name}", "µs", subjects, (STRUCT, Goal("header alone")), 21)
+    return Case("codec of tma2022", f"decode {name}", "µs", subjects, (STRUCT, Goal("header alone")), 21)
 
 
 async def measure(run: Run, reactor: Any) -> None:
@@ -131,17 +131,21 @@ async def measure(run: Run, reactor: Any) -> None:
     await run.measure(decoding("azimuth topic", AZIMUTH, Azimuth, *topics))
     rewrite = partial(tma2022.envelope.rewrite_reply, sequence_id=7, commander=2)
     subjects = {"ours": partial(cost, rewrite, ACK), "decode": partial(cost, tma2022.decode_reply, ACK)}
-    await run.measure(Case("codec of 2022", "rewrite acknowledgement", "µs", subjects, (NOTHING_ELSE,), 21))
+    await run.measure(
+        Case("codec of tma2022", "rewrite acknowledgement", "µs", subjects, (NOTHING_ELSE,), 21)
+    )
     subjects = {
         "ours": partial(cost, pass_on, ACK),
-        "tma2020": partial(cost, pass_on_2020, OLD_ACK),
+        "tma2020": partial(cost, pass_on_tma2020, OLD_ACK),
         "decode": partial(cost, tma2022.decode_reply, ACK),
     }
     both = Goal("tma2020"), NOTHING_ELSE
-    await run.measure(Case("codec of 2022", "pass on acknowledgement", "µs", subjects, both, 21))
+    await run.measure(Case("codec of tma2022", "pass on acknowledgement", "µs", subjects, both, 21))
     for ours, old in COMMANDS:
         subjects = {
             "ours": partial(cost, type(ours).encode, ours),
             "tma2020": partial(cost, type(old).encode, old),
         }
-        await run.measure(Case("codec of 2022", f"encode {type(ours).__name__}", "µs", subjects, (SAME,), 21))
+        await run.measure(
+            Case("codec of tma2022", f"encode {type(ours).__name__}", "µs", subjects, (SAME,), 21)
+        )

@@ -23,8 +23,8 @@ MARK = (
     ".. What follows is written by docs/generate_protocol.py from the message classes: make changes there.\n"
 )
 
-ENUMS_2020 = (enums.Source, enums.Commander, enums.SubsystemId)
-ENUMS_2022 = (
+ENUMS_TMA2020 = (enums.Source, enums.Commander, enums.SubsystemId)
+ENUMS_TMA2022 = (
     *(tma2022.enums.Source, tma2022.enums.System, tma2022.enums.PowerState, tma2022.enums.AxisMotionState),
     *(tma2022.enums.DeployableMotionState, tma2022.enums.ElevationLockingPinMotionState),
     *(
@@ -102,8 +102,8 @@ def command_rows(module: ModuleType) -> Iterator[tuple[str, ...]]:
         )
 
 
-def reply_rows_2020() -> Iterator[tuple[str, ...]]:
-    """Return a row for each reply of 2020."""
+def reply_rows_tma2020() -> Iterator[tuple[str, ...]]:
+    """Return a row for each reply of tma2020."""
     for reply in replies.Replies:
         texts = [field_text(info) for info in reply.field_infos if not info.constant]
         if "extra_data" in reply.__annotations__:
@@ -111,8 +111,8 @@ def reply_rows_2020() -> Iterator[tuple[str, ...]]:
         yield f"{reply.reply_code:d}", f"``{reply.__name__}``", items(texts)
 
 
-def reply_rows_2022() -> Iterator[tuple[str, ...]]:
-    """Return a row for each reply of 2022."""
+def reply_rows_tma2022() -> Iterator[tuple[str, ...]]:
+    """Return a row for each reply of tma2022."""
     for reply in tma2022.replies.Replies:
         texts = []
         for info in reply.field_infos[2:]:  # behind the time stamp and the commander, which each one may have
@@ -141,8 +141,8 @@ def enum_rows(chosen: Iterable[type[Any]]) -> Iterator[tuple[str, ...]]:
         yield f"``{enum.__name__}``", ", ".join(f"{member.value} ``{member.name}``" for member in enum)
 
 
-def tables_2020() -> str:
-    """Return the tables of the protocol of 2020."""
+def tables_tma2020() -> str:
+    """Return the tables of the protocol tma2020."""
     return "\n".join(
         (
             section(
@@ -151,15 +151,15 @@ def tables_2020() -> str:
             ),
             section(
                 "The replies",
-                table(("code", "class", "fields behind the code"), "8 27 65", reply_rows_2020()),
+                table(("code", "class", "fields behind the code"), "8 27 65", reply_rows_tma2020()),
             ),
-            section("The enumerations", table(("name", "values"), "20 80", enum_rows(ENUMS_2020))),
+            section("The enumerations", table(("name", "values"), "20 80", enum_rows(ENUMS_TMA2020))),
         )
     )
 
 
-def tables_2022() -> str:
-    """Return the tables of the protocol of today."""
+def tables_tma2022() -> str:
+    """Return the tables of the protocol tma2022."""
     return "\n".join(
         (
             section(
@@ -169,7 +169,8 @@ def tables_2022() -> str:
                 ),
             ),
             section(
-                "The replies and events", table(("id", "class", "parameters"), "8 27 65", reply_rows_2022())
+                "The replies and events",
+                table(("id", "class", "parameters"), "8 27 65", reply_rows_tma2022()),
             ),
             section(
                 "The telemetry topics",
@@ -179,7 +180,7 @@ def tables_2022() -> str:
                     topic_rows(),
                 ),
             ),
-            section("The enumerations", table(("name", "values"), "20 80", enum_rows(ENUMS_2022))),
+            section("The enumerations", table(("name", "values"), "20 80", enum_rows(ENUMS_TMA2022))),
         )
     )
 
@@ -194,7 +195,10 @@ def page(path: Path, tables: str) -> str:
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Return each page with the text that belongs in it."""
-    for name, tables in (("protocol-tma2020.rst", tables_2020()), ("protocol-tma2022.rst", tables_2022())):
+    for name, tables in (
+        ("protocol-tma2020.rst", tables_tma2020()),
+        ("protocol-tma2022.rst", tables_tma2022()),
+    ):
         yield REFERENCE / name, page(REFERENCE / name, tables)
 
 

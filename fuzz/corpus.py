@@ -77,7 +77,7 @@ def _configs() -> list[bytes]:
 
 
 def _json_lines(*names: str) -> list[bytes]:
-    """The JSON lines of the vectors of 2022; short ones, since an input has 2048 bytes at most."""
+    """The JSON lines of the vectors of tma2022; short ones, since an input has 2048 bytes at most."""
     found = []
     for name in names:
         rows = (ROOT / "tests" / "data" / "tma2022" / name).read_text(encoding="utf-8").splitlines()

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.config.loading import check, load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.dialects import tma2022
-from mtmount_twisted.dialects.tma2020 import envelope as envelope_2020
+from mtmount_twisted.dialects.tma2020 import envelope as envelope_tma2020
 from mtmount_twisted.dialects.tma2020.codec import (
     decode_command,
     decode_reply,
@@ -68,19 +68,19 @@ def relayed(data: bytes) -> None:
     """A line, as the bridge reads it: one that it passes on fits in a line, and can be read there."""
     data = data.replace(TERMINATOR, b"")
     with suppress(LineError):
-        command = envelope_2020.read_command(data)
+        command = envelope_tma2020.read_command(data)
         passed_on = command.rewritten(2**31 - 1, 100)
         assert len(passed_on) <= MAX_LINE_LENGTH
-        received = envelope_2020.read_command(passed_on)
+        received = envelope_tma2020.read_command(passed_on)
         assert (received.sequence_id, received.code, received.source) == (2**31 - 1, command.code, 100)
-    refused = envelope_2020.read_to_refuse(data)
+    refused = envelope_tma2020.read_to_refuse(data)
     if refused is not None:
         assert max(map(abs, (refused.sequence_id, refused.code, refused.source))) < 2**63
     with suppress(LineError):
-        envelope_2020.read_wanted(data)
+        envelope_tma2020.read_wanted(data)
     with suppress(LineError):
-        answer = envelope_2020.read_reply(data)
-        if isinstance(answer, envelope_2020.ReplyEnvelope):
+        answer = envelope_tma2020.read_reply(data)
+        if isinstance(answer, envelope_tma2020.ReplyEnvelope):
             assert answer.timeout >= 0
             check_str(read_explanation(answer.rest))
             read_reply_header(answer.rewritten(1, 1))
@@ -212,7 +212,7 @@ def token_file(data: bytes) -> None:
 
 
 def reply(data: bytes) -> None:
-    """A reply of 2022: what is read is written the same, and a relay finds the header that it writes."""
+    """A reply of tma2022: what is read is written the same, and a relay finds the header that it writes."""
     masked = envelope.mask_password(data)
     assert envelope.mask_password(masked) == masked
     with suppress(LineError):
@@ -227,7 +227,7 @@ def reply(data: bytes) -> None:
 
 
 def telemetry(data: bytes) -> None:
-    """A telemetry line of 2022: what is read is written the same, and has the header that a relay reads."""
+    """A telemetry line: what is read is written the same, and has the header that a relay reads."""
     with suppress(LineError):
         topic = tma2022.decode_telemetry(data)
         assert envelope.read_telemetry_header(data) == (topic.topic_id, topic.timestamp)

@@ -3,7 +3,7 @@
 * `Communicator` reads and writes messages over the mount's pair of connections, and `DuplexCommunicator` over
   one two-way connection.
 * `Mount` sends commands and follows each one to its Ack, its Done or its error.
-* `TelemetryClient` reads the telemetry of a mount of 2022 or later.
+* `TelemetryClient` reads the telemetry of a tma2022 mount.
 * The messages are in `commands` and `replies`, and all errors in `errors`. The enumerations and the ports are
   here and in `enums`.
 * `current_tai` returns the time for the track commands; `tai_source` returns the name of its source.

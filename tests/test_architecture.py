@@ -352,7 +352,7 @@ def default(section: type[Any], key: str) -> str:
     return f"{number.strip()} †"
 
 
-TIMES, TIMES_2022 = (dialect_named(name).deadlines for name in ("tma2020", "tma2022"))
+TIMES, TMA2022 = (dialect_named(name).deadlines for name in ("tma2020", "tma2022"))
 RULES, BEHIND, WEB = settings.CommandRules, settings.ClientLimits, settings.WebSettings
 KEPT = settings.JournalSettings
 A_CLIENT_BEHIND = f"{default(BEHIND, 'max_behind_bytes')} or {default(BEHIND, 'max_behind_seconds')}"
@@ -369,10 +369,10 @@ BOUNDS = {
     "log lines not written yet": size(output.MAX_WAITING_BYTES),
     "closing a connection": f"{protocol.CLOSE_TIMEOUT:g} s",
     "a peer gone without closing": f"{round(liveness.SILENCE + liveness.PERIOD)} s",
-    "a command until its Ack": f"{TIMES.ack:g} s †; ``tma2022`` {TIMES_2022.ack:g} s †, "
-    + ", ".join(f"{seconds:g} s †" for seconds in sorted(set(TIMES_2022.ack_of_code.values()), reverse=True)),
+    "a command until its Ack": f"{TIMES.ack:g} s †; ``tma2022`` {TMA2022.ack:g} s †, "
+    + ", ".join(f"{seconds:g} s †" for seconds in sorted(set(TMA2022.ack_of_code.values()), reverse=True)),
     "a command from Ack to Done": f"the Ack's time-out, and {TIMES.done_margin:g} s †; ``tma2022`` "
-    f"{TIMES_2022.done_margin:g} s †; an unknown time-out is {default(RULES, 'unknown_timeout')}",
+    f"{TMA2022.done_margin:g} s †; an unknown time-out is {default(RULES, 'unknown_timeout')}",
     "commands in flight of one commander": default(RULES, "in_flight"),
     "a line that a client has begun": f"{commanders.LINE_TIME:g} s",
     "a command before its reply connection": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
@@ -458,7 +458,7 @@ class BoundsTests(SynchronousTestCase):
         """So are those that stand in words: when a connection is tried again, what comes on top of busy."""
         self.assertEqual((halves.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
         self.assertEqual(mount.LONGEST_TIMEOUT, 24 * 3600)
-        self.assertEqual(RULES().unknown_timeout, TIMES_2022.unknown_timeout)
+        self.assertEqual(RULES().unknown_timeout, TMA2022.unknown_timeout)
 
 
 class ImportingTests(SynchronousTestCase):

@@ -17,7 +17,7 @@ from twisted.python import usage
 
 from mtmount_twisted.dialects.tma2020.enums import COMMAND_PORT, Commander
 from mtmount_twisted.dialects.tma2022.enums import TELEMETRY_PORT
-from mtmount_twisted.dialects.tma2022.enums import Source as SourceOfToday
+from mtmount_twisted.dialects.tma2022.enums import Source as SourceTma2022
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.net.resolving import look_up
@@ -26,7 +26,7 @@ from mtmount_twisted.simulator.mount import FASTEST, SLOWEST
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.simulator.tma2022.mount import HEARTBEAT_TIMEOUT
 from mtmount_twisted.simulator.tma2022.output import TMA2022
-from mtmount_twisted.simulator.tma2022.service import SimulatorService as SimulatorServiceOfToday
+from mtmount_twisted.simulator.tma2022.service import SimulatorService as SimulatorServiceTma2022
 from mtmount_twisted.simulator.tma2022.telemetry import MAX_NOISE
 from mtmount_twisted.wire.fields import FLOAT
 
@@ -43,12 +43,12 @@ def _commander(text: str) -> Commander:
         raise ValueError(f"expected one of {names}, got {text!r}") from None
 
 
-OF_2020 = ("reply-host", "reply-port")
-"""The options that only the simulator of 2020 has."""
+ONLY_TMA2020 = ("reply-host", "reply-port")
+"""The options that only the simulator of tma2020 has."""
 
-FLAGS_OF_TODAY = ("ready", "no-operation-manager", "vendor-events")
-OF_TODAY = ("telemetry-port", "heartbeat-timeout", "event-period", "noise", *FLAGS_OF_TODAY)
-"""The options that only the simulator of today has."""
+FLAGS_TMA2022 = ("ready", "no-operation-manager", "vendor-events")
+ONLY_TMA2022 = ("telemetry-port", "heartbeat-timeout", "event-period", "noise", *FLAGS_TMA2022)
+"""The options that only the simulator of tma2022 has."""
 
 MAX_PERIOD = 60.0
 """Largest period of events, s."""
@@ -67,8 +67,8 @@ class Options(daemon.OneLineOptions):
     synopsis = "[options]"
     longdesc = (
         "Simulates a telescope mount for one commander. The commander sends its commands to --listen at "
-        "--command-port. In the protocol of 2020 it listens for replies at --reply-host and --reply-port. In "
-        "today's (--dialect tma2022) the same connection carries them, and --telemetry-port has telemetry."
+        "--command-port. In the protocol tma2020 it listens for replies at --reply-host and --reply-port. In "
+        "tma2022 (--dialect tma2022) the same connection carries them, and --telemetry-port has telemetry."
     )
     optParameters = [  # noqa: RUF012
         ["listen", "l", "127.0.0.1", "address to listen on for commands"],
@@ -121,14 +121,14 @@ class Options(daemon.OneLineOptions):
         self.setdefault("faults", [])
         super().postOptions()
         daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
-        is_today = self["dialect"] == "tma2022"
-        self._check_of_dialect(OF_2020 if is_today else OF_TODAY)
+        is_tma2022 = self["dialect"] == "tma2022"
+        self._check_of_dialect(ONLY_TMA2020 if is_tma2022 else ONLY_TMA2022)
         try:
-            generation = TMA2022 if is_today else TMA2020
+            generation = TMA2022 if is_tma2022 else TMA2020
             self["faults"] = [parse_fault(text, generation) for text in self["faults"]]
         except ValueError as error:
             raise usage.UsageError(f"--fault: {error}") from None
-        if not is_today:
+        if not is_tma2022:
             self["reply-host"] = self["reply-host"] or "127.0.0.1"
             if self["reply-port"] is None:
                 self["reply-port"] = daemon.next_port("reply-port", self["command-port"])
@@ -136,7 +136,7 @@ class Options(daemon.OneLineOptions):
     def _check_of_dialect(self, foreign: Iterable[str]) -> None:
         """Reject the options that the simulator of the chosen dialect does not have."""
         for name in foreign:
-            is_flag = name in FLAGS_OF_TODAY
+            is_flag = name in FLAGS_TMA2022
             if self[name] if is_flag else self[name] is not None:
                 why = f"the simulator of {self['dialect']} has no such option (see --dialect); leave it out"
                 raise usage.UsageError(f"--{name}: {why}")
@@ -162,8 +162,8 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
         return super().stopService()
 
 
-class SimulatorDaemonOfToday(daemon.DaemonService, SimulatorServiceOfToday):
-    """The same for the mount of today."""
+class SimulatorDaemonTma2022(daemon.DaemonService, SimulatorServiceTma2022):
+    """The same for the tma2022 mount."""
 
     def startService(self) -> None:
         """Start the simulator. End the daemon with one line if it can't listen."""
@@ -190,7 +190,7 @@ def makeService(options: Options) -> IService:
 
     log = daemon.begin(reactor, bool(options["verbose"]))
     if options["dialect"] == "tma2022":
-        return _make_service_of_today(options, reactor, log)
+        return _make_service_tma2022(options, reactor, log)
     found = look_up([options["reply-host"], options["listen"]])
     daemon.check_resolves(DAEMON, "--reply-host", options["reply-host"], found)
     wanted = daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"])
@@ -213,7 +213,7 @@ def makeService(options: Options) -> IService:
     return service
 
 
-def _make_service_of_today(options: Options, reactor: Any, log: logging.Logger) -> IService:
+def _make_service_tma2022(options: Options, reactor: Any, log: logging.Logger) -> IService:
     telemetry_port = TELEMETRY_PORT if options["telemetry-port"] is None else options["telemetry-port"]
     wanted = [
         daemon.Listen("--listen", options["listen"], "--command-port", options["command-port"]),
@@ -222,11 +222,11 @@ def _make_service_of_today(options: Options, reactor: Any, log: logging.Logger) 
     where = daemon.check_can_listen(DAEMON, wanted)
     ports = daemon.privileged_ports(options, reactor, where)
     timeout = options["heartbeat-timeout"]
-    service = SimulatorDaemonOfToday(
+    service = SimulatorDaemonTma2022(
         host=where[0][0],
         command_port=where[0][1],
         telemetry_port=where[1][1],
-        initial_commander=SourceOfToday[options["commander"].name],
+        initial_commander=SourceTma2022[options["commander"].name],
         speed=options["speed"],
         realistic=bool(options["realistic"]),
         heartbeat_timeout=HEARTBEAT_TIMEOUT if timeout is None else timeout,

@@ -1,6 +1,6 @@
 """`Communicator`: a connection pair that carries messages. `ClientServerPair`: one that carries lines.
 
-Here the library chooses its protocol: that of 2020, unless a program gives another `Dialect`.
+Here the library chooses its protocol: tma2020, unless a program gives another `Dialect`.
 
 Both use the network only through their base class. Next to read: `net.pair`, which implements nearly all of
 it; `mount`, which follows a command over a `Communicator`.
@@ -80,7 +80,7 @@ class Communicator(ClientServerPair[BaseMessage]):
     The parameters are those of `ConnectionPair` except `carries`, and:
 
     :param read_replies: True to read replies (a commander's side); False to read commands (the mount's side).
-    :param dialect: the protocol; that of 2020 by default.
+    :param dialect: the protocol; tma2020 by default.
     :ivar dialect: the protocol.
     """
 

@@ -1,6 +1,6 @@
 """`DuplexCommunicator`: a `Communicator` over one connection, for commands and replies.
 
-A program uses it to connect to a mount of 2022 or later, or to a ``[[port]]`` of the bridge, plain or with
+A program uses it to connect to a tma2022 mount, or to a ``[[port]]`` of the bridge, plain or with
 TLS; or to be such a mount. Next to read: `net.duplex`, which implements it; `mount`.
 """
 
@@ -24,7 +24,7 @@ class DuplexCommunicator(DuplexConnection[BaseMessage], Communicator):
     The parameters are those of `DuplexConnection`. As a client it is a commander's side: it reads replies. As
     a server, with ``listen=True``, it is the mount's side: it reads commands. Besides:
 
-    :param dialect: the protocol; that of 2020 by default, which a ``[[port]]`` of the bridge speaks if its
+    :param dialect: the protocol; tma2020 by default, which a ``[[port]]`` of the bridge speaks if its
         mount does.
     :param options: ``max_unread``, ``max_line_length``, ``max_unsent`` and ``send_at_once`` of
         `ConnectionPair`.

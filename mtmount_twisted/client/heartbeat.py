@@ -1,4 +1,4 @@
-"""`Heartbeat`: the sign of life that a mount of 2022 expects every second from its commander.
+"""`Heartbeat`: the sign of life that a tma2022 mount expects every second from its commander.
 
 If the commander that has command sends none for 5 s, the mount faults ("HEARTBEAT" in the protocol's page).
 `mount.Mount` reports what it sends and reads. The bytes are the dialect's.

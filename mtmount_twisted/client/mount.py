@@ -124,7 +124,7 @@ class SentCommand:
 class Mount:
     """A commander's view of the mount, over a `Communicator` that reads replies.
 
-    While this commander has command of a mount of 2022 or later, the heartbeat is sent every second. It
+    While this commander has command of a tma2022 mount, the heartbeat is sent every second. It
     begins at the end of an ``AskForCommand``, and ends if the commander gives command up, if the mount says
     that another one has command, and with `close`. It pauses while the connection is lost.
 
@@ -180,8 +180,8 @@ class Mount:
     def send(self, command: CommandMessage) -> SentCommand:
         """Send a command and follow it.
 
-        If the command has no sequence id or no timestamp, as a command of 2022 may, it gets one; the result's
-        `command` has it. A heartbeat is done when it is written.
+        If the command has no sequence id or no timestamp, as a command of tma2022 may, it gets one; the
+        result's `command` has it. A heartbeat is done when it is written.
 
         A failure is logged if no caller has used `SentCommand.acked` or `SentCommand.done` by then. If the
         command fails at once, the caller has until the next turn of the reactor.

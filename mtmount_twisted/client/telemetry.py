@@ -1,4 +1,4 @@
-"""`TelemetryClient`: the mount's telemetry as typed values or as raw lines (protocol of 2022 and later).
+"""`TelemetryClient`: the mount's telemetry as typed values or as raw lines (protocol tma2022).
 
 ::
 

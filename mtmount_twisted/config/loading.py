@@ -61,7 +61,7 @@ class Config:
 
     @property
     def dialect(self) -> DialectName:
-        """The name of the controller's dialect; the built-in simulator speaks that of 2020."""
+        """The name of the controller's dialect; the built-in simulator speaks tma2020."""
         return "tma2020" if self.controller is None else self.controller.dialect
 
     @property
@@ -149,7 +149,7 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
 
 
 def _dialect(tables: Mapping[str, Any]) -> DialectName:
-    """Return the controller's dialect in a parsed file; that of 2020 if there is none, or an unknown one."""
+    """Return the controller's dialect in a parsed file; tma2020 if there is none, or an unknown one."""
     controller = tables.get("controller")
     given = controller.get("dialect") if isinstance(controller, dict) else None
     names: tuple[DialectName, ...] = get_args(DialectName)

@@ -133,7 +133,7 @@ class Controller:
     )
     dialect: Literal["tma2020"] = field(
         default="tma2020",
-        metadata={"doc": "protocol of the controller; this version of the bridge speaks that of 2020 only"},
+        metadata={"doc": "protocol of the controller; this version of the bridge speaks tma2020 only"},
     )
     addresses: tuple[str, ...] = _addresses()
 

@@ -4,7 +4,7 @@ The bridge, the journal, the front ends and the simulator receive a `Dialect`, a
 and write lines. They know no byte layout, no terminator and no field position of their own.
 
 `dialect_named` imports the folder of a dialect when it is first used. Next to read: ``tma2020.dialect``, the
-value for the protocol of 2020.
+value for the protocol tma2020.
 """
 
 from __future__ import annotations

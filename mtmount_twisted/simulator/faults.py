@@ -104,7 +104,7 @@ class Fault:
     :ivar size: length of the long line in bytes, without its terminator: 60 to 2**24.
     :ivar rate: events of a flood per second, 1 to 100,000.
     :ivar subsystem: for an alarm or a warning of the vendor's catalogue, its subsystem, such as 400; None for
-        one of the simulator's choice. Only the mount of today has a catalogue.
+        one of the simulator's choice. Only the tma2022 mount has a catalogue.
     :ivar number: its number in the catalogue, such as 409.
     :ivar name: its name, if several have this number; empty if one alone has it.
     :ivar mask: the safety mask of an interlock, such as "causes".
@@ -246,7 +246,7 @@ KINDS: Mapping[str, Kind] = {
 """All kinds of fault."""
 
 TROUBLES = frozenset(["interlock", "pxi_lost"])
-"""The kinds that only the mount of today has: they change the mount, and no reply."""
+"""The kinds that only the tma2022 mount has: they change the mount, and no reply."""
 
 ALWAYS = frozenset(["kind", "code", "count", "probability"])
 """Parameters of every kind."""
@@ -273,9 +273,9 @@ def _is_code(value: int) -> bool:
     """Return True for a code of any generation; `Generation.check_fault` knows which ones its mount has."""
     if value in _CODES:
         return True
-    from mtmount_twisted.dialects.tma2022.enums import CommandCode as CodeOfToday  # a bridge needs it seldom
+    from mtmount_twisted.dialects.tma2022.enums import CommandCode as CodeTma2022  # a bridge needs it seldom
 
-    return value in frozenset(map(int, CodeOfToday))
+    return value in frozenset(map(int, CodeTma2022))
 
 
 _NUMBER = (int, float)
@@ -316,7 +316,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
 def parse_fault(text: str, generation: Generation | None = None) -> Fault:
     """Parse the text of an option: ``KIND`` or ``KIND:NAME=VALUE,NAME=VALUE``.
 
-    :param generation: the mount's generation, which names the codes of commands; by default that of 2020.
+    :param generation: the mount's generation, which names the codes of commands; by default tma2020.
     :raises ValueError: if the text is invalid. The error gives the invalid part and the valid values.
     """
     kind, _, rest = text.partition(":")
@@ -390,7 +390,7 @@ TMA2020 = Generation(
     lambda text: OnStateInfoReply(description=text).encode(),
     _check,
 )
-"""The protocol of 2020."""
+"""The protocol tma2020."""
 
 
 class Faults:

@@ -1,4 +1,4 @@
-"""`mtmount_twisted.app.bridge_service` before a mount of 2022: pairs and ports with one connection each."""
+"""`mtmount_twisted.app.bridge_service` before a tma2022 mount: pairs and ports with one connection each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.interfaces import IClient, IControllerLink, IPairOwner
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.upstream.link import OTHER_DIALECT_PAUSE
-from tests.support.bridges_tma2022 import BridgeOfTodayCase
+from tests.support.bridges_tma2022 import BridgeTma2022Case
 from tests.support.commanders import LOG, STATE
 
 MOVE = commands.AzimuthMove(position=1)
 STOP = commands.BothAxesStop()
 
 
-class CommanderTests(BridgeOfTodayCase):
+class CommanderTests(BridgeTma2022Case):
     """Commanders send commands through the bridge, and receive replies and events."""
 
     def test_contracts(self) -> None:
@@ -181,7 +181,7 @@ class CommanderTests(BridgeOfTodayCase):
         )
 
 
-class LinkTests(BridgeOfTodayCase):
+class LinkTests(BridgeTma2022Case):
     """The connection to the mount comes and goes."""
 
     def test_loss(self) -> None:
@@ -236,8 +236,8 @@ class LinkTests(BridgeOfTodayCase):
         self.pass_time(5 + SETTLE_TIME)
         self.assertEqual(self.service.bridge.epoch, 2)
 
-    def test_reply_of_2020(self) -> None:
-        """A reply of 2020 ends the link with one error that names the setting; junk does not."""
+    def test_reply_of_tma2020(self) -> None:
+        """A reply of tma2020 ends the link with one error that names the setting; junk does not."""
         csc = self.join_pair()
         mount = self.simulator.commands.client
         assert mount is not None

@@ -15,10 +15,10 @@ from mtmount_twisted.app import simulator as simulator_tap
 from mtmount_twisted.dialects.tma2022 import commands as c
 from mtmount_twisted.dialects.tma2022.enums import PowerState, Source, System
 from mtmount_twisted.simulator.faults import Fault
-from tests.support.mounts_of_today import Lines
 from tests.support.programs import HOST, LOG, ROOT, ProgramCase
+from tests.support.simulated_tma2022 import Lines
 
-TODAY = "--dialect=tma2022"
+TMA2022 = "--dialect=tma2022"
 SERVING = rf"serving a commander of tma2022 on {HOST}:(\d+), telemetry on {HOST}:(\d+)"
 FREE = ("--command-port=0", "--telemetry-port=0")
 
@@ -43,14 +43,14 @@ class OptionTests(SynchronousTestCase):
             ("noise", "-1"),
             ("commander", "PXI"),
         ):
-            line = self.line(TODAY, f"--{option}={value}")
+            line = self.line(TMA2022, f"--{option}={value}")
             self.assertIn(f"mtmount-simulator: --{option}: expected ", line)
             self.assertIn(f"got {value!r}", line)
 
     def test_options_of_the_other_dialect(self) -> None:
         """An option that the simulator of the dialect does not have is refused, not ignored."""
         for word in ("--reply-port=5", "--reply-host=127.0.0.1"):
-            self.assertIn("the simulator of tma2022 has no such option", self.line(TODAY, word))
+            self.assertIn("the simulator of tma2022 has no such option", self.line(TMA2022, word))
         for word in (
             "--telemetry-port=5",
             "--heartbeat-timeout=0",
@@ -65,17 +65,17 @@ class OptionTests(SynchronousTestCase):
         """The page has each option that this simulator has, and no other."""
         page = (ROOT / "docs" / "reference" / "simulator-tma2022.rst").read_text(encoding="utf-8")
         on_page = set(re.findall(r"^``--([\w-]+)", page, re.MULTILINE)) - {"reply-host"}
-        own = {*simulator_tap.Options().keys(), "fault"} - {"dialect", *simulator_tap.OF_2020}
+        own = {*simulator_tap.Options().keys(), "fault"} - {"dialect", *simulator_tap.ONLY_TMA2020}
         self.assertEqual(on_page, own)
 
     def test_faults_by_dialect(self) -> None:
         """A fault is read with the codes of the dialect, wherever the option stands."""
         options = simulator_tap.Options()
-        options.parseOptions(["--fault", "missing:code=AZIMUTH_MOVE", TODAY])
+        options.parseOptions(["--fault", "missing:code=AZIMUTH_MOVE", TMA2022])
         self.assertEqual(options["faults"], [Fault("missing", code=103)])
         self.assertIn(
             "--fault: 'alarm:subsystem=1,number=1': subsystem: expected",
-            self.line(TODAY, "--fault", "alarm:subsystem=1,number=1"),
+            self.line(TMA2022, "--fault", "alarm:subsystem=1,number=1"),
         )
         self.assertIn("--dialect tma2022", self.line("--fault", "interlock"))
 
@@ -86,7 +86,7 @@ class ServiceTests(ProgramCase):
     def service(self, *words: str) -> Any:
         """A daemon's service that has started; its log and this reactor's clock are left alone."""
         options = simulator_tap.Options()
-        options.parseOptions([TODAY, *FREE, *words])
+        options.parseOptions([TMA2022, *FREE, *words])
         self.patch(daemon, "begin", lambda reactor, verbose: LOG)
         service = simulator_tap.makeService(options)
         self.addCleanup(service.stopService)
@@ -143,7 +143,7 @@ class ProgramTests(ProgramCase):
 
     async def test_run(self) -> None:
         """It says where it serves, answers a command, sends telemetry, survives SIGHUP, and ends cleanly."""
-        program = self.twistd("-n", "mtmount-simulator", TODAY, *FREE, "--fault", "missing:code=DISABLE")
+        program = self.twistd("-n", "mtmount-simulator", TMA2022, *FREE, "--fault", "missing:code=DISABLE")
         command, telemetry = map(int, (await program.line(SERVING)).groups())
         client = await connectProtocol(TCP4ClientEndpoint(reactor, HOST, command), Lines())
         self.assertEqual(await client.id(), 50)
@@ -159,9 +159,11 @@ class ProgramTests(ProgramCase):
 
     async def test_port_in_use(self) -> None:
         """A port in use is one line, which names the option."""
-        taken = self.twistd("-n", "mtmount-simulator", TODAY, *FREE)
+        taken = self.twistd("-n", "mtmount-simulator", TMA2022, *FREE)
         port = (await taken.line(SERVING))[2]
-        program = self.twistd("-n", "mtmount-simulator", TODAY, "--command-port=0", "--telemetry-port", port)
+        program = self.twistd(
+            "-n", "mtmount-simulator", TMA2022, "--command-port=0", "--telemetry-port", port
+        )
         self.assertEqual(await program.ended, 1, program.output)
         self.assertIn(f"mtmount-simulator: --telemetry-port: can't listen on {HOST}:{port}", program.output)
         await self.assert_ends(taken)

@@ -1,4 +1,4 @@
-"""The bridge with the protocol of 2022: what it rewrites in replies, and what it hides."""
+"""The bridge with the protocol tma2022: what it rewrites in replies, and what it hides."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ TAI = b"1795363480.0"
 
 
 def reply(number: int, **parameters: object) -> bytes:
-    """A reply of 2022."""
+    """A reply of tma2022."""
     names = {"sequenceId": 1001, "commander": 1} if number < 6 else {}
     return json.dumps({"id": number, "timestamp": 1795363481.0, "parameters": names | parameters}).encode()
 

@@ -295,25 +295,25 @@ class Promises:
 
 
 class Client2020(Promises, SynchronousTestCase):
-    """A commander of 2020, at a ``[[port]]``."""
+    """A commander of tma2020, at a ``[[port]]``."""
 
     name, near_listens = "tma2020", False
 
 
 class Server2020(Promises, SynchronousTestCase):
-    """The server of one commander of 2020."""
+    """The server of one commander of tma2020."""
 
     name, near_listens = "tma2020", True
 
 
 class Client2022(Promises, SynchronousTestCase):
-    """A commander of 2022."""
+    """A commander of tma2022."""
 
     name, near_listens = "tma2022", False
 
 
 class Server2022(Promises, SynchronousTestCase):
-    """A mount of 2022."""
+    """A tma2022 mount."""
 
     name, near_listens = "tma2022", True
 

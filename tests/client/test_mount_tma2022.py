@@ -1,4 +1,4 @@
-"""`Mount` before a mount of 2022, over one two-way connection: outcomes, deadlines, events, the heartbeat."""
+"""`Mount` before a tma2022 mount, over one two-way connection: outcomes, deadlines, events, the heartbeat."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Loading(SynchronousTestCase):
         self.assertEqual((controller.reply_port, controller.reply_host), (60006, None))
 
     def test_dialect(self) -> None:
-        """The controller speaks the protocol of 2020, and no other yet: the wrong one would move a mount."""
+        """The controller speaks the protocol tma2020, and no other yet: the wrong one would move a mount."""
         text = PAIR + '[controller]\nhost = "192.0.2.1"\ncommand_port = 60005\n'
         for right in (PAIR, text, text + 'dialect = "tma2020"\n'):
             self.assertEqual(loading.load(right).dialect, "tma2020")

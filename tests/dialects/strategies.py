@@ -1,4 +1,4 @@
-"""Messages of the protocol of 2022, for Hypothesis, and their vectors."""
+"""Messages of the protocol tma2022, for Hypothesis, and their vectors."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class Contract:
 
 
 class Tma2020(Contract, SynchronousTestCase):
-    """The protocol of 2020."""
+    """The protocol tma2020."""
 
     name = "tma2020"
     topology = Topology.PAIR
@@ -220,7 +220,7 @@ class Tma2020(Contract, SynchronousTestCase):
 
 
 class Tma2022(Contract, SynchronousTestCase):
-    """The protocol of 2022."""
+    """The protocol tma2022."""
 
     name = "tma2022"
     topology = Topology.DUPLEX

@@ -1,4 +1,4 @@
-"""The facts about the mount's state in the events of 2020, and what else the web reads of `DIALECT`."""
+"""The facts about the mount's state in the events of tma2020, and what else the web reads of `DIALECT`."""
 
 from __future__ import annotations
 

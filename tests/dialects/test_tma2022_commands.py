@@ -1,4 +1,4 @@
-"""The commands of the protocol of 2022: what a program can make, and what a line can say."""
+"""The commands of the protocol tma2022: what a program can make, and what a line can say."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Read(SynchronousTestCase):
         self.assertIn("byte 12", str(error))
 
     def test_time_of_the_old_protocol(self) -> None:
-        """A command of the protocol of 2020 is told by its time stamp."""
+        """A command of the protocol tma2020 is told by its time stamp."""
         line = b"5\n102\n1\n2020-02-27T14:48:27.469"
         error = self.assertRaises(LineError, tma2022.decode_command, line)
         self.assertEqual((error.field, error.line), ("timestamp", line))

@@ -1,4 +1,4 @@
-"""What a relay does with the lines of the protocol of 2022: headers, and the password."""
+"""What a relay does with the lines of the protocol tma2022: headers, and the password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The replies and events of the protocol of 2022."""
+"""The replies and events of the protocol tma2022."""
 
 from __future__ import annotations
 

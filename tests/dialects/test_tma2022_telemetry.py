@@ -1,4 +1,4 @@
-"""The telemetry topics of the protocol of 2022."""
+"""The telemetry topics of the protocol tma2022."""
 
 from __future__ import annotations
 

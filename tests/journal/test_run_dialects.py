@@ -57,7 +57,7 @@ class FileTests(SessionCase):
         self.assertEqual(self.rows("SELECT * FROM run_dialect"), [(2, "tma2022")])
 
     def test_file_of_the_previous_version_is_read(self) -> None:
-        """A file without the table is read as it is; its runs are of 2020."""
+        """A file without the table is read as it is; its runs are of tma2020."""
         entries = self.entries()
         self.previous()
         self.assertEqual(self.entries(), entries)
@@ -99,7 +99,7 @@ class FileTests(SessionCase):
             self.assertEqual(present, previous)
 
     def test_previous_version_writes_the_file(self) -> None:
-        """The previous version's daemon accepts the file; its run has no name, and is of 2020."""
+        """The previous version's daemon accepts the file; its run has no name, and is of tma2020."""
         found = self.rows("SELECT type, name, sql FROM sqlite_master")
         self.assertEqual(previous_checking.wrong_objects(found, writing=True), "")
         self.keeper.close()

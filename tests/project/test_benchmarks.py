@@ -59,7 +59,7 @@ class ComparatorTests(SynchronousTestCase):
 
 
 class ComparatorsOf2022Tests(SynchronousTestCase):
-    """The same for the messages of 2022."""
+    """The same for the messages of tma2022."""
 
     def test_structs_by_hand(self) -> None:
         """A class by hand has all that the package reads of that line."""

@@ -104,12 +104,12 @@ class TargetTests(SynchronousTestCase):
         each()
 
     def test_reply(self) -> None:
-        """Replies of 2022, whole and by their headers."""
+        """Replies of tma2022, whole and by their headers."""
         self.check("reply")
         self.check_many("reply")
 
     def test_telemetry(self) -> None:
-        """Telemetry lines of 2022, whole and by their headers."""
+        """Telemetry lines of tma2022, whole and by their headers."""
         self.check("telemetry")
         self.check_many("telemetry")
 

@@ -1,4 +1,4 @@
-"""The alarms, warnings, interlocks and other faults of the simulated mount of today."""
+"""The alarms, warnings, interlocks and other faults of the simulated tma2022 mount."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mtmount_twisted.simulator.tma2022.output import TMA2022
 from mtmount_twisted.simulator.tma2022.safety import LASTING, MASKS, STORED
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.testing import MemoryReactor
-from tests.support.mounts_of_today import QUIET, Bench, names
 from tests.support.sessions import Client, connect, run_until
+from tests.support.simulated_tma2022 import QUIET, Bench, names
 
 FAULT = find(ALARM, 400, 401)
 LIMITS = "Positive Limit Switch", "Negative Limit Switch"
@@ -172,8 +172,8 @@ class InterlockTests(SynchronousTestCase):
 class OptionTests(SynchronousTestCase):
     """Faults as texts of options."""
 
-    def test_codes_of_today(self) -> None:
-        """A code is one of today's, by number or name."""
+    def test_codes_of_tma2022(self) -> None:
+        """A code is one of tma2022's, by number or name."""
         self.assertEqual(parse_fault("missing:code=azimuth_move", TMA2022), Fault("missing", code=103))
         self.assertEqual(parse_fault("missing:code=3000", TMA2022).code, CommandCode.HEARTBEAT)
         with self.assertRaisesRegex(
@@ -201,8 +201,8 @@ class OptionTests(SynchronousTestCase):
             with self.assertRaises(ValueError):
                 parse_fault(wrong, TMA2022)
 
-    def test_not_in_2020(self) -> None:
-        """The mount of 2020 has no catalogue and no interlocks: the error names the option."""
+    def test_not_in_tma2020(self) -> None:
+        """The tma2020 mount has no catalogue and no interlocks: the error names the option."""
         for text in ("alarm:subsystem=100,number=104", "interlock", "pxi_lost"):
             with self.assertRaisesRegex(ValueError, "--dialect tma2022"):
                 parse_fault(text)
@@ -408,7 +408,7 @@ class FaultTests(WireCase):
         states = [each["parameters"]["state"] for each in self.wait(3)]
         self.assertEqual(states, ["Enable", "Connecting to PXI", "Enable"])
 
-    def test_every_kind_is_for_today(self) -> None:
+    def test_every_kind_is_for_tma2022(self) -> None:
         """A simulator with each kind of fault runs and stops."""
         for kind in KINDS:
             self.start(Fault(kind))

@@ -1,4 +1,4 @@
-"""Any commands in any order to the simulated mount of today: what always holds."""
+"""Any commands in any order to the simulated tma2022 mount: what always holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtmount_twisted.simulator.tma2022.catalogue import entries
 from mtmount_twisted.simulator.tma2022.safety import MASKS
 from tests.dialects.strategies import commands
 from tests.support import strategies  # noqa: F401  # for the profile
-from tests.support.mounts_of_today import TAI, Bench
+from tests.support.simulated_tma2022 import TAI, Bench
 
 LIKELY = [
     c.BothAxesPower(on=True),

@@ -25,7 +25,7 @@ from mtmount_twisted.dialects.tma2022.enums import (
 from mtmount_twisted.simulator.tma2022.handlers import HANDLERS
 from mtmount_twisted.simulator.tma2022.mount import SimulatedMount
 from tests.support import strategies  # noqa: F401  # for the profile
-from tests.support.mounts_of_today import QUIET, Bench, names
+from tests.support.simulated_tma2022 import QUIET, Bench, names
 
 ACK, DONE, REJECTED = "CmdAcknowledgedReply", "CmdSucceededReply", "CmdRejectedReply"
 

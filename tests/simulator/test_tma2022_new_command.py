@@ -1,4 +1,4 @@
-"""A command class that the simulated mount of the protocol of 2022 has no handler for."""
+"""A command class that the simulated mount of the protocol tma2022 has no handler for."""
 
 from __future__ import annotations
 

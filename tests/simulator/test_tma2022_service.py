@@ -14,8 +14,8 @@ from mtmount_twisted.dialects.tma2022.enums import Source
 from mtmount_twisted.errors import ListenError
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.testing import MemoryReactor
-from tests.support.mounts_of_today import QUIET, Lines
 from tests.support.sessions import connect, simulator
+from tests.support.simulated_tma2022 import QUIET, Lines
 
 HOST = "127.0.0.1"
 

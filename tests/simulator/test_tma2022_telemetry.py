@@ -1,4 +1,4 @@
-"""The telemetry of the simulated mount of today."""
+"""The telemetry of the simulated tma2022 mount."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mtmount_twisted.dialects.tma2022.enums import ThermalMode
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.simulator.tma2022.telemetry import KNOWN, Telemetry, TelemetryClock
 from mtmount_twisted.testing import MemoryReactor
-from tests.support.mounts_of_today import QUIET, TAI, Bench
 from tests.support.sessions import Client, connect, run_until
+from tests.support.simulated_tma2022 import QUIET, TAI, Bench
 
 
 class MeasureTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""A `BridgeService` in memory between commanders and the simulated mount of 2022."""
+"""A `BridgeService` in memory between commanders and the simulated tma2022 mount."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.testing import HOST, MemoryReactor
 from tests.support.bridges import TCP, PortEnd
 from tests.support.commanders import LOG, RecordingJournal
-from tests.support.mounts_of_today import QUIET
+from tests.support.simulated_tma2022 import QUIET
 
 ANSWERS = {1: "acknowledged", 2: "rejected", 3: "succeeded", 4: "failed", 5: "superseded"}
 
@@ -63,7 +63,7 @@ class CommanderEnd(PortEnd):
         ]
 
 
-class BridgeOfTodayCase(SynchronousTestCase):
+class BridgeTma2022Case(SynchronousTestCase):
     """A bridge; `csc` is a pair; `desk` is a port for commanders of source EUI, `hall` one for observers."""
 
     def setUp(self) -> None:

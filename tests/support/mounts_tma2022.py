@@ -1,4 +1,4 @@
-"""A `Mount` of 2022 in memory, and the mount's side of its connection."""
+"""A tma2022 `Mount` in memory, and the mount's side of its connection."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def connect(communicator: Communicator) -> None:
     Communicator("c", None, "30005", None, 30006, communicator.log, read_replies=True)  # type: ignore[arg-type]
 
 
-def messages_of_2022() -> None:
-    """Make messages of the protocol of 2022, and read their attributes."""
+def messages_of_tma2022() -> None:
+    """Make messages of the protocol tma2022, and read their attributes."""
     homed = tma2022.replies.HomedReply(axis=System.AZIMUTH, homed=True)
     assert_type(homed.homed, bool)
     tma2022.replies.HomedReply(axis=System.AZIMUTH)  # type: ignore[call-arg]
@@ -75,7 +75,7 @@ def messages_of_2022() -> None:
     tma2022.commands.AzimuthMove(position="1")  # type: ignore[arg-type]
 
 
-def telemetry_of_2022(communicator: Communicator) -> None:
+def telemetry_of_tma2022(communicator: Communicator) -> None:
     """A telemetry client reads topics, or lines."""
     log = communicator.log
     values = TelemetryClient("t", None, 50035, log, topics=[tma2022.telemetry.Azimuth, 15])
@@ -85,8 +85,8 @@ def telemetry_of_2022(communicator: Communicator) -> None:
     TelemetryClient("t", None, "50035", log)  # type: ignore[call-overload]
 
 
-async def mount_of_2022(communicator: DuplexCommunicator) -> None:
-    """A mount of 2022 takes its commands, and passes its events on."""
+async def mount_of_tma2022(communicator: DuplexCommunicator) -> None:
+    """A tma2022 mount takes its commands, and passes its events on."""
     mount = Mount(communicator)
     await mount.send(tma2022.commands.AzimuthMove(position=1)).done
     mount.subscribe(tma2022.replies.HomedReply, lambda event: event.homed)

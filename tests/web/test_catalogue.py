@@ -110,7 +110,7 @@ class CatalogueTests(SynchronousTestCase):
         self.assertEqual(json_value(Source.HHD), "HHD")
         self.assertEqual(json_value(1.5), 1.5)
 
-    def test_values_of_2022(self) -> None:
+    def test_values_of_tma2022(self) -> None:
         """A bit mask stands in JSON as its number, a list as a list, and an object by its names."""
         self.assertEqual(json_value(LimitsMask(5)), 5)
         self.assertEqual(json_value((PowerState.ON, PowerState.OFF)), ["ON", "OFF"])

@@ -105,13 +105,13 @@ class Words:
 
 
 class Words2020(Words, SynchronousTestCase):
-    """The protocol of 2020."""
+    """The protocol tma2020."""
 
     name = "tma2020"
 
 
 class Words2022(Words, SynchronousTestCase):
-    """The protocol of 2022."""
+    """The protocol tma2022."""
 
     name = "tma2022"
 
@@ -137,7 +137,7 @@ class Words2022(Words, SynchronousTestCase):
 
 
 class House2022Tests(WebCase):
-    """The routes before a mount of 2022."""
+    """The routes before a tma2022 mount."""
 
     def setUp(self, **rules: Any) -> None:
         self.dialect = dialect_named("tma2022")

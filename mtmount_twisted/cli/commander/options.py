@@ -65,7 +65,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--dialect",
         choices=("tma2020", "tma2022"),
         default="tma2020",
-        help="protocol of the mount: of 2020, or of 2022 and later, over one connection (%(default)s)",
+        help="protocol of the mount; tma2022 uses one connection (%(default)s)",
     )
     add("--host", default="127.0.0.1", help="host that takes the commands: name or address (%(default)s)")
     add("--command-port", type=_port, default=COMMAND_PORT, metavar="PORT", help="its port (%(default)s)")

@@ -175,4 +175,4 @@ DIALECT = Dialect(
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
 )
-"""The protocol of 2020: text lines of fields, over two one-way connections."""
+"""The protocol tma2020: text lines of fields, over two one-way connections."""

@@ -1,4 +1,4 @@
-"""`facts_of`: the facts about the mount's state in an event of 2020."""
+"""`facts_of`: the facts about the mount's state in an event of tma2020."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The short names of commands for typing: the code's name in lower case, with the device abbreviated.
 
-``AZIMUTH_MOVE`` is ``az_move``, as in the protocol of 2020 ``AZIMUTH_AXIS_MOVE`` is.
+``AZIMUTH_MOVE`` is ``az_move``, as in the protocol tma2020 ``AZIMUTH_AXIS_MOVE`` is.
 """
 
 from __future__ import annotations

@@ -192,4 +192,4 @@ DIALECT = Dialect(
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
 )
-"""The protocol of 2022: commands as text, replies as JSON, over one two-way connection."""
+"""The protocol tma2022: commands as text, replies as JSON, over one two-way connection."""

@@ -304,7 +304,7 @@ class LimitsMask(IntFlag):
 
 
 class SubsystemId(IntEnum):
-    """The origin of a warning or an error, as in the protocol of 2020."""
+    """The origin of a warning or an error, as in the protocol tma2020."""
 
     AZIMUTH = 100
     AZIMUTH_DRIVE = 200

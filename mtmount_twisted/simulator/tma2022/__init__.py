@@ -1,4 +1,4 @@
-"""The simulated mount of today, as ``protocol-tma2022.rst`` describes it.
+"""The simulated tma2022 mount, as ``protocol-tma2022.rst`` describes it.
 
 * `execution`: the execution of a command from its Ack to its end.
 * `axis`, `devices`, `safety` and `settings`: the effects of commands.

@@ -1,4 +1,4 @@
-"""The whole mount of today: its devices, the commander that has command, and the heartbeat rule.
+"""The whole tma2022 mount: its devices, the commander that has command, and the heartbeat rule.
 
 A `SimulatedMount` takes commands and sends replies and events. It knows nothing of connections and of bytes.
 Time passes only on the clock that it is given.

@@ -68,7 +68,7 @@ TMA2022 = Generation(
     lambda text: StateInfoReply(state=text).encode(),
     _check,
 )
-"""The protocol of 2022, for faults."""
+"""The protocol tma2022, for faults."""
 
 
 class Wire(Protocol):

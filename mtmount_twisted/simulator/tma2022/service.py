@@ -1,4 +1,4 @@
-"""The simulated mount of today on its two sockets, as a Twisted service.
+"""The simulated tma2022 mount on its two sockets, as a Twisted service.
 
 `SimulatorService` owns one `SimulatedMount`, its command port and its telemetry port. When the command client
 disconnects, the mount keeps its state, and also which commander has command. Replies that can't be delivered

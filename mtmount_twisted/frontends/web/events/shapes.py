@@ -78,7 +78,7 @@ def json_value(value: object) -> Json:
     """
     match value:
         case datetime():
-            return f"{write_timestamp(value)}Z"  # as on the wire of 2020, where a leap second is one
+            return f"{write_timestamp(value)}Z"  # as on the wire of tma2020, where a leap second is one
         case Enum():
             return int(value) if isinstance(value, IntFlag) else value.name
         case tuple():

@@ -1,4 +1,4 @@
-"""A simulated mount of today with a clock, and the end of a connection to one, for tests."""
+"""A simulated tma2022 mount with a clock, and the end of a connection to one, for tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtmount_twisted.simulator.tma2022.mount import SimulatedMount
 
 START = 1_000.0
 TAI = 1.7e9
-QUIET = logging.getLogger("mtmount_twisted.tests.mounts_of_today")
+QUIET = logging.getLogger("mtmount_twisted.tests.simulated_tma2022")
 QUIET.propagate = False
 QUIET.addHandler(logging.NullHandler())
 
