@@ -1,4 +1,4 @@
-"""The bridge before a mount of 2022: who has command, as clients and the mount say it."""
+"""The bridge before a tma2022 mount: who has command, as clients and the mount say it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bridge before a mount of 2022: its heartbeats to the mount, and those of its commanders."""
+"""The bridge before a tma2022 mount: its heartbeats to the mount, and those of its commanders."""
 
 from __future__ import annotations
 

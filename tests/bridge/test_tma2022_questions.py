@@ -1,4 +1,4 @@
-"""The bridge before a mount of 2022: the questions for state and settings, which it answers from memory."""
+"""The bridge before a tma2022 mount: the questions for state and settings, which it answers from memory."""
 
 from __future__ import annotations
 

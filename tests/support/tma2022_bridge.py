@@ -1,4 +1,4 @@
-"""A bridge before a mount of 2022 in memory."""
+"""A bridge before a tma2022 mount in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEARTBEAT = 3000
 
 
 class Tma2022Case(SynchronousTestCase):
-    """A bridge before a mount of 2022, with a CSC that has command and an EUI."""
+    """A bridge before a tma2022 mount, with a CSC that has command and an EUI."""
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -1,4 +1,4 @@
-"""`DIALECT`: the protocol of 2020 as a value.
+"""`DIALECT`: the protocol tma2020 as a value.
 
 It only puts the functions of this folder together; the bridge uses nothing else of the folder. Next to read:
 ``dialects.dialect``, which explains each member; `envelope`, the headers of the lines that the bridge passes
