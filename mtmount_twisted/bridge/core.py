@@ -455,7 +455,7 @@ class Bridge:
                 continue
             if self._effects:  # of the line before
                 self.performer.perform()
-            self._publish_line(CONTROLLER, line, reply)
+            self._publish_line(CONTROLLER, reply.masked or line, reply)
             if events:
                 self._registry.tell_all(events)  # before the reply, in the order of arrival
                 events = []

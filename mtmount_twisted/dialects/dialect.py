@@ -122,6 +122,10 @@ class ReplyEnvelope(Protocol):
     def sequence_id(self) -> int:
         """The sequence id of the command that it answers."""
 
+    @property
+    def masked(self) -> bytes | None:
+        """The line to be recorded, with a ``*`` for each character of a password; None if it had none."""
+
     def rewritten(self, sequence_id: int, source: int) -> bytes:
         """Return the reply's line to another commander: with the id and the source of its command."""
 

@@ -98,6 +98,17 @@ class Tma2022Tests(Tma2022Case):
         self.assertIn("*******", written)
         self.assertNotIn("hunter2", written)
 
+    def test_password_in_a_reply(self) -> None:
+        """A reply to a command that has a password among its parameters is masked likewise."""
+        self.send(self.csc, tma2022.commands.GetActualSettings(sequence_id=5))
+        end = replies.CmdSucceededReply(sequence_id=self.key(), commander=CSC).encode()[:-2]
+        self.link.say(end[:-2] + b',"Password":"hunter2"}}')
+        (told,) = self.csc.read()
+        self.assertEqual(json.loads(told)["parameters"]["sequenceId"], 5)
+        written = repr((self.journal.messages, self.journal.steps, self.journal.events, told))
+        self.assertIn("*******", written)
+        self.assertNotIn("hunter2", written)
+
     def test_settings_apart(self) -> None:
         """The settings, 38 kB, push no last value out: they are kept apart, and are stale after a loss."""
         settings = replies.DetailedSettingsAppliedReply(

@@ -95,6 +95,10 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     rest: bytes
 
     @property
+    def masked(self) -> None:
+        """None: this protocol has no passwords."""
+
+    @property
     def meaning(self) -> Meaning:
         """The meaning of the answer. A NoAck after an Ack means that the command failed."""
         return _MEANINGS[self.code]

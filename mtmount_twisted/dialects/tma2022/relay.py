@@ -179,7 +179,7 @@ def read_wanted(line: bytes) -> Commander:
 class ReplyEnvelope(Struct, frozen=True, gc=False):
     """Header of a reply to a command, and its line; see `dialect.ReplyEnvelope`.
 
-    :ivar line: the line as received.
+    :ivar line: the line as received; with a ``*`` for each character of a password.
     :ivar reason: the explanation as received.
     :ivar superseded_by_code: the code of the command that took over; 0 if it is not known.
     :ivar own_superseding: the id and the source of that command, as the receiver of the reply knows them.
@@ -193,6 +193,7 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     superseding_id: int = 0
     superseded_by_code: int = 0
     own_superseding: tuple[int, int] = (0, 0)
+    masked: bytes | None = None
 
     @property
     def meaning(self) -> Meaning:
@@ -361,6 +362,7 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
         reason if isinstance(reason, str) else "",
         header.superseding_sequence_id or 0,
         by if type(by) is int else 0,
+        masked=None if masked == line else masked,
     )
 
 
