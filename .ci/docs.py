@@ -27,6 +27,9 @@ A comment directly above a block is a mark:
 ``.. script``              each of its lines is one that ``mtmount-commander`` understands.
 ``.. anew``                it begins with the README's daemon, started anew.
 
+The examples of a page (``>>>``) are run by doctest. If they use names of a test, the page names the test in
+a comment: ``.. examples tested by: FILE``.
+
 If a page needs a daemon before it starts one, the README's is started. A block without a language, or of one
 that is not here, is an error, so that none is skipped. Where ``unshare`` works, all runs in a network of its
 own, so that the default ports are free.
@@ -77,7 +80,8 @@ FOREGROUND = re.compile(
     r"(?:twistd -n |\.venv/bin/)mtmount-(?:bridge|simulator)\b(?!.*--(?:check-config|help|version))[^\n]*$"
 )
 NEEDS_DAEMON = re.compile(r"mtmount-commander|mtmount-journal|127\.0\.0\.1:8080|30005|localhost:")
-SERVING = re.compile(r"the controller is connected|serving a commander on")
+SERVING = re.compile(r"the controller is connected|serving a commander( of \w+)? on")
+EXAMPLES_TESTED = re.compile(r"^\.\. examples tested by: (\S+)$", re.M)
 STOPPED = "Server Shut Down."
 ESCAPES = re.compile(r"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?|\r")
 PROMPT = re.compile(r"(CSC(?: \([^)]*\))?>) ?(.*)")
@@ -411,9 +415,13 @@ def read_all(pages: list[Path], wheels: str) -> bool:
             for block, wrong in reader.read(page):
                 counts["wrong" if wrong else "not run" if block.mark("not run") else "run"] += 1
                 if wrong:
-                    text = textwrap.indent(block.text.rstrip(), "    ")
-                    print(f"{block.page}:{block.line}: {block.language}:\n{text}\n{wrong}\n", flush=True)
-            if ">>> " in page.read_text(encoding="utf-8"):
+                    shown = textwrap.indent(block.text.rstrip(), "    ")
+                    print(f"{block.page}:{block.line}: {block.language}:\n{shown}\n{wrong}\n", flush=True)
+            text = page.read_text(encoding="utf-8")
+            tested = EXAMPLES_TESTED.search(text)
+            if tested is not None and not (ROOT / tested[1]).is_file():
+                raise SystemExit(f"{page.name}: no such test: {tested[1]}")
+            if ">>> " in text and tested is None:
                 command = [tree / ".venv/bin/python", "-m", "doctest", page]
                 failed = subprocess.run(command, cwd=tree, env=environment, check=False).returncode
                 counts["wrong" if failed else "run"] += 1
