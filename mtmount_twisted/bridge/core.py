@@ -511,6 +511,7 @@ class Bridge:
         """
         self._become(_State.ENDING)
         self._arbiter.give_no_grace()
+        self._dispatcher.lose_questions("the bridge ends")  # a mount that is silent delays nothing
         if self.pending:
             text = "%d commands in flight: waiting %g s for their ends"
             self._effects.append(Log(logging.INFO, text, (len(self.pending), seconds)))

@@ -267,9 +267,16 @@ class CommandDispatcher:
         """
         for command in self.pending:
             if client is None or command.client is client:
-                self._give_up(
-                    command, f"{'not sent' if command.state is WAITING else 'outcome unknown'}: {why}"
-                )
+                self._lose(command, why)
+
+    def lose_questions(self, why: str) -> None:
+        """End the questions of the bridge's own, whose answers it does not need any more."""
+        for command in self.pending:
+            if command.client is self.own and command.header.kind.recalls is not None:
+                self._lose(command, why)
+
+    def _lose(self, command: PendingCommand, why: str) -> None:
+        self._give_up(command, f"{'not sent' if command.state is WAITING else 'outcome unknown'}: {why}")
 
     def _give_up(self, command: PendingCommand, why: str) -> None:
         """End a command with a NoAck of the bridge, unless the command has ended already."""

@@ -96,6 +96,12 @@ class QuestionsTests(Tma2022Case):
         self.assertEqual((self.ask(self.eui, STATE), self.ask(self.eui, SETTINGS)), ([], []))
         self.assertEqual(len(self.sent()), 2)
 
+    def test_end_of_the_bridge(self) -> None:
+        """A mount that does not answer the questions does not delay the end of the bridge."""
+        drained = self.bridge.drain(10)
+        self.clock.pump([0.0] * 5)
+        self.successResultOf(drained)
+
     def test_changed_settings(self) -> None:
         """After a command that changes the settings, the mount is asked; the state comes from memory."""
         self.told(*self.questions)
