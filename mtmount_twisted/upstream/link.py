@@ -105,8 +105,9 @@ class ControllerLink(PairedSession):
         """End the link with a mount that speaks another dialect. Return the reason."""
         dialect = self._bridge.dialect.name
         why = (
-            f'{self._there} speaks {other.name}, and controller.dialect is "{dialect}": set '
-            f'controller.dialect = "{other.name}" and restart the bridge, or give another host or port'
+            f'{self._there} speaks {other.name}, and controller.dialect is "{dialect}": give the host and port '
+            f'of a mount that speaks {dialect}; or set controller.dialect = "{other.name}", if this version '
+            "accepts that, and restart the bridge"
         )
         if why != self._logged:
             self.log.error("%s: %s", self.name, why)

@@ -256,7 +256,10 @@ class LinkTests(BridgeTma2022Case):
             self.assertIsNone(self.simulator.commands.client)
         (error,) = [line for line in logged.output if line.startswith("ERROR")]
         self.assertIn("speaks tma2020", error)
-        self.assertIn('controller.dialect is "tma2022": set controller.dialect = "tma2020"', error)
+        self.assertIn(
+            'controller.dialect is "tma2022": give the host and port of a mount that speaks tma2022; or set ',
+            error,
+        )
         self.pass_time(2)
         self.assertEqual(self.service.bridge.epoch, 2)
 
