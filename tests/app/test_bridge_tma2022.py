@@ -279,3 +279,31 @@ class LinkTests(BridgeTma2022Case):
         self.pass_time(1.5)
         self.successResultOf(stopped)
         self.assertEqual(self.simulator.mount.commander, 0)
+
+
+class HeartbeatTests(BridgeTma2022Case):
+    """A mount that takes command away from a commander without a heartbeat."""
+
+    heartbeat_timeout = 5.0
+
+    def test_heartbeat(self) -> None:
+        """A commander that sends none keeps command, because the bridge sends them."""
+        csc = self.join_pair()
+        self.grant(csc)
+        self.pass_time(20)
+        csc.heard()
+        csc.send(5, MOVE)
+        self.pass_time(5)
+        self.assertEqual(csc.answers(), [("acknowledged", 5, 1), ("succeeded", 5, 1)])
+
+    def test_questions(self) -> None:
+        """A commander without command gets state and settings from the bridge, which asked the mount."""
+        csc, desk = self.join_pair(), self.join_port()
+        self.grant(csc)
+        desk.heard()
+        for question in (commands.StateInfo(), commands.GetActualSettings()):
+            desk.send(7, question)
+            codes = [message["id"] for message in desk.messages()]
+            self.assertEqual((codes[0], codes[-1]), (1, 3))
+            self.assertGreater(len(codes), 2)
+        self.assertEqual(codes, [1, 40, 3])

@@ -64,7 +64,12 @@ class CommanderEnd(PortEnd):
 
 
 class BridgeTma2022Case(SynchronousTestCase):
-    """A bridge; `csc` is a pair; `desk` is a port for commanders of source EUI, `hall` one for observers."""
+    """A bridge; `csc` is a pair; `desk` is a port for commanders of source EUI, `hall` one for observers.
+
+    :cvar heartbeat_timeout: the time after which the mount misses a heartbeat (s); 0 for none.
+    """
+
+    heartbeat_timeout = 0.0
 
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
@@ -114,7 +119,7 @@ class BridgeTma2022Case(SynchronousTestCase):
             host=HOST,
             command_port=port,
             telemetry_port=0,
-            heartbeat_timeout=0,
+            heartbeat_timeout=self.heartbeat_timeout,
             ready=True,
             log=QUIET,
             reactor=self.reactor,
