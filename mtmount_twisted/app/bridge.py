@@ -33,7 +33,13 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.standard_streams import say
 from mtmount_twisted.config import preflight
 from mtmount_twisted.config.loading import Config, check, default_config, load_file
-from mtmount_twisted.config.settings import WEB_ENDPOINT, Controller, PairCommander, WebSettings
+from mtmount_twisted.config.settings import (
+    WEB_ENDPOINT,
+    Controller,
+    JournalSettings,
+    PairCommander,
+    WebSettings,
+)
 from mtmount_twisted.errors import ConfigError, PairClosedError
 from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
 from mtmount_twisted.hosts import parse_host_and_port
@@ -206,7 +212,7 @@ def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommande
     return attrs.evolve(first, **given), *pairs[1:]
 
 
-def _journal(options: Any, journal: Any) -> Any:
+def _journal(options: Any, journal: JournalSettings) -> JournalSettings:
     if options["journal"] is None:
         return journal
     if options["journal"] == "none":
@@ -244,7 +250,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self,
         bridge: BridgeService,
         simulator: SimulatorService | None,
-        journal: Any,
+        journal: Journal | None,
         web: Any,
         needs_web: bool,
         log: logging.Logger,

@@ -11,9 +11,8 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
@@ -47,7 +46,7 @@ class ServiceManager:
     def __init__(
         self,
         environment: Mapping[str, str],
-        clock: Any,
+        clock: IReactorTime,
         log: logging.Logger,
         *,
         pid: int | None = None,

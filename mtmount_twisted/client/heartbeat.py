@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from mtmount_twisted.dialects.sources import Source
@@ -28,7 +29,7 @@ class Heartbeat:
     :param clock: clock for the interval, an ``IReactorTime``.
     """
 
-    def __init__(self, communicator: Communicator, clock: Any) -> None:
+    def __init__(self, communicator: Communicator, clock: IReactorTime) -> None:
         self._communicator = communicator
         self._make = communicator.dialect.heartbeat
         self._source = Source.CSC

@@ -20,6 +20,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from mtmount_twisted.dialects.dialect import Meaning, Outcome
@@ -141,7 +142,7 @@ class Mount:
         self,
         communicator: Communicator,
         *,
-        clock: Any = None,
+        clock: IReactorTime | None = None,
         ack_timeout: float | None = None,
         unknown_timeout: float | None = None,
     ) -> None:

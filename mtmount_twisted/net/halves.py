@@ -21,12 +21,12 @@ import random
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort, IReactorTime
 from twisted.internet.protocol import Factory, ReconnectingClientFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -115,12 +115,13 @@ class WriterFactory(ReconnectingClientFactory):
         self,
         make_writer: Callable[[], LineWriter],
         retry_interval: Callable[[], float],
-        clock: Any,
+        clock: IReactorTime,
         report_failure: Callable[[Failure, bool], None],
     ) -> None:
         self.make_writer = make_writer
         self.retry_interval = retry_interval
-        self.clock = clock
+        self.clock = cast(Any, clock)  # for the base class, which wants more of a reactor than it uses
+        self._clock = clock
         self.report_failure = report_failure
         self._made_at = 0.0
         self._short_lived = 0
@@ -133,15 +134,11 @@ class WriterFactory(ReconnectingClientFactory):
     def buildProtocol(self, addr: IAddress | None) -> LineWriter:
         self._bound.stop()
         self.resetDelay()  # type: ignore[no-untyped-call]
-        self._made_at = self._seconds()
+        self._made_at = self._clock.seconds()
         return self.make_writer()
 
-    def _seconds(self) -> float:
-        clock: Any = self.clock
-        return float(clock.seconds())
-
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
-        steady = self._seconds() - self._made_at >= STEADY_AFTER
+        steady = self._clock.seconds() - self._made_at >= STEADY_AFTER
         self._short_lived = 0 if steady else self._short_lived
         super().clientConnectionLost(connector, reason)  # type: ignore[no-untyped-call]
         self._short_lived += 1

@@ -29,9 +29,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 
 SILENCE = 4.25
 """Seconds without a sign from a peer that owes one. With `PERIOD` the sum is less than 5."""
@@ -79,7 +79,7 @@ def keep_alive(transport: object) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def watch_window(transport: Any, clock: IReactorTime) -> Callable[[], None]:
+def watch_window(transport: ITCPTransport, clock: IReactorTime) -> Callable[[], None]:
     """Abort a connection that we write on if its peer is gone, but not if the peer just does not read.
 
     :param transport: a connected transport, with `keep_alive` set. One without a TCP socket is not watched.

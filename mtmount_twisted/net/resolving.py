@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import ClientFactory, Protocol
@@ -144,7 +145,7 @@ class AttemptBound:
     Twisted's own time-out would be judged before an established connection is noticed (see `deadlines`).
     """
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._deadline: Deadline | None = None
 
@@ -314,7 +315,7 @@ class _Once(ClientFactory):
     noisy = False
     connector: NamedConnector
 
-    def __init__(self, clock: Any, factory: IProtocolFactory) -> None:
+    def __init__(self, clock: IReactorTime, factory: IProtocolFactory) -> None:
         self._clock = clock
         self._factory: Any = factory
         self._made: IDelayedCall | None = None

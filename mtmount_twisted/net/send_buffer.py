@@ -22,6 +22,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import (
+    IConsumer,
     IDelayedCall,
     IPushProducer,
     IReactorTime,
@@ -47,13 +48,13 @@ SYSTEM_BUFFER = 128 * 1024
 client is that far behind."""
 
 
-def bound_system_buffer(transport: Any) -> None:
+def bound_system_buffer(transport: object) -> None:
     """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below.
 
     A connection that is lost has no socket any more. The end of a TLS handshake may be read after the loss.
     """
     while ISSLTransport.providedBy(transport) and hasattr(transport, "transport"):
-        transport = transport.transport
+        transport = getattr(transport, "transport")
     if not getattr(transport, "connected", True):
         return
     handle = getattr(transport, "getHandle", lambda: None)()
@@ -138,12 +139,12 @@ class SendBuffer:
         """Backlog in bytes, without the bytes that the transport itself buffers."""
         return self._kept_bytes
 
-    def attach(self, transport: Any) -> None:
+    def attach(self, transport: IConsumer) -> None:
         """Write to this transport from now on, and take over its flow control. The backlog is empty."""
         self._forget(READY)
         self._transport = transport
         if self._at_once and IWriteDescriptor.implementedBy(type(transport)):
-            self._flush = transport.doWrite
+            self._flush = getattr(transport, "doWrite")
             self._flushed_at = -math.inf
         transport.registerProducer(self, True)
 

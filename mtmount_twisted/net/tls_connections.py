@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
@@ -54,7 +54,7 @@ class ServerConnection(BufferingTLSTransport):
         self.shaken_bytes = 0
         self.due = b""
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: ITransport) -> None:
         self.network = client_network(address_of(transport.getPeer()))
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
         self._begun = self.getHandle().get_state_string()  # type: ignore[no-untyped-call]

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.communicator import Communicator
@@ -40,7 +39,7 @@ class ReplyOutput:
     mount: SimulatedMount
     communicator: Communicator
 
-    def __init__(self, faults: Faults, clock: Any, log: logging.Logger) -> None:
+    def __init__(self, faults: Faults, clock: IReactorTime, log: logging.Logger) -> None:
         self._faults = faults
         self._clock = clock
         self._log = log

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -64,7 +65,7 @@ class Session:
         mount: Mount,
         output: Callable[[str], Any],
         *,
-        clock: Any,
+        clock: IReactorTime,
         source: Source = Source.CSC,
         own_commander: Callable[[], Awaitable[Commander]] | None = None,
         on_ask: Callable[[Commander | None], object] = lambda commander: None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -146,7 +147,7 @@ class Watch:
         ask: Ask,
         where: str,
         show: Show,
-        clock: Any,
+        clock: IReactorTime,
         own_port: Callable[[], int | None],
         *,
         is_guess: bool = False,

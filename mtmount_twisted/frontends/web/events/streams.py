@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Protocol, cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
@@ -129,7 +129,7 @@ class Stream:
 
     def begin(self) -> None:
         """Begin to send."""
-        self._send_buffer.attach(self.request)
+        self._send_buffer.attach(cast(IConsumer, self.request))
 
     def end(self) -> None:
         """Stop sending, and cancel the work for the stream."""
