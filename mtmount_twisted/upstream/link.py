@@ -105,8 +105,8 @@ class ControllerLink(PairedSession):
         """End the link with a mount that speaks another dialect. Return the reason."""
         dialect = self._bridge.dialect.name
         why = (
-            f'{self._there} speaks {other.name}, and controller.dialect is "{dialect}": give the host and port '
-            f'of a mount that speaks {dialect}; or set controller.dialect = "{other.name}", if this version '
+            f'{self._there} speaks {other.name}, and controller.dialect is "{dialect}": give the host and '
+            f'port of a mount that speaks {dialect}; or set controller.dialect = "{other.name}", if this version '
             "accepts that, and restart the bridge"
         )
         if why != self._logged:
