@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from copy import copy
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -40,6 +41,7 @@ from mtmount_twisted.errors import (
 )
 from mtmount_twisted.net.arguments import check_type
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.wire.messages import CommandMessage
 
@@ -55,16 +57,28 @@ LONGEST_TIMEOUT = 86_400.0
 """Longest time-out accepted from an Ack, in seconds; a longer one is cut to it. The bound is our own."""
 
 
+class CommandState(Enum):
+    """State of a `SentCommand`. One that the mount rejects ends without an Ack."""
+
+    SENT = "sent"
+    ACKED = "acked"
+    ENDED = "ended"
+
+
+SENT, ACKED, ENDED = CommandState
+
+_TABLE = {SENT: (ACKED, ENDED), ACKED: (ACKED, ENDED), ENDED: ()}
+
+
 class SentCommand:
     """A command that was sent, followed to its end.
 
     :ivar command: the command.
-    :ivar ended: True once the command has ended.
     """
 
     def __init__(self, command: CommandMessage, deadline: Deadline) -> None:
         self.command = command
-        self.ended = False
+        self._state = SENT
         self._handed_out = self._asked_for = False
         self._deadline = deadline
         self._duration: float | None = None
@@ -72,6 +86,11 @@ class SentCommand:
         self._error: CommandError | None = None
         self._acked: Waiters[float] = Waiters()
         self._done: Waiters[None] = Waiters()
+
+    @property
+    def ended(self) -> bool:
+        """True once the command has ended."""
+        return self._state is ENDED
 
     @property
     def acked(self) -> Deferred[float]:
@@ -106,12 +125,17 @@ class SentCommand:
                 " 'await mount.send(command).done', or '.acked' to wait for the Ack alone"
             )
 
+    @property
+    def _is_acked(self) -> bool:
+        return self._state is ACKED
+
     def _ack(self, duration: float) -> None:
+        self._state = next_state(_TABLE, self._state, ACKED)
         self._duration = duration
         self._acked.fire(duration)
 
     def _end(self, error: CommandError | None) -> None:
-        self.ended = True
+        self._state = next_state(_TABLE, self._state, ENDED)
         self._error = error
         if self._deadline.active():
             self._deadline.cancel()
@@ -309,7 +333,7 @@ class Mount:
 
     def _answered(self, sent: SentCommand, outcome: Outcome) -> None:
         meaning = outcome.meaning
-        if sent._duration is not None and outcome.after_ack is not None:
+        if sent._is_acked and outcome.after_ack is not None:
             meaning = outcome.after_ack
         if meaning is Meaning.ACKNOWLEDGED:
             sent._ack(outcome.timeout or 0.0)
@@ -319,7 +343,7 @@ class Mount:
                 sent._expected = min(self._deadlines.announced(outcome.timeout), LONGEST_TIMEOUT)
                 sent._deadline.reset(sent._expected + self._deadlines.done_margin)
         elif meaning is Meaning.SUCCEEDED:
-            if sent._duration is None:
+            if not sent._is_acked:
                 sent._ack(0.0)
             self._end(sent, None)
         else:
@@ -327,7 +351,7 @@ class Mount:
 
     def _time_out(self, sequence_id: int) -> None:
         sent = self._in_flight[sequence_id]
-        if sent._duration is not None:
+        if sent._is_acked:
             what = f"no Done within {sent._expected:g} s and {self._deadlines.done_margin:g} s more"
         else:
             what = f"no Ack within {self._deadlines.ack_of(sent.command.command_code):g} s"
