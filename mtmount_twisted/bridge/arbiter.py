@@ -449,7 +449,7 @@ class CommandArbiter:
         except ValueError:
             name = f"source {number}"
         why = f"the mount gave command to {name}"
-        self._log(logging.WARNING, "%s", why)
+        self._log(logging.WARNING, "the mount gave command to %s", name)
         self._end_grace()
         previous_holder, lease_number = self._lease.holder, self._lease.number
         if previous_holder is not None:
@@ -621,10 +621,11 @@ class CommandArbiter:
     def _lose(self, holder: IClient, why: str = "its holder is gone") -> None:
         rule = self._rules.on_loss
         if self._registry.is_here(holder) and not self._registry.sends_no_more(holder):
-            text = "%s sent no heartbeat in time: %s; nobody has command"
+            self._log(
+                logging.WARNING, "%s sent no heartbeat in time: %s; nobody has command", holder.name, rule
+            )
         else:
-            text = "%s did not return in time: %s; nobody has command"
-        self._log(logging.WARNING, text, holder.name, rule)
+            self._log(logging.WARNING, "%s did not return in time: %s; nobody has command", holder.name, rule)
         if rule == "stop":
             self._stop_all()
         self._release(why)
