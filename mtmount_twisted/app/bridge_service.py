@@ -146,6 +146,7 @@ class OpenPort:
             maybeDeferred(listening.stopListening)
         else:
             self.listening = listening
+            self._factory.accepts.limit(listening)
 
     def _failed(self, reason: Failure) -> None:
         self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"

@@ -21,6 +21,7 @@ from mtmount_twisted.hosts import client_network
 
 from .admission import address_of
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
+from .protocol import receive_little
 
 _log = Logger()
 
@@ -56,6 +57,7 @@ class ServerConnection(BufferingTLSTransport):
 
     def makeConnection(self, transport: ITransport) -> None:
         self.network = client_network(address_of(transport.getPeer()))
+        receive_little(transport)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
         self._begun = self.getHandle().get_state_string()  # type: ignore[no-untyped-call]
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, STEP_TIME, STEPS, HandshakeQueue, handshake_turns
+from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
 from mtmount_twisted.net.tls import Server, encrypted, load_credentials
 from mtmount_twisted.net.turns import Turns
 from tests.support.certificates import Authority
@@ -212,6 +213,10 @@ class TurnTests(HandshakeCase):
         self.assertEqual(peer.wire.producerState, "paused")
         self.clock.advance(TURN)
         self.assertEqual(peer.wire.producerState, "producing")
+
+    def test_little_is_received_at_once(self) -> None:
+        """Of records of one byte, which take long to decrypt, the socket receives few in a turn."""
+        self.assertEqual(self.connect(self.port).wire.bufferSize, RECEIVED_AT_ONCE)
 
     def test_gone(self) -> None:
         """Nothing is computed for a peer that has gone; the next has its turn."""

@@ -220,6 +220,19 @@ class CommanderTests(TurnsCase):
         self.pass_time(1)
         self.assertEqual(len(self.controller.heard()), 10)
 
+    def test_asks_for_the_holder(self) -> None:
+        """Of asks without end, which give command to its holder, a turn takes a few; each is answered."""
+        self.grant(self.csc)
+        pusher = self.join()
+        pusher.say(*[ask(number, 2, 1) for number in range(1, 301)])
+        for _ in range(3):
+            self.assertLessEqual(self.service.bridge.clients["desk/2"].in_flight, 3 * MOST)
+            self.reactor.advance(READ_EVERY)
+        for _ in range(40):
+            self.controller.serve()
+            self.pass_time(0.05)
+        self.assertEqual(len([line for line in pusher.heard() if line.startswith(b"2\n")]), 300)
+
     def test_end_of_its_lines(self) -> None:
         """One that half-closes behind its moves receives the refusal of each, and is closed then."""
         pusher = self.join()

@@ -125,8 +125,14 @@ class CommandQueue:
             line, _, header = waiting.popleft()
             in_flight = client.in_flight
             yield line, header
-            if client.in_flight <= in_flight and not self._has_command:
+            if not self._has_command and (client.in_flight <= in_flight or self._is_ask(line, header)):
                 self._refused += max(LEAST, len(line))
+
+    def _is_ask(self, line: bytes, header: CommandEnvelope | None) -> bool:
+        if header is None:
+            with suppress(LineError):
+                header = self._bridge.dialect.read_command(line)
+        return header is not None and header.kind.is_ask
 
     def _dispatch_stops(self) -> None:
         """Dispatch the stops that wait, except behind an ask, which may decide on them, or bad lines."""

@@ -22,11 +22,12 @@ from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.hosts import host_and_port, plain_address
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
+from mtmount_twisted.net.accepts import SlowAccepts
 from mtmount_twisted.net.admission import address_of, admits, networks
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
-from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader
+from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader, receive_little
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import bound_system_buffer
 from mtmount_twisted.net.waiting import Waiters
@@ -157,6 +158,7 @@ class PortClient:
         self.address = _peer_address(peer)
         self.send = self._send_buffer.send
         bound_system_buffer(reader.transport)
+        receive_little(reader.transport)
         self._send_buffer.attach(reader.transport)
         self._limited_log.info("%s: connected", self.name)
         reader.limit_unfinished(self._clock, LINE_TIME)
@@ -277,6 +279,7 @@ class PortFactory(Factory[Protocol]):
     :ivar unproven: the connections whose handshake is not over, oldest first.
     :ivar name: the port's name in the configuration.
     :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.
+    :ivar accepts: limits how many connections the listening socket accepts at once.
     """
 
     noisy = False
@@ -288,6 +291,7 @@ class PortFactory(Factory[Protocol]):
         self._peers_log = RateLimitedLog(shared.reactor, shared.log)
         self.limited_log = RateLimitedLog(shared.reactor, shared.log, A_FEW)
         self._allowed = networks(settings.allow)
+        self.accepts = SlowAccepts(shared.reactor)
         self.unproven: dict[Unproven, None] = {}
         self.places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
         self.terminator = shared.bridge.dialect.terminator
@@ -305,7 +309,8 @@ class PortFactory(Factory[Protocol]):
         return HalfCloseReader(self.make_numbered_client(), self.terminator)
 
     def admits(self, peer: IAddress | None) -> bool:
-        """Return True if a peer at this address may connect. Log a refusal."""
+        """Return True if a peer that has just connected is let in. Log a refusal."""
+        self.accepts.accepted()
         if self._allowed and not admits(self._allowed, address_of(peer)):
             why = "it is not on the list"
         else:
@@ -355,6 +360,7 @@ class PortFactory(Factory[Protocol]):
 
     def close(self, why: str) -> Deferred[None]:
         """Close all connections. The Deferred fires when those of the clients are gone."""
+        self.accepts.close()
         for reader in tuple(self.unproven):
             reader.abort()
         closing = [client.close(why) for client in tuple(self.connected)]

@@ -32,6 +32,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
+from mtmount_twisted.net.accepts import SlowAccepts
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.waiting import Waiters
@@ -50,12 +51,6 @@ MAX_FRAMING = 8192
 
 EAGER = 16_384
 """The most unread bytes of one connection; beyond it the connection receives no more until some are read."""
-
-ACCEPTS = 2
-"""The most connections that are accepted in one turn of the reactor; the others wait in the system's queue.
-
-Twisted accepts 100 and more. So many at once would displace a user's connection before its request is read.
-"""
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 """A request target that is a whole URL (RFC 9112, 3.2.2)."""
@@ -494,8 +489,7 @@ class WebSite(http.HTTPFactory):
         self._waiting: deque[WebRequest] = deque()  # at most one of each connection
         self._commanding: deque[WebRequest] = deque()  # requests that may stop the mount; they go first
         self._next: IDelayedCall | None = None  # the next turn, if this one has answered a request
-        self._port: IListeningPort | None = None
-        self._limiting: IDelayedCall | None = None
+        self._accepts = SlowAccepts(reactor)
         self._closing = False
         self._gone: Waiters[None] = Waiters()
 
@@ -510,23 +504,15 @@ class WebSite(http.HTTPFactory):
         """Close nothing, because `startFactory` opens nothing."""
 
     def accept_slowly(self, port: IListeningPort) -> None:
-        """Accept at most `ACCEPTS` connections in a turn of the reactor, from now on.
+        """Accept few connections in a turn of the reactor, from now on; see `SlowAccepts.limit`.
 
-        :param port: the port of this site. A port without the attribute is left alone.
+        :param port: the port of this site.
         """
-        if hasattr(port, "numberAccepts"):
-            self._port = port
-            self._limit_accepts()
-
-    def _limit_accepts(self) -> None:
-        self._limiting = None
-        # Twisted raises this number by 20 when it has accepted as many (tcp.Port.doRead).
-        setattr(self._port, "numberAccepts", ACCEPTS)
+        self._accepts.limit(port)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:  # type: ignore[override]
         """Return the protocol of a connection; None, by which Twisted closes it, if there are too many."""
-        if self._port is not None and self._limiting is None:
-            self._limiting = self.reactor.callLater(0, self._limit_accepts)
+        self._accepts.accepted()
         # The clients of a unix: socket have no address; only the total bounds them.
         address = str(getattr(addr, "host", ""))
         connection = Connection()
@@ -594,11 +580,10 @@ class WebSite(http.HTTPFactory):
         self._waiting.clear()
         self._commanding.clear()
         self.input_turns.close()
-        self._port = None
-        for timer in (self._next, self._limiting):
-            if timer is not None:
-                timer.cancel()
-        self._next = self._limiting = None
+        self._accepts.close()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         if not self.connections:
             return succeed(None)
         gone = self._gone.wait()
