@@ -442,7 +442,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     verbose = bool(options["verbose"])
-    log = daemon.begin(reactor, verbose)
+    log = daemon.begin_log(reactor, verbose)
     config = _on_this_machine(options, options.config, log)
     journal = None
     if config.journal.enabled:

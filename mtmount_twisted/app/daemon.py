@@ -404,7 +404,7 @@ class DaemonService(Service):
             log.exception("can't notify systemd that the daemon ends")
 
 
-def begin(reactor: Any, verbose: bool) -> logging.Logger:
+def begin_log(reactor: Any, verbose: bool) -> logging.Logger:
     """Set up the log, and make the reactor's timers follow the monotonic clock. Call this first in a daemon.
 
     Twisted's timers otherwise follow the wall clock, and a clock set back by an hour would delay the stop of

@@ -188,7 +188,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    log = daemon.begin(reactor, bool(options["verbose"]))
+    log = daemon.begin_log(reactor, bool(options["verbose"]))
     if options["dialect"] == "tma2022":
         return _make_service_tma2022(options, reactor, log)
     found = look_up([options["reply-host"], options["listen"]])

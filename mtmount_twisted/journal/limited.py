@@ -71,7 +71,7 @@ class _Bucket:
     most: int
     filled: float
 
-    def take(self, now: float) -> bool:
+    def take_row(self, now: float) -> bool:
         """Take one row at a time of the clock (s); return False if there is none."""
         self.rows = min(float(self.most), self.rows + (now - self.filled) * ROW_RATE)
         self.filled = now
@@ -171,7 +171,7 @@ class RecordLimiter:
 
     def _admits(self, peer: str, size: int) -> bool:
         session = self._sessions.get(peer)
-        if session is not None and not session.burst.take(self._clock.seconds()):
+        if session is not None and not session.burst.take_row(self._clock.seconds()):
             self._counts["omitted"] += 1
             self._omit(session.omitted, 1, size)
             return False
@@ -194,7 +194,7 @@ class RecordLimiter:
 
     def _has_row(self, peer: str) -> bool:
         now, session = self._clock.seconds(), self._sessions.get(peer)
-        return self._port(peer).burst.take(now) or (session is not None and session.saved.take(now))
+        return self._port(peer).burst.take_row(now) or (session is not None and session.saved.take_row(now))
 
     def _omit(self, tally: _Tally, rows: int, size: int) -> None:
         tally.add(rows, size)

@@ -174,7 +174,7 @@ class Waiting:
         except IndexError:  # no record waits, perhaps since this very moment
             return None
 
-    def take(self) -> Batch:
+    def take_batch(self) -> Batch:
         """Return the oldest `BATCH_ROWS` waiting rows, by table. On the journal's thread.
 
         The rows count as memory until the call of `free`.
@@ -313,7 +313,7 @@ class Writer:
 
     def _fill_batch(self) -> bool:
         """Take waiting rows unless unwritten pieces remain; return False if there are no rows at all."""
-        if not self._pieces and any(batch := self._waiting.take()):
+        if not self._pieces and any(batch := self._waiting.take_batch()):
             self._pieces += pieces_of(batch, self.keeper.batch_bytes)
         return bool(self._pieces)
 

@@ -77,10 +77,10 @@ class ReceiveQueue(Generic[T]):
         return dropped
 
     def may_take(self) -> bool:
-        """Return True if there is a line and no read waits, so that `take` is fair."""
+        """Return True if there is a line and no read waits, so that `take_message` is fair."""
         return bool(self.lines) and not self.readers.waiting
 
-    def take(self) -> T:
+    def take_message(self) -> T:
         """Return the next message. There must be one."""
         line = self.lines.popleft()
         if self.paused and len(self.lines) <= self._limit // 2:
@@ -94,7 +94,7 @@ class ReceiveQueue(Generic[T]):
             return self.readers.wait()
         self._direct += self.serving
         try:
-            return succeed(self.take())
+            return succeed(self.take_message())
         except Exception:
             return fail()
 
@@ -113,7 +113,7 @@ class ReceiveQueue(Generic[T]):
 
     def _serve_one(self, reader: Deferred[T]) -> None:
         try:
-            message = self.take()
+            message = self.take_message()
         except Exception:
             reader.errback()
         else:
@@ -144,7 +144,7 @@ class Messages(Generic[T]):
 
     async def __anext__(self) -> T:
         if self._inbox.may_take():
-            return self._inbox.take()
+            return self._inbox.take_message()
         try:
             return await self._read()
         except (PairClosedError, NotConnectedError):

@@ -494,7 +494,7 @@ class Faults:
             self.injected["refusal"] += 1
             self.changed()
 
-    def said(self, reply: Encodable) -> list[Piece]:
+    def pieces_of(self, reply: Encodable) -> list[Piece]:
         """Return the output for a reply of the mount. The only fault that affects events is silence."""
         if self.silent:
             return []

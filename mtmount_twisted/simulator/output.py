@@ -52,7 +52,7 @@ class ReplyOutput:
             self.written = self.communicator.write(reply).addErrback(self._dropped, repr(reply))
             return
         later = []
-        for piece in self._faults.said(reply):
+        for piece in self._faults.pieces_of(reply):
             if piece.delay or piece.then is not None:
                 later.append(piece)
             else:

@@ -251,7 +251,7 @@ class ListenTests(DaemonCase):
 
 
 class BeginTests(SynchronousTestCase):
-    """`begin`."""
+    """`begin_log`."""
 
     def setUp(self) -> None:
         log = logging.getLogger(ROOT)
@@ -261,15 +261,15 @@ class BeginTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """Its log is the package's, with debug only if it is asked for."""
-        self.assertFalse(daemon.begin(Clock(), False).isEnabledFor(logging.DEBUG))
-        log = daemon.begin(Clock(), True)
+        self.assertFalse(daemon.begin_log(Clock(), False).isEnabledFor(logging.DEBUG))
+        log = daemon.begin_log(Clock(), True)
         self.assertTrue(log.isEnabledFor(logging.DEBUG))
         self.assertEqual(log.name, "mtmount_twisted")
 
     def test_monotonic(self) -> None:
         """Deadlines no longer follow the wall clock."""
         reactor = Clock()
-        daemon.begin(reactor, False)
+        daemon.begin_log(reactor, False)
         before = time.monotonic()
         self.assertTrue(before <= reactor.seconds() <= time.monotonic())
         self.assertGreaterEqual(reactor.callLater(10, print).getTime(), before + 10)
@@ -278,7 +278,7 @@ class BeginTests(SynchronousTestCase):
         """A reactor that has timers already keeps its clock, by which they are due."""
         reactor = Clock()
         reactor.callLater(5, print)
-        daemon.begin(reactor, False)
+        daemon.begin_log(reactor, False)
         self.assertEqual(reactor.seconds(), 0)
 
 

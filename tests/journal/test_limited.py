@@ -170,11 +170,11 @@ class ReserveTests(SynchronousTestCase):
         for privileged in (False, True):
             for _ in range(110):
                 self.records.change("connected", "hall/1", 1, "", privileged=privileged)
-        batch = self.waiting.take()
+        batch = self.waiting.take_batch()
         self.waiting.free([row for table in batch for row in table])
         for privileged in (False, True):
             self.records.change("connected", "hall/1", 1, "", privileged=privileged)
-        gaps = [row[-1].partition(" lost")[0] for row in self.waiting.take()[2] if row[2] == "gap"]
+        gaps = [row[-1].partition(" lost")[0] for row in self.waiting.take_batch()[2] if row[2] == "gap"]
         self.assertEqual(gaps, ["59 rows of clients without rights", "60 rows"])
         self.assertFalse(self.waiting.losing)
 

@@ -62,7 +62,7 @@ class WaitingTests(SynchronousTestCase):
 
     def take(self) -> list[tuple[Any, ...]]:
         """All that waits, as if it were written."""
-        batch = self.waiting.take()
+        batch = self.waiting.take_batch()
         rows = sorted(row for table in batch for row in table)
         self.waiting.free(rows)
         return rows
@@ -88,7 +88,7 @@ class WaitingTests(SynchronousTestCase):
         """What was taken and is not yet written still counts, and so does its age."""
         self.assertEqual((self.waiting.pending, self.waiting.oldest), (0, None))
         self.record(2)
-        batch = self.waiting.take()
+        batch = self.waiting.take_batch()
         self.record()
         self.assertEqual((self.waiting.pending, self.waiting.oldest), (3, START))
         self.waiting.free(batch[0])
@@ -123,7 +123,7 @@ class WaitingTests(SynchronousTestCase):
     def test_gap_waits_until_there_is_room(self) -> None:
         """Rows are kept again when half of the room is free, so that there is one gap and not many."""
         self.record(12)
-        first = self.waiting.take()
+        first = self.waiting.take_batch()
         self.waiting.free(first[0][:3])
         self.record()
         self.assertEqual(self.waiting.lost, 2)
@@ -141,7 +141,7 @@ class WaitingTests(SynchronousTestCase):
         records.change("connected", "CSC", 1)
         sizes = []
         for _ in range(3):
-            batch = waiting.take()
+            batch = waiting.take_batch()
             waiting.free([row for table in batch for row in table])
             sizes.append([len(table) for table in batch])
         self.assertEqual(sizes, [[BATCH_ROWS, 0, 0], [0, 1, 1], [0, 0, 0]])

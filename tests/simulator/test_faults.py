@@ -71,7 +71,7 @@ class FaultCase(SynchronousTestCase):
 
     def said(self, faults: Faults, *replies: Reply) -> list[Piece]:
         """All that goes out for these replies."""
-        return [piece for reply in replies for piece in faults.said(reply)]
+        return [piece for reply in replies for piece in faults.pieces_of(reply)]
 
     def outcome(self, *faults: Fault, command: c.Command | None = None) -> list[Piece]:
         """What goes out for a command that is acknowledged and done."""
@@ -116,7 +116,7 @@ class KindTests(FaultCase):
         """A refusal can be missing, too, and what is not a refusal is not."""
         command, faults = c.Enable(), Faults([Fault("missing", reply="noack")])
         faults.commanded(command)
-        self.assertEqual(faults.said(no_ack(command)), [])
+        self.assertEqual(faults.pieces_of(no_ack(command)), [])
         self.assertEqual(self.outcome(Fault("missing", reply="noack")), plain(self.ack, self.done))
 
     def test_wrong_id(self) -> None:
@@ -132,7 +132,7 @@ class KindTests(FaultCase):
         track = c.AzimuthAxisTrack(position=0, velocity=0, tai=0)
         faults = Faults([Fault("done_first")])
         faults.commanded(track)
-        self.assertEqual(faults.said(ack(track)), plain(ack(track)))
+        self.assertEqual(faults.pieces_of(ack(track)), plain(ack(track)))
         self.assertTrue(faults.are_none)
 
     def test_swapped(self) -> None:
@@ -150,12 +150,12 @@ class KindTests(FaultCase):
         for kind in ("alarm", "warning"):
             command, faults = c.AzimuthAxisMove(position=1), Faults([Fault(kind, seconds=3)])
             faults.commanded(command)
-            acked, piece = faults.said(ack(command))
+            acked, piece = faults.pieces_of(ack(command))
             self.assertEqual(acked, plain(ack(command))[0])
             assert isinstance(piece.then, Alarm)
             self.assertEqual((piece.delay, piece.then.is_warning), (3, kind == "warning"))
             self.assertTrue(faults.is_due(piece.then))
-            faults.said(done(command))
+            faults.pieces_of(done(command))
             self.assertFalse(faults.is_due(piece.then))
             self.assertEqual(faults.injected, {kind: 1})
 
@@ -163,7 +163,7 @@ class KindTests(FaultCase):
         """A command that is refused has no middle."""
         command, faults = c.Enable(), Faults([Fault("alarm")])
         faults.commanded(command)
-        self.assertEqual(faults.said(no_ack(command)), plain(no_ack(command)))
+        self.assertEqual(faults.pieces_of(no_ack(command)), plain(no_ack(command)))
 
     def test_garbage(self) -> None:
         """A line that is no reply comes before the reply."""
@@ -222,14 +222,14 @@ class KindTests(FaultCase):
     def test_silence(self) -> None:
         """Nothing is said any more, events included, until that is over."""
         self.assertEqual(self.outcome(Fault("silence")), [])
-        self.assertEqual(self.faults.said(QUIET_STATE), [])
+        self.assertEqual(self.faults.pieces_of(QUIET_STATE), [])
         self.faults.clear()
-        self.assertEqual(self.faults.said(QUIET_STATE), plain(QUIET_STATE))
+        self.assertEqual(self.faults.pieces_of(QUIET_STATE), plain(QUIET_STATE))
 
     def test_events_pass(self) -> None:
         """But for silence, events are left alone."""
         faults = Faults([Fault(kind) for kind in KINDS.keys() - TROUBLES if kind != "silence"])
-        self.assertEqual(faults.said(QUIET_STATE), plain(QUIET_STATE))
+        self.assertEqual(faults.pieces_of(QUIET_STATE), plain(QUIET_STATE))
 
 
 class WhichTests(FaultCase):
@@ -240,8 +240,8 @@ class WhichTests(FaultCase):
         found = []
         for command in commands:
             faults.commanded(command)
-            found.append(not faults.said(ack(command)))
-            faults.said(done(command))
+            found.append(not faults.pieces_of(ack(command)))
+            faults.pieces_of(done(command))
         return found
 
     def test_count(self) -> None:
@@ -273,8 +273,8 @@ class WhichTests(FaultCase):
         first, second = (c.Enable(sequence_id=5, source=source) for source in (Source.CSC, Source.EUI))
         faults.commanded(first)
         faults.commanded(second)
-        self.assertEqual(faults.said(ack(second)), plain(ack(second)))
-        self.assertEqual(faults.said(ack(first)), [])
+        self.assertEqual(faults.pieces_of(ack(second)), plain(ack(second)))
+        self.assertEqual(faults.pieces_of(ack(first)), [])
 
     def test_silence_from_a_command_on(self) -> None:
         """Silence with a condition begins with the first command that it is for."""
@@ -294,7 +294,7 @@ class WhichTests(FaultCase):
         command = c.Enable()
         faults.commanded(command)
         faults.clear()
-        self.assertEqual(faults.said(ack(command)), plain(ack(command)))
+        self.assertEqual(faults.pieces_of(ack(command)), plain(ack(command)))
 
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -333,13 +333,13 @@ class AnyFaultsTests(SynchronousTestCase):
         pieces = []
         for command, is_refused in zip(commands, refused, strict=True):
             for reply in [no_ack(command)] if is_refused else [ack(command), QUIET_STATE, done(command)]:
-                pieces += faults.said(reply)
+                pieces += faults.pieces_of(reply)
         for piece in pieces:
             self.assertTrue(piece.delay >= 0 and (piece.data or piece.then), piece)
         faults.clear()
         self.assertEqual((faults.are_none, faults.in_force), (True, ()))
         for command in commands:
-            self.assertEqual(faults.said(ack(command)), plain(ack(command)))
+            self.assertEqual(faults.pieces_of(ack(command)), plain(ack(command)))
 
 
 class ParsingTests(SynchronousTestCase):

@@ -70,7 +70,7 @@ class AlarmTests(SynchronousTestCase):
         bench = Bench()
         bench.ask(c.ElevationMove(position=10))
         before = len(bench.said)
-        bench.mount.alarms.begin(FAULT)
+        bench.mount.alarms.begin_alarm(FAULT)
         said = bench.said[before:]
         [error], [failed] = of_type(said, r.ErrorReply), of_type(said, r.CmdFailedReply)
         self.assertEqual(
@@ -94,8 +94,8 @@ class AlarmTests(SynchronousTestCase):
         """A warning begins and ends, and the device works on."""
         bench = Bench()
         entry = first(WARNING, 400)
-        bench.mount.alarms.begin(entry)
-        bench.mount.alarms.begin(entry)
+        bench.mount.alarms.begin_alarm(entry)
+        bench.mount.alarms.begin_alarm(entry)
         bench.mount.alarms.end(entry)
         self.assertEqual([reply.active for reply in of_type(bench.said, r.WarningReply)], [True, False])
         self.assertEqual(bench.mount.elevation.power_state, PowerState.ON)
@@ -103,7 +103,7 @@ class AlarmTests(SynchronousTestCase):
     def test_state_has_alarms(self) -> None:
         """2502 repeats what is present or latched, before its end."""
         bench = Bench()
-        bench.mount.alarms.begin(FAULT)
+        bench.mount.alarms.begin_alarm(FAULT)
         said = bench.ask(c.StateInfo())
         self.assertEqual(names(said)[-2:], ["ErrorReply", "CmdSucceededReply"])
 
@@ -111,7 +111,7 @@ class AlarmTests(SynchronousTestCase):
         """Each alarm can be raised, ended, and forgotten or reset; then its device can be turned on."""
         for entry in entries():
             bench = Bench()
-            bench.mount.alarms.begin(entry)
+            bench.mount.alarms.begin_alarm(entry)
             bench.mount.alarms.forget()
             for command in (c.BothAxesResetAlarm, c.CameraCableWrapResetAlarm, c.OilSupplySystemResetAlarm):
                 bench.ask(command())
@@ -300,7 +300,7 @@ class FaultTests(WireCase):
         faults = Faults([Fault("long", size=200)], generation=TMA2022)
         command = c.AzimuthStop(sequence_id=3)
         faults.commanded(command)
-        long, _ = faults.said(r.CmdAcknowledgedReply(sequence_id=3, commander=Source.CSC, timeout=1))
+        long, _ = faults.pieces_of(r.CmdAcknowledgedReply(sequence_id=3, commander=Source.CSC, timeout=1))
         self.assertEqual(len(long.data), 202)
         self.assertIsInstance(tma2022.decode_reply(long.data[:-2]), r.StateInfoReply)
 
@@ -309,7 +309,7 @@ class FaultTests(WireCase):
         faults = Faults([Fault("garbage")], generation=TMA2022)
         command = c.AzimuthStop(sequence_id=3)
         faults.commanded(command)
-        garbage, _ = faults.said(r.CmdAcknowledgedReply(sequence_id=3, commander=Source.CSC, timeout=1))
+        garbage, _ = faults.pieces_of(r.CmdAcknowledgedReply(sequence_id=3, commander=Source.CSC, timeout=1))
         with self.assertRaises(LineError):
             tma2022.decode_reply(garbage.data[:-2])
 

@@ -91,7 +91,7 @@ class AnyCommandsTests(SynchronousTestCase):
             elif isinstance(step, float):
                 bench.wait(step)
             elif step in entries():
-                bench.mount.alarms.begin(step)
+                bench.mount.alarms.begin_alarm(step)
             else:
                 bench.mount.set_interlock(*step)
             self.check_axes(bench)

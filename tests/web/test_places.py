@@ -29,7 +29,7 @@ class PlacesTests(SynchronousTestCase):
     def come(self, host: str) -> Held | None:
         """A connection from an address; None if it is refused."""
         held = Held()
-        held.place = self.places.take(held, host)
+        held.place = self.places.take_place(held, host)
         self.clock.advance(GRACE)
         return None if held.place is None else held
 
@@ -156,10 +156,10 @@ class PlacesTests(SynchronousTestCase):
         for _ in range(7):
             self.observe("")
         newest = Held()
-        newest.place = self.places.take(newest, "")
+        newest.place = self.places.take_place(newest, "")
         for _ in range(20):
             other = Held()
-            other.place = self.places.take(other, "")
+            other.place = self.places.take_place(other, "")
             while self.closed:
                 self.assertIsNot(self.closed[0], newest)
                 self.go(self.closed.pop(0))
@@ -219,7 +219,7 @@ class PlacesTests(SynchronousTestCase):
         places = Places(10**6, 8, self.clock.seconds, self.closed.append)
         for number in range(MAX_KNOWN + 1):
             held = Held()
-            place = places.take(held, f"10.0.{number // 250}.{number % 250}")
+            place = places.take_place(held, f"10.0.{number // 250}.{number % 250}")
             assert place is not None
             places.accept(place, True)
             places.give_back(place)

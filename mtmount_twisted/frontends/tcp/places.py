@@ -60,7 +60,7 @@ class PortPlaces(Generic[Client]):
         """True if no place is left."""
         return self.held >= self._total
 
-    def take(self, client: Client, host: str) -> None:
+    def take_place(self, client: Client, host: str) -> None:
         """Give a place to a client whose connection is up.
 
         :param host: the peer's address; empty if it has none.

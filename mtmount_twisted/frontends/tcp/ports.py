@@ -154,7 +154,7 @@ class PortClient:
         peer = reader.transport.getPeer()
         self._become(CONNECTED)
         self._reader = reader
-        self._places.take(self, address_of(peer))
+        self._places.take_place(self, address_of(peer))
         self.address = _peer_address(peer)
         self.send = self._send_buffer.send
         bound_system_buffer(reader.transport)

@@ -61,7 +61,7 @@ class Alarms:
         self._tai = tai
         self._conditions: dict[Entry, _Condition] = {}
 
-    def begin(self, entry: Entry) -> None:
+    def begin_alarm(self, entry: Entry) -> None:
         """Begin a condition. An alarm turns its device off. If it is present, nothing happens."""
         condition = self._conditions.setdefault(entry, _Condition(is_active=False))
         if condition.is_active:

@@ -306,7 +306,7 @@ class SimulatedMount:
         for bit, (subsystem, number) in ALARM_OF_EFFECT.items():
             entry = find(ALARM, subsystem, number)
             if effects >> bit & 1:
-                self.alarms.begin(entry)
+                self.alarms.begin_alarm(entry)
             else:
                 self.alarms.end(entry)
 
@@ -317,7 +317,7 @@ class SimulatedMount:
             axis.raise_alarm("Tracking timed out")
         else:
             entry = find(ALARM, *number)
-            self.alarms.begin(entry)
+            self.alarms.begin_alarm(entry)
             self.alarms.end(entry)
 
     def send_settings(self) -> Plan:

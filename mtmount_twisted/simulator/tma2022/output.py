@@ -104,7 +104,7 @@ class ReplyOutput:
             self._send(reply.encode())
             return
         later = []
-        for piece in self._faults.said(reply):
+        for piece in self._faults.pieces_of(reply):
             # A trouble must not come in the middle of the mount's work on the command.
             if piece.delay or isinstance(piece.then, Alarm | Trouble):
                 later.append(piece)
@@ -124,7 +124,7 @@ class ReplyOutput:
 
         self._call_later(max(0.0, since + pieces[0].delay - self._clock.seconds()), due)
 
-    def begin(self, fault: Fault) -> None:
+    def begin_fault(self, fault: Fault) -> None:
         """Begin a fault of the mount itself, after its delay."""
         self._call_later(fault.seconds, self._begin, fault)
 
@@ -155,7 +155,7 @@ class ReplyOutput:
             self._condition(entry_of(fault), fault.lasts)
 
     def _condition(self, entry: Entry, lasts: float) -> None:
-        self.mount.alarms.begin(entry)
+        self.mount.alarms.begin_alarm(entry)
         self._call_later(lasts, self.mount.alarms.end, entry)
 
     def _call_later(self, delay: float, function: Callable[..., object], *args: Any) -> None:

@@ -117,7 +117,7 @@ class SimulatorService(Service):
             self._look.start(self._event_period, now=False)
         for fault in self.faults.in_force:
             if fault.is_trouble and not fault.selects:
-                self._output.begin(fault)
+                self._output.begin_fault(fault)
 
     def _listen(self, reactor: Any) -> None:
         for port, factory in zip(self._wanted_ports, (self.commands, self.telemetry)):
@@ -204,7 +204,7 @@ class SimulatorService(Service):
 
     def _fault_began(self, fault: Fault) -> None:
         if self.running:
-            self._output.begin(fault)
+            self._output.begin_fault(fault)
 
     def _faults_cleared(self) -> None:
         if self.running:

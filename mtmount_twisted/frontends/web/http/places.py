@@ -84,7 +84,7 @@ class Places(Generic[C]):
     def __len__(self) -> int:
         return self._count
 
-    def take(self, connection: C, host: str) -> Place[C] | None:
+    def take_place(self, connection: C, host: str) -> Place[C] | None:
         """Give a connection a place, and make room for the next one.
 
         :param host: the peer's address; empty if it has none.

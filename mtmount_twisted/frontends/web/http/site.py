@@ -517,7 +517,7 @@ class WebSite(http.HTTPFactory):
         address = str(getattr(addr, "host", ""))
         connection = Connection()
         connection.site = self
-        place = None if self._closing else self._places.take(connection, address)
+        place = None if self._closing else self._places.take_place(connection, address)
         if place is None:
             self.refused += 1
             self._limited_log.warning("web: too many connections, refusing %s", address or "one more")
