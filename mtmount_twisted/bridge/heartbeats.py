@@ -1,7 +1,7 @@
 """The heartbeat: the sign of life of the holder of command, to the controller and to the bridge.
 
 While a client has command and the controller has granted it, the bridge sends the controller a heartbeat
-every second ("HEARTBEAT" in the protocol tma2022), in the time of grace too. The heartbeats of commanders end
+every second (protocol-tma2022.rst, "Command"), in the time of grace too. The heartbeats of commanders end
 here: after its first one in a lease, a holder that sends none for `LONGEST_SILENCE` counts as gone.
 
 Next to read: `arbiter`, which says when the heartbeat runs, and ends the lease of a silent holder.

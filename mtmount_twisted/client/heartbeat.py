@@ -1,6 +1,6 @@
 """`Heartbeat`: the sign of life that a tma2022 mount expects every second from its commander.
 
-If the commander that has command sends none for 5 s, the mount faults ("HEARTBEAT" in the protocol's page).
+If the commander that has command sends none for 5 s, the mount faults (protocol-tma2022.rst, "Command").
 `mount.Mount` reports what it sends and reads. The bytes are the dialect's.
 
 Next to read: `mount`.
@@ -20,7 +20,7 @@ from mtmount_twisted.wire.messages import CommandMessage
 from .communicator import Communicator
 
 INTERVAL = 1.0
-"""Time between two heartbeats in seconds ("HEARTBEAT")."""
+"""Time between two heartbeats in seconds (protocol-tma2022.rst, "Command")."""
 
 
 class Heartbeat:

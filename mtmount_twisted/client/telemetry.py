@@ -38,7 +38,8 @@ from mtmount_twisted.net.duplex import DuplexConnection
 T = TypeVar("T")
 
 SILENCE = 1.0
-"""Time in seconds without telemetry that counts as silence (``protocol-tma2022.rst``, "Telemetry")."""
+"""Time in seconds without telemetry that counts as silence (``protocol-tma2022.rst``, "Time-outs and
+losses")."""
 
 OFFSET_INTERVAL = 1.0
 """Time in seconds over which the clock offset is measured; the observatory's client reports it as often."""

@@ -72,7 +72,7 @@ steps = st.lists(
 
 
 class AnyCommandsTests(SynchronousTestCase):
-    """The rules of ``protocol-tma2022.rst``, "What happens to a command", for any sequence."""
+    """The rules of ``protocol-tma2022.rst``, "The life of a command", for any sequence."""
 
     @settings(max_examples=150)
     @given(steps, st.sampled_from([0.01, 1.0, 1000.0]), st.booleans(), st.sampled_from([0, 5]))

@@ -30,7 +30,8 @@ def decode_command(line: bytes) -> Command:
     :raises LineError: (a `ValueError`) if the line is not a command. The error holds the line.
     """
     try:
-        # The mount strips the line before it counts the fields ("Field types in commands").
+        # The mount strips the line before it counts the fields (protocol-tma2022.rst, "Field types in
+        # commands").
         return parse_command(line.decode().strip().split("\n"))
     except MessageError as error:
         raise LineError(line, str(error), error.field) from error

@@ -59,8 +59,9 @@ from .sending import completed, tai_now
 TRACK_ACK_TIMEOUT = 1.0
 RESET_ACK_TIMEOUT = 60.0
 STATE_ACK_TIMEOUT = 70.0
-"""Longest waits for the Ack of some commands in seconds ("What happens to a command"): track commands, the
-reset of both axes' alarms, and the question for the state, the first after a connection."""
+"""Longest waits for the Ack of some commands in seconds (protocol-tma2022.rst, "The life of a command"):
+track commands, the reset of both axes' alarms, and the question for the state, the first after a
+connection."""
 
 _COMMAND_NAMES = {int(code): code.name for code in CommandCode}
 _REPLY_NAMES = {int(code): code.name for code in ReplyId}

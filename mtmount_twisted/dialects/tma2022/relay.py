@@ -52,7 +52,8 @@ from .sending import tai_now
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
 """Longest allowed rest of a command in bytes. With the header that the bridge writes, the line must still be
-within the limit: the controller closes the connection because of a longer line ("Framing")."""
+within the limit: the controller closes the connection because of a longer line (protocol-tma2022.rst,
+"Framing")."""
 
 LONGEST_EXPLAINED = MAX_LINE_LENGTH - 64
 """The longest line after a replacement in its explanation, in bytes, so that it can still get the receiver's
@@ -118,7 +119,7 @@ def read_command(line: bytes) -> CommandEnvelope:
     """
     if not line.isascii():
         json_lines.require_utf8(line)
-    # The mount strips the line before it counts the fields ("Field types in commands").
+    # The mount strips the line before it counts the fields (protocol-tma2022.rst, "Field types in commands").
     fields = line.lstrip(_SPACE).split(b"\n", NUM_HEADER_FIELDS - 1)
     if len(fields) < NUM_HEADER_FIELDS or not fields[3].strip(_SPACE):
         count = len(line.strip(_SPACE).split(b"\n"))
@@ -367,7 +368,8 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
 
 
 def known_timeout(timeout: float | None) -> float | None:
-    """Return the time that an acknowledgement announces; None for -1 and null ("What happens ...")."""
+    """Return the time that an acknowledgement announces; None for -1 and null (protocol-tma2022.rst, "The
+    life of a command")."""
     return timeout if timeout is not None and timeout >= 0 and math.isfinite(timeout) else None
 
 

@@ -15,7 +15,7 @@ from .commands import Command
 
 TAI_AHEAD = 37
 """TAI - UTC since 2017 in seconds, for a machine without leap seconds: no component is known to act on the
-time of sending ("The commands")."""
+time of sending (protocol-tma2022.rst, "The life of a command")."""
 
 
 def tai_now() -> float:

@@ -1,7 +1,8 @@
 """The alarms and warnings that are present or latched: events 10 and 11.
 
 An alarm latches when its condition begins, and stays latched until a reset-alarm command, which works only
-once the condition has ended ("Replies and events"). A latched alarm keeps its device off.
+once the condition has ended (protocol-tma2022.rst, "Replies, events and telemetry"). A latched alarm keeps
+its device off.
 
 Next to read: `catalogue` (which there are), `mount` (the caller).
 """

@@ -31,7 +31,8 @@ from .devices import Device
 from .execution import SETTLING, Execution, Part, Plan, World, instantly, invalid, refusal
 
 IN_POSITION = 0.01
-"""Largest distance of an axis in position from its target, deg and deg/s ("How the mount behaves")."""
+"""Largest distance of an axis in position from its target, deg and deg/s (protocol-tma2022.rst, "The motion
+of the mount")."""
 
 MARGIN = 1.1
 """Factor by which the axis itself may be faster than its limits for commands."""
@@ -388,7 +389,7 @@ class Axis(Device):
 
 def topple_changes(path: Path) -> list[Change]:
     """Return the times at which azimuth enters and leaves the range where the topple block touches neither
-    side: between -2 and 2 deg ("How the mount behaves")."""
+    side: between -2 and 2 deg (protocol-tma2022.rst, "The motion of the mount")."""
     return in_position_changes(path, Target(path.start, 0.0), TOPPLE, math.inf)
 
 

@@ -1,8 +1,8 @@
 """The connections of the simulated mount: the one command client, and the readers of telemetry.
 
 `CommandPort` is the factory of the command port. It accepts one client at a time; a second one is closed at
-once, without a byte, and the first is not disturbed ("Who talks to whom"). `TelemetryPort` accepts many
-readers. A reader that does not read misses lines, and delays nobody.
+once, without a byte, and the first is not disturbed (protocol-tma2022.rst, "Connections"). `TelemetryPort`
+accepts many readers. A reader that does not read misses lines, and delays nobody.
 
 This module touches only transports. Next to read: `service`, which owns both.
 """

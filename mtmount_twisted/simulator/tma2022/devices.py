@@ -31,13 +31,13 @@ COVERS = 4
 """Number of mirror covers, and of their locks."""
 
 STROKE = 1.0
-"""Time of a stroke of a mirror cover or of a lock, s ("How the mount behaves")."""
+"""Time of a stroke of a mirror cover or of a lock, s (protocol-tma2022.rst, "The motion of the mount")."""
 
 COVER_SYSTEM_TIMEOUT = 4
-"""Timeout in the Ack of 41 and 42, s ("The commands")."""
+"""Timeout in the Ack of 41 and 42, s (protocol-tma2022.rst, "The mock controller")."""
 
 OIL_WARM_UP = 900
-"""Time in which the oil supply system turns on, s ("How the mount behaves")."""
+"""Time in which the oil supply system turns on, s (protocol-tma2022.rst, "The motion of the mount")."""
 
 OIL_TURN_OFF = 1
 """Timeout in the Ack of the commands that turn the oil supply system off, s."""
@@ -46,7 +46,8 @@ SUPPLY_WARM_UP = 120
 """Time in which the main axes' power supply turns on, s."""
 
 AMBIENT = 4.0
-"""Ambient temperature, °C: the set point that event 103 has for a part that follows it ([S:S])."""
+"""Ambient temperature, °C: the set point that event 103 has for a part that follows it (protocol-tma2022.rst,
+"The mock controller")."""
 
 
 class Device:
@@ -188,7 +189,7 @@ class Supply(Switch):
     def turn(self, on: bool) -> None:
         """Set the state. The supply goes into alarm if it is turned off while an axis has power."""
         if not on and self.on and self._is_used():
-            self.in_alarm = True  # probably meant for the axis, says protocol-tma2022.rst
+            self.in_alarm = True  # protocol-tma2022.rst, "The mock controller"
         super().turn(on)
 
 
@@ -232,7 +233,7 @@ class Oil(Device):
         """
         if self.auto:
             raise refusal("Must be in manual mode")
-        # The order to turn on; backwards to turn off ("How the mount behaves").
+        # The order to turn on; backwards to turn off (protocol-tma2022.rst, "The motion of the mount").
         if on and not all(self.parts_on[:index]):
             raise refusal(f"{_OIL_PARTS[index - 1]} must be on")
         if not on and any(self.parts_on[index + 1 :]):

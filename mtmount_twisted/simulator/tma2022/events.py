@@ -1,7 +1,8 @@
 """The events of the mount: which there are, in which order they come, and which have changed.
 
-`watched` lists every event about the state of the mount in the order of [S:B]. An `Announcer` remembers the
-last value of each, and sends those that have changed.
+`watched` lists every event about the state of the mount, in the order of the mock controller
+(protocol-tma2022.rst, "The mock controller"). An `Announcer` remembers the last value of each, and sends
+those that have changed.
 
 Next to read: `mount`.
 """
@@ -66,7 +67,8 @@ ELEMENTS = {
     System.MIRROR_COVERS: 4,
     System.AUXILIARY_CABINETS_THERMAL: 5,
 }
-"""Number of parts in the events 100 of the devices that have several ("The replies and events")."""
+"""Number of parts in the events 100 of the devices that have several (protocol-tma2022.rst, "The replies and
+events")."""
 
 POWERED = (
     System.AZIMUTH_DRIVES_THERMAL,
@@ -144,7 +146,7 @@ def _deployable(reply: type[Reply], device: Deployables) -> Watched:
 
 
 def _motion(axis: Axis) -> Watched:
-    """Return event 101. Another goal alone does not send it ([S:I])."""
+    """Return event 101. Another goal alone does not send it (protocol-tma2022.rst, "The mock controller")."""
     return Watched(
         lambda: axis.motion_state,
         lambda timestamp: AxisMotionStateReply(

@@ -29,10 +29,11 @@ from mtmount_twisted.dialects.tma2022.replies import (
 )
 
 QUICK = 0.1
-"""Timeout in the Ack of a command that takes no time, s (protocol-tma2022.rst, "The commands")."""
+"""Timeout in the Ack of a command that takes no time, s (protocol-tma2022.rst, "The mock controller")."""
 
 SETTLING = 0.2
-"""Time from the arrival of a motion to the end of its command, s ("How the mount behaves")."""
+"""Time from the arrival of a motion to the end of its command, s (protocol-tma2022.rst, "The motion of the
+mount")."""
 
 
 class Refusal(Exception):
@@ -94,7 +95,8 @@ class Execution:
 
     :param parts: number of parts that must finish before the command succeeds.
     :param superseded: list that takes the execution and its superseding command; the mount reports them after
-        the end of the superseding command, as the mock controller does ("What happens to a command").
+        the end of the superseding command, as the mock controller does (protocol-tma2022.rst, "The life of a
+        command").
     :ivar is_open: True until the command has ended.
     """
 

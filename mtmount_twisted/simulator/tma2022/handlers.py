@@ -26,7 +26,7 @@ Handler = Callable[["SimulatedMount", Any], Plan]
 
 
 def _not_supported(mount: SimulatedMount, command: c.Command) -> Plan:
-    raise Refusal("This command is not yet supported")  # [S:N]
+    raise Refusal("This command is not yet supported")  # protocol-tma2022.rst, "The mock controller"
 
 
 def _stop_both(mount: SimulatedMount, command: c.Command) -> Plan:
@@ -110,7 +110,7 @@ def _track_ambient(mount: SimulatedMount, command: c.MainCabinetThermalTrackAmbi
 
 
 def _fans(mount: SimulatedMount, command: c.AuxiliaryCabinetsThermalFanPower) -> Plan:
-    """Accept the command. The cabinets are always on ("How the mount behaves")."""
+    """Accept the command. The cabinets are always on (protocol-tma2022.rst, "The motion of the mount")."""
     mount.thermal[System.AUXILIARY_CABINETS_THERMAL].chosen(command.drive)
     return instantly(nothing)
 
@@ -154,7 +154,7 @@ HANDLERS: dict[type[c.Command], Handler] = {
         [mount.reset_alarm(axis) for axis in mount.main_axes]
     ),
     c.BothAxesEnableTracking: _both(lambda axis, command: axis.enable_tracking(True)),
-    # The locks deploy first, as in the mock controller ([S:M]); the vendor's document says otherwise.
+    # The locks deploy first (protocol-tma2022.rst, "The mock controller").
     c.MirrorCoverSystemDeploy: lambda mount, command: one_after_the_other(
         mount.mirror_cover_locks, mount.mirror_covers, deploy=True
     ),

@@ -43,10 +43,11 @@ SLOWEST, FASTEST = 0.01, 1000.0
 """The range of the speed factor."""
 
 HEARTBEAT_TIMEOUT = 5.0
-"""Time without a heartbeat after which the commander loses command, s ("HEARTBEAT")."""
+"""Time without a heartbeat after which the commander loses command, s (protocol-tma2022.rst, "Command")."""
 
 ASK_TIMEOUT = 1
-"""Timeout in the Ack of 2103 if command changes hands, and in those of 2402 and 2502, s ("The commands")."""
+"""Timeout in the Ack of 2103 if command changes hands, and in those of 2402 and 2502, s
+(protocol-tma2022.rst, "The mock controller")."""
 
 ALARM_OF_EFFECT = {
     0: (100, 102),
@@ -250,7 +251,10 @@ class SimulatedMount:
         self._changed()
 
     def _check_has_command(self, command: Command) -> None:
-        """Check the right to command. While the CSC has command, the source is not looked at ([S:O])."""
+        """Check the right to command. While the CSC has command, the source is not looked at.
+
+        Source: protocol-tma2022.rst, "The mock controller".
+        """
         if not command.needs_command or self.commander in (Source.CSC, command.source):
             return
         raise Refusal(f"The commander is {self.commander!r}, not the {command.source.name}.")
@@ -330,7 +334,8 @@ class SimulatedMount:
         return Plan(ASK_TIMEOUT, lambda execution: self._call_soon(send, execution))
 
     def send_state(self) -> Plan:
-        """Send all events about the state, in two steps ([S:O]), then the end."""
+        """Send all events about the state, in two steps (protocol-tma2022.rst, "The mock controller"), then
+        the end."""
 
         def begin(execution: Execution) -> None:
             self._send_commander()

@@ -28,7 +28,8 @@ MASKS = {
 """Number of bits of each mask that can be set. The effects follow from the causes."""
 
 MAX_INDEX = 39
-"""Largest index of a cause in `SafetyReset` ("The commands"); only 0 to 35 have a cause."""
+"""Largest index of a cause in `SafetyReset` (protocol-tma2022.rst, "The mock controller"); only 0 to 35 have
+a cause."""
 
 LASTING: dict[int, tuple[int, ...]] = {
     4: (7, 14),  # AZbrake

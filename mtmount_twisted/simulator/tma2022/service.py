@@ -184,13 +184,15 @@ class SimulatorService(Service):
         self._plan_telemetry(tai)
 
     def _take(self, line: bytes) -> None:
-        """Execute a command. A line that is none is logged and not answered ("Framing")."""
+        """Execute a command. A line that is none is logged and not answered (protocol-tma2022.rst,
+        "Framing")."""
         try:
             command = tma2022.decode_command(line)
         except LineError as error:
             self._limited_log.warning("%s: ignored a line: %s", self.name, error)
             if not _is_utf8(line) and self.commands.client is not None:
-                self.commands.client.close()  # as the mock controller does ([S:T])
+                # as the mock controller does (protocol-tma2022.rst, "The mock controller")
+                self.commands.client.close()
             return
         self.faults.commanded(command)
         self.mount.receive(command)

@@ -2,7 +2,7 @@
 
 The names that ``protocol-tma2022.rst`` tells have the values that it tells. All others are made up, so that
 the event has the shape and the size of a real one: 19 groups, about 1,300 values and 38 kB. The password in
-`BoschSystem` is made up, too: the event holds one in clear ("STATE_INFO and settings").
+`BoschSystem` is made up, too: the event holds one in clear (protocol-tma2022.rst, "State and settings").
 
 Pure. Next to read: `mount`.
 """
@@ -36,7 +36,7 @@ SETS = (
     ),
     SettingsSet(DEFAULT, "Default settings", "2020-05-26 10:31:51.000", "2020-05-27 14:03:01.000"),
 )
-"""The sets of the mock controller ([S:B])."""
+"""The sets of the mock controller (protocol-tma2022.rst, "The mock controller")."""
 
 Values = Mapping[str, Any]
 
@@ -44,7 +44,8 @@ _PROFILES = ("Tcs", "Eui", "Hhd")
 
 
 def _limits(low: float, high: float, margin: float, *, adjustable: tuple[float, float] | None) -> Values:
-    """Return the limits of a main axis, under the names that the client uses ("Settings")."""
+    """Return the limits of a main axis, under the names that the client uses (protocol-tma2022.rst, "State
+    and settings")."""
     soft = adjustable or (low - margin, high + margin)
     return {
         "LimitsMinPositionEnable": True,
@@ -156,7 +157,8 @@ def _default() -> Values:
         },
         "locking_pins": _drive(_numbered("LockingPin", 2)),
         "main_axis": {
-            # The mock controller's copy has 260, and replaces it by 270 at run time ("Settings").
+            # The mock controller's copy has 260, and replaces it by 270 at run time (protocol-tma2022.rst,
+            # "State and settings").
             "Azimuth": _main_axis(7, _limits(-270, 270, 5, adjustable=None)),
             "Elevation": _main_axis(3.5, _limits(0, 90, 0.1, adjustable=(15.1, 86.4))),
         },

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .mount import SimulatedMount
 
 TICK = 0.05
-"""Each topic goes out at multiples of this many seconds ("Telemetry")."""
+"""Each topic goes out at multiples of this many seconds (protocol-tma2022.rst, "Replies, events and
+telemetry")."""
 
 UNKNOWN_PERIOD = 1.0
 """Period of topic 18, whose real period is not known, s."""
