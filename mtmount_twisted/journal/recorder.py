@@ -68,7 +68,7 @@ class Waiting:
     """The waiting records: the reactor's thread adds them, the journal's thread takes them as rows.
 
     The class needs no lock. One thread may append to a `deque` while the other takes from it, and both may
-    call `next` on a `count`. Only one of the two threads writes each attribute, except ``_woken``: the
+    call `next` on a `count`. Each attribute has one writing thread; both write ``_woken``. The
     journal's thread clears it before it looks for records. So a later record wakes the thread again, and the
     thread either sees a record that comes in between, or wakes without need.
 
@@ -152,7 +152,7 @@ class Waiting:
 
     @property
     def losing(self) -> bool:
-        """True from the loss of a row of a client with rights until such a row is kept."""
+        """True while rows of clients with rights are being lost."""
         return bool(self._gap.rows)
 
     def number(self) -> int:
@@ -250,7 +250,7 @@ class Writer:
     def turn(self) -> float:
         """Write the waiting rows while writing succeeds, then do the upkeep of the file.
 
-        Rows that come during the turn stay to gather, unless they fill a batch.
+        Rows that come during the turn wait for the next turn, unless they fill a batch.
 
         :returns: the time until the next turn is due if no record comes, in seconds.
         """

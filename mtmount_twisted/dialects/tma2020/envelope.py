@@ -1,4 +1,4 @@
-"""Headers of lines as bytes: read and rewritten, without a look at the parameters behind them.
+"""Headers of lines as bytes: read and rewritten; the parameters are not read.
 
 On the controller's side the bridge assigns the sequence ids. It replaces a command's ``sequence_id`` and
 ``source`` by its own before it sends the command upstream, and restores the commander's in each answer. The
@@ -137,7 +137,7 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
 
     @property
     def superseding_id(self) -> int:
-        """Return 0: an answer names the command that took over in its explanation, if at all."""
+        """Return 0: tma2020 has no id of the superseding command."""
         return 0
 
     def superseded_by(self, sequence_id: int, source: int) -> ReplyEnvelope:

@@ -1,4 +1,4 @@
-"""Headers of lines, for a relay: read and rewritten, without a look at the parameters behind them.
+"""Headers of lines, for a relay: read and rewritten; the parameters are not read.
 
 All other bytes of a line stay unchanged. `mask_password` hides the password in the settings event.
 """

@@ -34,8 +34,8 @@ COLUMN = 5.0
 """The width of a column, in seconds."""
 
 BOUNDS = tuple(float(f"{10 ** (power / 10):.3g}") for power in range(-30, 11))
-"""The bounds between the bins, in seconds: ten in each decade, from 1 ms to 10 s. The first bin is below all
-bounds, and the last bin is above them."""
+"""The bounds between the bins, in seconds: ten in each decade, from 1 ms to 10 s. There is one bin
+more than bounds."""
 
 TIMES = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),

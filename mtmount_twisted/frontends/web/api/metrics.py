@@ -4,8 +4,8 @@
 the reading of its value at a scrape. Label values are bounded: a kind of message without a name is ``other``,
 and the label of a commander is its name in the configuration, which for ``desk/3`` is ``desk``.
 
-Every series exists from the first scrape, with 0: an alarm on a series that appears with its first event
-cannot fire, since ``increase()`` and ``sum() == 0`` have no earlier value to compare with.
+Every series exists from the first scrape, with 0. If a series appeared with its first event, an alarm on it
+could not fire, since ``increase()`` and ``sum() == 0`` would have no earlier value to compare with.
 
 Only this module needs ``prometheus_client``. Next to read: `health`, ``docs/reference/web_metrics.rst``.
 """

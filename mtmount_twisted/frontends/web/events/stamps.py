@@ -1,8 +1,8 @@
 """`Stamps`: moments of the monotonic clock as times of day.
 
-The daemon keeps the start of an age, such as the start of the link, as a moment of the monotonic clock, and
+The daemon keeps a start time, such as that of the link, as a moment of the monotonic clock, and
 converts the moment to a time of day for each request. So the age stays true when the system's clock is set,
-as it is shortly after the start of a machine without a clock of its own. A record in the journal or in an
+e.g. by NTP after boot. A record in the journal or in an
 event has the time of day of its recording. Next to read: `state`.
 """
 

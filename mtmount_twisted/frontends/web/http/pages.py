@@ -28,7 +28,7 @@ TYPES = {
 """The media type of each suffix; a file with another suffix is not served."""
 
 _MEDIA_TYPES = ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in TYPES.values()))
-_FILE = Parameter("name", "path", Annotated[str, Meta(examples=["style.css"])], "A file of the dashboard's.")
+_FILE = Parameter("name", "path", Annotated[str, Meta(examples=["style.css"])], "A file of the dashboard.")
 
 
 @dataclass(frozen=True, slots=True)
