@@ -10,12 +10,33 @@ import logging
 from collections.abc import Callable
 from typing import Any, Unpack
 
+from mtmount_twisted.dialects.content import lines_of
 from mtmount_twisted.dialects.dialect import Dialect, Topology
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.net.duplex import DuplexConnection
+from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.wire.messages import BaseMessage
 
-from .communicator import Communicator, PairOptions
+from .communicator import ClientServerPair, Communicator, PairOptions
+
+
+def connect_lines(
+    dialect: Dialect,
+    name: str,
+    there: tuple[str, int],
+    here: tuple[str, int],
+    log: logging.Logger,
+    **options: Unpack[PairOptions],
+) -> ConnectionPair[bytes]:
+    """Connect to a mount, to exchange lines, over as many connections as its dialect has.
+
+    :param there: host and port that receive the commands.
+    :param here: host and port on which to listen for replies. A dialect with one connection uses none.
+    """
+    carries = lines_of(dialect)
+    if dialect.topology is Topology.DUPLEX:
+        return DuplexConnection(name, *there, log, carries=carries, **options)
+    return ClientServerPair(name, *there, *here, log, carries=carries, **options)
 
 
 class DuplexCommunicator(DuplexConnection[BaseMessage], Communicator):

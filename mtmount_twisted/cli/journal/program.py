@@ -23,9 +23,8 @@ from twisted.python.failure import Failure
 from mtmount_twisted.cli.command_line import MISUSED
 from mtmount_twisted.cli.commander.connecting import wait_connected
 from mtmount_twisted.cli.standard_streams import abandon_output, run_program
-from mtmount_twisted.client.communicator import ClientServerPair
-from mtmount_twisted.dialects.content import lines_of
-from mtmount_twisted.dialects.dialect import Dialect, Topology
+from mtmount_twisted.client.duplex import connect_lines
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import MTMountError
 from mtmount_twisted.hosts import is_loopback
 from mtmount_twisted.journal.checking import in_words
@@ -38,8 +37,6 @@ from mtmount_twisted.journal.reading import (
     rows,
 )
 from mtmount_twisted.journal.schema import CONTROLLER
-from mtmount_twisted.net.duplex import DuplexConnection
-from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.visible import visible
 
@@ -205,7 +202,8 @@ async def replay(
         entry = Entry(*where, 0, 0, 0, 0, "", line, dialect)
         output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
 
-    pair = _connections(reactor, options, dialect)
+    there, here = (options.host, options.command_port), (options.reply_host, options.reply_port)
+    pair = connect_lines(dialect, "replay", there, here, _LOG, reactor=reactor)
     try:
         await pair.wait_server_port()
         await wait_connected(pair, options.connect_timeout, complain)
@@ -223,15 +221,6 @@ async def replay(
     told = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
     output.write(f"{len(commands)} commands: {told}\n")
     return 1 if outcomes["unanswered"] else 0
-
-
-def _connections(reactor: Any, options: argparse.Namespace, dialect: Dialect) -> ConnectionPair[bytes]:
-    """Connect to the receiver of the commands, in the way of the dialect."""
-    there, carries = (options.host, options.command_port), lines_of(dialect)
-    if dialect.topology is Topology.DUPLEX:
-        return DuplexConnection("replay", *there, _LOG, carries=carries, reactor=reactor)
-    here = options.reply_host, options.reply_port
-    return ClientServerPair("replay", *there, *here, _LOG, carries=carries, reactor=reactor)
 
 
 _DO = {"tail": tail, "show": _show, "export": _export, "replay": _replay}
