@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, TypedDict, TypeVar, Unpack, overload
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
@@ -58,6 +58,21 @@ def _same(line: bytes) -> bytes:
 
 _TOPICS: Content[Any] = Content(DIALECT.terminator, _no_encode, _no_encode, decode_telemetry)
 _LINES: Content[Any] = Content(DIALECT.terminator, _no_encode, _no_encode, _same)
+
+
+class TelemetryOptions(TypedDict, total=False):
+    """The keyword arguments of a `TelemetryClient`, except `raw`."""
+
+    topics: Iterable[int | type[Topic]] | None
+    conflate: bool
+    silence_after: float
+    silence_callback: Callable[[Any], Any] | None
+    tai: Callable[[], float]
+    tls: Any
+    connect_callback: Callable[[Any], Any] | None
+    reactor: Any
+    max_unread: int
+    max_line_length: int
 
 
 class TelemetryClient(DuplexConnection[T], Generic[T]):
@@ -106,12 +121,7 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
         log: logging.Logger,
         *,
         raw: Literal[False] = False,
-        topics: Iterable[int | type[Topic]] | None = None,
-        conflate: bool = False,
-        silence_after: float = SILENCE,
-        silence_callback: Callable[[Any], Any] | None = None,
-        tai: Callable[[], float] = tai_now,
-        **options: Any,
+        **options: Unpack[TelemetryOptions],
     ) -> None: ...
 
     @overload
@@ -123,12 +133,7 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
         log: logging.Logger,
         *,
         raw: Literal[True],
-        topics: Iterable[int | type[Topic]] | None = None,
-        conflate: bool = False,
-        silence_after: float = SILENCE,
-        silence_callback: Callable[[Any], Any] | None = None,
-        tai: Callable[[], float] = tai_now,
-        **options: Any,
+        **options: Unpack[TelemetryOptions],
     ) -> None: ...
 
     def __init__(
