@@ -46,7 +46,7 @@ class LivesCase(SynchronousTestCase):
         """Begin a life."""
         if command is None:
             command = AzimuthAxisMove(sequence_id=next(self.numbers), position=10)
-        return self.lives.begin(ME, command, key)
+        return self.lives.begin_command(ME, command, key)
 
     def step(self, life: TrackedCommand, *steps: str, why: str = "", peer: str = ME) -> None:
         """The bridge records steps."""
@@ -145,7 +145,7 @@ class KeepingTests(LivesCase):
     def test_ids_of_another_daemon(self) -> None:
         """The same command has another id in the next daemon, so that an old id never means a new command."""
         other = CommandTracker(self.bus, DIALECT, self.clock, self.stamps)
-        self.assertNotEqual(self.begin().id, other.begin(ME, AzimuthAxisMove(position=1)).id)
+        self.assertNotEqual(self.begin().id, other.begin_command(ME, AzimuthAxisMove(position=1)).id)
         self.assertIsNone(other.get(self.begin().id))
 
     def test_key(self) -> None:
@@ -167,7 +167,7 @@ class KeepingTests(LivesCase):
         for number in range(9):
             command = AzimuthAxisMove(sequence_id=next(self.numbers), position=10)
             key = Key(str(number), b"") if number < 3 else None
-            self.step(self.lives.begin("web/other", command, key), "done", peer="web/other")
+            self.step(self.lives.begin_command("web/other", command, key), "done", peer="web/other")
         self.assertEqual([self.lives.get(life.id) for life in mine], mine)
 
     def full_for(self, key: Key | None = KEY, command: Command = MOVE) -> float | None:

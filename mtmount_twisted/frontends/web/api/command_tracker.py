@@ -213,7 +213,9 @@ class CommandTracker:
         left = self._lasts_for(kept.ended[0]) if kept.ended else LASTING
         return left if left > 0 else None
 
-    def begin(self, commander: str, command: CommandMessage, key: Key | None = None) -> TrackedCommand:
+    def begin_command(
+        self, commander: str, command: CommandMessage, key: Key | None = None
+    ) -> TrackedCommand:
         """Expect the steps of a command that is about to be sent.
 
         The commander has no pending command with the same sequence id, and there is room for the life: see

@@ -297,7 +297,7 @@ class Commanders:
         if seconds is not None:
             raise RequestError(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
         commander = self.enter(user)
-        life = self.lives.begin(commander.name, command, key)
+        life = self.lives.begin_command(commander.name, command, key)
         self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator))
         return life
 

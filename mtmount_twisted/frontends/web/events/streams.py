@@ -127,7 +127,7 @@ class Stream:
         """The backlog, in bytes."""
         return self._send_buffer.behind
 
-    def begin(self) -> None:
+    def begin_sending(self) -> None:
         """Begin to send."""
         self._send_buffer.attach(cast(IConsumer, self.request))
 
@@ -215,7 +215,7 @@ class Streams:
         self._enter(stream)
         for name, value in HEADERS.items():
             stream.request.setHeader(name, value)
-        stream.begin()
+        stream.begin_sending()
         self._greet(stream, resumes=last is not None)
         if last is None:
             self._feed.attach(stream)
