@@ -95,7 +95,7 @@ _PHASES = {
 
 
 class _Loss(Enum):
-    """What is due because of the loss of a holder."""
+    """The step that is due after the loss of a holder."""
 
     NOTHING = "nothing"
     GRACE = "grace"
@@ -425,7 +425,7 @@ class CommandArbiter:
             self._registry.tell_commander(client, number, make(number), recorded=client is holder)
 
     def _announce(self) -> None:
-        """Tell each client for which it has changed the source that has command."""
+        """Send the source that has command to each client that was told another one."""
         make, holder = self._dialect.commander_event, self._lease.holder
         if make is None:
             return
@@ -671,7 +671,8 @@ def _stops_only(client: IClient) -> str:
 def _shown_to(client: IClient, holder: IClient | None) -> int:
     """Return the number of the source with command in the event to a client: 0 for none.
 
-    A commander takes its own source for its own command. So one with the source of the holder sees 0.
+    A commander that reads its own source concludes that it has command. Another commander with the holder's
+    source therefore reads 0.
     """
     if holder is None or (client.may_command and client is not holder and client.source == holder.source):
         return 0

@@ -43,7 +43,7 @@ class Heartbeat:
         return bool(self._loop.running)
 
     def asking(self, ask: CommandMessage) -> None:
-        """Note that an ``AskForCommand`` is sent. One for another commander ends the heartbeat at once."""
+        """Note that an ``AskForCommand`` is sent. If it names another commander, the heartbeat ends."""
         if self.is_on and _wanted(ask) != self._source:
             self.stop()
 

@@ -1,7 +1,7 @@
 """Recorded commands, to show and to send again. A command has the same layout in each generation.
 
-It is text: its sequence id, its code, its source, the time of sending and its parameters, with a line feed
-between two of them.
+It is text: its sequence id, its code, its source, the time of sending and its parameters, separated by line
+feeds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHOWN_FIELDS = 100
 def undecoded(line: bytes) -> str:
     """Return the parameters of a command that can't be decoded, as text for people.
 
-    Of a long line, the text has the beginning and dots.
+    A long line is cut, and ends with dots.
     """
     fields = line[:SHOWN_BYTES].split(b"\n")
     is_cut = len(line) > SHOWN_BYTES or len(fields) > SHOWN_FIELDS

@@ -57,7 +57,7 @@ def receive_little(transport: Any) -> None:
 
 
 class ReaderState(Enum):
-    """State of a `LineReader`, whose docstring explains each."""
+    """The states of a `LineReader`; its docstring explains each."""
 
     READING = "reading"
     DISCARDING = "discarding"

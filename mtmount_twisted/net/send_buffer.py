@@ -44,8 +44,8 @@ READS_ON = 1.0
 emptied it. Its backlog may be old only because this process was suspended."""
 
 SYSTEM_BUFFER = 128 * 1024
-"""Size of the system's buffer for a client, in bytes. The system's own choice is some MiB, and hides that a
-client is that far behind."""
+"""Size of the system's buffer for a client, in bytes. The system's own choice is some MiB: a client could be
+that far behind before its backlog here begins."""
 
 
 def bound_system_buffer(transport: object) -> None:
@@ -63,7 +63,7 @@ def bound_system_buffer(transport: object) -> None:
 
 
 class BufferState(Enum):
-    """State of a `SendBuffer`, whose docstring explains each."""
+    """The states of a `SendBuffer`; its docstring explains each."""
 
     DETACHED = "detached"
     READY = "ready"

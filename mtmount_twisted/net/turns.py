@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 LEAST = 64
-"""Number of bytes that a shorter slice counts as, and each line in one: rejecting a line costs the same at
-any length."""
+"""Least number of bytes that a slice, or a line in it, counts as: rejecting a short line costs as much as
+rejecting a long one."""
 
 
 class Reader(Protocol):

@@ -38,7 +38,7 @@ from .places import PortPlaces
 
 
 class PortState(Enum):
-    """State of a `PortClient`, whose docstring explains each."""
+    """The states of a `PortClient`; its docstring explains each."""
 
     GONE = "gone"
     CONNECTED = "connected"

@@ -64,7 +64,7 @@ KEPT_FREE_KNOWN = 10
 
 
 class HandshakeState(Enum):
-    """State of a `HandshakeReader`, whose docstring explains each."""
+    """The states of a `HandshakeReader`; its docstring explains each."""
 
     PROVING = "proving"
     PROVEN = "proven"

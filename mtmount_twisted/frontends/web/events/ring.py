@@ -217,7 +217,7 @@ class Batch:
 
 
 class FeedState(Enum):
-    """State of a `Feed`, whose docstring explains each."""
+    """The states of a `Feed`; its docstring explains each."""
 
     ASLEEP = "asleep"
     IDLE = "idle"
