@@ -6,6 +6,7 @@ A stream of 200 messages, with some lines that are none, is cut in two at every 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import given, settings
@@ -96,6 +97,10 @@ class Bridge:
     def all_commanded(self, client: Any, lines: list[bytes]) -> None:
         """It said something."""
         self.commands += lines
+
+    def all_read(self, client: Any, commands: Iterable[tuple[bytes, Any]]) -> None:
+        """It sent commands."""
+        self.commands += [line for line, _ in commands]
 
 
 def command(*chunks: bytes) -> list[bytes]:
