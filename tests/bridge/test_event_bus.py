@@ -55,7 +55,7 @@ class EventBusTests(SynchronousTestCase):
         self.publish()
         self.assertEqual(self.received, [(1, LINE), (2, STEP), (3, CHANGE)])
         self.assertEqual(
-            self.journal.take(),
+            self.journal.take_batch(),
             (
                 [(1, 5.0, "csc", "from", 1, b"1\n32\n1\nt")],
                 [(2, 6.0, 3, "sent", "csc", 1, 7, 401, 2, "why")],
