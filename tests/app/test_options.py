@@ -120,7 +120,7 @@ class ServiceTests(ProgramCase):
         """A daemon's service; its log is left alone, and so is the clock of this reactor."""
         options = module.Options()
         options.parseOptions(words if module is simulator_tap else (*words, "--journal=none", "--web=none"))
-        self.patch(daemon, "begin", lambda reactor, verbose: LOG)
+        self.patch(daemon, "begin_log", lambda reactor, verbose: LOG)
         service = module.makeService(options)
         self.addCleanup(service.stopService)
         return service

@@ -87,7 +87,7 @@ class ServiceTests(ProgramCase):
         """A daemon's service that has started; its log and this reactor's clock are left alone."""
         options = simulator_tap.Options()
         options.parseOptions([TMA2022, *FREE, *words])
-        self.patch(daemon, "begin", lambda reactor, verbose: LOG)
+        self.patch(daemon, "begin_log", lambda reactor, verbose: LOG)
         service = simulator_tap.makeService(options)
         self.addCleanup(service.stopService)
         service.startService()

@@ -80,7 +80,7 @@ class Refusals(SynchronousTestCase):
     """What `makeService` and ``--check-config`` say."""
 
     def setUp(self) -> None:
-        self.patch(daemon, "begin", lambda reactor, verbose: LOG)
+        self.patch(daemon, "begin_log", lambda reactor, verbose: LOG)
 
     def options(self, *words: str) -> Any:
         """Parsed options."""
@@ -152,7 +152,7 @@ class DefaultTests(ProgramCase):
 
     async def test_taken(self) -> None:
         """Where it would be by default is taken: one warning says what to do, and the mount is served."""
-        self.patch(daemon, "begin", lambda reactor, verbose: LOG)
+        self.patch(daemon, "begin_log", lambda reactor, verbose: LOG)
         self.patch(bridge, "WEB_ENDPOINT", f"tcp:{self.taken_port()}:interface={HOST}")
         options = bridge.Options()
         options.parseOptions(["--journal=none", "--command-port=0", f"--reply-port={self.free_port()}"])

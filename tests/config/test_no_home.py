@@ -40,13 +40,13 @@ class NoHomeTests(SynchronousTestCase):
 
     def test_bridge(self) -> None:
         """Without a journal, or with a path for it, the bridge starts."""
-        self.patch(daemon, "begin", lambda reactor, verbose: LOG)
+        self.patch(daemon, "begin_log", lambda reactor, verbose: LOG)
         for words in (("--journal=none",), ("--journal=/tmp/mtmount-nowhere",)):
             bridge.makeService(self.options(*words))
 
     def test_default_path_is_needed(self) -> None:
         """With the default path it is one line that says what to do, at the start and for a check."""
-        self.patch(daemon, "begin", lambda reactor, verbose: LOG)
+        self.patch(daemon, "begin_log", lambda reactor, verbose: LOG)
         for check in (
             lambda: bridge.makeService(self.options()),
             lambda: self.options("--check-config"),

@@ -211,7 +211,7 @@ class JournalTests(MetricsCase):
         for _ in range(2):
             for _ in range(400):
                 self.records.line("csc", "from", 0, b"1\n2\n3")
-            messages, steps, events = self.journal.take()
+            messages, steps, events = self.journal.take_batch()
             self.journal.free([*messages, *steps, *events])
         self.assertGreater(self.value("journal_lost_rows_total", "rights=yes"), 10)
         self.assertEqual(self.value("journal_lost_rows_total", "rights=no"), 0)
