@@ -43,24 +43,35 @@ class Turns:
         self._budget = budget
         self._slice_size = slice_size
         self._pause = pause
+        self._first: dict[Reader, None] = {}
         self._waiting: dict[Reader, None] = {}
         self._next: Any = None  # timer of the next turn, if this turn has been used
         self._left = 0
         self._reading = False
 
-    def add(self, reader: Reader) -> None:
-        """Request a turn for a connection. It reads at once if the present turn has budget left."""
-        self._waiting.setdefault(reader)
+    def add(self, reader: Reader, first: bool = False) -> None:
+        """Request a turn for a connection. It reads at once if the present turn has budget left.
+
+        :param first: True to go before all connections that requested their turns without it. The caller
+            bounds how often a connection does.
+        """
+        if first:
+            self._waiting.pop(reader, None)
+            self._first.setdefault(reader)
+        elif reader not in self._first:
+            self._waiting.setdefault(reader)
         if self._next is None:
             self._begin()
         self._read()
 
     def discard(self, reader: Reader) -> None:
         """Withdraw the request of a connection."""
+        self._first.pop(reader, None)
         self._waiting.pop(reader, None)
 
     def close(self) -> None:
         """Drop all requests."""
+        self._first.clear()
         self._waiting.clear()
         if self._next is not None:
             self._next.cancel()
@@ -72,7 +83,7 @@ class Turns:
 
     def _next_turn(self) -> None:
         self._next = None
-        if self._waiting:
+        if self._first or self._waiting:
             self._begin()
             self._read()
 
@@ -81,9 +92,9 @@ class Turns:
             return
         self._reading = True
         try:
-            while self._waiting and self._left > 0:
-                reader = next(iter(self._waiting))
-                del self._waiting[reader]
+            while (queue := self._first or self._waiting) and self._left > 0:
+                reader = next(iter(queue))
+                del queue[reader]
                 self._left -= max(LEAST, reader.read_slice(self._slice_size))
         finally:
             self._reading = False

@@ -9,6 +9,8 @@ from twisted.internet.address import IPv4Address
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.dialects.tma2022 import commands
+from mtmount_twisted.dialects.tma2022.enums import Source
+from mtmount_twisted.frontends.tcp.commanders import READ_EVERY
 from mtmount_twisted.interfaces import IClient, IControllerLink, IPairOwner
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.upstream.link import OTHER_DIALECT_PAUSE
@@ -294,6 +296,18 @@ class HeartbeatTests(BridgeTma2022Case):
         csc.heard()
         csc.send(5, MOVE)
         self.pass_time(5)
+        self.assertEqual(csc.answers(), [("acknowledged", 5, 1), ("succeeded", 5, 1)])
+
+    def test_ask_behind_a_heartbeat_in_a_crowd(self) -> None:
+        """Neither a commander's heartbeat nor its ask behind it waits for the refused moves of a crowd."""
+        csc = self.join_pair()
+        moves = [MOVE.replaced(sequence_id=1, source=Source.EUI).encode().removesuffix(b"\r\n")] * 20
+        for _ in range(60):
+            self.join_port().say(*moves)
+        csc.send(0, commands.Heartbeat())
+        csc.ask(5)
+        for _ in range(3):
+            self.reactor.advance(READ_EVERY)
         self.assertEqual(csc.answers(), [("acknowledged", 5, 1), ("succeeded", 5, 1)])
 
     def test_questions(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from mtmount_twisted.dialects.dialect import CommandEnvelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode
+from mtmount_twisted.frontends.tcp.command_queue import ASKS_FIRST, STOPS_AT_ONCE
 from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS
 from mtmount_twisted.net.turns import LEAST
 from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
@@ -232,6 +233,72 @@ class CommanderTests(TurnsCase):
             self.controller.serve()
             self.pass_time(0.05)
         self.assertEqual(len([line for line in pusher.heard() if line.startswith(b"2\n")]), 300)
+
+    def test_stops_without_end(self) -> None:
+        """Of stops without end the first of each sender go at once; of the others a turn takes a few."""
+        pushers = [self.join() for _ in range(4)]
+        for pusher in pushers:
+            pusher.say(*[command(number, STOP, 2) for number in range(1, 301)])
+        self.assertLessEqual(len(self.controller.serve()), 4 * STOPS_AT_ONCE + MOST)
+        for _ in range(5):
+            self.reactor.advance(READ_EVERY)
+            self.assertIn(len(self.controller.serve()), range(1, MOST))
+        for _ in range(200):
+            self.reactor.advance(READ_EVERY)
+            self.controller.serve()
+        for pusher in pushers:
+            self.assertEqual(len([line for line in pusher.heard() if line.startswith(b"2\n")]), 300)
+
+    def test_stops_between_stops_without_end(self) -> None:
+        """The first stops of another commander, and all of the holder, wait for none of those."""
+        for _ in range(4):
+            self.join().say(*[command(number, STOP, 2) for number in range(1, 301)])
+        self.controller.serve()
+        self.csc.say(*[command(number, STOP, 1) for number in range(STOPS_AT_ONCE)])
+        self.assertEqual(len(self.controller.serve()), STOPS_AT_ONCE)
+        self.desk.say(*[command(number, STOP, 2) for number in range(90)])
+        self.assertEqual(len(self.controller.serve()), 90)
+        self.reactor.advance(1)
+        self.controller.serve()
+        self.csc.say(command(99, STOP, 1))
+        self.assertEqual(len(self.controller.serve()), 1)
+
+    def test_ask_in_a_crowd(self) -> None:
+        """An ask waits for no refusal of a crowd, and what its sender sent behind it is sent with it."""
+        self.push(100)
+        self.csc.say(ask(2, 1, 1), *[command(number, MOVE, 1, b"20") for number in range(3, 13)])
+        self.reactor.advance(READ_EVERY)
+        self.assertEqual(len(self.controller.serve()), 10)
+        done = [line[:4] for line in self.csc.heard() if line.startswith(b"2\n")]
+        self.assertEqual((len(done), done[0]), (11, b"2\n2\n"))
+
+    def test_asks_in_a_crowd(self) -> None:
+        """A few asks of a commander in a second go first; the others wait for their turn as moves do."""
+        self.grant(self.csc)
+        asker = self.join()
+        self.push(100)
+        asker.say(*[ask(number, 2, 1) for number in range(1, 301)])
+        for _ in range(10):
+            before = self.refused
+            self.reactor.advance(READ_EVERY)
+            self.controller.serve()
+            self.assertGreater(self.refused - before, PER_TURN / 2)
+        ends = [line for line in asker.heard() if line.startswith(b"2\n")]
+        self.assertIn(len(ends), range(1, 2 * ASKS_FIRST + 1))
+
+    def test_a_crowd_that_asks(self) -> None:
+        """An ask waits for a few asks of each of a crowd, and a turn takes as few of theirs as of moves."""
+        self.grant(self.csc)
+        for _ in range(100):
+            moves = [command(1, MOVE, 2, b"20")] * 7
+            self.join().say(*[ask(1, 2, 1), *moves] * 50)
+        self.eui.say(ask(7, 2, 2))
+        for _ in range(10):
+            before = self.refused
+            self.reactor.advance(READ_EVERY)
+            self.controller.serve()
+            self.assertLessEqual(self.refused - before, MOST)
+        self.assertIn(b"2\n7\n", [line[:4] for line in self.eui.heard()])
 
     def test_end_of_its_lines(self) -> None:
         """One that half-closes behind its moves receives the refusal of each, and is closed then."""

@@ -2,8 +2,10 @@
 
 The bridge refuses the commands of a commander that does not have command. A refusal takes the bridge as long
 as a command, so that a commander that sends moves without end would delay the holder. Such commands are
-therefore dispatched in turns (`net.turns`). Two kinds of command never wait: the commands of the holder, and
-stops. Next to read: `commanders` and `ports`, whose clients have a queue each.
+therefore dispatched in turns (`net.turns`). The commands of the holder never wait, nor do the first stops of
+any commander in a second. A commander's first asks in a second go before all refusals.
+
+Next to read: `commanders` and `ports`, whose clients have a queue each.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mtmount_twisted.bridge.core import Bridge
@@ -23,6 +26,42 @@ from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Turns
 
 _log = Logger()
+
+STOPS_AT_ONCE = 16
+"""The number of stops of one commander without command that wait for no turn, in `ALLOWANCE_TIME`."""
+
+STOP_COUNTS = 4
+"""The number of refusals that another stop counts as: it goes to the mount, and all clients get its reply."""
+
+ASKS_FIRST = 2
+"""The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
+
+ALLOWANCE_TIME = 1.0
+"""Time after which a commander has these places again, in seconds."""
+
+
+class _Allowance:
+    """How often a commander may do something in `ALLOWANCE_TIME`.
+
+    :param clock: measures the time.
+    :param most: the largest number of times.
+    """
+
+    def __init__(self, clock: IReactorTime, most: int) -> None:
+        self._clock = clock
+        self._most = most
+        self._used = 0
+        self._since = 0.0
+
+    def take(self) -> bool:
+        """Use one, and return True; or return False if all are used."""
+        now = self._clock.seconds()
+        if now - self._since >= ALLOWANCE_TIME:
+            self._since, self._used = now, 0
+        if self._used == self._most:
+            return False
+        self._used += 1
+        return True
 
 
 class _Waiting(NamedTuple):
@@ -43,15 +82,19 @@ class CommandQueue:
     While a command waits, the connection receives no more, so that the queue holds the lines of one chunk.
 
     :param turns: the turns of all commanders that do not have command.
+    :param clock: measures the time in which a commander's first stops and asks have precedence.
     """
 
-    def __init__(self, client: IClient, bridge: Bridge, turns: Turns) -> None:
+    def __init__(self, client: IClient, bridge: Bridge, turns: Turns, clock: IReactorTime) -> None:
         self._client = client
         self._bridge = bridge
         self._turns = turns
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
         self._waiting: deque[_Waiting] = deque()
+        self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
+        self._asks_first = _Allowance(clock, ASKS_FIRST)
+        self._goes_first = False  # its next turn is for the ask at its front
 
     def open(self, reader: LineReader) -> None:
         """Accept commands from now on, from this reader."""
@@ -61,6 +104,7 @@ class CommandQueue:
         """Drop the commands that wait, and accept no more: the client is being disconnected."""
         self._waiting.clear()
         self._turns.discard(self)
+        self._goes_first = False
         self._reader = None
 
     def add(self, lines: list[bytes]) -> None:
@@ -73,7 +117,7 @@ class CommandQueue:
         if self._has_command:
             self._dispatch(0)
         if self._waiting:
-            self._turns.add(self)
+            self._request_turn()
         if self._waiting:
             self._dispatch_stops()
         if self._waiting and self._reader is not None:
@@ -82,6 +126,9 @@ class CommandQueue:
     def read_slice(self, most: int) -> int:
         """Dispatch commands in this commander's turn; see `turns.Reader`."""
         reader = self._reader
+        if self._goes_first and self._waiting:  # the ask, what it lets through, and at most one refusal
+            most = max(LEAST, len(self._waiting[0].line)) + 1
+        self._goes_first = False
         try:
             self._dispatch(most)
         except Exception:  # it would end the connection that had its turn before
@@ -90,11 +137,22 @@ class CommandQueue:
             if reader is not None:
                 reader.read_no_more()
                 reader.transport.abortConnection()
+        refused = self._refused
         if self._waiting:
-            self._turns.add(self)
+            self._request_turn()
         elif self._reader is not None:
             self._reader.resume()
-        return self._refused
+        return refused
+
+    def _request_turn(self) -> None:
+        """Request a turn: before all refusals for an ask or a heartbeat, unless there were many lately."""
+        if not self._goes_first:
+            line, stops, header = self._waiting[0]
+            header = header or self._read(line)
+            self._waiting[0] = _Waiting(line, stops, header)
+            goes_first = header is not None and (header.kind.is_ask or header.kind.is_heartbeat)
+            self._goes_first = goes_first and self._asks_first.take()
+        self._turns.add(self, first=self._goes_first)
 
     @property
     def _has_command(self) -> bool:
@@ -112,8 +170,9 @@ class CommandQueue:
                 self._bridge.all_read(self._client, self._on_time(most))
             else:
                 self._waiting.popleft()
+                header = header or self._read(line)
                 self._bridge.commanded_late(self._client, line, header)
-                self._refused += max(LEAST, len(line))
+                self._refused += self._cost(line, header)
 
     def _may_go_on(self, most: int) -> bool:
         return self._has_command or self._refused < most
@@ -123,30 +182,37 @@ class CommandQueue:
         client, bridge, waiting = self._client, self._bridge, self._waiting
         while waiting and self._may_go_on(most) and waiting[0].stops == bridge.stops:
             line, _, header = waiting.popleft()
+            header = header or self._read(line)
             in_flight = client.in_flight
             yield line, header
-            if not self._has_command and (client.in_flight <= in_flight or self._is_ask(line, header)):
-                self._refused += max(LEAST, len(line))
+            if not self._has_command and (client.in_flight <= in_flight or self._counts(header)):
+                self._refused += self._cost(line, header)
 
-    def _is_ask(self, line: bytes, header: CommandEnvelope | None) -> bool:
-        if header is None:
-            with suppress(LineError):
-                header = self._bridge.dialect.read_command(line)
-        return header is not None and header.kind.is_ask
+    def _counts(self, header: CommandEnvelope | None) -> bool:
+        """Return True if a command uses up a slice even if the bridge accepts it."""
+        return header is not None and (header.kind.is_ask or header.kind.is_stop)
+
+    def _cost(self, line: bytes, header: CommandEnvelope | None) -> int:
+        """Return the number of bytes that a command counts as."""
+        return max(LEAST, len(line)) * (STOP_COUNTS if header is not None and header.kind.is_stop else 1)
+
+    def _read(self, line: bytes) -> CommandEnvelope | None:
+        with suppress(LineError):
+            return self._bridge.dialect.read_command(line)
+        return None
 
     def _dispatch_stops(self) -> None:
-        """Dispatch the stops that wait, except behind an ask, which may decide on them, or bad lines."""
+        """Dispatch the first stops, except behind an ask, which may decide on them, or bad lines."""
         kept: deque[_Waiting] = deque()
         while self._waiting:
             line, stops, header = self._waiting.popleft()
-            if header is None:
-                with suppress(LineError):
-                    header = self._bridge.dialect.read_command(line)
-            if header is not None and header.kind.is_stop:
+            header = header or self._read(line)
+            is_stop = header is not None and header.kind.is_stop
+            if is_stop and self._stops_at_once.take():
                 self._bridge.commanded(self._client, line, header)
                 continue
             kept.append(_Waiting(line, stops, header))
-            if header is None or header.kind.is_ask:
+            if is_stop or header is None or header.kind.is_ask:
                 break
         if self._reader is not None:  # else a stop has ended the session
             self._waiting.extendleft(reversed(kept))

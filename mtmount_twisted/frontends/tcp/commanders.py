@@ -118,7 +118,7 @@ class PairClient(PairedSession):
         self.in_flight = 0
         self._bridge = shared.bridge
         self._turns = shared.turns.without_rights
-        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command)
+        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command, shared.reactor)
         self._held: list[bytes] = []
         self._holds = False  # though it is up: what waited for a turn goes behind what is held
         self._stops_before = 0  # how many stops were taken before the first of what is held came

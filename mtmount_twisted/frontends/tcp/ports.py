@@ -80,7 +80,7 @@ class PortClient:
         self.in_flight = 0
         self._bridge = shared.bridge
         self._turns = shared.turns.without_rights
-        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command)
+        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command, shared.reactor)
         self._log = shared.log
         self._limited_log = port.limited_log
         self._clock = shared.reactor
