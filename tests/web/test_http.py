@@ -85,6 +85,22 @@ class Framing(SiteCase):
             self.assertIsNone(wire.answer(), lines)
             wire.lose()
 
+    def test_folded_lines(self) -> None:
+        """A header line that begins with a space or a tab is refused: proxies read it in different ways."""
+        for lines in (
+            b"Transfer-Encoding:\r\n chunked",
+            b"Transfer-Encoding:\r\n\tchunked",
+            b"Content-Length: 5\r\n Transfer-Encoding: chunked",
+            b" Transfer-Encoding: chunked",
+            b"X-Note: a\r\n b",
+            b"X-Note: a\r\n ",
+        ):
+            wire = self.wire()
+            wire.send(b"POST / HTTP/1.1\r\n" + lines + b"\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+            self.assert_refused(wire, 400)
+            self.assertIsNone(wire.answer(), lines)
+            wire.lose()
+
     def test_case_of_chunked(self) -> None:
         """The name of the coding may be written in any case."""
         wire = self.wire()

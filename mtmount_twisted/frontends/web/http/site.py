@@ -418,6 +418,8 @@ class Connection(http.HTTPChannel):
         if not self.requests:
             self._asks_head = line.startswith(b"HEAD ")
             self._request_line = line
+        elif line.startswith((b" ", b"\t")):  # folded; proxies read it in different ways (RFC 9112, 5.2)
+            self._refuse_malformed()
         if self._state is not REFUSED:
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
