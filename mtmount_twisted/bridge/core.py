@@ -121,7 +121,9 @@ class Bridge:
         )
         self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
         self._recollection = Recollection(self._effects, dispatcher, self.known, dialect)
-        self.performer = Performer(self._effects, clock, log, bus, self._send_upstream, self._timer_ended)
+        self.performer = Performer(
+            self._effects, clock, log, bus, self._send_upstream, self._timer_ended, self._send_failed
+        )
 
     @property
     def clients(self) -> dict[str, IClient]:
@@ -177,17 +179,15 @@ class Bridge:
         performer, registry = self.performer, self._registry
         if performer.is_performing:
             return
-        try:
-            if registry.gathered:
-                registry.deliver_gathered()
-            if self._effects:
-                performer.perform()
-        finally:  # an error in one effect keeps nothing from the others
-            while registry.gathered:
-                registry.deliver_gathered()
-                performer.perform()
-            if self._state is not _State.OPEN and not self.pending:
-                self._emptied.fire(None)
+        if registry.gathered:
+            registry.deliver_gathered()
+        if self._effects:
+            performer.perform()
+        while registry.gathered:
+            registry.deliver_gathered()
+            performer.perform()
+        if self._state is not _State.OPEN and not self.pending:
+            self._emptied.fire(None)
 
     def _send_upstream(self, effect: SendUpstream) -> None:
         link = self._dispatcher.link
@@ -196,6 +196,11 @@ class Bridge:
                 link.send(effect.data)
             finally:
                 self._dispatcher.sent_upstream()
+
+    def _send_failed(self, client: IClient, why: str) -> None:
+        if self._registry.is_here(client):
+            self.cut_off(client, why)
+        self._effects.append(Dismiss(client, why))
 
     def _timer_ended(self, timer: Timer) -> None:
         if timer is Timer.SWEEP:
@@ -242,7 +247,8 @@ class Bridge:
         self._act()
 
     def cut_off(self, client: IClient, why: str) -> None:
-        """Remove a slow consumer, or a client that gives way at a full port, before its disconnection.
+        """Remove a client before its disconnection: it is a slow consumer, it gives way at a full port, or
+        sending to it failed.
 
         The bridge ignores all later lines of the client, and the client drops what it is sent.
         """

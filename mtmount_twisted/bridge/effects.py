@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.deadlines import Deadline
-from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .event_bus import EventBus
@@ -107,6 +107,7 @@ class Performer:
     :param bus: publishes the records.
     :param send_upstream: performs a `SendUpstream`.
     :param timer_ended: called with each timer that ends.
+    :param send_failed: called with a client whose `send` raised, and the reason to cut it off.
     :ivar table: the function that performs an effect, by the type of the effect.
     :ivar is_performing: True inside `perform`.
     """
@@ -119,6 +120,7 @@ class Performer:
         bus: EventBus,
         send_upstream: Callable[[SendUpstream], None],
         timer_ended: Callable[[Timer], None],
+        send_failed: Callable[[IClient, str], None],
     ) -> None:
         self.table: dict[type[object], Callable[[Effect], None]] = {}
         self.is_performing = False
@@ -127,6 +129,8 @@ class Performer:
         self._log = log
         self._limited_logs: dict[int, RateLimitedLog] = {}
         self._timer_ended = timer_ended
+        self._send_failed = send_failed
+        self._failed: set[str] = set()  # the names of the clients whose `send` raised in this `perform`
         self._timers: dict[Timer, IDelayedCall] = {}
         for kind in (LineRecord, CommandRecord, ChangeRecord):
             self.table[kind] = cast(Callable[[Effect], None], bus.publish)
@@ -144,32 +148,46 @@ class Performer:
     def perform(self) -> None:
         """Perform all effects, also those that the bridge decides meanwhile. Inside itself it does nothing.
 
-        An error in one effect does not keep the others from being performed; the first error is raised at
-        the end.
+        An error in one effect is logged, and the others are performed. It is not raised, because it would end
+        the connection whose line caused the effect, and that may be the controller's.
         """
         if self.is_performing:
             return
         self.is_performing = True
-        table, rest, errors = self.table, iter(self._effects), []
+        table, rest = self.table, iter(self._effects)
         while True:
             try:
                 for effect in rest:  # it goes on with the effects that are appended meanwhile
                     table[type(effect)](effect)
                 break
-            except Exception as error:
-                errors.append(error)
+            except Exception:
+                log = self._limited_log(A_FEW)
+                log.exception("the bridge failed to perform an effect: %s", type(effect).__name__)
         self._effects.clear()
+        self._failed.clear()
         self.is_performing = False
-        if errors:
-            raise errors[0]
 
     def _send_to_client(self, effect: SendToClient) -> None:
-        effect.client.send(effect.data)
+        try:
+            effect.client.send(effect.data)
+        except Exception:
+            self._cut_off(effect.client)
 
     def _send_to_clients(self, effect: SendToClients) -> None:
         data = effect.data
         for client in effect.clients:
-            client.send(data)
+            try:
+                client.send(data)
+            except Exception:
+                self._cut_off(client)
+
+    def _cut_off(self, client: IClient) -> None:
+        """Log that the `send` of a client raised, and cut the client off: once for all lines of a list."""
+        if client.name not in self._failed:
+            self._failed.add(client.name)
+            log = self._limited_log(A_FEW)
+            log.exception("%s: cut off: an error in sending to it", client.name)
+            self._send_failed(client, "an error in sending to it")
 
     def _dismiss(self, effect: Dismiss) -> None:
         effect.client.dismiss(effect.why)
@@ -190,7 +208,10 @@ class Performer:
         if not effect.burst:
             self._log.log(effect.level, effect.text, *effect.arguments)
             return
-        log = self._limited_logs.get(effect.burst)
+        self._limited_log(effect.burst).log(effect.level, effect.text, *effect.arguments)
+
+    def _limited_log(self, burst: int) -> RateLimitedLog:
+        log = self._limited_logs.get(burst)
         if log is None:
-            log = self._limited_logs[effect.burst] = RateLimitedLog(self._clock, self._log, effect.burst)
-        log.log(effect.level, effect.text, *effect.arguments)
+            log = self._limited_logs[burst] = RateLimitedLog(self._clock, self._log, burst)
+        return log

@@ -163,8 +163,10 @@ class SendBuffer:
         """
         if self._transport is not None:
             self._transport.unregisterProducer()
-            self._transport.write(b"".join(data for _, data in self._kept))
-            self._forget(FINISHED)
+            try:
+                self._transport.write(b"".join(data for _, data in self._kept))
+            finally:
+                self._forget(FINISHED)
 
     def _forget(self, after: BufferState) -> None:
         self.state = after

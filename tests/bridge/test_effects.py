@@ -42,11 +42,20 @@ ACTS = {"send", "dismiss", "publish", "callLater", "fire", "write", "warning", "
 
 
 class BrokenClient(RecordingClient):
-    """A client whose `send` has a fault."""
+    """A client whose `send` has a fault once it is connected."""
+
+    is_connected = False
+
+    def come(self) -> BrokenClient:
+        """Connect."""
+        super().come()
+        self.is_connected = True
+        return self
 
     def send(self, data: bytes) -> None:
         """Fail."""
-        raise ZeroDivisionError(self.name)
+        if self.is_connected:
+            raise ZeroDivisionError(self.name)
 
 
 class DecidingTests(SynchronousTestCase):
@@ -136,12 +145,48 @@ class PerformTests(SynchronousTestCase):
         self.house.bridge.all_commanded(self.csc, lines())
         self.assertEqual(sent, [MOVE, TRACK])
 
-    def test_an_error(self) -> None:
-        """An error in one effect is raised, after the other effects were performed, and nothing is stuck."""
+    def test_a_client_that_fails(self) -> None:
+        """A client whose `send` fails is cut off and logged once; the others receive each line."""
+        for may_command in (True, False):
+            broken = BrokenClient(self.house.bridge, f"broken {may_command}", Source.EUI, may_command).come()
+            later = self.house.client(f"later {may_command}", Source.EUI, may_command=may_command)
+            self.csc.read()
+            later.read()
+            with self.assertLogs(LOG, logging.ERROR) as logged:
+                self.link.say(STATE)
+                self.link.say(STATE)
+            self.assertEqual((self.csc.read(), later.read()), ([STATE] * 2, [STATE] * 2))
+            (line,) = logged.output
+            self.assertIn(f"broken {may_command}: cut off: ", line)
+            self.assertIn("ZeroDivisionError", line)
+            self.assertEqual(len(broken.dismissals), 1)
+            self.assertNotIn(broken.name, self.house.bridge.clients)
+        self.assertEqual(self.house.bridge.counts["cut_off"], 2)
+
+    def test_a_reply_to_a_client_that_fails(self) -> None:
+        """A reply to a client whose `send` fails reaches observers, and a later command goes on."""
         broken = BrokenClient(self.house.bridge, "broken", Source.EUI).come()
         observer = self.house.client("observer", Source.EUI, may_command=False)
-        self.assertRaises(ZeroDivisionError, self.house.bridge.commanded, broken, command(1, MOVE, 2))
+        with self.assertLogs(LOG, logging.ERROR):
+            broken.command(MOVE)
         self.assertEqual(observer.explanations(), ["refused: csc has command"])
+        self.csc.command(TRACK)
+        self.assertEqual(self.link.codes(), [TRACK])
+
+    def test_an_error(self) -> None:
+        """An error in one effect is logged, the other effects are performed, and nothing is stuck."""
+
+        def fail(effect: object) -> None:
+            raise ZeroDivisionError
+
+        table = self.house.bridge.performer.table
+        publish, table[LineRecord] = table[LineRecord], fail
+        with self.assertLogs(LOG, logging.ERROR) as logged:
+            self.link.say(STATE)
+        self.assertIn("LineRecord", logged.output[0])
+        self.assertIn("ZeroDivisionError", logged.output[0])
+        self.assertEqual(self.csc.read()[-1], STATE)
+        table[LineRecord] = publish
         self.csc.command(TRACK)
         self.assertEqual(self.link.codes(), [TRACK])
 

@@ -11,6 +11,8 @@ from mtmount_twisted.config.settings import ClientLimits
 from mtmount_twisted.frontends.tcp import ports
 from mtmount_twisted.frontends.tcp.commanders import HOLD_TIME, MAX_HELD
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner, IPairOwner
+from mtmount_twisted.net.protocol import CLOSE_TIMEOUT
+from mtmount_twisted.testing.memory import MemoryTransport
 from tests.support.bridges import LOG, BridgeCase, PairEnd, PortEnd, ask, command, explanation, reply
 from tests.support.commanders import MOVE, STAMP, STATE, STOP
 
@@ -446,6 +448,25 @@ class SlowTests(BridgeCase):
         self.csc.say(command(1, STOP, 1))
         self.controller.serve()
         self.assertEqual(ids(self.csc.heard()[-2:]), [1, 1])
+
+    def test_sends_that_fail(self) -> None:
+        """A client and a pair to which nothing can be written are closed; the others and the link go on."""
+
+        broken = [end.transport.getHost() for end in (self.slow, self.csc.server, self.csc.client)]
+        write = MemoryTransport.write
+
+        def fail(transport: MemoryTransport, data: bytes) -> None:
+            if transport.getPeer() in broken:
+                raise ZeroDivisionError
+            write(transport, data)
+
+        with patch.object(MemoryTransport, "write", fail), self.assertLogs(LOG, logging.ERROR):
+            self.controller.say(STATE)
+        self.pass_time(CLOSE_TIMEOUT + 0.1)
+        self.assertFalse({"desk/1", "csc"} & self.service.bridge.clients.keys())
+        self.assertEqual((self.slow.is_connected, self.csc.server.is_connected), (False, False))
+        self.controller.say(STATE)
+        self.assertEqual((self.quick.heard(), self.eui.heard()), ([STATE] * 2, [STATE] * 2))
 
     def test_nothing_is_lost_for_one_that_catches_up(self) -> None:
         """One that reads again in time has missed nothing."""

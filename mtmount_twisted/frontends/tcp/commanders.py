@@ -143,11 +143,15 @@ class PairClient(PairedSession):
     def dismiss(self, why: str) -> None:
         """Read no more, and close the connections once all is sent. The commander may connect again."""
         self.limited_log.warning("%s: closed: %s", self.name, why)
-        self.end_session(why)
-        if self.server_writer is not None:
-            cast(IPushProducer, self.server_writer).pauseProducing()
-        if self.writer is not None:
-            self.writer.close()
+        try:
+            self.end_session(why)
+            if self.server_writer is not None:
+                cast(IPushProducer, self.server_writer).pauseProducing()
+            if self.writer is not None:
+                self.writer.close()
+        except Exception:  # nothing can be written to it
+            self.drop_connections()
+            raise
 
     def _cut_off(self, why: str) -> None:
         self._bridge.cut_off(self, why)
@@ -219,9 +223,11 @@ class PairClient(PairedSession):
         """Send the commander what is left for it, and drop the commands that it sent too early."""
         self._drop_held()
         self._queue.close()
-        self._send_buffer.finish()
-        if was_up:
-            self._bridge.client_lost(self, why)
+        try:
+            self._send_buffer.finish()
+        finally:  # it is lost even if nothing can be written to it
+            if was_up:
+                self._bridge.client_lost(self, why)
 
 
 class OneWayPairClient(PairClient):

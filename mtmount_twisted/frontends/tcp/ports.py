@@ -106,7 +106,13 @@ class PortClient:
         if not self._is_served:
             return
         self._limited_log.log(level, "%s: closed: %s", self.name, why)
-        self._send_buffer.finish()
+        try:
+            self._send_buffer.finish()
+        except Exception:  # nothing can be written to it
+            self._lose(why)
+            self._reader.read_no_more()
+            self._reader.transport.abortConnection()
+            raise
         self._lose(why)
         self._reader.read_no_more()
         self._abort = Deadline(self._clock, CLOSE_TIMEOUT, self._reader.transport.abortConnection)

@@ -421,7 +421,8 @@ FIGURES = (
     Figure(
         "clients_cut_off",
         "counter",
-        "Clients that were disconnected as slow consumers, or for a newcomer to a full port.",
+        "Clients that were disconnected as slow consumers, for a newcomer to a full port, or because"
+        " sending to them failed.",
         Metrics.cut_offs,
         ("commander",),
     ),
