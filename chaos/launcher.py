@@ -53,14 +53,14 @@ def _raise_in_bridge() -> None:
     """Let the handler of each client's commands raise."""
     from mtmount_twisted.bridge.core import Bridge
 
-    commanded = Bridge.commanded
+    command = Bridge._command
 
-    def broken(self: Any, client: Any, line: bytes) -> None:
+    def broken(self: Any, client: Any, line: bytes, header: Any = None) -> None:
         if POISON in line:
             raise RuntimeError("chaos: broken on purpose")
-        commanded(self, client, line)
+        command(self, client, line, header)
 
-    Bridge.commanded = broken  # type: ignore[method-assign]
+    Bridge._command = broken  # type: ignore[method-assign]
 
 
 def _raise_in_web() -> None:

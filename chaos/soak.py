@@ -42,6 +42,7 @@ from mtmount_twisted.commands import (
 )
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
+from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander
 from mtmount_twisted.journal.schema import is_end
@@ -441,6 +442,7 @@ def soak(hours: float, interval: float, seed: int = 6) -> Verdict:
 
     :param interval: between two commands, in seconds.
     """
+    dialect_named("tma2022")  # the first line of that dialect would import it within the hours
     running = Soak(interval, seed)
     running.hours(2.0)
     before = running.left()

@@ -327,7 +327,7 @@ class Dialect:
         that is unreadable.
     :ivar read_wanted: return the commander that an ``AskForCommand`` names. It raises `errors.LineError`.
     :ivar read_reply: return the envelope of a reply or event. It raises `errors.LineError`.
-    :ivar reply_starts: the bytes with which a reply can begin, so that other lines are found at little cost.
+    :ivar reply_starts: the bytes with which a reply can begin; see `REPLY_STARTS`.
     :ivar is_reply: return True if a line can only come from a mount that speaks this dialect.
     :ivar subject_of: return the part of the mount that an event is about; None if its values are not kept.
     :ivar commander_in: return the number of the `Source` that has command, 0 for none, according to an event;
@@ -432,10 +432,15 @@ def dialect_named(name: DialectName) -> Dialect:
     return dialect
 
 
+REPLY_STARTS: dict[DialectName, bytes] = {"tma2020": b"0123456789+-", "tma2022": b"{"}
+"""The bytes with which a reply of each dialect can begin, so that other lines are found at little cost."""
+
+
 def other_dialect_of(line: bytes, dialect: Dialect) -> Dialect | None:
     """Return the dialect of the mount that sent a line, if it is not this one; None if it may be this one."""
     names: tuple[DialectName, ...] = get_args(DialectName)
     for name in names:
-        if name != dialect.name and dialect_named(name).is_reply(line):
+        # An import takes tens of milliseconds, so a line of garbage must not cause one.
+        if name != dialect.name and line[:1] in REPLY_STARTS[name] and dialect_named(name).is_reply(line):
             return dialect_named(name)
     return None

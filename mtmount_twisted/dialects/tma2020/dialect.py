@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from mtmount_twisted.dialects.dialect import Deadlines, Dialect, FieldDescription, Header, Topology
+from mtmount_twisted.dialects.dialect import (
+    REPLY_STARTS,
+    Deadlines,
+    Dialect,
+    FieldDescription,
+    Header,
+    Topology,
+)
 from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import LineError
@@ -147,7 +154,7 @@ DIALECT = Dialect(
     read_to_refuse=read_to_refuse,
     read_wanted=read_wanted,
     read_reply=read_reply,
-    reply_starts=b"0123456789+-",
+    reply_starts=REPLY_STARTS["tma2020"],
     is_reply=_is_reply,
     subject_of=subject_of,
     commander_in=commander_in,

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtmount_twisted.dialects.dialect import Deadlines, Dialect, FieldDescription, Header, Topology
+from mtmount_twisted.dialects.dialect import (
+    REPLY_STARTS,
+    Deadlines,
+    Dialect,
+    FieldDescription,
+    Header,
+    Topology,
+)
 from mtmount_twisted.dialects.recorded import renewing, undecoded
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.sources import Source as AnySource
@@ -165,7 +172,7 @@ DIALECT = Dialect(
     read_to_refuse=read_to_refuse,
     read_wanted=read_wanted,
     read_reply=read_reply,
-    reply_starts=b"{",
+    reply_starts=REPLY_STARTS["tma2022"],
     is_reply=is_reply,
     subject_of=subject_of,
     commander_in=commander_in,
