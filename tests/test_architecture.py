@@ -86,7 +86,7 @@ ROOMS: dict[str, Room] = {
         "errors wire dialect layout",
     ),
     "codec": room(  # lines <-> messages, and the headers of lines
-        "dialects.recorded "
+        "dialects.recorded dialects.text_header "
         "dialects.tma2020.codec dialects.tma2020.envelope dialects.tma2020.facts dialects.tma2020.outcomes "
         "dialects.tma2022.codec dialects.tma2022.envelope dialects.tma2022.facts dialects.tma2022.outcomes "
         "dialects.tma2022.relay dialects.tma2022.sending",

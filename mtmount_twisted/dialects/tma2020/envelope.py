@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable
 from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
+from mtmount_twisted.dialects.text_header import CommandEnvelope as CommandEnvelope
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import BOOL, INT, check_str, kind_of, utc_now, write_timestamp
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
@@ -63,25 +64,6 @@ _KINDS = {int(code): _kind(code) for code in CommandCode}
 def kind_of_command(code: int) -> CommandKind:
     """Return the facts about a command that follow from its code; the code may be unknown."""
     return _KINDS.get(code) or CommandKind(code, f"code {code}", f"code {code}", is_known=False)
-
-
-class CommandEnvelope(Struct, frozen=True, gc=False):
-    """Header of a command and the bytes behind it; see `dialect.CommandEnvelope`.
-
-    :ivar code_text: the code as received.
-    :ivar rest: the timestamp and all fields behind it, as received.
-    """
-
-    sequence_id: int
-    code: int
-    source: int
-    kind: CommandKind
-    code_text: bytes
-    rest: bytes
-
-    def rewritten(self, sequence_id: int, source: int) -> bytes:
-        """Return the command's line with another id and source."""
-        return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
 
 
 class ReplyEnvelope(Struct, frozen=True, gc=False):

@@ -1,0 +1,31 @@
+"""`CommandEnvelope`: the header of a command as text, which both generations of the protocol share.
+
+A command begins with its sequence id, code and source, one field each. Pure: no Twisted, no I/O.
+
+Next to read: ``tma2020.envelope`` and ``tma2022.relay``, which read it from a line.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from .dialect import CommandKind
+
+
+class CommandEnvelope(Struct, frozen=True, gc=False):
+    """Header of a command and the bytes behind it; see `dialect.CommandEnvelope`.
+
+    :ivar code_text: the code as received.
+    :ivar rest: the timestamp and all fields behind it, as received.
+    """
+
+    sequence_id: int
+    code: int
+    source: int
+    kind: CommandKind
+    code_text: bytes
+    rest: bytes
+
+    def rewritten(self, sequence_id: int, source: int) -> bytes:
+        """Return the command's line with another id and source."""
+        return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
