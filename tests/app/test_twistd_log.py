@@ -159,7 +159,7 @@ class ProgramTests(ProgramCase):
 
     async def test_no_such_folder(self) -> None:
         """A log file that can't be opened is one line that names it."""
-        program = self.twistd("-n", "--logfile", "none/log", "mtmount-simulator", "--command-port", "0")
+        program = self.twistd("-n", "--logfile", "none/log", "mtmount-simulator", "-p", "0", "-r", "9")
         self.assertEqual(await program.ended, 1)
         [line] = program.output.splitlines()
         self.assertIn("mtmount-simulator: --logfile: can't write ", line)
