@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import random
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +19,8 @@ from mtmount_twisted.commands import AskForCommand, Enable
 from mtmount_twisted.enums import Commander
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.simulator.service import SimulatorService
-from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy
+from mtmount_twisted.testing import ChaosPair, ChaosProxy
+from tests.support.ports import held_port, port_of
 
 from . import records
 from .clients import Csc, Desk, Observer, connect
@@ -87,16 +86,6 @@ LAG_LIMIT = 0.2
 SIMULATOR_LOG = logging.getLogger("chaos.simulator")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that are free just now, below those that the system chooses from for others."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
-            found.add(port)
-    return list(found)
-
-
 class House:
     """Everything around one daemon; see `open`.
 
@@ -120,8 +109,9 @@ class House:
         self.ledger = Ledger()
         self.whole = True
         self.paused = False
+        self._held: list[socket.socket] = []
         names = ("replies", "csc", "desk", "hall", "web")
-        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self.ports = dict(zip(names, self.more_ports(len(names)), strict=True))
         self.controller = ChaosPair(reactor, 0, self.ports["replies"])
         self.desk_proxy = ChaosProxy(reactor, self.ports["desk"])
         self.web = Web(reactor, self.ports["web"])
@@ -262,10 +252,10 @@ class House:
             problems.append(f"{grown / 2**20:.0f} MiB more memory than before")
 
     def more_ports(self, count: int) -> list[int]:
-        """Ports that are free just now, and none of this house's."""
-        return [port for port in free_ports(count + len(self.ports)) if port not in self.ports.values()][
-            :count
-        ]
+        """Ports for this house's daemon: nothing else takes one before the house is closed."""
+        held = [held_port() for _ in range(count)]
+        self._held += held
+        return [port_of(one) for one in held]
 
     async def close(self) -> None:
         """End the daemon, check the rest, and close everything."""
@@ -285,6 +275,8 @@ class House:
         await self.simulator.stopService()
         await self.controller.stop()
         await self.desk_proxy.stop()
+        for held in self._held:
+            held.close()
 
     def _judge(self) -> None:
         outcome = self.outcome

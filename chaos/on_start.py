@@ -9,7 +9,6 @@ import socket
 from mtmount_twisted.commands import Enable
 from mtmount_twisted.testing import HOST
 
-from .house import free_ports
 from .process import Daemon
 from .stage import Stage
 from .waits import pause, until
@@ -54,14 +53,14 @@ async def _refused(stage: Stage, number: int, pattern: str, host: str, ports: di
 async def unknown_host(stage: Stage, times: int) -> None:
     """The controller's host does not resolve."""
     for number in range(times):
-        ports = dict(zip(("commands", "replies", "desk"), free_ports(3), strict=True))
+        ports = {name: stage.port() for name in ("commands", "replies", "desk")}
         await _refused(stage, number, f"'{NOWHERE}' does not resolve", NOWHERE, ports)
 
 
 async def port_taken(stage: Stage, times: int) -> None:
     """Another program listens on a port of the configuration, in turn the controller's and a client's."""
     for number in range(times):
-        ports = dict(zip(("commands", "replies", "desk"), free_ports(3), strict=True))
+        ports = {name: stage.port() for name in ("commands", "replies", "desk")}
         taken = ("replies", "desk")[number % 2]
         with socket.create_server((HOST, ports[taken])):
             pattern = rf"can't listen on {HOST}:{ports[taken]}: Address already in use"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import traceback
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
+
+from tests.support.ports import held_port, port_of
 
 from .house import House
 from .outcome import Impossible, Outcome, Row
@@ -30,6 +33,12 @@ class Stage:
         self.folder = folder
         self.outcome = Outcome()
         self.houses: list[House] = []
+        self._held: list[socket.socket] = []
+
+    def port(self) -> int:
+        """A port that nothing takes before the row is over, but a daemon that listens there."""
+        self._held.append(held_port())
+        return port_of(self._held[-1])
 
     async def house(self, **options: Any) -> House:
         """A house in which everything runs; see `House.open`."""
@@ -44,6 +53,8 @@ class Stage:
         """Close all houses, and check the rest."""
         for house in self.houses:
             await house.close()
+        for held in self._held:
+            held.close()
 
 
 async def play(reactor: Any, row: Row, times: int) -> Outcome:

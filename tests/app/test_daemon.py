@@ -22,6 +22,7 @@ from mtmount_twisted.hosts import parse_host_and_port
 from mtmount_twisted.net.logs import ROOT
 from mtmount_twisted.testing import HOST, MemoryReactor
 from mtmount_twisted.wire.fields import FLOAT
+from tests.support.ports import free_port
 
 
 class DaemonCase(SynchronousTestCase):
@@ -155,8 +156,7 @@ class ListenTests(DaemonCase):
     def test_free(self) -> None:
         """Free ports are what they were, and are free still; 0 stays 0."""
         self.assertEqual(self.check(0, 0), [(HOST, 0), (HOST, 0)])
-        with socket.create_server((HOST, 0)) as listening:
-            port = listening.getsockname()[1]
+        port = free_port(self)
         for _ in range(2):
             self.assertEqual(self.check(port), [(HOST, port)])
 
@@ -175,8 +175,7 @@ class ListenTests(DaemonCase):
 
     def test_wanted_twice(self) -> None:
         """One port that is wanted for two things is found as well."""
-        with socket.create_server((HOST, 0)) as listening:
-            port = listening.getsockname()[1]
+        port = free_port(self)
         self.assertIn(f"--port-1: can't listen on {HOST}:{port}", self.line(self.check, port, port))
 
     def test_zone(self) -> None:

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from mtmount_twisted.app import privileged
 from mtmount_twisted.app.privileged import PrivilegedPorts
+from tests.support.ports import free_port
 from tests.support.programs import HOST, ProgramCase
 
 
@@ -26,12 +27,7 @@ class PrivilegedPortsTests(TestCase):
 
     def bound(self, *hosts: str) -> tuple[PrivilegedPorts, list[int]]:
         """One that has bound a port at each host; what is left of them is closed after the test."""
-        free = []
-        for host in hosts:
-            with socket.create_server(
-                (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-            ) as one:
-                free.append(int(one.getsockname()[1]))
+        free = [free_port(self, host) for host in hosts]
         ports = PrivilegedPorts(reactor, zip(hosts, free, strict=True))
         self.addCleanup(ports.close)
         ports.bind()

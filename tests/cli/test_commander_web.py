@@ -19,8 +19,8 @@ from mtmount_twisted.errors import WebError
 from mtmount_twisted.frontends.web.http.tokens import load as load_tokens
 from mtmount_twisted.net.tls import client_options
 from mtmount_twisted.testing import MemoryReactor
-from tests.project.test_readme import free_port
 from tests.support.folders import scratch_folder
+from tests.support.ports import free_port
 from tests.web.test_service import web_of
 
 HOST = "127.0.0.1"
@@ -131,7 +131,7 @@ class WebClientTests(TestCase):
 
     async def test_nothing_there(self) -> None:
         """Where nothing listens, the address is told, and what to do."""
-        port = free_port()
+        port = free_port(self)
         await self.refused(
             self.client(port), f"nothing answers at http://{HOST}:{port} (", "start the bridge", "--web"
         )

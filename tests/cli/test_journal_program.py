@@ -28,6 +28,7 @@ from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import HOST, FarEnd, MemoryReactor
 from tests.support.journals import STAMP, START, TRACK, SessionCase
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -317,19 +318,13 @@ class SimulatorTests(TestCase):
         ports = ["--command-port", str(command_port), "--reply-port", str(reply_port)]
         return ["replay", "--peer", "CSC", *ports, *more]
 
-    def free_port(self) -> int:
-        """A port that nobody has just now."""
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            return int(probe.getsockname()[1])
-
     async def test_replay(self) -> None:
         """The program sends the commands to the mount, and tells how each ended."""
         case = SessionCase()
         case.setUp()
         self.addCleanup(case.doCleanups)
         self.addCleanup(case.tearDown)
-        reply_port = self.free_port()
+        reply_port = free_port(self)
         simulator = SimulatorService(command_port=0, reply_port=reply_port, speed=100.0)
         simulator.startService()
         self.addCleanup(simulator.stopService)
@@ -348,13 +343,13 @@ class SimulatorTests(TestCase):
         """If nobody is there, or the reply port is taken, one line says so."""
         said: list[str] = []
         self.patch(program, "complain", lambda text: said.append(text) or 2)
-        words = self.options(self.free_port(), self.free_port(), "--connect-timeout", "0.01")
+        words = self.options(free_port(self), free_port(self), "--connect-timeout", "0.01")
         output = io.StringIO()
         self.assertEqual(await program.replay(reactor, parse_options(words), DIALECT, [], output), 2)
         self.assertIn("nothing takes commands on 127.0.0.1:", said[0])
         with socket.socket() as taken:
             taken.bind((HOST, 0))
             taken.listen()
-            words = self.options(self.free_port(), int(taken.getsockname()[1]))
+            words = self.options(free_port(self), int(taken.getsockname()[1]))
             self.assertEqual(await program.replay(reactor, parse_options(words), DIALECT, [], output), 2)
         self.assertIn("can't listen", said[1])

@@ -15,8 +15,9 @@ from mtmount_twisted.errors import ConnectTimeoutError, ListenError, PairClosedE
 from mtmount_twisted.testing import MemoryReactor
 from tests.support.pages import README, marked
 from tests.support.pairs import LOG, PairCase
+from tests.support.ports import free_port
 
-from .test_readme import ROOT, example, free_port
+from .test_readme import ROOT, example
 
 
 class WaitConnectedTests(PairCase):
@@ -119,7 +120,7 @@ class ExampleTests(TestCase):
 
     async def test_no_daemon(self) -> None:
         """Without a daemon each ends with one line that says where it looked, and no traceback."""
-        port = free_port()
+        port = free_port(self)
         *library, web = await self.run_all(port, 0, port)
         for out, err, status in library:
             self.assertEqual((out, status), ("", 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 
 from twisted.internet.utils import getProcessOutputAndValue
@@ -12,16 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mtmount_twisted.config.loading import load
 from mtmount_twisted.simulator.service import SimulatorService
 from tests.support.pages import DOCS, README, marked
+from tests.support.ports import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def example(name: str) -> str:
@@ -48,7 +40,7 @@ class RunBesideSimulator(TestCase):
 
     async def run_beside_simulator(self, script: str, *arguments: str) -> list[str]:
         """The lines that a script prints that commands the mount on ports 30005 and 30006."""
-        reply_port = free_port()
+        reply_port = free_port(self)
         simulator = SimulatorService(command_port=0, reply_port=reply_port, speed=100.0)
         simulator.startService()
         self.addCleanup(simulator.stopService)

@@ -9,9 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 from twisted.internet import reactor
@@ -27,6 +25,7 @@ from mtmount_twisted.client.communicator import ClientServerPair, Communicator
 from mtmount_twisted.replies import AckReply
 
 from .folders import scratch_path
+from .ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
@@ -202,14 +201,8 @@ class ProgramCase(TestCase):
         return int((await program.line(rf"serving .*{name} on {HOST}:(\d+), ")).group(1))
 
     def free_port(self) -> int:
-        """Return a port that was free just now, and that the system gives to no connection.
-
-        The system takes the ports of connections from 32768 on (``ip(7)``, ip_local_port_range). On a busy
-        machine a connection had such a port before the program listened there.
-        """
-        while True:
-            with suppress(OSError), socket.create_server((HOST, randrange(10_000, 32_000))) as listening:
-                return int(listening.getsockname()[1])
+        """Return a port that nothing takes before the test ends, but a program that listens there."""
+        return free_port(self)
 
     def taken_port(self) -> int:
         """A port on which this test listens."""
