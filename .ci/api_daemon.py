@@ -28,7 +28,7 @@ def serving(folder: Path) -> Iterator[str]:
     :returns: where the API is.
     :raises SystemExit: with the log, if the daemon does not serve, or failed meanwhile.
     """
-    with running(start(folder, *free_ports(2))) as daemon:
+    with held_ports(2) as ports, running(start(folder, *ports)) as daemon:
         log = Log(daemon)
         if not log.serving.wait(SERVING_WITHIN) or not log.address:
             sys.exit(f"the daemon does not serve\n{''.join(log.lines)}")
@@ -51,11 +51,19 @@ def running(program: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
             program.wait()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, each of which is told once."""
+@contextlib.contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """Hold free ports: nothing takes one, but a program that listens there.
+
+    A socket that is bound and does not listen leaves the port to a program that binds with ``SO_REUSEADDR``
+    (``socket(7)``), as Twisted and Prometheus do.
+    """
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for held in sockets:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", 0))
+        yield [held.getsockname()[1] for held in sockets]
 
 
 def start(folder: Path, commands: int, replies: int) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from api_daemon import SERVING_WITHIN, Log, free_ports, running, start
+from api_daemon import SERVING_WITHIN, Log, held_ports, running, start
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "prometheus" / "rules.yml"
@@ -179,11 +179,10 @@ def hold_session(commands: int, replies: int) -> None:
 
 def main(folder: Path) -> None:
     """Start both, check, stop; whatever happens, leave nothing running."""
-    commands, replies, port = free_ports(3)
-    daemon = start(folder, commands, replies)
-    log = Log(daemon)
     with ExitStack() as stack:
-        stack.enter_context(running(daemon))
+        commands, replies, port = stack.enter_context(held_ports(3))
+        daemon = stack.enter_context(running(start(folder, commands, replies)))
+        log = Log(daemon)
         if not log.serving.wait(SERVING_WITHIN) or not log.address:
             sys.exit(f"metrics: the daemon does not serve\n{''.join(log.lines)}")
         stack.enter_context(running(scraping(folder, port, log.address.removeprefix("http://"))))
