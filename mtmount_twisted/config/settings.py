@@ -328,9 +328,10 @@ class ClientLimits:
     max_behind_bytes: int = field(
         default=1_048_576,
         metadata={
-            "doc": "largest backlog; the least value holds one line of the greatest length",
+            "doc": "largest backlog; the least value holds all that a client receives as it connects, and "
+            "the settings of a tma2022 mount",
             "unit": "bytes",
-            "least": 65_536,
+            "least": 262_144,
             "most": 2**30,
         },
     )

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.bridge.last_values import MAX_KNOWN_BYTES
 from mtmount_twisted.config import loading
 from mtmount_twisted.config.tables import Key, keys, sections
 from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support.folders import scratch_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -99,6 +101,13 @@ class Loading(SynchronousTestCase):
         self.assertEqual(
             raised.exception.problems, ("""controller.dialect: expected "tma2020", got 'tma2022'""",)
         )
+
+    def test_least_backlog(self) -> None:
+        """The least backlog has room for the last values and the settings that a new client asks for."""
+        loaded = loading.load(PAIR + "[clients]\nmax_behind_bytes = 262_144")
+        self.assertGreater(loaded.clients.max_behind_bytes, MAX_KNOWN_BYTES + MAX_LINE_LENGTH)
+        [problem] = problems(PAIR + "[clients]\nmax_behind_bytes = 262_143")
+        self.assertTrue(problem.startswith("clients.max_behind_bytes: expected 262144 to"), problem)
 
     def test_frozen(self) -> None:
         """What was loaded can't be changed."""

@@ -10,6 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT as TMA2022
+from mtmount_twisted.dialects.tma2022.enums import Source
+from mtmount_twisted.dialects.tma2022.replies import CmdRejectedReply, DetailedSettingsAppliedReply
 from mtmount_twisted.frontends.web.events.shapes import (
     UNREADABLE,
     Message,
@@ -74,6 +77,26 @@ class ShapeTests(SynchronousTestCase):
                 "truncated": False,
             },
         )
+
+    def test_long_reply(self) -> None:
+        """A line of JSON longer than what is shown of it still has its kind; its fields are left out."""
+        settings = DetailedSettingsAppliedReply(
+            set_name="Default",
+            all_settings_match_set=True,
+            oss={f"Value{number}": 1 for number in range(2800)},
+        )
+        line = settings.encode().removesuffix(b"\r\n")
+        self.assertGreater(len(line), 38_000)
+        got = told(row("message", peer="controller", what="from", line=line, dialect=TMA2022))
+        self.assertEqual((got["kind"], got["sequence_id"]), ("DETAILED_SETTINGS_APPLIED", None))
+        self.assertEqual((got["truncated"], len(got["text"])), (True, SHOWN_BYTES))
+
+    def test_long_answer(self) -> None:
+        """So has a long refusal, which also has its sequence id."""
+        reply = CmdRejectedReply(sequence_id=12, commander=Source.CSC, explanation="x" * 20_000)
+        line = reply.encode().removesuffix(b"\r\n")
+        got = told(row("message", peer="csc", what="to", line=line, dialect=TMA2022))
+        self.assertEqual((got["kind"], got["sequence_id"]), ("CMD_REJECTED", 12))
 
     def test_reply(self) -> None:
         """A reply is told from a command by who said it to whom, and has what the mount added."""

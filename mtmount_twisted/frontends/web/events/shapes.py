@@ -109,9 +109,8 @@ def row_of(entry: Entry) -> Row:
     """Return an entry as a row; read the header of a message."""
     if entry.table != "message":
         return Row(entry, entry.dialect.kind_of(entry.code).code_name if entry.table == "step" else "")
-    line = (entry.line or b"")[:SHOWN_BYTES]
-    try:
-        header = entry.dialect.read_header(line, is_command(entry))
+    try:  # the whole line: the beginning of JSON has no readable header
+        header = entry.dialect.read_header(entry.line or b"", is_command(entry))
     except LineError:
         return Row(entry, UNREADABLE)
     return Row(entry, header.kind, header.sequence_id)
