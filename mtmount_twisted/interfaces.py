@@ -8,6 +8,7 @@ objects.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,46 @@ class IEventBus(Interface):
         """Stop calling a subscriber."""
 
 
+class ITelemetryValue(Interface):
+    """The latest line of a telemetry topic. It is decoded only when somebody asks for its topic."""
+
+    topic_id: int = Attribute("The number of the topic.")
+    line: bytes = Attribute("The line, without its terminator.")
+    age: float = Attribute("Seconds since its arrival, on the monotonic clock.")
+
+    def decoded() -> Any:
+        """Return the topic. A quantity that the line lacks is NaN or None.
+
+        :raises errors.LineError: if a quantity has another type than the topic's class declares.
+        """
+
+
+class ITelemetry(Interface):
+    """The mount's telemetry, as the bridge receives it."""
+
+    connected: bool = Attribute("True while the connection to the telemetry server is up.")
+    silent: bool = Attribute("True while no telemetry has come for a second, connected or not.")
+    clock_offset: float | None = Attribute(
+        "The mount's clock minus this machine's, in seconds; None before it is measured."
+    )
+    lines: int = Attribute("Number of lines received so far. It never falls.")
+    malformed: int = Attribute("Number of lines that were dropped, because they were no telemetry.")
+
+    def latest(topic_id: int) -> ITelemetryValue | None:
+        """Return the latest line of the topic with this number; None if there was none."""
+
+
+class ITelemetryPort(Interface):
+    """A ``[[telemetry]]`` port: readers that receive the mount's telemetry."""
+
+    name: str = Attribute("Its name in the configuration.")
+    readers: int = Attribute("Number of connected readers.")
+    missed: int = Attribute(
+        "Number of lines that slow readers did not get, because a later line of the topic replaced them. "
+        "It never falls."
+    )
+
+
 class IServed(Interface):
     """All services of the started daemon, as the web interface uses them."""
 
@@ -201,4 +242,6 @@ class IServed(Interface):
     all_pairs = Attribute("The link and the pair of each commander: a list of `net.pair.ConnectionPair`.")
     port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
     names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")
+    telemetry: ITelemetry | None = Attribute("The mount's telemetry; None if the bridge does not receive it.")
+    telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -7,7 +7,7 @@ decides; `upstream.link`, the link to the controller; `frontends.tcp`, the clien
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -32,7 +32,7 @@ from mtmount_twisted.frontends.tcp.commanders import (
 )
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
-from mtmount_twisted.interfaces import IServed
+from mtmount_twisted.interfaces import IServed, ITelemetry, ITelemetryPort
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.admission import networks
 from mtmount_twisted.net.endpoints import Endpoint
@@ -188,6 +188,8 @@ class BridgeService(Service):
     bridge: Bridge
     link: ControllerLink
     handshakes: Turns
+    telemetry: ITelemetry | None = None
+    telemetry_ports: Sequence[ITelemetryPort] = ()
 
     def __init__(
         self, config: Config, log: logging.Logger, bus: EventBus | None = None, reactor: Any = None

@@ -23,13 +23,7 @@ from mtmount_twisted.dialects.tma2022.codec import decode_telemetry
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.envelope import read_telemetry_header
 from mtmount_twisted.dialects.tma2022.sending import tai_now
-from mtmount_twisted.dialects.tma2022.telemetry import (
-    Azimuth,
-    AzimuthDrives,
-    Elevation,
-    ElevationDrives,
-    Topic,
-)
+from mtmount_twisted.dialects.tma2022.telemetry import TIMED_TOPICS, Topic
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.net.arguments import check_bool, check_type
 from mtmount_twisted.net.deadlines import Deadline
@@ -43,9 +37,6 @@ losses")."""
 
 OFFSET_INTERVAL = 1.0
 """Time in seconds over which the clock offset is measured; the observatory's client reports it as often."""
-
-TIMED_TOPICS = frozenset(topic.topic_id for topic in (AzimuthDrives, Azimuth, ElevationDrives, Elevation))
-"""The topics from which the clock offset is measured: the mount sends each of them every 50 ms."""
 
 
 def _no_encode(message: object) -> NoReturn:

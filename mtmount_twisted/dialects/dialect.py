@@ -296,6 +296,36 @@ class Deadlines:
         return self.unknown_timeout if timeout is None else timeout
 
 
+class TelemetryHeader(NamedTuple):
+    """Header of a telemetry line, as a relay needs it.
+
+    :ivar topic_id: the number of the topic.
+    :ivar timestamp: TAI seconds since the unix epoch.
+    """
+
+    topic_id: int
+    timestamp: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TelemetryFormat:
+    """The telemetry of a mount: lines of numbered topics, on a connection of their own.
+
+    :ivar names: the name of each topic that has one, by its number.
+    :ivar read_header: return the header of a line; the rest is not decoded. It raises `errors.LineError` if
+        the line is not telemetry.
+    :ivar decode: return the topic in a line. It raises `errors.LineError`.
+    :ivar timed_topics: the topics from which the clock offset is measured, because they are sent often.
+    :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
+    """
+
+    names: Mapping[int, str]
+    read_header: Callable[[bytes], TelemetryHeader]
+    decode: Callable[[bytes], Any]
+    timed_topics: frozenset[int]
+    tai: Callable[[], float]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)  # each dialect has one value, which can be a key
 class Dialect:
     """One generation of the protocol. A line is bytes without its terminator.
@@ -373,6 +403,7 @@ class Dialect:
     :ivar alarm_codes: the code of the events of each severity.
     :ivar subsystems: the name of each subsystem, by its number: a multiple of 100 at which the codes of its
         alarms begin.
+    :ivar telemetry: the format of the telemetry; None if the mount sends none.
     """
 
     name: DialectName
@@ -424,6 +455,7 @@ class Dialect:
     facts_of: Callable[[bytes], Sequence[Fact]]
     alarm_codes: Mapping[Severity, int]
     subsystems: Mapping[int, str]
+    telemetry: TelemetryFormat | None
 
 
 def dialect_named(name: DialectName) -> Dialect:

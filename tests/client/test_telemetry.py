@@ -12,8 +12,8 @@ from zope.interface import implementer
 
 import mtmount_twisted
 from mtmount_twisted import TelemetryClient
-from mtmount_twisted.client.telemetry import TIMED_TOPICS
 from mtmount_twisted.dialects.tma2022 import telemetry
+from mtmount_twisted.dialects.tma2022.telemetry import TIMED_TOPICS
 from mtmount_twisted.errors import ConnectionLostError, LineError, PairClosedError
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor

@@ -181,5 +181,6 @@ DIALECT = Dialect(
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
+    telemetry=None,
 )
 """The protocol tma2020: text lines of fields, over two one-way connections."""

@@ -16,6 +16,7 @@ from mtmount_twisted.dialects.dialect import (
     Dialect,
     FieldDescription,
     Header,
+    TelemetryFormat,
     Topology,
 )
 from mtmount_twisted.dialects.recorded import renewing, undecoded
@@ -25,7 +26,7 @@ from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
-from .codec import decode_command, decode_reply
+from .codec import decode_command, decode_reply, decode_telemetry
 from .command_names import short_name
 from .commands import (
     ACK_ONLY_CODES,
@@ -42,7 +43,7 @@ from .commands import (
     StateInfo,
 )
 from .enums import CommandCode, ReplyId, Source, SubsystemId
-from .envelope import mask_password, read_command_header, read_reply_header
+from .envelope import mask_password, read_command_header, read_reply_header, read_telemetry_header
 from .facts import facts_of
 from .framing import TERMINATOR
 from .outcomes import actual_commander, outcome_of
@@ -62,6 +63,7 @@ from .relay import (
 )
 from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply
 from .sending import completed, tai_now
+from .telemetry import TIMED_TOPICS, TopicDict
 
 TRACK_ACK_TIMEOUT = 1.0
 RESET_ACK_TIMEOUT = 60.0
@@ -199,5 +201,12 @@ DIALECT = Dialect(
     facts_of=facts_of,
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
+    telemetry=TelemetryFormat(
+        names={number: topic.topic for number, topic in TopicDict.items()},
+        read_header=read_telemetry_header,
+        decode=decode_telemetry,
+        timed_topics=TIMED_TOPICS,
+        tai=tai_now,
+    ),
 )
 """The protocol tma2022: commands as text, replies as JSON, over one two-way connection."""

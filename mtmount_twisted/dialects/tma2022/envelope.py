@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from mtmount_twisted.dialects.dialect import Meaning
+from mtmount_twisted.dialects.dialect import Meaning, TelemetryHeader
 from mtmount_twisted.errors import LineError
 
 from . import json_lines
@@ -42,16 +42,6 @@ class ReplyHeader(NamedTuple):
     def classification(self) -> Meaning:
         """Meaning of the reply for the command that it answers."""
         return classify(self.id)
-
-
-class TelemetryHeader(NamedTuple):
-    """Header of a telemetry line, as a relay needs it.
-
-    :ivar timestamp: TAI seconds since the unix epoch.
-    """
-
-    topic_id: int
-    timestamp: float
 
 
 def read_command_header(line: bytes) -> CommandHeader:

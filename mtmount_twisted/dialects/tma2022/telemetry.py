@@ -1492,5 +1492,8 @@ Topics: tuple[type[Topic], ...] = tuple(
 TopicDict: dict[int, type[Topic]] = {topic.topic_id: topic for topic in Topics}
 """The topic class of each number that has one."""
 
+TIMED_TOPICS = frozenset(topic.topic_id for topic in (AzimuthDrives, Azimuth, ElevationDrives, Elevation))
+"""The topics from which the clock offset is measured: the mount sends each of them every 50 ms."""
+
 AnyTopic: Any = reduce(or_, Topics)
 """The type for `msgspec` that any known topic is of."""
