@@ -42,7 +42,7 @@ from mtmount_twisted.config.settings import (
 )
 from mtmount_twisted.errors import ConfigError, PairClosedError
 from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
-from mtmount_twisted.hosts import parse_host_and_port
+from mtmount_twisted.hosts import host_and_port, parse_host_and_port
 from mtmount_twisted.interfaces import IJournalState
 from mtmount_twisted.journal.recorder import STOP_TIME, Journal, JournalOff
 from mtmount_twisted.journal.schema import FileOptions
@@ -86,8 +86,11 @@ AT_ONCE = 0.1
 _OPTION_FOR = {
     "controller.host": "controller",
     "controller.command_port": "controller",
+    "controller.dialect": "controller-dialect",
     "controller.reply_host": "controller-reply-host",
     "controller.reply_port": "controller-reply-port",
+    "controller.telemetry_host": "telemetry",
+    "controller.telemetry_port": "telemetry",
     "pair[1].listen": "listen",
     "pair[1].command_port": "command-port",
     "pair[1].reply_host": "reply-host",
@@ -116,6 +119,10 @@ class Options(daemon.OneLineOptions):
          "[default: 127.0.0.1 if the controller is on this machine, else all addresses]"],
         ["controller-reply-port", None, None, "port to listen on for the mount's replies "
          "[default: the controller's PORT + 1]"],
+        ["controller-dialect", "d", None, "the mount's generation of the protocol: tma2020, or tma2022 "
+         "[default: tma2020]"],
+        ["telemetry", "t", None, "tma2022: HOST:PORT of the mount's telemetry "
+         "[default: the controller's HOST and port 50035]"],
         ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
         ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
         ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
@@ -131,6 +138,8 @@ class Options(daemon.OneLineOptions):
     converters = {  # noqa: RUF012
         "controller": parse_host_and_port,
         "controller-reply-port": daemon.listen_port,
+        "controller-dialect": daemon.dialect,
+        "telemetry": parse_host_and_port,
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
     }
@@ -172,10 +181,11 @@ def _in_options(options: Any, error: ConfigError) -> list[str]:
     """Return one line for each problem, which names the key of the file or, without a file, the option."""
     if options["config"] is not None:
         return [f"{error.where}: {why}" for why in error.problems]
-    return [
+    whys = [
         re.sub(r"[a-z]+(?:\[\d+])?\.[a-z_]+", lambda found: _place(options, found[0]), why)
         for why in error.problems
     ]
+    return list(dict.fromkeys(whys))  # one option may set two keys
 
 
 def _place(options: Any, key: str) -> str:
@@ -187,13 +197,20 @@ def _place(options: Any, key: str) -> str:
 
 
 def _controller(options: Any, controller: Controller | None) -> Controller | None:
-    replies = _given(options, reply_host="controller-reply-host", reply_port="controller-reply-port")
+    given = _given(
+        options,
+        reply_host="controller-reply-host",
+        reply_port="controller-reply-port",
+        dialect="controller-dialect",
+    )
+    if options["telemetry"] is not None:
+        given["telemetry_host"], given["telemetry_port"] = options["telemetry"]
     if options["controller"] is not None:
         host, port = options["controller"]
-        if "reply_port" not in replies:
-            replies["reply_port"] = daemon.next_port("controller-reply-port", port)
-        return Controller(host=host, command_port=port, **replies)
-    return attrs.evolve(controller, **replies) if controller is not None else None
+        if controller is not None:
+            given.setdefault("dialect", controller.dialect)
+        return Controller(host=host, command_port=port, **given)
+    return attrs.evolve(controller, **given) if controller is not None else None
 
 
 def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommander, ...]:
@@ -207,7 +224,7 @@ def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommande
     if not given:
         return pairs
     if "command_port" in given and "reply_port" not in given:
-        given["reply_port"] = daemon.next_port("reply-port", given["command_port"])
+        given["reply_port"] = None  # `check` replaces it by the default for the new port, if there is one
     first = pairs[0] if pairs else default_config().pairs[0]
     return attrs.evolve(first, **given), *pairs[1:]
 
@@ -273,8 +290,13 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
 
     def startService(self) -> None:
         """Start the parts. Connect the simulator, if there is one, to the bridge."""
-        if self._simulator is not None:
-            self._log.info("no controller configured (--controller HOST:PORT): using the built-in simulator")
+        config = self._bridge.config
+        if config.controller is None:
+            told = "no controller configured (--controller HOST:PORT): using the built-in simulator"
+        else:
+            place = host_and_port(config.controller.host, config.controller.command_port)
+            told = f"the controller is at {place}"
+        self._log.info("%s; its dialect is %s", told, config.dialect)
         if self._journal is not None:
             self._journal.start()
             self._journal.keep(ChangeRecord(time.time(), 0, "", "started", f"pid {os.getpid()}"))

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar, get_args
 
 from twisted.application.app import ServerOptions
 from twisted.application.service import Service
@@ -28,6 +28,7 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 
 from mtmount_twisted.cli.standard_streams import open_closed_streams, say
+from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.net.logs import ROOT, send_to_twisted
 from mtmount_twisted.net.pair import ConnectionPair
@@ -118,6 +119,14 @@ def number(least: float, most: float, kind: Kind = INT) -> Callable[[str], Any]:
         return value
 
     return convert
+
+
+def dialect(text: str) -> str:
+    """Return the name of a dialect, which an option's text must be."""
+    names: tuple[DialectName, ...] = get_args(DialectName)
+    if text not in names:
+        raise ValueError(f"expected {' or '.join(names)}, got {text[:50]!r}")
+    return text
 
 
 connect_port = number(1, 65535)

@@ -54,12 +54,6 @@ MAX_PERIOD = 60.0
 """Largest period of events, s."""
 
 
-def _dialect(text: str) -> str:
-    if text not in ("tma2020", "tma2022"):
-        raise ValueError(f"expected tma2020 or tma2022, got {text[:50]!r}")
-    return text
-
-
 class Options(daemon.OneLineOptions):
     """The options of ``twistd mtmount-simulator``."""
 
@@ -102,7 +96,7 @@ class Options(daemon.OneLineOptions):
     converters = {  # noqa: RUF012
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
-        "dialect": _dialect,
+        "dialect": daemon.dialect,
         "telemetry-port": daemon.listen_port,
         "heartbeat-timeout": daemon.number(0, 86400, FLOAT),
         "event-period": daemon.number(0, MAX_PERIOD, FLOAT),

@@ -10,13 +10,13 @@ which compares addresses.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, get_args
 
 from attrs import field, frozen
 
-from mtmount_twisted.dialects.dialect import DialectName, Topology, dialect_named
+from mtmount_twisted.dialects.dialect import Dialect, DialectName, Topology, dialect_named
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from mtmount_twisted.hosts import canonical
@@ -122,7 +122,9 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     if not tables.get("pair") and not tables.get("port"):
         problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
     problems += _same_names(entries)
-    problems += _reply_places(_dialect(tables), entries)
+    dialect = dialect_named(_dialect(tables))
+    problems += _reply_places(dialect, entries)
+    problems += _no_telemetry(dialect, entries)
     problems += islice(clashes([place for entry in entries for place in _places(entry)]), MOST_PROBLEMS)
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
@@ -156,19 +158,19 @@ def _dialect(tables: Mapping[str, Any]) -> DialectName:
     return next((name for name in names if name == given), "tma2020")
 
 
-def _reply_places(dialect: DialectName, entries: list[Entry]) -> Iterator[str]:
+def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
     """Report a missing port for replies; or a place for replies that have no connection of their own.
 
     In the latter case the values lose the port, so that it is compared with no other.
     """
-    is_pair = dialect_named(dialect).topology is Topology.PAIR
+    is_pair = dialect.topology is Topology.PAIR
     for entry in entries:
         if entry.section not in _REPLY_KEYS:
             continue
         if not is_pair:
             entry.values["reply_port"] = None
             yield from (
-                f"{entry.path}.{key}: replies of {dialect} come on the connection of the commands: "
+                f"{entry.path}.{key}: replies of {dialect.name} come on the connection of the commands: "
                 "remove this key"
                 for key in _REPLY_KEYS[entry.section]
                 if key in entry.given
@@ -176,6 +178,20 @@ def _reply_places(dialect: DialectName, entries: list[Entry]) -> Iterator[str]:
         elif entry.values.get("reply_port", 0) is None:
             port = entry.values["command_port"]
             yield f"{entry.path}.reply_port: there is no port one above {port}; name one"
+
+
+def _no_telemetry(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
+    """Report a place for telemetry that the dialect does not have."""
+    if dialect.telemetry_port is not None:
+        return
+    for entry in entries:
+        if entry.section == "controller" and "dialect" in entry.values:
+            yield from (
+                f"{entry.path}.{key}: a mount that speaks {dialect.name} has no telemetry: leave this out, "
+                "or set controller.dialect"
+                for key in entry.given
+                if key.startswith("telemetry_") and key in entry.values
+            )
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -232,14 +248,21 @@ def _places(entry: Entry) -> Iterator[SocketAddress]:
         yield SocketAddress(f"{entry.path}.endpoint", host, bound.port, listens=True)
     for host_key, port_key, listens in _PLACES.get(entry.section, ()):
         if host_key in values and values.get(port_key) is not None:
-            host = values[host_key] or replies_by_default(values.get("host", "localhost"))
+            host = values[host_key] or _DEFAULT_HOSTS[host_key](values.get("host", "localhost"))
             yield SocketAddress(f"{entry.path}.{port_key}", canonical(host), values[port_key], listens)
 
 
 _PLACES = {
-    "controller": (("host", "command_port", False), ("reply_host", "reply_port", True)),
+    "controller": (
+        ("host", "command_port", False),
+        ("reply_host", "reply_port", True),
+        ("telemetry_host", "telemetry_port", False),
+    ),
     "pair": (("listen", "command_port", True), ("reply_host", "reply_port", False)),
 }
+
+_DEFAULT_HOSTS: dict[str, Callable[[str], str]] = {"reply_host": replies_by_default, "telemetry_host": str}
+"""The default of a host that may be left out, made from the controller's host."""
 
 _REPLY_KEYS = {
     "controller": ("reply_host", "reply_port", "replies_from"),

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
+from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.dialects.sources import CommandingSource
 from mtmount_twisted.journal.schema import default_path, usable_name
 from mtmount_twisted.net.addresses import usable_endpoint, usable_host
@@ -106,10 +107,16 @@ class Controller:
     command_port: int = field(
         metadata={"doc": "port on which the controller accepts commands", "example": 60005, **CONNECT_PORT}
     )
+    dialect: DialectName = field(
+        default="tma2020",
+        metadata={
+            "doc": "protocol of the controller and of all commanders; mounts of 2022 and later speak tma2022",
+        },
+    )
     reply_host: str | None = field(
         default=None,
         metadata={
-            "doc": "address on which the bridge listens for the controller's replies",
+            "doc": "address on which the bridge listens for the controller's replies; not in tma2022",
             "check": usable_host,
             "default_words": "this machine's own if the controller runs on it, else all addresses",
             "example": "0.0.0.0",
@@ -118,7 +125,8 @@ class Controller:
     reply_port: int | None = field(
         default=Factory(_next_port, takes_self=True),
         metadata={
-            "doc": "port on which the bridge listens for the controller's replies; 0: the system chooses one",
+            "doc": "port on which the bridge listens for the controller's replies; 0: the system chooses "
+            "one; not in tma2022",
             "example": 60006,
             **LISTEN_PORT,
             **NEXT_PORT,
@@ -127,20 +135,47 @@ class Controller:
     replies_from: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "further addresses and networks that replies may come from, besides the controller's own",
+            "doc": "further addresses and networks that replies may come from, besides the controller's own; "
+            "not in tma2022",
             "check": usable_network,
         },
     )
-    dialect: Literal["tma2020"] = field(
-        default="tma2020",
-        metadata={"doc": "protocol of the controller; this version of the bridge speaks tma2020 only"},
+    telemetry_host: str | None = field(
+        default=None,
+        metadata={
+            "doc": "host that serves the mount's telemetry; only in tma2022",
+            "check": usable_host,
+            "default_words": "`host`",
+            "example": "192.0.2.10",
+        },
+    )
+    telemetry_port: int | None = field(
+        default=None,
+        metadata={
+            "doc": "port on which that host serves the telemetry; only in tma2022",
+            "default_words": "50035",
+            "example": 50035,
+            **CONNECT_PORT,
+        },
     )
     addresses: tuple[str, ...] = _addresses()
+
+    @property
+    def telemetry(self) -> tuple[str, int] | None:
+        """The host and port that serve the mount's telemetry; None if the dialect has no telemetry."""
+        usual_port = dialect_named(self.dialect).telemetry_port
+        if usual_port is None:
+            return None
+        return self.telemetry_host or self.host, self.telemetry_port or usual_port
 
 
 @frozen(kw_only=True)
 class PairCommander:
-    """A commander with a pair of connections, as the protocol defines; one section for each commander."""
+    """A commander with connections as the protocol defines them; one section for each commander.
+
+    In tma2020 these are two connections: the commander sends commands on one, and listens for replies on the
+    other. In tma2022 it is one connection for both.
+    """
 
     name: str = field(metadata=COMMANDER_NAME)
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
@@ -159,11 +194,18 @@ class PairCommander:
     )
     reply_host: str = field(
         default="127.0.0.1",
-        metadata={"doc": "host on which the commander listens for replies", "check": usable_host},
+        metadata={
+            "doc": "host on which the commander listens for replies; not in tma2022",
+            "check": usable_host,
+        },
     )
     reply_port: int | None = field(
         default=Factory(_next_port, takes_self=True),
-        metadata={"doc": "port on which the commander listens for replies", **CONNECT_PORT, **NEXT_PORT},
+        metadata={
+            "doc": "port on which the commander listens for replies; not in tma2022",
+            **CONNECT_PORT,
+            **NEXT_PORT,
+        },
     )
     allow: tuple[str, ...] = field(
         default=(),

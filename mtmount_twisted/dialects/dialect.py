@@ -332,6 +332,8 @@ class Dialect:
 
     :ivar name: the name in the settings and in the journal.
     :ivar topology: the connections between a commander and the mount.
+    :ivar telemetry_port: the port from which the mount's telemetry comes, unless a setting names another;
+        None if the protocol has no telemetry.
     :ivar terminator: the bytes at the end of each line.
     :ivar messages: the base class of all commands, then that of all replies.
     :ivar deadlines: the times in which a command must be answered.
@@ -408,6 +410,7 @@ class Dialect:
 
     name: DialectName
     topology: Topology
+    telemetry_port: int | None
     terminator: bytes
     messages: tuple[type[Any], ...]
     deadlines: Deadlines

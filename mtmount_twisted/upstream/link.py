@@ -106,9 +106,8 @@ class ControllerLink(PairedSession):
         dialect = self._bridge.dialect.name
         why = (
             f'{self._there} speaks {other.name}, and controller.dialect is "{dialect}": give the host and '
-            f"port of a mount that speaks {dialect}; or set "
-            f'controller.dialect = "{other.name}", if this version '
-            "accepts that, and restart the bridge"
+            f'port of a mount that speaks {dialect}; or set controller.dialect = "{other.name}" and restart '
+            "the bridge"
         )
         if why != self._logged:
             self.log.error("%s: %s", self.name, why)

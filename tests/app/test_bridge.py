@@ -44,8 +44,9 @@ class BridgeTests(ProgramCase):
     async def test_command(self) -> None:
         """It says that it uses the simulator; who has command gets Ack and Done; it ends cleanly."""
         program, commander = await self.connected()
-        [line] = [line for line in program.output.splitlines() if "simulator" in line and "using" in line]
-        self.assertIn("no controller configured", line)
+        lines = [line for line in program.output.splitlines() if "mtmount_twisted#" in line]
+        self.assertIn("no controller configured", lines[0])
+        self.assertIn("using the built-in simulator; its dialect is tma2020", lines[0])
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [NoAckReply])
         self.assertEqual(await self.ask(commander, c.AskForCommand()), [AckReply, DoneReply])
         self.assertEqual(await self.ask(commander, c.MirrorCoversPower(on=True)), [AckReply, DoneReply])

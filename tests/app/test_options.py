@@ -190,6 +190,8 @@ class OptionsTests(SynchronousTestCase):
         for module, option, value in (
             (bridge, "controller", "mount"),
             (bridge, "controller-reply-port", "65536"),
+            (bridge, "controller-dialect", "tma2021"),
+            (bridge, "telemetry", "50035"),
             (bridge, "command-port", "-1"),
             (bridge, "reply-port", "0"),
             (simulator_tap, "command-port", "one"),
@@ -259,6 +261,37 @@ class OptionsTests(SynchronousTestCase):
         other = self.config(f"--config={path}", "--controller=other:5").controller
         assert other is not None
         self.assertEqual((other.host, other.command_port, other.reply_port), ("other", 5, 6))
+
+    def test_dialect(self) -> None:
+        """Options name the mount's protocol and the place of its telemetry; a file's dialect stays."""
+        mount = ("--controller=mount:65535", "--controller-dialect=tma2022", "--command-port=65535")
+        config = self.config(*mount)
+        assert config.controller is not None
+        self.assertEqual((config.dialect, config.controller.telemetry), ("tma2022", ("mount", 50035)))
+        self.assertEqual((config.pairs[0].command_port, config.pairs[0].reply_port), (65535, None))
+        controller = self.config(*mount, "--telemetry=[::1]:7").controller
+        assert controller is not None
+        self.assertEqual(controller.telemetry, ("::1", 7))
+        path = scratch_path(self)
+        path.write_text(
+            '[controller]\nhost = "mount"\ncommand_port = 60005\ndialect = "tma2022"\n'
+            '[[pair]]\nname = "a"\ncommand_port = 1000\n'
+        )
+        for words, expected in (
+            (("--controller=other:5",), ("other", 50035)),
+            (("--telemetry=other:7",), ("other", 7)),
+            (("--controller-dialect=tma2020",), None),
+        ):
+            controller = self.config(f"--config={path}", *words).controller
+            assert controller is not None
+            self.assertEqual(controller.telemetry, expected)
+
+    def test_telemetry_of_a_mount_without(self) -> None:
+        """Before a tma2020 mount, one line names the option for telemetry."""
+        line = self.line(bridge, "--controller=mount:5", "--telemetry=mount:7")
+        self.assertTrue(
+            line.startswith("mtmount-bridge: --telemetry: a mount that speaks tma2020 has no telemetry"), line
+        )
 
     def test_clash_with_the_file(self) -> None:
         """An option that does not go with the rest of the file is refused."""

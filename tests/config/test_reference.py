@@ -11,7 +11,7 @@ from mtmount_twisted.config import loading
 from mtmount_twisted.config.tables import keys, sections
 from tests.support.generator import load_generator
 
-from .test_loading import OFF, REFERENCE, ROOT, every_key, problems
+from .test_loading import REFERENCE, ROOT, all_examples, every_key, problems
 
 
 class Reference(SynchronousTestCase):
@@ -34,7 +34,7 @@ class Reference(SynchronousTestCase):
 
     def test_examples_are_right(self) -> None:
         """With its examples turned on, the reference is right, and has every section."""
-        loaded = loading.load(OFF.sub("", REFERENCE.read_text(encoding="utf-8")))
+        loaded = loading.load(all_examples())
         self.assertIsNotNone(loaded.controller)
         self.assertEqual((len(loaded.pairs), len(loaded.ports)), (1, 1))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from twisted.internet.protocol import ClientFactory
@@ -77,7 +77,7 @@ class BridgeTma2022Case(SynchronousTestCase):
         port, _ = self.simulator.port_numbers()
         self.journal = RecordingJournal()
         self.config = Config(
-            controller=Controller(host=HOST, command_port=port, dialect=cast(Any, "tma2022")),
+            controller=Controller(host=HOST, command_port=port, dialect="tma2022"),
             pairs=(PairCommander(name="csc", command_port=0),),
             ports=(
                 PortCommanders(name="desk", endpoint=TCP, source="EUI", role="commander"),

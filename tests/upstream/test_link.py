@@ -118,7 +118,7 @@ class LinkTests(BridgeCase):
         (error,) = [line for line in logged if line.startswith("ERROR")]
         self.assertIn(f"127.0.0.1:{self.controller.port} speaks tma2022", error)
         self.assertIn('controller.dialect is "tma2020"', error)
-        self.assertIn('set controller.dialect = "tma2022", if this version accepts that, and restart', error)
+        self.assertIn('set controller.dialect = "tma2022" and restart', error)
 
     def test_json(self) -> None:
         """A JSON reply ends the link with one error, however often the mount comes back, and not for good."""

@@ -42,7 +42,7 @@ from .commands import (
     MirrorCoversStop,
     StateInfo,
 )
-from .enums import CommandCode, ReplyId, Source, SubsystemId
+from .enums import TELEMETRY_PORT, CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header, read_telemetry_header
 from .facts import facts_of
 from .framing import TERMINATOR
@@ -157,6 +157,7 @@ def _read_header(line: bytes, is_command: bool) -> Header:
 DIALECT = Dialect(
     name="tma2022",
     topology=Topology.DUPLEX,
+    telemetry_port=TELEMETRY_PORT,
     terminator=TERMINATOR,
     messages=(Command, Reply),
     deadlines=_DEADLINES,
