@@ -38,6 +38,8 @@ class Topology(Enum):
 class Meaning(Enum):
     """The meaning of a reply for the command that it answers."""
 
+    __hash__ = object.__hash__  # each member is one object; the hash of an Enum is Python code, and slow
+
     ACKNOWLEDGED = "acknowledged"
     REJECTED = "rejected"
     SUCCEEDED = "succeeded"

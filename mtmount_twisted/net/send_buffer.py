@@ -20,6 +20,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import (
     IConsumer,
@@ -27,7 +28,6 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorTime,
     ISSLTransport,
-    IWriteDescriptor,
 )
 from zope.interface import implementer
 
@@ -83,14 +83,16 @@ class SendBuffer:
         full:      the transport has no room; data goes to the backlog
         finished:  the transport has all data and is to be closed; further data is dropped
 
-    It is the one place that calls ``doWrite``, which sends in the present turn of the reactor. The reactor
-    itself writes in its next turn. A round trip takes 117 µs with ``doWrite`` and 130 µs without it
-    (benchmark ``round_trip``, "ours, sent at once" against "ours"). Two such calls are at least
+    It is the one place that sends in the present turn of the reactor. The reactor itself writes in its next
+    turn, and begins and ends to watch the socket for room, which are two more system calls. While the
+    socket's own buffer is empty, ``writeSomeData`` gives data to the system; else ``doWrite`` does, with the
+    data in that buffer. A round trip takes 58 µs so, 69 µs with ``doWrite`` alone, and 78 µs if the reactor
+    writes (benchmark ``round_trip``, "ours, sent at once" and "ours"). Two such sends are at least
     `AT_ONCE_INTERVAL` apart, because each is a system call; a write in between waits for the reactor. An
-    error that ``doWrite`` returns is left for the reactor to find.
+    error in sending is left for the reactor to find.
 
-    A transport that wraps a socket, such as TLS, decides for itself when it writes and how it ends. If the
-    class of a transport is not an `IWriteDescriptor`, the reactor decides when data is sent.
+    A transport that wraps a socket, such as TLS, decides for itself when it writes and how it ends. If a
+    transport is not a `FileDescriptor`, the reactor decides when data is sent.
 
     :param clock: clock that measures how long the peer is behind.
     :param max_bytes: largest backlog in bytes, without the bytes that the transport itself buffers.
@@ -122,8 +124,10 @@ class SendBuffer:
         self._write_overhead = write_overhead
         self._at_once = at_once
         self._transport: Any = None
-        self._flush: Callable[[], object] | None = None  # the transport's ``doWrite``
-        self._flushed_at = 0.0
+        self._socket: FileDescriptor | None = None  # the transport, to which this may send at once
+        self._do_write: Callable[[], object] = lambda: None
+        self._is_empty = False  # True if the socket's own buffer is known to be empty
+        self._sent_at = 0.0
         self._kept: deque[tuple[float, bytes]] = deque()  # with the time of arrival
         self._kept_bytes = 0  # with the overhead
         self._deadline: IDelayedCall | None = None
@@ -140,12 +144,17 @@ class SendBuffer:
         return self._kept_bytes
 
     def attach(self, transport: IConsumer) -> None:
-        """Write to this transport from now on, and take over its flow control. The backlog is empty."""
+        """Write to this transport from now on, and take over its flow control. The backlog is empty.
+
+        Nothing else may write to the transport, because data that is sent at once would overtake it.
+        """
         self._forget(READY)
         self._transport = transport
-        if self._at_once and IWriteDescriptor.implementedBy(type(transport)):
-            self._flush = getattr(transport, "doWrite")
-            self._flushed_at = -math.inf
+        if self._at_once and isinstance(transport, FileDescriptor):
+            self._socket = transport
+            self._do_write = transport.doWrite  # now, since an aborted transport has one that does nothing
+            self._is_empty = False
+            self._sent_at = -math.inf
         transport.registerProducer(self, True)
 
     def detach(self, make_error: Callable[[], Exception] = CancelledError) -> None:
@@ -170,7 +179,7 @@ class SendBuffer:
 
     def _forget(self, after: BufferState) -> None:
         self.state = after
-        self._transport = self._flush = None
+        self._transport = self._socket = None
         self._kept.clear()
         self._kept_bytes = 0
         self._stop_timer()
@@ -185,12 +194,27 @@ class SendBuffer:
             if self.state is FULL:
                 self._keep(data)
             return
+        socket = self._socket
+        if socket is None:
+            self._transport.write(data)
+            return
+        now = self._clock.seconds()
+        if 0 <= now - self._sent_at < AT_ONCE_INTERVAL:  # negative: the clock went back
+            self._is_empty = False
+            self._transport.write(data)
+            return
+        self._sent_at = now
+        if self._is_empty:
+            sent = socket.writeSomeData(data)
+            if sent == len(data):
+                return
+            if isinstance(sent, int):  # else an error, which the reactor finds as it writes all of the data
+                data = data[sent:]
         self._transport.write(data)
-        if self._flush is not None:
-            now = self._clock.seconds()
-            if not 0 <= now - self._flushed_at < AT_ONCE_INTERVAL:  # negative: the clock went back
-                self._flushed_at = now
-                self._flush()
+        self._is_empty = True  # before the call: a caller that waited for room may write more in it
+        self._do_write()
+        if socket.dataBuffer:  # the system took only a part
+            self._is_empty = False
 
     def _keep(self, data: bytes) -> None:
         if self._kept_bytes + len(data) > self.max_bytes:

@@ -60,7 +60,8 @@ class ControllerLink(PairedSession):
     @property
     def room(self) -> int:
         """Number of commands that the link accepts now: `ROOM`, or 0 if the transport's buffer is full."""
-        return ROOM if self.writer is not None and self.writer.has_room else 0
+        writer = self.writer
+        return ROOM if writer is not None and writer.has_room else 0
 
     def send(self, data: bytes) -> None:
         """Send a command, terminator included. Call this only while `room` is not 0."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -69,20 +69,36 @@ class Socket(FileDescriptor):
 
     :param room: how many bytes the system takes.
     :ivar sent: what the system took.
+    :ivar watched: how often the reactor was to watch the socket for room.
+    :ivar error: what the system answers instead of taking data, or None.
     """
 
     connected = True
 
     def __init__(self, room: int = 100_000) -> None:
         super().__init__(MemoryReactorClock())
+        self.room = room
         self.sent = b""
-        self._room = room
+        self.watched = 0
+        self.error: Exception | None = None
 
-    def writeSomeData(self, data: bytes) -> int:
+    def startWriting(self) -> None:
+        """Count."""
+        self.watched += 1
+        super().startWriting()
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
         """Take what there is room for."""
-        part = bytes(data)[: self._room - len(self.sent)]
+        if self.error is not None:
+            return self.error
+        part = bytes(data)[: self.room - len(self.sent)]
         self.sent += part
         return len(part)
+
+    @property
+    def is_watched(self) -> bool:
+        """True while the reactor watches the socket for room."""
+        return self in self.reactor.getWriters()
 
 
 class SendBufferTests(SynchronousTestCase):
@@ -210,6 +226,40 @@ class SendBufferTests(SynchronousTestCase):
         self.outlet.send(b"d")
         self.assertEqual(socket.sent, b"abcd")
 
+    def test_sent_directly(self) -> None:
+        """While the socket's buffer is empty, the reactor need not watch the socket for room."""
+        socket = Socket()
+        self.outlet.attach(socket)
+        self.outlet.send(b"a")
+        watched = socket.watched
+        for data in (b"b", b"c"):
+            self.clock.advance(0.0001)
+            self.outlet.send(data)
+        self.assertEqual((socket.sent, socket.watched, socket.is_watched), (b"abc", watched, False))
+
+    def test_sent_directly_in_part(self) -> None:
+        """What the system does not take goes with the reactor's next write, before all that comes later."""
+        socket = Socket(room=3)
+        self.outlet.attach(socket)
+        for data in (b"a", b"bcd", b"e"):
+            self.outlet.send(data)
+            self.clock.advance(0.0001)
+        self.assertEqual((socket.sent, socket.is_watched), (b"abc", True))
+        socket.room = 100
+        self.outlet.send(b"f")
+        self.assertEqual((socket.sent, socket.is_watched), (b"abcdef", False))
+
+    def test_error_in_sending_directly(self) -> None:
+        """The reactor finds the error as it writes: it ends the connection, and the caller sees nothing."""
+        socket = Socket()
+        self.outlet.attach(socket)
+        self.outlet.send(b"a")
+        self.clock.advance(0.0001)
+        socket.error = ConnectionLost()
+        self.outlet.send(b"b")
+        self.assertTrue(socket.is_watched)
+        self.assertIs(socket.doWrite(), socket.error)
+
     def test_socket_with_little_room(self) -> None:
         """What a socket does not take stays, with the same bounds; it counts once the buffer is full."""
         socket = Socket(room=10)
@@ -315,6 +365,43 @@ class SendBufferTests(SynchronousTestCase):
         if not cuts:
             self.assertEqual(transport.read, sent)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just("send"), st.sampled_from((1, 2, 3, 150))),
+                st.tuples(st.just("wait"), st.sampled_from((1, 3))),
+                st.tuples(st.just("room"), st.sampled_from((1, 200))),
+                st.tuples(st.just("turn"), st.just(0)),
+            ),
+            min_size=10,
+        )
+    )
+    def test_any_course_of_a_socket(self, course: list[tuple[str, int]]) -> None:
+        """Whatever the system takes and when, a socket sends all in its order."""
+        clock, cuts = Clock(), list[str]()
+        outlet, socket = SendBuffer(clock, 1000, None, cuts.append), Socket(room=50)
+        socket.bufferSize = 100
+        outlet.attach(socket)
+        sent = b""
+        for number, (what, size) in enumerate(course):
+            if what == "send":
+                data = bytes([number % 256]) * size
+                sent += data
+                outlet.send(data)
+            elif what == "room":
+                socket.room += size
+            elif what == "wait":
+                clock.advance(20e-6 * size)
+            elif socket.is_watched:
+                socket.doWrite()
+        socket.room = 1_000_000
+        while socket.is_watched:
+            socket.doWrite()
+        if cuts:
+            self.assertTrue(sent.startswith(socket.sent))
+        else:
+            self.assertEqual(socket.sent, sent)
 
 
 class SystemBufferTests(SynchronousTestCase):
