@@ -94,6 +94,10 @@ class Bridge:
     def client_lost(self, client: Any, why: str) -> None:
         """It left."""
 
+    def commanded(self, client: Any, line: bytes) -> None:
+        """It sent a command."""
+        self.commands.append(line)
+
     def all_commanded(self, client: Any, lines: list[bytes]) -> None:
         """It said something."""
         self.commands += lines
