@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, NoReturn
@@ -27,7 +27,6 @@ from twisted.internet.defer import (
     maybeDeferred,
     succeed,
 )
-from twisted.python.failure import Failure
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.standard_streams import say
@@ -38,9 +37,11 @@ from mtmount_twisted.config.settings import (
     Controller,
     JournalSettings,
     PairCommander,
+    SimulatorSettings,
     WebSettings,
 )
-from mtmount_twisted.errors import ConfigError, PairClosedError
+from mtmount_twisted.dialects.dialect import Topology, dialect_named
+from mtmount_twisted.errors import ConfigError, ListenError
 from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
 from mtmount_twisted.hosts import host_and_port, parse_host_and_port
 from mtmount_twisted.interfaces import IJournalState
@@ -52,13 +53,13 @@ from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.net.threads import in_daemon_thread
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
-from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.version import how_to_install
 from mtmount_twisted.wire.fields import utc_now
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from . import daemon
 from .bridge_service import DRAIN_TIME, BridgeService
+from .built_in import BuiltIn, built_in, closed
 
 DAEMON = "mtmount-bridge"
 
@@ -89,6 +90,7 @@ _OPTION_FOR = {
     "controller.dialect": "controller-dialect",
     "controller.reply_host": "controller-reply-host",
     "controller.reply_port": "controller-reply-port",
+    "simulator.dialect": "simulator-dialect",
     "controller.telemetry_host": "telemetry",
     "controller.telemetry_port": "telemetry",
     "pair[1].listen": "listen",
@@ -123,6 +125,8 @@ class Options(daemon.OneLineOptions):
          "[default: tma2020]"],
         ["telemetry", "t", None, "tma2022: HOST:PORT of the mount's telemetry "
          "[default: the controller's HOST and port 50035]"],
+        ["simulator-dialect", None, None, "the built-in simulator's generation of the protocol: tma2020, or "
+         "tma2022, with power, oil and homing done [default: tma2020]"],
         ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
         ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
         ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
@@ -140,6 +144,7 @@ class Options(daemon.OneLineOptions):
         "controller-reply-port": daemon.listen_port,
         "controller-dialect": daemon.dialect,
         "telemetry": parse_host_and_port,
+        "simulator-dialect": daemon.dialect,
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
     }
@@ -170,11 +175,34 @@ def configured(options: Any, path: str | None) -> Config:
     config = attrs.evolve(
         config,
         controller=_controller(options, config.controller),
+        simulator=_simulator(options, config.simulator),
         pairs=_pairs(options, config.pairs),
         journal=_journal(options, config.journal),
         web=_web(options, config.web),
     )
-    return check(config, "options" if path is None else path)
+    wrong = tuple(_without_effect(options, config))
+    if wrong:
+        raise ConfigError("the options", wrong)
+    return check(config, "the options" if path is None else path)
+
+
+_OF_A_CONTROLLER = ("controller-reply-host", "controller-reply-port", "controller-dialect", "telemetry")
+_OF_REPLIES = ("controller-reply-host", "controller-reply-port", "reply-host", "reply-port")
+
+
+def _without_effect(options: Any, config: Config) -> Iterator[str]:
+    """Report the options that this configuration has no use for."""
+
+    def each(names: Iterable[str], why: str) -> Iterator[str]:
+        return (f"--{name}: {why}" for name in names if options[name] is not None)
+
+    if config.controller is None:
+        yield from each(_OF_A_CONTROLLER, "there is no controller: give --controller too")
+    else:
+        yield from each(["simulator-dialect"], "there is a controller, and no simulator: leave this out")
+    if dialect_named(config.dialect).topology is not Topology.PAIR:
+        why = f"replies of {config.dialect} come on the connection of the commands: leave this out"
+        yield from each(_OF_REPLIES, why)
 
 
 def _in_options(options: Any, error: ConfigError) -> list[str]:
@@ -211,6 +239,10 @@ def _controller(options: Any, controller: Controller | None) -> Controller | Non
             given.setdefault("dialect", controller.dialect)
         return Controller(host=host, command_port=port, **given)
     return attrs.evolve(controller, **given) if controller is not None else None
+
+
+def _simulator(options: Any, simulator: SimulatorSettings) -> SimulatorSettings:
+    return attrs.evolve(simulator, **_given(options, dialect="simulator-dialect"))
 
 
 def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommander, ...]:
@@ -266,7 +298,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
     def __init__(
         self,
         bridge: BridgeService,
-        simulator: SimulatorService | None,
+        simulator: BuiltIn | None,
         journal: Journal | None,
         web: Any,
         needs_web: bool,
@@ -283,7 +315,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._web = web
         self._needs_web = needs_web
         self._log = log
-        for service in (bridge, web, simulator):
+        for service in (None if simulator is None else simulator.service, bridge, web):
             if service is not None:
                 service.setServiceParent(self)
         self._certificates = CertificateWatch(lambda: bridge.config, log)
@@ -300,12 +332,15 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         if self._journal is not None:
             self._journal.start()
             self._journal.keep(ChangeRecord(time.time(), 0, "", "started", f"pid {os.getpid()}"))
-        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            super().startService()  # type: ignore[no-untyped-call]
+        except ListenError as error:  # of the simulator: the other parts report theirs below
+            daemon.check_failures(DAEMON, [str(error)])
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
         self._certificates.startService()  # type: ignore[no-untyped-call]
-        ready = succeed(None) if self._simulator is None else self._join(self._simulator)
-        ready.addCallbacks(lambda joined: self.announce(self._log, f"serving {self._describe()}"), _closed)
+        ready = succeed(None) if self._simulator is None else self._simulator.join(self._bridge.link)
+        ready.addCallbacks(lambda joined: self.announce(self._log, f"serving {self._describe()}"), closed)
         daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _web_failures(self) -> list[str]:
@@ -323,16 +358,6 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
     def _describe(self) -> str:
         page = "" if self._web is None else self._web.address
         return self._bridge.describe() + (f"; page on {page}" if page else "")
-
-    def _join(self, simulator: SimulatorService) -> Deferred[None]:
-        """Connect the bridge and the simulator on the ports that the system chose.
-
-        :returns: fires when they are connected.
-        """
-        mount, link = simulator.communicator, self._bridge.link
-        daemon.check_listening(DAEMON, [mount])
-        mount.connect(link.server_port).addErrback(_closed)
-        return link.connect(mount.server_port)
 
     def reload(self) -> None:
         """Read the configuration again and serve its commanders.
@@ -403,7 +428,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             )
         await DeferredList(closing)
         if self._simulator is not None:
-            await within("the simulator", end - clock.seconds(), self._simulator.stopService)
+            await within("the simulator", end - clock.seconds(), self._simulator.service.stopService)
         lost = 0
         if self._journal is not None:
             journal, seconds = self._journal, max(0.0, end - clock.seconds()) + JOURNAL_TIME
@@ -435,11 +460,6 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._bridge.stopService()
 
 
-def _closed(reason: Failure) -> None:
-    """Ignore the error of a pair that closed because the daemon stopped before it was ready."""
-    reason.trap(PairClosedError)
-
-
 def show_traffic(bus: EventBus, log: logging.Logger) -> None:
     """Log every line and every step of a command, for ``--verbose``. The log contains changes in any case."""
 
@@ -466,6 +486,8 @@ def makeService(options: Options) -> IService:
     verbose = bool(options["verbose"])
     log = daemon.begin_log(reactor, verbose)
     config = _on_this_machine(options, options.config, log)
+    # The first command has a timestamp, and its clock may need a table whose import takes up to a second.
+    dialect_named(config.dialect).stops()
     journal = None
     if config.journal.enabled:
         settings = config.journal
@@ -473,13 +495,13 @@ def makeService(options: Options) -> IService:
             daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {preflight.NO_HOME}")
         kept = FileOptions(config.dialect, settings.keep_days, settings.keep_bytes)
         journal = Journal(settings.path, log, options=kept)
-    simulator = SimulatorService(command_port=0, reply_port=0, log=log) if config.controller is None else None
     bus = EventBus(reactor, journal, log=log)
     if verbose:
         show_traffic(bus, log)
     wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
     ports = daemon.privileged_ports(options, reactor, wanted)
-    bridge = BridgeService(config, log, bus, ports)
+    simulator = None if config.controller is not None else built_in(config.dialect, DAEMON, log)
+    bridge = BridgeService(config, log, bus, ports, None if simulator is None else simulator.controller)
     web = None
     if config.web.enabled is not False:
         web = _web_service(options, config, bridge, bus, journal or JournalOff(), log, ports)
@@ -498,6 +520,10 @@ def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
     """
     log.info("reloading the configuration: %s", options.config_file or "the options")
     config = configured(options, options.config_file)
+    if config.dialect != old.dialect:
+        key = "simulator.dialect" if config.controller is None else "controller.dialect"
+        why = f"{key}: a change from {old.dialect} to {config.dialect} needs a restart of the daemon"
+        raise ConfigError(options.config_file or "the options", (why,))
     have = [(listen.host, listen.port) for _, listen in _listens(options, old)]
     return _on_this_machine(options, config, log, have, preflight.unix_sockets(old).values())
 

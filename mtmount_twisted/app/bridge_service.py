@@ -69,7 +69,7 @@ def _pair_link(controller: Controller | None, bridge: Bridge, log: logging.Logge
 def _duplex_link(
     controller: Controller | None, bridge: Bridge, log: logging.Logger, reactor: Any
 ) -> DuplexLink:
-    assert controller is not None  # `Config.dialect`: the built-in simulator has a pair
+    assert controller is not None  # a simulator with one connection listens before the bridge starts
     return DuplexLink(controller.host, controller.command_port, bridge, log, reactor)
 
 
@@ -179,6 +179,8 @@ class BridgeService(Service):
     :param log: the logger of all parts.
     :param bus: publishes the records; if None, the service makes a bus without a journal.
     :param reactor: the reactor; the global one if None.
+    :param controller: return the place of the controller when the service starts; None for that of `config`.
+    :ivar controller: the place of the controller, which the link uses.
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
     :ivar link: the link to the controller.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
@@ -187,14 +189,21 @@ class BridgeService(Service):
     name = "mtmount-bridge"
     bridge: Bridge
     link: ControllerLink
+    controller: Controller | None
     handshakes: Turns
     telemetry: ITelemetry | None = None
     telemetry_ports: Sequence[ITelemetryPort] = ()
 
     def __init__(
-        self, config: Config, log: logging.Logger, bus: EventBus | None = None, reactor: Any = None
+        self,
+        config: Config,
+        log: logging.Logger,
+        bus: EventBus | None = None,
+        reactor: Any = None,
+        controller: Callable[[], Controller | None] | None = None,
     ) -> None:
         self.config = config
+        self._find_controller = controller or (lambda: config.controller)
         self._log = log
         self._bus = bus
         self._reactor = reactor
@@ -220,8 +229,9 @@ class BridgeService(Service):
         self._turns = ReadTurns(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
         self._topology = self.bridge.dialect.topology
+        self.controller = self._find_controller()
         make_link = _LINKS[self._topology]
-        self.link = make_link(config.controller, self.bridge, self._log, self._reactor)
+        self.link = make_link(self.controller, self.bridge, self._log, self._reactor)
         self._open(config.pairs, config.ports)
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:

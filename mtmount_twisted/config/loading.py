@@ -30,6 +30,7 @@ from .settings import (
     JournalSettings,
     PairCommander,
     PortCommanders,
+    SimulatorSettings,
     WebSettings,
 )
 from .tables import Entry, as_tables, build, read
@@ -43,6 +44,7 @@ class Config:
     """The configuration of the bridge; a field for each section.
 
     :param controller: the mount's controller, or None for the built-in simulator.
+    :param simulator: the built-in simulator, if there is no controller.
     :param pairs: the commanders with a pair of connections each.
     :param ports: the ports for any number of clients.
     :param command: the rules for commands and for command authority.
@@ -52,6 +54,7 @@ class Config:
     """
 
     controller: Controller | None = field(default=None, metadata={"section": "controller"})
+    simulator: SimulatorSettings = field(factory=SimulatorSettings, metadata={"section": "simulator"})
     pairs: tuple[PairCommander, ...] = field(default=(), metadata={"section": "pair"})
     ports: tuple[PortCommanders, ...] = field(default=(), metadata={"section": "port"})
     command: CommandRules = field(factory=CommandRules, metadata={"section": "command"})
@@ -61,8 +64,8 @@ class Config:
 
     @property
     def dialect(self) -> DialectName:
-        """The name of the controller's dialect; the built-in simulator speaks tma2020."""
-        return "tma2020" if self.controller is None else self.controller.dialect
+        """The name of the dialect of the controller, or of the built-in simulator."""
+        return (self.controller or self.simulator).dialect
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
@@ -151,9 +154,9 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
 
 
 def _dialect(tables: Mapping[str, Any]) -> DialectName:
-    """Return the controller's dialect in a parsed file; tma2020 if there is none, or an unknown one."""
-    controller = tables.get("controller")
-    given = controller.get("dialect") if isinstance(controller, dict) else None
+    """Return the mount's dialect in a parsed file; tma2020 if there is none, or an unknown one."""
+    mount = tables.get("controller", tables.get("simulator"))
+    given = mount.get("dialect") if isinstance(mount, dict) else None
     names: tuple[DialectName, ...] = get_args(DialectName)
     return next((name for name in names if name == given), "tma2020")
 
@@ -182,7 +185,7 @@ def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
 
 def _no_telemetry(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
     """Report a place for telemetry that the dialect does not have."""
-    if dialect.telemetry_port is not None:
+    if dialect.telemetry is not None:
         return
     for entry in entries:
         if entry.section == "controller" and "dialect" in entry.values:

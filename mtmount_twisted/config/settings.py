@@ -163,10 +163,20 @@ class Controller:
     @property
     def telemetry(self) -> tuple[str, int] | None:
         """The host and port that serve the mount's telemetry; None if the dialect has no telemetry."""
-        usual_port = dialect_named(self.dialect).telemetry_port
-        if usual_port is None:
+        telemetry = dialect_named(self.dialect).telemetry
+        if telemetry is None:
             return None
-        return self.telemetry_host or self.host, self.telemetry_port or usual_port
+        return self.telemetry_host or self.host, self.telemetry_port or telemetry.port
+
+
+@frozen(kw_only=True)
+class SimulatorSettings:
+    """The built-in simulator, which the bridge uses if there is no ``[controller]``."""
+
+    dialect: DialectName = field(
+        default="tma2020",
+        metadata={"doc": "protocol of the simulated mount and of all commanders"},
+    )
 
 
 @frozen(kw_only=True)

@@ -313,6 +313,7 @@ class TelemetryHeader(NamedTuple):
 class TelemetryFormat:
     """The telemetry of a mount: lines of numbered topics, on a connection of their own.
 
+    :ivar port: the usual port.
     :ivar names: the name of each topic that has one, by its number.
     :ivar read_header: return the header of a line; the rest is not decoded. It raises `errors.LineError` if
         the line is not telemetry.
@@ -321,6 +322,7 @@ class TelemetryFormat:
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
     """
 
+    port: int
     names: Mapping[int, str]
     read_header: Callable[[bytes], TelemetryHeader]
     decode: Callable[[bytes], Any]
@@ -334,8 +336,6 @@ class Dialect:
 
     :ivar name: the name in the settings and in the journal.
     :ivar topology: the connections between a commander and the mount.
-    :ivar telemetry_port: the port from which the mount's telemetry comes, unless a setting names another;
-        None if the protocol has no telemetry.
     :ivar terminator: the bytes at the end of each line.
     :ivar messages: the base class of all commands, then that of all replies.
     :ivar deadlines: the times in which a command must be answered.
@@ -412,7 +412,6 @@ class Dialect:
 
     name: DialectName
     topology: Topology
-    telemetry_port: int | None
     terminator: bytes
     messages: tuple[type[Any], ...]
     deadlines: Deadlines

@@ -133,7 +133,7 @@ class ServiceTests(ProgramCase):
         service = self.service(bridge, *words)
         for _ in range(2):
             service.startService()
-            await commander.connect(next(iter(service)).pairs[0].server_port)
+            await commander.connect(service.getServiceNamed("mtmount-bridge").pairs[0].server_port)
             self.assertEqual(await self.ask(commander, c.AskForCommand()), [AckReply, DoneReply])
             await service.stopService()
 
@@ -150,7 +150,7 @@ class ServiceTests(ProgramCase):
             *("--controller=[::1]:1", "--controller-reply-port=0"),
         )
         service.startService()
-        link = next(iter(service)).link
+        link = service.getServiceNamed("mtmount-bridge").link
         self.assertEqual(link.server_host, "::1")
         self.assertEqual((link.client_host, link.client_port), ("::1", 1))
 
@@ -161,7 +161,7 @@ class ServiceTests(ProgramCase):
             *("--controller=192.0.2.1:1", "--controller-reply-port=0"),
         )
         service.startService()
-        self.assertEqual(next(iter(service)).link.server_host, "0.0.0.0")
+        self.assertEqual(service.getServiceNamed("mtmount-bridge").link.server_host, "0.0.0.0")
 
     async def test_simulator(self) -> None:
         """The simulator takes its options: who has command, and a name to listen on."""
@@ -192,6 +192,7 @@ class OptionsTests(SynchronousTestCase):
             (bridge, "controller-reply-port", "65536"),
             (bridge, "controller-dialect", "tma2021"),
             (bridge, "telemetry", "50035"),
+            (bridge, "simulator-dialect", "tma2021"),
             (bridge, "command-port", "-1"),
             (bridge, "reply-port", "0"),
             (simulator_tap, "command-port", "one"),
@@ -292,6 +293,21 @@ class OptionsTests(SynchronousTestCase):
         self.assertTrue(
             line.startswith("mtmount-bridge: --telemetry: a mount that speaks tma2020 has no telemetry"), line
         )
+
+    def test_without_effect(self) -> None:
+        """An option that the mount's dialect or the missing controller leaves without effect is refused."""
+        mount = ("--controller=mount:5", "--controller-dialect=tma2022")
+        for words, option, why in (
+            (("--telemetry=mount:7",), "telemetry", "there is no controller"),
+            (("--controller-dialect=tma2022",), "controller-dialect", "there is no controller"),
+            (("--controller-reply-port=7",), "controller-reply-port", "there is no controller"),
+            ((*mount, "--simulator-dialect=tma2022"), "simulator-dialect", "there is a controller"),
+            ((*mount, "--reply-port=30006"), "reply-port", "replies of tma2022 come on the connection"),
+            ((*mount, "--controller-reply-port=6"), "controller-reply-port", "replies of tma2022 come on"),
+            (("--simulator-dialect=tma2022", "--reply-host=h"), "reply-host", "replies of tma2022 come on"),
+        ):
+            line = self.line(bridge, *words)
+            self.assertTrue(line.startswith(f"mtmount-bridge: --{option}: {why}"), line)
 
     def test_clash_with_the_file(self) -> None:
         """An option that does not go with the rest of the file is refused."""

@@ -21,6 +21,7 @@ from mtmount_twisted.config.settings import (
     CommandRules,
     Controller,
     JournalSettings,
+    SimulatorSettings,
     WebSettings,
 )
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
@@ -190,6 +191,7 @@ class ReloadTests(BridgeCase):
             "clients": ClientLimits(max_behind_seconds=1.0),
             "journal": JournalSettings(keep_days=1.0),
             "web": WebSettings(max_body=2000),
+            "simulator": SimulatorSettings(dialect="tma2022"),
         }
         others = {field.metadata["section"] for field in attrs.fields(Config)} - {"pair", "port"}
         self.assertEqual(others, set(changes))

@@ -136,7 +136,6 @@ def _is_reply(line: bytes) -> bool:
 DIALECT = Dialect(
     name="tma2020",
     topology=Topology.PAIR,
-    telemetry_port=None,
     terminator=TERMINATOR,
     messages=(Command, Reply),
     # The protocol has no bound on the time to an Ack. A client adds 2 s to the time-out in an Ack.

@@ -157,7 +157,6 @@ def _read_header(line: bytes, is_command: bool) -> Header:
 DIALECT = Dialect(
     name="tma2022",
     topology=Topology.DUPLEX,
-    telemetry_port=TELEMETRY_PORT,
     terminator=TERMINATOR,
     messages=(Command, Reply),
     deadlines=_DEADLINES,
@@ -203,6 +202,7 @@ DIALECT = Dialect(
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
     telemetry=TelemetryFormat(
+        port=TELEMETRY_PORT,
         names={number: topic.topic for number, topic in TopicDict.items()},
         read_header=read_telemetry_header,
         decode=decode_telemetry,
