@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model mutation docs-generated
+.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation mutation docs-generated
 
 test:
 	bash .ci/run tests
@@ -43,6 +43,13 @@ STEPS = 20000
 model:
 	$(PYTHON) -m chaos.model --steps $(STEPS) --json chaos/model.json
 	$(PYTHON) -m chaos.tables
+
+# Random commands of tma2020 to the simulators of both generations, so many at least, with other numbers for each seed.
+COMMANDS = 100000
+SEED = 0
+
+translation:
+	$(PYTHON) -m chaos.translation --commands $(COMMANDS) --seed $(SEED)
 
 # Which change of a decision no test notices: `make mutation NAMES=arbiter`, or all that mutation/targets.toml names,
 # in some 20 minutes; needs the extra `mutation`.

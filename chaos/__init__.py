@@ -10,6 +10,7 @@ whether the daemon is back in its first state.
 * `ledger`: every command that was sent, and its end; `records`: the same, from the journal.
 * `launcher`: the start of the daemon, and the faults inside it.
 * `outcome`: the observations of a row; `report`: the table and the figures; `machine`: the machine.
+* `translation`: the translation against the simulators of both generations, in memory.
 * `model`: the bridge against a model of its rules, in memory; `tables`: ``docs/explanation/reliability.rst``.
 
 It touches 127.0.0.1, a temporary folder, and the processes that it starts. It is no part of the package.

@@ -4,9 +4,10 @@
 
 The settings are declared in ``mtmount_twisted/config/settings.py``. All of ``docs/bridge.toml`` comes from
 them, and the part of ``docs/reference/configuration.rst`` below the line `MARK`; the text above it is written
-by hand. `generate_protocol` writes the tables of the two protocol pages, and `generate_tables` those of the
-commands and of the metrics, and `generate_dashboard` a panel of each metric that has no other one. A test
-compares all these files with the output of this script.
+by hand. `generate_protocol` writes the tables of the two protocol pages, `generate_tables` those of the
+commands and of the metrics, `generate_dashboard` a panel of each metric that has no other one, and
+`generate_translation` the tables of the translation. A test compares all these files with the output of this
+script.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import attrs
 import generate_dashboard
 import generate_protocol
 import generate_tables
+import generate_translation
 
 from mtmount_twisted.config.loading import Config, default_config
 from mtmount_twisted.config.tables import Key, Section, keys, sections
@@ -155,6 +157,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield from generate_protocol.generated()
     yield from generate_tables.generated()
     yield from generate_dashboard.generated()
+    yield from generate_translation.generated()
 
 
 if __name__ == "__main__":

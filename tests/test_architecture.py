@@ -74,7 +74,9 @@ ROOMS: dict[str, Room] = {
     "errors": room("errors", "hosts"),
     "interfaces": room("interfaces"),
     "wire": room("wire", "errors"),
-    "dialect": room("dialects.dialect dialects.content dialects.facts dialects.sources", "wire"),
+    "dialect": room(
+        "dialects.dialect dialects.content dialects.facts dialects.joined dialects.sources", "wire"
+    ),
     "layout": room(  # separator, terminator, JSON: known to the messages and codecs only
         "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
     ),
@@ -94,7 +96,8 @@ ROOMS: dict[str, Room] = {
     ),
     # The value `Dialect` of each generation, and all of it under one name.
     "protocols": room(
-        "dialects.tma2020.dialect dialects.tma2022", "errors wire dialect layout dialects codec"
+        "dialects.tma2020.dialect dialects.tma2022 dialects.translate",
+        "errors wire dialect layout dialects codec",
     ),
     "records": room("records"),
     "net": room("net", "visible files hosts errors interfaces wire dialect"),
