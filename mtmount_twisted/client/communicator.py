@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from mtmount_twisted.dialects.content import Content, lines_of, messages_of
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, other_dialect_of
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.net.arguments import check_bool
@@ -116,14 +116,21 @@ class Communicator(ClientServerPair[BaseMessage]):
         )
 
     def explain_heard(self, data: bytes) -> str:
-        """See `IPairOwner`. A port that replies on the command connection does not belong to a pair."""
+        """See `IPairOwner`. A far end that replies on the command connection does not belong to a pair."""
         line, end, _ = data.partition(self.dialect.terminator)
         if not (self.read_replies and end):
             return super().explain_heard(data)
         try:
             self.dialect.decode_reply(line)
         except LineError:
-            return super().explain_heard(data)
+            other = other_dialect_of(line.rstrip(), self.dialect)
+            if other is None:
+                return super().explain_heard(data)
+            return (
+                f"{self._there} speaks {other.name}, and this side {self.dialect.name}; use a "
+                f"DuplexCommunicator of {other.name} (mtmount-commander --dialect {other.name}), or another "
+                "port"
+            )
         there = self._there
         return (
             f"{there} replies on the command connection: it is a [[port]] of the bridge and belongs to no "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
@@ -125,3 +126,36 @@ class Tma2022Tests(Tma2022Case):
         kept = known.apart(40)
         self.assertTrue(kept is not None and kept.stale)
         self.assertIsNone(known.apart(41))
+
+
+class SettingsTests(Tma2022Case):
+    """The deadlines of the configuration take the place of those of the protocol."""
+
+    rules = CommandRules(ack_timeout=3.0, done_margin=1.0, unknown_timeout=8.0)
+
+    def ends(self, seconds: float, explanation: str) -> None:
+        """See that a command of the CSC ends after this time, and not before, with this reason."""
+        self.clock.pump([0.25] * round(4 * seconds - 1))
+        self.assertEqual(self.csc.read(), [])
+        self.clock.pump([0.25] * 3)
+        (line,) = self.csc.read()
+        self.assertIn(explanation, json.loads(line)["parameters"]["explanation"])
+
+    def test_ack_timeout(self) -> None:
+        """It holds for every command, also for those with a time of their own."""
+        for command in (
+            tma2022.commands.BothAxesResetAlarm(sequence_id=5),
+            tma2022.commands.AzimuthMove(sequence_id=5, position=1),
+        ):
+            self.send(self.csc, command)
+            self.ends(3, "timed out: no Ack within 3 s")
+
+    def test_end(self) -> None:
+        """The end must come within the announced or the unknown time and the margin."""
+        for announced, seconds in ((2.0, 3), (None, 9)):
+            self.send(self.csc, tma2022.commands.AzimuthMove(sequence_id=5, position=1))
+            self.answer(
+                replies.CmdAcknowledgedReply(sequence_id=self.key(), commander=CSC, timeout=announced)
+            )
+            self.csc.read()
+            self.ends(seconds, "timed out: acknowledged, but not done in time")

@@ -79,6 +79,14 @@ class WrongPortTests(WrongPortCase):
             self.assertEqual(self.hear(said), [])
             self.closed()
 
+    def test_mount_of_another_dialect(self) -> None:
+        """A mount of 2022, or a pair of its bridge, replies on this connection: the log names its dialect."""
+        self.start()
+        [told] = self.hear(b'{"id":20,"timestamp":1.5,"parameters":{"actualCommander":0}}\r\n')
+        self.assertIn(f"the wrong port: {self.there} speaks tma2022, and this side tma2020; use a", told)
+        self.assertIn("mtmount-commander --dialect tma2022", told)
+        self.closed()
+
     def test_something_else(self) -> None:
         """What tells nothing is dropped and logged as ever, and is no reason for anything."""
         self.start()

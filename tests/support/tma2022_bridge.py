@@ -22,12 +22,17 @@ HEARTBEAT = 3000
 
 
 class Tma2022Case(SynchronousTestCase):
-    """A bridge before a tma2022 mount, with a CSC that has command and an EUI."""
+    """A bridge before a tma2022 mount, with a CSC that has command and an EUI.
+
+    :cvar rules: the section ``[command]`` of its configuration.
+    """
+
+    rules = CommandRules()
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.journal = RecordingJournal()
-        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), CommandRules(), DIALECT)
+        self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), self.rules, DIALECT)
         self.link = RecordingLink(self.bridge)
         self.bridge.link_up(self.link)
         self.questions = self.sent()
