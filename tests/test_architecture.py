@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import files
 from mtmount_twisted.app import bridge_service
-from mtmount_twisted.bridge import core, last_values, sent_ids
+from mtmount_twisted.bridge import core, last_values, repeats, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
@@ -393,6 +393,8 @@ BOUNDS = {
     "a controller of another dialect": f"{link.OTHER_DIALECT_PAUSE:g} s",
     "commands handed over in one decision": f"{link.ROOM}",
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
+    "events that changed nothing": f"{repeats.MAX_SUBJECTS:,} parts of the mount, counted every "
+    f"{repeats.REPORT_EVERY:g} s",
     "sequence ids of sent commands": f"{sent_ids.MAX_SENT_IDS:,} of an epoch",
     "the backlog of a client": A_CLIENT_BEHIND,
     "the system's buffer for a client": size(send_buffer.SYSTEM_BUFFER),

@@ -8,8 +8,8 @@ commander: with the mount's own reply, or with a NoAck of the bridge. The explan
 with one of `REASONS`.
 
 Next to read: the parts of the bridge, `registry` (connected clients), `dispatcher` (pending commands),
-`arbiter` (the lease), `last_values` (the events for a new client), `event_bus` (records) and `effects`;
-`commanders` and `link`, which call the bridge.
+`arbiter` (the lease), `last_values` (the events for a new client), `repeats` (events that changed nothing),
+`event_bus` (records) and `effects`; `commanders` and `link`, which call the bridge.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from .lease import Lease
 from .pending import PendingCommands
 from .recollection import Recollection
 from .registry import ClientRegistry
+from .repeats import Repeats
 
 MAX_EXEMPT = 1000
 """The most stops and asks that one commander may have in flight beyond the bound for other commands: moves
@@ -106,7 +107,7 @@ class Bridge:
         source: Source = Source.CSC,
     ) -> None:
         self.lease = Lease()
-        self.known = LastValueCache(dialect.subject_of, clock.seconds)
+        self.known = LastValueCache(clock.seconds)
         self.dialect = dialect
         self._clock = clock
         self._log = log
@@ -121,6 +122,7 @@ class Bridge:
         )
         self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
         self._recollection = Recollection(self._effects, dispatcher, self.known, dialect)
+        self._repeats = Repeats(self._effects, bus, dialect)
         self.performer = Performer(
             self._effects, clock, log, bus, self._send_upstream, self._timer_ended, self._send_failed
         )
@@ -205,6 +207,8 @@ class Bridge:
     def _timer_ended(self, timer: Timer) -> None:
         if timer is Timer.SWEEP:
             self._dispatcher.sweep()
+        elif timer is Timer.REPEATS:
+            self._repeats.report_all()
         else:
             self._arbiter.timer_ended(timer)
         self._act()
@@ -427,6 +431,7 @@ class Bridge:
         """End the epoch and all pending commands: a connection to the controller was lost."""
         self._dispatcher.link = None
         self.known.link_down()
+        self._repeats.forget()
         self._publish_change("link_down", CONTROLLER, why)
         level = logging.INFO if self._state is _State.CLOSED else logging.WARNING
         text = "lost the controller (epoch %d, %d in flight): %s"
@@ -438,6 +443,7 @@ class Bridge:
     def said(self, lines: list[bytes]) -> None:
         """Process lines of the controller, and pass events to all clients together."""
         events: list[EventEnvelope] = []
+        repeats: set[int] = set()  # the places of those in `events` that changed nothing
         for line in lines:
             try:
                 reply = self.dialect.read_reply(line)
@@ -448,35 +454,44 @@ class Bridge:
                 self._effects.append(Log(logging.WARNING, text, (error,), burst=1))
                 continue
             if isinstance(reply, EventEnvelope):
-                self._publish_line(CONTROLLER, reply.line, reply)
                 number = self.dialect.commander_in(reply)
                 if number is not None:
+                    self._publish_line(CONTROLLER, reply.line, reply)
                     if events:
-                        self._registry.tell_all(events)  # before what follows from it
-                        events = []
+                        self._registry.tell_all(events, repeats)  # before what follows from it
+                        events, repeats = [], set()
                     self._arbiter.heard_commander(number)
                     continue
-                self._learn(reply)
+                if self._learn(reply):
+                    repeats.add(len(events))
                 events.append(reply)
                 continue
             if self._effects:  # of the line before
                 self.performer.perform()
             self._publish_line(CONTROLLER, reply.masked or line, reply)
             if events:
-                self._registry.tell_all(events)  # before the reply, in the order of arrival
-                events = []
+                self._registry.tell_all(events, repeats)  # before the reply, in the order of arrival
+                events, repeats = [], set()
             self._dispatcher.answer(reply)
         if events:
-            self._registry.tell_all(events)
+            self._registry.tell_all(events, repeats)
         self._act()
 
-    def _learn(self, event: EventEnvelope) -> None:
-        forgotten = self.known.learn(event)
+    def _learn(self, event: EventEnvelope) -> bool:
+        """Keep an event, and record it. Return True if it changed nothing, and is only counted."""
+        subject = self.dialect.subject_of(event)
+        is_repeat = subject is not None and self._repeats.note(event, subject)
+        if not is_repeat:
+            self._publish_line(CONTROLLER, event.line, event)
+        if subject is None:  # unknown or malformed: it is passed on all the same
+            return False
+        forgotten = self.known.learn(event, subject)
         if forgotten:
             self.counts["forgotten"] += forgotten
             self._recollection.doubt(Recall.STATE)
             text = "too many last values: a new client does not receive all of them"
             self._effects.append(Log(logging.WARNING, text, (), burst=1))
+        return is_repeat
 
     def hand_over(self) -> None:
         """Hand commands to the link while it has room; the link calls this when it has room again."""
@@ -549,6 +564,7 @@ class Bridge:
         self._arbiter.close()
         self._dispatcher.lose("the bridge ends")
         self._dispatcher.stop()
+        self._repeats.forget()
         self._act()
         self._bus.close()
 

@@ -39,6 +39,8 @@ class Timer(Enum):
     """It ends with a heartbeat to the controller."""
     SILENCE = "silence"
     """It ends when the holder has sent no heartbeat for too long."""
+    REPEATS = "repeats"
+    """It ends with the records that count the events that changed nothing."""
 
 
 class SendToClient(Struct, gc=False):

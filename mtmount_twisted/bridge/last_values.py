@@ -4,8 +4,8 @@ Only an event of the present connection counts as current. After the loss of a c
 longer hold: the cache keeps them as *stale* until the mount reports the same thing anew. The page shows stale
 entries as such; a new client does not receive them.
 
-It reads a line only with the function that it is given, `Dialect.subject_of`. Next to read: `core`, which
-sends the values to a new client.
+It reads no line: `Dialect.subject_of` says what an event is about. Next to read: `core`, which sends the
+values to a new client.
 """
 
 from __future__ import annotations
@@ -48,29 +48,21 @@ class LastValueCache:
 
     A latched error counts as active until its reset.
 
-    :param subject_of: return the part of the mount that an event is about; see `Dialect`.
     :param now: return the time in seconds, monotonic.
     """
 
-    def __init__(
-        self,
-        subject_of: Callable[[EventEnvelope], Subject | None],
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
         self._apart: dict[int, KnownEntry] = {}
         self._bytes = 0
-        self._subject_of = subject_of
         self._now = now
 
-    def learn(self, event: EventEnvelope) -> int:
-        """Store an event. An unreadable event changes nothing here; the bridge passes it on all the same.
+    def learn(self, event: EventEnvelope, subject: Subject) -> int:
+        """Store an event.
 
+        :param subject: the part of the mount that it is about.
         :returns: the number of current events that the cache dropped for lack of room: 0 nearly always.
         """
-        subject = self._subject_of(event)
-        if subject is None:
-            return 0
         code, line = event.code, event.line
         if subject.is_apart:
             self._apart[code] = KnownEntry(line, code, self._now(), False)

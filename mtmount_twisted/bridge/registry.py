@@ -15,7 +15,7 @@ sends the replies with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -165,11 +165,15 @@ class ClientRegistry:
         for piece in _pieces([event.line for event in events], self._terminator):
             self._effects.append(SendToClient(client, piece))
 
-    def tell_all(self, events: list[EventEnvelope]) -> None:
-        """Send events to all clients, in as few pieces as possible: sending is the main cost of an event."""
+    def tell_all(self, events: list[EventEnvelope], unrecorded: Container[int] = ()) -> None:
+        """Send events to all clients, in as few pieces as possible: sending is the main cost of an event.
+
+        :param unrecorded: the places in `events` of those that are not recorded.
+        """
         if self.clients:
-            for event in events:
-                self._publish(EVERYONE, event.line, event.code, None)
+            for place, event in enumerate(events):
+                if place not in unrecorded:
+                    self._publish(EVERYONE, event.line, event.code, None)
             lines = [event.line for event in events]
             self._send_all(list(self._commanders.values()), lines)
             if self._observers:

@@ -180,12 +180,17 @@ class Subject(NamedTuple):
     :ivar lasts: False if the event only ends the one before, such as a warning that is over.
     :ivar is_alarm: True for a warning or an error.
     :ivar is_apart: True for an event that is kept beside the last values because of its size.
+    :ivar content: equal for two events that say the same, whatever their timestamps; None if each line is
+        recorded.
+    :ivar name: the part of the mount, for people; empty if the code alone says it.
     """
 
     key: Hashable
     lasts: bool
     is_alarm: bool = False
     is_apart: bool = False
+    content: Hashable = None
+    name: str = ""
 
 
 class Outcome(NamedTuple):

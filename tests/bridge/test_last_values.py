@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -41,7 +43,8 @@ def learn(known: LastValueCache, line: bytes) -> int:
         event = read_reply(line)
     except LineError:
         return 0
-    return known.learn(event) if isinstance(event, EventEnvelope) else 0
+    subject = subject_of(event) if isinstance(event, EventEnvelope) else None
+    return 0 if subject is None else known.learn(cast(EventEnvelope, event), subject)
 
 
 def current(known: LastValueCache) -> list[bytes]:
@@ -54,7 +57,7 @@ class KnownTests(SynchronousTestCase):
 
     def told(self, *lines: bytes) -> list[bytes]:
         """What is known after these lines."""
-        known = LastValueCache(subject_of)
+        known = LastValueCache()
         for line in lines:
             learn(known, line)
         return current(known)
@@ -94,7 +97,7 @@ class KnownTests(SynchronousTestCase):
 
     def test_count(self) -> None:
         """The current ones of a kind are counted; those of a lost connection are not."""
-        known = LastValueCache(subject_of)
+        known = LastValueCache()
         for line in (state(b"a"), warning(1, 901), warning(1, 902), error(1, 1, 901)):
             learn(known, line)
         kinds = (ReplyCode.WARNING, ReplyCode.ERROR, ReplyCode.IN_POSITION)
@@ -130,9 +133,7 @@ class KnownTests(SynchronousTestCase):
             b"7\nt\nnew",
         ]
         self.assertEqual(self.told(*kept, *unreadable), kept)
-        self.assertEqual(
-            [learn(LastValueCache(subject_of), line) for line in unreadable], [0] * len(unreadable)
-        )
+        self.assertEqual([learn(LastValueCache(), line) for line in unreadable], [0] * len(unreadable))
 
     def test_bound(self) -> None:
         """However many warnings there are, the state and the axes are kept, and the newest warnings."""
@@ -166,7 +167,7 @@ class KnownTests(SynchronousTestCase):
     def test_stale(self) -> None:
         """What a lost connection said is kept as stale, and is current for nobody, until it is said anew."""
         times = iter((1.5, 2.5, 3.5, 4.5))
-        known = LastValueCache(subject_of, lambda: next(times))
+        known = LastValueCache(lambda: next(times))
         for line in (state(b"a"), warning(1, 901), position(0, 1)):
             learn(known, line)
         known.link_down()
@@ -181,7 +182,7 @@ class KnownTests(SynchronousTestCase):
 
     def test_stale_goes_first(self) -> None:
         """What is stale makes room for what is not, be it the state itself."""
-        known = LastValueCache(subject_of)
+        known = LastValueCache()
         for line in (state(b"a"), position(0, 1)):
             learn(known, line)
         known.link_down()
@@ -193,7 +194,7 @@ class KnownTests(SynchronousTestCase):
     def test_how_many_are_forgotten(self) -> None:
         """Who tells the mount's news learns how many that are current were forgotten: for want of room, or
         because one is too long; what was stale is no loss to a newcomer."""
-        known = LastValueCache(subject_of)
+        known = LastValueCache()
         self.assertEqual(learn(known, state(b"a")), 0)
         known.link_down()
         self.assertEqual(sum(learn(known, warning(1, code)) for code in range(MAX_KNOWN)), 0)

@@ -104,8 +104,10 @@ class BoundedTests(SynchronousTestCase):
     def test_state(self) -> None:
         """So has the state, which the page shows."""
         line = self.warning()[:50_000]
-        known = LastValueCache(subject_of)
-        self.assertEqual(known.learn(EventEnvelope(ReplyCode.WARNING, line)), 0)
+        known, event = LastValueCache(), EventEnvelope(ReplyCode.WARNING, line)
+        subject = subject_of(event)
+        assert subject is not None
+        self.assertEqual(known.learn(event, subject), 0)
         state = Said(DIALECT, Stamps(Clock(), lambda: 0.0)).shape(known.entries())
         self.assertEqual(state.warnings[0].code, 905)
         self.assertLess(len(as_json(state.warnings)), LONGEST)

@@ -88,7 +88,7 @@ class Teller:
         return entry.peer, label.replace("_", " "), "; ".join(filter(None, [entry.text, about]))
 
 
-_QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "started", "stopped")
+_QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "repeated", "started", "stopped")
 
 
 def code_name(kind: CommandKind) -> str:

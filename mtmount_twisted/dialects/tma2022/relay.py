@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
@@ -36,7 +37,7 @@ from .commands import (
     CommandDict,
     Heartbeat,
 )
-from .enums import CommandCode, ReplyId, Source
+from .enums import CommandCode, ReplyId, Source, System
 from .envelope import mask_password, rewrite_reply
 from .framing import TERMINATOR
 from .replies import (
@@ -401,7 +402,7 @@ def subject_of(event: EventEnvelope) -> Subject | None:
     A latched alarm lasts until its reset. The settings, 38 kB, are kept apart.
     """
     if event.code == ReplyId.DETAILED_SETTINGS_APPLIED:
-        return Subject("settings", True, is_apart=True)
+        return Subject("settings", True, is_apart=True, content=_content_of(event.line))
     if event.code in _NOT_KEPT:
         return None
     try:
@@ -412,7 +413,18 @@ def subject_of(event: EventEnvelope) -> Subject | None:
         return None
     is_alarm = event.code in _ALARMS
     lasts = not is_alarm or bool(getattr(reply, "active") or getattr(reply, "latched", False))
-    return Subject(reply.subject, lasts, is_alarm)
+    name = " ".join(part.name if isinstance(part, System) else str(part) for part in reply.subject[1:])
+    return Subject(reply.subject, lasts, is_alarm, content=_content_of(event.line), name=name)
+
+
+def _content_of(line: bytes) -> bytes | None:
+    """Return a digest of all that an event says but its timestamp; None if that is unreadable."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    del content["timestamp"]
+    return blake2b(repr(content).encode(errors="backslashreplace"), digest_size=16).digest()
 
 
 def commander_in(event: EventEnvelope) -> int | None:

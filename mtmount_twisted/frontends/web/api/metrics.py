@@ -359,6 +359,12 @@ FIGURES = (
         ("peer", "direction", "kind"),
     ),
     Figure(
+        "repeated_events",
+        "counter",
+        "Events of the controller that changed nothing; they are passed on, and are not among the messages.",
+        lambda metrics: metrics.bridge.counts["repeated"],
+    ),
+    Figure(
         "unmatched_answers",
         "counter",
         "Answers of the controller that match no pending command.",
