@@ -87,6 +87,10 @@ class IClient(Interface):
     source: IntEnum = Attribute("The `Source` whose rules apply to the client.")
     may_command: bool = Attribute("False for an observer.")
     name_lasts: bool = Attribute("True if a later client with this name is the same commander.")
+    may_have_password: bool = Attribute(
+        "True for a commander whose identity is certain: it may read a password that the mount sends, if the "
+        "site passes passwords on."
+    )
     may_have_command: bool = Attribute("False if the client may send stops, but may not have command.")
     in_flight: int = Attribute("Number of its commands that have not ended; the bridge counts.")
     address: str = Attribute(

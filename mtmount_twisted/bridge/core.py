@@ -454,6 +454,8 @@ class Bridge:
                 self._effects.append(Log(logging.WARNING, text, (error,), burst=1))
                 continue
             if isinstance(reply, EventEnvelope):
+                if reply.unmasked is not None and not self._rules.pass_settings_password:
+                    reply = reply._replace(unmasked=None)
                 number = self.dialect.commander_in(reply)
                 if number is not None:
                     self._publish_line(CONTROLLER, reply.line, reply)

@@ -53,7 +53,7 @@ class _Own:
     name = "bridge"
     address = ""
     behind = 0
-    may_command = may_have_command = name_lasts = False
+    may_command = may_have_command = may_have_password = name_lasts = False
 
     def __init__(self, source: Source) -> None:
         self.source = source

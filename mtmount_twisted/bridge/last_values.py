@@ -34,6 +34,7 @@ class KnownEntry(NamedTuple):
     :ivar time: the time of arrival, in seconds by the monotonic clock.
     :ivar stale: True if the connection that brought the line is lost.
     :ivar is_alarm: True for a warning or an error.
+    :ivar unmasked: the event with its password; see `EventEnvelope`.
     """
 
     line: bytes
@@ -41,6 +42,15 @@ class KnownEntry(NamedTuple):
     time: float
     stale: bool
     is_alarm: bool = False
+    unmasked: bytes | None = None
+
+    @property
+    def event(self) -> EventEnvelope:
+        """The event."""
+        return EventEnvelope(self.code, self.line, unmasked=self.unmasked)
+
+    def __repr__(self) -> str:
+        return f"KnownEntry(line={self.line!r}, code={self.code}, time={self.time}, stale={self.stale})"
 
 
 class LastValueCache:
@@ -65,14 +75,14 @@ class LastValueCache:
         """
         code, line = event.code, event.line
         if subject.is_apart:
-            self._apart[code] = KnownEntry(line, code, self._now(), False)
+            self._apart[code] = KnownEntry(line, code, self._now(), False, unmasked=event.unmasked)
             return 0
         self._drop((code, subject.key))
         if not subject.lasts:
             return 0
         if len(line) > MAX_KNOWN_BYTES:
             return 1
-        entry = KnownEntry(line, code, self._now(), False, subject.is_alarm)
+        entry = KnownEntry(line, code, self._now(), False, subject.is_alarm, event.unmasked)
         self._entries[code, subject.key] = entry
         self._bytes += len(line)
         return self._make_room()
@@ -112,7 +122,7 @@ class LastValueCache:
     @property
     def current_apart(self) -> list[EventEnvelope]:
         """The current events that are kept apart."""
-        return [EventEnvelope(entry.code, entry.line) for entry in self._apart.values() if not entry.stale]
+        return [entry.event for entry in self._apart.values() if not entry.stale]
 
     def entries(self) -> list[KnownEntry]:
         """Return all entries, stale or not, the oldest first."""
@@ -125,4 +135,4 @@ class LastValueCache:
     @property
     def current(self) -> list[EventEnvelope]:
         """The current events, the oldest first."""
-        return [EventEnvelope(entry.code, entry.line) for entry in self._entries.values() if not entry.stale]
+        return [entry.event for entry in self._entries.values() if not entry.stale]

@@ -162,7 +162,8 @@ class ClientRegistry:
         """
         for event in events if recorded else ():
             self._publish(client.name, event.line, event.code, None)
-        for piece in _pieces([event.line for event in events], self._terminator):
+        lines = _lines(events, with_passwords=client.may_have_password)
+        for piece in _pieces(lines, self._terminator):
             self._effects.append(SendToClient(client, piece))
 
     def tell_all(self, events: list[EventEnvelope], unrecorded: Container[int] = ()) -> None:
@@ -174,8 +175,13 @@ class ClientRegistry:
             for place, event in enumerate(events):
                 if place not in unrecorded:
                     self._publish(EVERYONE, event.line, event.code, None)
-            lines = [event.line for event in events]
-            self._send_all(list(self._commanders.values()), lines)
+            lines = _lines(events)
+            commanders = list(self._commanders.values())
+            if any(event.unmasked is not None for event in events):
+                trusted = [client for client in commanders if client.may_have_password]
+                self._send_all(trusted, _lines(events, with_passwords=True))
+                commanders = [client for client in commanders if not client.may_have_password]
+            self._send_all(commanders, lines)
             if self._observers:
                 self.gathered += lines
 
@@ -188,6 +194,11 @@ class ClientRegistry:
     def _send_all(self, clients: list[IClient], lines: list[bytes]) -> None:
         for piece in _pieces(lines, self._terminator) if clients else ():
             self._effects.append(SendToClients(clients, piece))
+
+
+def _lines(events: list[EventEnvelope], with_passwords: bool = False) -> list[bytes]:
+    """Return the lines of events, with or without the passwords in them."""
+    return [event.unmasked if with_passwords and event.unmasked else event.line for event in events]
 
 
 def _pieces(lines: list[bytes], terminator: bytes) -> Iterator[bytes]:

@@ -339,6 +339,13 @@ class CommandRules:
         default=True,
         metadata={"doc": "accept stop commands from commanders that do not have command"},
     )
+    pass_settings_password: bool = field(
+        default=False,
+        metadata={
+            "doc": "pass the password in the settings of a tma2022 mount to the commanders of pairs, and of "
+            "ports with `client_ca`; all others read `*` for each of its characters"
+        },
+    )
     ack_timeout: float | None = field(
         default=None,
         metadata={

@@ -367,6 +367,7 @@ class Dialect:
     :ivar read_wanted: return the commander that an ``AskForCommand`` names. It raises `errors.LineError`.
     :ivar read_reply: return the envelope of a reply or event. It raises `errors.LineError`.
     :ivar reply_starts: the bytes with which a reply can begin; see `REPLY_STARTS`.
+    :ivar masked: return a line of a mount, or its beginning, with a ``*`` for each character of a password.
     :ivar is_reply: return True if a line can only come from a mount that speaks this dialect.
     :ivar subject_of: return the part of the mount that an event is about; None if its values are not kept.
     :ivar commander_in: return the number of the `Source` that has command, 0 for none, according to an event;
@@ -436,6 +437,7 @@ class Dialect:
     read_wanted: Callable[[bytes], Commander]
     read_reply: Callable[[bytes], ReplyEnvelope | EventEnvelope]
     reply_starts: bytes
+    masked: Callable[[bytes], bytes]
     is_reply: Callable[[bytes], bool]
     subject_of: Callable[[EventEnvelope], Subject | None]
     commander_in: Callable[[EventEnvelope], int | None]

@@ -12,11 +12,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.bridge.core import CONTROLLER, Bridge
 from mtmount_twisted.dialects.content import lines_of
 from mtmount_twisted.dialects.dialect import Dialect, other_dialect_of
+from mtmount_twisted.errors import LineTooLongError
 from mtmount_twisted.interfaces import IControllerLink
 from mtmount_twisted.net.admission import Network
 from mtmount_twisted.net.deadlines import Deadline
@@ -89,6 +91,21 @@ class ControllerLink(PairedSession):
             self._early.extend(lines)
         if other is not None:
             self._end_as(other)
+
+    def client_changed(self, reason: Failure | None) -> None:
+        """See `interfaces.IPairOwner`."""
+        super().client_changed(self._masked(reason))
+
+    def server_changed(self, reason: Failure | None) -> None:
+        """See `interfaces.IPairOwner`."""
+        super().server_changed(self._masked(reason))
+
+    def _masked(self, reason: Failure | None) -> Failure | None:
+        """Return the reason for a loss without a password, with which a line that is too long may begin."""
+        if reason is None or not reason.check(LineTooLongError):
+            return reason
+        error: Any = reason.value
+        return Failure(LineTooLongError(self._bridge.dialect.masked(error.start), error.limit))
 
     def explain_heard(self, data: bytes) -> str:
         """See `interfaces.IPairOwner`. A mount with one two-way connection replies on it."""

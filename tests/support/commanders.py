@@ -72,6 +72,7 @@ class RecordingClient:
         self.name = name
         self.source = source
         self.may_command = self.may_have_command = may_command
+        self.may_have_password = False
         self.name_lasts = True
         self.in_flight = 0
         self.lines: list[bytes] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
@@ -17,6 +18,7 @@ from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory
+from mtmount_twisted.interfaces import IClient
 from tests.support.bridges import TCP
 from tests.support.commanders import LOG, STATE, STOP, RecordingJournal, RecordingLink, ask, command
 
@@ -343,3 +345,19 @@ class EncryptedTests(FullPortCase):
 
 def _no_name() -> None:
     raise ValueError("one name")
+
+
+class PasswordRightTests(FullPortCase):
+    """Which clients of a port may read a password that the mount sends."""
+
+    def test_certificate(self) -> None:
+        """Only a commander with a certificate may: all others may be anyone."""
+        for role, authority, may in (
+            ("commander", "/ca.pem", True),
+            ("commander", None, False),
+            ("observer", "/ca.pem", False),
+        ):
+            settings = PortCommanders(name="desk", endpoint=TCP, role=cast(Any, role), client_ca=authority)
+            client = PortFactory(settings, self.port.shared).make_numbered_client()
+            self.assertTrue(verifyObject(IClient, client))
+            self.assertEqual(client.may_have_password, may, (role, authority))

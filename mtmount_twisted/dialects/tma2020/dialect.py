@@ -155,6 +155,7 @@ DIALECT = Dialect(
     read_wanted=read_wanted,
     read_reply=read_reply,
     reply_starts=REPLY_STARTS["tma2020"],
+    masked=bytes,  # this protocol has no passwords
     is_reply=_is_reply,
     subject_of=subject_of,
     commander_in=commander_in,

@@ -175,6 +175,7 @@ DIALECT = Dialect(
     read_wanted=read_wanted,
     read_reply=read_reply,
     reply_starts=REPLY_STARTS["tma2022"],
+    masked=mask_password,
     is_reply=is_reply,
     subject_of=subject_of,
     commander_in=commander_in,

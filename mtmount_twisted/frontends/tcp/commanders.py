@@ -108,7 +108,7 @@ class PairClient(PairedSession):
     client has command, the bridge refuses its commands in turns (`command_queue`).
     """
 
-    may_command = may_have_command = name_lasts = True
+    may_command = may_have_command = may_have_password = name_lasts = True
     unreachable_level = logging.INFO  # a commander need not be there
 
     def _prepare(self, settings: PairCommander, shared: Shared) -> None:

@@ -77,6 +77,7 @@ class PortClient:
         self._places = port.places
         self.source = Source[settings.source]
         self.may_command = self.may_have_command = settings.role == "commander"
+        self.may_have_password = self.may_command and settings.client_ca is not None
         self.in_flight = 0
         self._bridge = shared.bridge
         self._turns = shared.turns.without_rights

@@ -117,6 +117,7 @@ class WebCommander:
     """
 
     may_command = name_lasts = True
+    may_have_password = False
     address = ""
     behind = 0
 
