@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
-from .facts import Fact, Severity
+from .facts import Fact, PositionFact, Severity
 from .sources import Commander, Source
 
 DialectName = Literal["tma2020", "tma2022"]
@@ -324,6 +324,8 @@ class TelemetryFormat:
         the line is not telemetry.
     :ivar decode: return the topic in a line. It raises `errors.LineError`.
     :ivar timed_topics: the topics from which the clock offset is measured, because they are sent often.
+    :ivar axes: the number of the topic with the motion of each axis, by the name of the axis.
+    :ivar position_of: return the motion of an axis in its topic.
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
     """
 
@@ -332,6 +334,8 @@ class TelemetryFormat:
     read_header: Callable[[bytes], TelemetryHeader]
     decode: Callable[[bytes], Any]
     timed_topics: frozenset[int]
+    axes: Mapping[str, int]
+    position_of: Callable[[Any], PositionFact]
     tai: Callable[[], float]
 
 
@@ -410,6 +414,7 @@ class Dialect:
         timestamp, and its ``tai``, if it has one, advanced by some seconds. All other bytes stay.
     :ivar facts_of: return the facts about the mount's state in the line of an event, at a cost that does not
         grow with the line. It raises `errors.LineError`.
+    :ivar devices: the names of the devices that events report about.
     :ivar alarm_codes: the code of the events of each severity.
     :ivar subsystems: the name of each subsystem, by its number: a multiple of 100 at which the codes of its
         alarms begin.
@@ -464,6 +469,7 @@ class Dialect:
     undecoded: Callable[[bytes], str]
     renewed: Callable[[bytes, int, float], bytes]
     facts_of: Callable[[bytes], Sequence[Fact]]
+    devices: Sequence[str]
     alarm_codes: Mapping[Severity, int]
     subsystems: Mapping[int, str]
     telemetry: TelemetryFormat | None

@@ -1,12 +1,13 @@
 """Facts about the mount's state that an event reports, in one shape for each generation of the protocol.
 
-`Dialect.facts_of` reads them from an event. A later generation reports more: a new kind of fact is a class
+`Dialect.facts_of` reads them from an event; `TelemetryFormat.position_of` reads a `PositionFact` from
+telemetry. A later generation reports more: a new kind of fact is a class
 more here, and a fact that older mounts do not report is an attribute with None as its default.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -34,6 +35,40 @@ class MountFact(Struct, frozen=True, gc=False):
     description: str
 
 
+FactValue: TypeAlias = "bool | int | float | str | tuple[FactValue, ...] | None"
+"""A value of a fact: members of an enumeration are names, and a number that is not finite is None."""
+
+
+class DeviceFact(Struct, frozen=True, gc=False):
+    """One thing about a device.
+
+    :ivar device: the device, such as ``oil_supply_system``.
+    :ivar name: the thing: ``power``, ``motion``, ``homed`` ...
+    :ivar value: its value; for a thing that each part of the device has, one value for each part.
+    :ivar unit: the unit of a number; empty if there is none.
+    """
+
+    device: str
+    name: str
+    value: FactValue
+    unit: str = ""
+
+
+class PositionFact(Struct, frozen=True, gc=False):
+    """The motion of an axis at one moment. A number that the mount did not send is None.
+
+    :ivar position: the position, in deg.
+    :ivar demand_position: the position that is asked for, in deg.
+    :ivar velocity: the velocity, in deg/s.
+    :ivar demand_velocity: the velocity that is asked for, in deg/s.
+    """
+
+    position: float | None
+    demand_position: float | None
+    velocity: float | None
+    demand_velocity: float | None
+
+
 class AlarmFact(Struct, frozen=True, gc=False):
     """A warning or an error.
 
@@ -54,5 +89,5 @@ class AlarmFact(Struct, frozen=True, gc=False):
     latched: bool = False
 
 
-Fact = AxisFact | MountFact | AlarmFact
+Fact = AxisFact | MountFact | DeviceFact | AlarmFact
 """One fact; an event may report several."""

@@ -368,6 +368,43 @@ class ReportTests(SynchronousTestCase):
             ],
         )
 
+    def test_status_of_tma2022(self) -> None:
+        """The dialect, positions with their ages if they are old, and what is known of each device."""
+        told = {"unit": "", "stale": False, "age": 1.0, "time": SINCE}
+        motion = {"position": 12.5, "age": 0.1, "stale": False}
+        silent = {"in_position": None, "time": None, "stale": False, "telemetry": None}
+        state = {
+            **STATE,
+            "dialect": "tma2022",
+            "errors": [],
+            "in_flight": [],
+            "axes": {
+                "azimuth": {"in_position": True, "time": SINCE, "stale": False, "telemetry": motion},
+                "elevation": {**silent, "telemetry": {"position": -1, "age": 7.5, "stale": True}},
+                "camera_cable_wrap": silent,
+            },
+            "devices": {
+                "azimuth": {"power": {"value": "ON", **told}, "homed": {"value": True, **told}},
+                "balance": {"drives": {"value": ["ON"], **told}},
+                "oil_supply_system": {"main_pump": {"value": "OFF", **told, "stale": True}},
+                "top_end_chiller": {},
+            },
+        }
+        self.assertEqual(
+            report.status(state, read_standing(state, None), TMA2022.subsystems).splitlines()[1:-1],
+            [
+                "controller  connected since 16:55:29, mount:4000, tma2022",
+                "command     csc has command since 16:55:29",
+                "mount       Idle\\x1b[2J (16:55:29); reported before the connection was lost",
+                "azimuth     at 12.5000 deg; in position (16:55:29)",
+                "elevation   at -1.0000 deg, 7.5 s OLD",
+                "camera cable wrap  has not been reported",
+                "azimuth     power ON, homed yes",
+                "balance     only its parts are reported",
+                "oil supply system  main pump OFF; reported before the connection was lost",
+            ],
+        )
+
     def test_subsystem_of_tma2022(self) -> None:
         """A subsystem has the name that the mount's own protocol gives it."""
         state = {**STATE, "errors": [{**STATE["errors"][0], "code": 600}]}

@@ -108,7 +108,7 @@ class BoundedTests(SynchronousTestCase):
         subject = subject_of(event)
         assert subject is not None
         self.assertEqual(known.learn(event, subject), 0)
-        state = Said(DIALECT, Stamps(Clock(), lambda: 0.0)).shape(known.entries())
+        state = Said(DIALECT, Stamps(Clock(), lambda: 0.0), lambda: 0.0).shape(known.entries())
         self.assertEqual(state.warnings[0].code, 905)
         self.assertLess(len(as_json(state.warnings)), LONGEST)
 

@@ -6,16 +6,40 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
+from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, DeviceFact, Fact, MountFact, PositionFact
 from mtmount_twisted.dialects.tma2022 import replies
-from mtmount_twisted.dialects.tma2022.enums import Source, System
-from mtmount_twisted.dialects.tma2022.facts import facts_of
+from mtmount_twisted.dialects.tma2022.enums import (
+    AxisMotionState,
+    ChillerMode,
+    DeployableMotionState,
+    ElevationLockingPinMotionState,
+    LimitsMask,
+    PowerState,
+    Source,
+    System,
+)
+from mtmount_twisted.dialects.tma2022.facts import AXES, DEVICES, facts_of, position_of
+from mtmount_twisted.dialects.tma2022.telemetry import Azimuth
 from mtmount_twisted.errors import LineError
 
 
 def facts(reply: replies.Reply) -> tuple[Fact, ...]:
     """The facts in a reply."""
     return facts_of(reply.encode()[:-2])
+
+
+MASKS = (
+    *("causes", "subcauses_emergency_stop", "subcauses_limit_switch", "subcauses_deployable_platform"),
+    *("subcauses_door_hatch_ladder", "subcauses_mirror_cover", "subcauses_locking_pin"),
+    *("subcauses_capacitor_door", "subcauses_brakes_failed", "effects"),
+)
+
+
+def devices(found: tuple[Fact, ...]) -> list[DeviceFact]:
+    """The facts about devices among some; there are no others."""
+    told = [fact for fact in found if isinstance(fact, DeviceFact)]
+    assert len(told) == len(found)
+    return told
 
 
 class FactsTests(SynchronousTestCase):
@@ -49,6 +73,134 @@ class FactsTests(SynchronousTestCase):
                 AlarmFact(severity="error", subsystem=None, latched=True, **told),
             ),
         )
+
+    def test_devices(self) -> None:
+        """Each event about a device: what it says, in names; a number that is none is left open."""
+        on, off = PowerState.ON, PowerState.OFF
+        deployed = DeployableMotionState.DEPLOYED
+        for event, device, wanted in (
+            (
+                replies.PowerStateReply(
+                    system=System.BALANCE, power_state=on, elements_power_state=(on, off, on, on)
+                ),
+                "balance",
+                {"power": "ON", "parts_power": ("ON", "OFF", "ON", "ON")},
+            ),
+            (
+                replies.PowerStateReply(system=System.AZIMUTH, power_state=PowerState.TURNING_ON),
+                "azimuth",
+                {"power": "TURNING_ON"},
+            ),
+            (
+                replies.AxisMotionStateReply(
+                    axis=System.ELEVATION, state=AxisMotionState.TRACKING, position=12.5
+                ),
+                "elevation",
+                {"motion": "TRACKING", "target": 12.5},
+            ),
+            (
+                replies.OilSupplySystemStateReply(cooling=on, oil=off, main_pump=off),
+                "oil_supply_system",
+                {"cooling": "ON", "circulation_pump": "OFF", "main_pump": "OFF"},
+            ),
+            (
+                replies.ChillerStateReply(
+                    system=System.TOP_END_CHILLER, temperature=(float("nan"),), track_ambient=(True,)
+                ),
+                "top_end_chiller",
+                {"setpoints": (None,), "follows_ambient": (True,)},
+            ),
+            (
+                replies.ChillerStateReply(
+                    system=System.CABINET_0101_THERMAL,
+                    temperature=(7.5,),
+                    chiller_mode=(ChillerMode.TRACK_SETPOINT,),
+                ),
+                "cabinet_0101_thermal",
+                {"setpoints": (7.5,), "follows_ambient": (False,), "modes": ("TRACK_SETPOINT",)},
+            ),
+            (
+                replies.MotionControllerStateReply(
+                    system=System.CAMERA_CABLE_WRAP, motion_controller_state=(on, PowerState.FAULT)
+                ),
+                "camera_cable_wrap",
+                {"drives": ("ON", "FAULT")},
+            ),
+            (
+                replies.MirrorCoversMotionStateReply(state=deployed, elements_state=(deployed,) * 4),
+                "mirror_covers",
+                {"motion": "DEPLOYED", "parts_motion": ("DEPLOYED",) * 4},
+            ),
+            (
+                replies.MirrorCoverLocksMotionStateReply(state=deployed, elements_state=(deployed,) * 4),
+                "mirror_cover_locks",
+                {"motion": "DEPLOYED", "parts_motion": ("DEPLOYED",) * 4},
+            ),
+            (
+                replies.ElevationLockingPinMotionStateReply(
+                    state=ElevationLockingPinMotionState.MISMATCH,
+                    elements_state=(
+                        ElevationLockingPinMotionState.LOCKED,
+                        ElevationLockingPinMotionState.TEST,
+                    ),
+                ),
+                "locking_pins",
+                {"motion": "MISMATCH", "parts_motion": ("LOCKED", "TEST")},
+            ),
+            (
+                replies.DeployablePlatformsMotionStateReply(state=deployed, elements_state=(deployed,) * 2),
+                "deployable_platforms",
+                {"motion": "DEPLOYED", "parts_motion": ("DEPLOYED",) * 2},
+            ),
+            (replies.HomedReply(axis=System.AZIMUTH, homed=True), "azimuth", {"homed": True}),
+            (
+                replies.LimitsReply(system=System.ELEVATION, limits=(LimitsMask.L1_MIN | LimitsMask.L3_MAX,)),
+                "elevation",
+                {"limits": (("L1_MIN", "L3_MAX"),)},
+            ),
+            (
+                replies.AzimuthToppleBlockReply(reverse=True, forward=False),
+                "azimuth",
+                {"topple_block_reverse": True, "topple_block_forward": False},
+            ),
+            (replies.VersionInfoReply(version="1.2"), "operation_manager", {"version": "1.2"}),
+        ):
+            told = facts(event)
+            self.assertEqual({fact.name: fact.value for fact in devices(told)}, wanted, event)
+            self.assertEqual({fact.device for fact in devices(told)}, {device})
+            self.assertIn(device, DEVICES)
+
+    def test_units(self) -> None:
+        """A number has its unit; the set point of a valve that is set by hand is no temperature."""
+        target = replies.AxisMotionStateReply(
+            axis=System.AZIMUTH, state=AxisMotionState.STOPPED, position=1.0
+        )
+        self.assertEqual([fact.unit for fact in devices(facts(target))], ["", "deg"])
+        for mode, unit in ((ChillerMode.TRACK_AMBIENT, "°C"), (ChillerMode.SET_VALVE_POSITION, "% or °C")):
+            event = replies.ChillerStateReply(
+                system=System.OIL_SUPPLY_SYSTEM, temperature=(50.0,), chiller_mode=(mode,)
+            )
+            [setpoints, *_] = devices(facts(event))
+            self.assertEqual(setpoints.unit, unit)
+
+    def test_interlocks(self) -> None:
+        """Each mask of the safety system by its name, with the numbers of the bits that are set."""
+        masks = {name: 0 for name in MASKS}
+        event = replies.SafetyInterlocksReply(**(masks | {"causes": 1 << 35 | 1, "effects": 4}))
+        told = {fact.name: fact.value for fact in devices(facts(event))}
+        self.assertEqual(told, dict.fromkeys(MASKS, ()) | {"causes": (0, 35), "effects": (2,)})
+
+    def test_sets(self) -> None:
+        """The names of the sets of settings."""
+        one = replies.SettingsSet(name="Default", description="", created_date="", modified_date="")
+        [fact] = devices(facts(replies.AvailableSettingsReply(sets=(one,))))
+        self.assertEqual((fact.device, fact.name, fact.value), ("settings", "available_sets", ("Default",)))
+
+    def test_position(self) -> None:
+        """An axis's motion in telemetry; a number that is missing is None."""
+        topic = Azimuth(timestamp=1.0, actual_position=12.5, actual_velocity=0.5)
+        self.assertEqual(position_of(topic), PositionFact(12.5, None, 0.5, None))
+        self.assertEqual(set(AXES), {"azimuth", "elevation", "camera_cable_wrap"})
 
     def test_none(self) -> None:
         """Other events and replies to commands report none; what is no reply is a LineError."""

@@ -23,6 +23,7 @@ from mtmount_twisted.frontends.web.api.leases import Leases
 from mtmount_twisted.frontends.web.api.state import StateRoutes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Respond, Role, User
+from mtmount_twisted.interfaces import ITelemetry
 from mtmount_twisted.journal.recorder import JournalOff
 
 from .commanders import LOG, House, RecordingJournal
@@ -48,7 +49,12 @@ class WebHouse(House):
     wall_start = START
 
     def __init__(
-        self, clock: Any = None, most_lives: int = MAX_LIVES, dialect: Dialect = DIALECT, **rules: Any
+        self,
+        clock: Any = None,
+        most_lives: int = MAX_LIVES,
+        dialect: Dialect = DIALECT,
+        telemetry: ITelemetry | None = None,
+        **rules: Any,
     ) -> None:
         self.dialect = dialect
         self.clock = clock or Clock()
@@ -73,6 +79,7 @@ class WebHouse(House):
             self.leases,
             self.clock,
             self.stamps,
+            telemetry,
         )
         self.link = self.connect()
 

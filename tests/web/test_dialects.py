@@ -11,6 +11,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, ReplyEnvelope, dialect_named
@@ -21,6 +23,7 @@ from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
 from mtmount_twisted.frontends.web.events.shapes import row_of, shape
 from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.frontends.web.service import Areas, Parts
+from mtmount_twisted.interfaces import ITelemetry, ITelemetryValue
 from mtmount_twisted.journal.reading import Entry
 from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.commanders import LOG
@@ -136,6 +139,112 @@ class Words2022(Words, SynchronousTestCase):
         self.assertEqual(self.message(line, False)["fields"]["Password"], "*******")
 
 
+MASKS = (
+    *(b"causes", b"subcausesEmergencyStop", b"subcausesLimitSwitch", b"subcausesDeployablePlatform"),
+    *(b"subcausesDoorHatchLadder", b"subcausesMirrorCover", b"subcausesLockingPin"),
+    *(b"subcausesCapacitorDoor", b"subcausesBrakesFailed", b"effects"),
+)
+
+
+@implementer(ITelemetryValue)
+class Latest:
+    """The latest line of a topic."""
+
+    def __init__(self, line: bytes, age: float = 0.0) -> None:
+        self.topic_id = dialect_named("tma2022").telemetry.read_header(line).topic_id  # type: ignore[union-attr]
+        self.line = line
+        self.age = age
+
+    def decoded(self) -> Any:
+        """Decode the line."""
+        return dialect_named("tma2022").telemetry.decode(self.line)  # type: ignore[union-attr]
+
+
+@implementer(ITelemetry)
+class Telemetry:
+    """Telemetry of which a test says what came last."""
+
+    connected = True
+    silent = False
+    clock_offset = 0.25
+    lines = malformed = 0
+
+    def __init__(self) -> None:
+        self.values: dict[int, Latest] = {}
+
+    def say(self, line: bytes, age: float = 0.0) -> None:
+        """A line comes, or came some time ago."""
+        value = Latest(line, age)
+        self.values[value.topic_id] = value
+
+    def latest(self, topic_id: int) -> Latest | None:
+        """The latest line of a topic."""
+        return self.values.get(topic_id)
+
+
+class TelemetryTests(WebCase):
+    """The positions in the state."""
+
+    def setUp(self, **rules: Any) -> None:
+        self.telemetry = Telemetry()
+        self.house = WebHouse(dialect=dialect_named("tma2022"), telemetry=self.telemetry, **rules)
+        self.night = user()
+
+    def test_contracts(self) -> None:
+        """The test's telemetry is what the bridge's is."""
+        self.assertTrue(verifyObject(ITelemetry, self.telemetry))
+        self.assertTrue(verifyObject(ITelemetryValue, Latest(b'{"topicID":6,"timestamp":1.0}')))
+
+    def test_position(self) -> None:
+        """Each axis has the latest position, also without an event about it; a missing number is null."""
+        self.house.advance(10)
+        self.telemetry.say(
+            b'{"topicID":6,"timestamp":1.0,"actualPosition":12.5,"actualPositionTimestamp":1.0,'
+            b'"demandPosition":12.75,"actualVelocity":0.5}',
+            0.25,
+        )
+        self.telemetry.say(b'{"topicID":8,"timestamp":1.0,"actualPosition":NaN}')
+        self.house.link.say(b'{"id":200,"timestamp":1.5,"parameters":{"axis":0,"inPosition":false}}')
+        axes = self.state()["axes"]
+        self.assertEqual(
+            axes["azimuth"],
+            {
+                "in_position": False,
+                "stale": False,
+                "time": "2027-01-15T08:00:10.000Z",
+                "telemetry": {
+                    "position": 12.5,
+                    "demand_position": 12.75,
+                    "velocity": 0.5,
+                    "demand_velocity": None,
+                    "stale": False,
+                    "age": 0.25,
+                    "time": "2027-01-15T08:00:09.750Z",
+                },
+            },
+        )
+        self.assertIsNone(axes["camera_cable_wrap"]["telemetry"]["position"])
+        self.assertIsNone(axes["elevation"]["telemetry"])
+
+    def test_stale(self) -> None:
+        """A position is stale after a second without another, and once the connection is lost."""
+        for age, connected, stale in ((0.9, True, False), (1.1, True, True), (0.1, False, True)):
+            self.telemetry.connected = connected
+            self.telemetry.say(b'{"topicID":15,"timestamp":1.0,"actualPosition":1}', age)
+            self.assertEqual(self.state()["axes"]["elevation"]["telemetry"]["stale"], stale, (age, connected))
+
+    def test_malformed(self) -> None:
+        """A topic that can't be decoded is left out."""
+        self.telemetry.say(b'{"topicID":15,"timestamp":1.0,"actualPosition":"high"}')
+        self.assertIsNone(self.state()["axes"]["elevation"]["telemetry"])
+
+    def test_connection(self) -> None:
+        """The state has the connection, and by how much the mount's clock is ahead."""
+        self.assertEqual(
+            self.state()["telemetry"], {"connected": True, "silent": False, "clock_offset": 0.25}
+        )
+
+
 class House2022Tests(WebCase):
     """The routes before a tma2022 mount."""
 
@@ -192,10 +301,68 @@ class House2022Tests(WebCase):
         wanted = {"code": 905, "subsystem": "MIRROR_COVERS", "description": "too hot", "latched": True}
         self.assertEqual({name: error[name] for name in wanted}, wanted)
 
+    def test_quiet_state(self) -> None:
+        """Before the mount has reported anything, each axis and each device is there, without values."""
+        state = self.state()
+        self.assertEqual((state["dialect"], state["telemetry"]), ("tma2022", None))
+        silent = {"in_position": None, "stale": False, "time": None, "telemetry": None}
+        self.assertEqual(state["axes"], dict.fromkeys(("azimuth", "elevation", "camera_cable_wrap"), silent))
+        self.assertEqual(set(state["devices"]), set(self.dialect.devices))
+        self.assertLessEqual(
+            {"oil_supply_system", "mirror_cover_locks", "safety_system"}, set(state["devices"])
+        )
+        self.assertEqual([things for things in state["devices"].values() if things], [])
+
+    def test_devices(self) -> None:
+        """The last report of each thing, with its unit, its age, and whether the link was lost since."""
+        house = self.house
+        house.link.say(
+            b'{"id":100,"timestamp":1.5,"parameters":{"system":9,"powerState":1}}',
+            b'{"id":101,"timestamp":1.5,"parameters":{"axis":0,"state":4,"position":12.5}}',
+        )
+        house.advance(3)
+        house.link.say(
+            b'{"id":205,"timestamp":1.5,"parameters":{"axis":0,"homed":1}}',
+            b'{"id":30,"timestamp":1.5,"parameters":{%b}}'
+            % b",".join(b'"%b":%d' % (name, name == b"causes") for name in MASKS),
+        )
+        house.advance(1)
+        devices = self.state()["devices"]
+        self.assertEqual(
+            devices["oil_supply_system"],
+            {
+                "power": {
+                    "value": "ON",
+                    "unit": "",
+                    "stale": False,
+                    "age": 4.0,
+                    "time": "2027-01-15T08:00:00.000Z",
+                }
+            },
+        )
+        azimuth = {name: (thing["value"], thing["age"]) for name, thing in devices["azimuth"].items()}
+        self.assertEqual(azimuth, {"motion": ("TRACKING", 4.0), "target": (12.5, 4.0), "homed": (True, 1.0)})
+        self.assertEqual(devices["azimuth"]["target"]["unit"], "deg")
+        self.assertEqual(devices["safety_system"]["causes"]["value"], [0])
+        house.bridge.link_down("lost")
+        self.assertTrue(self.state()["devices"]["azimuth"]["homed"]["stale"])
+
+    def test_repeated(self) -> None:
+        """An event that changes nothing, which is not recorded, makes the state younger all the same."""
+        line = b'{"id":100,"timestamp":%d,"parameters":{"system":9,"powerState":1}}'
+        self.house.link.say(line % 1)
+        self.house.advance(5)
+        self.house.link.say(line % 2)
+        self.assertEqual(self.state()["devices"]["oil_supply_system"]["power"]["age"], 0.0)
+
+    def test_catalogue(self) -> None:
+        """The catalogue names the dialect."""
+        self.assertEqual(as_read(catalogue(self.dialect))["dialect"], "tma2022")
+
     def test_document(self) -> None:
         """The OpenAPI document is valid, and names the commands of this dialect."""
         house = self.house
-        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[])
+        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[], telemetry=None)
         parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         self.addCleanup(areas.close)

@@ -57,7 +57,7 @@ class DocumentTests(WebCase):
     def served_routes(self) -> list[Route]:
         """Return all routes of the daemon."""
         house = self.house
-        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[])
+        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[], telemetry=None)
         parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         areas.close()

@@ -34,8 +34,9 @@ class StateTests(WebCase):
         self.assertEqual(shape["time"], "2027-01-15T08:00:00.000Z")
         self.assertEqual(shape["lease"]["holder"], None)
         self.assertEqual(shape["mount"], {"description": None, "time": None, "stale": False})
-        empty = ("axes", "warnings", "errors", "in_flight", "commanders", "counts")
-        self.assertEqual([shape[name] for name in empty], [{}, [], [], [], [], {}])
+        empty = ("axes", "devices", "warnings", "errors", "in_flight", "commanders", "counts")
+        self.assertEqual([shape[name] for name in empty], [{}, {}, [], [], [], [], {}])
+        self.assertEqual((shape["dialect"], shape["telemetry"]), ("tma2020", None))
         self.assertEqual(shape["journal"], {"path": None, "lag": 0.0, "lost": 0, "fault": ""})
         self.assertEqual(
             shape["you"],
@@ -148,7 +149,8 @@ class SaidTests(WebCase):
         self.say(InPositionReply(what=0, in_position=False), InPositionReply(what=7, in_position=True))
         axes = self.state()["axes"]
         self.assertEqual(
-            axes["azimuth"], {"in_position": False, "time": "2027-01-15T08:00:03.000Z", "stale": False}
+            axes["azimuth"],
+            {"in_position": False, "time": "2027-01-15T08:00:03.000Z", "stale": False, "telemetry": None},
         )
         self.assertEqual(axes["elevation"]["in_position"], True)
         self.assertEqual(set(axes), {"azimuth", "elevation", "axis 7"})
@@ -205,7 +207,7 @@ class SaidTests(WebCase):
     def test_decoded_once(self) -> None:
         """However often the state is asked for, each line is decoded once; what is gone is not kept."""
         decode = Mock(side_effect=DIALECT.facts_of)
-        said = Said(replace(DIALECT, facts_of=decode), self.house.stamps)
+        said = Said(replace(DIALECT, facts_of=decode), self.house.stamps, lambda: 1.0)
         entries = [
             KnownEntry(line(WarningReply(active=True, code=number, subsystem=SUBSYSTEM)), 4, 1.0, False)
             for number in range(1000)

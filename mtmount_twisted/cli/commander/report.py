@@ -205,13 +205,11 @@ def _status(subsystems: Mapping[int, str], state: dict[str, Any], standing: Stan
     controller, journal, mount = state["controller"], state["journal"], state["mount"]
     for label, text in (
         ("bridge", f"mtmount_twisted {state['version']}; its clock says {_clock(state['time'])}"),
-        ("controller", _link(controller)),
+        ("controller", _link(controller, state.get("dialect", ""))),
         ("command", _command_row(state, standing)),
         ("mount", _said(mount["description"] or "has not reported its state", mount)),
-        *(
-            (name, _said("in position" if axis["in_position"] else "NOT in position", axis))
-            for name, axis in state["axes"].items()
-        ),
+        *((_words(name), _axis(axis)) for name, axis in state["axes"].items()),
+        *((_words(name), _device(things)) for name, things in state.get("devices", {}).items() if things),
         *(("ERROR", _alarm(alarm, subsystems)) for alarm in state["errors"]),
         *(("WARNING", _alarm(alarm, subsystems)) for alarm in state["warnings"]),
         *(("in flight", _in_flight(flight)) for flight in state["in_flight"]),
@@ -225,10 +223,37 @@ def _clock(time: str) -> str:
     return datetime.fromisoformat(time).strftime("%H:%M:%S")
 
 
-def _link(controller: dict[str, Any]) -> str:
+def _link(controller: dict[str, Any], dialect: str) -> str:
     state = "connected" if controller["connected"] else "NOT connected"
     since = f" since {_clock(controller['since'])}" if controller["since"] else ""
-    return f"{state}{since}, {controller['address']}"
+    return ", ".join(filter(None, (f"{state}{since}", controller["address"], dialect)))
+
+
+def _axis(axis: dict[str, Any]) -> str:
+    """Return the position in the latest telemetry, if there is any, and whether the axis is in position."""
+    motion, parts = axis.get("telemetry"), []
+    if motion is not None and motion["position"] is not None:
+        old = f", {motion['age']:g} s OLD" if motion["stale"] else ""
+        parts.append(f"at {motion['position']:.4f} deg{old}")
+    if axis["in_position"] is not None:
+        parts.append(_said("in position" if axis["in_position"] else "NOT in position", axis))
+    return "; ".join(parts) or "has not been reported"
+
+
+def _device(things: dict[str, Any]) -> str:
+    """Return all about a device that is not a list of its parts."""
+    told = {name: thing for name, thing in things.items() if not isinstance(thing["value"], list)}
+    parts = [f"{_words(name)} {_plain(thing)}" for name, thing in told.items()]
+    stale = any(thing["stale"] for thing in told.values())
+    text = ", ".join(parts) or "only its parts are reported"
+    return f"{text}; reported before the connection was lost" if stale else text
+
+
+def _plain(thing: dict[str, Any]) -> str:
+    value = thing["value"]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g} {thing['unit']}".rstrip() if isinstance(value, int | float) else str(value)
 
 
 def _said(text: str, about: dict[str, Any]) -> str:

@@ -180,6 +180,7 @@ DIALECT = Dialect(
     undecoded=undecoded,
     renewed=renewing(CommandDict, lambda: write_timestamp(utc_now())),
     facts_of=facts_of,
+    devices=(),
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
     telemetry=None,

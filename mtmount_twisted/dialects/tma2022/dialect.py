@@ -44,7 +44,7 @@ from .commands import (
 )
 from .enums import TELEMETRY_PORT, CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header, read_telemetry_header
-from .facts import facts_of
+from .facts import AXES, DEVICES, facts_of, position_of
 from .framing import TERMINATOR
 from .outcomes import actual_commander, outcome_of
 from .relay import (
@@ -200,6 +200,7 @@ DIALECT = Dialect(
     undecoded=undecoded,
     renewed=renewing(CommandDict, lambda: str(tai_now())),
     facts_of=facts_of,
+    devices=DEVICES,
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},
     telemetry=TelemetryFormat(
@@ -208,6 +209,8 @@ DIALECT = Dialect(
         read_header=read_telemetry_header,
         decode=decode_telemetry,
         timed_topics=TIMED_TOPICS,
+        axes={axis: topic.topic_id for axis, topic in AXES.items()},
+        position_of=position_of,
         tai=tai_now,
     ),
 )

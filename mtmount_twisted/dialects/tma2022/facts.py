@@ -1,16 +1,65 @@
-"""The facts about the mount's state in an event, for the page and the API; see `dialects.facts`."""
+"""The facts about the mount's state in events and telemetry, for the page and the API; see `dialects.facts`.
+
+A device has the name of its `System`. Beside these there are ``safety_system``, with the bits that are set in
+each mask, ``settings`` and ``operation_manager``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Any
 
-from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact, Severity
+from mtmount_twisted.dialects.facts import (
+    AlarmFact,
+    AxisFact,
+    DeviceFact,
+    Fact,
+    FactValue,
+    MountFact,
+    PositionFact,
+    Severity,
+)
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from .codec import decode_reply
-from .enums import SubsystemId
-from .replies import ErrorReply, InPositionReply, Reply, StateInfoReply, WarningReply
+from .enums import ChillerMode, LimitsMask, SubsystemId, System
+from .replies import (
+    AvailableSettingsReply,
+    AxisMotionStateReply,
+    AzimuthToppleBlockReply,
+    ChillerStateReply,
+    DeployablePlatformsMotionStateReply,
+    ElevationLockingPinMotionStateReply,
+    ErrorReply,
+    HomedReply,
+    InPositionReply,
+    LimitsReply,
+    MirrorCoverLocksMotionStateReply,
+    MirrorCoversMotionStateReply,
+    MotionControllerStateReply,
+    OilSupplySystemStateReply,
+    PowerStateReply,
+    Reply,
+    SafetyInterlocksReply,
+    StateInfoReply,
+    VersionInfoReply,
+    WarningReply,
+)
+from .telemetry import Azimuth, CameraCableWrap, Elevation, Topic
+
+SAFETY, SETTINGS, OPERATION_MANAGER = "safety_system", "settings", "operation_manager"
+
+DEVICES = (*(system.name.lower() for system in System), SAFETY, SETTINGS, OPERATION_MANAGER)
+"""The names of all devices."""
+
+AXES: dict[str, type[Topic]] = {
+    "azimuth": Azimuth,
+    "elevation": Elevation,
+    "camera_cable_wrap": CameraCableWrap,
+}
+"""The topic with the motion of each axis."""
 
 
 def facts_of(line: bytes) -> tuple[Fact, ...]:
@@ -22,23 +71,132 @@ def facts_of(line: bytes) -> tuple[Fact, ...]:
         return ()
     event: Any = decode_reply(line)
     read = _READERS.get(type(event))
-    return () if read is None else (read(event),)
+    return () if read is None else tuple(read(event))
 
 
-def _mount(event: StateInfoReply) -> MountFact:
-    return MountFact(event.state)
+def position_of(topic: Any) -> PositionFact:
+    """Return the motion of an axis in its topic, one of `AXES`."""
+    return PositionFact(
+        position=_number(topic.actual_position),
+        demand_position=_number(topic.demand_position),
+        velocity=_number(topic.actual_velocity),
+        demand_velocity=_number(topic.demand_velocity),
+    )
 
 
-def _axis(event: InPositionReply) -> AxisFact:
-    return AxisFact(event.axis.name.lower(), event.in_position)
+def _number(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
-def _warning(event: WarningReply) -> AlarmFact:
-    return _alarm("warning", event, event.active, False)
+def _value(value: Any) -> FactValue:
+    """Return a value of a reply as one of a fact."""
+    if isinstance(value, LimitsMask):
+        return tuple(limit.name or "" for limit in value)
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, tuple):
+        return tuple(map(_value, value))
+    return _number(value) if isinstance(value, float) else value
 
 
-def _error(event: ErrorReply) -> AlarmFact:
-    return _alarm("error", event, event.active, event.latched)
+def _device(device: str, *things: tuple[str, Any, str]) -> list[DeviceFact]:
+    """Return the facts about a device: names, values and units. A value of None is left out."""
+    return [
+        DeviceFact(device, name, _value(value), unit) for name, value, unit in things if value is not None
+    ]
+
+
+def _of_system(system: System, *things: tuple[str, Any, str]) -> list[DeviceFact]:
+    return _device(system.name.lower(), *things)
+
+
+def _mount(event: StateInfoReply) -> list[Fact]:
+    return [MountFact(event.state)]
+
+
+def _axis(event: InPositionReply) -> list[Fact]:
+    return [AxisFact(event.axis.name.lower(), event.in_position)]
+
+
+def _power(event: PowerStateReply) -> list[DeviceFact]:
+    parts = event.elements_power_state
+    return _of_system(event.system, ("power", event.power_state, ""), ("parts_power", parts, ""))
+
+
+def _axis_motion(event: AxisMotionStateReply) -> list[DeviceFact]:
+    return _of_system(event.axis, ("motion", event.state, ""), ("target", event.position, "deg"))
+
+
+def _oil(event: OilSupplySystemStateReply) -> list[DeviceFact]:
+    return _of_system(
+        System.OIL_SUPPLY_SYSTEM,
+        ("cooling", event.cooling, ""),
+        ("circulation_pump", event.oil, ""),
+        ("main_pump", event.main_pump, ""),
+    )
+
+
+def _chiller(event: ChillerStateReply) -> list[DeviceFact]:
+    modes = event.chiller_mode or ()
+    # The set point of a valve that is set by hand is in % (protocol-tma2022.rst, "The replies and events").
+    return _of_system(
+        event.system,
+        ("setpoints", event.temperature, "% or °C" if ChillerMode.SET_VALVE_POSITION in modes else "°C"),
+        ("follows_ambient", event.follows_ambient or None, ""),
+        ("modes", event.chiller_mode, ""),
+    )
+
+
+def _drives(event: MotionControllerStateReply) -> list[DeviceFact]:
+    return _of_system(event.system, ("drives", event.motion_controller_state, ""))
+
+
+def _moving(system: System) -> Callable[[Any], list[DeviceFact]]:
+    def read(event: Any) -> list[DeviceFact]:
+        return _of_system(system, ("motion", event.state, ""), ("parts_motion", event.elements_state, ""))
+
+    return read
+
+
+def _homed(event: HomedReply) -> list[DeviceFact]:
+    return _of_system(event.axis, ("homed", event.homed, ""))
+
+
+def _limits(event: LimitsReply) -> list[DeviceFact]:
+    return _of_system(event.system, ("limits", event.limits, ""))
+
+
+def _topple_block(event: AzimuthToppleBlockReply) -> list[DeviceFact]:
+    return _of_system(
+        System.AZIMUTH,
+        ("topple_block_reverse", event.reverse, ""),
+        ("topple_block_forward", event.forward, ""),
+    )
+
+
+def _safety(event: SafetyInterlocksReply) -> list[DeviceFact]:
+    masks = [info.name for info in type(event).field_infos if info.name not in ("timestamp", "commander")]
+    return _device(SAFETY, *((name, _bits(getattr(event, name)), "") for name in masks))
+
+
+def _bits(mask: int) -> tuple[int, ...]:
+    return tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+
+
+def _sets(event: AvailableSettingsReply) -> list[DeviceFact]:
+    return _device(SETTINGS, ("available_sets", tuple(each.name for each in event.sets), ""))
+
+
+def _version(event: VersionInfoReply) -> list[DeviceFact]:
+    return _device(OPERATION_MANAGER, ("version", event.version, ""))
+
+
+def _warning(event: WarningReply) -> list[Fact]:
+    return [_alarm("warning", event, event.active, False)]
+
+
+def _error(event: ErrorReply) -> list[Fact]:
+    return [_alarm("error", event, event.active, event.latched)]
 
 
 def _alarm(severity: Severity, event: Any, active: bool, latched: bool) -> AlarmFact:
@@ -54,9 +212,24 @@ def _alarm(severity: Severity, event: Any, active: bool, latched: bool) -> Alarm
     )
 
 
-_READERS: dict[type[Reply], Callable[[Any], Fact]] = {
+_READERS: dict[type[Reply], Callable[[Any], Iterable[Fact]]] = {
     StateInfoReply: _mount,
     InPositionReply: _axis,
     WarningReply: _warning,
     ErrorReply: _error,
+    PowerStateReply: _power,
+    AxisMotionStateReply: _axis_motion,
+    OilSupplySystemStateReply: _oil,
+    ChillerStateReply: _chiller,
+    MotionControllerStateReply: _drives,
+    ElevationLockingPinMotionStateReply: _moving(System.LOCKING_PINS),
+    MirrorCoversMotionStateReply: _moving(System.MIRROR_COVERS),
+    MirrorCoverLocksMotionStateReply: _moving(System.MIRROR_COVER_LOCKS),
+    DeployablePlatformsMotionStateReply: _moving(System.DEPLOYABLE_PLATFORMS),
+    HomedReply: _homed,
+    LimitsReply: _limits,
+    AzimuthToppleBlockReply: _topple_block,
+    SafetyInterlocksReply: _safety,
+    AvailableSettingsReply: _sets,
+    VersionInfoReply: _version,
 }

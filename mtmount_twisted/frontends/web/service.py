@@ -94,7 +94,7 @@ class Areas:
         acks = AckTimes(bus, bridge.dialect, reactor, stamps)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
         leases = Leases(bridge, bus, feed.publish, commanders, reactor, stamps, log)
-        state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps)
+        state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps, served.telemetry)
         bounds = Bounds.of(settings, parts.clients)
         streams = Streams(feed, turns, commanders, bus, reactor, bounds, log)
         watch = LoopWatch(reactor)

@@ -19,7 +19,7 @@ from msgspec.structs import fields
 
 from mtmount_twisted.dialects.dialect import Dialect, FieldDescription
 from mtmount_twisted.frontends.web.events.shapes import json_value
-from mtmount_twisted.frontends.web.http.answers import Name, Schema, Shape
+from mtmount_twisted.frontends.web.http.answers import DialectKind, Name, Schema, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
@@ -59,8 +59,9 @@ class Described(Shape, frozen=True, kw_only=True):
 
 
 class Catalogue(Shape, frozen=True, kw_only=True):
-    """All commands and replies by name, and the JSON Schema of a request that sends a command."""
+    """The dialect, its commands and replies by name, and the JSON Schema of a request with a command."""
 
+    dialect: DialectKind
     commands: dict[str, Described]
     replies: dict[str, Described]
     request: Schema
@@ -181,6 +182,7 @@ def catalogue(dialect: Dialect) -> Catalogue:
     parameters = {name: _parameters(dialect.parameters_of(cls)) for name, cls in commands.items()}
     requests = [_request(name, schema) for name, schema in parameters.items()]
     return Catalogue(
+        dialect=dialect.name,
         commands={name: _command(cls, parameters[name], dialect) for name, cls in commands.items()},
         replies={cls.__name__: _reply(cls, int(code), dialect) for code, cls in dialect.replies.items()},
         request={"$schema": SCHEMA_DIALECT, "oneOf": requests},

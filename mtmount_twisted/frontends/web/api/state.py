@@ -6,18 +6,21 @@ Next to read: `bridge.last_values`, which keeps these lines; `leases`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, NamedTuple, Protocol
 
 from msgspec import Meta
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect
-from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, Fact, MountFact
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, TelemetryFormat
+from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, DeviceFact, Fact, MountFact
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import (
     Count,
+    DialectKind,
+    JsonValue,
     Lease,
     Name,
     Part,
@@ -28,7 +31,7 @@ from mtmount_twisted.frontends.web.http.answers import (
 )
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState
+from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState, ITelemetry
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.version import __version__
 
@@ -69,11 +72,34 @@ class Commander(Part, frozen=True, kw_only=True):
     behind_bytes: Count
 
 
-class Axis(Part, frozen=True, kw_only=True):
-    """The state of an axis that the mount reported last."""
+class AxisTelemetry(Part, frozen=True, kw_only=True):
+    """The motion of an axis in the latest telemetry (deg, deg/s); a number is null if the mount sent none."""
 
-    in_position: bool
+    position: float | None
+    demand_position: float | None
+    velocity: float | None
+    demand_velocity: float | None
     stale: bool
+    age: Seconds
+    time: Time
+
+
+class Axis(Part, frozen=True, kw_only=True):
+    """The state of an axis that the mount reported last; a member is null until the mount reports it."""
+
+    in_position: bool | None
+    stale: bool
+    time: Time | None
+    telemetry: AxisTelemetry | None
+
+
+class Reported(Part, frozen=True, kw_only=True):
+    """One thing about a device that the mount reported last; a list has a value for each part."""
+
+    value: Annotated[JsonValue, Meta(description="A name, a number, true or false, null, or a list.")]
+    unit: str
+    stale: bool
+    age: Seconds
     time: Time
 
 
@@ -132,16 +158,27 @@ class JournalState(Part, frozen=True, kw_only=True):
     fault: str
 
 
+class TelemetryState(Part, frozen=True, kw_only=True):
+    """The telemetry of the mount; the offset is the mount's clock minus this machine's, in s."""
+
+    connected: bool
+    silent: bool
+    clock_offset: float | None
+
+
 class State(Shape, frozen=True, kw_only=True):
-    """The present state; a stale value is from before the link was lost."""
+    """The present state; a stale value is from before the link was lost, or is old telemetry."""
 
     time: Time
     version: str
+    dialect: DialectKind
     controller: Controller
     lease: Lease
     you: You
     commanders: list[Commander]
     axes: dict[str, Axis]
+    devices: dict[str, dict[str, Reported]]
+    telemetry: TelemetryState | None
     mount: Mount
     warnings: list[MountWarning]
     errors: list[MountError]
@@ -151,6 +188,11 @@ class State(Shape, frozen=True, kw_only=True):
 
 
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
+
+SILENT_AXIS = Axis(in_position=None, stale=False, time=None, telemetry=None)
+
+STALE_AFTER = 1.0
+"""The age beyond which telemetry of an axis is stale, in seconds; the mount sends 10 or 20 lines a second."""
 
 
 class LinkState(Protocol):
@@ -197,6 +239,7 @@ class StateRoutes:
     :param bus: the source of changes, until `close`.
     :param clock: the ``IReactorTime`` of the bridge.
     :param stamps: converts the clock to the time of day.
+    :param telemetry: the mount's telemetry; None if the bridge does not receive it.
     """
 
     def __init__(
@@ -208,6 +251,7 @@ class StateRoutes:
         leases: Leases,
         clock: IReactorTime,
         stamps: Stamps,
+        telemetry: ITelemetry | None = None,
     ) -> None:
         self._bridge = bridge
         self._bus = bus
@@ -216,7 +260,8 @@ class StateRoutes:
         self._leases = leases
         self._clock = clock
         self._stamps = stamps
-        self._said = Said(bridge.dialect, stamps)
+        self._said = Said(bridge.dialect, stamps, clock.seconds)
+        self._telemetry = telemetry
         self._link_since: tuple[float, float] | None = None  # by the clock, and as recorded; s
         bus.subscribe(self._change, ChangeRecord)
 
@@ -254,11 +299,14 @@ class StateRoutes:
         return State(
             time=self._stamps.now(),
             version=__version__,
+            dialect=bridge.dialect.name,
             controller=self._controller(),
             lease=self._leases.shape(),
             you=self._you(user),
             commanders=[_commander(client) for client in bridge.clients.values()],
-            axes=said.axes,
+            axes=self._axes(said.axes),
+            devices=said.devices,
+            telemetry=self._telemetry_state(),
             mount=said.mount,
             warnings=said.warnings,
             errors=said.errors,
@@ -276,6 +324,42 @@ class StateRoutes:
             command_connection=link.client_connected,
             reply_connection=link.server_connected,
             address=host_and_port(link.client_host, link.client_port),
+        )
+
+    def _axes(self, said: dict[str, Axis]) -> dict[str, Axis]:
+        """Return the axes with their telemetry, those included about which no event has come."""
+        format = self._bridge.dialect.telemetry
+        if format is None:
+            return said
+        axes = dict.fromkeys(format.axes, SILENT_AXIS) | said
+        return {name: replace(axis, telemetry=self._motion(name, format)) for name, axis in axes.items()}
+
+    def _motion(self, axis: str, format: TelemetryFormat) -> AxisTelemetry | None:
+        topic_id = format.axes.get(axis)
+        latest = None if self._telemetry is None or topic_id is None else self._telemetry.latest(topic_id)
+        if self._telemetry is None or latest is None:
+            return None
+        try:
+            motion = format.position_of(latest.decoded())
+        except LineError:
+            return None
+        age = max(0.0, latest.age)
+        return AxisTelemetry(
+            position=motion.position,
+            demand_position=motion.demand_position,
+            velocity=motion.velocity,
+            demand_velocity=motion.demand_velocity,
+            stale=age > STALE_AFTER or not self._telemetry.connected,
+            age=round(age, 3),
+            time=self._stamps.of(self._clock.seconds() - age),
+        )
+
+    def _telemetry_state(self) -> TelemetryState | None:
+        telemetry = self._telemetry
+        if telemetry is None:
+            return None
+        return TelemetryState(
+            connected=telemetry.connected, silent=telemetry.silent, clock_offset=telemetry.clock_offset
         )
 
     def _you(self, user: User) -> You:
@@ -346,6 +430,7 @@ class MountSaid(NamedTuple):
     """The members of the state that come from the mount's replies."""
 
     axes: dict[str, Axis]
+    devices: dict[str, dict[str, Reported]]
     mount: Mount
     warnings: list[MountWarning]
     errors: list[MountError]
@@ -356,11 +441,13 @@ class Said:
 
     :param dialect: the protocol of the lines.
     :param stamps: converts the clock to the time of day.
+    :param seconds: return the time by the monotonic clock.
     """
 
-    def __init__(self, dialect: Dialect, stamps: Stamps) -> None:
+    def __init__(self, dialect: Dialect, stamps: Stamps, seconds: Callable[[], float]) -> None:
         self._dialect = dialect
         self._stamps = stamps
+        self._seconds = seconds
         self._facts: dict[KnownValue, Sequence[Fact]] = {}
 
     def shape(self, entries: Iterable[KnownValue]) -> MountSaid:
@@ -373,6 +460,8 @@ class Said:
             entry: before[entry] if entry in before else self._facts_of(entry.line) for entry in entries
         }
         axes: dict[str, Axis] = {}
+        devices: dict[str, dict[str, Reported]] = {device: {} for device in self._dialect.devices}
+        now = self._seconds()
         mount = NOTHING_SAID
         warnings: list[MountWarning] = []
         errors: list[MountError] = []
@@ -381,14 +470,24 @@ class Said:
             for fact in facts:
                 match fact:
                     case AxisFact():
-                        axes[fact.name] = Axis(in_position=fact.in_position, stale=stale, time=time)
+                        axes[fact.name] = Axis(
+                            in_position=fact.in_position, stale=stale, time=time, telemetry=None
+                        )
+                    case DeviceFact():
+                        devices.setdefault(fact.device, {})[fact.name] = Reported(
+                            value=fact.value,
+                            unit=fact.unit,
+                            stale=stale,
+                            age=round(max(0.0, now - entry.time), 3),
+                            time=time,
+                        )
                     case MountFact():
                         mount = Mount(description=fact.description, stale=stale, time=time)
                     case AlarmFact(severity="warning"):
                         warnings.append(_warning(fact, stale, time))
                     case AlarmFact():
                         errors.append(_error(fact, stale, time))
-        return MountSaid(axes, mount, warnings, errors)
+        return MountSaid(axes, devices, mount, warnings, errors)
 
     def _facts_of(self, line: bytes) -> Sequence[Fact]:
         try:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from inspect import cleandoc
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.journal.reading import OUTCOMES
 
@@ -25,6 +26,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 # `msgspec` knows no recursive type such as `Json`: it makes a schema, and an encoder, of `Any`.
 JsonObject: TypeAlias = dict[str, Any]  # type: ignore[explicit-any]
 """A JSON object with any members."""
+
+JsonValue: TypeAlias = Any  # type: ignore[explicit-any]
+"""Any JSON value, for a member of an answer."""
 
 Schema = JsonObject
 """A JSON Schema (2020-12), or another part of the OpenAPI document."""
@@ -46,6 +50,9 @@ EventId = Annotated[str, Meta(pattern="^[0-9]+\\.[0-9]+$")]
 """The id of an event: RUN.ROW."""
 
 SourceName = Annotated[str, Meta(extra_json_schema={"enum": [source.name for source in Source]})]
+
+DialectKind = Annotated[str, Meta(extra_json_schema={"enum": list(get_args(DialectName))})]
+"""The name of the controller's dialect."""
 
 _STATES = ["open", "acked", *(outcome for outcome in OUTCOMES if outcome not in ("open", "local"))]
 

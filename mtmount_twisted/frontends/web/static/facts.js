@@ -11,8 +11,8 @@ export function facts(store) {
   const draw = paced(() => {
     const { state } = store;
     if (state === null) return;
-    const known = [state.mount, state.axes];
-    fill(axes, JSON.stringify(known), () => about(state));
+    const known = [state.dialect, state.mount, state.axes, state.devices].map((part) => JSON.stringify(part, ageless));
+    fill(axes, known.join(), () => about(state));
     fill(byId("commanders"), JSON.stringify(state.commanders), () => [table(state.commanders)]);
     write(byId("journal"), journal(state.journal));
     write(byId("version"), `mtmount_twisted ${state.version}`);
@@ -21,21 +21,44 @@ export function facts(store) {
   store.on("state tick", draw);
 }
 
+// Ages change all the time: the page shows them by the times of the values.
+const ageless = (name, value) => (name === "age" ? undefined : value);
+
 function fact(name, text, { time, stale }) {
-  const ago = time ? make("span", { class: "muted", "data-time": time }) : null;
   return [
     make("dt", {}, name),
-    make("dd", { class: stale ? "stale" : null }, text, stale ? " — stale: said before the link was lost" : "", ago),
+    make("dd", { class: stale ? "stale" : null }, text, stale ? " — stale: said before the link was lost" : "", time ? ago(time) : null),
   ];
 }
 
-function about({ mount, axes }) {
-  const rows = fact("state", mount.description ?? "not reported yet", mount);
+// The rows about the mount.
+export function about({ dialect, mount, axes, devices }) {
+  const rows = [...fact("protocol", dialect, {}), ...fact("state", mount.description ?? "not reported yet", mount)];
   for (const [name, axis] of Object.entries(axes)) {
-    rows.push(...fact(name, axis.in_position ? "in position" : "not in position", axis));
+    if (axis.telemetry !== null) rows.push(...placed(`${words(name)} position`, axis.telemetry));
+    if (axis.in_position !== null) rows.push(...fact(words(name), axis.in_position ? "in position" : "not in position", axis));
+  }
+  for (const [name, { power, motion }] of Object.entries(devices)) {
+    const told = [power, motion].filter(Boolean);
+    if (told.length > 0) rows.push(...fact(words(name), told.map(({ value }) => words(value).toLowerCase()).join(", "), told[0]));
   }
   return rows;
 }
+
+const words = (name) => name.replaceAll("_", " ");
+
+const degrees = (number) => (number === null ? "not measured" : `${number.toFixed(4)}°`);
+
+function placed(name, { position, demand_position: demand, stale, time }) {
+  const asked = demand === null ? "" : `, asked for ${degrees(demand)}`;
+  const old = stale ? " — old: no telemetry has come since" : "";
+  return [
+    make("dt", {}, name),
+    make("dd", { class: stale ? "stale" : null }, `${degrees(position)}${asked}${old}`, stale ? ago(time) : null),
+  ];
+}
+
+const ago = (time) => make("span", { class: "muted", "data-time": time });
 
 const cell = (text, kind) => make("td", { class: kind }, String(text));
 const heading = (text, kind) => make("th", { scope: "col", class: kind }, text);

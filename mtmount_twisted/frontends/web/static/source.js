@@ -10,10 +10,15 @@ import { Slot, STREAMS } from "./slots.js";
 import { EventStream } from "./stream.js";
 
 const APART = 400; // least ms between two reads of the state
-const RETRY = 2000; // ms until the next read, after a failure or without events
+const RETRY = 2000; // ms until the next read, after a failure or without events, and while positions change
 const MOST_KEPT = 200; // events for a tab that opens later: the journal may not have them yet
-// Events that change the state; the state info has another name in each dialect.
-const TELLING = new Set(["WARNING", "ERROR", "ON_STATE_INFO", "STATE_INFO", "IN_POSITION"]);
+// Events that change the state, of both dialects.
+const TELLING = new Set([
+  ...["WARNING", "ERROR", "ON_STATE_INFO", "STATE_INFO", "IN_POSITION", "SAFETY_INTERLOCKS", "AVAILABLE_SETTINGS"],
+  ...["POWER_STATE", "AXIS_MOTION_STATE", "OIL_SUPPLY_SYSTEM_STATE", "CHILLER_STATE", "MOTION_CONTROLLER_STATE"],
+  ...["ELEVATION_LOCKING_PIN_MOTION_STATE", "MIRROR_COVERS_MOTION_STATE", "MIRROR_COVER_LOCKS_MOTION_STATE"],
+  ...["DEPLOYABLE_PLATFORMS_MOTION_STATE", "HOMED", "LIMITS", "AZIMUTH_TOPPLE_BLOCK", "VERSION_INFO"],
+]);
 
 export class Source {
   // on: {state(state), events(events), live(live), refused({status, message})}
@@ -160,6 +165,7 @@ export class Source {
       this.state = state;
       this.on.state(state);
       this.nowLive();
+      if (state.telemetry !== null) wait = RETRY;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (!this.wanted) return;
