@@ -106,7 +106,7 @@ ROOMS: dict[str, Room] = {
     "journal": room("journal", "version visible files errors interfaces dialect net records"),
     "config": room("config", "files hosts errors dialect net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
-    "upstream": room("upstream", "interfaces dialect net bridge"),
+    "upstream": room("upstream", "errors interfaces dialect net bridge"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),
     "http": room("frontends.web.http", "files hosts errors wire dialect net journal config"),
     "web": room(
