@@ -96,6 +96,7 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "tokens": lambda: list(_TOKENS),
     "reply": lambda: _json_lines("messages.jsonl", "malformed.jsonl"),
     "telemetry": lambda: _json_lines("telemetry.jsonl"),
+    "translated": lambda: [*filter(None, _lines()), *_json_lines("messages.jsonl", "malformed.jsonl")],
 }
 
 

@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 
 from .corpus import ROOT
 
-NAMES = ("line", "relayed", "stream", "body", "query", "http", "config", "tokens", "reply", "telemetry")
+NAMES = (
+    *("line", "relayed", "stream", "body", "query", "http", "config", "tokens", "reply", "telemetry"),
+    "translated",
+)
 """The keys of `targets.TARGETS`, without the import of all that they need."""
 
 RESULTS = ROOT / "fuzz" / "results.json"

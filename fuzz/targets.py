@@ -19,9 +19,10 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
+from mtmount_twisted.commands import Disable
 from mtmount_twisted.config.loading import check, load
 from mtmount_twisted.config.settings import WebSettings
-from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects import tma2022, translate
 from mtmount_twisted.dialects.tma2020 import envelope as envelope_tma2020
 from mtmount_twisted.dialects.tma2020.codec import (
     decode_command,
@@ -235,6 +236,26 @@ def telemetry(data: bytes) -> None:
         assert tma2022.decode_telemetry(wire.removesuffix(TERMINATOR)).encode() == wire
 
 
+def translated(data: bytes) -> None:
+    """A line of either side of the translation: what comes out can be read, and fits in a line."""
+    with suppress(LineError):
+        translation = translate.translate_line(data)
+        for command in getattr(translation, "commands", ()):
+            wire = command.encode().removesuffix(TERMINATOR)
+            assert len(wire) <= MAX_LINE_LENGTH
+            assert tma2022.decode_command(wire) == command
+    with suppress(LineError):
+        for answered in (None, _ANSWERED):
+            made = translate.translate_reply(tma2022.decode_reply(data), answered)
+            if not isinstance(made, translate.Dropped):
+                wire = made.encode()
+                assert len(wire) <= MAX_LINE_LENGTH
+                assert decode_reply(wire.removesuffix(TERMINATOR)).encode() == wire
+
+
+_ANSWERED = Disable(sequence_id=2**31 - 1, source=Source.HHD)
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "line": line,
     "relayed": relayed,
@@ -246,5 +267,6 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "tokens": token_file,
     "reply": reply,
     "telemetry": telemetry,
+    "translated": translated,
 }
 """Every target by its name."""

@@ -113,6 +113,11 @@ class TargetTests(SynchronousTestCase):
         self.check("telemetry")
         self.check_many("telemetry")
 
+    def test_translated(self) -> None:
+        """Lines of either side of the translation."""
+        self.check("translated")
+        self.check_many("translated")
+
     def test_http(self) -> None:
         """Whole connections to the web."""
         self.check("http", 50)

@@ -389,7 +389,7 @@ DIFFERENCES: dict[str, tuple[Difference, ...]] = {
     "lost targets": (
         Difference(
             (ACCEPTED, REFUSED),
-            " off'|alarm",
+            " off'|alarm|Not enabled",
             "Azimuth|Elevation|BothAxes|CameraCableWrap",
             lambda both, command: both.has_lost_targets,
         ),
