@@ -8,7 +8,7 @@ objects.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,18 @@ class ITelemetry(Interface):
 
     def latest(topic_id: int) -> ITelemetryValue | None:
         """Return the latest line of the topic with this number; None if there was none."""
+
+    def since(number: int) -> list[bytes]:
+        """Return the lines that are the latest of their topics and came after so many lines, oldest first.
+
+        A line that is too old to be taken for the present state of the mount is left out.
+        """
+
+    def subscribe(subscriber: Callable[[bytes], None]) -> None:
+        """Call a subscriber with all lines that arrive together, terminators included; `lines` counts them.
+
+        A subscriber must neither block nor take long.
+        """
 
 
 class ITelemetryPort(Interface):

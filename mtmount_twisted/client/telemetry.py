@@ -26,17 +26,10 @@ from mtmount_twisted.dialects.tma2022.sending import tai_now
 from mtmount_twisted.dialects.tma2022.telemetry import TIMED_TOPICS, Topic
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.net.arguments import check_bool, check_type
-from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.duplex import DuplexConnection
+from mtmount_twisted.net.telemetry import SILENCE, ClockOffset, SilenceWatch
 
 T = TypeVar("T")
-
-SILENCE = 1.0
-"""Time in seconds without telemetry that counts as silence (``protocol-tma2022.rst``, "Time-outs and
-losses")."""
-
-OFFSET_INTERVAL = 1.0
-"""Time in seconds over which the clock offset is measured; the observatory's client reports it as often."""
 
 
 def _no_encode(message: object) -> NoReturn:
@@ -158,18 +151,26 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
             "a function, or None",
             lambda value: value is None or callable(value),
         )
-        self.silent = False
-        self.clock_offset: float | None = None
         self.missed = 0
         self.silence_after = silence_after
         self.silence_callback = silence_callback
         self._wanted = None if topics is None else frozenset(map(_number_of, topics))
         self._conflates = bool(conflate)
-        self._tai = tai
-        self._window: tuple[float, float] | None = None  # its end, and the largest difference in it
         super().__init__(name, host, port, log, carries=_LINES if raw else _TOPICS, **options)
-        self._heard_at: float = self.reactor.seconds()
-        self._timer: Deadline | None = Deadline(self.reactor, silence_after, self._judge)
+        self._offset = ClockOffset(self.reactor, tai)
+        self._watch = SilenceWatch(
+            self.reactor, silence_after, self._silence_changed, lambda: self._inbox.paused
+        )
+
+    @property
+    def silent(self) -> bool:
+        """See the class."""
+        return self._watch.silent
+
+    @property
+    def clock_offset(self) -> float | None:
+        """See the class."""
+        return self._offset.value
 
     @property
     def why_not_connected(self) -> str:
@@ -190,11 +191,11 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
                 continue
             is_telemetry = True
             if topic in TIMED_TOPICS:
-                self._measure(timestamp)
+                self._offset.note(timestamp)
             if self._wanted is None or topic in self._wanted:
                 wanted.append(line)
         if is_telemetry:
-            self._hear()
+            self._watch.hear()
         if self._conflates and (self._inbox.lines or len(wanted) > 1):
             unread = [*self._inbox.lines, *wanted]
             self._inbox.clear()
@@ -202,42 +203,12 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
             self.missed += len(unread) - len(wanted)
         self._inbox.put(wanted)
 
-    def _measure(self, timestamp: float) -> None:
-        now = self.reactor.seconds()
-        difference = timestamp - self._tai()
-        if self._window is None:
-            self.clock_offset = difference
-        elif now < self._window[0]:
-            self._window = self._window[0], max(self._window[1], difference)
-            return
+    def _silence_changed(self, silent: bool) -> None:
+        if silent:
+            why = "" if self.connected else f": {self.why_not_connected}"
+            self.limited_log.warning("%s: no telemetry for %g s%s", self.name, self.silence_after, why)
         else:
-            self.clock_offset = self._window[1]
-        self._window = now + OFFSET_INTERVAL, difference
-
-    def _hear(self) -> None:
-        self._heard_at = self.reactor.seconds()
-        if self.silent:
             self.limited_log.info("%s: telemetry from %s again", self.name, self._there)
-            self._timer = Deadline(self.reactor, self.silence_after, self._judge)
-            self._become_silent(False)
-
-    def _judge(self) -> None:
-        """Look whether there was telemetry in the last seconds; a `Deadline` lets the reactor read first."""
-        self._timer = None
-        if self.closed:
-            return
-        rest = self._heard_at + self.silence_after - self.reactor.seconds()
-        if self._inbox.paused:
-            rest = self.silence_after
-        if rest > 0:
-            self._timer = Deadline(self.reactor, rest, self._judge)
-            return
-        why = "" if self.connected else f": {self.why_not_connected}"
-        self.limited_log.warning("%s: no telemetry for %g s%s", self.name, self.silence_after, why)
-        self._become_silent(True)
-
-    def _become_silent(self, silent: bool) -> None:
-        self.silent = silent
         if self.silence_callback is not None:
             maybeDeferred(self.silence_callback, self).addErrback(
                 lambda reason: self.log.error(
@@ -246,14 +217,12 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
             )
 
     def _resume(self) -> None:
-        self._heard_at = self.reactor.seconds()  # it was this side that did not read
+        self._watch.excuse()
         super()._resume()
 
     def close(self) -> Deferred[None]:
         """See `ConnectionPair`."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watch.stop()
         return super().close()
 
 

@@ -167,10 +167,12 @@ class DuplexClientHalf(ClientHalf):
     :ivar incoming: the half that receives the incoming data.
     :ivar proving: the connection that is made but may be unusable, or None.
     :ivar refused: called with the reason why a connection is unusable.
+    :ivar make_reader: returns the reader of a new connection, for the incoming half.
     """
 
     incoming: IncomingHalf
     refused: Callable[[Failure], None]
+    make_reader: Callable[[IncomingHalf], LineReader]
 
     def __init__(self, options: ClientOptions) -> None:
         super().__init__(options)
@@ -196,7 +198,7 @@ class DuplexClientHalf(ClientHalf):
         self.refused(reason)
 
     def _make_writer(self) -> DuplexProtocol:
-        reader = LineReader(self.incoming, self.incoming.terminator, self.incoming.max_line)
+        reader = self.make_reader(self.incoming)
         return DuplexProtocol(self, reader, self.reactor, self.log, self.name, self.buffer)
 
 
@@ -431,6 +433,7 @@ class DuplexConnection(ConnectionPair[M]):
             server.outgoing = client
         else:
             client.incoming, client.refused = server, self._refused
+            client.make_reader = self._make_reader
             client.start(host, port)
 
     @property
@@ -444,6 +447,10 @@ class DuplexConnection(ConnectionPair[M]):
     def why_no_reply(self) -> str:
         """See `ConnectionPair`."""
         return f"is {self._there} a [[port]] of the bridge? The port of a pair replies on another connection"
+
+    def _make_reader(self, half: IncomingHalf) -> LineReader:
+        """Return the reader of a new connection of a client."""
+        return LineReader(half, half.terminator, half.max_line)
 
     async def _connect(self, port: int) -> None:
         if not self._listens:

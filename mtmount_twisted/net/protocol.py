@@ -92,6 +92,7 @@ class LineReader(LineReceiver):
         self._turns: Turns | None = None
         self._unread = bytearray()  # bytes that wait for a turn
         self._is_paused = False
+        self._discards = False
         self._state = READING
         self._error: Failure | None = None  # the reason if it has failed
         self._clock: IReactorTime | None = None
@@ -105,6 +106,12 @@ class LineReader(LineReceiver):
         The time is absolute: a peer that sends single bytes gains nothing.
         """
         self._clock, self._patience = clock, seconds
+
+    def discard(self, turns: Turns) -> None:
+        """From now on, receive and discard all data, in turns with other connections: the peer has nothing to
+        say here."""
+        self._discards = True
+        self.take_turns(turns)
 
     def take_turns(self, turns: Turns) -> None:
         """From now on, read slices in turns with other connections. This is for a peer without rights.
@@ -186,6 +193,8 @@ class LineReader(LineReceiver):
 
         :returns: the number of lines.
         """
+        if self._discards:
+            return 0
         longest = len(self.unfinished) + len(data)
         lines = self._split(data)
         if longest > self.MAX_LENGTH:
@@ -252,6 +261,41 @@ class LineReader(LineReceiver):
         if self._turns is not None:
             self._turns.discard(self)
         self.owner.reader_lost(self, self._error or reason)
+
+
+class SkippingReader(LineReader):
+    """A `LineReader` that drops a line of more than the greatest length, and goes on behind it.
+
+    :param report_skipped: called with the start of each such line, as soon as it is too long.
+    """
+
+    def __init__(
+        self,
+        owner: ILineReaderOwner,
+        terminator: bytes,
+        max_length: int,
+        report_skipped: Callable[[bytes], None],
+    ) -> None:
+        super().__init__(owner, terminator, max_length)
+        self._report_skipped = report_skipped
+        self._is_in_overlong = False
+
+    def _split(self, data: bytes) -> list[bytes]:
+        lines = super()._split(data)
+        if lines and self._is_in_overlong:
+            self._is_in_overlong = False
+            del lines[0]
+        for line in lines:
+            if len(line) > self.MAX_LENGTH:
+                self._report_skipped(line[:100])
+        first_half = self.delimiter[:-1]  # it may end the unfinished line, so it does not count
+        if not self._is_in_overlong and len(self.unfinished) > self.MAX_LENGTH:
+            self._is_in_overlong = len(self.unfinished.removesuffix(first_half)) > self.MAX_LENGTH
+            if self._is_in_overlong:
+                self._report_skipped(bytes(self.unfinished[:100]))
+        if self._is_in_overlong:
+            del self.unfinished[: len(self.unfinished) - len(first_half)]
+        return [line for line in lines if len(line) <= self.MAX_LENGTH]
 
 
 @implementer(IHalfCloseableProtocol)

@@ -1,0 +1,169 @@
+"""`TelemetryLink`: the bridge's one connection to the mount's telemetry server, and the last line of each topic.
+
+It reads the header of each line and decodes nothing else. Subscribers receive the lines as they came. Next to
+read: ``frontends.tcp.telemetry``, which passes them on; `net.telemetry`, the watch over silence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from mtmount_twisted.dialects.content import lines_of
+from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat
+from mtmount_twisted.interfaces import ITelemetry, ITelemetryValue
+from mtmount_twisted.net.duplex import DuplexConnection, IncomingHalf
+from mtmount_twisted.net.protocol import LineReader, SkippingReader
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+from mtmount_twisted.net.telemetry import SILENCE, ClockOffset, SilenceWatch
+
+TELEMETRY = "telemetry"
+"""The name of the link in the log."""
+
+MAX_TOPICS = 100
+"""Number of topics of which the last line is kept. The mount has 26; a line of a further topic counts as
+malformed."""
+
+FRESH = 10.0
+"""Greatest age in seconds of a line that a reader receives late: twice the longest period of a topic."""
+
+
+@implementer(ITelemetryValue)
+class TelemetryValue:
+    """The latest line of a topic.
+
+    :ivar number: the number of lines that had come when the line did, itself included.
+    :ivar came_at: time of its arrival on the monotonic clock, in seconds.
+    """
+
+    __slots__ = ("_clock", "_format", "came_at", "line", "number", "topic_id")
+
+    def __init__(
+        self, topic_id: int, line: bytes, number: int, telemetry: TelemetryFormat, clock: IReactorTime
+    ) -> None:
+        self.topic_id = topic_id
+        self.line = line
+        self.number = number
+        self.came_at = clock.seconds()
+        self._clock = clock
+        self._format = telemetry
+
+    @property
+    def age(self) -> float:
+        """See `ITelemetryValue`."""
+        return float(self._clock.seconds() - self.came_at)
+
+    def decoded(self) -> Any:
+        """See `ITelemetryValue`."""
+        return self._format.decode(self.line)
+
+
+@implementer(ITelemetry)
+class TelemetryLink(DuplexConnection[bytes]):
+    """The connection to the telemetry server. It reconnects after each loss, until `close`.
+
+    Reading never pauses. A line that is not telemetry is dropped, and so is one that is too long; the log has
+    one line about all of them in a minute. Values are kept across a loss: their age says how old they are.
+
+    :param host: host of the telemetry server, as a name or an address.
+    :param port: its port, 1 to 65535.
+    :param dialect: a dialect with telemetry.
+    :raises ValueError: if `host` or `port` is out of range.
+    """
+
+    def __init__(self, host: str, port: int, dialect: Dialect, log: logging.Logger, reactor: Any) -> None:
+        assert dialect.telemetry is not None  # the configuration allows no telemetry otherwise
+        self._format = dialect.telemetry
+        self.lines = 0
+        self.malformed = 0
+        self._values: dict[int, TelemetryValue] = {}  # by topic; the topic whose line came last stands last
+        self._subscribers: list[Callable[[bytes], None]] = []
+        self._malformed_log = RateLimitedLog(reactor, log)
+        self._offset = ClockOffset(reactor, self._format.tai)
+        self._watch = SilenceWatch(reactor, SILENCE, self._silence_changed)
+        super().__init__(TELEMETRY, host, port, log, carries=lines_of(dialect), reactor=reactor)
+
+    @property
+    def silent(self) -> bool:
+        """See `ITelemetry`."""
+        return self._watch.silent
+
+    @property
+    def clock_offset(self) -> float | None:
+        """See `ITelemetry`."""
+        return self._offset.value
+
+    def latest(self, topic_id: int) -> TelemetryValue | None:
+        """See `ITelemetry`."""
+        return self._values.get(topic_id)
+
+    def since(self, number: int) -> list[bytes]:
+        """See `ITelemetry`."""
+        found = []
+        oldest = self.reactor.seconds() - FRESH
+        for value in reversed(self._values.values()):
+            if value.number <= number or value.came_at < oldest:
+                break
+            found.append(value.line)
+        return found[::-1]
+
+    def subscribe(self, subscriber: Callable[[bytes], None]) -> None:
+        """See `ITelemetry`."""
+        self._subscribers.append(subscriber)
+
+    def lines_received(self, lines: list[bytes]) -> None:
+        """See `IPairOwner`."""
+        kept = [line for line in lines if self._keep(line)]
+        if not kept:
+            return
+        self._watch.hear()
+        data = self.carries.terminator.join([*kept, b""])
+        for subscriber in self._subscribers:
+            subscriber(data)
+
+    def _keep(self, line: bytes) -> bool:
+        """Keep a line as the latest of its topic. Return False if it is not telemetry."""
+        try:
+            topic, timestamp = self._format.read_header(line)
+        except ValueError as error:
+            self._note_malformed(str(error))
+            return False
+        if self._values.pop(topic, None) is None and len(self._values) >= MAX_TOPICS:
+            self._note_malformed(f"topic {topic}: there are {MAX_TOPICS} topics already")
+            return False
+        if topic in self._format.timed_topics:
+            self._offset.note(timestamp)
+        self.lines += 1
+        self._values[topic] = TelemetryValue(topic, line, self.lines, self._format, self.reactor)
+        return True
+
+    def _note_malformed(self, why: str) -> None:
+        self.malformed += 1
+        self._malformed_log.warning(
+            "%s: dropped a line from %s: %s; is controller.telemetry_port right?", self.name, self._there, why
+        )
+
+    def _make_reader(self, half: IncomingHalf) -> LineReader:
+        return SkippingReader(
+            half,
+            half.terminator,
+            half.max_line,
+            lambda start: self._note_malformed(f"longer than {half.max_line} bytes: {start!r}..."),
+        )
+
+    def _silence_changed(self, silent: bool) -> None:
+        if silent:
+            why = "" if self.connected else f": {self.why_not_connected}"
+            self.limited_log.warning("%s: no telemetry for %g s%s", self.name, SILENCE, why)
+        else:
+            self.limited_log.info("%s: telemetry from %s again", self.name, self._there)
+
+    def close(self) -> Deferred[None]:
+        """See `ConnectionPair`."""
+        self._watch.stop()
+        return super().close()
