@@ -25,6 +25,7 @@ from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.frontends.tcp import commanders, tls
+from mtmount_twisted.frontends.tcp import telemetry as tcp_telemetry
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
 from mtmount_twisted.frontends.web.events import ring
@@ -41,8 +42,9 @@ from mtmount_twisted.net import (
     rate_limited_log,
     resolving,
     send_buffer,
+    telemetry,
 )
-from mtmount_twisted.upstream import link
+from mtmount_twisted.upstream import link, telemetry_link
 from mtmount_twisted.wire import lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -380,6 +382,13 @@ BOUNDS = {
     "a line that a client has begun": f"{commanders.LINE_TIME:g} s",
     "a command before its reply connection": f"{commanders.HOLD_TIME:g} s, {commanders.MAX_HELD} commands",
     "clients of one port": default(settings.PortCommanders, "max_clients"),
+    "readers of one telemetry port": default(settings.TelemetryReaders, "max_readers"),
+    "telemetry for a reader without room": f"one line of each topic, {telemetry_link.FRESH:g} s",
+    "topics of telemetry": f"{telemetry_link.MAX_TOPICS}",
+    "telemetry that waits for the readers": size(tcp_telemetry.MAX_WAITING),
+    "readers that are written to at once": f"{tcp_telemetry.READERS_AT_ONCE}",
+    "time between two rounds of telemetry": f"{tcp_telemetry.ROUND_INTERVAL:g} s",
+    "the mount's telemetry is silent": f"{telemetry.SILENCE:g} s",
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
     "bytes from clients without rights": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",

@@ -693,19 +693,16 @@ def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Foun
         if endpoint.is_near and not Endpoint.parse(endpoints[section]).is_near:
             why = f"{endpoint.text} is at {', '.join(names.values())} here, which other machines can reach"
             daemon.stop(DAEMON, f"{place}: {why}; mend this machine's hosts file, or give an address")
-    ports = tuple(
-        attrs.evolve(port, endpoint=endpoints[f"port[{number}]"])
-        for number, port in enumerate(config.ports, 1)
-    )
     web = attrs.evolve(config.web, endpoint=endpoints.get("web", config.web.endpoint))
-    return attrs.evolve(config, ports=ports, web=web)
+    ports = {section: {"endpoint": endpoints[section]} for section in config.client_ports}
+    return attrs.evolve(config.with_client_ports(ports), web=web)
 
 
 def _with_certificates(options: Options, config: Config) -> Config:
     """Return the configuration with the certificates in its files; stops the daemon if one can't be used."""
-    for number, port in enumerate(config.ports, 1):
+    for section, port in config.client_ports.items():
         if port.certificate is not None and find_spec("OpenSSL") is None:
-            place = _place(options, f"port[{number}].certificate")
+            place = _place(options, f"{section}.certificate")
             daemon.stop(DAEMON, f"{place}: pyOpenSSL is not installed: {how_to_install('tls')}")
 
     def wrong(key: str, error: ConfigError) -> NoReturn:

@@ -20,9 +20,16 @@ from zope.interface import implementer
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
+from mtmount_twisted.config.settings import (
+    Controller,
+    ManyClients,
+    PairCommander,
+    PortCommanders,
+    TelemetryReaders,
+)
 from mtmount_twisted.dialects.dialect import Topology, dialect_named
 from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.frontends.tcp.client_factory import ClientFactory
 from mtmount_twisted.frontends.tcp.commanders import (
     DuplexPairClient,
     OneWayPairClient,
@@ -31,8 +38,9 @@ from mtmount_twisted.frontends.tcp.commanders import (
     Shared,
 )
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
+from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryFanout
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
-from mtmount_twisted.interfaces import IServed, ITelemetry, ITelemetryPort
+from mtmount_twisted.interfaces import IServed, ITelemetryPort
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.admission import networks
 from mtmount_twisted.net.endpoints import Endpoint
@@ -42,6 +50,7 @@ from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
+from mtmount_twisted.upstream.telemetry_link import TelemetryLink
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
 """The built-in simulator's ports, until the bridge and the simulator know each other's."""
@@ -77,6 +86,7 @@ _LINKS: dict[Topology, Callable[..., ControllerLink]] = {
     Topology.PAIR: _pair_link,
     Topology.DUPLEX: _duplex_link,
 }
+_KINDS = {PortCommanders: "port", TelemetryReaders: "telemetry"}
 _COMMANDERS: dict[Topology, Callable[[PairCommander, Shared], PairClient]] = {
     Topology.PAIR: OneWayPairClient,
     Topology.DUPLEX: DuplexPairClient,
@@ -86,14 +96,15 @@ _COMMANDERS: dict[Topology, Callable[[PairCommander, Shared], PairClient]] = {
 class OpenPort:
     """A port of the configuration that listens from construction until `close`.
 
+    :ivar factory: makes the clients.
     :ivar listening: the listening socket; None until it is open.
     :ivar failure: the reason why it can't listen; empty if there is none.
     """
 
     def __init__(
         self,
-        settings: PortCommanders,
-        factory: PortFactory,
+        settings: ManyClients,
+        factory: ClientFactory[Any],
         handshakes: Turns,
         log: logging.Logger,
         reactor: Any,
@@ -102,26 +113,26 @@ class OpenPort:
         self._log = log
         self.listening: IListeningPort | None = None
         self.failure = ""
-        self._factory = factory
+        self.factory = factory
         self._closed = False
         self._server: tls.Server | None = None
         Deferred.fromCoroutine(self._open(settings, handshakes, reactor)).addCallbacks(
             self._opened, self._failed
         )
 
-    async def _open(self, settings: PortCommanders, handshakes: Turns, reactor: Any) -> IListeningPort:
+    async def _open(self, settings: ManyClients, handshakes: Turns, reactor: Any) -> IListeningPort:
         credentials = credentials_of(settings)
         endpoint = Endpoint.parse(settings.endpoint)
         if credentials is None:
-            return await endpoint.listen(self._factory, reactor)
-        factory = HandshakeFactory(self._factory, reactor, by_certificate=bool(settings.client_ca))
+            return await endpoint.listen(self.factory, reactor)
+        factory = HandshakeFactory(self.factory, reactor, by_certificate=bool(settings.client_ca))
         queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
         server = self._server = tls.Server(credentials, queue)
         if settings.certificate is None:  # the endpoint brings TLS by itself
             return await endpoint.listen(factory, reactor, lambda inner: encrypted(inner, server, reactor))
         return await endpoint.listen(encrypted(factory, server, reactor), reactor)
 
-    def renew(self, settings: PortCommanders) -> None:
+    def renew(self, settings: ManyClients) -> None:
         """Use the certificates that the files contain now for new connections. Keep the existing connections.
 
         :param settings: the reloaded settings of this port.
@@ -133,12 +144,12 @@ class OpenPort:
         before = self._server.credentials
         self._server.renew(credentials)
         self._log.info("%s: new connections use the renewed certificates", self._name)
-        if credentials.authorities != before.authorities and self._factory.connected:
+        if credentials.authorities != before.authorities and self.factory.connected:
             self._log.warning(
                 "%s: client_ca has changed: keeping %d earlier connections, whose certificates the previous "
                 "authority may have signed; restart the daemon to close them",
                 self._name,
-                len(self._factory.connected),
+                len(self.factory.connected),
             )
 
     def _opened(self, listening: IListeningPort) -> None:
@@ -146,7 +157,7 @@ class OpenPort:
             maybeDeferred(listening.stopListening)
         else:
             self.listening = listening
-            self._factory.accepts.limit(listening)
+            self.factory.accepts.limit(listening)
 
     def _failed(self, reason: Failure) -> None:
         self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"
@@ -154,8 +165,8 @@ class OpenPort:
 
     @property
     def clients(self) -> list[PortClient]:
-        """The connected clients."""
-        return list(self._factory.connected)
+        """The connected clients of the bridge; readers of telemetry are none."""
+        return [client for client in self.factory.connected if isinstance(client, PortClient)]
 
     def close(self, why: str) -> Deferred[Any]:
         """Stop listening and close all connections.
@@ -167,7 +178,7 @@ class OpenPort:
         self._closed = True
         listening, self.listening = self.listening, None
         stopped = [] if listening is None else [maybeDeferred(listening.stopListening)]
-        return DeferredList([*stopped, maybeDeferred(self._factory.close, why)], consumeErrors=True)
+        return DeferredList([*stopped, maybeDeferred(self.factory.close, why)], consumeErrors=True)
 
 
 @implementer(IServed)
@@ -183,6 +194,7 @@ class BridgeService(Service):
     :ivar controller: the place of the controller, which the link uses.
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
     :ivar link: the link to the controller.
+    :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
     """
 
@@ -191,8 +203,7 @@ class BridgeService(Service):
     link: ControllerLink
     controller: Controller | None
     handshakes: Turns
-    telemetry: ITelemetry | None = None
-    telemetry_ports: Sequence[ITelemetryPort] = ()
+    telemetry: TelemetryLink | None = None
 
     def __init__(
         self,
@@ -208,7 +219,8 @@ class BridgeService(Service):
         self._bus = bus
         self._reactor = reactor
         self._pairs: dict[PairCommander, PairClient] = {}
-        self._ports: dict[PortCommanders, OpenPort] = {}
+        self._ports: dict[ManyClients, OpenPort] = {}
+        self._fanout: TelemetryFanout | None = None
         self._is_open = False
         self._draining: Deferred[None] = succeed(None)
         self._ended: Waiters[None] = Waiters()  # all commands
@@ -232,15 +244,26 @@ class BridgeService(Service):
         self.controller = self._find_controller()
         make_link = _LINKS[self._topology]
         self.link = make_link(self.controller, self.bridge, self._log, self._reactor)
-        self._open(config.pairs, config.ports)
+        telemetry = None if self.controller is None else self.controller.telemetry
+        if telemetry is not None:
+            self.telemetry = TelemetryLink(*telemetry, self.bridge.dialect, self._log, self._reactor)
+            self._fanout = TelemetryFanout(self.telemetry, self._reactor, self._log)
+        self._open(config.pairs, config.client_ports.values())
 
-    def _open(self, pairs: Iterable[PairCommander], ports: Iterable[PortCommanders]) -> None:
+    def _open(self, pairs: Iterable[PairCommander], ports: Iterable[ManyClients]) -> None:
         shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)
         for pair in pairs:
             self._pairs[pair] = _COMMANDERS[self._topology](pair, shared)
         for port in ports:
-            factory = PortFactory(port, shared)
+            factory = self._make_factory(port, shared)
             self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)
+
+    def _make_factory(self, port: ManyClients, shared: Shared) -> ClientFactory[Any]:
+        if isinstance(port, PortCommanders):
+            return PortFactory(port, shared)
+        assert self._fanout is not None  # `config.loading`: only before a mount with telemetry
+        turns, terminator = self._turns.without_rights, self.bridge.dialect.terminator
+        return TelemetryFactory(port, self._fanout, turns, terminator, self._log, self._reactor)
 
     def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration.
@@ -257,7 +280,7 @@ class BridgeService(Service):
         if not self.running:
             return
         for field in attrs.fields(Config):
-            if field.name not in ("pairs", "ports") and (
+            if field.name not in ("pairs", "ports", "telemetry") and (
                 getattr(config, field.name) != getattr(self.config, field.name)
             ):
                 section = field.metadata["section"]
@@ -266,10 +289,17 @@ class BridgeService(Service):
         # Certificates do not count as a change of [web]: renewed ones are used at once.
         if config.web.endpoint == web.endpoint and config.web.credentials is not None:
             web = attrs.evolve(web, credentials=config.web.credentials)
-        self.config = attrs.evolve(self.config, pairs=config.pairs, ports=config.ports, web=web)
+        self.config = attrs.evolve(
+            self.config,
+            pairs=config.pairs,
+            ports=config.ports,
+            telemetry=config.telemetry if self._fanout is not None else (),  # or it is for another dialect
+            web=web,
+        )
+        wanted = self.config.client_ports.values()
         why = "it is not in the configuration any more"
         gone_pairs = [pair for pair, at in self._pairs.items() if pair not in config.pairs or at.listen_error]
-        gone_ports = [port for port, at in self._ports.items() if port not in config.ports or at.failure]
+        gone_ports = [port for port, at in self._ports.items() if port not in wanted or at.failure]
         pairs = [self._pairs.pop(pair) for pair in gone_pairs]
         ports = [self._ports.pop(port) for port in gone_ports]
         for client in (*pairs, *(client for port in ports for client in port.clients)):
@@ -279,12 +309,12 @@ class BridgeService(Service):
         self._log.info("configuration reloaded: closing %d commanders and ports", len(going))
         await DeferredList(going, consumeErrors=True)
         if self.running:
-            self._renew(config.ports)
+            self._renew(wanted)
             added = [pair for pair in config.pairs if pair not in self._pairs]
-            self._open(added, [port for port in config.ports if port not in self._ports])
+            self._open(added, [port for port in wanted if port not in self._ports])
             self._log.info("now serving %s", self.describe())
 
-    def _renew(self, ports: Iterable[PortCommanders]) -> None:
+    def _renew(self, ports: Iterable[ManyClients]) -> None:
         """Renew the certificates of the ports that stay open."""
         for settings in ports:
             if settings in self._ports:
@@ -310,6 +340,12 @@ class BridgeService(Service):
         return [*(pair.name for pair in config.pairs), *(port.name for port in config.ports)]
 
     @property
+    def telemetry_ports(self) -> Sequence[ITelemetryPort]:
+        """The configured ports that serve telemetry."""
+        factories = [port.factory for port in self._ports.values()]
+        return [factory for factory in factories if isinstance(factory, TelemetryFactory)]
+
+    @property
     def port_failures(self) -> list[str]:
         """One line for each port that can't listen, with the reason."""
         return [port.failure for port in self._ports.values() if port.failure]
@@ -323,7 +359,11 @@ class BridgeService(Service):
         """Return one line for people that names each commander and port, and its addresses."""
         return "; ".join(
             [f"commander {pair.describe()}" for pair in self.pairs]
-            + [f"port {port.name} on {port.endpoint}" for port, at in self._ports.items() if not at.failure]
+            + [
+                f"{_KINDS[type(port)]} {port.name} on {port.endpoint}"
+                for port, at in self._ports.items()
+                if not at.failure
+            ]
         )
 
     def stopService(self) -> Deferred[None]:
@@ -362,9 +402,13 @@ class BridgeService(Service):
         closing = [maybeDeferred(self._end_commands)]
         closing += [maybeDeferred(port.close, "the bridge ends") for port in self._ports.values()]
         closing += [maybeDeferred(pair.close) for pair in self.all_pairs]
+        if self.telemetry is not None:
+            closing.append(maybeDeferred(self.telemetry.close))
         for _, result in await DeferredList(closing, consumeErrors=True):
             if isinstance(result, Failure):
                 self._report(result)
+        if self._fanout is not None:
+            self._fanout.close()
         self._turns.close()
         self.handshakes.close()
 

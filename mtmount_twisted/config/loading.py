@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, get_args
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, Topology, dialect_named
 from mtmount_twisted.errors import ConfigError
@@ -28,9 +28,11 @@ from .settings import (
     CommandRules,
     Controller,
     JournalSettings,
+    ManyClients,
     PairCommander,
     PortCommanders,
     SimulatorSettings,
+    TelemetryReaders,
     WebSettings,
 )
 from .tables import Entry, as_tables, build, read
@@ -47,6 +49,7 @@ class Config:
     :param simulator: the built-in simulator, if there is no controller.
     :param pairs: the commanders with a pair of connections each.
     :param ports: the ports for any number of clients.
+    :param telemetry: the ports that serve the mount's telemetry.
     :param command: the rules for commands and for command authority.
     :param clients: the limits of a slow client's backlog.
     :param journal: the journal's file and its limits.
@@ -57,6 +60,7 @@ class Config:
     simulator: SimulatorSettings = field(factory=SimulatorSettings, metadata={"section": "simulator"})
     pairs: tuple[PairCommander, ...] = field(default=(), metadata={"section": "pair"})
     ports: tuple[PortCommanders, ...] = field(default=(), metadata={"section": "port"})
+    telemetry: tuple[TelemetryReaders, ...] = field(default=(), metadata={"section": "telemetry"})
     command: CommandRules = field(factory=CommandRules, metadata={"section": "command"})
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
@@ -68,9 +72,27 @@ class Config:
         return (self.controller or self.simulator).dialect
 
     @property
+    def client_ports(self) -> dict[str, ManyClients]:
+        """The ports for any number of clients, by their sections: ``port[1]``, ``telemetry[1]``."""
+        ports = {f"port[{number}]": port for number, port in enumerate(self.ports, 1)}
+        return {**ports, **{f"telemetry[{number}]": port for number, port in enumerate(self.telemetry, 1)}}
+
+    def with_client_ports(self, changes: Mapping[str, Mapping[str, Any]]) -> Config:
+        """Return a copy with other values in `client_ports`.
+
+        :param changes: for each section, the new values by their keys.
+        """
+        ports = [evolve(port, **changes[section]) for section, port in self.client_ports.items()]
+        return evolve(
+            self,
+            ports=tuple(port for port in ports if isinstance(port, PortCommanders)),
+            telemetry=tuple(port for port in ports if isinstance(port, TelemetryReaders)),
+        )
+
+    @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """The endpoints to listen on, by their sections: ``port[1]``, ``web``."""
-        texts = {f"port[{number}]": port.endpoint for number, port in enumerate(self.ports, 1)}
+        """The endpoints to listen on, by their sections: ``port[1]``, ``telemetry[1]``, ``web``."""
+        texts = {section: port.endpoint for section, port in self.client_ports.items()}
         if self.web.endpoint is not None and self.web.enabled is not False:
             texts["web"] = self.web.endpoint
         return {section: Endpoint.parse(text) for section, text in texts.items()}
@@ -128,7 +150,9 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     dialect = dialect_named(_dialect(tables))
     problems += _reply_places(dialect, entries)
     problems += _no_telemetry(dialect, entries)
-    problems += islice(clashes([place for entry in entries for place in _places(entry)]), MOST_PROBLEMS)
+    problems += islice(
+        clashes([place for entry in entries for place in _places(entry, dialect)]), MOST_PROBLEMS
+    )
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
@@ -184,17 +208,24 @@ def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
 
 
 def _no_telemetry(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
-    """Report a place for telemetry that the dialect does not have."""
-    if dialect.telemetry is not None:
+    """Report places for telemetry that the dialect does not have, unless the key of the dialect is wrong."""
+    if dialect.telemetry is not None or any(
+        entry.section == "controller" and "dialect" not in entry.values for entry in entries
+    ):
         return
-    for entry in entries:
-        if entry.section == "controller" and "dialect" in entry.values:
-            yield from (
-                f"{entry.path}.{key}: a mount that speaks {dialect.name} has no telemetry: leave this out, "
-                "or set controller.dialect"
-                for key in entry.given
-                if key.startswith("telemetry_") and key in entry.values
-            )
+    places = [entry.path for entry in entries if entry.section == "telemetry"]
+    places += [
+        f"{entry.path}.{key}"
+        for entry in entries
+        if entry.section == "controller"
+        for key in entry.given
+        if key.startswith("telemetry_") and key in entry.values
+    ]
+    for place in places:
+        yield (
+            f"{place}: a mount that speaks {dialect.name} has no telemetry: leave this out, "
+            "or set controller.dialect"
+        )
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -212,7 +243,7 @@ def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:
 def _open_port(entry: Entry) -> Iterator[str]:
     """Report an incomplete certificate, and a port that accepts any machine."""
     values, path = entry.values, entry.path
-    if entry.section != "port":
+    if entry.section not in ("port", "telemetry"):
         return
     if values.get("client_ca") and not values.get("certificate"):
         yield f"{path}.client_ca: has no effect without {path}.certificate: give both or neither"
@@ -243,8 +274,10 @@ def _only_streams(entry: Entry) -> Iterator[str]:
         )
 
 
-def _places(entry: Entry) -> Iterator[SocketAddress]:
+def _places(entry: Entry, dialect: Dialect) -> Iterator[SocketAddress]:
     values = entry.values
+    if dialect.telemetry is not None and values.get("telemetry_port", 0) is None:
+        values = {**values, "telemetry_port": dialect.telemetry.port}
     if values.get("endpoint") and values.get("enabled") is not False:
         bound = Endpoint.parse(values["endpoint"])
         host = "unix" if bound.is_unix else bound.host

@@ -19,6 +19,7 @@ from mtmount_twisted.journal.schema import real_path
 from mtmount_twisted.net.endpoints import Endpoint
 
 from .loading import Config
+from .settings import PortCommanders
 
 LONGEST_SOCKET = 107
 """The longest path of a socket, in bytes (``unix(7)``)."""
@@ -30,7 +31,7 @@ FILES_PER_PAIR = 4
 """The most open files of one pair: its two connections, and two more until a second peer is refused."""
 
 HANDSHAKES_PER_PORT = 140
-"""The connections of a TLS port that have no place among its ``max_clients`` yet (``frontends.tcp.tls``)."""
+"""The connections of a TLS port that have no place among its clients yet (``frontends.tcp.tls``)."""
 
 NO_HOME = (
     "there is no home directory for the default: "
@@ -154,9 +155,11 @@ def _socket_problems(path: str) -> Iterator[str]:
 def files_needed(config: Config) -> int:
     """Return the most open files that the configuration needs; a connection is a file (``getrlimit(2)``)."""
     files = OWN_FILES + FILES_PER_PAIR * len(config.pairs)
-    for port in config.ports:
+    for port in config.client_ports.values():
         encrypted = bool(port.certificate) or Endpoint.parse(port.endpoint).is_encrypted
-        files += port.max_clients + (HANDSHAKES_PER_PORT if encrypted else 0)
+        files += (port.max_clients if isinstance(port, PortCommanders) else port.max_readers) + (
+            HANDSHAKES_PER_PORT if encrypted else 0
+        )
     return files + (config.web.max_connections if config.web.enabled is not False else 0)
 
 

@@ -87,9 +87,39 @@ CONNECT_PORT = {"least": 1, "most": 65535}
 LISTEN_PORT = {"least": 0, "most": 65535}
 NEXT_PORT = {"default_words": "`command_port` + 1"}
 COMMANDER_NAME = {
-    "doc": "its name in the log and the journal; unique among all pairs and ports",
+    "doc": "its name in the log and the journal; unique among all pairs, ports and telemetry ports",
     "check": usable_name,
 }
+ENDPOINT = {
+    "doc": "address to listen on, as a Twisted server endpoint: tcp:, unix: or ssl:; "
+    "tcp: without interface= listens on all addresses",
+    "check": usable_endpoint,
+}
+ALLOW = {
+    "doc": "addresses and networks that may connect; an empty list admits every address (see `insecure`)",
+    "check": usable_network,
+}
+CERTIFICATE = {
+    "doc": "PEM file with the bridge's certificate and the intermediate certificates; "
+    "with it, connections are encrypted (TLS 1.2 or newer)",
+    "check": _path,
+    "default_words": "none: not encrypted",
+    "example": "/etc/mtmount-bridge/bridge.pem",
+}
+PRIVATE_KEY = {
+    "doc": "PEM file of the certificate's private key",
+    "check": _path,
+    "default_words": "the certificate's file",
+    "example": "/etc/mtmount-bridge/bridge.key",
+}
+CLIENT_CA = {
+    "doc": "PEM file of the authority that must have signed each client's certificate; a client's "
+    "name is the common name of its certificate, or without one its DNS name or e-mail address",
+    "check": _path,
+    "default_words": "none: clients need no certificate",
+    "example": "/etc/mtmount-bridge/clients.pem",
+}
+INSECURE = {"doc": "accept clients from other machines without a list of addresses and without certificates"}
 SOURCE = {"doc": "commanding source; the protocol's rules for that source apply to it"}
 
 
@@ -236,14 +266,7 @@ class PortCommanders:
     """
 
     name: str = field(metadata={"example": "watchers", **COMMANDER_NAME})
-    endpoint: str = field(
-        metadata={
-            "doc": "address to listen on, as a Twisted server endpoint: tcp:, unix: or ssl:; "
-            "tcp: without interface= listens on all addresses",
-            "check": usable_endpoint,
-            "example": "tcp:30100:interface=127.0.0.1",
-        }
-    )
+    endpoint: str = field(metadata={"example": "tcp:30100:interface=127.0.0.1", **ENDPOINT})
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
     role: Literal["observer", "commander"] = field(
         default="observer",
@@ -260,51 +283,44 @@ class PortCommanders:
             "most": 65_536,
         },
     )
-    allow: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "doc": "addresses and networks that may connect; an empty list admits every address "
-            "(see `insecure`)",
-            "check": usable_network,
-        },
-    )
-    certificate: str | None = field(
-        default=None,
-        metadata={
-            "doc": "PEM file with the bridge's certificate and the intermediate certificates; "
-            "with it, connections are encrypted (TLS 1.2 or newer)",
-            "check": _path,
-            "default_words": "none: not encrypted",
-            "example": "/etc/mtmount-bridge/bridge.pem",
-        },
-    )
-    private_key: str | None = field(
-        default=None,
-        metadata={
-            "doc": "PEM file of the certificate's private key",
-            "check": _path,
-            "default_words": "the certificate's file",
-            "example": "/etc/mtmount-bridge/bridge.key",
-        },
-    )
-    client_ca: str | None = field(
-        default=None,
-        metadata={
-            "doc": "PEM file of the authority that must have signed each client's certificate; a client's "
-            "name is the common name of its certificate, or without one its DNS name or e-mail address",
-            "check": _path,
-            "default_words": "none: clients need no certificate",
-            "example": "/etc/mtmount-bridge/clients.pem",
-        },
-    )
-    insecure: bool = field(
-        default=False,
-        metadata={
-            "doc": "accept clients from other machines without a list of addresses and without certificates"
-        },
-    )
+    allow: tuple[str, ...] = field(default=(), metadata=ALLOW)
+    certificate: str | None = field(default=None, metadata=CERTIFICATE)
+    private_key: str | None = field(default=None, metadata=PRIVATE_KEY)
+    client_ca: str | None = field(default=None, metadata=CLIENT_CA)
+    insecure: bool = field(default=False, metadata=INSECURE)
     # The content of the files (`tls.Credentials`): no key of the file, and ignored in comparisons.
     credentials: Any = field(default=None, eq=False)
+
+
+@frozen(kw_only=True)
+class TelemetryReaders:
+    """A port that serves the mount's telemetry to any number of readers, in the mount's own format.
+
+    Only a tma2022 mount sends telemetry. A list of addresses may have zones, as that of a ``[[port]]``.
+    """
+
+    name: str = field(metadata={"example": "telemetry", **COMMANDER_NAME})
+    endpoint: str = field(metadata={"example": "tcp:50035:interface=127.0.0.1", **ENDPOINT})
+    max_readers: int = field(
+        default=1000,
+        metadata={
+            "doc": "largest number of connected readers; a further one is rejected, unless a reader gives "
+            "way: one of the address with most readers",
+            "least": 1,
+            "most": 65_536,
+        },
+    )
+    allow: tuple[str, ...] = field(default=(), metadata=ALLOW)
+    certificate: str | None = field(default=None, metadata=CERTIFICATE)
+    private_key: str | None = field(default=None, metadata=PRIVATE_KEY)
+    client_ca: str | None = field(default=None, metadata=CLIENT_CA)
+    insecure: bool = field(default=False, metadata=INSECURE)
+    # The content of the files (`tls.Credentials`): no key of the file, and ignored in comparisons.
+    credentials: Any = field(default=None, eq=False)
+
+
+ManyClients = PortCommanders | TelemetryReaders
+"""A section about a port for any number of clients."""
 
 
 @frozen(kw_only=True)

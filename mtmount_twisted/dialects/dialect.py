@@ -318,7 +318,7 @@ class TelemetryHeader(NamedTuple):
 class TelemetryFormat:
     """The telemetry of a mount: lines of numbered topics, on a connection of their own.
 
-    :ivar port: the usual port.
+    :ivar port: the port of the telemetry server, unless a setting names another.
     :ivar names: the name of each topic that has one, by its number.
     :ivar read_header: return the header of a line; the rest is not decoded. It raises `errors.LineError` if
         the line is not telemetry.

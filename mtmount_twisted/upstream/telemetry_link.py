@@ -1,4 +1,4 @@
-"""`TelemetryLink`: the bridge's one connection to the mount's telemetry server, and the last line of each topic.
+"""`TelemetryLink`: the bridge's one connection to the telemetry server, and the last line of each topic.
 
 It reads the header of each line and decodes nothing else. Subscribers receive the lines as they came. Next to
 read: ``frontends.tcp.telemetry``, which passes them on; `net.telemetry`, the watch over silence.

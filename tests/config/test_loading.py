@@ -25,6 +25,9 @@ from tests.support.folders import scratch_path
 ROOT = Path(__file__).resolve().parent.parent.parent
 REFERENCE = ROOT / "docs" / "bridge.toml"
 PAIR = '[[pair]]\nname = "csc"\ncommand_port = 30005\n'
+MANY = ("pair", "port", "telemetry")
+"""The sections of which a file may have several."""
+
 OFF = re.compile(r"^#(?=[\w\[])", re.MULTILINE)
 
 
@@ -40,7 +43,8 @@ def problems(text: str) -> list[str]:
 def all_examples() -> str:
     """The reference with its examples turned on, but for those that need another dialect."""
     text = OFF.sub("", REFERENCE.read_text(encoding="utf-8"))
-    return re.sub("^telemetry_.*$", "", text, flags=re.MULTILINE)
+    text = re.sub("^telemetry_.*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"^\[\[telemetry\]\]$.*?(?=^\[)", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def every_key() -> list[tuple[str, str, Key]]:
@@ -210,9 +214,7 @@ class Problems(SynchronousTestCase):
         for section, name, key in every_key():
             for kind, value in values.items():
                 text = f"{name} = {value}"
-                found = problems(
-                    f"[[{section}]]\n{text}" if section in ("pair", "port") else f"[{section}]\n{text}"
-                )
+                found = problems(f"[[{section}]]\n{text}" if section in MANY else f"[{section}]\n{text}")
                 about = [line for line in found if re.match(rf"{section}(\[1])?\.{name}(\[1])?: ", line)]
                 right = kind is key.kind or (key.kind is float and kind is int)
                 if right:
@@ -227,7 +229,7 @@ class Problems(SynchronousTestCase):
             if key.least is None or key.most is None:
                 continue
             checked += 1
-            header = f"[[{section}]]" if section in ("pair", "port") else f"[{section}]"
+            header = f"[[{section}]]" if section in MANY else f"[{section}]"
             for value, right in (
                 (key.least, True),
                 (key.most, True),
@@ -321,6 +323,32 @@ class Problems(SynchronousTestCase):
         why = "a mount that speaks tma2020 has no telemetry: leave this out, or set controller.dialect"
         for key, value in (("telemetry_port", "50035"), ("telemetry_host", '"192.0.2.1"')):
             self.assertEqual(problems(f"{text}{key} = {value}\n"), [f"controller.{key}: {why}"])
+
+    def test_telemetry_ports(self) -> None:
+        """A ``[[telemetry]]`` needs a mount with telemetry, and beyond this machine what a port needs."""
+        mount = '[controller]\nhost = "192.0.2.1"\ncommand_port = 60005\ndialect = "tma2022"\n'
+        ours = '[[telemetry]]\nname = "readers"\nendpoint = "tcp:50035"\n'
+        for right in ("insecure = true\n", "allow = ['192.0.2.0/24']\n"):
+            [telemetry] = loading.load(PAIR + mount + ours + right).telemetry
+            self.assertEqual((telemetry.name, telemetry.max_readers), ("readers", 1000))
+        [problem] = problems(PAIR + mount + ours)
+        self.assertIn("telemetry[1].endpoint: tcp:50035 can be reached from other machines", problem)
+        [problem] = problems(PAIR + ours + "insecure = true\n")
+        self.assertEqual(
+            problem,
+            "telemetry[1]: a mount that speaks tma2020 has no telemetry: leave this out, or set "
+            "controller.dialect",
+        )
+        [problem] = problems(PAIR + mount + ours.replace("readers", "csc") + "insecure = true\n")
+        self.assertEqual(problem, "telemetry[1].name: 'csc' is the name of pair[1] already")
+
+    def test_telemetry_from_the_own_port(self) -> None:
+        """The bridge does not read its telemetry from itself, though the port of the mount is the default."""
+        mount = '[controller]\nhost = "127.0.0.1"\ncommand_port = 60005\ndialect = "tma2022"\n'
+        ours = '[[telemetry]]\nname = "readers"\nendpoint = "tcp:50035:interface=127.0.0.1"\n'
+        [problem] = problems(PAIR + mount + ours)
+        self.assertIn("50035 is used by controller.telemetry_port already", problem)
+        self.assertEqual(problems(PAIR + mount + "telemetry_port = 50036\n" + ours), [])
 
     def test_telemetry_from_the_command_port(self) -> None:
         """Commands and telemetry of one mount have two ports; the one is not given for the other."""

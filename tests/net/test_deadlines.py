@@ -454,6 +454,7 @@ OWN_TIMERS = {
     "testing.memory:MemoryConnector.connect": "a test double: its caller asked for the time-out",
     "testing.flow:Flow._must_wait": "a test double: the network is slow",
     "net.tls:ConnectsWith.connectTCP": "it passes on its caller's time-out",
+    "frontends.tcp.telemetry:TelemetryFanout._turn": "the next readers are written to, or the next lines are",
     "frontends.web.events.ring:Feed._gather": "rows are gathered for all streams",
     "frontends.web.events.ring:Feed._send": "the streams are served one after another",
     "frontends.web.api.health:LoopWatch.__init__": "it measures how late the reactor is",

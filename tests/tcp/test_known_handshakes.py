@@ -16,8 +16,9 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.frontends.tcp.client_factory import Refused
 from mtmount_twisted.frontends.tcp.commanders import ReadTurns, Shared
-from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
+from mtmount_twisted.frontends.tcp.ports import PortFactory
 from mtmount_twisted.frontends.tcp.tls import (
     KEPT_FREE,
     KEPT_FREE_KNOWN,

@@ -15,8 +15,9 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.frontends.tcp.client_factory import Refused
 from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, ReadTurns, Shared
-from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
+from mtmount_twisted.frontends.tcp.ports import PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory
 from mtmount_twisted.interfaces import IClient
 from tests.support.bridges import TCP

@@ -18,8 +18,9 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.frontends.tcp.client_factory import Refused
 from mtmount_twisted.frontends.tcp.commanders import ReadTurns, Shared
-from mtmount_twisted.frontends.tcp.ports import PortFactory, Refused
+from mtmount_twisted.frontends.tcp.ports import PortFactory
 from mtmount_twisted.frontends.tcp.tls import (
     HANDSHAKE_TIME,
     KEPT_FREE,

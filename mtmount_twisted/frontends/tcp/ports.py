@@ -7,34 +7,29 @@ Neither opens a socket: `app.bridge_service` listens with the factory. On an enc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol as Structure
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import PortCommanders
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
-from mtmount_twisted.hosts import host_and_port, plain_address
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
-from mtmount_twisted.net.accepts import SlowAccepts
-from mtmount_twisted.net.admission import address_of, admits, networks
+from mtmount_twisted.net.admission import address_of
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
-from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, HalfCloseReader, LineReader, receive_little
-from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader, receive_little
 from mtmount_twisted.net.send_buffer import bound_system_buffer
 from mtmount_twisted.net.waiting import Waiters
 
+from .client_factory import ClientFactory, MostClients, peer_address
 from .command_queue import CommandQueue
 from .commanders import LINE_TIME, Shared
-from .places import PortPlaces
 
 
 class PortState(Enum):
@@ -162,7 +157,7 @@ class PortClient:
         self._become(CONNECTED)
         self._reader = reader
         self._places.take_place(self, address_of(peer))
-        self.address = _peer_address(peer)
+        self.address = peer_address(peer)
         self.send = self._send_buffer.send
         bound_system_buffer(reader.transport)
         receive_little(reader.transport)
@@ -240,135 +235,24 @@ class PortClient:
         self._bridge.client_lost(self, why)
 
 
-def _peer_address(peer: IAddress) -> str:
-    """Return a peer's HOST:PORT; empty on a unix socket."""
-    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
-    return "" if host is None or port is None else host_and_port(plain_address(host), port)
-
-
 def unfinished(reader: LineReader) -> str:
     """Return the log's text about a peer that disconnected within a line."""
     return f"disconnected within a line, dropped: {bytes(reader.unfinished[:100])!r}"
 
 
-class Refused(Protocol):
-    """Protocol that aborts its connection at once.
+class PortFactory(ClientFactory[PortClient]):
+    """Factory that makes a `PortClient` of each admitted connection to a ``[[port]]``.
 
-    Without TLS a factory refuses a peer by returning None. Under TLS Twisted wraps even None, and the
-    connection stays.
-    """
-
-    transport: ITCPTransport
-
-    def connectionMade(self) -> None:
-        self.transport.abortConnection()
-
-
-class Unproven(Structure):
-    """A connection whose handshake is not over; see `tls.HandshakeReader`."""
-
-    peer: IAddress | None
-    network: str
-    is_known: bool
-
-    @property
-    def is_refused(self) -> bool: ...
-
-    def abort(self) -> None: ...
-
-
-class PortFactory(Factory[Protocol]):
-    """Factory that makes a client of each admitted connection, named after the port and numbered.
-
-    :ivar settings: the port's section in the configuration.
     :ivar shared: the parts that all clients of the bridge share.
-    :ivar places: the clients, counted by address.
-    :ivar unproven: the connections whose handshake is not over, oldest first.
-    :ivar name: the port's name in the configuration.
-    :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.
-    :ivar accepts: limits how many connections the listening socket accepts at once.
     """
 
-    noisy = False
+    settings: PortCommanders
 
     def __init__(self, settings: PortCommanders, shared: Shared) -> None:
-        self.settings = settings
+        most = MostClients(settings.max_clients, "max_clients")
+        super().__init__(settings, most, shared.bridge.dialect.terminator, shared.log, shared.reactor)
         self.shared = shared
-        self.name = settings.name
-        self._peers_log = RateLimitedLog(shared.reactor, shared.log)
-        self.limited_log = RateLimitedLog(shared.reactor, shared.log, A_FEW)
-        self._allowed = networks(settings.allow)
-        self.accepts = SlowAccepts(shared.reactor)
-        self.unproven: dict[Unproven, None] = {}
-        self.places: PortPlaces[PortClient] = PortPlaces(settings.max_clients)
-        self.terminator = shared.bridge.dialect.terminator
-        self._count = 0
-
-    @property
-    def connected(self) -> Collection[PortClient]:
-        """The clients whose connections are up or being closed."""
-        return self.places.clients.keys()
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        if not self.admits(addr):
-            return Refused()
-        self.make_room(addr)
-        return HalfCloseReader(self.make_numbered_client(), self.terminator)
-
-    def admits(self, peer: IAddress | None) -> bool:
-        """Return True if a peer that has just connected is let in. Log a refusal."""
-        self.accepts.accepted()
-        if self._allowed and not admits(self._allowed, address_of(peer)):
-            why = "it is not on the list"
-        else:
-            why = self.why_full(peer)
-        if why:
-            self._peers_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
-        return not why
-
-    def why_full(self, peer: IAddress | None) -> str:
-        """Return the reason why the port has no place for a peer at this address.
-
-        The reason is empty if there is a place, or a client that gives way. A peer holds no place during
-        its handshake, so that strangers who never finish one keep no client out.
-        """
-        if not self.places.are_full or self.places.find_to_displace(address_of(peer)) is not None:
-            return ""
-        return f"{self.places.held} are connected already (max_clients)"
-
-    def make_room(self, peer: IAddress | None) -> None:
-        """If the port is full, disconnect the client that gives way to this peer; see `places`."""
-        if not self.places.are_full:
-            return
-        client = self.places.find_to_displace(address_of(peer))
-        if client is not None:
-            self._peers_log.warning(
-                "%s: full (max_clients): cut off %s at %s for a peer at %s",
-                self.name,
-                client.name,
-                client.address or "no address",
-                address_of(peer) or "no address",
-            )
-            client.cut_off("the port is full (max_clients)")
-            self.places.note_displaced(client)
-
-    def make_numbered_client(self) -> PortClient:
-        """Make a client of this port under the next number."""
-        self._count += 1
-        return self.make_client(str(self._count))
 
     def make_client(self, name: str, name_lasts: bool = False) -> PortClient:
-        """Make a client of this port.
-
-        :param name: the client's name, to which the port's name is put in front.
-        :param name_lasts: False for a number, which another client may have one day.
-        """
+        """See `ClientFactory`."""
         return PortClient(f"{self.name}/{name}", name_lasts, self)
-
-    def close(self, why: str) -> Deferred[None]:
-        """Close all connections. The Deferred fires when those of the clients are gone."""
-        self.accepts.close()
-        for reader in tuple(self.unproven):
-            reader.abort()
-        closing = [client.close(why) for client in tuple(self.connected)]
-        return DeferredList(closing).addCallback(lambda results: None)

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from enum import Enum
-from typing import NoReturn
+from typing import Generic, NoReturn
 
 import attrs
 from twisted.application.internet import TimerService
@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import PortCommanders
+from mtmount_twisted.config.settings import ManyClients
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.journal.schema import usable_client_name
@@ -41,7 +41,7 @@ from mtmount_twisted.net.tls import (
 )
 from mtmount_twisted.wire.fields import utc_now
 
-from .ports import PortClient, PortFactory, Refused, Unproven
+from .client_factory import ClientFactory, Member, PortMember, Refused, Unproven
 
 HANDSHAKE_TIME = 5.0
 """The longest time from the connection of a peer to the end of its TLS handshake, in seconds."""
@@ -75,7 +75,7 @@ PROVING, PROVEN, REFUSED = HandshakeState
 
 
 @implementer(IHandshakeListener)
-class HandshakeReader(LineReader):
+class HandshakeReader(LineReader, Generic[Member]):
     """A line reader that gets its owner when the TLS handshake ends, within `HANDSHAKE_TIME`. Its states::
 
         proving:  the TLS handshake is under way
@@ -91,16 +91,16 @@ class HandshakeReader(LineReader):
     :ivar proof: the state.
     """
 
-    owner: PortClient | None = None  # type: ignore[assignment] # none until the handshake is over
+    owner: PortMember | None = None  # type: ignore[assignment] # none until the handshake is over
     proof = PROVING
 
     def __init__(
         self,
-        find: Callable[[HandshakeReader], PortClient | str],
-        lost: Callable[[HandshakeReader], None],
+        find: Callable[[HandshakeReader[Member]], Member | str],
+        lost: Callable[[HandshakeReader[Member]], None],
         peer: IAddress | None,
         is_known: bool,
-        port: PortFactory,
+        port: ClientFactory[Member],
         clock: IReactorTime,
     ) -> None:
         super().__init__(None, port.terminator)  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ class HandshakeReader(LineReader):
             self._time.cancel()
 
 
-class HandshakeFactory(Factory[Protocol]):
+class HandshakeFactory(Factory[Protocol], Generic[Member]):
     """Build a `HandshakeReader` for each connection to an encrypted port.
 
     A port has `MAX_UNPROVEN` places for handshakes, apart from its ``max_clients``. The port checks
@@ -189,13 +189,13 @@ class HandshakeFactory(Factory[Protocol]):
 
     noisy = False
 
-    def __init__(self, port: PortFactory, clock: IReactorTime, by_certificate: bool) -> None:
+    def __init__(self, port: ClientFactory[Member], clock: IReactorTime, by_certificate: bool) -> None:
         self._port = port
         self._clock = clock
         self._find = self._named if by_certificate else self._numbered
-        self._clients: dict[str, PortClient] = {}
+        self._clients: dict[str, Member] = {}
         self._known = KnownAddresses(clock.seconds)
-        self._named_ones: ByNetwork[HandshakeReader] = ByNetwork()  # connections of named clients
+        self._named_ones: ByNetwork[HandshakeReader[Member]] = ByNetwork()  # connections of named clients
 
     def is_known(self, network: str) -> bool:
         """Return True if a certificate has named a client of this network within the last hour."""
@@ -223,10 +223,10 @@ class HandshakeFactory(Factory[Protocol]):
             "%s: refused %s: %d other TLS handshakes are under way", self._port.name, peer, others
         )
 
-    def _numbered(self, reader: HandshakeReader) -> PortClient:
+    def _numbered(self, reader: HandshakeReader[Member]) -> Member:
         return self._port.make_numbered_client()
 
-    def _named(self, reader: HandshakeReader) -> PortClient | str:
+    def _named(self, reader: HandshakeReader[Member]) -> Member | str:
         """Return the client that the peer's certificate names, or the reason for a refusal."""
         try:
             name = client_name(reader.transport.getPeerCertificate().to_cryptography())
@@ -237,16 +237,16 @@ class HandshakeFactory(Factory[Protocol]):
         except ValueError as error:
             return f"its certificate's name {name!r}: expected {error}"
         self._known.note(reader.network)
-        if isinstance(client, PortClient):
+        if not isinstance(client, str):
             self._named_ones.add(reader.network, reader)
         return client
 
-    def _note_lost(self, reader: HandshakeReader) -> None:
+    def _note_lost(self, reader: HandshakeReader[Member]) -> None:
         if reader in self._named_ones.of(reader.network):
             self._named_ones.discard(reader.network, reader)
             self._known.note(reader.network)
 
-    def _client(self, name: str) -> PortClient | str:
+    def _client(self, name: str) -> Member | str:
         client = self._clients.get(name)
         if client is None:
             self._clients = {each: known for each, known in self._clients.items() if known.is_needed}
@@ -261,7 +261,7 @@ def _oldest_where_most_are(readers: Iterable[Unproven]) -> Unproven:
     return next(iter(by_network.largest()))
 
 
-def credentials_of(settings: PortCommanders) -> Credentials | None:
+def credentials_of(settings: ManyClients) -> Credentials | None:
     """Return the certificates that a port presents and trusts, or None for a port without TLS.
 
     If `with_credentials` has stored them in the settings, the files are not read again.
@@ -282,21 +282,21 @@ def with_credentials(config: Config, wrong: Callable[[str, ConfigError], NoRetur
 
     :param wrong: called with the key and the error of the first file that can't be used; must raise.
     """
-    ports = []
-    for number, port in enumerate(config.ports, 1):
+    ports = {}
+    for section, port in config.client_ports.items():
         key = "endpoint" if port.certificate is None else "certificate"
         try:
             credentials = credentials_of(attrs.evolve(port, credentials=None))
         except ConfigError as error:
-            wrong(f"port[{number}].{key}", error)
-        ports.append(attrs.evolve(port, credentials=credentials))
+            wrong(f"{section}.{key}", error)
+        ports[section] = {"credentials": credentials}
     web = config.web
     if "web" in config.endpoints:
         try:
             web = attrs.evolve(web, credentials=endpoint_credentials(config.endpoints["web"].text))
         except ConfigError as error:
             wrong("web.endpoint", error)
-    return attrs.evolve(config, ports=tuple(ports), web=web)
+    return attrs.evolve(config.with_client_ports(ports), web=web)
 
 
 def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
@@ -306,8 +306,8 @@ def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
     :param now: the current time, with a time zone.
     """
     sections = [
-        (f"port[{number}]", "certificate" if port.certificate else "endpoint", port.credentials)
-        for number, port in enumerate(config.ports, 1)
+        (section, "certificate" if port.certificate else "endpoint", port.credentials)
+        for section, port in config.client_ports.items()
     ]
     for section, own, credentials in (*sections, ("web", "endpoint", config.web.credentials)):
         if credentials is None:
