@@ -18,6 +18,7 @@ from mtmount_twisted.dialects.content import lines_of
 from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat
 from mtmount_twisted.interfaces import ITelemetry, ITelemetryValue
 from mtmount_twisted.net.duplex import DuplexConnection, IncomingHalf
+from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.protocol import LineReader, SkippingReader
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.telemetry import SILENCE, ClockOffset, SilenceWatch
@@ -75,6 +76,8 @@ class TelemetryLink(DuplexConnection[bytes]):
     :param dialect: a dialect with telemetry.
     :raises ValueError: if `host` or `port` is out of range.
     """
+
+    connect_retry_interval = ConnectionPair.connect_retry_interval
 
     def __init__(self, host: str, port: int, dialect: Dialect, log: logging.Logger, reactor: Any) -> None:
         assert dialect.telemetry is not None  # the configuration allows no telemetry otherwise

@@ -19,6 +19,7 @@ from mtmount_twisted.net.protocol import (
     CLOSE_TIMEOUT,
     LineReader,
     LineWriter,
+    SkippingReader,
 )
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
@@ -248,6 +249,37 @@ class LineReaderTests(SynchronousTestCase):
         reader.connectionLost(Failure(reason))
         self.assertEqual((self.owner.events, self.owner.lines), (["connected", "lost"], []))
         self.assertIs(self.owner.reason, reason)
+
+
+class SkippingReaderTests(SynchronousTestCase):
+    """Lines of at most 5 bytes; those beyond are dropped."""
+
+    def read(self, data: bytes, terminator: bytes, size: int) -> tuple[list[bytes], list[bytes]]:
+        """The lines of data that comes in pieces of a size, and the starts of the dropped ones."""
+        owner, skipped = Owner(), list[bytes]()
+        reader = SkippingReader(owner, terminator, 5, skipped.append)
+        transport = StringTransport()
+        reader.makeConnection(transport)  # type: ignore[no-untyped-call]
+        for start in range(0, len(data), size):
+            reader.dataReceived(data[start : start + size])
+            self.assertLessEqual(len(reader.unfinished), 5 + len(terminator))
+        self.assertFalse(transport.disconnecting)
+        return owner.lines, skipped
+
+    def test_goes_on_behind(self) -> None:
+        """Whatever the pieces, the lines within the limit come, and each one beyond it is told once."""
+        for terminator in (b"\r\n", b"\n"):
+            lines = [b"12345", b"123456", b"", b"x" * 50, b"1\r", b"12345\r", b"y" * 9, b"z" * 9, b"end"]
+            data = b"".join(line + terminator for line in lines)
+            for size in (1, 2, 3, 5, 7, 8, 20, len(data)):
+                kept, skipped = self.read(data, terminator, size)
+                self.assertEqual(kept, [b"12345", b"", b"1\r", b"end"], (terminator, size))
+                self.assertEqual(len(skipped), 5, (terminator, size, skipped))
+
+    def test_without_end(self) -> None:
+        """Of a line that never ends, nothing is kept."""
+        kept, skipped = self.read(b"x" * 1000, b"\r\n", 10)
+        self.assertEqual((kept, skipped), ([], [b"x" * 10]))
 
 
 class LineWriterTests(SynchronousTestCase):
