@@ -92,6 +92,11 @@ class TelemetryLink(DuplexConnection[bytes]):
         super().__init__(TELEMETRY, host, port, log, carries=lines_of(dialect), reactor=reactor)
 
     @property
+    def why_not_connected(self) -> str:
+        """See `ConnectionPair`."""
+        return self.refusal or f"no telemetry server on {self._there} ({self._client.why_not.rstrip('.')})"
+
+    @property
     def silent(self) -> bool:
         """See `ITelemetry`."""
         return self._watch.silent

@@ -15,6 +15,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.enums import Source
+from mtmount_twisted.dialects.tma2022.sending import tai_now
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.testing import HOST, MemoryReactor
@@ -121,11 +122,16 @@ class BridgeTma2022Case(SynchronousTestCase):
             telemetry_port=0,
             heartbeat_timeout=self.heartbeat_timeout,
             ready=True,
+            tai=self.tai,
             log=QUIET,
             reactor=self.reactor,
         )
         simulator.startService()
         return simulator
+
+    def tai(self) -> float:
+        """The mount's clock: TAI seconds since the unix epoch."""
+        return tai_now()
 
     def join(self, port: int, source: Source = Source.CSC) -> CommanderEnd:
         """A new connection to a port of the bridge."""

@@ -1,0 +1,175 @@
+"""The telemetry of a tma2022 mount through the bridge: in memory, and with daemons."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import ClientFactory
+
+from mtmount_twisted import TelemetryClient
+from mtmount_twisted.config.loading import Config
+from mtmount_twisted.config.settings import Controller, TelemetryReaders
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2022 import commands
+from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, Topics
+from tests.support.bridges import TCP, PortEnd
+from tests.support.bridges_tma2022 import BridgeTma2022Case
+from tests.support.commanders import LOG
+from tests.support.folders import scratch_path
+from tests.support.programs import HOST, ProgramCase
+from tests.support.telemetry import TAI
+
+from .test_simulator_options import SERVING, TMA2022
+
+READERS = TelemetryReaders(name="readers", endpoint=TCP)
+SLOWEST = 6.0
+"""Longer than the longest period of a topic, in seconds."""
+
+
+class BridgeTelemetryTests(BridgeTma2022Case):
+    """A bridge with a ``[[telemetry]]`` before the simulated mount."""
+
+    def tai(self) -> float:
+        """The mount's clock goes with the reactor's, so that its topics come in the test's time."""
+        return TAI + self.reactor.seconds()
+
+    def start(self) -> None:
+        """Start the service, which connects to both ports of the mount."""
+        _, port = self.simulator.port_numbers()
+        controller: Any = self.config.controller
+        self.config = attrs.evolve(
+            self.config, controller=attrs.evolve(controller, telemetry_port=port), telemetry=(READERS,)
+        )
+        super().start()
+
+    def join_telemetry(self, number: int = -1) -> PortEnd:
+        """A new reader of a telemetry port: the last one that was opened."""
+        listening: Any = self.service.ports[number].getHost()
+        reader = PortEnd()
+        factory: Any = ClientFactory.forProtocol(lambda: reader)
+        self.reactor.connectTCP(HOST, listening.port, factory)
+        self.reactor.advance(0)
+        return reader
+
+    def topics(self, reader: PortEnd) -> list[Any]:
+        """The topics that came since the last call."""
+        return [tma2022.decode_telemetry(line) for line in reader.heard()]
+
+    def reload(self, config: Config) -> None:
+        """Let the service take over a configuration."""
+        reloaded = self.service.reload(config)
+        self.pass_time(1.5)
+        self.successResultOf(reloaded)
+
+    def test_all_topics(self) -> None:
+        """Readers receive every topic; the bridge knows the positions, with their ages."""
+        readers = [self.join_telemetry() for _ in range(2)]
+        self.pass_time(SLOWEST)
+        first, second = (self.topics(reader) for reader in readers)
+        self.assertEqual({type(topic) for topic in first}, set(Topics))
+        self.assertEqual(first, second)
+        telemetry = self.service.telemetry
+        assert telemetry is not None
+        value = telemetry.latest(Azimuth.topic_id)
+        assert value is not None
+        self.assertEqual(value.decoded(), [topic for topic in first if type(topic) is Azimuth][-1])
+        self.assertLess(value.age, 0.1)
+        self.assertEqual([port.readers for port in self.service.telemetry_ports], [2])
+
+    def test_beside_commands(self) -> None:
+        """A move through the bridge is seen in its telemetry."""
+        reader, csc = self.join_telemetry(), self.join_pair()
+        self.grant(csc)
+        csc.send(1, commands.AzimuthMove(position=5.0))
+        self.pass_time(SLOWEST)
+        last = [topic for topic in self.topics(reader) if type(topic) is Azimuth][-1]
+        self.assertEqual(last.demand_position, 5.0)
+
+    def test_lives_without_the_other(self) -> None:
+        """Telemetry goes on while the commands' link is lost, and commands while telemetry is."""
+        reader, csc = self.join_telemetry(), self.join_pair()
+        self.service.link.drop_connections()
+        self.pass_time(0.1)
+        self.topics(reader)
+        self.assertGreater(self.service.bridge.epoch, 0)
+        self.pass_time(0.2)
+        self.assertIn(Azimuth, map(type, self.topics(reader)))
+        self.pass_time(1)
+        telemetry = self.service.telemetry
+        assert telemetry is not None
+        self.simulator.telemetry.close_readers()
+        self.pass_time(0)
+        self.assertFalse(telemetry.connected)
+        csc = self.join_pair() if not csc.is_connected else csc
+        self.grant(csc)
+        self.pass_time(1)
+        self.assertTrue(telemetry.connected)
+        self.topics(reader)
+        self.pass_time(0.2)
+        self.assertIn(Azimuth, map(type, self.topics(reader)))
+
+    def test_reload(self) -> None:
+        """A reload opens and closes telemetry ports; the readers of one that stays notice nothing."""
+        reader = self.join_telemetry()
+        more = TelemetryReaders(name="more", endpoint=TCP)
+        self.reload(attrs.evolve(self.config, telemetry=(READERS, more)))
+        newcomer = self.join_telemetry()
+        self.pass_time(0.2)
+        for each in (reader, newcomer):
+            self.assertIn(Azimuth, map(type, self.topics(each)))
+        with self.assertLogs(LOG, logging.INFO) as caught:
+            self.reload(attrs.evolve(self.config, telemetry=(READERS,)))
+        self.assertIn(
+            "more/1: closed: it is not in the configuration any more",
+            [record.getMessage() for record in caught.records],
+        )
+        self.assertEqual([reader.is_connected, newcomer.is_connected], [True, False])
+        self.assertEqual([port.name for port in self.service.telemetry_ports], ["readers"])
+
+    def test_reload_with_another_dialect(self) -> None:
+        """A reload to another dialect, which needs a restart, opens no port that this mount can't serve."""
+        old = Controller(host=HOST, command_port=1)
+        self.service.config = attrs.evolve(self.config, controller=old)
+        self.reload(attrs.evolve(self.config, controller=old, telemetry=()))
+        self.assertEqual(self.service.telemetry_ports, [])
+        self.reload(self.config)
+        self.assertEqual([port.name for port in self.service.telemetry_ports], ["readers"])
+
+
+class DaemonTests(ProgramCase):
+    """The bridge and the simulator, each a process of its own."""
+
+    async def test_daemon(self) -> None:
+        """A program reads topics from a bridge; a second reader comes with SIGHUP; both daemons end well."""
+        simulator = self.twistd(
+            "-n", "mtmount-simulator", TMA2022, "--command-port", "0", "--telemetry-port", "0"
+        )
+        command_port, telemetry_port = (await simulator.line(SERVING)).groups()
+        ports = [self.free_port() for _ in range(2)]
+        sections = [
+            f'[[telemetry]]\nname = "t{port}"\nendpoint = "tcp:{port}:interface={HOST}"\n' for port in ports
+        ]
+        path: Path = scratch_path(self)
+        start = (
+            f'[controller]\nhost = "{HOST}"\ncommand_port = {command_port}\ndialect = "tma2022"\n'
+            f'telemetry_port = {telemetry_port}\n[[pair]]\nname = "csc"\ncommand_port = 0\n'
+        )
+        path.write_text(start + sections[0], encoding="utf-8")
+        bridge = self.twistd("-n", "mtmount-bridge", "--config", str(path))
+        await bridge.line(f"telemetry t{ports[0]} on tcp:{ports[0]}")
+        client = TelemetryClient("test", HOST, ports[0], LOG, topics=[Azimuth], reactor=reactor)
+        self.addCleanup(client.close)
+        await client.wait_connected(10)
+        self.assertIsInstance(await client.read(), Azimuth)
+        path.write_text(start + sections[1], encoding="utf-8")
+        bridge.transport.signalProcess("HUP")
+        await bridge.line(f"now serving .*telemetry t{ports[1]} on tcp:{ports[1]}")
+        reader = await self.observer(TCP4ClientEndpoint(reactor, HOST, ports[1]))
+        await reader.line(b'{"topicID":15,')
+        for program in (bridge, simulator):
+            await self.assert_ends(program)
