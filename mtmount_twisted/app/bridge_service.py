@@ -261,7 +261,7 @@ class BridgeService(Service):
     def _make_factory(self, port: ManyClients, shared: Shared) -> ClientFactory[Any]:
         if isinstance(port, PortCommanders):
             return PortFactory(port, shared)
-        assert self._fanout is not None  # `config.loading`: only before a mount with telemetry
+        assert self._fanout is not None  # `config.loading`: a mount that speaks this dialect has telemetry
         turns, terminator = self._turns.without_rights, self.bridge.dialect.terminator
         return TelemetryFactory(port, self._fanout, turns, terminator, self._log, self._reactor)
 
@@ -290,11 +290,7 @@ class BridgeService(Service):
         if config.web.endpoint == web.endpoint and config.web.credentials is not None:
             web = attrs.evolve(web, credentials=config.web.credentials)
         self.config = attrs.evolve(
-            self.config,
-            pairs=config.pairs,
-            ports=config.ports,
-            telemetry=config.telemetry if self._fanout is not None else (),  # or it is for another dialect
-            web=web,
+            self.config, pairs=config.pairs, ports=config.ports, telemetry=config.telemetry, web=web
         )
         wanted = self.config.client_ports.values()
         why = "it is not in the configuration any more"

@@ -166,8 +166,8 @@ class TelemetryLink(DuplexConnection[bytes]):
 
     def _silence_changed(self, silent: bool) -> None:
         if silent:
-            why = "" if self.connected else f": {self.why_not_connected}"
-            self.limited_log.warning("%s: no telemetry for %g s%s", self.name, SILENCE, why)
+            why = f"nothing from {self._there}" if self.connected else self.why_not_connected
+            self.limited_log.warning("%s: no telemetry for %g s: %s", self.name, SILENCE, why)
         else:
             self.limited_log.info("%s: telemetry from %s again", self.name, self._there)
 
