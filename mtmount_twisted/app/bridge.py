@@ -109,17 +109,18 @@ class Options(daemon.OneLineOptions):
     program = DAEMON
     synopsis = "[options]"
     longdesc = (
-        "Holds the connection pair to a telescope mount, shares it among commanders, and decides who has "
-        "command. A commander sends its commands to --listen at --command-port and listens for replies at "
-        "--reply-host and --reply-port. A configuration file sets up more commanders and all other settings "
+        "Holds the connections to a telescope mount, shares them among commanders, and decides who has "
+        "command. A commander sends its commands to --listen at --command-port. In the protocol tma2020 it "
+        "listens for replies at --reply-host and --reply-port. In tma2022 the same connection carries them. "
+        "A configuration file sets up more commanders and all other settings "
         "(docs/reference/configuration.rst)."
     )
     optParameters = [  # noqa: RUF012
         ["config", "f", None, "configuration file; the other options take precedence over it"],
         ["controller", "c", None, "HOST:PORT where the mount takes commands [default: a built-in simulator]"],
-        ["controller-reply-host", None, None, "address to listen on for the mount's replies "
+        ["controller-reply-host", None, None, "tma2020: address to listen on for the mount's replies "
          "[default: 127.0.0.1 if the controller is on this machine, else all addresses]"],
-        ["controller-reply-port", None, None, "port to listen on for the mount's replies "
+        ["controller-reply-port", None, None, "tma2020: port to listen on for the mount's replies "
          "[default: the controller's PORT + 1]"],
         ["controller-dialect", "d", None, "the mount's generation of the protocol: tma2020, or tma2022 "
          "[default: tma2020]"],
@@ -129,8 +130,8 @@ class Options(daemon.OneLineOptions):
          "tma2022, with power, oil and homing done [default: tma2020]"],
         ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
         ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
-        ["reply-host", None, None, "host where it listens for replies [default: 127.0.0.1]"],
-        ["reply-port", "r", None, "port where it listens for replies [default: command port + 1]"],
+        ["reply-host", None, None, "tma2020: host where it listens for replies [default: 127.0.0.1]"],
+        ["reply-port", "r", None, "tma2020: port where it listens for replies [default: command port + 1]"],
         ["journal", "j", None, "file of the journal, or 'none' [default: see docs/reference/journal.rst]"],
         ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
          "or 'none' [default: see docs/reference/web.rst]"],

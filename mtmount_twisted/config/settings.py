@@ -250,7 +250,8 @@ class PairCommander:
     allow: tuple[str, ...] = field(
         default=(),
         metadata={
-            "doc": "further addresses and networks that its commands may come from, besides the reply host",
+            "doc": "further addresses and networks that its commands may come from, besides the reply host; "
+            "in tma2022, besides this machine",
             "check": usable_network,
         },
     )
