@@ -4,3 +4,9 @@
 to its sockets. `daemon` holds the code that both daemons share. This folder may import every other folder; no
 other folder imports it.
 """
+
+import gc
+
+# The modules that `twistd` and this package have imported by now stay until the end. Without this, the import
+# of a daemon's other modules causes a full collection, which takes a twentieth of the start to look at them.
+gc.freeze()

@@ -19,7 +19,6 @@ from mtmount_twisted.config.settings import Controller
 from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.errors import PairClosedError
 from mtmount_twisted.net.pair import ConnectionPair
-from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.upstream.link import ControllerLink
 
 from . import daemon
@@ -49,6 +48,9 @@ def closed(reason: Failure) -> None:
 
 def _with_pair(program: str, log: logging.Logger) -> BuiltIn:
     """Return a simulator with two connections: each side needs the port on which the other one listens."""
+    # Imported here because only a bridge without a controller needs it.
+    from mtmount_twisted.simulator.service import SimulatorService
+
     simulator = SimulatorService(host=HOST, command_port=0, reply_port=0, log=log)
 
     def join(link: ControllerLink) -> Deferred[None]:

@@ -10,7 +10,6 @@ value for the protocol tma2020.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -266,8 +265,7 @@ class Ask(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deadlines:
+class Deadlines(Struct, frozen=True, kw_only=True):
     """The times in which a command must be answered, in seconds.
 
     :ivar ack: from sending a command to its Ack.
@@ -278,7 +276,7 @@ class Deadlines:
 
     ack: float
     done_margin: float
-    ack_of_code: Mapping[int, float] = field(default_factory=dict)
+    ack_of_code: Mapping[int, float] = {}
     unknown_timeout: float = 300.0
 
     def ack_of(self, code: int) -> float:
@@ -314,8 +312,7 @@ class TelemetryHeader(NamedTuple):
     timestamp: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TelemetryFormat:
+class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     """The telemetry of a mount: lines of numbered topics, on a connection of their own.
 
     :ivar port: the port of the telemetry server, unless a setting names another.
@@ -339,9 +336,10 @@ class TelemetryFormat:
     tai: Callable[[], float]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)  # each dialect has one value, which can be a key
-class Dialect:
+class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     """One generation of the protocol. A line is bytes without its terminator.
+
+    Each dialect has one value, which can be a key. A ``Struct`` is declared in a tenth of a dataclass's time.
 
     :ivar name: the name in the settings and in the journal.
     :ivar topology: the connections between a commander and the mount.

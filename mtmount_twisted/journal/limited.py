@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -47,8 +47,7 @@ REPORT_EVERY = 60.0
 """The shortest time between two events ``omitted`` of one port or session, in seconds."""
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """The rows that were not recorded: their number, and the bytes of their lines."""
 
     rows: int = 0
@@ -59,8 +58,7 @@ class _Tally:
         self.size += size
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(Struct):
     """A number of rows that may be recorded now; it grows at `ROW_RATE` (a token bucket).
 
     :ivar most: the largest number.
@@ -81,8 +79,7 @@ class _Bucket:
         return True
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(Struct):
     """The session of one client.
 
     :ivar burst: the rows of lines and steps that it may record.
@@ -94,8 +91,7 @@ class _Session:
     omitted: _Tally = field(default_factory=_Tally)
 
 
-@dataclass(slots=True)
-class _Port:
+class _Port(Struct):
     """All clients of one port.
 
     :ivar burst: the rows that they may record.

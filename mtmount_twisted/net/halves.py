@@ -20,9 +20,9 @@ import logging
 import random
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -171,8 +171,7 @@ class OnePeerFactory(Factory[LineReader]):
         return self.make_reader(addr)
 
 
-@dataclass(frozen=True)
-class HalfOptions:
+class HalfOptions(Struct, frozen=True):
     """The parameters that both halves of a pair have.
 
     :param name: name of the pair in the log.
@@ -185,8 +184,7 @@ class HalfOptions:
     owner: IPairOwner
 
 
-@dataclass(frozen=True)
-class ClientOptions(HalfOptions):
+class ClientOptions(HalfOptions, frozen=True):
     """The parameters of a client half.
 
     :param retry_interval: function that returns the time before the first retry, in seconds.
@@ -199,8 +197,7 @@ class ClientOptions(HalfOptions):
     unreachable_level: Callable[[], int] = lambda: logging.WARNING
 
 
-@dataclass(frozen=True)
-class ServerOptions(HalfOptions):
+class ServerOptions(HalfOptions, frozen=True):
     """The parameters of a server half.
 
     :param host: host to listen on; empty for all addresses.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT

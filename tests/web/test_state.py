@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock, patch
+
+from msgspec.structs import replace
 
 import mtmount_twisted
 from mtmount_twisted.bridge.last_values import KnownEntry
