@@ -479,19 +479,24 @@ def translate_answer(
     """
     header: dict[str, Any] = {"sequence_id": sequence_id, "source": source, "timestamp": timestamp}
     if answer.meaning is Meaning.ACKNOWLEDGED:
-        return old_replies.AckReply(**header, timeout_ms=0 if ack_only else _milliseconds(answer.timeout))
+        return old_replies.AckReply(**header, timeout_ms=milliseconds(answer.timeout, ack_only=ack_only))
     if answer.meaning is Meaning.SUCCEEDED:
         return old_replies.DoneReply(**header)
-    explanation = answer.explanation
+    return old_replies.NoAckReply(**header, explanation=explanation_of(answer))
+
+
+def milliseconds(timeout: float | None, *, ack_only: bool) -> int:
+    """Return the timeout for an Ack (ms) from the mount's (s, 0 or more); None if it is unknown."""
+    if ack_only:
+        return 0
+    return UNKNOWN_TIMEOUT_MS if timeout is None else round(min(timeout * 1000, LONGEST_TIMEOUT_MS))
+
+
+def explanation_of(answer: Outcome) -> str:
+    """Return the explanation for a NoAck. A superseded command names the later one as tma2020 does."""
     if answer.meaning is Meaning.SUPERSEDED:
-        explanation = _NAME.sub(_old_name, explanation)
-    return old_replies.NoAckReply(**header, explanation=_text(explanation))
-
-
-def _milliseconds(timeout: float | None) -> int:
-    if timeout is None:
-        return UNKNOWN_TIMEOUT_MS
-    return round(min(timeout * 1000, LONGEST_TIMEOUT_MS))
+        return _NAME.sub(_old_name, _text(answer.explanation))
+    return _text(answer.explanation)
 
 
 def _old_name(found: re.Match[str]) -> str:
