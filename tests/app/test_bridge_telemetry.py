@@ -8,22 +8,29 @@ from typing import Any
 
 import attrs
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import ClientFactory
+from twisted.trial.unittest import SkipTest, TestCase
 
 from mtmount_twisted import TelemetryClient
+from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import TelemetryReaders
+from mtmount_twisted.config.settings import Controller, TelemetryReaders
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, Topics
+from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from tests.support.bridges import TCP, PortEnd
 from tests.support.bridges_tma2022 import BridgeTma2022Case
+from tests.support.certificates import Authority
 from tests.support.commanders import LOG
-from tests.support.folders import scratch_path
+from tests.support.folders import scratch_folder, scratch_path
 from tests.support.programs import HOST, ProgramCase
+from tests.support.simulated_tma2022 import QUIET
 from tests.support.telemetry import TAI
+from tests.tcp.test_tls import LostOnes
 
+from .test_bridge_service import Collector
 from .test_simulator_options import SERVING, TMA2022
 
 READERS = TelemetryReaders(name="readers", endpoint=TCP)
@@ -166,3 +173,52 @@ class DaemonTests(ProgramCase):
         await reader.line(b'{"topicID":15,')
         for program in (bridge, simulator):
             await self.assert_ends(program)
+
+
+class CertifiedTests(TestCase):
+    """A telemetry port that asks for certificates, on sockets."""
+
+    async def test_certificate(self) -> None:
+        """A reader with a certificate of the authority receives telemetry; one without is refused."""
+        try:
+            from twisted.internet import ssl
+        except ImportError:
+            raise SkipTest("mtmount_twisted[tls] is not installed") from None
+        authority = Authority(scratch_folder(self))
+        simulator = SimulatorService(command_port=0, telemetry_port=0, log=QUIET)
+        simulator.startService()
+        self.addCleanup(simulator.stopService)
+        command_port, telemetry_port = simulator.port_numbers()
+        readers = TelemetryReaders(
+            name="readers",
+            endpoint=TCP,
+            certificate=str(authority.issue("bridge")),
+            client_ca=str(authority.ca),
+        )
+        controller = Controller(
+            host=HOST, command_port=command_port, dialect="tma2022", telemetry_port=telemetry_port
+        )
+        service = BridgeService(Config(controller=controller, telemetry=(readers,)), LOG)
+        service.startService()
+        self.addCleanup(service.stopService)
+        listening: Any = service.ports[0].getHost()
+
+        async def connect(own: Any) -> Any:
+            trust = ssl.Certificate.loadPEM(authority.ca.read_bytes())
+            options: Any = ssl.optionsForClientTLS(HOST, trustRoot=trust, clientCertificate=own)
+            endpoint = wrapClientTLS(options, TCP4ClientEndpoint(reactor, HOST, listening.port))
+            return await connectProtocol(endpoint, Collector())
+
+        lost_ones = LostOnes(self)
+        ann = await connect(ssl.PrivateCertificate.loadPEM(authority.issue("ann").read_bytes()))
+        await ann.lines(1)
+        self.assertTrue(ann.heard()[0].startswith(b'{"topicID":'))
+        with self.assertLogs(LOG, "WARNING") as logged:
+            stranger = await connect(None)
+            await stranger.lost
+            await lost_ones.next()
+        self.assertIn("readers: refused", logged.output[0])
+        self.assertEqual([port.readers for port in service.telemetry_ports], [1])
+        ann.transport.abortConnection()
+        await lost_ones.next()
+        self.assertEqual([port.readers for port in service.telemetry_ports], [0])
