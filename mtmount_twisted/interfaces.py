@@ -85,6 +85,10 @@ class IClient(Interface):
 
     name: str = Attribute("Name in the log and the journal; no other client has the same.")
     source: IntEnum = Attribute("The `Source` whose rules apply to the client.")
+    translator = Attribute(
+        "The `dialects.dialect.Translator` of a client that speaks another dialect than the controller; else "
+        "None."
+    )
     may_command: bool = Attribute("False for an observer.")
     name_lasts: bool = Attribute("True if a later client with this name is the same commander.")
     may_have_password: bool = Attribute(
@@ -100,7 +104,10 @@ class IClient(Interface):
     behind: int = Attribute("Backlog in bytes, without the bytes that the connection buffers.")
 
     def send(data: bytes) -> None:
-        """Send whole lines, terminators included. If the connection is lost or cut off, drop them."""
+        """Send whole lines in the client's dialect, terminators included.
+
+        If the connection is lost or cut off, drop them.
+        """
 
     def dismiss(why: str) -> None:
         """Close the client's connection because of an offence."""

@@ -98,7 +98,7 @@ ROOMS: dict[str, Room] = {
     ),
     # The value `Dialect` of each generation, and all of it under one name.
     "protocols": room(
-        "dialects.tma2020.dialect dialects.tma2022 dialects.translate dialects.translator",
+        "dialects.tma2020.dialect dialects.tma2022 dialects.translate dialects.translated",
         "errors wire dialect layout dialects codec",
     ),
     "records": room("records"),

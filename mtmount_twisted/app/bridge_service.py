@@ -240,9 +240,8 @@ class BridgeService(Service):
         self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named(config.dialect))
         self._turns = ReadTurns(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
-        self._topology = self.bridge.dialect.topology
         self.controller = self._find_controller()
-        make_link = _LINKS[self._topology]
+        make_link = _LINKS[self.bridge.dialect.topology]
         self.link = make_link(self.controller, self.bridge, self._log, self._reactor)
         telemetry = None if self.controller is None else self.controller.telemetry
         if telemetry is not None:
@@ -253,7 +252,8 @@ class BridgeService(Service):
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[ManyClients]) -> None:
         shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)
         for pair in pairs:
-            self._pairs[pair] = _COMMANDERS[self._topology](pair, shared)
+            dialect = self.bridge.dialect if pair.dialect is None else dialect_named(pair.dialect)
+            self._pairs[pair] = _COMMANDERS[dialect.topology](pair, shared)
         for port in ports:
             factory = self._make_factory(port, shared)
             self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)

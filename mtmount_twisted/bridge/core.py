@@ -33,6 +33,7 @@ from mtmount_twisted.dialects.dialect import (
     EventEnvelope,
     Recall,
     ReplyEnvelope,
+    Translator,
 )
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineError
@@ -47,7 +48,7 @@ from mtmount_twisted.records import ChangeRecord, LineRecord
 from .arbiter import CommandArbiter
 from .dispatcher import REASONS as REASONS
 from .dispatcher import CommandDispatcher
-from .effects import Dismiss, Effect, Log, Performer, SendUpstream, Timer
+from .effects import Continue, Dismiss, Effect, Log, Performer, SendUpstream, Timer
 from .event_bus import EventBus
 from .last_values import LastValueCache
 from .lease import Lease
@@ -124,7 +125,14 @@ class Bridge:
         self._recollection = Recollection(self._effects, dispatcher, self.known, dialect)
         self._repeats = Repeats(self._effects, bus, dialect)
         self.performer = Performer(
-            self._effects, clock, log, bus, self._send_upstream, self._timer_ended, self._send_failed
+            self._effects,
+            clock,
+            log,
+            bus,
+            self._send_upstream,
+            self._go_on,
+            self._timer_ended,
+            self._send_failed,
         )
 
     @property
@@ -287,7 +295,7 @@ class Bridge:
 
     def _command(self, client: IClient, line: bytes, header: CommandEnvelope | None = None) -> None:
         try:
-            header = header or self.dialect.read_command(line)
+            header = header or self.spoken_by(client).read_command(line)
         except LineError as error:
             self._publish_line(client.name, line, None, self._has_command(client))
             if self._registry.is_here(client):
@@ -301,7 +309,7 @@ class Bridge:
             self._arbiter.heard_heartbeat(client)
             return
         try:
-            wanted = self.dialect.read_wanted(line) if header.kind.is_ask else None
+            wanted = self.spoken_by(client).read_wanted(line) if header.kind.is_ask else None
         except LineError as error:
             self._publish_line(client.name, line, header, self._has_command(client))
             self._malformed(client, line, error)
@@ -326,6 +334,19 @@ class Bridge:
         else:
             self._arbiter.take(client, header)
 
+    def spoken_by(self, client: IClient) -> Dialect | Translator:
+        """Return the functions that read a client's lines: as the controller's, or translated."""
+        return client.translator or self.dialect
+
+    def _go_on(self, effect: Continue) -> None:
+        """Dispatch the next part of a command: its sender need not be here any more."""
+        client, header = effect.client, effect.header
+        why = self._why_not(client, header, defers=False)
+        if why:
+            self._dispatcher.refuse(client, header, why, effect.session_id)
+        else:
+            self._arbiter.take(client, header, session_id=effect.session_id)
+
     @property
     def stops(self) -> int:
         """The number of accepted stops; the front end compares it for a command that it held back."""
@@ -336,7 +357,7 @@ class Bridge:
 
         :param read: the line's envelope if the front end has read it, so that it is not read again.
         """
-        whole, header = (read, read) if read is not None else self._read(line)
+        whole, header = (read, read) if read is not None else self._read(client, line)
         if header is None or header.kind.is_ask or header.kind.is_stop or header.kind.is_heartbeat:
             self._command(client, line, whole)
         elif self._registry.is_here(client):
@@ -368,7 +389,7 @@ class Bridge:
         text = "%s: dropped %d commands: the reply connection is not up"
         self._effects.append(Log(logging.WARNING, text, (client.name, len(lines)), burst=A_FEW))
         for line in lines:
-            whole, header = self._read(line)
+            whole, header = self._read(client, line)
             self._publish_line(client.name, line, whole, False)
             if header is not None:
                 why = "not sent: its connection for replies is not up"
@@ -377,7 +398,7 @@ class Bridge:
 
     def _malformed(self, client: IClient, line: bytes, error: LineError) -> None:
         """Close a connection that sent a malformed line; if the line names a command, refuse the command."""
-        header = self.dialect.read_to_refuse(line)
+        header = self.spoken_by(client).read_to_refuse(line)
         if header is None:
             self.counts["malformed"] += 1
             self._publish_change("malformed", client.name, error.reason, self._has_command(client))
@@ -405,6 +426,8 @@ class Bridge:
                 return f"refused: {self.lease.describe()}"
             if self._dispatcher.link is None:
                 return "not sent: the controller is not connected"
+        if kind.refusal:
+            return kind.refusal
         if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if kind.is_stop or kind.is_ask else 0):
             return f"busy: {client.in_flight} commands of {client.name} are in flight"
         return ""
@@ -573,10 +596,11 @@ class Bridge:
     def _become(self, after: _State) -> None:
         self._state = next_state(_STATES, self._state, after)
 
-    def _read(self, line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
+    def _read(self, client: IClient, line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
         """Return the header of a command, None if malformed, and the header as far as a refusal needs it."""
+        spoken = self.spoken_by(client)
         try:
-            header = self.dialect.read_command(line)
+            header = spoken.read_command(line)
         except LineError:
-            return None, self.dialect.read_to_refuse(line)
+            return None, spoken.read_to_refuse(line)
         return header, header

@@ -53,6 +53,7 @@ class _Own:
     name = "bridge"
     address = ""
     behind = 0
+    translator = None
     may_command = may_have_command = may_have_password = name_lasts = False
 
     def __init__(self, source: Source) -> None:

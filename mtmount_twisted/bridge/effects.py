@@ -20,6 +20,7 @@ from typing import TypeVar, cast
 from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from mtmount_twisted.dialects.dialect import CommandEnvelope
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -64,6 +65,17 @@ class SendUpstream(Struct, gc=False):
     data: bytes
 
 
+class Continue(Struct, gc=False):
+    """Dispatch the next part of a client's command that the translation has made two of.
+
+    :ivar session_id: the session of the command; None for the present one.
+    """
+
+    client: IClient
+    header: CommandEnvelope
+    session_id: int | None
+
+
 class Dismiss(Struct, gc=False):
     """Close the connection of a client because of an offence."""
 
@@ -96,7 +108,9 @@ class Log(Struct, gc=False):
     burst: int = 0
 
 
-Effect = Record | SendToClient | SendToClients | SendUpstream | Dismiss | SetTimer | CancelTimer | Log
+Effect = (
+    Record | SendToClient | SendToClients | SendUpstream | Continue | Dismiss | SetTimer | CancelTimer | Log
+)
 
 E = TypeVar("E")
 
@@ -108,6 +122,7 @@ class Performer:
     :param clock: an ``IReactorTime`` with monotonic `seconds`.
     :param bus: publishes the records.
     :param send_upstream: performs a `SendUpstream`.
+    :param go_on: performs a `Continue`.
     :param timer_ended: called with each timer that ends.
     :param send_failed: called with a client whose `send` raised, and the reason to cut it off.
     :ivar table: the function that performs an effect, by the type of the effect.
@@ -121,6 +136,7 @@ class Performer:
         log: logging.Logger,
         bus: EventBus,
         send_upstream: Callable[[SendUpstream], None],
+        go_on: Callable[[Continue], None],
         timer_ended: Callable[[Timer], None],
         send_failed: Callable[[IClient, str], None],
     ) -> None:
@@ -137,6 +153,7 @@ class Performer:
         for kind in (LineRecord, CommandRecord, ChangeRecord):
             self.table[kind] = cast(Callable[[Effect], None], bus.publish)
         self._performs(SendUpstream, send_upstream)
+        self._performs(Continue, go_on)
         self._performs(SendToClient, self._send_to_client)
         self._performs(SendToClients, self._send_to_clients)
         self._performs(Dismiss, self._dismiss)

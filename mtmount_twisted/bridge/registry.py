@@ -16,15 +16,15 @@ sends the replies with it.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
-from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope
+from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope, Translator
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.journal.schema import EVERYONE, OBSERVERS
 from mtmount_twisted.records import LineRecord
 
-from .effects import Effect, SendToClient, SendToClients
+from .effects import Continue, Effect, SendToClient, SendToClients
 from .event_bus import EventBus
 
 MAX_PIECE = 64 * 1024
@@ -49,6 +49,14 @@ class _Session:
     told_commander: int | None = None
 
 
+@dataclass(slots=True, eq=False)
+class _Audience:
+    """The clients that receive the same bytes: those of one dialect."""
+
+    commanders: dict[str, IClient] = field(default_factory=dict)
+    observers: dict[str, IClient] = field(default_factory=dict)
+
+
 class ClientRegistry:
     """The clients that are connected.
 
@@ -64,7 +72,7 @@ class ClientRegistry:
         self._effects = effects
         self._bus = bus
         self._terminator = terminator
-        self._commanders: dict[str, IClient] = {}
+        self._audiences: dict[Translator | None, _Audience] = {None: _Audience()}
         self._observers: dict[str, IClient] = {}
         self._sessions: dict[str, _Session] = {}
         self._numbers = count(1)
@@ -74,12 +82,18 @@ class ClientRegistry:
         self.deliver_gathered()  # a new client receives only later lines
         self.clients[client.name] = client
         self._sessions[client.name] = _Session(client, next(self._numbers))
-        (self._commanders if client.may_command else self._observers)[client.name] = client
+        audience = self._audiences.setdefault(client.translator, _Audience())
+        (audience.commanders if client.may_command else audience.observers)[client.name] = client
+        if not client.may_command:
+            self._observers[client.name] = client
 
     def leave(self, client: IClient) -> None:
         """Remove a client. If it is not registered, do nothing."""
-        for table in (self.clients, self._sessions, self._commanders, self._observers):
+        for table in (self.clients, self._sessions, self._observers):
             table.pop(client.name, None)
+        for audience in self._audiences.values():
+            audience.commanders.pop(client.name, None)
+            audience.observers.pop(client.name, None)
 
     def is_here(self, client: IClient) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
@@ -134,16 +148,37 @@ class ClientRegistry:
         if privileged is None:
             privileged = client.may_command
         session = self._sessions.get(client.name)
-        if (
+        is_here = (
             session is not None
             and session.client is client
             and (session_id is None or session_id == session.session_id)
-        ):
+        )
+        if client.translator is not None:
+            self._tell_translated(client, client.translator, header, answer, session_id, privileged, is_here)
+        elif is_here:
             self._effects.append(SendToClient(client, line + self._terminator))
             self._publish(client.name, line, answer.code, header.sequence_id, privileged)
         if self._observers and client.may_command:
             self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
             self.gathered.append(line)
+
+    def _tell_translated(
+        self,
+        client: IClient,
+        translator: Translator,
+        header: CommandEnvelope,
+        answer: ReplyEnvelope,
+        session_id: int | None,
+        privileged: bool,
+        is_here: bool,
+    ) -> None:
+        """Send a reply in the dialect of its client, and go on with a command that became two."""
+        answered = translator.answered(header, answer)
+        for line in answered.lines if is_here else ():
+            self._effects.append(SendToClient(client, line + translator.dialect.terminator))
+            self._publish(client.name, line, answer.code, header.sequence_id, privileged)
+        if answered.then is not None:
+            self._effects.append(Continue(client, answered.then, session_id))
 
     def _publish(
         self, peer: str, line: bytes, code: int, sequence_id: int | None, privileged: bool = True
@@ -163,7 +198,7 @@ class ClientRegistry:
         for event in events if recorded else ():
             self._publish(client.name, event.line, event.code, None)
         lines = _lines(events, with_passwords=client.may_have_password)
-        for piece in _pieces(lines, self._terminator):
+        for piece in self._pieces(client.translator, lines):
             self._effects.append(SendToClient(client, piece))
 
     def tell_all(self, events: list[EventEnvelope], unrecorded: Container[int] = ()) -> None:
@@ -176,12 +211,14 @@ class ClientRegistry:
                 if place not in unrecorded:
                     self._publish(EVERYONE, event.line, event.code, None)
             lines = _lines(events)
-            commanders = list(self._commanders.values())
-            if any(event.unmasked is not None for event in events):
-                trusted = [client for client in commanders if client.may_have_password]
-                self._send_all(trusted, _lines(events, with_passwords=True))
-                commanders = [client for client in commanders if not client.may_have_password]
-            self._send_all(commanders, lines)
+            has_password = any(event.unmasked is not None for event in events)
+            for translator, audience in self._audiences.items():
+                commanders = list(audience.commanders.values())
+                if has_password:
+                    trusted = [client for client in commanders if client.may_have_password]
+                    self._send_all(translator, trusted, _lines(events, with_passwords=True))
+                    commanders = [client for client in commanders if not client.may_have_password]
+                self._send_all(translator, commanders, lines)
             if self._observers:
                 self.gathered += lines
 
@@ -189,11 +226,24 @@ class ClientRegistry:
         """Send observers the gathered lines, in as few pieces as possible."""
         if self.gathered:
             lines, self.gathered = self.gathered, []
-            self._send_all(list(self._observers.values()), lines)
+            for translator, audience in self._audiences.items():
+                self._send_all(translator, list(audience.observers.values()), lines)
 
-    def _send_all(self, clients: list[IClient], lines: list[bytes]) -> None:
-        for piece in _pieces(lines, self._terminator) if clients else ():
+    def _send_all(self, translator: Translator | None, clients: list[IClient], lines: list[bytes]) -> None:
+        for piece in self._pieces(translator, lines) if clients else ():
             self._effects.append(SendToClients(clients, piece))
+
+    def _pieces(self, translator: Translator | None, lines: list[bytes]) -> Iterator[bytes]:
+        """Yield lines in the dialect of their receivers."""
+        if translator is None:
+            return _joined(lines, self._terminator)
+        translated: list[bytes] = []
+        for line, dropped in map(translator.event, lines):
+            if line is None:
+                self._bus.counts[f"untranslated {dropped}"] += 1
+            else:
+                translated.append(line)
+        return _joined(translated, translator.dialect.terminator)
 
 
 def _lines(events: list[EventEnvelope], with_passwords: bool = False) -> list[bytes]:
@@ -201,7 +251,7 @@ def _lines(events: list[EventEnvelope], with_passwords: bool = False) -> list[by
     return [event.unmasked if with_passwords and event.unmasked else event.line for event in events]
 
 
-def _pieces(lines: list[bytes], terminator: bytes) -> Iterator[bytes]:
+def _joined(lines: list[bytes], terminator: bytes) -> Iterator[bytes]:
     """Yield the lines with their terminators, joined up to `MAX_PIECE` bytes."""
     start = size = 0
     for index, line in enumerate(lines):

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from attrs import evolve, field, frozen
 
-from mtmount_twisted.dialects.dialect import Dialect, DialectName, Topology, dialect_named
+from mtmount_twisted.dialects.dialect import TRANSLATION, Dialect, DialectName, Topology, dialect_named
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from mtmount_twisted.hosts import canonical
@@ -149,6 +149,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     problems += _same_names(entries)
     dialect = dialect_named(_dialect(tables))
     problems += _reply_places(dialect, entries)
+    problems += _no_translation(dialect, entries)
     problems += _no_telemetry(dialect, entries)
     problems += islice(
         clashes([place for entry in entries for place in _places(entry, dialect)]), MOST_PROBLEMS
@@ -190,14 +191,16 @@ def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
 
     In the latter case the values lose the port, so that it is compared with no other.
     """
-    is_pair = dialect.topology is Topology.PAIR
     for entry in entries:
         if entry.section not in _REPLY_KEYS:
             continue
-        if not is_pair:
+        spoken = dialect
+        if entry.section == "pair" and entry.values.get("dialect") is not None:
+            spoken = dialect_named(entry.values["dialect"])
+        if spoken.topology is not Topology.PAIR:
             entry.values["reply_port"] = None
             yield from (
-                f"{entry.path}.{key}: replies of {dialect.name} come on the connection of the commands: "
+                f"{entry.path}.{key}: replies of {spoken.name} come on the connection of the commands: "
                 "remove this key"
                 for key in _REPLY_KEYS[entry.section]
                 if key in entry.given
@@ -205,6 +208,17 @@ def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
         elif entry.values.get("reply_port", 0) is None:
             port = entry.values["command_port"]
             yield f"{entry.path}.reply_port: there is no port one above {port}; name one"
+
+
+def _no_translation(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
+    """Report a dialect of clients that the bridge can't translate to the controller's."""
+    for entry in entries:
+        spoken = entry.values.get("dialect") if entry.section in ("pair", "port") else None
+        if spoken not in (None, dialect.name) and (spoken, dialect.name) != TRANSLATION:
+            yield (
+                f"{entry.path}.dialect: {spoken!r} can't be translated for a controller that speaks "
+                f"{dialect.name}: leave this key out, or set controller.dialect to {spoken!r}"
+            )
 
 
 def _no_telemetry(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:

@@ -121,6 +121,12 @@ CLIENT_CA = {
 }
 INSECURE = {"doc": "accept clients from other machines without a list of addresses and without certificates"}
 SOURCE = {"doc": "commanding source; the protocol's rules for that source apply to it"}
+CLIENT_DIALECT = {
+    "doc": "protocol of its clients; before a mount that speaks tma2022 the bridge also serves clients that "
+    "speak tma2020, and translates",
+    "default_words": "`controller.dialect`",
+    "example": "tma2020",
+}
 
 
 @frozen(kw_only=True)
@@ -219,6 +225,7 @@ class PairCommander:
 
     name: str = field(metadata=COMMANDER_NAME)
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
+    dialect: DialectName | None = field(default=None, metadata=CLIENT_DIALECT)
     listen: str = field(
         default="127.0.0.1",
         metadata={
@@ -269,6 +276,7 @@ class PortCommanders:
     name: str = field(metadata={"example": "watchers", **COMMANDER_NAME})
     endpoint: str = field(metadata={"example": "tcp:30100:interface=127.0.0.1", **ENDPOINT})
     source: CommandingSource = field(default="CSC", metadata=SOURCE)
+    dialect: DialectName | None = field(default=None, metadata=CLIENT_DIALECT)
     role: Literal["observer", "commander"] = field(
         default="observer",
         metadata={

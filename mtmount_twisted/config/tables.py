@@ -150,7 +150,7 @@ def _kind(hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return tuple
     [kind] = set(get_args(hint) or (hint,)) - {type(None)}
-    return kind
+    return kind if kind is hint else _kind(kind)
 
 
 class Entry(NamedTuple):

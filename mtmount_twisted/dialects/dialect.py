@@ -68,6 +68,8 @@ class CommandKind(Struct, frozen=True, gc=False):
     :ivar is_heartbeat: True for the sign of life of the holder of command, which gets no answer.
     :ivar ack_only: True if an Ack is the whole answer: no end follows.
     :ivar needs_command: True if the mount accepts the command from the holder of command only.
+    :ivar refusal: the explanation, with one of the bridge's beginnings, why the command can't be translated
+        for the controller; empty if it can.
     :ivar recalls: what the command asks for, if that is all that it does; every commander may send it.
     :ivar changes: what the command changes so that an earlier answer holds no longer.
     """
@@ -81,6 +83,7 @@ class CommandKind(Struct, frozen=True, gc=False):
     is_heartbeat: bool = False
     ack_only: bool = False
     needs_command: bool = True
+    refusal: str = ""
     recalls: Recall | None = None
     changes: Recall | None = None
 
@@ -471,6 +474,73 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     alarm_codes: Mapping[Severity, int]
     subsystems: Mapping[int, str]
     telemetry: TelemetryFormat | None
+
+
+class Answered(NamedTuple):
+    """What follows from an answer to a translated command.
+
+    :ivar lines: the lines for the commander, without terminators.
+    :ivar then: the command that follows for the controller: the next part of one that became two; or None.
+    """
+
+    lines: tuple[bytes, ...] = ()
+    then: CommandEnvelope | None = None
+
+
+class TranslatedEvent(NamedTuple):
+    """A line of the controller to all clients, as a client of another dialect receives it.
+
+    :ivar line: the line, without terminator; None if the client's dialect has no place for it.
+    :ivar dropped: the kind of a line that is dropped, such as ``POWER_STATE``.
+    """
+
+    line: bytes | None
+    dropped: str = ""
+
+
+class Translator(Struct, frozen=True, kw_only=True, eq=False):
+    """The translation between a client that speaks one dialect and a controller that speaks another.
+
+    There is one value for each two dialects, which can be a key. Its functions take and return the client's
+    lines, and the envelopes of the controller's dialect.
+
+    :ivar dialect: the client's dialect.
+    :ivar read_command: return the envelope of a client's command as the controller receives it. Its facts say
+        whether the client's own command stops, needs command, or gets only an Ack, and whether the
+        translation is refused. It raises `errors.LineError` as `Dialect.read_command` does.
+    :ivar read_to_refuse: as in `Dialect`.
+    :ivar read_wanted: as in `Dialect`.
+    :ivar answered: return what follows from an answer of the controller, or of the bridge, to a command with
+        this envelope.
+    :ivar event: return a line of the controller to all clients as the client receives it.
+    """
+
+    dialect: Dialect
+    read_command: Callable[[bytes], CommandEnvelope]
+    read_to_refuse: Callable[[bytes], CommandEnvelope | None]
+    read_wanted: Callable[[bytes], Commander]
+    answered: Callable[[CommandEnvelope, ReplyEnvelope], Answered]
+    event: Callable[[bytes], TranslatedEvent]
+
+
+def translator_between(client: DialectName, controller: DialectName) -> Translator | None:
+    """Return the translation between a client's dialect and the controller's; None if they are the same.
+
+    :raises ValueError: if there is no translation.
+    """
+    if client == controller:
+        return None
+    if (client, controller) != TRANSLATION:
+        raise ValueError(
+            f"no translation between a client that speaks {client} and a {controller} controller"
+        )
+    translator: Translator = import_module(f"{__package__}.translated").TRANSLATOR
+    return translator
+
+
+TRANSLATION: tuple[DialectName, DialectName] = ("tma2020", "tma2022")
+"""The dialects of the client and of the controller between which there is a translation. The other direction
+has no use: no mount speaks tma2020 any more."""
 
 
 def dialect_named(name: DialectName) -> Dialect:

@@ -25,7 +25,6 @@ from mtmount_twisted.errors import LineError, UnknownCodeError
 from mtmount_twisted.wire.fields import read_timestamp
 
 from .dialect import Meaning, Outcome
-from .joined import Half
 from .sources import Source as OldSource
 from .tma2020 import commands as old
 from .tma2020 import replies as old_replies
@@ -62,16 +61,10 @@ class Refusal(NamedTuple):
 class Translated(NamedTuple):
     """A command as the mount receives it.
 
-    :ivar halves: one command, or two, whose answers `joined.Joined` joins.
+    :ivar commands: one command, or two, of which the second needs the success of the first.
     """
 
-    halves: tuple[Half, ...]
-
-    @property
-    def commands(self) -> tuple[new.Command, ...]:
-        """The commands for the mount, in the order of sending."""
-        commands: tuple[Any, ...] = tuple(half.command for half in self.halves)
-        return commands
+    commands: tuple[new.Command, ...]
 
 
 Translation = Translated | Refusal
@@ -103,7 +96,7 @@ def _header(command: old.Command) -> dict[str, Any]:
 
 
 def _one(command: new.Command) -> Translated:
-    return Translated((Half(command),))
+    return Translated((command,))
 
 
 def _copier(becomes: type[C]) -> Callable[[old.Command], C]:
@@ -138,7 +131,7 @@ def _oil(becomes: type[new.Command], *, auto: bool) -> Row:
 
     def make(command: old.Command) -> Translated:
         set_mode = new.OilSupplySystemSetMode(**_header(command), auto=auto)
-        return Translated((Half(set_mode), Half(power(command), waits=True)))
+        return Translated((set_mode, power(command)))
 
     how = f"``OilSupplySystemSetMode`` with ``auto`` = {auto:d} first, and this one after its success"
     return Row((becomes,), make, how)
@@ -512,7 +505,7 @@ def translate_reply(
     :param command: the commander's command that a reply answers. Without it, a reply is dropped.
     """
     outcome = outcome_of(reply)
-    timestamp = _utc(reply)
+    timestamp = utc_of(reply)
     if outcome is not None and command is not None:
         id_and_source = command.sequence_id, command.source
         return translate_answer(outcome, *id_and_source, ack_only=command.ack_only, timestamp=timestamp)
@@ -540,7 +533,7 @@ def _alarm(reply: new_replies.WarningReply | new_replies.ErrorReply) -> dict[str
 
 
 def _kind(reply: new_replies.Reply) -> str:
-    kind = _REPLY_NAMES.get(reply.id) or f"id {reply.id}"
+    kind = _REPLY_NAMES.get(reply.id) or "UNKNOWN"
     return f"{kind} of {reply.axis.name}" if isinstance(reply, new_replies.InPositionReply) else kind
 
 
@@ -553,7 +546,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _OPERATION_MANAGER = (new_replies.StateInfoReply, new_replies.VersionInfoReply)
 
 
-def _utc(reply: new_replies.Reply) -> datetime:
+def utc_of(reply: new_replies.Reply) -> datetime:
     """Return the time of a reply; 1970 if a timestamp can't hold it.
 
     The PXI's clock and the Operation Manager's count no leap seconds (protocol-tma2022.rst, "Replies, events

@@ -266,8 +266,8 @@ class StoryTests(SynchronousTestCase):
         self.send(cooling)
         self.assertEqual(
             self.mount.result(cooling).explanation,
-            "OilSupplySystemSetMode succeeded; OilSupplySystemPowerCooling was rejected: "
-            "RuntimeError('Circulation pump must be off')",
+            "RuntimeError('Circulation pump must be off') "
+            "(OilSupplySystemSetMode succeeded; OilSupplySystemPowerCooling was rejected)",
         )
         off = old.OilSupplySystemPower(sequence_id=4, on=False)
         self.send(off)

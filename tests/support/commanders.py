@@ -12,6 +12,7 @@ from zope.interface import implementer
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.dialect import Translator
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
@@ -67,6 +68,7 @@ class RecordingClient:
 
     behind = 0
     address = ""
+    translator: Translator | None = None
 
     def __init__(self, bridge: Bridge, name: str, source: Source, may_command: bool = True) -> None:
         self.name = name

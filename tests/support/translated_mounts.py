@@ -14,20 +14,14 @@ from typing import Any, NamedTuple
 from twisted.internet.task import Clock
 
 from mtmount_twisted.dialects import tma2022
-from mtmount_twisted.dialects.joined import Joined, Step
+from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope
 from mtmount_twisted.dialects.tma2020 import commands as old
 from mtmount_twisted.dialects.tma2020 import replies
 from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.dialects.tma2020.enums import Commander, Source
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.enums import Source as NewSource
-from mtmount_twisted.dialects.tma2022.outcomes import outcome_of
-from mtmount_twisted.dialects.translate import (
-    Dropped,
-    Refusal,
-    translate_answer,
-    translate_line,
-    translate_reply,
-)
+from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.simulator.mount import SimulatedMount as OldMount
 from mtmount_twisted.simulator.tma2022.mount import SimulatedMount as NewMount
 
@@ -134,7 +128,7 @@ class Plain(Seen):
 
 
 class Translating(Seen):
-    """The mount of tma2022 behind the translation, as the bridge is to use it.
+    """The mount of tma2022 behind the translation, as the bridge uses it.
 
     :ivar dropped: the number of dropped replies of each kind.
     :ivar lines: the mount's commands in the order of sending.
@@ -146,7 +140,7 @@ class Translating(Seen):
         self.lines: list[tma2022.commands.Command] = []
         self._said: list[bytes] = []
         self._is_reading = False
-        self._joined: dict[int, tuple[old.Command, Joined, int]] = {}
+        self._sent_headers: dict[int, CommandEnvelope] = {}
         self.mount = NewMount(
             self.clock,
             self._heard,
@@ -158,29 +152,25 @@ class Translating(Seen):
         )
 
     def _receive(self, line: bytes) -> None:
-        command = decode_command(line)
-        translation = translate_line(line)
-        if isinstance(translation, Refusal):
-            refusal = f"refused: {translation.reason}"
-            self.said(
-                replies.NoAckReply(
-                    sequence_id=command.sequence_id, source=command.source, explanation=refusal
-                )
-            )
+        header = TRANSLATOR.read_command(line)
+        if header.kind.refusal:
+            self._answered(header, DIALECT.refused(header.kind.refusal))
         else:
-            joined = Joined(translation.halves)
-            self._take(command, joined, joined.begin())
+            self._send(header)
 
-    def _take(self, command: old.Command, joined: Joined, step: Step) -> None:
-        for answer in step.answers:
-            self.said(translate_answer(answer, command.sequence_id, command.source))
-        for number, each in step.send:
-            made: Any = each
-            key = len(self.lines) + 1
-            self._joined[key] = command, joined, number
-            self.lines.append(made)
-            written = made.replaced(sequence_id=key).encode().removesuffix(b"\r\n")
-            self.mount.receive(tma2022.decode_command(written))
+    def _send(self, header: CommandEnvelope) -> None:
+        key = len(self.lines) + 1
+        command = tma2022.decode_command(header.rewritten(key, header.source))
+        self._sent_headers[key] = header
+        self.lines.append(command)
+        self.mount.receive(command)
+
+    def _answered(self, header: CommandEnvelope, answer: ReplyEnvelope) -> None:
+        lines, then = TRANSLATOR.answered(header, answer)
+        for line in lines:
+            self.said(decode_reply(line))
+        if then is not None:
+            self._send(then)
 
     def _heard(self, reply: tma2022.replies.Reply) -> None:
         self._said.append(reply.encode().removesuffix(b"\r\n"))
@@ -192,23 +182,15 @@ class Translating(Seen):
         self._is_reading = False
         said, self._said = self._said, []
         for line in said:
-            reply = tma2022.decode_reply(line)
-            outcome = outcome_of(reply)
-            if outcome is None:
-                event = translate_reply(reply)
-                if isinstance(event, Dropped):
-                    self.dropped[event.kind] += 1
-                else:
-                    self.said(event)
+            reply = DIALECT.read_reply(line)
+            if not isinstance(reply, EventEnvelope):
+                self._answered(self._sent_headers[reply.sequence_id], reply)
                 continue
-            command, joined, number = self._joined[outcome.sequence_id]
-            if command.ack_only:
-                answer = translate_reply(reply, command)
-                assert not isinstance(answer, Dropped)
-                self.said(answer)
+            translated, dropped = TRANSLATOR.event(line)
+            if translated is None:
+                self.dropped[dropped] += 1
             else:
-                step = joined.answered(number, outcome)
-                self._take(command, joined, step)
+                self.said(decode_reply(translated))
 
 
 def _at_first(result: Result) -> Result:

@@ -200,7 +200,7 @@ class CommandQueue:
 
     def _read(self, line: bytes) -> CommandEnvelope | None:
         with suppress(LineError):
-            return self._bridge.dialect.read_command(line)
+            return self._bridge.spoken_by(self._client).read_command(line)
         return None
 
     def _dispatch_stops(self) -> None:

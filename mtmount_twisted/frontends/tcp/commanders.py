@@ -21,6 +21,7 @@ from zope.interface import implementer
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.config.settings import ClientLimits, PairCommander
 from mtmount_twisted.dialects.content import lines_of
+from mtmount_twisted.dialects.dialect import Dialect, DialectName, Translator, translator_between
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
@@ -89,6 +90,15 @@ class Shared:
     log: logging.Logger
     reactor: IReactorTime
 
+    def translator_for(self, dialect: DialectName | None) -> Translator | None:
+        """Return the translation for a client that speaks a dialect; None for the controller's dialect."""
+        controller = self.bridge.dialect.name
+        return translator_between(dialect or controller, controller)
+
+    def dialect_of(self, client: IClient) -> Dialect:
+        """Return the dialect that a client speaks."""
+        return self.bridge.dialect if client.translator is None else client.translator.dialect
+
     def send_buffer(self, cut_off: Callable[[str], None]) -> SendBuffer:
         """Return the buffer of a client, for which `cut_off` is called when the client is a slow consumer."""
         limits = self.limits
@@ -117,6 +127,7 @@ class PairClient(PairedSession):
         self.allowed = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
         self._bridge = shared.bridge
+        self.translator = shared.translator_for(settings.dialect)
         self._turns = shared.turns.without_rights
         self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command, shared.reactor)
         self._held: list[bytes] = []
@@ -242,7 +253,7 @@ class OneWayPairClient(PairClient):
             settings.listen,
             settings.command_port,
             shared.log,
-            carries=lines_of(shared.bridge.dialect),
+            carries=lines_of(shared.dialect_of(self)),
             reactor=shared.reactor,
             send_buffer=self._send_buffer,
         )
@@ -267,7 +278,7 @@ class DuplexPairClient(PairClient, DuplexSession):
             settings.command_port,
             shared.log,
             listen=True,
-            carries=lines_of(shared.bridge.dialect),
+            carries=lines_of(shared.dialect_of(self)),
             reactor=shared.reactor,
             send_buffer=self._send_buffer,
         )

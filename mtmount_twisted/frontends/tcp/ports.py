@@ -75,6 +75,7 @@ class PortClient:
         self.may_have_password = self.may_command and settings.client_ca is not None
         self.in_flight = 0
         self._bridge = shared.bridge
+        self.translator = port.translator
         self._turns = shared.turns.without_rights
         self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command, shared.reactor)
         self._log = shared.log
@@ -244,13 +245,16 @@ class PortFactory(ClientFactory[PortClient]):
     """Factory that makes a `PortClient` of each admitted connection to a ``[[port]]``.
 
     :ivar shared: the parts that all clients of the bridge share.
+    :ivar translator: the translation for its clients; None if they speak the controller's dialect.
     """
 
     settings: PortCommanders
 
     def __init__(self, settings: PortCommanders, shared: Shared) -> None:
+        self.translator = shared.translator_for(settings.dialect)
+        speaks = shared.bridge.dialect if self.translator is None else self.translator.dialect
         most = MostClients(settings.max_clients, "max_clients")
-        super().__init__(settings, most, shared.bridge.dialect.terminator, shared.log, shared.reactor)
+        super().__init__(settings, most, speaks.terminator, shared.log, shared.reactor)
         self.shared = shared
 
     def make_client(self, name: str, name_lasts: bool = False) -> PortClient:

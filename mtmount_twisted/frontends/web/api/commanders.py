@@ -116,6 +116,7 @@ class WebCommander:
     :param dismissed: called with the reason when the bridge disconnects it.
     """
 
+    translator = None
     may_command = name_lasts = True
     may_have_password = False
     address = ""
