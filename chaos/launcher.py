@@ -50,17 +50,24 @@ class WallClock:
 
 
 def _raise_in_bridge() -> None:
-    """Let the handler of each client's commands raise."""
+    """Let the handlers of each client's commands raise."""
     from mtmount_twisted.bridge.core import Bridge
 
-    command = Bridge._command
+    commanded, all_read = Bridge.commanded, Bridge.all_read
 
-    def broken(self: Any, client: Any, line: bytes, header: Any = None) -> None:
+    def checked(line: bytes) -> bytes:
         if POISON in line:
             raise RuntimeError("chaos: broken on purpose")
-        command(self, client, line, header)
+        return line
 
-    Bridge._command = broken  # type: ignore[method-assign]
+    def broken(self: Any, client: Any, line: bytes, header: Any = None) -> None:
+        commanded(self, client, checked(line), header)
+
+    def all_broken(self: Any, client: Any, commands: Any) -> None:
+        all_read(self, client, ((checked(line), header) for line, header in commands))
+
+    Bridge.commanded = broken  # type: ignore[method-assign]
+    Bridge.all_read = all_broken  # type: ignore[method-assign]
 
 
 def _raise_in_web() -> None:

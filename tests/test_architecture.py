@@ -77,13 +77,15 @@ ROOMS: dict[str, Room] = {
     "interfaces": room("interfaces"),
     "wire": room("wire", "errors"),
     "dialect": room(
-        "dialects.dialect dialects.content dialects.facts dialects.joined dialects.sources", "wire"
+        "dialects.command_names dialects.dialect dialects.content dialects.facts dialects.joined "
+        "dialects.sources",
+        "wire",
     ),
     "layout": room(  # separator, terminator, JSON: known to the messages and codecs only
         "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
     ),
     "dialects": room(  # the messages
-        "dialects dialects.tma2022.command_names dialects.tma2022.commands dialects.tma2022.enums "
+        "dialects dialects.tma2022.commands dialects.tma2022.enums "
         "dialects.tma2022.fields "
         "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.telemetry "
         "dialects.tma2022.topic_type",

@@ -258,7 +258,7 @@ class CommandArbiter:
         self._waiting[_Waiting(client, self._registry.session_of(client), header, grantee)] = None
         client.in_flight += 1
 
-    def take(
+    def take_command(
         self,
         client: IClient,
         header: CommandEnvelope,
@@ -276,14 +276,14 @@ class CommandArbiter:
         :param ahead: the asks and commands that came before; None for all that wait.
         """
         if not header.kind.is_stop:
-            self._dispatcher.begin(client, header, then, session_id)
+            self._dispatcher.begin_command(client, header, then, session_id)
             return
         before = tuple(self._waiting) if ahead is None else ahead
         overtaken = [each for each in before if each.grantee is None and not each.stops]
         overtaken = [each for each in overtaken if self._take_out(each)]
         if not self._authority.is_granted and self._dispatcher.link is not None:
             self._ask_upstream()  # the controller accepts commands from its holder only
-        self._dispatcher.begin(client, header, then, session_id)
+        self._dispatcher.begin_command(client, header, then, session_id)
         for each in overtaken:
             self._dispatcher.refuse(each.client, each.header, why_overtaken(client, header), each.session_id)
 
@@ -296,7 +296,7 @@ class CommandArbiter:
             if each.client is not holder or not each.stops:
                 ahead.append(each)
             elif self._take_out(each):
-                self.take(holder, each.header, session_id=each.session_id, ahead=ahead)
+                self.take_command(holder, each.header, session_id=each.session_id, ahead=ahead)
                 ahead = []
 
     def _decide(self, each: _Waiting, why: str = "") -> None:
@@ -312,7 +312,7 @@ class CommandArbiter:
         if why:
             self._dispatcher.refuse(each.client, each.header, why, each.session_id)
         else:
-            self._dispatcher.begin(each.client, each.header, session_id=each.session_id)
+            self._dispatcher.begin_command(each.client, each.header, session_id=each.session_id)
 
     # Grants
 
@@ -367,7 +367,7 @@ class CommandArbiter:
         """Acknowledge a command that the bridge itself carries out, and report it as done."""
         self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
         for answer in (self._dialect.acknowledged(ACCEPT_TIMEOUT), self._dialect.succeeded()):
-            self._registry.tell(client, header, answer, session_id)
+            self._registry.deliver_reply(client, header, answer, session_id)
 
     def _release(self, why: str) -> None:
         """End the lease, and give command back to the controller."""
@@ -411,9 +411,9 @@ class CommandArbiter:
         if with_commander and make is not None:
             events = [make(_shown_to(client, self._lease.holder)), *events]
         self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
-        self._registry.tell(client, header, self._dialect.acknowledged(ACCEPT_TIMEOUT))
+        self._registry.deliver_reply(client, header, self._dialect.acknowledged(ACCEPT_TIMEOUT))
         self._registry.tell_one(client, events, has_command)
-        self._registry.tell(client, header, self._dialect.succeeded())
+        self._registry.deliver_reply(client, header, self._dialect.succeeded())
 
     # The events that name the commander
 
@@ -637,7 +637,7 @@ class CommandArbiter:
             return
         for stop in self._dialect.stops():
             header = self._dispatcher.header_of(stop)
-            self.take(self._dispatcher.own, header, partial(self._stopped, header.kind.name))
+            self.take_command(self._dispatcher.own, header, partial(self._stopped, header.kind.name))
 
     def _stopped(self, stop: str, meaning: Meaning | None, explanation: str) -> None:
         """Log a stop that failed; if its outcome is unknown and no client has command, stop again later.

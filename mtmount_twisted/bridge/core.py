@@ -332,7 +332,7 @@ class Bridge:
         elif defers:
             self._arbiter.defer(client, header)
         else:
-            self._arbiter.take(client, header)
+            self._arbiter.take_command(client, header)
 
     def spoken_by(self, client: IClient) -> Dialect | Translator:
         """Return the functions that read a client's lines: as the controller's, or translated."""
@@ -463,7 +463,7 @@ class Bridge:
         self._arbiter.link_down()
         self._act()
 
-    def said(self, lines: list[bytes]) -> None:
+    def process_replies(self, lines: list[bytes]) -> None:
         """Process lines of the controller, and pass events to all clients together."""
         events: list[EventEnvelope] = []
         repeats: set[int] = set()  # the places of those in `events` that changed nothing

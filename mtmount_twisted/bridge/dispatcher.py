@@ -120,7 +120,7 @@ class CommandDispatcher:
         self._unsent = 0
         self._sent_ids.forget()
 
-    def begin(
+    def begin_command(
         self,
         client: IClient,
         header: CommandEnvelope,
@@ -153,8 +153,8 @@ class CommandDispatcher:
             self._tell_given_up(each, why_overtaken(client, header))
 
     def begin_own(self, command: CommandMessage, then: OnComplete) -> None:
-        """Send a command of the bridge's own, before the waiting commands; see `begin`."""
-        self.begin(self.own, self.header_of(command), then, urgent=True)
+        """Send a command of the bridge's own, before the waiting commands; see `begin_command`."""
+        self.begin_command(self.own, self.header_of(command), then, urgent=True)
 
     def header_of(self, command: CommandMessage) -> CommandEnvelope:
         """Return the header of a command of the bridge's own."""
@@ -224,7 +224,7 @@ class CommandDispatcher:
             self._take_out(command)
             self._bus.counts[step] += 1
         self._publish_step(step, command, why)
-        self._registry.tell(command.client, header, answer, command.session_id)
+        self._registry.deliver_reply(command.client, header, answer, command.session_id)
         if ends and command.then is not None:
             command.then(meaning, why)
 
@@ -248,7 +248,7 @@ class CommandDispatcher:
         if privileged is None:
             privileged = client.may_command
         self.publish_unsent(self._count_end(why), client, header, why, privileged)
-        self._registry.tell(client, header, self._refusal(why), session_id, privileged)
+        self._registry.deliver_reply(client, header, self._refusal(why), session_id, privileged)
 
     def withdraw(self, lease: int, why: str) -> None:
         """End the commands of an ended lease that still wait to be written.
@@ -286,7 +286,7 @@ class CommandDispatcher:
 
     def _tell_given_up(self, command: PendingCommand, why: str) -> None:
         self._publish_step(self._count_end(why), command, why)
-        self._registry.tell(command.client, command.header, self._refusal(why), command.session_id)
+        self._registry.deliver_reply(command.client, command.header, self._refusal(why), command.session_id)
         if command.then is not None:
             command.then(None, why)
 

@@ -128,7 +128,7 @@ class ClientRegistry:
             session.told_commander = number
             self.tell_one(client, [event], recorded)
 
-    def tell(
+    def deliver_reply(
         self,
         client: IClient,
         header: CommandEnvelope,

@@ -86,7 +86,7 @@ class ControllerLink(PairedSession):
         if self._logged and any(line and line[:1] in self._starts for line in lines):
             self._logged = ""
         if self.up:
-            self._bridge.said(lines)
+            self._bridge.process_replies(lines)
         else:
             self._early.extend(lines)
         if other is not None:
@@ -154,7 +154,7 @@ class ControllerLink(PairedSession):
         early = list(self._early)
         self._early.clear()
         self._bridge.link_up(self)
-        self._bridge.said(early)
+        self._bridge.process_replies(early)
 
     def went_down(self, why: str, was_up: bool) -> None:
         """End the epoch, if one was running. Drop the lines that arrived early."""

@@ -263,7 +263,7 @@ class SocketTests(TestCase):
         client.transport.pauseProducing()
         told = 0
         while service.bridge.clients or not told:
-            service.bridge.said([STATE + b"x" * 10_000])
+            service.bridge.process_replies([STATE + b"x" * 10_000])
             told += bool(service.bridge.clients)
             await deferLater(reactor, 0)
         self.assertLess(told * 10_000, 1_500_000)

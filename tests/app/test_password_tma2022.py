@@ -141,7 +141,7 @@ class PasswordTests(BridgeTma2022Case):
 
         self.bus.subscribe(fail, LineRecord)
         settings_line = self.settings_of(csc).encode()
-        self.service.bridge.said([settings_line, settings_line[:20_000], settings_line[:-1]])
+        self.service.bridge.process_replies([settings_line, settings_line[:20_000], settings_line[:-1]])
         mount = self.simulator.commands.client
         assert mount is not None
         mount.transport.write(b'{"id":40,"parameters":{"BoschSystem":{"Password":"%b"' % PASSWORD.encode())

@@ -81,7 +81,7 @@ class HalfClosedTests(BridgeCase):
         self.finish(desk)
         before = len(self.reactor.getDelayedCalls())
         for _ in range(100):
-            self.service.bridge.said([STATE])
+            self.service.bridge.process_replies([STATE])
         self.assertLessEqual(len(self.reactor.getDelayedCalls()), before + 3)
         desk.transport.abortConnection()
         desk.settle()

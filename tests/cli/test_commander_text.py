@@ -25,7 +25,6 @@ from mtmount_twisted.commands import (
     MainPowerSupplyPower,
     MirrorCoversPower,
 )
-from mtmount_twisted.dialects.tma2020.command_names import short_name
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.errors import (
@@ -327,7 +326,7 @@ class CompletionTests(SynchronousTestCase):
             *Commander.__members__,
         }
         text = data.draw(st.sampled_from(["", "1 ", "on ", "1 on "]))
-        self.assertLessEqual(set(words_before(f"{short_name(command)} {text}")), known)
+        self.assertLessEqual(set(words_before(f"{DIALECT.short_name(command)} {text}")), known)
 
 
 class ReportTests(SynchronousTestCase):

@@ -185,7 +185,7 @@ class RecordingLink:
 
     def say(self, *lines: bytes) -> None:
         """Say something."""
-        self._bridge.said(list(lines))
+        self._bridge.process_replies(list(lines))
 
     def answer(self, code: ReplyCode, line: bytes, *fields: bytes) -> None:
         """Answer a command that came."""

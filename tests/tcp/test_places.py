@@ -123,7 +123,7 @@ class HalfClosedTests(FullPortCase):
         assert newcomer is not None
         self.assertEqual(self.aborted(), [wires[4]])
         self.assertNotIn("hall/5", self.bridge.clients)
-        self.bridge.said([STATE])
+        self.bridge.process_replies([STATE])
         self.assertIn(STATE, newcomer.value())
         self.assertIn(STATE, wires[3].value(), "one whose place nobody needs goes on listening")
         self.assertNotIn(STATE, wires[4].value())

@@ -8,9 +8,10 @@ on; `commands`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
+from mtmount_twisted.dialects.command_names import short_name
 from mtmount_twisted.dialects.dialect import (
     REPLY_STARTS,
     Deadlines,
@@ -33,7 +34,6 @@ from .codec import (
     read_end,
     read_reply_header,
 )
-from .command_names import short_name
 from .commands import (
     NUM_HEADER_FIELDS,
     AskForCommand,
@@ -133,6 +133,19 @@ def _is_reply(line: bytes) -> bool:
     return True
 
 
+_ABBREVIATIONS = {
+    "azimuth_axis_": "az_",
+    "elevation_axis_": "el_",
+    "both_axes_": "both_",
+    "camera_cable_wrap_": "ccw_",
+    "mirror_covers_": "covers_",
+    "mirror_cover_locks_": "locks_",
+    "main_power_supply_": "main_",
+    "oil_supply_system_": "oil_",
+    "top_end_chiller_": "chiller_",
+}
+"""How people abbreviate the name of a device, for the short name of its commands."""
+
 DIALECT = Dialect(
     name="tma2020",
     topology=Topology.PAIR,
@@ -143,7 +156,7 @@ DIALECT = Dialect(
     kind_of=kind_of_command,
     commands=CommandDict,
     replies=ReplyDict,
-    short_name=short_name,
+    short_name=partial(short_name, _ABBREVIATIONS),
     parameters_of=_parameters_of,
     reply_fields=_reply_fields,
     text_pattern="^[^\\r\\n\\u0000]*$",

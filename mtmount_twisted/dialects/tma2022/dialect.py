@@ -8,8 +8,10 @@ on; `commands`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from mtmount_twisted.dialects.command_names import short_name
 from mtmount_twisted.dialects.dialect import (
     REPLY_STARTS,
     Deadlines,
@@ -27,7 +29,6 @@ from mtmount_twisted.wire.lines import SHOWN_BYTES
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 from .codec import decode_command, decode_reply, decode_telemetry
-from .command_names import short_name
 from .commands import (
     ACK_ONLY_CODES,
     NUM_HEADER_FIELDS,
@@ -154,6 +155,20 @@ def _read_header(line: bytes, is_command: bool) -> Header:
     return Header(reply.id, _REPLY_NAMES.get(reply.id) or f"code {reply.id}", sequence_id)
 
 
+_ABBREVIATIONS = {
+    "azimuth_": "az_",
+    "elevation_": "el_",
+    "both_axes_": "both_",
+    "camera_cable_wrap_": "ccw_",
+    "mirror_covers_": "covers_",
+    "mirror_cover_locks_": "locks_",
+    "mirror_cover_system_": "cover_system_",
+    "main_axes_power_supply_": "main_",
+    "oil_supply_system_": "oil_",
+    "top_end_chiller_": "chiller_",
+}
+"""How people abbreviate the name of a device, for the short name of its commands."""
+
 DIALECT = Dialect(
     name="tma2022",
     topology=Topology.DUPLEX,
@@ -163,7 +178,7 @@ DIALECT = Dialect(
     kind_of=kind_of_command,
     commands=CommandDict,
     replies=ReplyDict,
-    short_name=short_name,
+    short_name=partial(short_name, _ABBREVIATIONS),
     parameters_of=_parameters_of,
     reply_fields=_reply_fields,
     text_pattern="",
