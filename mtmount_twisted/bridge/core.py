@@ -345,7 +345,7 @@ class Bridge:
         if why:
             self._dispatcher.refuse(client, header, why, effect.session_id)
         else:
-            self._arbiter.take(client, header, session_id=effect.session_id)
+            self._arbiter.take_command(client, header, session_id=effect.session_id)
 
     @property
     def stops(self) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -29,9 +29,9 @@ class LinkCase(SynchronousTestCase):
         self.reactor = MemoryReactor()
         self.server = TelemetryServer(self.reactor)
         known: Any = dialect_named("tma2022")
-        telemetry = dataclasses.replace(known.telemetry, tai=lambda: TAI + self.reactor.seconds())
+        telemetry = replace(known.telemetry, tai=lambda: TAI + self.reactor.seconds())
         self.link = TelemetryLink(
-            HOST, self.server.port, dataclasses.replace(known, telemetry=telemetry), LOG, self.reactor
+            HOST, self.server.port, replace(known, telemetry=telemetry), LOG, self.reactor
         )
         self.received: list[bytes] = []
         self.link.subscribe(self.received.append)
