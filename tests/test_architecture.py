@@ -32,6 +32,7 @@ from mtmount_twisted.frontends.web.events import ring
 from mtmount_twisted.frontends.web.http import input_turns, routing, site
 from mtmount_twisted.journal import limited, recorder
 from mtmount_twisted.net import (
+    accepts,
     halves,
     handshakes,
     known_addresses,
@@ -396,6 +397,8 @@ BOUNDS = {
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
+    "connections set up by a port or the page": f"{accepts.ACCEPTS} in a turn",
+    "connections that wait to be set up": f"{accepts.MAX_WAITING} of each port",
     "known addresses": f"{known_addresses.MAX_KNOWN:,}, for an hour",
     "bytes of a TLS handshake": size(handshakes.MAX_HANDSHAKE),
     "steps of TLS handshakes": f"{handshakes.STEPS} in a turn, or the one that ends after "

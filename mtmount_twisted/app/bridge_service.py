@@ -42,6 +42,7 @@ from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryF
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.interfaces import IServed, ITelemetryPort
 from mtmount_twisted.net import tls
+from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.admission import networks
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue, handshake_turns
@@ -116,6 +117,8 @@ class OpenPort:
         self.factory = factory
         self._closed = False
         self._server: tls.Server | None = None
+        self._reactor = reactor
+        self._is_known: Callable[[str], bool] = lambda network: False
         Deferred.fromCoroutine(self._open(settings, handshakes, reactor)).addCallbacks(
             self._opened, self._failed
         )
@@ -126,6 +129,7 @@ class OpenPort:
         if credentials is None:
             return await endpoint.listen(self.factory, reactor)
         factory = HandshakeFactory(self.factory, reactor, by_certificate=bool(settings.client_ca))
+        self._is_known = factory.is_known
         queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
         server = self._server = tls.Server(credentials, queue)
         if settings.certificate is None:  # the endpoint brings TLS by itself
@@ -157,7 +161,7 @@ class OpenPort:
             maybeDeferred(listening.stopListening)
         else:
             self.listening = listening
-            self.factory.accepts.limit(listening)
+            accept_in_turns(listening, self._reactor, self._is_known)
 
     def _failed(self, reason: Failure) -> None:
         self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mtmount_twisted.journal.checking import side_problem, unfit
 from mtmount_twisted.journal.schema import real_path
+from mtmount_twisted.net.accepts import MAX_WAITING
 from mtmount_twisted.net.endpoints import Endpoint
 
 from .loading import Config
@@ -157,10 +158,9 @@ def files_needed(config: Config) -> int:
     files = OWN_FILES + FILES_PER_PAIR * len(config.pairs)
     for port in config.client_ports.values():
         encrypted = bool(port.certificate) or Endpoint.parse(port.endpoint).is_encrypted
-        files += (port.max_clients if isinstance(port, PortCommanders) else port.max_readers) + (
-            HANDSHAKES_PER_PORT if encrypted else 0
-        )
-    return files + (config.web.max_connections if config.web.enabled is not False else 0)
+        files += port.max_clients if isinstance(port, PortCommanders) else port.max_readers
+        files += MAX_WAITING + (HANDSHAKES_PER_PORT if encrypted else 0)
+    return files + (config.web.max_connections + MAX_WAITING if config.web.enabled is not False else 0)
 
 
 def file_limit(needed: int) -> int:

@@ -1,53 +1,178 @@
-"""`SlowAccepts`: a listening socket accepts few connections in a turn of the reactor.
+"""`AcceptQueue`: the connections to a listening socket wait here for their turn.
 
-Twisted accepts 20 connections more in each turn in which it has accepted as many as it may. A client without
-rights that connects again and again, with hundreds of sockets at once, would so use the event loop for a
-quarter of a second. Next to read: ``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets
-accept slowly.
+A connection takes a few tenths of a millisecond to set up, and the system hands connections over in the order
+in which they came. A user's connection would wait behind all those of strangers who connect again and again,
+or be dropped, because the system's queue is full. A hundredth of a millisecond suffices to take a connection
+from the system, and to see that its peer is gone. So the queue takes all connections and closes those whose
+peers are gone. Of the others it returns two in each turn of the reactor, the first of them from a known
+address if one waits. The known addresses have their turns one after the other, and so have the others.
+
+Next to read: ``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets accept in this way.
 """
 
 from __future__ import annotations
 
+import errno
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 
+from mtmount_twisted.hosts import client_network
+
 ACCEPTS = 2
-"""The most connections that one socket accepts in one turn of the reactor; the others wait in the system's
-queue.
+"""The most connections of one listening socket that are set up in one turn of the reactor.
 
 More at once would also displace a user's connection to the page before its request is read.
 """
 
+MAX_TAKEN = 128
+"""The most connections that a queue takes from the system at once, in about a millisecond."""
 
-class SlowAccepts:
-    """The bound for one listening socket. Its factory calls `accepted` for each connection."""
+MAX_WAITING = 256
+"""The most connections that wait in one queue, each with an open file; the others wait in the system's."""
 
-    def __init__(self, reactor: IReactorTime) -> None:
+
+class _Waiting(NamedTuple):
+    """A connection that is not set up: its socket and its peer's address, as `socket.accept` returns them."""
+
+    socket: socket.socket
+    address: Any
+
+
+class AcceptQueue:
+    """Stands in for the socket of a listening port: `accept` returns the connection whose turn it is.
+
+    :param listening: the socket; it does not block.
+    :param reactor: its next turn has room for `ACCEPTS` connections more.
+    :param accept_on: called in a later turn while connections wait, to call `accept`.
+    :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
+    :param drops_ended: True to close also a connection whose peer has ended its side and sent nothing.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        reactor: IReactorTime,
+        accept_on: Callable[[], object],
+        is_known: Callable[[str], bool],
+        drops_ended: bool,
+    ) -> None:
+        self._listening = listening
         self._reactor = reactor
-        self._port: IListeningPort | None = None
+        self._accept_on = accept_on
+        self._is_known = is_known
+        self._drops_ended = drops_ended
+        self._known: dict[str, deque[_Waiting]] = {}  # by network; the one whose turn is next comes first
+        self._others: dict[str, deque[_Waiting]] = {}
+        self._count = 0
+        self._left = ACCEPTS
         self._next: IDelayedCall | None = None
 
-    def limit(self, port: IListeningPort) -> None:
-        """Accept at most `ACCEPTS` connections in a turn of the reactor, from now on.
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listening, name)
 
-        :param port: a port of Twisted's reactors; one without the attribute is left alone.
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection, as `socket.accept` does.
+
+        :raises BlockingIOError: if none waits, or if this turn of the reactor has had its connections.
+        :raises OSError: if none waits and the system hands none over, for example for want of a file.
         """
-        if hasattr(port, "numberAccepts"):
-            self._port = port
-            self._limit()
-
-    def _limit(self) -> None:
-        self._next = None
-        # Twisted raises this number by 20 when it has accepted as many (tcp.Port.doRead).
-        setattr(self._port, "numberAccepts", ACCEPTS)
-
-    def accepted(self) -> None:
-        """Note that the port has accepted a connection."""
-        if self._port is not None and self._next is None:
-            self._next = self._reactor.callLater(0, self._limit)
+        if self._next is None:
+            self._next = self._reactor.callLater(0, self._next_turn)
+        if self._left:
+            self._take()
+            while self._count:
+                found = self._pop()
+                if not self._is_gone(found.socket):
+                    self._left -= 1
+                    return found
+                found.socket.close()
+        raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
     def close(self) -> None:
-        """Stop the timer, and leave the port alone."""
-        self._port = None
+        """Close the socket, and the connections that wait."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        while self._count:
+            self._pop().socket.close()
+        self._listening.close()
+
+    def _next_turn(self) -> None:
+        self._next = None
+        self._left = ACCEPTS
+        if self._count:
+            self._accept_on()
+
+    def _take(self) -> None:
+        """Take connections from the system."""
+        for _ in range(MAX_TAKEN):
+            if self._count == MAX_WAITING:
+                return
+            try:
+                taken = _Waiting(*self._listening.accept())
+            except OSError:
+                if self._count:  # if it is for want of a file, one of these may free one
+                    return
+                raise
+            if self._is_gone(taken.socket):
+                taken.socket.close()
+            else:
+                self._add(taken)
+
+    def _add(self, taken: _Waiting) -> None:
+        # A peer on a Unix socket has no address.
+        network = client_network(taken.address[0]) if isinstance(taken.address, tuple) else ""
+        networks = self._known if self._is_known(network) else self._others
+        networks.setdefault(network, deque()).append(taken)
+        self._count += 1
+
+    def _pop(self) -> _Waiting:
+        is_first = self._left == ACCEPTS
+        networks = (self._known or self._others) if is_first else (self._others or self._known)
+        network = next(iter(networks))
+        waiting = networks.pop(network)
+        found = waiting.popleft()
+        if waiting:
+            networks[network] = waiting  # behind the other networks
+        self._count -= 1
+        return found
+
+    def _is_gone(self, peer: socket.socket) -> bool:
+        """Return True if a peer has reset its connection, or has ended its side without a byte."""
+        if peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return True
+        if not self._drops_ended:
+            return False
+        try:
+            return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:  # it has sent nothing yet
+            return False
+        except OSError:
+            return True
+
+
+def accept_in_turns(
+    port: IListeningPort,
+    reactor: IReactorTime,
+    is_known: Callable[[str], bool] = lambda network: False,
+    drops_ended: bool = False,
+) -> None:
+    """Let a port that listens accept through an `AcceptQueue` from now on, until the port is closed.
+
+    The parameters are those of `AcceptQueue`.
+
+    :param port: a port of Twisted's reactors; one without a socket is left alone.
+    """
+    listening = getattr(port, "socket", None)
+
+    def accept_on() -> None:
+        if not getattr(port, "disconnecting"):  # else it closes this socket in this turn
+            getattr(port, "doRead")()
+
+    if listening is not None:
+        # `tcp.Port.doRead` calls `accept` of this attribute until it raises `BlockingIOError`.
+        setattr(port, "socket", AcceptQueue(listening, reactor, accept_on, is_known, drops_ended))

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.config.loading import default_config, load
 from mtmount_twisted.config.preflight import file_limit, files_needed, raise_file_limit
 from mtmount_twisted.frontends.tcp.tls import MAX_UNPROVEN, MAX_UNPROVEN_KNOWN
+from mtmount_twisted.net.accepts import MAX_WAITING
 from tests.support.programs import ProgramCase
 
 PORT = '[[port]]\nname = "hall"\nendpoint = "tcp:0:interface=127.0.0.1"\nmax_clients = {}\n'
@@ -44,11 +45,11 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(self.limits(), (600, self.hard))
 
     def test_need_counts_each_port(self) -> None:
-        """Each port needs a file for each of its clients, and so does the page for each connection."""
+        """Each port, and the page, needs a file for each client and each connection that waits to be one."""
         one = load(PORT.format(500))
         two = load(PORT.format(500) + PORT.format(700).replace("hall", "lab"))
-        self.assertEqual(files_needed(two) - files_needed(one), 700)
-        web = default_config().web.max_connections
+        self.assertEqual(files_needed(two) - files_needed(one), 700 + MAX_WAITING)
+        web = default_config().web.max_connections + MAX_WAITING
         without = load(PORT.format(500) + "[web]\nenabled = false\n")
         self.assertEqual(files_needed(one) - files_needed(without), web)
 

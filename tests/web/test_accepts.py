@@ -17,6 +17,7 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route, User
 from mtmount_twisted.frontends.web.http.guard import Guard, HostPolicy
 from mtmount_twisted.frontends.web.http.site import make_site
+from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import Endpoint
 from tests.support.folders import scratch_folder
 
@@ -61,7 +62,7 @@ class UnixTests(TestCase):
         routes = [Route("POST", "/stop", stop, "stop", "Stop.")]
         site = make_site(routes, Guard(HostPolicy(), None, ANYONE), LOG, reactor, WebSettings())
         port = await Endpoint.parse(f"unix:{path}").listen(site, reactor)
-        site.accept_slowly(port)
+        accept_in_turns(port, reactor, site.is_known, drops_ended=True)
         reader = Reader()
         with ExitStack() as open_sockets:
 

@@ -19,7 +19,6 @@ from twisted.internet.protocol import Factory, Protocol
 from mtmount_twisted.config.settings import ManyClients
 from mtmount_twisted.hosts import host_and_port, plain_address
 from mtmount_twisted.interfaces import ILineReaderOwner
-from mtmount_twisted.net.accepts import SlowAccepts
 from mtmount_twisted.net.admission import address_of, admits, networks
 from mtmount_twisted.net.protocol import HalfCloseReader
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -95,7 +94,6 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
     :ivar unproven: the connections whose handshake is not over, oldest first.
     :ivar name: the port's name in the configuration.
     :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.
-    :ivar accepts: limits how many connections the listening socket accepts at once.
     """
 
     noisy = False
@@ -114,7 +112,6 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
         self._peers_log = RateLimitedLog(reactor, log)
         self.limited_log = RateLimitedLog(reactor, log, A_FEW)
         self._allowed = networks(settings.allow)
-        self.accepts = SlowAccepts(reactor)
         self.unproven: dict[Unproven, None] = {}
         self.places: PortPlaces[Member] = PortPlaces(most.number)
         self.terminator = terminator
@@ -133,7 +130,6 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
 
     def admits(self, peer: IAddress | None) -> bool:
         """Return True if a peer that has just connected is let in. Log a refusal."""
-        self.accepts.accepted()
         if self._allowed and not admits(self._allowed, address_of(peer)):
             why = "it is not on the list"
         else:
@@ -184,7 +180,6 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
 
     def close(self, why: str) -> Deferred[None]:
         """Close all connections. The Deferred fires when those of the clients are gone."""
-        self.accepts.close()
         for reader in tuple(self.unproven):
             reader.abort()
         closing = [client.close(why) for client in tuple(self.connected)]

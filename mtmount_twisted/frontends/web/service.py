@@ -23,6 +23,7 @@ from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
+from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue
 from mtmount_twisted.net.tls import Credentials, Server, encrypted, endpoint_credentials
@@ -217,7 +218,7 @@ class WebService(Service):
     def _listens(self, port: IListeningPort, site: WebSite) -> None:
         if self._site is site:
             self._port = port
-            site.accept_slowly(port)
+            accept_in_turns(port, site.reactor, site.is_known, drops_ended=True)
         else:  # it was stopped meanwhile
             port.stopListening()
 

@@ -22,7 +22,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
-    IListeningPort,
     IProtocolNegotiationFactory,
     IReactorTime,
 )
@@ -32,7 +31,6 @@ from zope.interface import implementer
 
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
-from mtmount_twisted.net.accepts import SlowAccepts
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.waiting import Waiters
@@ -491,7 +489,6 @@ class WebSite(http.HTTPFactory):
         self._waiting: deque[WebRequest] = deque()  # at most one of each connection
         self._commanding: deque[WebRequest] = deque()  # requests that may stop the mount; they go first
         self._next: IDelayedCall | None = None  # the next turn, if this one has answered a request
-        self._accepts = SlowAccepts(reactor)
         self._closing = False
         self._gone: Waiters[None] = Waiters()
 
@@ -505,16 +502,8 @@ class WebSite(http.HTTPFactory):
     def stopFactory(self) -> None:
         """Close nothing, because `startFactory` opens nothing."""
 
-    def accept_slowly(self, port: IListeningPort) -> None:
-        """Accept few connections in a turn of the reactor, from now on; see `SlowAccepts.limit`.
-
-        :param port: the port of this site.
-        """
-        self._accepts.limit(port)
-
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:  # type: ignore[override]
         """Return the protocol of a connection; None, by which Twisted closes it, if there are too many."""
-        self._accepts.accepted()
         # The clients of a unix: socket have no address; only the total bounds them.
         address = str(getattr(addr, "host", ""))
         connection = Connection()
@@ -582,7 +571,6 @@ class WebSite(http.HTTPFactory):
         self._waiting.clear()
         self._commanding.clear()
         self.input_turns.close()
-        self._accepts.close()
         if self._next is not None:
             self._next.cancel()
             self._next = None
