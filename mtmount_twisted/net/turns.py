@@ -11,6 +11,7 @@ turns.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, Protocol
 
 LEAST = 64
@@ -28,6 +29,15 @@ class Reader(Protocol):
         """
 
 
+class Rank(IntEnum):
+    """Which connections go before others; a lower number goes first."""
+
+    FIRST = 0
+    """The newest of them goes first: a crowd that requests its turns at once delays nobody behind it."""
+    SECOND = 1
+    USUAL = 2
+
+
 class Turns:
     """A scheduler that gives connections turns to read, in the order of their requests.
 
@@ -43,39 +53,41 @@ class Turns:
         self._budget = budget
         self._slice_size = slice_size
         self._pause = pause
-        self._first: dict[Reader, None] = {}
-        self._waiting: dict[Reader, None] = {}
+        self._waiting: dict[Rank, dict[Reader, None]] = {rank: {} for rank in Rank}
         self._next: Any = None  # timer of the next turn, if this turn has been used
         self._left = 0
         self._reading = False
 
-    def add(self, reader: Reader, first: bool = False) -> None:
+    def add(self, reader: Reader, rank: Rank = Rank.USUAL) -> None:
         """Request a turn for a connection. It reads at once if the present turn has budget left.
 
-        :param first: True to go before all connections that requested their turns without it. The caller
-            bounds how often a connection does.
+        :param rank: the connections of a higher rank go before all others. The caller bounds how often a
+            connection has a rank other than the usual one. A connection that waits keeps the highest rank
+            with which it requested its turn.
         """
-        if first:
-            self._waiting.pop(reader, None)
-            self._first.setdefault(reader)
-        elif reader not in self._first:
-            self._waiting.setdefault(reader)
+        held = next((each for each in Rank if reader in self._waiting[each]), None)
+        if held is None or rank < held:
+            self.discard(reader)
+            self._waiting[rank][reader] = None
         if self._next is None:
             self._begin()
         self._read()
 
     def discard(self, reader: Reader) -> None:
         """Withdraw the request of a connection."""
-        self._first.pop(reader, None)
-        self._waiting.pop(reader, None)
+        for readers in self._waiting.values():
+            readers.pop(reader, None)
 
     def close(self) -> None:
         """Drop all requests."""
-        self._first.clear()
-        self._waiting.clear()
+        for readers in self._waiting.values():
+            readers.clear()
         if self._next is not None:
             self._next.cancel()
             self._next = None
+
+    def _next_queue(self) -> dict[Reader, None]:
+        return next(filter(None, self._waiting.values()), {})
 
     def _begin(self) -> None:
         self._left = self._budget
@@ -83,7 +95,7 @@ class Turns:
 
     def _next_turn(self) -> None:
         self._next = None
-        if self._first or self._waiting:
+        if self._next_queue():
             self._begin()
             self._read()
 
@@ -92,8 +104,9 @@ class Turns:
             return
         self._reading = True
         try:
-            while (queue := self._first or self._waiting) and self._left > 0:
-                reader = next(iter(queue))
+            while (queue := self._next_queue()) and self._left > 0:
+                is_first = queue is self._waiting[Rank.FIRST]
+                reader = next(reversed(queue) if is_first else iter(queue))
                 del queue[reader]
                 self._left -= max(LEAST, reader.read_slice(self._slice_size))
         finally:

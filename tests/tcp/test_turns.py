@@ -300,6 +300,16 @@ class CommanderTests(TurnsCase):
             self.assertLessEqual(self.refused - before, MOST)
         self.assertIn(b"2\n7\n", [line[:4] for line in self.eui.heard()])
 
+    def test_first_ask_among_asks_without_end(self) -> None:
+        """The first ask of a commander waits for none of a crowd that asks without end."""
+        self.grant(self.csc)
+        for crowd in [self.join() for _ in range(3 * PER_TURN)]:
+            crowd.say(*[ask(number, 2, 1) for number in range(1, 21)])
+        self.eui.say(ask(7, 2, 2))
+        self.reactor.advance(READ_EVERY)
+        self.controller.serve()
+        self.assertEqual([line[:4] for line in self.eui.heard() if line.startswith(b"2\n")], [b"2\n7\n"])
+
     def test_end_of_its_lines(self) -> None:
         """One that half-closes behind its moves receives the refusal of each, and is closed then."""
         pusher = self.join()

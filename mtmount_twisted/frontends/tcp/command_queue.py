@@ -3,7 +3,9 @@
 The bridge refuses the commands of a commander that does not have command. A refusal takes the bridge as long
 as a command, so that a commander that sends moves without end would delay the holder. Such commands are
 therefore dispatched in turns (`net.turns`). The commands of the holder never wait, nor do the first stops of
-any commander in a second. A commander's first asks in a second go before all refusals.
+any commander in a second. A commander's first asks in a second go before all refusals. The first ask after
+`QUIET_TIME` without one goes before these, the newest first, so that it waits for no crowd that asks without
+end.
 
 Next to read: `commanders` and `ports`, whose clients have a queue each.
 """
@@ -23,7 +25,7 @@ from mtmount_twisted.dialects.dialect import CommandEnvelope
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.protocol import LineReader
-from mtmount_twisted.net.turns import LEAST, Turns
+from mtmount_twisted.net.turns import LEAST, Rank, Turns
 
 _log = Logger()
 
@@ -38,6 +40,9 @@ ASKS_FIRST = 2
 
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these places again, in seconds."""
+
+QUIET_TIME = 10.0
+"""Time without an ask of a commander after which its next ask goes before those of others, in seconds."""
 
 
 class _Allowance:
@@ -94,7 +99,9 @@ class CommandQueue:
         self._waiting: deque[_Waiting] = deque()
         self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
         self._asks_first = _Allowance(clock, ASKS_FIRST)
-        self._goes_first = False  # its next turn is for the ask at its front
+        self._asked_at = -QUIET_TIME  # in seconds
+        self._clock = clock
+        self._rank = Rank.USUAL  # a higher one: its next turn is for the ask at its front
 
     def open(self, reader: LineReader) -> None:
         """Accept commands from now on, from this reader."""
@@ -104,7 +111,7 @@ class CommandQueue:
         """Drop the commands that wait, and accept no more: the client is being disconnected."""
         self._waiting.clear()
         self._turns.discard(self)
-        self._goes_first = False
+        self._rank = Rank.USUAL
         self._reader = None
 
     def add(self, lines: list[bytes]) -> None:
@@ -128,9 +135,11 @@ class CommandQueue:
     def read_slice(self, most: int) -> int:
         """Dispatch commands in this commander's turn; see `turns.Reader`."""
         reader = self._reader
-        if self._goes_first and self._waiting:  # the ask, what it lets through, and at most one refusal
+        if (
+            self._rank is not Rank.USUAL and self._waiting
+        ):  # the ask, what it lets through, and at most one refusal
             most = max(LEAST, len(self._waiting[0].line)) + 1
-        self._goes_first = False
+        self._rank = Rank.USUAL
         try:
             self._dispatch(most)
         except Exception:  # it would end the connection that had its turn before
@@ -148,13 +157,23 @@ class CommandQueue:
 
     def _request_turn(self) -> None:
         """Request a turn: before all refusals for an ask or a heartbeat, unless there were many lately."""
-        if not self._goes_first:
+        if self._rank is Rank.USUAL:
             line, stops, header = self._waiting[0]
             header = header or self._read(line)
             self._waiting[0] = _Waiting(line, stops, header)
-            goes_first = header is not None and (header.kind.is_ask or header.kind.is_heartbeat)
-            self._goes_first = goes_first and self._asks_first.take()
-        self._turns.add(self, first=self._goes_first)
+            if header is not None and (header.kind.is_ask or header.kind.is_heartbeat):
+                self._rank = self._rank_of(header)
+        self._turns.add(self, self._rank)
+
+    def _rank_of(self, header: CommandEnvelope) -> Rank:
+        """Return the rank of an ask or a heartbeat, and note it."""
+        was_quiet = False
+        if header.kind.is_ask:
+            now = self._clock.seconds()
+            was_quiet, self._asked_at = now - self._asked_at >= QUIET_TIME, now
+        if not self._asks_first.take():
+            return Rank.USUAL
+        return Rank.FIRST if was_quiet else Rank.SECOND
 
     @property
     def _has_command(self) -> bool:
