@@ -157,6 +157,21 @@ class ClientTests(MetricsCase):
         self.assertEqual(self.commanders("clients_connected"), {"csc": 0, "desk": 0, "web": 0})
         self.assertEqual(self.commanders("client_behind_bytes"), {"csc": 0, "desk": 0, "web": 0})
 
+    def test_many_clients(self) -> None:
+        """A scrape reads each of many clients once: the event loop waits for it."""
+        read: list[str] = []
+
+        class Name(str):
+            def partition(self, sep: str) -> tuple[str, str, str]:
+                read.append(self)
+                return super().partition(sep)
+
+        for number in range(1, 50):
+            self.client(Name(f"desk/{number}"))
+        read.clear()
+        self.scrape()
+        self.assertEqual(len(read), 49)
+
     def test_who_was_here_before(self) -> None:
         """A client that connected before anybody counted is counted."""
         self.metrics.close()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate
 from platform import python_version
 from typing import Literal
 
@@ -33,7 +33,7 @@ from prometheus_client.registry import Collector
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.events.streams import Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState
+from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
@@ -144,6 +144,8 @@ class Metrics(Collector):
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
         self.gaps = 0
+        self._connected: Counter[str] = Counter()  # clients at the present scrape, by label
+        self._behind: Counter[str] = Counter()  # their backlog, in bytes
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -188,6 +190,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the present value of every figure."""
+        self._look_at_clients()
         for figure in FIGURES:
             yield figure.family(self)
 
@@ -238,15 +241,28 @@ class Metrics(Collector):
         :param others: further labels.
         """
         holder = self.bridge.lease.holder
-        here = chain(self.bridge.clients, () if holder is None else (holder.name,))
-        return sorted({*self.configured(), WEB, *map(label_of, here), *others})
+        held_by = () if holder is None else (label_of(holder.name),)
+        return sorted({*self.configured(), WEB, *self._connected, *held_by, *others})
 
-    def of_clients(self, figure: Callable[[IClient], float]) -> Samples:
-        """Return the sum of a figure over clients, by commander; 0 for a commander without a connection."""
-        sums = dict.fromkeys(self.commanders(), 0.0)
+    def of_clients(self, sums: Counter[str]) -> Samples:
+        """Return a sum over clients, by commander; 0 for a commander without a connection."""
+        return [((label,), sums[label]) for label in self.commanders()]
+
+    def connected(self) -> Samples:
+        """Return the number of connected clients, by commander."""
+        return self.of_clients(self._connected)
+
+    def behind(self) -> Samples:
+        """Return the backlog of the clients in bytes, by commander."""
+        return self.of_clients(self._behind)
+
+    def _look_at_clients(self) -> None:
+        """Sum up the clients, once in a scrape: there may be a thousand, and the event loop waits."""
+        self._connected, self._behind = Counter(), Counter()
         for client in self.bridge.clients.values():
-            sums[label_of(client.name)] += figure(client)
-        return [((label,), value) for label, value in sums.items()]
+            label = label_of(client.name)
+            self._connected[label] += 1
+            self._behind[label] += client.behind
 
     def cut_offs(self) -> Samples:
         """Return the number of clients that were cut off, by commander; a commander keeps its count."""
@@ -414,14 +430,14 @@ FIGURES = (
         "clients_connected",
         "gauge",
         "Connected clients.",
-        lambda metrics: metrics.of_clients(lambda client: 1.0),
+        Metrics.connected,
         ("commander",),
     ),
     Figure(
         "client_behind_bytes",
         "gauge",
         "Backlog of the clients.",
-        lambda metrics: metrics.of_clients(lambda client: client.behind),
+        Metrics.behind,
         ("commander",),
     ),
     Figure(
