@@ -254,7 +254,9 @@ class CommandDispatcher:
         """End the commands of an ended lease that still wait to be written.
 
         The new holder does not expect these commands, nor does a site without a holder. A stop continues if
-        a commander may send it without having command.
+        a commander may send it without having command. It continues also if the mount has given command to
+        another source, and may refuse the stop: the mount decides on each stop and says why, and command may
+        have come back before the stop arrives.
         """
         for command in self.pending.waiting():
             stops = command.header.kind.is_stop and self._rules.anyone_may_stop

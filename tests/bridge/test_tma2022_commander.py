@@ -95,6 +95,16 @@ class TakenTests(Tma2022Case):
         self.answer(replies.CmdSucceededReply(sequence_id=sent, commander=CSC))
         self.assertIn(b'"id":3', self.csc.read()[0])
 
+    def test_stop_that_waits(self) -> None:
+        """A stop that was not sent yet is sent all the same: the mount says whether it stops."""
+        self.link.give_room(0)
+        self.send(self.csc, tma2022.commands.BothAxesStop(sequence_id=5))
+        self.taken()
+        self.link.give_room()
+        self.assertEqual(self.explanations(self.csc), [])
+        self.answer(replies.CmdRejectedReply(sequence_id=self.key(), commander=CSC, explanation="HHD has it"))
+        self.assertEqual(self.explanations(self.csc), ["HHD has it"])
+
     def test_seen(self) -> None:
         """The former holder sees that it does not have command, and its next command is refused."""
         self.taken(NONE)
