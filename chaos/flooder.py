@@ -1,7 +1,7 @@
 """``python -m chaos.flooder KIND HALL WEB DESK``: a stranger that takes all it can get.
 
 It goes on until its standard input is closed. HALL is a port of observers, WEB the page's,
-DESK a port of commanders. It works with
+DESK a port of commanders: for `asks_many`, of another source than the holder's. It works with
 blocking sockets and threads, so that it is as fast as a stranger would be, and with less priority than the
 daemon: a stranger is on another machine.
 """
@@ -30,6 +30,18 @@ MIDDLING = SHORT.removesuffix(b"\r\n") + b"\n" + b"x" * 600 + b"\r\n"
 
 MOVE = SHORT.replace(b"7", b"2000000007", 1)
 """The same of a commander: no command of the ledger has this id."""
+
+ASK = b"2000000007\n2101\n1\n2026-11-26T22:00:00.000\n2\r\n"
+"""An ask that gives command to the commander with the source EUI, the holder."""
+
+CHUNK = MOVE * (64 * 1024 // len(MOVE))
+"""As much as one reading of a socket takes."""
+
+VISITORS = 300
+"""How many sockets connect at once."""
+
+RESET = struct.pack("ii", 1, 0)
+"""Close with a reset (socket(7), ``SO_LINGER``)."""
 
 PER_VISIT = 100
 """After so many an observer is dismissed."""
@@ -107,7 +119,7 @@ def visit_on(hall: int, said: bytes) -> None:
                 while peer.recv(65536):
                     pass
             else:
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def moves(hall: int, web: int, desk: int) -> None:
@@ -117,13 +129,51 @@ def moves(hall: int, web: int, desk: int) -> None:
     threading.Event().wait()
 
 
-def move_on(desk: int) -> None:
-    """Send moves without end, and read the answers."""
+def asks_many(hall: int, web: int, desk: int) -> None:
+    """Ask without end that the holder shall have command, as a commander, on four connections."""
+    for _ in range(AT_ONCE // 2):
+        threading.Thread(target=move_on, args=(desk, ASK), daemon=True).start()
+    threading.Event().wait()
+
+
+def desk_chunk(hall: int, web: int, desk: int) -> None:
+    """Connect to the commanders' port, send moves of 64 KiB, reset, and come again, on eight connections."""
+    for _ in range(AT_ONCE):
+        threading.Thread(target=chunk_on, args=(desk,), daemon=True).start()
+    threading.Event().wait()
+
+
+def chunk_on(desk: int) -> None:
+    """Send a chunk again and again, each on a connection of its own."""
+    while True:
+        with suppress(OSError), connect(desk) as peer:
+            peer.sendall(CHUNK)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+
+def hall_visits(hall: int, web: int, desk: int) -> None:
+    """Connect 300 sockets at once, each from an address of its own, reset all, and come again."""
+    while True:
+        visitors = []
+        for number in range(VISITORS):
+            visitor = socket.socket()
+            visitors.append(visitor)
+            visitor.setblocking(False)
+            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with suppress(OSError):
+                visitor.bind((f"127.1.4.{number % 250 + 1}", 0))
+                visitor.connect((HOST, hall))
+        for visitor in visitors:
+            visitor.close()
+
+
+def move_on(desk: int, line: bytes = MOVE) -> None:
+    """Send moves without end, or another line, and read the answers."""
     while True:
         with suppress(OSError), connect(desk) as peer:
             threading.Thread(target=read_on, args=(peer,), daemon=True).start()
             while True:
-                peer.sendall(MOVE * PER_VISIT)
+                peer.sendall(line * PER_VISIT)
 
 
 def read_on(peer: socket.socket) -> None:
@@ -235,6 +285,9 @@ KINDS: dict[str, Callable[[int, int, int], None]] = {
         ahead,
         flood_lines,
         flood_chunks,
+        hall_visits,
+        desk_chunk,
+        asks_many,
     )
 }
 

@@ -48,6 +48,12 @@ role = "commander"
 source = "EUI"
 
 [[port]]
+name = "lab"
+endpoint = "tcp:{lab}:interface=127.0.0.1"
+role = "commander"
+source = "CSC"
+
+[[port]]
 name = "hall"
 endpoint = "tcp:{hall}:interface=127.0.0.1"
 
@@ -110,7 +116,7 @@ class House:
         self.whole = True
         self.paused = False
         self._held: list[socket.socket] = []
-        names = ("replies", "csc", "desk", "hall", "web")
+        names = ("replies", "csc", "desk", "lab", "hall", "web")
         self.ports = dict(zip(names, self.more_ports(len(names)), strict=True))
         self.controller = ChaosPair(reactor, 0, self.ports["replies"])
         self.desk_proxy = ChaosProxy(reactor, self.ports["desk"])

@@ -68,6 +68,9 @@ KINDS = (
     "ahead",
     "flood_lines",
     "flood_chunks",
+    "hall_visits",
+    "desk_chunk",
+    "asks_many",
 )
 """The floods of strangers, and those of the controller: see `flooder`."""
 
@@ -80,7 +83,8 @@ class Flooder(ProcessProtocol):
     def __init__(self, house: House, kind: str) -> None:
         self.ended: Deferred[None] = Deferred()
         words = [sys.executable, "-m", "chaos.flooder", kind]
-        words += [str(house.ports[name]) for name in ("hall", "web", "desk")]
+        desk = "lab" if kind == "asks_many" else "desk"
+        words += [str(house.ports[name]) for name in ("hall", "web", desk)]
         house.reactor.spawnProcess(self, words[0], words, env=None, path=str(ROOT))
 
     def processEnded(self, reason: Any) -> None:
