@@ -4,7 +4,7 @@ A connection takes a few tenths of a millisecond to set up, and the system hands
 in which they came. A user's connection would wait behind all those of strangers who connect again and again,
 or be dropped, because the system's queue is full. A hundredth of a millisecond suffices to take a connection
 from the system, and to see that its peer is gone. So the queue takes all connections and closes those whose
-peers are gone. Of the others it returns two in each turn of the reactor, the first of them from a known
+peers are gone. Of the others it returns one in each turn of the reactor, every second time one from a known
 address if one waits. The known addresses have their turns one after the other, and so have the others.
 
 Next to read: ``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets accept in this way.
@@ -22,14 +22,14 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 
 from mtmount_twisted.hosts import client_network
 
-ACCEPTS = 2
+ACCEPTS = 1
 """The most connections of one listening socket that are set up in one turn of the reactor.
 
 More at once would also displace a user's connection to the page before its request is read.
 """
 
-MAX_TAKEN = 128
-"""The most connections that a queue takes from the system at once, in about a millisecond."""
+MAX_TAKEN = 64
+"""The most connections that a queue takes from the system in one turn, in less than a millisecond."""
 
 MAX_WAITING = 256
 """The most connections that wait in one queue, each with an open file; the others wait in the system's."""
@@ -69,6 +69,8 @@ class AcceptQueue:
         self._others: dict[str, deque[_Waiting]] = {}
         self._count = 0
         self._left = ACCEPTS
+        self._may_take = MAX_TAKEN
+        self._prefers_known = False
         self._next: IDelayedCall | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -104,14 +106,14 @@ class AcceptQueue:
     def _next_turn(self) -> None:
         self._next = None
         self._left = ACCEPTS
+        self._may_take = MAX_TAKEN
         if self._count:
             self._accept_on()
 
     def _take(self) -> None:
         """Take connections from the system."""
-        for _ in range(MAX_TAKEN):
-            if self._count == MAX_WAITING:
-                return
+        while self._may_take and self._count < MAX_WAITING:
+            self._may_take -= 1
             try:
                 taken = _Waiting(*self._listening.accept())
             except OSError:
@@ -131,8 +133,8 @@ class AcceptQueue:
         self._count += 1
 
     def _pop(self) -> _Waiting:
-        is_first = self._left == ACCEPTS
-        networks = (self._known or self._others) if is_first else (self._others or self._known)
+        self._prefers_known = not self._prefers_known
+        networks = (self._known or self._others) if self._prefers_known else (self._others or self._known)
         network = next(iter(networks))
         waiting = networks.pop(network)
         found = waiting.popleft()
