@@ -387,6 +387,11 @@ class ReportTests(SynchronousTestCase):
                 "azimuth": {"power": {"value": "ON", **told}, "homed": {"value": True, **told}},
                 "balance": {"drives": {"value": ["ON"], **told}},
                 "oil_supply_system": {"main_pump": {"value": "OFF", **told, "stale": True}},
+                "safety_system": {
+                    "causes": {"value": ["Azimuth overspeed", "Watchdog"], **told},
+                    "subcauses_mirror_cover": {"value": [], **told},
+                    "effects": {"value": [], **told},
+                },
                 "top_end_chiller": {},
             },
         }
@@ -402,6 +407,7 @@ class ReportTests(SynchronousTestCase):
                 "azimuth     power ON, homed yes",
                 "balance     only its parts are reported",
                 "oil supply system  main pump OFF; reported before the connection was lost",
+                "safety system  causes Azimuth overspeed; Watchdog, effects none",
             ],
         )
 

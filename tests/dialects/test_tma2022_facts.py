@@ -19,8 +19,10 @@ from mtmount_twisted.dialects.tma2022.enums import (
     System,
 )
 from mtmount_twisted.dialects.tma2022.facts import AXES, DEVICES, facts_of, position_of
+from mtmount_twisted.dialects.tma2022.interlocks import INTERLOCKS
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth
 from mtmount_twisted.errors import LineError
+from mtmount_twisted.simulator.tma2022.safety import MASKS as SIMULATED
 
 
 def facts(reply: replies.Reply) -> tuple[Fact, ...]:
@@ -184,11 +186,23 @@ class FactsTests(SynchronousTestCase):
             self.assertEqual(setpoints.unit, unit)
 
     def test_interlocks(self) -> None:
-        """Each mask of the safety system by its name, with the numbers of the bits that are set."""
+        """Each mask of the safety system by its name, with the names of the bits that are set."""
         masks = {name: 0 for name in MASKS}
-        event = replies.SafetyInterlocksReply(**(masks | {"causes": 1 << 35 | 1, "effects": 4}))
+        event = replies.SafetyInterlocksReply(**(masks | {"causes": 1 << 36 | 4, "effects": 1 << 16}))
         told = {fact.name: fact.value for fact in devices(facts(event))}
-        self.assertEqual(told, dict.fromkeys(MASKS, ()) | {"causes": (0, 35), "effects": (2,)})
+        wanted = {
+            "causes": ("Azimuth overspeed", "bit 36"),
+            "effects": ("Oil supply: pressure off, slowly (SOS)",),
+        }
+        self.assertEqual(told, dict.fromkeys(MASKS, ()) | wanted)
+
+    def test_names_of_interlocks(self) -> None:
+        """Every bit that the mount has is named, in each mask of the event."""
+        widths = {name: len(names) for name, names in INTERLOCKS.items()}
+        self.assertEqual(list(widths), list(MASKS))
+        self.assertEqual(widths, {**SIMULATED, "subcauses_deployable_platform": 17, "effects": 17})
+        for names in INTERLOCKS.values():
+            self.assertEqual(len(set(names)), len(names))
 
     def test_sets(self) -> None:
         """The names of the sets of settings."""

@@ -48,6 +48,7 @@ class TestVisible(DashboardCase):
             "devices": {
                 "oil_supply_system": {"power": {"value": "TURNING_ON", "unit": "", **told}},
                 "mirror_covers": {"motion": {"value": "DEPLOYED", "unit": "", **told, "stale": True}},
+                "safety_system": {"causes": {"value": ["Azimuth overspeed", "bit 36"], "unit": "", **told}},
                 "settings": {},
             },
         }
@@ -67,6 +68,7 @@ class TestVisible(DashboardCase):
                 ("elevation position", "not measured — old: no telemetry has come since"),
                 ("oil supply system", "turning on"),
                 ("mirror covers", "deployed — stale: said before the link was lost"),
+                ("interlocks", "Azimuth overspeed; bit 36"),
             ], rows
             expect(page.locator("#axes")).to_contain_text("tma2020")
 

@@ -240,9 +240,17 @@ def _axis(axis: dict[str, Any]) -> str:
     return "; ".join(parts) or "has not been reported"
 
 
+_LISTED = ("causes", "effects")
+"""Things whose value is a list, and not one value for each part."""
+
+
 def _device(things: dict[str, Any]) -> str:
     """Return all about a device that is not a list of its parts."""
-    told = {name: thing for name, thing in things.items() if not isinstance(thing["value"], list)}
+    told = {
+        name: thing
+        for name, thing in things.items()
+        if name in _LISTED or not isinstance(thing["value"], list)
+    }
     parts = [f"{_words(name)} {_plain(thing)}" for name, thing in told.items()]
     stale = any(thing["stale"] for thing in told.values())
     text = ", ".join(parts) or "only its parts are reported"
@@ -251,6 +259,8 @@ def _device(things: dict[str, Any]) -> str:
 
 def _plain(thing: dict[str, Any]) -> str:
     value = thing["value"]
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g} {thing['unit']}".rstrip() if isinstance(value, int | float) else str(value)

@@ -1,7 +1,7 @@
 """The facts about the mount's state in events and telemetry, for the page and the API; see `dialects.facts`.
 
-A device has the name of its `System`. Beside these there are ``safety_system``, with the bits that are set in
-each mask, ``settings`` and ``operation_manager``.
+A device has the name of its `System`. Beside these there are ``safety_system``, with the names of the bits
+that are set in each mask, ``settings`` and ``operation_manager``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from .codec import decode_reply
 from .enums import ChillerMode, LimitsMask, SubsystemId, System
+from .interlocks import INTERLOCKS
 from .replies import (
     AvailableSettingsReply,
     AxisMotionStateReply,
@@ -175,12 +176,14 @@ def _topple_block(event: AzimuthToppleBlockReply) -> list[DeviceFact]:
 
 
 def _safety(event: SafetyInterlocksReply) -> list[DeviceFact]:
-    masks = [info.name for info in type(event).field_infos if info.name not in ("timestamp", "commander")]
-    return _device(SAFETY, *((name, _bits(getattr(event, name)), "") for name in masks))
+    masks = ((name, _bits(getattr(event, name), bits), "") for name, bits in INTERLOCKS.items())
+    return _device(SAFETY, *masks)
 
 
-def _bits(mask: int) -> tuple[int, ...]:
-    return tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+def _bits(mask: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the bits that are set. A bit that the documents lack has its number."""
+    numbers = (bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+    return tuple(names[bit] if bit < len(names) else f"bit {bit}" for bit in numbers)
 
 
 def _sets(event: AvailableSettingsReply) -> list[DeviceFact]:

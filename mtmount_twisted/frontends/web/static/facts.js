@@ -38,7 +38,8 @@ export function about({ dialect, mount, axes, devices }) {
     if (axis.telemetry !== null) rows.push(...placed(`${words(name)} position`, axis.telemetry));
     if (axis.in_position !== null) rows.push(...fact(words(name), axis.in_position ? "in position" : "not in position", axis));
   }
-  for (const [name, { power, motion }] of Object.entries(devices)) {
+  for (const [name, { power, motion, causes }] of Object.entries(devices)) {
+    if (causes) rows.push(...fact("interlocks", causes.value.join("; ") || "none", causes));
     const told = [power, motion].filter(Boolean);
     if (told.length > 0) rows.push(...fact(words(name), told.map(({ value }) => words(value).toLowerCase()).join(", "), told[0]));
   }
