@@ -54,7 +54,8 @@ class PasswordTests(BridgeTma2022Case):
         handler = logging.StreamHandler(self.log)
         LOG.addHandler(handler)
         self.addCleanup(LOG.removeHandler, handler)
-        self.patch(LOG, "level", logging.DEBUG)
+        self.addCleanup(LOG.setLevel, LOG.level)
+        LOG.setLevel(logging.DEBUG)
         super().setUp()
 
     @property

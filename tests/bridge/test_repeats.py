@@ -99,6 +99,16 @@ class RepeatsTests(Tma2022Case):
         line = chiller(1.0)
         self.link.say(line, line[:-2] + b',"new":1}}', line[:-2] + b',"new":1}}')
         self.assertEqual(len(self.lines()), 4)
+        member = line[:-1] + b',"new":1}'
+        self.link.say(member, member, line)
+        self.assertEqual(len(self.lines()), 8)
+
+    def test_not_a_number(self) -> None:
+        """NaN, which is no JSON, is compared like any other value."""
+        line = chiller(1.0, float("nan"))
+        self.assertIn(b"NaN", line)
+        self.link.say(line, chiller(2.0, float("nan")), chiller(3.0))
+        self.assertEqual(len(self.lines()), 4)
 
     def test_link(self) -> None:
         """The count is recorded when the connection is lost, and the next connection begins anew."""

@@ -284,6 +284,15 @@ class _Answer(Struct, forbid_unknown_fields=True, gc=False):
     parameters: _AnswerParameters
 
 
+class _Content(Struct, forbid_unknown_fields=True, gc=False):
+    """An event without the members of its parameters."""
+
+    id: _Int
+    timestamp: float
+    parameters: msgspec.Raw
+
+
+_decode_content = msgspec.json.Decoder(_Content).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 
@@ -420,11 +429,15 @@ def subject_of(event: EventEnvelope) -> Subject | None:
 def _content_of(line: bytes) -> bytes | None:
     """Return a digest of all that an event says but its timestamp; None if that is unreadable."""
     try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    del content["timestamp"]
-    return blake2b(repr(content).encode(errors="backslashreplace"), digest_size=16).digest()
+        content = bytes(_decode_content(line).parameters)
+    except (ValueError, RecursionError):  # NaN, or a further member
+        try:
+            members = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        del members["timestamp"]
+        content = repr(members).encode(errors="backslashreplace")
+    return blake2b(content, digest_size=16).digest()
 
 
 def commander_in(event: EventEnvelope) -> int | None:
