@@ -589,7 +589,7 @@ class Bridge:
         self._arbiter.close()
         self._dispatcher.lose("the bridge ends")
         self._dispatcher.stop()
-        self._repeats.forget()
+        self._repeats.close()
         self._act()
         self._bus.close()
 

@@ -60,10 +60,11 @@ class Repeats:
         self._dialect = dialect
         self._runs: dict[tuple[int, Hashable], _Run] = {}
         self._is_timed = False
+        self._is_closed = False
 
     def note(self, event: EventEnvelope, subject: Subject) -> bool:
         """Count an event that changed nothing, and return True; else return False: it must be recorded."""
-        if subject.content is None:
+        if subject.content is None or self._is_closed:
             return False
         key, now = (event.code, subject.key), self._bus.now()
         run = self._runs.get(key)
@@ -112,3 +113,8 @@ class Repeats:
             self._effects.append(CancelTimer(Timer.REPEATS))
         self.report_all()
         self._runs.clear()
+
+    def close(self) -> None:
+        """Record the numbers, and from now on each line: the bridge ends, and no timer may begin."""
+        self.forget()
+        self._is_closed = True

@@ -125,6 +125,7 @@ class RepeatsTests(Tma2022Case):
         self.link.say(chiller(1.0), chiller(2.0))
         self.bridge.close()
         self.assertEqual(len(self.counts()), 1)
+        self.link.say(chiller(3.0), chiller(4.0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_answers(self) -> None:
