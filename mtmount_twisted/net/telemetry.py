@@ -1,4 +1,4 @@
-"""What each receiver of telemetry measures: `SilenceWatch` and `ClockOffset`.
+"""The measurements of each receiver of telemetry: `SilenceWatch` and `ClockOffset`.
 
 Values and a clock only: no sockets. Next to read: ``client.telemetry`` and ``upstream.telemetry_link``, which
 have one of each.

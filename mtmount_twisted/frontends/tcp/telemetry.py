@@ -124,21 +124,21 @@ class TelemetryFanout:
         self._waiting.clear()
         self._waiting_bytes = 0
         self._first, self._last = self._last, self.source.lines
-        self._left = [*reversed(self._readers)]
+        self._left = list(self._readers)
         self._turn()
 
     def _turn(self) -> None:
-        for _ in range(min(READERS_AT_ONCE, len(self._left))):
-            reader = self._left.pop()
+        now, self._left = self._left[:READERS_AT_ONCE], self._left[READERS_AT_ONCE:]
+        if self._left:
+            self._next = self._clock.callLater(0, self._turn)
+        else:
+            self._next = self._clock.callLater(ROUND_INTERVAL, self._after_round)
+        for reader in now:
             try:
                 reader.deliver(self._data, self._first, self._last)
             except Exception:  # the others must not miss a line
                 self._log.exception("%s: closed: writing telemetry failed", reader.name)
                 reader.cut_off("writing to it failed")
-        if self._left:
-            self._next = self._clock.callLater(0, self._turn)
-        else:
-            self._next = self._clock.callLater(ROUND_INTERVAL, self._after_round)
 
     def _after_round(self) -> None:
         self._next = None
@@ -148,7 +148,7 @@ class TelemetryFanout:
 
 @implementer(ILineReaderOwner, IPushProducer)
 class TelemetryReader:
-    """One connection to a ``[[telemetry]]`` port. Whatever the reader sends is dropped. Its states::
+    """One connection to a ``[[telemetry]]`` port. All data from the reader is dropped. Its states::
 
     gone:     there is no connection; under a certificate's name, another one may come
     ready:    the transport takes data
