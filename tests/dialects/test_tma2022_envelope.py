@@ -96,6 +96,13 @@ class Replies(SynchronousTestCase):
         self.assertEqual(header, (777, 5, 9, None, None))
         self.assertEqual(header.classification, Meaning.EVENT)
 
+    def test_parameters_of_another_reply(self) -> None:
+        """The numbers of a superseding command are no part of another reply, and may be anything there."""
+        line = b'{"id":%d,"timestamp":1,"parameters":{"sequenceId":5,"supersedingCommander":1.5}}'
+        self.assertEqual(read_reply_header(line % 3), (3, 5, None, None, None))
+        error = self.assertRaises(LineError, read_reply_header, line % 5)
+        self.assertEqual(error.field, "supersedingCommander")
+
     def test_no_header(self) -> None:
         """A line without a header is a LineError that holds it, and names the member at fault."""
         start = b'{"id":1,"timestamp":1,"parameters":'

@@ -208,6 +208,11 @@ class Answers(SynchronousTestCase):
             assert at is not None
             self.assertEqual(written, line[: at.start(1)] + b"77" + line[at.end(1) :])
 
+    def test_parameters_of_another_reply(self) -> None:
+        """An end with a parameter that only another reply has, of a wrong type, is an end all the same."""
+        header = answer(line_with(3, sequenceId=5, supersedingCommander=1.5, supersedingSequenceId="x"))
+        self.assertEqual((header.meaning, header.sequence_id), (Meaning.SUCCEEDED, 5))
+
     def test_repeated_name(self) -> None:
         """A JSON reader takes the last of two members with one name: both are rewritten."""
         line = (

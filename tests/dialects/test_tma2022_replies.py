@@ -195,6 +195,11 @@ class Variants(SynchronousTestCase):
         self.assertEqual((reply.timestamp, reply.unix_timestamp), (3696497936.5, 1613653136.5))
         self.assertEqual(read(3, '{"sequenceId":5}', "1758006630.5").unix_timestamp, 1758006630.5)
 
+    def test_large_timestamp(self) -> None:
+        """A timestamp in any digits is read, in a reply of which nothing else is known as well."""
+        for reply_id in (3, 777):
+            self.assertEqual(read(reply_id, '{"sequenceId":5}', "1" + "0" * 40).timestamp, 1e40)
+
     def test_nan(self) -> None:
         """NaN and infinity are read, and written again."""
         reply = read(103, '{"system":9,"trackAmbient":[true,true],"temperature":[NaN,-Infinity]}')

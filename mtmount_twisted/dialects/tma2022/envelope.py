@@ -18,6 +18,7 @@ from mtmount_twisted.errors import LineError
 
 from . import json_lines
 from .commands import NUM_HEADER_FIELDS
+from .enums import ReplyId
 from .replies import classify
 
 
@@ -134,6 +135,8 @@ def _rare_reply_header(line: bytes) -> ReplyHeader:
     reply_id: int = json_lines.member(line, content, "id", int, "an integer")
     json_lines.member(line, content, "timestamp", float, "a finite number")
     parameters: dict[str, Any] = json_lines.member(line, content, "parameters", dict, "an object")
+    if reply_id != ReplyId.CMD_SUPERSEDED:  # elsewhere the last two are unknown, and may be anything
+        parameters = {name: each for name, each in parameters.items() if name in _NAMES[:2] or _fits(each)}
     return ReplyHeader(reply_id, *(_parameter(line, parameters, name) for name in _NAMES))
 
 
@@ -142,6 +145,11 @@ def _parameter(line: bytes, parameters: dict[str, Any], name: str) -> int | None
         return None
     number: int = json_lines.member(line, parameters, name, int, "an integer")
     return number
+
+
+def _fits(value: Any) -> bool:
+    number = json_lines.whole(value)
+    return type(number) is int and not json_lines.too_large(number)
 
 
 def read_telemetry_header(line: bytes) -> TelemetryHeader:

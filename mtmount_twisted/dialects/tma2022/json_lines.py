@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -75,7 +76,7 @@ def member(line: bytes, content: dict[str, Any], name: str, dtype: type, expecte
     if name not in content:
         raise LineError(line, f"{name}: expected {expected}, got nothing", name)
     value: Any = whole(content[name]) if dtype is int else content[name]
-    if dtype is float and type(value) is int and abs(value) < 2**63:
+    if dtype is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     is_finite = not isinstance(value, float) or math.isfinite(value)
     if type(value) is not dtype or not is_finite or too_large(value):
