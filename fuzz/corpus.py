@@ -76,13 +76,13 @@ def _configs() -> list[bytes]:
     return [section.encode() for section in sections if section] + [_CONTROLLER]
 
 
-def _json_lines(*names: str) -> list[bytes]:
-    """The JSON lines of the vectors of tma2022; short ones, since an input has 2048 bytes at most."""
+def _lines_tma2022(*names: str, json_lines: bool = True) -> list[bytes]:
+    """The lines of the vectors of tma2022; short ones, since an input has 2048 bytes at most."""
     found = []
     for name in names:
         rows = (ROOT / "tests" / "data" / "tma2022" / name).read_text(encoding="utf-8").splitlines()
         found += [json.loads(row).get("wire", "").encode().removesuffix(b"\r\n") for row in rows]
-    return [line for line in found if line.startswith(b"{") and len(line) < 2048]
+    return [line for line in found if line.startswith(b"{") is json_lines and 0 < len(line) < 2048]
 
 
 _SEEDS: dict[str, Callable[[], list[bytes]]] = {
@@ -94,9 +94,10 @@ _SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "http": _requests,
     "config": _configs,
     "tokens": lambda: list(_TOKENS),
-    "reply": lambda: _json_lines("messages.jsonl", "malformed.jsonl"),
-    "telemetry": lambda: _json_lines("telemetry.jsonl"),
-    "translated": lambda: [*filter(None, _lines()), *_json_lines("messages.jsonl", "malformed.jsonl")],
+    "command": lambda: _lines_tma2022("messages.jsonl", "malformed.jsonl", json_lines=False),
+    "reply": lambda: _lines_tma2022("messages.jsonl", "malformed.jsonl"),
+    "telemetry": lambda: _lines_tma2022("telemetry.jsonl"),
+    "translated": lambda: [*filter(None, _lines()), *_lines_tma2022("messages.jsonl", "malformed.jsonl")],
 }
 
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from .corpus import ROOT
 
 NAMES = (
-    *("line", "relayed", "stream", "body", "query", "http", "config", "tokens", "reply", "telemetry"),
-    "translated",
+    *("line", "relayed", "stream", "body", "query", "http", "config", "tokens"),
+    *("command", "reply", "telemetry", "translated"),
 )
 """The keys of `targets.TARGETS`, without the import of all that they need."""
 

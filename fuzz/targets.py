@@ -7,6 +7,7 @@ looked at once more: what is read and written again must be the same.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
@@ -23,6 +24,7 @@ from mtmount_twisted.commands import Disable
 from mtmount_twisted.config.loading import check, load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.dialects import tma2022, translate
+from mtmount_twisted.dialects.dialect import EventEnvelope, Meaning, Outcome
 from mtmount_twisted.dialects.tma2020 import envelope as envelope_tma2020
 from mtmount_twisted.dialects.tma2020.codec import (
     decode_command,
@@ -33,7 +35,9 @@ from mtmount_twisted.dialects.tma2020.codec import (
 )
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
-from mtmount_twisted.dialects.tma2022 import envelope
+from mtmount_twisted.dialects.tma2022 import envelope, relay
+from mtmount_twisted.dialects.tma2022.outcomes import actual_commander, outcome_of
+from mtmount_twisted.dialects.tma2022.relay import ReplyEnvelope
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
 from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
@@ -212,12 +216,73 @@ def token_file(data: bytes) -> None:
         tokens.load(data)
 
 
+def command(data: bytes) -> None:
+    """A command of tma2022: what is read is written the same, and the mount reads what the bridge passes on.
+
+    A client reads all of it and the bridge the header, which must be the same.
+    """
+    data = data.replace(TERMINATOR, b"")
+    whole = header = passed_on = None
+    with suppress(LineError):
+        whole = tma2022.decode_command(data)
+        wire = whole.encode()
+        assert tma2022.decode_command(wire.removesuffix(TERMINATOR)).encode() == wire
+    with suppress(LineError):
+        header = relay.read_command(data)
+        passed_on = header.rewritten(2**31 - 1, 100)
+        assert passed_on == b"2147483647\n%b\n100\n%b" % (header.code_text, header.rest)
+        assert header.code_text + b"\n" in data and data.endswith(header.rest)
+        assert len(passed_on) <= MAX_LINE_LENGTH
+        assert envelope.read_command_header(data) == (header.sequence_id, header.code, header.source)
+        received = relay.read_command(passed_on)
+        assert (received.sequence_id, received.code, received.source) == (2**31 - 1, header.code, 100)
+        assert received.rest == header.rest
+    numbers = (0, 0, 0) if whole is None else (whole.sequence_id, whole.command_code, whole.source)
+    # It refuses a code in more than 20 characters, and white space beyond ASCII around a line.
+    may_refuse = _is_large(*numbers) or not data.isascii() or max(map(len, data.split(b"\n"))) > 20
+    if whole is not None and not (header is None and may_refuse):
+        assert header is not None and passed_on is not None
+        assert (header.sequence_id, header.code, header.source) == numbers
+        again = tma2022.decode_command(passed_on)
+        assert again.str_fields()[3:] == whole.str_fields()[3:]
+        wanted = getattr(whole, "commander", tma2022.enums.Source.PXI)
+        if wanted is not tma2022.enums.Source.PXI:  # the bridge gives command to commanders only
+            assert relay.read_wanted(data) == relay.read_wanted(passed_on) == wanted
+    refused = relay.read_to_refuse(data)
+    assert header is None or refused is not None
+    if refused is not None:
+        assert max(map(abs, (refused.sequence_id, refused.code, refused.source))) < 2**63
+    with suppress(LineError):
+        relay.read_wanted(data)
+
+
+def _is_large(*numbers: int) -> bool:
+    """Return True if one of these needs more than 64 bits."""
+    return max(map(abs, numbers)) >= 2**63
+
+
+_NUMBERS = 4444444444, 5555555555, 6666666666, 7777777777
+"""Numbers for the header of a reply that hardly another line has."""
+
+
+def _rewritten_there(line: bytes, written: bytes) -> bool:
+    """Return True if lines differ only where one has `_NUMBERS`, and the other has a number or null."""
+    places = re.split(b"|".join(b"%d" % number for number in _NUMBERS), written)
+    pattern = rb"(?:-?[0-9][-+.0-9eE]*|null)".join(map(re.escape, places))
+    return re.fullmatch(pattern, line) is not None
+
+
 def reply(data: bytes) -> None:
-    """A reply of tma2022: what is read is written the same, and a relay finds the header that it writes."""
+    """A reply of tma2022: what is read is written the same, and the bridge rewrites the header alone.
+
+    A client reads all of it and the bridge the header, which must be the same.
+    """
     masked = envelope.mask_password(data)
     assert envelope.mask_password(masked) == masked
+    whole = answer = None
     with suppress(LineError):
-        wire = tma2022.decode_reply(data).encode()
+        whole = tma2022.decode_reply(data)
+        wire = whole.encode()
         assert tma2022.decode_reply(wire.removesuffix(TERMINATOR)).encode() == wire
     with suppress(LineError):
         header = envelope.read_reply_header(data)
@@ -225,6 +290,44 @@ def reply(data: bytes) -> None:
         assert header.sequence_id is None or written.sequence_id == 7
         assert header.commander is None or written.commander == 2
         assert (written.id, written[3:]) == (header.id, header[3:])
+    with suppress(LineError):
+        answer = relay.read_reply(data)
+    outcome = None if whole is None else outcome_of(whole)
+    if isinstance(answer, EventEnvelope):
+        assert whole is not None and (outcome, whole.id) == (None, answer.code)
+        assert envelope.mask_password(answer.line) == answer.line
+        relay.subject_of(answer)
+        assert relay.commander_in(answer) == actual_commander(whole)
+    elif answer is not None:
+        assert whole is not None
+        _answer(answer, whole, outcome)
+    elif isinstance(whole, tma2022.replies.Answer):  # the bridge drops only one that no command can have
+        names = "sequence_id", "superseding_sequence_id", "superseding_command_code"
+        assert _is_large(*(getattr(whole, name, 0) for name in names))
+
+
+def _answer(answer: ReplyEnvelope, whole: tma2022.replies.Reply, outcome: Outcome | None) -> None:
+    if outcome is not None:
+        assert (answer.meaning, answer.sequence_id) == (outcome.meaning, outcome.sequence_id)
+        assert isinstance(whole, tma2022.replies.UnknownReply) or answer.timeout == outcome.timeout
+    assert answer.timeout is None or answer.timeout >= 0
+    sequence_id, commander, *by = _NUMBERS
+    line = answer.superseded_by(*by).rewritten(sequence_id, commander)
+    received = relay.read_reply(line)
+    assert isinstance(received, ReplyEnvelope)
+    assert (received.code, received.sequence_id, received.reason) == (
+        answer.code,
+        sequence_id,
+        answer.reason,
+    )
+    if not any(b"%d" % number in answer.line for number in _NUMBERS):
+        assert _rewritten_there(answer.line, line), (answer.line, line)
+    if answer.meaning is not Meaning.SUPERSEDED:
+        slowly = envelope.rewrite_reply(answer.line, sequence_id=sequence_id, commander=commander)
+        assert line == slowly
+    check_str(answer.explanation)
+    named = answer.explained(lambda text: text.replace(b"1", b"one"))
+    assert relay.read_reply(named.line)
 
 
 def telemetry(data: bytes) -> None:
@@ -265,6 +368,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "http": http,
     "config": config,
     "tokens": token_file,
+    "command": command,
     "reply": reply,
     "telemetry": telemetry,
     "translated": translated,

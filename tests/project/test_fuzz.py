@@ -103,6 +103,11 @@ class TargetTests(SynchronousTestCase):
 
         each()
 
+    def test_command(self) -> None:
+        """Commands of tma2022, whole and as the bridge passes them on."""
+        self.check("command")
+        self.check_many("command")
+
     def test_reply(self) -> None:
         """Replies of tma2022, whole and by their headers."""
         self.check("reply")
