@@ -36,7 +36,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2022 import envelope, relay
-from mtmount_twisted.dialects.tma2022.outcomes import actual_commander, outcome_of
+from mtmount_twisted.dialects.tma2022.outcomes import outcome_of
 from mtmount_twisted.dialects.tma2022.relay import ReplyEnvelope
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
@@ -297,7 +297,7 @@ def reply(data: bytes) -> None:
         assert whole is not None and (outcome, whole.id) == (None, answer.code)
         assert envelope.mask_password(answer.line) == answer.line
         relay.subject_of(answer)
-        assert relay.commander_in(answer) == actual_commander(whole)
+        assert relay.commander_in(answer) == tma2022.replies.actual_commander(whole)
     elif answer is not None:
         assert whole is not None
         _answer(answer, whole, outcome)

@@ -113,6 +113,14 @@ class TakenTests(Tma2022Case):
         self.send(self.csc, tma2022.commands.AzimuthPower(sequence_id=7, on=True))
         self.assertEqual(self.explanations(self.csc), ["refused: nobody has command"])
 
+    def test_unknown_source(self) -> None:
+        """A source that is not known has command all the same; the event is not passed on."""
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.link.say(b'{"id":20,"timestamp":1.5,"parameters":{"actualCommander":77}}')
+        self.assertIn("the mount gave command to source 77", logged.output[0])
+        self.assertEqual(self.commanders(self.csc), [0])
+        self.assertIsNone(self.holder(self.bridge))
+
     def test_no_stops(self) -> None:
         """The end of the grace of a holder that is gone stops nothing after that."""
         self.csc.go()

@@ -157,6 +157,10 @@ class SessionTests(MountCase):
                 replies.CommanderReply(actual_commander=Source.NONE),
                 "holder the mount says: nobody has command",
             ),
+            (
+                replies.UnknownReply(id=20, timestamp=0.0, parameters={"actualCommander": 77}),
+                "holder the mount says: source 77 has command",
+            ),
             (replies.StateInfoReply(state="Enable"), "state Enable"),
             (
                 replies.InPositionReply(axis=System.CAMERA_CABLE_WRAP, in_position=False),

@@ -392,7 +392,10 @@ class Events(SynchronousTestCase):
         for source in (Source.NONE, Source.HHD):
             line = replies.CommanderReply(actual_commander=source).encode()[:-2]
             self.assertEqual(commander_in(event(line)), int(source))
-        self.assertIsNone(commander_in(event(line_with(20))))
+        for number in (77, 77.0):  # of a newer mount
+            self.assertEqual(commander_in(event(line_with(20, actualCommander=number))), 77)
+        for parameters in ({}, {"actualCommander": "CSC"}, {"actualCommander": 1.5}):
+            self.assertIsNone(commander_in(event(line_with(20, **parameters))))
         self.assertIsNone(commander_in(event(line_with(200, axis=0, inPosition=True))))
 
     def subject(self, reply: replies.Reply) -> Any:

@@ -166,8 +166,9 @@ class Session:
     def _show_event(self, reply: Any) -> None:
         commander = self.dialect.actual_commander(reply)
         if commander is not None:
-            names = {int(source): source.name for source in Source}
-            label, text = "holder", f"the mount says: {names.get(commander, 'nobody')} has command"
+            names = {0: "nobody"} | {int(source): source.name for source in Source}
+            name = names.get(commander, f"source {commander}")
+            label, text = "holder", f"the mount says: {name} has command"
         else:
             line = reply.encode().removesuffix(self.dialect.terminator)
             label, text = report.event(reply, self.dialect.facts_of(line), self.dialect.subsystems)

@@ -47,7 +47,7 @@ from .enums import TELEMETRY_PORT, CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header, read_telemetry_header
 from .facts import AXES, DEVICES, facts_of, position_of
 from .framing import TERMINATOR
-from .outcomes import actual_commander, outcome_of
+from .outcomes import outcome_of
 from .relay import (
     commander_in,
     is_reply,
@@ -62,7 +62,7 @@ from .relay import (
     read_wanted,
     subject_of,
 )
-from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply
+from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply, actual_commander
 from .sending import completed, tai_now
 from .telemetry import TIMED_TOPICS, TopicDict
 

@@ -14,7 +14,6 @@ from .replies import (
     CmdFailedReply,
     CmdRejectedReply,
     CmdSupersededReply,
-    CommanderReply,
     Reply,
     classify,
 )
@@ -54,8 +53,3 @@ def _superseded(reply: CmdSupersededReply) -> str:
     if reply.superseding_commander:
         words.append(f"of {reply.superseding_commander.name}")
     return " ".join(words)
-
-
-def actual_commander(event: Reply) -> int | None:
-    """Return the number of the source that has command, according to an event; None for another event."""
-    return int(event.actual_commander) if isinstance(event, CommanderReply) else None

@@ -48,6 +48,7 @@ from .replies import (
     CommanderReply,
     Reply,
     UnknownReply,
+    actual_commander,
     classify,
 )
 from .sending import tai_now
@@ -445,10 +446,9 @@ def commander_in(event: EventEnvelope) -> int | None:
     if event.code != ReplyId.COMMANDER:
         return None
     try:
-        reply = decode_reply(event.line)
+        return actual_commander(decode_reply(event.line))
     except LineError:
         return None
-    return int(reply.actual_commander) if isinstance(reply, CommanderReply) else None
 
 
 def new_commander_event(source: int) -> EventEnvelope:

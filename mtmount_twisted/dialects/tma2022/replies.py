@@ -485,5 +485,18 @@ def classify(reply_id: int) -> Meaning:
     return Meaning.EVENT if reply is None else reply.classification
 
 
+def actual_commander(event: Reply) -> int | None:
+    """Return the number of the source that has command, according to an event; None for another event.
+
+    The source may be one that is not known: command is another's all the same.
+    """
+    if isinstance(event, CommanderReply):
+        return int(event.actual_commander)
+    if isinstance(event, UnknownReply) and event.id == ReplyId.COMMANDER:
+        number = json_lines.whole(event.parameters.get("actualCommander"))
+        return number if type(number) is int else None
+    return None
+
+
 AnyReply: Any = reduce(or_, Replies)
 """Union of all reply classes, for `msgspec`."""
