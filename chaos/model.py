@@ -1,6 +1,6 @@
-"""``python -m chaos.model``: the bridge against a model of its rules, for a number of steps.
+"""``python -m chaos.model``: the bridge against a model of its rules, for a number of steps in each dialect.
 
-The machine is `BridgeMachine` of ``tests/bridge/test_model.py``: Hypothesis chooses the acts of commanders,
+The machines are `MACHINES` of ``tests/bridge/test_model.py``: Hypothesis chooses the acts of commanders,
 controller, network and time. After each step both must agree. The test plays some days; this program plays
 more, each time other ones. The exit status is 1 if they differed.
 """
@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -19,7 +19,7 @@ from time import monotonic
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
-from tests.bridge.test_model import BridgeMachine
+from tests.bridge.test_model import MACHINES
 
 from .machine import commit, machine
 
@@ -75,22 +75,28 @@ def play(steps: int, kind: type[RuleBasedStateMachine]) -> Tally:
     return tally
 
 
-def main(words: Sequence[str] | None = None, kind: type[RuleBasedStateMachine] = BridgeMachine) -> int:
-    """Play the number of steps that the command line gives."""
+def main(
+    words: Sequence[str] | None = None, kinds: Mapping[str, type[RuleBasedStateMachine]] = MACHINES
+) -> int:
+    """Play the number of steps that the command line gives, in each dialect."""
     parser = argparse.ArgumentParser(prog="python -m chaos.model", description="Play bridge against model.")
-    parser.add_argument("--steps", type=int, default=20_000, help="at least so many [default: 20,000]")
+    parser.add_argument(
+        "--steps", type=int, default=20_000, help="at least so many of each [default: 20,000]"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     given, began = parser.parse_args(words), monotonic()
     facts = {**machine("Twisted", "hypothesis"), "commit": commit()} if given.json is not None else {}
-    tally = play(given.steps, kind)
+    tallies: dict[str, dict[str, int]] = {}
+    for dialect, kind in kinds.items():
+        tallies[dialect] = asdict(play(given.steps, kind))
+        for name, value in tallies[dialect].items():
+            print(f"{dialect} {name}: {value:,}")
     seconds = round(monotonic() - began)
-    for name, value in asdict(tally).items():
-        print(f"{name}: {value:,}")
     print(f"{seconds} s")
     if given.json is not None:
-        content = {"machine": {**facts, "seconds": seconds}, "figures": asdict(tally)}
+        content = {"machine": {**facts, "seconds": seconds}, "figures": tallies}
         given.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return tally.failures
+    return int(any(tally["failures"] for tally in tallies.values()))
 
 
 if __name__ == "__main__":

@@ -40,9 +40,19 @@ def facts(content: Mapping[str, Any]) -> str:
 def figures(content: Mapping[str, Any]) -> str:
     """The figures of all rows together, and of the model."""
     body = [(FIGURES[name], f"{value:,}") for name, value in content["chaos"]["figures"].items()]
-    model = content["model"]["figures"]
-    played = [(f"model {name}", f"{model[name]:,}") for name in ("steps", "failures")]
+    played = [
+        (f"model {name}, {dialect}", f"{tally[name]:,}")
+        for dialect, tally in content["model"]["figures"].items()
+        for name in ("steps", "failures")
+    ]
     return grid(("figure", "value"), [*played, *body])
+
+
+def played(content: Mapping[str, Any]) -> str:
+    """Return the table of the steps that the model made in each dialect."""
+    found = content["model"]["figures"]
+    body = [(dialect, *(f"{value:,}" for value in tally.values())) for dialect, tally in found.items()]
+    return grid(("dialect", "steps", "examples", "failures"), body)
 
 
 def faults(content: Mapping[str, Any]) -> str:
@@ -82,7 +92,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "floods": floods,
     "figures": figures,
     "machine": lambda content: facts(content["chaos"]["machine"]),
-    "model": lambda content: facts(content["model"]["figures"] | content["model"]["machine"]),
+    "model": lambda content: f"{played(content)}\n\n{facts(content['model']['machine'])}",
     "parsers": parsers,
     "machines that fuzzed": fuzzed_on,
 }

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from chaos.outcome import Outcome, Row
 from chaos.rows import FLOODS, ROWS
 from fuzz.results import NAMES
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesStop, Enable
+from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.journal.file import Store
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from tests.support.folders import scratch_path
@@ -292,9 +293,12 @@ class ModelTests(SynchronousTestCase):
 
         path, out = scratch_path(self), io.StringIO()
         with contextlib.redirect_stdout(out):
-            self.assertEqual(model.main(["--steps", "1", "--json", str(path)], Plain), 0)
+            words = ["--steps", "1", "--json", str(path)]
+            self.assertEqual(model.main(words, {"one": Plain, "other": Plain}), 0)
         content = json.loads(path.read_text(encoding="utf-8"))
-        self.assertIn(f"steps: {content['figures']['steps']:,}\n", out.getvalue())
+        for dialect in ("one", "other"):
+            steps = content["figures"][dialect]["steps"]
+            self.assertIn(f"{dialect} steps: {steps:,}\n", out.getvalue())
         self.assertRegex(content["machine"]["commit"], r"^([0-9a-f]{7,}\+?|unknown)$")
 
 
@@ -348,10 +352,12 @@ class PageTests(SynchronousTestCase):
             self.assertEqual(figures[on_flood.ROWS], 0, fault)
 
     def test_the_model_was_played(self) -> None:
-        """The model made 20,000 steps or more, and the bridge did what it says at each."""
+        """The model made 20,000 steps or more in each dialect, and the bridge did what it says at each."""
         figures = self.content["model"]["figures"]
-        self.assertGreaterEqual(figures["steps"], 20_000)
-        self.assertEqual(figures["failures"], 0)
+        self.assertEqual(set(figures), set(get_args(DialectName)))
+        for dialect, tally in figures.items():
+            self.assertGreaterEqual(tally["steps"], 20_000, dialect)
+            self.assertEqual(tally["failures"], 0, dialect)
 
     def test_parsers_were_fuzzed(self) -> None:
         """Each parser took a million inputs or more, of which none made it crash."""

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-
-from mtmount_twisted.commands import AckOnlyCommandCodes
+from functools import partial
 
 from .bridge_stage import (
-    ACK_TIME,
-    ALL_STOPS,
+    ACK,
+    BEAT,
     COMMANDERS,
+    DONE,
     GRACE,
     LIMIT,
-    MARGIN,
+    NOACK,
     OBSERVERS,
     PATIENCE,
-    STOPS,
+    SETTINGS,
+    SILENCE,
+    SUPERSEDED,
     SWEEP,
+    UNKNOWN_TIMEOUT,
+    Answer,
     Cmd,
+    Event,
+    Meaning,
+    Stage,
 )
-from .commanders import ASK
-
-ACK, NOACK, DONE = 0, 1, 2
-Answer = tuple[object, ...]
 
 Happening = tuple[object, ...]
 """An effect: ``send`` with a command's code; ``step`` of a command; ``tell`` a commander, or ``tell all`` of
@@ -43,6 +46,7 @@ class Model:
     :ivar down: the commands of the effects ``send``.
     """
 
+    stage: Stage
     sources: dict[str, int]
     anyone_may_stop: bool
     stops_on_loss: bool
@@ -71,6 +75,12 @@ class Model:
     in_flight: Counter[str] = field(default_factory=Counter)
     known: dict[object, bytes] = field(default_factory=dict)
     timers: list[tuple[float, str]] = field(default_factory=list)  # in the order of their making
+    beats: bool = False  # the bridge sends heartbeats
+    must_beat: bool = False  # the holder has sent one, and must send more
+    shown: dict[str, int] = field(default_factory=dict)  # the commander, as each client was told
+    settings: bytes = b""  # the last event that is kept apart
+    answered_questions: set[str] = field(default_factory=set)
+    doubtful: set[str] = field(default_factory=set)
 
     # Effects
 
@@ -82,9 +92,9 @@ class Model:
         """Publish a step of a command."""
         self.happens("step", cmd.who or "bridge", cmd.number if cmd.who else None, cmd.code, step)
 
-    def tell(self, cmd: Cmd, code: int, text: str) -> None:
+    def tell(self, cmd: Cmd, meaning: Meaning, text: str) -> None:
         """Send a reply to the commander in the session that sent the command, and to observers."""
-        answer = (code, cmd.number, cmd.source, text)
+        answer = (meaning, cmd.number, cmd.source, text)
         if cmd.who and self.visits.get(cmd.who) == cmd.visit:
             self.read(cmd.who, answer)
         for who in OBSERVERS if cmd.who in COMMANDERS else ():
@@ -103,12 +113,14 @@ class Model:
         self.step(cmd, word.replace(" ", "_"))
         self.tell(cmd, NOACK, word)
 
-    def events(self, events: list[tuple[object, bytes, bool]]) -> None:
+    def events(self, events: list[Event]) -> None:
         """Send events to all clients."""
         lines: list[Answer] = []
         for about, line, lasts in events:
             self.known.pop(about, None)
-            if about is not None and lasts:
+            if about == SETTINGS:
+                self.settings = line
+            elif about is not None and lasts:
                 self.known[about] = line
             lines.append(("event", line))
         commanders = tuple(who for who in self.visits if who in COMMANDERS)
@@ -130,6 +142,8 @@ class Model:
             self.stop_timer("grace")
         for line in self.known.values():
             self.read(who, ("event", line))
+        self.shown.pop(who, None)
+        self.show(who)
 
     def go(self, who: str) -> None:
         """A client's connection is lost."""
@@ -145,21 +159,24 @@ class Model:
 
     def miss(self, who: str) -> None:
         """If it has command, it is waited for."""
-        if self.holder == who:
+        if self.holder == who and not self.in_grace:
+            self.forget_beats()
             self.start_timer("grace", GRACE)
 
     def say(self, cmd: Cmd, wanted: int = 0) -> None:
         """A client that is here sends a command."""
-        stops = cmd.code in STOPS
-        free = stops and self.anyone_may_stop
+        stops, asks_for = cmd.code in self.stage.stops, self.stage.questions.get(cmd.code, "")
+        free = (stops and self.anyone_may_stop) or bool(asks_for)
         behind = not (stops and (free or self.holder == cmd.who)) and self.waits(cmd.who)
-        if cmd.who in OBSERVERS:
+        if cmd.code == self.stage.heartbeat and cmd.who in COMMANDERS:
+            self.hear_beat(cmd.who)
+        elif cmd.who in OBSERVERS:
             self.refuse(cmd, "refused")
             self.refusals[cmd.who] += 1
             if self.refusals[cmd.who] == PATIENCE:
                 del self.visits[cmd.who]
                 self.happens("dismiss", cmd.who)
-        elif cmd.code == ASK:
+        elif cmd.code == self.stage.ask:
             self.ask(cmd, wanted)
         elif self.holder != cmd.who and not free and not behind:
             self.refuse(cmd, "refused")
@@ -167,20 +184,24 @@ class Model:
             self.refuse(cmd, "not sent")
         elif self.in_flight[cmd.who] >= LIMIT and not stops:
             self.refuse(cmd, "busy")
+        elif (events := self.remembered(asks_for)) is not None:
+            self.recall(cmd, events)
         elif behind:
+            self.doubt(cmd)
             self.asks.append(cmd)
             self.in_flight[cmd.who] += 1
         else:
+            self.doubt(cmd)
             self.take(cmd, self.judged + self.asks)
 
     def take(self, cmd: Cmd, ahead: list[Cmd]) -> None:
         """Accept a command. A stop also ends the earlier commands that wait behind asks."""
         cmd.lease = self.leases if self.holder == cmd.who else 0
-        overtaken = [each for each in ahead if each.moves and cmd.code in STOPS]
+        overtaken = [each for each in ahead if self.moves(each) and cmd.code in self.stage.stops]
         for each in overtaken:
             (self.asks if each in self.asks else self.judged).remove(each)
             self.in_flight[each.who] -= 1
-        if cmd.code in STOPS and self.up and not self.has:
+        if cmd.code in self.stage.stops and self.up and not self.has:
             self.ask_upstream()
         self.begin(cmd)
         for each in overtaken:
@@ -189,11 +210,15 @@ class Model:
     def take_stops(self) -> None:
         """Accept the stops of the new holder. They end the commands before them."""
         for stop in [each for each in self.judged + self.asks if each.who == self.holder]:
-            if stop.code in STOPS:
+            if stop.code in self.stage.stops:
                 waits = self.judged + self.asks
                 (self.asks if stop in self.asks else self.judged).remove(stop)
                 self.in_flight[stop.who] -= 1
                 self.take(stop, waits[: waits.index(stop)])
+
+    def moves(self, cmd: Cmd) -> bool:
+        """Return True if a stop overtakes a command."""
+        return cmd.code not in self.stage.stops and cmd.code != self.stage.ask
 
     def waits(self, who: str) -> bool:
         """Return True if the commands of this client wait behind an ask that may give it command."""
@@ -221,13 +246,13 @@ class Model:
 
     def begin(self, cmd: Cmd) -> None:
         """Accept a command. A stop is sent before the NoAcks to the commands that it overtakes."""
-        cmd.deadline = self.now + ACK_TIME
+        cmd.deadline = self.now + self.stage.ack_time_of(cmd.code)
         self.in_flight[cmd.who] += 1
         self.accepted += 1
         cmd.place = self.accepted
-        (self.urgent if cmd.urgent or cmd.code in STOPS else self.waiting).append(cmd)
+        (self.urgent if cmd.urgent or cmd.code in self.stage.stops else self.waiting).append(cmd)
         self.step(cmd, "received")
-        overtaken = [each for each in self.waiting if each.moves and cmd.code in STOPS]
+        overtaken = [each for each in self.waiting if self.moves(each) and cmd.code in self.stage.stops]
         for each in overtaken:
             self.end(each)
         self.start_timer("sweep", SWEEP)
@@ -239,7 +264,7 @@ class Model:
         """Send commands while the controller has room, stops first."""
         while self.up and self.room != 0 and (self.urgent or self.waiting):
             cmd = (self.urgent or self.waiting).pop(0)
-            cmd.deadline = self.now + ACK_TIME
+            cmd.deadline = self.now + self.stage.ack_time_of(cmd.code)
             self.written.append(cmd)
             self.happens("send", cmd.code)
             self.step(cmd, "sent")
@@ -249,18 +274,24 @@ class Model:
 
     # The way up, and other ends
 
-    def answered(self, cmd: Cmd, code: int, text: str, seconds: float) -> None:
+    def answered(self, cmd: Cmd, meaning: Meaning, text: str, seconds: float | None) -> None:
         """The mount answers a command that it was sent."""
-        if cmd not in self.written or (code == ACK and cmd.acked):
+        if cmd not in self.written or (meaning is ACK and cmd.acked):
             return
-        if code == ACK:
-            cmd.acked, cmd.deadline = True, self.now + seconds + MARGIN
-        self.step(cmd, {ACK: "ack", NOACK: "noack", DONE: "done"}[code])
-        self.tell(cmd, code, text)
-        if code != ACK or cmd.code in AckOnlyCommandCodes:
+        if meaning is ACK:
+            timeout = UNKNOWN_TIMEOUT if seconds is None else seconds
+            cmd.acked, cmd.deadline = True, self.now + timeout + self.stage.done_margin
+        self.step(cmd, {ACK: "ack", DONE: "done"}.get(meaning, "noack"))
+        self.tell(cmd, meaning, text)
+        if meaning is not ACK or cmd.code in self.stage.ack_only:
             self.end(cmd)
             if cmd.then is not None:
-                cmd.then(code, text)
+                cmd.then(meaning, text)
+
+    def superseded(self, cmd: Cmd, by: Cmd | None, code: int) -> None:
+        """The mount says which command took over: the commander knows only the ids of its own."""
+        numbers = (0, 0) if by is None or by.who != cmd.who else (by.number, cmd.source)
+        self.answered(cmd, SUPERSEDED, " ".join(map(str, (*numbers, code))), None)
 
     def end(self, cmd: Cmd) -> None:
         """A command has ended."""
@@ -284,13 +315,19 @@ class Model:
             self.ask_upstream()
         elif self.owes_stop:
             self.stop_all()
+        self.answered_questions.clear()
+        self.doubtful.clear()
+        for code, word in self.stage.questions.items():
+            self.begin(Cmd("", 0, 0, 0, code, then=partial(self.question_answered, word), urgent=True))
 
     def link_down(self) -> None:
         """The controller is lost."""
         self.up = False
         self.known.clear()
+        self.settings = b""
         self.lose()
         self.has = self.owes = False
+        self.keep_beating()
 
     def pending(self) -> list[Cmd]:
         """Return the pending commands, in the order of their acceptance."""
@@ -366,6 +403,7 @@ class Model:
         former, self.holder = self.holder, heir
         self.owes_stop = False
         self.stop_timer("grace")
+        self.lease_changed()
         if former:
             self.lease_over(former)
         self.leases += 1
@@ -387,46 +425,59 @@ class Model:
     def accept(self, cmd: Cmd) -> None:
         """The bridge does it itself."""
         self.step(cmd, "local")
-        self.tell(cmd, ACK, "1000")
+        self.tell(cmd, ACK, self.stage.own_timeout)
         self.tell(cmd, DONE, "")
 
     def lease_over(self, former: str) -> None:
         """Refuse the waiting commands of the last lease."""
         for cmd in self.urgent + self.waiting:
-            if cmd.lease == self.leases and not (cmd.code in STOPS and self.anyone_may_stop):
+            if cmd.lease == self.leases and not (cmd.code in self.stage.stops and self.anyone_may_stop):
                 self.give_up(cmd, "refused")
         self.happens("lease_released", former)
 
     def release(self) -> None:
         """Take command from the holder."""
         self.stop_timer("grace")
+        self.end_lease()
+        self.release_upstream()
+
+    def end_lease(self) -> None:
+        """Nobody has command."""
         former, self.holder = self.holder, ""
         if former:
+            self.lease_changed()
             self.lease_over(former)
-        self.release_upstream()
+
+    def lease_changed(self) -> None:
+        """Another client has command, or none: the bridge's heartbeat, the holder's, and what clients see."""
+        self.forget_beats()
+        self.keep_beating()
+        for who in self.visits:
+            self.show(who)
 
     def ask_upstream(self) -> None:
         """The controller is asked, once."""
         if not self.asking:
             self.asking = self.owes = True
-            self.begin(Cmd("", 0, 0, 0, ASK, b"1", then=self.upstream_answered, urgent=True))
+            self.begin(Cmd("", 0, 0, 0, self.stage.ask, b"1", then=self.upstream_answered, urgent=True))
 
-    def upstream_answered(self, code: int | None, text: str) -> None:
+    def upstream_answered(self, meaning: Meaning | None, text: str) -> None:
         """Handle the controller's answer, for all asks that wait."""
-        self.asking, self.has = False, code == DONE
+        self.asking, self.has = False, meaning is DONE
+        self.keep_beating()
         self.judged, self.asks = self.asks, []
-        if code == NOACK:
+        if meaning not in (DONE, None):
             self.owes = False
             self.release()
         while self.judged:
             ask = self.judged.pop(0)
             self.in_flight[ask.who] -= bool(ask.heir)
             if not ask.heir:
-                self.decide(ask, "not sent" if code is None else "")
+                self.decide(ask, "not sent" if meaning is None else "")
             elif self.has:
                 self.grant(ask)
             else:
-                self.refuse(ask, "refused" if code == NOACK else text)
+                self.refuse(ask, text if meaning is None else "refused")
         if not self.holder:
             self.release_upstream()
 
@@ -434,14 +485,111 @@ class Model:
         """Release command upstream, unless it was released before."""
         if self.owes and not self.asking and self.up:
             self.owes = self.has = False
-            self.begin(Cmd("", 0, 0, 0, ASK, b"0", then=self.gave_back, urgent=True))
+            self.begin(Cmd("", 0, 0, 0, self.stage.ask, b"0", then=self.gave_back, urgent=True))
 
-    def gave_back(self, code: int | None, text: str) -> None:
+    def gave_back(self, meaning: Meaning | None, text: str) -> None:
         """Note that the release is still due if its outcome is unknown."""
-        if code is None and not self.holder and not self.asking:
+        if meaning is None and not self.holder and not self.asking:
             self.owes = self.up
 
+    def mount_names(self, number: int) -> None:
+        """The mount says which source has command: if the bridge loses it, it neither asks nor stops."""
+        if not self.has or number == self.sources["csc"]:
+            return
+        self.has, self.owes = False, self.asking
+        self.keep_beating()
+        self.stop_timer("grace")
+        self.end_lease()
+
+    # Heartbeats, and the event that names the commander
+
+    def keep_beating(self) -> None:
+        """Send heartbeats while a client has command, and the controller has granted that."""
+        beats = self.stage.heartbeat is not None and bool(self.holder) and self.has
+        if beats and not self.beats:
+            self.beats = True
+            self.beat()
+        elif self.beats and not beats:
+            self.beats = False
+            self.stop_timer("heartbeat")
+
+    def beat(self) -> None:
+        """Send a heartbeat, if the controller has room, and the next one later."""
+        if self.room != 0 and self.stage.heartbeat is not None:
+            self.happens("send", self.stage.heartbeat)
+            self.down.append(Cmd("", 0, 0, 0, self.stage.heartbeat))
+            if self.room is not None:
+                self.room -= 1
+        self.start_timer("heartbeat", BEAT)
+
+    def hear_beat(self, who: str) -> None:
+        """A commander sends a heartbeat: from its first one on, the holder must send more."""
+        if self.holder == who and not self.in_grace:
+            self.forget_beats()
+            self.must_beat = True
+            self.start_timer("silence", SILENCE)
+
+    def forget_beats(self) -> None:
+        """Expect no more heartbeats of the holder."""
+        if self.must_beat:
+            self.must_beat = False
+            self.timers = [timer for timer in self.timers if timer[1] != "silence"]
+            self.happens("cancel", "silence")
+
+    def silence_over(self) -> None:
+        """The holder sent no heartbeat in time: it is lost, and has no time of grace."""
+        self.forget_beats()
+        self.grace_over()
+
+    def named(self, who: str) -> int:
+        """Return the source that a client is told to have command: its own only if it has command itself."""
+        if not self.holder:
+            return 0
+        number = self.sources[self.holder]
+        return 0 if who in COMMANDERS and who != self.holder and self.sources[who] == number else number
+
+    def show(self, who: str) -> None:
+        """Tell a client which source has command, unless it knows."""
+        if self.stage.heartbeat is not None and self.shown.get(who) != self.named(who):
+            self.shown[who] = self.named(who)
+            self.read(who, ("commander", self.named(who)))
+
+    # Questions
+
+    def question_answered(self, word: str, meaning: Meaning | None, text: str) -> None:
+        """The controller has told all that the bridge asked for at the connection, or refused to."""
+        if meaning is DONE:
+            self.answered_questions.add(word)
+
+    def doubt(self, cmd: Cmd) -> None:
+        """A command that changes the settings makes what is known of them doubtful."""
+        if cmd.code in self.stage.changes:
+            self.doubtful.add(SETTINGS)
+
+    def remembered(self, word: str) -> list[Answer] | None:
+        """Return the lines that answer a question, None if it is not answered from memory."""
+        if word not in self.answered_questions - self.doubtful:
+            return None
+        if word == SETTINGS:
+            return [("event", self.settings)] if self.settings else None
+        return [("event", line) for line in self.known.values()]
+
+    def recall(self, cmd: Cmd, events: list[Answer]) -> None:
+        """Answer a question from memory."""
+        if self.stage.questions[cmd.code] != SETTINGS:
+            events = [("commander", self.named(cmd.who)), *events]
+        self.step(cmd, "local")
+        self.tell(cmd, ACK, self.stage.own_timeout)
+        for event in events:
+            self.read(cmd.who, event)
+        self.tell(cmd, DONE, "")
+
     # Time
+
+    @property
+    def in_grace(self) -> bool:
+        """True while a lost holder is waited for."""
+        return any(name == "grace" for _, name in self.timers)
 
     def start_timer(self, name: str, seconds: float) -> None:
         """Set a timer, unless it runs."""
@@ -462,7 +610,8 @@ class Model:
         while due := [timer for timer in self.timers if timer[0] <= self.now]:
             first = min(due, key=lambda timer: timer[0])
             self.timers.remove(first)
-            (self.sweep if first[1] == "sweep" else self.grace_over)()
+            over = {"sweep": self.sweep, "heartbeat": self.beat, "silence": self.silence_over}
+            over.get(first[1], self.grace_over)()
 
     def sweep(self) -> None:
         """End the overdue commands."""
@@ -481,10 +630,10 @@ class Model:
         """All that moves is stopped: now, or when the controller is connected."""
         self.owes_stop = not self.up
         if self.up:
-            for code in ALL_STOPS:
+            for code in self.stage.all_stops:
                 self.take(Cmd("", 0, 0, 0, code, then=self.stopped), self.asks)
 
-    def stopped(self, code: int | None, text: str) -> None:
+    def stopped(self, meaning: Meaning | None, text: str) -> None:
         """Note that a stop of the bridge's own is still due if its outcome is unknown."""
-        if code is None and not self.holder:
+        if meaning is None and not self.holder:
             self.owes_stop = True

@@ -19,22 +19,23 @@ from mtmount_twisted.bridge.effects import (
     SendUpstream,
     SetTimer,
 )
-from mtmount_twisted.dialects.tma2020.codec import read_command_header
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
+from mtmount_twisted.dialects.dialect import Meaning
 from mtmount_twisted.enums import Source
 from mtmount_twisted.records import ChangeRecord, CommandRecord
 
-from .bridge_model import ACK, NOACK, Answer, Happening, Model
-from .bridge_stage import OBSERVERS, STOPS, Cmd
-from .commanders import ASK, Clock, RecordingClient, RecordingLink, told
+from .bridge_model import Happening, Model
+from .bridge_stage import ACK, NOACK, OBSERVERS, Answer, Cmd, Stage
+from .commanders import Clock, RecordingClient, RecordingLink
 
 
 class WatchedBridge(RuleBasedStateMachine):
     """A bridge and its model. A subclass makes both and the clients, and gives both the same input.
 
+    :ivar stage: the dialect of both.
     :ivar performed: the effects of the bridge since the last check.
     """
 
+    stage: Stage
     clients: dict[str, RecordingClient]
     bridge: Bridge
     model: Model
@@ -86,20 +87,21 @@ class WatchedBridge(RuleBasedStateMachine):
 
     def happenings(self, effect: Effect, lines: dict[str, list[bytes]]) -> Iterator[Happening]:
         """Yield an effect in the form of the model, and add its lines to those of each client."""
+        terminator = self.stage.dialect.terminator
         match effect:
             case SendUpstream(_, data):
-                yield ("send", read_command_header(data).code)
+                yield ("send", self.stage.dialect.read_command(data.removesuffix(terminator)).code)
             case SendToClient(client, data):
-                for line in data.split(TERMINATOR)[:-1]:
+                for line in data.split(terminator)[:-1]:
                     lines[client.name].append(line)
                     if client.name not in OBSERVERS:
                         yield ("tell", client.name, self.seen(client.name, line))
             case SendToClients(clients, data):
                 names = tuple(client.name for client in clients)
                 for name in names:
-                    lines[name] += data.split(TERMINATOR)[:-1]
+                    lines[name] += data.split(terminator)[:-1]
                 if not set(names) & set(OBSERVERS):
-                    yield ("tell all", names, *[("event", line) for line in data.split(TERMINATOR)[:-1]])
+                    yield ("tell all", names, *[("event", line) for line in data.split(terminator)[:-1]])
             case Dismiss(client, _):
                 yield ("dismiss", client.name)
             case SetTimer(timer, seconds):
@@ -117,8 +119,11 @@ class WatchedBridge(RuleBasedStateMachine):
         actual_down = self.links[-1].read() if self.links else []
         assert len(actual_down) == len(expected_down), (actual_down, expected_down)
         for cmd, line in zip(expected_down, actual_down):
-            header, rest = read_command_header(line), line.split(b"\n", 3)[3]
+            header, rest = self.stage.dialect.read_command(line), line.split(b"\n", 3)[3]
             assert (header.code, header.source) == (cmd.code, Source.CSC)
+            if cmd.code == self.stage.heartbeat and not cmd.who:
+                assert header.sequence_id == 0 and b"\n" not in rest
+                continue
             if cmd.who:
                 assert rest == cmd.rest
             elif cmd.rest is not None:
@@ -129,33 +134,33 @@ class WatchedBridge(RuleBasedStateMachine):
 
     def follows(self, cmd: Cmd) -> None:
         """Behind a stop goes nothing that came before it, but asks and other stops."""
-        if cmd.who and cmd.rest is not None and cmd.code != ASK:
+        if cmd.who and cmd.rest is not None and cmd.code != self.stage.ask:
             token = int(cmd.rest.split(b"\n")[1])
-            if cmd.code in STOPS:
+            if cmd.code in self.stage.stops:
                 self.last_stop = max(self.last_stop, token)
             else:
                 assert token > self.last_stop, cmd
-        elif cmd.code in STOPS:  # the bridge's own
+        elif cmd.code in self.stage.stops:  # the bridge's own
             self.last_stop = max(self.last_stop, cmd.after)
 
     def note_own_stops(self) -> None:
         """Note that the bridge's stops so far, sent or not, come before each command that is given later."""
         for cmd in self.model.urgent + self.model.down:
-            if not cmd.who and cmd.code in STOPS and cmd.after < 0:
+            if not cmd.who and cmd.code in self.stage.stops and cmd.after < 0:
                 cmd.after = self.last_token
 
     def seen(self, name: str, line: bytes) -> Answer:
         """A line that a client read, as the model says it; final answers are counted."""
-        if line.split(b"\n")[0] not in (b"0", b"1", b"2"):
-            return ("event", line)
-        answer = told(line)
-        text = answer.text
-        if answer.code == NOACK and not text.startswith("mount:"):
-            text = text.split(":")[0]
+        answer = self.stage.read(line)
+        meaning, *_, text = answer
+        if not isinstance(meaning, Meaning):
+            return answer
+        if meaning is NOACK and not str(text).startswith("mount:"):
+            text = str(text).split(":")[0]
             assert text in REASONS, answer
-        if answer.code != ACK and name in self.model.visits:
+        if meaning is not ACK and name in self.model.visits:
             self.ended[name, self.model.visits[name]] += 1
-        return (answer.code, answer.sequence_id, answer.source, text)
+        return (*answer[:3], text)
 
     @invariant()
     def tables(self) -> None:
