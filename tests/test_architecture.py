@@ -121,7 +121,7 @@ ROOMS: dict[str, Room] = {
     "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
     "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),
     "public": room("commander journal.__main__", "cli"),
-    "testing": room("testing", "hosts interfaces wire client"),
+    "testing": room("testing", "hosts interfaces dialect net client"),
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialect dialects net journal config "

@@ -9,6 +9,8 @@ sockets and without waiting. `connected_pair` returns a real `Communicator` on s
     [command] = far_end.written()
     far_end.feed(AckReply(sequence_id=command.sequence_id, timeout_ms=5000))
 
+`connected_duplex` returns the same for a tma2022 mount: a real `DuplexCommunicator` and its `DuplexFarEnd`.
+
 Only the network is simulated, so the double behaves like the real thing. This package runs one set of tests
 on both.
 
@@ -21,7 +23,7 @@ Next to read: ``docs/howto/testing.rst``; `memory`, `far_end`, `chaos`, `flow`.
 from __future__ import annotations
 
 from .chaos import ChaosPair, ChaosProxy
-from .far_end import FarEnd, FarProtocol, connected_pair
+from .far_end import DuplexFarEnd, FarEnd, FarProtocol, connected_duplex, connected_pair
 from .flow import Conditions, Lane
 from .memory import BUFFER_SIZE, HOST, MemoryConnector, MemoryPort, MemoryReactor, MemoryTransport
 
@@ -31,6 +33,7 @@ __all__ = [
     "ChaosPair",
     "ChaosProxy",
     "Conditions",
+    "DuplexFarEnd",
     "FarEnd",
     "FarProtocol",
     "Lane",
@@ -38,5 +41,6 @@ __all__ = [
     "MemoryPort",
     "MemoryReactor",
     "MemoryTransport",
+    "connected_duplex",
     "connected_pair",
 ]

@@ -15,6 +15,7 @@ from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022.enums import System
 from mtmount_twisted.replies import ErrorReply, InPositionReply, Reply, WarningReply
+from mtmount_twisted.testing import DuplexFarEnd, FarEnd, connected_duplex, connected_pair
 
 
 def on_in_position(event: InPositionReply) -> None:
@@ -92,3 +93,18 @@ async def mount_of_tma2022(communicator: DuplexCommunicator) -> None:
     mount.subscribe(tma2022.replies.HomedReply, lambda event: event.homed)
     mount.subscribe(tma2022.replies.HomedReply, lambda event: event.position)  # type: ignore[attr-defined]
     assert_type(mount.has_command, bool)
+
+
+def doubles() -> None:
+    """A test gets the communicator that its program uses, and a far end that takes messages and bytes."""
+    communicator, far_end = connected_pair(max_unread=10)
+    assert_type(communicator, Communicator)
+    assert_type(far_end, FarEnd)
+    duplex, mount = connected_duplex(max_unread=10)
+    assert_type(duplex, DuplexCommunicator)
+    assert_type(mount, DuplexFarEnd)
+    sent = Mount(duplex).send(tma2022.commands.AzimuthMove(position=10))
+    assert_type(mount.written_lines(), list[bytes])
+    mount.feed(tma2022.replies.CmdSucceededReply(sequence_id=sent.command.sequence_id), b"{")
+    assert_type(mount.accept_client(), bool)
+    mount.feed(5)  # type: ignore[arg-type]
