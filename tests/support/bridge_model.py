@@ -14,6 +14,7 @@ from .bridge_stage import (
     ACK,
     BEAT,
     COMMANDERS,
+    COUNTED_EVERY,
     DONE,
     GRACE,
     LIMIT,
@@ -79,6 +80,7 @@ class Model:
     must_beat: bool = False  # the holder has sent one, and must send more
     shown: dict[str, int] = field(default_factory=dict)  # the commander, as each client was told
     settings: bytes = b""  # the last event that is kept apart
+    said: dict[object, bytes] = field(default_factory=dict)  # the last line about each part of the mount
     answered_questions: set[str] = field(default_factory=set)
     doubtful: set[str] = field(default_factory=set)
 
@@ -117,6 +119,10 @@ class Model:
         """Send events to all clients."""
         lines: list[Answer] = []
         for about, line, lasts in events:
+            if self.stage.counts_repeats and about is not None:
+                if self.said.get(about) == line:
+                    self.start_timer("repeats", COUNTED_EVERY)
+                self.said[about] = line
             self.known.pop(about, None)
             if about == SETTINGS:
                 self.settings = line
@@ -325,6 +331,7 @@ class Model:
         self.up = False
         self.known.clear()
         self.settings = b""
+        self.count_repeats_anew()
         self.lose()
         self.has = self.owes = False
         self.keep_beating()
@@ -344,6 +351,12 @@ class Model:
         self.release()
         self.lose()
         self.happens("cancel", "sweep")
+        self.count_repeats_anew()
+
+    def count_repeats_anew(self) -> None:
+        """The next line about each part of the mount is no repeat."""
+        self.said.clear()
+        self.stop_timer("repeats")
 
     # Command
 
@@ -611,7 +624,8 @@ class Model:
             first = min(due, key=lambda timer: timer[0])
             self.timers.remove(first)
             over = {"sweep": self.sweep, "heartbeat": self.beat, "silence": self.silence_over}
-            over.get(first[1], self.grace_over)()
+            over["grace"] = self.grace_over
+            over.get(first[1], lambda: None)()
 
     def sweep(self) -> None:
         """End the overdue commands."""

@@ -22,7 +22,7 @@ FAILED, SUPERSEDED = Meaning.FAILED, Meaning.SUPERSEDED
 
 PATIENCE = 100
 LIMIT, GRACE, SWEEP, UNKNOWN_TIMEOUT = 3, 4.125, 0.25, 12.0
-BEAT, SILENCE = 1.0, 5.0
+BEAT, SILENCE, COUNTED_EVERY = 1.0, 5.0, 60.0
 
 OBSERVERS = ("watch", "glass")
 SOURCES = {
@@ -62,6 +62,7 @@ class Stage:
     :ivar changes: the codes after which an answer about the settings holds no longer.
     :ivar timeouts: what an Ack may announce, and the time in seconds; None if it is not known.
     :ivar own_timeout: what the bridge's own Ack announces.
+    :ivar counts_repeats: True if the journal counts the events that changed nothing.
     :ivar reply: return a reply with a meaning, an id, and its field.
     :ivar read: return a line to a client; see `Answer`.
     """
@@ -82,6 +83,7 @@ class Stage:
     events: Sequence[Event]
     garbage: Sequence[bytes]
     ack_timeout: float | None
+    counts_repeats: bool
     reply: Callable[[Meaning, int, bytes], bytes]
     read: Callable[[bytes], Answer]
 
@@ -143,6 +145,7 @@ TMA2020 = Stage(
     changes=frozenset(),
     timeouts=[(b"0", 0), (b"3000", 3), (b"20000", 20), (b"", 0), (b"x", 0)],
     own_timeout="1000",
+    counts_repeats=False,
     events=[
         ("state", b"5\n" + STAMP + b"\nA", True),
         ("state", b"5\n" + STAMP + b"\nB", True),
@@ -225,6 +228,7 @@ TMA2022 = Stage(
     changes=frozenset((2403,)),
     timeouts=[(b"0.0", 0), (b"3", 3), (b"20.0", 20), (b"-1", None), (b"null", None)],
     own_timeout="1.0",
+    counts_repeats=True,
     events=[
         ("state", _json(50, b'"state":"A"'), True),
         ("state", _json(50, b'"state":"B"'), True),
