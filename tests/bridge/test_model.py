@@ -498,13 +498,14 @@ class BridgeMachine2022(BridgeMachine):
             self.say(name, "ask", 3, 4, int(SOURCES[name]))
         elif then == "go":
             self.go(name, False)
+        is_taken = self.model.has and all(cmd.who for cmd in self.model.urgent)
         self.mount_names([], number)
         self.check()
         before = len(self.sent[-1])
         self.wait(GRACE + 0.125)
         self.have_room(None)
         self.check()
-        if then in ("", "go"):  # what the model says as well: nothing is asked, and nothing stopped
+        if is_taken and then in ("", "go"):  # the model says it too: nothing is asked, and nothing stopped
             assert not any(not cmd.who and cmd.code != 3000 for cmd, _ in self.sent[-1][before:])
         if then == "lose":
             self.disconnect(True)
