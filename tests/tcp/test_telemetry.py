@@ -238,6 +238,8 @@ class FanoutTests(PortCase):
             self.send(topic_line(6))
         self.assertEqual([reader.lines() for reader in readers], [[topic_line(6)], [], [topic_line(6)]])
         self.assertEqual([reader.is_connected for reader in readers], [True, False, True])
+        self.send(topic_line(15))
+        self.assertEqual([reader.lines() for reader in readers[::2]], [[topic_line(15)]] * 2)
 
 
 class SlowReaderTests(PortCase):
