@@ -2,5 +2,6 @@
 
 `core` decides, with `arbiter` (command), `dispatcher` and `pending` (commands in flight), `registry`
 (clients) and `last_values`. `effects` has the loop that performs the decisions. Sockets belong to `upstream`
-and `frontends`, which report to the core; `app.bridge_service` connects them.
+and `frontends`, which report to the core; `app.bridge_service` connects them. Next to read:
+`core`.
 """

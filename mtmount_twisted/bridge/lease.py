@@ -1,7 +1,7 @@
 """The lease: the holder of command, and the rule by which another client may take command from it.
 
 The rules are those of ``protocol-tma2020.rst``: any client may ask at any time, and command cannot be taken
-from the HHD. `Lease` knows neither time nor connections; `arbiter` changes it.
+from the HHD. `Lease` knows neither time nor connections. Next to read: `arbiter`, which changes it.
 """
 
 from __future__ import annotations

@@ -2,5 +2,5 @@
 
 This folder knows no message. `halves` and `pair` make the connections of the 2020 protocol; `protocol` splits
 and writes lines. A call that could block runs in a thread of `threads`. A timer that judges a peer is a
-`deadlines.Deadline`.
+`deadlines.Deadline`. Next to read: `protocol`, then `halves`.
 """

@@ -7,6 +7,8 @@ and judges afterwards: the data may cancel it, or change its result.
 
 Use a `Deadline` for every timer that judges a peer, a user or a client. For a timer that only starts work of
 our own, use plain ``callLater``. ``tests/net/test_deadlines.py`` has the list of both.
+
+It touches only a clock. Next to read: `protocol`, which has two.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""HTTP headers that the daemon shares with its clients."""
+"""HTTP headers that the daemon shares with its clients.
+
+Names only. Next to read: ``frontends.web.api.commanders``, which reads them.
+"""
 
 from __future__ import annotations
 

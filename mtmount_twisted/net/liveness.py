@@ -21,7 +21,7 @@ If the reactor is held up for more than about a second, the watch can lose a liv
 
 If a platform lacks the options, or if the kernel's ``struct tcp_info`` ends before ``snd_wnd`` (Linux before
 5.4, or not Linux), the system's own time-outs apply: no live peer is ever killed. This module touches only a
-transport's socket.
+transport's socket. Next to read: `protocol`, whose connections are watched.
 """
 
 from __future__ import annotations

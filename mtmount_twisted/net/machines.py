@@ -1,4 +1,7 @@
-"""State machines from tables: `machine` builds one with ``automat``, `next_state` checks one of an enum."""
+"""State machines from tables: `machine` builds one with ``automat``, `next_state` checks one of an enum.
+
+Values only. Next to read: `halves`, which has two machines from tables; `paired_session`, an enum's states.
+"""
 
 from __future__ import annotations
 
