@@ -38,6 +38,17 @@ class ToTheMountTests(Tma2022Case):
         self.assertEqual(self.beats(), 0)
         self.assertNotIn(b"3000", repr(self.journal.messages).encode())
 
+    def test_holder_asks_again(self) -> None:
+        """They keep their time while the mount is asked again for a holder that asks again."""
+        self.beats()
+        self.send(self.csc, tma2022.commands.AskForCommand(sequence_id=2, commander=CSC))
+        (line,) = self.link.read()
+        key = DIALECT.read_command(line).sequence_id
+        self.answer(replies.CmdSucceededReply(sequence_id=key, commander=CSC))
+        self.assertEqual(self.beats(), 0)
+        self.pass_time(10)
+        self.assertIn(self.beats(), (8, 9, 10))
+
     def test_grace(self) -> None:
         """They go on while the bridge waits for a lost holder, and end with its time of grace."""
         self.csc.go()
