@@ -208,6 +208,12 @@ class Answers(SynchronousTestCase):
             assert at is not None
             self.assertEqual(written, line[: at.start(1)] + b"77" + line[at.end(1) :])
 
+    def test_escaped_name(self) -> None:
+        """A name that is written with an escape is rewritten, too."""
+        line = b'{"id":3,"timestamp":1,"parameters":{"sequenceId":5,"comm\\u0061nder":8}}'
+        written = json.loads(answer(line).rewritten(77, 2))
+        self.assertEqual(written["parameters"], {"sequenceId": 77, "commander": 2})
+
     def test_parameters_of_another_reply(self) -> None:
         """An end with a parameter that only another reply has, of a wrong type, is an end all the same."""
         header = answer(line_with(3, sequenceId=5, supersedingCommander=1.5, supersedingSequenceId="x"))
