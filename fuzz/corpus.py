@@ -27,6 +27,9 @@ _BODIES = (
     b'{"command": "AskForCommand", "parameters": {"commander": "EUI"}}',
     b'{"command": "MirrorCoversPower", "parameters": {"drive": -1, "on": true}}',
     b'{"command": "Enable"}',
+    b'{"command": "AzimuthMove", "parameters": {"position": 10, "velocity": 1.5e0, "jerk": 0}}',
+    b'{"command": "SafetyReset", "parameters": {"what": "0:1"}}',
+    b'{"command": "AzimuthDrivesThermalControlMode", "parameters": {"mode": "SET_AUTOTUNE", "drive": 1}}',
     b'{"command": "BothAxesTrack", "parameters": {"azimuth": 1, "elevation": 2, "tai": 1e9, "position": []}}',
 )
 

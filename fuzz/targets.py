@@ -24,7 +24,7 @@ from mtmount_twisted.commands import Disable
 from mtmount_twisted.config.loading import check, load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.dialects import tma2022, translate
-from mtmount_twisted.dialects.dialect import EventEnvelope, Meaning, Outcome
+from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Meaning, Outcome
 from mtmount_twisted.dialects.tma2020 import envelope as envelope_tma2020
 from mtmount_twisted.dialects.tma2020.codec import (
     decode_command,
@@ -36,6 +36,7 @@ from mtmount_twisted.dialects.tma2020.codec import (
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.dialects.tma2022 import envelope, relay
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT as DIALECT_2022
 from mtmount_twisted.dialects.tma2022.outcomes import outcome_of
 from mtmount_twisted.dialects.tma2022.relay import ReplyEnvelope
 from mtmount_twisted.enums import Source
@@ -53,6 +54,7 @@ from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.wire.fields import check_str
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
+DIALECTS = DIALECT, DIALECT_2022
 ANYONE = User("anyone", frozenset(("observe", "command", "stop")), Source.CSC)
 ADDRESS = IPv4Address("TCP", "127.0.0.1", 8080)
 NOW = 1.6e9
@@ -124,26 +126,32 @@ def stream(data: bytes) -> None:
 
 
 def body(data: bytes) -> None:
-    """The body of a request for a command: the command can be told in JSON, and is then the same."""
+    """The body of a request for a command of either dialect: it can be told in JSON, and is then the same."""
     with suppress(RequestError):
         value = parse_json(data)
-        try:
-            command = judge(value, DIALECT, Source.CSC, 1)
-        except RequestError as problem:
-            payload(problem.answer())
-        else:
-            told = {"command": type(command).__name__, "parameters": parameters_of(command, DIALECT)}
-            again = judge(parse_json(payload(Answer(told))), DIALECT, Source.CSC, 1)
-            assert parameters_of(again, DIALECT) == parameters_of(command, DIALECT)
+        for dialect in DIALECTS:
+            _body(value, dialect)
+
+
+def _body(value: object, dialect: Dialect) -> None:
+    try:
+        command = judge(value, dialect, Source.CSC, 1)
+    except RequestError as problem:
+        payload(problem.answer())
+    else:
+        told = {"command": type(command).__name__, "parameters": parameters_of(command, dialect)}
+        again = judge(parse_json(payload(Answer(told))), dialect, Source.CSC, 1)
+        assert parameters_of(again, dialect) == parameters_of(command, dialect)
 
 
 def query(data: bytes) -> None:
-    """The parameters of a request for messages, and of one for events."""
+    """The parameters of a request for messages, and of one for events, before a mount of either dialect."""
     given = dict(parse_qsl(data.decode("latin-1"), keep_blank_values=True))
-    with suppress(RequestError):
-        read_query(given, NOW, DIALECT)
-    with suppress(RequestError):
-        read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}), DIALECT)
+    for dialect in DIALECTS:
+        with suppress(RequestError):
+            read_query(given, NOW, dialect)
+        with suppress(RequestError):
+            read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}), dialect)
 
 
 _FAULTS: list[BaseException] = []
