@@ -7,10 +7,10 @@ holds on sockets and in memory alike is in `tests.testing.test_doubles`, and run
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 import twisted.logger
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.internet.protocol import ReconnectingClientFactory
 from zope.interface.verify import verifyObject

@@ -87,6 +87,10 @@ class Bridge:
         self.commands: list[bytes] = []
         self.lease = Lease()
 
+    def spoken_by(self, client: Any) -> Any:
+        """It speaks as the controller does."""
+        return self.dialect
+
     def client_connected(self, client: Any) -> None:
         """It came, and has command."""
         self.lease.grant(client)
