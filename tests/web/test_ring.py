@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from mtmount_twisted.frontends.web.events import ring as feed_module
 from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.journal.recorder import JournalOff
+from mtmount_twisted.records import ChangeRecord
 from tests.support.commanders import House
 from tests.support.feeds import World, parsed
 from tests.support.journals import STAMP
@@ -37,6 +39,61 @@ class Ear:
     def events(self) -> list[Any]:
         """All that was heard."""
         return [parsed(block) for block in b"".join(self.heard).decode().split("\n\n")[:-1]]
+
+
+class Looks:
+    """How often a row's number was looked at."""
+
+    count = 0
+
+
+class Looked(int):
+    """A row's number that counts the looks at it."""
+
+    def __new__(cls, number: int, looks: Looks) -> Looked:
+        made = super().__new__(cls, number)
+        made.looks = looks
+        return made
+
+    looks: Looks
+
+    def __bool__(self) -> bool:
+        self.looks.count += 1
+        return int(self) != 0
+
+    def __lt__(self, other: int) -> bool:
+        self.looks.count += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other: int) -> bool:
+        self.looks.count += 1
+        return int(self) > int(other)
+
+
+class Numbering:
+    """An event bus that gives each record the next of some numbers.
+
+    :ivar tell: tells the one that subscribed of a record with a number.
+    """
+
+    tell: Any
+
+    def subscribe(self, tell: Any, *kinds: type) -> None:
+        self.tell = tell
+
+
+def ring_of(numbers: list[Any], base: int, **bounds: int) -> Feed:
+    """A feed whose ring has had rows of these numbers; 0 is that of a row that the file lacks."""
+    bus: Any = Numbering()
+    journal: Any = SimpleNamespace(run=1, base=base)
+    clock = Clock()
+    feed = Feed(bus, DIALECT, journal, clock, Turns(clock), **bounds)
+    looks = {each.looks for each in numbers if isinstance(each, Looked)}
+    for number in numbers:
+        bus.tell(ChangeRecord(0.0, 1, "csc", "link_up", ""), number)
+    for each in looks:
+        each.count = 0
+    return feed
 
 
 class FeedTests(SynchronousTestCase):
@@ -231,6 +288,28 @@ class FeedTests(SynchronousTestCase):
         clock.advance(1)
         self.assertEqual((ear.events[0].id, ear.events[0].data["id"]), (None, None))
         self.assertEqual((feed.oldest_row, feed.last_row, feed.position_after(0, 1)), (0, 0, None))
+
+    def test_a_reader_who_resumes_costs_a_few_looks(self) -> None:
+        """Where a stream begins is found in a full ring with a few looks at its rows: a reader resumes at
+        will, and 20,000 looks delayed commands. It is so with a journal, and without one."""
+        for numbers in (range(1, 20_001), [0] * 20_000, [*range(1, 101), *[0] * 19_900]):
+            looks = Looks()
+            feed = ring_of([Looked(number, looks) for number in numbers], base=0)
+            for row in (0, 1, 50, 9_999, 19_999):
+                feed.position_after(1, row)
+            self.assertEqual(feed.last_row, max(numbers))
+            feed.oldest_row  # noqa: B018
+            self.assertLess(looks.count, 400)
+
+    def test_positions(self) -> None:
+        """The position after a row is that behind it, so that what has no number and came later is told."""
+        feed = ring_of([0, 4, 0, 0, 5, 0, 7, 0], base=10, max_rows=7)  # the first is gone
+        self.assertEqual((feed.start, feed.oldest_row, feed.last_row), (1, 14, 17))
+        positions = [feed.position_after(1, row) for row in (12, 13, 14, 15, 16, 17, 18)]
+        self.assertEqual(positions, [None, 1, 2, 5, 5, 7, None])
+        self.assertIsNone(feed.position_after(2, 14))
+        without = ring_of([4, 0, 0], base=10, max_rows=2)  # no row in the file is left
+        self.assertEqual((without.oldest_row, without.last_row, without.position_after(1, 14)), (0, 14, 1))
 
     def test_a_fault_does_not_end_it(self) -> None:
         """If an event can't be made, the log says so, and what comes after is told."""

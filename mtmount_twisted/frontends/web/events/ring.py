@@ -9,6 +9,7 @@ resumes reads from the ring only. Next to read: `streams`.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
@@ -67,6 +68,25 @@ class Notice(NamedTuple):
     def size(self) -> int:
         """The length of the text, in characters."""
         return len(self.text)
+
+
+class _Kept(NamedTuple):
+    """A row of the ring.
+
+    :ivar number: the number of its row in the file; 0 for a row that is not in the file.
+    :ivar latest: the largest number so far. It never falls, so that a search bisects the ring.
+    """
+
+    number: int
+    latest: int
+    record: Record | Notice
+
+
+_NONE = _Kept(0, 0, Notice("", ""))
+
+
+def _latest(kept: _Kept) -> int:
+    return kept.latest
 
 
 def _row(id: int, run: int, record: Record | Notice, dialect: Dialect) -> Row:
@@ -271,7 +291,7 @@ class Feed:
         self._clock = clock
         self._turns = turns
         self._max_rows, self._max_bytes = max_rows, max_bytes
-        self._rows: deque[tuple[int, Record | Notice]] = deque()  # each with its number
+        self._rows: deque[_Kept] = deque()
         self._bytes = 0
         self._end = 0  # the number of rows so far
         self._told = 0  # the number of rows that were sent, or are being sent
@@ -293,13 +313,13 @@ class Feed:
         self._append(Notice(event, as_json(data).decode()), 0)
 
     def _append(self, record: Record | Notice, number: int) -> None:
-        self._rows.append((number, record))
-        self._end += 1
-        self._bytes += ROW_BYTES + record.size
         if number:
             self._last_number = number
+        self._rows.append(_Kept(number, self._last_number, record))
+        self._end += 1
+        self._bytes += ROW_BYTES + record.size
         while self._bytes > self._max_bytes or len(self._rows) > self._max_rows:
-            self._bytes -= ROW_BYTES + self._rows.popleft()[1].size
+            self._bytes -= ROW_BYTES + self._rows.popleft().record.size
         if self._state is IDLE:
             self._gather()
 
@@ -327,11 +347,9 @@ class Feed:
 
     @property
     def last_row(self) -> int:
-        """The id of the last row before the edge; 0 if no such row is known to be in the file."""
-        for position in range(min(self.edge, self._end) - 1, self.start - 1, -1):
-            if number := self._rows[position - self.start][0]:
-                return self._id(number)
-        return 0
+        """The id of the last row before the edge; 0 if the ring has no row before it, or none in the file."""
+        before = min(self.edge, self._end) - self.start
+        return self._id(self._rows[before - 1].latest) if before > 0 else 0
 
     def _id(self, number: int) -> int:
         base: int | None = self.journal.base
@@ -340,20 +358,24 @@ class Feed:
     @property
     def oldest_row(self) -> int:
         """The id of the oldest row in the ring; 0 if none is known."""
-        return self._id(next((row[0] for row in self._rows if row[0]), 0))
+        first = self._rows[0] if self._rows else _NONE
+        if not first.number:  # the next row in the file is the first with a larger number
+            following = bisect_right(self._rows, first.latest, key=_latest)
+            first = self._rows[following] if following < len(self._rows) else _NONE
+        return self._id(first.number)
 
     def position_after(self, run: int, row: int) -> int | None:
         """Return the position after the row with an id; None if the ring lacks rows since then."""
+        base: int | None = self.journal.base
         last = self._id(self._last_number)
         oldest = self.oldest_row or last + 1
-        if run != self.journal.run or not oldest - 1 <= row <= last:
+        if base is None or run != self.journal.run or not oldest - 1 <= row <= last:
             return None
-        position = self._end
-        for each in reversed(self._rows):
-            if each[0] and self._id(each[0]) <= row:
-                break
-            position -= 1
-        return position
+        behind = bisect_right(self._rows, row - base, key=_latest)
+        latest = self._rows[behind - 1].latest if behind else 0
+        position = bisect_left(self._rows, latest, key=_latest) if latest else 0
+        is_kept = latest and self._rows[position].number == latest
+        return self.start + position + bool(is_kept)
 
     def gone_after(self, run: int, row: int) -> bytes:
         """Return the event for the rows between an id and the oldest row in the ring.
@@ -372,7 +394,7 @@ class Feed:
         """Return the rows of the ring from one position to another."""
         shift, run = self.start, self.journal.run
         rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
-        return [_row(self._id(number), run, record, self.dialect) for number, record in rows]
+        return [_row(self._id(kept.number), run, kept.record, self.dialect) for kept in rows]
 
     # Sending
 
