@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -261,7 +261,7 @@ _OF_RUN = "+run = ?"  # the + disables the index on run and key, which would nee
 _IS_UNKNOWN = "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"  # as in the view `unknown`
 
 
-def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> list[Any]:
+def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Iterator[Any]:
     """Return the selected commands whose first step has an id in a range."""
     clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
     values: list[Any] = [low, min(high, LAST_ID), *_period(wanted)]
@@ -288,17 +288,20 @@ def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -
             raise
         row = faulty_row(db, "step", 0, LAST_ID)
         raise JournalError(f"can't search for commands: row {row} of step: {in_words(error)}") from None
-    return [row for row in found if tuple(map(type, row)) == _COMMAND_TYPES]
+    return (row for row in found if tuple(map(type, row)) == _COMMAND_TYPES)
 
 
 _COMMAND_TYPES = (int, int, int, str, int, float, float)
 
 
-def _stories(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Stories | None:
+def _stories(
+    db: sqlite3.Connection, wanted: Wanted, low: int, high: int, look: Callable[[], object]
+) -> Stories | None:
     if not wanted.by_command:
         return None
     stories = Stories()
     for row in find_commands(db, wanted, low, high):
+        look()
         stories.add(row)
     return stories
 
@@ -440,13 +443,35 @@ def rows(
     :raises JournalError: if the file is damaged, or stays locked, or if an entry is of a run in a dialect
         that this program does not know.
     """
+    read = scan(db, wanted, after=after, before=before, backwards=backwards)
+    return (entry for entry, is_selected in read if is_selected)
+
+
+def scan(
+    db: sqlite3.Connection,
+    wanted: Wanted,
+    *,
+    after: int,
+    before: int | None,
+    backwards: bool,
+    look: Callable[[], object] = lambda: None,
+) -> Iterator[tuple[Entry, bool]]:
+    """Yield every entry that is read, and whether it is selected; see `rows`.
+
+    Conditions on commands are checked for each row after it is read, so that a reader that counts its work
+    must count the other rows too.
+
+    :param look: called for each entry, before it is yielded, and for each command that `find_commands` finds.
+    """
     try:
         low, high = _id_range(db, wanted)
-        dialects, stories = RunDialects(db), _stories(db, wanted, low, high)
+        dialects, stories = RunDialects(db), _stories(db, wanted, low, high, look)
         low = max(low, min(after, LAST_ID) + 1)
         high = high if before is None else min(high, before - 1)
         while page := _page(db, dialects, wanted, low, high, backwards):
-            yield from (entry for entry in page if stories is None or stories.hold(entry))
+            for entry in page:
+                look()
+                yield entry, stories is None or stories.hold(entry)
             if backwards:
                 high = page[-1].id - 1
             else:

@@ -186,6 +186,35 @@ class HistoryTests(SessionCase):
         self.assertEqual(page["entries"], [])
         self.assertIsNotNone(page["next"])
 
+    def test_commands_that_are_passed_over_count(self) -> None:
+        """Rows of other commands than those asked for count as looked at, for the bound and for the rests."""
+        query = {"command": "both_axes_stop", "outcome": "timed_out"}
+        rests: list[float] = []
+        self.history = History(
+            self.shelf, Turns(self.clock), lambda: self.now, DIALECT, lambda: rests.append(self.now)
+        )
+        with patch.object(history, "REST_ROWS", 2):
+            self.assertEqual(self.entries(**query), [])
+        self.assertGreaterEqual(len(rests), len(self.entries()) // 2)
+        with patch.object(history, "MAX_SCANNED", 3):
+            page = self.page(**query)
+        self.assertEqual(page["entries"], [])
+        self.assertEqual(page["next"], self.entries()[2]["id"])
+
+    def test_commands_that_are_found_count(self) -> None:
+        """The commands that fit are looked at before their rows, with rests, too."""
+        rests: list[float] = []
+        self.history = History(
+            self.shelf, Turns(self.clock), lambda: self.now, DIALECT, lambda: rests.append(self.now)
+        )
+        self.patch(history, "REST_ROWS", 1)
+        rows = len(self.entries())
+        self.assertEqual(len(rests), rows)
+        rests.clear()
+        found = self.entries(command="both_axes_stop")
+        commands = {entry["key"] for entry in found if entry["type"] == "step"}
+        self.assertEqual(len(rests), rows + len(commands))
+
     def test_compressed_in_a_thread(self) -> None:
         """A page for a reader that takes gzip is compressed in a thread; for another it is not."""
         in_threads: list[Any] = []

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache, partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -57,7 +57,7 @@ from mtmount_twisted.journal.reading import (
     JournalError,
     Wanted,
     open_journal,
-    rows,
+    scan,
 )
 from mtmount_twisted.journal.schema import COLUMNS
 from mtmount_twisted.journal.times import parse_time
@@ -75,7 +75,8 @@ MAX_LIMIT, LIMIT = 1000, 100
 """The most entries of a page, and the default."""
 
 MAX_SCANNED = 50_000
-"""The most rows read for one page. Then the page ends, and the next page continues."""
+"""The most rows read for one page, with those that are not selected. Then the page ends, and the next page
+continues."""
 
 MAX_PAGE_BYTES = 2**20
 """The size of a page's lines at which the page ends, in bytes."""
@@ -270,17 +271,20 @@ PAGE = Content("Page", lambda: schemas_of([Page]) | entry_schemas())
 def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Found:
     """Return a page of the journal.
 
-    :param rest: called after each `REST_ROWS` rows.
+    :param rest: called after each `REST_ROWS` rows and commands that are looked at, selected or not.
     """
+    looks = count(1)
+
+    def look() -> None:
+        if next(looks) % REST_ROWS == 0:
+            rest()
+
     after, backwards = query.after or 0, query.after is None
-    entries = rows(db, query.wanted, after=after, before=query.before, backwards=backwards)
+    entries = scan(db, query.wanted, after=after, before=query.before, backwards=backwards, look=look)
     found: list[Row] = []
     size = 0
-    for scanned, entry in enumerate(entries, 1):
-        if scanned % REST_ROWS == 0:
-            rest()
-        row = row_of(entry)
-        if query.selection.takes(row):
+    for scanned, (entry, is_selected) in enumerate(entries, 1):
+        if is_selected and query.selection.takes(row := row_of(entry)):
             found.append(row)
             size += len(entry.line or b"")
         if len(found) == query.limit or size > MAX_PAGE_BYTES or scanned == MAX_SCANNED:
