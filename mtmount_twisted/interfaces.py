@@ -137,6 +137,9 @@ class IBridge(Interface):
     epoch: int = Attribute("Number of the latest connection to the controller; 0 before the first.")
     link: IControllerLink | None = Attribute("The link to the controller; None while it is down.")
     counts: Counter[str] = Attribute("Number of occurrences by kind.")
+    untranslated: Counter[str] = Attribute(
+        "Number of events that were dropped for clients of another dialect, by the kind of event."
+    )
 
     def commanded(client: IClient, line: bytes) -> None:
         """Handle a command from a client: its line without the terminator."""

@@ -151,6 +151,11 @@ class Bridge:
         return self._bus.counts
 
     @property
+    def untranslated(self) -> Counter[str]:
+        """The number of events of each kind that were dropped for clients of another dialect."""
+        return self._registry.untranslated
+
+    @property
     def epoch(self) -> int:
         """Number of the last connection to the controller; 0 before the first."""
         return self._bus.epoch

@@ -15,6 +15,7 @@ sends the replies with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -64,11 +65,13 @@ class ClientRegistry:
     :param terminator: the bytes at the end of each line.
     :ivar clients: by name.
     :ivar gathered: the lines that observers have not received yet.
+    :ivar untranslated: the number of events that the dialect of some clients has no place for, by kind.
     """
 
     def __init__(self, effects: list[Effect], bus: EventBus, terminator: bytes) -> None:
         self.clients: dict[str, IClient] = {}
         self.gathered: list[bytes] = []
+        self.untranslated: Counter[str] = Counter()
         self._effects = effects
         self._bus = bus
         self._terminator = terminator
@@ -196,7 +199,9 @@ class ClientRegistry:
             because each connection repeats them.
         """
         for event in events if recorded else ():
-            self._publish(client.name, event.line, event.code, None)
+            line = event.line if client.translator is None else client.translator.event(event.line).line
+            if line is not None:
+                self._publish(client.name, line, event.code, None)
         lines = _lines(events, with_passwords=client.may_have_password)
         for piece in self._pieces(client.translator, lines):
             self._effects.append(SendToClient(client, piece))
@@ -213,6 +218,8 @@ class ClientRegistry:
             lines = _lines(events)
             has_password = any(event.unmasked is not None for event in events)
             for translator, audience in self._audiences.items():
+                if translator is not None and (audience.commanders or audience.observers):
+                    self.untranslated.update(_dropped(translator, lines))
                 commanders = list(audience.commanders.values())
                 if has_password:
                     trusted = [client for client in commanders if client.may_have_password]
@@ -237,18 +244,20 @@ class ClientRegistry:
         """Yield lines in the dialect of their receivers."""
         if translator is None:
             return _joined(lines, self._terminator)
-        translated: list[bytes] = []
-        for line, dropped in map(translator.event, lines):
-            if line is None:
-                self._bus.counts[f"untranslated {dropped}"] += 1
-            else:
-                translated.append(line)
-        return _joined(translated, translator.dialect.terminator)
+        translated = (translator.event(line).line for line in lines)
+        return _joined([line for line in translated if line is not None], translator.dialect.terminator)
 
 
 def _lines(events: list[EventEnvelope], with_passwords: bool = False) -> list[bytes]:
     """Return the lines of events, with or without the passwords in them."""
     return [event.unmasked if with_passwords and event.unmasked else event.line for event in events]
+
+
+def _dropped(translator: Translator, lines: list[bytes]) -> Iterator[str]:
+    """Yield the kind of each line that the receivers' dialect has no place for."""
+    for line, kind in map(translator.event, lines):
+        if line is None:
+            yield kind
 
 
 def _joined(lines: list[bytes], terminator: bytes) -> Iterator[bytes]:

@@ -498,6 +498,18 @@ class TranslatedEvent(NamedTuple):
     dropped: str = ""
 
 
+class TranslatedCommand(NamedTuple):
+    """A client's command as the controller receives it.
+
+    :ivar commands: one command, or two, of which the second needs the success of the first; none if there is
+        no translation.
+    :ivar refusal: the reason why there is none; empty if there is one.
+    """
+
+    commands: tuple[CommandMessage, ...] = ()
+    refusal: str = ""
+
+
 class Translator(Struct, frozen=True, kw_only=True, eq=False):
     """The translation between a client that speaks one dialect and a controller that speaks another.
 
@@ -513,6 +525,8 @@ class Translator(Struct, frozen=True, kw_only=True, eq=False):
     :ivar answered: return what follows from an answer of the controller, or of the bridge, to a command with
         this envelope.
     :ivar event: return a line of the controller to all clients as the client receives it.
+    :ivar translate: return a command of the client's dialect as the controller receives it, with the same
+        sequence id, source and time.
     """
 
     dialect: Dialect
@@ -521,6 +535,7 @@ class Translator(Struct, frozen=True, kw_only=True, eq=False):
     read_wanted: Callable[[bytes], Commander]
     answered: Callable[[CommandEnvelope, ReplyEnvelope], Answered]
     event: Callable[[bytes], TranslatedEvent]
+    translate: Callable[[CommandMessage], TranslatedCommand]
 
 
 def translator_between(client: DialectName, controller: DialectName) -> Translator | None:
@@ -541,6 +556,42 @@ def translator_between(client: DialectName, controller: DialectName) -> Translat
 TRANSLATION: tuple[DialectName, DialectName] = ("tma2020", "tma2022")
 """The dialects of the client and of the controller between which there is a translation. The other direction
 has no use: no mount speaks tma2020 any more."""
+
+
+def dialect_translated_to(controller: Dialect) -> Dialect | None:
+    """Return the dialect that a client may speak besides the controller's; None if there is none."""
+    client, translated_to = TRANSLATION
+    return dialect_named(client) if controller.name == translated_to else None
+
+
+def dialect_of_line(line: bytes, is_command: bool, controller: Dialect) -> Dialect:
+    """Return the dialect of a line from or to a client: the controller's, or one that is translated to it.
+
+    A reply of tma2022 begins with ``{``. The fourth field of a command is its time: text with a ``T`` in
+    tma2020, a number in tma2022 (protocol-tma2022.rst, "The life of a command").
+
+    :param is_command: True if the line is from the client.
+    :param controller: the dialect of the controller at that time.
+    :returns: the controller's for a line that is neither.
+    """
+    if controller.name != TRANSLATION[1]:
+        return controller
+    if is_command:
+        header = line.split(b"\n", 4)
+        is_other = len(header) > 3 and b"T" in header[3]
+    else:
+        is_other = bool(line) and line[:1] in REPLY_STARTS[TRANSLATION[0]]
+    return dialect_named(TRANSLATION[0]) if is_other else controller
+
+
+def counterparts(name: str) -> tuple[str, ...]:
+    """Return the names of the commands of the other dialect that do what a command class does.
+
+    :param name: the name of a command class in either dialect.
+    :returns: nothing if there is no such class, or if it has no counterpart.
+    """
+    found: tuple[str, ...] = import_module(f"{__package__}.translate").counterpart_of(name)
+    return found
 
 
 def dialect_named(name: DialectName) -> Dialect:

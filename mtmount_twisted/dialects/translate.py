@@ -520,7 +520,7 @@ def translate_reply(
             return old_replies.InPositionReply(
                 what=int(reply.axis), in_position=reply.in_position, timestamp=timestamp
             )
-    return Dropped(_kind(reply))
+    return Dropped(_REPLY_NAMES.get(reply.id) or "UNKNOWN")
 
 
 def _alarm(reply: new_replies.WarningReply | new_replies.ErrorReply) -> dict[str, Any]:
@@ -530,11 +530,6 @@ def _alarm(reply: new_replies.WarningReply | new_replies.ErrorReply) -> dict[str
         "subsystem": f"{reply.subsystem_id}. {_text(reply.subsystem_instance)}",
         "extra_data": tuple(_text(text) for text in (reply.description, reply.name) if text),
     }
-
-
-def _kind(reply: new_replies.Reply) -> str:
-    kind = _REPLY_NAMES.get(reply.id) or "UNKNOWN"
-    return f"{kind} of {reply.axis.name}" if isinstance(reply, new_replies.InPositionReply) else kind
 
 
 def _text(text: str) -> str:

@@ -24,6 +24,7 @@ from .dialect import (
     CommandKind,
     Outcome,
     ReplyEnvelope,
+    TranslatedCommand,
     TranslatedEvent,
     Translator,
 )
@@ -44,6 +45,7 @@ from .translate import (
     Refusal,
     nearest_to,
     translate_answer,
+    translate_command,
     translate_line,
     translate_reply,
     utc_of,
@@ -165,6 +167,15 @@ def event(line: bytes) -> TranslatedEvent:
     return TranslatedEvent(translated.encode().removesuffix(DIALECT.terminator))
 
 
+def translate(command: CommandMessage) -> TranslatedCommand:
+    """Return a client's command as the controller receives it."""
+    assert isinstance(command, old_commands.Command)
+    translation = translate_command(command)
+    if isinstance(translation, Refusal):
+        return TranslatedCommand(refusal=translation.reason)
+    return TranslatedCommand(translation.commands)
+
+
 def _code_of(code: int) -> int:
     """Return the code of the counterpart of a client's command, or of the nearest one; 0 if there is none."""
     if code not in OldCode.__members__.values():
@@ -183,4 +194,5 @@ TRANSLATOR = Translator(
     read_wanted=old.read_wanted,
     answered=answered,
     event=event,
+    translate=translate,
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mtmount_twisted.dialects.dialect import Dialect, DialectName, dialect_named
+from mtmount_twisted.dialects.dialect import Dialect, DialectName, dialect_named, dialect_of_line
 from mtmount_twisted.errors import JournalError as JournalError
 from mtmount_twisted.errors import LineError, NotAJournalError
 from mtmount_twisted.files import kind_problem
@@ -97,7 +97,7 @@ class Entry(NamedTuple):
     """The explanation of a step, or the detail of an event."""
     line: bytes | None
     dialect: Dialect
-    """The dialect of the run: the layout of its lines and the meaning of its codes."""
+    """The dialect of the run, in which a code has its meaning; in a message, the dialect of its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +240,15 @@ class Stories:
             return False
         stories = self.lines.get((entry.run, entry.peer, sequence_id_of(entry) or 0), ())
         return any(story.start <= entry.time <= story.end for story in stories)
+
+
+def line_dialect(peer: str, direction: str, line: bytes, controller: Dialect) -> Dialect:
+    """Return the dialect of a line: a client of a tma2022 controller may speak tma2020.
+
+    :param direction: ``from`` or ``to`` the peer.
+    :param controller: the dialect of the run, which the controller speaks.
+    """
+    return controller if peer == CONTROLLER else dialect_of_line(line, direction == "from", controller)
 
 
 def is_command(entry: Entry) -> bool:
@@ -398,7 +407,10 @@ def _entry(row: tuple[Any, ...], dialects: RunDialects) -> Entry:
     """Return the entry of a row. A row that the bridge can't have written becomes an event ``unreadable``."""
     number, run, table, time = row[:4]
     if tuple(map(type, row)) == _ENTRY_TYPES[table] and EARLIEST <= time < LATEST:
-        return Entry._make((*row, dialects.of(run)))
+        dialect = dialects.of(run)
+        if table == "message":
+            dialect = line_dialect(row[4], row[6], row[12], dialect)
+        return Entry._make((*row, dialect))
     values = dict(zip(Entry._fields, row))
     del values["id"], values["table"]
     return _unreadable(number, run, table, time, wrong_value(table, values))

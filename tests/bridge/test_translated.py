@@ -191,7 +191,7 @@ class TranslatedTests(Tma2022Case):
         assert isinstance(position, InPositionReply) and isinstance(warning, WarningReply)
         self.assertEqual((position.what, position.in_position), (0, True))
         self.assertEqual((warning.code, warning.active), (3, True))
-        self.assertEqual(self.bridge.counts["untranslated POWER_STATE"], 1)
+        self.assertEqual(self.bridge.untranslated, {"POWER_STATE": 1})
 
     def test_last_values(self) -> None:
         """A commander that connects receives the last values in its own dialect."""

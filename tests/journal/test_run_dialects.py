@@ -122,7 +122,7 @@ class MixedTests(JournalCase):
         self.addCleanup(self.db.close)
 
     def session(self) -> None:
-        """Two commands, each with its Ack."""
+        """Two commands, each with its Ack, of a client that speaks tma2020."""
         for key, code in enumerate((ONE, OTHER), 1001):
             for step in ("received", "sent", "ack"):
                 self.now += 0.001
@@ -136,11 +136,22 @@ class MixedTests(JournalCase):
         return {(entry.run, entry.code) for entry in entries}
 
     def test_entries(self) -> None:
-        """Each entry has the dialect of its run, read forwards and backwards."""
+        """Each entry has the dialect of its run, read forwards and backwards; a line has its own."""
+        self.records.line("CSC", "from", 1, b"1\n35\n1\n1795363480.0\n1")
+        self.records.line("CSC", "to", 1, b'{"id":3}')
+        self.records.line("controller", "from", 1, b"2\n1\n1\n" + STAMP)  # never of another dialect
+        self.writer.turn()
         for backwards in (False, True):
             entries = list(rows(self.db, Wanted(), backwards=backwards))
-            dialects = {(entry.run, entry.dialect) for entry in entries}
+            dialects = {(entry.run, entry.dialect) for entry in entries if entry.line is None}
             self.assertEqual(dialects, {(1, DIALECT), (2, TMA2022)})
+            lines = sorted((entry.id, entry.dialect) for entry in entries if entry.line is not None)
+            self.assertEqual([dialect for _, dialect in lines], [DIALECT] * 4 + [TMA2022] * 3)
+
+    def test_lines_of_a_command(self) -> None:
+        """The lines of a client are found by its command, whatever they speak."""
+        entries = rows(self.db, Wanted(dialect_codes=(("tma2022", OTHER),)))
+        self.assertEqual([entry.line for entry in entries if entry.line], [b"1002\n35\n1\n" + STAMP])
 
     def test_outcomes(self) -> None:
         """An Ack is the end of the commands for which the run's dialect says so."""

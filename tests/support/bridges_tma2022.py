@@ -77,19 +77,24 @@ class BridgeTma2022Case(SynchronousTestCase):
         self.simulator = self.make_simulator(0)
         port, _ = self.simulator.port_numbers()
         self.journal = RecordingJournal()
-        self.config = Config(
-            controller=Controller(host=HOST, command_port=port, dialect="tma2022"),
+        self.config = self.configured(Controller(host=HOST, command_port=port, dialect="tma2022"))
+        self.start()
+
+    def configured(self, controller: Controller) -> Config:
+        """The configuration before this controller."""
+        return Config(
+            controller=controller,
             pairs=(PairCommander(name="csc", command_port=0),),
             ports=(
                 PortCommanders(name="desk", endpoint=TCP, source="EUI", role="commander"),
                 PortCommanders(name="hall", endpoint=TCP),
             ),
         )
-        self.start()
 
     def start(self) -> None:
         """Start the service, which connects to the mount."""
-        self.service = BridgeService(self.config, LOG, EventBus(self.reactor, self.journal), self.reactor)
+        self.bus = EventBus(self.reactor, self.journal)
+        self.service = BridgeService(self.config, LOG, self.bus, self.reactor)
         self.service.startService()
         self.pass_time(2 * SETTLE_TIME)
 

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api.acks import AckTimes
@@ -41,6 +42,7 @@ class MetricsCase(SynchronousTestCase):
     """A bridge between clients and a controller that the test plays, watched by `Metrics`."""
 
     refused = 0
+    dialect: Dialect = DIALECT
 
     def setUp(self) -> None:
         self.names = ["csc", "desk"]
@@ -52,11 +54,11 @@ class MetricsCase(SynchronousTestCase):
         cast(Any, self.journal).left_unknown = 0
         self.bus = EventBus(self.clock, self.journal, self.clock.seconds)
         self.records = RecordMaker(self.bus.publish, self.bus.now)
-        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(), DIALECT)
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(), self.dialect)
         self.pair = SimpleNamespace(client_connected=True, server_connected=False)
         self.watch = LoopWatch(self.clock)
         self.streams = Readers()
-        self.times = AckTimes(self.bus, DIALECT, self.clock, Stamps(self.clock, self.clock.seconds))
+        self.times = AckTimes(self.bus, self.dialect, self.clock, Stamps(self.clock, self.clock.seconds))
         self.metrics = self.make(self.journal)
         self.link = RecordingLink(self.bridge)
 

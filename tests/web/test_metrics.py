@@ -7,14 +7,18 @@ from typing import Any, cast
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 
-from mtmount_twisted.bridge.core import REASONS
+from mtmount_twisted.bridge.core import REASONS, Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.bridge.registry import OBSERVERS
+from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.dialect import dialect_named, translator_between
+from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api import metrics
 from mtmount_twisted.frontends.web.api.metrics import FIGURES
 from mtmount_twisted.journal.limited import SESSION_ROWS
 from mtmount_twisted.journal.recorder import JournalOff
-from tests.support.commanders import MOVE, STATE, STOP, TRACK
+from tests.support.commanders import LOG, MOVE, STATE, STOP, TRACK, RecordingClient
 from tests.support.records import RecordMaker
 from tests.support.scrapes import PAGE, POSITION, MetricsCase, table
 
@@ -71,6 +75,54 @@ class ControllerTests(MetricsCase):
         """An answer to nothing is counted."""
         self.link.say(b"2\n77\n1\n2020-02-27T14:48:27.469")
         self.assertEqual(self.value("unmatched_answers_total"), 1)
+
+
+class UntranslatedTests(MetricsCase):
+    """A tma2022 mount, and clients that speak tma2020."""
+
+    dialect = dialect_named("tma2022")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.bridge.link_up(self.link)
+
+    def join(self, name: str, may_command: bool = True) -> None:
+        """A client that speaks tma2020."""
+        client = RecordingClient(self.bridge, name, Source.CSC, may_command)
+        client.translator = translator_between("tma2020", "tma2022")
+        client.come()
+
+    def say(self) -> None:
+        """The mount reports a power state, a position, and two things without a name."""
+        self.link.say(
+            b'{"id":100,"timestamp":1.5,"parameters":{"system":0,"powerState":1}}',
+            b'{"id":200,"timestamp":1.5,"parameters":{"axis":0,"inPosition":true}}',
+            *(b'{"id":%d,"timestamp":1.5,"parameters":{}}' % number for number in (998, 999)),
+        )
+
+    def test_kinds(self) -> None:
+        """An event that has no place in tma2020 counts once, by its kind, for all clients."""
+        self.client("hall/1", may_command=False)
+        series = self.samples("untranslated_events_total")
+        self.say()
+        self.assertEqual(self.samples("untranslated_events_total"), dict.fromkeys(series, 0))
+        self.join("csc")
+        self.join("desk")
+        self.join("hall/2", may_command=False)
+        self.say()
+        counts = self.samples("untranslated_events_total")
+        self.assertEqual(counts.keys(), series.keys())
+        self.assertEqual(
+            {name: count for name, count in counts.items() if count},
+            {"kind=POWER_STATE": 1, "kind=other": 2},
+        )
+        self.assertEqual([name for name in self.bridge.counts if "POWER" in name], [])
+
+    def test_no_translation(self) -> None:
+        """A controller that speaks tma2020 has no such figure."""
+        self.bridge = Bridge(self.clock, LOG, self.bus, CommandRules(), DIALECT)
+        self.metrics = self.make(self.journal)
+        self.assertEqual(self.samples("untranslated_events_total"), {})
 
 
 class CommandTests(MetricsCase):

@@ -69,6 +69,7 @@ class ShapeTests(SynchronousTestCase):
                 "peer": "csc",
                 "epoch": 2,
                 "direction": "from",
+                "dialect": "tma2020",
                 "kind": "AZIMUTH_AXIS_MOVE",
                 "is_command": True,
                 "sequence_id": 12,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any, cast
 
 from mtmount_twisted.cli.commander.report import command_text, event
-from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning
+from mtmount_twisted.dialects.dialect import CommandKind, Dialect, EventEnvelope, Meaning
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, Entry, is_command
+from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.lines import SHOWN_BYTES, brief
 
 MOST_NAMES = 10_000
-"""Number of commands that are remembered, to show an answer with the name of its command."""
+"""Number of commands that are remembered, to show an answer with the name of its command, and the mount's
+command with the commander's from which it was translated."""
 
 _QUIET = ("received", "sent", *GOOD_OUTCOMES)
 
@@ -31,7 +33,8 @@ class Teller:
     """Writer of lines. It remembers the command of each answer, so it needs the entries in order."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[int, str, int], str] = {}
+        self._names: dict[tuple[int, str, int], tuple[str, Dialect]] = {}
+        self._senders: dict[tuple[int, int], tuple[str, int]] = {}  # peer and sequence id by run and key
 
     def line(self, entry: Entry) -> str:
         """Return the line of an entry: time (UTC), direction, label (capitals for a problem), text."""
@@ -55,19 +58,28 @@ class Teller:
         name = code_name(dialect.kind_of(header.code))
         if len(self._names) >= MOST_NAMES:
             self._names.clear()
-        self._names[entry.run, entry.peer, header.sequence_id or 0] = name
+        self._names[entry.run, entry.peer, header.sequence_id or 0] = name, dialect
         try:
             text = command_text(cast(Any, dialect.decode_to_show(line, True)))
         except LineError:  # an unknown code or unknown parameters, which the bridge passes on
             text = f"{name} {dialect.undecoded(line)}".rstrip()
-        return "command", f"#{header.sequence_id} {text}"
+        return "command", f"#{header.sequence_id} {text}{self._origin(entry, header.sequence_id or 0)}"
+
+    def _origin(self, entry: Entry, key: int) -> str:
+        """Return the commander's command from which the controller's was translated; empty if it was not."""
+        if entry.peer != CONTROLLER or (sender := self._senders.get((entry.run, key))) is None:
+            return ""
+        name, dialect = self._names.get((entry.run, *sender), ("", entry.dialect))
+        if dialect is entry.dialect:
+            return ""
+        return f" (translated from {sender[0]}'s #{sender[1]} {name})"
 
     def _reply(self, entry: Entry, line: bytes) -> tuple[str, str]:
         reply: Any = entry.dialect.decode_to_show(line, False)
         envelope = entry.dialect.read_reply(line)
         if isinstance(envelope, EventEnvelope):
             return event(reply, entry.dialect.facts_of(line), entry.dialect.subsystems)
-        name = self._names.get((entry.run, entry.peer, envelope.sequence_id), "")
+        name, _ = self._names.get((entry.run, entry.peer, envelope.sequence_id), ("", entry.dialect))
         text = f"#{envelope.sequence_id} {name}".rstrip()
         if envelope.meaning is Meaning.ACKNOWLEDGED and envelope.timeout:
             text = f"{text}, to be done within {envelope.timeout:g} s"
@@ -79,6 +91,9 @@ class Teller:
         label = (entry.what if quiet else entry.what.upper()).replace("_", " ")
         text = f"{entry.peer}'s #{entry.sequence_id} {code_name(entry.dialect.kind_of(entry.code))}"
         if entry.key:
+            if len(self._senders) >= MOST_NAMES:
+                self._senders.clear()
+            self._senders[entry.run, entry.key] = entry.peer, entry.sequence_id
             text += f" (#{entry.key} of the bridge)"
         return "", label, f"{text}: {entry.text}" if entry.text else text
 

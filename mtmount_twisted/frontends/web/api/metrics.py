@@ -30,7 +30,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to
 from mtmount_twisted.frontends.web.events.streams import Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState
@@ -234,6 +234,16 @@ class Metrics(Collector):
         codes = self._dialect.alarm_codes.items()
         return [((severity,), self.bridge.known.count(code)) for severity, code in codes]
 
+    def untranslated(self) -> Samples:
+        """Return the number of dropped events by kind; nothing before a controller that needs no
+        translation."""
+        if dialect_translated_to(self._dialect) is None:
+            return []
+        kinds = dict.fromkeys((*self._dialect.reply_names.values(), OTHER), 0)
+        for kind, number in self.bridge.untranslated.items():
+            kinds[kind if kind in kinds else OTHER] += number
+        return [((kind,), number) for kind, number in kinds.items()]
+
     def commanders(self, *others: str) -> list[str]:
         """Return the label of each commander that has series now, in order: the configured commanders,
         ``web``, and a removed commander while it is connected or has command.
@@ -379,6 +389,14 @@ FIGURES = (
         "counter",
         "Events of the controller that changed nothing; they are passed on, and are not among the messages.",
         lambda metrics: metrics.bridge.counts["repeated"],
+    ),
+    Figure(
+        "untranslated_events",
+        "counter",
+        "Events of the controller that clients of tma2020 do not receive, because tma2020 has no place for"
+        " them; the kind is as for messages.",
+        Metrics.untranslated,
+        ("kind",),
     ),
     Figure(
         "unmatched_answers",

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus, IJournalState
-from mtmount_twisted.journal.reading import Entry, is_command
+from mtmount_twisted.journal.reading import Entry, is_command, line_dialect
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
@@ -93,8 +93,9 @@ def _row(id: int, run: int, record: Record | Notice, dialect: Dialect) -> Row:
     """Return a record as a row of the journal; a row that is not in the file has the id 0."""
     match record:
         case LineRecord(time, epoch, peer, direction, line, code, sequence_id):
-            entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line, dialect)
-            if code is None:
+            own = line_dialect(peer, direction, line, dialect)
+            entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line, own)
+            if code is None or own is not dialect:  # the code is that of the controller's command
                 return row_of(entry)
             is_reply = not is_command(entry)
             kind = reply_kind(code, dialect) if is_reply else dialect.kind_of(code).code_name

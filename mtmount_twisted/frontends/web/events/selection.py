@@ -13,7 +13,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to
 from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, RequestError, names_in
 
 from .shapes import TYPES, UNREADABLE, Row
@@ -52,7 +52,10 @@ def selection_parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 @cache
 def _kinds(dialect: Dialect) -> frozenset[str]:
-    return frozenset((*dialect.command_names.values(), *dialect.reply_names.values(), UNREADABLE))
+    """Return the kinds of messages, of clients that speak another dialect than the controller too."""
+    spoken = filter(None, (dialect, dialect_translated_to(dialect)))
+    names = (name for each in spoken for name in (*each.command_names.values(), *each.reply_names.values()))
+    return frozenset((*names, UNREADABLE))
 
 
 def _expected(dialect: Dialect) -> str:

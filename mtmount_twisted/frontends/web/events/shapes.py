@@ -132,10 +132,11 @@ class Recorded(Shape, frozen=True, kw_only=True):
 
 
 class Message(Recorded, frozen=True, kw_only=True):
-    """A line that came from a peer or went to one."""
+    """A line that came from a peer or went to one; `kind` and `fields` are those of its dialect."""
 
     type: Annotated[str, Meta(extra_json_schema={"const": "message"})]
     direction: Annotated[str, Meta(extra_json_schema={"enum": ["from", "to"]})]
+    dialect: str
     kind: str
     is_command: bool
     sequence_id: int | None
@@ -210,6 +211,7 @@ def _message(row: Row) -> Message:
         peer=entry.peer,
         epoch=entry.epoch,
         direction=entry.what,
+        dialect=entry.dialect.name,
         kind=kind,
         is_command=command,
         sequence_id=sequence_id,
