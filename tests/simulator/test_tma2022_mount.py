@@ -530,3 +530,14 @@ class ClientTests(SynchronousTestCase):
         ):
             self.assertEqual(bench.answers(command), [ACK, DONE], command)
         self.assertEqual([name for name in names(bench.wait(60)) if name != "AxisMotionStateReply"], [])
+
+
+class OperationManagerTests(SynchronousTestCase):
+    """The state of the Operation Manager, event 50."""
+
+    def test_timestamp(self) -> None:
+        """It counts Unix seconds, and not TAI as the replies of the PXI do."""
+        bench = Bench(operation_manager=True)
+        bench.mount.set_operation_manager("Connecting to PXI")
+        [state] = bench.said
+        self.assertEqual(state.timestamp, bench.tai() - 37)

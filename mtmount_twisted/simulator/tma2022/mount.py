@@ -25,6 +25,7 @@ from mtmount_twisted.dialects.tma2022.replies import (
     Reply,
     StateInfoReply,
 )
+from mtmount_twisted.dialects.tma2022.sending import TAI_AHEAD
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.wire.tai import current_tai
 
@@ -405,7 +406,10 @@ class SimulatedMount:
             self._send_operation_manager()
 
     def _send_operation_manager(self) -> None:
-        self.world.send(StateInfoReply(timestamp=self.world.tai(), state=self.operation_manager))
+        # Its replies count Unix seconds, those of the PXI TAI (protocol-tma2022.rst, "Replies, events and
+        # telemetry").
+        now = self.world.tai() - TAI_AHEAD
+        self.world.send(StateInfoReply(timestamp=now, state=self.operation_manager))
 
     # The heartbeat rule.
 
