@@ -24,6 +24,7 @@ from mtmount_twisted.bridge import core, last_values, repeats, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
+from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.tcp import telemetry as tcp_telemetry
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
@@ -406,6 +407,9 @@ BOUNDS = {
     "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
     "a controller of another dialect": f"{link.OTHER_DIALECT_PAUSE:g} s",
     "commands handed over in one decision": f"{link.ROOM}",
+    "passwords in a line of the mount": f"{envelope.MOST_MASKED:,} names, and words and signs in "
+    "their values",
+    "names and values of a long reply": f"{envelope.MOST_TOKENS:,}, beyond {size(lines.SHOWN_BYTES)}",
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "events that changed nothing": f"{repeats.MAX_SUBJECTS:,} parts of the mount, counted every "
     f"{repeats.REPORT_EVERY:g} s",

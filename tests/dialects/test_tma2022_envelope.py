@@ -284,6 +284,44 @@ class Passwords(SynchronousTestCase):
         for garbage in (b'"' + b'\\"' * 30000, b'"' * 60000, b"\\" * 60001, b"[" * 60000):
             self.assertEqual(mask_password(b'{"Passed":1,' + garbage), b'{"Passed":1,' + garbage)
 
+    def test_inside_of_a_password(self) -> None:
+        """A name inside of a password's value ends nothing: all of the value is masked."""
+        masked = mask_password(b'{"Password":{"pwd":1,"key":"hunter2"},"b":"c"}')
+        self.assertEqual(json.loads(masked)["b"], "c")
+        self.assertNotIn(b"hunter2", masked)
+
+    def test_without_quotes(self) -> None:
+        """Text that is no JSON may name a password without quotes; in a text of JSON it is no name."""
+        line = b"Log in: user=a, password : hunter2, port: 1"
+        self.assertEqual(mask_password(line), line.replace(b"hunter2", b'"*******"'))
+        line = b'{"a":"\\\\","b":"password: 1","password: 1":"hunter2"}'
+        self.assertEqual(mask_password(line), line.replace(b"hunter2", b"*******"))
+
+    def test_many(self) -> None:
+        """Of a line with too many passwords nothing is kept from there on, so that it takes no long time."""
+        for start, piece in (
+            (b"{", b'"pwd":"hunter2",'),
+            (b'{"Password":[', b'"hunter2",'),
+            (b'{"Password":{', b'"a":{"b":"hunter2"},'),
+            (b"", b"pwd:hunter2,"),
+            (b"{", b'"pwd hunter2",'),
+        ):
+            line = start + piece * 3000
+            masked = mask_password(line)
+            self.assertEqual((len(masked), masked[-1000:]), (len(masked), b"*" * 1000))
+            self.assertEqual(mask_password(masked), masked)
+            if b":" in start + piece:
+                self.assertNotIn(b"hunter2", masked)
+
+    def test_escaped_letters(self) -> None:
+        """A line with escaped letters and no password stays; a malformed one is masked as a whole."""
+        line = b'{ "n\\u0061me" : NaN, "x":[1.0] }'
+        self.assertEqual(mask_password(line), line)
+        line = b'{ "p\\u0061ssword" : NaN, "x":[1.0] }'
+        self.assertEqual(mask_password(line), b'{"password": "***", "x": [1.0]}')
+        line = b'{"p\\u0061ssword":"hunter2'
+        self.assertEqual(mask_password(line), b"*" * len(line))
+
     def test_others_stay(self) -> None:
         """Whatever has no password stays as it is."""
         for row in rows("tma2022/messages.jsonl") + rows("tma2022/telemetry.jsonl"):

@@ -361,6 +361,29 @@ class Events(SynchronousTestCase):
             error = self.assertRaises(LineError, read_reply, self.SETTINGS[:end])
             self.assertNotIn(b"hun", error.line)
 
+    def test_too_many_passwords(self) -> None:
+        """A line that can't be masked in a bounded time is no event: nothing of it passes."""
+        parameters = b'"pwd":"hunter2",' * 3000
+        error = self.assertRaises(
+            LineError, read_reply, b'{"id":999,"timestamp":1,"parameters":{%b"a":1}}' % parameters
+        )
+        self.assertNotIn(b"hunter2", error.line)
+        self.assertIn("passwords", error.reason)
+
+    def test_intricate(self) -> None:
+        """A long answer of thousands of members is refused, because its header is looked for among them."""
+        for member in (b'"a":1,', b'"commander":1,', b'"a":{},', b'"a":NaN,'):
+            line = b'{"id":2,"timestamp":1,"parameters":{%b"sequenceId":5}}' % (member * 4000)
+            error = self.assertRaises(LineError, read_reply, line)
+            self.assertIn("names and values", error.reason)
+        line = b'{"id":2,"timestamp":1,"parameters":{"sequenceId":5,"explanation":"%b"}}' % (b"a,b:" * 10000)
+        self.assertEqual(json.loads(answer(line).rewritten(7, 2))["parameters"]["sequenceId"], 7)
+
+    def test_deep(self) -> None:
+        """An event that is too deep to be read has no subject."""
+        line = b'{"id":20,"timestamp":1,"parameters":{"axis":100.0,"a":%b}}' % (b"[" * 900 + b"]" * 900)
+        self.assertIsNone(subject_of(event(line)))
+
     def test_subjects(self) -> None:
         """A later event about the same device replaces the earlier one; a settled alarm only ends one."""
         power = replies.PowerStateReply(system=System.AZIMUTH, power_state=0)

@@ -127,7 +127,7 @@ def _read_header(line: bytes, is_command: bool) -> Header:
 
 def _is_reply(line: bytes) -> bool:
     try:
-        decode_reply(line)
+        decode_to_show(line, is_command=False)
     except LineError:
         return False
     return True

@@ -33,6 +33,9 @@ within the limit: the controller would close the connection of all clients becau
 LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
 """The longest explanation after a replacement, in bytes; a longer one stays as the mount sent it."""
 
+LONGEST_NUMBER = 1000
+"""The longest number of a wanted commander, in characters, so that a long line is refused at once."""
+
 MOST_FIELDS = 6
 """The number of fields of an event that `subject_of` reads: a line may have as many fields as bytes."""
 
@@ -173,8 +176,10 @@ def read_wanted(line: bytes) -> Commander:
     if len(fields) != 5:
         count = line.count(b"\n") + 1
         raise LineError(line, f"AskForCommand has 5 fields, not {count}", "commander")
-    wanted = fields[4].decode("utf-8", "backslashreplace")
+    wanted = fields[4][: LONGEST_NUMBER + 1].decode("utf-8", "backslashreplace")
     try:
+        if len(wanted) > LONGEST_NUMBER:
+            raise ValueError(wanted)
         return Commander(_COMMANDER.read(wanted))
     except ValueError:
         raise LineError(

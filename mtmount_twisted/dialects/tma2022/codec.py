@@ -77,18 +77,22 @@ def _decode_rare_reply(line: bytes) -> Reply:
     timestamp: float = json_lines.member(line, content, "timestamp", float, "a finite number")
     parameters: dict[str, Any] = json_lines.member(line, content, "parameters", dict, "an object")
     problem = ""
-    for members in (parameters, json_lines.whole(parameters)) if reply_id in ReplyDict else ():
-        content = {"id": reply_id, "timestamp": timestamp, "parameters": members}
+    for form in (_same, json_lines.whole) if reply_id in ReplyDict else ():
         try:
+            content = {"id": reply_id, "timestamp": timestamp, "parameters": form(parameters)}
             reply: Reply = msgspec.convert(content, ReplyDict[reply_id])
             return reply
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             problem = problem or str(error)
     to = parameters.get("commander")
     commander = Source(to) if type(to) is int and to in Source.__members__.values() else None
     return UnknownReply(
         id=reply_id, timestamp=timestamp, parameters=parameters, problem=problem, commander=commander
     )
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def decode_telemetry(line: bytes) -> Topic:
@@ -117,10 +121,10 @@ def _decode_rare_topic(line: bytes) -> Topic:
         values = {name: each for name, each in content.items() if name not in ("topicID", "timestamp")}
         return UnknownTopic(topic_id=topic_id, timestamp=timestamp, values=values)
     # An unmeasurable quantity is NaN on this wire; most programs that write JSON send null instead.
-    given = {name: each for name, each in json_lines.whole(content).items() if each is not None}
     try:
+        given = {name: each for name, each in json_lines.whole(content).items() if each is not None}
         topic: Topic = msgspec.convert(given, TopicDict[topic_id])
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         field = str(error).rpartition("`$.")[2].rstrip("`") or None
         raise LineError(line, f"{TopicDict[topic_id].__name__}: {error}", field) from None
     return topic

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -15,6 +17,7 @@ from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import Meaning, TelemetryHeader
 from mtmount_twisted.errors import LineError
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from . import json_lines
 from .commands import NUM_HEADER_FIELDS
@@ -136,7 +139,8 @@ def _rare_reply_header(line: bytes) -> ReplyHeader:
     json_lines.member(line, content, "timestamp", float, "a finite number")
     parameters: dict[str, Any] = json_lines.member(line, content, "parameters", dict, "an object")
     if reply_id != ReplyId.CMD_SUPERSEDED:  # elsewhere the last two are unknown, and may be anything
-        parameters = {name: each for name, each in parameters.items() if name in _NAMES[:2] or _fits(each)}
+        known = {name: parameters[name] for name in _NAMES if name in parameters}
+        parameters = {name: each for name, each in known.items() if name in _NAMES[:2] or _fits(each)}
     return ReplyHeader(reply_id, *(_parameter(line, parameters, name) for name in _NAMES))
 
 
@@ -148,7 +152,7 @@ def _parameter(line: bytes, parameters: dict[str, Any], name: str) -> int | None
 
 
 def _fits(value: Any) -> bool:
-    number = json_lines.whole(value)
+    number = None if isinstance(value, list | dict) else json_lines.whole(value)
     return type(number) is int and not json_lines.too_large(number)
 
 
@@ -180,6 +184,16 @@ _BROKEN_OFF = re.compile(_STRING + rb"\\?", re.DOTALL)
 _SIGNS = (b"{", b"}", b"[", b"]", b",", b":")
 
 
+MOST_TOKENS = 2000
+"""The most names, values and signs in a long line for which the header of a reply is rewritten; those of a
+real mount have at most 28."""
+
+
+def is_intricate(line: bytes) -> bool:
+    """Return True for a long line with more than `MOST_TOKENS`, too many to find the header among them."""
+    return len(line) > SHOWN_BYTES and any(True for _ in islice(_TOKEN.finditer(line), MOST_TOKENS, None))
+
+
 def rewrite_reply(
     line: bytes,
     *,
@@ -192,7 +206,8 @@ def rewrite_reply(
 
     A parameter that is None, or that the reply does not have, stays unchanged. So do all other bytes.
 
-    :param line: a line that `read_reply_header` accepts.
+    :param line: a line that `read_reply_header` accepts. The time grows with the number of its tokens: see
+        `is_intricate`.
     """
     numbers = (sequence_id, commander, superseding_sequence_id, superseding_commander)
     wanted = {name.encode(): b"%d" % number for name, number in zip(_NAMES, numbers) if number is not None}
@@ -245,9 +260,20 @@ def _scanned_spans(line: bytes, names: Sequence[str]) -> Iterator[tuple[bytes, i
         previous = text
 
 
-_PASSWORD = re.compile(
-    r"(?i:passw|passphrase|passcode|pwd|secret|contrase)|Pass(?![a-z])|(?:^|_)pass(?![a-z])"
+MOST_MASKED = 1000
+"""The most names of passwords, and words and signs in their values, that `mask_password` looks at in a line.
+From there on each character becomes a ``*``, so that no line takes long and no password passes. The settings
+event of a real mount has a few."""
+
+# The word that makes a name that of a password. It begins with a set of letters: `re` looks for one quickly.
+_WORD = re.compile(
+    rb"""(?x) [Pp] (?: (?i:assw|assphrase|asscode|wd) | (?: (?<=P) | (?<![^"_\s{}\[\],:]p) ) ass(?![a-z]) )
+       | [Ss] (?i:ecret) | [Cc] (?i:ontrase)"""
 )
+_WHOLE_TEXTS = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_REST_OF_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+(?:"\s*+(:)?|\\?\Z)', re.DOTALL)
+_REST_WITHOUT_QUOTES = re.compile(rb'[^\s{}\[\],:"]*+\s*+(:)?')
+_ESCAPED_LETTER = re.compile(rb"\\u00(?i:[46][1-9a-f]|[57][0-9a]|5f)")
 _KEPT = (b"true", b"false", b"null")
 
 
@@ -256,31 +282,64 @@ def mask_password(line: bytes) -> bytes:
 
     The settings event, 40, contains the password of the motion controller in clear ("STATE_INFO and
     settings"). A value is a password if its name says so, in any reply. The function also masks a line that
-    is cut off, because rejected lines are logged. A number becomes a text of as many ``*``.
+    is cut off, because rejected lines are logged. A number becomes a text of as many ``*``. A line that
+    spells a letter as an escape, as no known mount does, is written anew if it has a password; if it is
+    malformed, all of it becomes ``*``.
+
+    Its time is linear in the length of the line: regular expressions look for the names, and Python code
+    runs only for each name and value, up to `MOST_MASKED`.
     """
     if not _may_hold_password(line):
         return line
-    pieces, at = [], 0
-    depth, secret = 0, -1  # secret: depth of a password's value, or -1 outside of one
-    previous = b""
-    for token in _TOKEN.finditer(line):
-        text = token[0]
-        depth += (text in (b"{", b"[")) - (text in (b"}", b"]"))
-        if secret >= 0 and (depth < secret or (depth == secret and text == b",")):
-            secret = -1
-        elif secret >= 0 and text not in _SIGNS:
-            pieces += [line[at : token.start()], _masked(text)]
-            at = token.end()
-        elif text == b":" and _PASSWORD.search(_text(previous)):
-            secret = depth
-        previous = text
-    return b"".join([*pieces, line[at:]])
+    if _ESCAPED_LETTER.search(line) is None:
+        return _mask(line)
+    plain = _with_letters(line)
+    if plain is None:
+        return b"*" * len(line)
+    masked = _mask(plain)
+    return line if masked == plain else masked
 
 
 def _may_hold_password(line: bytes) -> bool:
     """Return False for nearly every line: a regular expression would take twice as long."""
     low = line.lower()
     return b"pass" in low or b"pwd" in low or b"secret" in low or b"contrase" in low or b"\\u00" in low
+
+
+def _with_letters(line: bytes) -> bytes | None:
+    """Return the same JSON with each letter written as itself; None if it is no JSON."""
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.encode(msgspec.json.decode(line))
+    with suppress(ValueError, RecursionError):  # NaN
+        return json.dumps(json.loads(line)).encode()
+    return None
+
+
+def _mask(line: bytes) -> bytes:
+    pieces: list[bytes] = []
+    at = position = seen = 0  # seen: names, words and signs
+    while seen < MOST_MASKED and (word := _WORD.search(line, position)):
+        seen += 1
+        before = _WHOLE_TEXTS.match(line, position, word.start())
+        is_in_text = before is not None and before.end() < word.start()
+        rest = (_REST_OF_TEXT if is_in_text else _REST_WITHOUT_QUOTES).match(line, word.end())
+        position = word.end() if rest is None else rest.end()
+        if rest is None or rest[1] is None:
+            continue  # it is no name
+        depth = 0
+        for token in islice(_TOKEN.finditer(line, position), MOST_MASKED - seen):
+            text = token[0]
+            depth += (text in (b"{", b"[")) - (text in (b"}", b"]"))
+            if depth < 0 or (depth == 0 and text == b","):
+                break
+            seen += 1
+            if text not in _SIGNS:
+                pieces += [line[at : token.start()], _masked(text)]
+                at = token.end()
+            position = token.end()
+    if seen >= MOST_MASKED:
+        return b"".join([*pieces, line[at:position], b"*" * (len(line) - position)])
+    return b"".join([*pieces, line[at:]]) if pieces else line
 
 
 def _text(token: bytes) -> str:

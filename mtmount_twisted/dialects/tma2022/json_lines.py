@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,8 @@ else:
 
 BIT = bool | Literal[0, 1]
 """A bool on the wire: the vendor writes 0 and 1, the mock controller false and true."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 encode_fast = msgspec.json.Encoder().encode
 
@@ -58,7 +61,8 @@ def load(line: bytes) -> dict[str, Any]:
     require_utf8(line)
     try:
         content = json.loads(line.decode())
-        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate can't be written again
+        if _SURROGATE.search(line):  # half a pair can't be written again
+            json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise LineError(line, "expected JSON: a string holds half a surrogate pair") from None
     except (ValueError, RecursionError) as error:

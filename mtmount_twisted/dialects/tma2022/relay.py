@@ -305,13 +305,15 @@ def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
     """
     try:
         code: int = _decode_event(line).id
-        if code not in ANSWER_IDS:
-            if not line.isascii():
-                json_lines.require_utf8(line)
-            return _event(code, line)
-        parameters = _decode_answer(line).parameters
+        if code not in ANSWER_IDS and not line.isascii():
+            json_lines.require_utf8(line)
+        parameters = _decode_answer(line).parameters if code in ANSWER_IDS else None
     except (ValueError, RecursionError):
         return _read_rare(line)
+    if parameters is None:
+        return _event(code, line, mask_password(line))
+    if len(line) > SHOWN_BYTES:
+        _require_simple(line)
     return ReplyEnvelope(
         code,
         parameters.sequence_id,
@@ -332,9 +334,17 @@ def is_reply(line: bytes) -> bool:
     return "id" in content or "topicID" in content
 
 
-def _event(code: int, line: bytes) -> EventEnvelope:
-    masked = mask_password(line)
-    return EventEnvelope(code, line) if masked == line else EventEnvelope(code, masked, unmasked=line)
+def _event(code: int, line: bytes, masked: bytes) -> EventEnvelope:
+    if masked is line:
+        return EventEnvelope(code, line)
+    if masked.endswith(b"*"):
+        raise LineError(masked, f"more than {envelope.MOST_MASKED} words of passwords")
+    return EventEnvelope(code, masked, unmasked=line)
+
+
+def _require_simple(line: bytes) -> None:
+    if envelope.is_intricate(line):
+        raise LineError(line, f"a reply to a command has at most {envelope.MOST_TOKENS} names and values")
 
 
 def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
@@ -342,7 +352,8 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
     masked = mask_password(line)
     header = envelope.read_reply_header(masked)
     if header.id not in ANSWER_IDS:
-        return _event(header.id, line)
+        return _event(header.id, line, masked)
+    _require_simple(masked)
     content = json_lines.load(masked)
     parameters: dict[str, Any] = content["parameters"]
     sequence_id: int = json_lines.member(masked, parameters, "sequenceId", int, "an integer")
@@ -356,7 +367,7 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
         reason if isinstance(reason, str) else "",
         header.superseding_sequence_id or 0,
         by if type(by) is int else 0,
-        masked=None if masked == line else masked,
+        masked=None if masked is line else masked,
     )
 
 
