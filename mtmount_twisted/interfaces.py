@@ -141,8 +141,11 @@ class IBridge(Interface):
         "Number of events that were dropped for clients of another dialect, by the kind of event."
     )
 
-    def commanded(client: IClient, line: bytes) -> None:
-        """Handle a command from a client: its line without the terminator."""
+    def commanded(client: IClient, line: bytes, header: Any = None) -> None:
+        """Handle a command from a client: its line without the terminator.
+
+        `header` is its ``CommandEnvelope``, if the front end has read the line.
+        """
 
     def client_connected(client: IClient) -> None:
         """Add a connected client."""

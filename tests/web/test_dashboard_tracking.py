@@ -462,6 +462,19 @@ class TestTrackingModules(DashboardCase):
         ]
         return self.call(script, [given for given, _ in cases], [text for _, text in cases])
 
+    def test_step_in_words(self) -> Deferred[None]:
+        """The step ``sent`` has the id by which the mount's own line is found."""
+        script = (
+            """({ words }, all) => all.map((entry) => words.cells({type: "step", peer: "csc", ...entry}))"""
+        )
+        step = {"time": "T", "command": "AzimuthMove", "sequence_id": 7, "key": 1001, "explanation": ""}
+        names = {"received": "received", "sent": "sent to the mount as #1001", "timed_out": "timed out"}
+        return self.call(
+            script,
+            [{**step, "step": name} for name in names],
+            [["T", "csc", "AzimuthMove #7", text] for text in names.values()],
+        )
+
     def test_what_is_tracking(self) -> Deferred[None]:
         """A track command that goes well is known by its class, its code's name, or its Ack's id."""
         script = """({ names }, entries) => {

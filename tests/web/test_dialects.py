@@ -252,6 +252,20 @@ class TelemetryTests(WebCase):
         )
 
 
+class House2020Tests(WebCase):
+    """The routes before a tma2020 mount."""
+
+    def test_name_of_2022(self) -> None:
+        """A command that only tma2022 has is a fault, which names the commands that do the same."""
+        for name, words in (
+            ("BothAxesPower", "AzimuthAxisPower and ElevationAxisPower do the same"),
+            ("AzimuthMove", "AzimuthAxisMove does the same"),
+        ):
+            problem = self.told(self.post(name, on=True))
+            self.assertEqual(problem.status, 422)
+            self.assertIn(f'there is no command "{name}" in tma2020; {words}', str(problem.body["faults"]))
+
+
 class House2022Tests(WebCase):
     """The routes before a tma2022 mount."""
 
@@ -281,6 +295,78 @@ class House2022Tests(WebCase):
         self.assertEqual((body["state"], body["ack_timeout"]), ("done", 2.5))
         self.assertEqual(body["parameters"]["position"], 10)
         self.assertEqual(self.holder, "web/night")
+
+    def sent(self) -> list[str]:
+        """The names of the commands that the mount has received since the last look, without heartbeats."""
+        kinds = [self.dialect.read_command(line).kind for line in self.house.link.read()]
+        return [kind.name for kind in kinds if not kind.is_heartbeat]
+
+    def test_name_of_2020(self) -> None:
+        """A command of tma2020 is translated; the answer names the command that the mount received."""
+        self.take_command()
+        answering = self.post("AzimuthAxisMove", query="wait=done", key="k", position=10)
+        self.answer(self.dialect.acknowledged(2.5), self.dialect.succeeded())
+        life = self.told(answering).body
+        self.assertEqual((life["command"], life["state"], life["ack_timeout"]), ("AzimuthMove", "done", 2.5))
+        self.assertEqual(life["parameters"]["position"], 10)
+        again = self.told(self.post("AzimuthAxisMove", key="k", position=10)).body
+        self.assertEqual((again["id"], self.sent()), (life["id"], []))
+
+    def test_end_of_tracking_of_2020(self) -> None:
+        """It becomes a stop at the mount, and is no stop for the bridge, as the class of tma2020 is none."""
+        problem = self.told(
+            self.post("AzimuthAxisEnableTracking", user("stopper", "observe", "stop"), on=False)
+        )
+        self.assertEqual(problem.status, 403)
+        problem = self.told(self.post("AzimuthAxisEnableTracking", query="wait=ack", on=False))
+        self.assertEqual((problem.status, problem.body["error"]), (409, "refused: nobody has command"))
+        self.take_command()
+        stops = self.house.bridge.stops
+        answering = self.post("AzimuthAxisEnableTracking", query="wait=done", on=False)
+        self.answer(self.dialect.acknowledged(1), self.dialect.succeeded())
+        self.assertEqual(self.told(answering).body["command"], "AzimuthStop")
+        self.assertEqual(self.house.bridge.stops, stops)
+
+    def test_stop_of_2020(self) -> None:
+        """A stop of tma2020 is one: a token for stops may send it, and nobody needs to have command."""
+        self.house.link.read()
+        answering = self.post("AzimuthAxisStop", user("stopper", "observe", "stop"))
+        self.assertEqual(self.told(answering).status, 202)
+        self.assertEqual(self.sent()[-1], "AzimuthStop")
+
+    def test_no_single_command(self) -> None:
+        """A command that has no counterpart, or that becomes two, is refused with the commands to send."""
+        self.take_command()
+        for name, parameters, words in (
+            ("TopEndChillerTrackAmbient", {"on": False, "temperature": 5}, ["TopEndChillerThermalSetpoint"]),
+            (
+                "OilSupplySystemPowerOil",
+                {"on": True},
+                [
+                    "refused: OilSupplySystemPowerOil becomes 2 commands",
+                    'OilSupplySystemSetMode {"auto": false}, then '
+                    'OilSupplySystemPowerCirculationPump {"on": true}',
+                ],
+            ),
+        ):
+            problem = self.told(self.post(name, **parameters))
+            self.assertEqual(problem.status, 409, name)
+            for word in words:
+                self.assertIn(word, problem.body["error"])
+        self.assertEqual(self.sent(), [])
+
+    def test_faults_of_2020(self) -> None:
+        """The faults of a command of tma2020 are those of its own class."""
+        problem = self.told(self.post("AzimuthAxisMove", posision=10))
+        self.assertEqual(problem.status, 422)
+        places = {fault["where"]: fault["why"] for fault in problem.body["faults"]}
+        self.assertIn("did you mean position?", places["parameters.posision"])
+        self.assertIn("missing", places["parameters.position"])
+
+    def test_name_in_both(self) -> None:
+        """A name that both protocols have is that of the controller's command."""
+        problem = self.told(self.post("SafetyReset"))
+        self.assertEqual([fault["where"] for fault in problem.body["faults"]], ["parameters.what"])
 
     def test_pending(self) -> None:
         """A pending command has the name of its class, and a refusal its explanation."""

@@ -16,7 +16,7 @@ from enum import IntEnum
 from functools import cache
 from typing import cast
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, counterparts, dialect_translated_to
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.frontends.web.events.shapes import json_value
 from mtmount_twisted.frontends.web.http.answers import Json, JsonObject
@@ -110,6 +110,19 @@ def _header(dialect: Dialect) -> frozenset[str]:
     return frozenset(info.name for info in cls.field_infos if info not in dialect.parameters_of(cls))
 
 
+def spoken_in(body: Json, controller: Dialect) -> Dialect:
+    """Return the dialect of the command in a body: the controller's, or one that is translated to it and
+    alone has the name.
+
+    :param body: as in `judge`.
+    """
+    other = dialect_translated_to(controller)
+    name = body.get("command") if isinstance(body, dict) else None
+    if other is None or not isinstance(name, str) or name in offered(controller):
+        return controller
+    return other if name in offered(other) else controller
+
+
 def judge(body: Json, dialect: Dialect, source: Source, sequence_id: int) -> CommandMessage:
     """Return the command in a body.
 
@@ -149,7 +162,8 @@ def _class_of(body: dict[str, Json], dialect: Dialect, faults: list[Fault]) -> t
     if not isinstance(name, str):
         faults.append(Fault("command", f"expected the name of a command, got {_shown(name)}"))
     elif name not in commands:
-        faults.append(Fault("command", f"there is no command {_shown(name)}{_near(name, commands)}"))
+        hint = _counterpart(name, dialect) or _near(name, commands)
+        faults.append(Fault("command", f"there is no command {_shown(name)}{hint}"))
     else:
         return commands[name]
     return None
@@ -186,6 +200,14 @@ def _unknown(
         yield Fault(f"{path}{_shown_name(name)}", why)
     if more := unknown[MOST_UNKNOWN:]:
         yield Fault(path.rstrip(".") or "body", f"{len(more)} more names are no {what}; {expected}")
+
+
+def _counterpart(name: str, dialect: Dialect) -> str:
+    """Return the commands that do the same as a command of the other dialect, as the end of a sentence; empty
+    if there are none."""
+    names = counterparts(name)
+    do = "does" if len(names) == 1 else "do"
+    return f" in {dialect.name}; {' and '.join(names)} {do} the same" if names else ""
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -16,13 +16,20 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from math import ceil
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 from msgspec import Meta
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Meaning
+from mtmount_twisted.dialects.dialect import (
+    CommandEnvelope,
+    Dialect,
+    EventEnvelope,
+    Meaning,
+    dialect_translated_to,
+    translator_between,
+)
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import Json, Life, Name, Schema, reference
 from mtmount_twisted.frontends.web.http.calls import (
@@ -43,7 +50,7 @@ from mtmount_twisted.net.http_headers import PRESENCE
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
 from .catalogue import catalogue
-from .command_body import judge
+from .command_body import judge, parameters_of, spoken_in
 from .command_tracker import LASTING, MAX_LIVES, CommandTracker, Key, TrackedCommand, Until
 
 NO_MORE_KEYS = (
@@ -106,6 +113,17 @@ _LONGEST = 2**53 / 1000
 
 _STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
 """The status of an answer where the bridge did not send the command; any other end is an outcome."""
+
+
+class Given(NamedTuple):
+    """A command that a user gives.
+
+    :ivar command: the command for the controller.
+    :ivar header: its envelope, with the facts about the user's own command, if it was translated; else None.
+    """
+
+    command: CommandMessage
+    header: CommandEnvelope | None = None
 
 
 @implementer(IClient)
@@ -187,6 +205,8 @@ class Commanders:
     ) -> None:
         self.lives = lives
         self.dialect: Dialect = bridge.dialect
+        if (other := dialect_translated_to(self.dialect)) is not None:
+            translator_between(other.name, self.dialect.name)  # its import must not delay a command
         self._bridge = bridge
         self._clock = clock
         self._log = log
@@ -286,21 +306,19 @@ class Commanders:
 
     # Commands
 
-    def send(
-        self, user: User, make: Callable[[int], CommandMessage], key: Key | None = None
-    ) -> TrackedCommand:
+    def send(self, user: User, make: Callable[[int], Given], key: Key | None = None) -> TrackedCommand:
         """Send a command as a user's commander.
 
         :param make: makes the command, given its sequence id; an error in it is raised, and nothing is sent.
         :raises RequestError: if as many of the user's idempotency keys are kept as is allowed.
         """
-        command = make(self._presence(user).commander.next_id())
+        command, header = make(self._presence(user).commander.next_id())
         seconds = self.lives.full_for(user.commander, command, key)
         if seconds is not None:
             raise RequestError(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
         commander = self.enter(user)
         life = self.lives.begin_command(commander.name, command, key)
-        self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator))
+        self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator), header)
         return life
 
     async def wait(self, user: User, life: TrackedCommand, until: Until, seconds: float) -> bool:
@@ -366,7 +384,7 @@ class CommandRoutes:
         if life is not None:
             self._commanders.enter(call.user)
         else:
-            make = partial(_made, call, self._commanders.dialect)
+            make = partial(_given, call, self._commanders.dialect)
             life = self._commanders.send(call.user, make, key)
         reached = until is not None and await self._commanders.wait(call.user, life, until, seconds)
         return _answer(life, reached, replay)
@@ -379,13 +397,42 @@ class CommandRoutes:
         return life
 
 
-def _made(call: Call, dialect: Dialect, sequence_id: int) -> CommandMessage:
+def _given(call: Call, controller: Dialect, sequence_id: int) -> Given:
+    """Return the command in the body of a request.
+
+    :raises RequestError: if the body has faults, the user may not send the command, or the command can't be
+        translated.
+    """
+    dialect = spoken_in(call.body, controller)
     command = judge(call.body, dialect, call.user.source, sequence_id)
     if "command" not in call.user.roles and not dialect.kind_of(command.command_code).is_stop:
         raise RequestError(
             403, f"{type(command).__name__}: this token may only send commands that stop something"
         )
-    return command
+    return Given(command) if dialect is controller else _translated(command, dialect, controller)
+
+
+def _translated(command: CommandMessage, dialect: Dialect, controller: Dialect) -> Given:
+    """Return a command of another dialect as the controller receives it.
+
+    :raises RequestError: with status 409 and the reason if it does not become exactly one command.
+    """
+    translator = translator_between(dialect.name, controller.name)
+    assert translator is not None
+    commands, refusal = translator.translate(command)
+    if refusal:
+        raise RequestError(409, f"refused: {refusal}")
+    if len(commands) > 1:
+        names = ", then ".join(f"{type(one).__name__} {_written(one, controller)}" for one in commands)
+        raise RequestError(
+            409, f"refused: {type(command).__name__} becomes {len(commands)} commands: {names}"
+        )
+    line = command.encode().removesuffix(dialect.terminator)
+    return Given(commands[0], translator.read_command(line))
+
+
+def _written(command: CommandMessage, dialect: Dialect) -> str:
+    return json.dumps(parameters_of(command, dialect))
 
 
 def _options(call: Call) -> tuple[Until | None, float, Key | None]:

@@ -21,7 +21,7 @@ from mtmount_twisted.interfaces import IBridge, IClient, IEventBus
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.records import ChangeRecord
 
-from .commanders import Commanders
+from .commanders import Commanders, Given
 
 REQUEST_TIME = 60.0
 """The time for which a request for command is valid, in seconds."""
@@ -179,8 +179,8 @@ class Leases:
 
     async def _ask(self, call: Call, wanted: Commander) -> Answer:
         """Send an ``AskForCommand``, and wait for its end."""
-        make = partial(self._bridge.dialect.ask, wanted, source=call.user.source)
-        life = self._commanders.send(call.user, make)
+        ask = partial(self._bridge.dialect.ask, wanted, source=call.user.source)
+        life = self._commanders.send(call.user, lambda sequence_id: Given(ask(sequence_id)))
         await self._commanders.wait(call.user, life, "done", ASK_TIME)
         if life.state in ("done", "open"):
             return Answer(self.shape(), 200 if life.ended else 202)

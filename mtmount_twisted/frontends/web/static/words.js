@@ -71,7 +71,8 @@ export function cells(entry) {
     return [entry.time, `${arrow} ${peer}`, kind, entry.fields ? named(entry) : (entry.text ?? "")];
   }
   if (type === "step") {
-    const step = STEPS[entry.step] ?? entry.step.replaceAll("_", " ");
+    const named = STEPS[entry.step] ?? entry.step.replaceAll("_", " ");
+    const step = entry.step === "sent" ? `${named} as #${entry.key}` : named; // the id in the mount's own line
     const text = entry.explanation ? `${step}: ${entry.explanation}` : step;
     return [entry.time, peer, `${entry.command} #${entry.sequence_id}`, text];
   }
