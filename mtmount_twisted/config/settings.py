@@ -535,8 +535,13 @@ class WebSettings:
         },
     )
     max_body: int = field(
-        default=65_536,
-        metadata={"doc": "largest body of a request", "unit": "bytes", "least": 1024, "most": 2**24},
+        default=4096,
+        metadata={
+            "doc": "largest body of a request; more than the default has no effect",
+            "unit": "bytes",
+            "least": 1024,
+            "most": 2**24,
+        },
     )
     max_connections: int = field(
         default=256,

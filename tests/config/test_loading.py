@@ -545,7 +545,7 @@ class Web(SynchronousTestCase):
         """With no word of it, neither whether nor where it is served is said."""
         web = loading.default_config().web
         self.assertEqual((web.enabled, web.endpoint, web.tokens), (None, None, None))
-        self.assertEqual((web.max_body, web.deadline, web.max_connections), (65536, 10.0, 256))
+        self.assertEqual((web.max_body, web.deadline, web.max_connections), (4096, 10.0, 256))
 
     def test_only_streams(self) -> None:
         """The event streams of one user never take all connections of its address."""

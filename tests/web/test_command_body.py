@@ -11,11 +11,12 @@ from jsonschema import Draft202012Validator
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.commands import AskForCommand, AzimuthAxisMove, Command, Commands, MirrorCoversPower
+from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.frontends.web.api import command_body
-from mtmount_twisted.frontends.web.api.catalogue import LEAST, MOST, catalogue
-from mtmount_twisted.frontends.web.http.calls import RequestError
+from mtmount_twisted.frontends.web.api.catalogue import LEAST, MOST, catalogue, offered
+from mtmount_twisted.frontends.web.http.calls import MAX_BODY, RequestError
 from mtmount_twisted.replies import ErrorReply
 from mtmount_twisted.wire.messages import FieldInfo
 from tests.support import strategies
@@ -257,3 +258,16 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(
             str(error), r"expected text without \r, \n or NUL that UTF-8 can encode, got " + r'"a\nb"'
         )
+
+
+class LengthTests(SynchronousTestCase):
+    """How long a body is."""
+
+    def test_every_command_fits(self) -> None:
+        """The body of each command in each dialect, written with room, is far below the bound of a body."""
+        for name in ("tma2020", "tma2022"):
+            dialect = dialect_named(name)
+            for cls in offered(dialect).values():
+                parameters = {info.name: "x" * 100 for info in dialect.parameters_of(cls)}
+                body = json.dumps({"command": cls.__name__, "parameters": parameters}, indent=8)
+                self.assertLess(len(body), MAX_BODY // 2)

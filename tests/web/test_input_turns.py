@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.frontends.web.http.input_turns import PER_TURN
+from mtmount_twisted.frontends.web.http.input_turns import PER_TURN, SLICE
 from mtmount_twisted.frontends.web.http.site import EAGER, MAX_FRAMING, Connection, WebRequest
 from tests.support.web import ANYONE, OBSERVER, Wire, next_turn, site_of
 
@@ -43,7 +43,7 @@ class InputCase(SynchronousTestCase):
         self.patch(Connection, "lineReceived", count_line)
         self.patch(WebRequest, "handleContentChunk", count_chunk)
 
-    def wire(self, user: Any = ANYONE) -> Wire:
+    def wire(self, user: Any = ANYONE, address: str = "127.0.0.1") -> Wire:
         """A connection, as of TCP, to a site where a user may post and look."""
         if not hasattr(self, "site"):
 
@@ -55,7 +55,7 @@ class InputCase(SynchronousTestCase):
                 Route("GET", "/", echo, "observe", "Echo."),
             ]
             self.site = site_of(routes, user, self.clock)
-        wire = Wire(self.site)
+        wire = Wire(self.site, address)
         wire.transport.loseWriteConnection = lambda: self.half_closed.append(wire)  # type: ignore[attr-defined]
         self.addCleanup(wire.lose)
         return wire
@@ -181,6 +181,25 @@ class TurnTests(InputCase):
             next_turn(self.clock)
         got = wire.answer()
         self.assertEqual(got and got.status, 200)
+
+    def send_long_ones(self, network: int) -> None:
+        """Many clients send long requests; the first slice of each is parsed, no more than that of many."""
+        for number in range(60):
+            wire = self.wire(address=f"192.0.{network}.{number}")
+            wire.protocol.dataReceived(POST + b"Content-Length: 4000\r\n\r\n" + b" " * 3999)
+        for _ in range(60 * SLICE // PER_TURN):
+            next_turn(self.clock)
+
+    def test_stop_waits_for_no_slice_of_a_longer_request(self) -> None:
+        """A request that fits in one slice is read in the next turn, however many clients send long ones; so
+        is the next one on its connection."""
+        wire = self.wire()
+        for network in range(2):
+            self.send_long_ones(network)
+            wire.protocol.dataReceived(POST + b"Content-Length: 2\r\n\r\n{}")
+            next_turn(self.clock)
+            got = wire.answer()
+            self.assertEqual(got and got.status, 200)
 
     def test_client_that_sends_ahead_waits(self) -> None:
         """Nothing more is received while much is unread; all of it is answered, in order."""

@@ -124,12 +124,12 @@ class Bodies(SynchronousTestCase):
             (b'{"a": NaN}', "NaN"),
             (b'{"a": -Infinity}', "-Infinity"),
             (b'{"a": 1e999}', "1e999"),
-            (b"9" * 5000, "5000 digits, expected 400 at most"),
-            (b'{"a": -' + b"9" * 60_000 + b"}", "60000 digits"),
+            (b"9" * 4000, "4000 digits, expected 400 at most"),
+            (b'{"a": -' + b"9" * 401 + b"}", "401 digits"),
             (b'{"a": "\\ud800"}', "surrogate"),
             (b'{"\\ud800": 1}', "surrogate"),
             (b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1), "nested more than"),
-            (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nested more than"),
+            (b'{"a":' * 600 + b"1" + b"}" * 600, "nested more than"),
         ):
             got = self.post(body)
             self.assertEqual(got.status, 400, body[:30])

@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
 from mtmount_twisted.config.settings import WebSettings
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.enums import Source
+from mtmount_twisted.frontends.web.http.calls import MAX_BODY, Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.routing import HEADERS
-from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
-from tests.support.web import Wire, next_turn, site_of
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, make_site
+from tests.support.web import LOG, Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
 
@@ -150,6 +151,27 @@ class Bounds(SiteCase):
         self.assert_refused(wire, 413)
         wire.send(b"x" * 101 + b"GET / HTTP/1.1\r\n\r\n")
         self.assertIsNone(wire.answer())
+
+    def test_body_of_a_route(self) -> None:
+        """A route takes no longer body than it names, whatever the configuration allows."""
+
+        async def echo(call: Call) -> Answer:
+            return Answer({"body": call.body})
+
+        routes = [
+            Route("POST", "/", echo, "stop", "Echo."),
+            Route("POST", "/short", echo, "stop", "Echo.", max_body=3),
+        ]
+        self.site = site_of(routes, clock=self.clock, limits=WebSettings(max_body=2**24))
+        for path, most in (("/", MAX_BODY), ("/short", 3)):
+            wire = self.wire()
+            wire.ask("POST", path, b"1" + b" " * (most - 1), {"Content-Type": "application/json"})
+            got = wire.answer()
+            self.assertEqual(got and got.json, {"body": 1})
+            wire.ask(
+                "POST", path, headers={"Content-Type": "application/json", "Content-Length": f"{most + 1}"}
+            )
+            self.assert_refused(wire, 413)
 
     def test_chunked(self) -> None:
         """A body in chunks is refused when it grows beyond the bound, in one piece or byte by byte."""
@@ -329,6 +351,43 @@ class Stops(SiteCase):
             self.wire(f"192.0.2.{number}").protocol.dataReceived(sent.encode())
         self.clock.advance(0)
         self.assertEqual(answered, ["GET 0", "POST 3", "POST 5", "GET 1", "GET 2", "GET 4"])
+
+    def test_users_have_their_turns(self) -> None:
+        """Of each user that waits, one request is answered in turn, and so of each of a user's addresses."""
+        answered: list[str] = []
+
+        async def note(call: Call) -> Answer:
+            answered.append(call.headers["name"])
+            return Answer({})
+
+        routes = [Route("POST", "/", note, "stop", "Note.")]
+        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        for name in ("a1", "a2", "a3", "a4", "b1", "a5 elsewhere", "b2", "x"):
+            sent = f"POST / HTTP/1.1\r\nHost: a\r\nName: {name}\r\nContent-Type: application/json\r\n\r\n"
+            wire = self.wire("192.0.2.2" if "elsewhere" in name else "192.0.2.1")
+            wire.protocol.dataReceived(sent.encode())
+        got = wire.answer()
+        self.assertIsNone(got)
+        self.clock.advance(0)
+        got = wire.answer()
+        self.assertEqual(got and got.status, 401)
+        self.assertEqual(answered, ["a1", "a2", "b1", "a5 elsewhere", "b2", "a3", "a4"])
+
+
+class ByName:
+    """A gate whose users are those of the first letter of a header; x is none of them."""
+
+    has_tokens = True
+
+    def admit(self, request: Any) -> None:
+        """Everything."""
+
+    def user(self, request: Any, role: Any) -> User:
+        """Who it is by its header."""
+        name = request.requestHeaders.getRawHeaders("name")[0][0]
+        if name == "x":
+            raise RequestError(401, "a token is needed")
+        return User(name, frozenset(("stop",)), Source.CSC)
 
 
 class Connections(SiteCase):

@@ -176,6 +176,10 @@ class Answer:
     gzipped: bytes | None = None
 
 
+MAX_BODY = 4096
+"""The largest body of a route that names no other bound, in bytes: that of the longest command has 500. A body
+of 64 KiB takes ten milliseconds to parse and to judge."""
+
 Respond = Callable[[Call], Awaitable[Answer]]
 """The function that answers at a path."""
 
@@ -225,6 +229,7 @@ class Route:
         `Content`, or media types separated by commas; empty if there is no body.
     :ivar problems: the statuses of an `answers.Problem`, beyond those that each route has.
     :ivar body: the body that the route takes; None if it takes none.
+    :ivar max_body: the length of the longest body, in bytes; the configuration may lower it.
     """
 
     method: str
@@ -238,6 +243,7 @@ class Route:
     problems: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: Content | None = None
+    max_body: int = MAX_BODY
 
 
 class RequestError(Exception):

@@ -149,13 +149,24 @@ class Router:
             request.accepted(True, observes)
         return answer
 
-    def problem_of(self, request: Request) -> RequestError | None:
-        """Return the reason to reject a request without its body; None if there is none."""
+    def max_body_of(self, request: Request) -> int:
+        """Return the length of the longest body that a request may have, in bytes; see `Route.max_body`.
+
+        :raises RequestError: if the request is rejected without its body.
+        """
+        _, route, _, _ = self._let_in(request)
+        return route.max_body
+
+    def turn_of(self, request: Request) -> tuple[str, str]:
+        """Return the user and the network among whose requests this one has its turn.
+
+        A request that will be rejected has no user; without tokens, all requests have one.
+        """
         try:
-            self._let_in(request)
-        except RequestError as problem:
-            return problem
-        return None
+            _, _, _, user = self._let_in(request)
+        except RequestError:
+            return "", client_network(_host_of(request))
+        return user.name, client_network(_host_of(request))
 
     def _let_in(self, request: Request) -> tuple[str, Route, dict[str, str], User]:
         """Return a request's method, route, path parts and user, from its first line and headers.

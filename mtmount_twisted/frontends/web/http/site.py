@@ -33,10 +33,12 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
+from mtmount_twisted.net.turns import Rank
 from mtmount_twisted.net.waiting import Waiters
 
 from .calls import RequestError, Route
 from .encoding import as_body
+from .fair_queue import FairQueue
 from .input_turns import input_turns
 from .places import Place, Places
 from .routing import HEADERS, AccessPolicy, Router, reason
@@ -167,6 +169,8 @@ class Connection(http.HTTPChannel):
     _answering = False
     _request_line = b""
     _body_bytes = 0
+    _max_body = 0
+    _has_begun = False  # True once a slice of the present request is parsed
     _held: WebRequest | None = None
     _asks_head = False
     _timer: Deadline | None = None
@@ -206,6 +210,7 @@ class Connection(http.HTTPChannel):
         :returns: the number of bytes in the slice.
         """
         self._idle_since = None  # an answer that ends in this slice sets it again
+        self._has_begun = True  # and such an answer ends this, too
         data = bytes(self._unread[:most])
         del self._unread[:most]
         try:
@@ -220,7 +225,8 @@ class Connection(http.HTTPChannel):
 
     def _read_on(self) -> None:
         if self._unread and not self._answering and self._state is OPEN:
-            self.site.input_turns.add(self)
+            # A stop fits in one slice: it waits for none of those who send more.
+            self.site.input_turns.add(self, Rank.USUAL if self._has_begun else Rank.SECOND)
 
     def _pause_if_ahead(self) -> None:
         """Stop receiving while much data is unread, even if Twisted has just resumed."""
@@ -289,15 +295,16 @@ class Connection(http.HTTPChannel):
         if length != 0 and self._state is not REFUSED:
             method, target, _ = self._request_line.split(b" ")
             request.announce(method, target)
-            problem = self.site.router.problem_of(request)
-            if problem is not None:
+            try:
+                self._max_body = min(self.site.limits.max_body, self.site.router.max_body_of(request))
+            except RequestError as problem:
                 self.refuse(problem)
         return self.accepts_body(length or 0)
 
     def accepts_body(self, length: int) -> bool:
         """Return True if a body of this length is accepted, in bytes; otherwise refuse the request."""
-        if length > self.site.limits.max_body and self._state is not REFUSED:
-            self.refuse(RequestError(413, f"the body is longer than {self.site.limits.max_body} bytes"))
+        if length > self._max_body and self._state is not REFUSED:
+            self.refuse(RequestError(413, f"the body is longer than {self._max_body} bytes"))
         return self._state is not REFUSED
 
     def allContentReceived(self) -> None:
@@ -314,7 +321,7 @@ class Connection(http.HTTPChannel):
             self._stop_reading()
         self._set_deadline(self.site.limits.deadline)
         self._idle_since = self.site.reactor.seconds()
-        self._answering = False
+        self._answering = self._has_begun = False
         super().requestDone(request)  # type: ignore[no-untyped-call]
         self._pause_if_ahead()
         self._read_on()
@@ -487,7 +494,7 @@ class WebSite(http.HTTPFactory):
             Connection.give_up_place,
         )
         self._waiting: deque[WebRequest] = deque()  # at most one of each connection
-        self._commanding: deque[WebRequest] = deque()  # requests that may stop the mount; they go first
+        self._commanding: FairQueue[WebRequest] = FairQueue()  # those that may stop the mount; they go first
         self._next: IDelayedCall | None = None  # the next turn, if this one has answered a request
         self._closing = False
         self._gone: Waiters[None] = Waiters()
@@ -528,20 +535,22 @@ class WebSite(http.HTTPFactory):
         """Answer a request: at once if it is the first in this turn of the reactor, else in a later turn.
 
         The mount's messages therefore wait for one request at most. A POST, which may be a stop, is answered
-        before all waiting requests of other methods.
+        before all waiting requests of other methods; the users have their turns one after the other.
         """
         if request.channel.holds(request):
             return
-        if self._next is not None:
-            (self._commanding if request.method == b"POST" else self._waiting).append(request)
+        if self._next is not None and request.method == b"POST":
+            self._commanding.add(*self.router.turn_of(request), request)
+        elif self._next is not None:
+            self._waiting.append(request)
         elif not self._closing:
             self._next = self.reactor.callLater(0, self._next_turn)
             self.router.respond(request)
 
     def _next_turn(self) -> None:
         self._next = None
-        while (waiting := self._commanding or self._waiting) and self._next is None:
-            request = waiting.popleft()
+        while (self._commanding or self._waiting) and self._next is None:
+            request = self._commanding.pop() if self._commanding else self._waiting.popleft()
             if request.channel is not None:  # None: the connection was lost
                 self.answer(request)
 
