@@ -177,8 +177,8 @@ class Answer:
 
 
 MAX_BODY = 4096
-"""The largest body of a route that names no other bound, in bytes: that of the longest command has 500. A body
-of 64 KiB takes ten milliseconds to parse and to judge."""
+"""The largest body of a route that names no other bound, in bytes: that of the longest command has 500. To
+parse and judge a body of 64 KiB takes ten milliseconds."""
 
 Respond = Callable[[Call], Awaitable[Answer]]
 """The function that answers at a path."""
