@@ -407,6 +407,7 @@ BOUNDS = {
     "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
     "a controller of another dialect": f"{link.OTHER_DIALECT_PAUSE:g} s",
     "commands handed over in one decision": f"{link.ROOM}",
+    "equal questions to a tma2022 mount": "1 in flight",
     "passwords in a line of the mount": f"{envelope.MOST_MASKED:,} names, and words and signs in "
     "their values",
     "names and values of a long reply": f"{envelope.MOST_TOKENS:,}, beyond {size(lines.SHOWN_BYTES)}",

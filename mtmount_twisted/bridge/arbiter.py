@@ -400,10 +400,24 @@ class CommandArbiter:
 
     # Questions that the bridge answers from memory
 
-    def recall(
-        self, client: IClient, header: CommandEnvelope, events: list[EventEnvelope], with_commander: bool
+    def acknowledge(
+        self, client: IClient, session_id: int, header: CommandEnvelope, timeout: float = ACCEPT_TIMEOUT
     ) -> None:
-        """Answer a question with events, between an acknowledgement and the end.
+        """Acknowledge a question that the bridge answers itself.
+
+        :param timeout: the longest time until its end (s).
+        """
+        self._registry.deliver_reply(client, header, self._dialect.acknowledged(timeout), session_id)
+
+    def recall(
+        self,
+        client: IClient,
+        session_id: int,
+        header: CommandEnvelope,
+        events: list[EventEnvelope],
+        with_commander: bool,
+    ) -> None:
+        """Answer a question that was acknowledged with events and the end.
 
         :param with_commander: True to send the event that names the commander first.
         """
@@ -411,9 +425,9 @@ class CommandArbiter:
         if with_commander and make is not None:
             events = [make(_shown_to(client, self._lease.holder)), *events]
         self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
-        self._registry.deliver_reply(client, header, self._dialect.acknowledged(ACCEPT_TIMEOUT))
-        self._registry.tell_one(client, events, has_command)
-        self._registry.deliver_reply(client, header, self._dialect.succeeded())
+        if self._registry.is_here(client) and self._registry.session_of(client) == session_id:
+            self._registry.tell_one(client, events, has_command)
+        self._registry.deliver_reply(client, header, self._dialect.succeeded(), session_id)
 
     # The events that name the commander
 

@@ -122,7 +122,7 @@ class Bridge:
             self._effects, clock.seconds, rules, bus, registry, self.lease, source, dialect
         )
         self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
-        self._recollection = Recollection(self._effects, dispatcher, self.known, dialect)
+        self._recollection = Recollection(self._effects, dispatcher, self._arbiter, self.known, dialect)
         self._repeats = Repeats(self._effects, bus, dialect)
         self.performer = Performer(
             self._effects,
@@ -260,6 +260,7 @@ class Bridge:
     def client_leaves(self, client: IClient, why: str) -> None:
         """End the commands of a client that the site is about to close, and send the client their ends."""
         self._arbiter.leaves(client, why)
+        self._recollection.leaves(client, why)
         self._dispatcher.lose(why, client)
         self._act()
 
@@ -323,8 +324,6 @@ class Bridge:
         why = self._why_not(client, header, defers)
         if wanted is not None:
             why = why or self._arbiter.why_not(client, wanted)
-        elif not why and header.kind.changes is not None:
-            self._recollection.doubt(header.kind.changes)
         is_privileged = client.may_command and (not why or self._has_command(client))
         self._publish_line(client.name, line, header, is_privileged)
         if why:
@@ -332,8 +331,9 @@ class Bridge:
             self._bear(client)
         elif wanted is not None:
             self._arbiter.asked(client, header, wanted)
-        elif (recall := header.kind.recalls) and (events := self._recollection.of(recall)) is not None:
-            self._arbiter.recall(client, header, events, with_commander=recall is Recall.STATE)
+        elif header.kind.recalls is not None:
+            session_id = self._registry.session_of(client)
+            self._recollection.answer(client, session_id, header, header.kind.recalls)
         elif defers:
             self._arbiter.defer(client, header)
         else:
@@ -562,6 +562,7 @@ class Bridge:
         """
         self._become(_State.ENDING)
         self._arbiter.give_no_grace()
+        self._recollection.close()
         self._dispatcher.lose_questions("the bridge ends")  # a mount that is silent delays nothing
         if self.pending:
             text = "%d commands in flight: waiting %g s for their ends"
@@ -590,6 +591,7 @@ class Bridge:
         provided that the link has room. ``NONE`` reaches the controller if the link still writes its buffer.
         """
         self._become(_State.CLOSED)
+        self._recollection.close()
         self._dispatcher.lose("the bridge ends")
         self._arbiter.close()
         self._dispatcher.lose("the bridge ends")

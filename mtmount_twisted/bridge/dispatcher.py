@@ -21,7 +21,7 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, ReplyEnvelope
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, Recall, ReplyEnvelope
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.interfaces import IClient, IControllerLink
 from mtmount_twisted.journal.schema import CONTROLLER, STEPS
@@ -78,6 +78,8 @@ class CommandDispatcher:
     :ivar own: the bridge as a sender of commands.
     :ivar pending: the pending commands.
     :ivar stops: the number of accepted stops.
+    :ivar changing: called with the kind of values that an accepted command changes.
+    :ivar changed: the same, when that command has ended.
 
     The first sequence id is random: a controller may still finish a command of an earlier process of the
     bridge, and its reply must not match a command of this process.
@@ -96,6 +98,8 @@ class CommandDispatcher:
     ) -> None:
         self.link: IControllerLink | None = None
         self.stops = 0
+        self.changing: Callable[[Recall], None] = _ignore
+        self.changed: Callable[[Recall], None] = _ignore
         self.pending = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
         self.own = _Own(source)
         self._effects = effects
@@ -111,6 +115,11 @@ class CommandDispatcher:
         self._is_sweeping = False  # `Timer.SWEEP` runs
         self._unsent = 0  # effects `SendUpstream` that are not performed
         self._sent_ids = SentIds()
+
+    @property
+    def unknown_timeout(self) -> float:
+        """The time to announce for a command whose duration is not known, in seconds."""
+        return self._deadlines.unknown_timeout
 
     # Down
 
@@ -142,6 +151,8 @@ class CommandDispatcher:
         command = PendingCommand(client, session_id, header, lease, now, deadline, then, urgent)
         self.pending.add(command)
         client.in_flight += 1
+        if header.kind.changes is not None:
+            self.changing(header.kind.changes)
         self._publish_step("received", command)
         overtaken = self.pending.overtaken() if header.kind.is_stop else []
         self.stops += header.kind.is_stop
@@ -225,8 +236,8 @@ class CommandDispatcher:
             self._bus.counts[step] += 1
         self._publish_step(step, command, why)
         self._registry.deliver_reply(command.client, header, answer, command.session_id)
-        if ends and command.then is not None:
-            command.then(meaning, why)
+        if ends:
+            self._go_on(command, meaning, why)
 
     # Ends that the bridge makes
 
@@ -289,8 +300,14 @@ class CommandDispatcher:
     def _tell_given_up(self, command: PendingCommand, why: str) -> None:
         self._publish_step(self._count_end(why), command, why)
         self._registry.deliver_reply(command.client, command.header, self._refusal(why), command.session_id)
+        self._go_on(command, None, why)
+
+    def _go_on(self, command: PendingCommand, meaning: Meaning | None, why: str) -> None:
+        """Do the things that wait for the end of a command."""
+        if command.header.kind.changes is not None:
+            self.changed(command.header.kind.changes)
         if command.then is not None:
-            command.then(None, why)
+            command.then(meaning, why)
 
     def _refusal(self, why: str) -> ReplyEnvelope:
         return self._dialect.refused(why[:LONGEST_WHY])
@@ -363,6 +380,10 @@ class CommandDispatcher:
         """Stop the timer; no command is pending any more."""
         self._is_sweeping = False
         self._effects.append(CancelTimer(Timer.SWEEP))
+
+
+def _ignore(recall: Recall) -> None:
+    """Do nothing: no part of the bridge needs to know."""
 
 
 def why_overtaken(client: IClient, stop: CommandEnvelope) -> str:

@@ -1,60 +1,172 @@
-"""What the bridge asks a newly connected controller for, and answers from memory: its state and its settings.
+"""What the bridge asks the controller for, and answers from memory: its state and its settings.
 
 The first answer of a mount may take a minute, and is long ("STATE_INFO and settings" in the protocol of
-2022). So the bridge asks once for each connection, and commanders that ask later receive the last values.
-Nothing stale is sent: until the controller has answered on this connection, a question of a commander is
-passed on, and so it is once the memory may lack something.
+2022): 39 kB to each client. So the bridge asks once for each connection, and once more after a command that
+changes the settings. Commanders that ask receive the last values.
 
-Next to read: `last_values`, the memory; `core`, the caller.
+Nothing stale is sent. While the memory may lack something, the question of a commander waits for the answer
+to a question of the bridge. No two equal questions are in flight, however many commanders ask, because a
+commander needs no command for it. A question that comes after something has changed waits for the next one.
+
+Next to read: `last_values`, the memory; `core`, the caller; `dispatcher`, which reports changes.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 
-from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Meaning, Recall
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, Recall
+from mtmount_twisted.interfaces import IClient
 
+from .arbiter import CommandArbiter
 from .dispatcher import CommandDispatcher
 from .effects import Effect, Log
 from .last_values import LastValueCache
 
 
+@dataclass(slots=True, eq=False)
+class _Asker:
+    """A commander whose question waits.
+
+    :ivar session_id: the number of the commander's session; see `registry`.
+    """
+
+    client: IClient
+    session_id: int
+    header: CommandEnvelope
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    """A question of the bridge that the controller has not answered.
+
+    :ivar askers: the commanders that asked before it, for whom the answer is new enough in any case.
+    :ivar later: those that asked after it.
+    :ivar is_current: False once the controller's values have changed since the question, or may have.
+    :ivar again: True to ask once more after its end.
+    """
+
+    askers: list[_Asker]
+    is_current: bool
+    later: list[_Asker] = field(default_factory=list)
+    again: bool = False
+
+
 class Recollection:
-    """Asks the controller, and knows which questions can be answered from memory."""
+    """Asks the controller, and answers the questions of commanders."""
 
     def __init__(
-        self, effects: list[Effect], dispatcher: CommandDispatcher, known: LastValueCache, dialect: Dialect
+        self,
+        effects: list[Effect],
+        dispatcher: CommandDispatcher,
+        arbiter: CommandArbiter,
+        known: LastValueCache,
+        dialect: Dialect,
     ) -> None:
         self._effects = effects
         self._dispatcher = dispatcher
+        self._arbiter = arbiter
         self._known = known
         self._dialect = dialect
-        self._answered: set[Recall] = set()
-        self._lacking: set[Recall] = set()
+        self._current: set[Recall] = set()
+        self._questions: dict[Recall, _Question] = {}
+        self._changes: Counter[Recall] = Counter()  # the pending commands that change the values
+        self._is_closed = False
+        dispatcher.changing, dispatcher.changed = self._changing, self._changed
 
     def link_up(self) -> None:
         """Ask a newly connected controller."""
-        self._answered.clear()
-        self._lacking.clear()
-        for question in self._dialect.questions():
-            recall = self._dispatcher.header_of(question).kind.recalls
-            if recall is not None:
-                self._dispatcher.begin_own(question, partial(self._note, recall))
+        self._current.clear()
+        for recall in Recall:
+            self._ask(recall, [])
 
-    def _note(self, recall: Recall, meaning: Meaning | None, explanation: str) -> None:
-        if meaning is Meaning.SUCCEEDED:
-            self._answered.add(recall)
-        elif meaning is not None or explanation.startswith("timed out"):  # no loss of the link
-            text = "the controller did not tell its %s: %s"
-            self._effects.append(Log(logging.WARNING, text, (recall.value, explanation or "no reason given")))
+    def close(self) -> None:
+        """Ask no more: the bridge ends."""
+        self._is_closed = True
 
     def doubt(self, recall: Recall) -> None:
-        """Answer a question no longer from memory until the next connection: something may be missing."""
-        self._lacking.add(recall)
+        """Answer later questions not from memory until the controller has answered anew: values may lack."""
+        self._current.discard(recall)
+        if recall in self._questions:
+            self._questions[recall].is_current = False
 
-    def of(self, recall: Recall) -> list[EventEnvelope] | None:
-        """Return the events that answer a question; None if it must be passed on."""
-        if recall not in self._answered or recall in self._lacking:
-            return None
-        return self._known.current if recall is Recall.STATE else self._known.current_apart or None
+    def answer(self, client: IClient, session_id: int, header: CommandEnvelope, recall: Recall) -> None:
+        """Answer a commander's question from memory, or acknowledge it and let it wait."""
+        asker = _Asker(client, session_id, header)
+        if recall in self._current and (recall is Recall.STATE or self._known.current_apart):
+            self._arbiter.acknowledge(client, session_id, header)
+            self._tell(asker, recall)
+            return
+        client.in_flight += 1
+        self._arbiter.acknowledge(client, session_id, header, self._dispatcher.unknown_timeout)
+        if recall in self._questions:
+            self._questions[recall].later.append(asker)
+        else:
+            self._ask(recall, [asker])
+
+    def leaves(self, client: IClient, why: str) -> None:
+        """Refuse the waiting questions of a client before its connection is closed."""
+        for question in self._questions.values():
+            for askers in (question.askers, question.later):
+                for asker in [each for each in askers if each.client is client]:
+                    askers.remove(asker)
+                    self._refuse(asker, f"not sent: {why}")
+
+    def _ask(self, recall: Recall, askers: list[_Asker]) -> None:
+        for question in self._dialect.questions():
+            if self._dispatcher.header_of(question).kind.recalls is recall:
+                self._questions[recall] = _Question(askers, is_current=not self._changes[recall])
+                self._dispatcher.begin_own(question, partial(self._ended, recall))
+
+    def _ended(self, recall: Recall, meaning: Meaning | None, explanation: str) -> None:
+        """Answer those that waited for a question of the bridge."""
+        question = self._questions.pop(recall)
+        succeeded, waiting = meaning is Meaning.SUCCEEDED, question.later
+        if succeeded and question.is_current:
+            self._current.add(recall)
+        if question.is_current or not succeeded:
+            question.askers, waiting = question.askers + question.later, []
+        if not succeeded and (meaning is not None or explanation.startswith("timed out")):
+            text = "the controller did not tell its %s: %s"
+            self._effects.append(Log(logging.WARNING, text, (recall.value, explanation or "no reason given")))
+        why = explanation if meaning is None else f"refused: {explanation or 'the controller says no'}"
+        for asker in question.askers:
+            if succeeded:
+                asker.client.in_flight -= 1
+                self._tell(asker, recall)
+            else:
+                self._refuse(asker, why)
+        if waiting or (question.again and self._may_ask):
+            self._ask(recall, waiting)
+
+    def _tell(self, asker: _Asker, recall: Recall) -> None:
+        is_state = recall is Recall.STATE
+        events = self._known.current if is_state else self._known.current_apart
+        self._arbiter.recall(asker.client, asker.session_id, asker.header, events, with_commander=is_state)
+
+    def _refuse(self, asker: _Asker, why: str) -> None:
+        asker.client.in_flight -= 1
+        self._dispatcher.refuse(asker.client, asker.header, why, asker.session_id)
+
+    # Changes
+
+    @property
+    def _may_ask(self) -> bool:
+        return self._dispatcher.link is not None and not self._is_closed
+
+    def _changing(self, recall: Recall) -> None:
+        self._changes[recall] += 1
+        self.doubt(recall)
+
+    def _changed(self, recall: Recall) -> None:
+        """Ask once after the last of the commands that change the values together."""
+        self._changes[recall] -= 1
+        if self._changes[recall] or not self._may_ask:
+            return
+        if recall in self._questions:
+            self._questions[recall].again = True
+        else:
+            self._ask(recall, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import replies
@@ -37,6 +38,10 @@ class QuestionsTests(Tma2022Case):
         """A commander asks; return the kinds of the lines that it reads at once."""
         source = tma2022.enums.Source(client.source)
         self.send(client, question(sequence_id=9, source=source))
+        return self.kinds(client)
+
+    def kinds(self, client: RecordingClient) -> list[int]:
+        """The kinds of the lines that a commander has received since the last look."""
         return [json.loads(line)["id"] for line in client.read()]
 
     def test_asked_at_each_link(self) -> None:
@@ -67,22 +72,83 @@ class QuestionsTests(Tma2022Case):
         self.assertEqual(commander["parameters"]["actualCommander"], 1)
         self.assertEqual(self.csc.read(), [])
 
+    def end(self, question: bytes, reply: type[replies.Reply], **members: Any) -> None:
+        """The mount ends a question of the bridge."""
+        key = DIALECT.read_command(question).sequence_id
+        self.answer(reply(sequence_id=key, commander=CSC, **members))
+
     def test_not_yet_known(self) -> None:
-        """Until the mount has answered the bridge, questions are passed on, also those without command."""
+        """Questions that come before the mount's answer wait for it, and are not passed on."""
         self.answer(POSITION)
         self.csc.read()
         self.eui.read()
-        self.assertEqual((self.ask(self.eui, STATE), self.ask(self.csc, SETTINGS)), ([], []))
-        self.assertEqual([DIALECT.read_command(line).code for line in self.sent()], [2502, 2402])
+        self.assertEqual((self.ask(self.eui, STATE), self.ask(self.csc, SETTINGS)), ([1], [1]))
+        self.assertEqual(self.sent(), [])
+        state, settings = self.questions[0], self.questions[-1]
+        self.end(state, replies.CmdSucceededReply)
+        self.assertEqual((self.kinds(self.eui), self.kinds(self.csc)), ([20, 200, 3], []))
+        self.answer(SET)
+        self.end(settings, replies.CmdSucceededReply)
+        self.assertEqual((self.kinds(self.eui), self.kinds(self.csc)), ([40], [40, 40, 3]))
+        self.assertEqual((self.csc.in_flight, self.eui.in_flight), (0, 0))
 
     def test_refused(self) -> None:
-        """If the mount refuses, the log says so, and questions are passed on."""
-        key = DIALECT.read_command(self.questions[0]).sequence_id
+        """If the mount refuses, the log says so, the askers too, and the next question is asked anew."""
+        self.assertEqual(self.ask(self.eui, STATE), [1])
         with self.assertLogs(LOG, "WARNING") as logged:
-            self.answer(replies.CmdRejectedReply(sequence_id=key, commander=CSC, explanation="not now"))
+            self.end(self.questions[0], replies.CmdRejectedReply, explanation="not now")
         self.assertIn("the controller did not tell its state: not now", logged.output[0])
-        self.assertEqual(self.ask(self.eui, STATE), [])
-        self.assertEqual(len(self.sent()), 1)
+        [refused] = map(json.loads, self.eui.read())
+        self.assertEqual((refused["id"], refused["parameters"]["explanation"]), (2, "refused: not now"))
+        self.assertEqual((self.ask(self.eui, STATE), self.ask(self.csc, STATE)), ([1], [1]))
+        [question] = self.sent()
+        self.end(question, replies.CmdSucceededReply)
+        self.assertEqual((self.kinds(self.eui)[-1], self.kinds(self.csc)[-1]), (3, 3))
+
+    def test_one_in_flight(self) -> None:
+        """However many commanders ask, the mount has one question, and each asker gets the end of it."""
+        self.told(*self.questions)
+        self.send(self.csc, tma2022.commands.ApplySettingsSet(sequence_id=5, settings="Park"))
+        [change] = self.sent()
+        for _ in range(50):
+            self.assertEqual((self.ask(self.eui, SETTINGS), self.ask(self.csc, SETTINGS)), ([1], [1]))
+        [question] = self.sent()
+        self.assertEqual(self.eui.in_flight, 50)
+        self.answer(SET)
+        self.csc.read()
+        self.eui.read()
+        self.end(change, replies.CmdSucceededReply)
+        self.assertEqual((self.kinds(self.csc), self.sent()), ([3], []))
+        self.end(question, replies.CmdSucceededReply)
+        self.assertEqual(self.kinds(self.eui), [40, 3])  # it asked before the question
+        [again] = self.sent()
+        self.answer(SET)
+        self.end(again, replies.CmdSucceededReply)
+        self.assertEqual(self.kinds(self.eui), [40] + [40, 3] * 49)
+        self.assertEqual((self.eui.in_flight, self.sent()), (0, []))
+
+    def test_asker_is_gone(self) -> None:
+        """A commander that is gone, or leaves, gets no end of another session, and holds no place."""
+        self.ask(self.eui, STATE)
+        self.ask(self.csc, STATE)
+        self.bridge.client_lost(self.eui, "gone")
+        self.bridge.client_leaves(self.csc, "the port is closed")
+        self.bridge.client_connected(self.eui)
+        [refused] = map(json.loads, self.csc.read())
+        self.assertEqual(refused["parameters"]["explanation"], "not sent: the port is closed")
+        self.eui.read()
+        self.end(self.questions[0], replies.CmdSucceededReply)
+        self.assertEqual((self.kinds(self.eui), self.kinds(self.csc)), ([], []))
+        self.assertEqual((self.eui.in_flight, self.csc.in_flight), (0, 0))
+
+    def test_link_is_lost(self) -> None:
+        """The loss of the connection ends the questions that wait, also while settings change."""
+        self.send(self.csc, tma2022.commands.ApplySettingsSet(sequence_id=5, settings="Park"))
+        self.ask(self.eui, SETTINGS)
+        self.bridge.link_down("lost")
+        [refused] = map(json.loads, self.eui.read())
+        self.assertIn("outcome unknown", refused["parameters"]["explanation"])
+        self.assertEqual((self.eui.in_flight, len(self.bridge.pending)), (0, 0))
 
     def test_nothing_stale(self) -> None:
         """What a lost connection brought answers nothing; without a connection a question is refused."""
@@ -93,8 +159,7 @@ class QuestionsTests(Tma2022Case):
         self.bridge.link_up(self.link)
         self.sent()
         self.eui.read()
-        self.assertEqual((self.ask(self.eui, STATE), self.ask(self.eui, SETTINGS)), ([], []))
-        self.assertEqual(len(self.sent()), 2)
+        self.assertEqual((self.ask(self.eui, STATE), self.ask(self.eui, SETTINGS)), ([1], [1]))
 
     def test_end_of_the_bridge(self) -> None:
         """A mount that does not answer the questions does not delay the end of the bridge."""
@@ -103,10 +168,33 @@ class QuestionsTests(Tma2022Case):
         self.successResultOf(drained)
 
     def test_changed_settings(self) -> None:
-        """After a command that changes the settings, the mount is asked; the state comes from memory."""
+        """After a command that changes the settings the bridge asks once, and answers from memory again."""
+        self.told(*self.questions)
+        for count in (1, 2):
+            changes = [
+                tma2022.commands.ApplySettingsSet(sequence_id=5, settings="Park"),
+                tma2022.commands.RestoreDefaultSettings(sequence_id=6),
+            ]
+            for change in changes[:count]:
+                self.send(self.csc, change)
+            for change in self.sent():
+                self.assertEqual(self.ask(self.eui, STATE)[-1], 3)
+                self.end(change, replies.CmdRejectedReply, explanation="no such set")
+            [question] = self.sent()
+            self.assertEqual(DIALECT.read_command(question).code, 2402)
+            self.assertEqual(self.ask(self.eui, SETTINGS), [1])
+            self.told(question)
+            for _ in range(3):
+                self.assertEqual(self.ask(self.eui, SETTINGS), [1, 40, 3])
+            self.assertEqual(self.sent(), [])
+
+    def test_change_at_the_end(self) -> None:
+        """A bridge that ends asks no more: a change that is done delays its end no longer."""
         self.told(*self.questions)
         self.send(self.csc, tma2022.commands.ApplySettingsSet(sequence_id=5, settings="Park"))
-        self.sent()
-        self.assertEqual(self.ask(self.eui, SETTINGS), [])
-        self.assertEqual(len(self.sent()), 1)
-        self.assertEqual(self.ask(self.eui, STATE)[-1], 3)
+        [change] = self.sent()
+        drained = self.bridge.drain(10)
+        self.end(change, replies.CmdSucceededReply)
+        self.clock.pump([0.0] * 5)
+        self.successResultOf(drained)
+        self.assertEqual(self.sent(), [])

@@ -39,6 +39,16 @@ them; ``dismiss``; ``set`` or ``cancel`` a timer; ``lease_granted``, ``lease_rel
 
 
 @dataclass
+class Question:
+    """A question of the bridge in flight: who asked before it and after it, and whether it still holds."""
+
+    askers: list[Cmd]
+    holds: bool
+    later: list[Cmd] = field(default_factory=list)
+    again: bool = False
+
+
+@dataclass
 class Model:
     """The whole state.
 
@@ -81,8 +91,10 @@ class Model:
     shown: dict[str, int] = field(default_factory=dict)  # the commander, as each client was told
     settings: bytes = b""  # the last event that is kept apart
     said: dict[object, bytes] = field(default_factory=dict)  # the last line about each part of the mount
-    answered_questions: set[str] = field(default_factory=set)
-    doubtful: set[str] = field(default_factory=set)
+    current: set[str] = field(default_factory=set)  # the words whose answer is remembered, and holds
+    questions: dict[str, Question] = field(default_factory=dict)
+    changes: int = 0  # the pending commands that change the settings
+    closed: bool = False
 
     # Effects
 
@@ -190,14 +202,12 @@ class Model:
             self.refuse(cmd, "not sent")
         elif self.in_flight[cmd.who] >= LIMIT and not stops:
             self.refuse(cmd, "busy")
-        elif (events := self.remembered(asks_for)) is not None:
-            self.recall(cmd, events)
+        elif asks_for:
+            self.question(cmd, asks_for)
         elif behind:
-            self.doubt(cmd)
             self.asks.append(cmd)
             self.in_flight[cmd.who] += 1
         else:
-            self.doubt(cmd)
             self.take(cmd, self.judged + self.asks)
 
     def take(self, cmd: Cmd, ahead: list[Cmd]) -> None:
@@ -254,6 +264,9 @@ class Model:
         """Accept a command. A stop is sent before the NoAcks to the commands that it overtakes."""
         cmd.deadline = self.now + self.stage.ack_time_of(cmd.code)
         self.in_flight[cmd.who] += 1
+        if cmd.code in self.stage.changes:
+            self.changes += 1
+            self.doubt(SETTINGS)
         self.accepted += 1
         cmd.place = self.accepted
         (self.urgent if cmd.urgent or cmd.code in self.stage.stops else self.waiting).append(cmd)
@@ -265,6 +278,7 @@ class Model:
         self.hand_over()
         for each in overtaken:
             self.refuse(each, "not sent")
+            self.changed(each)
 
     def hand_over(self) -> None:
         """Send commands while the controller has room, stops first."""
@@ -291,6 +305,7 @@ class Model:
         self.tell(cmd, meaning, text)
         if meaning is not ACK or cmd.code in self.stage.ack_only:
             self.end(cmd)
+            self.changed(cmd)
             if cmd.then is not None:
                 cmd.then(meaning, text)
 
@@ -311,6 +326,7 @@ class Model:
         if cmd in self.urgent + self.waiting + self.written:
             self.end(cmd)
             self.refuse(cmd, word)
+            self.changed(cmd)
             if cmd.then is not None:
                 cmd.then(None, word)
 
@@ -321,10 +337,9 @@ class Model:
             self.ask_upstream()
         elif self.owes_stop:
             self.stop_all()
-        self.answered_questions.clear()
-        self.doubtful.clear()
-        for code, word in self.stage.questions.items():
-            self.begin(Cmd("", 0, 0, 0, code, then=partial(self.question_answered, word), urgent=True))
+        self.current.clear()
+        for word in self.stage.questions.values():
+            self.ask_for(word, [])
 
     def link_down(self) -> None:
         """The controller is lost."""
@@ -347,6 +362,7 @@ class Model:
 
     def close(self) -> None:
         """The bridge ends, and tells the controller that it gives command up."""
+        self.closed = True
         self.lose()
         self.release()
         self.lose()
@@ -569,31 +585,69 @@ class Model:
 
     # Questions
 
+    def question(self, cmd: Cmd, word: str) -> None:
+        """A commander asks: it is answered from memory, or waits for the end of the bridge's question."""
+        is_known = word in self.current and (word != SETTINGS or self.settings != b"")
+        self.tell(cmd, ACK, self.stage.own_timeout if is_known else self.stage.wait_timeout)
+        if is_known:
+            self.recall(cmd)
+            return
+        self.in_flight[cmd.who] += 1
+        if word in self.questions:
+            self.questions[word].later.append(cmd)
+        else:
+            self.ask_for(word, [cmd])
+
+    def ask_for(self, word: str, askers: list[Cmd]) -> None:
+        """The bridge asks the mount."""
+        [code] = [code for code, each in self.stage.questions.items() if each == word]
+        self.questions[word] = Question(askers, holds=word != SETTINGS or not self.changes)
+        self.begin(Cmd("", 0, 0, 0, code, then=partial(self.question_answered, word), urgent=True))
+
     def question_answered(self, word: str, meaning: Meaning | None, text: str) -> None:
-        """The controller has told all that the bridge asked for at the connection, or refused to."""
-        if meaning is DONE:
-            self.answered_questions.add(word)
+        """The mount has told all that the bridge asked for, or refused to, or is gone."""
+        question = self.questions.pop(word)
+        served = question.askers + (question.later if question.holds or meaning is not DONE else [])
+        if meaning is DONE and question.holds:
+            self.current.add(word)
+        for cmd in served:
+            self.in_flight[cmd.who] -= 1
+            if meaning is DONE:
+                self.recall(cmd)
+            else:
+                self.refuse(cmd, "refused" if meaning is not None else text)
+        waiting = [cmd for cmd in question.later if cmd not in served]
+        if waiting or (question.again and self.up and not self.closed):
+            self.ask_for(word, waiting)
 
-    def doubt(self, cmd: Cmd) -> None:
-        """A command that changes the settings makes what is known of them doubtful."""
-        if cmd.code in self.stage.changes:
-            self.doubtful.add(SETTINGS)
+    def doubt(self, word: str) -> None:
+        """What is known of something may not hold."""
+        self.current.discard(word)
+        if word in self.questions:
+            self.questions[word].holds = False
 
-    def remembered(self, word: str) -> list[Answer] | None:
-        """Return the lines that answer a question, None if it is not answered from memory."""
-        if word not in self.answered_questions - self.doubtful:
-            return None
-        if word == SETTINGS:
-            return [("event", self.settings)] if self.settings else None
-        return [("event", line) for line in self.known.values()]
+    def changed(self, cmd: Cmd) -> None:
+        """A command has ended. Behind the last that changes the settings the bridge asks once."""
+        if cmd.code not in self.stage.changes:
+            return
+        self.changes -= 1
+        if self.changes or not self.up or self.closed:
+            return
+        if SETTINGS in self.questions:
+            self.questions[SETTINGS].again = True
+        else:
+            self.ask_for(SETTINGS, [])
 
-    def recall(self, cmd: Cmd, events: list[Answer]) -> None:
-        """Answer a question from memory."""
-        if self.stage.questions[cmd.code] != SETTINGS:
+    def recall(self, cmd: Cmd) -> None:
+        """Answer a question from memory, behind its Ack."""
+        is_settings = self.stage.questions[cmd.code] == SETTINGS
+        events: list[Answer] = [("event", line) for line in self.known.values()]
+        if is_settings:
+            events = [("event", self.settings)] if self.settings else []
+        else:
             events = [("commander", self.named(cmd.who)), *events]
         self.step(cmd, "local")
-        self.tell(cmd, ACK, self.stage.own_timeout)
-        for event in events:
+        for event in events if self.visits.get(cmd.who) == cmd.visit else ():
             self.read(cmd.who, event)
         self.tell(cmd, DONE, "")
 

@@ -62,6 +62,7 @@ class Stage:
     :ivar changes: the codes after which an answer about the settings holds no longer.
     :ivar timeouts: what an Ack may announce, and the time in seconds; None if it is not known.
     :ivar own_timeout: what the bridge's own Ack announces.
+    :ivar wait_timeout: what it announces to a question that waits.
     :ivar counts_repeats: True if the journal counts the events that changed nothing.
     :ivar reply: return a reply with a meaning, an id, and its field.
     :ivar read: return a line to a client; see `Answer`.
@@ -80,6 +81,7 @@ class Stage:
     changes: frozenset[int]
     timeouts: Sequence[tuple[bytes, float | None]]
     own_timeout: str
+    wait_timeout: str
     events: Sequence[Event]
     garbage: Sequence[bytes]
     ack_timeout: float | None
@@ -145,6 +147,7 @@ TMA2020 = Stage(
     changes=frozenset(),
     timeouts=[(b"0", 0), (b"3000", 3), (b"20000", 20), (b"", 0), (b"x", 0)],
     own_timeout="1000",
+    wait_timeout="12000",
     counts_repeats=False,
     events=[
         ("state", b"5\n" + STAMP + b"\nA", True),
@@ -228,6 +231,7 @@ TMA2022 = Stage(
     changes=frozenset((2403,)),
     timeouts=[(b"0.0", 0), (b"3", 3), (b"20.0", 20), (b"-1", None), (b"null", None)],
     own_timeout="1.0",
+    wait_timeout="12.0",
     counts_repeats=True,
     events=[
         ("state", _json(50, b'"state":"A"'), True),

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from unittest.mock import Mock
+
 from msgspec.structs import replace
 
+from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.dialect import CommandEnvelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.dialects.tma2022.replies import CmdSucceededReply, DetailedSettingsAppliedReply
 from mtmount_twisted.enums import CommandCode
-from mtmount_twisted.frontends.tcp.command_queue import ASKS_FIRST, STOPS_AT_ONCE
-from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS
-from mtmount_twisted.net.turns import LEAST
+from mtmount_twisted.frontends.tcp.command_queue import ASKS_FIRST, FREE_COUNTS, STOPS_AT_ONCE, CommandQueue
+from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS
+from mtmount_twisted.net.protocol import LineReader
+from mtmount_twisted.net.turns import LEAST, Turns
 from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
 from tests.support.commanders import MOVE, STOP
+from tests.support.tma2022_bridge import CSC, Tma2022Case
 
 SHORT = b"1\n32\n1\n"
 """A command as short as can be."""
@@ -375,3 +382,31 @@ class HalfAPairTests(BridgeCase):
         self.pass_time(0.05)
         [why] = [explanation(each) for each in self.csc.heard() if each.startswith(b"1\n2\n")]
         self.assertEqual(why, "not sent: overtaken by a stop")
+
+
+class QuestionTests(Tma2022Case):
+    """Questions for state and settings, which need no command."""
+
+    def test_without_end(self) -> None:
+        """Of questions without end, answered from memory or not, a turn takes a few."""
+        turns = Turns(self.clock, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+        queue = CommandQueue(self.eui, self.bridge, turns, self.clock)
+        queue.open(Mock(LineReader))
+        for is_known in (False, True):
+            if is_known:
+                for question in self.questions:
+                    key = tma2022.dialect.DIALECT.read_command(question).sequence_id
+                    self.answer(CmdSucceededReply(sequence_id=key, commander=CSC))
+                self.answer(DetailedSettingsAppliedReply(set_name="Default", all_settings_match_set=True))
+            self.clock.advance(READ_EVERY)
+            self.eui.read()
+            question = tma2022.commands.GetActualSettings(sequence_id=9, source=tma2022.enums.Source.EUI)
+            queue.add([question.encode()[:-2]] * 60)
+            acknowledged = 0
+            for _ in range(60):
+                acks = [line for line in self.eui.read() if json.loads(line)["id"] == 1]
+                self.assertLessEqual(len(acks), MOST // FREE_COUNTS)
+                acknowledged += len(acks)
+                self.clock.advance(READ_EVERY)
+            self.assertEqual(acknowledged, 60)
+        turns.close()

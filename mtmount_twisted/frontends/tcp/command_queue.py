@@ -32,8 +32,9 @@ _log = Logger()
 STOPS_AT_ONCE = 16
 """The number of stops of one commander without command that wait for no turn, in `ALLOWANCE_TIME`."""
 
-STOP_COUNTS = 4
-"""The number of refusals that another stop counts as: it goes to the mount, and all clients get its reply."""
+FREE_COUNTS = 4
+"""The number of refusals that another stop counts as, and a question for the state or the settings: a stop
+goes to the mount, and all clients get its reply, and the answer to a question has up to 56 KiB."""
 
 ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
@@ -211,11 +212,11 @@ class CommandQueue:
 
     def _counts(self, header: CommandEnvelope | None) -> bool:
         """Return True if a command uses up a slice even if the bridge accepts it."""
-        return header is not None and (header.kind.is_ask or header.kind.is_stop)
+        return header is not None and (header.kind.is_ask or _is_free(header))
 
     def _cost(self, line: bytes, header: CommandEnvelope | None) -> int:
         """Return the number of bytes that a command counts as."""
-        return max(LEAST, len(line)) * (STOP_COUNTS if header is not None and header.kind.is_stop else 1)
+        return max(LEAST, len(line)) * (FREE_COUNTS if header is not None and _is_free(header) else 1)
 
     def _read(self, line: bytes) -> CommandEnvelope | None:
         with suppress(LineError):
@@ -237,3 +238,8 @@ class CommandQueue:
                 break
         if self._reader is not None:  # else a stop has ended the session
             self._waiting.extendleft(reversed(kept))
+
+
+def _is_free(header: CommandEnvelope) -> bool:
+    """Return True for a command that the bridge may accept of a client without command."""
+    return header.kind.is_stop or header.kind.recalls is not None
