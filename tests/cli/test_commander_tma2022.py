@@ -17,6 +17,7 @@ from mtmount_twisted.cli.commander.program import Program
 from mtmount_twisted.cli.commander.script import Lines
 from mtmount_twisted.cli.commander.session import Session
 from mtmount_twisted.client.duplex import DuplexCommunicator
+from mtmount_twisted.commands import AzimuthAxisMove
 from mtmount_twisted.dialects.tma2022 import commands, replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.enums import LimitsMask, PowerState, Source, SubsystemId, System
@@ -74,6 +75,22 @@ class TextTests(SynchronousTestCase):
         self.assertIn("the mount answers with nothing", manual.help_command(commands.Heartbeat, DIALECT))
         for command in commands.Commands:
             self.assertIn(manual.summary(command), manual.help_command(command, DIALECT))
+
+    def test_names_of_2020(self) -> None:
+        """Those that tma2022 lacks are accepted; ``help`` explains the command that each becomes."""
+        self.assertIsInstance(parse("az_move 1"), commands.AzimuthMove)
+        self.assertIsInstance(parse("AzimuthAxisMove 1"), AzimuthAxisMove)
+        self.assertEqual(parse("help AzimuthAxisMove"), line.Help(commands.AzimuthMove))
+        self.assertFalse(line.asks_for_itself("AzimuthAxisStop", DIALECT))
+        self.assertIn("did you mean", str(self.assertRaises(MessageError, parse, "AzimuthAxisMoev 1")))
+
+    def test_names_before_2020(self) -> None:
+        """A name that only tma2022 has is a fault before a tma2020 mount; it names those that do the same."""
+        for text, words in (
+            ("both_power on", "az_power and el_power of tma2020, which do the same"),
+            ("AzimuthMove 1", "az_move of tma2020, which does the same"),
+        ):
+            self.assertIn(words, str(self.assertRaises(MessageError, line.parse_line, text)))
 
     def test_completion(self) -> None:
         """Tab completes names, parameters and members."""
@@ -148,6 +165,55 @@ class SessionTests(MountCase):
         self.assertIn("expected to take 2 s", shown[1])
         self.assertIn(f"SUPERSEDED #{number} AzimuthMove after", shown[2])
         self.assertIn("superseded by AzimuthStop", shown[2])
+
+    def done(self, *sequence_ids: int) -> None:
+        """The mount carries out commands."""
+        for number in sequence_ids:
+            acked = replies.CmdAcknowledgedReply(sequence_id=number, timeout=1.0)
+            self.reply(acked, replies.CmdSucceededReply(sequence_id=number))
+
+    def test_command_of_2020(self) -> None:
+        """A command that only tma2020 has is translated, and shown as the mount receives it."""
+        for text, shown in (
+            ("AzimuthAxisMove 10", "AzimuthMove position=10.0"),
+            ("chiller_power on", "TopEndChillerPowerOn"),
+            ("AZIMUTH_AXIS_ENABLE_TRACKING off", "AzimuthStop"),
+        ):
+            self.session.start(text)
+            (command,) = self.received()
+            number = command.sequence_id
+            self.assertGreater(number, 0)
+            self.assertEqual(self.take(), [f"command #{number} {shown}"])
+            self.done(number)
+            self.take()
+
+    def test_one_becomes_two(self) -> None:
+        """The second command follows the success of the first."""
+        running = self.session.run("OilSupplySystemPowerOil on")
+        (mode,) = self.received()
+        self.assertIsInstance(mode, commands.OilSupplySystemSetMode)
+        self.assertFalse(mode.auto)
+        self.done(mode.sequence_id)
+        (power,) = self.received()
+        self.assertIsInstance(power, commands.OilSupplySystemPowerCirculationPump)
+        self.assertNotEqual(power.sequence_id, mode.sequence_id)
+        self.assertNoResult(running)
+        self.done(power.sequence_id)
+        self.assertTrue(self.successResultOf(running))
+
+    def test_first_of_two_fails(self) -> None:
+        """Without this success it is not sent."""
+        running = self.session.run("OilSupplySystemPowerOil on")
+        (mode,) = self.received()
+        self.reply(replies.CmdRejectedReply(sequence_id=mode.sequence_id, explanation="no"))
+        self.assertFalse(self.successResultOf(running))
+        self.assertEqual(self.received(), [])
+
+    def test_not_translated(self) -> None:
+        """A command that is not translated is a fault of the line, which names the nearest one."""
+        reason = self.failureResultOf(self.session.run("TopEndChillerTrackAmbient off 5"), MessageError)
+        self.assertIn("TopEndChillerThermalSetpoint", str(reason.value))
+        self.assertEqual(self.received(), [])
 
     def test_events(self) -> None:
         """Events are told in words, whatever they are about; the settings without their values."""

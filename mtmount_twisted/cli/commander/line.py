@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, cast
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to, translator_between
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import FieldError, MessageError, UnknownFieldError
 from mtmount_twisted.wire.fields import FLOAT
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 from mtmount_twisted.wire.tai import current_tai
 
-from .names import DIALECT, is_optional, names_of, parameters
+from .names import DIALECT, counterpart_here, find_command, is_optional, parameters
 
 SWITCH = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 """Spellings of a bool, in any case."""
@@ -71,7 +71,8 @@ def asks_for_itself(line: str, dialect: Dialect = DIALECT) -> bool:
     words = _words(line)
     if len(words) != 1 or words[0].lower() in OWN_WORDS:
         return False
-    return dialect.kind_of(names_of(dialect).find(words[0]).command_code).is_ask
+    command, spoken = find_command(words[0], dialect)
+    return spoken.kind_of(command.command_code).is_ask
 
 
 def _words(line: str) -> list[str]:
@@ -88,7 +89,8 @@ def parse_line(
 ) -> Request | None:
     """Parse a line. Return None for a blank line or a comment.
 
-    :param dialect: the protocol of the commands.
+    :param dialect: the protocol of the mount. A command may be of one that is translated to it; see
+        `commands_for_mount`.
     :param source: the commander that sends the command.
     :param commander: the commander that an ``AskForCommand`` without a value asks for; that of `source` if
         None.
@@ -103,7 +105,7 @@ def parse_line(
     name, *arguments = words
     if name.lower() in OWN_WORDS:
         return OWN_WORDS[name.lower()](arguments, dialect)
-    command = names_of(dialect).find(name)
+    command, spoken = find_command(name, dialect)
     texts = _assign(command, arguments)
     values = {
         info.name: read_value(command.__name__, info, texts[info.name])
@@ -118,9 +120,30 @@ def parse_line(
         if info.name == "tai" and "tai" not in values:
             values["tai"] = tai()
     kinds = {info.name: info.dtype for info in command.field_infos}
-    if dialect.kind_of(command.command_code).is_ask:
+    if spoken.kind_of(command.command_code).is_ask:
         values.setdefault("commander", kinds["commander"](int(source if commander is None else commander)))
+    if spoken is not dialect:
+        values["sequence_id"] = 0  # none: the mount's command gets its own
     return command(source=kinds["source"](int(source)), **values)
+
+
+def commands_for_mount(command: CommandMessage, dialect: Dialect) -> tuple[CommandMessage, ...]:
+    """Return a parsed command as the mount receives it: one, or two, of which the second needs the success of
+    the first.
+
+    :param dialect: the protocol of the mount.
+    :raises MessageError: if the command is of another dialect, and is not translated.
+    """
+    if isinstance(command, dialect.messages[0]):
+        return (dialect.completed(command),)
+    other = dialect_translated_to(dialect)
+    translator = None if other is None else translator_between(other.name, dialect.name)
+    assert translator is not None  # `find_command` returns no other command
+    commands, refusal = translator.translate(command)
+    if refusal:
+        expected = f"a command that becomes one of {dialect.name} ({refusal})"
+        raise MessageError(type(command).__name__, None, command, expected)
+    return tuple(map(dialect.completed, commands))
 
 
 def _assign(command: type[CommandMessage], arguments: list[str]) -> dict[str, str]:
@@ -193,7 +216,7 @@ def _help(arguments: list[str], dialect: Dialect) -> Help:
     if len(arguments) > 1:
         raise MessageError("help", None, " ".join(arguments), "at most one command")
     is_command = bool(arguments) and arguments[0].lower() not in OWN_WORDS
-    return Help(names_of(dialect).find(arguments[0]) if is_command else None)
+    return Help(counterpart_here(arguments[0], dialect) if is_command else None)
 
 
 def _wait(arguments: list[str], dialect: Dialect) -> Wait:

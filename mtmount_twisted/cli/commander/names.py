@@ -5,10 +5,18 @@ Case and underscores do not matter.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from functools import cache
+from typing import get_args
 
-from mtmount_twisted.dialects.dialect import Dialect, dialect_named
+from mtmount_twisted.dialects.dialect import (
+    Dialect,
+    DialectName,
+    counterparts,
+    dialect_named,
+    dialect_translated_to,
+)
 from mtmount_twisted.errors import MessageError
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
@@ -74,3 +82,41 @@ class CommandNames:
 def names_of(dialect: Dialect) -> CommandNames:
     """Return the names of the commands of a dialect."""
     return CommandNames(dialect)
+
+
+def find_command(name: str, dialect: Dialect) -> tuple[type[CommandMessage], Dialect]:
+    """Return the command with a typed name, and its dialect: the given one, or one that is translated to it.
+
+    :raises MessageError: if there is none. The error names the commands that do the same, or similar names.
+    """
+    known: tuple[DialectName, ...] = get_args(DialectName)
+    try:
+        return names_of(dialect).find(name), dialect
+    except MessageError as error:
+        for other in (dialect_named(each) for each in known if each != dialect.name):
+            with contextlib.suppress(MessageError):
+                command = names_of(other).find(name)
+                if other is dialect_translated_to(dialect):
+                    return command, other
+                error = _counterpart_error(name, command, dialect) or error
+        raise error from None
+
+
+def _counterpart_error(name: str, command: type[CommandMessage], dialect: Dialect) -> MessageError | None:
+    """Return the error for the name of another dialect's command that a dialect has under other names."""
+    names = names_of(dialect)
+    same = [names.short_name(names.find(each)) for each in counterparts(command.__name__)]
+    do = "does" if len(same) == 1 else "do"
+    expected = f"{' and '.join(same)} of {dialect.name}, which {do} the same"
+    return MessageError("command", None, name, expected) if same else None
+
+
+def counterpart_here(name: str, dialect: Dialect) -> type[CommandMessage]:
+    """Return the command with a typed name; of a command that is translated, the one that it becomes.
+
+    :raises MessageError: as `find_command`.
+    """
+    command, spoken = find_command(name, dialect)
+    if spoken is dialect:
+        return command
+    return names_of(dialect).find(counterparts(command.__name__)[0])

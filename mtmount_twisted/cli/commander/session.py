@@ -25,7 +25,7 @@ from mtmount_twisted.wire.messages import CommandMessage
 from mtmount_twisted.wire.tai import current_tai
 
 from . import report
-from .line import Help, Quit, Status, Wait, Who, asks_for_itself, parse_line
+from .line import Help, Quit, Status, Wait, Who, asks_for_itself, commands_for_mount, parse_line
 from .manual import help_all, help_command
 from .watch import Standing
 
@@ -128,7 +128,10 @@ class Session:
         dialect = self.dialect
         request = parse_line(line, dialect=dialect, source=self._source, commander=commander, tai=self._tai)
         if isinstance(request, CommandMessage):
-            return await self._send(dialect.completed(request))
+            for command in commands_for_mount(request, dialect):
+                if not await self._send(command):
+                    return False
+            return True
         if isinstance(request, Help):
             self._output(help_command(request.command, dialect) if request.command else help_all(dialect))
         elif isinstance(request, Who | Status):
