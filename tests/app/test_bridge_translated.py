@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from contextlib import closing, redirect_stdout
 from typing import Any, cast
 
+from twisted.internet import reactor
+from twisted.internet.endpoints import UNIXClientEndpoint
+
 from mtmount_twisted import commands as c
 from mtmount_twisted.cli.journal import main
+from mtmount_twisted.client.communicator import Communicator
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
 from mtmount_twisted.dialects.tma2020.codec import decode_reply
@@ -27,6 +32,7 @@ from mtmount_twisted.replies import AckReply, DoneReply, InPositionReply, NoAckR
 from tests.support.bridges import TCP, PairEnd, PortEnd
 from tests.support.bridges_tma2022 import BridgeTma2022Case, CommanderEnd
 from tests.support.folders import scratch_folder
+from tests.support.programs import Program, ProgramCase
 from tests.support.web import as_read
 
 HHD: Any = {"source": Source.HHD}
@@ -259,3 +265,63 @@ class RecordTests(TranslatedCase):
         self.assertEqual(faults, [])
         rows = [row for row in self.feed.rows(0, 10_000) if wanted.takes(row)]
         self.assertEqual([row.entry.peer for row in rows if row.entry.line], ["hhd", "controller"])
+
+
+class ProgramTests(ProgramCase):
+    """A program of 2020, unchanged, and the daemon as a process before its built-in tma2022 mount."""
+
+    async def connected(self) -> tuple[Program, Communicator, str]:
+        """The daemon, a commander that is connected to it, and the socket of a port for tma2020."""
+        commander = await self.communicator()
+        desk = f"{self.state}.desk"
+        self.addCleanup(lambda: os.path.exists(desk) and os.unlink(desk))
+        path = self.file(
+            '[simulator]\ndialect = "tma2022"\n[[pair]]\nname = "csc"\ncommand_port = 0\n'
+            f'reply_port = {commander.server_port}\ndialect = "tma2020"\n[[port]]\nname = "desk"\n'
+            f'endpoint = "unix:{desk}"\nrole = "commander"\nsource = "HHD"\ndialect = "tma2020"\n'
+        )
+        program = self.twistd("-n", "mtmount-bridge", "--config", path)
+        port = await self.serving(program)
+        await program.line(r"the controller is connected \(epoch 1\)")
+        await commander.connect(port)
+        return program, commander, desk
+
+    async def test_communicator(self) -> None:
+        """It takes command, powers the mount, homes, moves, and reads Ack, Done and the position."""
+        program, commander, _ = await self.connected()
+        for command in (
+            c.AskForCommand(),
+            c.MainPowerSupplyPower(on=True),
+            c.OilSupplySystemPower(on=True),
+            c.AzimuthAxisPower(on=True),
+            c.ElevationAxisPower(on=True),
+            c.AzimuthAxisHome(),
+        ):
+            self.assertEqual(await self.ask(commander, command), ANSWERED, command)
+        move = c.AzimuthAxisMove(position=1.0)
+        await commander.write(move)
+        places: list[bool] = []
+        kinds: list[type] = []
+        async for reply in commander:
+            if isinstance(reply, InPositionReply) and reply.what == 0:
+                places.append(reply.in_position)
+            if getattr(reply, "sequence_id", 0) == move.sequence_id:
+                kinds.append(type(reply))
+            if DoneReply in kinds and places[-1:] == [True]:
+                break
+        self.assertEqual(kinds, ANSWERED)
+        self.assertIn(False, places)
+        self.assertEqual(await self.ask(commander, c.BothAxesStop()), ANSWERED)
+        await self.assert_ends(program)
+
+    async def test_raw_socket(self) -> None:
+        """A client that writes lines of tma2020 on a socket reads its answers there, and stops the mount."""
+        program, commander, desk = await self.connected()
+        self.assertEqual(await self.ask(commander, c.AskForCommand()), ANSWERED)
+        client = await self.observer(UNIXClientEndpoint(reactor, desk))
+        client.sendLine(b"7\n102\n3\n2026-02-27T14:48:27.469")
+        self.assertEqual((await client.line(b"0\n7\n3\n")).count(b"\n"), 4)
+        await client.line(b"2\n7\n3\n")
+        client.sendLine(b"8\n103\n3\n2026-02-27T14:48:27.469\n1.0\n0.0\n0.0\n0.0")
+        self.assertIn(b"refused: csc has command", await client.line(b"1\n8\n3\n"))
+        await self.assert_ends(program)
