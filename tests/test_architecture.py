@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import files
 from mtmount_twisted.app import bridge_service
-from mtmount_twisted.bridge import core, last_values, repeats, sent_ids
+from mtmount_twisted.bridge import core, last_values, observers, repeats, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
@@ -411,6 +411,8 @@ BOUNDS = {
     "passwords in a line of the mount": f"{envelope.MOST_MASKED:,} names, and words and signs in "
     "their values",
     "names and values of a long reply": f"{envelope.MOST_TOKENS:,}, beyond {size(lines.SHOWN_BYTES)}",
+    "observers that receive lines at once": f"{observers.AT_ONCE}",
+    "lines that wait for observers": size(observers.MAX_GATHERED),
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "events that changed nothing": f"{repeats.MAX_SUBJECTS:,} parts of the mount, counted every "
     f"{repeats.REPORT_EVERY:g} s",

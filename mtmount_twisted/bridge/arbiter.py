@@ -443,12 +443,14 @@ class CommandArbiter:
         make, holder = self._dialect.commander_event, self._lease.holder
         if make is None:
             return
-        self._registry.deliver_gathered()  # observers keep the order
         numbers = {0, 0 if holder is None else int(holder.source)}
         events = {number: make(number) for number in numbers}
         for client in self._registry.clients.values():
-            number = _shown_to(client, holder)
-            self._registry.tell_commander(client, number, events[number], recorded=client.may_command)
+            if client.may_command:
+                number = _shown_to(client, holder)
+                self._registry.tell_commander(client, number, events[number], recorded=True)
+        number = 0 if holder is None else int(holder.source)
+        self._registry.tell_observers_commander(number, events[number])
 
     def heard_commander(self, number: int) -> None:
         """End the lease if the mount says that another source has command while the bridge has it.

@@ -222,6 +222,8 @@ class Bridge:
             self._dispatcher.sweep()
         elif timer is Timer.REPEATS:
             self._repeats.report_all()
+        elif timer is Timer.OBSERVERS:
+            self._registry.observers.serve_next()
         else:
             self._arbiter.timer_ended(timer)
         self._act()
@@ -259,6 +261,7 @@ class Bridge:
 
     def client_leaves(self, client: IClient, why: str) -> None:
         """End the commands of a client that the site is about to close, and send the client their ends."""
+        self._registry.observers.catch_up(client)
         self._arbiter.leaves(client, why)
         self._recollection.leaves(client, why)
         self._dispatcher.lose(why, client)
@@ -597,6 +600,7 @@ class Bridge:
         self._dispatcher.lose("the bridge ends")
         self._dispatcher.stop()
         self._repeats.close()
+        self._registry.observers.close()
         self._act()
         self._bus.close()
 

@@ -42,6 +42,8 @@ class Timer(Enum):
     """It ends when the holder has sent no heartbeat for too long."""
     REPEATS = "repeats"
     """It ends with the records that count the events that changed nothing."""
+    OBSERVERS = "observers"
+    """It ends with lines for the next few observers."""
 
 
 class SendToClient(Struct, gc=False):

@@ -9,15 +9,15 @@ because an observer must not be able to flood the others. The lines for observer
 `deliver_gathered`: there may be hundreds of observers, and a hundred separate replies to each of them would
 delay other clients too long.
 
-It touches no socket: it appends effects. Next to read: `effects`, which performs them; `dispatcher`, which
-sends the replies with it.
+It touches no socket: it appends effects. Next to read: `effects`, which performs them; `observers`, which
+serves many of them in slices; `dispatcher`, which sends the replies with it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope, Translator
@@ -27,6 +27,7 @@ from mtmount_twisted.records import LineRecord
 
 from .effects import Continue, Effect, SendToClient, SendToClients
 from .event_bus import EventBus
+from .observers import Observers
 
 MAX_PIECE = 64 * 1024
 """The most bytes in one piece for a client, unless one line is longer: a chunk from a socket may complete a
@@ -50,21 +51,14 @@ class _Session:
     told_commander: int | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Audience:
-    """The clients that receive the same bytes: those of one dialect."""
-
-    commanders: dict[str, IClient] = field(default_factory=dict)
-    observers: dict[str, IClient] = field(default_factory=dict)
-
-
 class ClientRegistry:
     """The clients that are connected.
 
     :param effects: receives the effects.
     :param terminator: the bytes at the end of each line.
     :ivar clients: by name.
-    :ivar gathered: the lines that observers have not received yet.
+    :ivar gathered: the lines for observers since the last `deliver_gathered`.
+    :ivar observers: the clients that only observe.
     :ivar untranslated: the number of events that the dialect of some clients has no place for, by kind.
     """
 
@@ -75,8 +69,9 @@ class ClientRegistry:
         self._effects = effects
         self._bus = bus
         self._terminator = terminator
-        self._audiences: dict[Translator | None, _Audience] = {None: _Audience()}
-        self._observers: dict[str, IClient] = {}
+        self.observers = Observers(effects, self._send_all)
+        # The clients that receive the same bytes, those of one dialect, by name.
+        self._commanders: dict[Translator | None, dict[str, IClient]] = {None: {}}
         self._sessions: dict[str, _Session] = {}
         self._numbers = count(1)
 
@@ -85,18 +80,19 @@ class ClientRegistry:
         self.deliver_gathered()  # a new client receives only later lines
         self.clients[client.name] = client
         self._sessions[client.name] = _Session(client, next(self._numbers))
-        audience = self._audiences.setdefault(client.translator, _Audience())
-        (audience.commanders if client.may_command else audience.observers)[client.name] = client
-        if not client.may_command:
-            self._observers[client.name] = client
+        commanders = self._commanders.setdefault(client.translator, {})
+        if client.may_command:
+            commanders[client.name] = client
+        else:
+            self.observers.add(client)
 
     def leave(self, client: IClient) -> None:
         """Remove a client. If it is not registered, do nothing."""
-        for table in (self.clients, self._sessions, self._observers):
-            table.pop(client.name, None)
-        for audience in self._audiences.values():
-            audience.commanders.pop(client.name, None)
-            audience.observers.pop(client.name, None)
+        self.clients.pop(client.name, None)
+        self._sessions.pop(client.name, None)
+        for commanders in self._commanders.values():
+            commanders.pop(client.name, None)
+        self.observers.remove(client)
 
     def is_here(self, client: IClient) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
@@ -131,6 +127,14 @@ class ClientRegistry:
             session.told_commander = number
             self.tell_one(client, [event], recorded)
 
+    def tell_observers_commander(self, number: int, event: EventEnvelope) -> None:
+        """Send all observers the event that names the source with command, unless they know that."""
+        sessions = [self._sessions[name] for name in self.observers.clients]
+        if any(session.told_commander != number for session in sessions):
+            for session in sessions:
+                session.told_commander = number
+            self.gathered.append(event.line)
+
     def deliver_reply(
         self,
         client: IClient,
@@ -156,12 +160,14 @@ class ClientRegistry:
             and session.client is client
             and (session_id is None or session_id == session.session_id)
         )
+        if is_here and not client.may_command:
+            self.observers.catch_up(client)
         if client.translator is not None:
             self._tell_translated(client, client.translator, header, answer, session_id, privileged, is_here)
         elif is_here:
             self._effects.append(SendToClient(client, line + self._terminator))
             self._publish(client.name, line, answer.code, header.sequence_id, privileged)
-        if self._observers and client.may_command:
+        if self.observers.clients and client.may_command:
             self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
             self.gathered.append(line)
 
@@ -202,6 +208,7 @@ class ClientRegistry:
             line = event.line if client.translator is None else client.translator.event(event.line).line
             if line is not None:
                 self._publish(client.name, line, event.code, None)
+        self.observers.catch_up(client)
         lines = _lines(events, with_passwords=client.may_have_password)
         for piece in self._pieces(client.translator, lines):
             self._effects.append(SendToClient(client, piece))
@@ -217,24 +224,23 @@ class ClientRegistry:
                     self._publish(EVERYONE, event.line, event.code, None)
             lines = _lines(events)
             has_password = any(event.unmasked is not None for event in events)
-            for translator, audience in self._audiences.items():
-                if translator is not None and (audience.commanders or audience.observers):
+            for translator, table in self._commanders.items():
+                if translator is not None and (table or self.observers.include(translator)):
                     self.untranslated.update(_dropped(translator, lines))
-                commanders = list(audience.commanders.values())
+                commanders = list(table.values())
                 if has_password:
                     trusted = [client for client in commanders if client.may_have_password]
                     self._send_all(translator, trusted, _lines(events, with_passwords=True))
                     commanders = [client for client in commanders if not client.may_have_password]
                 self._send_all(translator, commanders, lines)
-            if self._observers:
+            if self.observers.clients:
                 self.gathered += lines
 
     def deliver_gathered(self) -> None:
-        """Send observers the gathered lines, in as few pieces as possible."""
+        """Send observers the gathered lines, in as few pieces as possible; see `observers`."""
         if self.gathered:
             lines, self.gathered = self.gathered, []
-            for translator, audience in self._audiences.items():
-                self._send_all(translator, list(audience.observers.values()), lines)
+            self.observers.tell(lines)
 
     def _send_all(self, translator: Translator | None, clients: list[IClient], lines: list[bytes]) -> None:
         for piece in self._pieces(translator, lines) if clients else ():

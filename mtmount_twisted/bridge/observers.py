@@ -1,0 +1,148 @@
+"""`Observers`: the clients that only observe, and the lines that they have not received yet.
+
+Few observers receive a line in the turn of the reactor that brought it. Many would take a turn for tens of
+milliseconds, so that commands and stops waited, and under TLS three times as long. So their lines are
+gathered, and `ROUND_PAUSE` later each turn of the reactor serves a few observers, until each has them: a
+round. Commanders never wait for observers.
+
+Each observer receives all lines since its connection in their order, also those for it alone.
+
+It touches no socket: it appends effects. Next to read: `registry`, which gathers the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from mtmount_twisted.dialects.dialect import Translator
+from mtmount_twisted.interfaces import IClient
+
+from .effects import CancelTimer, Effect, SetTimer, Timer
+
+AT_ONCE = 16
+"""The most observers that receive lines in one turn of the reactor."""
+
+ROUND_PAUSE = 0.02
+"""The time in seconds from the first gathered line to the round that sends it."""
+
+MAX_GATHERED = 128 * 1024
+"""The most bytes that wait for a round. Beyond it all observers receive them at once, as many bytes as the
+mount sends in two turns: no observer shall become a slow consumer because of the rounds."""
+
+
+class Observers:
+    """The connected observers.
+
+    :param effects: receives the effects that set the timer.
+    :param send: called with a translator, some observers that need it, and lines for them.
+    :ivar clients: by name.
+    """
+
+    def __init__(
+        self,
+        effects: list[Effect],
+        send: Callable[[Translator | None, list[IClient], list[bytes]], None],
+    ) -> None:
+        self.clients: dict[str, IClient] = {}
+        self._effects = effects
+        self._send = send
+        self._lines: list[bytes] = []
+        self._first = 0  # number of the first of the lines; they are counted from the start
+        self._bytes = 0
+        self._next: dict[str, int] = {}  # number of the next line for each observer
+        self._round: dict[str, IClient] = {}  # those that this round has not served
+        self._end = 0  # number of the first line that this round does not send
+        self._is_timed = False  # `Timer.OBSERVERS` runs
+        self._is_closed = False
+
+    def add(self, client: IClient) -> None:
+        """Add an observer, which receives only later lines."""
+        self.clients[client.name] = client
+        self._next[client.name] = self._first + len(self._lines)
+
+    def remove(self, client: IClient) -> None:
+        """Remove a client. If it is no observer here, do nothing."""
+        self.clients.pop(client.name, None)
+        self._next.pop(client.name, None)
+        self._round.pop(client.name, None)
+
+    def include(self, translator: Translator) -> bool:
+        """Return True if an observer needs this translator."""
+        return any(client.translator is translator for client in self.clients.values())
+
+    def tell(self, lines: list[bytes]) -> None:
+        """Send lines to all observers: now to a few, or soon to many."""
+        if not self._lines and (len(self.clients) <= AT_ONCE or self._is_closed):
+            by_translator: dict[Translator | None, list[IClient]] = {}
+            for client in self.clients.values():
+                by_translator.setdefault(client.translator, []).append(client)
+            for translator, clients in by_translator.items():
+                self._send(translator, clients, lines)
+            return
+        self._lines += lines
+        self._bytes += sum(map(len, lines))
+        if self._bytes > MAX_GATHERED or self._is_closed:
+            self.flush()
+        elif not self._is_timed:
+            self._set_timer(ROUND_PAUSE)
+
+    def catch_up(self, client: IClient) -> None:
+        """Send an observer the lines that it has not received, because one for it alone follows.
+
+        A client that is no observer here receives nothing.
+        """
+        if self._lines and client.name in self._next:
+            self._serve([client], self._first + len(self._lines))
+
+    def serve_next(self) -> None:
+        """Serve the next few observers: `Timer.OBSERVERS` has ended."""
+        self._is_timed = False
+        if not self._round:
+            self._round, self._end = dict(self.clients), self._first + len(self._lines)
+        few = list(islice(self._round.values(), AT_ONCE))
+        for client in few:
+            del self._round[client.name]
+        self._serve(few, self._end)
+        if self._round:
+            self._set_timer(0.0)
+            return
+        self._forget(self._end)
+        if self._lines:
+            self._set_timer(ROUND_PAUSE)
+
+    def flush(self) -> None:
+        """Send all observers all that they have not received."""
+        end = self._first + len(self._lines)
+        self._serve(self.clients.values(), end)
+        self._round.clear()
+        self._forget(end)
+        if self._is_timed:
+            self._is_timed = False
+            self._effects.append(CancelTimer(Timer.OBSERVERS))
+
+    def close(self) -> None:
+        """Send all lines at once from now on: the bridge ends."""
+        self._is_closed = True
+        self.flush()
+
+    def _serve(self, clients: Iterable[IClient], end: int) -> None:
+        """Send observers the lines up to a number, together those that have received the same."""
+        groups: dict[tuple[Translator | None, int], list[IClient]] = {}
+        for client in clients:
+            begin = self._next[client.name]
+            if begin < end:
+                groups.setdefault((client.translator, begin), []).append(client)
+                self._next[client.name] = end
+        for (translator, begin), group in groups.items():
+            self._send(translator, group, self._lines[begin - self._first : end - self._first])
+
+    def _forget(self, end: int) -> None:
+        count = end - self._first
+        self._bytes -= sum(map(len, self._lines[:count]))
+        del self._lines[:count]
+        self._first = end
+
+    def _set_timer(self, seconds: float) -> None:
+        self._is_timed = True
+        self._effects.append(SetTimer(Timer.OBSERVERS, seconds))
