@@ -230,6 +230,9 @@ class ITelemetry(Interface):
 
     connected: bool = Attribute("True while the connection to the telemetry server is up.")
     silent: bool = Attribute("True while no telemetry has come for a second, connected or not.")
+    age: float | None = Attribute(
+        "Seconds since the latest line, on the monotonic clock; None before the first."
+    )
     clock_offset: float | None = Attribute(
         "The mount's clock minus this machine's, in seconds; None before it is measured."
     )

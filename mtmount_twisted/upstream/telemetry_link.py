@@ -102,6 +102,12 @@ class TelemetryLink(DuplexConnection[bytes]):
         return self._watch.silent
 
     @property
+    def age(self) -> float | None:
+        """See `ITelemetry`."""
+        latest = next(reversed(self._values.values()), None)
+        return None if latest is None else latest.age
+
+    @property
     def clock_offset(self) -> float | None:
         """See `ITelemetry`."""
         return self._offset.value

@@ -43,9 +43,11 @@ class MetricsCase(SynchronousTestCase):
 
     refused = 0
     dialect: Dialect = DIALECT
+    telemetry: Any = None
 
     def setUp(self) -> None:
         self.names = ["csc", "desk"]
+        self.telemetry_ports: list[Any] = []
         self.clock = Clock()
         self.journal = Waiting(lambda: None, self.clock.seconds, max_bytes=100_000)
         cast(Any, self.journal).fault = ""
@@ -71,6 +73,8 @@ class MetricsCase(SynchronousTestCase):
             "1.2.3",
             self.clock.seconds,
             kept_time,
+            self.telemetry,
+            lambda: self.telemetry_ports,
         )
 
     def scrape(self, accept: str = "") -> Answer:

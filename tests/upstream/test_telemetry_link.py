@@ -88,6 +88,17 @@ class ValueTests(LinkCase):
         self.assertIsNone(self.link.latest(8))
         self.assertEqual(self.link.lines, 3)
 
+    def test_age(self) -> None:
+        """The age is that of the latest line of any topic; there is none before the first line."""
+        self.assertIsNone(self.link.age)
+        self.server.send(topic_line(6))
+        self.turn(0.25)
+        self.server.send(topic_line(15))
+        self.turn(0.5)
+        self.assertEqual(self.link.age, 0.5)
+        self.server.send(topic_line(6))
+        self.assertEqual(self.link.age, 0)
+
     def test_decoded_on_demand(self) -> None:
         """A line with a broken quantity is kept and passed on; the error comes to the one that decodes it."""
         good = b'{"topicID":6,"timestamp":1.8e9,"actualPosition":10.5}'

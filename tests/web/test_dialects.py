@@ -166,6 +166,7 @@ class Telemetry:
 
     connected = True
     silent = False
+    age = None
     clock_offset = 0.25
     lines = malformed = 0
 

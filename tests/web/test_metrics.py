@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any, cast
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
@@ -258,6 +259,40 @@ class ClientTests(MetricsCase):
         self.assertEqual(self.commanders("has_command"), expected)
         self.bridge.close()
         self.assertEqual(self.commanders("has_command"), {"csc": 0, "desk": 0, "web": 0})
+
+
+class TelemetryTests(MetricsCase):
+    """The mount's telemetry, and its readers."""
+
+    def test_mount_without_telemetry(self) -> None:
+        """Nothing is silent where no telemetry is expected, and no alarm is raised."""
+        for name in ("silent", "age_seconds", "lines_total", "malformed_total"):
+            self.assertEqual(self.value(f"telemetry_{name}"), 0)
+        self.assertEqual(self.samples("telemetry_readers"), {})
+
+    def test_telemetry(self) -> None:
+        """Silence, age and counts of lines; the age is absent before the first line."""
+        self.telemetry = SimpleNamespace(silent=True, age=None, lines=0, malformed=3)
+        self.metrics.close()
+        self.metrics = self.make(self.journal)
+        self.assertEqual(self.value("telemetry_silent"), 1)
+        self.assertEqual(self.samples("telemetry_age_seconds"), {})
+        self.telemetry.silent, self.telemetry.age, self.telemetry.lines = False, 0.25, 217
+        self.assertEqual(self.value("telemetry_silent"), 0)
+        self.assertEqual(self.value("telemetry_age_seconds"), 0.25)
+        self.assertEqual(self.value("telemetry_lines_total"), 217)
+        self.assertEqual(self.value("telemetry_malformed_total"), 3)
+
+    def test_readers(self) -> None:
+        """Readers and what they missed, by port; a reload changes the ports."""
+        self.telemetry_ports += [
+            SimpleNamespace(name="readers", readers=2, missed=0),
+            SimpleNamespace(name="hall", readers=1, missed=40),
+        ]
+        self.assertEqual(self.samples("telemetry_readers"), {"port=readers": 2, "port=hall": 1})
+        self.assertEqual(self.samples("telemetry_missed_total"), {"port=readers": 0, "port=hall": 40})
+        del self.telemetry_ports[0]
+        self.assertEqual(self.samples("telemetry_readers"), {"port=hall": 1})
 
 
 class JournalTests(MetricsCase):

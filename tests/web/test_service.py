@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.config.loading import load
+from mtmount_twisted.config.loading import Config, load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.frontends.web.api.acks import AckTimes
 from mtmount_twisted.frontends.web.http.encoding import LEAST
@@ -33,18 +33,28 @@ from tests.support.folders import scratch_folder, scratch_path
 from tests.support.web import LOG, Got, Wire, ask
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CONFIG = load('[[port]]\nname = "desk"\nendpoint = "tcp:0:interface=127.0.0.1"\nrole = "commander"\n')
+DESK = '[[port]]\nname = "desk"\nendpoint = "tcp:0:interface=127.0.0.1"\nrole = "commander"\n'
+CONFIG = load(DESK)
+WITH_TELEMETRY = load(
+    '[controller]\nhost = "127.0.0.1"\ncommand_port = 30005\ndialect = "tma2022"\n'
+    '[[telemetry]]\nname = "readers"\nendpoint = "tcp:0:interface=127.0.0.1"\n' + DESK
+)
 ENDPOINT = "tcp:8080:interface=127.0.0.1"
 
 
 def web_of(
-    on: Any, endpoint: str = ENDPOINT, tokens: Any = None, bus: EventBus | None = None, **settings: Any
+    on: Any,
+    endpoint: str = ENDPOINT,
+    tokens: Any = None,
+    bus: EventBus | None = None,
+    config: Config = CONFIG,
+    **settings: Any,
 ) -> tuple[BridgeService, WebService]:
-    """A bridge with no controller, and what shows it; the bridge is started."""
+    """A bridge, with no controller unless `config` names one, and what shows it; the bridge is started."""
     bus = bus or EventBus(on)
-    bridge = BridgeService(CONFIG, LOG, bus, reactor=on)
+    bridge = BridgeService(config, LOG, bus, reactor=on)
     bridge.startService()
-    parts = Parts(bridge, bus, JournalOff(), CONFIG.clients)
+    parts = Parts(bridge, bus, JournalOff(), config.clients)
     changed = attrs.evolve(WebSettings(), **settings)
     return bridge, WebService(changed, endpoint, tokens, parts, LOG, on)
 
@@ -92,6 +102,14 @@ class InMemory(SynchronousTestCase):
         self.reactor.advance(2)
         self.successResultOf(reloaded)
         self.assertEqual(commanders(), {"hall", "web"})
+
+    def test_figures_of_telemetry(self) -> None:
+        """The figures have the mount's telemetry and its readers."""
+        self.start(config=WITH_TELEMETRY)
+        self.reactor.advance(1.5)
+        told = self.ask("GET", "/metrics").body.decode()
+        self.assertIn("\nmtmount_bridge_telemetry_silent 1.0\n", told)
+        self.assertIn('\nmtmount_bridge_telemetry_readers{port="readers"} 0.0\n', told)
 
     def test_contracts(self) -> None:
         """What it is handed offers what it needs."""

@@ -105,6 +105,8 @@ class Areas:
             configured=lambda: served.names,
             version=__version__,
             seconds=reactor.seconds,
+            telemetry=served.telemetry,
+            telemetry_ports=lambda: served.telemetry_ports,
         )
         history = History(shelf, turns, wall_clock, bridge.dialect)
         answering = (

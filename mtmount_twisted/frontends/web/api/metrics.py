@@ -33,7 +33,7 @@ from prometheus_client.registry import Collector
 from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to
 from mtmount_twisted.frontends.web.events.streams import Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState
+from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState, ITelemetry, ITelemetryPort
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
@@ -112,6 +112,8 @@ class Metrics(Collector):
     :param version: the version of this package.
     :param seconds: return the time, in seconds, monotonic.
     :param kept_time: how long a response is reused, in seconds.
+    :param telemetry: the mount's telemetry; None if the bridge does not receive it.
+    :param telemetry_ports: return the ports that serve telemetry.
     :ivar registry: holds these figures, and the figures of the process.
     """
 
@@ -129,6 +131,8 @@ class Metrics(Collector):
         version: str,
         seconds: Callable[[], float],
         kept_time: float = KEPT_TIME,
+        telemetry: ITelemetry | None = None,
+        telemetry_ports: Callable[[], Iterable[ITelemetryPort]] = tuple,
     ) -> None:
         self.bridge = bridge
         self._dialect: Dialect = bridge.dialect
@@ -140,6 +144,8 @@ class Metrics(Collector):
         self.refused = refused
         self.configured = configured
         self.version = version
+        self.telemetry = telemetry
+        self.telemetry_ports = telemetry_ports
         self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(message_labels(bridge.dialect), 0))
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
@@ -283,6 +289,15 @@ class Metrics(Collector):
         holder = self.bridge.lease.holder
         held_by = None if holder is None else label_of(holder.name)
         return [((name,), name == held_by) for name in self.commanders()]
+
+    def of_telemetry(self, value: Callable[[ITelemetry], float | None]) -> Samples:
+        """Return a value of the telemetry; no sample while there is none, 0 without telemetry."""
+        sample = 0 if self.telemetry is None else value(self.telemetry)
+        return [] if sample is None else [((), sample)]
+
+    def of_telemetry_ports(self, value: Callable[[ITelemetryPort], float]) -> Samples:
+        """Return a value of each port that serves telemetry, by its name."""
+        return [((port.name,), value(port)) for port in self.telemetry_ports()]
 
     def in_flight(self) -> Samples:
         """Return the number of pending commands, by commander and state."""
@@ -496,6 +511,44 @@ FIGURES = (
         "gauge",
         "Number of the latest lease; 0 before the first.",
         lambda metrics: metrics.bridge.lease.number,
+    ),
+    Figure(
+        "telemetry_silent",
+        "gauge",
+        "1 while no telemetry has come for a second, else 0; 0 if the mount sends none.",
+        lambda metrics: metrics.of_telemetry(lambda telemetry: telemetry.silent),
+    ),
+    Figure(
+        "telemetry_age_seconds",
+        "gauge",
+        "Time since the latest line of telemetry; absent before the first, 0 if the mount sends none.",
+        lambda metrics: metrics.of_telemetry(lambda telemetry: telemetry.age),
+    ),
+    Figure(
+        "telemetry_lines",
+        "counter",
+        "Lines of telemetry received.",
+        lambda metrics: metrics.of_telemetry(lambda telemetry: telemetry.lines),
+    ),
+    Figure(
+        "telemetry_malformed",
+        "counter",
+        "Lines from the telemetry server that were dropped because they are not telemetry.",
+        lambda metrics: metrics.of_telemetry(lambda telemetry: telemetry.malformed),
+    ),
+    Figure(
+        "telemetry_readers",
+        "gauge",
+        "Connected readers of telemetry, by telemetry port.",
+        lambda metrics: metrics.of_telemetry_ports(lambda port: port.readers),
+        ("port",),
+    ),
+    Figure(
+        "telemetry_missed",
+        "counter",
+        "Lines of telemetry that slow readers did not get because a later line of the topic replaced them.",
+        lambda metrics: metrics.of_telemetry_ports(lambda port: port.missed),
+        ("port",),
     ),
     Figure(
         "journal_up",
