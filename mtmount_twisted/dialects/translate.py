@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mtmount_twisted.errors import LineError, UnknownCodeError
 from mtmount_twisted.wire.fields import read_timestamp
+from mtmount_twisted.wire.tai import TAI_AHEAD
 
 from .dialect import Meaning, Outcome
 from .sources import Source as OldSource
@@ -34,7 +35,6 @@ from .tma2022 import commands as new
 from .tma2022 import replies as new_replies
 from .tma2022.enums import ReplyId, Source, System
 from .tma2022.outcomes import outcome_of
-from .tma2022.sending import TAI_AHEAD
 
 UNKNOWN_TIMEOUT_MS = 300_000
 """Timeout in the Ack of a command whose duration the mount does not know, in ms."""

@@ -21,6 +21,10 @@ from datetime import UTC, datetime
 
 from mtmount_twisted.errors import TaiUnavailableError
 
+TAI_AHEAD = 37
+"""TAI - UTC since 2017 in seconds, where a time need not be right to the second: no component is known to act
+on the time of sending (protocol-tma2022.rst, "The life of a command")."""
+
 _PLAUSIBLE_OFFSET = (10, 100)  # TAI - UTC in s: 10 in 1972, 37 in 2026; 0 in a kernel without a time daemon
 _DAY = 86400
 

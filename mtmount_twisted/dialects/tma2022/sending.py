@@ -9,13 +9,9 @@ import time
 
 from mtmount_twisted.errors import TaiUnavailableError
 from mtmount_twisted.wire.messages import next_sequence_id
-from mtmount_twisted.wire.tai import current_tai
+from mtmount_twisted.wire.tai import TAI_AHEAD, current_tai
 
 from .commands import Command
-
-TAI_AHEAD = 37
-"""TAI - UTC since 2017 in seconds, for a machine without leap seconds: no component is known to act on the
-time of sending (protocol-tma2022.rst, "The life of a command")."""
 
 
 def tai_now() -> float:

@@ -25,9 +25,8 @@ from mtmount_twisted.dialects.tma2022.replies import (
     Reply,
     StateInfoReply,
 )
-from mtmount_twisted.dialects.tma2022.sending import TAI_AHEAD
 from mtmount_twisted.net.deadlines import Deadline
-from mtmount_twisted.wire.tai import current_tai
+from mtmount_twisted.wire.tai import TAI_AHEAD, current_tai
 
 from ..motion import Change, Path
 from .alarms import Alarms
