@@ -1,4 +1,4 @@
-"""``python -m chaos.model``: the bridge against a model of its rules, for a number of steps in each dialect.
+"""``python -m chaos.model``: the bridge against a model of its rules, for a number of steps of each machine.
 
 The machines are `MACHINES` of ``tests/bridge/test_model.py``: Hypothesis chooses the acts of commanders,
 controller, network and time. After each step both must agree. The test plays some days; this program plays
@@ -78,7 +78,7 @@ def play(steps: int, kind: type[RuleBasedStateMachine]) -> Tally:
 def main(
     words: Sequence[str] | None = None, kinds: Mapping[str, type[RuleBasedStateMachine]] = MACHINES
 ) -> int:
-    """Play the number of steps that the command line gives, in each dialect."""
+    """Play the number of steps that the command line gives, of each machine."""
     parser = argparse.ArgumentParser(prog="python -m chaos.model", description="Play bridge against model.")
     parser.add_argument(
         "--steps", type=int, default=20_000, help="at least so many of each [default: 20,000]"

@@ -20,11 +20,13 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
-from mtmount_twisted.commands import Disable
+from mtmount_twisted.bridge.dispatcher import LONGEST_WHY
+from mtmount_twisted.commands import AzimuthAxisTrack, Disable, OilSupplySystemPower
 from mtmount_twisted.config.loading import check, load
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.dialects import tma2022, translate
-from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Meaning, Outcome
+from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, EventEnvelope, Meaning, Outcome
+from mtmount_twisted.dialects.dialect import ReplyEnvelope as AnyReply
 from mtmount_twisted.dialects.tma2020 import envelope as envelope_tma2020
 from mtmount_twisted.dialects.tma2020.codec import (
     decode_command,
@@ -39,6 +41,7 @@ from mtmount_twisted.dialects.tma2022 import envelope, relay
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT as DIALECT_2022
 from mtmount_twisted.dialects.tma2022.outcomes import outcome_of
 from mtmount_twisted.dialects.tma2022.relay import ReplyEnvelope
+from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
 from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
@@ -360,12 +363,64 @@ def translated(data: bytes) -> None:
         for answered in (None, _ANSWERED):
             made = translate.translate_reply(tma2022.decode_reply(data), answered)
             if not isinstance(made, translate.Dropped):
-                wire = made.encode()
-                assert len(wire) <= MAX_LINE_LENGTH
-                assert decode_reply(wire.removesuffix(TERMINATOR)).encode() == wire
+                _received(made.encode().removesuffix(TERMINATOR))
+    header = _read_translated(data)
+    if header is not None:
+        if header.kind.refusal:
+            _end(header, DIALECT_2022.refused(header.kind.refusal))
+        else:
+            tma2022.decode_command(header.rewritten(*_ID_AND_SOURCE))
+    with suppress(LineError):
+        event = TRANSLATOR.event(data)
+        assert (event.line is None) == bool(event.dropped)
+        if event.line is not None:
+            _received(event.line)
+        answer = DIALECT_2022.read_reply(data)
+        if isinstance(answer, ReplyEnvelope):
+            for text in _CLIENTS_LINES:
+                _end(TRANSLATOR.read_command(text), answer)
+
+
+def _read_translated(line: bytes) -> CommandEnvelope | None:
+    """The envelope of a client's line, or as much of it as a refusal needs, as the bridge reads it."""
+    try:
+        header = TRANSLATOR.read_command(line)
+        if header.kind.is_ask:
+            TRANSLATOR.read_wanted(line)
+        return header
+    except LineError as error:
+        to_refuse = TRANSLATOR.read_to_refuse(line)
+        if to_refuse is not None:
+            _end(to_refuse, DIALECT_2022.refused(f"malformed: {error.reason}"[:LONGEST_WHY]))
+        return None
+
+
+def _end(header: CommandEnvelope, answer: AnyReply) -> None:
+    """Give an answer to a command and all that follows from it: the client's lines are of one command."""
+    then: CommandEnvelope | None = header
+    kinds: list[int] = []
+    while then is not None:
+        lines, then = TRANSLATOR.answered(then, answer)
+        for line in lines:
+            kinds.append(_received(line))
+            read = read_reply_header(line)
+            assert (read.sequence_id, read.source) == (header.sequence_id, header.source)
+    assert kinds in ([], [0], [1], [2], [0, 2]), kinds
+
+
+def _received(line: bytes) -> int:
+    """Read a line for a client; return its code."""
+    assert len(line) + len(TERMINATOR) <= MAX_LINE_LENGTH
+    return DIALECT.read_reply(line).code
 
 
 _ANSWERED = Disable(sequence_id=2**31 - 1, source=Source.HHD)
+_ID_AND_SOURCE = 2**31 - 1, Source.CSC
+_CLIENTS_LINES = [
+    command.encode().removesuffix(TERMINATOR)
+    for command in (_ANSWERED, OilSupplySystemPower(on=True), AzimuthAxisTrack(position=1, velocity=0, tai=0))
+]
+"""A command that becomes one, one that becomes two, and one that gets only an Ack."""
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {

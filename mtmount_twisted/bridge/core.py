@@ -347,13 +347,22 @@ class Bridge:
         return client.translator or self.dialect
 
     def _go_on(self, effect: Continue) -> None:
-        """Dispatch the next part of a command: its sender need not be here any more."""
-        client, header = effect.client, effect.header
-        why = self._why_not(client, header, defers=False)
-        if why:
-            self._dispatcher.refuse(client, header, why, effect.session_id)
-        else:
-            self._arbiter.take_command(client, header, session_id=effect.session_id)
+        """Dispatch the next part of a command. Its sender need not be here any more.
+
+        The bridge has accepted the whole command, unless the lease has ended or a stop has come since.
+        """
+        after, holder = effect.after, self.lease.holder
+        why = ""
+        if self._state is not _State.OPEN:
+            why = "not sent: the bridge ends"
+        elif holder is None or self.lease.number != after.lease:
+            why = f"refused: the lease of the command has ended, and {self.lease.describe()}"
+        elif self.stops != after.stops:
+            why = "not sent: overtaken by a stop"
+        if why or holder is None:
+            self._dispatcher.refuse(after.client, effect.header, why, after.session_id)
+        else:  # another object than the sender, if that came back
+            self._arbiter.take_command(holder, effect.header, session_id=after.session_id)
 
     @property
     def stops(self) -> int:

@@ -28,7 +28,7 @@ from mtmount_twisted.journal.schema import CONTROLLER, STEPS
 from mtmount_twisted.records import CommandRecord, LineRecord
 from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 
-from .effects import CancelTimer, Effect, Log, SendUpstream, SetTimer, Timer
+from .effects import CancelTimer, Continue, Effect, Log, SendUpstream, SetTimer, Timer
 from .event_bus import EventBus
 from .lease import Lease
 from .pending import ACKED, WAITING, OnComplete, PendingCommand, PendingCommands
@@ -148,7 +148,7 @@ class CommandDispatcher:
         if session_id is None:
             session_id = self._registry.session_of(client)
         deadline = now + self._deadlines.ack_of(header.code)
-        command = PendingCommand(client, session_id, header, lease, now, deadline, then, urgent)
+        command = PendingCommand(client, session_id, header, lease, now, self.stops, deadline, then, urgent)
         self.pending.add(command)
         client.in_flight += 1
         if header.kind.changes is not None:
@@ -235,7 +235,9 @@ class CommandDispatcher:
             self._take_out(command)
             self._bus.counts[step] += 1
         self._publish_step(step, command, why)
-        self._registry.deliver_reply(command.client, header, answer, command.session_id)
+        following = self._registry.deliver_reply(command.client, header, answer, command.session_id)
+        if following is not None:
+            self._effects.append(Continue(command, following))
         if ends:
             self._go_on(command, meaning, why)
 

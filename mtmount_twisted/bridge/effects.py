@@ -27,6 +27,7 @@ from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .event_bus import EventBus
+from .pending import PendingCommand
 
 
 class Timer(Enum):
@@ -70,12 +71,11 @@ class SendUpstream(Struct, gc=False):
 class Continue(Struct, gc=False):
     """Dispatch the next part of a client's command that the translation has made two of.
 
-    :ivar session_id: the session of the command; None for the present one.
+    :ivar after: the part before it, which has succeeded.
     """
 
-    client: IClient
+    after: PendingCommand
     header: CommandEnvelope
-    session_id: int | None
 
 
 class Dismiss(Struct, gc=False):

@@ -54,6 +54,7 @@ class PendingCommand(Struct, eq=False):
     :ivar header: its header as received from the sender.
     :ivar lease: the number of the lease that the sender held then; 0 for none.
     :ivar since: the time of its acceptance, on the reactor's clock in seconds.
+    :ivar stops: the number of stops that were accepted before it.
     :ivar deadline: the time at which it times out, on the reactor's clock in seconds.
     :ivar then: see `OnComplete`; or None.
     :ivar urgent: True if it is sent before the commands that are not.
@@ -67,6 +68,7 @@ class PendingCommand(Struct, eq=False):
     header: CommandEnvelope
     lease: int
     since: float
+    stops: int
     deadline: float
     then: OnComplete | None
     urgent: bool = False

@@ -25,7 +25,7 @@ from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.journal.schema import EVERYONE, OBSERVERS
 from mtmount_twisted.records import LineRecord
 
-from .effects import Continue, Effect, SendToClient, SendToClients
+from .effects import Effect, SendToClient, SendToClients
 from .event_bus import EventBus
 from .observers import Observers
 
@@ -142,8 +142,10 @@ class ClientRegistry:
         answer: ReplyEnvelope,
         session_id: int | None = None,
         privileged: bool | None = None,
-    ) -> None:
+    ) -> CommandEnvelope | None:
         """Send a reply to its client and, if the client may command, to observers.
+
+        Return the command that follows: the next part of one that the translation has made two of; or None.
 
         :param header: the header of the command, as the client sent it.
         :param session_id: the session of the command; None for the present one. If that session is over, the
@@ -162,32 +164,17 @@ class ClientRegistry:
         )
         if is_here and not client.may_command:
             self.observers.catch_up(client)
+        own_lines, then, terminator = (line,), None, self._terminator
         if client.translator is not None:
-            self._tell_translated(client, client.translator, header, answer, session_id, privileged, is_here)
-        elif is_here:
-            self._effects.append(SendToClient(client, line + self._terminator))
-            self._publish(client.name, line, answer.code, header.sequence_id, privileged)
+            own_lines, then = client.translator.answered(header, answer)
+            terminator = client.translator.dialect.terminator
+        for own_line in own_lines if is_here else ():
+            self._effects.append(SendToClient(client, own_line + terminator))
+            self._publish(client.name, own_line, answer.code, header.sequence_id, privileged)
         if self.observers.clients and client.may_command:
             self._publish(OBSERVERS, line, answer.code, header.sequence_id, privileged)
             self.gathered.append(line)
-
-    def _tell_translated(
-        self,
-        client: IClient,
-        translator: Translator,
-        header: CommandEnvelope,
-        answer: ReplyEnvelope,
-        session_id: int | None,
-        privileged: bool,
-        is_here: bool,
-    ) -> None:
-        """Send a reply in the dialect of its client, and go on with a command that became two."""
-        answered = translator.answered(header, answer)
-        for line in answered.lines if is_here else ():
-            self._effects.append(SendToClient(client, line + translator.dialect.terminator))
-            self._publish(client.name, line, answer.code, header.sequence_id, privileged)
-        if answered.then is not None:
-            self._effects.append(Continue(client, answered.then, session_id))
+        return then
 
     def _publish(
         self, peer: str, line: bytes, code: int, sequence_id: int | None, privileged: bool = True

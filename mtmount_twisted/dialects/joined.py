@@ -48,6 +48,12 @@ class _State(Enum):
 
 
 _FATES = {Meaning.REJECTED: "was rejected", Meaning.FAILED: "failed", Meaning.SUPERSEDED: "was superseded"}
+_NOT_SENT, _UNKNOWN = "was not sent", "has an unknown outcome"
+_FATES_WITHOUT_ANSWER = {
+    **dict.fromkeys(("refused", "malformed", "busy", "not sent"), _NOT_SENT),
+    **dict.fromkeys(("timed out", "outcome unknown"), _UNKNOWN),
+}
+"""The ends by the beginning of an explanation that the bridge gives in place of the mount."""
 
 
 class Joined:
@@ -85,7 +91,7 @@ class Joined:
             return Step(answers=self._acknowledge()) if is_last else Step()
         if answer.meaning is not Meaning.SUCCEEDED:
             self._state = _State.ENDED
-            explanation = f"{answer.explanation[:LONGEST_REASON]} ({self._fates(answer.meaning)})".lstrip()
+            explanation = self._explained(answer)
             return Step(answers=(Outcome(answer.meaning, 0, explanation=explanation),))
         if is_last:
             answers = (*self._acknowledge(), Outcome(Meaning.SUCCEEDED, 0))
@@ -107,10 +113,14 @@ class Joined:
         self._state = _State.ACKED
         return (Outcome(Meaning.ACKNOWLEDGED, 0, timeout=self._timeout),)
 
-    def _fates(self, meaning: Meaning) -> str:
-        """Return the end of every part, in words; the part in flight has ended with this meaning."""
+    def _explained(self, answer: Outcome) -> str:
+        """Return the reason of a failure and the end of every part, unless none was sent."""
+        reason = answer.explanation[:LONGEST_REASON]
+        fate = _FATES_WITHOUT_ANSWER.get(reason.partition(":")[0], _FATES[answer.meaning])
+        if self._number == 0 and fate == _NOT_SENT:
+            return reason
         names = [type(part).__name__ for part in self._parts]
         fates = [f"{name} succeeded" for name in names[: self._number]]
-        fates.append(f"{names[self._number]} {_FATES[meaning]}")
-        fates += [f"{name} was not sent" for name in names[self._number + 1 :]]
-        return "; ".join(fates)
+        fates.append(f"{names[self._number]} {fate}")
+        fates += [f"{name} {_NOT_SENT}" for name in names[self._number + 1 :]]
+        return f"{reason} ({'; '.join(fates)})".lstrip()

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.dialects.dialect import Meaning
+from mtmount_twisted.dialects.dialect import Meaning, translator_between
 from mtmount_twisted.journal.limited import REPORT_EVERY
 from tests.support.bridge_model import Model
 from tests.support.bridge_stage import (
@@ -41,12 +41,15 @@ from tests.support.bridge_stage import (
 )
 from tests.support.bridge_watch import WatchedBridge
 from tests.support.commanders import LOG, PLENTY, RecordingClient, RecordingLink
+from tests.support.translated_stage import OLD_WORDS, Whole, old_line, read_old
 
 who = st.sampled_from(COMMANDERS)
 numbers = st.sampled_from([1, 2, 2147483647, -3])
 sources = st.sampled_from([1, 2, 3, 77])
+KNOWN_SOURCES = (1, 2, 3, 77)
 picks = st.integers(0, 1000)
 either = st.booleans()
+clients = st.sampled_from(list(SOURCES))
 
 
 class BridgeMachine(WatchedBridge):
@@ -57,16 +60,23 @@ class BridgeMachine(WatchedBridge):
     @initialize(anyone=either, stop=either, first=st.sampled_from(["", *COMMANDERS]), ends_linked=either)
     def begin(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
         """Set the rules of the site; most days begin with all here, and one who has command."""
+        self.open(anyone, stop, first, ends_linked)
+
+    def open(self, anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
+        """Make the bridge, the model and the clients."""
         self.ends_linked = ends_linked
         self.bridge = Bridge(
             self.clock, LOG, EventBus(self.clock), self.stage.site_rules(anyone, stop), self.stage.dialect
         )
         self.watch()
-        self.model = Model(self.stage, {name: int(source) for name, source in SOURCES.items()}, anyone, stop)
+        numbers = {name: int(source) for name, source in SOURCES.items()}
+        self.model = Model(self.stage, numbers, anyone, stop, self.old)
         self.clients = {
             name: RecordingClient(self.bridge, name, source, name in COMMANDERS)
             for name, source in SOURCES.items()
         }
+        for name in self.old:
+            self.clients[name].translator = translator_between("tma2020", self.stage.dialect.name)
         if first:
             self.connect()
             self.all_come()
@@ -253,20 +263,29 @@ class BridgeMachine(WatchedBridge):
 
     def say(self, name: str, word: str, number: int, source: int, wanted: int | None = None) -> None:
         """A client says a command; its rest names it."""
-        code = self.stage.codes[word]
         self.last_token = next(self.tokens)
-        rest = self.stage.stamp + b"\n%d" % (self.last_token if wanted is None else wanted)
+        cmd, line = self.command_of(name, word, number, source, wanted)
         if name in self.model.finished:
             self.go(name, True)
         elif name not in self.connected:
             self.come(name)
         if name in self.model.visits:
             visit = self.model.visits[name]
-            self.asked[name, visit] += word != "heartbeat"  # which gets no answer
-            self.track_numbers[name, visit] += code in self.stage.ack_only
-            cmd = Cmd(name, visit, number, source, code, rest)
+            cmd.visit = visit
+            self.asked[name, visit] += cmd.code != self.stage.heartbeat  # which gets no answer
+            self.track_numbers[name, visit] += cmd.ack_only
             self.model.say(cmd, wanted or 0)
-        self.clients[name].say(b"%d\n%d\n%d\n%b" % (number, code, source, rest))
+        self.clients[name].say(line)
+
+    def command_of(
+        self, name: str, word: str, number: int, source: int, wanted: int | None
+    ) -> tuple[Cmd, bytes]:
+        """Return a command for the model, and its line."""
+        code = self.stage.codes[word]
+        rest = self.stage.stamp + b"\n%d" % (self.last_token if wanted is None else wanted)
+        cmd = Cmd(name, 0, number, source, code, rest, token=self.last_token)
+        cmd.stops, cmd.ack_only = code in self.stage.stops, code in self.stage.ack_only
+        return cmd, b"%d\n%d\n%d\n%b" % (number, code, source, rest)
 
     @rule(name=st.sampled_from(list(SOURCES)), word=st.sampled_from(WORDS), number=numbers, source=sources)
     def command(self, name: str, word: str, number: int, source: int) -> None:
@@ -558,8 +577,125 @@ class BridgeMachine2022(BridgeMachine):
         self.wait(seconds)
 
 
+class BridgeMachineTranslated(BridgeMachine2022):
+    """A day with the bridge before a tma2022 mount, and with some clients that speak tma2020."""
+
+    @initialize(
+        old=st.sets(st.sampled_from(list(SOURCES)), min_size=1),
+        anyone=either,
+        stop=either,
+        first=st.sampled_from(["", *COMMANDERS]),
+        ends_linked=either,
+    )
+    def begin(self, old: set[str], anyone: bool, stop: bool, first: str, ends_linked: bool) -> None:
+        """Set the dialect of each client, and the rest as on any day."""
+        self.old = frozenset(old)
+        self.open(anyone, stop, first, ends_linked)
+
+    def command_of(
+        self, name: str, word: str, number: int, source: int, wanted: int | None
+    ) -> tuple[Cmd, bytes]:
+        """Return a command for the model, and its line in the dialect of the client."""
+        if name not in self.old:
+            return super().command_of(name, word, number, source, wanted)
+        known = source if source in KNOWN_SOURCES else 3  # another one is malformed in tma2020
+        line = old_line(word, number, known, self.last_token, wanted or 0)
+        means = read_old(line)
+        cmd = Cmd(name, 0, number, known, means.code, token=self.last_token)
+        cmd.stops, cmd.ack_only, cmd.refusal = means.stops, means.ack_only, means.refusal
+        if means.parts:
+            cmd.rest = means.parts[0].rest
+        if len(means.parts) > 1:
+            cmd.whole = Whole(means.parts)
+        return cmd, line
+
+    @rule(
+        name=st.sampled_from(list(SOURCES)), word=st.sampled_from(OLD_WORDS), number=numbers, source=sources
+    )
+    def old_command(self, name: str, word: str, number: int, source: int) -> None:
+        """A client that speaks tma2020 commands."""
+        if name in self.old:
+            self.say(name, word, number, source)
+
+    @precondition(lambda self: self.model.holder in self.connected & self.old)
+    @rule(words=st.lists(st.sampled_from(OLD_WORDS), min_size=1, max_size=5), number=numbers)
+    def old_holder_commands(self, words: list[str], number: int) -> None:
+        """Who has command, and speaks tma2020, commands."""
+        for word in words:
+            self.say(self.model.holder, word, number, 1)
+
+    @precondition(lambda self: self.model.up and self.model.holder in self.connected & self.old)
+    @rule(
+        words=st.lists(st.sampled_from(["oil", "pump", "move", "ask"]), min_size=1, max_size=4),
+        answers=st.lists(st.sampled_from([ACK, DONE, DONE, DONE, NOACK, FAILED]), max_size=4),
+        stranger=who,
+        room=st.sampled_from([0, 1, None]),
+        then=st.sampled_from(
+            [
+                "",
+                "stop",
+                "own stop",
+                "take",
+                "there and back",
+                "release",
+                "again",
+                "go",
+                "back",
+                "lose",
+                "wait",
+            ]
+        ),
+        anew=either,
+    )
+    def between_two_parts(
+        self,
+        words: list[str],
+        answers: list[Meaning],
+        stranger: str,
+        room: int | None,
+        then: str,
+        anew: bool,
+    ) -> None:
+        """A command becomes two; something happens before the second part; the controller answers."""
+        name = self.model.holder
+        self.say(name, "oil", 1, 1)
+        for number, word in enumerate(words, 2):
+            self.say(name, word, number, 1, int(SOURCES[name]) if word == "ask" else None)
+        if then == "stop":
+            self.say(stranger, "stop", 8, 2)
+        elif then == "own stop":
+            self.say(name, "azimuth stop", 8, 2)
+        elif then in ("take", "there and back"):
+            self.take(stranger)
+            if then == "there and back":
+                self.check()
+                self.take(name)
+        elif then in ("release", "again"):
+            self.say(name, "ask", 9, 2, 0)
+            if then == "again":
+                self.check()
+                self.take(name)
+        elif then in ("go", "back"):
+            self.go(name, then == "back")
+            self.wait(GRACE + 0.125)
+        elif then == "lose":
+            self.disconnect(True)
+        self.check()
+        if self.model.up:
+            self.have_room(room)
+            self.check()
+        for answer in answers:
+            theirs = [cmd for cmd in self.model.written if cmd.whole is not None]
+            if theirs:
+                self.mount_says(theirs[-1 if anew else 0], answer, 2)
+                self.check()
+        if self.model.up:
+            self.have_room(None)
+
+
 MACHINES: dict[str, type[BridgeMachine]] = {"tma2020": BridgeMachine, "tma2022": BridgeMachine2022}
-"""The days before a mount of each dialect."""
+MACHINES["tma2020 at tma2022"] = BridgeMachineTranslated
+"""The days before a mount of each dialect, and those with clients of both before a tma2022 mount."""
 
 
 class ModelTests(SynchronousTestCase):
@@ -574,6 +710,11 @@ class ModelTests(SynchronousTestCase):
         """The same holds with heartbeats, and with a mount that names the commander."""
         days = settings(max_examples=200, stateful_step_count=60)
         run_state_machine_as_test(MACHINES["tma2022"], settings=days)  # type: ignore[no-untyped-call]
+
+    def test_any_day_with_clients_that_speak_tma2020(self) -> None:
+        """The same holds for clients of either dialect before one tma2022 mount; each reads its own."""
+        days = settings(max_examples=200, stateful_step_count=60)
+        run_state_machine_as_test(MACHINES["tma2020 at tma2022"], settings=days)  # type: ignore[no-untyped-call]
 
     def test_stops_that_wait(self) -> None:
         """A command that was given after stops of the bridge may follow them, also if they wait for room."""

@@ -16,7 +16,7 @@ from tests.support.commanders import MOVE, STOP, command
 
 def add(table: PendingCommands, code: int = MOVE, deadline: float = 1.0) -> PendingCommand:
     """Take a command in."""
-    taken = PendingCommand(cast(Any, None), 0, read_command(command(1, code, 1)), 0, 0.0, deadline, None)
+    taken = PendingCommand(cast(Any, None), 0, read_command(command(1, code, 1)), 0, 0.0, 0, deadline, None)
     table.add(taken)
     return taken
 

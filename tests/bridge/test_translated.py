@@ -149,7 +149,61 @@ class TranslatedTests(Tma2022Case):
         self.say(old.OilSupplySystemPower(**HEADER, on=True))
         (noack,) = self.told()
         assert isinstance(noack, NoAckReply)
-        self.assertTrue(noack.explanation.startswith("refused: csc has command"), noack.explanation)
+        self.assertEqual(noack.explanation, "refused: csc has command")
+
+    def stopped_between(self, begin: int) -> NoAckReply:
+        """Stop after the first part was sent; return the end of the command, after so many older lines."""
+        self.say(old.OilSupplySystemPower(**HEADER, on=True))
+        key = self.key()
+        self.say(old.AzimuthAxisStop(sequence_id=8, source=Source.HHD))
+        self.sent()
+        self.done(key)
+        self.assertEqual(self.sent(), [])
+        [end] = self.told()[begin:]
+        assert isinstance(end, NoAckReply)
+        return end
+
+    def test_stop_between_two_parts(self) -> None:
+        """A stop overtakes the part that was not sent: nothing that came before a stop may follow it."""
+        self.take()
+        end = self.stopped_between(0)
+        self.assertEqual(
+            end.explanation,
+            "not sent: overtaken by a stop (OilSupplySystemSetMode succeeded; OilSupplySystemPower was not "
+            "sent)",
+        )
+        self.assertEqual((end.sequence_id, self.hhd.in_flight), (7, 1), "the stop")
+
+    def test_lease_between_two_parts(self) -> None:
+        """The second part belongs to the lease of the first, also if its sender has taken command again."""
+        for takes_again in (True, False):
+            self.take()
+            self.sent()
+            self.say(old.OilSupplySystemPower(**HEADER, on=True))
+            key = self.key()
+            self.ask(Commander.NONE)
+            if takes_again:
+                self.ask(Commander.HHD)
+            self.told()
+            self.done(key)
+            [end] = self.told()
+            assert isinstance(end, NoAckReply)
+            self.assertTrue(end.explanation.startswith("refused: the lease of the command has ended"))
+
+    def ask(self, commander: Commander) -> None:
+        """The HHD asks for command, and the mount carries out all that the bridge sends it for that."""
+        self.say(old.AskForCommand(sequence_id=2, source=Source.HHD, commander=commander))
+        for line in self.sent():
+            self.done(self.id_of(line))
+
+    def test_second_part_is_never_too_many(self) -> None:
+        """The limit of commands in flight was kept when the command came; a later ask is no reason."""
+        self.take()
+        self.say(old.OilSupplySystemPower(**HEADER, on=True))
+        key = self.key()
+        self.hhd.in_flight += 100  # commands beside it, as far as the limit knows
+        self.done(key)
+        self.assertEqual((len(self.sent()), self.told()), (1, []))
 
     def test_no_counterpart(self) -> None:
         """A command without a counterpart is refused with the nearest one; the connection goes on."""
@@ -218,6 +272,7 @@ class TranslatedTests(Tma2022Case):
         self.bridge.link_down("cut")
         [noack] = [reply for reply in self.told() if isinstance(reply, NoAckReply)]
         self.assertTrue(noack.explanation.startswith("outcome unknown: "), noack.explanation)
+        self.assertIn("OilSupplySystemSetMode has an unknown outcome", noack.explanation)
 
     def test_record(self) -> None:
         """The journal has the commander's own lines, and the mount's."""

@@ -48,6 +48,11 @@ def azimuth_target(offset: float) -> old.AzimuthAxisTrack:
     return old.AzimuthAxisTrack(position=0, velocity=0, tai=TAI + START + offset)
 
 
+def wrap_target(offset: float) -> old.CameraCableWrapTrack:
+    """A target of the camera cable wrap some seconds after the start."""
+    return old.CameraCableWrapTrack(position=0, velocity=0, tai=TAI + START + offset)
+
+
 EXAMPLES: dict[str, tuple[bool, list[Act], int, tuple[str, str]]] = {
     # Whether the mounts are ready; the acts; the place of the command that ends differently; its outcomes.
     "main power first": (False, [old.AzimuthAxisPower(on=True)], 0, (DONE, REFUSED)),
@@ -193,6 +198,18 @@ class DifferenceTests(SynchronousTestCase):
                 for compared in (results, accepted)
             ]
             self.assertIn(True, explains, name)
+
+    def test_tracking_is_off_after_lost_targets(self) -> None:
+        """An axis that is on again after it lost its targets does not track: a target is refused."""
+        both = Both()
+        self.addCleanup(both.close)
+        track, on = old.CameraCableWrapEnableTracking(on=True), old.CameraCableWrapPower(on=True)
+        lost: list[Act] = [on, None, track, None, wrap_target(1), 8.0]
+        again: list[Act] = [old.CameraCableWrapResetAlarm(), None, on, None, wrap_target(10)]
+        command = act(both, lost + again)[-1]
+        assert command is not None
+        self.assertEqual([each.outcome for each in both.results(command)], [ACKED, REFUSED])
+        self.assertEqual(name_of_difference(both, command, both.accepted(command)), "lost targets")
 
 
 class StoryTests(SynchronousTestCase):

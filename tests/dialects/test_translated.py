@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from hypothesis import assume, given
@@ -18,6 +19,7 @@ from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.dialects.translate import Dropped, Refusal, translate_line, translate_reply
 from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.errors import LineError
+from tests.support.strategies import rows as vectors
 
 from .strategies import replies as any_reply
 from .test_translate import SENT, commands, old_line
@@ -70,6 +72,24 @@ class CommandTests(SynchronousTestCase):
         header = TRANSLATOR.read_to_refuse(b"7\nx\n1")
         assert header is not None
         self.assertEqual((header.sequence_id, header.source), (7, 1))
+
+    def test_vectors(self) -> None:
+        """Each recorded line has a line for the mount or a refusal, unless its header can't be read."""
+        found: Counter[str] = Counter()
+        for row in vectors("messages.jsonl") + vectors("malformed.jsonl"):
+            line = row["wire"].encode().removesuffix(b"\r\n")
+            try:
+                header = TRANSLATOR.read_command(line)
+            except LineError:
+                found["error"] += 1
+                self.assertRaises(LineError, OLD.read_command, line)
+                continue
+            found["refusal" if header.kind.refusal else "command"] += 1
+            if header.kind.refusal:
+                self.assertIn(header.kind.refusal.split(":")[0], ("refused", "malformed"))
+            else:
+                tma2022.decode_command(header.rewritten(3, 2))
+        self.assertEqual(set(found), {"error", "refusal", "command"}, found)
 
     @given(commands())
     def test_any_command(self, command: old.Command) -> None:

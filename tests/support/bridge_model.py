@@ -7,7 +7,7 @@ It follows the rules with lists and names in place of tables and timers, so it i
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from .bridge_stage import (
@@ -32,6 +32,7 @@ from .bridge_stage import (
     Meaning,
     Stage,
 )
+from .translated_stage import Whole, observed, old_answer, old_event, old_meaning
 
 Happening = tuple[object, ...]
 """An effect: ``send`` with a command's code; ``step`` of a command; ``tell`` a commander, or ``tell all`` of
@@ -52,6 +53,7 @@ class Question:
 class Model:
     """The whole state.
 
+    :ivar old: the clients that speak tma2020 before a tma2022 mount.
     :ivar effects: the effects since the last check, in their order.
     :ivar watched: the lines for each observer since the last check; they are sent at the end of each call.
     :ivar down: the commands of the effects ``send``.
@@ -61,6 +63,7 @@ class Model:
     sources: dict[str, int]
     anyone_may_stop: bool
     stops_on_loss: bool
+    old: frozenset[str] = frozenset()
     effects: list[Happening] = field(default_factory=list)
     watched: dict[str, list[Answer]] = field(default_factory=dict)
     down: list[Cmd] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Model:
     visits: dict[str, int] = field(default_factory=dict)  # of who is here
     comings: int = 0
     accepted: int = 0
+    stops: int = 0  # of those
     holder: str = ""
     leases: int = 0
     has: bool = False
@@ -108,15 +112,34 @@ class Model:
 
     def tell(self, cmd: Cmd, meaning: Meaning, text: str) -> None:
         """Send a reply to the commander in the session that sent the command, and to observers."""
-        answer = (meaning, cmd.number, cmd.source, text)
+        answers = [(meaning, text)]
+        if cmd.who in self.old:
+            text_2020 = old_answer(meaning, text, cmd.ack_only)
+            whole = cmd.whole
+            answers = (
+                [(old_meaning(meaning), text_2020)] if whole is None else whole.lines(meaning, text_2020)
+            )
         if cmd.who and self.visits.get(cmd.who) == cmd.visit:
-            self.read(cmd.who, answer)
+            for what, words in answers:
+                self.deliver(cmd.who, (what, cmd.number, cmd.source, words))
         for who in OBSERVERS if cmd.who in COMMANDERS else ():
             if who in self.visits:
-                self.watched.setdefault(who, []).append(answer)
+                self.watch(who, (meaning, cmd.number, cmd.source, text))
+
+    def watch(self, who: str, answer: Answer) -> None:
+        """Send an observer a line to all observers."""
+        seen = observed(answer) if who in self.old else answer
+        if seen is not None:
+            self.watched.setdefault(who, []).append(seen)
 
     def read(self, who: str, answer: Answer) -> None:
-        """Send a line to one client."""
+        """Send an event to one client."""
+        seen = old_event(answer) if who in self.old else answer
+        if seen is not None:
+            self.deliver(who, seen)
+
+    def deliver(self, who: str, answer: Answer) -> None:
+        """Send a line to one client, in its own dialect."""
         if who in COMMANDERS:
             self.happens("tell", who, answer)
         else:
@@ -141,12 +164,17 @@ class Model:
             elif about is not None and lasts:
                 self.known[about] = line
             lines.append(("event", line))
-        commanders = tuple(who for who in self.visits if who in COMMANDERS)
-        if commanders:
-            self.happens("tell all", commanders, *lines)
+        commanders = [who for who in self.visits if who in COMMANDERS]
+        old_lines = [each for each in map(old_event, lines) if each is not None] if self.old else []
+        for said, group in (
+            (lines, tuple(who for who in commanders if who not in self.old)),
+            (old_lines, tuple(who for who in commanders if who in self.old)),
+        ):
+            if said and group:
+                self.happens("tell all", group, *said)
         for who in self.visits:
-            if who in OBSERVERS:
-                self.watched.setdefault(who, []).extend(lines)
+            for line in lines if who in OBSERVERS else ():
+                self.watch(who, line)
 
     # Commanders
 
@@ -183,7 +211,7 @@ class Model:
 
     def say(self, cmd: Cmd, wanted: int = 0) -> None:
         """A client that is here sends a command."""
-        stops, asks_for = cmd.code in self.stage.stops, self.stage.questions.get(cmd.code, "")
+        stops, asks_for = cmd.stops, self.stage.questions.get(cmd.code, "")
         free = (stops and self.anyone_may_stop) or bool(asks_for)
         behind = not (stops and (free or self.holder == cmd.who)) and self.waits(cmd.who)
         if cmd.code == self.stage.heartbeat and cmd.who in COMMANDERS:
@@ -194,12 +222,16 @@ class Model:
             if self.refusals[cmd.who] == PATIENCE:
                 del self.visits[cmd.who]
                 self.happens("dismiss", cmd.who)
-        elif cmd.code == self.stage.ask:
+        elif cmd.code == self.stage.ask and not cmd.refusal:
             self.ask(cmd, wanted)
+        elif cmd.code == self.stage.ask:
+            self.refuse(cmd, cmd.refusal)
         elif self.holder != cmd.who and not free and not behind:
             self.refuse(cmd, "refused")
         elif not self.up:
             self.refuse(cmd, "not sent")
+        elif cmd.refusal:
+            self.refuse(cmd, cmd.refusal)
         elif self.in_flight[cmd.who] >= LIMIT and not stops:
             self.refuse(cmd, "busy")
         elif asks_for:
@@ -213,11 +245,11 @@ class Model:
     def take(self, cmd: Cmd, ahead: list[Cmd]) -> None:
         """Accept a command. A stop also ends the earlier commands that wait behind asks."""
         cmd.lease = self.leases if self.holder == cmd.who else 0
-        overtaken = [each for each in ahead if self.moves(each) and cmd.code in self.stage.stops]
+        overtaken = [each for each in ahead if self.moves(each) and cmd.stops]
         for each in overtaken:
             (self.asks if each in self.asks else self.judged).remove(each)
             self.in_flight[each.who] -= 1
-        if cmd.code in self.stage.stops and self.up and not self.has:
+        if cmd.stops and self.up and not self.has:
             self.ask_upstream()
         self.begin(cmd)
         for each in overtaken:
@@ -226,7 +258,7 @@ class Model:
     def take_stops(self) -> None:
         """Accept the stops of the new holder. They end the commands before them."""
         for stop in [each for each in self.judged + self.asks if each.who == self.holder]:
-            if stop.code in self.stage.stops:
+            if stop.stops:
                 waits = self.judged + self.asks
                 (self.asks if stop in self.asks else self.judged).remove(stop)
                 self.in_flight[stop.who] -= 1
@@ -234,7 +266,7 @@ class Model:
 
     def moves(self, cmd: Cmd) -> bool:
         """Return True if a stop overtakes a command."""
-        return cmd.code not in self.stage.stops and cmd.code != self.stage.ask
+        return not cmd.stops and cmd.code != self.stage.ask
 
     def waits(self, who: str) -> bool:
         """Return True if the commands of this client wait behind an ask that may give it command."""
@@ -269,9 +301,12 @@ class Model:
             self.doubt(SETTINGS)
         self.accepted += 1
         cmd.place = self.accepted
-        (self.urgent if cmd.urgent or cmd.code in self.stage.stops else self.waiting).append(cmd)
+        self.stops += cmd.stops
+        if cmd.whole is not None and not cmd.whole.place:
+            cmd.whole.stops = self.stops
+        (self.urgent if cmd.urgent or cmd.stops else self.waiting).append(cmd)
         self.step(cmd, "received")
-        overtaken = [each for each in self.waiting if self.moves(each) and cmd.code in self.stage.stops]
+        overtaken = [each for each in self.waiting if self.moves(each) and cmd.stops]
         for each in overtaken:
             self.end(each)
         self.start_timer("sweep", SWEEP)
@@ -303,11 +338,27 @@ class Model:
             cmd.acked, cmd.deadline = True, self.now + timeout + self.stage.done_margin
         self.step(cmd, {ACK: "ack", DONE: "done"}.get(meaning, "noack"))
         self.tell(cmd, meaning, text)
-        if meaning is not ACK or cmd.code in self.stage.ack_only:
+        if meaning is not ACK or cmd.ack_only:
             self.end(cmd)
             self.changed(cmd)
             if cmd.then is not None:
                 cmd.then(meaning, text)
+            if cmd.whole is not None and meaning is DONE:
+                self.go_on(cmd, cmd.whole)
+
+    def go_on(self, cmd: Cmd, whole: Whole) -> None:
+        """Accept the next part of a command that became two, if it has the same lease and no stop came."""
+        if whole.place + 1 == len(whole.parts):
+            return
+        whole.place += 1
+        part = whole.parts[whole.place]
+        following = replace(cmd, code=part.code, rest=part.rest, acked=False)
+        if self.holder != cmd.who or self.leases != cmd.lease:
+            self.refuse(following, "refused")
+        elif self.stops != whole.stops:
+            self.refuse(following, "not sent")
+        else:
+            self.begin(following)
 
     def superseded(self, cmd: Cmd, by: Cmd | None, code: int) -> None:
         """The mount says which command took over: the commander knows only the ids of its own."""
@@ -460,7 +511,7 @@ class Model:
     def lease_over(self, former: str) -> None:
         """Refuse the waiting commands of the last lease."""
         for cmd in self.urgent + self.waiting:
-            if cmd.lease == self.leases and not (cmd.code in self.stage.stops and self.anyone_may_stop):
+            if cmd.lease == self.leases and not (cmd.stops and self.anyone_may_stop):
                 self.give_up(cmd, "refused")
         self.happens("lease_released", former)
 
@@ -488,7 +539,7 @@ class Model:
         """The controller is asked, once."""
         if not self.asking:
             self.asking = self.owes = True
-            self.begin(Cmd("", 0, 0, 0, self.stage.ask, b"1", then=self.upstream_answered, urgent=True))
+            self.begin(self.stage.own(self.stage.ask, b"1", then=self.upstream_answered, urgent=True))
 
     def upstream_answered(self, meaning: Meaning | None, text: str) -> None:
         """Handle the controller's answer, for all asks that wait."""
@@ -514,7 +565,7 @@ class Model:
         """Release command upstream, unless it was released before."""
         if self.owes and not self.asking and self.up:
             self.owes = self.has = False
-            self.begin(Cmd("", 0, 0, 0, self.stage.ask, b"0", then=self.gave_back, urgent=True))
+            self.begin(self.stage.own(self.stage.ask, b"0", then=self.gave_back, urgent=True))
 
     def gave_back(self, meaning: Meaning | None, text: str) -> None:
         """Note that the release is still due if its outcome is unknown."""
@@ -546,7 +597,7 @@ class Model:
         """Send a heartbeat, if the controller has room, and the next one later."""
         if self.room != 0 and self.stage.heartbeat is not None:
             self.happens("send", self.stage.heartbeat)
-            self.down.append(Cmd("", 0, 0, 0, self.stage.heartbeat))
+            self.down.append(self.stage.own(self.stage.heartbeat))
             if self.room is not None:
                 self.room -= 1
         self.start_timer("heartbeat", BEAT)
@@ -602,7 +653,7 @@ class Model:
         """The bridge asks the mount."""
         [code] = [code for code, each in self.stage.questions.items() if each == word]
         self.questions[word] = Question(askers, holds=word != SETTINGS or not self.changes)
-        self.begin(Cmd("", 0, 0, 0, code, then=partial(self.question_answered, word), urgent=True))
+        self.begin(self.stage.own(code, then=partial(self.question_answered, word), urgent=True))
 
     def question_answered(self, word: str, meaning: Meaning | None, text: str) -> None:
         """The mount has told all that the bridge asked for, or refused to, or is gone."""
@@ -699,7 +750,7 @@ class Model:
         self.owes_stop = not self.up
         if self.up:
             for code in self.stage.all_stops:
-                self.take(Cmd("", 0, 0, 0, code, then=self.stopped), self.asks)
+                self.take(self.stage.own(code, then=self.stopped), self.asks)
 
     def stopped(self, meaning: Meaning | None, text: str) -> None:
         """Note that a stop of the bridge's own is still due if its outcome is unknown."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import Dialect, Meaning
@@ -16,6 +17,9 @@ from mtmount_twisted.dialects.tma2022.dialect import DIALECT as DIALECT_2022
 from mtmount_twisted.enums import Source
 
 from .commanders import STAMP, told
+
+if TYPE_CHECKING:
+    from .translated_stage import Whole
 
 ACK, NOACK, DONE = Meaning.ACKNOWLEDGED, Meaning.REJECTED, Meaning.SUCCEEDED
 FAILED, SUPERSEDED = Meaning.FAILED, Meaning.SUPERSEDED
@@ -99,6 +103,16 @@ class Stage:
         """The code of a heartbeat; None in a dialect without, which has no events that name the commander."""
         return self.codes.get("heartbeat")
 
+    def own(
+        self,
+        code: int,
+        rest: bytes | None = None,
+        then: Callable[[Meaning | None, str], None] | None = None,
+        urgent: bool = False,
+    ) -> Cmd:
+        """Return a command of the bridge's own."""
+        return Cmd("", 0, 0, 0, code, rest, then=then, urgent=urgent, stops=code in self.stops)
+
     def ack_time_of(self, code: int) -> float:
         """Return the time to the Ack of a command (s)."""
         return self.ack_times.get(code, self.ack_time)
@@ -128,7 +142,8 @@ def _reply_2020(meaning: Meaning, key: int, text: bytes) -> bytes:
     return line if meaning is DONE else line + b"\n" + text
 
 
-def _read_2020(line: bytes) -> Answer:
+def read_2020(line: bytes) -> Answer:
+    """Return a line to a client that speaks tma2020."""
     meaning = _MEANINGS_2020.get(line.split(b"\n")[0])
     return ("event", line) if meaning is None else (meaning, *told(line)[1:])
 
@@ -165,7 +180,7 @@ TMA2020 = Stage(
     ],
     garbage=[b"", b"x", b"0\n1", b"1\nx\n1\nt\nwhy", b"\xff\xfe"],
     reply=_reply_2020,
-    read=_read_2020,
+    read=read_2020,
 )
 
 
@@ -275,3 +290,8 @@ class Cmd:
     urgent: bool = False  # it goes with the stops
     place: int = 0  # in the order of their acceptance
     after: int = -1  # of a stop of the bridge's own: the last token before it, where that was noted
+    token: int = 0  # in the order of the commanders' lines
+    stops: bool = False
+    ack_only: bool = False
+    refusal: str = ""  # the beginning of the reason why it can't be translated
+    whole: Whole | None = None  # what it is a part of

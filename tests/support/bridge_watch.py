@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -24,18 +25,23 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.records import ChangeRecord, CommandRecord
 
 from .bridge_model import Happening, Model
-from .bridge_stage import ACK, NOACK, OBSERVERS, Answer, Cmd, Stage
+from .bridge_stage import ACK, NOACK, OBSERVERS, Answer, Cmd, Stage, read_2020
 from .commanders import Clock, RecordingClient, RecordingLink
+
+FATES = re.compile(r" \(\w+ (succeeded|failed|was|has)\b.*\)$")
+"""The end of an explanation that names the parts of a command."""
 
 
 class WatchedBridge(RuleBasedStateMachine):
     """A bridge and its model. A subclass makes both and the clients, and gives both the same input.
 
     :ivar stage: the dialect of both.
+    :ivar old: the clients that speak tma2020 before a tma2022 mount.
     :ivar performed: the effects of the bridge since the last check.
     """
 
     stage: Stage
+    old: frozenset[str] = frozenset()
     clients: dict[str, RecordingClient]
     bridge: Bridge
     model: Model
@@ -87,7 +93,7 @@ class WatchedBridge(RuleBasedStateMachine):
 
     def happenings(self, effect: Effect, lines: dict[str, list[bytes]]) -> Iterator[Happening]:
         """Yield an effect in the form of the model, and add its lines to those of each client."""
-        terminator = self.stage.dialect.terminator
+        terminator = self.stage.dialect.terminator  # which both dialects have
         match effect:
             case SendUpstream(_, data):
                 yield ("send", self.stage.dialect.read_command(data.removesuffix(terminator)).code)
@@ -135,29 +141,30 @@ class WatchedBridge(RuleBasedStateMachine):
     def follows(self, cmd: Cmd) -> None:
         """Behind a stop goes nothing that came before it, but asks and other stops."""
         if cmd.who and cmd.rest is not None and cmd.code != self.stage.ask:
-            token = int(cmd.rest.split(b"\n")[1])
-            if cmd.code in self.stage.stops:
-                self.last_stop = max(self.last_stop, token)
+            if cmd.stops:
+                self.last_stop = max(self.last_stop, cmd.token)
             else:
-                assert token > self.last_stop, cmd
-        elif cmd.code in self.stage.stops:  # the bridge's own
+                assert cmd.token > self.last_stop, cmd
+        elif cmd.stops:  # the bridge's own
             self.last_stop = max(self.last_stop, cmd.after)
 
     def note_own_stops(self) -> None:
         """Note that the bridge's stops so far, sent or not, come before each command that is given later."""
         for cmd in self.model.urgent + self.model.down:
-            if not cmd.who and cmd.code in self.stage.stops and cmd.after < 0:
+            if not cmd.who and cmd.stops and cmd.after < 0:
                 cmd.after = self.last_token
 
     def seen(self, name: str, line: bytes) -> Answer:
         """A line that a client read, as the model says it; final answers are counted."""
-        answer = self.stage.read(line)
+        answer = read_2020(line) if name in self.old else self.stage.read(line)
         meaning, *_, text = answer
         if not isinstance(meaning, Meaning):
             return answer
-        if meaning is NOACK and not str(text).startswith("mount:"):
+        if meaning is NOACK and not str(text).startswith(("mount:", "superseded")):
+            fates = FATES.search(str(text))
             text = str(text).split(":")[0]
             assert text in REASONS, answer
+            text += fates[0] if fates else ""
         if meaning is not ACK and name in self.model.visits:
             self.ended[name, self.model.visits[name]] += 1
         return (*answer[:3], text)
@@ -177,7 +184,7 @@ class WatchedBridge(RuleBasedStateMachine):
         assert set(self.bridge.clients) == set(self.model.visits)
         for old in self.links[: len(self.links) - self.model.up]:
             assert not old.lines  # nothing goes to a connection that is lost
-        tokens = [cmd.rest for sent in self.sent for cmd, _ in sent if cmd.who]
+        tokens = [(cmd.code, cmd.rest) for sent in self.sent for cmd, _ in sent if cmd.who]
         assert len(set(tokens)) == len(tokens)  # nothing is sent twice
         keys = [cmd.key for sent in self.sent for cmd, _ in sent]
         assert len(set(keys)) == len(keys)  # nor under an id that was another's

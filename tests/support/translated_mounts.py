@@ -371,7 +371,7 @@ DIFFERENCES: dict[str, tuple[Difference, ...]] = {
     "lost targets": (
         Difference(
             (ACCEPTED, REFUSED),
-            " off'|alarm|Not enabled",
+            " off'|alarm|[Nn]ot enabled",
             "Azimuth|Elevation|BothAxes|CameraCableWrap",
             lambda both, command: both.has_lost_targets,
         ),
