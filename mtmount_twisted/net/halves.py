@@ -65,6 +65,11 @@ MOST_HEARD = 4096
 """Number of bytes from the far end of a client connection that are examined for an explanation."""
 
 RETRY_GROWTH = 1.5
+
+MOST_GROWTHS = 100
+"""Number of times that short connections in a row let the time between attempts grow. By then it has its
+longest value, and a greater power of `RETRY_GROWTH` would at last exceed a float."""
+
 RETRY_SPREAD = 0.2
 """Each time between attempts is shortened by up to this fraction at random, so that many clients of one lost
 server do not return at the same moment."""
@@ -151,9 +156,8 @@ class WriterFactory(ReconnectingClientFactory):
 
     def retry(self, connector: IConnector | None = None) -> None:
         if self.retries == 0:
-            self.delay = min(
-                self.retry_interval() * self.factor ** max(0, self._short_lived - PATIENCE), self.maxDelay
-            )
+            growths = min(max(0, self._short_lived - PATIENCE), MOST_GROWTHS)
+            self.delay = min(self.retry_interval() * self.factor**growths, self.maxDelay)
         super().retry(connector)  # type: ignore[no-untyped-call]
         if self.continueTrying:
             self.delay *= random.uniform(1 - RETRY_SPREAD, 1)

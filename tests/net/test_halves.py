@@ -180,6 +180,17 @@ class ClientHalfTests(HalfCase):
         self.assertAlmostEqual(self.intervals()[0], 0.1)
         self.assertGreater(self.intervals()[-1], MAX_RETRY_INTERVAL * (1 - RETRY_SPREAD) - 1e-6)
 
+    def test_a_server_that_refuses_for_hours(self) -> None:
+        """However many connections are lost at once, the next attempt comes in time."""
+        self.listen()
+        self.half.start(HOST, PORT)
+        for number in range(1, 2001):
+            self.run_attempts(number)
+            self.go()
+            self.drop()
+        self.run_attempts(2001)
+        self.assertLessEqual(self.intervals()[-1], MAX_RETRY_INTERVAL + 1e-6)
+
     def test_hurry(self) -> None:
         """Told to hurry while it waits to try again, it tries at once; else nothing changes."""
         self.half.hurry()
