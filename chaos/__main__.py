@@ -30,6 +30,9 @@ def options() -> argparse.Namespace:
         metavar="FILE",
         help="where to write the results; of some faults, into those that are there",
     )
+    parser.add_argument(
+        "--at-once", type=int, default=AT_ONCE, metavar="N", help="rows at the same time [%(default)s]"
+    )
     parser.add_argument("only", nargs="*", metavar="WORD", help="only faults with one of these words")
     return parser.parse_args()
 
@@ -41,10 +44,10 @@ def chosen(given: argparse.Namespace) -> dict[Row, int]:
     return {row: times[row] for row in wanted if times[row]}
 
 
-async def play_all(reactor: Any, wanted: dict[Row, int]) -> dict[Row, Outcome]:
+async def play_all(reactor: Any, wanted: dict[Row, int], at_once: int) -> dict[Row, Outcome]:
     """Play rows, some of them at the same time, and print each when it is over."""
     played: dict[Row, Outcome] = {}
-    places = defer.DeferredSemaphore(AT_ONCE)
+    places = defer.DeferredSemaphore(at_once)
 
     async def play_one(row: Row) -> None:
         played[row] = await play(reactor, row, wanted[row])
@@ -69,7 +72,7 @@ async def main(reactor: Any) -> None:
     logging.getLogger("chaos").propagate = False
     given, began = options(), monotonic()
     print(report.joined(report.HEADINGS), flush=True)
-    played = await play_all(reactor, chosen(given))
+    played = await play_all(reactor, chosen(given), given.at_once)
     results = [report.result(row, played[row]) for row in ROWS if row in played]
     figures, seconds = report.figures(list(played.values())), monotonic() - began
     print("\n" + "\n".join(f"{report.FIGURES[name]}: {value:,}" for name, value in figures.items()))

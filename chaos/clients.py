@@ -12,17 +12,19 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.communicator import Communicator
-from mtmount_twisted.commands import Command
-from mtmount_twisted.dialects.tma2020.codec import decode_reply
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
-from mtmount_twisted.enums import Source
+from mtmount_twisted.client.duplex import DuplexCommunicator
+from mtmount_twisted.dialects.dialect import TelemetryFormat, Topology
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import MTMountError
-from mtmount_twisted.testing import HOST, ChaosPair
+from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy
 
 from .ledger import Entry, Ledger
 from .waits import until
 
 LOG = logging.getLogger("chaos")
+
+TERMINATOR = b"\r\n"
+"""The end of a line in each protocol, and of one of telemetry."""
 
 
 class Observer(Protocol):
@@ -54,6 +56,30 @@ class Observer(Protocol):
         await until(reactor, lambda: not self.is_open, "its connection is closed")
 
 
+class Reader(Observer):
+    """A reader of telemetry.
+
+    :ivar last: the last line of each topic.
+    :ivar others: the lines that are no telemetry.
+    """
+
+    def __init__(self, telemetry: TelemetryFormat) -> None:
+        super().__init__()
+        self.last: dict[int, bytes] = {}
+        self.others: list[bytes] = []
+        self._telemetry = telemetry
+        self._unfinished = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        *lines, self._unfinished = (self._unfinished + data).split(TERMINATOR)
+        for line in lines:
+            try:
+                self.last[self._telemetry.read_header(line).topic_id] = line
+            except ValueError:
+                self.others.append(line)
+
+
 class Desk(Observer):
     """A commander with one connection to a port."""
 
@@ -66,20 +92,25 @@ class Desk(Observer):
         self._waiting: dict[int, Deferred[None]] = {}
         self._unfinished = b""
 
-    def line(self, kind: type[Command], **parameters: Any) -> tuple[Entry, bytes]:
+    def line(self, kind: type[Any], **parameters: Any) -> tuple[Entry, bytes]:
         """Enter a command in the ledger. Return its entry and its line, which the caller sends."""
         entry, command = self._ledger.enter(kind, source=self.source, **parameters)
         self._mine.append(entry)
         entry.orphan = not self.is_open
         return entry, command.encode()
 
-    def send(self, kind: type[Command], **parameters: Any) -> Entry:
+    def send(self, kind: type[Any], **parameters: Any) -> Entry:
         """Send a command."""
         entry, line = self.line(kind, **parameters)
         self.transport.write(line)
         return entry
 
-    def send_and_wait(self, kind: type[Command], **parameters: Any) -> Deferred[None]:
+    def beat(self) -> None:
+        """Send a heartbeat, which has no answer and is in no ledger."""
+        setting = self._ledger.setting
+        self.transport.write(setting.commands.Heartbeat(source=setting.source_type(self.source)).encode())
+
+    def send_and_wait(self, kind: type[Any], **parameters: Any) -> Deferred[None]:
         """Send a command; fires at once when its end comes, however it ends."""
         entry = self.send(kind, **parameters)
         waiting = self._waiting[entry.id] = Deferred()
@@ -89,7 +120,7 @@ class Desk(Observer):
         super().dataReceived(data)
         *lines, self._unfinished = (self._unfinished + data).split(TERMINATOR)
         for line in lines:
-            reply = decode_reply(line)
+            reply = self._ledger.setting.commanders.decode_reply(line)
             self._ledger.heard(reply)
             number = getattr(reply, "sequence_id", 0)
             if number in self._waiting and self._ledger.entries[number].ends:
@@ -105,30 +136,53 @@ class Desk(Observer):
 
 
 class Csc:
-    """A commander with a connection pair, as in the protocol, behind a proxy for each connection."""
+    """A commander with a pair, as its protocol has it, behind a proxy for each connection.
+
+    :ivar network: the proxies.
+    :ivar pair: its end of the pair.
+    """
+
+    network: ChaosPair | ChaosProxy
+    pair: Communicator
 
     def __init__(self, reactor: Any, ledger: Ledger, command_port: int) -> None:
-        self.network = ChaosPair(reactor, command_port)
         self._ledger = ledger
         self._mine: list[Entry] = []
-        self.pair = Communicator("csc", HOST, self.network.commands.port, HOST, 0, LOG, True, reactor=reactor)
+        dialect = ledger.setting.commanders
+        if dialect.topology is Topology.PAIR:
+            self.network = both = ChaosPair(reactor, command_port)
+            self.pair = Communicator("csc", HOST, both.commands.port, HOST, 0, LOG, True, reactor=reactor)
+        else:
+            self.network = one = ChaosProxy(reactor, command_port)
+            self.pair = DuplexCommunicator("csc", HOST, one.port, LOG, dialect=dialect, reactor=reactor)
         self.pair.connect_callback = self._changed
         Deferred.fromCoroutine(self.pair.each(self._heard, lambda error: None)).addErrback(self._closed)
 
     async def listen(self) -> None:
-        """Until the bridge can connect back."""
-        self.network.replies.target_port = await self.pair.wait_server_port()
+        """Until the bridge can connect back, if it does so."""
+        if isinstance(self.network, ChaosPair):
+            self.network.replies.target_port = await self.pair.wait_server_port()
+
+    @property
+    def commands(self) -> ChaosProxy:
+        """The proxy through which the commands go."""
+        return self.network.commands if isinstance(self.network, ChaosPair) else self.network
+
+    @property
+    def replies(self) -> ChaosProxy:
+        """The proxy through which the replies come; the same one if there is one connection."""
+        return self.network.replies if isinstance(self.network, ChaosPair) else self.network
 
     async def break_off(self, reactor: Any, which: Literal["commands", "replies"]) -> None:
         """Reset one of its connections, and wait until both were made anew."""
-        proxies = self.network.commands, self.network.replies
+        proxies = self.commands, self.replies
         before = [proxy.accepted for proxy in proxies]
 
         def is_back() -> bool:
             anew = all(proxy.accepted > count for proxy, count in zip(proxies, before, strict=True))
             return anew and self.pair.connected
 
-        self.network.drop(which)
+        getattr(self, which).reset()
         await until(reactor, is_back, "the pair is back")
 
     def _heard(self, reply: Any) -> None:
@@ -142,7 +196,7 @@ class Csc:
     def _closed(self, reason: Failure) -> None:
         reason.trap(MTMountError, OSError)
 
-    def send(self, kind: type[Command], **parameters: Any) -> Entry:
+    def send(self, kind: type[Any], **parameters: Any) -> Entry:
         """Send a command; one that can't go out is an orphan."""
         entry, command = self._ledger.enter(kind, source=Source.CSC, **parameters)
         self._mine.append(entry)

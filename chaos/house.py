@@ -9,53 +9,54 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mtmount_twisted.commands import AskForCommand, Enable
-from mtmount_twisted.enums import Commander
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.simulator.faults import Fault
-from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import ChaosPair, ChaosProxy
 from tests.support.ports import held_port, port_of
 
 from . import records
-from .clients import Csc, Desk, Observer, connect
+from .clients import Csc, Desk, Observer, Reader, connect
 from .ledger import Entry, Ledger
+from .mounts import TodaysMount, make_mount
 from .outcome import Outcome
 from .process import Daemon
+from .setting import Setting
 from .waits import pause, until
 from .web import Web
 
 CONFIG = """\
 [controller]
-host = "127.0.0.1"
-command_port = {controller}
-reply_port = {replies}
+{controller}
 
 [[pair]]
 name = "csc"
 command_port = {csc}
-reply_port = {csc_replies}
+{csc_replies}
 
 [[port]]
 name = "desk"
 endpoint = "tcp:{desk}:interface=127.0.0.1"
 role = "commander"
 source = "EUI"
+{dialect}
 
 [[port]]
 name = "lab"
 endpoint = "tcp:{lab}:interface=127.0.0.1"
 role = "commander"
 source = "CSC"
+{dialect}
 
 [[port]]
 name = "hall"
 endpoint = "tcp:{hall}:interface=127.0.0.1"
+{dialect}
 
 [command]
 ack_timeout = {ack_timeout}
@@ -71,6 +72,12 @@ max_connections = {max_connections}
 max_connections_per_address = {max_connections_per_address}
 max_streams_per_user = {max_streams_per_user}
 absent_after = {absent_after}
+"""
+
+TELEMETRY = """
+[[telemetry]]
+name = "telemetry"
+endpoint = "tcp:{telemetry}:interface=127.0.0.1"
 """
 
 USUAL = {
@@ -89,36 +96,41 @@ MEMORY_ROOM = 24 * 2**20
 LAG_LIMIT = 0.2
 """How late the daemon's event loop may be, in seconds."""
 
-SIMULATOR_LOG = logging.getLogger("chaos.simulator")
-
 
 class House:
     """Everything around one daemon; see `open`.
 
-    :ivar controller: the proxies between the daemon and the simulator.
+    :param speed: how much faster than the real mount the simulator moves.
+    :ivar mount: the simulated mount and the proxies between it and the daemon.
     :ivar csc: the commander with a pair.
     :ivar desk: the commander with a connection to a port, through `desk_proxy`.
     :ivar hall: the observer.
+    :ivar reader: a reader of telemetry, if the mount has telemetry.
     :ivar whole: False once the journal can't have everything.
     :ivar paused: True once the daemon was paused: then the delays of its event loop are not its own.
     """
 
     desk: Desk
     hall: Observer
+    reader: Reader
     csc: Csc
     daemon: Daemon
 
-    def __init__(self, reactor: Any, folder: Path, outcome: Outcome) -> None:
+    def __init__(
+        self, reactor: Any, folder: Path, outcome: Outcome, setting: Setting, speed: float = 1000.0
+    ) -> None:
         self.reactor = reactor
         self.folder = folder
         self.outcome = outcome
-        self.ledger = Ledger()
+        self.setting = setting
+        self.ledger = Ledger(setting)
         self.whole = True
         self.paused = False
         self._held: list[socket.socket] = []
-        names = ("replies", "csc", "desk", "lab", "hall", "web")
+        names = ("replies", "csc", "desk", "lab", "hall", "web", "telemetry")
         self.ports = dict(zip(names, self.more_ports(len(names)), strict=True))
-        self.controller = ChaosPair(reactor, 0, self.ports["replies"])
+        self.mount = make_mount(reactor, self.ledger, speed=speed)
+        self.mount.takes_replies(self.ports["replies"])
         self.desk_proxy = ChaosProxy(reactor, self.ports["desk"])
         self.web = Web(reactor, self.ports["web"])
         self.config = folder / "bridge.toml"
@@ -134,7 +146,7 @@ class House:
         numbers = {name: options.pop(name, usual) for name, usual in USUAL.items()}
         if rows:
             records.fill(self.journal, rows)
-        await self.start_simulator()
+        await self.mount.start()
         self.csc = Csc(self.reactor, self.ledger, self.ports["csc"])
         await self.csc.listen()
         self.config.write_text(self.configured(**numbers))
@@ -152,30 +164,27 @@ class House:
 
     def configured(self, **numbers: float) -> str:
         """The text of the configuration."""
-        proxies = {
-            "controller": self.controller.commands.port,
-            "csc_replies": self.csc.network.replies.port,
+        setting, given = self.setting, self.mount.settings(self.ports["replies"])
+        dialect = f'dialect = "{setting.commanders.name}"' if setting.is_translated else ""
+        proxied = isinstance(self.csc.network, ChaosPair)
+        parts = {
+            "controller": "\n".join(f"{key} = {json.dumps(value)}" for key, value in given.items()),
+            "csc_replies": f"reply_port = {self.csc.replies.port}\n{dialect}" if proxied else dialect,
+            "dialect": dialect,
         }
-        return CONFIG.format(**self.ports, **proxies, **(USUAL | numbers))
+        text = CONFIG if setting.mount.telemetry is None else CONFIG + TELEMETRY
+        return text.format(**(self.ports | parts | USUAL | numbers))
 
-    async def start_simulator(self) -> None:
-        """Start a mount that finishes at once each command that moves nothing."""
-        self.simulator = SimulatorService(
-            command_port=0,
-            reply_port=self.controller.replies.port,
-            speed=1000.0,
-            log=SIMULATOR_LOG,
-            reactor=self.reactor,
-        )
-        self.simulator.startService()
-        self.controller.commands.target_port = await self.simulator.wait_command_port()
-        receive = self.simulator.mount.receive
+    @property
+    def simulator(self) -> Any:
+        """The service of the simulated mount."""
+        return self.mount.simulator
 
-        def received(command: Any) -> None:
-            self.ledger.came(command)
-            receive(command)
-
-        self.simulator.mount.receive = received  # type: ignore[method-assign]
+    @property
+    def todays_mount(self) -> TodaysMount:
+        """The mount, which is one of tma2022."""
+        assert isinstance(self.mount, TodaysMount)
+        return self.mount
 
     async def start(self, **environment: str) -> None:
         """Start a daemon with this house's configuration and journal, and wait until it serves."""
@@ -185,6 +194,9 @@ class House:
     async def join(self) -> None:
         """Connect desk, observer and the pair, and take command for the desk."""
         await self.linked()
+        telemetry = self.setting.mount.telemetry
+        if telemetry is not None:
+            self.reader = await connect(self.reactor, self.ports["telemetry"], lambda: Reader(telemetry))
         self.desk = await self.visit()
         self.hall = await connect(self.reactor, self.ports["hall"], Observer)
         await until(self.reactor, lambda: self.csc.pair.connected, "the pair's commander is connected")
@@ -196,7 +208,7 @@ class House:
 
     async def take(self) -> None:
         """Take command for the desk."""
-        await self.ends([self.desk.send(AskForCommand, commander=Commander.EUI)])
+        await self.ends([self.desk.send(self.setting.ask, commander=Source.EUI)])
 
     async def linked(self, seconds: float = 10.0) -> float:
         """Wait until the controller is connected; how long that took, in seconds."""
@@ -218,7 +230,7 @@ class House:
     async def in_flight(self, number: int, **fault: Any) -> list[Entry]:
         """Commands that the mount got and will not answer, or not as `fault` says."""
         self.simulator.faults.add(Fault("missing", **fault))
-        entries = [self.desk.send(Enable) for _ in range(number)]
+        entries = [self.desk.send(self.setting.simple) for _ in range(number)]
         await self.arrive(entries)
         return entries
 
@@ -231,9 +243,27 @@ class House:
 
     async def answers(self) -> bool:
         """Whether a command of the desk is done."""
-        entry = self.desk.send(Enable)
+        entry = self.desk.send(self.setting.simple)
         await self.ends([entry])
         return entry.ends == ["done"]
+
+    async def goes_on(self, seconds: float) -> bool:
+        """Whether commands are done, one after another, for so long."""
+        until_then = self.reactor.seconds() + seconds
+        all_done = True
+        while self.reactor.seconds() < until_then:
+            all_done = all_done and await self.answers()
+            await pause(self.reactor, 0.05)
+        return all_done
+
+    async def holder(self) -> str | None:
+        """The name of the client that has command, if one has it."""
+        name: str | None = (await self.web.state())["lease"]["holder"]
+        return name
+
+    async def epoch(self) -> int:
+        """The number of the connection to the mount."""
+        return int((await self.web.state())["controller"]["epoch"])
 
     # The end of a fault
 
@@ -274,12 +304,11 @@ class House:
     async def _clear(self) -> None:
         if self.daemon.exit is None:
             self.daemon.signal("KILL")
-        for observer in (getattr(self, name, None) for name in ("desk", "hall")):
+        for observer in (getattr(self, name, None) for name in ("desk", "hall", "reader")):
             if observer is not None and observer.is_open:
                 observer.transport.abortConnection()
         await self.csc.close()
-        await self.simulator.stopService()
-        await self.controller.stop()
+        await self.mount.stop()
         await self.desk_proxy.stop()
         for held in self._held:
             held.close()

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from mtmount_twisted.commands import AckOnlyCommandCodes, BothAxesStop, Command
-from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply, Reply
+from mtmount_twisted.dialects.dialect import Meaning
 
-EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
+from .setting import TMA2020, Setting, number_of
 
 
 @dataclass(eq=False, slots=True)
@@ -27,12 +24,14 @@ class Entry:
     :ivar ends: how it ended, for its commander: ``done``, ``ack`` or a NoAck's explanation. One, if all
         is well.
     :ivar orphan: True if its commander's connection was lost before that.
+    :ivar came: how often the mount got it, by the code of the mount's command.
     """
 
     id: int
     code: int
     ends: list[str] = field(default_factory=list)
     orphan: bool = False
+    came: Counter[int] = field(default_factory=Counter)
 
     def ended(self, *beginnings: str) -> bool:
         """Whether it ended once, in one of these ways."""
@@ -42,42 +41,53 @@ class Entry:
 class Ledger:
     """All commands of one house.
 
-    :ivar arrived: how often the mount got each of them.
-    :ivar stops: how often the bridge itself told the mount to stop both axes.
+    :ivar arrived: how often the mount got each of them; of one that became several, the part that it got
+        most often.
+    :ivar own: how often the mount got each command of the bridge itself, by its class.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, setting: Setting = TMA2020) -> None:
         self.entries: dict[int, Entry] = {}
         self.arrived: Counter[int] = Counter()
-        self.stops = 0
+        self.own: Counter[str] = Counter()
+        self.setting = setting
         self._numbers = count(1)
 
-    def enter(self, kind: type[Command], **parameters: Any) -> tuple[Entry, Command]:
+    def enter(self, kind: type[Any], **parameters: Any) -> tuple[Entry, Any]:
         """A new command, and its entry."""
         number = next(self._numbers)
-        command = kind(sequence_id=number, timestamp=EPOCH + number * MILLISECOND, **parameters)
+        command = self.setting.stamped(kind, number, **parameters)
         entry = self.entries[number] = Entry(number, int(command.command_code))
         return entry, command
 
-    def heard(self, reply: Reply) -> None:
+    def heard(self, reply: Any) -> None:
         """Note a reply to a commander."""
-        entry = self.entries.get(getattr(reply, "sequence_id", 0))
-        if entry is None:
+        dialect = self.setting.commanders
+        outcome = dialect.outcome_of(reply)
+        entry = None if outcome is None else self.entries.get(outcome.sequence_id)
+        if outcome is None or entry is None:
             return
-        if isinstance(reply, NoAckReply):
-            entry.ends.append(reply.explanation)
-        elif isinstance(reply, DoneReply):
+        if outcome.meaning is Meaning.SUCCEEDED:
             entry.ends.append("done")
-        elif isinstance(reply, AckReply) and entry.code in AckOnlyCommandCodes:
+        elif outcome.meaning is not Meaning.ACKNOWLEDGED:
+            entry.ends.append(outcome.explanation)
+        elif dialect.kind_of(entry.code).ack_only:
             entry.ends.append("ack")
 
-    def came(self, command: Command) -> None:
+    def came(self, command: Any) -> None:
         """The mount got this."""
-        number = round((command.timestamp - EPOCH) / MILLISECOND)
+        number = number_of(command)
         if number in self.entries:
-            self.arrived[number] += 1
-        elif isinstance(command, BothAxesStop):
-            self.stops += 1
+            came = self.entries[number].came
+            came[int(command.command_code)] += 1
+            self.arrived[number] = max(came.values())
+        else:
+            self.own[type(command).__name__] += 1
+
+    @property
+    def stops(self) -> int:
+        """How often the bridge itself told the mount to stop both axes."""
+        return self.own["BothAxesStop"]
 
     def has_ended(self, entries: Iterable[Entry] | None = None) -> bool:
         """Whether all of these, or all, ended or were given up with their commander."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-from mtmount_twisted.commands import AskForCommand, BothAxesStop, Enable
-from mtmount_twisted.enums import Commander
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.testing import HOST
 
@@ -36,17 +35,11 @@ MOST_SAID = 400 * LONG
 """How much it may say in all until that one is cut off."""
 
 
-async def _holder(house: House) -> str | None:
-    lease = (await house.web.state())["lease"]
-    name: str | None = lease["holder"]
-    return name
-
-
 async def _lose(house: House, lose: Callable[[], object], noticed: float) -> None:
     """Lose the desk, which has command, while its commands are in flight."""
     outcome, stops = house.outcome, house.ledger.stops
     house.simulator.faults.add(Fault("late", seconds=LATE))
-    entries = [house.desk.send(Enable) for _ in range(10)]
+    entries = [house.desk.send(house.setting.simple) for _ in range(10)]
     await house.arrive(entries)
     house.simulator.faults.clear()
     await pause(house.reactor, SETTLED)
@@ -57,7 +50,7 @@ async def _lose(house: House, lose: Callable[[], object], noticed: float) -> Non
     )
     outcome.see("stopped after the grace", took + LATE >= GRACE and took < noticed + GRACE + 1.0)
     await pause(house.reactor, 0.1)
-    outcome.see("command released", await _holder(house) is None)
+    outcome.see("command released", await house.holder() is None)
     if house.desk.is_open:
         house.desk.transport.abortConnection()
         house.desk_proxy.reset()
@@ -85,14 +78,14 @@ async def comes_back(stage: Stage, times: int) -> None:
     """The pair's network breaks, and is there again within the grace."""
     house = await stage.house(lease_grace=5.0)
     outcome, csc = house.outcome, house.csc
-    await house.ends([csc.send(AskForCommand, commander=Commander.CSC)])
+    await house.ends([csc.send(house.setting.ask, commander=Source.CSC)])
     for number in range(times):
         outcome.inject()
         await csc.break_off(house.reactor, "commands" if number % 2 else "replies")
         await house.linked()
-        entry = csc.send(Enable)
+        entry = csc.send(house.setting.simple)
         await house.ends([entry])
-        outcome.see("keeps command", await _holder(house) == "csc" and entry.ended("done"))
+        outcome.see("keeps command", await house.holder() == "csc" and entry.ended("done"))
         outcome.see("nothing stopped", house.ledger.stops == 0)
         outcome.figures["reconnections"] += 1
     await house.take()
@@ -107,7 +100,7 @@ async def half_closes(stage: Stage, times: int) -> None:
         outcome.inject()
         house.simulator.faults.add(Fault("late", seconds=LATE))
         visitor = await house.visit()
-        entries = [visitor.send(BothAxesStop) for _ in range(10)]
+        entries = [visitor.send(house.setting.stop) for _ in range(10)]
         visitor.transport.loseWriteConnection()
         await house.ends(entries)
         outcome.see("replies delivered", not any(entry.orphan for entry in entries))
@@ -149,7 +142,7 @@ async def _say_much(house: House, before: int) -> tuple[int, bool, bool]:
     said, served = 0, True
     house.simulator.faults.add(Fault("long", reply="ack", size=LONG))
     while await house.web.figure("clients_cut_off_total") <= before and said < MOST_SAID:
-        entries = [house.desk.send(Enable) for _ in range(BURST)]
+        entries = [house.desk.send(house.setting.simple) for _ in range(BURST)]
         await house.ends(entries)
         served = served and all(entry.ended("done") for entry in entries)
         said += BURST * LONG

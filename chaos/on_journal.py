@@ -10,7 +10,6 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from mtmount_twisted.commands import Enable
 from mtmount_twisted.journal.limited import LONGEST, PORT_ROWS
 from mtmount_twisted.simulator.faults import Fault
 
@@ -25,16 +24,6 @@ LONG = 60_000
 """How long the events are that fill the journal's memory, in bytes."""
 
 WRITTEN_AGAIN = "is written again after"
-
-
-async def _commands(house: House, seconds: float) -> bool:
-    """Whether commands are done, one after another, for so long."""
-    until_then = house.reactor.seconds() + seconds
-    goes_on = True
-    while house.reactor.seconds() < until_then:
-        goes_on = goes_on and await house.answers()
-        await pause(house.reactor, 0.05)
-    return goes_on
 
 
 async def _kept(house: House) -> None:
@@ -61,7 +50,7 @@ async def locked(stage: Stage, times: int, seconds: float = 30.0) -> None:
         with closing(sqlite3.connect(house.journal, timeout=5, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             house.outcome.inject()
-            house.outcome.see("commanding goes on", await _commands(house, seconds))
+            house.outcome.see("commanding goes on", await house.goes_on(seconds))
             db.execute("ROLLBACK")
         await _works_again(house, number + 1)
 
@@ -84,7 +73,7 @@ async def full(stage: Stage, times: int) -> None:
     for number in range(times):
         house.outcome.inject()
         _limit(house, Path(f"{house.journal}-wal").stat().st_size + chance.randrange(4096))
-        house.outcome.see("commanding goes on", await _commands(house, 2.0))
+        house.outcome.see("commanding goes on", await house.goes_on(2.0))
         await house.daemon.said(r"can't be written", 10.0, number + 1)
         _limit(house, -1)
         await _works_again(house, number + 1)
@@ -100,7 +89,7 @@ async def full_for_long(stage: Stage, times: int) -> None:
         house.simulator.faults.add(Fault("long", reply="ack", size=LONG))
         entries: list[Entry] = []
         while not await house.web.figure("journal_lost_rows_total") or len(entries) < 50:
-            entries += [house.desk.send(Enable) for _ in range(50)]
+            entries += [house.desk.send(house.setting.simple) for _ in range(50)]
             await house.ends(entries)
             if len(entries) > 2000:
                 break
@@ -123,7 +112,7 @@ async def observer_floods(stage: Stage, times: int) -> None:
         outcome.inject()
         before = await house.web.figure("journal_omitted_rows_total")
         flooder = Flooder(house, "middling_lines")
-        outcome.see("commanding goes on", await _commands(house, 1.5))
+        outcome.see("commanding goes on", await house.goes_on(1.5))
         while await house.web.figure("journal_omitted_rows_total") <= before + 1000:  # on a busy machine
             await pause(house.reactor, 0.1)
         status, _ = await house.web.get("/readyz")
@@ -152,7 +141,7 @@ async def corrupt(stage: Stage, times: int) -> None:
             file.write(b"\xa5" * (house.journal.stat().st_size - 100))
         await house.start()
         await house.join()
-        house.outcome.see("commanding goes on", await _commands(house, 1.0))
+        house.outcome.see("commanding goes on", await house.goes_on(1.0))
         await house.daemon.said("is corrupt .*: set aside as", 20.0)
         await _kept(house)
         aside = list(house.journal.parent.glob("journal.corrupt-*.sqlite"))
@@ -167,11 +156,11 @@ async def killed(stage: Stage, times: int) -> None:
     house.whole = False
     chance, outcome = random.Random(6), house.outcome
     for _ in range(times):
-        sent = [house.desk.send(Enable) for _ in range(90)]
+        sent = [house.desk.send(house.setting.simple) for _ in range(90)]
         until_then = house.reactor.seconds() + 0.1 + chance.random() * 0.3
         while house.reactor.seconds() < until_then:
             await house.ends(sent)
-            sent = [house.desk.send(Enable) for _ in range(90)]
+            sent = [house.desk.send(house.setting.simple) for _ in range(90)]
         before = records.rows(house.journal)
         outcome.inject()
         await house.daemon.end("KILL")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mtmount_twisted.commands import BothAxesStop
-from mtmount_twisted.dialects.tma2020.framing import TERMINATOR
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
+from .clients import TERMINATOR
 from .house import House
 from .stage import Stage
 
@@ -35,7 +34,7 @@ async def bad(stage: Stage, times: int, kind: str) -> None:
     house = await stage.house()
     for _ in range(times):
         visitor = await house.visit()
-        entry, line = visitor.line(BothAxesStop)
+        entry, line = visitor.line(house.setting.stop)
         before = house.daemon.says(WARNING)
         house.outcome.inject()
         visitor.transport.write(KINDS[kind](line))
@@ -48,7 +47,7 @@ async def part(stage: Stage, times: int) -> None:
     house = await stage.house()
     for number in range(times):
         visitor = await house.visit()
-        entry, line = visitor.line(BothAxesStop)
+        entry, line = visitor.line(house.setting.stop)
         before = house.daemon.says(WARNING)
         house.outcome.inject()
         visitor.transport.write(line[: 1 + number % (len(line) - 2)])

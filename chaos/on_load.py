@@ -7,6 +7,8 @@ import random
 from twisted.internet.defer import Deferred, gatherResults
 
 from mtmount_twisted.commands import BothAxesStop, Enable
+from mtmount_twisted.dialects.sources import Source
+from mtmount_twisted.simulator.faults import Fault
 
 from .clients import Desk, Observer, connect
 from .house import House
@@ -17,6 +19,9 @@ from .web import Stream
 
 BURST = 10_000
 CROWD = 250
+LATE = 0.5
+"""How late the mount grants command, in seconds."""
+
 AT_ONCE = 25
 """How many reconnect at the same time."""
 
@@ -36,6 +41,28 @@ async def burst(stage: Stage, times: int) -> None:
         done = sum(entry.ended("done") for entry in entries)
         outcome.see("100 or more done", done >= 100)
         outcome.see("excess is busy", all(entry.ended("done", "busy") for entry in entries))
+        await house.calm()
+
+
+async def overtaking(stage: Stage, times: int) -> None:
+    """A commander asks for command, sends moves and a stop, and the mount is late to grant it."""
+    house = await stage.house()
+    outcome, setting, csc = house.outcome, house.setting, house.csc
+    for _ in range(times):
+        await house.ends([house.desk.send(setting.ask, commander=0)])
+        await until(house.reactor, lambda: house.ledger.has_ended(), "command is given back")
+        house.simulator.faults.add(Fault("late", seconds=LATE, count=1))
+        outcome.inject()
+        ask = csc.send(setting.ask, commander=Source.CSC)
+        moves = [csc.send(setting.move, position=1.0) for _ in range(10)]
+        stop = csc.send(setting.stop)
+        await house.ends([*moves, stop])
+        outcome.see("the moves are overtaken", all(move.ended("not sent: overtaken") for move in moves))
+        outcome.see("the stop is done", stop.ended("done"))
+        await house.ends([ask])
+        outcome.see("command is granted", ask.ended("done"))
+        await house.take()
+        outcome.see("no move was sent", not any(house.ledger.arrived[move.id] for move in moves))
         await house.calm()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from mtmount_twisted.commands import Enable, SafetyReset
+from mtmount_twisted.commands import SafetyReset
 from mtmount_twisted.simulator.faults import Fault
 
 from . import records
@@ -34,7 +34,7 @@ async def clock_steps(stage: Stage, times: int) -> None:
     for number in range(times):
         never = await house.in_flight(1, count=1)
         house.simulator.faults.add(Fault("late", seconds=0.5, count=1))
-        late = [house.desk.send(Enable)]
+        late = [house.desk.send(house.setting.simple)]
         await house.arrive(late)
         outcome.inject()
         house.daemon.signal("URG" if number % 2 else "WINCH")
@@ -57,7 +57,7 @@ async def paused(stage: Stage, times: int) -> None:
     for _ in range(times):
         never = await house.in_flight(1, count=1)
         house.simulator.faults.add(Fault("late", seconds=0.7, count=20))
-        late = [house.desk.send(Enable) for _ in range(20)]
+        late = [house.desk.send(house.setting.simple) for _ in range(20)]
         await house.arrive(late)
         outcome.inject()
         house.daemon.signal("STOP")
@@ -75,7 +75,7 @@ async def _in_flight(house: House) -> tuple[list[Entry], list[Entry]]:
     """Commands that will be done in a second, and commands that never will be."""
     never = await house.in_flight(10, count=10)
     house.simulator.faults.add(Fault("late", seconds=1.0))
-    late = [house.desk.send(Enable) for _ in range(10)]
+    late = [house.desk.send(house.setting.simple) for _ in range(10)]
     await house.arrive(late)
     house.simulator.faults.clear()
     return late, never

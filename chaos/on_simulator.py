@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mtmount_twisted.commands import AzimuthAxisMove, AzimuthAxisPower, AzimuthAxisResetAlarm, Enable
+from mtmount_twisted.commands import AzimuthAxisMove, AzimuthAxisPower, AzimuthAxisResetAlarm
 from mtmount_twisted.simulator.faults import Fault
 
 from .house import House
@@ -62,7 +62,7 @@ async def says(stage: Stage, times: int, case: Case) -> None:
         outcome.inject()
         for fault in case.faults:
             house.simulator.faults.add(fault)
-        entries = [house.desk.send(Enable) for _ in range(COMMANDS)]
+        entries = [house.desk.send(house.setting.simple) for _ in range(COMMANDS)]
         await house.ends(entries)
         house.simulator.faults.clear()
         ended = [entry.ended(case.ends) for entry in entries]
@@ -107,7 +107,7 @@ async def flood(stage: Stage, times: int) -> None:
         outcome.inject()
         heard = house.hall.lines
         house.simulator.faults.add(Fault("flood", rate=10_000.0, seconds=1.0, count=1))
-        entries = [house.desk.send(Enable) for _ in range(COMMANDS)]
+        entries = [house.desk.send(house.setting.simple) for _ in range(COMMANDS)]
         await house.ends(entries)
         outcome.see("done, once", all(entry.ended("done") for entry in entries))
         await rises(house.reactor, lambda: house.hall.lines, heard + 10_000, "observers receive all")
@@ -122,7 +122,7 @@ async def silence(stage: Stage, times: int) -> None:
     for _ in range(times):
         outcome.inject()
         house.simulator.faults.add(Fault("silence"))
-        entries = [house.desk.send(Enable) for _ in range(COMMANDS)]
+        entries = [house.desk.send(house.setting.simple) for _ in range(COMMANDS)]
         await house.ends(entries)
         outcome.see("timed out", all(entry.ended("timed out") for entry in entries))
         house.simulator.faults.clear()
@@ -138,7 +138,7 @@ async def refusal(stage: Stage, times: int) -> None:
         outcome.inject()
         house.simulator.faults.add(Fault("refusal"))
         await house.daemon.said("lost the controller", times=number + 1)
-        entries = [house.desk.send(Enable) for _ in range(COMMANDS)]
+        entries = [house.desk.send(house.setting.simple) for _ in range(COMMANDS)]
         await house.ends(entries)
         outcome.see("not sent", all(entry.ended("not sent") for entry in entries))
         house.simulator.faults.clear()

@@ -13,7 +13,9 @@ from .stage import Stage
 
 async def tracking(stage: Stage, times: int) -> None:
     """So many hours of tracking, with faults at random."""
-    words = ["-m", "chaos.soak", "--hours", str(times)]
+    setting = stage.setting
+    words = ["-m", "chaos.soak", "--hours", str(times), "--dialect", setting.mount.name]
+    words += ["--commanders", setting.commanders.name]
     out, err, status = await getProcessOutputAndValue(sys.executable, words, None, str(ROOT), stage.reactor)
     if not out:
         raise RuntimeError(err.decode(errors="replace"))

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .setting import TMA2020, Setting
+
 
 class Impossible(Exception):
     """A fault can't be injected on this machine."""
@@ -53,6 +55,7 @@ class Row:
     :ivar short: how many times in the short one; 0 to leave it out.
     :ivar expected: the effects of each injection.
     :ivar alone: True if it needs the machine for itself; others wait most of the time.
+    :ivar setting: the protocols of the mount and of the commanders.
     """
 
     fault: str
@@ -61,6 +64,7 @@ class Row:
     short: int
     expected: tuple[str, ...]
     alone: bool = False
+    setting: Setting = TMA2020
 
     def is_met(self, outcome: Outcome) -> bool | None:
         """Whether all was as expected; None if there was nothing to see."""

@@ -8,19 +8,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time, time_ns
 
-from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.journal.file import Store
 from mtmount_twisted.journal.schema import COLUMNS, is_end_sql
 
 from .ledger import Ledger
+from .setting import TMA2020, TMA2022
 
 _OURS = "(peer = 'csc' OR peer GLOB 'desk/*')"
 """The commanders of the ledger. Strangers and the page have ids of their own."""
 
-_IS_END = is_end_sql([DIALECT])
+_IS_END = is_end_sql([TMA2020.mount, TMA2022.mount])
 
-_ENDS = f"""SELECT sequence_id, run, key, sum({_IS_END}), sum(step = 'sent') FROM step e
-    WHERE {_OURS} GROUP BY sequence_id, run, key"""
+_ENDS = f"""SELECT sequence_id, run, key, code, sum({_IS_END}) FROM step e
+    WHERE {_OURS} GROUP BY sequence_id, run, key, code"""
 
 
 @contextmanager
@@ -89,25 +89,28 @@ def lost(path: Path, ledger: Ledger, is_whole: bool) -> list[str]:
     """Describe each command that does not have exactly one end in the journal.
 
     A command that a killed daemon left open has an end if a later run reports it (the view ``unknown``). A
-    command that the bridge never read is in no journal, and must not have arrived at the mount.
+    command that the bridge never read is in no journal, and must not have arrived at the mount. The journal
+    has one end for each of the commands that one became, which have different codes.
 
     :param is_whole: False if the file may lack rows, such as the last of a run. Then only two ends
         of one command count.
     """
     with opened(path) as db:
         found: dict[int, list[int]] = {}
-        for sequence_id, _, _, ends, _ in db.execute(_ENDS):
+        codes: dict[int, set[int]] = {}
+        for sequence_id, _, _, code, ends in db.execute(_ENDS):
             found.setdefault(sequence_id, []).append(ends)
+            codes.setdefault(sequence_id, set()).add(code)
         unknown = {row[0] for row in db.execute("SELECT sequence_id FROM unknown")}
     wrong = []
     for entry in ledger.entries.values():
         ends = found.get(entry.id)
         if not is_whole:
-            if sum(ends or ()) > 1:
+            if ends is not None and sum(ends) > len(codes[entry.id]):
                 wrong.append(f"command {entry.id} has the ends {ends} in the journal")
         elif ends is None:
             if ledger.arrived[entry.id] or (entry.ends and not entry.orphan):
                 wrong.append(f"command {entry.id} is not in the journal")
-        elif sum(ends) + (entry.id in unknown) != 1 or len(ends) > 1:
+        elif sum(ends) + (entry.id in unknown) != len(ends) or len(ends) > len(codes[entry.id]):
             wrong.append(f"command {entry.id} has the ends {ends} in the journal")
     return wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from . import (
@@ -15,8 +16,14 @@ from . import (
     on_simulator,
     on_soak,
     on_start,
+    on_telemetry,
+    on_today,
+    on_translated,
 )
 from .outcome import Row
+from .setting import TMA2022, TRANSLATED
+
+SOAKED = ("tables empty at the end", "nothing left over")
 
 UNKNOWN = ("outcome unknown", "dropped in 5 s", "up again by itself")
 
@@ -41,7 +48,7 @@ FLOODS = (
 )
 """The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 
-ROWS: tuple[Row, ...] = (
+_ROWS_2020: tuple[Row, ...] = (
     Row("controller resets, 20 commands in flight", on_controller.resets, 100, 3, UNKNOWN),
     Row("controller closes, 20 commands in flight", on_controller.closes, 100, 3, UNKNOWN),
     Row("controller's cable is cut", on_controller.cut_cable, 8, 1, UNKNOWN),
@@ -264,13 +271,159 @@ ROWS: tuple[Row, ...] = (
         on_soak.tracking,
         72,
         0,
-        ("tables empty at the end", "nothing left over"),
+        SOAKED,
     ),
     Row(
         "anything at random, in 12 simulated hours of tracking",
         on_soak.tracking,
         0,
         12,
-        ("tables empty at the end", "nothing left over"),
+        SOAKED,
     ),
 )
+
+LOST = ("commands go on", "readers stay, and receive again")
+
+NEXT = "next one commands"
+
+MID_MOVE = ("outcome unknown", "up again by itself", "stopped, once")
+
+PAUSED = ("done, not timed out", "the others timed out", "all stay connected", NEXT)
+
+_ROWS_2022 = (
+    Row("telemetry: silent", on_telemetry.silent, 10, 1, LOST),
+    Row("telemetry: connection refused for some seconds", on_telemetry.refused, 10, 1, LOST),
+    Row("telemetry: cable is cut", on_telemetry.cut_cable, 5, 1, LOST),
+    *(
+        Row(
+            f"telemetry: {kind}",
+            partial(on_telemetry.bad, kind=kind),
+            50,
+            2,
+            ("readers get none of it", "commands go on", "one warning"),
+        )
+        for kind in on_telemetry.KINDS
+    ),
+    Row(
+        "telemetry: a reader stops reading",
+        on_telemetry.deaf,
+        5,
+        1,
+        ("others received all", "commands go on", "misses lines, then gets the latest"),
+    ),
+    Row(
+        "link for commands resets, telemetry lives",
+        on_telemetry.link_lost,
+        50,
+        1,
+        (*UNKNOWN, "telemetry goes on"),
+    ),
+    Row("link resets in mid-move", on_controller.mid_move, 20, 1, MID_MOVE),
+    Row(
+        "holder's heartbeats end in mid-move",
+        on_today.holder_hangs,
+        5,
+        1,
+        ("stopped after 5 s", "the move has one end", NEXT),
+    ),
+    Row(
+        "bridge's heartbeats are lost on the way",
+        on_today.bridge_unheard,
+        5,
+        1,
+        ("done before", "refused, not sent", NEXT),
+    ),
+    Row(
+        "HHD takes command in mid-move",
+        on_today.taken,
+        10,
+        1,
+        ("refused, not sent", "no stop, no ask, no heartbeat", "the move has the mount's end", NEXT),
+    ),
+    Row(
+        "mount restarts, 20 commands in flight",
+        on_today.restarts,
+        30,
+        1,
+        ("outcome unknown", "up again by itself", "telemetry again"),
+    ),
+    *(
+        Row(
+            f"mount: {name}",
+            partial(on_simulator.says, case=case),
+            5,
+            0,
+            (on_simulator.word(case), "goes on"),
+        )
+        for name, case in on_simulator.CASES.items()
+    ),
+    Row("replies that are not JSON", on_today.not_json, 30, 1, ("done, once", "goes on")),
+    Row(
+        "SIGSTOP for 3 s, 20 commands in flight",
+        partial(on_today.paused, seconds=3.0),
+        5,
+        1,
+        (*PAUSED, "keeps command"),
+    ),
+    Row(
+        "SIGSTOP for 12 s, 20 commands in flight",
+        partial(on_today.paused, seconds=12.0),
+        3,
+        1,
+        (*PAUSED, "refused, not sent"),
+    ),
+    Row("anything at random, in 12 simulated hours of tracking", on_soak.tracking, 12, 0, SOAKED),
+)
+"""Before today's mount, with commanders of today."""
+
+_ROWS_TRANSLATED = (
+    Row("link resets in mid-move", on_controller.mid_move, 20, 1, MID_MOVE),
+    Row(
+        "commander dies, its commands in flight",
+        on_commander.dies,
+        30,
+        1,
+        ("stopped after the grace", "command released", NEXT),
+    ),
+    Row("garbage on a wire port", partial(on_lines.bad, kind="garbage"), 50, 1, THAT_ONE),
+    Row(
+        "stop overtakes moves that wait",
+        on_load.overtaking,
+        30,
+        1,
+        ("the moves are overtaken", "the stop is done", "command is granted", "no move was sent"),
+    ),
+    Row(
+        "link resets in the midst of a command that becomes two",
+        on_translated.halves,
+        10,
+        1,
+        ("outcome unknown", "goes on", "no half is sent behind it"),
+    ),
+    Row(
+        "kill -9, 20 commands in flight",
+        on_journal.left_in_flight,
+        20,
+        1,
+        ("journal has 20 unknown", "log warns of them", "not sent again"),
+    ),
+    Row(
+        "SIGTERM, 20 commands in flight",
+        on_process.told_to_end,
+        10,
+        1,
+        ("drained", "rest unknown", "ends in 6 s"),
+    ),
+    Row("anything at random, in 12 simulated hours of tracking", on_soak.tracking, 12, 0, SOAKED),
+)
+"""Before today's mount, with commanders of 2020."""
+
+ROWS = (
+    *_ROWS_2020,
+    *(replace(row, fault=f"tma2022: {row.fault}", setting=TMA2022) for row in _ROWS_2022),
+    *(
+        replace(row, fault=f"tma2020 before tma2022: {row.fault}", setting=TRANSLATED)
+        for row in _ROWS_TRANSLATED
+    ),
+)
+"""Every row."""

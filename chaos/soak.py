@@ -19,40 +19,28 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory
 
+from mtmount_twisted import commands as tma2020
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.commands import (
-    AskForCommand,
-    AzimuthAxisEnableTracking,
-    AzimuthAxisMove,
-    AzimuthAxisPower,
-    AzimuthAxisResetAlarm,
-    BothAxesStop,
-    BothAxesTrack,
-    Command,
-    ElevationAxisEnableTracking,
-    ElevationAxisMove,
-    ElevationAxisPower,
-    ElevationAxisResetAlarm,
-)
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
-from mtmount_twisted.dialects.dialect import dialect_named
-from mtmount_twisted.dialects.tma2020.dialect import DIALECT
-from mtmount_twisted.enums import Commander
+from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects.tma2022.enums import Source as Source2022
 from mtmount_twisted.journal.schema import is_end
 from mtmount_twisted.records import CommandRecord
 from mtmount_twisted.simulator.faults import Fault
-from mtmount_twisted.simulator.service import SimulatorService
 from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy, MemoryReactor
 
 from .clients import Csc, Desk, Observer
 from .ledger import Ledger
+from .mounts import TodaysMount, make_mount
+from .setting import TMA2020, TMA2022, TRANSLATED, Setting
 
 LOG = logging.getLogger("chaos.soak")
 HOUR = 3600.0
@@ -65,8 +53,63 @@ CALM = 120.0
 MORE_OBJECTS = 500
 """How many objects more there may be after three days: caches fill up."""
 
-SET_UP = (AzimuthAxisResetAlarm, ElevationAxisResetAlarm)
-POWER_UP = (AzimuthAxisPower, ElevationAxisPower, AzimuthAxisEnableTracking, ElevationAxisEnableTracking)
+HHD_ID = 2_000_000_000
+"""The sequence id of a command of the HHD."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """The commands of a soak.
+
+    :ivar set_up: the commands that make the axes ready to track, after any fault.
+    :ivar track: the class of the tracking command.
+    :ivar moves: the classes of commands that move one axis.
+    :ivar interval: the time between two tracking commands, in seconds.
+    """
+
+    set_up: tuple[tuple[Any, dict[str, Any]], ...]
+    track: Any
+    moves: tuple[Any, Any]
+    interval: float
+
+
+_ON = {"on": True}
+
+_SCRIPT_2020 = Script(
+    set_up=(
+        (tma2020.AzimuthAxisResetAlarm, {}),
+        (tma2020.ElevationAxisResetAlarm, {}),
+        (tma2020.AzimuthAxisPower, _ON),
+        (tma2020.ElevationAxisPower, _ON),
+        (tma2020.AzimuthAxisEnableTracking, _ON),
+        (tma2020.ElevationAxisEnableTracking, _ON),
+    ),
+    track=tma2020.BothAxesTrack,
+    moves=(tma2020.AzimuthAxisMove, tma2020.ElevationAxisMove),
+    interval=20.0,
+)
+
+_TODAY = 4.0
+"""The time between two tracking commands for a tma2022 mount, which stops after 5 s without, in seconds."""
+
+SCRIPTS = {
+    TMA2020: _SCRIPT_2020,
+    TMA2022: Script(
+        set_up=(
+            (tma2022.commands.BothAxesResetAlarm, {}),
+            (tma2022.commands.BothAxesPower, _ON),
+            (tma2022.commands.BothAxesEnableTracking, {}),
+        ),
+        track=tma2022.commands.BothAxesTrackTarget,
+        moves=(tma2022.commands.AzimuthMove, tma2022.commands.ElevationMove),
+        interval=_TODAY,
+    ),
+    TRANSLATED: replace(_SCRIPT_2020, interval=_TODAY),
+}
+"""The commands, by the protocols."""
+
+SETTINGS = {(setting.mount.name, setting.commanders.name): setting for setting in SCRIPTS}
+"""The protocols, by the names of the mount's and of the commanders'."""
 
 
 class Tally:
@@ -76,7 +119,8 @@ class Tally:
     :ivar wrong: number of commands without a beginning, or with two ends.
     """
 
-    def __init__(self, bus: EventBus) -> None:
+    def __init__(self, bus: EventBus, setting: Setting) -> None:
+        self._dialect = setting.mount
         self.open: set[int] = set()
         self.wrong = 0
         self.ends: Counter[str] = Counter()
@@ -84,7 +128,7 @@ class Tally:
 
     def _step(self, record: CommandRecord, number: int) -> None:
         key, step = record.key, record.step
-        ends = is_end(step, record.code, DIALECT)
+        ends = is_end(step, record.code, self._dialect)
         if ends:
             self.ends[step] += 1
         if key and step == "received":
@@ -121,16 +165,24 @@ class Soak:
     :param interval: how often a tracking command is sent, in seconds.
     :param seed: of the faults.
     :param every: how long it is from one fault to the next, about, in seconds.
+    :param setting: the protocols.
+    :ivar mount: the simulated mount, and the proxies between it and the bridge.
+    :ivar faults: the faults, by name.
     """
 
-    def __init__(self, interval: float, seed: int = 6, every: float = 600.0) -> None:
+    def __init__(
+        self, interval: float, seed: int = 6, every: float = 600.0, setting: Setting = TMA2020
+    ) -> None:
+        self.setting = setting
+        self.script = SCRIPTS[setting]
+        self.faults = FAULTS if setting.mount.telemetry is None else FAULTS | FAULTS_2022
         self.interval = interval
         self.every = every
         self.chance = random.Random(seed)
         self.reactor = MemoryReactor()
-        self.ledger = Ledger()
+        self.ledger = Ledger(setting)
         self.bus = EventBus(self.reactor)
-        self.tally = Tally(self.bus)
+        self.tally = Tally(self.bus, setting)
         self.lost: list[str] = []
         self.injected: Counter[str] = Counter()
         self.sent = 0
@@ -141,44 +193,43 @@ class Soak:
         self.set_up()
 
     def _start_mount(self) -> None:
-        self.controller = ChaosPair(self.reactor)
-        self.simulator = SimulatorService(
-            command_port=0,
-            reply_port=self.controller.replies.port,
-            tai=lambda: TAI0 + self.reactor.seconds(),
-            log=LOG,
-            reactor=self.reactor,
-        )
-        self.simulator.startService()
-        self.controller.commands.target_port = self.simulator.communicator.server_port
-        receive = self.simulator.mount.receive
+        self.mount = make_mount(self.reactor, self.ledger, tai=lambda: TAI0 + self.reactor.seconds())
+        Deferred.fromCoroutine(self.mount.start())
+        self.simulator = self.mount.simulator
+        if isinstance(self.mount, TodaysMount):
+            self._telemetry_port = self.mount.telemetry.target_port
+            self.show_telemetry(False)
 
-        def received(command: Any) -> None:
-            self.ledger.came(command)
-            receive(command)
-
-        self.simulator.mount.receive = received  # type: ignore[method-assign]
+    def show_telemetry(self, on: bool) -> None:
+        """Let the telemetry be reached or not. It is seldom: 200 lines a second are all alike."""
+        if isinstance(self.mount, TodaysMount):
+            self.mount.telemetry.target_port = self._telemetry_port if on else 0
+            if not on:
+                self.mount.telemetry.reset()
 
     def _start_bridge(self) -> None:
         self.csc = Csc(self.reactor, self.ledger, 0)
         self.reactor.advance(0)
-        self.csc.network.replies.target_port = self.csc.pair.server_port
+        Deferred.fromCoroutine(self.csc.listen())
+        given: dict[str, Any] = (
+            {"dialect": self.setting.commanders.name} if self.setting.is_translated else {}
+        )
+        is_pair = isinstance(self.csc.network, ChaosPair)
+        replies = {"reply_port": self.csc.replies.port} if is_pair else {}
         config = Config(
-            controller=Controller(
-                host=HOST, command_port=self.controller.commands.port, reply_host=HOST, reply_port=0
-            ),
-            pairs=(PairCommander(name="csc", command_port=0, reply_port=self.csc.network.replies.port),),
+            controller=Controller(**self.mount.settings(0)),
+            pairs=(PairCommander(name="csc", command_port=0, **replies, **given),),
             ports=(
                 PortCommanders(
-                    name="desk", endpoint=f"tcp:0:interface={HOST}", source="EUI", role="commander"
+                    name="desk", endpoint=f"tcp:0:interface={HOST}", source="EUI", role="commander", **given
                 ),
-                PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}"),
+                PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}", **given),
             ),
         )
         self.service = BridgeService(config, LOG, self.bus, self.reactor)
         self.service.startService()
-        self.controller.replies.target_port = self.service.link.server_port
-        self.csc.network.commands.target_port = self.service.pairs[0].server_port
+        self.mount.takes_replies(self.service.link.server_port)
+        self.csc.commands.target_port = self.service.pairs[0].server_port
         desk, hall = (port.getHost().port for port in cast(Any, self.service.ports))
         self.desk = ChaosProxy(self.reactor, desk)
         self.hall = ChaosProxy(self.reactor, hall)
@@ -197,20 +248,17 @@ class Soak:
 
     def set_up(self) -> None:
         """Take command for the CSC, and make the axes ready to track, after any fault."""
-        send = self.csc.send
         if self.csc.pair.connected:
-            send(AskForCommand, commander=Commander.CSC)
-            for reset in SET_UP:
-                send(reset)
-            for turn_on in POWER_UP:
-                send(turn_on, on=True)
+            self.csc.send(self.setting.ask, commander=1)
+            for kind, parameters in self.script.set_up:
+                self.csc.send(kind, **parameters)
 
     def track(self) -> None:
         """One tracking command."""
         now = self.reactor.seconds()
         if self.csc.pair.connected:
             self.csc.send(
-                BothAxesTrack,
+                self.script.track,
                 azimuth=now % 20_000 / 100 - 100,
                 elevation=45 + now % 20_000 / 1000,
                 azimuth_velocity=0.01,
@@ -233,21 +281,22 @@ class Soak:
         """Track for so many hours, with faults."""
         end = self.reactor.seconds() + hours * HOUR
         while self.reactor.seconds() < end:
-            name = self.chance.choice(list(FAULTS))
+            name = self.chance.choice(list(self.faults))
             self.injected[name] += 1
             self.run(self.chance.random() * self.interval)
-            self._send_amid(AzimuthAxisMove, BothAxesStop, ElevationAxisMove)
-            FAULTS[name](self)
-            self._send_amid(BothAxesStop, AzimuthAxisMove)
+            azimuth, elevation = self.script.moves
+            self._send_amid(azimuth, self.setting.stop, elevation)
+            self.faults[name](self)
+            self._send_amid(self.setting.stop, azimuth)
             self.track()
             self.tracking(self.chance.uniform(1.0, 60.0))
             self.heal()
             self.tracking(min(self.chance.expovariate(1 / self.every), end - self.reactor.seconds()))
 
-    def _send_amid(self, *kinds: type[Command]) -> None:
+    def _send_amid(self, *kinds: Any) -> None:
         """More commands, while something goes wrong."""
         for kind in kinds if self.csc.pair.connected else ():
-            position = {} if kind is BothAxesStop else {"position": self.chance.uniform(30, 80)}
+            position = {} if kind is self.setting.stop else {"position": self.chance.uniform(30, 80)}
             self.csc.send(kind, **position)
             self.run(self.chance.random())
 
@@ -263,8 +312,9 @@ class Soak:
         """End all faults and visits, and let the CSC track again."""
         for proxy in (self.desk, self.hall):
             proxy.clear()
-        for pair in (self.controller, self.csc.network):
-            pair.clear()
+        for network in (self.mount.network, self.csc.network):
+            network.clear()
+        self.show_telemetry(False)
         self.simulator.faults.clear()
         for visitor in self._visitors:
             if visitor.is_open:
@@ -272,7 +322,7 @@ class Soak:
         self._visitors.clear()
         self.run(20.0)
         self.set_up()
-        self.run(5.0)
+        self.run(2.0)
         self._book()
 
     def _book(self) -> None:
@@ -289,14 +339,13 @@ class Soak:
     def left(self) -> Left:
         """Count the rest after a time without faults and without motion."""
         self.heal()
-        self.csc.send(BothAxesStop)
+        self.csc.send(self.setting.stop)
         self.run(CALM)
         self._book()
         self.reactor.attempts.clear()
         calls = Counter(getattr(call.func, "__qualname__", repr(call.func)) for call in self.reactor.calls)
         bridge = self.service.bridge
-        pairs = self.controller, self.csc.network
-        proxies = [self.desk, self.hall, *(end for pair in pairs for end in (pair.commands, pair.replies))]
+        proxies = {self.desk, self.hall, *self.mount.proxies, self.csc.commands, self.csc.replies}
         gc.collect()
         return Left(
             in_flight=len(bridge.pending) + len(self.tally.open),
@@ -311,31 +360,33 @@ class Soak:
 
 
 def _reset(soak: Soak) -> None:
-    soak.controller.reset()
+    soak.mount.reset()
 
 
 def _drop_one(soak: Soak) -> None:
-    soak.controller.drop(soak.chance.choice(["commands", "replies"]))
+    soak.chance.choice(soak.mount.proxies).reset()
 
 
 def _close(soak: Soak) -> None:
-    soak.controller.commands.close()
+    soak.mount.proxies[0].close()
 
 
 def _hang(soak: Soak) -> None:
-    soak.controller.set(hang=True)
+    soak.mount.network.set(hang=True)
 
 
 def _slow(soak: Soak) -> None:
-    soak.controller.set(latency=soak.chance.random(), slices=soak.chance.randrange(1, 50), bandwidth=5000.0)
+    soak.mount.network.set(
+        latency=soak.chance.random(), slices=soak.chance.randrange(1, 50), bandwidth=5000.0
+    )
 
 
 def _limited(soak: Soak) -> None:
-    soak.controller.set(limit=soak.chance.randrange(2000))
+    soak.mount.network.set(limit=soak.chance.randrange(2000))
 
 
 def _lose_commander(soak: Soak) -> None:
-    soak.csc.network.drop(soak.chance.choice(["commands", "replies"]))
+    soak.chance.choice([soak.csc.commands, soak.csc.replies]).reset()
 
 
 def _hang_commander(soak: Soak) -> None:
@@ -346,13 +397,13 @@ def _visit(soak: Soak) -> None:
     for _ in range(soak.chance.randrange(1, 6)):
         visitor = soak.connect(soak.desk, Desk(soak.ledger))
         for _ in range(soak.chance.randrange(10)):
-            visitor.send(BothAxesStop)
+            visitor.send(soak.setting.stop)
         soak.run(soak.chance.random())
 
 
 def _half_close(soak: Soak) -> None:
     visitor = soak.connect(soak.desk, Desk(soak.ledger))
-    visitor.send(BothAxesStop)
+    visitor.send(soak.setting.stop)
     visitor.transport.loseWriteConnection()
 
 
@@ -370,8 +421,33 @@ def _deaf(soak: Soak) -> None:
 
 def _takes_command(soak: Soak) -> None:
     visitor = soak.connect(soak.desk, Desk(soak.ledger))
-    visitor.send(AskForCommand, commander=Commander.EUI)
+    visitor.send(soak.setting.ask, commander=2)
     soak.run(1.0)
+
+
+def _beats_end(soak: Soak) -> None:
+    visitor = soak.connect(soak.desk, Desk(soak.ledger))
+    visitor.send(soak.setting.ask, commander=2)
+    if not soak.setting.is_translated:
+        visitor.beat()
+
+
+def _taken(soak: Soak) -> None:
+    for commander in (Source2022.HHD, Source2022.NONE):
+        ask = tma2022.commands.AskForCommand(commander=commander, source=Source2022.HHD, sequence_id=HHD_ID)
+        soak.mount.receive(ask)
+        soak.run(soak.chance.uniform(0.0, 10.0))
+
+
+def _telemetry(soak: Soak) -> None:
+    soak.show_telemetry(True)
+    soak.run(3.0)
+
+
+def _bad_telemetry(soak: Soak) -> None:
+    _telemetry(soak)
+    soak.simulator.telemetry.send([line[:-2] + b"\r\n" for line in NONSENSE])
+    soak.run(2.0)
 
 
 def _mount(*faults: Fault) -> Callable[[Soak], None]:
@@ -422,6 +498,16 @@ FAULTS: dict[str, Callable[[Soak], None]] = {
 }
 """The faults, by name."""
 
+FAULTS_2022: dict[str, Callable[[Soak], None]] = {
+    "heartbeats end": _beats_end,
+    "taken by the HHD": _taken,
+    "telemetry for a while": _telemetry,
+    "bad telemetry": _bad_telemetry,
+    "interlock": _mount(Fault("interlock", lasts=5.0)),
+    "PXI lost": _mount(Fault("pxi_lost", lasts=5.0)),
+}
+"""Those that only a tma2022 mount has."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -437,13 +523,13 @@ class Verdict:
     problems: tuple[str, ...]
 
 
-def soak(hours: float, interval: float, seed: int = 6) -> Verdict:
+def soak(hours: float, interval: float, seed: int = 6, setting: Setting = TMA2020) -> Verdict:
     """Track for so many hours, after two in which everything is made that is made once.
 
     :param interval: between two commands, in seconds.
+    :param setting: the protocols.
     """
-    dialect_named("tma2022")  # the first line of that dialect would import it within the hours
-    running = Soak(interval, seed)
+    running = Soak(interval, seed, setting=setting)
     running.hours(2.0)
     before = running.left()
     running.hours(hours)
@@ -474,12 +560,19 @@ def main() -> None:
     """Run, and print the verdict as JSON; exit status 1 if anything is not as it was."""
     parser = argparse.ArgumentParser(prog="python -m chaos.soak", description=__doc__)
     parser.add_argument("--hours", type=float, default=72.0, help="how long, simulated [%(default)s]")
-    parser.add_argument("--interval", type=float, default=20.0, help="between commands, in s [%(default)s]")
+    parser.add_argument("--interval", type=float, help="between commands, in s [20 for tma2020, else 4]")
     parser.add_argument("--seed", type=int, default=6, help="of the faults [%(default)s]")
+    names = sorted({mount for mount, _ in SETTINGS})
+    parser.add_argument("--dialect", choices=names, default=names[0], help="of the mount [%(default)s]")
+    parser.add_argument("--commanders", choices=names, help="dialect of the commanders [the mount's]")
     given = parser.parse_args()
-    LOG.addHandler(logging.NullHandler())
-    LOG.propagate = False
-    verdict = soak(given.hours, given.interval, given.seed)
+    setting = SETTINGS.get((given.dialect, given.commanders or given.dialect))
+    if setting is None:
+        parser.error(f"no bridge serves commanders of {given.commanders} before a mount of {given.dialect}")
+    chaos = logging.getLogger("chaos")
+    chaos.addHandler(logging.NullHandler())
+    chaos.propagate = False
+    verdict = soak(given.hours, given.interval or SCRIPTS[setting].interval, given.seed, setting)
     print(json.dumps(asdict(verdict)))
     sys.exit(bool(verdict.lost or verdict.problems))
 

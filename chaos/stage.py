@@ -15,6 +15,7 @@ from tests.support.ports import held_port, port_of
 
 from .house import House
 from .outcome import Impossible, Outcome, Row
+from .setting import Setting
 from .waits import TooLate
 
 ROW_TIME = 150.0
@@ -28,8 +29,9 @@ class Stage:
     :ivar folder: a folder for all files of the row; removed afterwards.
     """
 
-    def __init__(self, reactor: Any, folder: Path) -> None:
+    def __init__(self, reactor: Any, folder: Path, setting: Setting) -> None:
         self.reactor = reactor
+        self.setting = setting
         self.folder = folder
         self.outcome = Outcome()
         self.houses: list[House] = []
@@ -40,11 +42,11 @@ class Stage:
         self._held.append(held_port())
         return port_of(self._held[-1])
 
-    async def house(self, **options: Any) -> House:
-        """A house in which everything runs; see `House.open`."""
+    async def house(self, *, speed: float = 1000.0, **options: Any) -> House:
+        """A house in which everything runs; see `House` and `House.open`."""
         folder = self.folder / str(len(self.houses))
         folder.mkdir()
-        house = House(self.reactor, folder, self.outcome)
+        house = House(self.reactor, folder, self.outcome, self.setting, speed)
         self.houses.append(house)
         await house.open(**options)
         return house
@@ -60,7 +62,7 @@ class Stage:
 async def play(reactor: Any, row: Row, times: int) -> Outcome:
     """Inject a row's fault so many times. Each error is in the outcome."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        stage = Stage(reactor, Path(folder))
+        stage = Stage(reactor, Path(folder), row.setting)
 
         async def run() -> None:
             try:

@@ -25,9 +25,9 @@ def pause(reactor: Any, seconds: float) -> Deferred[None]:
     return deferLater(reactor, seconds, lambda: None)
 
 
-async def rises(reactor: Any, read: Callable[[], int], least: int, what: str, seconds: float = 10.0) -> None:
-    """Wait until a number that is read anew each time is at least so much."""
-    await until(reactor, lambda: read() >= least, what, seconds)
+async def rises(reactor: Any, read: Callable[[], int], least: int, what: str, seconds: float = 10.0) -> float:
+    """Wait until a number that is read anew each time is at least so much; how long that took, in seconds."""
+    return await until(reactor, lambda: read() >= least, what, seconds)
 
 
 async def until(reactor: Any, holds: Callable[[], object], what: str, seconds: float = 10.0) -> float:

@@ -1,0 +1,186 @@
+"""Faults of the telemetry of a tma2022 mount, and of those who read it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from mtmount_twisted.simulator.faults import Fault
+from mtmount_twisted.testing import HOST
+from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
+
+from . import cable, on_controller
+from .clients import TERMINATOR
+from .house import House
+from .stage import Stage
+from .waits import rises, until
+
+LATE = 1.5
+"""How late the mount finishes the commands during which the telemetry is lost, in seconds."""
+
+TOPIC = 90
+"""The topic of the lines that these faults make; the mount has none with this number."""
+
+ROUND = 500
+"""How many lines the mount sends together to a reader that does not read."""
+
+ROUNDS = 12
+"""How often. All of it is ten times as much as the systems at both ends keep for that reader."""
+
+DROPPED = "dropped a line from"
+"""The log's line about telemetry that is none."""
+
+
+def line(number: int, **more: Any) -> bytes:
+    """A line of telemetry, with a number for its time."""
+    return json.dumps({"topicID": TOPIC, "timestamp": number, **more}).encode() + TERMINATOR
+
+
+KINDS: dict[str, tuple[bytes, ...]] = {
+    "garbage": (
+        b"\0\xff\xfe" + TERMINATOR,
+        b"not JSON" + TERMINATOR,
+        b"{}" + TERMINATOR,
+        b"[1, 2]" + TERMINATOR,
+        b'{"topicID": "six", "timestamp": 1}' + TERMINATOR,
+        b'{"topicID": 6, "timest' + TERMINATOR,
+        TERMINATOR,
+    ),
+    "a line over the limit": (line(1, x="x" * MAX_LINE_LENGTH),),
+}
+"""Bytes among the telemetry that no reader gets."""
+
+
+async def _is_silent(house: House, silent: bool, seconds: float = 10.0) -> None:
+    """Wait until the daemon says that the mount is silent, or is not."""
+    until_then = house.reactor.seconds() + seconds
+    while (await house.web.state())["telemetry"]["silent"] is not silent:
+        if house.reactor.seconds() > until_then:
+            house.outcome.problems.append(f"telemetry: not within {seconds:g} s: silent is {silent}")
+            break
+
+
+async def _lose(house: House, cut: Callable[[], object], restore: Callable[[], object]) -> None:
+    """Lose the telemetry while commands are in flight, and see that nothing else changes."""
+    outcome, epoch = house.outcome, await house.epoch()
+    house.simulator.faults.add(Fault("late", seconds=LATE, count=10))
+    entries = [house.desk.send(house.setting.simple) for _ in range(10)]
+    await house.arrive(entries)
+    outcome.inject()
+    cut()
+    await _is_silent(house, True)
+    await house.ends(entries)
+    done = all(entry.ended("done") for entry in entries)
+    outcome.see("commands go on", done and await house.answers() and await house.epoch() == epoch)
+    restore()
+    await _is_silent(house, False)
+    before = house.reader.lines
+    await rises(house.reactor, lambda: house.reader.lines, before + 50, "readers receive again")
+    outcome.see("readers stay, and receive again", house.reader.is_open)
+    await house.calm()
+
+
+async def silent(stage: Stage, times: int) -> None:
+    """The connection stays, and nothing comes."""
+    house = await stage.house()
+    telemetry = house.todays_mount.telemetry
+    for _ in range(times):
+        await _lose(house, lambda: telemetry.set(hang=True), telemetry.clear)
+
+
+async def refused(stage: Stage, times: int) -> None:
+    """The connection is reset, and the next ones are, until the server is back."""
+    house = await stage.house()
+    telemetry = house.todays_mount.telemetry
+    for _ in range(times):
+        port, telemetry.target_port = telemetry.target_port, 0
+        await _lose(house, telemetry.reset, lambda port=port: setattr(telemetry, "target_port", port))
+        house.outcome.figures["reconnections"] += 1
+
+
+async def cut_cable(stage: Stage, times: int) -> None:
+    """The cable is cut: no packet comes any more. The next connection is another one."""
+    house = await stage.house()
+    telemetry = house.todays_mount.telemetry
+    for _ in range(times):
+        await _lose(house, lambda: cable.cut(telemetry), lambda: None)
+        house.outcome.figures["reconnections"] += 1
+
+
+async def link_lost(stage: Stage, times: int) -> None:
+    """The connection for commands is reset; telemetry has one of its own."""
+    house = await stage.house()
+    telemetry = house.todays_mount.telemetry
+    for _ in range(times):
+        accepted, before = telemetry.accepted, house.reader.lines
+        await on_controller.lose(house, house.mount.reset)
+        lives = telemetry.accepted == accepted and house.reader.lines > before
+        house.outcome.see("telemetry goes on", lives and house.reader.is_open)
+
+
+async def _comes(house: House, line: bytes) -> None:
+    """Wait until the reader has this line."""
+    wanted = line.removesuffix(TERMINATOR)
+    await until(house.reactor, lambda: house.reader.last.get(TOPIC) == wanted, "the next line comes")
+
+
+async def bad(stage: Stage, times: int, kind: str) -> None:
+    """The mount sends one of `KINDS` among its telemetry."""
+    house = await stage.house()
+    outcome, telemetry = house.outcome, house.todays_mount.telemetry
+    accepted = telemetry.accepted
+    for number in range(times):
+        outcome.inject()
+        last = line(number)
+        house.simulator.telemetry.send([*KINDS[kind], last])
+        await _comes(house, last)
+        outcome.see("readers get none of it", not house.reader.others and telemetry.accepted == accepted)
+        outcome.see("commands go on", await house.answers())
+        await house.daemon.said(DROPPED)
+        outcome.see("one warning", house.daemon.says(DROPPED) == 1)
+        await house.calm()
+
+
+async def deaf(stage: Stage, times: int) -> None:
+    """A reader reads no more while the mount sends much; another one reads; then it reads again."""
+    house = await stage.house()
+    outcome = house.outcome
+    for number in range(times):
+        outcome.inject()
+        reader = socket.socket()
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect((HOST, house.ports["telemetry"]))
+        first = number * ROUND * ROUNDS
+        received, all_received, served = house.reader.lines, True, True
+        for start in range(first, first + ROUND * ROUNDS, ROUND):
+            before = house.reader.lines
+            lines = [line(each, x="x" * 400) for each in range(start, start + ROUND)]
+            house.simulator.telemetry.send(lines)
+            await rises(house.reactor, lambda: house.reader.lines, before + ROUND, "a reader gets all")
+            served = served and await house.answers()
+        all_received = house.reader.lines - received >= ROUND * ROUNDS
+        outcome.see("others received all", all_received and not house.reader.others)
+        outcome.see("commands go on", served)
+        last = line(first + ROUND * ROUNDS)
+        house.simulator.telemetry.send([last])
+        outcome.see("misses lines, then gets the latest", await _read_up_to(house, reader, last))
+        reader.close()
+        await house.calm()
+
+
+async def _read_up_to(house: House, reader: socket.socket, last: bytes) -> bool:
+    """Whether a reader that reads again gets this line, and much less than all before it."""
+    reader.setblocking(False)
+    data = bytearray()
+
+    def has_come() -> bool:
+        try:
+            data.extend(reader.recv(2**16))
+        except BlockingIOError:
+            return False
+        return last in data
+
+    await until(house.reactor, has_come, "the latest line comes")
+    return data.count(TERMINATOR) < ROUND * ROUNDS / 2
