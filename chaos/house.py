@@ -93,6 +93,9 @@ USUAL = {
 MEMORY_ROOM = 24 * 2**20
 """How much more memory than at the beginning the daemon may have when a fault is over, in bytes."""
 
+START_TIME = 30.0
+"""How long a daemon may take to start, in seconds: on a busy machine the imports alone take some."""
+
 LAG_LIMIT = 0.2
 """How late the daemon's event loop may be, in seconds."""
 
@@ -189,7 +192,7 @@ class House:
     async def start(self, **environment: str) -> None:
         """Start a daemon with this house's configuration and journal, and wait until it serves."""
         self.daemon = Daemon(self.reactor, self.folder, self.config, environment)
-        await self.daemon.said("serving ")
+        await self.daemon.said("serving ", START_TIME)
 
     async def join(self) -> None:
         """Connect desk, observer and the pair, and take command for the desk."""
@@ -246,6 +249,11 @@ class House:
         entry = self.desk.send(self.setting.simple)
         await self.ends([entry])
         return entry.ends == ["done"]
+
+    async def ready(self) -> None:
+        """Turn the azimuth axis on, after any alarm."""
+        setting = self.setting
+        await self.ends([self.desk.send(setting.reset), self.desk.send(setting.power, on=True)])
 
     async def goes_on(self, seconds: float) -> bool:
         """Whether commands are done, one after another, for so long."""

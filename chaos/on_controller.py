@@ -88,6 +88,7 @@ async def mid_move(stage: Stage, times: int) -> None:
     outcome = house.outcome
     for number in range(times):
         epoch, way = await house.epoch(), -FAR if number % 2 else FAR
+        await house.ready()  # without the link for 5 s, the mount has missed the heartbeat
         move = house.desk.send(house.setting.move, position=way)
         await house.arrive([move])
         await pause(house.reactor, SETTLED)

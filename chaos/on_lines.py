@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mtmount_twisted.net.rate_limited_log import A_FEW
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
 from .clients import TERMINATOR
@@ -53,7 +54,7 @@ async def part(stage: Stage, times: int) -> None:
         visitor.transport.write(line[: 1 + number % (len(line) - 2)])
         visitor.transport.loseConnection()
         await visitor.closed(house.reactor)
-        await house.daemon.said(r"desk/\d+: closed: it sends no more", times=number + 1)
+        await house.daemon.said(r"desk/\d+: closed: it sends no more", times=min(number + 1, A_FEW))
         await _after(house, entry.id, before)
 
 
@@ -61,7 +62,8 @@ async def _after(house: House, entry: int, before: int) -> None:
     """Check that no other client was affected, and nothing was executed."""
     outcome = house.outcome
     outcome.see("the others go on", await house.answers() and house.hall.is_open)
-    await house.daemon.said(WARNING, times=before + 1)
-    outcome.see("one warning", house.daemon.says(WARNING) == before + 1)
+    await house.daemon.said(WARNING, times=min(before + 1, A_FEW))  # the log has a few in a minute
+    more = house.daemon.says(WARNING) - before
+    outcome.see("one warning", more == 1 or (more == 0 and before >= A_FEW))
     outcome.see("nothing executed", not house.ledger.arrived[entry])
     await house.calm()

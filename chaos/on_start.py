@@ -76,7 +76,7 @@ async def controller_late(stage: Stage, times: int) -> None:
         stage.outcome.inject()
         await house.start()
         await pause(house.reactor, 1.0)
-        await house.start_simulator()
+        await house.mount.start()
         await house.join()
         stage.outcome.see("connected once it starts", await house.answers())
 

@@ -94,9 +94,14 @@ async def refused(stage: Stage, times: int) -> None:
     """The connection is reset, and the next ones are, until the server is back."""
     house = await stage.house()
     telemetry = house.todays_mount.telemetry
+    port = telemetry.target_port
+
+    def refuse() -> None:
+        telemetry.target_port = 0
+        telemetry.reset()
+
     for _ in range(times):
-        port, telemetry.target_port = telemetry.target_port, 0
-        await _lose(house, telemetry.reset, lambda port=port: setattr(telemetry, "target_port", port))
+        await _lose(house, refuse, lambda: setattr(telemetry, "target_port", port))
         house.outcome.figures["reconnections"] += 1
 
 

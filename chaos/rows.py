@@ -314,11 +314,11 @@ _ROWS_2022 = (
     Row(
         "link for commands resets, telemetry lives",
         on_telemetry.link_lost,
-        50,
+        20,
         1,
         (*UNKNOWN, "telemetry goes on"),
     ),
-    Row("link resets in mid-move", on_controller.mid_move, 20, 1, MID_MOVE),
+    Row("link resets in mid-move", on_controller.mid_move, 15, 1, MID_MOVE),
     Row(
         "holder's heartbeats end in mid-move",
         on_today.holder_hangs,
@@ -372,12 +372,12 @@ _ROWS_2022 = (
         1,
         (*PAUSED, "refused, not sent"),
     ),
-    Row("anything at random, in 12 simulated hours of tracking", on_soak.tracking, 12, 0, SOAKED),
+    Row("anything at random, in 6 simulated hours of tracking", on_soak.tracking, 6, 0, SOAKED),
 )
 """Before today's mount, with commanders of today."""
 
 _ROWS_TRANSLATED = (
-    Row("link resets in mid-move", on_controller.mid_move, 20, 1, MID_MOVE),
+    Row("link resets in mid-move", on_controller.mid_move, 15, 1, MID_MOVE),
     Row(
         "commander dies, its commands in flight",
         on_commander.dies,
@@ -396,14 +396,14 @@ _ROWS_TRANSLATED = (
     Row(
         "link resets in the midst of a command that becomes two",
         on_translated.halves,
-        10,
+        5,
         1,
         ("outcome unknown", "goes on", "no half is sent behind it"),
     ),
     Row(
         "kill -9, 20 commands in flight",
         on_journal.left_in_flight,
-        20,
+        10,
         1,
         ("journal has 20 unknown", "log warns of them", "not sent again"),
     ),
@@ -414,7 +414,7 @@ _ROWS_TRANSLATED = (
         1,
         ("drained", "rest unknown", "ends in 6 s"),
     ),
-    Row("anything at random, in 12 simulated hours of tracking", on_soak.tracking, 12, 0, SOAKED),
+    Row("anything at random, in 6 simulated hours of tracking", on_soak.tracking, 6, 0, SOAKED),
 )
 """Before today's mount, with commanders of 2020."""
 

@@ -30,7 +30,8 @@ class Setting:
     :ivar commanders: the protocol of its commanders; the bridge translates if it is another one.
     :ivar commands: the module with the commands of the commanders.
     :ivar simple: a command that the mount executes at once, and that moves nothing.
-    :ivar move: a command that moves the azimuth axis to a position.
+    :ivar move: the command that moves the azimuth axis to a position; `power` turns the axis on, and `reset`
+        ends its alarm.
     """
 
     mount: Dialect
@@ -38,6 +39,8 @@ class Setting:
     commands: Any
     simple: Any
     move: Any
+    power: Any
+    reset: Any
     commander_type: type[IntEnum]
     source_type: type[IntEnum]
 
@@ -68,7 +71,7 @@ class Setting:
 
 def number_of(command: Any) -> int:
     """Return the number in the time stamp of a command, in either protocol."""
-    stamp = command.timestamp
+    stamp: datetime | float = command.timestamp
     if isinstance(stamp, datetime):
         return round((stamp - EPOCH) / MILLISECOND)
     return round((stamp - TAI_EPOCH) * 1000)
@@ -80,6 +83,8 @@ TMA2020 = Setting(
     tma2020,
     simple=tma2020.Enable,
     move=tma2020.AzimuthAxisMove,
+    power=tma2020.AzimuthAxisPower,
+    reset=tma2020.AzimuthAxisResetAlarm,
     commander_type=Commander,
     source_type=Source,
 )
@@ -91,6 +96,8 @@ TMA2022 = Setting(
     tma2022,
     simple=tma2022.AzimuthResetAlarm,
     move=tma2022.AzimuthMove,
+    power=tma2022.AzimuthPower,
+    reset=tma2022.AzimuthResetAlarm,
     commander_type=Source2022,
     source_type=Source2022,
 )
@@ -102,6 +109,8 @@ TRANSLATED = Setting(
     tma2020,
     simple=tma2020.AzimuthAxisResetAlarm,
     move=tma2020.AzimuthAxisMove,
+    power=tma2020.AzimuthAxisPower,
+    reset=tma2020.AzimuthAxisResetAlarm,
     commander_type=Commander,
     source_type=Source,
 )

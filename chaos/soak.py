@@ -215,7 +215,7 @@ class Soak:
             {"dialect": self.setting.commanders.name} if self.setting.is_translated else {}
         )
         is_pair = isinstance(self.csc.network, ChaosPair)
-        replies = {"reply_port": self.csc.replies.port} if is_pair else {}
+        replies: dict[str, Any] = {"reply_port": self.csc.replies.port} if is_pair else {}
         config = Config(
             controller=Controller(**self.mount.settings(0)),
             pairs=(PairCommander(name="csc", command_port=0, **replies, **given),),

@@ -19,9 +19,13 @@ from chaos import model, on_flood, records, report, tables, waits
 from chaos.ledger import Ledger
 from chaos.outcome import Outcome, Row
 from chaos.rows import FLOODS, ROWS
+from chaos.setting import TMA2022, TRANSLATED
 from fuzz.results import NAMES
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesStop, Enable
 from mtmount_twisted.dialects.dialect import DialectName
+from mtmount_twisted.dialects.tma2022 import replies
+from mtmount_twisted.dialects.tma2022.enums import Source
+from mtmount_twisted.dialects.translate import Translated, translate_command
 from mtmount_twisted.journal.file import Store
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from tests.support.folders import scratch_path
@@ -141,6 +145,41 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual(len(self.ledger.lost()), 2)
 
 
+class SettingTests(SynchronousTestCase):
+    """A ledger before a tma2022 mount, for commanders of either protocol."""
+
+    def test_today(self) -> None:
+        """A command is known again at the mount by its time, and its end is that of its commander."""
+        ledger = Ledger(TMA2022)
+        entry, command = ledger.enter(TMA2022.move, position=1.0, source=2)
+        ledger.came(command.replaced(sequence_id=77))
+        answers = {"sequence_id": entry.id, "commander": Source.EUI}
+        ledger.heard(replies.CmdAcknowledgedReply(**answers, timeout=1.0))
+        self.assertEqual((ledger.arrived[entry.id], entry.ends), (1, []))
+        ledger.heard(replies.CmdFailedReply(**answers, explanation="why"))
+        self.assertEqual((entry.ends, ledger.lost()), (["why"], []))
+        ledger.came(command)
+        self.assertEqual(len(ledger.lost()), 1)
+
+    def test_translated(self) -> None:
+        """A command that became two has arrived once, and twice if one of the two has."""
+        ledger = Ledger(TRANSLATED)
+        entry, command = ledger.enter(TRANSLATED.commands.OilSupplySystemPower, on=True)
+        translation = translate_command(command)
+        assert isinstance(translation, Translated)
+        for part in translation.commands:
+            ledger.came(part)
+        self.assertEqual(ledger.arrived[entry.id], 1)
+        ledger.came(translation.commands[1])
+        self.assertEqual(ledger.arrived[entry.id], 2)
+
+    def test_stops(self) -> None:
+        """A stop that no commander sent is the bridge's own."""
+        ledger = Ledger(TMA2022)
+        ledger.came(TMA2022.stop(timestamp=1_800_000_000.0))
+        self.assertEqual(ledger.stops, 1)
+
+
 class RecordsTests(SynchronousTestCase):
     """The journal as a witness."""
 
@@ -155,12 +194,13 @@ class RecordsTests(SynchronousTestCase):
         self.addCleanup(store.close)
         return store
 
-    def write(self, store: Store, entry: Any, *steps: str) -> None:
-        """What became of a command."""
+    def write(self, store: Store, entry: Any, *steps: str, key: int = 0, code: int = 0) -> None:
+        """What became of a command, or of the command with another key and code that it became, too."""
         rows = []
         for step in steps:
             self.number += 1
-            rows.append((self.number, 1.0, entry.id, step, "desk/1", 1, entry.id, entry.code, 1, ""))
+            kept = key or entry.id, step, "desk/1", 1, entry.id, code or entry.code, 1, ""
+            rows.append((self.number, 1.0, *kept))
         store.write(([], rows, []))
 
     def test_ends(self) -> None:
@@ -177,6 +217,17 @@ class RecordsTests(SynchronousTestCase):
         )
         self.assertEqual(len(records.lost(self.path, self.ledger, False)), 1)
         self.assertEqual(never.ends, [])
+
+    def test_one_that_became_two(self) -> None:
+        """Each of its commands has one end; a command that was begun anew has the same code twice."""
+        store = self.store()
+        two, again = (self.ledger.enter(Enable)[0] for _ in range(2))
+        self.write(store, two, "received", "sent", "done")
+        self.write(store, again, "received", "sent", "done")
+        self.write(store, two, "received", "done", key=101, code=801)
+        self.write(store, again, "received", "done", key=102)
+        told = records.lost(self.path, self.ledger, True)
+        self.assertEqual([text.split()[1] for text in told], [str(again.id)])
 
     def test_unknown(self) -> None:
         """What a killed run left open has its end once a later run calls it unknown."""
