@@ -41,6 +41,7 @@ from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryFanout
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.interfaces import IServed, ITelemetryPort
+from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.admission import networks
@@ -50,6 +51,7 @@ from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
+from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
 from mtmount_twisted.upstream.telemetry_link import TelemetryLink
 
@@ -249,7 +251,14 @@ class BridgeService(Service):
         self.link = make_link(self.controller, self.bridge, self._log, self._reactor)
         telemetry = None if self.controller is None else self.controller.telemetry
         if telemetry is not None:
-            self.telemetry = TelemetryLink(*telemetry, self.bridge.dialect, self._log, self._reactor)
+
+            def silence_changed(silent: bool, why: str) -> None:
+                kind = "telemetry_silent" if silent else "telemetry_back"
+                bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, kind, why))
+
+            self.telemetry = TelemetryLink(
+                *telemetry, self.bridge.dialect, self._log, self._reactor, silence_changed
+            )
             self._fanout = TelemetryFanout(self.telemetry, self._reactor, self._log)
         self._open(config.pairs, config.client_ports.values())
 

@@ -74,17 +74,28 @@ class TelemetryLink(DuplexConnection[bytes]):
     :param host: host of the telemetry server, as a name or an address.
     :param port: its port, 1 to 65535.
     :param dialect: a dialect with telemetry.
+    :param silence_changed: called with True and the reason when no telemetry has come for a second, and with
+        False when it comes again.
     :raises ValueError: if `host` or `port` is out of range.
     """
 
     connect_retry_interval = ConnectionPair.connect_retry_interval
 
-    def __init__(self, host: str, port: int, dialect: Dialect, log: logging.Logger, reactor: Any) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        dialect: Dialect,
+        log: logging.Logger,
+        reactor: Any,
+        silence_changed: Callable[[bool, str], None] = lambda silent, why: None,
+    ) -> None:
         assert dialect.telemetry is not None  # the configuration allows no telemetry otherwise
         self._format = dialect.telemetry
         self.lines = 0
         self.malformed = 0
         self._values: dict[int, TelemetryValue] = {}  # by topic; the topic whose line came last stands last
+        self._tell_silence = silence_changed
         self._subscribers: list[Callable[[bytes], None]] = []
         self._malformed_log = RateLimitedLog(reactor, log)
         self._offset = ClockOffset(reactor, self._format.tai)
@@ -174,7 +185,9 @@ class TelemetryLink(DuplexConnection[bytes]):
         if silent:
             why = f"nothing from {self._there}" if self.connected else self.why_not_connected
             self.limited_log.warning("%s: no telemetry for %g s: %s", self.name, SILENCE, why)
+            self._tell_silence(True, why)
         else:
+            self._tell_silence(False, "")
             self.limited_log.info("%s: telemetry from %s again", self.name, self._there)
 
     def close(self) -> Deferred[None]:

@@ -120,6 +120,15 @@ class BridgeTelemetryTests(BridgeTma2022Case):
         self.pass_time(0.2)
         self.assertIn(Azimuth, map(type, self.topics(reader)))
 
+    def test_silence_in_the_journal(self) -> None:
+        """The journal has when telemetry fell silent, and why."""
+        self.pass_time(0.5)
+        self.simulator.stopService()
+        self.pass_time(3)
+        [(kind, peer, _, why)] = [event for event in self.journal.events if event[0].startswith("telemetry")]
+        self.assertEqual((kind, peer), ("telemetry_silent", "controller"))
+        self.assertIn("no telemetry server on 127.0.0.1", why)
+
     def test_reload(self) -> None:
         """A reload opens and closes telemetry ports; the readers of one that stays notice nothing."""
         reader = self.join_telemetry()

@@ -30,8 +30,10 @@ class LinkCase(SynchronousTestCase):
         self.server = TelemetryServer(self.reactor)
         known: Any = dialect_named("tma2022")
         telemetry = replace(known.telemetry, tai=lambda: TAI + self.reactor.seconds())
+        self.silences: list[tuple[bool, str]] = []
         self.link = TelemetryLink(
-            HOST, self.server.port, replace(known, telemetry=telemetry), LOG, self.reactor
+            *(HOST, self.server.port, replace(known, telemetry=telemetry), LOG, self.reactor),
+            lambda *told: self.silences.append(told),
         )
         self.received: list[bytes] = []
         self.link.subscribe(self.received.append)
@@ -207,6 +209,9 @@ class FaultTests(LinkCase):
         [silent, _, again] = [record.getMessage() for record in caught.records]
         self.assertTrue(silent.startswith("telemetry: no telemetry for 1 s: nothing from 127.0.0.1:"), silent)
         self.assertIn("telemetry from 127.0.0.1", again)
+        [(fell_silent, why), back] = self.silences
+        self.assertEqual((fell_silent, back), (True, (False, "")))
+        self.assertIn("nothing from 127.0.0.1", why)
 
     def test_never_reached(self) -> None:
         """A server that is not there is silence, too; the log says why."""
