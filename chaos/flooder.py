@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import selectors
 import socket
 import struct
 import sys
@@ -39,6 +40,9 @@ CHUNK = MOVE * (64 * 1024 // len(MOVE))
 
 VISITORS = 300
 """How many sockets connect at once."""
+
+WATCHERS = 500
+"""How many observers read every line."""
 
 RESET = struct.pack("ii", 1, 0)
 """Close with a reset (socket(7), ``SO_LINGER``)."""
@@ -167,6 +171,18 @@ def hall_visits(hall: int, web: int, desk: int) -> None:
             visitor.close()
 
 
+def watchers(hall: int, web: int, desk: int) -> None:
+    """Connect 500 observers, and read all that each receives."""
+    selector = selectors.DefaultSelector()
+    for number in range(WATCHERS):
+        with suppress(OSError):
+            selector.register(connect(hall, f"127.1.5.{number % 250 + 1}"), selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if isinstance(key.fileobj, socket.socket) and not key.fileobj.recv(65536):
+                selector.unregister(key.fileobj)
+
+
 def move_on(desk: int, line: bytes = MOVE) -> None:
     """Send moves without end, or another line, and read the answers."""
     while True:
@@ -288,6 +304,7 @@ KINDS: dict[str, Callable[[int, int, int], None]] = {
         hall_visits,
         desk_chunk,
         asks_many,
+        watchers,
     )
 }
 

@@ -71,6 +71,7 @@ KINDS = (
     "hall_visits",
     "desk_chunk",
     "asks_many",
+    "watchers",
 )
 """The floods of strangers, and those of the controller: see `flooder`."""
 

@@ -45,6 +45,7 @@ FLOODS = (
     ("flood: 300 sockets at once at a port, again and again", "hall_visits"),
     ("flood: eight commanders connect, send moves of 64 KiB, and reset", "desk_chunk"),
     ("flood: four commanders ask without end for the holder", "asks_many"),
+    ("flood: 500 observers receive every line", "watchers"),
 )
 """The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 
