@@ -37,8 +37,9 @@ MARK = (
 
 TOML_HEAD = """\
 # The configuration of the bridge, for `twistd mtmount-bridge --config FILE`, with every key. As it
-# stands, this file has the same effect as no file: the built-in simulator, and a CSC on this machine,
-# on ports 30005 and 30006.
+# stands, this file has the same effect as no file: the built-in simulator of today's mount, and a CSC
+# on this machine that speaks tma2020, on ports 30005 and 30006. Without options, the daemon also serves
+# a CSC that speaks tma2022 on port 30015, and telemetry on port 50035, if these ports are free.
 #
 # A line that begins with "#" and no space is an example: remove the "#" to turn it on.
 # A key that a file leaves out has its default, so a file needs only the keys that differ.

@@ -38,6 +38,7 @@ from mtmount_twisted.config.settings import (
     JournalSettings,
     PairCommander,
     SimulatorSettings,
+    TelemetryReaders,
     WebSettings,
 )
 from mtmount_twisted.dialects.dialect import Topology, dialect_named
@@ -59,7 +60,7 @@ from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 from . import daemon
 from .bridge_service import DRAIN_TIME, BridgeService
-from .built_in import BuiltIn, built_in, closed
+from .built_in import HOST, BuiltIn, built_in, closed
 
 DAEMON = "mtmount-bridge"
 
@@ -127,7 +128,7 @@ class Options(daemon.OneLineOptions):
         ["telemetry", "t", None, "tma2022: HOST:PORT of the mount's telemetry "
          "[default: the controller's HOST and port 50035]"],
         ["simulator-dialect", None, None, "the built-in simulator's generation of the protocol: tma2020, or "
-         "tma2022, with power, oil and homing done [default: tma2020]"],
+         "tma2022, with power, oil and homing done [default: tma2022, or the file's]"],
         ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
         ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
         ["reply-host", None, None, "tma2020: host where it listens for replies [default: 127.0.0.1]"],
@@ -173,6 +174,8 @@ def configured(options: Any, path: str | None) -> Config:
     :raises ConfigError: with every problem found.
     """
     config = default_config() if path is None else load_file(path)
+    if path is None and options["controller"] is not None:  # the CSC then speaks the controller's dialect
+        config = attrs.evolve(config, pairs=(attrs.evolve(config.pairs[0], dialect=None),))
     config = attrs.evolve(
         config,
         controller=_controller(options, config.controller),
@@ -188,7 +191,8 @@ def configured(options: Any, path: str | None) -> Config:
 
 
 _OF_A_CONTROLLER = ("controller-reply-host", "controller-reply-port", "controller-dialect", "telemetry")
-_OF_REPLIES = ("controller-reply-host", "controller-reply-port", "reply-host", "reply-port")
+_OF_MOUNTS_REPLIES = ("controller-reply-host", "controller-reply-port")
+_OF_REPLIES = ("reply-host", "reply-port")
 
 
 def _without_effect(options: Any, config: Config) -> Iterator[str]:
@@ -201,9 +205,12 @@ def _without_effect(options: Any, config: Config) -> Iterator[str]:
         yield from each(_OF_A_CONTROLLER, "there is no controller: give --controller too")
     else:
         yield from each(["simulator-dialect"], "there is a controller, and no simulator: leave this out")
-    if dialect_named(config.dialect).topology is not Topology.PAIR:
-        why = f"replies of {config.dialect} come on the connection of the commands: leave this out"
-        yield from each(_OF_REPLIES, why)
+    of_pair = (config.pairs[0].dialect if config.pairs else None) or config.dialect
+    of_mount = _OF_MOUNTS_REPLIES if config.controller is not None else ()
+    for dialect, names in ((config.dialect, of_mount), (of_pair, _OF_REPLIES)):
+        if dialect_named(dialect).topology is not Topology.PAIR:
+            why = f"replies of {dialect} come on the connection of the commands: leave this out"
+            yield from each(names, why)
 
 
 def _in_options(options: Any, error: ConfigError) -> list[str]:
@@ -609,7 +616,7 @@ def _on_this_machine(
     :param have: hosts and ports on which the daemon already listens.
     :param in_use: paths of the sockets on which the daemon already listens.
     """
-    config = _with_certificates(options, config)
+    config = _with_extras(options, _with_certificates(options, config), log, have)
     _free_sockets(options, config, log, in_use)
     config, found = _resolved(options, config)
     config = _endpoints_at_addresses(options, config, found)
@@ -624,6 +631,39 @@ def _on_this_machine(
     if (limit := preflight.raise_file_limit(needed)) < needed:
         log.warning(FEW_FILES, limit, needed)
     return _bound(config, bound)
+
+
+TODAYS_CSC = PairCommander(name="csc-2022", command_port=30015, reply_port=None)
+"""The commander that speaks tma2022, which is served without options if its port is free."""
+
+TELEMETRY_PORT = 50035
+TODAYS_TELEMETRY = TelemetryReaders(name="topics", endpoint=f"tcp:{TELEMETRY_PORT}:interface={HOST}")
+"""The port for telemetry, which is served without options if it is free."""
+
+
+def _with_extras(
+    options: Options, config: Config, log: logging.Logger, have: Collection[tuple[str, int]]
+) -> Config:
+    """Return the configuration with what the built-in simulator of today's mount offers without options.
+
+    A newcomer must not have to free a port that no one asked for: a port that is taken costs a log line.
+    """
+    is_default = options["config"] is None and options["command-port"] is None
+    if not is_default or config.controller is not None or config.dialect != "tma2022":
+        return config
+    used = {listen.port for _, listen in _listens(options, config)}
+
+    def is_free(name: str, port: int) -> bool:
+        if port not in used and ((HOST, port) in have or daemon.can_listen(HOST, port)):
+            return True
+        log.info("%s: not served: port %d of %s is taken", name, port, HOST)
+        return False
+
+    if is_free(TODAYS_CSC.name, TODAYS_CSC.command_port):
+        config = attrs.evolve(config, pairs=(*config.pairs, TODAYS_CSC))
+    if is_free(TODAYS_TELEMETRY.name, TELEMETRY_PORT):
+        config = attrs.evolve(config, telemetry=(*config.telemetry, TODAYS_TELEMETRY))
+    return config
 
 
 def _free_sockets(options: Options, config: Config, log: logging.Logger, in_use: Collection[str]) -> None:

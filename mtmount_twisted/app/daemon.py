@@ -169,6 +169,18 @@ class Listen(NamedTuple):
     port: int
 
 
+def can_listen(host: str, port: int) -> bool:
+    """Return True if a program can listen on a port of an IPv4 address now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
 def check_can_listen(
     daemon: str, wanted: Iterable[Listen], found: Found | None = None
 ) -> list[tuple[str, int]]:

@@ -99,8 +99,12 @@ class Config:
 
 
 def default_config() -> Config:
-    """Return the configuration without a file: the simulator, and a CSC on ports 30005 and 30006."""
-    return Config(pairs=(PairCommander(name="csc", command_port=30005),))
+    """Return the configuration without a file.
+
+    It has the simulator of today's mount, and a CSC that speaks tma2020 on ports 30005 and 30006.
+    """
+    csc = PairCommander(name="csc", command_port=30005, dialect="tma2020")
+    return Config(simulator=SimulatorSettings(dialect="tma2022"), pairs=(csc,))
 
 
 def load(text: str, where: str = "<config>") -> Config:

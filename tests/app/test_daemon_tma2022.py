@@ -20,7 +20,7 @@ from mtmount_twisted.dialects.tma2022.enums import Source
 from tests.support.commanders import LOG
 from tests.support.programs import HOST, ROOT, Program, ProgramCase
 
-BUILT_IN = ("--simulator-dialect", "tma2022", "--command-port", "0")
+BUILT_IN = '[simulator]\ndialect = "tma2022"\n[[pair]]\nname = "csc"\ncommand_port = 0\n'
 
 
 class Tma2022Case(ProgramCase):
@@ -109,7 +109,7 @@ class BuiltInTests(Tma2022Case):
 
     async def test_moves(self) -> None:
         """It is ready: the axis moves without more ado, and the journal tells it in the dialect's words."""
-        program, port = await self.bridge(*BUILT_IN)
+        program, port = await self.bridge("--config", self.file(BUILT_IN))
         lines = [line for line in program.output.splitlines() if "mtmount_twisted#" in line]
         self.assertIn("using the built-in simulator; its dialect is tma2022", lines[0])
         mount = await self.mount(port)
@@ -127,7 +127,7 @@ class BuiltInTests(Tma2022Case):
 
     async def test_stop_at_once(self) -> None:
         """It can be stopped before the mount is connected."""
-        program = self.twistd("-n", "mtmount-bridge", *BUILT_IN)
+        program = self.twistd("-n", "mtmount-bridge", "--config", self.file(BUILT_IN))
         await program.line("controller: connected to")
         await self.assert_ends(program)
 
@@ -135,7 +135,7 @@ class BuiltInTests(Tma2022Case):
         """What the first command of the bridge needs is there when the daemon is made, not when it serves."""
         script = (
             "import sys; from mtmount_twisted.app import bridge; options = bridge.Options(); "
-            "options.parseOptions(['--simulator-dialect=tma2022', '--command-port=0', '--web=none', "
+            f"options.parseOptions(['--config', {self.file(BUILT_IN)!r}, '--web=none', "
             "'--journal=none']); service = bridge.makeService(options); before = set(sys.modules); "
             "from mtmount_twisted.dialects.tma2022.dialect import DIALECT; DIALECT.stops(); "
             "print(sorted(set(sys.modules) - before))"

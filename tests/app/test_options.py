@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.python import usage
@@ -14,6 +15,7 @@ from mtmount_twisted import commands as c
 from mtmount_twisted.app import bridge, daemon
 from mtmount_twisted.app import simulator as simulator_tap
 from mtmount_twisted.config.loading import Config, default_config
+from mtmount_twisted.config.settings import PairCommander, SimulatorSettings
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from tests.support.folders import scratch_folder, scratch_path
@@ -142,6 +144,39 @@ class ServiceTests(ProgramCase):
         service = self.service(bridge, "--command-port=0", f"--reply-port={self.free_port()}")
         service.startService()
         await service.stopService()
+
+    def default_service(self) -> Any:
+        """The bridge without options, on other ports than the usual ones; not started."""
+        csc = PairCommander(name="csc", command_port=0, reply_port=self.free_port(), dialect="tma2020")
+        config = Config(simulator=SimulatorSettings(dialect="tma2022"), pairs=(csc,))
+        self.patch(bridge, "default_config", lambda: config)
+        port, telemetry = self.free_port(), self.free_port()
+        self.patch(bridge, "TODAYS_CSC", attrs.evolve(bridge.TODAYS_CSC, command_port=port))
+        self.patch(bridge, "TELEMETRY_PORT", telemetry)
+        readers = attrs.evolve(bridge.TODAYS_TELEMETRY, endpoint=f"tcp:{telemetry}:interface={HOST}")
+        self.patch(bridge, "TODAYS_TELEMETRY", readers)
+        return self.service(bridge).getServiceNamed("mtmount-bridge")
+
+    def test_without_options(self) -> None:
+        """Without options there are also a CSC that speaks tma2022, and telemetry."""
+        config = self.default_service().config
+        self.assertEqual([pair.name for pair in config.pairs], ["csc", "csc-2022"])
+        self.assertEqual([port.name for port in config.telemetry], ["topics"])
+
+    def test_without_options_beside_another_program(self) -> None:
+        """A port of these that is taken costs one log line each, and not the start."""
+        self.patch(daemon, "can_listen", lambda host, port: False)
+        with self.assertLogs(LOG, "INFO") as logged:
+            config = self.default_service().config
+        self.assertEqual([pair.name for pair in config.pairs], ["csc"])
+        self.assertEqual(config.telemetry, ())
+        told = [line for line in logged.output if "not served: port" in line]
+        self.assertEqual(len(told), 2, logged.output)
+
+    def test_can_listen(self) -> None:
+        """A port is free, or is taken."""
+        self.assertTrue(daemon.can_listen(HOST, self.free_port()))
+        self.assertFalse(daemon.can_listen(HOST, self.taken_port()))
 
     async def test_controller_on_ipv6(self) -> None:
         """A controller at an IPv6 address is connected to, and replies where such a one would look for us."""
@@ -304,7 +339,6 @@ class OptionsTests(SynchronousTestCase):
             ((*mount, "--simulator-dialect=tma2022"), "simulator-dialect", "there is a controller"),
             ((*mount, "--reply-port=30006"), "reply-port", "replies of tma2022 come on the connection"),
             ((*mount, "--controller-reply-port=6"), "controller-reply-port", "replies of tma2022 come on"),
-            (("--simulator-dialect=tma2022", "--reply-host=h"), "reply-host", "replies of tma2022 come on"),
         ):
             line = self.line(bridge, *words)
             self.assertTrue(line.startswith(f"mtmount-bridge: --{option}: {why}"), line)

@@ -75,7 +75,7 @@ class LiveTests(ProgramCase):
         await prompt.says("NO COMMAND  web/anyone has command; this prompt had it until now")
         await prompt.says("CSC (web/anyone has command)>")
         keyboard.write(b"status\r")
-        await prompt.says("mount       CommanderCSC")
+        await prompt.says("mount       Enable")
         keyboard.write(b"ask_for_command\r")
         await prompt.says("holder      this prompt (csc) has command", 2)
         keyboard.write(b"ask_for_command NONE\r")

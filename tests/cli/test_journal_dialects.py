@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.cli.journal import main
 from mtmount_twisted.cli.journal.following import Follower
-from mtmount_twisted.cli.journal.options import parse_options
+from mtmount_twisted.cli.journal.options import parse_options, wanted_by
 from mtmount_twisted.cli.journal.program import replay
 from mtmount_twisted.cli.journal.replay import Recorded, renewed
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT as TMA2022
@@ -29,6 +29,20 @@ def reply(number: int, **parameters: object) -> bytes:
     """A reply of tma2022."""
     names = {"sequenceId": 1001, "commander": 1} if number < 6 else {}
     return json.dumps({"id": number, "timestamp": 1795363481.0, "parameters": names | parameters}).encode()
+
+
+class CommandNameTests(SynchronousTestCase):
+    """The names that ``--command`` takes."""
+
+    def test_counterpart(self) -> None:
+        """A name finds the command in its own dialect, and its counterpart in the other one."""
+        for name in ("AzimuthAxisMove", "AzimuthMove", "az_move"):
+            wanted = wanted_by(parse_options(["show", "--command", name]))
+            self.assertEqual(sorted(wanted.dialect_codes), [("tma2020", 103), ("tma2022", 103)])
+        wanted = wanted_by(parse_options(["show", "--command", "ask_for_command"]))
+        self.assertEqual(sorted(wanted.dialect_codes), [("tma2020", 2101), ("tma2022", 2103)])
+        wanted = wanted_by(parse_options(["show", "--command", "TopEndChillerTrackAmbient"]))
+        self.assertEqual(sorted(wanted.dialect_codes), [("tma2020", 2202), ("tma2022", 2216)])
 
 
 class ProgramTests(JournalCase):

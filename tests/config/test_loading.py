@@ -70,7 +70,8 @@ class Loading(SynchronousTestCase):
 
     def test_missing_sections_and_keys(self) -> None:
         """What a file leaves out has its default."""
-        self.assertEqual(loading.load(PAIR), loading.default_config())
+        pair = loading.PairCommander(name="csc", command_port=30005)
+        self.assertEqual(loading.load(PAIR), loading.Config(pairs=(pair,)))
         changed = loading.load(PAIR + "[command]\nlease_grace = 1.5")
         self.assertEqual(changed.command, loading.CommandRules(lease_grace=1.5))
 
@@ -645,8 +646,8 @@ class Files(SynchronousTestCase):
         path = scratch_path(self)
         for data in (PAIR.encode(), b"\xef\xbb\xbf" + PAIR.replace("\n", "\r\n").encode()):
             path.write_bytes(data)
-            self.assertEqual(loading.load_file(path), loading.default_config())
-            self.assertEqual(loading.load_file(str(path)), loading.default_config())
+            for where in (path, str(path)):
+                self.assertEqual(loading.load_file(where), loading.load(PAIR))
 
     def test_unreadable(self) -> None:
         """A file that is not there, or is a directory, is one line."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtmount_twisted.cli.command_line import OneLineParser
-from mtmount_twisted.dialects.dialect import DialectName, dialect_named
+from mtmount_twisted.dialects.dialect import DialectName, counterparts, dialect_named
 from mtmount_twisted.journal.reading import GOOD_OUTCOMES, OUTCOMES, UNKNOWN, Wanted
 from mtmount_twisted.journal.run_dialects import KNOWN
 from mtmount_twisted.journal.schema import COLUMNS, default_path
@@ -160,11 +160,16 @@ def _time(text: str, now: float) -> float:
 
 
 def _codes(text: str) -> list[tuple[DialectName | None, int]]:
-    """Return the code of a command in each dialect that has the name; a number is a code in every dialect."""
+    """Return the code of a command in each dialect that has the name, and the code of its counterpart.
+
+    A number is a code in every dialect. In a run in tma2022, the command of a commander that speaks tma2020
+    has the code of its counterpart.
+    """
     if text.removeprefix("-").isdecimal():
         return [(None, int(text))]
     codes: list[tuple[DialectName | None, int]] = []
     names: dict[str, str] = {}  # the shortest name of a command, by each of its names
+    found: list[str] = []  # the classes that are counterparts of those that have the name
     for dialect in map(dialect_named, KNOWN):
         for code, name in dialect.command_names.items():
             command = dialect.commands.get(code)
@@ -172,6 +177,11 @@ def _codes(text: str) -> list[tuple[DialectName | None, int]]:
             keys = {_key(name), _key(short)} | ({_key(command.__name__)} if command else set())
             names |= dict.fromkeys(keys, short)
             if _key(text) in keys:
+                codes.append((dialect.name, int(code)))
+                found += counterparts(command.__name__) if command else ()
+    for dialect in map(dialect_named, KNOWN):
+        for code, command in dialect.commands.items():
+            if command.__name__ in found and (dialect.name, int(code)) not in codes:
                 codes.append((dialect.name, int(code)))
     if not codes:
         near = [names[key] for key in difflib.get_close_matches(_key(text), names, 1)]
