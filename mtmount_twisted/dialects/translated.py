@@ -10,6 +10,7 @@ Pure: no Twisted, no I/O. Next to read: `translate`, the table; `joined`, for a 
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 
 from msgspec import Struct
@@ -133,16 +134,18 @@ def read_to_refuse(line: bytes) -> CommandEnvelope | None:
 
 def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
     """Return what follows from an answer to a command."""
-    outcome = Outcome(answer.meaning, 0, explanation=answer.explanation, timeout=answer.timeout)
+    # With the numbers of the superseding command as the client knows it.
+    reply = decode_reply(answer.rewritten(header.sequence_id, header.source))
+    outcome = outcome_of(reply) or Outcome(answer.meaning, 0, explanation=answer.explanation)
+    timestamp = utc_of(reply)
     if not isinstance(header, TranslatedEnvelope) or (joined := header.joined) is None:
-        return Answered((_line(header, outcome, answer),))
+        return Answered((_line(header, outcome, timestamp),))
     step = joined.answered(outcome)
-    lines = tuple(_line(header, each, answer) for each in step.answers)
+    lines = tuple(_line(header, each, timestamp) for each in step.answers)
     return Answered(lines, None if step.send is None else _envelope(header, step.send, joined))
 
 
-def _line(header: CommandEnvelope, outcome: Outcome, answer: ReplyEnvelope) -> bytes:
-    timestamp = utc_of(decode_reply(answer.rewritten(0, 0)))
+def _line(header: CommandEnvelope, outcome: Outcome, timestamp: datetime) -> bytes:
     reply = translate_answer(outcome, 0, Source.CSC, ack_only=header.kind.ack_only, timestamp=timestamp)
     envelope = old.read_reply(reply.encode().removesuffix(DIALECT.terminator))
     assert isinstance(envelope, old.ReplyEnvelope)

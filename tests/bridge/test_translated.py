@@ -87,6 +87,25 @@ class TranslatedTests(Tma2022Case):
         """The bridge's id of a command."""
         return tma2022.decode_command(line).sequence_id
 
+    def test_superseded(self) -> None:
+        """The commander reads its own id of the command that took over, and its name in tma2020."""
+        self.take()
+        self.say(MOVE)
+        move = self.key()
+        self.say(old.AzimuthAxisStop(sequence_id=8, source=Source.HHD))
+        self.answer(
+            replies.CmdSupersededReply(
+                sequence_id=move,
+                commander=CSC,
+                superseding_sequence_id=self.key(),
+                superseding_commander=CSC,
+                superseding_command_code=102,
+            )
+        )
+        (noack,) = self.told()
+        assert isinstance(noack, NoAckReply)
+        self.assertEqual(noack.explanation, "superseded by AzimuthAxisStop (sequence id 8) of HHD")
+
     def test_without_command(self) -> None:
         """The rules of the bridge hold: the refusal names the holder, and the mount receives nothing."""
         self.say(MOVE)
