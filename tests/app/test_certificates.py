@@ -114,7 +114,7 @@ class RenewedTests(ProgramCase):
         self.assertEqual(after[0][0], after[1][0])
         self.assertNotEqual(before[0][0], after[0][0])
         with open(path, "a") as file:
-            file.write("[web]\nmax_body = 4096\n")
+            file.write("[web]\nmax_body = 5000\n")
         authority.issue("bridge", path=own)
         program.transport.signalProcess("HUP")
         await program.line(r"\[web\] has changed: restart the daemon to apply it")
