@@ -68,9 +68,6 @@ ENABLED = "Enable"
 
 CONNECTING = "Connecting to PXI"
 
-TAI_AHEAD = 37
-"""How much TAI is ahead of Unix time since 2017, in seconds."""
-
 SOON = 1e-6
 """Shortest time to the next look for changes, s: the clock's own rounding must not repeat a look for ever."""
 
