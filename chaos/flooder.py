@@ -8,6 +8,7 @@ daemon: a stranger is on another machine.
 
 from __future__ import annotations
 
+import array
 import itertools
 import os
 import selectors
@@ -15,6 +16,7 @@ import socket
 import struct
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -46,6 +48,12 @@ WATCHERS = 500
 
 RESET = struct.pack("ii", 1, 0)
 """Close with a reset (socket(7), ``SO_LINGER``)."""
+
+SLOWLY = struct.pack("ii", 1, 2)
+"""Close, and wait for 2 s until the data is read."""
+
+FILES = 50
+"""How many files that were sent end slowly at the same time."""
 
 PER_VISIT = 100
 """After so many an observer is dismissed."""
@@ -183,6 +191,31 @@ def watchers(hall: int, web: int, desk: int) -> None:
                 selector.unregister(key.fileobj)
 
 
+def pair_visits(hall: int, web: int, csc: int) -> None:
+    """Do the same at the command port of a pair, whose commander is connected."""
+    hall_visits(csc, web, csc)
+
+
+def files(yard: str, web: int, desk: int) -> None:
+    """Send open files over a Unix socket: TCP sockets whose data nobody reads, and whose end waits for it."""
+    silent: deque[socket.socket] = deque(maxlen=FILES)
+    with socket.create_server((HOST, 0)) as listening:
+        while True:
+            with connect(listening.getsockname()[1]) as file, socket.socket(socket.AF_UNIX) as peer:
+                silent.append(listening.accept()[0])
+                file.setblocking(False)
+                with suppress(BlockingIOError):
+                    while True:
+                        file.send(CHUNK)
+                file.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, SLOWLY)
+                rights = array.array("i", [file.fileno()])
+                try:
+                    peer.connect(yard)
+                    peer.sendmsg([b"G"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+                except OSError:  # the system refuses it: Linux 6.16 and newer
+                    file.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+
 def move_on(desk: int, line: bytes = MOVE) -> None:
     """Send moves without end, or another line, and read the answers."""
     while True:
@@ -305,6 +338,8 @@ KINDS: dict[str, Callable[[int, int, int], None]] = {
         desk_chunk,
         asks_many,
         watchers,
+        pair_visits,
+        files,
     )
 }
 
@@ -313,7 +348,8 @@ def main() -> None:
     """Run the flood that the command line names."""
     os.nice(10)
     kind, *ports = sys.argv[1:]
-    threading.Thread(target=KINDS[kind], args=[int(port) for port in ports], daemon=True).start()
+    at = [int(port) if port.isdigit() else port for port in ports]
+    threading.Thread(target=KINDS[kind], args=at, daemon=True).start()
     sys.stdin.read()
 
 

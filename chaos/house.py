@@ -58,6 +58,10 @@ name = "hall"
 endpoint = "tcp:{hall}:interface=127.0.0.1"
 {dialect}
 
+[[port]]
+name = "yard"
+endpoint = "unix:{yard}"
+
 [command]
 ack_timeout = {ack_timeout}
 done_margin = 0.5
@@ -109,6 +113,7 @@ class House:
     :ivar desk: the commander with a connection to a port, through `desk_proxy`.
     :ivar hall: the observer.
     :ivar reader: a reader of telemetry, if the mount has telemetry.
+    :ivar yard: the Unix socket of a port for observers.
     :ivar whole: False once the journal can't have everything.
     :ivar paused: True once the daemon was paused: then the delays of its event loop are not its own.
     """
@@ -136,6 +141,7 @@ class House:
         self.mount.takes_replies(self.ports["replies"])
         self.desk_proxy = ChaosProxy(reactor, self.ports["desk"])
         self.web = Web(reactor, self.ports["web"])
+        self.yard = folder / "yard"
         self.config = folder / "bridge.toml"
         self.journal = folder / "mtmount-bridge" / "journal.sqlite"
 
@@ -174,6 +180,7 @@ class House:
             "controller": "\n".join(f"{key} = {json.dumps(value)}" for key, value in given.items()),
             "csc_replies": f"reply_port = {self.csc.replies.port}\n{dialect}" if proxied else dialect,
             "dialect": dialect,
+            "yard": self.yard,
         }
         text = CONFIG if setting.mount.telemetry is None else CONFIG + TELEMETRY
         return text.format(**(self.ports | parts | USUAL | numbers))

@@ -72,6 +72,8 @@ KINDS = (
     "desk_chunk",
     "asks_many",
     "watchers",
+    "pair_visits",
+    "files",
 )
 """The floods of strangers, and those of the controller: see `flooder`."""
 
@@ -84,8 +86,9 @@ class Flooder(ProcessProtocol):
     def __init__(self, house: House, kind: str) -> None:
         self.ended: Deferred[None] = Deferred()
         words = [sys.executable, "-m", "chaos.flooder", kind]
-        desk = "lab" if kind == "asks_many" else "desk"
-        words += [str(house.ports[name]) for name in ("hall", "web", desk)]
+        hall = str(house.yard) if kind == "files" else str(house.ports["hall"])
+        desk = {"asks_many": "lab", "pair_visits": "csc"}.get(kind, "desk")
+        words += [hall, str(house.ports["web"]), str(house.ports[desk])]
         house.reactor.spawnProcess(self, words[0], words, env=None, path=str(ROOT))
 
     def processEnded(self, reason: Any) -> None:

@@ -46,6 +46,8 @@ FLOODS = (
     ("flood: eight commanders connect, send moves of 64 KiB, and reset", "desk_chunk"),
     ("flood: four commanders ask without end for the holder", "asks_many"),
     ("flood: 500 observers receive every line", "watchers"),
+    ("flood: 300 sockets at once at a pair's port, again and again", "pair_visits"),
+    ("flood: sockets that end slowly, sent over a unix: port", "files"),
 )
 """The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 

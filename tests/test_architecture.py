@@ -45,6 +45,7 @@ from mtmount_twisted.net import (
     resolving,
     send_buffer,
     telemetry,
+    unix_sockets,
 )
 from mtmount_twisted.upstream import link, telemetry_link
 from mtmount_twisted.wire import lines
@@ -398,8 +399,10 @@ BOUNDS = {
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
-    "connections set up by a port or the page": f"{accepts.ACCEPTS} in a turn",
-    "connections that wait to be set up": f"{accepts.MAX_WAITING} of each port",
+    "connections set up by a socket": f"{accepts.ACCEPTS} in a turn",
+    "connections that wait to be set up": f"{accepts.MAX_WAITING} of each socket",
+    "open files that a peer sends": "0",
+    "connections that such a thread closes": f"{unix_sockets.MAX_CLOSING} of each socket",
     "known addresses": f"{known_addresses.MAX_KNOWN:,}, for an hour",
     "bytes of a TLS handshake": size(handshakes.MAX_HANDSHAKE),
     "steps of TLS handshakes": f"{handshakes.STEPS} in a turn, or the one that ends after "

@@ -5,9 +5,11 @@ in which they came. A user's connection would wait behind all those of strangers
 or be dropped, because the system's queue is full. A hundredth of a millisecond suffices to take a connection
 from the system, and to see that its peer is gone. So the queue takes all connections and closes those whose
 peers are gone. Of the others it returns one in each turn of the reactor, every second time one from a known
-address if one waits. The known addresses have their turns one after the other, and so have the others.
+address if one waits. The known addresses have their turns one after the other, and so have the others. On a
+Unix socket the peer's user stands for its address.
 
-Next to read: ``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets accept in this way.
+Next to read: `unix_sockets`, for what else differs there; ``frontends.tcp.ports`` and
+``frontends.web.http.site``, whose sockets accept in this way.
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 
 from mtmount_twisted.hosts import client_network
+
+from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 ACCEPTS = 1
 """The most connections of one listening socket that are set up in one turn of the reactor.
@@ -32,14 +37,24 @@ MAX_TAKEN = 64
 """The most connections that a queue takes from the system in one turn, in less than a millisecond."""
 
 MAX_WAITING = 256
-"""The most connections that wait in one queue, each with an open file; the others wait in the system's."""
+"""The most connections that wait in one queue, each with an open file.
+
+Of more, one is closed, because it would keep out other addresses from the system's queue. It is one of the
+address with most: its newest that had sent nothing when it came, as a user sends a request at once.
+"""
 
 
 class _Waiting(NamedTuple):
-    """A connection that is not set up: its socket and its peer's address, as `socket.accept` returns them."""
+    """A connection that is not set up: its socket and its peer's address, as `socket.accept` returns them.
+
+    On a Unix socket the address is that of `user_of`.
+
+    :ivar has_sent: True if the peer had sent data when the connection was taken from the system.
+    """
 
     socket: socket.socket
     address: Any
+    has_sent: bool
 
 
 class AcceptQueue:
@@ -50,6 +65,7 @@ class AcceptQueue:
     :param accept_on: called in a later turn while connections wait, to call `accept`.
     :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
     :param drops_ended: True to close also a connection whose peer has ended its side and sent nothing.
+    :param closer: closes connections that carry open files; required for a Unix socket.
     """
 
     def __init__(
@@ -59,12 +75,16 @@ class AcceptQueue:
         accept_on: Callable[[], object],
         is_known: Callable[[str], bool],
         drops_ended: bool,
+        closer: Closer | None = None,
     ) -> None:
         self._listening = listening
         self._reactor = reactor
         self._accept_on = accept_on
         self._is_known = is_known
         self._drops_ended = drops_ended
+        self._closer = closer if listening.family == socket.AF_UNIX else None
+        if self._closer is not None:
+            refuse_files(listening)
         self._known: dict[str, deque[_Waiting]] = {}  # by network; the one whose turn is next comes first
         self._others: dict[str, deque[_Waiting]] = {}
         self._count = 0
@@ -87,11 +107,11 @@ class AcceptQueue:
         if self._left:
             self._take()
             while self._count:
-                found = self._pop()
-                if not self._is_gone(found.socket):
+                peer, address, _ = self._pop()
+                if self._has_sent(peer) is not None:
                     self._left -= 1
-                    return found
-                found.socket.close()
+                    return peer, address
+                peer.close()
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
     def close(self) -> None:
@@ -101,6 +121,11 @@ class AcceptQueue:
             self._next = None
         while self._count:
             self._pop().socket.close()
+        if self._closer is not None:  # the end of the listening socket ends the files of all that wait in it
+            with suppress(OSError):
+                self._listening.shutdown(socket.SHUT_RDWR)
+                while True:
+                    UnixPeer(self._listening.accept()[0], self._closer.close).close()
         self._listening.close()
 
     def _next_turn(self) -> None:
@@ -112,25 +137,43 @@ class AcceptQueue:
 
     def _take(self) -> None:
         """Take connections from the system."""
-        while self._may_take and self._count < MAX_WAITING:
+        while self._may_take and not (self._closer is not None and self._closer.is_full):
             self._may_take -= 1
             try:
-                taken = _Waiting(*self._listening.accept())
+                accepted, address = self._listening.accept()
             except OSError:
                 if self._count:  # if it is for want of a file, one of these may free one
                     return
                 raise
-            if self._is_gone(taken.socket):
-                taken.socket.close()
-            else:
-                self._add(taken)
+            has_sent = self._has_sent(accepted)
+            if has_sent is None:
+                accepted.close()
+                continue
+            if self._closer is not None:
+                address = user_of(accepted)
+                accepted = UnixPeer(accepted, self._closer.close)
+            self._add(_Waiting(accepted, address, has_sent))
 
     def _add(self, taken: _Waiting) -> None:
-        # A peer on a Unix socket has no address.
-        network = client_network(taken.address[0]) if isinstance(taken.address, tuple) else ""
+        address = taken.address
+        network = client_network(address[0]) if isinstance(address, tuple) else address
         networks = self._known if self._is_known(network) else self._others
         networks.setdefault(network, deque()).append(taken)
         self._count += 1
+        if self._count > MAX_WAITING:
+            self._drop_one()
+
+    def _drop_one(self) -> None:
+        networks = self._others or self._known
+        network = max(networks, key=lambda each: len(networks[each]))
+        waiting = networks[network]
+        newest_first = range(len(waiting) - 1, -1, -1)
+        index = next((index for index in newest_first if not waiting[index].has_sent), newest_first[0])
+        waiting[index].socket.close()
+        del waiting[index]
+        if not waiting:
+            del networks[network]
+        self._count -= 1
 
     def _pop(self) -> _Waiting:
         self._prefers_known = not self._prefers_known
@@ -143,18 +186,17 @@ class AcceptQueue:
         self._count -= 1
         return found
 
-    def _is_gone(self, peer: socket.socket) -> bool:
-        """Return True if a peer has reset its connection, or has ended its side without a byte."""
-        if peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            return True
-        if not self._drops_ended:
-            return False
+    def _has_sent(self, peer: socket.socket) -> bool | None:
+        """Return whether data of a peer waits; None if its connection is reset, or ended for nothing."""
+        if self._closer is None and peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return None
         try:
-            return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            has_sent = bool(peer.recv(1, LOOK))
         except BlockingIOError:  # it has sent nothing yet
             return False
         except OSError:
-            return True
+            return None
+        return None if self._drops_ended and not has_sent else has_sent
 
 
 def accept_in_turns(
@@ -170,11 +212,20 @@ def accept_in_turns(
     :param port: a port of Twisted's reactors; one without a socket is left alone.
     """
     listening = getattr(port, "socket", None)
+    if listening is None:
+        return
 
     def accept_on() -> None:
         if not getattr(port, "disconnecting"):  # else it closes this socket in this turn
             getattr(port, "doRead")()
 
-    if listening is not None:
-        # `tcp.Port.doRead` calls `accept` of this attribute until it raises `BlockingIOError`.
-        setattr(port, "socket", AcceptQueue(listening, reactor, accept_on, is_known, drops_ended))
+    def note_full(full: bool) -> None:
+        if getattr(port, "connected") and not getattr(port, "disconnecting"):
+            getattr(port, "stopReading" if full else "startReading")()
+
+    closer = None
+    if listening.family == socket.AF_UNIX:
+        closer = Closer(getattr(reactor, "callFromThread"), note_full)
+    # `tcp.Port.doRead` calls `accept` of this attribute until it raises `BlockingIOError`.
+    queue = AcceptQueue(listening, reactor, accept_on, is_known, drops_ended, closer)
+    setattr(port, "socket", queue)

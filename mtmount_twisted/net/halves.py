@@ -36,6 +36,7 @@ from mtmount_twisted.hosts import is_address
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
+from .accepts import accept_in_turns
 from .deadlines import Deadline
 from .endpoints import BACKLOG
 from .machines import machine
@@ -478,6 +479,7 @@ class ServerHalf:
             self._state.failed(failure)
             self.opened.fail(lambda: copy(failure))
         else:
+            accept_in_turns(port, self.reactor)
             self._state.listening(port)
             self.opened.fire(self.port)
 

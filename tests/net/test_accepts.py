@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import array
+import os
+import queue
 import socket
 import struct
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from unittest import TestCase
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from mtmount_twisted.net.accepts import ACCEPTS, MAX_TAKEN, MAX_WAITING, AcceptQueue
+from mtmount_twisted.net.accepts import ACCEPTS, MAX_TAKEN, MAX_WAITING, AcceptQueue, accept_in_turns
+from mtmount_twisted.net.unix_sockets import MAX_CLOSING, SO_PASSRIGHTS
 from mtmount_twisted.testing import HOST
+from tests.support.folders import scratch_folder
 
 BACKLOG = 1024
 RESET = struct.pack("ii", 1, 0)  # close with a reset (socket(7), SO_LINGER)
@@ -110,15 +117,25 @@ class AcceptTests(TestCase):
         self.assertEqual(self.accepted, ["127.0.1.1", "127.0.1.2"])
 
     def test_more_than_wait_here(self) -> None:
-        """Connections beyond the bound wait in the system's queue, and none is lost."""
-        self.connect(*[f"127.0.{2 + number // 200}.{1 + number % 200}" for number in range(MAX_WAITING + 40)])
-        self.accept()
+        """Of a flood from one address some are closed, so that the connection of another address comes in.
+
+        Of one address, those that have sent nothing are closed first.
+        """
+        peers = self.connect(*["127.0.1.1"] * (2 * MAX_WAITING), "127.0.1.2")
+        peers[MAX_WAITING + 20].sendall(b"stop")
+        for _ in range(1 + 2 * MAX_WAITING // MAX_TAKEN):
+            self.accept()  # the socket is readable
+            self.turn()
+        self.turn()
+        self.assertIn("127.0.1.2", self.accepted)
         while self.turn():
             pass
-        self.accept()
-        while self.turn():
-            pass
-        self.assertEqual(len(self.accepted), MAX_WAITING + 40)
+        self.assertLess(len(self.accepted), len(peers))
+        self.assertGreaterEqual(len(self.accepted), MAX_WAITING)
+        peers[-2].settimeout(5)
+        self.assertEqual(peers[-2].recv(1), b"")
+        with self.assertRaises(BlockingIOError):
+            peers[MAX_WAITING + 20].recv(1, socket.MSG_DONTWAIT)
 
     def test_end(self) -> None:
         """The end of the port closes the connections that wait."""
@@ -128,3 +145,111 @@ class AcceptTests(TestCase):
         peers[-1].settimeout(5)
         self.assertEqual(peers[-1].recv(1), b"")
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class FakePort:
+    """Stands in for a port of Twisted that listens on a Unix socket.
+
+    :ivar reads: whether it waits for connections.
+    """
+
+    connected = True
+    disconnecting = False
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.socket = listening
+        self.reads = True
+        self.accepted: list[socket.socket] = []
+
+    def doRead(self) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                self.accepted.append(self.socket.accept()[0])
+
+    def startReading(self) -> None:
+        self.reads = True
+
+    def stopReading(self) -> None:
+        self.reads = False
+
+
+class ThreadsLater(SlowClock):
+    """A reactor that collects the calls of other threads.
+
+    :ivar from_threads: these calls.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.from_threads: queue.Queue[Callable[[], object]] = queue.Queue()
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        self.from_threads.put(call)
+
+
+class UnixTests(TestCase):
+    """A Unix socket that listens, on a system that lets peers send open files."""
+
+    def setUp(self) -> None:
+        self.path = str(scratch_folder(self) / "web")
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(self.path)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+        self.port: Any = FakePort(listening)
+        self.reactor: Any = ThreadsLater()
+        accept_in_turns(self.port, self.reactor)
+        self.addCleanup(self.port.socket.close)
+        with suppress(OSError):  # a system that can't refuse files
+            self.port.socket.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 1)
+
+    def connect(self) -> socket.socket:
+        """Return a connection that waits to be accepted."""
+        peer = socket.socket(socket.AF_UNIX)
+        self.addCleanup(peer.close)
+        peer.connect(self.path)
+        return peer
+
+    def send_file(self) -> socket.socket:
+        """Connect and send an open file. Return a socket that sees the end of the file."""
+        file, other_end = socket.socketpair()
+        self.addCleanup(other_end.close)
+        with file:
+            rights = array.array("i", [file.fileno()])
+            self.connect().sendmsg([b"G"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        return other_end
+
+    def test_address(self) -> None:
+        """The user stands for the address of a peer, even of one that has named itself."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.bind("\0" + "abc")
+            peer.connect(self.path)
+            accepted, address = self.port.socket.accept()
+            accepted.close()
+        self.assertEqual(address, f"uid {os.getuid()}")
+
+    def test_peers_with_files(self) -> None:
+        """Each file ends in another thread. If that takes long for many, no more connections are accepted."""
+        ends = [self.send_file() for _ in range(MAX_CLOSING)]
+        self.connect()
+        for _ in ends:
+            self.port.doRead()
+            self.reactor.advance(SlowClock.TURN)
+        for peer in self.port.accepted[:MAX_CLOSING]:
+            self.assertTrue(self.port.reads)
+            peer.close()
+        self.assertFalse(self.port.reads)
+        self.reactor.from_threads.get(timeout=10)()
+        self.assertTrue(self.port.reads)
+        for each in ends:
+            each.settimeout(10)
+            self.assertEqual(each.recv(1), b"")
+
+    def test_files_of_peers_that_wait(self) -> None:
+        """The end of the port ends the files of waiting peers, in both queues, in other threads."""
+        ends = [self.send_file() for _ in range(4)]
+        self.port.doRead()
+        ends += [self.send_file() for _ in range(4)]
+        self.port.socket.close()
+        for _ in range(len(ends) - len(self.port.accepted)):
+            self.reactor.from_threads.get(timeout=10)

@@ -12,12 +12,13 @@ from twisted.trial.unittest import TestCase
 
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import PortCommanders
+from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
 from mtmount_twisted.net.accepts import ACCEPTS
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
 from mtmount_twisted.testing import HOST
 from tests.support.bridges import LOG, TCP, command
 from tests.support.commanders import STOP
+from tests.support.ports import free_port
 
 VISITORS = 60
 STOPS = 1500
@@ -59,3 +60,52 @@ class PortTests(TestCase):
             await deferLater(reactor, 0)
             self.assertLessEqual(counts["not_sent"] - before, 2 + 2 * RECEIVED_AT_ONCE // len(line))
             before = counts["not_sent"]
+
+
+class SecondPeerTests(TestCase):
+    """The sockets that take one peer: for the controller's replies, of a pair, and of a two-way pair."""
+
+    async def check(self, service: BridgeService, port: int) -> None:
+        """Of many peers that come at once a turn refuses few, and in the end each but the first."""
+        await deferLater(reactor, 0)
+        with ExitStack() as sockets:
+            peers = [sockets.enter_context(socket.create_connection((HOST, port))) for _ in range(VISITORS)]
+            for peer in peers:
+                peer.setblocking(False)
+            refused = 0
+            while refused < VISITORS - 1:
+                await deferLater(reactor, 0)
+                gone = [peer for peer in peers if is_ended(peer)]
+                self.assertLessEqual(len(gone), ACCEPTS)
+                peers = [peer for peer in peers if peer not in gone]
+                refused += len(gone)
+            await service.stopService()
+
+    async def test_pair(self) -> None:
+        """Both ports of a bridge with a pair."""
+        for name in ("reply port", "command port"):
+            replies, commands = free_port(self), free_port(self)
+            controller = Controller(host=HOST, command_port=1, reply_host=HOST, reply_port=replies)
+            pair = PairCommander(name="csc", source="CSC", command_port=commands, reply_port=1)
+            service = BridgeService(Config(controller=controller, pairs=(pair,)), LOG)
+            service.startService()
+            await self.check(service, replies if name == "reply port" else commands)
+
+    async def test_two_way_pair(self) -> None:
+        """The port of a pair that speaks tma2022."""
+        port = free_port(self)
+        controller = Controller(host=HOST, command_port=1, dialect="tma2022")
+        pair = PairCommander(name="csc", source="CSC", command_port=port)
+        service = BridgeService(Config(controller=controller, pairs=(pair,)), LOG)
+        service.startService()
+        await self.check(service, port)
+
+
+def is_ended(peer: socket.socket) -> bool:
+    """Return True if the other side has closed a connection."""
+    try:
+        return not peer.recv(65536)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True

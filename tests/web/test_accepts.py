@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
+import contextlib
 import logging
+import os
 import socket
 from contextlib import ExitStack
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -17,8 +21,11 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route, User
 from mtmount_twisted.frontends.web.http.guard import Guard, HostPolicy
 from mtmount_twisted.frontends.web.http.site import make_site
+from mtmount_twisted.frontends.web.http.tokens import Token, Tokens
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.unix_sockets import SO_PASSRIGHTS
+from mtmount_twisted.wire.secret import Secret
 from tests.support.folders import scratch_folder
 
 LOG = logging.getLogger("tests.accepts")
@@ -26,9 +33,10 @@ LOG.addHandler(logging.NullHandler())
 LOG.propagate = False
 
 ANYONE = User("anyone", frozenset(["observe", "stop"]), Source.CSC)
+SECRET = "stop-secret-000000000001"
 STOP = (
     b"POST /stop HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-    b"Connection: close\r\n\r\n{}"
+    b"Connection: close\r\nAuthorization: Bearer %b\r\n\r\n{}" % SECRET.encode()
 )
 
 
@@ -52,15 +60,52 @@ class Reader(Protocol):
 class UnixTests(TestCase):
     """The page on a Unix socket."""
 
+    async def test_peers_that_send_files(self) -> None:
+        """A file that a peer sends is ended, the connection too, and nothing is logged for each."""
+        path = scratch_folder(self) / "web"
+        site = make_site([], Guard(HostPolicy(), None, ANYONE), LOG, reactor, WebSettings())
+        port = await Endpoint.parse(f"unix:{path}").listen(site, reactor)
+        accept_in_turns(port, reactor, site.is_known, drops_ended=True)
+        with contextlib.suppress(OSError):  # a system that can't refuse files
+            getattr(port, "socket").setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 1)
+        logged: list[str] = []
+
+        def note(event: LogEvent) -> None:
+            logged.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(note)
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(path))
+            file, other_end = socket.socketpair()
+            with file, other_end:
+                readers = Reader(), Reader()
+                for end, reader in zip((peer, other_end), readers, strict=True):
+                    end.setblocking(False)
+                    factory = Factory.forProtocol(lambda reader=reader: reader)
+                    reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, factory)  # type: ignore[attr-defined]
+                rights = array.array("i", [file.fileno()])
+                peer.sendmsg([b"G"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+                file.close()
+                for reader in readers:
+                    self.assertEqual(await reader.ended, b"")
+        globalLogPublisher.removeObserver(note)
+        await port.stopListening()
+        await site.close()
+        self.assertEqual([line for line in logged if "descriptor" in line], [])
+
     async def test_user_among_many_that_come_at_once(self) -> None:
-        """A stop is answered though twice as many strangers connect before and behind it as have places."""
+        """A stop is answered though twice as many strangers connect before and behind it as have places.
+
+        Its user is known from then on.
+        """
 
         async def stop(call: Call) -> Answer:
             return Answer({"stopped": True})
 
         path = scratch_folder(self) / "web"
         routes = [Route("POST", "/stop", stop, "stop", "Stop.")]
-        site = make_site(routes, Guard(HostPolicy(), None, ANYONE), LOG, reactor, WebSettings())
+        tokens = Tokens((Token(User("stopper", frozenset(["stop"]), Source.CSC), Secret(SECRET)),))
+        site = make_site(routes, Guard(HostPolicy(), tokens, ANYONE), LOG, reactor, WebSettings())
         port = await Endpoint.parse(f"unix:{path}").listen(site, reactor)
         accept_in_turns(port, reactor, site.is_known, drops_ended=True)
         reader = Reader()
@@ -82,3 +127,4 @@ class UnixTests(TestCase):
         await port.stopListening()
         await site.close()
         self.assertIn(b'{"stopped":true}', answer)
+        self.assertTrue(site.is_known(f"uid {os.getuid()}"))

@@ -151,6 +151,14 @@ class PlacesTests(SynchronousTestCase):
                 self.go(self.closed.pop())
         self.stay("", 4)
 
+    def test_known_user_on_a_unix_socket(self) -> None:
+        """At a Unix socket users stand for addresses. Strangers leave half of the places to a known one."""
+        self.places = Places(16, 4, self.clock.seconds, self.closed.append)
+        self.stay("uid 1000")
+        for _ in range(20):
+            self.come("uid 65534")
+        self.stay("uid 1000", 7)
+
     def test_newcomer_has_time_to_show_a_token(self) -> None:
         """A new connection does not give way while observers hold places with unfinished requests."""
         for _ in range(7):

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.net.by_network import ByNetwork
 from mtmount_twisted.net.known_addresses import KnownAddresses
+from mtmount_twisted.net.unix_sockets import USER
 
 KEPT_FREE = 4
 """One place in four is kept free for newcomers, by closing idle connections."""
@@ -62,7 +63,8 @@ class Places(Generic[C]):
     """The places of all connections, by address; an IPv6 address counts as its /64 network.
 
     :param total: the most connections.
-    :param per_address: the most connections of one address. A peer without an address has no such bound.
+    :param per_address: the most connections of one address. A user on a Unix socket, which stands for an
+        address, has no such bound, because it may be a proxy.
     :param now: returns the monotonic clock, in seconds.
     :param close: starts to close a connection that gives way. It returns True if it has aborted the
         connection, whose place is then free at once; otherwise the place is free once the connection is gone.
@@ -87,7 +89,7 @@ class Places(Generic[C]):
     def take_place(self, connection: C, host: str) -> Place[C] | None:
         """Give a connection a place, and make room for the next one.
 
-        :param host: the peer's address; empty if it has none.
+        :param host: the peer's address, as `unix_sockets.host_of` returns it.
         :returns: the place; None if the connection must be refused.
         """
         network = client_network(host)
@@ -95,7 +97,7 @@ class Places(Generic[C]):
             return None
         if not self.is_known(network) and self._held_by_strangers() >= self._strangers:
             return None
-        full = bool(network) and len(self._places.of(network)) >= self._per_address
+        full = _is_address(network) and len(self._places.of(network)) >= self._per_address
         if full and not self._replace_idle(self._places.of(network)):
             return None
         place = Place(connection, network, self._now())
@@ -157,7 +159,7 @@ class Places(Generic[C]):
         network = newest.network
         places, groups = self._staying.of(network), [each for _, each in self._staying.groups()]
         strange = self._strange() if newest.observes or not self.is_known(network) else []
-        if network and _is_short(len(places), self._per_address):
+        if _is_address(network) and _is_short(len(places), self._per_address):
             self._close_one_of([places], newest, self._per_address)
         elif _is_short(sum(map(len, strange)), self._strangers):
             self._close_one_of(strange, newest, self._strangers)
@@ -214,6 +216,10 @@ def _longest_idle(places: Iterable[Place[C]]) -> Place[C] | None:
     """Return the place whose connection is idle for longest; None if none is idle."""
     idle = {place: since for place in places if (since := place.connection.idle_since) is not None}
     return min(idle, key=idle.__getitem__, default=None)
+
+
+def _is_address(network: str) -> bool:
+    return network != "" and not network.startswith(USER)
 
 
 def _is_short(staying: int, bound: int) -> bool:

@@ -34,6 +34,7 @@ from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.turns import Rank
+from mtmount_twisted.net.unix_sockets import host_of
 from mtmount_twisted.net.waiting import Waiters
 
 from .calls import RequestError, Route
@@ -511,8 +512,7 @@ class WebSite(http.HTTPFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:  # type: ignore[override]
         """Return the protocol of a connection; None, by which Twisted closes it, if there are too many."""
-        # The clients of a unix: socket have no address; only the total bounds them.
-        address = str(getattr(addr, "host", ""))
+        address = host_of(addr)
         connection = Connection()
         connection.site = self
         place = None if self._closing else self._places.take_place(connection, address)
