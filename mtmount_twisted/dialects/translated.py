@@ -134,8 +134,9 @@ def read_to_refuse(line: bytes) -> CommandEnvelope | None:
 
 def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
     """Return what follows from an answer to a command."""
-    # With the numbers of the superseding command as the client knows it.
-    reply = decode_reply(answer.rewritten(header.sequence_id, header.source))
+    # With the superseding command as the client knows it. The client's own numbers are written by `_line`: a
+    # reply can't have all that a client may send, and one that is malformed has no reason.
+    reply = decode_reply(answer.rewritten(0, Source.CSC))
     outcome = outcome_of(reply) or Outcome(answer.meaning, 0, explanation=answer.explanation)
     timestamp = utc_of(reply)
     if not isinstance(header, TranslatedEnvelope) or (joined := header.joined) is None:

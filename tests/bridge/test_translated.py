@@ -246,6 +246,19 @@ class TranslatedTests(Tma2022Case):
         )
         self.assertEqual(self.hhd.dismissals, [])
 
+    def test_wrong_source(self) -> None:
+        """A command of a source that is not known is refused with the reason, under the id and the source."""
+        wrong = MOVE.encode()[:-2].replace(b"\n3\n", b"\n77\n", 1)
+        self.hhd.say(wrong)
+        lines = self.hhd.read()
+        self.take()
+        self.hhd.say(wrong)
+        lines += self.hhd.read()
+        for line, begin in zip(lines, ("refused: csc has command", "malformed: AzimuthAxisMove.source")):
+            _, number, source, _, explanation = line.decode().split("\n")
+            self.assertEqual((number, source), ("7", "77"))
+            self.assertTrue(explanation.startswith(begin), explanation)
+
     def test_malformed_line(self) -> None:
         """A line that is no command ends the connection, as before a tma2020 mount."""
         self.hhd.say(b"7\nx\n3")

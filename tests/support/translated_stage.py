@@ -158,10 +158,7 @@ def _near(code: int) -> int:
 
 def old_answer(meaning: Meaning, text: str, ack_only: bool) -> str:
     """Return the text of an answer as its commander reads it; that of the mount is `text`."""
-    outcome = _outcome(meaning, text)
-    if meaning is SUPERSEDED:  # the commander reads no ids
-        outcome = outcome._replace(explanation=outcome.explanation.split(" (")[0].split(" of ")[0])
-    made = translate_answer(outcome, 1, Source.CSC, ack_only=ack_only)
+    made = translate_answer(_outcome(meaning, text), 1, Source.CSC, ack_only=ack_only)
     return str(read_2020(made.encode()[:-2])[3])
 
 
