@@ -42,6 +42,7 @@ from mtmount_twisted.net import (
     pair,
     protocol,
     rate_limited_log,
+    records,
     resolving,
     send_buffer,
     telemetry,
@@ -406,7 +407,7 @@ BOUNDS = {
     "known addresses": f"{known_addresses.MAX_KNOWN:,}, for an hour",
     "bytes of a TLS handshake": size(handshakes.MAX_HANDSHAKE),
     "steps of TLS handshakes": f"{handshakes.STEPS} in a turn, or the one that ends after "
-    f"{handshakes.STEPS * handshakes.STEP_TIME * 1000:g} ms",
+    f"{handshakes.STEPS * records.STEP_TIME * 1000:g} ms",
     "controller's lines before the link is up": f"{link.MAX_EARLY:,}",
     "a controller of another dialect": f"{link.OTHER_DIALECT_PAUSE:g} s",
     "commands handed over in one decision": f"{link.ROOM}",

@@ -1,7 +1,8 @@
-"""Groups of connections by network, so that a full server closes a connection of the largest group.
+"""Groups of connections by network: a full server closes a connection of the largest group, and the networks
+have turns.
 
 Values only: no Twisted. Next to read: the two modules ``places``, of ``frontends.tcp`` and of
-``frontends.web.http``, which select the connection to close.
+``frontends.web.http``, which select the connection to close; `handshakes`, which gives the turns.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ class ByNetwork(Generic[Member]):
     def largest(self) -> Collection[Member]:
         """Return the members of the network that has most; none if there are no members."""
         return max(self._groups.values(), key=len, default={}).keys()
+
+    def pop(self) -> Member:
+        """Remove and return the oldest member of the next network, which then goes behind the others.
+
+        There must be a member.
+        """
+        network = next(iter(self._groups))
+        group = self._groups.pop(network)
+        member = next(iter(group))
+        del group[member]
+        if group:
+            self._groups[network] = group
+        return member
 
     def add(self, network: str, member: Member) -> None:
         """Add a member to a network."""

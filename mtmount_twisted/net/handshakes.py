@@ -3,7 +3,8 @@
 A step of a handshake costs 0.2 ms of computing, with a key of RSA 4096 several milliseconds, and many can be
 due at once. Here `STEPS` usual steps are computed in each turn of the reactor, or one that takes as long, of
 all servers that share `handshake_turns`, so that the messages of established connections wait for few steps.
-The servers have their turns one after the other. Of one server's connections the order is:
+What established connections of strangers send shares these steps; see `records`. The servers have their turns
+one after the other. Of one server's connections the order is:
 
 1. those from known addresses;
 2. those that were answered, because a peer that sends its first flight and nothing more never gets there;
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .by_network import ByNetwork
+from .records import RecordQueue, as_steps
 from .turns import LEAST, Turns
 
 MAX_HANDSHAKE = 16 * 1024
@@ -31,9 +33,6 @@ MAX_HANDSHAKE = 16 * 1024
 
 STEPS = 4
 """The most steps that are computed in one turn of the reactor."""
-
-STEP_TIME = 0.0005
-"""The time that counts as one step, in seconds; a step that takes longer counts as several."""
 
 
 class Handshake(Protocol):
@@ -61,6 +60,7 @@ class HandshakeQueue:
     :param turns: from `handshake_turns`, shared by all servers of the process.
     :param now: returns the monotonic clock, in seconds.
     :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
+    :ivar records: where the server's connections wait once their handshakes are over.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class HandshakeQueue:
         now: Callable[[], float],
         is_known: Callable[[str], bool] = lambda network: False,
     ) -> None:
+        self.records = RecordQueue(turns, now, is_known)
         self._turns = turns
         self._now = now
         self._is_known = is_known
@@ -111,12 +112,12 @@ class HandshakeQueue:
             self._turns.add(self)
         began = self._now()
         handshake.take_step()
-        return max(most, int(most * (self._now() - began) / STEP_TIME))
+        return as_steps(most, self._now() - began)
 
     def _next(self) -> Handshake:
         for waiting in (self._known, self._answered):
             if waiting.groups():
-                return _next_in_turn(waiting)
+                return waiting.pop()
         network, newcomers = self._newcomers.popitem()
         handshake = next(iter(newcomers))
         del newcomers[handshake]
@@ -124,13 +125,3 @@ class HandshakeQueue:
             self._newcomers[network] = newcomers
             self._newcomers.move_to_end(network, last=False)
         return handshake
-
-
-def _next_in_turn(waiting: ByNetwork[Handshake]) -> Handshake:
-    network, handshakes = next(iter(waiting.groups()))
-    handshake, *others = handshakes
-    for each in (handshake, *others):
-        waiting.discard(network, each)
-    for each in others:  # behind the other networks
-        waiting.add(network, each)
-    return handshake

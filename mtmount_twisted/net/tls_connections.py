@@ -1,7 +1,7 @@
-"""The server's side of TLS connections, whose handshakes are bounded and computed in turns.
+"""The server's side of TLS connections: handshakes and records of strangers are bounded and read in turns.
 
 pyOpenSSL is an extra: only `tls` and `endpoints` import this module, where TLS is configured. Next to read:
-`handshakes`, which gives the turns.
+`handshakes` and `records`, which give the turns.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mtmount_twisted.hosts import client_network
 from .admission import address_of
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 from .protocol import receive_little
+from .records import SLICE
 
 _log = Logger()
 
@@ -44,11 +45,19 @@ class ServerConnection(BufferingTLSTransport):
     step is computed for a peer that is gone, unless it said its last in good order.
     A peer that sends `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take
     100 KB of certificates, and 30 ms to look through them.
+
+    Behind the handshake each slice waits for a turn too, until `read_freely`; see `records`. Once this side
+    has closed, one slice more is decrypted, in which the peer may close, too; the rest is dropped.
     """
 
     factory: ServerFactory
     transport: Any
     state = SHAKING
+    is_new = True
+    _reads_freely = False
+    _is_paused = False  # by the protocol above
+    _waits = False  # True while nothing is received, until what was received is decrypted
+    _last_bytes = SLICE  # that are decrypted after this side has closed
 
     def __init__(self, factory: ServerFactory, protocol: Any) -> None:
         super().__init__(factory, protocol)
@@ -66,48 +75,112 @@ class ServerConnection(BufferingTLSTransport):
         """See `handshakes.Handshake`. OpenSSL leaves its first state when it has read a whole ClientHello."""
         return self.getHandle().get_state_string() != self._begun  # type: ignore[no-untyped-call,no-any-return]
 
-    def dataReceived(self, data: bytes) -> None:
-        """Decrypt, or go on with the handshake in turn."""
+    def read_freely(self) -> None:
+        """From now on, decrypt without turns: the peer has rights."""
+        self._reads_freely = True
+
+    def pauseProducing(self) -> None:
+        """Receive and decrypt no more until `resumeProducing`."""
+        self._is_paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Receive and decrypt again."""
+        self._is_paused = False
         if self.state is SHAKEN:
-            super().dataReceived(data)  # type: ignore[no-untyped-call]
-            return
+            self._go_on()
+        if not self._waits and not self._is_paused:
+            self.transport.resumeProducing()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt, or go on with the handshake; both in turn."""
         self.due += data
-        if self.factory.handshakes is None:
+        queue = self.factory.handshakes
+        if self.state is SHAKEN:
+            self._go_on()
+        elif queue is None:
             self.take_step()
         else:
             if len(self.due) > MAX_HANDSHAKE:
                 self.transport.pauseProducing()
-            self.factory.handshakes.add(self, self.network)
+            queue.add(self, self.network)
 
     def take_step(self) -> None:
         """Go on with the handshake; see `handshakes.Handshake`."""
-        due, self.due = self.due, b""
-        room = MAX_HANDSHAKE - self.shaken_bytes
-        self.shaken_bytes += min(room, len(due))
         if self.factory.handshakes is not None:
             self.transport.resumeProducing()  # before the protocol above may pause
+        while self.due and self.state is SHAKING and not self.transport.disconnecting:
+            self._shake(min(SLICE, MAX_HANDSHAKE - self.shaken_bytes))
+        if self.due and self.state is SHAKEN:
+            self._go_on()
+
+    def _shake(self, most: int) -> None:
+        data, self.due = self.due[:most], self.due[most:]
+        self.shaken_bytes += len(data)
+        self._decrypt(data)
+        if self.state is GONE or self.transport.disconnecting:
+            return
+        # Its Finished is the last that a peer sends of a handshake (RFC 8446, 4.4.4; RFC 5246, 7.4.9).
+        if self.getHandle().get_peer_finished() is not None:  # type: ignore[no-untyped-call]
+            self.state = SHAKEN
+        elif self.shaken_bytes >= MAX_HANDSHAKE:
+            self.due = b""
+            self.failVerification(Failure(HandshakeTooLongError(MAX_HANDSHAKE)))  # type: ignore[no-untyped-call]
+
+    def _go_on(self) -> None:
+        """Decrypt what was received: at once, or in turn. Receive no more until then, not even the end."""
+        queue = self.factory.handshakes
+        if self.due and (queue is None or (self._reads_freely and not self.disconnecting)):
+            due, self.due = self.due, b""
+            super().dataReceived(due)  # type: ignore[no-untyped-call]
+        elif self.due and queue is not None and not self._is_paused:
+            queue.records.add(self, self.network)
+        if self.due and not self._waits:
+            self._waits = True
+            self.transport.pauseProducing()
+        elif self._waits and not self.due:
+            self._waits = False
+            if not self._is_paused:
+                self.transport.resumeProducing()
+
+    def read_records(self, most: int) -> None:
+        """Decrypt a slice; see `records.Records`."""
+        if self._is_paused:
+            return
+        self.is_new = False
+        data, self.due = self.due[:most], self.due[most:]
+        if self.disconnecting:
+            data, self.due = data[: self._last_bytes], b""
+            self._last_bytes -= len(data)
+        if data:
+            self._decrypt(data)
+        if self.state is SHAKEN:
+            self._go_on()
+
+    def _decrypt(self, data: bytes) -> None:
+        """Decrypt in a turn, in which no error may end another connection, whose turn it was before."""
         try:
-            super().dataReceived(due[:room])  # type: ignore[no-untyped-call]
-            if self.state is GONE or self.transport.disconnecting:
-                return
-            # Its Finished is the last that a peer sends of a handshake (RFC 8446, 4.4.4; RFC 5246, 7.4.9).
-            if self.getHandle().get_peer_finished() is not None:  # type: ignore[no-untyped-call]
-                self.state = SHAKEN
-                if len(due) > room:
-                    super().dataReceived(due[room:])  # type: ignore[no-untyped-call]
-            elif self.shaken_bytes >= MAX_HANDSHAKE:
-                self.failVerification(Failure(HandshakeTooLongError(MAX_HANDSHAKE)))  # type: ignore[no-untyped-call]
-        except Exception:  # which would end another connection, whose turn it was before
-            _log.failure("failed to read a connection's first bytes")
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+        except Exception:
+            _log.failure("failed to read a connection's bytes")
+            self.due = b""
             self.abortConnection()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.factory.handshakes is not None:
             self.factory.handshakes.discard(self, self.network)
+            self.factory.handshakes.records.discard(self, self.network)
             if self.due and self.shaken_bytes and reason.check(ConnectionDone):
-                self.take_step()  # it may be the end of the handshake, with a command behind it
+                self._hear_last_words()
         self.state = GONE
         super().connectionLost(reason)
+
+    def _hear_last_words(self) -> None:
+        """Read what may be the end of the handshake, with a command behind it."""
+        while self.due and self.state is SHAKING:
+            self._shake(SLICE)
+        if self.due:
+            self._decrypt(self.due[:SLICE])
 
 
 class ServerFactory(TLSMemoryBIOFactory):

@@ -10,8 +10,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import HandshakeTooLongError
-from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, STEP_TIME, STEPS, HandshakeQueue, handshake_turns
+from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, STEPS, HandshakeQueue, handshake_turns
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
+from mtmount_twisted.net.records import STEP_TIME
 from mtmount_twisted.net.tls import Server, encrypted, load_credentials
 from mtmount_twisted.net.turns import Turns
 from tests.support.certificates import Authority
@@ -175,8 +176,9 @@ class TurnTests(HandshakeCase):
         self.assertTrue(page.is_answered)
 
     def test_established_connection_does_not_wait(self) -> None:
-        """What comes on a connection whose handshake is over is read at once."""
+        """What comes of a peer that has proved rights is read at once."""
         commander = self.connect(self.port, USER).shake_hands()
+        commander.protocol.read_freely()
         ear = self.ear
         self.clock.advance(TURN)
         strangers = [self.come(self.port) for _ in range(50)]
@@ -297,6 +299,6 @@ class BoundTests(HandshakeCase):
             self.clock.advance(TURN)
             last = peer.flight()
             peer.send(last + b"".join(peer.say(b"x" * 16_000) for _ in range(4)))
-            self.clock.advance(TURN)
+            self.pass_turns(64)
             self.assertEqual(len(self.ear.heard), 64_000)
             self.assertIsNone(self.ear.reason)

@@ -52,6 +52,9 @@ class Wire(StringTransportWithDisconnection):
         """The certificate, as pyOpenSSL has it."""
         return SimpleNamespace(to_cryptography=lambda: self.certificate)
 
+    def read_freely(self) -> None:
+        """There is no TLS here."""
+
     def abortConnection(self) -> None:
         """Cut."""
         self.is_aborted = True

@@ -84,6 +84,20 @@ class RefusedTests(InputCase):
             self.assertLessEqual(self.lines, 3, begin)
             self.assert_refused(wire, 400)
 
+    def test_little_is_received_behind_a_refusal(self) -> None:
+        """Of many who go on behind a refusal few are received from in a turn, and each has its turn."""
+        wires = [self.wire(address=f"192.0.2.{number}") for number in range(20)]
+        for wire in wires:
+            wire.send(b"x\r\n")
+            self.assert_refused(wire, 400)
+        for _ in range(2):
+            for wire in wires:
+                wire.protocol.dataReceived(b"y" * PIECE)
+            for turns in range(1, 6):
+                producing = [wire for wire in wires if wire.transport.producerState == "producing"]
+                self.assertEqual(len(producing), turns * PER_TURN // SLICE)
+                next_turn(self.clock)
+
     def test_only_blank_lines(self) -> None:
         """One blank line may stand before a request; more are refused, and not counted."""
         wire = self.wire()

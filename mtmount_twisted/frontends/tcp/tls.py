@@ -132,6 +132,8 @@ class HandshakeReader(LineReader, Generic[Member]):
         self._port.unproven.pop(self, None)
         self._port.make_room(self.peer)
         self.owner, self.proof = found, PROVEN
+        if found.may_command:
+            self.transport.read_freely()
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:

@@ -60,6 +60,9 @@ _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE
 class ConnectionTransport(Protocol):
     """A transport of a socket or of TLS, as a connection uses it."""
 
+    @property
+    def disconnecting(self) -> bool: ...
+
     def write(self, data: bytes) -> None: ...
 
     def pauseProducing(self) -> None: ...
@@ -198,7 +201,10 @@ class Connection(http.HTTPChannel):
         self._set_deadline(self.site.limits.deadline)
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep the data until the connection has its turn."""
+        """Keep the data until the connection has its turn; behind a refusal, drop it, and receive on in turn."""
+        if self._state is REFUSED and not self.transport.disconnecting:
+            self.transport.pauseProducing()
+            self.site.input_turns.add(self)
         if self._state is not OPEN:
             return
         self._unread += data
@@ -210,6 +216,9 @@ class Connection(http.HTTPChannel):
 
         :returns: the number of bytes in the slice.
         """
+        if self._state is REFUSED:
+            self.transport.resumeProducing()
+            return most
         self._idle_since = None  # an answer that ends in this slice sets it again
         self._has_begun = True  # and such an answer ends this, too
         data = bytes(self._unread[:most])

@@ -1,0 +1,96 @@
+"""Turns for decrypting: what strangers send on established TLS connections is decrypted in slices.
+
+A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
+peer without rights has slices of `SLICE` bytes, and all of them share the steps of `handshakes`: a slice is a
+step. First come known addresses, then the first slices of connections, which hold a whole stop, then the
+others; the addresses have their turns one after the other.
+
+Values only: no Twisted. Next to read: `tls_connections`, whose bytes these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .by_network import ByNetwork
+from .turns import Rank, Turns
+
+SLICE = 512
+"""The most bytes of one connection that are decrypted at once: 23 records of one byte."""
+
+STEP_TIME = 0.0005
+"""The time that counts as one step, in seconds; a step that takes longer counts as several."""
+
+
+class Records(Protocol):
+    """A connection that has received records, and may not be read at once."""
+
+    @property
+    def is_new(self) -> bool:
+        """True until it has had its first slice."""
+
+    def read_records(self, most: int) -> None:
+        """Decrypt at most so many bytes. If more are there, add itself again. It must not raise."""
+
+
+def as_steps(step: int, seconds: float) -> int:
+    """Return the number that a step of a duration counts as; a usual step counts as the number `step`."""
+    return max(step, int(step * seconds / STEP_TIME))
+
+
+class RecordQueue:
+    """The connections of one server that wait with records.
+
+    :param turns: from `handshakes.handshake_turns`, shared by all servers of the process.
+    :param now: returns the monotonic clock, in seconds.
+    :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
+    """
+
+    def __init__(self, turns: Turns, now: Callable[[], float], is_known: Callable[[str], bool]) -> None:
+        self._turns = turns
+        self._now = now
+        self._is_known = is_known
+        self._known: ByNetwork[Records] = ByNetwork()
+        self._new: ByNetwork[Records] = ByNetwork()
+        self._others: ByNetwork[Records] = ByNetwork()
+
+    def add(self, connection: Records, network: str) -> None:
+        """Decrypt a slice: at once if this turn of the reactor has time left, else later.
+
+        :param network: where its peer is.
+        """
+        if self._is_known(network):
+            self._known.add(network, connection)
+        elif connection.is_new:
+            self._new.add(network, connection)
+        else:
+            self._others.add(network, connection)
+        self._request_turn()
+
+    def discard(self, connection: Records, network: str) -> None:
+        """Decrypt nothing more of a connection."""
+        for waiting in (self._known, self._new, self._others):
+            waiting.discard(network, connection)
+        if self._next() is None:
+            self._turns.discard(self)
+
+    def _request_turn(self) -> None:
+        # A known address goes before the handshakes of strangers, too.
+        self._turns.add(self, Rank.SECOND if self._known.groups() else Rank.USUAL)
+
+    def _next(self) -> ByNetwork[Records] | None:
+        queues = (self._known, self._new, self._others)
+        return next((waiting for waiting in queues if waiting.groups()), None)
+
+    def read_slice(self, most: int) -> int:
+        """Decrypt one slice, now that it is this server's turn; see `turns.Reader`."""
+        waiting = self._next()
+        if waiting is None:
+            return 0
+        connection = waiting.pop()
+        if self._next() is not None:
+            self._request_turn()
+        began = self._now()
+        connection.read_records(SLICE)
+        return as_steps(most, self._now() - began)

@@ -1,0 +1,205 @@
+"""`mtmount_twisted.net.records`: what strangers send on established TLS connections is decrypted in turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtmount_twisted.net.handshakes import STEPS
+from mtmount_twisted.net.records import SLICE, STEP_TIME
+from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
+from tests.support.handshakes import TURN, Peer
+
+RECORD = 5 + 1 + 1 + 16
+"""Bytes of a record of TLS 1.3 with one byte: header, byte, type, tag (RFC 8446, 5.2)."""
+
+PER_SLICE = SLICE // RECORD
+
+
+def tiny(peer: Peer, data: bytes) -> bytes:
+    """The records of a peer that puts each byte in one of its own."""
+    return b"".join(peer.say(bytes([byte])) for byte in data)
+
+
+@needs_tls
+class RecordTests(HandshakeCase):
+    """Peers whose handshakes are over.
+
+    :ivar ears: what the server hears of each peer that `shake` made.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ears: list[Ear] = []
+
+    def shake(self, host: str = STRANGER, factory: Any = None) -> Peer:
+        """A peer that has shaken hands in turns of its own, and said its first word."""
+        peer = self.connect(factory or self.port, host).shake_hands()
+        self.ears.append(self.ear)
+        peer.send(peer.say(b"."))
+        self.pass_turns(2)
+        return peer
+
+    @property
+    def heard(self) -> int:
+        """How many bytes the server has heard of all of them."""
+        return sum(len(ear.heard) for ear in self.ears)
+
+    def test_few_records_in_a_turn(self) -> None:
+        """Of many strangers with records of one byte, at two servers, a turn decrypts a few slices."""
+        page = self.factory(self.turns)
+        peers = [self.shake(factory=factory) for factory in (self.port, page) for _ in range(10)]
+        before = self.heard
+        for peer in peers:
+            peer.send(tiny(peer, b"x" * 150))
+        self.assertLessEqual(self.heard - before, STEPS * (PER_SLICE + 1))
+        for _ in range(5):
+            before = self.heard
+            self.clock.advance(TURN)
+            self.assertGreater(self.heard, before)
+            self.assertLessEqual(self.heard - before, STEPS * (PER_SLICE + 1))
+
+    def test_all_is_heard(self) -> None:
+        """Of a peer that waits nothing more is received, not even its end; then all is heard in order."""
+        peers = [self.shake() for _ in range(5)]
+        data = bytes(range(100))
+        for peer in peers:
+            peer.send(tiny(peer, data))
+        self.assertEqual({peer.wire.producerState for peer in peers}, {"paused"})
+        self.pass_turns(10)
+        self.assertEqual({ear.heard for ear in self.ears}, {b"." + data})
+        self.assertEqual({peer.wire.producerState for peer in peers}, {"producing"})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_commander_does_not_wait(self) -> None:
+        """A peer that has proved rights is heard at once, behind any number of strangers and handshakes."""
+        commander = self.shake()
+        commander.protocol.read_freely()
+        for stranger in [self.shake() for _ in range(10)]:
+            stranger.send(tiny(stranger, b"x" * 150))
+        self.use_turn()
+        commander.send(tiny(commander, b"stop" * 40))
+        self.assertEqual(self.ears[0].heard, b"." + b"stop" * 40)
+
+    def test_known_address_goes_first(self) -> None:
+        """What comes from a known address goes before all strangers, their handshakes included."""
+        user, strangers = self.shake(USER), [self.shake() for _ in range(10)]
+        for stranger in strangers:
+            stranger.send(tiny(stranger, b"x" * 150))
+        for _ in range(50):
+            self.come(self.port)
+        user.send(user.say(b"stop"))
+        self.clock.advance(TURN)
+        self.assertEqual(self.ears[0].heard, b".stop")
+
+    def test_first_slice_goes_before_others(self) -> None:
+        """What a newcomer says first waits for none of those who go on and on."""
+        for number in range(40):
+            stranger = self.shake(f"203.0.113.{number}")
+            stranger.send(tiny(stranger, b"x" * 150))
+        newcomer = self.connect(self.port).shake_hands()
+        newcomer.send(newcomer.say(b"stop"))
+        ear = self.ear
+        self.pass_turns(2)
+        self.assertEqual(ear.heard, b"stop")
+
+    def test_addresses_in_turns(self) -> None:
+        """An address with many connections keeps no other waiting for more than one of them."""
+        other, *crowd = self.shake("203.0.113.1"), *[self.shake() for _ in range(40)]
+        for stranger in crowd:
+            stranger.send(tiny(stranger, b"x" * 150))
+        other.send(other.say(b"stop"))
+        self.pass_turns(1)
+        self.assertEqual(self.ears[0].heard, b".stop")
+
+    def test_records_behind_the_handshake_wait(self) -> None:
+        """Records that come in one piece with the end of the handshake are not decrypted with it."""
+        peer = self.connect(self.port)
+        ear = self.ear
+        peer.send(peer.flight())
+        self.clock.advance(TURN)
+        last = peer.flight()
+        self.use_turn()
+        peer.send(last + tiny(peer, b"x" * 600))
+        self.clock.advance(TURN)
+        self.assertLessEqual(len(ear.heard), STEPS * PER_SLICE)
+        self.pass_turns(30)
+        self.assertEqual(len(ear.heard), 600)
+
+    def test_slow_slice(self) -> None:
+        """A slice that takes as long as all steps of a turn is the only one in its turn."""
+        peers = [self.shake() for _ in range(3)]
+        for ear in self.ears:
+            self.patch(ear, "dataReceived", self.take_long)
+        self.slow = 0
+        for peer in peers:
+            peer.send(peer.say(b"x"))
+        self.assertEqual(self.slow, 1)
+        self.pass_turns(3)
+        self.assertEqual(self.slow, 3)
+
+    def take_long(self, data: bytes) -> None:
+        """Take the time of a turn."""
+        self.slow += 1
+        self.clock.rightNow += STEPS * STEP_TIME
+
+    def test_nothing_is_decrypted_behind_the_end(self) -> None:
+        """Once the server has closed, it decrypts one slice more, receives in turns, and drops the rest."""
+        peers = [self.shake() for _ in range(10)]
+        for ear, peer in zip(self.ears, peers, strict=True):
+            peer.protocol.read_freely()
+            ear.transport.loseConnection()  # type: ignore[union-attr]
+        before = self.heard
+        for _ in range(5):
+            for peer in peers:
+                peer.send(tiny(peer, b"x" * 150))
+            self.assertIn("paused", {peer.wire.producerState for peer in peers})
+            self.pass_turns(5)
+            self.assertEqual({peer.wire.producerState for peer in peers}, {"producing"})
+        self.assertLessEqual(self.heard - before, 10 * PER_SLICE)
+
+    def test_peer_that_closes_too(self) -> None:
+        """A peer that answers the server's close with its own ends the connection at once."""
+        peer = self.shake()
+        closed: list[bool] = []
+        peer.wire.loseConnection = lambda: closed.append(True)  # type: ignore[assignment] # as TCP: later
+        self.ear.transport.loseConnection()  # type: ignore[union-attr]
+        self.assertEqual(closed, [])
+        peer.tls.shutdown()
+        peer.send(bytes(peer.tls.bio_read(2**20)))
+        self.assertNotEqual(closed, [])
+
+    def test_paused_by_the_protocol(self) -> None:
+        """While the protocol above receives nothing, nothing is decrypted for it; then all is."""
+        peer = self.shake()
+        transport: Any = self.ear.transport
+        peer.send(tiny(peer, b"x" * 150))
+        transport.pauseProducing()
+        before = self.heard
+        self.pass_turns(10)
+        self.assertEqual(self.heard, before)
+        transport.resumeProducing()
+        self.pass_turns(10)
+        self.assertEqual(self.ear.heard, b"." + b"x" * 150)
+        self.assertEqual(peer.wire.producerState, "producing")
+
+    def test_gone(self) -> None:
+        """Nothing is decrypted for a peer that is gone, and nothing is due for it."""
+        peers = [self.shake() for _ in range(3)]
+        for peer in peers:
+            peer.send(tiny(peer, b"x" * 150))
+        for ear in self.ears:
+            ear.transport.abortConnection()  # type: ignore[union-attr]
+        before = self.heard
+        self.pass_turns(3)
+        self.assertEqual((self.heard, self.clock.getDelayedCalls()), (before, []))
+
+    def test_error_of_another_connection(self) -> None:
+        """An error in a slice ends its own connection, and no other."""
+        peers = [self.shake() for _ in range(3)]
+        peers[0].send(tiny(peers[0], b"x" * 90))
+        for peer in peers[1:]:
+            peer.send(peer.say(b"fail" if peer is peers[1] else b"stop"))
+        self.pass_turns(3)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual([peer.wire.connected for peer in peers], [True, False, True])
+        self.assertEqual(self.ears[2].heard, b".stop")
