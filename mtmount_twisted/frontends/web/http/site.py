@@ -201,7 +201,7 @@ class Connection(http.HTTPChannel):
         self._set_deadline(self.site.limits.deadline)
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep the data until the connection has its turn; behind a refusal, drop it, and receive on in turn."""
+        """Keep the data until the connection has its turn; behind a refusal, drop it and receive in turn."""
         if self._state is REFUSED and not self.transport.disconnecting:
             self.transport.pauseProducing()
             self.site.input_turns.add(self)
