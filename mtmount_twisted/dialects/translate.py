@@ -544,12 +544,22 @@ _OPERATION_MANAGER = (new_replies.StateInfoReply, new_replies.VersionInfoReply)
 def utc_of(reply: new_replies.Reply) -> datetime:
     """Return the time of a reply; 1970 if a timestamp can't hold it.
 
-    The PXI's clock and the Operation Manager's count no leap seconds (protocol-tma2022.rst, "Replies, events
-    and telemetry").
+    The Operation Manager's clock counts no leap seconds (protocol-tma2022.rst, "Replies, events and
+    telemetry").
     """
-    seconds = reply.unix_timestamp
-    if seconds == reply.timestamp and not isinstance(reply, _OPERATION_MANAGER):
-        seconds -= TAI_AHEAD
+    return _utc(reply.unix_timestamp) if isinstance(reply, _OPERATION_MANAGER) else utc_at(reply.timestamp)
+
+
+def utc_at(timestamp: float) -> datetime:
+    """Return the time of a timestamp of the mount (s); 1970 if there is no such time.
+
+    The PXI's clock, which counts from 1904, counts no leap seconds (as above).
+    """
+    seconds = new_replies.unix_time(timestamp)
+    return _utc(seconds - TAI_AHEAD if seconds == timestamp else seconds)
+
+
+def _utc(seconds: float) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):

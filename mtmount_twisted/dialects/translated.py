@@ -23,6 +23,7 @@ from .dialect import (
     Answered,
     CommandEnvelope,
     CommandKind,
+    Meaning,
     Outcome,
     ReplyEnvelope,
     TranslatedCommand,
@@ -37,7 +38,6 @@ from .tma2020.dialect import DIALECT
 from .tma2020.enums import CommandCode as OldCode
 from .tma2022 import relay as new
 from .tma2022.codec import decode_reply
-from .tma2022.framing import TERMINATOR
 from .tma2022.outcomes import outcome_of
 from .tma2022.replies import Answer
 from .translate import (
@@ -49,6 +49,7 @@ from .translate import (
     translate_command,
     translate_line,
     translate_reply,
+    utc_at,
     utc_of,
 )
 
@@ -118,7 +119,7 @@ def _refused(header: CommandEnvelope, refusal: str) -> CommandEnvelope:
 
 
 def _envelope(header: CommandEnvelope, command: CommandMessage, joined: Joined | None) -> TranslatedEnvelope:
-    line = new.read_command(command.encode().removesuffix(TERMINATOR))
+    line = new.envelope_of(command)
     kind = _kind(header.code, line.code)
     return TranslatedEnvelope(header.sequence_id, header.source, line.code, kind, line, joined)
 
@@ -134,11 +135,8 @@ def read_to_refuse(line: bytes) -> CommandEnvelope | None:
 
 def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
     """Return what follows from an answer to a command."""
-    # With the superseding command as the client knows it. The client's own numbers are written by `_line`: a
-    # reply can't have all that a client may send, and one that is malformed has no reason.
-    reply = decode_reply(answer.rewritten(0, Source.CSC))
-    outcome = outcome_of(reply) or Outcome(answer.meaning, 0, explanation=answer.explanation)
-    timestamp = utc_of(reply)
+    assert isinstance(answer, new.ReplyEnvelope)  # the controller's, or the bridge's own in its dialect
+    outcome, timestamp = _outcome(answer), utc_at(answer.timestamp)
     if not isinstance(header, TranslatedEnvelope) or (joined := header.joined) is None:
         return Answered((_line(header, outcome, timestamp),))
     step = joined.answered(outcome)
@@ -146,11 +144,20 @@ def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
     return Answered(lines, None if step.send is None else _envelope(header, step.send, joined))
 
 
+def _outcome(answer: new.ReplyEnvelope) -> Outcome:
+    if answer.meaning in _FREQUENT:
+        return Outcome(answer.meaning, 0, timeout=answer.timeout)
+    # With the superseding command as the client knows it. The client's own numbers are written by `_line`: a
+    # reply can't have all that a client may send, and one that is malformed has no reason.
+    found = outcome_of(decode_reply(answer.rewritten(0, Source.CSC)))
+    return found or Outcome(answer.meaning, 0, explanation=answer.explanation)
+
+
 def _line(header: CommandEnvelope, outcome: Outcome, timestamp: datetime) -> bytes:
     reply = translate_answer(outcome, 0, Source.CSC, ack_only=header.kind.ack_only, timestamp=timestamp)
-    envelope = old.read_reply(reply.encode().removesuffix(DIALECT.terminator))
-    assert isinstance(envelope, old.ReplyEnvelope)
-    return envelope.rewritten(header.sequence_id, header.source)  # any numbers, which a message can't have
+    code, _, _, rest = reply.encode().removesuffix(DIALECT.terminator).split(b"\n", 3)
+    # The client's numbers may be any, also such as a message can't have.
+    return old.ReplyEnvelope(int(code), 0, rest).rewritten(header.sequence_id, header.source)
 
 
 @lru_cache(maxsize=CACHED_EVENTS)
@@ -190,6 +197,8 @@ def _code_of(code: int) -> int:
 
 
 _SOURCES = frozenset(map(int, Source))
+_FREQUENT = (Meaning.ACKNOWLEDGED, Meaning.SUCCEEDED)
+"""The answers of which the envelope says all."""
 
 TRANSLATOR = Translator(
     dialect=DIALECT,

@@ -22,6 +22,7 @@ from mtmount_twisted.dialects.tma2022.relay import (
     CommandEnvelope,
     ReplyEnvelope,
     commander_in,
+    envelope_of,
     kind_of_command,
     new_acknowledgement,
     new_end,
@@ -88,6 +89,18 @@ class Commands(SynchronousTestCase):
             passed_on = tma2022.decode_command(read_command(command.encode()[:-2]).rewritten(key, 2))
             expected = command.replaced(sequence_id=key, source=Source.EUI)
             self.assertEqual(passed_on.str_fields(), expected.str_fields())
+
+    @given(any_command())
+    def test_envelope_of_a_command(self, command: Command) -> None:
+        """The envelope of a command is that of its line."""
+        if abs(command.sequence_id) < 2**63:
+            self.assertEqual(envelope_of(command), read_command(command.encode()[:-2]))
+
+    def test_envelope_of_a_long_command(self) -> None:
+        """A command that is too long to be passed on is refused as its line is."""
+        command = tma2022.commands.ApplySettingsSet(settings="y" * LONGEST_REST)
+        for read in (lambda: envelope_of(command), lambda: read_command(command.encode()[:-2])):
+            self.assertRaisesRegex(LineError, "too long", read)
 
     def test_as_the_mount_reads(self) -> None:
         """White space around a line and a number, signs and other spellings are read as Python reads them."""

@@ -140,6 +140,17 @@ class AnswerTests(SynchronousTestCase):
             self.assertIsNone(then)
             self.assertEqual(decode_reply(line), translate_reply(reply, command))
 
+    def test_times(self) -> None:
+        """An answer has the time of the mount's, by whichever clock, and also from a line with NaN."""
+        header = TRANSLATOR.read_command(old_line(TRACK, 12, 1))
+        for timestamp in (0.0, 1758006630.5, 3840851430.5, 1e300):
+            reply = replies.CmdAcknowledgedReply(timestamp=timestamp, sequence_id=99, timeout=1.0)
+            for line in (reply.encode(), reply.encode().replace(b'"timeout":1.0', b'"timeout":NaN')):
+                envelope: Any = DIALECT.read_reply(line.removesuffix(b"\r\n"))
+                [told], _ = TRANSLATOR.answered(header, envelope)
+                expected: Any = translate_reply(reply, old.AzimuthAxisTrack(position=1, velocity=0, tai=1))
+                self.assertEqual(decode_reply(told).timestamp, expected.timestamp)
+
     def test_superseded(self) -> None:
         """The explanation of the bridge names the later command, as tma2020 does."""
         header = TRANSLATOR.read_command(old_line("103|1|0"))

@@ -25,6 +25,7 @@ from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.text_header import CommandEnvelope as CommandEnvelope
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
+from mtmount_twisted.wire.messages import CommandMessage
 
 from . import envelope, json_lines
 from .codec import decode_reply
@@ -117,6 +118,20 @@ def read_command(line: bytes) -> CommandEnvelope:
     return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
 
 
+def envelope_of(command: CommandMessage) -> CommandEnvelope:
+    """Return the envelope of a command, as `read_command` returns it for the command's line.
+
+    :raises LineError: if the line is too long to be passed on.
+    """
+    line = command.encode().removesuffix(TERMINATOR)
+    _, code_text, _, rest = line.split(b"\n", NUM_HEADER_FIELDS - 1)
+    if len(rest) > LONGEST_REST:
+        raise LineError(line, f"too long: {len(line)} bytes")
+    code = int(command.command_code)
+    kind = kind_of_command(code)
+    return CommandEnvelope(command.sequence_id, code, int(command.source), kind, code_text, rest)
+
+
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
     """Return the header of a malformed command, as far as a refusal needs it; None if that is unreadable."""
     fields = line.lstrip(_SPACE).split(b"\n", NUM_HEADER_FIELDS - 1)
@@ -166,6 +181,7 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
 
     :ivar line: the line as received; with a ``*`` for each character of a password.
     :ivar reason: the explanation as received.
+    :ivar timestamp: the mount's timestamp as received (s).
     :ivar superseded_by_code: the code of the command that took over; 0 if it is not known.
     :ivar own_superseding: the id and the source of that command, as the receiver of the reply knows them.
     """
@@ -179,6 +195,7 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     superseded_by_code: int = 0
     own_superseding: tuple[int, int] = (0, 0)
     masked: bytes | None = None
+    timestamp: float = 0.0
 
     @property
     def meaning(self) -> Meaning:
@@ -307,13 +324,14 @@ def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
         code: int = _decode_event(line).id
         if code not in ANSWER_IDS and not line.isascii():
             json_lines.require_utf8(line)
-        parameters = _decode_answer(line).parameters if code in ANSWER_IDS else None
+        answer = _decode_answer(line) if code in ANSWER_IDS else None
     except (ValueError, RecursionError):
         return _read_rare(line)
-    if parameters is None:
+    if answer is None:
         return _event(code, line, mask_password(line))
     if len(line) > SHOWN_BYTES:
         _require_simple(line)
+    parameters = answer.parameters
     return ReplyEnvelope(
         code,
         parameters.sequence_id,
@@ -322,6 +340,7 @@ def read_reply(line: bytes) -> ReplyEnvelope | EventEnvelope:
         parameters.explanation,
         parameters.superseding_sequence_id,
         parameters.superseding_command_code,
+        timestamp=answer.timestamp,
     )
 
 
@@ -368,6 +387,7 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
         header.superseding_sequence_id or 0,
         by if type(by) is int else 0,
         masked=None if masked is line else masked,
+        timestamp=float(content["timestamp"]),
     )
 
 

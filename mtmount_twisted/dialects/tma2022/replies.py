@@ -35,6 +35,15 @@ EPOCH_1904 = -2_082_844_800
 """Unix time of the start of the clock of LabVIEW, and so of the vendor's PXI."""
 
 
+def unix_time(timestamp: float) -> float:
+    """Return a timestamp of the mount in seconds since 1970.
+
+    The PXI counts from 1904 without leap seconds, so its timestamps are 37 s behind TAI.
+    """
+    since_1904 = timestamp > 2_900_000_000  # 2061, or 1995 counted from 1904
+    return timestamp + EPOCH_1904 if since_1904 else timestamp
+
+
 class Reply(json_lines.Struct, metaclass=ReplyType):
     """Base class of all replies."""
 
@@ -66,12 +75,8 @@ class Reply(json_lines.Struct, metaclass=ReplyType):
 
     @property
     def unix_timestamp(self) -> float:
-        """The `timestamp` in seconds since 1970.
-
-        The PXI counts from 1904 without leap seconds, so its timestamps are 37 s behind TAI.
-        """
-        since_1904 = self.timestamp > 2_900_000_000  # 2061, or 1995 counted from 1904
-        return self.timestamp + EPOCH_1904 if since_1904 else self.timestamp
+        """The `timestamp` in seconds since 1970; see `unix_time`."""
+        return unix_time(self.timestamp)
 
     def encode(self) -> bytes:
         """Return the reply as bytes for the wire, terminator included."""
