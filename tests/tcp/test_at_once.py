@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders
+from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders, TelemetryReaders
 from mtmount_twisted.net.accepts import ACCEPTS
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
 from mtmount_twisted.testing import HOST
@@ -60,6 +60,29 @@ class PortTests(TestCase):
             await deferLater(reactor, 0)
             self.assertLessEqual(counts["not_sent"] - before, 2 + 2 * RECEIVED_AT_ONCE // len(line))
             before = counts["not_sent"]
+
+
+class TelemetryTests(TestCase):
+    """A port for readers of telemetry."""
+
+    async def test_readers(self) -> None:
+        """Of many readers that come at once a turn accepts few, and in the end each is accepted."""
+        controller = Controller(host=HOST, command_port=1, telemetry_port=1, dialect="tma2022")
+        readers = TelemetryReaders(name="readers", endpoint=f"tcp:{free_port(self)}:interface={HOST}")
+        service = BridgeService(Config(controller=controller, telemetry=(readers,)), LOG)
+        service.startService()
+        await deferLater(reactor, 0)
+        [port] = service.telemetry_ports
+        port_number = int(readers.endpoint.split(":")[1])
+        with ExitStack() as sockets:
+            for _ in range(VISITORS):
+                sockets.enter_context(socket.create_connection((HOST, port_number)))
+            before = 0
+            while before < VISITORS:
+                await deferLater(reactor, 0)
+                self.assertLessEqual(port.readers - before, ACCEPTS)
+                before = port.readers
+            await service.stopService()
 
 
 class SecondPeerTests(TestCase):
