@@ -6,7 +6,7 @@ from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022.enums import Source
 from mtmount_twisted.simulator.faults import Fault
 
-from .clients import TERMINATOR
+from .clients import TERMINATOR, Observer, connect
 from .house import House
 from .on_controller import FAR, IN_FLIGHT, SLOW
 from .stage import Stage
@@ -30,6 +30,23 @@ NOT_JSON = (
     b"",
 )
 """Lines that are no replies."""
+
+SECRET = b"hunter2"
+PARAMETERS = b'{"id":999,"timestamp":1,"parameters":{'
+
+LONG = (
+    (PARAMETERS, b'"Password":"%b",' % SECRET),
+    (PARAMETERS, b'"p\\u0061ssword":"%b",' % SECRET),
+    (PARAMETERS + b'"Password":["x"', b',"%b"' % SECRET),
+    (b'{"id":3,"timestamp":1,"parameters":{"sequenceId":1,', b'"commander":1,'),
+)
+"""Starts of lines, each with what is repeated behind it: some are replies, and some are not."""
+
+LINES = 20
+"""How many of each are sent at once."""
+
+QUESTIONS = 80
+"""How many questions a commander sends at once: fewer than it may have in flight."""
 
 
 async def _ended(house: House) -> None:
@@ -159,6 +176,48 @@ async def not_json(stage: Stage, times: int) -> None:
         outcome.see("done, once", all(entry.ended("done") for entry in entries))
         outcome.see("goes on", await house.answers() and await house.epoch() == epoch)
         await house.calm()
+
+
+async def long_lines(stage: Stage, times: int) -> None:
+    """The mount sends lines of 64 KB that take long to read or to mask."""
+    house = await stage.house()
+    outcome, epoch = house.outcome, await house.epoch()
+    for _ in range(times):
+        outcome.inject()
+        goes_on = True
+        for start, member in LONG:
+            line = start + member * (64_000 // len(member)) + b'"a":1}}' + TERMINATOR
+            for _ in range(LINES):
+                house.simulator.commands.send(line)
+            goes_on = await house.goes_on(0.3) and goes_on
+        outcome.see("goes on", goes_on and await house.epoch() == epoch)
+        await house.calm()
+        written = house.daemon.log.encode() + house.journal.read_bytes()
+        outcome.see("no password in log or journal", SECRET not in written)
+
+
+async def asked_without_end(stage: Stage, times: int) -> None:
+    """After a change of the settings, a commander without command asks for them without end."""
+    house = await stage.house()
+    for _ in range(times):
+        await _ask_without_end(house)
+        await house.calm()
+
+
+async def _ask_without_end(house: House) -> None:
+    outcome, own = house.outcome, house.ledger.own
+    asker = await connect(house.reactor, house.ports["lab"], Observer)
+    question = house.setting.stamped(tma2022.commands.GetActualSettings, HHD_IDS, source=Source.CSC)
+    outcome.inject()
+    asked, lines = own["GetActualSettings"], asker.lines
+    change = house.desk.send(tma2022.commands.RestoreDefaultSettings)
+    asker.transport.write(question.encode() * QUESTIONS)
+    outcome.see("commands go on", await house.goes_on(1.0))
+    await house.ends([change])
+    await rises(house.reactor, lambda: asker.lines, lines + 2 * QUESTIONS, "each question has its end")
+    outcome.see("3 questions to the mount, or less", own["GetActualSettings"] - asked <= 3)
+    asker.transport.loseConnection()
+    await asker.closed(house.reactor)
 
 
 async def paused(stage: Stage, times: int, seconds: float) -> None:

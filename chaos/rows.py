@@ -361,6 +361,20 @@ _ROWS_2022 = (
     ),
     Row("replies that are not JSON", on_today.not_json, 30, 1, ("done, once", "goes on")),
     Row(
+        "mount: lines of 64 KB with thousands of passwords or names",
+        on_today.long_lines,
+        5,
+        1,
+        ("goes on", "no password in log or journal"),
+    ),
+    Row(
+        "a commander without command asks for the settings without end",
+        on_today.asked_without_end,
+        10,
+        1,
+        ("commands go on", "3 questions to the mount, or less"),
+    ),
+    Row(
         "SIGSTOP for 3 s, 20 commands in flight",
         partial(on_today.paused, seconds=3.0),
         5,

@@ -98,7 +98,7 @@ class Recollection:
         asker = _Asker(client, session_id, header)
         if recall in self._current and (recall is Recall.STATE or self._known.current_apart):
             self._arbiter.acknowledge(client, session_id, header)
-            self._tell(asker, recall)
+            self._tell([asker], recall)
             return
         client.in_flight += 1
         self._arbiter.acknowledge(client, session_id, header, self._dispatcher.unknown_timeout)
@@ -113,7 +113,8 @@ class Recollection:
             for askers in (question.askers, question.later):
                 for asker in [each for each in askers if each.client is client]:
                     askers.remove(asker)
-                    self._refuse(asker, f"not sent: {why}")
+                    client.in_flight -= 1
+                    self._dispatcher.refuse(client, asker.header, f"not sent: {why}", asker.session_id)
 
     def _ask(self, recall: Recall, askers: list[_Asker]) -> None:
         for question in self._dialect.questions():
@@ -133,23 +134,31 @@ class Recollection:
             text = "the controller did not tell its %s: %s"
             self._effects.append(Log(logging.WARNING, text, (recall.value, explanation or "no reason given")))
         why = explanation if meaning is None else f"refused: {explanation or 'the controller says no'}"
+        if succeeded:
+            self._tell(question.askers, recall)
         for asker in question.askers:
-            if succeeded:
-                asker.client.in_flight -= 1
-                self._tell(asker, recall)
-            else:
-                self._refuse(asker, why)
+            asker.client.in_flight -= 1
+            if not succeeded:
+                self._dispatcher.refuse(asker.client, asker.header, why, asker.session_id)
         if waiting or (question.again and self._may_ask):
             self._ask(recall, waiting)
 
-    def _tell(self, asker: _Asker, recall: Recall) -> None:
+    def _tell(self, askers: list[_Asker], recall: Recall) -> None:
+        """Send each asker its end. A client that asked more than once gets the events once."""
         is_state = recall is Recall.STATE
-        events = self._known.current if is_state else self._known.current_apart
-        self._arbiter.recall(asker.client, asker.session_id, asker.header, events, with_commander=is_state)
-
-    def _refuse(self, asker: _Asker, why: str) -> None:
-        asker.client.in_flight -= 1
-        self._dispatcher.refuse(asker.client, asker.header, why, asker.session_id)
+        told: set[int] = set()
+        for asker in askers:
+            events = self._known.current if is_state else self._known.current_apart
+            if asker.session_id in told:
+                events = []
+            self._arbiter.recall(
+                asker.client,
+                asker.session_id,
+                asker.header,
+                events,
+                with_commander=is_state and asker.session_id not in told,
+            )
+            told.add(asker.session_id)
 
     # Changes
 

@@ -124,7 +124,7 @@ class QuestionsTests(Tma2022Case):
         [again] = self.sent()
         self.answer(SET)
         self.end(again, replies.CmdSucceededReply)
-        self.assertEqual(self.kinds(self.eui), [40] + [40, 3] * 49)
+        self.assertEqual(self.kinds(self.eui), [40] + [40] + [3] * 49)
         self.assertEqual((self.eui.in_flight, self.sent()), (0, []))
 
     def test_asker_is_gone(self) -> None:

@@ -661,10 +661,12 @@ class Model:
         served = question.askers + (question.later if question.holds or meaning is not DONE else [])
         if meaning is DONE and question.holds:
             self.current.add(word)
+        told: set[int] = set()
         for cmd in served:
             self.in_flight[cmd.who] -= 1
             if meaning is DONE:
-                self.recall(cmd)
+                self.recall(cmd, with_events=cmd.visit not in told)
+                told.add(cmd.visit)
             else:
                 self.refuse(cmd, "refused" if meaning is not None else text)
         waiting = [cmd for cmd in question.later if cmd not in served]
@@ -689,7 +691,7 @@ class Model:
         else:
             self.ask_for(SETTINGS, [])
 
-    def recall(self, cmd: Cmd) -> None:
+    def recall(self, cmd: Cmd, with_events: bool = True) -> None:
         """Answer a question from memory, behind its Ack."""
         is_settings = self.stage.questions[cmd.code] == SETTINGS
         events: list[Answer] = [("event", line) for line in self.known.values()]
@@ -698,7 +700,7 @@ class Model:
         else:
             events = [("commander", self.named(cmd.who)), *events]
         self.step(cmd, "local")
-        for event in events if self.visits.get(cmd.who) == cmd.visit else ():
+        for event in events if with_events and self.visits.get(cmd.who) == cmd.visit else ():
             self.read(cmd.who, event)
         self.tell(cmd, DONE, "")
 
