@@ -594,6 +594,12 @@ def counterparts(name: str) -> tuple[str, ...]:
     return found
 
 
+def codes_translated_to(command: type[CommandMessage], controller: Dialect) -> list[int]:
+    """Return the codes of the controller's commands that a client's command of this class may become."""
+    names = counterparts(command.__name__)
+    return [int(code) for code, each in controller.commands.items() if each.__name__ in names]
+
+
 def dialect_named(name: DialectName) -> Dialect:
     """Return the dialect with this name, and import its folder if that was not done before."""
     dialect: Dialect = import_module(f"{__package__}.{name}.dialect").DIALECT

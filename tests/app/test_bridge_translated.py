@@ -21,6 +21,7 @@ from mtmount_twisted.dialects.tma2022 import commands as new
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.enums import Source as NewSource
 from mtmount_twisted.enums import Commander, Source
+from mtmount_twisted.frontends.web.api.history import read_page, read_query
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
 from mtmount_twisted.frontends.web.events.selection import read_selection
 from mtmount_twisted.frontends.web.events.shapes import row_of, shape
@@ -198,6 +199,19 @@ class RecordTests(TranslatedCase):
                 f"bridge -> hhd done #{number} AzimuthAxisMove",
             ],
         )
+
+    def test_command_of_2020(self) -> None:
+        """The program and the page's history find a command by its commander's name as by the mount's."""
+        self.take()
+        self.carry_out(c.AzimuthAxisMove(**HHD, position=1.0))
+        self.write()
+        by_mounts = self.program("show", "--command", "AzimuthMove")
+        self.assertEqual(len(by_mounts), 10)
+        self.assertEqual(self.program("show", "--command", "AzimuthAxisMove"), by_mounts)
+        for name in ("AzimuthMove", "AzimuthAxisMove", "AZIMUTH_AXIS_MOVE"):
+            query = read_query({"command": name}, self.waiting.oldest or 0.0, DIALECT)
+            with closing(open_journal(self.path)) as db:
+                self.assertEqual(len(read_page(db, query).entries), 10, name)
 
     def test_two_parts(self) -> None:
         """Both commands that the mount received name the one of the commander."""

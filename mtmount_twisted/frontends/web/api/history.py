@@ -20,7 +20,7 @@ from msgspec import Meta, Raw
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.dialect import Dialect, codes_translated_to, dialect_translated_to
 from mtmount_twisted.frontends.web.events.ring import Turns, slices
 from mtmount_twisted.frontends.web.events.selection import (
     REQUEST,
@@ -402,9 +402,19 @@ def _limit(text: str) -> int:
 
 
 @cache
-def _codes_by_name(dialect: Dialect) -> dict[str, int]:
+def _codes_by_name(dialect: Dialect) -> dict[str, set[int]]:
+    """Return the codes of commands by their names; by a name that only a translated dialect has, the codes of
+    the commands that it may become."""
     kinds = [dialect.kind_of(code) for code in dialect.command_names]
-    return {name.lower(): kind.code for kind in kinds for name in (str(kind.code), kind.code_name, kind.name)}
+    codes = {
+        name.lower(): {kind.code} for kind in kinds for name in (str(kind.code), kind.code_name, kind.name)
+    }
+    if (other := dialect_translated_to(dialect)) is not None:
+        for code, command in other.commands.items():
+            becomes = set(codes_translated_to(command, dialect))
+            for name in (command.__name__, other.command_names[int(code)]):
+                codes.setdefault(name.lower(), becomes)
+    return codes
 
 
 def _codes(text: str, dialect: Dialect) -> tuple[set[int], set[int]]:
@@ -415,8 +425,10 @@ def _codes(text: str, dialect: Dialect) -> tuple[set[int], set[int]]:
         if name not in known:
             expected = f"a command such as {example.name} or {example.code}"
             raise ValueError(f"expected {expected}, got {name[:80]!r}")
-    numbers = {known[name] for name in names if name.isdigit()}
-    return numbers, {known[name] for name in names if not name.isdigit()}
+    numbers, named = set[int](), set[int]()
+    for name in names:
+        (numbers if name.isdigit() else named).update(known[name])
+    return numbers, named
 
 
 FAILED = tuple(outcome for outcome in OUTCOMES if outcome not in GOOD_OUTCOMES)
