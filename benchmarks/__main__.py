@@ -11,6 +11,7 @@ from twisted.internet import defer, task
 
 from . import (
     bridge,
+    bridge_tma2022,
     codec,
     codec_tma2022,
     one_way,
@@ -24,7 +25,8 @@ from . import (
 from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
-    codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, web_streams, page, starting
+    codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams, page,
+    starting,
 )}  # fmt: skip
 
 

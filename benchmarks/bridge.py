@@ -75,6 +75,7 @@ async def figures(
     takes: Mapping[str, Takes],
     wanted: Iterable[tuple[str, str, str, tuple[Goal, ...]]],
     repetitions: int = 7,
+    group: str = "bridge",
 ) -> None:
     """Measure subjects that give several figures each.
 
@@ -83,7 +84,7 @@ async def figures(
     """
     for key, name, unit, goals in wanted:
         subjects = {subject: partial(take, key) for subject, take in takes.items()}
-        await run.measure(Case("bridge", name, unit, subjects, goals, repetitions))
+        await run.measure(Case(group, name, unit, subjects, goals, repetitions))
 
 
 # A command and its Ack

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import codec_tma2022, tables, web_streams
+from benchmarks import codec_tma2022, tables, tma2022_stage, web_streams
 from benchmarks.bridge import Takes
 from benchmarks.bridge_daemon import Copying
 from benchmarks.bridge_event import EVENT, event, sent_at
@@ -21,6 +21,8 @@ from benchmarks.runner import RESULTS, Case, Goal, Run
 from benchmarks.simple_stack import decode_command, decode_reply
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2020 import codec
+from mtmount_twisted.dialects.tma2022.replies import CmdAcknowledgedReply, CmdSucceededReply
+from mtmount_twisted.dialects.tma2022.telemetry import Topics
 from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.replies import Reply
 from tests.support.web import LOG, Wire
@@ -115,6 +117,27 @@ def damaged(fields: list[str]) -> list[bytes]:
         [*fields[:index], text, *fields[index + 1 :]] for index in range(len(fields)) for text in BAD_TEXTS
     ]
     return ["\n".join(line).encode() for line in [*changed, fields[:-1], [*fields, "1"], fields[:2]]]
+
+
+class Tma2022StageTests(SynchronousTestCase):
+    """The processes around a bridge with a tma2022 mount."""
+
+    def test_topics(self) -> None:
+        """The source of telemetry has a line of each topic, and a mount's periods: 217 lines a second."""
+        lines = tma2022_stage.topics()
+        topics = {type(tma2022.decode_telemetry(line.removesuffix(b"\r\n"))) for line in lines}
+        self.assertEqual(topics, set(Topics))
+        self.assertEqual(round(sum(1 / ticks for ticks in lines.values()) / tma2022_stage.TICK), 217)
+
+    def test_answers(self) -> None:
+        """The mount's answers are those of a mount, to the command that they answer."""
+        numbers = b"2", b"77"
+        ack = tma2022.decode_reply((tma2022_stage.ACK % (1, *numbers)).removesuffix(b"\r\n"))
+        end = tma2022.decode_reply((tma2022_stage.END % (3, *numbers)).removesuffix(b"\r\n"))
+        self.assertEqual([type(ack), type(end)], [CmdAcknowledgedReply, CmdSucceededReply])
+        for answer in (ack, end):
+            self.assertEqual((answer.commander, answer.sequence_id), (2, 77))
+        self.assertIn(int(tma2022.commands.AzimuthTrackTarget.command_code), tma2022_stage.ACK_ONLY)
 
 
 class RunnerTests(SynchronousTestCase):
