@@ -339,6 +339,18 @@ class DeviceTests(SynchronousTestCase):
         bench.ask(c.AzimuthResetAlarm())
         self.assertEqual(bench.mount.azimuth.power_state, PowerState.OFF)
 
+    def test_second_part_supersedes(self) -> None:
+        """The second part of a deployment takes the covers from a retraction, which ends as superseded."""
+        bench = Bench()
+        bench.ask(c.MirrorCoversPower(on=True))
+        bench.ask(c.MirrorCoverLocksPower(on=True))
+        bench.ask(c.MirrorCoverSystemDeploy())
+        [retract] = [each for each in bench.ask(c.MirrorCoverSystemRetract()) if isinstance(each, r.Answer)]
+        said = bench.wait(100)
+        ends = {each.sequence_id: type(each) for each in said if isinstance(each, r.Answer)}
+        self.assertEqual(ends[retract.sequence_id], r.CmdSupersededReply)
+        self.assertEqual(ends[retract.sequence_id - 1], r.CmdSucceededReply)
+
     def test_oil_in_order(self) -> None:
         """In manual mode the parts turn on in order, and off backwards; 801 needs auto mode."""
         bench = Bench(ready=False)

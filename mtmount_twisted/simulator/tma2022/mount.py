@@ -140,7 +140,7 @@ class SimulatedMount:
         if not 0 <= heartbeat_timeout < math.inf:
             raise ValueError(f"heartbeat_timeout: expected 0 or more seconds, got {heartbeat_timeout}")
         self._log = log or logging.getLogger(__name__)
-        self.world = world = World(clock, tai, send, self._changed, self._log, speed, realistic)
+        self.world = world = World(clock, tai, send, self._changed_later, self._log, speed, realistic)
         self.commander = initial_commander
         self.operation_manager = ENABLED
         self._announces_operation_manager = operation_manager
@@ -245,10 +245,13 @@ class SimulatedMount:
         plan.prepare()
         self.world.answer(CmdAcknowledgedReply, command, timeout=plan.timeout)
         plan.begin(Execution(command, plan.parts, self.world, self._superseded))
+        self._report_superseded()
+        self._changed()
+
+    def _report_superseded(self) -> None:
         superseded, self._superseded[:] = list(self._superseded), []
         for each in superseded:
             each.report(self.world)
-        self._changed()
 
     def _check_has_command(self, command: Command) -> None:
         """Check the right to command. While the CSC has command, the source is not looked at.
@@ -370,6 +373,11 @@ class SimulatedMount:
             self._further.send_changed()
         if self.at_once:
             self._wake_at_next_change()
+
+    def _changed_later(self) -> None:
+        """Follow a change that time has made: the second part of a command may supersede another one."""
+        self._report_superseded()
+        self._changed()
 
     def _changed(self) -> None:
         if self.at_once and not self._closed and not self._state_requests:
