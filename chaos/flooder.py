@@ -297,6 +297,13 @@ def flood_chunks(hall: int, web: int, desk: int) -> None:
     repeat([*bodies, headers * 30], web)
 
 
+def long_bodies(hall: int, web: int, desk: int) -> None:
+    """Post bodies of thousands of numbers, as long as a body may be and longer, on eight connections."""
+    head = b"POST /api/v1/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    bodies = [b"[" + b"1," * count + b"1]" for count in (2000, 2000, 2000, 32_000)]
+    repeat([(head + b"Content-Length: %d\r\n\r\n" % len(body) + body) * 30 for body in bodies], web)
+
+
 def repeat(sent: list[bytes], web: int) -> None:
     """Send these again and again to the page's port, on eight connections, and read the answers."""
     threads = [
@@ -334,6 +341,7 @@ KINDS: dict[str, Callable[[int, int, int], None]] = {
         ahead,
         flood_lines,
         flood_chunks,
+        long_bodies,
         hall_visits,
         desk_chunk,
         asks_many,

@@ -68,6 +68,7 @@ KINDS = (
     "ahead",
     "flood_lines",
     "flood_chunks",
+    "long_bodies",
     "hall_visits",
     "desk_chunk",
     "asks_many",

@@ -42,6 +42,7 @@ FLOODS = (
     ("flood: requests sent ahead, no answer read", "ahead"),
     ("flood: lines to the page's port that are not HTTP", "flood_lines"),
     ("flood: bodies in chunks of one byte, many headers", "flood_chunks"),
+    ("flood: bodies of thousands of numbers", "long_bodies"),
     ("flood: 300 sockets at once at a port, again and again", "hall_visits"),
     ("flood: eight commanders connect, send moves of 64 KiB, and reset", "desk_chunk"),
     ("flood: four commanders ask without end for the holder", "asks_many"),
