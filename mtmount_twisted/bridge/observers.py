@@ -45,6 +45,7 @@ class Observers:
         send: Callable[[Translator | None, list[IClient], list[bytes]], None],
     ) -> None:
         self.clients: dict[str, IClient] = {}
+        self._by_translator: dict[Translator | None, dict[str, IClient]] = {None: {}}
         self._effects = effects
         self._send = send
         self._lines: list[bytes] = []
@@ -59,26 +60,26 @@ class Observers:
     def add(self, client: IClient) -> None:
         """Add an observer, which receives only later lines."""
         self.clients[client.name] = client
+        self._by_translator.setdefault(client.translator, {})[client.name] = client
         self._next[client.name] = self._first + len(self._lines)
 
     def remove(self, client: IClient) -> None:
         """Remove a client. If it is no observer here, do nothing."""
         self.clients.pop(client.name, None)
+        for clients in self._by_translator.values():
+            clients.pop(client.name, None)
         self._next.pop(client.name, None)
         self._round.pop(client.name, None)
 
     def include(self, translator: Translator) -> bool:
         """Return True if an observer needs this translator."""
-        return any(client.translator is translator for client in self.clients.values())
+        return bool(self._by_translator.get(translator))
 
     def tell(self, lines: list[bytes]) -> None:
         """Send lines to all observers: now to a few, or soon to many."""
         if not self._lines and (len(self.clients) <= AT_ONCE or self._is_closed):
-            by_translator: dict[Translator | None, list[IClient]] = {}
-            for client in self.clients.values():
-                by_translator.setdefault(client.translator, []).append(client)
-            for translator, clients in by_translator.items():
-                self._send(translator, clients, lines)
+            for translator, clients in self._by_translator.items():
+                self._send(translator, list(clients.values()), lines)
             return
         self._lines += lines
         self._bytes += sum(map(len, lines))
