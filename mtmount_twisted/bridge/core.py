@@ -407,11 +407,21 @@ class Bridge:
         self._effects.append(Log(logging.WARNING, text, (client.name, len(lines)), burst=A_FEW))
         for line in lines:
             whole, header = self._read(client, line)
+            if whole is None:
+                self._log_other_generation(client, line)
             self._publish_line(client.name, line, whole, False)
             if header is not None:
                 why = "not sent: its connection for replies is not up"
                 self._dispatcher.refuse(client, header, why, privileged=False)
         self._act()
+
+    def _log_other_generation(self, client: IClient, line: bytes) -> None:
+        """Log that a client speaks another dialect, which may have one connection only."""
+        try:
+            self.spoken_by(client).read_command(line)
+        except LineError as error:
+            if error.field == "timestamp":
+                self._effects.append(Log(logging.WARNING, "%s: %s", (client.name, error.reason), burst=A_FEW))
 
     def _malformed(self, client: IClient, line: bytes, error: LineError) -> None:
         """Close a connection that sent a malformed line; if the line names a command, refuse the command."""

@@ -132,6 +132,8 @@ class Recollection:
             question.askers, waiting = question.askers + question.later, []
         if not succeeded and (meaning is not None or explanation.startswith("timed out")):
             text = "the controller did not tell its %s: %s"
+            # A mount of the other generation is silent on this connection.
+            text += "; does it speak another protocol (controller.dialect)?" if meaning is None else ""
             self._effects.append(Log(logging.WARNING, text, (recall.value, explanation or "no reason given")))
         why = explanation if meaning is None else f"refused: {explanation or 'the controller says no'}"
         if succeeded:

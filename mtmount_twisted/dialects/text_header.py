@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .dialect import CommandKind
+from mtmount_twisted.errors import LineError
+
+from .dialect import CommandKind, DialectName
 
 
 class CommandEnvelope(Struct, frozen=True, gc=False):
@@ -29,3 +31,12 @@ class CommandEnvelope(Struct, frozen=True, gc=False):
     def rewritten(self, sequence_id: int, source: int) -> bytes:
         """Return the command's line with another id and source."""
         return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
+
+
+def other_generation(line: bytes, name: DialectName) -> LineError:
+    """Return the error about a command of the other generation, which its timestamp tells from the first on."""
+    return LineError(
+        line,
+        f"timestamp: that of {name}: the client speaks {name}; connect it to a pair or port of that dialect",
+        "timestamp",
+    )

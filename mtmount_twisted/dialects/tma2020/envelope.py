@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
 from mtmount_twisted.dialects.text_header import CommandEnvelope as CommandEnvelope
+from mtmount_twisted.dialects.text_header import other_generation
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import BOOL, INT, check_str, kind_of, utc_now, write_timestamp
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
@@ -143,7 +144,19 @@ def read_command(line: bytes) -> CommandEnvelope:
         raise LineError(line, "a number in the header has more than 64 bits")
     if len(rest) > LONGEST_REST or len(code_text) > 20:
         raise LineError(line, f"too long: {len(line)} bytes")
+    # 31 is power in tma2022, and a target of a track here (protocol-tma2022.rst, "Field types in commands").
+    if rest[4:5] != b"-" and _is_float(rest.split(b"\n", 1)[0]):
+        raise other_generation(line, "tma2022")
     return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
+
+
+def _is_float(text: bytes) -> bool:
+    """Return True for a timestamp of tma2022."""
+    try:
+        float(text[:40])
+    except ValueError:
+        return False
+    return True
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:

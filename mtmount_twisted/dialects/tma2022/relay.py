@@ -23,6 +23,7 @@ from msgspec import Struct
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Recall, Subject
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.text_header import CommandEnvelope as CommandEnvelope
+from mtmount_twisted.dialects.text_header import other_generation
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
 from mtmount_twisted.wire.messages import CommandMessage
@@ -115,6 +116,9 @@ def read_command(line: bytes) -> CommandEnvelope:
     source = _read_header_int(line, "source", source_text)
     if len(rest) > LONGEST_REST or len(code_text) > 20:
         raise LineError(line, f"too long: {len(line)} bytes")
+    # 31 is a target of a track in tma2020, and power here (protocol-tma2022.rst, "Field types in commands").
+    if rest[10:11] == b"T":
+        raise other_generation(line, "tma2020")
     return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
 
 
