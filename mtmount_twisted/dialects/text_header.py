@@ -34,7 +34,7 @@ class CommandEnvelope(Struct, frozen=True, gc=False):
 
 
 def other_generation(line: bytes, name: DialectName) -> LineError:
-    """Return the error about a command of the other generation, which its timestamp tells from the first on."""
+    """Return the error about a command of the other generation, which its timestamp tells."""
     return LineError(
         line,
         f"timestamp: that of {name}: the client speaks {name}; connect it to a pair or port of that dialect",

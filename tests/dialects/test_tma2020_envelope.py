@@ -25,7 +25,8 @@ from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from mtmount_twisted.wire.fields import check_str
 from tests.support.commanders import ask
 
-RESTS = st.binary(max_size=60).filter(lambda rest: b"\r\n" not in rest)
+TODAYS = b"1795756665.5"
+RESTS = st.binary(max_size=60).map(lambda rest: b"t" + rest).filter(lambda rest: b"\r\n" not in rest)
 INTS = st.integers(-(2**40), 2**40)
 
 
@@ -48,6 +49,14 @@ class CommandHeaderTests(SynchronousTestCase):
     def test_code_as_written(self) -> None:
         """Not even the spelling of the code changes."""
         self.assertEqual(read_command(b" 1\n +030\n1\nt").rewritten(2, 3), b"2\n +030\n3\nt")
+
+    def test_other_generation(self) -> None:
+        """A timestamp of tma2022 is an error that says so; it has an id for the refusal."""
+        line = b"7\n31\n1\n%b\n1" % TODAYS
+        with self.assertRaises(LineError) as caught:
+            read_command(line)
+        self.assertIn("the client speaks tma2022", caught.exception.reason)
+        self.assertEqual(header_of(read_to_refuse(line)), (7, 31, 1))
 
     @given(st.binary(max_size=40))
     def test_any_bytes(self, line: bytes) -> None:

@@ -41,7 +41,9 @@ from .strategies import damaged, line_of
 from .strategies import replies as any_reply
 
 RESTS = (
-    st.text(max_size=60).map(str.encode).filter(lambda rest: rest.decode().strip() and b"\r\n" not in rest)
+    st.text(max_size=60)
+    .map(str.encode)
+    .filter(lambda rest: rest.decode().strip() and b"\r\n" not in rest and rest[10:11] != b"T")
 )
 INTS = st.integers(-(2**40), 2**40)
 HEADER_NAMES = ("sequenceId", "commander", "supersedingSequenceId", "supersedingCommander")
