@@ -1,7 +1,7 @@
 """Print the position of the azimuth axis and the clock offset of the mount, three times.
 
 ``python watch_telemetry.py HOST PORT``, with the telemetry server of the mount, or a ``[[telemetry]]`` of the
-bridge.
+bridge. Without arguments it reads from 127.0.0.1, port 50035, which ``twistd -n mtmount-bridge`` serves.
 """
 
 import logging
@@ -17,10 +17,10 @@ async def main(reactor: Any) -> None:
     from mtmount_twisted.dialects.tma2022 import telemetry
     from mtmount_twisted.errors import ConnectionLostError, LineError, MTMountError
 
-    host, port = sys.argv[1], int(sys.argv[2])
+    host, port = sys.argv[1:] or ("127.0.0.1", "50035")
     log = logging.getLogger("example")
     client = TelemetryClient(
-        "telemetry", host, port, log, topics=[telemetry.Azimuth], conflate=True, reactor=reactor
+        "telemetry", host, int(port), log, topics=[telemetry.Azimuth], conflate=True, reactor=reactor
     )
     try:
         await client.wait_connected(timeout=5)

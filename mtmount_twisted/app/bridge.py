@@ -128,9 +128,11 @@ class Options(daemon.OneLineOptions):
         ["telemetry", "t", None, "tma2022: HOST:PORT of the mount's telemetry "
          "[default: the controller's HOST and port 50035]"],
         ["simulator-dialect", None, None, "the built-in simulator's generation of the protocol: tma2020, or "
-         "tma2022, with power, oil and homing done [default: tma2022, or the file's]"],
+         "tma2022, with power, oil and homing done [default: tma2022 without a file; with a file its "
+         "simulator.dialect, or tma2020]"],
         ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
-        ["command-port", "p", None, "port to listen on for its commands [default: 30005]"],
+        ["command-port", "p", None, "port to listen on for its commands; with this option the simulated "
+         "mount's second commander (30015) and telemetry (50035) are not served [default: 30005]"],
         ["reply-host", None, None, "tma2020: host where it listens for replies [default: 127.0.0.1]"],
         ["reply-port", "r", None, "tma2020: port where it listens for replies [default: command port + 1]"],
         ["journal", "j", None, "file of the journal, or 'none' [default: see docs/reference/journal.rst]"],
@@ -646,7 +648,7 @@ def _with_extras(
 ) -> Config:
     """Return the configuration with what the built-in simulator of today's mount offers without options.
 
-    A newcomer must not have to free a port that no one asked for: a port that is taken costs a log line.
+    A newcomer must not have to free a port that no one asked for: a port that is taken costs a warning.
     """
     is_default = options["config"] is None and options["command-port"] is None
     if not is_default or config.controller is not None or config.dialect != "tma2022":
@@ -656,7 +658,7 @@ def _with_extras(
     def is_free(name: str, port: int) -> bool:
         if port not in used and ((HOST, port) in have or daemon.can_listen(HOST, port)):
             return True
-        log.info("%s: not served: port %d of %s is taken", name, port, HOST)
+        log.warning("%s: not served: port %d of %s is taken", name, port, HOST)
         return False
 
     if is_free(TODAYS_CSC.name, TODAYS_CSC.command_port):

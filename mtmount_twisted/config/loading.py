@@ -151,10 +151,12 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     if not tables.get("pair") and not tables.get("port"):
         problems.append("nothing to listen on: expected at least one [[pair]] or [[port]]")
     problems += _same_names(entries)
-    dialect = dialect_named(_dialect(tables))
+    mount = "controller" if "controller" in tables else "simulator"
+    dialect = dialect_named(_dialect(tables.get(mount)))
     problems += _reply_places(dialect, entries)
-    problems += _no_translation(dialect, entries)
-    problems += _no_telemetry(dialect, entries)
+    if mount not in tables or any("dialect" in each.values for each in entries if each.section == mount):
+        problems += _no_translation(dialect, f"{mount}.dialect", entries)
+        problems += _no_telemetry(dialect, f"{mount}.dialect", entries)
     problems += islice(
         clashes([place for entry in entries for place in _places(entry, dialect)]), MOST_PROBLEMS
     )
@@ -182,9 +184,8 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
             yield f"{entry.path}.name: {name!r} is the name of {first[name]} already"
 
 
-def _dialect(tables: Mapping[str, Any]) -> DialectName:
-    """Return the mount's dialect in a parsed file; tma2020 if there is none, or an unknown one."""
-    mount = tables.get("controller", tables.get("simulator"))
+def _dialect(mount: object) -> DialectName:
+    """Return the dialect in the parsed section of the mount; tma2020 if there is none, or an unknown one."""
     given = mount.get("dialect") if isinstance(mount, dict) else None
     names: tuple[DialectName, ...] = get_args(DialectName)
     return next((name for name in names if name == given), "tma2020")
@@ -214,36 +215,31 @@ def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
             yield f"{entry.path}.reply_port: there is no port one above {port}; name one"
 
 
-def _no_translation(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
-    """Report a dialect of clients that the bridge can't translate to the controller's."""
+def _no_translation(dialect: Dialect, key: str, entries: list[Entry]) -> Iterator[str]:
+    """Report a dialect of clients that the bridge can't translate to the mount's, which `key` sets."""
     for entry in entries:
         spoken = entry.values.get("dialect") if entry.section in ("pair", "port") else None
         if spoken not in (None, dialect.name) and (spoken, dialect.name) != TRANSLATION:
             yield (
-                f"{entry.path}.dialect: {spoken!r} can't be translated for a controller that speaks "
-                f"{dialect.name}: leave this key out, or set controller.dialect to {spoken!r}"
+                f"{entry.path}.dialect: {spoken!r} can't be translated for a mount that speaks "
+                f"{dialect.name}: leave this key out, or set {key} to {spoken!r}"
             )
 
 
-def _no_telemetry(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
-    """Report places for telemetry that the dialect does not have, unless the key of the dialect is wrong."""
-    if dialect.telemetry is not None or any(
-        entry.section == "controller" and "dialect" not in entry.values for entry in entries
-    ):
+def _no_telemetry(dialect: Dialect, key: str, entries: list[Entry]) -> Iterator[str]:
+    """Report places for telemetry that the mount's dialect, which `key` sets, does not have."""
+    if dialect.telemetry is not None:
         return
     places = [entry.path for entry in entries if entry.section == "telemetry"]
     places += [
-        f"{entry.path}.{key}"
+        f"{entry.path}.{name}"
         for entry in entries
         if entry.section == "controller"
-        for key in entry.given
-        if key.startswith("telemetry_") and key in entry.values
+        for name in entry.given
+        if name.startswith("telemetry_") and name in entry.values
     ]
     for place in places:
-        yield (
-            f"{place}: a mount that speaks {dialect.name} has no telemetry: leave this out, "
-            "or set controller.dialect"
-        )
+        yield f"{place}: a mount that speaks {dialect.name} has no telemetry: leave this out, or set {key}"
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:

@@ -124,7 +124,7 @@ SOURCE = {"doc": "commanding source; the protocol's rules for that source apply 
 CLIENT_DIALECT = {
     "doc": "protocol of its clients; before a mount that speaks tma2022 the bridge also serves clients that "
     "speak tma2020, and translates",
-    "default_words": "`controller.dialect`",
+    "default_words": "`controller.dialect`, or without a controller `simulator.dialect`",
     "example": "tma2020",
 }
 
@@ -146,7 +146,8 @@ class Controller:
     dialect: DialectName = field(
         default="tma2020",
         metadata={
-            "doc": "protocol of the controller and of all commanders; mounts of 2022 and later speak tma2022",
+            "doc": "protocol of the controller; mounts of 2022 and later speak tma2022. Commanders speak it "
+            "too, unless their own `dialect` says otherwise",
         },
     )
     reply_host: str | None = field(
@@ -211,7 +212,10 @@ class SimulatorSettings:
 
     dialect: DialectName = field(
         default="tma2020",
-        metadata={"doc": "protocol of the simulated mount and of all commanders"},
+        metadata={
+            "doc": "protocol of the simulated mount. Commanders speak it too, unless their own `dialect` "
+            "says otherwise"
+        },
     )
 
 

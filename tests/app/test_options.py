@@ -164,9 +164,9 @@ class ServiceTests(ProgramCase):
         self.assertEqual([port.name for port in config.telemetry], ["topics"])
 
     def test_without_options_beside_another_program(self) -> None:
-        """A port of these that is taken costs one log line each, and not the start."""
+        """A port of these that is taken costs one warning each, and not the start."""
         self.patch(daemon, "can_listen", lambda host, port: False)
-        with self.assertLogs(LOG, "INFO") as logged:
+        with self.assertLogs(LOG, "WARNING") as logged:
             config = self.default_service().config
         self.assertEqual([pair.name for pair in config.pairs], ["csc"])
         self.assertEqual(config.telemetry, ())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import os
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted import TelemetryClient, current_tai
+from mtmount_twisted.app.bridge import TELEMETRY_PORT
 from mtmount_twisted.dialects.tma2022 import telemetry
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.testing import HOST, FarProtocol, MemoryReactor
@@ -85,6 +89,42 @@ class Mount(Protocol):
         self.factory.gone.callback(None)  # type: ignore[union-attr]
 
 
+def _run(*arguments: str) -> Any:
+    """Run the example, and return its output, its errors and its status."""
+    words = ["examples/watch_telemetry.py", *arguments]
+    return getProcessOutputAndValue(
+        sys.executable, words, env=os.environ | {"PYTHONPATH": str(ROOT)}, path=str(ROOT)
+    )
+
+
+class ExampleWithoutArgumentsTests(SynchronousTestCase):
+    """The example without arguments, on a network in memory."""
+
+    def test_default_place(self) -> None:
+        """It reads from the port that the bridge serves without options."""
+        memory: Any = MemoryReactor()
+        far_ends: list[FarProtocol] = []
+
+        def accept() -> FarProtocol:
+            far_ends.append(FarProtocol())
+            return far_ends[-1]
+
+        memory.listenTCP(TELEMETRY_PORT, Factory.forProtocol(accept), interface=HOST)
+        self.patch(sys, "argv", ["watch_telemetry.py"])
+        main = runpy.run_path(str(ROOT / "examples" / "watch_telemetry.py"))["main"]
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            done = Deferred.fromCoroutine(main(memory))
+            for seconds in (0, 0, SETTLE_TIME, 0, 0):
+                memory.advance(seconds)
+            for _ in range(3):
+                topic = telemetry.Azimuth(timestamp=current_tai(), actual_position=12.5)
+                far_ends[-1].transport.write(topic.encode())  # type: ignore[union-attr]
+                memory.advance(0)
+            memory.advance(0)
+        self.successResultOf(done)
+        self.assertEqual(printed.getvalue().count("azimuth 12.500 deg"), 3)
+
+
 class ExampleTests(TestCase):
     """The example, over a real socket."""
 
@@ -97,10 +137,7 @@ class ExampleTests(TestCase):
         reactor: Any = real_reactor
         listening = reactor.listenTCP(0, factory, interface=HOST)
         self.addCleanup(listening.stopListening)
-        arguments = ["examples/watch_telemetry.py", HOST, str(listening.getHost().port)]
-        out, err, status = await getProcessOutputAndValue(
-            sys.executable, arguments, env=os.environ | {"PYTHONPATH": str(ROOT)}, path=str(ROOT)
-        )
+        out, err, status = await _run(HOST, str(listening.getHost().port))
         await factory.gone
         self.assertEqual((err, status), (b"", 0))
         lines = out.decode().splitlines()

@@ -338,10 +338,37 @@ class Problems(SynchronousTestCase):
         self.assertEqual(
             problem,
             "telemetry[1]: a mount that speaks tma2020 has no telemetry: leave this out, or set "
-            "controller.dialect",
+            "simulator.dialect",
         )
         [problem] = problems(PAIR + mount + ours.replace("readers", "csc") + "insecure = true\n")
         self.assertEqual(problem, "telemetry[1].name: 'csc' is the name of pair[1] already")
+
+    def test_no_translation(self) -> None:
+        """Clients that the mount's dialect can't serve are an error, which names the key of that dialect."""
+        text = PAIR + 'dialect = "tma2022"\n'
+        controller = '[controller]\nhost = "192.0.2.1"\ncommand_port = 60005\n'
+        for mount, key in (
+            ("", "simulator.dialect"),
+            ("[simulator]\n", "simulator.dialect"),
+            (controller, "controller.dialect"),
+            (controller + "[simulator]\ndialect = 'tma2022'\n", "controller.dialect"),
+        ):
+            self.assertEqual(
+                problems(text + mount),
+                [
+                    "pair[1].dialect: 'tma2022' can't be translated for a mount that speaks tma2020: leave "
+                    f"this key out, or set {key} to 'tma2022'"
+                ],
+            )
+
+    def test_wrong_dialect(self) -> None:
+        """A dialect that does not exist is the one problem: nothing is said of what depends on it."""
+        text = (
+            PAIR + 'dialect = "tma2022"\n[[telemetry]]\nname = "t"\nendpoint = "tcp:1:interface=127.0.0.1"\n'
+        )
+        for mount in ("[simulator]\n", '[controller]\nhost = "192.0.2.1"\ncommand_port = 60005\n'):
+            [problem] = problems(f"{text}{mount}dialect = 'tma2021'\n")
+            self.assertIn(".dialect: expected ", problem)
 
     def test_telemetry_from_the_own_port(self) -> None:
         """The bridge does not read its telemetry from itself, though the port of the mount is the default."""

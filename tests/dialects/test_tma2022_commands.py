@@ -109,6 +109,11 @@ class Made(SynchronousTestCase):
             error = self.assertRaises(FieldError, make, **values)
             self.assertEqual(error.field, *values)
 
+    def test_number_of_a_member(self) -> None:
+        """The number of a member is not a member of the enum; the error says so."""
+        error = self.assertRaises(FieldError, commands.AskForCommand, commander=1)
+        self.assertEqual(error.expected, "a member of Source (0 NONE, 1 CSC, 2 EUI, 3 HHD, 100 PXI)")
+
     def test_code_is_fixed(self) -> None:
         """A class has one code; a vector's own may be given, another is refused."""
         self.assertEqual(commands.AzimuthStop(command_code=CommandCode.AZIMUTH_STOP).command_code, 102)

@@ -75,4 +75,4 @@ def _enum_kind(enum: type[IntEnum]) -> Kind:
 
     members = ", ".join(f"{int(member)} {member.name}" for member in enum) if len(enum) < 20 else "its codes"
     by_text = {str(int(member)): member for member in enum}
-    return one_of("enum", enum, f"a {enum.__name__} ({members})", check, read, by_text)
+    return one_of("enum", enum, f"a member of {enum.__name__} ({members})", check, read, by_text)
