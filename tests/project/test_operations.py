@@ -50,6 +50,8 @@ WRAPPERS = {("recorder.py", "text"), ("arbiter.py", "text"), ("effects.py", "eff
 """Where what is logged is another's text, which is found there."""
 
 SPELLED_OUT = {
+    "core.py": "NAME: timestamp: that of DIALECT: the client speaks DIALECT; connect it to a pair or port of "
+    "that dialect",
     "halves.py": "NAME: can't listen on PLACE: WHY",
     "link.py": "NAME: PLACE speaks DIALECT, and controller.dialect is DIALECT",
     "ports.py": "NAME: disconnected within a line, dropped: START",
