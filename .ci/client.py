@@ -31,10 +31,10 @@ from mtmount_bridge_client.api.lease import ask_lease, release_lease
 from mtmount_bridge_client.api.state import get_state
 from mtmount_bridge_client.models import (
     AskForLease,
-    AzimuthAxisMove,
-    AzimuthAxisMoveParameters,
-    AzimuthAxisPower,
-    AzimuthAxisPowerParameters,
+    AzimuthMove,
+    AzimuthMoveParameters,
+    AzimuthPower,
+    AzimuthPowerParameters,
     Lease,
     Life,
     LifeState,
@@ -54,8 +54,8 @@ def run(body):
     print(f"client: {life.command} {life.parameters.to_dict()}: {life.state.value}")
 
 
-power = AzimuthAxisPower(command="AzimuthAxisPower", parameters=AzimuthAxisPowerParameters(on=True))
-move = AzimuthAxisMove(command="AzimuthAxisMove", parameters=AzimuthAxisMoveParameters(position=0.5))
+power = AzimuthPower(command="AzimuthPower", parameters=AzimuthPowerParameters(on=True))
+move = AzimuthMove(command="AzimuthMove", parameters=AzimuthMoveParameters(position=0.5))
 refused = send_command.sync(client=client, body=move, idempotency_key="too early")
 assert isinstance(refused, Problem) and refused.command.state is LifeState.REFUSED, refused
 lease = ask_lease.sync(client=client, body=AskForLease())

@@ -38,10 +38,10 @@ def at_work(house: House, page: Any) -> None:
     """Command, powered, some commands done and one that goes on."""
     power_on(page)
     for position in ("1", "2", "3", "2", "0"):
-        send(page, "AzimuthAxisMove", position=position)
+        send(page, "AzimuthMove", position=position)
         expect(page.locator("#lives li").first).to_contain_text(f"position {position} done")
     on_reactor(house.say, *NEWS)
-    send(page, "AzimuthAxisMove", position="-120", velocity="2")
+    send(page, "AzimuthMove", position="-120", velocity="2")
     expect(page.locator("#form-status")).to_have_text(re.compile("acknowledged"))
     expect(page.locator("#flights")).to_contain_text("yes")
 
